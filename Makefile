@@ -1,0 +1,33 @@
+.PHONY: run test format bench openapi
+
+PYTHON ?= python3
+
+run: .venv/.runtime
+	.venv/bin/python -m backend demo $(ARGS)
+
+test: .venv/.tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/basedpyright
+	.venv/bin/lint-imports
+	.venv/bin/python -m pytest
+
+bench: .venv/.tests
+	.venv/bin/python -m tests.bench
+
+openapi: .venv/.runtime
+	.venv/bin/python -m backend openapi > openapi/openapi.yaml
+
+format: .venv/.tests
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+.venv/.runtime: requirements.lock
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Chengma needs Python 3.11 or later'"
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/.tests: .venv/.runtime requirements-test.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	@touch $@

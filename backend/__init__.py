@@ -1,0 +1,1 @@
+"""Chengma: the open backend of a city's citizen services."""

@@ -1,0 +1,85 @@
+"""What a service is, what the city hands it, and how services and integrations are found.
+
+A new service is one folder in `backend/services/`, one in `rules/` and one in `tests/`. Nothing lists them by hand.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, TypeVar, cast
+
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+
+from backend.keys import Keyring
+from backend.profile import Profile
+from backend.rulebook import Rulebook
+from backend.sealing import Sealer
+from backend.settings import Settings
+from backend.store import Document, Store
+from backend.text import Text
+
+P = TypeVar("P")
+
+
+class City(Struct):
+    """What every handler and task works with. One per process; only `rulebook` is ever exchanged, and then whole."""
+
+    settings: Settings
+    store: Store
+    keys: Keyring
+    sealer: Sealer
+    rulebook: Rulebook
+    ports: dict[type, object]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def now(self) -> datetime:
+        """Give the present instant, in UTC."""
+        return self.clock()
+
+    def port(self, protocol: type[P]) -> P:
+        """Give the integration that implements `protocol`, a service's port."""
+        return cast("P", self.ports[protocol])
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """Something that citizens get from the city: its routes, its documents, and the facts that its rules may read.
+
+    `invent(city, chance, profiles)` yields the documents that a synthetic city of these people would hold of it.
+    """
+
+    name: str
+    title: Text
+    routes: Sequence[ControllerRouterHandler]
+    documents: Sequence[type[Document]] = ()
+    facts: Sequence[type[Struct]] = ()
+    invent: Callable[[City, Random, Sequence[Profile]], Iterable[Document]] | None = None
+
+
+class Integration(Struct, frozen=True, kw_only=True):
+    """Outside help: `make(settings)` gives an object that implements the service's `port`.
+
+    `routes(settings)` are the routes that it adds, if any.
+    """
+
+    port: type
+    make: Callable[[Settings], object]
+    routes: Callable[[Settings], Sequence[ControllerRouterHandler]] = lambda _settings: ()
+
+
+def discover_services(package: str = "backend.services") -> list[Service]:
+    """Import every module of `package` and give their `service` objects, by name."""
+    return [cast("Service", module.service) for module in _modules(package)]
+
+
+def discover_integrations(package: str) -> list[Integration]:
+    """Import every module of `package` and give their `integration` objects."""
+    return [cast("Integration", module.integration) for module in _modules(package)]
+
+
+def _modules(package: str) -> Iterator[Any]:
+    folder = importlib.import_module(package)
+    for found in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
+        yield importlib.import_module(f"{package}.{found.name}")

@@ -1,0 +1,1 @@
+"""What citizens get from the city: one folder for each service."""

@@ -1,0 +1,98 @@
+"""What an operator may set, read from the environment once, checked, and then frozen."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX = "CHENGMA_"
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of one process. Each is read from the environment variable `CHENGMA_<NAME>`."""
+
+    store: Annotated[
+        str, Meta(pattern=r"^sqlite:///.+", description="where documents live: `sqlite:///` and a file's path")
+    ] = "sqlite:///var/city.db"
+    keys: Annotated[str, Meta(min_length=1, description="the folder of the city's keys")] = "var/keys"
+    rules: Annotated[str, Meta(min_length=1, description="the folder of the rule modules")] = "rules"
+    integrations: Annotated[
+        str, Meta(min_length=1, description="the package whose modules implement the services' ports")
+    ] = "integrations"
+    host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on")] = 8000
+    time_zone: Annotated[
+        str, Meta(description="the city's IANA time zone: dated rules change at its midnight")
+    ] = "Asia/Shanghai"
+    phone_region: Annotated[
+        str, Meta(pattern="^[A-Z]{2}$", description="the region of phone numbers that are written without a + prefix")
+    ] = "CN"
+    development: Annotated[
+        bool,
+        Meta(description="true opens `/v1/development/*`, where anyone reads the codes sent by text message"),
+    ] = False
+    access_token_seconds: Annotated[int, Meta(ge=30, le=86_400, description="how long an access token lives")] = 900
+    refresh_token_days: Annotated[int, Meta(ge=1, le=365, description="how long a refresh token lives")] = 30
+    code_seconds: Annotated[int, Meta(ge=10, le=600, description="how long a code on a screen lives")] = 60
+    clock_skew_seconds: Annotated[
+        int, Meta(ge=0, le=120, description="how far a verifier's clock may differ from ours")
+    ] = 30
+    body_bytes: Annotated[int, Meta(ge=1_000, le=100_000_000, description="the largest request body")] = 1_000_000
+    access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True
+    person_requests_per_minute: Annotated[
+        int, Meta(ge=1, description="how many requests one signed-in person may make in a minute")
+    ] = 120
+    address_requests_per_minute: Annotated[
+        int, Meta(ge=1, description="how many sign-in requests one network address may make in a minute")
+    ] = 60
+
+
+class InvalidSettings(Exception):  # noqa: N818  read by an operator, who needs no suffix
+    """One or more settings are wrong. The message has one line for each."""
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from environment variables. Raises InvalidSettings, which names every bad one at once."""
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    known = {setting.name: setting for setting in msgspec.structs.fields(Settings)}
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith(PREFIX):
+            continue
+        setting = known.get(variable.removeprefix(PREFIX).lower())
+        if setting is None:
+            wrong.append(f"{variable}: there is no such setting; see the settings table in README.md")
+            continue
+        try:
+            values[setting.name] = msgspec.convert(text, setting.type, strict=False)
+        except msgspec.ValidationError as error:
+            wrong.append(f"{variable}={text!r}: {error}; {_description(setting.type)}")
+    wrong.extend(_wrong_time_zone(values))
+    if wrong:
+        raise InvalidSettings("\n".join(wrong))
+    return Settings(**values)
+
+
+def settings_table() -> str:
+    """Give the settings as a Markdown table, for README.md."""
+    rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
+    for setting in msgspec.structs.fields(Settings):
+        default = str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)
+        rows.append(f"| `{PREFIX}{setting.name.upper()}` | {_description(setting.type)} | `{default}` |")
+    return "\n".join(rows) + "\n"
+
+
+def _wrong_time_zone(values: Mapping[str, Any]) -> list[str]:
+    try:
+        ZoneInfo(values.get("time_zone", "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        return [f"{PREFIX}TIME_ZONE={values['time_zone']!r}: not an IANA time zone such as Asia/Shanghai"]
+    return []
+
+
+def _description(annotation: Any) -> str:  # noqa: ANN401  an annotation may be any form
+    described = msgspec.inspect.type_info(annotation)
+    extra = getattr(described, "extra_json_schema", None) or {}
+    return str(extra.get("description", ""))

@@ -1,0 +1,1 @@
+"""Outside help: each folder implements a port of a service."""

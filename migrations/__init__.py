@@ -1,0 +1,1 @@
+"""Changes of stored documents, numbered, forward only."""
