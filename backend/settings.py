@@ -23,9 +23,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "integrations"
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on")] = 8000
-    time_zone: Annotated[
-        str, Meta(description="the city's IANA time zone: dated rules change at its midnight")
-    ] = "Asia/Shanghai"
+    time_zone: Annotated[str, Meta(description="the city's IANA time zone: dated rules change at its midnight")] = (
+        "Asia/Shanghai"
+    )
     phone_region: Annotated[
         str, Meta(pattern="^[A-Z]{2}$", description="the region of phone numbers that are written without a + prefix")
     ] = "CN"

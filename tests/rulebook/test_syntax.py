@@ -1,0 +1,37 @@
+import pytest
+
+from backend.rulebook.syntax import InvalidExpression, Literal, parse
+
+
+def test_a_string_may_hold_escapes_and_chinese() -> None:
+    parsed = parse(r"'绿\u7801\n'")
+    assert isinstance(parsed, Literal)
+    assert parsed.value == "绿码\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the condition is empty"),
+        ("a = b", "unexpected character '='"),
+        ("a and b", "unexpected 'and'"),
+        ('"abc', "the string is not closed, or has a line break"),
+        ("a +", "the expression is not finished"),
+        ("1u", "unsigned integers lie outside the rule language"),
+        ("{'a': 1}", "maps lie outside the rule language"),
+        ("for", "'for' is a reserved word of CEL"),
+        (r"'\q'", r"unknown escape '\\q'"),
+        ("(" * 101 + "1" + ")" * 101 + " + (", "the expression is not finished"),
+        ("!" * 101 + "true", "nested deeper than 100 levels"),
+    ],
+)
+def test_what_is_wrong_with_an_expression_is_said_in_words(text: str, message: str) -> None:
+    with pytest.raises(InvalidExpression) as caught:
+        parse(text)
+    assert caught.value.message == message
+
+
+def test_an_error_points_at_its_characters() -> None:
+    with pytest.raises(InvalidExpression) as caught:
+        parse("facts.age and facts.fever")
+    assert (caught.value.start, caught.value.end, caught.value.help) == (10, 13, "write `&&`")
