@@ -10,6 +10,8 @@ from typing import Any, Literal
 from backend.rulebook.operations import Operation
 from backend.rulebook.types import Type
 
+MacroName = Literal["exists", "all", "exists_one", "filter", "map"]
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -117,7 +119,7 @@ class Macro:
     start: int
     end: int
     type: Type
-    name: Literal["exists", "all", "exists_one", "filter", "map"]
+    name: MacroName
     variable: str
     source: "Node"
     test: "Node | None"
