@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 from backend.rulebook import syntax
-from backend.rulebook.operations import EvaluationError, Operation, find_operation, function_names
+from backend.rulebook.operations import EvaluationError, Operation, TooFine, find_operation, function_names
 from backend.rulebook.source import suggest
 from backend.rulebook.syntax import InvalidExpression, Syntax
 from backend.rulebook.tree import (
@@ -200,17 +200,21 @@ class _Checker:
             _refuse(node, f"`{name}` has no meaning for {' and '.join(map(str, kinds)) or 'no arguments'}")
         self._refuse_foreign_words(node, arguments)
         slope = self._slope(node, arguments)
-        if self.total and all(isinstance(argument, Constant) for argument in arguments):
-            return self._folded(node, operation, tuple(cast("Constant", a).value for a in arguments))
+        if all(isinstance(argument, Constant) for argument in arguments):
+            folded = self._folded(node, operation, tuple(cast("Constant", a).value for a in arguments))
+            if self.total and folded is not None:
+                return folded
         if self.total and operation.hazard:
             _refuse(node, f"this can fail: {operation.hazard}")
         return Apply(node.start, node.end, operation.result, node.function, operation, arguments, slope)
 
-    def _folded(self, node: Syntax, operation: Operation, values: tuple[object, ...]) -> Node:
+    def _folded(self, node: Syntax, operation: Operation, values: tuple[object, ...]) -> Node | None:
         try:
             value = operation.evaluate(*values)
         except EvaluationError as error:
-            _refuse(node, str(error))
+            if self.total or isinstance(error, TooFine):
+                _refuse(node, str(error))
+            return None
         return Constant(node.start, node.end, type_of_value(value), value)
 
     def _refuse_form(self, node: syntax.Call) -> None:

@@ -38,6 +38,10 @@ class EvaluationError(Exception):
     """What CEL calls an error: a division by zero, a number out of range, text that is no number."""
 
 
+class TooFine(EvaluationError):
+    """An instant or duration with nanoseconds, which CEL has and this profile has not."""
+
+
 @dataclass(frozen=True)
 class Operation:
     """What an operator or function means for arguments of given types.
@@ -387,7 +391,7 @@ def parse_timestamp(text: str) -> datetime:
     if not match:
         raise EvaluationError(f"{text!r} is no instant such as 2020-02-11T00:00:00+08:00")
     if len((match[7] or "").rstrip("0")) > 6:  # noqa: PLR2004  digits of a microsecond
-        raise EvaluationError(f"{text!r} is finer than a microsecond")
+        raise TooFine(f"{text!r} is finer than a microsecond")
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -408,7 +412,7 @@ def parse_duration(text: str) -> timedelta:
     if nanoseconds > INT64[1]:
         raise EvaluationError(f"{text!r} is longer than 292 years")
     if nanoseconds % 1_000:
-        raise EvaluationError(f"{text!r} is finer than a microsecond")
+        raise TooFine(f"{text!r} is finer than a microsecond")
     span = timedelta(microseconds=nanoseconds // 1_000)
     return -span if text[:1] == "-" else span
 
@@ -480,6 +484,7 @@ def _to_duration(value: Value) -> timedelta:
 
 _CONVERSIONS: dict[str, tuple[Type, Callable[[Value], Value], tuple[str, ...], tuple[str, ...]]] = {
     # name: (result, meaning, argument kinds that never fail, argument kinds that may)
+    "dyn": (DOUBLE, lambda value: value, ("int", "double"), ()),
     "int": (INT, _to_int, ("int", "timestamp"), ("double", "string")),
     "double": (DOUBLE, _to_double, ("int", "double"), ("string",)),
     "string": (STRING, _to_string, ("string", "int", "bool", "double", "timestamp", "duration"), ()),
@@ -494,7 +499,7 @@ def _conversion(name: str) -> Callable[[Type], Operation | None]:
 
     def find(operand: Type) -> Operation | None:
         if operand.kind in safe:
-            return Operation(operand if operand.kind == name else result, evaluate)
+            return Operation(operand if name in (operand.kind, "dyn") else result, evaluate)
         if operand.kind in unsafe:
             return Operation(result, evaluate, hazard=f"not every {operand.kind} is a {name}; only a constant may be converted")
         return None
