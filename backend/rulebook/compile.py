@@ -1,0 +1,405 @@
+"""The compiler: the conditions of a module's rules, fused into one Python function.
+
+`decide(facts, now)` gives the rules that fire, as a bit mask, and the earliest later instant at which one of the
+comparisons with `now` that led there turns over. Until that instant the function takes the same path for the same
+facts, so its answer stands. Comparisons that were not reached cannot matter before one that was reached turns over.
+
+The function's text is made from the typed tree alone. Authors' words enter it as constants and never as source.
+"""
+
+import ast
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import CodeType, FunctionType
+from typing import Any, TypeGuard
+
+from backend.rulebook.tree import (
+    Apply,
+    Conditional,
+    Constant,
+    Field,
+    Has,
+    Items,
+    Logic,
+    Macro,
+    Node,
+    Variable,
+    children,
+)
+from backend.rulebook.types import MICROSECOND, fields_of
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""Later than any instant of change."""
+
+Decide = Callable[[Any, datetime], tuple[int, datetime]]
+
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_LITERALS = (bool, int, float, str)
+
+
+def fuse(conditions: Sequence[Node], parameters: dict[str, Any]) -> Decide:
+    """Compile the conditions, in the order of their bits, with the values of the parameters they use."""
+    writer = _Writer(parameters)
+    writer.hoist_fields(conditions)
+    writer.hoist_macros(conditions)
+    for bit, condition in enumerate(conditions):
+        writer.rule(condition, 1 << bit)
+    return writer.function()
+
+
+@dataclass
+class _Writer:
+    parameters: dict[str, Any]
+    lines: list[str] = field(default_factory=list)
+    depth: int = 1
+    constants: dict[str, Any] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=lambda: {"facts": "facts", "now": "now"})
+    hoisted: dict[Key, str] = field(default_factory=dict)
+    count: int = 0
+
+    # ── the frame ──
+
+    def function(self) -> Decide:
+        source = "def decide(facts, now):\n    soon = never\n    fired = 0\n"
+        source += "\n".join(self.lines) + "\n    return fired, soon\n"
+        module = _Constants(self.constants).visit(ast.parse(source))
+        code = compile(module, "<rulebook>", "exec")
+        inner = next(constant for constant in code.co_consts if isinstance(constant, CodeType))
+        return FunctionType(inner, {"never": NEVER, "tick": MICROSECOND, "__builtins__": _BUILTINS, **self.constants})
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text)
+
+    def fresh(self, prefix: str) -> str:
+        self.count += 1
+        return f"{prefix}{self.count}"
+
+    def constant(self, value: object) -> str:
+        name = self.fresh("k")
+        self.constants[name] = value
+        return name
+
+    def rule(self, condition: Node, bit: int) -> None:
+        """Write what sets the bit when the condition holds."""
+        if isinstance(condition, Constant):
+            self.line(f"fired |= {bit}" if condition.value else "pass")
+            return
+        self.line(f"if {self.expression(condition)}: fired |= {bit}")
+
+    # ── sharing ──
+
+    def hoist_fields(self, conditions: Sequence[Node]) -> None:
+        """Read a field of the facts once that several conditions read."""
+        self._hoist(conditions, "facts")
+
+    def _hoist(self, conditions: Sequence[Node], root: str) -> None:
+        found = [node for condition in conditions for node in _walk(condition) if _is_plain_field(node, root)]
+        times = Counter(map(_key, found))
+        for node in sorted(found, key=lambda node: node.end - node.start):
+            if times[_key(node)] > 1 and _key(node) not in self.hoisted:
+                source, name = self.expression(node), self.fresh("f")
+                self.line(f"{name} = {source}")
+                self.hoisted[_key(node)] = name
+
+    def hoist_macros(self, conditions: Iterable[Node]) -> None:
+        """Go through each list of the facts once for all the conditions that ask `exists` of it."""
+        groups: dict[Key, dict[Key, Macro]] = {}
+        for condition in conditions:
+            for macro in _outer_macros(condition):
+                groups.setdefault(_key(macro.source), {})[_key(macro)] = macro
+        for macros in groups.values():
+            self._loop(list(macros.values()))
+
+    def _loop(self, macros: list[Macro]) -> None:
+        flags = [self.fresh("b") for _ in macros]
+        item = self.fresh("e")
+        self.line(f"{' = '.join(flags)} = False")
+        self.line(f"for {item} in {self.expression(macros[0].source)}:")
+        self.depth += 1
+        outer_names, outer_hoisted = self.names, self.hoisted
+        self.names, self.hoisted = {**outer_names, item: item}, dict(outer_hoisted)
+        tests = [_rename(macro.test, macro.variable, item) for macro in macros if macro.test is not None]
+        self._hoist(tests, item)
+        for flag, test in zip(flags, tests, strict=True):
+            self._raise_flag(flag, test, alone=len(flags) == 1)
+        self.depth -= 1
+        self.names, self.hoisted = outer_names, outer_hoisted
+        for macro, flag in zip(macros, flags, strict=True):
+            self.hoisted[_key(macro)] = flag
+
+    def _raise_flag(self, flag: str, test: Node, *, alone: bool) -> None:
+        """Write what raises the flag of an `exists` for one element, if it is not up already."""
+        if alone:
+            self.line(f"if {self.expression(test)}:")
+            self.line(f"    {flag} = True")
+            self.line("    break")
+        elif self._needs_statements(test):
+            self.line(f"if not {flag}:")
+            self.depth += 1
+            self.line(f"{flag} = {self.expression(test)}")
+            self.depth -= 1
+        else:
+            self.line(f"if not {flag} and {self.expression(test)}: {flag} = True")
+
+    def _needs_statements(self, node: Node) -> bool:
+        """Tell that a node holds a macro for which no flag stands yet."""
+        if _key(node) in self.hoisted:
+            return False
+        return isinstance(node, Macro) or any(map(self._needs_statements, children(node)))
+
+    # ── expressions ──
+
+    def expression(self, node: Node) -> str:
+        """Give a Python expression for a node, after having written the statements that it needs."""
+        shared = self.hoisted.get(_key(node)) if self.hoisted else None
+        if shared is not None:
+            return shared
+        match node:
+            case Constant():
+                return self.constant(node.value)
+            case Variable():
+                name = self.names.get(node.name)
+                return self.constant(self.parameters[node.name]) if name is None else name
+            case Field():
+                return f"{self.expression(node.operand)}.{node.name}"
+            case Has():
+                return f"({self.expression(node.operand)}.{node.name} is not None)"
+            case Items():
+                return "(" + "".join(f"{self.expression(element)}, " for element in node.elements) + ")"
+            case Logic():
+                return self._logic(node)
+            case Conditional():
+                return self._conditional(node)
+            case Macro():
+                return self._macro(node)
+            case Apply():
+                return self._apply(node)
+
+    def _logic(self, node: Logic) -> str:
+        word = "and" if node.operator == "&&" else "or"
+        left = self.expression(node.left)
+        if not self._needs_statements(node.right):
+            return f"({left} {word} {self.expression(node.right)})"
+        result = self.fresh("b")
+        self.line(f"{result} = {left}")
+        self.line(f"if {result}:" if word == "and" else f"if not {result}:")
+        self.depth += 1
+        self.line(f"{result} = {self.expression(node.right)}")
+        self.depth -= 1
+        return result
+
+    def _conditional(self, node: Conditional) -> str:
+        condition = self.expression(node.condition)
+        if not any(self._needs_statements(part) for part in (node.chosen, node.other)):
+            return f"({self.expression(node.chosen)} if {condition} else {self.expression(node.other)})"
+        result = self.fresh("v")
+        for words, part in ((f"if {condition}:", node.chosen), ("else:", node.other)):
+            self.line(words)
+            self.depth += 1
+            self.line(f"{result} = {self.expression(part)}")
+            self.depth -= 1
+        return result
+
+    def _macro(self, node: Macro) -> str:
+        result, item = self.fresh("m"), self.fresh("e")
+        first = {"exists": "False", "all": "True", "exists_one": "0", "filter": "[]", "map": "[]"}[node.name]
+        source = self.expression(node.source)
+        self.line(f"{result} = {first}")
+        self.line(f"for {item} in {source}:")
+        self.depth += 1
+        outer = self.names
+        self.names = {**outer, node.variable: item}
+        if node.test is not None:
+            test = self.expression(node.test)
+            self.line(f"if not {test}:" if node.name == "all" else f"if {test}:")
+            self.depth += 1
+        match node.name:
+            case "exists" | "all":
+                self.line(f"{result} = {node.name == 'exists'}")
+                self.line("break")
+            case "exists_one":
+                self.line(f"{result} += 1")
+            case "filter":
+                self.line(f"{result}.append({item})")
+            case "map":
+                assert node.value is not None
+                self.line(f"{result}.append({self.expression(node.value)})")
+        self.names = outer
+        self.depth -= 1 if node.test is None else 2
+        return f"({result} == 1)" if node.name == "exists_one" else result
+
+    def _apply(self, node: Apply) -> str:
+        sign = node.name.strip("_")
+        if sign in _TURNED and len(node.arguments) == 2:  # noqa: PLR2004  a comparison has two sides
+            left, right = node.arguments
+            if left.slope != right.slope:
+                return self._compare_with_now(sign, left, right)
+        if node.operation.python is None:
+            arguments = ", ".join(map(self.expression, node.arguments))
+            return f"{self.constant(node.operation.evaluate)}({arguments})"
+        return node.operation.python.format(*map(self.expression, node.arguments))
+
+    # ── comparisons with now ──
+
+    def _compare_with_now(self, sign: str, left: Node, right: Node) -> str:
+        """Write `left sign right` as `now sign turn`, and note `turn` where the comparison has yet to turn over."""
+        terms = _Sum()
+        terms.add(left, left.slope - right.slope)
+        terms.add(right, right.slope - left.slope)
+        if left.slope < right.slope:
+            sign = _TURNED[sign]
+        turn = self.fresh("t")
+        bound = f"({turn} := {self._instant(terms)})"
+        noted = f"({turn} >= soon or (soon := {turn}) is not None)"
+        unnoted = f"({turn} < soon and (soon := {turn}) is None)"
+        after = f"({turn} := {turn} + tick)"
+        match sign:
+            case "<":
+                return f"(now < {bound} and {noted})"
+            case ">=":
+                return f"(now >= {bound} or {unnoted})"
+            case "<=":
+                return f"(now <= {bound} and ({after} >= soon or (soon := {turn}) is not None))"
+            case ">":
+                return f"(now > {bound} or ({after} < soon and (soon := {turn}) is None))"
+            case _:
+                same, next_turn = self.fresh("s"), f"({turn} if now < {turn} else {turn} + tick)"
+                self_noted = f"(({turn} := {next_turn}) >= soon or (soon := {turn}) is not None)"
+                equal = f"(now <= {bound} and (({same} := now == {turn}) or True) and {self_noted} and {same})"
+                return equal if sign == "==" else f"(not {equal})"
+
+    def _instant(self, terms: "_Sum") -> str:
+        """Write the instant at which both sides are equal: the terms without `now`, moved to the other side."""
+        instants, others = terms.instants[-1], terms.instants[1]
+        spans = [f" + ({self.expression(plus)} - {self.expression(minus)})" for plus, minus in zip(instants[1:], others, strict=True)]
+        spans += [f" {'-' if s > 0 else '+'} {self.expression(node)}" for s in (1, -1) for node in terms.durations[s]]
+        return f"({self.expression(instants[0])}{''.join(spans)})"
+
+
+@dataclass
+class _Sum:
+    """The terms of an equation `now + ... = 0`, by their signs."""
+
+    instants: dict[int, list[Node]] = field(default_factory=lambda: {1: [], -1: []})
+    durations: dict[int, list[Node]] = field(default_factory=lambda: {1: [], -1: []})
+
+    def add(self, node: Node, sign: int) -> None:
+        if isinstance(node, Variable) and node.slope:
+            return
+        if isinstance(node, Apply) and node.slope:
+            first, second = node.arguments
+            self.add(first, sign)
+            self.add(second, sign if node.name == "_+_" else -sign)
+            return
+        (self.instants if node.type.kind == "timestamp" else self.durations)[sign].append(node)
+
+
+class _Constants(ast.NodeTransformer):
+    """Puts plain constants into the code itself, where Python reads them fastest."""
+
+    def __init__(self, constants: dict[str, Any]) -> None:
+        self.plain = {
+            name: value
+            for name, value in constants.items()
+            if isinstance(value, _LITERALS) or (isinstance(value, tuple) and all(isinstance(v, _LITERALS) for v in value))
+        }
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802  Python's name for it
+        if node.id in self.plain:
+            return ast.copy_location(ast.Constant(self.plain[node.id]), node)
+        return node
+
+
+_BUILTINS = {"len": len, "float": float}
+
+
+Key = tuple[object, ...]
+
+
+def _key(node: Node, depth: int = 0) -> Key:
+    """Give what makes two expressions the same, wherever they stand and whatever their macros call the elements."""
+    match node:
+        case Constant():
+            return ("constant", type(node.value), node.value)
+        case Variable():
+            return ("variable", node.name)
+        case Field():
+            return ("field", node.name, _key(node.operand, depth))
+        case Has():
+            return ("has", node.name, _key(node.operand, depth))
+        case Macro():
+            bound = f"@{depth}"
+            parts = [part and _key(_rename(part, node.variable, bound), depth + 1) for part in (node.test, node.value)]
+            return ("macro", node.name, _key(node.source, depth), *parts)
+        case Apply() | Logic():
+            name = node.name if isinstance(node, Apply) else node.operator
+            return ("apply", name, *(_key(child, depth) for child in children(node)))
+        case Conditional() | Items():
+            return (type(node).__name__, *(_key(child, depth) for child in children(node)))
+
+
+def _rename(node: Node, old: str, new: str) -> Node:
+    """Give the same expression with another name for a macro's element."""
+
+    def rename(child: Node) -> Node:
+        return _rename(child, old, new)
+
+    match node:
+        case Constant():
+            return node
+        case Variable():
+            return replace(node, name=new) if node.name == old else node
+        case Field() | Has():
+            return replace(node, operand=rename(node.operand))
+        case Apply():
+            return replace(node, arguments=tuple(map(rename, node.arguments)))
+        case Logic():
+            return replace(node, left=rename(node.left), right=rename(node.right))
+        case Conditional():
+            outcomes = {"chosen": rename(node.chosen), "other": rename(node.other)}
+            return replace(node, condition=rename(node.condition), **outcomes)
+        case Items():
+            return replace(node, elements=tuple(map(rename, node.elements)))
+        case Macro():
+            test, value = (part and rename(part) for part in (node.test, node.value))
+            return replace(node, source=rename(node.source), test=test, value=value)
+
+
+def _walk(node: Node) -> Iterable[Node]:
+    yield node
+    for child in children(node):
+        yield from _walk(child)
+
+
+def _is_optional(node: Field) -> bool:
+    struct = node.operand.type.struct
+    return struct is not None and fields_of(struct)[node.name].optional
+
+
+def _is_plain_field(node: Node, root: str = "facts") -> TypeGuard[Field]:
+    """Tell that a field can be read at any time: nothing on the way to it may be absent."""
+    if not isinstance(node, Field):
+        return False
+    operand = node.operand
+    if isinstance(operand, Variable):
+        return operand.name == root
+    return _is_plain_field(operand, root) and not _is_optional(operand)
+
+
+def _outer_macros(node: Node) -> Iterable[Macro]:
+    """Find the `exists` over lists of the facts that may be asked at any time, since nothing guards what they read."""
+    if isinstance(node, Macro):
+        if node.name == "exists" and _is_plain_field(node.source) and _stands_alone(node):
+            yield node
+        return
+    for child in children(node):
+        yield from _outer_macros(child)
+
+
+def _stands_alone(macro: Macro) -> bool:
+    """Tell that every optional field which a macro reads is also asked for with has() inside of it."""
+    asked = {(_key(node.operand), node.name) for node in _walk(macro) if isinstance(node, Has)}
+    read = [node for node in _walk(macro) if isinstance(node, Field) and _is_optional(node)]
+    return all((_key(node.operand), node.name) in asked for node in read)
