@@ -33,6 +33,7 @@ from backend.rulebook.types import MICROSECOND, fields_of
 NEVER = datetime.max.replace(tzinfo=UTC)
 """Later than any instant of change."""
 
+Key = tuple[object, ...]
 Decide = Callable[[Any, datetime], tuple[int, datetime]]
 
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -313,9 +314,6 @@ class _Constants(ast.NodeTransformer):
 
 
 _BUILTINS = {"len": len, "float": float}
-
-
-Key = tuple[object, ...]
 
 
 def _key(node: Node, depth: int = 0) -> Key:
