@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 from backend.rulebook import syntax
-from backend.rulebook.operations import EvaluationError, Operation, TooFine, find_operation, function_names
+from backend.rulebook.operation import EvaluationError, Operation, TooFine
+from backend.rulebook.operations import find_operation, function_names
 from backend.rulebook.source import suggest
 from backend.rulebook.syntax import InvalidExpression, Syntax
 from backend.rulebook.tree import (
@@ -103,7 +104,9 @@ class _Checker:
         asked = node.arguments[0]
         operand, _, optional = self._field(asked, present)
         if not optional:
-            _refuse(asked, f"{asked.field!r} is always there", "a list is asked with `size(...) > 0`", at=len(asked.field))
+            _refuse(
+                asked, f"{asked.field!r} is always there", "a list is asked with `size(...) > 0`", at=len(asked.field)
+            )
         return Has(node.start, node.end, BOOL, operand, asked.field)
 
     def _list(self, node: syntax.ListOf, present: frozenset[Path]) -> Node:

@@ -27,6 +27,7 @@ from backend.rulebook.tree import (
     Node,
     Variable,
     children,
+    walk,
 )
 from backend.rulebook.types import MICROSECOND, fields_of
 
@@ -96,7 +97,7 @@ class _Writer:
         self._hoist(conditions, "facts")
 
     def _hoist(self, conditions: Sequence[Node], root: str) -> None:
-        found = [node for condition in conditions for node in _walk(condition) if _is_plain_field(node, root)]
+        found = [node for condition in conditions for node in walk(condition) if _is_plain_field(node, root)]
         times = Counter(map(_key, found))
         for node in sorted(found, key=lambda node: node.end - node.start):
             if times[_key(node)] > 1 and _key(node) not in self.hoisted:
@@ -274,7 +275,10 @@ class _Writer:
     def _instant(self, terms: "_Sum") -> str:
         """Write the instant at which both sides are equal: the terms without `now`, moved to the other side."""
         instants, others = terms.instants[-1], terms.instants[1]
-        spans = [f" + ({self.expression(plus)} - {self.expression(minus)})" for plus, minus in zip(instants[1:], others, strict=True)]
+        spans = [
+            f" + ({self.expression(plus)} - {self.expression(minus)})"
+            for plus, minus in zip(instants[1:], others, strict=True)
+        ]
         spans += [f" {'-' if s > 0 else '+'} {self.expression(node)}" for s in (1, -1) for node in terms.durations[s]]
         return f"({self.expression(instants[0])}{''.join(spans)})"
 
@@ -304,10 +308,11 @@ class _Constants(ast.NodeTransformer):
         self.plain = {
             name: value
             for name, value in constants.items()
-            if isinstance(value, _LITERALS) or (isinstance(value, tuple) and all(isinstance(v, _LITERALS) for v in value))
+            if isinstance(value, _LITERALS)
+            or (isinstance(value, tuple) and all(isinstance(v, _LITERALS) for v in value))
         }
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802  Python's name for it
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id in self.plain:
             return ast.copy_location(ast.Constant(self.plain[node.id]), node)
         return node
@@ -365,12 +370,6 @@ def _rename(node: Node, old: str, new: str) -> Node:
             return replace(node, source=rename(node.source), test=test, value=value)
 
 
-def _walk(node: Node) -> Iterable[Node]:
-    yield node
-    for child in children(node):
-        yield from _walk(child)
-
-
 def _is_optional(node: Field) -> bool:
     struct = node.operand.type.struct
     return struct is not None and fields_of(struct)[node.name].optional
@@ -398,6 +397,6 @@ def _outer_macros(node: Node) -> Iterable[Macro]:
 
 def _stands_alone(macro: Macro) -> bool:
     """Tell that every optional field which a macro reads is also asked for with has() inside of it."""
-    asked = {(_key(node.operand), node.name) for node in _walk(macro) if isinstance(node, Has)}
-    read = [node for node in _walk(macro) if isinstance(node, Field) and _is_optional(node)]
+    asked = {(_key(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
+    read = [node for node in walk(macro) if isinstance(node, Field) and _is_optional(node)]
     return all((_key(node.operand), node.name) in asked for node in read)

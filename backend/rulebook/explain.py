@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.rulebook.operations import EvaluationError
+from backend.rulebook.operation import EvaluationError
 from backend.rulebook.tree import Apply, Conditional, Constant, Field, Has, Items, Logic, Macro, Node, Variable
 
 

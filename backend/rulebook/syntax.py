@@ -13,7 +13,7 @@ CHARACTERS_AT_MOST = 5_000
 DEPTH_AT_MOST = 100
 
 RESERVED = frozenset(
-    "as break const continue else for function if import let loop namespace package return var void while".split()
+    ["as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "namespace", "package", "return", "var", "void", "while"]
 )
 
 
@@ -230,7 +230,7 @@ class _Builder(Transformer[Token, Syntax]):
 
 
 _ESCAPE = re.compile(
-    r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.?))", re.S
+    r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.?))", re.DOTALL
 )
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _SURROGATES = range(0xD800, 0xE000)

@@ -4,10 +4,11 @@ Every node keeps its characters [start, end) of the expression's text, its type,
 value moves when `now` moves by one. Only instants and durations have a slope other than 0.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from backend.rulebook.operations import Operation
+from backend.rulebook.operation import Operation
 from backend.rulebook.types import Type
 
 MacroName = Literal["exists", "all", "exists_one", "filter", "map"]
@@ -147,3 +148,10 @@ def children(node: Node) -> tuple[Node, ...]:
             return node.elements
         case Macro():
             return tuple(child for child in (node.source, node.test, node.value) if child is not None)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Give a node and all below it."""
+    yield node
+    for child in children(node):
+        yield from walk(child)

@@ -5,7 +5,6 @@ The data is read from `../shared/conformance/cel`, beside the project's folder; 
 
 import json
 import math
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import pytest
 
 from backend.rulebook.check import check
 from backend.rulebook.explain import Failure, explain
-from backend.rulebook.operations import EvaluationError, parse_duration, parse_timestamp
+from backend.rulebook.operation import EvaluationError
 from backend.rulebook.syntax import InvalidExpression
+from backend.rulebook.temporal import parse_duration, parse_timestamp
 from backend.rulebook.types import (
     ANY_DURATION,
     ANY_TIMESTAMP,
@@ -29,7 +29,14 @@ from backend.rulebook.types import (
 )
 
 FOLDER = Path(__file__).parents[3] / "shared" / "conformance" / "cel"
-TYPES = {"bool": BOOL, "int": INT, "double": DOUBLE, "string": STRING, "timestamp": ANY_TIMESTAMP, "duration": ANY_DURATION}
+TYPES = {
+    "bool": BOOL,
+    "int": INT,
+    "double": DOUBLE,
+    "string": STRING,
+    "timestamp": ANY_TIMESTAMP,
+    "duration": ANY_DURATION,
+}
 
 
 class OutsideTheLanguage(Exception):

@@ -1,0 +1,121 @@
+"""The access log, and the id of each request.
+
+One line of JSON for each request says what an operator needs and nothing about a person: the route's template stands in
+place of the path, and neither query nor body nor address is written. This is the only layer around every request, so it
+is plain ASGI and writes its lines in batches.
+"""
+
+import asyncio
+import re
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID = "request_id"
+"""Where `scope["state"]` holds the id of the request."""
+
+_FLUSH_SECONDS = 0.25
+_MOST_LINES = 1_000
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
+
+
+class Journal:
+    """Wraps an ASGI application: gives each request an id, and writes a line about it to standard output.
+
+    A caller's own `X-Request-Id` is kept if it has at most 64 letters, digits, `.`, `_` and `-`. Lines wait for at most
+    a quarter of a second; `flush` writes them at once.
+    """
+
+    def __init__(self, app: ASGIApp, *, writes: bool = True) -> None:
+        self._app = app
+        self._writes = writes
+        self._lines: list[str] = []
+        self._second = 0
+        self._stamp = ""
+        self._prefix = secrets.token_hex(6)
+        self._counter = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = self._request_id(scope)
+        scope["state"][REQUEST_ID] = request_id
+        header = (b"x-request-id", request_id.encode())
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            if self._writes:
+                self._note(scope, status, time.perf_counter() - started, request_id)
+
+    def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
+        """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""
+        story = "".join(traceback.format_exception(error))
+        line = {
+            "time": self._now(),
+            "fault": type(error).__name__,
+            "route": scope.get("path_template"),
+            "request_id": scope["state"].get(REQUEST_ID),
+            "traceback": _LONG_NUMBER.sub("[number]", story),
+        }
+        self._lines.append(msgspec.json.encode(line).decode() + "\n")
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the waiting lines."""
+        lines, self._lines = self._lines, []
+        try:
+            sys.stdout.write("".join(lines))
+            sys.stdout.flush()
+        except (OSError, ValueError):  # nobody reads the log any more; the citizens' requests matter more
+            self._writes = False
+
+    def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
+        method = scope.get("method")
+        template = scope.get("path_template")
+        route = f'"{template}"' if template else "null"
+        lines = self._lines
+        lines.append(
+            f'{{"time":"{self._now()}","method":"{method if method in _METHODS else "OTHER"}","route":{route},'
+            f'"status":{status},"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"}}\n'
+        )
+        if len(lines) == 1:
+            asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+        elif len(lines) >= _MOST_LINES:
+            self.flush()
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+
+    def _request_id(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                sent = value.decode("latin-1")
+                if _SANE_ID.fullmatch(sent):
+                    return sent
+                break
+        return f"{self._prefix}{next(self._counter):06x}"

@@ -1,0 +1,323 @@
+"""A rule module: what one YAML file says, checked against its facts but not yet compiled.
+
+Everything an author can get wrong is found here, with its place in the file, and all of it at once.
+"""
+
+import re
+from collections.abc import Mapping as Table
+from collections.abc import Sequence as Series
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal, cast
+
+from msgspec import Struct
+
+from backend.rulebook.check import check
+from backend.rulebook.document import Entry, Mapping, Scalar, Value, locate, read_document
+from backend.rulebook.fields import FieldReader
+from backend.rulebook.source import Place, SourceFile, suggest
+from backend.rulebook.syntax import InvalidExpression
+from backend.rulebook.tree import Node, Variable, walk
+from backend.rulebook.types import TIMESTAMP, Type, UnreadableFacts, fields_of, join, type_of_value
+from backend.text import Text
+
+Strategy = Literal["most_severe", "first", "unique", "sum", "collect"]
+STRATEGIES: tuple[Strategy, ...] = ("most_severe", "first", "unique", "sum", "collect")
+OTHERWISE = "otherwise"
+RULES_AT_MOST = 500
+
+_MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "parameters", "rules", "otherwise")
+_RULE_KEYS = ("id", "from", "until", "when", "then", "because", "remedy", "source")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Dated:
+    """A parameter's value, in force from `since` until before `until`; None leaves an end open."""
+
+    since: date | None
+    until: date | None
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A figure of the law: its values, one after the other."""
+
+    name: str
+    type: Type
+    values: tuple[Dated, ...]
+
+    def on(self, day: date) -> Dated | None:
+        """Give the value in force on a day, or None."""
+        return next((value for value in self.values if in_force(value.since, value.until, day)), None)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: when it holds, it speaks for `then` (a word, a number, or a parameter's name)."""
+
+    id: str
+    since: date | None
+    until: date | None
+    text: str
+    condition: Node
+    then: str | int
+    because: Text
+    remedy: Text | None
+    source: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """What holds where no rule does."""
+
+    then: str | int
+    because: Text
+    remedy: Text | None
+
+
+@dataclass(frozen=True)
+class Module:
+    """A checked rule module. `result` are the words it may answer, mildest first, or the bounds of a sum."""
+
+    name: str
+    title: Text
+    facts: type[Struct]
+    result: tuple[str, ...] | tuple[int, int]
+    strategy: Strategy
+    parameters: Table[str, Parameter]
+    rules: tuple[Rule, ...]
+    otherwise: Otherwise
+
+
+def in_force(since: date | None, until: date | None, day: date) -> bool:
+    """Tell whether the half-open interval [since, until) of days holds `day`."""
+    return (since is None or since <= day) and (until is None or day < until)
+
+
+def read_module(file: SourceFile, name: str, facts: Table[str, type[Struct]]) -> Module | None:
+    """Read the module `name` from its file; None, with the faults noted in it, where anything is wrong."""
+    root = read_document(file)
+    if root is None or file.faults:
+        return None
+    module = _ModuleReader(file, name, facts).module(root)
+    return None if file.faults else module
+
+
+@dataclass
+class _ModuleReader(FieldReader):
+    name: str
+    structs: Table[str, type[Struct]]
+    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
+    result: tuple[Any, ...] = ()
+    strategy: Strategy = "first"
+
+    def module(self, root: Value) -> Module | None:
+        keys = self.keys(root, _MODULE_KEYS, optional=("parameters",), what="a rule module")
+        if keys is None:
+            return None
+        self._own_name(keys.get("module"))
+        facts = self._facts(keys.get("facts"))
+        self.strategy = self._strategy(keys.get("strategy"))
+        self.result = self._result(keys.get("result"))
+        title = self.text(keys.get("title"))
+        if "parameters" in keys:
+            self._parameters(keys["parameters"].value)
+        rules = self._rules(keys.get("rules"), facts)
+        otherwise = self._otherwise(keys.get("otherwise"))
+        if facts is None or title is None or otherwise is None or self.file.faults:
+            return None
+        return Module(self.name, title, facts, self.result, self.strategy, self.parameters, tuple(rules), otherwise)
+
+    # ── the head ──
+
+    def _own_name(self, entry: Entry | None) -> None:
+        found = self.scalar(entry)
+        if found is not None and found.text != self.name:
+            self.file.fault(
+                found.place, f"the module is named by its path: {self.name!r}", f"write `module: {self.name}`"
+            )
+
+    def _facts(self, entry: Entry | None) -> Type | None:
+        found = self.scalar(entry)
+        if found is None:
+            return None
+        struct = self.structs.get(found.text)
+        if struct is None:
+            self.file.fault(found.place, f"unknown facts {found.text!r}", suggest(found.text, self.structs))
+            return None
+        try:
+            fields_of(struct)
+        except UnreadableFacts as error:
+            self.file.fault(found.place, str(error))
+            return None
+        return Type("facts", struct=struct)
+
+    def _strategy(self, entry: Entry | None) -> Strategy:
+        found = self.scalar(entry)
+        if found is not None and found.text not in STRATEGIES:
+            self.file.fault(found.place, f"unknown strategy {found.text!r}", suggest(found.text, STRATEGIES))
+        return cast("Strategy", found.text) if found is not None else "first"
+
+    def _result(self, entry: Entry | None) -> tuple[Any, ...]:
+        if entry is None:
+            return ()
+        if self.strategy == "sum":
+            keys = self.keys(entry.value, ("at_least", "at_most"), what="the bounds of a sum")
+            bounds = [self.whole_number(end.value) for end in keys.values()] if keys else []
+            if len(bounds) == 2 and None not in bounds and cast("int", bounds[0]) > cast("int", bounds[1]):  # noqa: PLR2004  two bounds
+                self.file.fault(entry.place, "`at_least` is greater than `at_most`")
+            return tuple(bounds)
+        words = self.series(entry, "the words that the module may answer, mildest first")
+        found: list[str] = []
+        for word in words:
+            text = self.word(word, "a result")
+            if text in found:
+                self.file.fault(word.place, f"{text!r} stands twice")
+            elif text is not None:
+                found.append(text)
+        return tuple(found)
+
+    # ── parameters ──
+
+    def _parameters(self, value: Value) -> None:
+        if not isinstance(value, Mapping):
+            self.file.fault(value.place, "expected parameters by their names", "parameters:\n  limit:\n    - {...}")
+            return
+        for entry in value.entries.values():
+            if not _NAME.fullmatch(entry.key) or entry.key in ("facts", "now"):
+                self.file.fault(
+                    entry.place, f"{entry.key!r} is no name for a parameter", "lower-case letters, digits and _"
+                )
+                continue
+            parameter = self._parameter(entry)
+            if parameter is not None:
+                self.parameters[entry.key] = parameter
+
+    def _parameter(self, entry: Entry) -> Parameter | None:
+        dated: list[tuple[Dated, Place]] = []
+        joined: Type | None = None
+        for item in self.series(entry, "the parameter's values with their dates"):
+            keys = self.keys(item, ("from", "until", "value", "source"), optional=("from", "until"), what="a value")
+            if keys is None:
+                continue
+            value, source = self.literal(keys["value"].value), self.line(keys["source"])
+            if value is None or source is None:
+                continue
+            since, until = self.force(keys)
+            dated.append((Dated(since, until, value, source), item.place))
+            wider = type_of_value(value) if joined is None else join(joined, type_of_value(value))
+            if wider is None:
+                self.file.fault(
+                    keys["value"].value.place, f"{entry.key!r} was {joined} before; its values are of one type"
+                )
+                return None
+            joined = wider
+        if joined is None or not dated:
+            return None
+        return Parameter(entry.key, joined, self._succession(entry.key, dated))
+
+    def _succession(self, name: str, dated: Series[tuple[Dated, Place]]) -> tuple[Dated, ...]:
+        """Let each value end where the next begins, unless it ends before."""
+        values: list[Dated] = []
+        for position, (value, _) in enumerate(dated):
+            following = dated[position + 1] if position + 1 < len(dated) else None
+            until = value.until
+            if following is not None:
+                begin = following[0].since
+                if begin is None or (value.since is not None and begin <= value.since):
+                    self.file.fault(following[1], f"the values of {name!r} are not in the order of their dates")
+                    return ()
+                if until is not None and until > begin:
+                    self.file.fault(following[1], f"two values of {name!r} are in force on {begin}")
+                until = min(until or begin, begin)
+            values.append(Dated(value.since, until, value.value, value.source))
+        return tuple(values)
+
+    # ── rules ──
+
+    def _rules(self, entry: Entry | None, facts: Type | None) -> list[Rule]:
+        if entry is None:
+            return []
+        rules: list[Rule] = []
+        seen: dict[str, Place] = {}
+        items = self.series(entry, "the rules")
+        if len(items) > RULES_AT_MOST:
+            self.file.fault(entry.place, f"more than {RULES_AT_MOST} rules", "split the module")
+        for item in items[:RULES_AT_MOST]:
+            optional = ("from", "until", "remedy")
+            keys = self.keys(item, _RULE_KEYS, optional=optional, what="a rule")
+            identifier = self.word(keys["id"].value, "a rule's id") if keys else None
+            if keys is None or identifier is None:
+                continue
+            if identifier in seen or identifier == OTHERWISE:
+                where = f"it stands in line {seen[identifier].line} already" if identifier in seen else "it is taken"
+                self.file.fault(keys["id"].value.place, f"the id {identifier!r} is not free", where)
+            seen[identifier] = keys["id"].value.place
+            rule = self._rule(keys, identifier, facts)
+            if rule is not None:
+                rules.append(rule)
+        return rules
+
+    def _rule(self, keys: Table[str, Entry], identifier: str, facts: Type | None) -> Rule | None:
+        since, until = self.force(keys)
+        then = self.outcome(keys["then"].value)
+        because, source = self.text(keys["because"]), self.line(keys["source"])
+        remedy = self.text(keys["remedy"]) if "remedy" in keys else None
+        when = self.scalar(keys["when"])
+        condition = self._condition(when, facts) if when is not None and facts is not None else None
+        if condition is None or when is None or then is None or because is None or source is None:
+            return None
+        used = {node.name for node in walk(condition) if isinstance(node, Variable)} | {then}
+        for name in sorted(used & self.parameters.keys()):
+            self._refuse_gap(keys["when"].value.place, self.parameters[name], since, until)
+        place = keys["id"].value.place
+        return Rule(identifier, since, until, when.text, condition, then, because, remedy, source, place)
+
+    def _condition(self, when: Scalar, facts: Type) -> Node | None:
+        names = {name: parameter.type for name, parameter in self.parameters.items()}
+        try:
+            condition = check(when.text, {"facts": facts, "now": TIMESTAMP, **names})
+        except InvalidExpression as error:
+            self.file.fault(locate(self.file, when, error.start, error.end), error.message, error.help)
+            return None
+        if condition.type.kind != "bool":
+            self.file.fault(when.place, f"a rule's condition is true or false, this is {condition.type}")
+            return None
+        return condition
+
+    def _refuse_gap(self, place: Place, parameter: Parameter, since: date | None, until: date | None) -> None:
+        """Refuse a rule that is in force on a day on which a parameter of it has no value."""
+        days = {since or date.min, *(value.until for value in parameter.values if value.until is not None)}
+        for day in sorted(days):
+            if in_force(since, until, day) and parameter.on(day) is None:
+                began = f"on {day}" if day != date.min else "before its first date"
+                advice = (
+                    "give the rule a `from`, or the parameter an earlier value" if day == (since or date.min) else ""
+                )
+                self.file.fault(place, f"{parameter.name!r} has no value {began}, when the rule is in force", advice)
+                return
+
+    def _otherwise(self, entry: Entry | None) -> Otherwise | None:
+        if entry is None:
+            return None
+        keys = self.keys(entry.value, ("then", "because", "remedy"), optional=("remedy",), what="`otherwise`")
+        if keys is None:
+            return None
+        then, because = self.outcome(keys["then"].value, named=False), self.text(keys["because"])
+        remedy = self.text(keys["remedy"]) if "remedy" in keys else None
+        return None if then is None or because is None else Otherwise(then, because, remedy)
+
+    def outcome(self, value: Value, *, named: bool = True) -> str | int | None:
+        """Read a `then`: one of the module's words; for a sum a whole number, or the name of one."""
+        if self.strategy != "sum":
+            return self.word(value, "a result", self.result)
+        if isinstance(value, Scalar) and value.text in self.parameters and named:
+            if self.parameters[value.text].type.kind == "int":
+                return value.text
+            self.file.fault(value.place, f"a sum adds whole numbers, {value.text!r} is none")
+            return None
+        return self.whole_number(value)

@@ -1,0 +1,26 @@
+"""The three-colour health code: a colour to trust, the reason for it, and a QR code that proves it at a gate."""
+
+from backend.service import Service
+from backend.services.health_code import api, gate, officer
+from backend.services.health_code.facts import HealthFacts
+from backend.services.health_code.invention import invent
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, Visit
+from backend.text import Text
+
+service = Service(
+    name="health_code",
+    title=Text(zh="健康码", en="Health code"),
+    routes=[
+        api.show_health_code,
+        api.show_history,
+        api.show_svg,
+        api.show_png,
+        api.declare_health,
+        api.check_in,
+        gate.verify_code,
+        officer.report_health_events,
+    ],
+    documents=[HealthRecord, HealthEventReceipt, Visit],
+    facts=[HealthFacts],
+    invent=invent,
+)

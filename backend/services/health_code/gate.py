@@ -1,0 +1,155 @@
+"""What gate staff do: scan a code and know in one look."""
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Literal, cast
+
+from litestar import Request, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from backend.identity import AccessClaims, Caller, gate
+from backend.service import City
+from backend.services.health_code.code import (
+    FORGED,
+    PAYLOAD_CHARACTERS_AT_MOST,
+    SIGNS,
+    Colour,
+    Reading,
+    Shape,
+    read_claims,
+)
+from backend.services.health_code.model import COLOUR, HealthRecord, ScanChanged, VenueNotYours, Visit
+from backend.store import Duplicate
+from backend.text import Text
+
+Outcome = Literal["valid", "expired", "forged", "replayed", "superseded"]
+
+
+class Scan(Struct, forbid_unknown_fields=True):
+    """A code that was scanned at a venue. `scan_id` is made by the scanner; sent again, it gets the first answer."""
+
+    payload: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    venue: Annotated[str, Meta(min_length=1, max_length=64)]
+    scan_id: Annotated[str, Meta(min_length=8, max_length=64)]
+
+
+class Verification(Struct, frozen=True):
+    """What a scan found. `colour` is the person's colour now, and only there if the code tells whose it is.
+
+    Let in on `valid` and green alone; `message` says what else to do.
+    """
+
+    outcome: Outcome
+    admit: bool
+    message: Text
+    colour: Colour | None = None
+    word: Text | None = None
+    shape: Shape | None = None
+
+
+_MESSAGES: dict[Outcome, Text] = {
+    "expired": Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask for a fresh code."),
+    "forged": Text(zh="伪造的码。此码并非本市签发。", en="FORGED. The city did not issue this code."),
+    "replayed": Text(
+        zh="此码已在本场所使用过，可能是截图或转发。请对方刷新后重新出示。",
+        en="USED BEFORE at this venue; it may be a screenshot or forwarded. Ask for a fresh code.",
+    ),
+    "superseded": Text(
+        zh="颜色已经改变，当前颜色如下。请对方刷新后重新出示。",
+        en="CHANGED. The colour is now the one shown here. Ask for a fresh code.",
+    ),
+}
+_VALID: dict[str, Text] = {
+    "green": Text(zh="绿码有效，请通行。", en="VALID, GREEN. Let in."),
+    "yellow": Text(zh="黄码有效，请勿放行，提示对方居家观察。", en="VALID, YELLOW. Do not let in."),
+    "red": Text(zh="红码有效，请勿放行，立即按规定报告。", en="VALID, RED. Do not let in; report as ordered."),
+}
+
+
+@post("/v1/verifications", guards=[gate], status_code=200, problems=(VenueNotYours, ScanChanged))
+async def verify_code(
+    data: JSONBody[Scan], request: Request[Caller, AccessClaims, State], city: NamedDependency[City]
+) -> Verification:
+    """Check a code that was scanned at one of the caller's venues, and record the visit.
+
+    The outcome is `valid`, `expired`, `forged`, `replayed` (used at this venue before, by another scan) or `superseded`
+    (the colour has changed since the code was made).
+    """
+    if data.venue not in request.user.venues:
+        raise VenueNotYours(Text(zh="您不负责该场所。", en="You do not work at this venue's gate."))
+    now = city.now()
+    reading = FORGED
+    if len(data.payload) <= PAYLOAD_CHARACTERS_AT_MOST:
+        reading = read_claims(city.keys.verify_code(data.payload), now, city.settings.clock_skew_seconds)
+    if reading.outcome == "forged":
+        return _verification("forged", None)
+    visit_id = _visit_id(data.venue, reading)
+    earlier = await city.store.get(Visit, visit_id)
+    if earlier is not None:
+        return _again(earlier, data, reading)
+    if reading.outcome == "expired":
+        return _verification("expired", None)
+    return await _admit(data, reading, visit_id, request.user.account_id, city, now)
+
+
+async def _admit(  # noqa: PLR0917  as many facts as a visit has
+    data: Scan, reading: Reading, visit_id: str, gate_account: str, city: City, now: datetime
+) -> Verification:
+    found = await city.store.find(HealthRecord, {"code_id": reading.code_id}, limit=1)
+    if not found.documents:
+        return _verification("superseded", None)  # the person's record was erased since
+    record = found.documents[0]
+    colour = city.rulebook.evaluate(COLOUR, record.facts, now).result
+    visit = Visit(
+        id=visit_id,
+        venue=data.venue,
+        scan_id=data.scan_id,
+        person=record.id,
+        at_ms=int(now.timestamp() * 1000),
+        outcome="valid" if colour == reading.colour else "superseded",
+        colour=colour,
+        gate=gate_account,
+    )
+    try:
+        await city.store.insert(visit)
+    except Duplicate as duplicate:
+        if duplicate.fields != ("id",):
+            raise _scan_changed() from duplicate
+        earlier = await city.store.get(Visit, visit_id)
+        assert earlier is not None, "visits are not deleted while their codes count"
+        return _again(earlier, data, reading)
+    return _verification(visit.outcome, colour)
+
+
+def _again(earlier: Visit, data: Scan, reading: Reading) -> Verification:
+    """Answer for a code that was scanned at this venue before."""
+    if earlier.scan_id == data.scan_id:
+        return _verification(earlier.outcome, earlier.colour)
+    return _verification("expired" if reading.outcome == "expired" else "replayed", None)
+
+
+def _verification(outcome: Outcome, colour: str | None) -> Verification:
+    sign = SIGNS[colour] if colour else None
+    return Verification(
+        outcome=outcome,
+        admit=outcome == "valid" and colour == "green",
+        message=_VALID[colour] if outcome == "valid" and colour else _MESSAGES[outcome],
+        colour=cast("Colour | None", colour),
+        word=sign and sign.word,
+        shape=sign and sign.shape,
+    )
+
+
+def _visit_id(venue: str, reading: Reading) -> str:
+    """Name the one time that a code counts at a venue."""
+    parts = (venue, reading.code_id, reading.nonce, str(reading.issued_at))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _scan_changed() -> ScanChanged:
+    return ScanChanged(
+        Text(zh="该扫码编号已用于另一个码。", en="This scan id was used for another code; each scan needs its own.")
+    )

@@ -1,0 +1,52 @@
+"""Reading and changing health records: one document, one write, tried again when somebody else was faster."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from backend.profile import Profile
+from backend.service import City
+from backend.services.health_code.code import make_code_id
+from backend.services.health_code.facts import midnight
+from backend.services.health_code.model import HealthRecord, begin_record
+from backend.store import Conflict, Duplicate
+
+TRIES_AT_MOST = 100
+"""Of several writers one always wins, so that a hundred at once are all served."""
+
+
+async def open_record(city: City, person: str, now: datetime) -> HealthRecord:
+    """Give a person's record; begin it if nothing is known of their health yet. `person` is the id of a Profile."""
+    for _ in range(TRIES_AT_MOST):
+        record = await city.store.get(HealthRecord, person)
+        if record is not None:
+            return record
+        profile = await city.store.get(Profile, person)
+        assert profile is not None, "a citizen's Profile is made before anything else"
+        born_at = midnight(profile.born_on, ZoneInfo(city.settings.time_zone))
+        try:
+            return await city.store.insert(begin_record(person, make_code_id(), born_at, city.rulebook, now))
+        except Duplicate:
+            continue  # another request began it, or, once in an age, two code ids were the same
+    raise Conflict(HealthRecord.collection, person, 0)
+
+
+async def change_record(
+    city: City, person: str, now: datetime, change: Callable[[HealthRecord], HealthRecord]
+) -> HealthRecord:
+    """Change a person's record; `change` gives back the same object where there is nothing to change.
+
+    Raises Conflict if others kept changing it.
+    """
+    for attempt in range(TRIES_AT_MOST):
+        record = await open_record(city, person, now)
+        changed = change(record)
+        if changed is record:
+            return record
+        try:
+            return await city.store.replace(changed)
+        except Conflict:
+            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  spreads the writers, guards nothing
+    raise Conflict(HealthRecord.collection, person, 0)

@@ -1,0 +1,285 @@
+"""What health officers and citizens report, and the facts that follow from it.
+
+Facts are never edited: they are worked out anew from the reports. So a report that is withdrawn leaves no trace in
+them, and reports that arrive in the wrong order give the same facts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+from msgspec.structs import fields, replace
+
+from backend.services.health_code.facts import (
+    CHECK_INS_AT_MOST,
+    FACTS_AT_MOST,
+    Case,
+    Contact,
+    Country,
+    Declaration,
+    Dose,
+    Entry,
+    FalseStatement,
+    HealthFacts,
+    Instant,
+    Isolation,
+    LabTest,
+    MissedMassTest,
+    Stay,
+    Symptom,
+    SymptomKind,
+)
+
+Draft = dict[str, list[Any]]
+"""The facts while they are worked out, by the names of HealthFacts; and `check_ins`."""
+
+REPORTS_AT_MOST = 200
+"""The newest reports that a record keeps of one person; of the kind that is reported most, the oldest go first."""
+
+
+class CaseReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="case"):
+    """The person is a case since then."""
+
+    status: Literal["confirmed", "suspected", "asymptomatic"]
+    since: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["cases"].append(Case(self.status, self.since))
+
+
+class CaseEnded(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="case_ended"):
+    """A doctor discharged the person, or ruled the suspicion out; it ends every case reported as since before."""
+
+    at: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["cases"] = [_ended(case, self.at) for case in facts["cases"]]
+
+
+class ContactReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="contact"):
+    """The person was in contact with a case, last at `at`."""
+
+    level: Literal["close", "secondary", "nearby"]
+    at: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["contacts"].append(Contact(self.level, self.at))
+
+
+class SampleTested(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="test"):
+    """A test was taken; a later report of the same sample replaces an earlier one."""
+
+    test: Literal["pcr", "antigen"]
+    result: Literal["positive", "negative", "awaiting"]
+    sampled_at: Instant
+    reported_at: Instant | None = None
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        test = LabTest(self.test, self.result, self.sampled_at, self.reported_at)
+        _put(facts["tests"], test, same=("kind", "sampled_at"))
+
+
+class StayReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="stay"):
+    """The person was, or is, in a risk area; a later report of the same stay replaces an earlier one."""
+
+    risk: Literal["high", "medium", "low"]
+    entered_at: Instant
+    left_at: Instant | None = None
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        _put(facts["stays"], Stay(self.risk, self.entered_at, self.left_at), same=("risk", "entered_at"))
+
+
+class EntryReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="entry"):
+    """The person entered from abroad."""
+
+    country: Country
+    entered_at: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["entries"].append(Entry(self.country, self.entered_at))
+
+
+class IsolationOrdered(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="isolation"):
+    """The person must isolate, or have their health observed at home."""
+
+    place: Literal["central", "home", "observation"]
+    began_at: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["isolations"].append(Isolation(self.place, self.began_at))
+
+
+class IsolationEnded(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="isolation_ended"):
+    """The person was released from every isolation that had begun."""
+
+    at: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["isolations"] = [_released(isolation, self.at) for isolation in facts["isolations"]]
+
+
+class DoseGiven(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="vaccination"):
+    """The person was given a dose of vaccine."""
+
+    at: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["doses"].append(Dose(self.at))
+
+
+class MassTestMissed(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="missed_mass_test"):
+    """The person did not come to a round of mass testing that closed at `at`."""
+
+    at: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["missed_mass_tests"].append(MissedMassTest(self.at))
+
+
+class FalseStatementFound(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="false_statement"):
+    """An officer found a declaration of the person to be untrue."""
+
+    at: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["false_statements"].append(FalseStatement(self.at))
+
+
+class Withdrawal(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="withdrawal"):
+    """The earlier event `of` the same source was wrong and counts no more."""
+
+    of: Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+Event = (
+    CaseReported
+    | CaseEnded
+    | ContactReported
+    | SampleTested
+    | StayReported
+    | EntryReported
+    | IsolationOrdered
+    | IsolationEnded
+    | DoseGiven
+    | MassTestMissed
+    | FalseStatementFound
+)
+"""What a health officer may report of a person."""
+
+
+class HealthDeclared(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="declaration"):
+    """The person declared these symptoms, or none."""
+
+    at: Instant
+    symptoms: tuple[SymptomKind, ...]
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["declarations"].append(Declaration(self.at, well=not self.symptoms))
+        facts["symptoms"].extend(Symptom(kind, self.at) for kind in self.symptoms)
+
+
+class CheckedIn(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="check_in"):
+    """The person checked in from isolation, on the day that began in the city at `day`."""
+
+    at: Instant
+    day: Instant
+
+    def onto(self, facts: Draft) -> None:
+        """Add what follows from it to the facts."""
+        facts["check_ins"].append(self)
+
+
+class Report(Struct, frozen=True):
+    """One thing said of a person. A health officer's has the `key` of its event, a person's own has none."""
+
+    said: Event | HealthDeclared | CheckedIn
+    key: str | None = None
+
+
+def instants(said: Struct) -> Iterator[tuple[str, datetime]]:
+    """Give the instants that a report names, by field."""
+    for field in fields(said):
+        value = getattr(said, field.name)
+        if isinstance(value, datetime):
+            yield field.name, value
+
+
+def in_utc(said: Any) -> Any:  # noqa: ANN401  any report, and the same kind comes back
+    """Give a report with its instants in UTC, to the millisecond, as every store keeps them."""
+    return replace(said, **{name: to_the_millisecond(at) for name, at in instants(said)})
+
+
+def to_the_millisecond(at: datetime) -> datetime:
+    """Give an instant in UTC as every store keeps it."""
+    at = at.astimezone(UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def remember(reports: Sequence[Report], new: Iterable[Report]) -> tuple[Report, ...]:
+    """Add reports, and let go of the oldest where there are too many.
+
+    What is reported most goes first, so that years of tests never push out the one report that keeps a person red.
+    """
+    kept = [*reports, *new]
+    while len(kept) > REPORTS_AT_MOST:
+        kind = Counter(type(report.said) for report in kept).most_common(1)[0][0]
+        kept.remove(next(report for report in kept if type(report.said) is kind))
+    return tuple(kept)
+
+
+def facts_of(born_at: datetime | None, reports: Sequence[Report]) -> HealthFacts:
+    """Work out the facts that follow from the reports."""
+    # The two sides are kept apart, so that a person's declaration never changes what an officer reported.
+    official, own = _draft(), _draft()
+    for report in sorted(reports, key=lambda report: _happened_at(report.said)):
+        report.said.onto(own if report.key is None else official)
+    check_ins = own.pop("check_ins")
+    official["isolations"] = [_checked_in(isolation, check_ins) for isolation in official["isolations"]]
+    return HealthFacts(born_at=born_at, **{name: _merged(official[name], own[name]) for name in own})
+
+
+def _draft() -> Draft:
+    return {name: [] for name in ("check_ins", *HealthFacts.__struct_fields__) if name != "born_at"}
+
+
+def _happened_at(said: Struct) -> datetime:
+    return next(at for _, at in instants(said))
+
+
+def _ended(case: Case, at: datetime) -> Case:
+    return replace(case, ended_at=at) if case.ended_at is None and case.since <= at else case
+
+
+def _released(isolation: Isolation, at: datetime) -> Isolation:
+    return replace(isolation, released_at=at) if isolation.released_at is None else isolation
+
+
+def _put(facts: list[Any], fact: Struct, same: tuple[str, ...]) -> None:
+    """Put a fact in the place of one that is the same by these fields, or at the end."""
+    facts[:] = [old for old in facts if any(getattr(old, name) != getattr(fact, name) for name in same)]
+    facts.append(fact)
+
+
+def _checked_in(isolation: Isolation, check_ins: Sequence[CheckedIn]) -> Isolation:
+    days = {check_in.day for check_in in check_ins if check_in.at >= isolation.began_at}
+    return replace(isolation, check_ins=tuple(sorted(days)[-CHECK_INS_AT_MOST:]))
+
+
+def _merged(official: list[Any], own: list[Any]) -> tuple[Any, ...]:
+    merged = sorted([*official, *own], key=_happened_at)
+    return tuple(merged[-FACTS_AT_MOST:])

@@ -1,0 +1,50 @@
+"""People and places of the health code's examples. It is noon of 20 April 2022 in the city, unless a test says more."""
+
+from collections.abc import Callable
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from backend.keys import Keyring, make_keys
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from backend.rulebook import Rulebook, load_rulebook
+from backend.services.health_code import service
+from tests.services.health_code.scene import Clock, Headers, Scene, id_number
+
+RULES = Path(__file__).parents[3] / "rules"
+
+
+@pytest.fixture(scope="session")
+def rulebook() -> Rulebook:
+    return load_rulebook(RULES, service.facts, ZoneInfo("Asia/Shanghai"))
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
+    folder = tmp_path_factory.mktemp("keys")
+    make_keys(folder)
+    return Keyring.open(folder)
+
+
+@pytest.fixture
+def wang(sign_in: Callable[..., Headers]) -> Headers:
+    """Wang Fang, a citizen, signed in."""
+    return sign_in("13800138001", name="王芳", id_number=id_number(1))
+
+
+@pytest.fixture
+def officer(sign_in: Callable[..., Headers]) -> Headers:
+    return sign_in("13800138002", roles=("health_officer",))
+
+
+@pytest.fixture
+def gatekeeper(sign_in: Callable[..., Headers]) -> Headers:
+    """Someone at the gate of the west lake museum, and of no other place."""
+    return sign_in("13800138003", roles=("gate",), venues=("west-lake-museum",))
+
+
+@pytest.fixture
+def scene(client: TestClient[Litestar], clock: Clock, officer: Headers) -> Scene:
+    return Scene(client, clock, officer)

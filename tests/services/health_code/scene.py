@@ -1,0 +1,86 @@
+"""What people do in the health code's tests, in few words."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import httpx
+from litestar import Litestar
+from litestar.testing import TestClient
+from stdnum.cn import ric
+
+from backend.store import Document
+
+Client = TestClient[Litestar]
+Headers = dict[str, str]
+
+
+def id_number(serial: int) -> str:
+    """Give the resident ID number of a person born in Hangzhou on 7 March 1990."""
+    number = f"33010219900307{serial:03}"
+    return number + ric.calc_check_digit(number)
+
+
+class Clock(Protocol):
+    now: datetime
+
+
+class Scene:
+    """What people do in these tests, in few words."""
+
+    def __init__(self, client: TestClient[Litestar], clock: Clock, officer: Headers) -> None:
+        self.client, self.clock, self.officer = client, clock, officer
+        self.events = 0
+
+    def code(self, person: Headers) -> dict[str, Any]:
+        answer = self.client.get("/v1/me/health-code", headers=person)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def colour(self, person: Headers) -> str:
+        return self.code(person)["colour"]
+
+    def history(self, person: Headers) -> list[tuple[str, str]]:
+        answer = self.client.get("/v1/me/health-code/history", headers=person)
+        return [(entry["at"], entry["colour"]) for entry in answer.json()["colours"]]
+
+    def event(
+        self, kind: str, event_id: str | None = None, *, person: str | None = None, **said: str
+    ) -> dict[str, Any]:
+        self.events += 1
+        return {
+            "source": "hangzhou-cdc",
+            "id": event_id or f"event-{self.events}",
+            "id_number": person or id_number(1),
+            "event": {"kind": kind, **said},
+        }
+
+    def report(self, *events: dict[str, Any]) -> list[dict[str, Any]]:
+        answer = self.client.post("/v1/health-events", headers=self.officer, json={"events": list(events)})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["results"]
+
+    def outcomes(self, *events: dict[str, Any]) -> list[str]:
+        return [result["outcome"] for result in self.report(*events)]
+
+    def ago(self, **span: float) -> str:
+        return (self.clock.now - timedelta(**span)).isoformat()
+
+    def set_clock(self, text: str) -> None:
+        self.clock.now = datetime.fromisoformat(text).astimezone(UTC)
+
+
+def stored(client: Client, kind: type[Document]) -> list[Any]:
+    """Give all documents of a kind."""
+
+    async def collect() -> list[Any]:
+        return [document async for document in client.app.state.city.store.scan(kind)]
+
+    assert client.blocking_portal is not None
+    return client.blocking_portal.call(collect)
+
+
+def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """Give the body of a Problem of this kind."""
+    assert answer.status_code == status, answer.text
+    assert answer.json()["type"] == f"/problems/{kind}"
+    return answer.json()

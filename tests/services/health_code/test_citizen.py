@@ -1,0 +1,288 @@
+import io
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+import zxingcpp
+from PIL import Image
+
+from backend.services.health_code import api
+from backend.services.health_code.model import HealthRecord
+from backend.services.health_code.pencil import QUEUE_AT_MOST
+from tests.services.health_code.scene import Client, Headers, Scene, problem, stored
+
+
+def declare(client: Client, person: Headers, **said: Any) -> httpx.Response:  # noqa: ANN401  any JSON
+    return client.post("/v1/me/health-declarations", headers=person, json={"symptoms": [], **said})
+
+
+def test_a_citizen_of_whom_nothing_is_known_is_green(scene: Scene, wang: Headers) -> None:
+    code = scene.code(wang)
+    assert (code["colour"], code["word"], code["shape"]) == ("green", {"zh": "绿码", "en": "GREEN"}, "circle")
+    assert (code["rule"], code["because"]["zh"], code["remedy"]) == ("otherwise", "未见异常", None)
+    assert (code["changes_at"], code["changes_to"]) == (None, None)
+    assert code["since"] == "2022-04-20T04:00:00Z"
+    assert (code["issued_at"], code["expires_at"]) == ("2022-04-20T04:00:00Z", "2022-04-20T04:01:00Z")
+
+
+def test_a_code_says_why_and_what_to_do_and_when_it_changes(scene: Scene, wang: Headers) -> None:
+    scene.report(scene.event("contact", level="close", at="2022-04-19T08:00:00+08:00"))
+    code = scene.code(wang)
+    assert (code["colour"], code["shape"], code["rule"]) == ("red", "octagon", "close-contact")
+    assert code["because"] == {"zh": "您是确诊病例的密切接触者", "en": "You were in close contact with a case"}
+    assert code["remedy"]["en"] == "Isolate; red ends by itself when the time is over"
+    assert (code["changes_at"], code["changes_to"]) == ("2022-05-03T00:00:00Z", "yellow")
+
+
+def test_a_code_turns_on_the_second_and_nobody_has_to_touch_it(scene: Scene, wang: Headers) -> None:
+    scene.report(scene.event("isolation", place="observation", began_at="2022-04-20T08:00:00+08:00"))
+    scene.set_clock("2022-04-27T07:59:59.999999+08:00")
+    assert scene.colour(wang) == "yellow"
+    scene.set_clock("2022-04-27T08:00:00+08:00")
+    assert scene.colour(wang) == "green"
+
+
+def test_history_has_the_exact_second_though_it_was_read_a_month_later(scene: Scene, wang: Headers) -> None:
+    scene.code(wang)
+    scene.set_clock("2022-04-20T13:00:00+08:00")
+    scene.report(scene.event("isolation", place="observation", began_at="2022-04-20T08:00:00+08:00"))
+    scene.set_clock("2022-06-01T12:00:00+08:00")
+    expected = [
+        ("2022-04-27T00:00:00Z", "green"),
+        ("2022-04-20T05:00:00Z", "yellow"),
+        ("2022-04-20T04:00:00Z", "green"),
+    ]
+    assert scene.history(wang) == expected
+    scene.set_clock("2022-06-01T12:00:01+08:00")
+    assert scene.history(wang) == expected
+
+
+def test_the_payload_is_short_and_names_nobody(client: Client, scene: Scene, wang: Headers) -> None:
+    code = scene.code(wang)
+    assert len(code["payload"]) <= 250
+    claims = json.loads(client.app.state.city.keys.verify_code(code["payload"]))
+    assert set(claims) == {"aud", "sub", "jti", "col", "iat", "exp"}
+    assert (claims["col"], claims["exp"] - claims["iat"]) == ("g", 60)
+    assert not any(personal in json.dumps(claims) for personal in ("13800138001", "王芳", "330102"))
+
+
+def test_each_look_at_a_code_makes_a_fresh_one_for_the_same_person(client: Client, scene: Scene, wang: Headers) -> None:
+    keys = client.app.state.city.keys
+    first, second = (json.loads(keys.verify_code(scene.code(wang)["payload"])) for _ in range(2))
+    assert first["sub"] == second["sub"]
+    assert first["jti"] != second["jti"]
+
+
+def test_a_code_is_kept_by_nobody_on_the_way(client: Client, wang: Headers) -> None:
+    for page in ("", "/history", "/image.svg", "/image.png"):
+        assert client.get(f"/v1/me/health-code{page}", headers=wang).headers["cache-control"] == "no-store"
+
+
+def test_the_gold_frame_and_the_latest_test_stand_beside_the_colour(scene: Scene, wang: Headers) -> None:
+    assert scene.code(wang)["decoration"] == {"frame": "none", "latest_pcr": None}
+    scene.report(
+        scene.event("vaccination", at="2021-06-01T09:00:00+08:00"),
+        scene.event("vaccination", at="2021-06-29T09:00:00+08:00"),
+        scene.event("test", test="pcr", result="negative", sampled_at="2022-04-18T11:30:00+08:00"),
+    )
+    decoration = scene.code(wang)["decoration"]
+    assert decoration["frame"] == "gold"
+    assert decoration["latest_pcr"] == {
+        "result": "negative",
+        "sampled_at": "2022-04-18T03:30:00Z",
+        "reported_at": None,
+        "hours": 48,
+    }
+
+
+# ── Declarations ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_whoever_declares_a_fever_is_yellow_at_once(client: Client, scene: Scene, wang: Headers) -> None:
+    answer = declare(client, wang, symptoms=["fever"])
+    assert answer.status_code == 201
+    assert (answer.json()["colour"], answer.json()["rule"]) == ("yellow", "fever")
+    assert scene.colour(wang) == "yellow"
+
+
+def test_a_fever_is_not_ended_by_declaring_to_be_well_but_by_a_test(
+    client: Client, scene: Scene, wang: Headers
+) -> None:
+    declare(client, wang, symptoms=["fever"])
+    scene.clock.now += timedelta(days=2)
+    assert declare(client, wang).json()["colour"] == "yellow"
+    scene.report(scene.event("test", test="pcr", result="negative", sampled_at=scene.ago(hours=12)))
+    assert scene.colour(wang) == "green"
+
+
+def test_a_cough_ends_when_the_person_declares_to_be_well_a_day_later(
+    client: Client, scene: Scene, wang: Headers
+) -> None:
+    declare(client, wang, symptoms=["cough"])
+    scene.clock.now += timedelta(hours=23)
+    assert declare(client, wang).json()["colour"] == "yellow"
+    scene.clock.now += timedelta(hours=1)
+    assert declare(client, wang).json()["colour"] == "green"
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ({"contacts": [{"level": "close", "at": "2022-04-19T08:00:00+08:00"}]}, "close-contact"),
+        ({"stays": [{"risk": "high", "entered_at": "2022-04-19T08:00:00+08:00"}]}, "high-risk-area"),
+        ({"stays": [{"risk": "medium", "entered_at": "2022-04-19T08:00:00+08:00"}]}, "medium-risk-area"),
+        ({"entries": [{"country": "IT", "entered_at": "2022-04-19T08:00:00+08:00"}]}, "abroad"),
+    ],
+)
+def test_contacts_stays_and_entries_are_declared_in_the_same_way(
+    client: Client, wang: Headers, said: dict[str, Any], rule: str
+) -> None:
+    assert declare(client, wang, **said).json()["rule"] == rule
+
+
+def test_a_declaration_takes_nothing_back_that_an_officer_reported(client: Client, scene: Scene, wang: Headers) -> None:
+    scene.report(scene.event("stay", risk="high", entered_at="2022-04-01T08:00:00+08:00"))
+    stay = {"risk": "high", "entered_at": "2022-04-01T08:00:00+08:00", "left_at": "2022-04-02T08:00:00+08:00"}
+    assert declare(client, wang, stays=[stay]).json()["colour"] == "red"
+
+
+def test_what_lies_in_the_future_is_refused_and_nothing_is_kept(client: Client, scene: Scene, wang: Headers) -> None:
+    stays = [{"risk": "high", "entered_at": "2022-04-20T12:00:00.001+08:00"}]
+    refused = problem(declare(client, wang, symptoms=["fever"], stays=stays), 422, "event-in-future")
+    assert refused["errors"] == [{"pointer": "/stays/0/entered_at", "detail": "lies in the future"}]
+    assert scene.colour(wang) == "green"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/symptoms"),
+        ({"symptoms": ["joy"]}, "/symptoms/0"),
+        ({"symptoms": "fever"}, "/symptoms"),
+        ({"symptoms": ["fever"] * 8}, "/symptoms"),
+        ({"symptoms": [], "colour": "green"}, "/colour"),
+        (
+            {"symptoms": [], "entries": [{"country": "Italy", "entered_at": "2022-04-01T00:00:00Z"}]},
+            "/entries/0/country",
+        ),
+        ({"symptoms": [], "entries": [{"country": "IT", "entered_at": "2022-04-01"}]}, "/entries/0/entered_at"),
+        (
+            {"symptoms": [], "entries": [{"country": "IT", "entered_at": "2022-04-01T00:00:00"}]},
+            "/entries/0/entered_at",
+        ),
+        ({"symptoms": [], "stays": [{"risk": "none", "entered_at": "2022-04-01T00:00:00Z"}]}, "/stays/0/risk"),
+        ({"symptoms": [], "contacts": [{"level": "close", "at": "1970-01-01T00:00:00Z"}]}, "/contacts/0/at"),
+        ({"symptoms": [], "contacts": [{"level": "close", "at": "0001-01-01T00:00:00+14:00"}]}, "/contacts/0/at"),
+        ({"symptoms": [], "contacts": [{"level": "close", "at": "2022-04-01T00:00:00Z"}] * 21}, "/contacts"),
+        (
+            {
+                "symptoms": [],
+                "stays": [{"risk": "low", "entered_at": "2022-04-02T00:00:00Z", "left_at": "2022-04-01T00:00:00Z"}],
+            },
+            "/stays/0/left_at",
+        ),
+    ],
+)
+def test_a_declaration_of_the_wrong_form_is_refused_with_its_place(
+    client: Client, wang: Headers, body: dict[str, Any], pointer: str
+) -> None:
+    answer = client.post("/v1/me/health-declarations", headers=wang, json=body)
+    assert [error["pointer"] for error in problem(answer, 400, "invalid-request")["errors"]] == [pointer]
+
+
+# ── Isolation ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_fourteen_daily_check_ins_turn_red_to_green_and_thirteen_do_not(
+    client: Client, scene: Scene, wang: Headers
+) -> None:
+    scene.report(scene.event("isolation", place="home", began_at="2022-04-20T08:00:00+08:00"))
+    scene.set_clock("2022-04-20T21:00:00+08:00")
+    for _ in range(13):
+        assert client.post("/v1/me/isolation-check-ins", headers=wang).json()["rule"] == "isolation"
+        scene.clock.now += timedelta(days=1)
+    scene.set_clock("2022-05-04T08:00:00+08:00")
+    assert scene.code(wang)["rule"] == "check-in-missing"
+
+
+def test_the_last_check_in_of_fourteen_ends_isolation_to_the_second(
+    client: Client, scene: Scene, wang: Headers
+) -> None:
+    scene.report(scene.event("isolation", place="home", began_at="2022-04-20T08:00:00+08:00"))
+    scene.set_clock("2022-04-20T21:00:00+08:00")
+    for _ in range(14):
+        client.post("/v1/me/isolation-check-ins", headers=wang)
+        scene.clock.now += timedelta(days=1)
+    scene.set_clock("2022-05-04T07:59:59+08:00")
+    assert scene.code(wang)["rule"] == "isolation"
+    scene.set_clock("2022-05-04T08:00:00+08:00")
+    assert scene.colour(wang) == "green"
+
+
+def test_two_check_ins_on_a_day_of_the_city_count_once(client: Client, scene: Scene, wang: Headers) -> None:
+    scene.report(scene.event("isolation", place="home", began_at="2022-04-20T08:00:00+08:00"))
+    for instant in ("2022-04-20T12:30:00+08:00", "2022-04-20T23:59:59+08:00", "2022-04-21T00:00:00+08:00"):
+        scene.set_clock(instant)
+        assert client.post("/v1/me/isolation-check-ins", headers=wang).status_code == 201
+    [record] = stored(client, HealthRecord)
+    days = [day.isoformat() for day in record.facts.isolations[0].check_ins]
+    assert days == ["2022-04-19T16:00:00+00:00", "2022-04-20T16:00:00+00:00"]
+
+
+def test_whoever_is_not_in_isolation_need_not_check_in(client: Client, scene: Scene, wang: Headers) -> None:
+    problem(client.post("/v1/me/isolation-check-ins", headers=wang), 409, "not-in-isolation")
+    scene.report(
+        scene.event("isolation", place="home", began_at="2022-04-18T08:00:00+08:00"),
+        scene.event("isolation_ended", at="2022-04-19T08:00:00+08:00"),
+    )
+    problem(client.post("/v1/me/isolation-check-ins", headers=wang), 409, "not-in-isolation")
+
+
+# ── Images ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_image_holds_a_fresh_code(client: Client, wang: Headers) -> None:
+    answer = client.get("/v1/me/health-code/image.png", headers=wang)
+    assert answer.headers["content-type"] == "image/png"
+    [found] = zxingcpp.read_barcodes(Image.open(io.BytesIO(answer.content)))
+    assert json.loads(client.app.state.city.keys.verify_code(found.text))["col"] == "g"
+
+
+def test_a_vector_image_is_given_as_such(client: Client, scene: Scene, wang: Headers) -> None:
+    scene.report(scene.event("contact", level="close", at="2022-04-19T08:00:00+08:00"))
+    answer = client.get("/v1/me/health-code/image.svg", headers=wang)
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert "红码 RED" in answer.text
+
+
+def test_when_too_many_images_are_drawn_one_is_told_to_come_back(
+    client: Client, wang: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api._pencil, "waiting", QUEUE_AT_MOST)
+    answer = client.get("/v1/me/health-code/image.svg", headers=wang)
+    problem(answer, 503, "drawing-busy")
+    assert answer.headers["retry-after"] == "1"
+
+
+# ── Who may ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PAGES = ("/v1/me/health-code", "/v1/me/health-code/history", "/v1/me/health-code/image.svg")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_stranger_sees_no_code(client: Client, page: str) -> None:
+    problem(client.get(page), 401, "not-signed-in")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_someone_without_a_real_name_has_no_code(client: Client, sign_in: Callable[..., Headers], page: str) -> None:
+    assert client.get(page, headers=sign_in("13800138009")).status_code == 403
+
+
+def test_two_people_have_two_codes(scene: Scene, wang: Headers, sign_in: Callable[..., Headers]) -> None:
+    li = sign_in("13800138004", name="李强", id_number="11010519491231002X")
+    scene.report(scene.event("contact", level="close", at=scene.ago(days=1)))
+    assert (scene.colour(wang), scene.colour(li)) == ("red", "green")

@@ -1,0 +1,193 @@
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.services.health_code.code import make_claims
+from backend.services.health_code.model import Visit
+from tests.services.health_code.scene import Client, Clock, Headers, Scene, stored
+
+MUSEUM = "west-lake-museum"
+
+
+@pytest.fixture
+def scan(client: Client, gatekeeper: Headers) -> Callable[..., httpx.Response]:
+    def scan(payload: str, scan_id: str = "scan-0001", venue: str = MUSEUM) -> httpx.Response:
+        body = {"payload": payload, "venue": venue, "scan_id": scan_id}
+        return client.post("/v1/verifications", headers=gatekeeper, json=body)
+
+    return scan
+
+
+Scan = Callable[..., httpx.Response]
+
+
+def test_a_valid_green_code_lets_in_and_leaves_a_visit(client: Client, scene: Scene, wang: Headers, scan: Scan) -> None:
+    answer = scan(scene.code(wang)["payload"])
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "outcome": "valid",
+        "admit": True,
+        "message": {"zh": "绿码有效，请通行。", "en": "VALID, GREEN. Let in."},
+        "colour": "green",
+        "word": {"zh": "绿码", "en": "GREEN"},
+        "shape": "circle",
+    }
+    [visit] = stored(client, Visit)
+    assert (visit.venue, visit.scan_id, visit.outcome, visit.colour) == (MUSEUM, "scan-0001", "valid", "green")
+    assert visit.at_ms == 1_650_427_200_000
+
+
+@pytest.mark.parametrize("colour", ["yellow", "red"])
+def test_a_valid_code_of_another_colour_does_not_let_in(scene: Scene, wang: Headers, scan: Scan, colour: str) -> None:
+    place = {"yellow": "observation", "red": "home"}[colour]
+    scene.report(scene.event("isolation", place=place, began_at=scene.ago(days=1)))
+    answer = scan(scene.code(wang)["payload"]).json()
+    assert (answer["outcome"], answer["colour"], answer["admit"]) == ("valid", colour, False)
+
+
+def test_a_code_counts_its_minute_and_half_a_minute_for_clocks(scene: Scene, wang: Headers, scan: Scan) -> None:
+    payload = scene.code(wang)["payload"]
+    scene.clock.now += timedelta(seconds=89)
+    assert scan(payload).json()["outcome"] == "valid"
+
+
+def test_a_screenshot_dies_after_that(client: Client, scene: Scene, wang: Headers, scan: Scan) -> None:
+    payload = scene.code(wang)["payload"]
+    scene.clock.now += timedelta(seconds=90)
+    answer = scan(payload).json()
+    assert (answer["outcome"], answer["admit"], answer["colour"]) == ("expired", False, None)
+    assert stored(client, Visit) == []
+
+
+def test_a_forwarded_code_is_replayed_at_the_same_venue(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
+    payload = scene.code(wang)["payload"]
+    assert scan(payload, "scan-0001").json()["outcome"] == "valid"
+    answer = scan(payload, "scan-0002").json()
+    assert (answer["outcome"], answer["admit"], answer["colour"]) == ("replayed", False, None)
+    assert len(stored(client, Visit)) == 1
+
+
+def test_a_forwarded_code_that_has_also_expired_is_expired(scene: Scene, wang: Headers, scan: Scan) -> None:
+    payload = scene.code(wang)["payload"]
+    scan(payload, "scan-0001")
+    scene.clock.now += timedelta(seconds=90)
+    assert scan(payload, "scan-0002").json()["outcome"] == "expired"
+
+
+def test_a_scan_that_was_sent_again_gets_its_first_answer_even_much_later(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
+    payload = scene.code(wang)["payload"]
+    first = scan(payload, "scan-0001").json()
+    scene.report(scene.event("contact", level="close", at=scene.ago(days=1)))
+    scene.clock.now += timedelta(hours=1)
+    assert scan(payload, "scan-0001").json() == first
+    assert len(stored(client, Visit)) == 1
+
+
+def test_a_fresh_code_of_the_same_person_is_valid_again(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
+    for scan_id in ("scan-0001", "scan-0002"):
+        assert scan(scene.code(wang)["payload"], scan_id).json()["outcome"] == "valid"
+    assert len({visit.person for visit in stored(client, Visit)}) == 1
+
+
+def test_a_scan_id_that_was_used_for_another_code_is_refused(scene: Scene, wang: Headers, scan: Scan) -> None:
+    scan(scene.code(wang)["payload"], "scan-0001")
+    answer = scan(scene.code(wang)["payload"], "scan-0001")
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/scan-changed")
+
+
+def test_a_code_whose_colour_has_changed_since_is_superseded(scene: Scene, wang: Headers, scan: Scan) -> None:
+    payload = scene.code(wang)["payload"]
+    scene.report(scene.event("contact", level="close", at=scene.ago(days=1)))
+    answer = scan(payload).json()
+    assert (answer["outcome"], answer["colour"], answer["admit"]) == ("superseded", "red", False)
+
+
+def test_a_red_code_is_superseded_as_soon_as_it_was_withdrawn(scene: Scene, wang: Headers, scan: Scan) -> None:
+    scene.report(scene.event("contact", "wrong", level="close", at=scene.ago(days=1)))
+    payload = scene.code(wang)["payload"]
+    scene.report(scene.event("withdrawal", of="wrong"))
+    answer = scan(payload).json()
+    assert (answer["outcome"], answer["colour"]) == ("superseded", "green")
+
+
+def test_a_code_turns_between_being_shown_and_being_scanned(scene: Scene, wang: Headers, scan: Scan) -> None:
+    scene.report(scene.event("isolation", place="observation", began_at="2022-04-20T08:00:00+08:00"))
+    scene.set_clock("2022-04-27T07:59:50+08:00")
+    payload = scene.code(wang)["payload"]
+    scene.set_clock("2022-04-27T08:00:05+08:00")
+    answer = scan(payload).json()
+    assert (answer["outcome"], answer["colour"]) == ("superseded", "green")
+
+
+def test_a_forged_code_is_told_as_such_and_leaves_no_trace(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
+    head, body, signature = scene.code(wang)["payload"].split(".")
+    swapped = signature[:-4] + ("AAAA" if signature[-4:] != "AAAA" else "BBBB")
+    for payload in (
+        f"{head}.{body}.{swapped}",
+        f"{head}.{body}.",
+        "健康码",
+        "https://example.org/?code=1",
+        "x" * 2_000,
+    ):
+        answer = scan(payload).json()
+        assert (answer["outcome"], answer["admit"], answer["colour"]) == ("forged", False, None)
+    assert stored(client, Visit) == []
+
+
+def test_something_else_that_the_city_signed_is_forged(client: Client, scan: Scan) -> None:
+    receipt = client.app.state.city.keys.sign_code(b'{"aud":"receipt","amount_fen":100}')
+    assert scan(receipt).json()["outcome"] == "forged"
+
+
+def test_a_code_of_someone_who_was_erased_does_not_let_in(client: Client, scan: Scan, clock: Clock) -> None:
+    claims, _, _ = make_claims("nobodysCode1", "green", clock.now, 60)
+    answer = scan(client.app.state.city.keys.sign_code(claims)).json()
+    assert (answer["outcome"], answer["admit"], answer["colour"]) == ("superseded", False, None)
+
+
+def test_every_outcome_has_words_of_its_own() -> None:
+    from backend.services.health_code.gate import _MESSAGES, _VALID
+
+    said = [*_MESSAGES.values(), *_VALID.values()]
+    assert len({text.zh for text in said}) == len({text.en for text in said}) == 7
+
+
+@pytest.mark.parametrize("venue", ["lingyin-temple", "no-such-venue", "健康"])
+def test_gate_staff_scan_at_their_own_venue_only(scene: Scene, wang: Headers, scan: Scan, venue: str) -> None:
+    answer = scan(scene.code(wang)["payload"], venue=venue)
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/venue-not-yours")
+
+
+def test_a_citizen_cannot_verify_codes(client: Client, scene: Scene, wang: Headers, officer: Headers) -> None:
+    body = {"payload": scene.code(wang)["payload"], "venue": MUSEUM, "scan_id": "scan-0001"}
+    assert client.post("/v1/verifications", headers=wang, json=body).status_code == 403
+    assert client.post("/v1/verifications", headers=officer, json=body).status_code == 403
+    assert client.post("/v1/verifications", json=body).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payload": ""},
+        {"payload": 7},
+        {"venue": "x" * 65},
+        {"scan_id": "short"},
+        {"scan_id": "x" * 65},
+        {"colour": "green"},
+    ],
+)
+def test_a_scan_of_the_wrong_form_is_refused(client: Client, gatekeeper: Headers, change: dict[str, Any]) -> None:
+    body = {"payload": "x", "venue": MUSEUM, "scan_id": "scan-0001"} | change
+    answer = client.post("/v1/verifications", headers=gatekeeper, json=body)
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-request")

@@ -1,0 +1,87 @@
+"""Facts about the repository as a whole that no single part can keep."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from backend.settings import settings_table
+
+ROOT = Path(__file__).parent.parent
+NOT_OURS = {".git", ".venv", ".cache", "var", "__pycache__"}
+FILES = [
+    path
+    for path in ROOT.rglob("*")
+    if path.is_file() and not any(part in NOT_OURS or part.endswith("_cache") for part in path.relative_to(ROOT).parts)
+]
+TEXTS = {path: path.read_text("utf-8") for path in FILES if path.suffix not in {".png", ".db", ".pyc"}}
+OURS = [
+    path for path in FILES if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in {"backend", "integrations"}
+]
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-test.lock"])
+def test_each_locked_package_is_pinned_and_hashed(lock: str) -> None:
+    text = re.sub(r"\\\n\s*", " ", (ROOT / lock).read_text())
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert len(lines) > 15
+    for line in lines:
+        assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+ ", line), line[:80]
+        assert "--hash=sha256:" in line, line[:80]
+
+
+def test_no_file_names_a_package_index_or_a_path_of_somebodys_machine() -> None:
+    wrong = re.compile(
+        r"--(extra-)?index-url|--find-links|pypi\.[a-z]+/simple|/(home|Users|root|work)/[a-z]+/|file:///"
+    )
+    found = {
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path, text in TEXTS.items()
+        if path != Path(__file__) and (match := wrong.search(text))
+    }
+    assert not found
+
+
+def test_no_file_holds_a_private_key() -> None:
+    assert not [path for path, text in TEXTS.items() if re.search(r"BEGIN [A-Z ]*PRIVATE KEY-{5}\n", text)]
+
+
+def test_the_settings_table_of_the_readme_is_the_settings() -> None:
+    assert settings_table() in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("word", ["make run", "make test", "chengma verify", "/reference", "CHENGMA_", "libzbar"])
+def test_the_readme_tells_how_to_begin(word: str) -> None:
+    assert word in (ROOT / "README.md").read_text()
+
+
+def test_continuous_integration_runs_the_projects_own_checks() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111, "it must be executable"
+    assert re.search(r"^(CI=true )?make test$", script.read_text(), re.MULTILINE)
+
+
+def test_each_file_of_the_backend_has_at_most_400_lines() -> None:
+    assert not {str(path.relative_to(ROOT)): n for path in OURS if (n := len(TEXTS[path].splitlines())) > 400}
+
+
+def test_each_function_of_the_backend_has_at_most_60_lines() -> None:
+    long = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": length
+        for path in OURS
+        for node in ast.walk(ast.parse(TEXTS[path]))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > 60
+    }
+    assert not long
+
+
+def test_names_hide_nothing_behind_empty_words() -> None:
+    empty = re.compile(r"\b(class|def) \w*(Manager|Helper|Utils?|Abstract|_helper|_utils)\b")
+    assert not {f"{path.relative_to(ROOT)}: {match[0]}" for path in OURS if (match := empty.search(TEXTS[path]))}
+
+
+def test_nothing_is_left_to_do_in_a_comment() -> None:
+    mark = re.compile("TO" + "DO|FIX" + "ME")
+    assert not [str(path.relative_to(ROOT)) for path in OURS if mark.search(TEXTS[path])]
