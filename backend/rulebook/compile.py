@@ -98,19 +98,19 @@ class _Writer:
 
     def _hoist(self, conditions: Sequence[Node], root: str) -> None:
         found = [node for condition in conditions for node in walk(condition) if _is_plain_field(node, root)]
-        times = Counter(map(_key, found))
+        times = Counter(map(key_of, found))
         for node in sorted(found, key=lambda node: node.end - node.start):
-            if times[_key(node)] > 1 and _key(node) not in self.hoisted:
+            if times[key_of(node)] > 1 and key_of(node) not in self.hoisted:
                 source, name = self.expression(node), self.fresh("f")
                 self.line(f"{name} = {source}")
-                self.hoisted[_key(node)] = name
+                self.hoisted[key_of(node)] = name
 
     def hoist_macros(self, conditions: Iterable[Node]) -> None:
         """Go through each list of the facts once for all the conditions that ask `exists` of it."""
         groups: dict[Key, dict[Key, Macro]] = {}
         for condition in conditions:
             for macro in _outer_macros(condition):
-                groups.setdefault(_key(macro.source), {})[_key(macro)] = macro
+                groups.setdefault(key_of(macro.source), {})[key_of(macro)] = macro
         for macros in groups.values():
             self._loop(list(macros.values()))
 
@@ -122,14 +122,14 @@ class _Writer:
         self.depth += 1
         outer_names, outer_hoisted = self.names, self.hoisted
         self.names, self.hoisted = {**outer_names, item: item}, dict(outer_hoisted)
-        tests = [_rename(macro.test, macro.variable, item) for macro in macros if macro.test is not None]
+        tests = [rename(macro.test, macro.variable, item) for macro in macros if macro.test is not None]
         self._hoist(tests, item)
         for flag, test in zip(flags, tests, strict=True):
             self._raise_flag(flag, test, alone=len(flags) == 1)
         self.depth -= 1
         self.names, self.hoisted = outer_names, outer_hoisted
         for macro, flag in zip(macros, flags, strict=True):
-            self.hoisted[_key(macro)] = flag
+            self.hoisted[key_of(macro)] = flag
 
     def _raise_flag(self, flag: str, test: Node, *, alone: bool) -> None:
         """Write what raises the flag of an `exists` for one element, if it is not up already."""
@@ -147,7 +147,7 @@ class _Writer:
 
     def _needs_statements(self, node: Node) -> bool:
         """Tell that a node holds a macro for which no flag stands yet."""
-        if _key(node) in self.hoisted:
+        if key_of(node) in self.hoisted:
             return False
         return isinstance(node, Macro) or any(map(self._needs_statements, children(node)))
 
@@ -155,7 +155,7 @@ class _Writer:
 
     def expression(self, node: Node) -> str:
         """Give a Python expression for a node, after having written the statements that it needs."""
-        shared = self.hoisted.get(_key(node)) if self.hoisted else None
+        shared = self.hoisted.get(key_of(node)) if self.hoisted else None
         if shared is not None:
             return shared
         match node:
@@ -321,7 +321,7 @@ class _Constants(ast.NodeTransformer):
 _BUILTINS = {"len": len, "float": float}
 
 
-def _key(node: Node, depth: int = 0) -> Key:
+def key_of(node: Node, depth: int = 0) -> Key:
     """Give what makes two expressions the same, wherever they stand and whatever their macros call the elements."""
     match node:
         case Constant():
@@ -329,25 +329,25 @@ def _key(node: Node, depth: int = 0) -> Key:
         case Variable():
             return ("variable", node.name)
         case Field():
-            return ("field", node.name, _key(node.operand, depth))
+            return ("field", node.name, key_of(node.operand, depth))
         case Has():
-            return ("has", node.name, _key(node.operand, depth))
+            return ("has", node.name, key_of(node.operand, depth))
         case Macro():
             bound = f"@{depth}"
-            parts = [part and _key(_rename(part, node.variable, bound), depth + 1) for part in (node.test, node.value)]
-            return ("macro", node.name, _key(node.source, depth), *parts)
+            parts = [part and key_of(rename(part, node.variable, bound), depth + 1) for part in (node.test, node.value)]
+            return ("macro", node.name, key_of(node.source, depth), *parts)
         case Apply() | Logic():
             name = node.name if isinstance(node, Apply) else node.operator
-            return ("apply", name, *(_key(child, depth) for child in children(node)))
+            return ("apply", name, *(key_of(child, depth) for child in children(node)))
         case Conditional() | Items():
-            return (type(node).__name__, *(_key(child, depth) for child in children(node)))
+            return (type(node).__name__, *(key_of(child, depth) for child in children(node)))
 
 
-def _rename(node: Node, old: str, new: str) -> Node:
+def rename(node: Node, old: str, new: str) -> Node:
     """Give the same expression with another name for a macro's element."""
 
-    def rename(child: Node) -> Node:
-        return _rename(child, old, new)
+    def renamed(child: Node) -> Node:
+        return rename(child, old, new)
 
     match node:
         case Constant():
@@ -355,19 +355,19 @@ def _rename(node: Node, old: str, new: str) -> Node:
         case Variable():
             return replace(node, name=new) if node.name == old else node
         case Field() | Has():
-            return replace(node, operand=rename(node.operand))
+            return replace(node, operand=renamed(node.operand))
         case Apply():
-            return replace(node, arguments=tuple(map(rename, node.arguments)))
+            return replace(node, arguments=tuple(map(renamed, node.arguments)))
         case Logic():
-            return replace(node, left=rename(node.left), right=rename(node.right))
+            return replace(node, left=renamed(node.left), right=renamed(node.right))
         case Conditional():
-            outcomes = {"chosen": rename(node.chosen), "other": rename(node.other)}
-            return replace(node, condition=rename(node.condition), **outcomes)
+            outcomes = {"chosen": renamed(node.chosen), "other": renamed(node.other)}
+            return replace(node, condition=renamed(node.condition), **outcomes)
         case Items():
-            return replace(node, elements=tuple(map(rename, node.elements)))
+            return replace(node, elements=tuple(map(renamed, node.elements)))
         case Macro():
-            test, value = (part and rename(part) for part in (node.test, node.value))
-            return replace(node, source=rename(node.source), test=test, value=value)
+            test, value = (part and renamed(part) for part in (node.test, node.value))
+            return replace(node, source=renamed(node.source), test=test, value=value)
 
 
 def _is_optional(node: Field) -> bool:
@@ -397,6 +397,6 @@ def _outer_macros(node: Node) -> Iterable[Macro]:
 
 def _stands_alone(macro: Macro) -> bool:
     """Tell that every optional field which a macro reads is also asked for with has() inside of it."""
-    asked = {(_key(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
+    asked = {(key_of(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
     read = [node for node in walk(macro) if isinstance(node, Field) and _is_optional(node)]
-    return all((_key(node.operand), node.name) in asked for node in read)
+    return all((key_of(node.operand), node.name) in asked for node in read)

@@ -19,7 +19,9 @@ from backend.rulebook.types import (
     Type,
 )
 
-_BOOL_WORDS = dict.fromkeys(("1", "t", "true", "TRUE", "True"), True) | dict.fromkeys(("0", "f", "false", "FALSE", "False"), False)
+_BOOL_WORDS = dict.fromkeys(("1", "t", "true", "TRUE", "True"), True) | dict.fromkeys(
+    ("0", "f", "false", "FALSE", "False"), False
+)
 
 
 def _to_int(value: Value) -> int:

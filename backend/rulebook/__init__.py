@@ -1,0 +1,107 @@
+"""Rules with the force of law: read from YAML, checked to be total, compiled, and explained when used."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from backend.rulebook.explain import Step, explain
+from backend.rulebook.module import Module, Rule, read_module
+from backend.rulebook.review import review
+from backend.rulebook.source import Fault, InvalidRulebook, Place, SourceFile
+from backend.rulebook.verdict import Decider, Verdict
+
+__all__ = ["InvalidRulebook", "Rulebook", "Verdict", "load_rulebook"]
+
+CASES = ".cases"
+
+
+class Rulebook:
+    """Checked rule modules. It never changes; a new edition is another rulebook with another `digest`."""
+
+    def __init__(self, modules: Mapping[str, Module], digest: str, time_zone: ZoneInfo) -> None:
+        self.digest = digest
+        self.modules = dict(modules)
+        self._deciders = {name: Decider(module, time_zone, digest) for name, module in self.modules.items()}
+
+    def evaluate(self, module: str, facts: Struct, at: datetime, *, on: date | None = None) -> Verdict:
+        """Decide on facts as of the instant `at`; with `on`, by the law as it stood on that day.
+
+        Raises KeyError for a module that is not in this rulebook, and ValueError for an instant outside 1900 to 2149.
+        """
+        return self._deciders[module].evaluate(facts, at, on)
+
+    def onward(self, module: str, facts: Struct, at: datetime) -> Iterator[Verdict]:
+        """Give the verdict at `at`, then each next one at the instant from which it holds, as long as there is one."""
+        verdict = self.evaluate(module, facts, at)
+        yield verdict
+        while verdict.changes_at is not None:
+            verdict = self.evaluate(module, facts, verdict.changes_at)
+            yield verdict
+
+    def explain(self, module: str, facts: Struct, at: datetime, *, on: date | None = None) -> list[tuple[Rule, Step]]:
+        """Give every rule in force with its evaluated condition, step by step."""
+        rules, figures = self._deciders[module].law(at, on)
+        names = {"facts": facts, "now": at, **figures}
+        return [(rule, explain(rule.text, rule.condition, names)) for rule in rules]
+
+    def compile(self) -> None:
+        """Compile all law, past and future, now rather than when it is first asked for."""
+        for decider in self._deciders.values():
+            decider.compile()
+
+
+def load_rulebook(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo) -> Rulebook:
+    """Read every rule module below `folder`; `health_code/colour.yaml` is the module health_code.colour.
+
+    `facts` are the Structs that modules may name. Dated rules change at midnight in `time_zone`. Raises InvalidRulebook,
+    with every fault of every file, and then nothing of the rulebook is taken.
+    """
+    structs = {struct.__name__: struct for struct in facts}
+    modules: dict[str, Module] = {}
+    digest = hashlib.sha256()
+    files = [read_file(path) for path in _rule_files(folder)]
+    for file in files:
+        if file.faults:
+            continue
+        name = module_name(folder, file)
+        module = read_module(file, name, structs)
+        if module is not None:
+            review(module, file)
+            modules[name] = module
+            digest.update(f"{name}\0{file.text}\0".encode())
+    faults = [fault for file in files for fault in file.faults]
+    if faults:
+        raise InvalidRulebook(faults)
+    return Rulebook(modules, digest.hexdigest(), time_zone)
+
+
+def module_name(folder: Path, file: SourceFile) -> str:
+    """Give the name of the module that a file holds, from its place below the folder of rules."""
+    return ".".join(Path(file.path).relative_to(folder).with_suffix("").parts).removesuffix(CASES)
+
+
+def read_file(path: Path) -> SourceFile:
+    """Read an author's file; what cannot be read is noted as its fault."""
+    file = SourceFile(str(path), "", [])
+    try:
+        file.text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        file.fault(Place(1, 1), f"not UTF-8 text: byte {error.start} is no character", "save the file as UTF-8")
+    except OSError as error:
+        file.fault(Place(1, 1), f"cannot be read: {error.strerror}")
+    if path.suffix != ".yaml":
+        file.fault(Place(1, 1), f"the file ends in {path.suffix!r}", "rename it to end in .yaml")
+    return file
+
+
+def _rule_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InvalidRulebook([Fault(str(folder), Place(1, 1), "there is no such folder of rules")])
+    found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES))
+    if not found:
+        raise InvalidRulebook([Fault(str(folder), Place(1, 1), "the folder holds no rule module (*.yaml)")])
+    return found
