@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
-from backend.settings import InvalidSettings, Settings, read_settings, settings_table
-
-if TYPE_CHECKING:
-    from litestar import Litestar
-
-    from backend.keys import Keyring
+from backend.settings import Settings, settings_table
 
 BAD_SETTINGS = 2
 

@@ -90,8 +90,7 @@ def open_city(
     facts = [facts for service in services for facts in service.facts]
     rulebook = load_rulebook(Path(settings.rules), facts, ZoneInfo(settings.time_zone))
     keys = Path(settings.keys)
-    if not keys.is_dir() or not any(keys.iterdir()):
-        make_keys(keys)
+    make_keys(keys)
     keyring = Keyring.open(keys)
     documents = [document for service in services for document in service.documents]
     path = Path(settings.store.removeprefix("sqlite:///"))

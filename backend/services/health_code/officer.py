@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from backend.identity import health_officer
 from backend.problems import FieldError, Problem
-from backend.profile import profile_for
+from backend.profile import parse_id_number, profile_for
 from backend.service import City
 from backend.services.health_code.model import (
     EventChanged,
@@ -114,7 +114,7 @@ async def _result(city: City, event: HealthEvent, pointer: str, now: datetime) -
 
 async def _take(city: City, event: HealthEvent, now: datetime) -> Literal["applied", "repeated"]:
     """Take an event in three steps, each of which may be repeated: the receipt, the person's record, the mark."""
-    profile = await profile_for(city.store, city.sealer, event.id_number)
+    profile = await profile_for(city.store, city.sealer, parse_id_number(event.id_number, now.date()))
     key = _key(city, event.source, event.id)
     said = in_utc(event.event)
     withdrawn = _key(city, event.source, said.of) if isinstance(said, Withdrawal) else None

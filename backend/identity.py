@@ -1,0 +1,225 @@
+"""Who is asking, and what they may do: access tokens, roles, rate limits, and the guards that every route declares.
+
+Only we check access tokens, on every request, so they are HS256 and the check is lean: the header segment must be that
+of one of our token keys, which fixes key and algorithm before anything of the token is read.
+"""
+
+import base64
+import hmac
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import jwt
+import msgspec
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from msgspec import Struct
+
+from backend.keys import Keyring
+from backend.problems import NotAllowed, NotSignedIn, TooManyRequests
+from backend.settings import Settings
+from backend.text import Text
+
+AUDIENCE = "access"
+_BEARER = b"Bearer "
+_TOKEN_BYTES_AT_MOST = 4_096
+_MINUTE = 60
+
+
+class Role(StrEnum):
+    """What a signed-in person may do beyond their own affairs."""
+
+    CITIZEN = "citizen"
+    GATE = "gate"
+    HOSPITAL = "hospital"
+    AUTHOR = "author"
+    APPROVER = "approver"
+    HEALTH_OFFICER = "health_officer"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+
+
+class Caller(Struct, frozen=True):
+    """Who is asking. `citizen_id` is the id of their Profile, once they have given their real name."""
+
+    account_id: str
+    session_id: str
+    citizen_id: str | None = None
+    roles: tuple[Role, ...] = ()
+    venues: tuple[str, ...] = ()
+
+
+class AccessClaims(Struct, frozen=True):
+    """What an access token says: account, session, citizen, roles, venues, and until when (epoch seconds)."""
+
+    sub: str
+    sid: str
+    aud: str
+    iat: int
+    exp: int
+    cit: str | None = None
+    rol: tuple[Role, ...] = ()
+    ven: tuple[str, ...] = ()
+
+
+_claims = msgspec.json.Decoder(AccessClaims)
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+Guard = Callable[[Connection, BaseRouteHandler], Coroutine[Any, Any, None]]
+
+
+class Access:
+    """Issues access tokens, checks them, and counts requests. One per process."""
+
+    def __init__(self, settings: Settings, keys: Keyring, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._clock = clock
+        self._secrets: dict[bytes, bytes] = {}
+        self._minute = 0
+        self._requests: dict[str, int] = {}
+
+    def issue(self, caller: Caller, at: datetime) -> str:
+        """Give an access token that counts from `at` for the time that the settings say."""
+        issued = int(at.timestamp())
+        expires = issued + self._settings.access_token_seconds
+        claims = {"sub": caller.account_id, "sid": caller.session_id, "aud": AUDIENCE, "iat": issued, "exp": expires}
+        extra = {"cit": caller.citizen_id, "rol": caller.roles, "ven": caller.venues}
+        key = self._keys.current("token")
+        return jwt.encode(
+            claims | {name: value for name, value in extra.items() if value},
+            key.material,
+            algorithm="HS256",
+            headers={"kid": key.kid},
+        )
+
+    def claims(self, authorization: bytes) -> AccessClaims:
+        """Check an `Authorization` header. Raises NotSignedIn for whatever is not our own token of this hour."""
+        if not authorization.startswith(_BEARER) or len(authorization) > _TOKEN_BYTES_AT_MOST:
+            raise _not_signed_in()
+        signed, _, signature = authorization[len(_BEARER) :].rpartition(b".")
+        header, _, body = signed.partition(b".")
+        secret = self._secrets.get(header) or self._secret(header)
+        try:
+            given = base64.urlsafe_b64decode(signature + b"=" * (-len(signature) % 4))
+            if not hmac.compare_digest(hmac.digest(secret, signed, "sha256"), given):
+                raise _not_signed_in()
+            claims = _claims.decode(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
+        except ValueError as error:
+            raise _not_signed_in() from error
+        if claims.aud != AUDIENCE or self._clock().timestamp() >= claims.exp:
+            raise _not_signed_in()
+        return claims
+
+    def _secret(self, header: bytes) -> bytes:
+        """Give the secret of the key that a token's header names: only headers exactly like ours are known."""
+        self._secrets = {_header(key.kid): key.material for key in self._keys.keys("token")}
+        if header not in self._secrets:
+            raise _not_signed_in()
+        return self._secrets[header]
+
+    def forget_retired_keys(self) -> None:
+        """Look the token keys up anew; called once a minute, when the counts begin anew."""
+        self._secrets = {}
+
+    def count(self, who: str, at_most: int) -> None:
+        """Count a request of a person or an address. Raises TooManyRequests beyond `at_most` in one minute."""
+        now = int(self._clock().timestamp())
+        minute = now // _MINUTE
+        if minute != self._minute:
+            self._minute, self._requests = minute, {}
+            self.forget_retired_keys()
+        count = self._requests[who] = self._requests.get(who, 0) + 1
+        if count > at_most:
+            raise too_many_requests(_MINUTE - now % _MINUTE)
+
+    def admit(self, connection: Connection) -> AccessClaims:
+        """Let a signed-in person in, within their rate. Raises NotSignedIn or TooManyRequests."""
+        for name, value in connection.scope["headers"]:
+            if name == b"authorization":
+                claims = self.claims(value)
+                self.count(claims.sub, self._settings.person_requests_per_minute)
+                scope = connection.scope
+                scope["auth"] = claims
+                scope["user"] = Caller(claims.sub, claims.sid, claims.cit, claims.rol, claims.ven)
+                return claims
+        raise _not_signed_in()
+
+    def admit_anybody(self, connection: Connection) -> None:
+        """Let anybody in, within the rate of their network address. Raises TooManyRequests.
+
+        The address is that of the peer: a proxy before the server counts as one, unless uvicorn is told to trust it.
+        """
+        client = connection.scope["client"]
+        self.count(f"address {client[0] if client else ''}", self._settings.address_requests_per_minute)
+
+
+def _header(kid: str) -> bytes:
+    """Give the header segment of the tokens that PyJWT makes with this key."""
+    header = json.dumps({"alg": "HS256", "kid": kid, "typ": "JWT"}, separators=(",", ":"), sort_keys=True)
+    return base64.urlsafe_b64encode(header.encode()).rstrip(b"=")
+
+
+def _not_signed_in() -> NotSignedIn:
+    return NotSignedIn(
+        Text(zh="请先登录，或重新登录。", en="Sign in first, or sign in again."), headers={"WWW-Authenticate": "Bearer"}
+    )
+
+
+def too_many_requests(seconds: int) -> TooManyRequests:
+    """Give the Problem that tells to come back in so many seconds."""
+    return TooManyRequests(
+        Text(zh="请求过于频繁，请稍后再试。", en="Too many requests; come back later."),
+        headers={"Retry-After": str(max(1, seconds))},
+    )
+
+
+async def public(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Anybody, within the rate of a network address."""
+    connection.scope["app"].state.access.admit_anybody(connection)
+
+
+async def signed_in(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Whoever has signed in."""
+    connection.scope["app"].state.access.admit(connection)
+
+
+async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Whoever has signed in and given their real name."""
+    if connection.scope["app"].state.access.admit(connection).cit is None:
+        raise NotAllowed(Text(zh="请先完成实名认证。", en="Give your real name first (PUT /v1/me/real-name)."))
+
+
+def _only(role: Role) -> Guard:
+    async def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
+        if role not in connection.scope["app"].state.access.admit(connection).rol:
+            raise NotAllowed(Text(zh="您没有此权限。", en=f"This needs the role {role.value!r}."))
+
+    guard.__doc__ = f"Whoever has the role {role.value}."
+    return guard
+
+
+gate = _only(Role.GATE)
+hospital = _only(Role.HOSPITAL)
+author = _only(Role.AUTHOR)
+approver = _only(Role.APPROVER)
+health_officer = _only(Role.HEALTH_OFFICER)
+auditor = _only(Role.AUDITOR)
+operator = _only(Role.OPERATOR)
+
+GUARDS: Sequence[Guard] = (
+    public,
+    signed_in,
+    citizen,
+    gate,
+    hospital,
+    author,
+    approver,
+    health_officer,
+    auditor,
+    operator,
+)
+"""The guards, of which every route declares exactly one."""

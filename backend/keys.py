@@ -1,0 +1,256 @@
+"""The city's keys: made, kept in files, rotated with overlap, and used to sign what others verify.
+
+Each key is one JSON file that only its owner may read. A new key of a kind takes over at once; the old one still
+verifies until its overlap ends. Running processes notice within seconds and need no restart.
+"""
+
+import base64
+import fcntl
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec import Struct
+
+Use = Literal["code", "token", "field", "lookup"]
+USES: tuple[Use, ...] = ("code", "token", "field", "lookup")
+ROTATED: tuple[Use, ...] = ("code", "token", "field")
+"""The lookup key finds people by their ID number and phone: another one would lose them all, so it stays."""
+
+KEY_BYTES = 32
+LOOK_AGAIN_SECONDS = 5.0
+TOKEN_CHARACTERS_AT_MOST = 2_000
+
+
+class InvalidKeys(Exception):  # noqa: N818  read by an operator, who needs no suffix
+    """A key file cannot be used, or one is missing. The message names it."""
+
+
+class Key(Struct, frozen=True, forbid_unknown_fields=True):
+    """One key: `kid` names it, `use` says what for, and it counts until `retires` (None: it is the current one).
+
+    `code` keys sign what others verify (Ed25519 seeds), `token` keys sign access tokens (HMAC-SHA256), `field` keys
+    encrypt identifiers (AES-256-GCM), the `lookup` key makes the keyed hashes by which they are found.
+    """
+
+    kid: str
+    use: Use
+    created: datetime
+    material: bytes
+    retires: datetime | None = None
+
+    @cached_property
+    def private(self) -> Ed25519PrivateKey:
+        """Give the signing key of a `code` key."""
+        return Ed25519PrivateKey.from_private_bytes(self.material)
+
+
+def make_keys(folder: Path) -> None:
+    """Make the keys that are missing in a folder, and the folder. Safe for two starters at once."""
+    with _locked(folder):
+        there = {key.use for key in _read(folder) if key.retires is None}
+        for use in USES:
+            if use not in there:
+                _write(folder, _new_key(folder, use, datetime.now(UTC)))
+
+
+def rotate(folder: Path, use: Use, now: datetime, overlap: timedelta) -> Key:
+    """Make a new current key; the old one verifies until `now + overlap`. Old `field` keys decrypt for ever.
+
+    Raises InvalidKeys for the lookup key, which cannot be exchanged without losing every person's lookup.
+    """
+    if use not in ROTATED:
+        raise InvalidKeys(f"the {use} key is not rotated: people are found by it")
+    with _locked(folder):
+        current = [key for key in _read(folder) if key.use == use and key.retires is None]
+        made = _new_key(folder, use, now)
+        _write(folder, made)
+        for key in current:
+            _write(folder, msgspec.structs.replace(key, retires=now + overlap))
+    return made
+
+
+class Keyring:
+    """The keys of one process, read again when their folder changes."""
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
+        self.folder = folder
+        self._clock = clock
+        self._look_again = 0.0
+        self._changed = -1
+        self._read()
+
+    @classmethod
+    def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> "Keyring":
+        """Read the keys of a folder. Raises InvalidKeys."""
+        return cls(folder, clock)
+
+    def keys(self, use: Use | None = None) -> list[Key]:
+        """Give the keys that still count, of one use or of all; the current ones first, then the youngest."""
+        self._refresh()
+        now = self._clock()
+        return [
+            key
+            for key in self._keys
+            if use in (None, key.use) and (key.use == "field" or key.retires is None or now < key.retires)
+        ]
+
+    def current(self, use: Use) -> Key:
+        """Give the key that signs or encrypts now."""
+        self._refresh()
+        return self._current[use]
+
+    def sign_code(self, claims: bytes) -> str:
+        """Sign the bytes of a JSON object as a compact EdDSA JWS (RFC 8037)."""
+        if time.monotonic() > self._look_again:
+            self._refresh()
+        signed = self._code_header + base64.urlsafe_b64encode(claims).rstrip(b"=")
+        signature = base64.urlsafe_b64encode(self._code_key.sign(signed)).rstrip(b"=")
+        return (signed + b"." + signature).decode()
+
+    def verify_code(self, token: str) -> bytes | None:
+        """Give the claims of a JWS that one of our `code` keys signed; None for any other text."""
+        return verify_with_jwks(token, self.jwks())
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Give the public keys with which others verify, as a JSON Web Key Set."""
+        return {"keys": [_public_jwk(key) for key in self.keys("code")]}
+
+    def _refresh(self) -> None:
+        if time.monotonic() <= self._look_again:
+            return
+        if self.folder.stat().st_mtime_ns != self._changed:
+            self._read()
+        self._look_again = time.monotonic() + LOOK_AGAIN_SECONDS
+
+    def _read(self) -> None:
+        changed = self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0
+        found = sorted(_read(self.folder), key=lambda key: (key.retires is not None, -key.created.timestamp()))
+        current = {key.use: key for key in reversed(found) if key.retires is None}
+        for use in USES:
+            if use not in current:
+                raise InvalidKeys(f"{self.folder}: there is no {use} key; `chengma keys make` makes what is missing")
+        self._keys, self._current = found, current
+        code = current["code"]
+        self._code_key = code.private
+        header = json.dumps({"alg": "EdDSA", "kid": code.kid}, separators=(",", ":")).encode()
+        self._code_header = base64.urlsafe_b64encode(header).rstrip(b"=") + b"."
+        self._changed = changed
+
+
+class _Header(Struct):
+    alg: str
+    kid: str
+    crit: Any = None
+
+
+class _Jwk(Struct):
+    kty: str
+    crv: str
+    kid: str
+    x: str
+
+
+def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
+    """Give the claims of a compact EdDSA JWS that a key of the set signed; None for any other text.
+
+    Needs nothing but its arguments: no server, no store, no network. The algorithm is fixed by the key.
+    """
+    segments = token.split(".") if len(token) <= TOKEN_CHARACTERS_AT_MOST else []
+    if len(segments) != 3:  # noqa: PLR2004  header, claims, signature
+        return None
+    header, claims, signature = map(_decoded, segments)
+    if header is None or claims is None or signature is None:
+        return None
+    try:
+        said = msgspec.json.decode(header, type=_Header)
+        keys = msgspec.convert(jwks.get("keys", []), list[_Jwk])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    key = next((key for key in keys if (key.kid, key.kty, key.crv) == (said.kid, "OKP", "Ed25519")), None)
+    public = _decoded(key.x) if key is not None else None
+    if said.alg != "EdDSA" or said.crit is not None or public is None or len(public) != KEY_BYTES:
+        return None
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, token.rpartition(".")[0].encode())
+    except InvalidSignature:
+        return None
+    return claims
+
+
+def _decoded(segment: str) -> bytes | None:
+    """Decode base64url in its one canonical form, without padding."""
+    try:
+        decoded = base64.urlsafe_b64decode(segment.encode("ascii") + b"=" * (-len(segment) % 4))
+    except ValueError:
+        return None
+    canonical = base64.urlsafe_b64encode(decoded).rstrip(b"=").decode()
+    return decoded if hmac.compare_digest(canonical.encode(), segment.encode()) else None
+
+
+def _public_jwk(key: Key) -> dict[str, str]:
+    public = key.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    x = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
+    return {"kty": "OKP", "crv": "Ed25519", "kid": key.kid, "use": "sig", "alg": "EdDSA", "x": x}
+
+
+# ── Files ──
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _read(folder: Path) -> list[Key]:
+    if not folder.is_dir():
+        raise InvalidKeys(f"{folder}: there is no such folder of keys; `chengma keys make` makes them")
+    keys: list[Key] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            key = msgspec.json.decode(path.read_bytes(), type=Key)
+        except (OSError, msgspec.DecodeError) as error:
+            raise InvalidKeys(f"{path}: not a key file: {error}") from error
+        if len(key.material) != KEY_BYTES or path.name != _file_name(key):
+            raise InvalidKeys(f"{path}: not a key file: its name or the length of its material is wrong")
+        keys.append(key)
+    return keys
+
+
+def _new_key(folder: Path, use: Use, now: datetime) -> Key:
+    taken = {key.kid for key in _read(folder)}
+    kids = iter(lambda: secrets.token_urlsafe(3), None)
+    kid = next(kid for kid in cast("Iterator[str]", kids) if kid not in taken)
+    return Key(kid, use, now, secrets.token_bytes(KEY_BYTES))
+
+
+def _write(folder: Path, key: Key) -> None:
+    """Write a key file whole or not at all."""
+    draft = folder / f".{_file_name(key)}"
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(key), indent=2))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / _file_name(key))
+
+
+def _file_name(key: Key) -> str:
+    return f"{key.use}_{key.kid}.json"

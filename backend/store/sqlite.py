@@ -1,0 +1,373 @@
+"""The embedded store: one SQLite file, no server.
+
+Reads run directly on the event loop, since a hop to a thread costs more than the read. Writes go to one writer thread,
+which commits whatever waits for it in one group with `synchronous=FULL`; a write is acknowledged after its commit.
+"""
+
+import asyncio
+import base64
+import hashlib
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from backend.store import Conflict, Document, Duplicate, Index, InvalidCursor, Order, Page, Scalar
+
+D = TypeVar("D", bound=Document)
+
+GROUP_AT_MOST = 1_000
+PAGE_AT_MOST = 1_000
+SCAN_BATCH = 500
+BUSY_MILLISECONDS = 10_000
+CHECKPOINT_WRITES = 2_000
+"""The log is folded into the file after so many writes, or later if more keep coming; never during a request's read."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_Cursor = msgspec.msgpack.Decoder(tuple[bytes, Scalar, str])
+
+
+class SqliteStore:
+    """A Store in one SQLite file. Documents whose ordered field is None are left out of a query with that order."""
+
+    def __init__(self, path: Path, kinds: Sequence[type[Document]]) -> None:
+        self._tables = {kind: _Table(kind) for kind in kinds}
+        writer = _connect(path)
+        for table in self._tables.values():
+            table.prepare(writer)
+        self._reader = _connect(path)
+        self._writer = _Writer(writer)
+
+    @classmethod
+    def open(cls, path: Path, kinds: Sequence[type[Document]]) -> "SqliteStore":
+        """Open the file, or make it; tables, columns and indexes follow the declarations of `kinds`."""
+        return cls(path, kinds)
+
+    async def get(self, kind: type[D], document_id: str) -> D | None:
+        """Read one document by its id, or None."""
+        table = self._tables[kind]
+        row = self._reader.execute(table.select_one, (document_id,)).fetchone()
+        return None if row is None else table.decode(row[0])
+
+    async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
+        """Read several documents by their ids; ids that are not there are left out."""
+        table = self._tables[kind]
+        found: dict[str, D] = {}
+        for start in range(0, len(document_ids), SCAN_BATCH):
+            ids = document_ids[start : start + SCAN_BATCH]
+            marks = ", ".join("?" * len(ids))
+            for row in self._reader.execute(f"SELECT body FROM {table.name} WHERE id IN ({marks})", ids):  # noqa: S608  our own names
+                document: D = table.decode(row[0])
+                found[document.id] = document
+        return found
+
+    async def find(
+        self,
+        kind: type[D],
+        where: Mapping[str, Scalar],
+        *,
+        order: Order | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[D]:
+        """Read the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
+        assert 1 <= limit <= PAGE_AT_MOST, f"a page holds 1 to {PAGE_AT_MOST} documents"
+        table = self._tables[kind]
+        table.assert_declared(where, order)
+        query = _Query(table.name, where, order, cursor)
+        rows = self._reader.execute(query.text(limit + 1), query.values).fetchall()
+        more = query.cursor(rows[limit - 1][1:]) if len(rows) > limit else None
+        return Page([table.decode(row[0]) for row in rows[:limit]], more)
+
+    async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
+        """Count the documents whose declared fields equal `where` (all of them for an empty one)."""
+        table = self._tables[kind]
+        if where:
+            table.assert_declared(where, None)
+        query = _Query(table.name, where, None, None)
+        return int(self._reader.execute(query.count_text(), query.values).fetchone()[0])
+
+    async def insert(self, document: D) -> D:
+        """Store a new document durably and give it back at revision 1. Raises Duplicate."""
+        stored = replace(document, revision=1)
+        await self._writer.write(self._tables[type(document)].insertion(stored))
+        return stored
+
+    async def replace(self, document: D) -> D:
+        """Store a changed document durably if its revision still stands. Raises Conflict or Duplicate."""
+        stored = replace(document, revision=document.revision + 1)
+        await self._writer.write(self._tables[type(document)].replacement(stored, document.revision))
+        return stored
+
+    async def delete(self, document: Document) -> None:
+        """Remove a document durably, if the stored one still has its revision. Raises Conflict."""
+        await self._writer.write(self._tables[type(document)].deletion(document))
+
+    async def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:
+        """Walk a whole collection by ascending id, from behind `after`, while others read and write."""
+        table = self._tables[kind]
+        text = f"SELECT id, body FROM {table.name} WHERE id > ? ORDER BY id LIMIT {SCAN_BATCH}"  # noqa: S608  our own names
+        while rows := self._reader.execute(text, (after,)).fetchall():
+            for row in rows:
+                yield table.decode(row[1])
+            after = rows[-1][0]
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Finish the writes that wait, then close the file."""
+        await asyncio.to_thread(self._writer.close)
+        self._reader.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+class _Write(msgspec.Struct, frozen=True):
+    """One statement; `refuse` gives the error where it changed nothing."""
+
+    text: str
+    values: tuple[Any, ...]
+    collection: str
+    refuse: Callable[[], Exception]
+
+
+class _Table:
+    """How one kind of document lies in the file: its id, revision and body, and a column for each indexed field."""
+
+    def __init__(self, kind: type[Document]) -> None:
+        self.kind = kind
+        self.name = f'"{kind.collection}"'
+        self.decode = cast("Callable[[bytes], Any]", msgspec.msgpack.Decoder(kind).decode)
+        names = (field for index in kind.indexes for field in (*index.fields, index.ordered))
+        self.fields = tuple(dict.fromkeys(field for field in names if field is not None and field != "id"))
+        self.select_one = f"SELECT body FROM {self.name} WHERE id = ?"  # noqa: S608  our own names
+        columns = ("id", "revision", "body", *self.fields)
+        marks = ", ".join("?" * len(columns))
+        self.insert = f"INSERT INTO {self.name} ({', '.join(map(_quoted, columns))}) VALUES ({marks})"  # noqa: S608  likewise
+        changes = ", ".join(f"{_quoted(column)} = ?" for column in columns[1:])
+        self.update = f"UPDATE {self.name} SET {changes} WHERE id = ? AND revision = ?"  # noqa: S608  likewise
+
+    def prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the table, its columns and its indexes what the declaration says."""
+        connection.execute("BEGIN IMMEDIATE")
+        columns = "".join(f", {_quoted(field)}" for field in self.fields)
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {self.name} (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL"
+            f"{columns})"
+        )
+        there = {row[1] for row in connection.execute(f"PRAGMA table_info({self.name})")}
+        missing = [field for field in self.fields if field not in there]
+        for field in missing:
+            connection.execute(f"ALTER TABLE {self.name} ADD COLUMN {_quoted(field)}")
+        if missing:
+            self._fill(connection, missing)
+        self._make_indexes(connection)
+        connection.execute("COMMIT")
+
+    def _fill(self, connection: sqlite3.Connection, fields: Sequence[str]) -> None:
+        changes = ", ".join(f"{_quoted(field)} = ?" for field in fields)
+        text = f"UPDATE {self.name} SET {changes} WHERE id = ?"  # noqa: S608  our own names
+        for (body,) in connection.execute(f"SELECT body FROM {self.name}").fetchall():  # noqa: S608  likewise
+            document = self.decode(body)
+            connection.execute(text, (*(getattr(document, field) for field in fields), document.id))
+
+    def _make_indexes(self, connection: sqlite3.Connection) -> None:
+        wanted = {_index_name(self.kind.collection, index): index for index in self.kind.indexes}
+        there = [row[1] for row in connection.execute(f"PRAGMA index_list({self.name})") if row[3] == "c"]
+        for name in there:
+            if name not in wanted:
+                connection.execute(f"DROP INDEX {_quoted(name)}")
+        for name, index in wanted.items():
+            columns = [*index.fields, *([index.ordered] if index.ordered else []), *([] if index.unique else ["id"])]
+            unique = "UNIQUE " if index.unique else ""
+            listed = ", ".join(map(_quoted, columns))
+            connection.execute(f"CREATE {unique}INDEX IF NOT EXISTS {_quoted(name)} ON {self.name} ({listed})")
+
+    def assert_declared(self, where: Mapping[str, Scalar], order: Order | None) -> None:
+        """Refuse a query for which no index is declared."""
+        asked = set(where)
+        declared = any(
+            set(index.fields) == asked and (order is None or index.ordered == order.field)
+            for index in self.kind.indexes
+        )
+        assert declared, f"{self.kind.__name__} declares no index on {sorted(asked)} ordered by {order and order.field}"
+
+    def insertion(self, document: Document) -> _Write:
+        values = (document.id, document.revision, _encode(document), *self._columns(document))
+        return _Write(self.insert, values, self.kind.collection, _unreachable)
+
+    def replacement(self, document: Document, revision: int) -> _Write:
+        values = (document.revision, _encode(document), *self._columns(document), document.id, revision)
+        return _Write(
+            self.update, values, self.kind.collection, lambda: Conflict(self.kind.collection, document.id, revision)
+        )
+
+    def deletion(self, document: Document) -> _Write:
+        text = f"DELETE FROM {self.name} WHERE id = ? AND revision = ?"  # noqa: S608  our own names
+        refuse = lambda: Conflict(self.kind.collection, document.id, document.revision)  # noqa: E731  read here only
+        return _Write(text, (document.id, document.revision), self.kind.collection, refuse)
+
+    def _columns(self, document: Document) -> list[Any]:
+        return [getattr(document, field) for field in self.fields]
+
+
+def _unreachable() -> Exception:
+    return AssertionError("an insert either changes something or fails")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _index_name(collection: str, index: Index) -> str:
+    kind = "unique" if index.unique else "index"
+    return "__".join([collection, *index.fields, f"by_{index.ordered}" if index.ordered else "", kind])
+
+
+class _Query:
+    """One `find` as SQL. The names in it are the declaration's; whatever a caller gives is a bound value."""
+
+    def __init__(self, table: str, where: Mapping[str, Scalar], order: Order | None, cursor: str | None) -> None:
+        self.table = table
+        self.tests = [f"{_quoted(field)} IS ?" for field in where]
+        self.values: list[Any] = list(where.values())
+        self.descending = order is not None and order.direction == "descending"
+        self.keys = [order.field, "id"] if order is not None else ["id"]
+        description = repr((table, sorted(where.items()), order)).encode()
+        self.fingerprint = hashlib.sha256(description).digest()[:8]
+        if order is not None:
+            self._limit_to(order)
+        if cursor is not None:
+            self._continue_after(cursor)
+
+    def _limit_to(self, order: Order) -> None:
+        self.tests.append(f"{_quoted(order.field)} IS NOT NULL")
+        for sign, end in ((">=", order.at_least), ("<", order.below)):
+            if end is not None:
+                self.tests.append(f"{_quoted(order.field)} {sign} ?")
+                self.values.append(end)
+
+    def _continue_after(self, cursor: str) -> None:
+        try:
+            fingerprint, value, last_id = _Cursor.decode(base64.urlsafe_b64decode(cursor.encode()))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise InvalidCursor("the cursor was not made by this store") from error
+        if fingerprint != self.fingerprint:
+            raise InvalidCursor("the cursor was made by another query")
+        keys = ", ".join(map(_quoted, self.keys))
+        marks = ", ".join("?" * len(self.keys))
+        self.tests.append(f"({keys}) {'<' if self.descending else '>'} ({marks})")
+        self.values.extend([value, last_id] if len(self.keys) > 1 else [last_id])
+
+    def text(self, limit: int) -> str:
+        direction = "DESC" if self.descending else "ASC"
+        order = ", ".join(f"{_quoted(key)} {direction}" for key in self.keys)
+        last = _quoted(self.keys[0])
+        return f"SELECT body, {last}, id FROM {self.table}{self._where()} ORDER BY {order} LIMIT {limit}"  # noqa: S608  see the class
+
+    def count_text(self) -> str:
+        return f"SELECT count(*) FROM {self.table}{self._where()}"  # noqa: S608  see the class
+
+    def _where(self) -> str:
+        return " WHERE " + " AND ".join(self.tests) if self.tests else ""
+
+    def cursor(self, last: Sequence[Any]) -> str:
+        return base64.urlsafe_b64encode(_encode((self.fingerprint, last[0], last[1]))).decode()
+
+
+class _Writer:
+    """The one thread that writes. What waits for it is committed as one group."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._waiting: queue.SimpleQueue[tuple[_Write, asyncio.Future[None]] | None] = queue.SimpleQueue()
+        self._since_checkpoint = 0
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, write: _Write) -> None:
+        """Wait until the write is durable. Raises what the store refused it with."""
+        assert self._thread.is_alive(), "the store is closed"
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put((write, done))
+        await done
+
+    def close(self) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            group = [self._waiting.get()]
+            while len(group) < GROUP_AT_MOST and group[-1] is not None:
+                try:
+                    group.append(self._waiting.get_nowait())
+                except queue.Empty:
+                    break
+            running = group[-1] is not None
+            writes = [item for item in group if item is not None]
+            if writes:
+                self._answer(writes, self._commit([write for write, _ in writes]))
+            if self._since_checkpoint > CHECKPOINT_WRITES and self._waiting.empty():
+                self._checkpoint()
+        self._checkpoint()
+        self._connection.close()
+
+    def _commit(self, writes: Sequence[_Write]) -> list[Exception | None]:
+        """Carry out a group of writes in one transaction; a refused one leaves the others alone."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._execute(write) for write in writes]
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            return [error] * len(writes)
+        self._since_checkpoint += len(writes)
+        return outcomes
+
+    def _execute(self, write: _Write) -> Exception | None:
+        try:
+            changed = self._connection.execute(write.text, write.values).rowcount
+        except sqlite3.IntegrityError as error:
+            columns = str(error).partition("failed: ")[2].split(", ")
+            return Duplicate(write.collection, tuple(column.rpartition(".")[2] for column in columns))
+        return None if changed else write.refuse()
+
+    @staticmethod
+    def _answer(writes: Sequence[tuple[_Write, asyncio.Future[None]]], outcomes: Sequence[Exception | None]) -> None:
+        loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Exception | None]]] = {}
+        for (_, done), outcome in zip(writes, outcomes, strict=True):
+            loops.setdefault(done.get_loop(), []).append((done, outcome))
+        for loop, answers in loops.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_resolve, answers)
+
+    def _checkpoint(self) -> None:
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.OperationalError:
+            return  # another process holds the file; the log stays and is folded in next time
+        self._since_checkpoint = 0
+
+
+def _resolve(answers: Sequence[tuple["asyncio.Future[None]", Exception | None]]) -> None:
+    for done, outcome in answers:
+        if done.done():
+            continue
+        if outcome is None:
+            done.set_result(None)
+        else:
+            done.set_exception(outcome)
