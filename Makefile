@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 
-run: .venv/.runtime
-	.venv/bin/python -m backend demo $(ARGS)
+run: .venv/bin/chengma
+	.venv/bin/chengma demo $(ARGS)
 
 test: .venv/.tests
 	.venv/bin/ruff format --check .
@@ -15,8 +15,8 @@ test: .venv/.tests
 bench: .venv/.tests
 	.venv/bin/python -m tests.bench
 
-openapi: .venv/.runtime
-	.venv/bin/python -m backend openapi > openapi/openapi.yaml
+openapi: .venv/bin/chengma
+	.venv/bin/chengma openapi > openapi/openapi.yaml
 
 format: .venv/.tests
 	.venv/bin/ruff format .
@@ -27,6 +27,10 @@ format: .venv/.tests
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
+
+.venv/bin/chengma: .venv/.runtime
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/.venv/bin/python" -m backend "$$@"\n' "$(CURDIR)" "$(CURDIR)" > $@
+	@chmod +x $@
 
 .venv/.tests: .venv/.runtime requirements-test.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock

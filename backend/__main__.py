@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sqlite3
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
 import click
 
-from backend.settings import Settings, settings_table
+from backend.settings import InvalidSettings, Settings, read_settings, settings_table
 
-BAD_SETTINGS = 2
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from backend.keys import Use
+
+
+class BadSettings(click.ClickException):
+    """One or more environment variables are wrong."""
+
+    exit_code = 2
 
 
 class RulesGroup(click.Group):
@@ -28,7 +46,6 @@ def _rules() -> click.Group:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="chengma", prog_name="chengma")
 def chengma() -> None:
     """Run the services of a city: sign-in, health codes and the rules behind them.
 
@@ -39,37 +56,54 @@ def chengma() -> None:
 chengma.add_command(RulesGroup("rules", help="Check, test and explain the rule modules."))
 
 
+CITIZENS = click.option(
+    "--citizens", default=5_000, show_default=True, type=click.IntRange(1, 5_000_000), help="How many people to invent."
+)
+SEED = click.option(
+    "--seed", "chance", default=1, show_default=True, type=int, help="The same seed invents the same people."
+)
+
+
 @chengma.command()
 def serve() -> None:
-    """Serve the API until interrupted. Writes one line of JSON per request to standard output."""
+    """Serve the API until interrupted.
+
+    Writes one line of JSON for each request to standard output, without personal data.
+    """
     _serve(_settings())
 
 
 @chengma.command()
-@click.option("--citizens", default=5_000, show_default=True, type=click.IntRange(20, 10_000_000), help="How many.")
-@click.option("--seed", default=1, show_default=True, help="The same seed invents the same city.")
-def demo(citizens: int, seed: int) -> None:
-    """Invent a small city, tell how to sign in, and serve it with the development outbox open.
+@CITIZENS
+@SEED
+def demo(citizens: int, chance: int) -> None:
+    """Invent a small city, tell how to sign in, and serve it.
 
-    The city is kept: a second run starts in seconds with the same people and whatever they did since.
+    The city is kept: a second run starts in seconds, with the same people and whatever they did since. Codes sent by
+    text message can be read at /v1/development/outbox.
     """
     from msgspec.structs import replace
 
     from backend.demo import prepare
 
     settings = replace(_settings(), development=True)
-    _with_rules(lambda: prepare(settings, citizens, seed))
+    with _told_plainly():
+        prepare(settings, citizens, chance)
     _serve(settings)
 
 
 @chengma.command()
-@click.option("--citizens", default=5_000, show_default=True, type=click.IntRange(20, 10_000_000), help="How many.")
-@click.option("--seed", "chance", default=1, show_default=True, help="The same seed invents the same city.")
+@CITIZENS
+@SEED
 def seed(citizens: int, chance: int) -> None:
-    """Fill the store with invented citizens. What is there already stays; an interrupted run is continued."""
+    """Fill the store with invented people.
+
+    What is there already stays. A run that was interrupted is continued by the next one.
+    """
     from backend.demo import fill
 
-    _with_rules(lambda: fill(_settings(), citizens, chance))
+    with _told_plainly():
+        fill(_settings(), citizens, chance)
 
 
 @chengma.command()
@@ -82,10 +116,149 @@ def openapi() -> None:
 
 @chengma.command()
 def settings() -> None:
-    """Print the table of settings."""
+    """Print the table of settings, with their defaults."""
     click.echo(settings_table(), nl=False)
+
+
+@chengma.command()
+@click.argument("payload")
+@click.option(
+    "--keys",
+    "jwks",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The city's public keys, as /.well-known/jwks.json gives them.",
+)
+@click.option(
+    "--skew", default=30, show_default=True, type=click.IntRange(0, 120), help="Seconds that clocks may differ."
+)
+def verify(payload: str, jwks: Path, skew: int) -> None:
+    """Verify the PAYLOAD of a health code offline, with nothing but the city's public keys.
+
+    Exits with 0 if the code is valid, whatever its colour, and with 1 if it is expired or forged. Only the city itself
+    can tell whether a code was used before or its colour has changed since.
+    """
+    from backend.services.health_code.code import SIGNS, read_code
+
+    try:
+        keys = json.loads(jwks.read_bytes())
+    except ValueError as error:
+        raise click.ClickException(f"{jwks} is no JSON Web Key Set: {error}") from error
+    if not isinstance(keys, dict):
+        raise click.ClickException(f"{jwks} is no JSON Web Key Set: it holds no object")
+    reading = read_code(payload.strip(), cast("dict[str, Any]", keys), datetime.now(UTC), skew)
+    click.echo(reading.outcome.upper())
+    if reading.colour is not None:
+        sign = SIGNS[reading.colour]
+        click.echo(f"{sign.word.zh} {sign.word.en} ({sign.shape})")
+        click.echo(f"counts from {reading.issued_at} to {reading.expires_at}")
+    sys.exit(0 if reading.outcome == "valid" else 1)
 
 
 @chengma.group()
 def keys() -> None:
-    """List the city's signing keys, publish them, or bring in new ones."""
+    """Make, list, publish and rotate the city's keys."""
+
+
+@keys.command("make")
+def make() -> None:
+    """Make the keys that are missing; the others stay."""
+    from backend.keys import make_keys
+
+    with _told_plainly():
+        make_keys(Path(_settings().keys))
+
+
+@keys.command("list")
+def list_() -> None:
+    """List the keys that still count, without their secrets."""
+    from backend.keys import Keyring
+
+    with _told_plainly():
+        counting = Keyring.open(Path(_settings().keys)).keys()
+        for key in counting:
+            until = f"until {key.retires:%Y-%m-%d %H:%M} UTC" if key.retires else "current"
+            click.echo(f"{key.use:8}{key.kid:8}{key.created:%Y-%m-%d %H:%M} UTC  {until}")
+
+
+@keys.command("publish")
+def publish() -> None:
+    """Print the public keys with which anybody verifies codes, as a JSON Web Key Set."""
+    from backend.keys import Keyring
+
+    with _told_plainly():
+        click.echo(json.dumps(Keyring.open(Path(_settings().keys)).jwks(), indent=2))
+
+
+@keys.command("rotate")
+@click.argument("use", type=click.Choice(["code", "token", "field"]))
+@click.option(
+    "--overlap-hours",
+    default=24,
+    show_default=True,
+    type=click.IntRange(0, 24 * 365),
+    help="How long the old key still verifies.",
+)
+def rotate_(use: str, overlap_hours: int) -> None:
+    """Bring in a new key; running servers notice within seconds.
+
+    The old one verifies until its overlap ends, so that nobody is signed out. Old `field` keys decrypt for ever.
+    """
+    from backend.keys import rotate
+
+    with _told_plainly():
+        made = rotate(Path(_settings().keys), cast("Use", use), datetime.now(UTC), timedelta(hours=overlap_hours))
+        click.echo(f"The {use} key is {made.kid} from now on.")
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings(os.environ)
+    except InvalidSettings as error:
+        raise BadSettings(str(error)) from error
+
+
+@contextmanager
+def _told_plainly() -> Generator[None, None, None]:
+    """Tell an operator what is wrong with their rules, keys or files, rather than where our program noticed."""
+    from backend.keys import InvalidKeys
+    from backend.rulebook import InvalidRulebook
+
+    try:
+        yield
+    except InvalidRulebook as error:
+        click.echo(str(error), err=True)
+        raise click.ClickException("the rules are wrong, and nothing was started") from error
+    except (InvalidKeys, OSError, sqlite3.Error) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _serve(settings: Settings) -> None:
+    import uvicorn
+
+    from backend.app import create_app
+    from backend.journal import log_as_json_lines
+
+    with _told_plainly():
+        app = create_app(settings)
+    app.state.city.rulebook.compile()
+    log_as_json_lines()
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=10,
+    )
+
+
+def main() -> None:
+    """Run the command."""
+    chengma(prog_name="chengma")
+
+
+if __name__ == "__main__":
+    main()

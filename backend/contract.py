@@ -56,6 +56,8 @@ def contract(services: Sequence[Service], integrations: Sequence[Integration], s
         for kind in problems:
             assert kinds.setdefault(kind.__name__, kind) is kind, f"two Problems are called {kind.__name__}"
         operation = document["paths"][path][method]
+        told = operation.get("description") or operation["summary"]
+        operation["summary"], _, operation["description"] = told.partition("\n\n")
         _state_forms(operation, handler, forms)
         _state_problems(operation, handler, problems)
     components = document["components"]
@@ -167,19 +169,15 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 
 def _problems_of(handler: HTTPRouteHandler, path: str) -> Iterator[type[Problem]]:
-    yield InternalError
+    yield from (InternalError, InvalidRequest, TooManyRequests)
     yield from cast("Sequence[type[Problem]]", handler.opt.get("problems", ()))
-    parameters = handler.parsed_fn_signature.parameters
-    if parameters.keys() - {"city", "request"}:
-        yield InvalidRequest
-    if "data" in parameters:
+    if "data" in handler.parsed_fn_signature.parameters:
         yield from (BodyTooLarge, UnsupportedMediaType)
     if "{" in path:
         yield NotFound
     if not handler.http_methods <= {"GET", "HEAD"}:
         yield ChangedMeanwhile
     guards = _guards(handler)
-    yield TooManyRequests
     if public not in guards:
         yield NotSignedIn
     if not guards & {public, signed_in}:
@@ -216,8 +214,10 @@ def _schemas(handlers: Sequence[HTTPRouteHandler]) -> tuple[dict[Any, Any], dict
 def _state_forms(operation: dict[str, Any], handler: HTTPRouteHandler, forms: dict[Any, Any]) -> None:
     if body := _body_type(handler):
         operation["requestBody"]["content"] = {"application/json": {"schema": forms[str(body)]}}
-    if answer := _answer_type(handler):
-        for content in operation["responses"][str(handler.status_code)]["content"].values():
+    answer = _answer_type(handler)
+    for content in operation["responses"][str(handler.status_code)].get("content", {}).values():
+        content.clear()
+        if answer:
             content["schema"] = forms[str(answer)]
 
 
@@ -289,14 +289,18 @@ _FIELD_ERROR = {
 }
 
 
-_NOISE = ("deprecated", "allowEmptyValue", "allowReserved")
+_FALSE_BY_DEFAULT = ("deprecated", "required", "allowEmptyValue", "allowReserved")
+
+
+def _says_nothing(key: str, item: object) -> bool:
+    return (item is False and key in _FALSE_BY_DEFAULT) or (item == "" and key == "description")
 
 
 def _without_noise(value: Any) -> Any:  # noqa: ANN401  a tree of JSON
     """Leave out what says nothing, and write whole limits as whole numbers."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()
-        return {key: _without_noise(item) for key, item in items if not (item is False and key in _NOISE)}
+        return {key: _without_noise(item) for key, item in items if not _says_nothing(key, item)}
     if isinstance(value, list):
         return [_without_noise(item) for item in cast("list[Any]", value)]
     return int(value) if isinstance(value, float) and value.is_integer() else value

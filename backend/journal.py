@@ -6,6 +6,7 @@ is plain ASGI and writes its lines in batches.
 """
 
 import asyncio
+import logging
 import re
 import secrets
 import sys
@@ -70,15 +71,14 @@ class Journal:
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
         """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""
-        story = "".join(traceback.format_exception(error))
         line = {
             "time": self._now(),
             "fault": type(error).__name__,
             "route": scope.get("path_template"),
             "request_id": scope["state"].get(REQUEST_ID),
-            "traceback": _LONG_NUMBER.sub("[number]", story),
+            "traceback": "".join(traceback.format_exception(error)),
         }
-        self._lines.append(msgspec.json.encode(line).decode() + "\n")
+        self._lines.append(_as_line(line))
         self.flush()
 
     def flush(self) -> None:
@@ -119,3 +119,32 @@ class Journal:
                     return sent
                 break
         return f"{self._prefix}{next(self._counter):06x}"
+
+
+def _as_line(members: Mapping[str, Any]) -> str:
+    blanked = {name: _LONG_NUMBER.sub("[number]", text) if name in _TOLD else text for name, text in members.items()}
+    return msgspec.json.encode(blanked).decode() + "\n"
+
+
+_TOLD = ("message", "traceback")
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return _as_line(line).rstrip("\n")
+
+
+def log_as_json_lines() -> None:
+    """Let everything that is logged in this process be written to standard output as JSON lines as well."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -38,7 +38,7 @@ class InvalidKeys(Exception):  # noqa: N818  read by an operator, who needs no s
     """A key file cannot be used, or one is missing. The message names it."""
 
 
-class Key(Struct, frozen=True, forbid_unknown_fields=True):
+class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """One key: `kid` names it, `use` says what for, and it counts until `retires` (None: it is the current one).
 
     `code` keys sign what others verify (Ed25519 seeds), `token` keys sign access tokens (HMAC-SHA256), `field` keys

@@ -55,7 +55,7 @@ def parse_id_number(text: str, today: date, pointer: str = "/id_number") -> IdNu
     try:
         ric.validate(number)  # pyright: ignore[reportUnknownMemberType]  untyped library
         born_on = date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, LookupError) as error:  # stdnum fails on half-known divisions with a KeyError
         chinese, english = "身份证号码校验不通过，请核对。", "The ID number's checksum, birth date or place is wrong."
         raise _invalid(chinese, english, pointer) from error
     if born_on > today:

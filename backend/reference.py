@@ -48,10 +48,11 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     for status, response in operation["responses"].items():
         forms = " ".join(_form(content.get("schema", {})) for content in response.get("content", {}).values())
         rows.append(_row(escape(status), f"{escape(response['description'])} {forms}"))
+    name, summary = escape(operation["operationId"]), escape(operation.get("summary", ""))
+    description = escape(operation.get("description", ""))
     return (
-        f"<details id={escape(operation['operationId'])}><summary><b>{method.upper()}</b> <code>{escape(path)}</code> "
-        f"{escape(operation.get('summary', ''))}{lock}</summary>"
-        f"<p>{escape(operation.get('description') or '')}</p><table>{''.join(rows)}</table></details>"
+        f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> {summary}{lock}</summary>"
+        f"<p id={name}>{description}</p><table>{''.join(rows)}</table></details>"
     )
 
 

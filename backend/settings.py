@@ -94,5 +94,5 @@ def _wrong_time_zone(values: Mapping[str, Any]) -> list[str]:
 
 def _description(annotation: Any) -> str:  # noqa: ANN401  an annotation may be any form
     described = msgspec.inspect.type_info(annotation)
-    extra = getattr(described, "extra_json_schema", None) or {}
+    extra: dict[str, Any] = getattr(described, "extra_json_schema", None) or {}
     return str(extra.get("description", ""))

@@ -1,17 +1,34 @@
 """A small city of its own for each test: a temporary store and keys, the real rules, and a clock that stands still."""
 
-from collections.abc import Iterator
+import asyncio
+import os
+import re
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from stdnum.cn import ric
 
 from backend.app import create_app
+from backend.identity import Role
+from backend.services.account.api import grant
 from backend.settings import Settings
+from tests.conformance import must_conform
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let nothing be skipped where CI=true: a library that is missing there is a fault."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI=true forbids: {report.longrepr}"
+    return report
 
 
 class Clock:
@@ -49,5 +66,66 @@ def app(settings: Settings, clock: Clock) -> Litestar:
 
 @pytest.fixture
 def client(app: Litestar) -> Iterator[TestClient[Litestar]]:
+    """Ask the city; every answer is held to the OpenAPI document."""
     with TestClient(app) as client:
+        client.event_hooks["response"].append(must_conform)
         yield client
+
+
+class SignIn:
+    """Signs people in as their apps do, with the code that the development outbox shows."""
+
+    def __init__(self, client: TestClient[Litestar]) -> None:
+        self.client = client
+        self.refresh_tokens: dict[str, str] = {}
+
+    def __call__(
+        self,
+        phone: str,
+        *,
+        name: str | None = None,
+        id_number: str | None = None,
+        roles: Sequence[Role | str] = (),
+        venues: Sequence[str] = (),
+    ) -> dict[str, str]:
+        """Give the headers of a signed-in person, who also gives their real name if there is one.
+
+        Signing in again gives new headers; without an ID number the person gets one that follows from the phone.
+        """
+        if roles or venues:
+            asyncio.run(grant(self.client.app.state.city, phone, tuple(map(Role, roles)), tuple(venues)))
+        tokens = self._refresh(phone) if phone in self.refresh_tokens else self._sign_in(phone)
+        self.refresh_tokens[phone] = tokens["refresh_token"]
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        if name is not None:
+            body = {"name": name, "id_number": id_number or id_number_for(phone)}
+            answer = self.client.put("/v1/me/real-name", json=body, headers=headers)
+            assert answer.status_code == 200, answer.text
+            headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        return headers
+
+    def _sign_in(self, phone: str) -> dict[str, str]:
+        answer = self.client.post("/v1/sign-in-codes", json={"phone": phone})
+        assert answer.status_code == 202, answer.text
+        newest = self.client.post("/v1/development/outbox", json={"phone": phone}).json()["messages"][0]
+        code = re.search(r"\d{6}", newest)
+        assert code, newest
+        answer = self.client.post("/v1/sessions", json={"phone": phone, "code": code[0]})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def _refresh(self, phone: str) -> dict[str, str]:
+        answer = self.client.post("/v1/sessions/refresh", json={"refresh_token": self.refresh_tokens[phone]})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def sign_in(client: TestClient[Litestar]) -> SignIn:
+    return SignIn(client)
+
+
+def id_number_for(phone: str) -> str:
+    """Make up a valid resident ID number of somebody born in Hangzhou on 7 March 1990."""
+    number = f"33010619900307{int(phone[-3:]):03d}"
+    return number + ric.calc_check_digit(number + "0")

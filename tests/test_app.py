@@ -165,7 +165,7 @@ def test_a_body_of_ten_megabytes_is_refused_without_being_read_whole(feast_app: 
     if announced:
         headers.append((b"content-length", b"10000000"))
     scope: Any = {"type": "http", "method": "POST", "path": "/v1/feasts", "query_string": b"", "headers": headers}
-    asyncio.run(feast_app(scope | {"http_version": "1.1", "scheme": "http", "root_path": ""}, receive, send))
+    asyncio.run(feast_app(scope | {"scheme": "http", "root_path": "", "client": None}, receive, send))
     assert sent[0]["status"] == 413
     assert json.loads(sent[1]["body"])["type"] == "/problems/body-too-large"
     assert read[0] <= (0 if announced else 1_100_000)

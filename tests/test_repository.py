@@ -9,13 +9,15 @@ import pytest
 from backend.settings import settings_table
 
 ROOT = Path(__file__).parent.parent
-NOT_OURS = {".git", ".venv", ".cache", "var", "__pycache__"}
+NOT_OURS = {".git", ".venv", ".cache", ".hypothesis", "var", "__pycache__"}
 FILES = [
     path
     for path in ROOT.rglob("*")
     if path.is_file() and not any(part in NOT_OURS or part.endswith("_cache") for part in path.relative_to(ROOT).parts)
 ]
-TEXTS = {path: path.read_text("utf-8") for path in FILES if path.suffix not in {".png", ".db", ".pyc"}}
+TEXTS = {
+    path: path.read_text("utf-8", errors="replace") for path in FILES if path.suffix not in {".png", ".db", ".pyc"}
+}
 OURS = [
     path for path in FILES if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in {"backend", "integrations"}
 ]

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from backend.identity import public
 from backend.service import Integration
-from backend.services.account.model import masked_phone, parse_phone
+from backend.services.account.model import InvalidPhone, masked_phone, parse_phone
 from backend.services.account.ports import Sms
 from backend.settings import Settings
 
@@ -58,7 +58,7 @@ def _routes(settings: Settings) -> Sequence[ControllerRouterHandler]:
     if not settings.development:
         return ()
 
-    @post("/v1/development/outbox", guards=[public], status_code=200)
+    @post("/v1/development/outbox", guards=[public], status_code=200, problems=(InvalidPhone,))
     async def read_outbox(data: JSONBody[OutboxWanted]) -> Outbox:
         """Read the messages that a phone would have got. It is there in development only."""
         phone = parse_phone(data.phone, settings.phone_region)

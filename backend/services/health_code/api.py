@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from litestar import Request, Response, get, post
-from litestar.datastructures import ResponseHeader, State
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
@@ -17,6 +17,7 @@ from backend.rulebook import Verdict
 from backend.service import City
 from backend.services.health_code.code import SIGNS, Colour, Shape, make_claims
 from backend.services.health_code.facts import Contact, Entry, HealthFacts, Stay, SymptomKind, midnight
+from backend.services.health_code.fresh import KEPT_BY_NOBODY, NO_STORE, Fresh
 from backend.services.health_code.image import draw_png, draw_svg
 from backend.services.health_code.model import (
     COLOUR,
@@ -51,8 +52,6 @@ from backend.text import Text
 T = TypeVar("T")
 
 CitizenRequest = Request[Caller, AccessClaims, State]
-
-FRESH = [ResponseHeader(name="Cache-Control", value="no-store", documentation_only=False)]
 
 
 class PcrTest(Struct, frozen=True):
@@ -121,56 +120,55 @@ class NewDeclaration(Struct, forbid_unknown_fields=True):
     entries: Annotated[list[Entry], Meta(max_length=20)] = []
 
 
-@get("/v1/me/health-code", guards=[citizen], response_headers=FRESH)
-async def show_health_code(request: CitizenRequest, city: NamedDependency[City]) -> HealthCode:
+@get("/v1/me/health-code", guards=[citizen], response_headers=NO_STORE)
+async def show_health_code(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[HealthCode]:
     """Show the caller's code: the colour as of now, why, what to do, when it changes, and a fresh QR payload."""
     now = city.now()
     record, verdict = await _current(city, _citizen(request), now)
-    return _health_code(city, record, verdict, now)
+    return Fresh(_health_code(city, record, verdict, now))
 
 
-@get("/v1/me/health-code/history", guards=[citizen], response_headers=FRESH)
-async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> History:
+@get("/v1/me/health-code/history", guards=[citizen], response_headers=NO_STORE)
+async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[History]:
     """Show the colours that the caller's code has had, each from the second at which it began."""
     record, _ = await _current(city, _citizen(request), city.now())
-    return History(
-        [
-            PastColour(
-                flip.at, cast("Colour", flip.colour), SIGNS[flip.colour].word, flip.rule, flip.because, flip.rulebook
-            )
-            for flip in reversed(record.history)
-        ]
-    )
+    colours = [
+        PastColour(
+            flip.at, cast("Colour", flip.colour), SIGNS[flip.colour].word, flip.rule, flip.because, flip.rulebook
+        )
+        for flip in reversed(record.history)
+    ]
+    return Fresh(History(colours))
 
 
 @get(
     "/v1/me/health-code/image.svg",
     guards=[citizen],
-    response_headers=FRESH,
+    response_headers=NO_STORE,
     media_type="image/svg+xml",
     problems=(DrawingBusy,),
 )
 async def show_svg(request: CitizenRequest, city: NamedDependency[City]) -> Response[str]:
     """Draw a fresh code as SVG, for an app that cannot draw QR codes."""
-    return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml")
+    return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml", headers=KEPT_BY_NOBODY)
 
 
 @get(
     "/v1/me/health-code/image.png",
     guards=[citizen],
-    response_headers=FRESH,
+    response_headers=NO_STORE,
     media_type="image/png",
     problems=(DrawingBusy,),
 )
 async def show_png(request: CitizenRequest, city: NamedDependency[City]) -> Response[bytes]:
     """Draw a fresh code as PNG, for an app that cannot draw QR codes."""
-    return Response(await _draw(request, city, draw_png), media_type="image/png")
+    return Response(await _draw(request, city, draw_png), media_type="image/png", headers=KEPT_BY_NOBODY)
 
 
-@post("/v1/me/health-declarations", guards=[citizen], response_headers=FRESH, problems=(EventInFuture,))
+@post("/v1/me/health-declarations", guards=[citizen], response_headers=NO_STORE, problems=(EventInFuture,))
 async def declare_health(
     data: JSONBody[NewDeclaration], request: CitizenRequest, city: NamedDependency[City]
-) -> HealthCode:
+) -> Fresh[HealthCode]:
     """Declare the caller's health and where they have been; gives the code that follows from it.
 
     A declaration adds to what is known. It takes nothing back that was declared or reported before.
@@ -182,11 +180,11 @@ async def declare_health(
     record = await change_record(
         city, _citizen(request), now, lambda record: take_reports(record, reports, city.rulebook, now)
     )
-    return _health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now)
+    return Fresh(_health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now), 201)
 
 
-@post("/v1/me/isolation-check-ins", guards=[citizen], response_headers=FRESH, problems=(NotInIsolation,))
-async def check_in(request: CitizenRequest, city: NamedDependency[City]) -> HealthCode:
+@post("/v1/me/isolation-check-ins", guards=[citizen], response_headers=NO_STORE, problems=(NotInIsolation,))
+async def check_in(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[HealthCode]:
     """Check in from isolation for today; gives the code that follows from it.
 
     Checking in again on the same day changes nothing.
@@ -207,7 +205,7 @@ async def check_in(request: CitizenRequest, city: NamedDependency[City]) -> Heal
         return take_reports(record, [report], city.rulebook, now)
 
     record = await change_record(city, _citizen(request), now, add)
-    return _health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now)
+    return Fresh(_health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now), 201)
 
 
 def _citizen(request: CitizenRequest) -> str:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from backend.identity import health_officer
 from backend.problems import FieldError, Problem
-from backend.profile import parse_id_number, profile_for
+from backend.profile import IdNumber, parse_id_number, profile_for
 from backend.service import City
 from backend.services.health_code.model import (
     EventChanged,
@@ -104,7 +104,8 @@ async def report_health_events(data: JSONBody[HealthEvents], city: NamedDependen
 async def _result(city: City, event: HealthEvent, pointer: str, now: datetime) -> EventResult:
     try:
         refuse_impossible([(f"{pointer}/event", event.event)], now)
-        outcome = await _take(city, event, now)
+        id_number = parse_id_number(event.id_number, now.date(), f"{pointer}/id_number")
+        outcome = await _take(city, event, id_number, now)
     except Problem as problem:
         refusal = Refusal(problem.type_path(), problem.title, problem.detail, problem.errors)
         conflict = isinstance(problem, EventChanged)
@@ -112,17 +113,16 @@ async def _result(city: City, event: HealthEvent, pointer: str, now: datetime) -
     return EventResult(event.source, event.id, outcome)
 
 
-async def _take(city: City, event: HealthEvent, now: datetime) -> Literal["applied", "repeated"]:
+async def _take(city: City, event: HealthEvent, id_number: IdNumber, now: datetime) -> Literal["applied", "repeated"]:
     """Take an event in three steps, each of which may be repeated: the receipt, the person's record, the mark."""
-    profile = await profile_for(city.store, city.sealer, parse_id_number(event.id_number, now.date()))
+    profile = await profile_for(city.store, city.sealer, id_number)
     key = _key(city, event.source, event.id)
-    said = in_utc(event.event)
-    withdrawn = _key(city, event.source, said.of) if isinstance(said, Withdrawal) else None
+    said: Event | Withdrawal = in_utc(event.event)
     payload = city.sealer.digest("health-event", f"{profile.id}\n{msgspec.json.encode(said).decode()}")
     receipt = await city.store.get(HealthEventReceipt, key)
     if receipt is None:
-        if withdrawn is not None:
-            await _refuse_empty_withdrawal(city, profile.id, withdrawn)
+        if isinstance(said, Withdrawal):
+            await _refuse_empty_withdrawal(city, profile.id, _key(city, event.source, said.of))
         try:
             receipt = await city.store.insert(HealthEventReceipt(id=key, payload=payload, person=profile.id))
         except Duplicate:
@@ -134,7 +134,8 @@ async def _take(city: City, event: HealthEvent, now: datetime) -> Literal["appli
         )
     if receipt.applied:
         return "repeated"
-    if withdrawn is not None:
+    if isinstance(said, Withdrawal):
+        withdrawn = _key(city, event.source, said.of)
         await _mark_applied(city, withdrawn)
         change = partial(_without, key=withdrawn, city=city, now=now)
     else:

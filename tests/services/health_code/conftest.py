@@ -5,13 +5,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from backend.keys import Keyring, make_keys
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from backend.keys import Keyring, make_keys
 from backend.rulebook import Rulebook, load_rulebook
 from backend.services.health_code import service
-from tests.services.health_code.scene import Clock, Headers, Scene, id_number
+from tests.services.health_code.scene import Clock, Person, Scene, id_number
 
 RULES = Path(__file__).parents[3] / "rules"
 
@@ -28,23 +28,32 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
     return Keyring.open(folder)
 
 
+SignIn = Callable[..., Person]
+
+
 @pytest.fixture
-def wang(sign_in: Callable[..., Headers]) -> Headers:
+def sign_in(app: Litestar, sign_in: Callable[..., dict[str, str]]) -> SignIn:
+    """Sign somebody in as everywhere, but for longer than an access token lives: these tests wait for weeks."""
+    return lambda phone, **who: Person(app, sign_in(phone, **who))
+
+
+@pytest.fixture
+def wang(sign_in: SignIn) -> Person:
     """Wang Fang, a citizen, signed in."""
     return sign_in("13800138001", name="王芳", id_number=id_number(1))
 
 
 @pytest.fixture
-def officer(sign_in: Callable[..., Headers]) -> Headers:
+def officer(sign_in: SignIn) -> Person:
     return sign_in("13800138002", roles=("health_officer",))
 
 
 @pytest.fixture
-def gatekeeper(sign_in: Callable[..., Headers]) -> Headers:
+def gatekeeper(sign_in: SignIn) -> Person:
     """Someone at the gate of the west lake museum, and of no other place."""
     return sign_in("13800138003", roles=("gate",), venues=("west-lake-museum",))
 
 
 @pytest.fixture
-def scene(client: TestClient[Litestar], clock: Clock, officer: Headers) -> Scene:
+def scene(client: TestClient[Litestar], clock: Clock, officer: Person) -> Scene:
     return Scene(client, clock, officer)

@@ -1,23 +1,46 @@
 """What people do in the health code's tests, in few words."""
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import httpx
+import jwt
 from litestar import Litestar
 from litestar.testing import TestClient
 from stdnum.cn import ric
 
+from backend.identity import Caller, Role
 from backend.store import Document
 
 Client = TestClient[Litestar]
-Headers = dict[str, str]
+Headers = Mapping[str, str]
+
+
+class Person(Headers):
+    """The headers of somebody who has signed in, and whose app fetches a new access token whenever it needs one."""
+
+    def __init__(self, app: Litestar, headers: Headers) -> None:
+        said = jwt.decode(headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+        roles = tuple(map(Role, said.get("rol", ())))
+        self.caller = Caller(said["sub"], said["sid"], said.get("cit"), roles, tuple(said.get("ven", ())))
+        self.app = app
+
+    def __getitem__(self, name: str) -> str:
+        assert name == "Authorization"
+        return f"Bearer {self.app.state.access.issue(self.caller, self.app.state.city.now())}"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["Authorization"])
+
+    def __len__(self) -> int:
+        return 1
 
 
 def id_number(serial: int) -> str:
     """Give the resident ID number of a person born in Hangzhou on 7 March 1990."""
-    number = f"33010219900307{serial:03}"
-    return number + ric.calc_check_digit(number)
+    number = f"33010619900307{serial:03}"
+    return number + ric.calc_check_digit(number + "0")
 
 
 class Clock(Protocol):

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import msgspec
 import pytest
-from backend.keys import Keyring
 
+from backend.keys import Keyring
 from backend.services.health_code.code import make_claims, make_code_id, read_claims, read_code
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)

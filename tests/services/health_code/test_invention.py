@@ -4,10 +4,10 @@ from datetime import datetime
 from random import Random
 
 import pytest
-from backend.profile import Profile, profile_for
 from litestar import Litestar
 from msgspec.structs import replace
 
+from backend.profile import Profile, parse_id_number, profile_for
 from backend.services.health_code.invention import invent
 from backend.services.health_code.model import COLOUR
 from tests.services.health_code.scene import Clock
@@ -16,7 +16,9 @@ from tests.services.health_code.scene import Clock
 @pytest.fixture
 def people(app: Litestar) -> list[Profile]:
     city = app.state.city
-    profile = asyncio.run(profile_for(city.store, city.sealer, "11010519491231002X"))
+    profile = asyncio.run(
+        profile_for(city.store, city.sealer, parse_id_number("11010519491231002X", city.now().date()))
+    )
     return [replace(profile, id=f"person-{number}") for number in range(2_000)]
 
 

@@ -204,7 +204,7 @@ def test_the_same_event_from_many_officers_at_once_counts_once(client: Client, s
 
 
 def test_nothing_that_names_a_person_or_an_event_is_kept_in_the_open(client: Client, scene: Scene) -> None:
-    scene.report(scene.event("contact", "wang-fang-330102", level="close", at=scene.ago(days=1)))
+    scene.report(scene.event("contact", "wang-fang-330106", level="close", at=scene.ago(days=1)))
     kept = repr(stored(client, HealthRecord)) + repr(stored(client, HealthEventReceipt))
     assert id_number(1) not in kept
     assert "wang-fang" not in kept
