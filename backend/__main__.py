@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from backend.settings import InvalidSettings, Settings, read_settings, settings_table
+from backend.command import settings_here, told_plainly
+from backend.settings import Settings, settings_table
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from backend.keys import Use
-
-
-class BadSettings(click.ClickException):
-    """One or more environment variables are wrong."""
-
-    exit_code = 2
 
 
 class RulesGroup(click.Group):
@@ -70,7 +60,7 @@ def serve() -> None:
 
     Writes one line of JSON for each request to standard output, without personal data.
     """
-    _serve(_settings())
+    _serve(settings_here())
 
 
 @chengma.command()
@@ -86,8 +76,8 @@ def demo(citizens: int, chance: int) -> None:
 
     from backend.demo import prepare
 
-    settings = replace(_settings(), development=True)
-    with _told_plainly():
+    settings = replace(settings_here(), development=True)
+    with told_plainly():
         prepare(settings, citizens, chance)
     _serve(settings)
 
@@ -102,8 +92,8 @@ def seed(citizens: int, chance: int) -> None:
     """
     from backend.demo import fill
 
-    with _told_plainly():
-        fill(_settings(), citizens, chance)
+    with told_plainly():
+        fill(settings_here(), citizens, chance)
 
 
 @chengma.command()
@@ -165,8 +155,8 @@ def make() -> None:
     """Make the keys that are missing; the others stay."""
     from backend.keys import make_keys
 
-    with _told_plainly():
-        make_keys(Path(_settings().keys))
+    with told_plainly():
+        make_keys(Path(settings_here().keys))
 
 
 @keys.command("list")
@@ -174,8 +164,8 @@ def list_() -> None:
     """List the keys that still count, without their secrets."""
     from backend.keys import Keyring
 
-    with _told_plainly():
-        counting = Keyring.open(Path(_settings().keys)).keys()
+    with told_plainly():
+        counting = Keyring.open(Path(settings_here().keys)).keys()
         for key in counting:
             until = f"until {key.retires:%Y-%m-%d %H:%M} UTC" if key.retires else "current"
             click.echo(f"{key.use:8}{key.kid:8}{key.created:%Y-%m-%d %H:%M} UTC  {until}")
@@ -186,8 +176,8 @@ def publish() -> None:
     """Print the public keys with which anybody verifies codes, as a JSON Web Key Set."""
     from backend.keys import Keyring
 
-    with _told_plainly():
-        click.echo(json.dumps(Keyring.open(Path(_settings().keys)).jwks(), indent=2))
+    with told_plainly():
+        click.echo(json.dumps(Keyring.open(Path(settings_here().keys)).jwks(), indent=2))
 
 
 @keys.command("rotate")
@@ -206,31 +196,9 @@ def rotate_(use: str, overlap_hours: int) -> None:
     """
     from backend.keys import rotate
 
-    with _told_plainly():
-        made = rotate(Path(_settings().keys), cast("Use", use), datetime.now(UTC), timedelta(hours=overlap_hours))
+    with told_plainly():
+        made = rotate(Path(settings_here().keys), cast("Use", use), datetime.now(UTC), timedelta(hours=overlap_hours))
         click.echo(f"The {use} key is {made.kid} from now on.")
-
-
-def _settings() -> Settings:
-    try:
-        return read_settings(os.environ)
-    except InvalidSettings as error:
-        raise BadSettings(str(error)) from error
-
-
-@contextmanager
-def _told_plainly() -> Generator[None, None, None]:
-    """Tell an operator what is wrong with their rules, keys or files, rather than where our program noticed."""
-    from backend.keys import InvalidKeys
-    from backend.rulebook import InvalidRulebook
-
-    try:
-        yield
-    except InvalidRulebook as error:
-        click.echo(str(error), err=True)
-        raise click.ClickException("the rules are wrong, and nothing was started") from error
-    except (InvalidKeys, OSError, sqlite3.Error) as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _serve(settings: Settings) -> None:
@@ -239,7 +207,7 @@ def _serve(settings: Settings) -> None:
     from backend.app import create_app
     from backend.journal import log_as_json_lines
 
-    with _told_plainly():
+    with told_plainly():
         app = create_app(settings)
     app.state.city.rulebook.compile()
     log_as_json_lines()

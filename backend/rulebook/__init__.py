@@ -48,6 +48,10 @@ class Rulebook:
         names = {"facts": facts, "now": at, **figures}
         return [(rule, explain(rule.text, rule.condition, names)) for rule in rules]
 
+    def in_force(self, module: str, at: datetime, *, on: date | None = None) -> tuple[Rule, ...]:
+        """Give the rules that count at the instant `at`, or by the law of the day `on`."""
+        return self._deciders[module].law(at, on)[0]
+
     def compile(self) -> None:
         """Compile all law, past and future, now rather than when it is first asked for."""
         for decider in self._deciders.values():

@@ -1,10 +1,10 @@
-"""The small parts of which the authors' files consist: words, texts, dates and literals, each refused with its place."""
+"""The small parts of which authors' files consist: words, texts, dates and literals, each refused with its place."""
 
 import re
 from collections.abc import Mapping as Table
 from collections.abc import Sequence as Series
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from backend.rulebook.document import Entry, Mapping, Scalar, Sequence, Value
@@ -114,6 +114,18 @@ class FieldReader:
             return None
         return day
 
+    def instant(self, value: Value) -> datetime | None:
+        """Read an instant with its offset from UTC, such as 2020-02-11T00:00:00+08:00."""
+        found = value.text if isinstance(value, Scalar) else ""
+        try:
+            instant = parse_timestamp(found)
+        except EvaluationError:
+            instant = None
+        if instant is None or not INSTANTS[0] <= instant < INSTANTS[1]:
+            self.file.fault(value.place, f"{found!r} is no instant such as 2020-02-11T00:00:00+08:00")
+            return None
+        return instant
+
     def whole_number(self, value: Value) -> int | None:
         """Read a whole number of 64 bits."""
         number = self.literal(value)
@@ -160,13 +172,7 @@ class FieldReader:
             if duration <= FACT_DURATION_AT_MOST:
                 return duration
         if _INSTANT.fullmatch(text):
-            try:
-                instant = parse_timestamp(text)
-            except EvaluationError as error:
-                self.file.fault(value.place, str(error))
-                return None
-            if INSTANTS[0] <= instant < INSTANTS[1]:
-                return instant
+            return self.instant(value)
         if _WORD.fullmatch(text):
             return text
         advice = "a duration is written 14d, 12h, 1h30m or 90s; a text that is no word stands in quotes"

@@ -128,9 +128,11 @@ class _ModuleReader(FieldReader):
             self._parameters(keys["parameters"].value)
         rules = self._rules(keys.get("rules"), facts)
         otherwise = self._otherwise(keys.get("otherwise"))
-        if facts is None or title is None or otherwise is None or self.file.faults:
+        if facts is None or facts.struct is None or title is None or otherwise is None or self.file.faults:
             return None
-        return Module(self.name, title, facts, self.result, self.strategy, self.parameters, tuple(rules), otherwise)
+        return Module(
+            self.name, title, facts.struct, self.result, self.strategy, self.parameters, tuple(rules), otherwise
+        )
 
     # ── the head ──
 

@@ -1,5 +1,4 @@
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -10,12 +9,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
 
-from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook import Rulebook, load_rulebook, read_file
+from backend.rulebook.cases import read_cases, try_cases
 from backend.rulebook.module import Module, read_module
-from backend.rulebook.source import SourceFile
 from backend.services.health_code import service
 from backend.services.health_code.facts import HealthFacts, SymptomKind
 from tests.rules.by_hand import colour_in_may_2022
@@ -25,24 +22,8 @@ CITY = ZoneInfo("Asia/Shanghai")
 MODULES = ("colour", "frame")
 
 
-class _AsWritten(SafeConstructor):
-    """Reads instants and dates as they are written."""
-
-
-_AsWritten.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
-
-
-def cases_of(name: str) -> list[dict[str, Any]]:
-    yaml = YAML(typ="safe")
-    yaml.Constructor = _AsWritten
-    document: Any = yaml.load((RULES / "health_code" / f"{name}.cases.yaml").read_text(encoding="utf-8"))
-    assert document["module"] == f"health_code.{name}"
-    return document["cases"]
-
-
 def module_of(name: str) -> Module:
-    path = RULES / "health_code" / f"{name}.yaml"
-    file = SourceFile(str(path), path.read_text(encoding="utf-8"), [])
+    file = read_file(RULES / "health_code" / f"{name}.yaml")
     module = read_module(file, f"health_code.{name}", {"HealthFacts": HealthFacts})
     assert module is not None, "\n".join(map(str, file.faults))
     return module
@@ -53,46 +34,13 @@ def rulebook() -> Rulebook:
     return load_rulebook(RULES, service.facts, CITY)
 
 
-ALL_CASES = [(f"health_code.{name}", case) for name in MODULES for case in cases_of(name)]
 RULES_OF = {name: module_of(name).rules for name in MODULES}
 ALL_RULES = [rule for rules in RULES_OF.values() for rule in rules]
 
 
-def instant(case: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(case["at"]).astimezone(UTC)
-
-
-def facts_in(case: dict[str, Any]) -> HealthFacts:
-    return msgspec.convert(case["given"], HealthFacts)
-
-
-@pytest.mark.parametrize(("module", "case"), ALL_CASES, ids=[case["case"] for _, case in ALL_CASES])
-def test_the_case_holds(rulebook: Rulebook, module: str, case: dict[str, Any]) -> None:
-    verdict = rulebook.evaluate(module, facts_in(case), instant(case))
-    expected: dict[str, Any] = case["expect"] if isinstance(case["expect"], dict) else {"result": case["expect"]}
-    found = {"result": verdict.result, "rule": verdict.rule, "fired": list(verdict.fired)}
-    assert {name: found[name] for name in expected if name != "changes_at"} == {
-        name: value for name, value in expected.items() if name != "changes_at"
-    }
-    if "changes_at" in expected:
-        until = expected["changes_at"]
-        assert verdict.changes_at == (None if until == "never" else datetime.fromisoformat(until))
-
-
-def test_no_two_cases_have_the_same_name() -> None:
-    names = [case["case"] for _, case in ALL_CASES]
-    assert len(names) == len(set(names))
-
-
-def test_every_rule_speaks_in_some_case_and_is_silent_in_another_of_its_time(rulebook: Rulebook) -> None:
-    fired: defaultdict[str, set[bool]] = defaultdict(set)
-    for module, case in ALL_CASES:
-        verdict = rulebook.evaluate(module, facts_in(case), instant(case))
-        day = instant(case).astimezone(CITY).date()
-        for rule in RULES_OF[module.split(".")[1]]:
-            if (rule.since is None or rule.since <= day) and (rule.until is None or day < rule.until):
-                fired[rule.id].add(rule.id in verdict.fired)
-    assert {rule.id for rule in ALL_RULES if fired[rule.id] != {True, False}} == set()
+def test_every_case_holds_and_every_rule_is_tried() -> None:
+    _, cases = try_cases(RULES, service.facts, CITY)
+    assert cases > 200
 
 
 def days_of_change(module: Module) -> Iterator[date]:
@@ -102,8 +50,9 @@ def days_of_change(module: Module) -> Iterator[date]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_day_on_which_the_law_changes_has_cases_on_both_sides_of_its_midnight(name: str) -> None:
-    instants = {instant(case) for case in cases_of(name)}
-    for day in sorted(set(days_of_change(module_of(name)))):
+    module = module_of(name)
+    instants = {case.at for case in read_cases(read_file(RULES / "health_code" / f"{name}.cases.yaml"), module)}
+    for day in sorted(set(days_of_change(module))):
         midnight = datetime.combine(day, time(), CITY).astimezone(UTC)
         assert midnight in instants, f"no case begins with the law of {day}"
         assert midnight - timedelta(seconds=1) in instants, f"no case stands on the last second before {day}"

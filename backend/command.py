@@ -1,0 +1,45 @@
+"""What the commands share: settings from the environment, and errors told to an operator rather than as a traceback."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from backend.settings import InvalidSettings, Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class BadSettings(click.ClickException):
+    """One or more environment variables are wrong."""
+
+    exit_code = 2
+
+
+def settings_here() -> Settings:
+    """Read the settings from the process's environment. Raises BadSettings."""
+    try:
+        return read_settings(os.environ)
+    except InvalidSettings as error:
+        raise BadSettings(str(error)) from error
+
+
+@contextmanager
+def told_plainly() -> Generator[None, None, None]:
+    """Tell what is wrong with rules, keys or files, rather than where our program noticed, and exit with 1."""
+    from backend.keys import InvalidKeys
+    from backend.rulebook import InvalidRulebook
+
+    try:
+        yield
+    except InvalidRulebook as error:
+        click.echo(str(error), err=True)
+        count = len(error.faults)
+        raise click.ClickException(f"{count} fault{'s' if count > 1 else ''} in the rules") from error
+    except (InvalidKeys, OSError, sqlite3.Error) as error:
+        raise click.ClickException(str(error)) from error
