@@ -11,12 +11,12 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -210,7 +210,7 @@ def _public_jwk(key: Key) -> dict[str, str]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Generator[None, None, None]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -237,8 +237,9 @@ def _read(folder: Path) -> list[Key]:
 
 def _new_key(folder: Path, use: Use, now: datetime) -> Key:
     taken = {key.kid for key in _read(folder)}
-    kids = iter(lambda: secrets.token_urlsafe(3), None)
-    kid = next(kid for kid in cast("Iterator[str]", kids) if kid not in taken)
+    kid = secrets.token_urlsafe(3)
+    while kid in taken:
+        kid = secrets.token_urlsafe(3)
     return Key(kid, use, now, secrets.token_bytes(KEY_BYTES))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 from zoneinfo import ZoneInfo
 
 import click
@@ -24,7 +24,7 @@ from backend.rulebook.types import INSTANTS
 from backend.service import discover_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from backend.rulebook import Rulebook, Verdict
     from backend.rulebook.module import Module, Rule
@@ -153,7 +153,7 @@ class _Pen:
             case timedelta():
                 return _span(value)
             case list() | tuple():
-                return f"[{', '.join(map(self.value, value))}]"
+                return f"[{', '.join(map(self.value, cast('Sequence[object]', value)))}]"
             case Struct():
                 fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
                 return f"{{{', '.join(f'{name}: {self.value(held)}' for name, held in fields if held is not None)}}}"

@@ -61,8 +61,8 @@ class Rulebook:
 def load_rulebook(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo) -> Rulebook:
     """Read every rule module below `folder`; `health_code/colour.yaml` is the module health_code.colour.
 
-    `facts` are the Structs that modules may name. Dated rules change at midnight in `time_zone`. Raises InvalidRulebook,
-    with every fault of every file, and then nothing of the rulebook is taken.
+    `facts` are the Structs that modules may name. Dated rules change at midnight in `time_zone`. Raises
+    InvalidRulebook, with every fault of every file, and then nothing of the rulebook is taken.
     """
     structs = {struct.__name__: struct for struct in facts}
     modules: dict[str, Module] = {}

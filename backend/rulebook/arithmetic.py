@@ -1,7 +1,7 @@
 """Arithmetic of the rule language, with the range of each result, and negation."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from backend.rulebook.operation import EvaluationError, Operation, Value, in_range
@@ -25,6 +25,8 @@ _KINDS_SUBTRACTED = {
 
 
 def arithmetic(sign: str) -> Callable[[Type, Type], Operation | None]:
+    """Give what finds the meaning of `+`, `-` or `*` for arguments of two types."""
+
     def find(left: Type, right: Type) -> Operation | None:
         kinds = (left.kind, right.kind)
         python = f"({{0}} {sign} {{1}})"
@@ -36,7 +38,7 @@ def arithmetic(sign: str) -> Callable[[Type, Type], Operation | None]:
             return Operation(STRING, operator.add, python)
         if sign == "+" and kinds == ("list", "list"):
             joined = join(left, right)
-            return None if joined is None else Operation(joined, lambda a, b: [*a, *b], "[*{0}, *{1}]")
+            return None if joined is None else Operation(joined, _concatenate, "[*{0}, *{1}]")
         result = (_KINDS_ADDED if sign == "+" else _KINDS_SUBTRACTED).get(kinds) if sign != "*" else None
         if result is None:
             return None
@@ -44,6 +46,10 @@ def arithmetic(sign: str) -> Callable[[Type, Type], Operation | None]:
         return _within(whole, _product_range(sign, left, right), _checked(SIGNS[sign]), python)
 
     return find
+
+
+def _concatenate(left: Sequence[Value], right: Sequence[Value]) -> list[Value]:
+    return [*left, *right]
 
 
 def _product_range(sign: str, left: Type, right: Type) -> tuple[int, int]:
@@ -72,11 +78,9 @@ def _checked(apply: Callable[..., Value]) -> Callable[..., Value]:
 
 
 def _quotient(left: int, right: int) -> int:
-    """Divide as CEL does: towards zero."""
     if right == 0:
         raise EvaluationError("division by zero")
-    magnitude = abs(left) // abs(right)
-    return in_range(magnitude if (left < 0) == (right < 0) else -magnitude)
+    return in_range(truncated_quotient(left, right))
 
 
 def remainder(left: int, right: int) -> int:
@@ -87,6 +91,7 @@ def remainder(left: int, right: int) -> int:
 
 
 def truncated_quotient(left: int, right: int) -> int:
+    """Divide towards zero, as CEL does."""
     magnitude = abs(left) // abs(right)
     return magnitude if (left < 0) == (right < 0) else -magnitude
 
@@ -102,6 +107,7 @@ def _float_quotient(left: float, right: float) -> float:
 
 
 def divide(left: Type, right: Type) -> Operation | None:
+    """Find the meaning of `/`."""
     if (left.kind, right.kind) == ("double", "double"):
         return Operation(DOUBLE, _float_quotient)
     if (left.kind, right.kind) != ("int", "int"):
@@ -114,6 +120,7 @@ def divide(left: Type, right: Type) -> Operation | None:
 
 
 def modulo(left: Type, right: Type) -> Operation | None:
+    """Find the meaning of `%`, which is for integers alone."""
     if (left.kind, right.kind) != ("int", "int"):
         return None
     largest = min(max(abs(right.low), abs(right.high)), INT64[1])
@@ -125,6 +132,7 @@ def _divisor_hazard(divisor: Type) -> str | None:
 
 
 def negate(operand: Type) -> Operation | None:
+    """Find the meaning of the sign `-`."""
     if operand.kind == "double":
         return Operation(DOUBLE, operator.neg, "(-{0})")
     if operand.kind == "int":
@@ -133,4 +141,5 @@ def negate(operand: Type) -> Operation | None:
 
 
 def negation(operand: Type) -> Operation | None:
+    """Find the meaning of `!`."""
     return Operation(BOOL, operator.not_, "(not {0})") if operand.kind == "bool" else None

@@ -8,7 +8,7 @@ from collections.abc import Sequence as Series
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -185,6 +185,6 @@ def _told(value: object) -> str:
         case datetime():
             return value.isoformat()
         case tuple():
-            return f"[{', '.join(map(str, value))}]"
+            return f"[{', '.join(map(str, cast('tuple[object, ...]', value)))}]"
         case _:
             return str(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 from backend.rulebook import syntax
-from backend.rulebook.operation import EvaluationError, Operation, TooFine
+from backend.rulebook.operation import EvaluationError, Operation, TooFineError
 from backend.rulebook.operations import find_operation, function_names
 from backend.rulebook.source import suggest
 from backend.rulebook.syntax import InvalidExpression, Syntax
@@ -185,7 +185,7 @@ class _Checker:
         if node.function != "map" or len(node.arguments) == 4:  # noqa: PLR2004  list, name, test, value
             test = self._truth(node.arguments[2], present)
         if node.function == "map":
-            value = self.check(last, present | (_implied(test, truth=True) if test else frozenset()))
+            value = self.check(last, present | (_implied(test, truth=True) if test else frozenset[Path]()))
             self._refuse_slope(value)
             result = list_of(value.type)
         elif node.function == "filter":
@@ -215,7 +215,7 @@ class _Checker:
         try:
             value = operation.evaluate(*values)
         except EvaluationError as error:
-            if self.total or isinstance(error, TooFine):
+            if self.total or isinstance(error, TooFineError):
                 _refuse(node, str(error))
             return None
         return Constant(node.start, node.end, type_of_value(value), value)

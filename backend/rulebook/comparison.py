@@ -1,9 +1,9 @@
 """Comparisons, membership, and what can be asked of strings and lists."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import re2
 
@@ -22,17 +22,23 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def comparison(sign: str) -> Callable[[Type, Type], Operation | None]:
+    """Give what finds the meaning of `==`, `<` and the like for arguments of two types."""
+    compare = COMPARISONS[sign]
+
+    def as_doubles(left: float, right: float) -> bool:
+        return compare(float(left), float(right))
+
+    def lists(left: Value, right: Value) -> bool:
+        return equal(left, right) is (sign == "==")
+
     def find(left: Type, right: Type) -> Operation | None:
-        equality = sign in ("==", "!=")
         if left.kind != right.kind and left.kind in NUMERIC and right.kind in NUMERIC:
             # CEL compares an int with a double as doubles, where Python would compare exactly.
-            compare = COMPARISONS[sign]
-            return Operation(BOOL, lambda a, b: compare(float(a), float(b)), f"(float({{0}}) {sign} float({{1}}))")
+            return Operation(BOOL, as_doubles, f"(float({{0}}) {sign} float({{1}}))")
         if left.kind == right.kind and left.kind in ORDERED:
-            return Operation(BOOL, COMPARISONS[sign], f"({{0}} {sign} {{1}})")
-        if equality and left.kind == right.kind == "list" and _comparable(left, right):
-            same = sign == "=="
-            return Operation(BOOL, lambda a, b: equal(a, b) is same)
+            return Operation(BOOL, compare, f"({{0}} {sign} {{1}})")
+        if sign in ("==", "!=") and left.kind == right.kind == "list" and _comparable(left, right):
+            return Operation(BOOL, lists)
         return None
 
     return find
@@ -47,32 +53,45 @@ def _comparable(left: Type, right: Type) -> bool:
 
 
 def equal(left: Value, right: Value) -> bool:
+    """Compare as CEL does: lists item by item, and a number with a double as doubles."""
     if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(map(equal, left, right))  # pyright: ignore[reportUnknownArgumentType]  checked by type
+        items = cast("Sequence[Value]", left)
+        return len(items) == len(right) and all(map(equal, items, right))
     if isinstance(left, float) or isinstance(right, float):
         return float(left) == float(right)
     return bool(left == right)
 
 
 def membership(element: Type, container: Type) -> Operation | None:
+    """Find the meaning of `in`."""
     if container.kind != "list" or container.element is None:
         return None
     if container.element.kind == "nothing" or element.kind == container.element.kind != "double":
         plain = element.kind in ORDERED
-        return Operation(BOOL, lambda a, b: a in b, "({0} in {1})") if plain else None
+        return Operation(BOOL, _holds, "({0} in {1})") if plain else None
     if _comparable(element, container.element):
-        return Operation(BOOL, lambda a, b: any(equal(a, item) for item in b))
+        return Operation(BOOL, _holds_equal)
     return None
+
+
+def _holds(element: Value, container: Sequence[Value]) -> bool:
+    return element in container
+
+
+def _holds_equal(element: Value, container: Sequence[Value]) -> bool:
+    return any(equal(element, item) for item in container)
 
 
 _SIZE = Type("int", 0, 2**32)
 
 
 def size(operand: Type) -> Operation | None:
+    """Find the meaning of `size`: the characters of a string, or the elements of a list."""
     return Operation(_SIZE, len, "len({0})") if operand.kind in ("string", "list") else None
 
 
 def text_test(method: str, python: str) -> Callable[[Type, Type], Operation | None]:
+    """Give what finds the meaning of a test of two strings, for which Python has the method."""
     evaluate = getattr(str, method)
 
     def find(text: Type, part: Type) -> Operation | None:
@@ -85,7 +104,7 @@ def text_test(method: str, python: str) -> Callable[[Type, Type], Operation | No
 def _pattern(text: str) -> Any:  # noqa: ANN401  the library has no types
     try:
         return re2.compile(text)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  untyped library
-    except re2.error as error:  # pyright: ignore[reportUnknownMemberType]  untyped library
+    except re2.error as error:  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  untyped library
         raise EvaluationError(f"not a regular expression of RE2: {error}") from None
 
 
@@ -94,6 +113,7 @@ def _matches_pattern(text: str, pattern: str) -> bool:
 
 
 def matches(text: Type, pattern: Type) -> Operation | None:
+    """Find the meaning of `matches`: a search by a regular expression of RE2, checked when the rules are loaded."""
     if text.kind != "string" or pattern.kind != "string":
         return None
     hazard = None
@@ -115,6 +135,7 @@ def _item(items: list[Value], position: int) -> Value:
 
 
 def index(items: Type, position: Type) -> Operation | None:
+    """Find the meaning of `[...]`, which no rule can use: nothing proves that the position is in the list."""
     if items.kind != "list" or position.kind != "int" or items.element is None or items.element.kind == "nothing":
         return None
     return Operation(items.element, _item, hazard="the index can be outside the list; use exists() or all()")

@@ -10,10 +10,10 @@ The function's text is made from the typed tree alone. Authors' words enter it a
 import ast
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import CodeType, FunctionType
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from backend.rulebook.tree import (
     Apply,
@@ -22,11 +22,14 @@ from backend.rulebook.tree import (
     Field,
     Has,
     Items,
+    Key,
     Logic,
     Macro,
     Node,
     Variable,
     children,
+    key_of,
+    rename,
     walk,
 )
 from backend.rulebook.types import MICROSECOND, fields_of
@@ -34,7 +37,6 @@ from backend.rulebook.types import MICROSECOND, fields_of
 NEVER = datetime.max.replace(tzinfo=UTC)
 """Later than any instant of change."""
 
-Key = tuple[object, ...]
 Decide = Callable[[Any, datetime], tuple[int, datetime]]
 
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -305,11 +307,14 @@ class _Constants(ast.NodeTransformer):
     """Puts plain constants into the code itself, where Python reads them fastest."""
 
     def __init__(self, constants: dict[str, Any]) -> None:
-        self.plain = {
+        self.plain: dict[str, Any] = {
             name: value
             for name, value in constants.items()
             if isinstance(value, _LITERALS)
-            or (isinstance(value, tuple) and all(isinstance(v, _LITERALS) for v in value))
+            or (
+                isinstance(value, tuple)
+                and all(isinstance(item, _LITERALS) for item in cast("tuple[object, ...]", value))
+            )
         }
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
@@ -319,55 +324,6 @@ class _Constants(ast.NodeTransformer):
 
 
 _BUILTINS = {"len": len, "float": float}
-
-
-def key_of(node: Node, depth: int = 0) -> Key:
-    """Give what makes two expressions the same, wherever they stand and whatever their macros call the elements."""
-    match node:
-        case Constant():
-            return ("constant", type(node.value), node.value)
-        case Variable():
-            return ("variable", node.name)
-        case Field():
-            return ("field", node.name, key_of(node.operand, depth))
-        case Has():
-            return ("has", node.name, key_of(node.operand, depth))
-        case Macro():
-            bound = f"@{depth}"
-            parts = [part and key_of(rename(part, node.variable, bound), depth + 1) for part in (node.test, node.value)]
-            return ("macro", node.name, key_of(node.source, depth), *parts)
-        case Apply() | Logic():
-            name = node.name if isinstance(node, Apply) else node.operator
-            return ("apply", name, *(key_of(child, depth) for child in children(node)))
-        case Conditional() | Items():
-            return (type(node).__name__, *(key_of(child, depth) for child in children(node)))
-
-
-def rename(node: Node, old: str, new: str) -> Node:
-    """Give the same expression with another name for a macro's element."""
-
-    def renamed(child: Node) -> Node:
-        return rename(child, old, new)
-
-    match node:
-        case Constant():
-            return node
-        case Variable():
-            return replace(node, name=new) if node.name == old else node
-        case Field() | Has():
-            return replace(node, operand=renamed(node.operand))
-        case Apply():
-            return replace(node, arguments=tuple(map(renamed, node.arguments)))
-        case Logic():
-            return replace(node, left=renamed(node.left), right=renamed(node.right))
-        case Conditional():
-            outcomes = {"chosen": renamed(node.chosen), "other": renamed(node.other)}
-            return replace(node, condition=renamed(node.condition), **outcomes)
-        case Items():
-            return replace(node, elements=tuple(map(renamed, node.elements)))
-        case Macro():
-            test, value = (part and renamed(part) for part in (node.test, node.value))
-            return replace(node, source=renamed(node.source), test=test, value=value)
 
 
 def _is_optional(node: Field) -> bool:

@@ -95,6 +95,7 @@ CONVERSIONS: dict[str, tuple[Type, Callable[[Value], Value], tuple[str, ...], tu
 
 
 def conversion(name: str) -> Callable[[Type], Operation | None]:
+    """Give what finds the meaning of a conversion, such as `int(...)`."""
     result, evaluate, safe, unsafe = CONVERSIONS[name]
 
     def find(operand: Type) -> Operation | None:

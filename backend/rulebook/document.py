@@ -3,6 +3,8 @@
 YAML is read for its shape alone. What a scalar means is decided by the part of the schema that expects it, so that
 `1.10` never becomes a float behind an author's back and a duplicate key never wins silently.
 """
+# ruamel.yaml does not tell the types of its nodes:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from msgspec import Struct
 from ruamel.yaml import YAML
@@ -60,7 +62,7 @@ def read_document(file: SourceFile) -> Value | None:
         file.fault(Place(1, 1), f"the file is longer than {FILE_BYTES_AT_MOST:,} characters")
         return None
     try:
-        root = YAML(typ="safe").compose(file.text)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  untyped
+        root = YAML(typ="safe").compose(file.text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
@@ -74,7 +76,7 @@ def read_document(file: SourceFile) -> Value | None:
     if root is None:
         file.fault(Place(1, 1), "the file is empty", "a rule module begins with `module: folder.file`")
         return None
-    return _Reader(file).value(root, 0)  # pyright: ignore[reportUnknownArgumentType]  untyped library
+    return _Reader(file).value(root, 0)
 
 
 class _Reader:

@@ -1,16 +1,15 @@
 """What conditions can hold together: it finds rules that can never fire, never count, or contradict one another.
 
 A condition is brought into disjunctive form over atoms (`this fact is one of these words`, `this sum lies in these
-intervals`, `the list has such an element`). A combination is refused only where it is surely impossible; whatever is not
-understood counts as possible, so no sound rule is ever refused.
+intervals`, `the list has such an element`). A combination is refused only where it is surely impossible; whatever is
+not understood counts as possible, so no sound rule is ever refused.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from backend.rulebook.compile import Key, key_of, rename
-from backend.rulebook.tree import Apply, Conditional, Constant, Logic, Macro, Node, children
+from backend.rulebook.tree import Apply, Conditional, Constant, Key, Logic, Macro, Node, children, key_of, rename
 from backend.rulebook.types import RANGED, microseconds
 
 DISJUNCTS_AT_MOST = 32

@@ -273,8 +273,8 @@ class _ModuleReader(FieldReader):
         condition = self._condition(when, facts) if when is not None and facts is not None else None
         if condition is None or when is None or then is None or because is None or source is None:
             return None
-        used = {node.name for node in walk(condition) if isinstance(node, Variable)} | {then}
-        for name in sorted(used & self.parameters.keys()):
+        used = {then, *(node.name for node in walk(condition) if isinstance(node, Variable))}
+        for name in sorted(self.parameters.keys() & used):
             self._refuse_gap(keys["when"].value.place, self.parameters[name], since, until)
         place = keys["id"].value.place
         return Rule(identifier, since, until, when.text, condition, then, because, remedy, source, place)

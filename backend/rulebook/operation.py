@@ -14,7 +14,7 @@ class EvaluationError(Exception):
     """What CEL calls an error: a division by zero, a number out of range, text that is no number."""
 
 
-class TooFine(EvaluationError):
+class TooFineError(EvaluationError):
     """An instant or duration with nanoseconds, which CEL has and this profile has not."""
 
 

@@ -1,4 +1,6 @@
 """From the text of an expression to its syntax tree, by CEL's own grammar (`cel.lark`)."""
+# lark does not tell the types of a tree's parts:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import re
 from functools import cache
@@ -160,11 +162,13 @@ class _Builder(Transformer[Token, Syntax]):
         return self._call(f"_{operator}_", left, right, start=left.start, end=right.end)
 
     def unary(self, parts: list[Any]) -> Syntax:
-        operator, operand = parts
+        operator: Token = parts[0]
+        operand: Syntax = parts[1]
+        start = operator.start_pos or 0
         if operator == "-" and isinstance(operand, Literal) and operand.kind in ("int", "double"):
             assert isinstance(operand.value, int | float)
-            return Literal(operator.start_pos, operand.end, operand.kind, -operand.value)
-        return self._call(f"{operator}_", operand, start=operator.start_pos, end=operand.end)
+            return Literal(start, operand.end, operand.kind, -operand.value)
+        return self._call(f"{operator}_", operand, start=start, end=operand.end)
 
     def select(self, parts: list[Any]) -> Syntax:
         operand, field = parts
@@ -264,7 +268,7 @@ def _unquote(literal: str, start: int) -> str:
         return text
 
     def unescape(match: re.Match[str]) -> str:
-        simple, *codes, octal, unknown = match.groups()
+        simple, *codes, octal, _ = match.groups()
         if simple:
             return _SIMPLE.get(simple, simple)
         code = int(octal, 8) if octal else next((int(code, 16) for code in codes if code), None)

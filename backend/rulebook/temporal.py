@@ -7,7 +7,7 @@ from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from backend.rulebook.arithmetic import remainder, truncated_quotient
-from backend.rulebook.operation import EvaluationError, Operation, TooFine
+from backend.rulebook.operation import EvaluationError, Operation, TooFineError
 from backend.rulebook.types import INT, INT64, MICROSECOND, Type
 
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)")
@@ -47,14 +47,21 @@ def _zone(name: str) -> tzinfo:
         raise EvaluationError(f"{name!r} is no time zone") from None
 
 
+_UTC = Type("string", words=("UTC",))
+
+
 def part_of(name: str) -> Callable[..., Operation | None]:
-    def find(moment: Type, zone: Type = Type("string", words=("UTC",))) -> Operation | None:
+    """Give what finds the meaning of a part, such as `getHours`, of an instant in a time zone, or of a duration."""
+    part, result = TIMESTAMP_PARTS[name]
+
+    def evaluate(at: datetime, in_zone: str = "UTC") -> int:
+        return part(at.astimezone(_zone(in_zone)))
+
+    def find(moment: Type, zone: Type = _UTC) -> Operation | None:
         if moment.kind == "duration" and name in _DURATION_PARTS:
             return Operation(INT, _DURATION_PARTS[name])
         if moment.kind != "timestamp" or zone.kind != "string":
             return None
-        part, result = TIMESTAMP_PARTS[name]
-        evaluate = lambda at, in_zone="UTC": part(at.astimezone(_zone(in_zone)))  # noqa: E731  a def would say no more
         return Operation(result, evaluate, hazard=_zone_hazard(zone))
 
     return find
@@ -77,7 +84,7 @@ def parse_timestamp(text: str) -> datetime:
     if not match:
         raise EvaluationError(f"{text!r} is no instant such as 2020-02-11T00:00:00+08:00")
     if len((match[7] or "").rstrip("0")) > 6:  # noqa: PLR2004  digits of a microsecond
-        raise TooFine(f"{text!r} is finer than a microsecond")
+        raise TooFineError(f"{text!r} is finer than a microsecond")
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -100,6 +107,6 @@ def parse_duration(text: str) -> timedelta:
     if nanoseconds > INT64[1]:
         raise EvaluationError(f"{text!r} is longer than 292 years")
     if nanoseconds % 1_000:
-        raise TooFine(f"{text!r} is finer than a microsecond")
+        raise TooFineError(f"{text!r} is finer than a microsecond")
     span = timedelta(microseconds=nanoseconds // 1_000)
     return -span if text[:1] == "-" else span

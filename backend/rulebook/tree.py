@@ -5,7 +5,7 @@ value moves when `now` moves by one. Only instants and durations have a slope ot
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from backend.rulebook.operation import Operation
@@ -129,6 +129,7 @@ class Macro:
 
 
 Node = Constant | Variable | Field | Has | Apply | Logic | Conditional | Items | Macro
+Key = tuple[object, ...]
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -155,3 +156,52 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def key_of(node: Node, depth: int = 0) -> Key:
+    """Give what makes two expressions the same, wherever they stand and whatever their macros call the elements."""
+    match node:
+        case Constant():
+            return ("constant", type(node.value).__name__, node.value)
+        case Variable():
+            return ("variable", node.name)
+        case Field():
+            return ("field", node.name, key_of(node.operand, depth))
+        case Has():
+            return ("has", node.name, key_of(node.operand, depth))
+        case Macro():
+            bound = f"@{depth}"
+            parts = [part and key_of(rename(part, node.variable, bound), depth + 1) for part in (node.test, node.value)]
+            return ("macro", node.name, key_of(node.source, depth), *parts)
+        case Apply() | Logic():
+            name = node.name if isinstance(node, Apply) else node.operator
+            return ("apply", name, *(key_of(child, depth) for child in children(node)))
+        case Conditional() | Items():
+            return (type(node).__name__, *(key_of(child, depth) for child in children(node)))
+
+
+def rename(node: Node, old: str, new: str) -> Node:
+    """Give the same expression with another name for a macro's element."""
+
+    def renamed(child: Node) -> Node:
+        return rename(child, old, new)
+
+    match node:
+        case Constant():
+            return node
+        case Variable():
+            return replace(node, name=new) if node.name == old else node
+        case Field() | Has():
+            return replace(node, operand=renamed(node.operand))
+        case Apply():
+            return replace(node, arguments=tuple(map(renamed, node.arguments)))
+        case Logic():
+            return replace(node, left=renamed(node.left), right=renamed(node.right))
+        case Conditional():
+            outcomes = {"chosen": renamed(node.chosen), "other": renamed(node.other)}
+            return replace(node, condition=renamed(node.condition), **outcomes)
+        case Items():
+            return replace(node, elements=tuple(map(renamed, node.elements)))
+        case Macro():
+            test, value = (part and renamed(part) for part in (node.test, node.value))
+            return replace(node, source=renamed(node.source), test=test, value=value)

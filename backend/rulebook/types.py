@@ -33,8 +33,8 @@ FACT_DURATION_AT_MOST = timedelta(days=36_525)
 class Type:
     """A type of the language: its `kind`, and what narrows it.
 
-    `low` and `high` bound an int, or the microseconds of a timestamp (since 1970) or duration. `words` closes the set of
-    a string's values. A list has an `element`, facts have a `struct`.
+    `low` and `high` bound an int, or the microseconds of a timestamp (since 1970) or duration. `words` closes the set
+    of a string's values. A list has an `element`, facts have a `struct`.
     """
 
     kind: Literal["bool", "int", "double", "string", "timestamp", "duration", "list", "facts", "nothing"]
@@ -188,7 +188,14 @@ def _type(annotation: Any) -> Type | None:  # noqa: ANN401  an annotation may be
     if issubclass(annotation, Struct):
         fields_of(annotation)
         return Type("facts", struct=annotation)
-    plain = {bool: BOOL, int: INT, float: DOUBLE, str: STRING, datetime: TIMESTAMP, timedelta: DURATION}
+    plain: dict[Any, Type] = {
+        bool: BOOL,
+        int: INT,
+        float: DOUBLE,
+        str: STRING,
+        datetime: TIMESTAMP,
+        timedelta: DURATION,
+    }
     return plain.get(annotation)
 
 

@@ -22,8 +22,8 @@ class Verdict(Struct, frozen=True):
 
     `result` is one of the module's words (a whole number for the strategy sum, a tuple of words for collect). `rule` is
     the rule that decided, or "otherwise"; `fired` are all that held. `changes_at` is the earliest instant after `at` at
-    which, with the same facts, result, rule or fired are others; None if they never are. `rulebook` is the digest of the
-    rules that were read.
+    which, with the same facts, result, rule or fired are others; None if they never are. `rulebook` is the digest of
+    the rules that were read.
     """
 
     module: str

@@ -70,7 +70,7 @@ class Duplicate(Exception):  # noqa: N818  the port's word for it
 
 
 class Conflict(Exception):  # noqa: N818  the port's word for it
-    """The stored document has another revision than the one that was read, or is gone: read it again and decide anew."""
+    """The stored document has another revision than the one read, or is gone: read it again and decide anew."""
 
     def __init__(self, collection: str, document_id: str, revision: int) -> None:
         super().__init__(f"{collection}/{document_id} is no longer at revision {revision}")

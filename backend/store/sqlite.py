@@ -163,7 +163,8 @@ class _Table:
         connection.execute("BEGIN IMMEDIATE")
         columns = "".join(f", {_quoted(field)}" for field in self.fields)
         connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {self.name} (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL"
+            f"CREATE TABLE IF NOT EXISTS {self.name}"
+            " (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL"
             f"{columns})"
         )
         there = {row[1] for row in connection.execute(f"PRAGMA table_info({self.name})")}

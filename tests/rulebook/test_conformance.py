@@ -1,6 +1,6 @@
 """CEL's own conformance tests, as far as they lie inside the rule language.
 
-The data is read from `../shared/conformance/cel`, beside the project's folder; where it is not there, nothing is judged.
+The data is read from `../shared/conformance/cel`, beside the project's folder; where that is missing, nothing is judged.
 """
 
 import json
@@ -39,7 +39,7 @@ TYPES = {
 }
 
 
-class OutsideTheLanguage(Exception):
+class OutsideTheLanguageError(Exception):
     """A value of a test that the rule language cannot hold."""
 
 
@@ -55,20 +55,20 @@ def typed(tagged: dict[str, Any]) -> tuple[Type, Any]:
             try:
                 value = parse_timestamp(value) if tag == "timestamp" else parse_duration(value)
             except EvaluationError as error:
-                raise OutsideTheLanguage from error
+                raise OutsideTheLanguageError from error
         case "list":
             element, values = NOTHING, []
             for item in value:
                 item_type, item_value = typed(item)
                 joined = join(element, item_type)
                 if joined is None:
-                    raise OutsideTheLanguage
+                    raise OutsideTheLanguageError
                 element, values = joined, [*values, item_value]
             return list_of(element), values
         case "bool" | "string":
             pass
         case _:
-            raise OutsideTheLanguage
+            raise OutsideTheLanguageError
     return TYPES[tag], value
 
 
@@ -86,7 +86,7 @@ def judge(case: dict[str, Any]) -> str:
         bindings = {name: typed(value) for name, value in case["bindings"].items()}
         tree = check(case["expr"], {name: kind for name, (kind, _) in bindings.items()}, total=False)
         expected = typed(case["value"])[1] if "value" in case else None
-    except (InvalidExpression, OutsideTheLanguage):
+    except (InvalidExpression, OutsideTheLanguageError):
         return "outside"
     answer = explain(case["expr"], tree, {name: value for name, (_, value) in bindings.items()}).value
     if isinstance(answer, Failure):
@@ -95,7 +95,7 @@ def judge(case: dict[str, Any]) -> str:
 
 
 def test_every_conformance_case_gets_the_standard_answer_or_is_refused_at_load(
-    record_property: Any, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     if not FOLDER.is_dir():
         pytest.skip(f"the conformance data is not beside the project ({FOLDER.name})")
@@ -104,7 +104,7 @@ def test_every_conformance_case_gets_the_standard_answer_or_is_refused_at_load(
     inside = sum(verdict == "inside" for verdict in verdicts.values())
     outside = sum(verdict == "outside" for verdict in verdicts.values())
     with capsys.disabled():
-        print(f"\nCEL conformance: {inside} of {len(cases)} cases inside the language, {outside} refused at load")
+        print(f"\nCEL conformance: {inside} of {len(cases)} cases inside the language, {outside} refused at load")  # noqa: T201  for whoever asks how much
     assert {name: verdict for name, verdict in verdicts.items() if verdict not in ("inside", "outside")} == {}
     assert inside >= 260
     assert inside + outside == len(cases)

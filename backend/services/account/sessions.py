@@ -2,7 +2,7 @@
 
 import secrets
 from datetime import timedelta
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from litestar import Request, delete, post
 from litestar.datastructures import State
@@ -203,7 +203,7 @@ def digest_phone(city: City, phone: str) -> str:
     return city.sealer.digest("phone", phone)
 
 
-def access_of(request: Request[object, object, State]) -> Access:
+def access_of(request: Request[Any, Any, State]) -> Access:
     """Give what issues access tokens."""
     return cast("Access", request.app.state.access)
 
