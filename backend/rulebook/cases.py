@@ -62,7 +62,7 @@ def try_cases(folder: Path, facts: Series[type[Struct]], time_zone: ZoneInfo) ->
     faults = [fault for file in files.values() for fault in file.faults]
     if not faults:
         for module in rulebook.modules.values():
-            faults += _try(rulebook, module, cases.get(module.name, []), folder, files.get(module.name))
+            faults += _try(rulebook, module, cases.get(module.name, []), folder, files.get(module.name), time_zone)
     if faults:
         raise InvalidRulebook(faults)
     return rulebook, sum(map(len, cases.values()))
@@ -148,7 +148,9 @@ class _CaseReader(GivenReader):
         return []
 
 
-def _try(rulebook: Rulebook, module: Module, cases: list[Case], folder: Path, file: SourceFile | None) -> list[Fault]:
+def _try(
+    rulebook: Rulebook, module: Module, cases: list[Case], folder: Path, file: SourceFile | None, zone: ZoneInfo
+) -> list[Fault]:
     rules = read_file(folder.joinpath(*module.name.split(".")).with_suffix(".yaml"))
     if file is None:
         rules.fault(Place(1, 1), "no cases stand beside these rules", f"write {Path(rules.path).stem}{CASES}.yaml")
@@ -160,8 +162,8 @@ def _try(rulebook: Rulebook, module: Module, cases: list[Case], folder: Path, fi
         for key, expected in case.expected.items():
             found = getattr(verdict, key)
             if found != expected.value:
-                message = f"{case.name}: {key} is {_told(found)}, expected was {_told(expected.value)}"
-                file.fault(expected.place, message, _reason(verdict))
+                message = f"{case.name}: {key} is {_told(found, zone)}, expected was {_told(expected.value, zone)}"
+                file.fault(expected.place, message, _reason(verdict, zone))
         fired.update(verdict.fired)
         in_force = {rule.id for rule in rulebook.in_force(module.name, case.at, on=case.on)}
         silent |= in_force.difference(verdict.fired)
@@ -173,17 +175,18 @@ def _try(rulebook: Rulebook, module: Module, cases: list[Case], folder: Path, fi
     return file.faults + rules.faults
 
 
-def _reason(verdict: Verdict) -> str:
+def _reason(verdict: Verdict, zone: ZoneInfo) -> str:
     fired = ", ".join(verdict.fired) or "no rule"
-    return f"{fired} fired; {_told(verdict.result)} by {verdict.rule!r}, changes at {_told(verdict.changes_at)}"
+    changes_at = _told(verdict.changes_at, zone)
+    return f"{fired} fired; {_told(verdict.result, zone)} by {verdict.rule!r}, changes at {changes_at}"
 
 
-def _told(value: object) -> str:
+def _told(value: object, zone: ZoneInfo) -> str:
     match value:
         case None:
             return NEVER
         case datetime():
-            return value.isoformat()
+            return value.astimezone(zone).isoformat()
         case tuple():
             return f"[{', '.join(map(str, cast('tuple[object, ...]', value)))}]"
         case _:

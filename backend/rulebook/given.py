@@ -38,7 +38,9 @@ class GivenReader(FieldReader):
         for entry in value.entries.values():
             field = known.get(entry.key)
             if field is None:
-                self.file.fault(entry.place, f"{struct.__name__} has no field {entry.key!r}", suggest(entry.key, known))
+                self.file.fault(
+                    entry.place, f"unknown field {entry.key!r} of {struct.__name__}", suggest(entry.key, known)
+                )
             elif not (field.optional and _is_null(entry)):
                 given[entry.key] = self._fact(entry.value, field.type)
         for required in msgspec.structs.fields(struct):
@@ -58,16 +60,27 @@ class GivenReader(FieldReader):
             return self.instant(value)
         if fact.kind == "string" and isinstance(value, Scalar):
             if fact.words is not None and value.text not in fact.words:
-                self.file.fault(value.place, f"{value.text!r} is not {fact}", suggest(value.text, fact.words))
+                self.file.fault(
+                    value.place,
+                    f"{value.text!r} is none of the words that this fact can hold",
+                    suggest(value.text, fact.words),
+                )
             return value.text
         faults = len(self.file.faults)
         found = self.literal(value)
-        if len(self.file.faults) == faults and not isinstance(found, _HELD[fact.kind]):
-            self.file.fault(value.place, f"expected a {fact}")
+        held, words = _HELD[fact.kind]
+        if len(self.file.faults) == faults and type(found) is not held:
+            self.file.fault(value.place, f"expected {words}")
         return found
 
 
-_HELD = {"bool": bool, "int": int, "double": float, "string": str, "duration": timedelta}
+_HELD = {
+    "bool": (bool, "true or false"),
+    "int": (int, "a whole number"),
+    "double": (float, "a number such as 2.5"),
+    "string": (str, "a text"),
+    "duration": (timedelta, "a duration such as 14d, 12h, 1h30m or 90s"),
+}
 
 
 def _is_null(entry: Entry) -> bool:

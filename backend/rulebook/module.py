@@ -124,9 +124,11 @@ class _ModuleReader(FieldReader):
         self.strategy = self._strategy(keys.get("strategy"))
         self.result = self._result(keys.get("result"))
         title = self.text(keys.get("title"))
+        before = len(self.file.faults)
         if "parameters" in keys:
             self._parameters(keys["parameters"].value)
-        rules = self._rules(keys.get("rules"), facts)
+        sound = len(self.file.faults) == before  # else each rule that names a bad parameter would be called wrong too
+        rules = self._rules(keys.get("rules"), facts if sound else None)
         otherwise = self._otherwise(keys.get("otherwise"))
         if facts is None or facts.struct is None or title is None or otherwise is None or self.file.faults:
             return None

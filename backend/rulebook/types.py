@@ -50,7 +50,7 @@ class Type:
             return f"list of {self.element}" if self.element and self.element.kind != "nothing" else "empty list"
         if self.struct is not None:
             return self.struct.__name__
-        if self.words:
+        if self.words and len(self.words) > 1:
             return "one of " + ", ".join(map(repr, self.words))
         return self.kind
 

@@ -1,6 +1,6 @@
 """CEL's own conformance tests, as far as they lie inside the rule language.
 
-The data is read from `../shared/conformance/cel`, beside the project's folder; where that is missing, nothing is judged.
+The data is read from `../shared/conformance/cel`, beside the project's folder; where it is missing, nothing is judged.
 """
 
 import json
@@ -104,7 +104,7 @@ def test_every_conformance_case_gets_the_standard_answer_or_is_refused_at_load(
     inside = sum(verdict == "inside" for verdict in verdicts.values())
     outside = sum(verdict == "outside" for verdict in verdicts.values())
     with capsys.disabled():
-        print(f"\nCEL conformance: {inside} of {len(cases)} cases inside the language, {outside} refused at load")  # noqa: T201  for whoever asks how much
+        print(f"\nCEL conformance: {inside} of {len(cases)} cases inside the language, {outside} refused at load")  # noqa: T201  whoever asks wants the counts
     assert {name: verdict for name, verdict in verdicts.items() if verdict not in ("inside", "outside")} == {}
     assert inside >= 260
     assert inside + outside == len(cases)

@@ -1,0 +1,55 @@
+"""Random and boundary facts for any module: made from the types of its facts alone, so that no rule is spared."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as some
+from msgspec import Struct
+
+from backend.rulebook.module import Module
+from backend.rulebook.types import MICROSECOND, Field, Type, fields_of
+
+
+def instants_near(at: datetime, spans: Iterable[timedelta]) -> some.SearchStrategy[datetime]:
+    """Draw instants at, just before and just after each boundary, and others on any of the forty days before."""
+    boundaries = sorted({timedelta(), *spans, *(one + other for one in spans for other in spans)})
+    ticks = [timedelta(), MICROSECOND, -MICROSECOND, timedelta(seconds=1), timedelta(seconds=-1)]
+    near = some.tuples(some.sampled_from(boundaries), some.sampled_from(ticks)).map(lambda pair: at - pair[0] + pair[1])
+    return near | some.tuples(some.integers(-5, 40), some.integers(0, 1_439)).map(
+        lambda pair: at - timedelta(days=pair[0], minutes=pair[1])
+    )
+
+
+def laws_of(module: Module) -> list[date]:
+    """Give the first day of each law that a module has had."""
+    dated = [*module.rules, *(value for parameter in module.parameters.values() for value in parameter.values)]
+    return sorted({day for item in dated for day in (item.since, item.until) if day is not None})
+
+
+def people(struct: type[Struct], instants: some.SearchStrategy[datetime]) -> some.SearchStrategy[Any]:
+    """Draw facts; each list is empty, or has up to three elements."""
+    fields = {name: _field(field, instants) for name, field in fields_of(struct).items()}
+    return some.builds(struct, **fields)
+
+
+def _field(field: Field, instants: some.SearchStrategy[datetime]) -> some.SearchStrategy[Any]:
+    drawn = _value(field.type, instants)
+    return some.none() | drawn if field.optional else drawn
+
+
+def _value(kind: Type, instants: some.SearchStrategy[datetime]) -> some.SearchStrategy[Any]:
+    if kind.struct is not None:
+        return people(kind.struct, instants)
+    if kind.element is not None:
+        return some.lists(_value(kind.element, instants), max_size=3).map(tuple)
+    if kind.words is not None:
+        return some.sampled_from(kind.words)
+    return {
+        "bool": some.booleans(),
+        "int": some.integers(max(kind.low, -100), min(kind.high, 100)),
+        "double": some.floats(-100, 100),
+        "string": some.sampled_from(["IT", "CN", "浙"]),
+        "timestamp": instants,
+        "duration": some.integers(0, 30).map(lambda days: timedelta(days=days)),
+    }[kind.kind]

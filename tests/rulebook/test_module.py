@@ -1,0 +1,203 @@
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from backend.rulebook import InvalidRulebook, load_rulebook
+from tests.rulebook.scene import CITY, FARE, Rider, faults, load, with_rule
+
+
+def test_the_module_of_these_tests_is_sound(tmp_path: Path) -> None:
+    assert faults(tmp_path, FARE) == []
+
+
+def test_a_fault_shows_file_line_column_words_and_advice(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRulebook) as caught:
+        load(tmp_path, FARE.replace('p.kind == "day"', 'p.kind == "dya"'))
+    assert str(caught.value) == (
+        f"{tmp_path}/tram/fare.yaml:20:40: 'dya' is none of the words that this fact can hold\n"
+        '  20 |       facts.passes.exists(p, p.kind == "dya"\n'
+        "     |                                        ^^^^^\n"
+        "     = did you mean 'day'?"
+    )
+
+
+def test_a_caret_stands_under_chinese_words_although_they_are_wide(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRulebook) as caught:
+        load(tmp_path, FARE.replace("title: {zh: 车票, en: Fare}", "title: {zh: 车票, en: Fare, fr: Tarif}"))
+    _, excerpt, carets, _ = str(caught.value).splitlines()
+    assert excerpt == "  2 | title: {zh: 车票, en: Fare, fr: Tarif}"
+    assert carets == "    | " + " " * 28 + "^^"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("  - id: child", "\t- id: child", "not valid YAML"),
+        (
+            "facts: Rider\n",
+            "facts: Rider\nfacts: Rider\n",
+            "4:1: duplicate key 'facts' (the first one stands in line 3)",
+        ),
+        (
+            "    then: half",
+            "    then: half\n    then: free",
+            "15:5: duplicate key 'then' (the first one stands in line 14)",
+        ),
+        (
+            "module: tram.fare",
+            "module: tram.fair",
+            "1:9: the module is named by its path: 'tram.fare' (write `module: tram.fare`)",
+        ),
+        ("facts: Rider", "facts: Ridder", "3:8: unknown facts 'Ridder' (did you mean 'Rider'?)"),
+        (
+            "strategy: most_severe",
+            "strategy: most_sever",
+            "5:11: unknown strategy 'most_sever' (did you mean 'most_severe'?)",
+        ),
+        ("[full, half, free]", "[full, half, half]", "4:22: 'half' stands twice"),
+        ("    then: half", "    then: hlaf", "14:11: 'hlaf' is not a result of this module (did you mean 'half'?)"),
+        ('    source: "council"\n  - id: day', "  - id: day", "11:5: a rule needs the key 'source'"),
+        ("  - id: day-pass", "  - id: child", "17:9: the id 'child' is not free (it stands in line 11 already)"),
+        ("    when: facts.age", "    wenn: facts.age", "13:5: unknown key 'wenn' in a rule (did you mean 'when'?)"),
+        (
+            "from: 2020-01-01\n    when: facts",
+            "from: 2020-02-30\n    when: facts",
+            "12:11: '2020-02-30' is no day such as 2020-02-11",
+        ),
+        (
+            "    when: facts.age",
+            "    until: 2019-01-01\n    when: facts.age",
+            "13:12: ends before it begins (`until` is the first day without it)",
+        ),
+        (
+            "value: 1d",
+            "value: 1 day",
+            "8:33: '1 day' is no value of the rule language (a duration is written 14d, 12h,",
+        ),
+        ("value: 2d", "value: 2", "9:33: 'lasts' was duration before; its values are of one type"),
+        (
+            "{from: 2022-01-01, value: 2d",
+            "{from: 2019-01-01, value: 2d",
+            "9:7: the values of 'lasts' are not in the order of their dates",
+        ),
+        ("en: Fare}", "en: ''}", "2:21: 'en' needs a text of 1 to 500 characters"),
+        ("otherwise: {then: full, ", "otherwise: {", "25:12: `otherwise` needs the key 'then'"),
+        (
+            "facts: Rider",
+            "facts: &a Rider\nresult2: *a",
+            "3:8: a YAML alias repeats another part of the file (write the part out)",
+        ),
+        ("facts: Rider", "facts: !!python/object:os.system Rider", "has no meaning here"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    assert old in FARE
+    found = faults(tmp_path, FARE.replace(old, new, 1))
+    assert any(fault in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("when", "fault"),
+    [
+        ("facts.agge < 14", "11:29: unknown field 'agge' of Rider (did you mean 'age'?)"),
+        ('facts.age < "14"', "11:23: `<` has no meaning for int and string"),
+        ("facts.age", "a rule's condition is true or false, this is int"),
+        ('has(facts.home) && facts.home == "north"', "'north' is none of the words that this fact can hold"),
+        ('facts.home == "east"', "facts.home may be absent (write `has(facts.home) && ...` before it)"),
+        ("facts.age / facts.age == 1", "the divisor can be zero"),
+        ("facts.age * 9223372036854775807 > 0", "its result can leave a 64-bit integer"),
+        ("size(facts.passes) > lasts", "int"),
+        ('facts.passes[0].kind == "day"', "the index can be outside the list"),
+        ('lasst < duration("1h")', "did you mean 'lasts'?"),
+        ('facts.name.matches("(")', "not a regular expression of RE2"),
+        ('__import__("os").system("id") == 0', "unknown"),
+        ("facts.__class__ == facts.__class__", "unknown field '__class__' of Rider"),
+        ("timestamp(facts.name) < now", "not every string is a timestamp"),
+        ("dyn(facts) == 1", "dyn"),
+        ("facts.passes.map(p, p) == facts.passes", "=="),
+    ],
+)
+def test_a_condition_that_could_fail_or_means_nothing_is_refused_at_load(tmp_path: Path, when: str, fault: str) -> None:
+    (found,) = faults(tmp_path, with_rule(when))
+    assert fault in found
+
+
+def test_macros_without_end_are_refused(tmp_path: Path) -> None:
+    when = "true"
+    for depth in range(60):
+        when = f"facts.passes.exists(p{depth}, {when})"
+    (found,) = faults(tmp_path, with_rule(when))
+    assert "macros" in found
+
+
+def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    wrong = FARE.replace("facts.age < 14", "facts.agge < 14").replace("then: free", "then: fre")
+    assert [line.split(":")[0] for line in faults(tmp_path, wrong)] == ["13", "22"]
+
+
+def test_the_faults_of_several_files_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "tram").mkdir()
+    (tmp_path / "tram" / "empty.yaml").write_text("")
+    (tmp_path / "tram" / "latin.yaml").write_bytes("module: tram.latin # \xe9".encode("latin-1"))
+    (tmp_path / "tram" / "short.yml").write_text("module: tram.short")
+    assert [line.split(": ", 1)[1] for line in faults(tmp_path, "# nothing\n")] == [
+        "the file is empty (a rule module begins with `module: folder.file`)",
+        "the file is empty (a rule module begins with `module: folder.file`)",
+        "not UTF-8 text: byte 21 is no character (save the file as UTF-8)",
+        "the file ends in '.yml' (rename it to end in .yaml)",
+    ]
+
+
+def test_a_folder_without_rules_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRulebook, match="holds no rule module"):
+        load_rulebook(tmp_path, [Rider], CITY)
+    with pytest.raises(InvalidRulebook, match="there is no such folder"):
+        load_rulebook(tmp_path / "nowhere", [Rider], CITY)
+
+
+def test_a_rule_in_force_before_its_parameter_is_refused(tmp_path: Path) -> None:
+    wrong = FARE.replace("  - id: day-pass\n    from: 2020-01-01\n", "  - id: day-pass\n    from: 2019-12-31\n")
+    assert faults(tmp_path, wrong) == [
+        (
+            "19:11: 'lasts' has no value on 2019-12-31, when the rule is in force"
+            " (give the rule a `from`, or the parameter an earlier value)"
+        )
+    ]
+
+
+def test_a_rule_in_force_in_a_gap_of_its_parameter_is_refused(tmp_path: Path) -> None:
+    wrong = FARE.replace("{from: 2020-01-01, value: 1d", "{from: 2020-01-01, until: 2021-06-01, value: 1d")
+    (found,) = faults(tmp_path, wrong)
+    assert "'lasts' has no value on 2021-06-01, when the rule is in force" in found
+
+
+def test_two_values_of_a_parameter_on_one_day_are_refused(tmp_path: Path) -> None:
+    wrong = FARE.replace("{from: 2020-01-01, value: 1d", "{from: 2020-01-01, until: 2022-06-01, value: 1d")
+    assert "9:7: two values of 'lasts' are in force on 2022-01-01" in faults(tmp_path, wrong)
+
+
+def test_the_digest_changes_with_every_character_and_with_nothing_else(tmp_path: Path) -> None:
+    digest = load(tmp_path).digest
+    assert load(tmp_path).digest == digest
+    assert load(tmp_path, FARE + "# a remark\n").digest != digest
+
+
+def test_faults_leave_the_rulebook_in_force_as_it_was(tmp_path: Path) -> None:
+    rulebook = load(tmp_path)
+    with pytest.raises(InvalidRulebook):
+        load(tmp_path, FARE.replace("facts.age", "facts.agge"))
+    assert [rule.id for rule in rulebook.modules["tram.fare"].rules] == ["child", "day-pass"]
+
+
+def test_a_value_of_the_law_holds_until_the_next_one(tmp_path: Path) -> None:
+    lasts = load(tmp_path).modules["tram.fare"].parameters["lasts"]
+    assert lasts.on(date(2019, 12, 31)) is None
+    for day, days in [(date(2020, 1, 1), 1), (date(2021, 12, 31), 1), (date(2022, 1, 1), 2), (date(2099, 1, 1), 2)]:
+        found = lasts.on(day)
+        assert found is not None
+        assert found.value.days == days
+
+
+def test_a_wrong_parameter_is_told_once_and_not_again_for_each_rule_that_names_it(tmp_path: Path) -> None:
+    assert len(faults(tmp_path, FARE.replace("value: 1d", "value: 1 day"))) == 1

@@ -1,0 +1,174 @@
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+from msgspec import Struct
+
+from backend.rulebook import Verdict, load_rulebook
+from backend.rulebook.types import MICROSECOND
+from backend.service import discover_services
+from tests.rulebook.people import instants_near, laws_of, people
+from tests.rulebook.scene import CITY, FARE, Pass, Rider, load
+
+NOON = datetime(2021, 6, 1, 4, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def rider(age: int = 30, *bought: datetime) -> Rider:
+    return Rider(age, passes=tuple(Pass("day", at) for at in bought))
+
+
+def test_a_verdict_says_what_why_and_until_when(tmp_path: Path) -> None:
+    rulebook = load(tmp_path)
+    verdict = rulebook.evaluate("tram.fare", rider(30, NOON), NOON)
+    assert (verdict.module, verdict.result, verdict.rule) == ("tram.fare", "free", "day-pass")
+    assert verdict.because.en == "You have a day pass"
+    assert verdict.fired == ("day-pass",)
+    assert (verdict.at, verdict.changes_at) == (NOON, NOON + DAY)
+    assert verdict.rulebook == rulebook.digest
+
+
+def test_where_no_rule_holds_the_module_says_otherwise(tmp_path: Path) -> None:
+    verdict = load(tmp_path).evaluate("tram.fare", rider(), NOON)
+    assert (verdict.result, verdict.rule, verdict.fired, verdict.changes_at) == ("full", "otherwise", (), None)
+
+
+def test_of_two_rules_that_fire_the_most_severe_decides(tmp_path: Path) -> None:
+    verdict = load(tmp_path).evaluate("tram.fare", rider(13, NOON), NOON)
+    assert (verdict.result, verdict.rule, verdict.fired) == ("free", "day-pass", ("child", "day-pass"))
+
+
+def test_of_two_passes_the_later_one_decides_when_the_fare_changes(tmp_path: Path) -> None:
+    rulebook = load(tmp_path)
+    verdict = rulebook.evaluate("tram.fare", rider(30, NOON - timedelta(hours=5), NOON - timedelta(hours=2)), NOON)
+    assert verdict.changes_at == NOON + timedelta(hours=22)
+
+
+def test_onward_gives_each_verdict_from_its_first_instant(tmp_path: Path) -> None:
+    found = load(tmp_path).onward("tram.fare", rider(13, NOON), NOON)
+    assert [(verdict.at, verdict.result) for verdict in found] == [(NOON, "free"), (NOON + DAY, "half")]
+
+
+def test_new_law_begins_at_the_citys_midnight(tmp_path: Path) -> None:
+    """A pass of 30 December at noon ran out on the 31st; by the law of 2022 it lasts until 1 January at noon."""
+    bought = datetime(2021, 12, 30, 4, 0, tzinfo=UTC)
+    found = list(load(tmp_path).onward("tram.fare", rider(30, bought), bought))
+    assert [(verdict.at, verdict.result) for verdict in found] == [
+        (bought, "free"),
+        (bought + DAY, "full"),
+        (datetime(2021, 12, 31, 16, 0, tzinfo=UTC), "free"),
+        (bought + 2 * DAY, "full"),
+    ]
+
+
+def test_before_its_first_day_a_rule_is_silent(tmp_path: Path) -> None:
+    verdict = load(tmp_path).evaluate("tram.fare", rider(13), datetime(2019, 12, 31, 15, 59, 59, tzinfo=UTC))
+    assert (verdict.result, verdict.changes_at) == ("full", datetime(2019, 12, 31, 16, 0, tzinfo=UTC))
+
+
+def test_the_law_of_another_day_can_be_asked_for(tmp_path: Path) -> None:
+    rulebook, at = load(tmp_path), NOON + timedelta(hours=30)
+    assert rulebook.evaluate("tram.fare", rider(30, NOON), at).result == "full"
+    by_later_law = rulebook.evaluate("tram.fare", rider(30, NOON), at, on=date(2022, 1, 1))
+    assert (by_later_law.result, by_later_law.changes_at) == ("free", NOON + 2 * DAY)
+    assert rulebook.evaluate("tram.fare", rider(30, NOON), at, on=date(2019, 1, 1)).rule == "otherwise"
+
+
+def test_a_verdict_can_be_replayed_to_the_same_answer(tmp_path: Path) -> None:
+    verdict = load(tmp_path).evaluate("tram.fare", rider(13, NOON), NOON)
+    assert load(tmp_path).evaluate("tram.fare", rider(13, NOON), verdict.at) == verdict
+
+
+def test_an_unknown_module_and_an_impossible_instant_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        load(tmp_path).evaluate("tram.fair", rider(), NOON)
+    with pytest.raises(ValueError, match="outside the years 1900 to 2149"):
+        load(tmp_path).evaluate("tram.fare", rider(), datetime(1899, 12, 31, tzinfo=UTC))
+
+
+def as_strategy(strategy: str, result: str, child: str, day_pass: str, otherwise: str) -> str:
+    text = FARE.replace("strategy: most_severe", f"strategy: {strategy}")
+    text = text.replace("result: [full, half, free]", f"result: {result}")
+    text = text.replace("then: half", f"then: {child}").replace("then: free", f"then: {day_pass}")
+    return text.replace("then: full", f"then: {otherwise}")
+
+
+def test_under_first_the_first_rule_that_fires_decides(tmp_path: Path) -> None:
+    text = as_strategy("first", "[full, half, free]", "half", "free", "full")
+    verdict = load(tmp_path, text).evaluate("tram.fare", rider(13, NOON), NOON)
+    assert (verdict.result, verdict.fired) == ("half", ("child", "day-pass"))
+
+
+def test_under_collect_every_word_counts_once(tmp_path: Path) -> None:
+    rulebook = load(tmp_path, as_strategy("collect", "[adult, young, pass]", "young", "pass", "adult"))
+    assert rulebook.evaluate("tram.fare", rider(13, NOON, NOON), NOON).result == ("young", "pass")
+    assert rulebook.evaluate("tram.fare", rider(), NOON).result == ("adult",)
+
+
+def test_under_sum_the_figures_of_the_rules_are_added_within_the_bounds(tmp_path: Path) -> None:
+    text = as_strategy("sum", "{at_least: 0, at_most: 100}", "30", "bonus", "5")
+    bonus = "  bonus: [{from: 2020-01-01, value: 50, source: s}, {from: 2022-01-01, value: 80, source: s}]\n"
+    text = text.replace("rules:\n", f"{bonus}rules:\n")
+    rulebook = load(tmp_path, text)
+    assert rulebook.evaluate("tram.fare", rider(13, NOON), NOON).result == 80
+    later = datetime(2022, 6, 1, tzinfo=UTC)
+    assert rulebook.evaluate("tram.fare", rider(13, later), later).result == 100
+    assert rulebook.evaluate("tram.fare", rider(), NOON).result == 5
+
+
+def test_a_rule_that_cannot_fail_does_not_fail_at_the_ends_of_time(tmp_path: Path) -> None:
+    rulebook = load(tmp_path)
+    first, last = datetime(1900, 1, 1, tzinfo=UTC), datetime(2149, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    for at in (first, last):
+        for bought in (first, last):
+            assert rulebook.evaluate("tram.fare", rider(13, bought), at).result in ("full", "half", "free")
+
+
+# ── Right to the second, for anybody ──
+
+RULES = Path(__file__).parents[2] / "rules"
+RULEBOOK = load_rulebook(RULES, [facts for found in discover_services() for facts in found.facts], CITY)
+
+
+def said(verdict: Verdict) -> tuple[Any, ...]:
+    return verdict.result, verdict.rule, verdict.fired
+
+
+@pytest.mark.parametrize("name", sorted(RULEBOOK.modules))
+def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -> None:
+    module = RULEBOOK.modules[name]
+    figures = [value.value for parameter in module.parameters.values() for value in parameter.values]
+    spans = [figure for figure in figures if isinstance(figure, timedelta)]
+
+    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @given(some.data())
+    def for_anybody(data: some.DataObject) -> None:
+        days_before = data.draw(some.integers(0, 3))
+        at = datetime.combine(data.draw(some.sampled_from(laws_of(module))), time(12), CITY) - days_before * DAY
+        facts: Struct = data.draw(people(module.facts, instants_near(at, spans)))
+        verdict = RULEBOOK.evaluate(name, facts, at)
+        end = verdict.changes_at or datetime(2149, 12, 31, tzinfo=UTC)
+        assert end > at
+        between = some.integers(0, (end - at) // MICROSECOND - 1).map(lambda ticks: at + ticks * MICROSECOND)
+        boundaries = [end - MICROSECOND, *(instant for instant in turning_points(facts, spans) if at < instant < end)]
+        for instant in [*data.draw(some.lists(between, max_size=5)), *boundaries]:
+            assert said(RULEBOOK.evaluate(name, facts, instant)) == said(verdict)
+        if verdict.changes_at is not None:
+            assert said(RULEBOOK.evaluate(name, facts, verdict.changes_at)) != said(verdict)
+
+    for_anybody()
+
+
+def turning_points(facts: object, spans: list[timedelta]) -> list[datetime]:
+    """Give the instants at which some comparison of a fact, a figure and now could turn over."""
+    if isinstance(facts, datetime):
+        return [facts + span + tick for span in (timedelta(), *spans) for tick in (timedelta(), MICROSECOND)]
+    held = (
+        facts
+        if isinstance(facts, tuple)
+        else [getattr(facts, name) for name in getattr(facts, "__struct_fields__", ())]
+    )
+    return [instant for part in held for instant in turning_points(part, spans)]
