@@ -1,0 +1,106 @@
+"""The whole language, beyond what the city's rules happen to use: compiled, explained and judged by Google's CEL."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from backend.rulebook import Rulebook
+from backend.rulebook.types import MICROSECOND
+from tests.rulebook.judge import judge
+from tests.rulebook.people import instants_near, people
+from tests.rulebook.scene import FARE, Rider, load
+
+NOW = datetime(2022, 6, 1, 4, 0, tzinfo=UTC)
+LASTS = timedelta(days=2)
+
+CONDITIONS = [
+    # comparison and arithmetic
+    "facts.age + 1 > 14 && facts.age * 2 - 5 <= 60",
+    "facts.age % 7 == 3 || facts.age / 10 == 4",
+    "-facts.age < -18 && facts.age != 30",
+    "facts.income > 1.5 || facts.income * 2.0 < -3.0",
+    "facts.income / 4.0 >= 0.25 && facts.income - 1.0 != 0.0",
+    "double(facts.age) > facts.income",
+    "facts.age > 10 == facts.student",
+    # strings
+    'facts.name == "IT" || facts.name.startsWith("浙")',
+    'facts.name.contains("N") && facts.name.endsWith("N")',
+    'facts.name.matches("^[A-Z]{2}$")',
+    'size(facts.name) == 1 && facts.name + "A" == "浙A"',
+    'facts.name in ["IT", "DE"]',
+    'string(facts.age) == "13" || string(facts.student) == "true"',
+    # optional facts
+    'has(facts.home) && facts.home == "east"',
+    'has(facts.home) ? facts.home in ["west"] : facts.age > 60',
+    '!has(facts.home) || facts.home != "west"',
+    # lists and macros
+    "size(facts.passes) > 1",
+    'facts.passes.all(p, p.kind == "day" || now - p.bought_at < lasts)',
+    'facts.passes.exists_one(p, p.kind == "year")',
+    'size(facts.passes.filter(p, p.kind == "day" && has(p.returned_at))) == 1',
+    'facts.passes.map(p, p.kind) == ["day", "day"]',
+    '"year" in facts.passes.map(p, p.kind)',
+    'facts.passes.map(p, p.kind == "day", p.bought_at).exists(at, now - at > lasts)',
+    "facts.passes.exists(p, facts.passes.exists(q, q.bought_at - p.bought_at > lasts))",
+    'facts.passes.exists(p, p.kind == "day" ? now > p.bought_at : has(p.returned_at))',
+    "[1, 2, 3].exists(n, n * 10 > facts.age) && [1, 2] + [3] == [1, 2, 3]",
+    "facts.passes.all(p, facts.passes.filter(q, q.bought_at >= p.bought_at).exists(r, r.kind == p.kind))",
+    # instants and durations
+    'now >= timestamp("2022-06-01T04:00:00Z")',
+    'facts.passes.exists(p, p.bought_at.getHours("Asia/Shanghai") == 12 && p.bought_at.getDayOfWeek() == 3)',
+    'facts.waits > duration("36h") && facts.waits.getHours() < 300',
+    "facts.passes.exists(p, now == p.bought_at || now != p.bought_at + lasts)",
+    "facts.passes.exists(p, p.bought_at + lasts <= now && p.bought_at.getMinutes() < 30)",
+    "facts.passes.exists(p, has(p.returned_at) && p.returned_at - p.bought_at < facts.waits)",
+    "facts.passes.exists(p, now - lasts - facts.waits > p.bought_at)",
+    # logic
+    "facts.student ? facts.age < 26 : facts.age < 14",
+    "(facts.student || facts.age > 60) && !(facts.student && facts.age > 60)",
+    "true ? facts.student : false",
+]  # fmt: skip
+
+
+def module() -> str:
+    """Give a module that collects which of the conditions hold."""
+    head = FARE[: FARE.index("rules:\n")].replace("most_severe", "collect").replace("[full, half, free]", "[no, yes]")
+    rules = "".join(
+        f"  - id: c{number}\n    from: 2020-01-01\n    when: >-\n      {condition}\n"
+        "    then: yes\n    because: {zh: 甲, en: A}\n    source: s\n"
+        for number, condition in enumerate(CONDITIONS)
+    )
+    return f"{head}rules:\n{rules}otherwise: {{then: no, because: {{zh: 无, en: None}}}}\n"
+
+
+@pytest.fixture(scope="module")
+def rulebook(tmp_path_factory: pytest.TempPathFactory) -> Rulebook:
+    return load(tmp_path_factory.mktemp("rules"), module())
+
+
+ANYBODY = people(Rider, instants_near(NOW, [LASTS, timedelta(hours=36)]))
+
+
+@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(ANYBODY)
+def test_compiler_explainer_and_cel_agree_on_the_whole_language(rulebook: Rulebook, facts: Rider) -> None:
+    explained = [step.value for _, step in rulebook.explain("tram.fare", facts, NOW)]
+    fired = rulebook.evaluate("tram.fare", facts, NOW).fired
+    assert [f"c{number}" in fired for number in range(len(CONDITIONS))] == explained
+    assert judge(CONDITIONS, {"lasts": LASTS}, facts, NOW) == explained
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(ANYBODY, some.lists(some.integers(0, 10**12), max_size=5))
+def test_until_changes_at_nothing_changes_in_the_whole_language(
+    rulebook: Rulebook, facts: Rider, ticks: list[int]
+) -> None:
+    verdict = rulebook.evaluate("tram.fare", facts, NOW)
+    instants = [NOW + tick * MICROSECOND for tick in ticks]
+    if verdict.changes_at is not None:
+        instants.append(verdict.changes_at - MICROSECOND)
+        assert rulebook.evaluate("tram.fare", facts, verdict.changes_at).fired != verdict.fired
+    for instant in instants:
+        if verdict.changes_at is None or instant < verdict.changes_at:
+            held = [rule.id for rule, step in rulebook.explain("tram.fare", facts, instant) if step.value]
+            assert tuple(held) == verdict.fired
