@@ -345,6 +345,8 @@ class _Writer:
         except sqlite3.IntegrityError as error:
             columns = str(error).partition("failed: ")[2].split(", ")
             return Duplicate(write.collection, tuple(column.rpartition(".")[2] for column in columns))
+        except (sqlite3.ProgrammingError, OverflowError) as error:
+            return error  # a value that no column holds: its writer's mistake, not the group's
         return None if changed else write.refuse()
 
     @staticmethod

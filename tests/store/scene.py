@@ -1,0 +1,54 @@
+"""What the tests of the stores keep: letters in boxes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, TypeVar
+
+from backend.store import Document, Index, Store
+
+T = TypeVar("T")
+Open = Callable[[], Store]
+"""Opens the store that a test works on; opened again, it holds what was kept before."""
+
+
+class Letter(Document):
+    """A letter in a box. No two letters have the same stamp, or the same number of one sender."""
+
+    collection: ClassVar[str] = "letters"
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("box",), ordered="sent_ms"),
+        Index(("box", "read")),
+        Index((), ordered="sent_ms"),
+        Index(("stamp",), unique=True),
+        Index(("sender", "number"), unique=True),
+    )
+
+    box: str = "a"
+    sent_ms: int | None = 0
+    read: bool = False
+    stamp: str | None = None
+    sender: str | None = None
+    number: int | None = None
+    text: str = ""
+
+
+class Postcard(Document):
+    """Another collection beside the letters."""
+
+    collection: ClassVar[str] = "postcards"
+
+
+KINDS = [Letter, Postcard]
+
+
+def work_on(opened: Open, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Open a store, work with it in an event loop of its own, and close it."""
+
+    async def whole() -> T:
+        store = opened()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(whole())

@@ -1,0 +1,412 @@
+"""What every store must do, whichever adapter keeps the documents."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from backend.store import Conflict, Duplicate, InvalidCursor, Order, Page, Scalar, Store
+from tests.store.scene import Letter, Open, Postcard, work_on
+
+BY_TIME = Order("sent_ms")
+
+
+async def every_page(
+    store: Store, where: dict[str, Scalar], order: Order | None = None, limit: int = 2
+) -> list[Page[Letter]]:
+    pages = [await store.find(Letter, where, order=order, limit=limit)]
+    while pages[-1].cursor is not None:
+        pages.append(await store.find(Letter, where, order=order, limit=limit, cursor=pages[-1].cursor))
+    return pages
+
+
+def ids(letters: Sequence[Letter]) -> list[str]:
+    return [letter.id for letter in letters]
+
+
+# ── one document ──
+
+
+def test_a_document_is_kept_whole_at_revision_one(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        kept = await store.insert(Letter(id="1", text="城码 🀄\u0000", sent_ms=2**53, read=True))
+        assert kept.revision == 1
+        assert await store.get(Letter, "1") == kept
+
+    work_on(opened, work)
+
+
+def test_what_was_kept_is_there_when_the_store_is_opened_again(opened: Open) -> None:
+    kept = work_on(opened, lambda store: store.insert(Letter(id="1", stamp="s")))
+    assert work_on(opened, lambda store: store.get(Letter, "1")) == kept
+
+
+def test_a_large_document_is_kept_whole(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        kept = await store.insert(Letter(id="1", text="长" * 1_000_000))
+        assert await store.get(Letter, "1") == kept
+
+    work_on(opened, work)
+
+
+def test_collections_are_apart(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Letter(id="1"))
+        await store.insert(Postcard(id="1"))
+        assert await store.count(Letter, {}) == 1
+        await store.delete(Postcard(id="1", revision=1))
+        assert await store.get(Letter, "1") is not None
+        assert await store.get(Postcard, "1") is None
+
+    work_on(opened, work)
+
+
+def test_what_is_not_there_is_none(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        assert await store.get(Letter, "1") is None
+        assert await store.get_many(Letter, []) == {}
+        assert await store.get_many(Letter, ["1", "2"]) == {}
+        assert await store.find(Letter, {"box": "a"}, order=BY_TIME) == Page([], None)
+        assert await store.count(Letter, {"box": "a", "read": True}) == 0
+        assert [letter async for letter in store.scan(Letter)] == []
+
+    work_on(opened, work)
+
+
+def test_many_documents_are_read_by_their_ids_and_missing_ones_left_out(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        kept = {str(n): await store.insert(Letter(id=str(n))) for n in range(1_200)}
+        assert await store.get_many(Letter, [*kept, "gone", "0"]) == kept
+
+    work_on(opened, work)
+
+
+def test_the_same_id_is_refused_and_the_first_document_stays(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        first = await store.insert(Letter(id="1", text="first"))
+        with pytest.raises(Duplicate) as caught:
+            await store.insert(Letter(id="1", text="second"))
+        assert (caught.value.collection, caught.value.fields) == ("letters", ("id",))
+        assert await store.get(Letter, "1") == first
+
+    work_on(opened, work)
+
+
+def test_a_replaced_document_goes_up_by_one_revision(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        kept = await store.insert(Letter(id="1"))
+        changed = await store.replace(replace(kept, text="new", box="b"))
+        assert changed.revision == 2
+        assert await store.get(Letter, "1") == changed
+        assert (await store.find(Letter, {"box": "a"}, order=BY_TIME)).documents == []
+        assert (await store.find(Letter, {"box": "b"}, order=BY_TIME)).documents == [changed]
+
+    work_on(opened, work)
+
+
+def test_an_old_revision_is_refused_and_changes_nothing(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        old = await store.insert(Letter(id="1"))
+        new = await store.replace(replace(old, text="new"))
+        with pytest.raises(Conflict):
+            await store.replace(replace(old, text="late"))
+        with pytest.raises(Conflict):
+            await store.delete(old)
+        assert await store.get(Letter, "1") == new
+
+    work_on(opened, work)
+
+
+def test_what_was_deleted_cannot_be_replaced_or_deleted_again_but_its_values_are_free(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        kept = await store.insert(Letter(id="1", stamp="s"))
+        await store.delete(kept)
+        for again in (store.replace(kept), store.delete(kept)):
+            with pytest.raises(Conflict):
+                await again
+        assert await store.get(Letter, "1") is None
+        assert (await store.insert(Letter(id="1", stamp="s"))).revision == 1
+
+    work_on(opened, work)
+
+
+# ── unique fields ──
+
+
+@pytest.mark.parametrize(
+    ("taken", "fields"),
+    [({"stamp": "s"}, ("stamp",)), ({"sender": "anna", "number": 1}, ("sender", "number"))],
+    ids=["stamp", "sender and number"],
+)
+def test_unique_values_are_refused_and_nothing_is_left_behind(
+    opened: Open, taken: dict[str, Any], fields: tuple[str, ...]
+) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Letter(id="1", **taken))
+        other = await store.insert(Letter(id="2"))
+        for refused in (store.insert(Letter(id="3", **taken)), store.replace(replace(other, **taken))):
+            with pytest.raises(Duplicate) as caught:
+                await refused
+            assert caught.value.fields == fields
+        assert await store.get(Letter, "3") is None
+        assert await store.get(Letter, "2") == other
+        assert await store.count(Letter, {}) == 2
+
+    work_on(opened, work)
+
+
+def test_documents_without_a_unique_value_are_not_compared(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for n in range(3):
+            await store.insert(Letter(id=f"none-{n}", stamp=None))
+            await store.insert(Letter(id=f"half-{n}", sender="anna", number=None))
+        assert await store.count(Letter, {}) == 6
+
+    work_on(opened, work)
+
+
+def test_a_document_keeps_its_own_unique_value_when_it_is_replaced(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        kept = await store.insert(Letter(id="1", stamp="s"))
+        assert (await store.replace(replace(kept, text="new"))).stamp == "s"
+
+    work_on(opened, work)
+
+
+def test_of_thirty_two_who_want_one_unique_value_one_gets_it(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        letters = (Letter(id=str(n), stamp="s") for n in range(32))
+        outcomes = await asyncio.gather(*map(store.insert, letters), return_exceptions=True)
+        assert sum(isinstance(outcome, Letter) for outcome in outcomes) == 1
+        assert sum(isinstance(outcome, Duplicate) for outcome in outcomes) == 31
+        assert await store.count(Letter, {"stamp": "s"}) == 1
+
+    work_on(opened, work)
+
+
+# ── finding ──
+
+
+def test_letters_of_a_box_are_found_in_order_of_time_and_then_of_id(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for id_, at in [("d", 5), ("a", 7), ("c", 5), ("b", 6)]:
+            await store.insert(Letter(id=id_, sent_ms=at))
+        await store.insert(Letter(id="other", box="b", sent_ms=1))
+        found = await store.find(Letter, {"box": "a"}, order=BY_TIME)
+        assert ids(found.documents) == ["c", "d", "b", "a"]
+        found = await store.find(Letter, {"box": "a"}, order=Order("sent_ms", "descending"))
+        assert ids(found.documents) == ["a", "b", "d", "c"]
+        assert found.cursor is None
+
+    work_on(opened, work)
+
+
+def test_a_range_holds_its_beginning_and_not_its_end(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for at in range(6):
+            await store.insert(Letter(id=str(at), sent_ms=at))
+        for order, expected in [
+            (Order("sent_ms", at_least=2, below=4), ["2", "3"]),
+            (Order("sent_ms", at_least=4), ["4", "5"]),
+            (Order("sent_ms", below=2), ["0", "1"]),
+            (Order("sent_ms", "descending", 2, 4), ["3", "2"]),
+            (Order("sent_ms", at_least=9), []),
+        ]:
+            assert ids((await store.find(Letter, {"box": "a"}, order=order)).documents) == expected
+
+    work_on(opened, work)
+
+
+def test_a_document_without_the_ordered_value_is_left_out_of_its_order(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Letter(id="1", sent_ms=None))
+        await store.insert(Letter(id="2", sent_ms=1))
+        assert ids((await store.find(Letter, {}, order=BY_TIME)).documents) == ["2"]
+
+    work_on(opened, work)
+
+
+def test_equality_holds_for_none_true_and_several_fields(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Letter(id="1", read=True, stamp=None))
+        await store.insert(Letter(id="2", read=False, stamp="s"))
+        assert ids((await store.find(Letter, {"box": "a", "read": True})).documents) == ["1"]
+        assert ids((await store.find(Letter, {"read": False, "box": "a"})).documents) == ["2"]
+        assert ids((await store.find(Letter, {"stamp": None})).documents) == ["1"]
+        assert await store.count(Letter, {"box": "a", "read": False}) == 1
+
+    work_on(opened, work)
+
+
+def test_a_query_without_a_declared_index_is_a_programmers_error(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for where, order in [
+            ({"text": "x"}, None),
+            ({"read": True}, None),
+            ({"box": "a"}, Order("number")),
+            ({"box": "a", "read": True}, BY_TIME),
+        ]:
+            with pytest.raises(AssertionError):
+                await store.find(Letter, where, order=order)
+        with pytest.raises(AssertionError):
+            await store.count(Letter, {"text": "x"})
+        with pytest.raises(AssertionError):
+            await store.find(Letter, {"box": "a"}, order=BY_TIME, limit=0)
+
+    work_on(opened, work)
+
+
+# ── pages ──
+
+
+@pytest.mark.parametrize("direction", ["ascending", "descending"])
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+def test_pages_give_each_document_once_in_order_even_at_equal_times(opened: Open, direction: Any, limit: int) -> None:  # noqa: ANN401  the order's word
+    async def work(store: Store) -> None:
+        for n in range(20):
+            await store.insert(Letter(id=f"{n:02}", sent_ms=n // 6))
+        pages = await every_page(store, {"box": "a"}, Order("sent_ms", direction), limit)
+        found = [id_ for page in pages for id_ in ids(page.documents)]
+        assert found == sorted(found, reverse=direction == "descending")
+        assert len(found) == 20
+        assert len(pages) == -(-20 // limit)
+
+    work_on(opened, work)
+
+
+def test_pages_without_an_order_go_by_id(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for id_ in "badce":
+            await store.insert(Letter(id=id_))
+        pages = await every_page(store, {"box": "a", "read": False})
+        assert [ids(page.documents) for page in pages] == [["a", "b"], ["c", "d"], ["e"]]
+
+    work_on(opened, work)
+
+
+def test_a_page_goes_on_where_the_last_ended_although_others_write(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for n in range(10):
+            await store.insert(Letter(id=str(n), sent_ms=10 * n))
+        first = await store.find(Letter, {"box": "a"}, order=BY_TIME, limit=4)
+        await store.insert(Letter(id="early", sent_ms=5))
+        await store.insert(Letter(id="late", sent_ms=55))
+        await store.delete(Letter(id="3", revision=1))
+        second = await store.find(Letter, {"box": "a"}, order=BY_TIME, limit=4, cursor=first.cursor)
+        assert ids(second.documents) == ["4", "5", "late", "6"]
+
+    work_on(opened, work)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "AAAA", "城", "k8QIAAAAAAAAAAAFoTE=", "=" * 40, "a" * 5_000])
+def test_a_cursor_that_no_query_made_is_refused(opened: Open, cursor: str) -> None:
+    async def work(store: Store) -> None:
+        with pytest.raises(InvalidCursor):
+            await store.find(Letter, {"box": "a"}, order=BY_TIME, cursor=cursor)
+
+    work_on(opened, work)
+
+
+def test_a_cursor_of_another_query_is_refused(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for n in range(3):
+            await store.insert(Letter(id=str(n)))
+        cursor = (await store.find(Letter, {"box": "a"}, order=BY_TIME, limit=1)).cursor
+        assert cursor is not None
+        for where, order in [
+            ({"box": "b"}, BY_TIME),
+            ({"box": "a"}, Order("sent_ms", "descending")),
+            ({"box": "a"}, Order("sent_ms", at_least=1)),
+            ({"stamp": None}, None),
+        ]:
+            with pytest.raises(InvalidCursor):
+                await store.find(Letter, where, order=order, cursor=cursor)
+
+    work_on(opened, work)
+
+
+# ── many at once ──
+
+
+def test_thirty_two_writers_of_one_document_lose_nothing(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Letter(id="1", number=0))
+
+        async def add_ten() -> int:
+            refused = 0
+            for _ in range(10):
+                while True:
+                    letter = await store.get(Letter, "1")
+                    assert letter is not None
+                    try:
+                        await store.replace(replace(letter, number=(letter.number or 0) + 1))
+                        break
+                    except Conflict:
+                        refused += 1
+            return refused
+
+        refused = sum(await asyncio.gather(*(add_ten() for _ in range(32))))
+        letter = await store.get(Letter, "1")
+        assert letter is not None
+        assert (letter.number, letter.revision) == (320, 321)
+        assert refused > 0, "the writers never met, so nothing was tried"
+
+    work_on(opened, work)
+
+
+def test_one_refused_write_leaves_those_beside_it_alone(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Letter(id="0", stamp="s"))
+        letters = [Letter(id=str(n), stamp="s" if n % 5 == 0 else None) for n in range(1, 101)]
+        outcomes = await asyncio.gather(*map(store.insert, letters), return_exceptions=True)
+        assert [isinstance(outcome, Duplicate) for outcome in outcomes] == [n % 5 == 0 for n in range(1, 101)]
+        assert await store.count(Letter, {}) == 81
+
+    work_on(opened, work)
+
+
+def test_what_a_writer_was_told_is_kept_is_seen_by_every_read_after(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for n in range(200):
+            kept = await store.insert(Letter(id=str(n), stamp=str(n)))
+            assert await store.get(Letter, kept.id) == kept
+            assert await store.count(Letter, {"stamp": str(n)}) == 1
+
+    work_on(opened, work)
+
+
+def test_a_scan_meets_each_document_once_while_others_write(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        stays = [f"{n:04}" for n in range(1_500)]
+        await asyncio.gather(*(store.insert(Letter(id=id_)) for id_ in stays))
+
+        async def disturb() -> None:
+            for n in range(300):
+                fleeting = await store.insert(Letter(id=f"{n * 5:04}x"))
+                kept = await store.get(Letter, stays[n * 4])
+                assert kept is not None
+                await store.replace(replace(kept, text="changed"))
+                await store.delete(fleeting)
+
+        disturbing = asyncio.create_task(disturb())
+        met: list[str] = []
+        async for letter in store.scan(Letter):
+            met.append(letter.id)
+            if len(met) % 20 == 0:
+                await asyncio.sleep(0.001)
+        await disturbing
+        assert [id_ for id_ in met if not id_.endswith("x")] == stays
+        assert len(met) == len(set(met))
+
+    work_on(opened, work)
+
+
+def test_a_scan_can_be_continued_behind_an_id(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for id_ in "abcd":
+            await store.insert(Letter(id=id_))
+        assert [letter.id async for letter in store.scan(Letter, after="b")] == ["c", "d"]
+
+    work_on(opened, work)
