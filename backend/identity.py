@@ -24,7 +24,7 @@ from backend.settings import Settings
 from backend.text import Text
 
 AUDIENCE = "access"
-_BEARER = b"Bearer "
+_BEARER = b"bearer "
 _TOKEN_BYTES_AT_MOST = 4_096
 _MINUTE = 60
 
@@ -98,7 +98,7 @@ class Access:
 
     def claims(self, authorization: bytes) -> AccessClaims:
         """Check an `Authorization` header. Raises NotSignedIn for whatever is not our own token of this hour."""
-        if not authorization.startswith(_BEARER) or len(authorization) > _TOKEN_BYTES_AT_MOST:
+        if authorization[: len(_BEARER)].lower() != _BEARER or len(authorization) > _TOKEN_BYTES_AT_MOST:
             raise _not_signed_in()
         signed, _, signature = authorization[len(_BEARER) :].rpartition(b".")
         header, _, body = signed.partition(b".")

@@ -1,0 +1,237 @@
+"""Signing in by phone and code, as apps do it and as others try it."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+import httpx
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from tests.conftest import Clock
+
+Client = TestClient[Litestar]
+ANNA = "13912345678"
+WRONG = "000000"
+
+
+@pytest.fixture(autouse=True)
+def empty_outbox() -> None:
+    from integrations import sms
+
+    sms._outbox.clear()
+
+
+def ask_for_code(client: Client, phone: str = ANNA) -> httpx.Response:
+    return client.post("/v1/sign-in-codes", json={"phone": phone})
+
+
+def messages(client: Client, phone: str = ANNA) -> Sequence[str]:
+    return client.post("/v1/development/outbox", json={"phone": phone}).json()["messages"]
+
+
+def code_sent(client: Client, phone: str = ANNA) -> str:
+    found = re.search(r"\d{6}", messages(client, phone)[0])
+    assert found
+    return found[0]
+
+
+def sign_in(client: Client, code: str, phone: str = ANNA) -> httpx.Response:
+    return client.post("/v1/sessions", json={"phone": phone, "code": code})
+
+
+def other_than(code: str) -> str:
+    return f"{(int(code) + 1) % 10**6:06}"
+
+
+def signed_in(client: Client, phone: str = ANNA) -> dict[str, Any]:
+    ask_for_code(client, phone)
+    return sign_in(client, code_sent(client, phone), phone).json()
+
+
+def refused(answer: httpx.Response, status: int, name: str) -> None:
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{name}"), answer.text
+
+
+def test_a_code_by_text_message_opens_a_session(client: Client) -> None:
+    assert ask_for_code(client).json() == {"expires_in_seconds": 300, "resend_in_seconds": 60}
+    answer = sign_in(client, code_sent(client))
+    assert answer.status_code == 201
+    tokens = answer.json()
+    assert (tokens["expires_in_seconds"], tokens["real_named"]) == (900, False)
+    me = client.get("/v1/me", headers={"Authorization": f"Bearer {tokens['access_token']}"}).json()
+    assert (me["id"], me["phone"], me["roles"]) == (tokens["account_id"], "+86139****5678", [])
+
+
+def test_whoever_signs_in_again_has_the_same_account(client: Client, clock: Clock) -> None:
+    first = signed_in(client)
+    clock.now += timedelta(minutes=2)
+    assert signed_in(client)["account_id"] == first["account_id"]
+
+
+@pytest.mark.parametrize("phone", ["13912345678", "+86 139 1234 5678", "+8613912345678", "139-1234-5678"])
+def test_a_phone_may_be_written_in_several_ways(client: Client, phone: str) -> None:
+    ask_for_code(client, phone)
+    assert len(messages(client, "+8613912345678")) == 1
+
+
+@pytest.mark.parametrize("phone", ["12345", "0571-87654321", "+861391234567", "phone number", "+" * 20])
+def test_what_is_no_mobile_phone_is_refused_at_its_place(client: Client, phone: str) -> None:
+    answer = ask_for_code(client, phone)
+    refused(answer, 400, "invalid-phone")
+    assert answer.json()["errors"][0]["pointer"] == "/phone"
+
+
+def test_the_answer_does_not_tell_whether_a_phone_has_an_account(client: Client, clock: Clock) -> None:
+    signed_in(client)
+    clock.now += timedelta(minutes=2)
+    known, unknown = ask_for_code(client, ANNA), ask_for_code(client, "13912340000")
+    assert (known.status_code, known.json()) == (unknown.status_code, unknown.json())
+    known, unknown = sign_in(client, WRONG, "13912349999"), sign_in(client, other_than(code_sent(client)))
+    assert known.status_code == unknown.status_code == 400
+    assert known.json() | {"request_id": ""} == unknown.json() | {"request_id": ""}
+
+
+def test_a_wrong_code_is_refused_and_the_right_one_still_counts(client: Client) -> None:
+    ask_for_code(client)
+    code = code_sent(client)
+    refused(sign_in(client, other_than(code)), 400, "wrong-code")
+    assert sign_in(client, code).status_code == 201
+
+
+def test_a_code_counts_once(client: Client) -> None:
+    ask_for_code(client)
+    code = code_sent(client)
+    assert sign_in(client, code).status_code == 201
+    refused(sign_in(client, code), 400, "wrong-code")
+
+
+def test_a_code_counts_for_five_minutes(client: Client, clock: Clock) -> None:
+    ask_for_code(client)
+    clock.now += timedelta(minutes=5)
+    refused(sign_in(client, code_sent(client)), 400, "wrong-code")
+
+
+def test_a_newer_code_replaces_the_older(client: Client, clock: Clock) -> None:
+    ask_for_code(client)
+    old = code_sent(client)
+    clock.now += timedelta(minutes=2)
+    ask_for_code(client)
+    new = code_sent(client)
+    if old != new:
+        refused(sign_in(client, old), 400, "wrong-code")
+    assert sign_in(client, new).status_code == 201
+
+
+def test_a_code_of_another_phone_does_not_count(client: Client) -> None:
+    ask_for_code(client, ANNA)
+    ask_for_code(client, "13912340000")
+    if code_sent(client, ANNA) != code_sent(client, "13912340000"):
+        refused(sign_in(client, code_sent(client, "13912340000"), ANNA), 400, "wrong-code")
+
+
+def test_a_code_that_was_tried_five_times_is_dead(client: Client) -> None:
+    ask_for_code(client)
+    code = code_sent(client)
+    for _ in range(5):
+        refused(sign_in(client, other_than(code)), 400, "wrong-code")
+    refused(sign_in(client, code), 429, "code-exhausted")
+
+
+def test_of_thirty_two_guesses_at_once_at_most_five_count(app: Litestar, client: Client) -> None:
+    ask_for_code(client)
+    wrong = other_than(code_sent(client))
+
+    async def guess() -> list[int]:
+        transport = httpx.ASGITransport(app=cast("Any", app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://city") as guesser:
+            body = {"phone": ANNA, "code": wrong}
+            answers = await asyncio.gather(*(guesser.post("/v1/sessions", json=body) for _ in range(32)))
+            return [answer.status_code for answer in answers]
+
+    statuses = asyncio.run(guess())
+    assert statuses.count(400) <= 5
+    assert set(statuses) <= {400, 409, 429}
+
+
+def test_another_code_is_sent_after_a_minute_and_ten_a_day(client: Client, clock: Clock) -> None:
+    assert ask_for_code(client).status_code == 202
+    early = ask_for_code(client)
+    refused(early, 429, "too-many-requests")
+    assert 1 <= int(early.headers["Retry-After"]) <= 61
+    for _ in range(9):
+        clock.now += timedelta(seconds=61)
+        assert ask_for_code(client).status_code == 202
+    clock.now += timedelta(seconds=61)
+    late = ask_for_code(client)
+    refused(late, 429, "too-many-requests")
+    assert int(late.headers["Retry-After"]) > 80_000
+    clock.now += timedelta(days=1)
+    assert ask_for_code(client).status_code == 202
+
+
+@pytest.mark.parametrize("code", ["12345", "1234567", "12345a", "１２３４５６", "", 123456])
+def test_what_is_no_code_is_refused_at_its_place(client: Client, code: object) -> None:
+    answer = client.post("/v1/sessions", json={"phone": ANNA, "code": code})
+    refused(answer, 400, "invalid-request")
+    assert answer.json()["errors"][0]["pointer"] == "/code"
+
+
+# ── sessions ──
+
+
+def refresh(client: Client, token: str) -> httpx.Response:
+    return client.post("/v1/sessions/refresh", json={"refresh_token": token})
+
+
+def test_a_refresh_token_is_exchanged_for_new_tokens(client: Client) -> None:
+    first = signed_in(client)
+    second = refresh(client, first["refresh_token"]).json()
+    assert second["refresh_token"] != first["refresh_token"]
+    assert second["account_id"] == first["account_id"]
+    assert refresh(client, second["refresh_token"]).status_code == 201
+
+
+def test_a_refresh_token_used_twice_ends_the_session_for_thief_and_owner(client: Client) -> None:
+    first = signed_in(client)
+    second = refresh(client, first["refresh_token"]).json()
+    refused(refresh(client, first["refresh_token"]), 401, "session-ended")
+    refused(refresh(client, second["refresh_token"]), 401, "session-ended")
+
+
+def test_another_device_of_the_same_account_stays_signed_in(client: Client, clock: Clock) -> None:
+    phone = signed_in(client)
+    clock.now += timedelta(minutes=2)
+    tablet = signed_in(client)
+    refresh(client, phone["refresh_token"])
+    refused(refresh(client, phone["refresh_token"]), 401, "session-ended")
+    assert refresh(client, tablet["refresh_token"]).status_code == 201
+
+
+def test_a_refresh_token_counts_for_thirty_days(client: Client, clock: Clock) -> None:
+    tokens = signed_in(client)
+    clock.now += timedelta(days=30)
+    refused(refresh(client, tokens["refresh_token"]), 401, "session-ended")
+
+
+@pytest.mark.parametrize("token", ["x" * 20, "no.such.session", "." * 12, "城" * 12])
+def test_an_invented_refresh_token_is_refused(client: Client, token: str) -> None:
+    refused(refresh(client, token), 401, "session-ended")
+
+
+def test_an_access_token_is_no_refresh_token_and_the_other_way_round(client: Client) -> None:
+    tokens = signed_in(client)
+    assert refresh(client, tokens["access_token"][:200]).status_code == 401
+    answer = client.get("/v1/me", headers={"Authorization": f"Bearer {tokens['refresh_token']}"})
+    refused(answer, 401, "not-signed-in")
+
+
+def test_whoever_signs_out_cannot_refresh(client: Client) -> None:
+    tokens = signed_in(client)
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert client.delete("/v1/sessions/current", headers=headers).status_code == 204
+    refused(refresh(client, tokens["refresh_token"]), 401, "session-ended")
+    assert client.delete("/v1/sessions/current", headers=headers).status_code == 204
