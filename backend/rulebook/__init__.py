@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from backend.rulebook.compile import NEVER
 from backend.rulebook.explain import Step, explain
 from backend.rulebook.module import Module, Rule, read_module
 from backend.rulebook.review import review
@@ -24,15 +25,38 @@ class Rulebook:
 
     def __init__(self, modules: Mapping[str, Module], digest: str, time_zone: ZoneInfo) -> None:
         self.digest = digest
+        self.time_zone = time_zone
         self.modules = dict(modules)
-        self._deciders = {name: Decider(module, time_zone, digest) for name, module in self.modules.items()}
+        self._deciders = {name: Decider(module, time_zone) for name, module in self.modules.items()}
 
     def evaluate(self, module: str, facts: Struct, at: datetime, *, on: date | None = None) -> Verdict:
         """Decide on facts as of the instant `at`; with `on`, by the law as it stood on that day.
 
         Raises KeyError for a module that is not in this rulebook, and ValueError for an instant outside 1900 to 2149.
         """
-        return self._deciders[module].evaluate(facts, at, on)
+        decider = self._deciders[module]
+        law = decider.latest
+        if on is not None or not law.begins <= at < law.ends:
+            law = decider.law_at(at, on)
+        fired, soon = law.decide(facts, at)
+        try:
+            outcome = law.outcomes[fired]
+        except KeyError:
+            outcome = decider.outcome(law, fired)
+        changes_at = None
+        if soon is not NEVER or law is not decider.latest:
+            changes_at = decider.change(facts, outcome, law, soon, fixed=on is not None)
+        return Verdict(
+            module,
+            outcome.result,
+            outcome.rule,
+            outcome.because,
+            outcome.remedy,
+            outcome.fired,
+            at,
+            changes_at,
+            self.digest,
+        )
 
     def onward(self, module: str, facts: Struct, at: datetime) -> Iterator[Verdict]:
         """Give the verdict at `at`, then each next one at the instant from which it holds, as long as there is one."""
@@ -44,13 +68,13 @@ class Rulebook:
 
     def explain(self, module: str, facts: Struct, at: datetime, *, on: date | None = None) -> list[tuple[Rule, Step]]:
         """Give every rule in force with its evaluated condition, step by step."""
-        rules, figures = self._deciders[module].law(at, on)
-        names = {"facts": facts, "now": at, **figures}
-        return [(rule, explain(rule.text, rule.condition, names)) for rule in rules]
+        law = self._deciders[module].law_at(at, on)
+        names = {"facts": facts, "now": at, **law.figures}
+        return [(rule, explain(rule.text, rule.condition, names)) for rule in law.rules]
 
     def in_force(self, module: str, at: datetime, *, on: date | None = None) -> tuple[Rule, ...]:
         """Give the rules that count at the instant `at`, or by the law of the day `on`."""
-        return self._deciders[module].law(at, on)[0]
+        return self._deciders[module].law_at(at, on).rules
 
     def compile(self) -> None:
         """Compile all law, past and future, now rather than when it is first asked for."""

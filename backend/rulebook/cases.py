@@ -17,7 +17,7 @@ from backend.rulebook import CASES, Rulebook, Verdict, load_rulebook, module_nam
 from backend.rulebook.document import Entry, Scalar, Sequence, Value, read_document
 from backend.rulebook.given import GivenReader
 from backend.rulebook.module import OTHERWISE, Module
-from backend.rulebook.source import Fault, InvalidRulebook, Place, SourceFile
+from backend.rulebook.source import InvalidRulebook, Place, SourceFile
 
 NEVER = "never"
 
@@ -62,7 +62,14 @@ def try_cases(folder: Path, facts: Series[type[Struct]], time_zone: ZoneInfo) ->
     faults = [fault for file in files.values() for fault in file.faults]
     if not faults:
         for module in rulebook.modules.values():
-            faults += _try(rulebook, module, cases.get(module.name, []), folder, files.get(module.name), time_zone)
+            rules = read_file(folder.joinpath(*module.name.split(".")).with_suffix(".yaml"))
+            if module.name in files:
+                _try(rulebook, module, cases[module.name], files[module.name], rules)
+            else:
+                name = f"{Path(rules.path).stem}{CASES}.yaml"
+                rules.fault(Place(1, 1), "no cases stand beside these rules", f"write {name}")
+            faults += rules.faults
+        faults += [fault for file in files.values() for fault in file.faults]
     if faults:
         raise InvalidRulebook(faults)
     return rulebook, sum(map(len, cases.values()))
@@ -148,13 +155,9 @@ class _CaseReader(GivenReader):
         return []
 
 
-def _try(
-    rulebook: Rulebook, module: Module, cases: list[Case], folder: Path, file: SourceFile | None, zone: ZoneInfo
-) -> list[Fault]:
-    rules = read_file(folder.joinpath(*module.name.split(".")).with_suffix(".yaml"))
-    if file is None:
-        rules.fault(Place(1, 1), "no cases stand beside these rules", f"write {Path(rules.path).stem}{CASES}.yaml")
-        return rules.faults
+def _try(rulebook: Rulebook, module: Module, cases: list[Case], file: SourceFile, rules: SourceFile) -> None:
+    """Note in `file` the cases that do not hold, and in `rules` the rules that no case tries."""
+    zone = rulebook.time_zone
     fired: set[str] = set()
     silent: set[str] = set()
     for case in cases:
@@ -172,7 +175,6 @@ def _try(
             rules.fault(rule.place, f"{rule.id!r} fires in no case", f"add one to {file.path}")
         elif rule.id not in silent:
             rules.fault(rule.place, f"{rule.id!r} is silent in no case of its time", f"add one to {file.path}")
-    return file.faults + rules.faults
 
 
 def _reason(verdict: Verdict, zone: ZoneInfo) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import CodeType, FunctionType
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
+from backend.rulebook.extreme import TURNED, extreme_of, is_optional, is_plain_field
 from backend.rulebook.tree import (
     Apply,
     Conditional,
@@ -32,14 +33,15 @@ from backend.rulebook.tree import (
     rename,
     walk,
 )
-from backend.rulebook.types import MICROSECOND, fields_of
+from backend.rulebook.types import MICROSECOND
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 """Later than any instant of change."""
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 Decide = Callable[[Any, datetime], tuple[int, datetime]]
 
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _LITERALS = (bool, int, float, str)
 
 
@@ -47,6 +49,7 @@ def fuse(conditions: Sequence[Node], parameters: dict[str, Any]) -> Decide:
     """Compile the conditions, in the order of their bits, with the values of the parameters they use."""
     writer = _Writer(parameters)
     writer.hoist_fields(conditions)
+    writer.hoist_extremes(conditions)
     writer.hoist_macros(conditions)
     for bit, condition in enumerate(conditions):
         writer.rule(condition, 1 << bit)
@@ -61,6 +64,8 @@ class _Writer:
     constants: dict[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=lambda: {"facts": "facts", "now": "now"})
     hoisted: dict[Key, str] = field(default_factory=dict)
+    bits: dict[Key, int] = field(default_factory=dict)
+    parts: set[Key] = field(default_factory=set)
     count: int = 0
 
     # ── the frame ──
@@ -71,7 +76,10 @@ class _Writer:
         module = _Constants(self.constants).visit(ast.parse(source))
         code = compile(module, "<rulebook>", "exec")
         inner = next(constant for constant in code.co_consts if isinstance(constant, CodeType))
-        return FunctionType(inner, {"never": NEVER, "tick": MICROSECOND, "__builtins__": _BUILTINS, **self.constants})
+        return FunctionType(
+            inner,
+            {"never": NEVER, "long_ago": _LONG_AGO, "tick": MICROSECOND, "__builtins__": _BUILTINS, **self.constants},
+        )
 
     def line(self, text: str) -> None:
         self.lines.append("    " * self.depth + text)
@@ -86,7 +94,9 @@ class _Writer:
         return name
 
     def rule(self, condition: Node, bit: int) -> None:
-        """Write what sets the bit when the condition holds."""
+        """Write what sets the bit when the condition holds, unless the loop over its list does."""
+        if isinstance(condition, Macro) and key_of(condition) in self.hoisted:
+            return
         if isinstance(condition, Constant):
             self.line(f"fired |= {bit}" if condition.value else "pass")
             return
@@ -99,7 +109,7 @@ class _Writer:
         self._hoist(conditions, "facts")
 
     def _hoist(self, conditions: Sequence[Node], root: str) -> None:
-        found = [node for condition in conditions for node in walk(condition) if _is_plain_field(node, root)]
+        found = [node for condition in conditions for node in walk(condition) if is_plain_field(node, root)]
         times = Counter(map(key_of, found))
         for node in sorted(found, key=lambda node: node.end - node.start):
             if times[key_of(node)] > 1 and key_of(node) not in self.hoisted:
@@ -107,31 +117,66 @@ class _Writer:
                 self.line(f"{name} = {source}")
                 self.hoisted[key_of(node)] = name
 
-    def hoist_macros(self, conditions: Iterable[Node]) -> None:
+    def hoist_extremes(self, conditions: Sequence[Node]) -> None:
+        """Find the latest or earliest instant once where each element of another list would look for it again."""
+        nested = (node for condition in conditions for node in walk(condition) if isinstance(node, Macro))
+        inner = (node for macro in nested for part in children(macro)[1:] for node in walk(part))
+        for extreme in filter(None, map(extreme_of, inner)):
+            if extreme.key in self.hoisted:
+                continue
+            name, item = self.fresh("x"), self.fresh("e")
+            source = self.expression(extreme.source)
+            self.line(f"{name} = {'long_ago' if extreme.sign[0] == '>' else 'never'}")
+            self.line(f"if {source}:")
+            self.line(f"    for {item} in {source}:")
+            self.names[item] = item
+            tests = [self.expression(rename(part, extreme.variable, item)) for part in extreme.tests]
+            further = f"{item}.{extreme.field} {extreme.sign[0]} {name}"
+            self.line(f"        if {' and '.join([*tests, further])}: {name} = {item}.{extreme.field}")
+            self.hoisted[extreme.key] = name
+
+    def hoist_macros(self, conditions: Sequence[Node]) -> None:
         """Go through each list of the facts once for all the conditions that ask `exists` of it."""
         groups: dict[Key, dict[Key, Macro]] = {}
-        for condition in conditions:
+        for bit, condition in enumerate(conditions):
+            key = key_of(condition)
+            self.bits[key] = self.bits.get(key, 0) | 1 << bit
             for macro in _outer_macros(condition):
                 groups.setdefault(key_of(macro.source), {})[key_of(macro)] = macro
+                if macro is not condition:
+                    self.parts.add(key_of(macro))
         for macros in groups.values():
             self._loop(list(macros.values()))
 
     def _loop(self, macros: list[Macro]) -> None:
-        flags = [self.fresh("b") for _ in macros]
-        item = self.fresh("e")
-        self.line(f"{' = '.join(flags)} = False")
-        self.line(f"for {item} in {self.expression(macros[0].source)}:")
+        """Write the loop over one list, the newest element first: it decides most often, and until the latest instant.
+
+        Rules that ask for nothing else set their bits here, so that an empty list costs no more than a look at it.
+        """
+        source, item = self.expression(macros[0].source), self.fresh("e")
+        name = source if source.isidentifier() else self.fresh("f")
+        flags = {key_of(macro): self.fresh("b") for macro in macros}
+        if parts := [flag for key, flag in flags.items() if key in self.parts]:
+            self.line(f"{' = '.join(parts)} = False")
+        self.line(f"if {name}:" if name == source else f"if {name} := {source}:")
+        self.depth += 1
+        if whole := [flag for key, flag in flags.items() if key not in self.parts]:
+            self.line(f"{' = '.join(whole)} = False")
+        self.line(f"for {item} in {name}[::-1]:")
         self.depth += 1
         outer_names, outer_hoisted = self.names, self.hoisted
         self.names, self.hoisted = {**outer_names, item: item}, dict(outer_hoisted)
         tests = [rename(macro.test, macro.variable, item) for macro in macros if macro.test is not None]
         self._hoist(tests, item)
-        for flag, test in zip(flags, tests, strict=True):
+        for flag, test in zip(flags.values(), tests, strict=True):
             self._raise_flag(flag, test, alone=len(flags) == 1)
-        self.depth -= 1
         self.names, self.hoisted = outer_names, outer_hoisted
-        for macro, flag in zip(macros, flags, strict=True):
-            self.hoisted[key_of(macro)] = flag
+        self.depth -= 1
+        for key, flag in flags.items():
+            if key in self.bits:
+                self.line(f"if {flag}: fired |= {self.bits[key]}")
+        self.depth -= 1
+        self.hoisted |= flags
 
     def _raise_flag(self, flag: str, test: Node, *, alone: bool) -> None:
         """Write what raises the flag of an `exists` for one element, if it is not up already."""
@@ -151,6 +196,9 @@ class _Writer:
         """Tell that a node holds a macro for which no flag stands yet."""
         if key_of(node) in self.hoisted:
             return False
+        extreme = extreme_of(node)
+        if extreme is not None and extreme.key in self.hoisted:
+            return self._needs_statements(extreme.limit)
         return isinstance(node, Macro) or any(map(self._needs_statements, children(node)))
 
     # ── expressions ──
@@ -207,9 +255,13 @@ class _Writer:
         return result
 
     def _macro(self, node: Macro) -> str:
+        extreme = extreme_of(node)
+        if extreme is not None and extreme.key in self.hoisted:
+            return f"({self.hoisted[extreme.key]} {extreme.sign} {self.expression(extreme.limit)})"
         result, item = self.fresh("m"), self.fresh("e")
         first = {"exists": "False", "all": "True", "exists_one": "0", "filter": "[]", "map": "[]"}[node.name]
-        source = self.expression(node.source)
+        newest_first = "[::-1]" if node.name == "exists" and isinstance(node.source, Field) else ""
+        source = self.expression(node.source) + newest_first
         self.line(f"{result} = {first}")
         self.line(f"for {item} in {source}:")
         self.depth += 1
@@ -236,10 +288,12 @@ class _Writer:
 
     def _apply(self, node: Apply) -> str:
         sign = node.name.strip("_")
-        if sign in _TURNED and len(node.arguments) == 2:  # noqa: PLR2004  a comparison has two sides
+        if sign in TURNED and len(node.arguments) == 2:  # noqa: PLR2004  a comparison has two sides
             left, right = node.arguments
             if left.slope != right.slope:
                 return self._compare_with_now(sign, left, right)
+        if node.name == "!_" and isinstance(node.arguments[0], Has):
+            return f"({self.expression(node.arguments[0].operand)}.{node.arguments[0].name} is None)"
         if node.operation.python is None:
             arguments = ", ".join(map(self.expression, node.arguments))
             return f"{self.constant(node.operation.evaluate)}({arguments})"
@@ -253,7 +307,7 @@ class _Writer:
         terms.add(left, left.slope - right.slope)
         terms.add(right, right.slope - left.slope)
         if left.slope < right.slope:
-            sign = _TURNED[sign]
+            sign = TURNED[sign]
         turn = self.fresh("t")
         bound = f"({turn} := {self._instant(terms)})"
         noted = f"({turn} >= soon or (soon := {turn}) is not None)"
@@ -326,25 +380,10 @@ class _Constants(ast.NodeTransformer):
 _BUILTINS = {"len": len, "float": float}
 
 
-def _is_optional(node: Field) -> bool:
-    struct = node.operand.type.struct
-    return struct is not None and fields_of(struct)[node.name].optional
-
-
-def _is_plain_field(node: Node, root: str = "facts") -> TypeGuard[Field]:
-    """Tell that a field can be read at any time: nothing on the way to it may be absent."""
-    if not isinstance(node, Field):
-        return False
-    operand = node.operand
-    if isinstance(operand, Variable):
-        return operand.name == root
-    return _is_plain_field(operand, root) and not _is_optional(operand)
-
-
 def _outer_macros(node: Node) -> Iterable[Macro]:
     """Find the `exists` over lists of the facts that may be asked at any time, since nothing guards what they read."""
     if isinstance(node, Macro):
-        if node.name == "exists" and _is_plain_field(node.source) and _stands_alone(node):
+        if node.name == "exists" and is_plain_field(node.source) and _stands_alone(node):
             yield node
         return
     for child in children(node):
@@ -354,5 +393,5 @@ def _outer_macros(node: Node) -> Iterable[Macro]:
 def _stands_alone(macro: Macro) -> bool:
     """Tell that every optional field which a macro reads is also asked for with has() inside of it."""
     asked = {(key_of(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
-    read = [node for node in walk(macro) if isinstance(node, Field) and _is_optional(node)]
+    read = [node for node in walk(macro) if isinstance(node, Field) and is_optional(node)]
     return all((key_of(node.operand), node.name) in asked for node in read)

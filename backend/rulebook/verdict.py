@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from backend.rulebook.compile import NEVER, Decide, fuse
+from backend.rulebook.compile import Decide, fuse
 from backend.rulebook.module import OTHERWISE, Module, Rule, in_force
 from backend.rulebook.types import INSTANTS
 from backend.text import Text
@@ -17,7 +17,7 @@ from backend.text import Text
 _OUTCOMES_AT_MOST = 10_000
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """What a rulebook decided, and why.
 
     `result` is one of the module's words (a whole number for the strategy sum, a tuple of words for collect). `rule` is
@@ -37,7 +37,9 @@ class Verdict(Struct, frozen=True):
     rulebook: str
 
 
-class _Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, gc=False):
+    """What follows where certain rules fire."""
+
     result: Any
     rule: str
     because: Text
@@ -45,65 +47,50 @@ class _Outcome(Struct, frozen=True):
     fired: tuple[str, ...]
 
 
-class _Law:
+class Law:
     """The rules and figures of a module as they stand between two days of change."""
 
-    def __init__(self, rules: Sequence[Rule], figures: dict[str, Any], ends: datetime) -> None:
+    def __init__(self, rules: Sequence[Rule], figures: dict[str, Any], begins: datetime, ends: datetime) -> None:
         self.rules = tuple(rules)
         self.figures = figures
+        self.begins = begins
         self.ends = ends
-        self.outcomes: dict[int, _Outcome] = {}
+        self.outcomes: dict[int, Outcome] = {}
 
     @cached_property
     def decide(self) -> Decide:
+        """Tell which rules fire, as bits in their order, and when the first comparison turns over."""
         return fuse([rule.condition for rule in self.rules], self.figures)
 
 
 class Decider:
     """A module made ready to decide. Each span of law is compiled when it is first asked for."""
 
-    def __init__(self, module: Module, zone: ZoneInfo, digest: str) -> None:
+    def __init__(self, module: Module, zone: ZoneInfo) -> None:
         self.module = module
-        self.digest = digest
         self.zone = zone
-        self._interned: dict[_Outcome, _Outcome] = {}
         days = sorted(_days_of_change(module))
         self._starts = [self._midnight(day) for day in days]
-        ends = [*self._starts, NEVER]
-        self._laws = [self._law(day, end) for day, end in zip([date.min, *days], ends, strict=True)]
-
-    def evaluate(self, facts: Struct, at: datetime, on: date | None = None) -> Verdict:
-        """Decide on facts as of the instant `at`, by the law of the day `on` where one is given."""
-        if not INSTANTS[0] <= at < INSTANTS[1]:
-            raise ValueError(f"{at.isoformat()} lies outside the years 1900 to 2149")
-        law = self._laws[bisect_right(self._starts, at if on is None else self._midnight(on))]
-        fired, soon = law.decide(facts, at)
-        outcome = law.outcomes.get(fired) or self._outcome(law, fired)
-        changes_at = self._change(facts, outcome, law, soon, fixed=on is not None)
-        return Verdict(
-            self.module.name,
-            outcome.result,
-            outcome.rule,
-            outcome.because,
-            outcome.remedy,
-            outcome.fired,
-            at,
-            changes_at,
-            self.digest,
-        )
-
-    def law(self, at: datetime, on: date | None = None) -> tuple[tuple[Rule, ...], dict[str, Any]]:
-        """Give the rules in force and the figures they use."""
-        found = self._laws[bisect_right(self._starts, at if on is None else self._midnight(on))]
-        return found.rules, found.figures
+        begins, ends = [INSTANTS[0], *self._starts], [*self._starts, INSTANTS[1]]
+        self._laws = [self._law(*span) for span in zip([date.min, *days], begins, ends, strict=True)]
+        self.latest = self._laws[-1]
 
     def compile(self) -> None:
         """Compile every span of law now."""
         for law in self._laws:
             _ = law.decide
 
-    def _change(self, facts: Struct, outcome: _Outcome, law: _Law, soon: datetime, *, fixed: bool) -> datetime | None:
-        """Try each instant at which a comparison or the law turns over, until one changes the outcome."""
+    def law_at(self, at: datetime, on: date | None) -> Law:
+        """Find the law of an instant, or that of the day `on`. Raises ValueError outside 1900 to 2149."""
+        if not INSTANTS[0] <= at < INSTANTS[1]:
+            raise ValueError(f"{at.isoformat()} lies outside the years 1900 to 2149")
+        return self._laws[bisect_right(self._starts, at if on is None else self._midnight(on))]
+
+    def change(self, facts: Struct, outcome: Outcome, law: Law, soon: datetime, *, fixed: bool) -> datetime | None:
+        """Find the instant at which the outcome changes: try each at which a comparison or the law turns over.
+
+        `soon` is the first of them. With `fixed`, the law stays as it is.
+        """
         while True:
             law_ends = not fixed and law.ends <= soon
             at = law.ends if law_ends else soon
@@ -112,35 +99,35 @@ class Decider:
             if law_ends:
                 law = self._laws[bisect_right(self._starts, at)]
             fired, soon = law.decide(facts, at)
-            if (law.outcomes.get(fired) or self._outcome(law, fired)) is not outcome:
+            if (law.outcomes.get(fired) or self.outcome(law, fired)) != outcome:
                 return at
+
+    def outcome(self, law: Law, bits: int) -> Outcome:
+        """Work out what follows where the rules of these bits fire, and remember it."""
+        fired = [rule for position, rule in enumerate(law.rules) if bits >> position & 1]
+        names = tuple(rule.id for rule in fired)
+        if fired:
+            decided = self._deciding(fired)
+            outcome = Outcome(self._result(law, fired, decided), decided.id, decided.because, decided.remedy, names)
+        else:
+            otherwise = self.module.otherwise
+            result = (otherwise.then,) if self.module.strategy == "collect" else otherwise.then
+            outcome = Outcome(result, OTHERWISE, otherwise.because, otherwise.remedy, names)
+        if len(law.outcomes) < _OUTCOMES_AT_MOST:
+            law.outcomes[bits] = outcome
+        return outcome
 
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, time.min, self.zone).astimezone(UTC)
 
-    def _law(self, day: date, ends: datetime) -> _Law:
+    def _law(self, day: date, begins: datetime, ends: datetime) -> Law:
         rules = [rule for rule in self.module.rules if in_force(rule.since, rule.until, day)]
         figures: dict[str, Any] = {}
         for name, parameter in self.module.parameters.items():
             value = parameter.on(day)
             if value is not None:
                 figures[name] = value.value
-        return _Law(rules, figures, ends)
-
-    def _outcome(self, law: _Law, bits: int) -> _Outcome:
-        fired = [rule for position, rule in enumerate(law.rules) if bits >> position & 1]
-        names = tuple(rule.id for rule in fired)
-        if fired:
-            decided = self._deciding(fired)
-            outcome = _Outcome(self._result(law, fired, decided), decided.id, decided.because, decided.remedy, names)
-        else:
-            otherwise = self.module.otherwise
-            result = (otherwise.then,) if self.module.strategy == "collect" else otherwise.then
-            outcome = _Outcome(result, OTHERWISE, otherwise.because, otherwise.remedy, names)
-        outcome = self._interned.setdefault(outcome, outcome)
-        if len(law.outcomes) < _OUTCOMES_AT_MOST:
-            law.outcomes[bits] = outcome
-        return outcome
+        return Law(rules, figures, begins, ends)
 
     def _deciding(self, fired: list[Rule]) -> Rule:
         if self.module.strategy != "most_severe":
@@ -148,7 +135,7 @@ class Decider:
         words = cast("tuple[str, ...]", self.module.result)
         return max(fired, key=lambda rule: words.index(cast("str", rule.then)))
 
-    def _result(self, law: _Law, fired: list[Rule], decided: Rule) -> Any:  # noqa: ANN401  see Verdict.result
+    def _result(self, law: Law, fired: list[Rule], decided: Rule) -> Any:  # noqa: ANN401  see Verdict.result
         match self.module.strategy:
             case "sum":
                 low, high = cast("tuple[int, int]", self.module.result)

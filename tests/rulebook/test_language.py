@@ -69,6 +69,16 @@ CONDITIONS = [
         ]
     ),
     'facts.passes.exists(p, now - p.bought_at > now - timestamp("2022-05-30T00:00:00Z"))',
+    # questions that the latest or earliest element of a list answers
+    *(
+        f"facts.passes.exists(p, {negation}facts.passes.exists(q, q.kind == {kind!r} && {left} {sign} {right}))"
+        for sign in ("<", "<=", ">", ">=")
+        for kind, negation in (("day", ""), ("year", "!"))
+        for left, right in [("q.bought_at", "p.bought_at"), ("p.bought_at + lasts", "q.bought_at")]
+    ),
+    "facts.passes.exists(p, has(p.returned_at) && facts.passes.exists(q, q.bought_at > p.returned_at))",
+    "facts.passes.all(p, facts.passes.exists(q, facts.student && p.bought_at < q.bought_at))",
+    "facts.passes.exists(p, facts.passes.exists(q, q.kind != p.kind && q.bought_at > p.bought_at))",
     # logic
     "facts.student ? facts.age < 26 : facts.age < 14",
     "(facts.student || facts.age > 60) && !(facts.student && facts.age > 60)",
