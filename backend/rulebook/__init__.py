@@ -38,7 +38,8 @@ class Rulebook:
         law = decider.latest
         if on is not None or not law.begins <= at < law.ends:
             law = decider.law_at(at, on)
-        fired, soon = law.decide(facts, at)
+        decide = law.decide
+        fired, soon = decide(facts, at)
         try:
             outcome = law.outcomes[fired]
         except KeyError:

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from backend.rulebook.tree import Apply, Field, Key, Logic, Macro, Node, Variable, key_of, rename, walk
+from backend.rulebook.tree import Apply, Field, Key, Logic, Macro, Node, Variable, key_of, walk
 from backend.rulebook.types import fields_of
 
 TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -27,7 +27,7 @@ class Extreme:
     @property
     def key(self) -> Key:
         """Give what two such questions share when one answer serves both."""
-        tests = (key_of(rename(test, self.variable, "@")) for test in self.tests)
+        tests = (key_of(test, {self.variable: "@"}) for test in self.tests)
         return ("extreme", self.sign[0], self.field, key_of(self.source), *tests)
 
 

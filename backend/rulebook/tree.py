@@ -4,8 +4,9 @@ Every node keeps its characters [start, end) of the expression's text, its type,
 value moves when `now` moves by one. Only instants and durations have a slope other than 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from backend.rulebook.operation import Operation
@@ -158,26 +159,26 @@ def walk(node: Node) -> Iterator[Node]:
         yield from walk(child)
 
 
-def key_of(node: Node, depth: int = 0) -> Key:
+def key_of(node: Node, bound: Mapping[str, str] = MappingProxyType({})) -> Key:
     """Give what makes two expressions the same, wherever they stand and whatever their macros call the elements."""
     match node:
         case Constant():
             return ("constant", type(node.value).__name__, node.value)
         case Variable():
-            return ("variable", node.name)
+            return ("variable", bound.get(node.name, node.name))
         case Field():
-            return ("field", node.name, key_of(node.operand, depth))
+            return ("field", node.name, key_of(node.operand, bound))
         case Has():
-            return ("has", node.name, key_of(node.operand, depth))
+            return ("has", node.name, key_of(node.operand, bound))
         case Macro():
-            bound = f"@{depth}"
-            parts = [part and key_of(rename(part, node.variable, bound), depth + 1) for part in (node.test, node.value)]
-            return ("macro", node.name, key_of(node.source, depth), *parts)
+            within = {**bound, node.variable: f"@{len(bound)}"}
+            parts = [part and key_of(part, within) for part in (node.test, node.value)]
+            return ("macro", node.name, key_of(node.source, bound), *parts)
         case Apply() | Logic():
             name = node.name if isinstance(node, Apply) else node.operator
-            return ("apply", name, *(key_of(child, depth) for child in children(node)))
+            return ("apply", name, *(key_of(child, bound) for child in children(node)))
         case Conditional() | Items():
-            return (type(node).__name__, *(key_of(child, depth) for child in children(node)))
+            return (type(node).__name__, *(key_of(child, bound) for child in children(node)))
 
 
 def rename(node: Node, old: str, new: str) -> Node:

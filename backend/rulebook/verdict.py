@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from functools import cached_property
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -48,7 +47,12 @@ class Outcome(Struct, frozen=True, gc=False):
 
 
 class Law:
-    """The rules and figures of a module as they stand between two days of change."""
+    """The rules and figures of a module as they stand between two days of change.
+
+    `decide` tells which rules fire, as bits in their order, and when the first comparison turns over.
+    """
+
+    __slots__ = ("begins", "decide", "ends", "figures", "outcomes", "rules")
 
     def __init__(self, rules: Sequence[Rule], figures: dict[str, Any], begins: datetime, ends: datetime) -> None:
         self.rules = tuple(rules)
@@ -56,11 +60,15 @@ class Law:
         self.begins = begins
         self.ends = ends
         self.outcomes: dict[int, Outcome] = {}
+        self.decide: Decide = self._compile_and_decide
 
-    @cached_property
-    def decide(self) -> Decide:
-        """Tell which rules fire, as bits in their order, and when the first comparison turns over."""
-        return fuse([rule.condition for rule in self.rules], self.figures)
+    def compile(self) -> None:
+        """Compile it now rather than when it is first asked."""
+        self.decide = fuse([rule.condition for rule in self.rules], self.figures)
+
+    def _compile_and_decide(self, facts: Struct, now: datetime) -> tuple[int, datetime]:
+        self.compile()
+        return self.decide(facts, now)
 
 
 class Decider:
@@ -78,7 +86,7 @@ class Decider:
     def compile(self) -> None:
         """Compile every span of law now."""
         for law in self._laws:
-            _ = law.decide
+            law.compile()
 
     def law_at(self, at: datetime, on: date | None) -> Law:
         """Find the law of an instant, or that of the day `on`. Raises ValueError outside 1900 to 2149."""

@@ -20,6 +20,8 @@ FEVER_WATCH = 5 * DAY
 RECOVERY = DAY
 MASS_TEST_AGE = 1_095 * DAY
 CHECK_INS_DUE = 7
+PLAN_BEGINS = datetime(2025, 8, 31, 16, tzinfo=UTC)
+LAST = datetime(2150, 1, 1, tzinfo=UTC)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -48,6 +50,8 @@ def write_by_hand(rulebook: Rulebook, at: datetime) -> Decide:
     digest = rulebook.digest
 
     def decide(facts: HealthFacts, now: datetime) -> Verdict:
+        if not PLAN_BEGINS <= now < LAST:
+            raise ValueError("the plan was not in force then")
         fired: Fired = {}
         begins = _judge(facts, now, fired)
         if not fired:
@@ -63,7 +67,7 @@ def write_by_hand(rulebook: Rulebook, at: datetime) -> Decide:
     return decide
 
 
-def _judge(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:
+def _judge(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:  # noqa: C901, PLR0912  one branch for each list
     """Note the rules that speak; give when the next one begins, which can only be that of missing check-ins."""
     begins = NEVER
     negative = LONG_AGO

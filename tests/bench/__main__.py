@@ -1,0 +1,34 @@
+"""Run the benchmarks, or those that are named, and write what they found to RESULTS.md."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import health_code_read, rulebook, store
+from tests.bench.report import machine
+
+BENCHMARKS = {
+    "health_code_read": health_code_read.read,
+    "rulebook_evaluate": rulebook.evaluate,
+    "rulebook_load": rulebook.load,
+    "store": store.compare,
+}
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main(names: list[str]) -> None:
+    """Run and print; all of them together are also written down."""
+    unknown = set(names) - BENCHMARKS.keys()
+    if unknown:
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    found: list[str] = []
+    for name in names or BENCHMARKS:
+        found.append(BENCHMARKS[name]().markdown())
+        print(found[-1])
+    if not names:
+        head = f"# Benchmarks\n\nMade by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.\n"
+        RESULTS.write_text("\n".join([head, *found]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

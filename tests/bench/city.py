@@ -1,0 +1,42 @@
+"""Invented cities for the benchmarks, made once and kept in a folder that git ignores."""
+
+import asyncio
+from pathlib import Path
+
+from msgspec import Struct
+
+from backend.app import open_city
+from backend.seed import fill_city
+from backend.service import City, discover_integrations, discover_services
+from backend.settings import Settings
+
+CACHE = Path(__file__).parents[2] / ".cache" / "bench"
+
+
+class BenchCity(Struct, frozen=True):
+    """A city on the disk."""
+
+    store: Path
+    keys: Path
+
+    @property
+    def settings(self) -> Settings:
+        """Give the settings that open it."""
+        return Settings(store=f"sqlite:///{self.store}", keys=str(self.keys))
+
+    def open(self) -> City:
+        """Open it in this process."""
+        return open_city(self.settings, discover_services(), discover_integrations("integrations"))
+
+
+def a_city_of(citizens: int) -> BenchCity:
+    """Give a city with so many people; the first call takes about a minute for 100,000."""
+    found = BenchCity(CACHE / f"{citizens}.db", CACHE / "keys")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_fill(found.open(), citizens))
+    return found
+
+
+async def _fill(city: City, citizens: int) -> None:
+    await fill_city(city, discover_services(), citizens, 1, lambda _done, _total: None)
+    await city.store.close()

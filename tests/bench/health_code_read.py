@@ -1,0 +1,174 @@
+"""`GET /v1/me/health-code` on a real server, beside a bare Litestar route that returns the same JSON."""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from backend.identity import Access, Caller
+from backend.profile import Profile
+from backend.store.sqlite import SqliteStore
+from tests.bench.city import BenchCity, a_city_of
+from tests.bench.report import Table
+
+ROOT = Path(__file__).parents[2]
+CITIZENS = 100_000
+ROUNDS = 10
+CONNECTIONS = 32
+READY_SECONDS = 60
+PATH = "/v1/me/health-code"
+
+
+def read() -> Table:
+    """Read the code of 100,000 different people, each once, and as often the bare route's fixed answer."""
+    city = a_city_of(CITIZENS)
+    requests = asyncio.run(_requests(city))
+    with ExitStack() as running:
+        folder = Path(running.enter_context(TemporaryDirectory()))
+        chengma, bare = _free_port(), _free_port()
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "CHENGMA_STORE": city.settings.store,
+            "CHENGMA_KEYS": city.settings.keys,
+            "CHENGMA_RULES": str(ROOT / "rules"),
+            "CHENGMA_PORT": str(chengma),
+        }
+        running.enter_context(_server(["-m", "backend", "serve"], chengma, environment, folder / "chengma.log"))
+        answer = folder / "answer.json"
+        answer.write_bytes(_ask(chengma, requests[:1])[1])
+        bare_server = ["-m", "tests.bench.bare", str(answer), str(bare)]
+        running.enter_context(_server(bare_server, bare, environment, folder / "bare.log"))
+        return _measure(requests, chengma, bare)
+
+
+def _measure(requests: Sequence[bytes], chengma: int, bare: int) -> Table:
+    if (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the servers were put on the other cores
+    size = len(requests) // ROUNDS
+    rates: list[tuple[float, float]] = []
+    for round_ in range(ROUNDS):
+        share = requests[round_ * size : (round_ + 1) * size]
+        rates.append((_rate(chengma, share), _rate(bare, share)))
+    ours, theirs = zip(*rates, strict=True)
+    ratio = statistics.median(our / their for our, their in rates)
+    return Table(
+        "health_code_read",
+        f"`GET {PATH}`: token check, store read, rules and signing for {size * ROUNDS:,} different citizens, each "
+        "asked once, beside a bare Litestar route that returns the same JSON from a Struct. Each is served by one "
+        "uvicorn worker (uvloop, httptools), ours as `chengma serve` starts it, with its access log. "
+        f"{CONNECTIONS} connections kept alive, one client process on a core of its own, {ROUNDS} rounds in turn. "
+        "Wanted: 0.35 or more.",
+        ("route", "requests per second", "of the bare route"),
+        [
+            ("bare Litestar route", f"{statistics.median(theirs):,.0f}", "1"),
+            (f"`GET {PATH}`", f"{statistics.median(ours):,.0f}", f"**{ratio:.2f}**"),
+        ],
+    )
+
+
+async def _requests(city: BenchCity) -> list[bytes]:
+    """Make a request for each citizen, with a token of their own."""
+    opened = city.open()
+    access = Access(city.settings, opened.keys, opened.now)
+    assert isinstance(opened.store, SqliteStore)
+    made: list[bytes] = []
+    async for profile in opened.store.scan(Profile):
+        token = access.issue(Caller(f"a-{profile.id}", "session", profile.id), datetime.now(UTC))
+        head = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Language: zh\r\nAuthorization: Bearer {token}\r\n\r\n"
+        made.append(head.encode())
+        if len(made) == CITIZENS:
+            break
+    await opened.store.close()
+    assert len(made) == CITIZENS
+    return made
+
+
+def _rate(port: int, requests: Sequence[bytes]) -> float:
+    seconds, _ = _ask(port, requests)
+    return len(requests) / seconds
+
+
+def _ask(port: int, requests: Sequence[bytes]) -> tuple[float, bytes]:
+    """Send each request once over connections that are kept alive; give the seconds and the last body."""
+    poll = select.epoll()
+    waiting = iter(requests)
+    connections: dict[int, socket.socket] = {}
+    for _ in range(min(CONNECTIONS, len(requests))):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connections[connection.fileno()] = connection
+        poll.register(connection.fileno(), select.EPOLLIN)
+    begin = time.perf_counter()
+    for connection in connections.values():
+        connection.sendall(next(waiting))
+    answered, body = 0, b""
+    while answered < len(requests):
+        for number, _event in poll.poll():
+            connection = connections[number]
+            body = _body(connection)
+            answered += 1
+            request = next(waiting, None)
+            if request is not None:
+                connection.sendall(request)
+    seconds = time.perf_counter() - begin
+    for connection in connections.values():
+        connection.close()
+    poll.close()
+    return seconds, body
+
+
+def _body(connection: socket.socket) -> bytes:
+    received = connection.recv(65_536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), received[:500]
+    at = head.lower().index(b"content-length: ") + 16
+    length = int(head[at:].split(b"\r\n", 1)[0])
+    while len(body) < length:
+        body += connection.recv(65_536)
+    return body
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def _server(arguments: Sequence[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
+    """Run a server on the first core until the end of the block; it is stopped by its process id."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], env=environment, cwd=ROOT, stdout=output, stderr=output
+        )
+    os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
+    try:
+        give_up = time.monotonic() + READY_SECONDS
+        while not _listens(port):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < give_up, log.read_text()
+            time.sleep(0.1)
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    print(json.dumps(read().rows))
