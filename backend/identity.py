@@ -78,7 +78,7 @@ class Access:
         self._settings = settings
         self._keys = keys
         self._clock = clock
-        self._secrets: dict[bytes, bytes] = {}
+        self._secrets: dict[bytes, hmac.HMAC] = {}
         self._minute = 0
         self._requests: dict[str, int] = {}
 
@@ -105,7 +105,9 @@ class Access:
         secret = self._secrets.get(header) or self._secret(header)
         try:
             given = base64.urlsafe_b64decode(signature + b"=" * (-len(signature) % 4))
-            if not hmac.compare_digest(hmac.digest(secret, signed, "sha256"), given):
+            keyed = secret.copy()
+            keyed.update(signed)
+            if not hmac.compare_digest(keyed.digest(), given):
                 raise _not_signed_in()
             claims = _claims.decode(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
         except ValueError as error:
@@ -114,9 +116,11 @@ class Access:
             raise _not_signed_in()
         return claims
 
-    def _secret(self, header: bytes) -> bytes:
-        """Give the secret of the key that a token's header names: only headers exactly like ours are known."""
-        self._secrets = {_header(key.kid): key.material for key in self._keys.keys("token")}
+    def _secret(self, header: bytes) -> hmac.HMAC:
+        """Give the keyed hash that a token's header names, ready to be copied: only headers like ours are known."""
+        self._secrets = {
+            _header(key.kid): hmac.new(key.material, digestmod="sha256") for key in self._keys.keys("token")
+        }
         if header not in self._secrets:
             raise _not_signed_in()
         return self._secrets[header]
