@@ -29,6 +29,10 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
 
 
+_Served = tuple[float, str | None, str | None, int, float, str]
+"""What a line tells of a request; it is put into words when it is written, many at a time."""
+
+
 class Journal:
     """Wraps an ASGI application: gives each request an id, and writes a line about it to standard output.
 
@@ -39,7 +43,7 @@ class Journal:
     def __init__(self, app: ASGIApp, *, writes: bool = True) -> None:
         self._app = app
         self._writes = writes
-        self._lines: list[str] = []
+        self._lines: list[str | _Served] = []
         self._second = 0
         self._stamp = ""
         self._prefix = secrets.token_hex(6)
@@ -72,7 +76,7 @@ class Journal:
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
         """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""
         line = {
-            "time": self._now(),
+            "time": self._stamped(time.time()),
             "fault": type(error).__name__,
             "route": scope.get("path_template"),
             "request_id": scope["state"].get(REQUEST_ID),
@@ -85,27 +89,28 @@ class Journal:
         """Write the waiting lines."""
         lines, self._lines = self._lines, []
         try:
-            sys.stdout.write("".join(lines))
+            sys.stdout.write("".join(line if isinstance(line, str) else self._written(line) for line in lines))
             sys.stdout.flush()
         except (OSError, ValueError):  # nobody reads the log any more; the citizens' requests matter more
             self._writes = False
 
     def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
-        method = scope.get("method")
-        template = scope.get("path_template")
-        route = f'"{template}"' if template else "null"
         lines = self._lines
-        lines.append(
-            f'{{"time":"{self._now()}","method":"{method if method in _METHODS else "OTHER"}","route":{route},'
-            f'"status":{status},"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"}}\n'
-        )
+        lines.append((time.time(), scope.get("method"), scope.get("path_template"), status, seconds, request_id))
         if len(lines) == 1:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         elif len(lines) >= _MOST_LINES:
             self.flush()
 
-    def _now(self) -> str:
-        now = time.time()
+    def _written(self, served: _Served) -> str:
+        at, method, template, status, seconds, request_id = served
+        route = f'"{template}"' if template else "null"
+        return (
+            f'{{"time":"{self._stamped(at)}","method":"{method if method in _METHODS else "OTHER"}","route":{route},'
+            f'"status":{status},"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"}}\n'
+        )
+
+    def _stamped(self, now: float) -> str:
         second = int(now)
         if second != self._second:
             self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
-from nacl.signing import SigningKey
+from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 
 Use = Literal["code", "token", "field", "lookup"]
 USES: tuple[Use, ...] = ("code", "token", "field", "lookup")
@@ -121,7 +121,7 @@ class Keyring:
         if time.monotonic() > self._look_again:
             self._refresh()
         signed = self._code_header + base64.urlsafe_b64encode(claims).rstrip(b"=")
-        signature = base64.urlsafe_b64encode(self._signer.sign(signed).signature).rstrip(b"=")
+        signature = base64.urlsafe_b64encode(crypto_sign(signed, self._signing_key)[:crypto_sign_BYTES]).rstrip(b"=")
         return (signed + b"." + signature).decode()
 
     def verify_code(self, token: str) -> bytes | None:
@@ -148,7 +148,7 @@ class Keyring:
                 raise InvalidKeys(f"{self.folder}: there is no {use} key; `chengma keys make` makes what is missing")
         self._keys, self._current = found, current
         code = current["code"]
-        self._signer = SigningKey(code.material)
+        self._signing_key = crypto_sign_seed_keypair(code.material)[1]
         header = json.dumps({"alg": "EdDSA", "kid": code.kid}, separators=(",", ":")).encode()
         self._code_header = base64.urlsafe_b64encode(header).rstrip(b"=") + b"."
         self._changed = changed
