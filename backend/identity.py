@@ -42,7 +42,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-class Caller(Struct, frozen=True):
+class Caller(Struct, frozen=True, gc=False):
     """Who is asking. `citizen_id` is the id of their Profile, once they have given their real name."""
 
     account_id: str
@@ -52,7 +52,7 @@ class Caller(Struct, frozen=True):
     venues: tuple[str, ...] = ()
 
 
-class AccessClaims(Struct, frozen=True):
+class AccessClaims(Struct, frozen=True, gc=False):
     """What an access token says: account, session, citizen, roles, venues, and until when (epoch seconds)."""
 
     sub: str
@@ -79,7 +79,7 @@ class Access:
         self._keys = keys
         self._clock = clock
         self._secrets: dict[bytes, hmac.HMAC] = {}
-        self._minute = 0
+        self._minute = 0.0
         self._requests: dict[str, int] = {}
 
     def issue(self, caller: Caller, at: datetime) -> str:
@@ -96,8 +96,8 @@ class Access:
             headers={"kid": key.kid},
         )
 
-    def claims(self, authorization: bytes) -> AccessClaims:
-        """Check an `Authorization` header. Raises NotSignedIn for whatever is not our own token of this hour."""
+    def claims(self, authorization: bytes, now: float) -> AccessClaims:
+        """Check an `Authorization` header at `now` (epoch seconds). Raises NotSignedIn for all but our own tokens."""
         if authorization[: len(_BEARER)].lower() != _BEARER or len(authorization) > _TOKEN_BYTES_AT_MOST:
             raise _not_signed_in()
         signed, _, signature = authorization[len(_BEARER) :].rpartition(b".")
@@ -112,7 +112,7 @@ class Access:
             claims = _claims.decode(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
         except ValueError as error:
             raise _not_signed_in() from error
-        if claims.aud != AUDIENCE or self._clock().timestamp() >= claims.exp:
+        if claims.aud != AUDIENCE or now >= claims.exp:
             raise _not_signed_in()
         return claims
 
@@ -129,23 +129,23 @@ class Access:
         """Look the token keys up anew; called once a minute, when the counts begin anew."""
         self._secrets = {}
 
-    def count(self, who: str, at_most: int) -> None:
+    def count(self, who: str, at_most: int, now: float) -> None:
         """Count a request of a person or an address. Raises TooManyRequests beyond `at_most` in one minute."""
-        now = int(self._clock().timestamp())
         minute = now // _MINUTE
         if minute != self._minute:
             self._minute, self._requests = minute, {}
             self.forget_retired_keys()
         count = self._requests[who] = self._requests.get(who, 0) + 1
         if count > at_most:
-            raise too_many_requests(_MINUTE - now % _MINUTE)
+            raise too_many_requests(_MINUTE - int(now) % _MINUTE)
 
     def admit(self, connection: Connection) -> AccessClaims:
         """Let a signed-in person in, within their rate. Raises NotSignedIn or TooManyRequests."""
         for name, value in connection.scope["headers"]:
             if name == b"authorization":
-                claims = self.claims(value)
-                self.count(claims.sub, self._settings.person_requests_per_minute)
+                now = self._clock().timestamp()
+                claims = self.claims(value, now)
+                self.count(claims.sub, self._settings.person_requests_per_minute, now)
                 scope = connection.scope
                 scope["auth"] = claims
                 scope["user"] = Caller(claims.sub, claims.sid, claims.cit, claims.rol, claims.ven)
@@ -158,7 +158,8 @@ class Access:
         The address is that of the peer: a proxy before the server counts as one, unless uvicorn is told to trust it.
         """
         client = connection.scope["client"]
-        self.count(f"address {client[0] if client else ''}", self._settings.address_requests_per_minute)
+        address = client[0] if client else ""
+        self.count(f"address {address}", self._settings.address_requests_per_minute, self._clock().timestamp())
 
 
 def _header(kid: str) -> bytes:

@@ -11,7 +11,7 @@ from msgspec import Struct
 _QUALITY = re.compile(r"^\s*([A-Za-z*]{1,8})(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*$")
 
 
-class Text(Struct, frozen=True):
+class Text(Struct, frozen=True, gc=False):
     """One sentence in Chinese (`zh`) and English (`en`)."""
 
     zh: str

@@ -31,6 +31,8 @@ MAPPED_BYTES = 2**34
 CHECKPOINT_WRITES = 2_000
 """The log is folded into the file after so many writes, or later if more keep coming; never during a request's read."""
 
+LOG_PAGES_AT_MOST = 2**14
+
 _encode = msgspec.msgpack.Encoder().encode
 _Cursor = msgspec.msgpack.Decoder(tuple[bytes, Scalar, str])
 
@@ -54,7 +56,7 @@ class SqliteStore:
     async def get(self, kind: type[D], document_id: str) -> D | None:
         """Read one document by its id, or None."""
         table = self._tables[kind]
-        row = self._reader.execute(table.select_one, (document_id,)).fetchone()
+        row = self._read(table.select_one, (document_id,)).fetchone()
         return None if row is None else table.decode(row[0])
 
     async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
@@ -64,7 +66,7 @@ class SqliteStore:
         for start in range(0, len(document_ids), SCAN_BATCH):
             ids = document_ids[start : start + SCAN_BATCH]
             marks = ", ".join("?" * len(ids))
-            for row in self._reader.execute(f"SELECT body FROM {table.name} WHERE id IN ({marks})", ids):  # noqa: S608  our own names
+            for row in self._read(f"SELECT body FROM {table.name} WHERE id IN ({marks})", ids):  # noqa: S608  our own names
                 document: D = table.decode(row[0])
                 found[document.id] = document
         return found
@@ -83,7 +85,7 @@ class SqliteStore:
         table = self._tables[kind]
         table.assert_declared(where, order)
         query = _Query(table.name, where, order, cursor)
-        rows = self._reader.execute(query.text(limit + 1), query.values).fetchall()
+        rows = self._read(query.text(limit + 1), query.values).fetchall()
         more = query.cursor(rows[limit - 1][1:]) if len(rows) > limit else None
         return Page([table.decode(row[0]) for row in rows[:limit]], more)
 
@@ -93,7 +95,7 @@ class SqliteStore:
         if where:
             table.assert_declared(where, None)
         query = _Query(table.name, where, None, None)
-        return int(self._reader.execute(query.count_text(), query.values).fetchone()[0])
+        return int(self._read(query.count_text(), query.values).fetchone()[0])
 
     async def insert(self, document: D) -> D:
         """Store a new document durably and give it back at revision 1. Raises Duplicate."""
@@ -115,7 +117,7 @@ class SqliteStore:
         """Walk a whole collection by ascending id, from behind `after`, while others read and write."""
         table = self._tables[kind]
         text = f"SELECT id, body FROM {table.name} WHERE id > ? ORDER BY id LIMIT {SCAN_BATCH}"  # noqa: S608  our own names
-        while rows := self._reader.execute(text, (after,)).fetchall():
+        while rows := self._read(text, (after,)).fetchall():
             for row in rows:
                 yield table.decode(row[1])
             after = rows[-1][0]
@@ -124,7 +126,23 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish the writes that wait, then close the file."""
         await asyncio.to_thread(self._writer.close)
+        self._stop_reading()
         self._reader.close()
+
+    def _read(self, text: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        """Read within the one look at the file that all reads of this turn of the event loop share.
+
+        A look costs two locks, as much as the read itself. It ends before whoever waits for a write goes on, so that
+        every write is seen by the reads that follow its acknowledgement.
+        """
+        if not self._reader.in_transaction:
+            self._reader.execute("BEGIN")
+            asyncio.get_running_loop().call_soon(self._stop_reading)
+        return self._reader.execute(text, values)
+
+    def _stop_reading(self) -> None:
+        if self._reader.in_transaction:
+            self._reader.execute("COMMIT")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -364,7 +382,9 @@ class _Writer:
 
     def _checkpoint(self) -> None:
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > LOG_PAGES_AT_MOST:  # readers without a pause would let it grow for ever: wait for one
+                self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except sqlite3.OperationalError:
             return  # another process holds the file; the log stays and is folded in next time
         self._since_checkpoint = 0

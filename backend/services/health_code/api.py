@@ -54,7 +54,7 @@ T = TypeVar("T")
 CitizenRequest = Request[Caller, AccessClaims, State]
 
 
-class PcrTest(Struct, frozen=True):
+class PcrTest(Struct, frozen=True, gc=False):
     """The PCR test that was sampled last, and its age in whole hours since then."""
 
     result: Literal["positive", "negative", "awaiting"]
@@ -63,14 +63,14 @@ class PcrTest(Struct, frozen=True):
     hours: int
 
 
-class Decoration(Struct, frozen=True):
+class Decoration(Struct, frozen=True, gc=False):
     """What is shown beside the colour and decides nothing: a gold frame for vaccination, and the latest PCR test."""
 
     frame: Literal["none", "gold"]
     latest_pcr: PcrTest | None
 
 
-class HealthCode(Struct, frozen=True):
+class HealthCode(Struct, frozen=True, gc=False):
     """A person's code as of now.
 
     `because` says why it has its colour, `remedy` what turns it green again. The colour has been so `since`, and

@@ -40,7 +40,7 @@ _LETTERS: dict[str, Literal["g", "y", "r"]] = {"green": "g", "yellow": "y", "red
 _COLOURS: dict[str, Colour] = {"g": "green", "y": "yellow", "r": "red"}
 
 
-class Claims(Struct, frozen=True):
+class Claims(Struct, frozen=True, gc=False):
     """What a code claims, in the short names of a JWT: `col` is the colour's first letter, `jti` differs each time."""
 
     aud: str

@@ -20,7 +20,7 @@ Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", max_length=2, description="I
 SymptomKind = Literal["fever", "cough", "breathlessness", "sore_throat", "loss_of_smell", "fatigue", "diarrhoea"]
 
 
-class Case(Struct, frozen=True, forbid_unknown_fields=True):
+class Case(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The person is or was a case; `ended_at` is when a doctor released them, or ruled a suspicion out."""
 
     status: Literal["confirmed", "suspected", "asymptomatic"]
@@ -28,14 +28,14 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     ended_at: Instant | None = None
 
 
-class Contact(Struct, frozen=True, forbid_unknown_fields=True):
+class Contact(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Contact with a case, last at `at`: close, secondary (of a close contact), or nearby in place and time."""
 
     level: Literal["close", "secondary", "nearby"]
     at: Instant
 
 
-class LabTest(Struct, frozen=True, forbid_unknown_fields=True):
+class LabTest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A test for the virus, and its result once there is one."""
 
     kind: Literal["pcr", "antigen"]
@@ -44,21 +44,21 @@ class LabTest(Struct, frozen=True, forbid_unknown_fields=True):
     reported_at: Instant | None = None
 
 
-class Symptom(Struct, frozen=True, forbid_unknown_fields=True):
+class Symptom(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A symptom that the person declared to have at `at`."""
 
     kind: SymptomKind
     at: Instant
 
 
-class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
+class Declaration(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The person declared their health at `at`; `well` says that they named no symptom."""
 
     at: Instant
     well: bool
 
 
-class Stay(Struct, frozen=True, forbid_unknown_fields=True):
+class Stay(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A stay in an area of this risk; no `left_at` while the person is still there."""
 
     risk: Literal["high", "medium", "low"]
@@ -66,14 +66,14 @@ class Stay(Struct, frozen=True, forbid_unknown_fields=True):
     left_at: Instant | None = None
 
 
-class Entry(Struct, frozen=True, forbid_unknown_fields=True):
+class Entry(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Entry from abroad."""
 
     country: Country
     entered_at: Instant
 
 
-class Isolation(Struct, frozen=True, forbid_unknown_fields=True):
+class Isolation(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """An order to isolate, or to watch one's health ("observation").
 
     `check_ins` are the days on which the person checked in, each as the instant at which it began in the city.
@@ -85,25 +85,25 @@ class Isolation(Struct, frozen=True, forbid_unknown_fields=True):
     check_ins: Annotated[tuple[Instant, ...], Meta(max_length=CHECK_INS_AT_MOST)] = ()
 
 
-class Dose(Struct, frozen=True, forbid_unknown_fields=True):
+class Dose(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A dose of vaccine."""
 
     at: Instant
 
 
-class MissedMassTest(Struct, frozen=True, forbid_unknown_fields=True):
+class MissedMassTest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A round of mass testing, closed at `at`, for which the person did not come."""
 
     at: Instant
 
 
-class FalseStatement(Struct, frozen=True, forbid_unknown_fields=True):
+class FalseStatement(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A health officer found at `at` that the person had declared something untrue."""
 
     at: Instant
 
 
-class HealthFacts(Struct, frozen=True, forbid_unknown_fields=True):
+class HealthFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """All that the rules of the health code may read of a person. `born_at` is the midnight of the day of birth."""
 
     born_at: Instant | None = None

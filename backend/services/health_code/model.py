@@ -30,7 +30,7 @@ EARLIEST = datetime.fromisoformat("2015-01-01T00:00:00+00:00")
 """Nothing that happened before is taken as a health report: it is a slip of the pen."""
 
 
-class Flip(Struct, frozen=True):
+class Flip(Struct, frozen=True, gc=False):
     """From `at` on the code has had this colour, by this rule and for this reason, in the rulebook of this digest."""
 
     at: datetime
