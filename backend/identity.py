@@ -4,7 +4,6 @@ Only we check access tokens, on every request, so they are HS256 and the check i
 of one of our token keys, which fixes key and algorithm before anything of the token is read.
 """
 
-import base64
 import hmac
 import json
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,7 +17,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 
-from backend.keys import Keyring
+from backend.keys import Keyring, decode_segment, encode_segment
 from backend.problems import NotAllowed, NotSignedIn, TooManyRequests
 from backend.settings import Settings
 from backend.text import Text
@@ -104,12 +103,12 @@ class Access:
         header, _, body = signed.partition(b".")
         secret = self._secrets.get(header) or self._secret(header)
         try:
-            given = base64.urlsafe_b64decode(signature + b"=" * (-len(signature) % 4))
+            given = decode_segment(signature)
             keyed = secret.copy()
             keyed.update(signed)
             if not hmac.compare_digest(keyed.digest(), given):
                 raise _not_signed_in()
-            claims = _claims.decode(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
+            claims = _claims.decode(decode_segment(body))
         except ValueError as error:
             raise _not_signed_in() from error
         if claims.aud != AUDIENCE or now >= claims.exp:
@@ -165,7 +164,7 @@ class Access:
 def _header(kid: str) -> bytes:
     """Give the header segment of the tokens that PyJWT makes with this key."""
     header = json.dumps({"alg": "HS256", "kid": kid, "typ": "JWT"}, separators=(",", ":"), sort_keys=True)
-    return base64.urlsafe_b64encode(header.encode()).rstrip(b"=")
+    return encode_segment(header.encode())
 
 
 def _not_signed_in() -> NotSignedIn:

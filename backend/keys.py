@@ -4,13 +4,12 @@ Each key is one JSON file that only its owner may read. A new key of a kind take
 verifies until its overlap ends. Running processes notice within seconds and need no restart.
 """
 
-import base64
 import fcntl
-import hmac
 import json
 import os
 import secrets
 import time
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -33,6 +32,20 @@ ROTATED: tuple[Use, ...] = ("code", "token", "field")
 KEY_BYTES = 32
 LOOK_AGAIN_SECONDS = 5.0
 TOKEN_CHARACTERS_AT_MOST = 2_000
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_PLAIN = bytes.maketrans(b"-_", b"+/")
+
+
+def encode_segment(raw: bytes) -> bytes:
+    """Write bytes as a segment of a JWS: base64url without padding. The library's way costs three times as much."""
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=")
+
+
+def decode_segment(segment: bytes) -> bytes:
+    """Read a segment of a JWS. Raises ValueError."""
+    return a2b_base64(segment.translate(_PLAIN) + b"==")
 
 
 class InvalidKeys(Exception):  # noqa: N818  read by an operator, who needs no suffix
@@ -120,8 +133,8 @@ class Keyring:
         """
         if time.monotonic() > self._look_again:
             self._refresh()
-        signed = self._code_header + base64.urlsafe_b64encode(claims).rstrip(b"=")
-        signature = base64.urlsafe_b64encode(crypto_sign(signed, self._signing_key)[:crypto_sign_BYTES]).rstrip(b"=")
+        signed = self._code_header + encode_segment(claims)
+        signature = encode_segment(crypto_sign(signed, self._signing_key)[:crypto_sign_BYTES])
         return (signed + b"." + signature).decode()
 
     def verify_code(self, token: str) -> bytes | None:
@@ -150,7 +163,7 @@ class Keyring:
         code = current["code"]
         self._signing_key = crypto_sign_seed_keypair(code.material)[1]
         header = json.dumps({"alg": "EdDSA", "kid": code.kid}, separators=(",", ":")).encode()
-        self._code_header = base64.urlsafe_b64encode(header).rstrip(b"=") + b"."
+        self._code_header = encode_segment(header) + b"."
         self._changed = changed
 
 
@@ -197,16 +210,15 @@ def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
 def _decoded(segment: str) -> bytes | None:
     """Decode base64url in its one canonical form, without padding."""
     try:
-        decoded = base64.urlsafe_b64decode(segment.encode("ascii") + b"=" * (-len(segment) % 4))
+        decoded = decode_segment(segment.encode("ascii"))
     except ValueError:
         return None
-    canonical = base64.urlsafe_b64encode(decoded).rstrip(b"=").decode()
-    return decoded if hmac.compare_digest(canonical.encode(), segment.encode()) else None
+    return decoded if encode_segment(decoded) == segment.encode() else None
 
 
 def _public_jwk(key: Key) -> dict[str, str]:
     public = key.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    x = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
+    x = encode_segment(public).decode()
     return {"kty": "OKP", "crv": "Ed25519", "kid": key.kid, "use": "sig", "alg": "EdDSA", "x": x}
 
 
