@@ -93,7 +93,7 @@ def load() -> Table:
     reading, compiling = (statistics.median(seconds) for seconds in zip(*taken, strict=True))
     return Table(
         "rulebook_load",
-        f"Reading, checking and compiling {count} rules of the colour's kind, in 11 spans of law each; median of 5. "
+        f"Reading, checking and compiling {count} rules of the colour's kind, each span of law by itself; median of 5. "
         "Wanted: 150 rules in less than a second.",
         ("step", "seconds"),
         [
