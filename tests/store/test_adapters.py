@@ -377,6 +377,31 @@ def test_what_a_writer_was_told_is_kept_is_seen_by_every_read_after(opened: Open
     work_on(opened, work)
 
 
+def test_a_writer_sees_its_own_writes_while_many_others_read(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Letter(id="0"))
+        done = False
+
+        async def read() -> None:
+            while not done:
+                await store.get(Letter, "0")
+                await asyncio.sleep(0)
+
+        async def write(writer: int) -> None:
+            for n in range(30):
+                kept = await store.insert(Letter(id=f"{writer}-{n}"))
+                assert await store.get(Letter, kept.id) == kept
+                kept = await store.replace(replace(kept, text="new"))
+                assert await store.get(Letter, kept.id) == kept
+
+        readers = [asyncio.create_task(read()) for _ in range(16)]
+        await asyncio.gather(*map(write, range(16)))
+        done = True
+        await asyncio.gather(*readers)
+
+    work_on(opened, work)
+
+
 def test_a_scan_meets_each_document_once_while_others_write(opened: Open) -> None:
     async def work(store: Store) -> None:
         stays = [f"{n:04}" for n in range(1_500)]
