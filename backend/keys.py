@@ -48,7 +48,7 @@ def decode_segment(segment: bytes) -> bytes:
     return a2b_base64(segment.translate(_PLAIN) + b"==")
 
 
-class InvalidKeys(Exception):  # noqa: N818  read by an operator, who needs no suffix
+class InvalidKeys(Exception):
     """A key file cannot be used, or one is missing. The message names it."""
 
 
@@ -69,6 +69,12 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def private(self) -> Ed25519PrivateKey:
         """Give the signing key of a `code` key."""
         return Ed25519PrivateKey.from_private_bytes(self.material)
+
+    @cached_property
+    def public_jwk(self) -> dict[str, str]:
+        """Give the public half of a `code` key as a JSON Web Key."""
+        x = encode_segment(self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+        return {"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "use": "sig", "alg": "EdDSA", "x": x}
 
 
 def make_keys(folder: Path) -> None:
@@ -143,7 +149,7 @@ class Keyring:
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Give the public keys with which others verify, as a JSON Web Key Set."""
-        return {"keys": [_public_jwk(key) for key in self.keys("code")]}
+        return {"keys": [key.public_jwk for key in self.keys("code")]}
 
     def _refresh(self) -> None:
         if time.monotonic() <= self._look_again:
@@ -214,12 +220,6 @@ def _decoded(segment: str) -> bytes | None:
     except ValueError:
         return None
     return decoded if encode_segment(decoded) == segment.encode() else None
-
-
-def _public_jwk(key: Key) -> dict[str, str]:
-    public = key.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    x = encode_segment(public).decode()
-    return {"kty": "OKP", "crv": "Ed25519", "kid": key.kid, "use": "sig", "alg": "EdDSA", "x": x}
 
 
 # ── Files ──

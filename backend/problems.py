@@ -19,7 +19,7 @@ class FieldError(Struct, frozen=True):
     detail: str
 
 
-class Problem(Exception):  # noqa: N818  the noun of the house is Problem
+class Problem(Exception):
     """An error a caller can act on.
 
     `detail` is for a citizen; `members` are for machines and stand beside it in the answer. A subclass names its HTTP

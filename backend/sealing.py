@@ -12,7 +12,7 @@ from backend.keys import Keyring
 _NONCE_BYTES = 12
 
 
-class Unsealable(Exception):  # noqa: N818  read by an operator, who needs no suffix
+class Unsealable(Exception):
     """A sealed text was changed, or its key is missing."""
 
 

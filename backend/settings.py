@@ -49,7 +49,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 60
 
 
-class InvalidSettings(Exception):  # noqa: N818  read by an operator, who needs no suffix
+class InvalidSettings(Exception):
     """One or more settings are wrong. The message has one line for each."""
 
 

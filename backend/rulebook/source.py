@@ -44,7 +44,7 @@ class Fault(Struct, frozen=True):
         return "\n".join(lines)
 
 
-class InvalidRulebook(Exception):  # noqa: N818  what an author reads needs no suffix
+class InvalidRulebook(Exception):
     """One or more files of a rulebook are wrong; `faults` says where and how. Nothing of the rulebook was taken."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:

@@ -37,7 +37,7 @@ RESERVED = frozenset(
 )
 
 
-class InvalidExpression(Exception):  # noqa: N818  read by authors
+class InvalidExpression(Exception):
     """An expression is wrong at its characters [start, end)."""
 
     def __init__(self, message: str, start: int, end: int, help: str = "") -> None:  # noqa: A002  the authors' word

@@ -143,7 +143,7 @@ class Field:
     optional: bool
 
 
-class UnreadableFacts(Exception):  # noqa: N818  a programmer reads it
+class UnreadableFacts(Exception):
     """A facts Struct has a field of a type that the rule language does not know."""
 
 

@@ -57,7 +57,7 @@ class Page(Struct, Generic[D], frozen=True):
     cursor: str | None
 
 
-class Duplicate(Exception):  # noqa: N818  the port's word for it
+class Duplicate(Exception):
     """A document with this id, or with the same values in a unique index, is already there.
 
     `fields` names the index that refused, `("id",)` for the id itself.
@@ -69,14 +69,14 @@ class Duplicate(Exception):  # noqa: N818  the port's word for it
         self.fields = fields
 
 
-class Conflict(Exception):  # noqa: N818  the port's word for it
+class Conflict(Exception):
     """The stored document has another revision than the one read, or is gone: read it again and decide anew."""
 
     def __init__(self, collection: str, document_id: str, revision: int) -> None:
         super().__init__(f"{collection}/{document_id} is no longer at revision {revision}")
 
 
-class InvalidCursor(Exception):  # noqa: N818  the port's word for it
+class InvalidCursor(Exception):
     """The cursor was not made by this query."""
 
 
