@@ -1,5 +1,6 @@
 """The API reference as one page, made from the OpenAPI document; it needs no script and no other server."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -20,7 +21,7 @@ def reference_page(document: dict[str, Any]) -> str:
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(info['title'])}</title>",
         "<meta name=viewport content='width=device-width'>",
-        f"<style>{_STYLE}</style><h1>{escape(info['title'])}</h1><p>{escape(info['description'])}</p>",
+        f"<style>{_STYLE}</style><h1>{escape(info['title'])}</h1><p>{_prose(info['description'])}</p>",
         "<p>The document: <a href=/openapi.json>/openapi.json</a>, <a href=/openapi.yaml>/openapi.yaml</a></p>",
     ]
     operations = [
@@ -33,6 +34,10 @@ def reference_page(document: dict[str, Any]) -> str:
     parts.append("<h2>Schemas</h2>")
     parts.extend(_schema(name, schema) for name, schema in document["components"]["schemas"].items())
     return "\n".join(parts)
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
@@ -48,8 +53,8 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     for status, response in operation["responses"].items():
         forms = " ".join(_form(content.get("schema", {})) for content in response.get("content", {}).values())
         rows.append(_row(escape(status), f"{escape(response['description'])} {forms}"))
-    name, summary = escape(operation["operationId"]), escape(operation.get("summary", ""))
-    description = escape(operation.get("description", ""))
+    name, summary = escape(operation["operationId"]), _prose(operation.get("summary", ""))
+    description = _prose(operation.get("description", ""))
     return (
         f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> {summary}{lock}</summary>"
         f"<p id={name}>{description}</p><table>{''.join(rows)}</table></details>"
