@@ -18,6 +18,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
+from litestar.status_codes import HTTP_401_UNAUTHORIZED
 
 from backend.contract import document_routes
 from backend.identity import Access, Connection, Guard
@@ -184,7 +185,7 @@ def _invalid(errors: Sequence[FieldError]) -> InvalidRequest:
 def _answer_problem(request: AnyRequest, problem: Problem) -> Response[dict[str, Any]]:
     language = preferred_language(request.headers.get("accept-language", ""))
     headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store", **problem.headers}
-    if isinstance(problem, NotSignedIn):
+    if problem.status == HTTP_401_UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
     return Response(
         problem.body(language, request.scope["state"][REQUEST_ID]),

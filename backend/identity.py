@@ -111,7 +111,8 @@ class Access:
             claims = _claims.decode(decode_segment(body))
         except ValueError as error:
             raise _not_signed_in() from error
-        if claims.aud != AUDIENCE or now >= claims.exp:
+        begins = claims.iat - self._settings.clock_skew_seconds
+        if claims.aud != AUDIENCE or not begins <= now < claims.exp:
             raise _not_signed_in()
         return claims
 

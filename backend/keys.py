@@ -6,6 +6,7 @@ verifies until its overlap ends. Running processes notice within seconds and nee
 
 import fcntl
 import json
+import logging
 import os
 import secrets
 import time
@@ -15,13 +16,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from msgspec import Struct
+from msgspec import Meta, Struct
 from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 
 Use = Literal["code", "token", "field", "lookup"]
@@ -31,9 +32,13 @@ ROTATED: tuple[Use, ...] = ("code", "token", "field")
 
 KEY_BYTES = 32
 LOOK_AGAIN_SECONDS = 5.0
+SETTLED_NANOSECONDS = 2_000_000_000
+"""Two changes of a folder may bear the same time, so that one this young is read again."""
+
 TOKEN_CHARACTERS_AT_MOST = 2_000
 
 
+_log = logging.getLogger("chengma.keys")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PLAIN = bytes.maketrans(b"-_", b"+/")
 
@@ -52,6 +57,9 @@ class InvalidKeys(Exception):
     """A key file cannot be used, or one is missing. The message names it."""
 
 
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
 class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """One key: `kid` names it, `use` says what for, and it counts until `retires` (None: it is the current one).
 
@@ -61,9 +69,9 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     kid: str
     use: Use
-    created: datetime
+    created: Instant
     material: bytes
-    retires: datetime | None = None
+    retires: Instant | None = None
 
     @cached_property
     def private(self) -> Ed25519PrivateKey:
@@ -154,9 +162,13 @@ class Keyring:
     def _refresh(self) -> None:
         if time.monotonic() <= self._look_again:
             return
-        if self.folder.stat().st_mtime_ns != self._changed:
-            self._read()
         self._look_again = time.monotonic() + LOOK_AGAIN_SECONDS
+        try:
+            changed = self.folder.stat().st_mtime_ns
+            if changed != self._changed or time.time_ns() - changed < SETTLED_NANOSECONDS:
+                self._read()
+        except (InvalidKeys, OSError) as error:
+            _log.error("the keys in force stay in force: %s", error)
 
     def _read(self) -> None:
         changed = self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0
@@ -240,7 +252,7 @@ def _read(folder: Path) -> list[Key]:
     if not folder.is_dir():
         raise InvalidKeys(f"{folder}: there is no such folder of keys; `chengma keys make` makes them")
     keys: list[Key] = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob("[!.]*.json")):
         try:
             key = msgspec.json.decode(path.read_bytes(), type=Key)
         except (OSError, msgspec.DecodeError) as error:

@@ -6,9 +6,10 @@ A new service is one folder in `backend/services/`, one in `rules/` and one in `
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from random import Random
 from typing import Any, TypeVar, cast
+from zoneinfo import ZoneInfo
 
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
@@ -38,6 +39,10 @@ class City(Struct):
     def now(self) -> datetime:
         """Give the present instant, in UTC."""
         return self.clock()
+
+    def today(self) -> date:
+        """Give the present day of the city's calendar."""
+        return self.now().astimezone(ZoneInfo(self.settings.time_zone)).date()
 
     def port(self, protocol: type[P]) -> P:
         """Give the integration that implements `protocol`, a service's port."""

@@ -71,6 +71,14 @@ def test_an_access_token_can_be_checked_by_another_library(access: Access, ring:
     assert read["sub"] == "anna"
 
 
+def test_an_access_token_does_not_count_before_its_time(access: Access, clock: Clock) -> None:
+    token = bearer(access.issue(ANNA, NOW + timedelta(hours=1)))
+    with pytest.raises(NotSignedIn):
+        check(access, token)
+    clock.now = NOW + timedelta(hours=1) - timedelta(seconds=30)
+    assert check(access, token).sub == "anna"
+
+
 def test_an_access_token_counts_until_it_expires_and_not_longer(access: Access, clock: Clock) -> None:
     token = bearer(access.issue(ANNA, NOW))
     clock.now = NOW + LIVES - timedelta(seconds=1)

@@ -1,5 +1,6 @@
 import base64
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,3 +171,27 @@ def test_forgeries_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize("jwks", [{}, {"keys": None}, {"keys": [{}]}, {"keys": 7}, {"keys": [{"kty": "RSA"}]}])
 def test_a_set_without_usable_keys_verifies_nothing(folder: Path, jwks: dict[str, Any]) -> None:
     assert verify_with_jwks(Keyring.open(folder).sign_code(CLAIMS), jwks) is None
+
+
+def test_a_draft_that_a_killed_rotation_left_is_no_key(folder: Path) -> None:
+    (whole,) = folder.glob("code_*.json")
+    (folder / f".{whole.name}").write_bytes(whole.read_bytes()[:20])
+    assert len(Keyring.open(folder).keys()) == len(USES)
+    make_keys(folder)
+
+
+def test_a_running_ring_keeps_its_keys_when_the_folder_breaks(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ring = Keyring.open(folder)
+    (folder / "code_stray.json").write_text("{}")
+    assert ring.verify_code(ring.sign_code(CLAIMS)) == CLAIMS
+    assert "the keys in force stay in force" in caplog.text
+    assert "code_stray.json" in caplog.text
+    shutil.rmtree(folder)
+    assert ring.verify_code(ring.sign_code(CLAIMS)) == CLAIMS
+
+
+def test_a_key_whose_end_has_no_time_zone_is_refused(folder: Path) -> None:
+    (path,) = folder.glob("code_*.json")
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"retires": "2022-05-20T00:00:00"}))
+    with pytest.raises(InvalidKeys, match=path.name):
+        Keyring.open(folder)

@@ -14,7 +14,7 @@ from integrations import sms
 def test_the_log_tells_that_a_message_was_sent_but_neither_words_nor_number(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "chengma.sms"):
         asyncio.run(sms.LoggedSms(keeps=False).send("+8613912345678", "Code 123456"))
-    assert "+86139****5678" in caplog.text.replace("*" * 8, "****")
+    assert "+86139****5678" in caplog.text
     assert "123456" not in caplog.text
     assert "13912345678" not in caplog.text
 

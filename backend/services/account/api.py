@@ -131,7 +131,7 @@ async def give_real_name(data: JSONBody[RealName], request: AccountRequest, city
     The access token in the answer opens what only citizens may use.
     """
     name = parse_name(data.name)
-    id_number = parse_id_number(data.id_number, city.now().date())
+    id_number = parse_id_number(data.id_number, city.today())
     refuse_mismatch(id_number, data.sex, data.born_on)
     account = await _own(request, city)
     profile = await _claimed(city, account, id_number)

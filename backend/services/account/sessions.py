@@ -137,7 +137,11 @@ async def refresh_session(
         raise session_ended()
     following = secrets.token_urlsafe(24)
     expires = city.now() + timedelta(days=city.settings.refresh_token_days)
-    await city.store.replace(replace(session, refresh_digest=_digest_refresh(city, following), expires=expires))
+    renewed = replace(session, refresh_digest=_digest_refresh(city, following), expires=expires)
+    try:
+        await city.store.replace(renewed)
+    except Conflict:
+        raise session_ended() from None  # the same token was exchanged at the same time, and counts once
     return _tokens(request, city, account, session_id, following)
 
 

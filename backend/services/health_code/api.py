@@ -192,7 +192,7 @@ async def check_in(request: CitizenRequest, city: NamedDependency[City]) -> Fres
     """
     now = city.now()
     zone = ZoneInfo(city.settings.time_zone)
-    day = midnight(now.astimezone(zone).date(), zone)
+    day = midnight(city.today(), zone)
     report = Report(CheckedIn(to_the_millisecond(now), day))
 
     def add(record: HealthRecord) -> HealthRecord:

@@ -104,7 +104,7 @@ async def report_health_events(data: JSONBody[HealthEvents], city: NamedDependen
 async def _result(city: City, event: HealthEvent, pointer: str, now: datetime) -> EventResult:
     try:
         refuse_impossible([(f"{pointer}/event", event.event)], now)
-        id_number = parse_id_number(event.id_number, now.date(), f"{pointer}/id_number")
+        id_number = parse_id_number(event.id_number, city.today(), f"{pointer}/id_number")
         outcome = await _take(city, event, id_number, now)
     except Problem as problem:
         refusal = Refusal(problem.type_path(), problem.title, problem.detail, problem.errors)

@@ -1,7 +1,7 @@
 """Accounts: the real name, the main phone, roles, and what of it lies in the file and in the log."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import httpx
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from stdnum.cn import ric
 
 from tests.conftest import Clock, SignIn, id_number_for
 
@@ -83,6 +84,15 @@ def test_what_cannot_stand_on_an_identity_card_is_no_name(client: Client, sign_i
 @pytest.mark.parametrize("number", ["330106199003070011", "330106199013070013", "33010620990307001X", "x" * 18])
 def test_an_id_number_that_was_never_issued_is_refused(client: Client, sign_in: SignIn, number: str) -> None:
     refused(give_name(client, sign_in(ANNA), id_number=number), 400, "invalid-id-number", "/id_number")
+
+
+def test_who_was_born_today_in_the_city_can_be_named_before_the_day_begins_in_utc(
+    client: Client, sign_in: SignIn, clock: Clock
+) -> None:
+    clock.now = datetime(2022, 4, 19, 16, 30, tzinfo=UTC)  # half past midnight of 20 April in the city
+    born_today = "33010620220420001"
+    number = born_today + ric.calc_check_digit(born_today + "0")
+    assert give_name(client, sign_in(ANNA), id_number=number).status_code == 200
 
 
 @pytest.mark.parametrize(
