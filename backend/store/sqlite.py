@@ -7,34 +7,30 @@ which commits whatever waits for it in one group with `synchronous=FULL`; a writ
 import asyncio
 import base64
 import hashlib
-import queue
 import sqlite3
-import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from backend.store import Conflict, Document, Duplicate, Index, InvalidCursor, Order, Page, Scalar
+from backend.store import Conflict, Document, Index, InvalidCursor, Order, Page, Scalar
+from backend.store.sqlite_writer import Write, Writer
 
 D = TypeVar("D", bound=Document)
 
-GROUP_AT_MOST = 1_000
 PAGE_AT_MOST = 1_000
 SCAN_BATCH = 500
 BUSY_MILLISECONDS = 10_000
 MAPPED_BYTES = 2**34
 """So much of the file is read where the system's cache holds it, without a call and a copy for each page."""
 
-CHECKPOINT_WRITES = 2_000
-"""The log is folded into the file after so many writes, or later if more keep coming; never during a request's read."""
-
-LOG_PAGES_AT_MOST = 2**14
 
 _encode = msgspec.msgpack.Encoder().encode
-_Cursor = msgspec.msgpack.Decoder(tuple[bytes, Scalar, str])
+_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Cursor = msgspec.msgpack.Decoder(tuple[bytes, str | _Integer | bool, str])
 
 
 class SqliteStore:
@@ -43,10 +39,14 @@ class SqliteStore:
     def __init__(self, path: Path, kinds: Sequence[type[Document]]) -> None:
         self._tables = {kind: _Table(kind) for kind in kinds}
         writer = _connect(path)
-        for table in self._tables.values():
-            table.prepare(writer)
+        try:
+            for table in self._tables.values():
+                table.prepare(writer)
+        except Exception:
+            writer.close()  # or it would keep the file locked
+            raise
         self._reader = _connect(path)
-        self._writer = _Writer(writer)
+        self._writer = Writer(writer)
 
     @classmethod
     def open(cls, path: Path, kinds: Sequence[type[Document]]) -> "SqliteStore":
@@ -125,7 +125,8 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish the writes that wait, then close the file."""
-        await asyncio.to_thread(self._writer.close)
+        self._writer.stop()
+        await asyncio.to_thread(self._writer.join)
         self._stop_reading()
         self._reader.close()
 
@@ -148,20 +149,25 @@ class SqliteStore:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return connection
 
 
-class _Write(msgspec.Struct, frozen=True):
-    """One statement; `refuse` gives the error where it changed nothing."""
-
-    text: str
-    values: tuple[Any, ...]
-    collection: str
-    refuse: Callable[[], Exception]
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the log on; SQLite does not wait by itself where another process is just making the same file."""
+    end = time.monotonic() + BUSY_MILLISECONDS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 class _Table:
@@ -190,13 +196,19 @@ class _Table:
             f"{columns})"
         )
         there = {row[1] for row in connection.execute(f"PRAGMA table_info({self.name})")}
-        missing = [field for field in self.fields if field not in there]
-        for field in missing:
-            connection.execute(f"ALTER TABLE {self.name} ADD COLUMN {_quoted(field)}")
-        if missing:
-            self._fill(connection, missing)
+        for field in self.fields:
+            if field not in there:
+                connection.execute(f"ALTER TABLE {self.name} ADD COLUMN {_quoted(field)}")
+        written = self._written(connection)
+        if stale := [field for field in self.fields if field not in written]:
+            self._fill(connection, stale)
         self._make_indexes(connection)
         connection.execute("COMMIT")
+
+    def _written(self, connection: sqlite3.Connection) -> set[str]:
+        """The columns that were kept up to now: a field of no index is not, though its column may be there."""
+        text = "SELECT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i WHERE l.origin = 'c'"
+        return {row[0] for row in connection.execute(text, (self.kind.collection,))}
 
     def _fill(self, connection: sqlite3.Connection, fields: Sequence[str]) -> None:
         changes = ", ".join(f"{_quoted(field)} = ?" for field in fields)
@@ -226,20 +238,20 @@ class _Table:
         )
         assert declared, f"{self.kind.__name__} declares no index on {sorted(asked)} ordered by {order and order.field}"
 
-    def insertion(self, document: Document) -> _Write:
+    def insertion(self, document: Document) -> Write:
         values = (document.id, document.revision, _encode(document), *self._columns(document))
-        return _Write(self.insert, values, self.kind.collection, _unreachable)
+        return Write(self.insert, values, self.kind.collection, _unreachable)
 
-    def replacement(self, document: Document, revision: int) -> _Write:
+    def replacement(self, document: Document, revision: int) -> Write:
         values = (document.revision, _encode(document), *self._columns(document), document.id, revision)
-        return _Write(
+        return Write(
             self.update, values, self.kind.collection, lambda: Conflict(self.kind.collection, document.id, revision)
         )
 
-    def deletion(self, document: Document) -> _Write:
+    def deletion(self, document: Document) -> Write:
         text = f"DELETE FROM {self.name} WHERE id = ? AND revision = ?"  # noqa: S608  our own names
         refuse = lambda: Conflict(self.kind.collection, document.id, document.revision)  # noqa: E731  read here only
-        return _Write(text, (document.id, document.revision), self.kind.collection, refuse)
+        return Write(text, (document.id, document.revision), self.kind.collection, refuse)
 
     def _columns(self, document: Document) -> list[Any]:
         return [getattr(document, field) for field in self.fields]
@@ -307,94 +319,3 @@ class _Query:
 
     def cursor(self, last: Sequence[Any]) -> str:
         return base64.urlsafe_b64encode(_encode((self.fingerprint, last[0], last[1]))).decode()
-
-
-class _Writer:
-    """The one thread that writes. What waits for it is committed as one group."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._waiting: queue.SimpleQueue[tuple[_Write, asyncio.Future[None]] | None] = queue.SimpleQueue()
-        self._since_checkpoint = 0
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
-        self._thread.start()
-
-    async def write(self, write: _Write) -> None:
-        """Wait until the write is durable. Raises what the store refused it with."""
-        assert self._thread.is_alive(), "the store is closed"
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.put((write, done))
-        await done
-
-    def close(self) -> None:
-        self._waiting.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        running = True
-        while running:
-            group = [self._waiting.get()]
-            while len(group) < GROUP_AT_MOST and group[-1] is not None:
-                try:
-                    group.append(self._waiting.get_nowait())
-                except queue.Empty:
-                    break
-            running = group[-1] is not None
-            writes = [item for item in group if item is not None]
-            if writes:
-                self._answer(writes, self._commit([write for write, _ in writes]))
-            if self._since_checkpoint > CHECKPOINT_WRITES and self._waiting.empty():
-                self._checkpoint()
-        self._checkpoint()
-        self._connection.close()
-
-    def _commit(self, writes: Sequence[_Write]) -> list[Exception | None]:
-        """Carry out a group of writes in one transaction; a refused one leaves the others alone."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._execute(write) for write in writes]
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            return [error] * len(writes)
-        self._since_checkpoint += len(writes)
-        return outcomes
-
-    def _execute(self, write: _Write) -> Exception | None:
-        try:
-            changed = self._connection.execute(write.text, write.values).rowcount
-        except sqlite3.IntegrityError as error:
-            columns = str(error).partition("failed: ")[2].split(", ")
-            return Duplicate(write.collection, tuple(column.rpartition(".")[2] for column in columns))
-        except (sqlite3.ProgrammingError, OverflowError) as error:
-            return error  # a value that no column holds: its writer's mistake, not the group's
-        return None if changed else write.refuse()
-
-    @staticmethod
-    def _answer(writes: Sequence[tuple[_Write, asyncio.Future[None]]], outcomes: Sequence[Exception | None]) -> None:
-        loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Exception | None]]] = {}
-        for (_, done), outcome in zip(writes, outcomes, strict=True):
-            loops.setdefault(done.get_loop(), []).append((done, outcome))
-        for loop, answers in loops.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_resolve, answers)
-
-    def _checkpoint(self) -> None:
-        try:
-            _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages > LOG_PAGES_AT_MOST:  # readers without a pause would let it grow for ever: wait for one
-                self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        except sqlite3.OperationalError:
-            return  # another process holds the file; the log stays and is folded in next time
-        self._since_checkpoint = 0
-
-
-def _resolve(answers: Sequence[tuple["asyncio.Future[None]", Exception | None]]) -> None:
-    for done, outcome in answers:
-        if done.done():
-            continue
-        if outcome is None:
-            done.set_result(None)
-        else:
-            done.set_exception(outcome)

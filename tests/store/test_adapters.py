@@ -64,7 +64,7 @@ def test_what_is_not_there_is_none(opened: Open) -> None:
 def test_many_documents_are_read_by_their_ids_and_missing_ones_left_out(opened: Open) -> None:
     async def work(store: Store) -> None:
         kept = {str(n): await store.insert(Letter(id=str(n))) for n in range(1_200)}
-        assert await store.get_many(Letter, [*kept, "gone", "0"]) == kept
+        assert await store.get_many(Letter, [*reversed(kept), "gone", "0"]) == kept
 
     work_on(opened, work)
 
@@ -157,6 +157,30 @@ def test_a_document_keeps_its_own_unique_value_when_it_is_replaced(opened: Open)
     async def work(store: Store) -> None:
         kept = await store.insert(Letter(id="1", stamp="s"))
         assert (await store.replace(replace(kept, text="new"))).stamp == "s"
+
+    work_on(opened, work)
+
+
+def test_a_refused_document_takes_none_of_its_other_values(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Letter(id="1", sender="anna", number=1))
+        other = await store.insert(Letter(id="2"))
+        for refused in (
+            store.insert(Letter(id="3", stamp="free", sender="anna", number=1)),
+            store.replace(replace(other, stamp="free", sender="anna", number=1)),
+        ):
+            with pytest.raises(Duplicate):
+                await refused
+        assert (await store.insert(Letter(id="3", stamp="free"))).revision == 1
+
+    work_on(opened, work)
+
+
+def test_a_unique_value_that_was_given_up_is_free(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        first = await store.insert(Letter(id="1", stamp="s"))
+        await store.replace(replace(first, stamp=None))
+        assert (await store.insert(Letter(id="2", stamp="s"))).revision == 1
 
     work_on(opened, work)
 

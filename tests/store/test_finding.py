@@ -1,9 +1,11 @@
 """How every store finds documents: by equality and one range, page by page."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from backend.store import InvalidCursor, Order, Page, Scalar, Store
 from tests.store.scene import Letter, Open, work_on
@@ -16,6 +18,7 @@ async def every_page(
 ) -> list[Page[Letter]]:
     pages = [await store.find(Letter, where, order=order, limit=limit)]
     while pages[-1].cursor is not None:
+        assert len(pages) < 100, "the pages have no end"
         pages.append(await store.find(Letter, where, order=order, limit=limit, cursor=pages[-1].cursor))
     return pages
 
@@ -131,6 +134,41 @@ def test_a_page_goes_on_where_the_last_ended_although_others_write(opened: Open)
         await store.delete(Letter(id="3", revision=1))
         second = await store.find(Letter, {"box": "a"}, order=BY_TIME, limit=4, cursor=first.cursor)
         assert ids(second.documents) == ["4", "5", "late", "6"]
+
+    work_on(opened, work)
+
+
+@pytest.mark.parametrize("direction", ["ascending", "descending"])
+@pytest.mark.parametrize("limit", [1, 7, 40])
+def test_pages_of_equal_times_meet_each_letter_once_while_others_write(
+    opened: Open,
+    direction: Any,  # noqa: ANN401  the order's word
+    limit: int,
+) -> None:
+    async def work(store: Store) -> None:
+        stays = [f"{n:03}" for n in range(120)]
+        await asyncio.gather(*(store.insert(Letter(id=id_, sent_ms=int(id_) // 50)) for id_ in stays))
+        order, fleeting = Order("sent_ms", direction), await store.insert(Letter(id="060x", sent_ms=1))
+
+        async def disturb(n: int) -> None:
+            nonlocal fleeting
+            previous, fleeting = fleeting, await store.insert(Letter(id=f"{n * 7 % 120:03}y{n}", sent_ms=n % 3))
+            await store.delete(previous)
+            kept = await store.get(Letter, stays[n])
+            assert kept is not None
+            await store.replace(replace(kept, text="changed"))
+
+        page = await store.find(Letter, {"box": "a"}, order=order, limit=limit)
+        met = [letter.id for letter in page.documents]
+        for n in range(200):
+            if page.cursor is None:
+                break
+            following = store.find(Letter, {"box": "a"}, order=order, limit=limit, cursor=page.cursor)
+            _, page = await asyncio.gather(disturb(n % 120), following)
+            met += [letter.id for letter in page.documents]
+        assert page.cursor is None, "the pages have no end"
+        assert [id_ for id_ in met if id_ in stays] == sorted(stays, reverse=direction == "descending")
+        assert len(met) == len(set(met))
 
     work_on(opened, work)
 

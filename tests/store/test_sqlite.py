@@ -1,19 +1,23 @@
 """What is the embedded file's own: it survives a kill, follows its declarations, and may be opened by two processes."""
 
 import asyncio
+import base64
 import os
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 import pytest
 
-from backend.store import Conflict, Document, Duplicate, Index
+from backend.store import Conflict, Document, Duplicate, Index, InvalidCursor, Order
 from backend.store.sqlite import SqliteStore
 from tests.conftest import ROOT
 from tests.store.scene import KINDS, Letter, work_on
@@ -30,15 +34,18 @@ from tests.store.scene import KINDS, Letter
 
 async def add(times):
     store = SqliteStore.open(Path(sys.argv[1]), KINDS)
-    done = 0
+    print("ready", flush=True)
+    sys.stdin.readline()
+    done = refused = 0
     while done < times:
         letter = await store.get(Letter, "1")
         try:
             await store.replace(replace(letter, number=letter.number + 1))
             done += 1
         except Conflict:
-            pass
+            refused += 1
     await store.close()
+    print(refused)
 
 asyncio.run(add(int(sys.argv[2])))
 """
@@ -46,21 +53,21 @@ asyncio.run(add(int(sys.argv[2])))
 
 def child(*arguments: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, env=environment)
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, *arguments], stdin=pipe, stdout=pipe, text=True, env=environment)
 
 
 def test_a_process_killed_while_it_writes_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     path, chance = tmp_path / "store.db", random.Random(1)
     acknowledged: dict[str, int] = {}
     for start in range(KILLS):
-        process = child("-m", "tests.store.crash", str(path), str(start))
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        time.sleep(chance.uniform(0, 0.15))
-        os.kill(process.pid, signal.SIGKILL)
-        said += process.stdout.read()
-        assert process.wait() == -signal.SIGKILL
-        process.stdout.close()
+        with child("-m", "tests.store.crash", str(path), str(start)) as process:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            time.sleep(chance.uniform(0, 0.15))
+            os.kill(process.pid, signal.SIGKILL)
+            said += process.stdout.read()
+        assert process.returncode == -signal.SIGKILL
         for line in said[: said.rindex("\n")].splitlines():
             letter_id, revision = line.split()
             acknowledged[letter_id] = max(int(revision), acknowledged.get(letter_id, 0))
@@ -79,14 +86,20 @@ def test_a_process_killed_while_it_writes_loses_nothing_that_was_acknowledged(tm
 def test_two_processes_on_one_file_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     work_on(lambda: SqliteStore.open(path, KINDS), lambda store: store.insert(Letter(id="1", number=0)))
-    processes = [child("-c", ADD, str(path), "100") for _ in range(2)]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    processes = [child("-c", ADD, str(path), "300") for _ in range(2)]
     for process in processes:
         assert process.stdout is not None
-        process.stdout.close()
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    refused = [int(process.communicate(timeout=60)[0]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
     letter = work_on(lambda: SqliteStore.open(path, KINDS), lambda store: store.get(Letter, "1"))
     assert letter is not None
-    assert (letter.number, letter.revision) == (200, 201)
+    assert (letter.number, letter.revision) == (600, 601)
+    assert sum(refused) > 0, "the processes never met, so nothing was tried"
 
 
 def test_what_one_process_keeps_another_sees(tmp_path: Path) -> None:
@@ -148,6 +161,66 @@ def test_an_index_that_is_no_longer_declared_is_dropped(tmp_path: Path) -> None:
     work_on(lambda: SqliteStore.open(path, [Note]), work)
 
 
+def test_an_index_that_was_dropped_for_a_while_finds_what_was_written_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    note = IndexedNote(id="1", author="anna", topic="rain")
+    work_on(lambda: SqliteStore.open(path, [IndexedNote]), lambda store: store.insert(note))
+
+    async def meanwhile(store: SqliteStore) -> None:
+        await store.replace(Note(id="1", revision=1, author="anna", topic="sun"))
+        await store.insert(Note(id="2", author="bert", topic="sun"))
+
+    async def again(store: SqliteStore) -> None:
+        assert [note.id for note in (await store.find(IndexedNote, {"topic": "sun"})).documents] == ["1", "2"]
+        assert (await store.find(IndexedNote, {"topic": "rain"})).documents == []
+
+    work_on(lambda: SqliteStore.open(path, [Note]), meanwhile)
+    work_on(lambda: SqliteStore.open(path, [IndexedNote]), again)
+
+
+def test_a_unique_index_that_the_documents_break_is_refused_and_the_file_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+
+    async def twice(store: SqliteStore) -> None:
+        await store.insert(Note(id="1", author="anna", topic="rain"))
+        await store.insert(Note(id="2", author="anna", topic="rain"))
+
+    work_on(lambda: SqliteStore.open(path, [Note]), twice)
+    with pytest.raises(sqlite3.IntegrityError) as refused:
+        SqliteStore.open(path, [IndexedNote])
+    assert work_on(lambda: SqliteStore.open(path, [Note]), lambda store: store.count(Note, {})) == 2, refused
+
+
+def test_many_may_make_the_same_new_file_at_once(tmp_path: Path) -> None:
+    starters = 6
+    barrier = threading.Barrier(starters)
+
+    def start(path: Path) -> SqliteStore:
+        barrier.wait()
+        return SqliteStore.open(path, KINDS)
+
+    with ThreadPoolExecutor(starters) as threads:
+        for n in range(10):
+            for store in threads.map(start, [tmp_path / f"{n}.db"] * starters):
+                asyncio.run(store.close())
+
+
+def test_a_cursor_with_a_number_that_no_column_holds_is_refused(tmp_path: Path) -> None:
+    async def work(store: SqliteStore) -> None:
+        for n in range(2):
+            await store.insert(Letter(id=str(n)))
+        order = Order("sent_ms")
+        cursor = (await store.find(Letter, {}, order=order, limit=1)).cursor
+        assert cursor is not None
+        query, _, last_id = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor))
+        for value in (2**63, 2**64 - 1, None):
+            forged = base64.urlsafe_b64encode(msgspec.msgpack.encode((query, value, last_id))).decode()
+            with pytest.raises(InvalidCursor):
+                await store.find(Letter, {}, order=order, cursor=forged)
+
+    work_on(lambda: SqliteStore.open(tmp_path / "store.db", KINDS), work)
+
+
 def test_a_value_that_no_column_holds_fails_alone_and_the_store_goes_on(tmp_path: Path) -> None:
     async def work(store: SqliteStore) -> None:
         good, bad = Letter(id="1"), Letter(id="2", sent_ms=2**63)
@@ -158,6 +231,31 @@ def test_a_value_that_no_column_holds_fails_alone_and_the_store_goes_on(tmp_path
         assert (await store.insert(Letter(id="3"))).revision == 1
 
     work_on(lambda: SqliteStore.open(tmp_path / "store.db", KINDS), work)
+
+
+def test_text_that_no_column_holds_fails_alone_and_the_store_goes_on(tmp_path: Path) -> None:
+    async def work(store: SqliteStore) -> None:
+        with pytest.raises(UnicodeEncodeError):
+            await asyncio.wait_for(store.delete(Letter(id="\ud800", revision=1)), 5)
+        assert (await asyncio.wait_for(store.insert(Letter(id="1")), 5)).revision == 1
+
+    work_on(lambda: SqliteStore.open(tmp_path / "store.db", KINDS), work)
+
+
+def test_what_waits_when_the_store_closes_is_kept_and_what_comes_later_is_refused(tmp_path: Path) -> None:
+    async def work() -> None:
+        store = SqliteStore.open(tmp_path / "store.db", KINDS)
+        waiting = [asyncio.create_task(store.insert(Letter(id=str(n)))) for n in range(50)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+        with pytest.raises(AssertionError, match="the store is closed"):
+            await asyncio.wait_for(store.insert(Letter(id="late")), 5)
+        await closing
+        assert [letter.id for letter in await asyncio.gather(*waiting)] == [str(n) for n in range(50)]
+
+    asyncio.run(work())
+    assert work_on(lambda: SqliteStore.open(tmp_path / "store.db", KINDS), lambda store: store.count(Letter, {})) == 50
 
 
 def test_a_closed_store_refuses_writes(tmp_path: Path) -> None:
