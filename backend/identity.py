@@ -169,9 +169,7 @@ def _header(kid: str) -> bytes:
 
 
 def _not_signed_in() -> NotSignedIn:
-    return NotSignedIn(
-        Text(zh="请先登录，或重新登录。", en="Sign in first, or sign in again."), headers={"WWW-Authenticate": "Bearer"}
-    )
+    return NotSignedIn(Text(zh="请先登录，或重新登录。", en="Sign in first, or sign in again."))
 
 
 def too_many_requests(seconds: int) -> TooManyRequests:

@@ -10,7 +10,7 @@ from typing import Any
 from backend.rulebook.document import Entry, Mapping, Scalar, Sequence, Value
 from backend.rulebook.operation import EvaluationError
 from backend.rulebook.source import SourceFile, suggest
-from backend.rulebook.temporal import parse_timestamp
+from backend.rulebook.temporal import parse_instant
 from backend.rulebook.types import FACT_DURATION_AT_MOST, INSTANTS, INT64, join, type_of_value
 from backend.text import Text
 
@@ -116,15 +116,11 @@ class FieldReader:
 
     def instant(self, value: Value) -> datetime | None:
         """Read an instant with its offset from UTC, such as 2020-02-11T00:00:00+08:00."""
-        found = value.text if isinstance(value, Scalar) else ""
         try:
-            instant = parse_timestamp(found)
-        except EvaluationError:
-            instant = None
-        if instant is None or not INSTANTS[0] <= instant < INSTANTS[1]:
-            self.file.fault(value.place, f"{found!r} is no instant such as 2020-02-11T00:00:00+08:00")
+            return parse_instant(value.text if isinstance(value, Scalar) else "")
+        except EvaluationError as error:
+            self.file.fault(value.place, str(error))
             return None
-        return instant
 
     def whole_number(self, value: Value) -> int | None:
         """Read a whole number of 64 bits."""

@@ -5,11 +5,12 @@ intervals`, `the list has such an element`). A combination is refused only where
 not understood counts as possible, so no sound rule is ever refused.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from backend.rulebook.tree import Apply, Conditional, Constant, Key, Logic, Macro, Node, children, key_of, rename
+from backend.rulebook.extreme import TURNED
+from backend.rulebook.tree import Apply, Conditional, Constant, Key, Logic, Macro, Node, key_of, rename, walk
 from backend.rulebook.types import RANGED, microseconds
 
 DISJUNCTS_AT_MOST = 32
@@ -71,15 +72,8 @@ def possible(*asked: tuple[Node, bool]) -> bool:
 def subjects(node: Node) -> frozenset[Key]:
     """Give what a condition asks about; two conditions that share nothing cannot imply one another."""
     found = {key for part in _form(node, truth=True) for key in (*part.numbers, *part.words)}
-    lists = {key_of(macro.source) for macro in _macros(node)}
+    lists = {key_of(part.source) for part in walk(node) if isinstance(part, Macro)}
     return frozenset(found | lists)
-
-
-def _macros(node: Node) -> Iterator[Macro]:
-    if isinstance(node, Macro):
-        yield node
-    for child in children(node):
-        yield from _macros(child)
 
 
 def _lists_agree(part: _Conjunction) -> bool:
@@ -162,13 +156,11 @@ def _both_words(one: _Words, other: _Words) -> _Words:
 
 # ── numbers, instants and durations ──
 
-_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-
 
 def _number_atom(node: Apply, *, truth: bool) -> _Conjunction | None:
     """Understand a comparison of sums: all that varies goes to the left, all that is constant to the right."""
     sign = node.name.strip("_")
-    if sign not in _MIRRORED or node.arguments[0].type.kind not in RANGED:
+    if sign not in TURNED or node.arguments[0].type.kind not in RANGED:
         return None
     if node.arguments[1].type.kind != node.arguments[0].type.kind:
         return None
@@ -178,7 +170,7 @@ def _number_atom(node: Apply, *, truth: bool) -> _Conjunction | None:
     if not varying:
         return None
     if varying[0][2] < 0:
-        sign, constant = _MIRRORED[sign], -constant
+        sign, constant = TURNED[sign], -constant
         varying = [(text, key, -factor) for text, key, factor in varying]
     subject = ("sum", *((key, factor) for _, key, factor in varying))
     holds = _interval(sign, -constant)

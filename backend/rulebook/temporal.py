@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from backend.rulebook.arithmetic import remainder, truncated_quotient
 from backend.rulebook.operation import EvaluationError, Operation, TooFineError
-from backend.rulebook.types import INT, INT64, MICROSECOND, Type
+from backend.rulebook.types import INSTANTS, INT, INT64, MICROSECOND, Type
 
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)")
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
@@ -78,6 +78,11 @@ def _zone_hazard(zone: Type) -> str | None:
     return None
 
 
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Give the instant at which a day begins in a time zone, in UTC."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
 def parse_timestamp(text: str) -> datetime:
     """Read an RFC 3339 instant, to the microsecond. Raises EvaluationError."""
     match = _RFC3339.fullmatch(text)
@@ -89,6 +94,14 @@ def parse_timestamp(text: str) -> datetime:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise EvaluationError(f"{text!r} is out of range") from None
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an instant that facts and `now` may hold. Raises EvaluationError."""
+    instant = parse_timestamp(text)
+    if not INSTANTS[0] <= instant < INSTANTS[1]:
+        raise EvaluationError(f"{text!r} lies outside the years 1900 to 2149")
+    return instant
 
 
 def parse_duration(text: str) -> timedelta:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from backend.rulebook.compile import Decide, fuse
 from backend.rulebook.module import OTHERWISE, Module, Rule, in_force
+from backend.rulebook.temporal import midnight
 from backend.rulebook.types import INSTANTS
 from backend.text import Text
 
@@ -78,7 +79,7 @@ class Decider:
         self.module = module
         self.zone = zone
         days = sorted(_days_of_change(module))
-        self._starts = [self._midnight(day) for day in days]
+        self._starts = [midnight(day, self.zone) for day in days]
         begins, ends = [INSTANTS[0], *self._starts], [*self._starts, INSTANTS[1]]
         self._laws = [self._law(*span) for span in zip([date.min, *days], begins, ends, strict=True)]
         self.latest = self._laws[-1]
@@ -92,7 +93,7 @@ class Decider:
         """Find the law of an instant, or that of the day `on`. Raises ValueError outside 1900 to 2149."""
         if not INSTANTS[0] <= at < INSTANTS[1]:
             raise ValueError(f"{at.isoformat()} lies outside the years 1900 to 2149")
-        return self._laws[bisect_right(self._starts, at if on is None else self._midnight(on))]
+        return self._laws[bisect_right(self._starts, at if on is None else midnight(on, self.zone))]
 
     def change(self, facts: Struct, outcome: Outcome, law: Law, soon: datetime, *, fixed: bool) -> datetime | None:
         """Find the instant at which the outcome changes: try each at which a comparison or the law turns over.
@@ -124,9 +125,6 @@ class Decider:
         if len(law.outcomes) < _OUTCOMES_AT_MOST:
             law.outcomes[bits] = outcome
         return outcome
-
-    def _midnight(self, day: date) -> datetime:
-        return datetime.combine(day, time.min, self.zone).astimezone(UTC)
 
     def _law(self, day: date, begins: datetime, ends: datetime) -> Law:
         rules = [rule for rule in self.module.rules if in_force(rule.since, rule.until, day)]

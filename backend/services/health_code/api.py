@@ -14,9 +14,10 @@ from msgspec import Meta, Struct
 
 from backend.identity import AccessClaims, Caller, citizen
 from backend.rulebook import Verdict
+from backend.rulebook.temporal import midnight
 from backend.service import City
 from backend.services.health_code.code import SIGNS, Colour, Shape, make_claims
-from backend.services.health_code.facts import Contact, Entry, HealthFacts, Stay, SymptomKind, midnight
+from backend.services.health_code.facts import Contact, Entry, HealthFacts, Stay, SymptomKind
 from backend.services.health_code.fresh import KEPT_BY_NOBODY, NO_STORE, Fresh
 from backend.services.health_code.image import draw_png, draw_svg
 from backend.services.health_code.model import (

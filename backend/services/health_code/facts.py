@@ -4,9 +4,8 @@ Facts say what happened and when, never what colour follows: that is the rules' 
 and bounded, every instant is aware and in UTC once it is stored.
 """
 
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
@@ -118,8 +117,3 @@ class HealthFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     doses: Annotated[tuple[Dose, ...], Meta(max_length=FACTS_AT_MOST)] = ()
     missed_mass_tests: Annotated[tuple[MissedMassTest, ...], Meta(max_length=FACTS_AT_MOST)] = ()
     false_statements: Annotated[tuple[FalseStatement, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-
-
-def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """Give the instant at which a day began in the city, in UTC."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)

@@ -7,8 +7,8 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from backend.profile import Profile
+from backend.rulebook.temporal import midnight
 from backend.service import City
-from backend.services.health_code.facts import midnight
 from backend.services.health_code.model import HealthRecord, begin_record, catch_up, take_reports
 from backend.services.health_code.reports import (
     CaseReported,
