@@ -42,8 +42,8 @@ from backend.rulebook import load_rulebook
 from backend.sealing import Sealer
 from backend.service import City, Integration, Service, discover_integrations, discover_services
 from backend.settings import Settings
-from backend.store import Conflict, InvalidCursor
-from backend.store.sqlite import SqliteStore
+from backend.store import Conflict, InvalidCursor, StoreUnavailable
+from backend.store.opening import open_store
 from backend.text import Text, preferred_language
 
 AnyRequest = Request[Any, Any, Any]
@@ -113,11 +113,11 @@ def open_city(
     make_keys(keys)
     keyring = Keyring.open(keys, tell_time)
     documents = [document for service in services for document in service.documents]
-    path = Path(settings.store.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return City(
         settings=settings,
-        store=SqliteStore.open(path, documents),
+        store=open_store(
+            settings.store, documents, driver=settings.mongo_driver, timeout_ms=settings.store_timeout_ms
+        ),
         keys=keyring,
         sealer=Sealer(keyring),
         rulebook=rulebook,

@@ -32,6 +32,8 @@ def settings_here() -> Settings:
 @contextmanager
 def told_plainly() -> Generator[None, None, None]:
     """Tell what is wrong with rules, keys or files, rather than where our program noticed, and exit with 1."""
+    from pymongo.errors import PyMongoError
+
     from backend.keys import InvalidKeys
     from backend.rulebook import InvalidRulebook
 
@@ -41,5 +43,5 @@ def told_plainly() -> Generator[None, None, None]:
         click.echo(str(error), err=True)
         count = len(error.faults)
         raise click.ClickException(f"{count} fault{'s' if count > 1 else ''} in the rules") from error
-    except (InvalidKeys, OSError, sqlite3.Error) as error:
+    except (InvalidKeys, OSError, sqlite3.Error, PyMongoError) as error:
         raise click.ClickException(str(error)) from error

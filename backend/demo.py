@@ -21,6 +21,7 @@ from backend.services.account.sessions import find_account
 from backend.services.health_code.code import COLOURS, SIGNS, Colour, make_claims
 from backend.services.health_code.model import COLOUR, HealthRecord
 from backend.settings import Settings
+from backend.store.opening import place
 
 VENUE = "west-lake"
 STAFF = {
@@ -56,7 +57,7 @@ async def _prepare(settings: Settings, citizens: int, seed: int, *, tells: bool)
                 lambda done, total: bar.update(task, completed=done, total=total, visible=True),
             )
         known = await city.store.count(Profile, {})
-        echo(f"{known:,} citizens, {new:,} of them new, are kept in {settings.store.removeprefix('sqlite:///')}.")
+        echo(f"{known:,} citizens, {new:,} of them new, are kept in {place(settings.store)}.")
         if tells:
             await _tell(city)
     finally:

@@ -1,7 +1,7 @@
 """What an operator may set, read from the environment once, checked, and then frozen."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -14,8 +14,25 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of one process. Each is read from the environment variable `CHENGMA_<NAME>`."""
 
     store: Annotated[
-        str, Meta(pattern=r"^sqlite:///.+", description="where documents live: `sqlite:///` and a file's path")
+        str,
+        Meta(
+            pattern=r"^(sqlite:///|mongodb(\+srv)?://).+",
+            description="where documents live: `sqlite:///` and a file's path, or a `mongodb://` address",
+        ),
     ] = "sqlite:///var/city.db"
+    mongo_driver: Annotated[
+        Literal["motor", "pymongo"], Meta(description="what speaks to MongoDB: motor, or PyMongo's own asyncio client")
+    ] = "motor"
+    store_timeout_ms: Annotated[
+        int, Meta(ge=100, le=60_000, description="how long one operation of the store may take, retries included")
+    ] = 3_000
+    broker: Annotated[
+        str,
+        Meta(
+            pattern=r"^(rediss?://.+|amqps?://.+)?$",
+            description="the Redis or RabbitMQ that carries background work; with none the server does it itself",
+        ),
+    ] = ""
     keys: Annotated[str, Meta(min_length=1, description="the folder of the city's keys")] = "var/keys"
     rules: Annotated[str, Meta(min_length=1, description="the folder of the rule modules")] = "rules"
     integrations: Annotated[

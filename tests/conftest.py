@@ -1,16 +1,17 @@
 """A small city of its own for each test: a temporary store and keys, the real rules, and a clock that stands still."""
 
-import asyncio
 import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
+from uuid import uuid4
 
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from pymongo import MongoClient
 from stdnum.cn import ric
 
 from backend.app import create_app
@@ -18,6 +19,7 @@ from backend.identity import Role
 from backend.services.account.api import grant
 from backend.settings import Settings
 from tests.conformance import must_conform
+from tests.mongod import NoMongodError, mongod
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,6 +29,26 @@ def lacking(program: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{program} is not installed here, which CI=true forbids")
     pytest.skip(f"{program} is not installed here")
+
+
+@pytest.fixture(scope="session")
+def mongod_url() -> Iterator[str]:
+    """A real mongod for the whole run, started when the first test asks for it."""
+    try:
+        with mongod() as url:
+            yield url
+    except NoMongodError as error:
+        lacking(f"mongod ({error})")
+
+
+@pytest.fixture
+def database_url(mongod_url: str) -> Iterator[str]:
+    """A database that is this test's own."""
+    name = f"chengma_test_{uuid4().hex[:12]}"
+    address, _, options = mongod_url.partition("?")
+    yield f"{address.rstrip('/')}/{name}?{options}"
+    with MongoClient[dict[str, object]](mongod_url) as client:
+        client.drop_database(name)
 
 
 class Clock:
@@ -99,7 +121,8 @@ class SignIn:
         Signing in again gives new headers; without an ID number the person gets one that follows from the phone.
         """
         if roles or venues:
-            asyncio.run(grant(self.client.app.state.city, phone, tuple(map(Role, roles)), tuple(venues)))
+            city = self.client.app.state.city
+            self.client.blocking_portal.call(grant, city, phone, tuple(map(Role, roles)), tuple(venues))
         tokens = self._refresh(phone) if phone in self.refresh_tokens else self._sign_in(phone)
         self.refresh_tokens[phone] = tokens["refresh_token"]
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}

@@ -12,6 +12,9 @@ from msgspec import Struct
 Scalar = str | int | bool | None
 """What an indexed field may hold. Instants are stored as integers or as UTC text that sorts, never as floats."""
 
+HASHED_ID: Mapping[str, str] = {"_id": "hashed"}
+ONE_SHARD: Mapping[str, str] = {}
+
 
 class Index(Struct, frozen=True):
     """A declared access path: equality on `fields`, then a range and an order on `ordered`, if given.
@@ -28,11 +31,15 @@ class Document(Struct, kw_only=True):
     """One aggregate. `revision` counts its writes from 1; 0 means that it was never stored.
 
     A subclass names its `collection` and declares the `indexes` that `find` and `count` may use. Indexed fields are
-    top-level fields that hold a `Scalar`.
+    top-level fields that hold a `Scalar`. Other instants are in UTC and count to the millisecond.
+
+    `shard_key` is how a cluster spreads the collection: by the hashed id, which spreads writes evenly and leads each
+    read by id to one shard. A unique index over other fields holds only where all documents lie on ONE_SHARD.
     """
 
     collection: ClassVar[str]
     indexes: ClassVar[tuple[Index, ...]] = ()
+    shard_key: ClassVar[Mapping[str, str]] = HASHED_ID
 
     id: str
     revision: int = 0
@@ -80,9 +87,16 @@ class InvalidCursor(Exception):
     """The cursor was not made by this query."""
 
 
+class StoreUnavailable(Exception):
+    """The store did not answer in time, or cannot be reached. Whether a write was kept is then not known."""
+
+
 @runtime_checkable
 class Store(Protocol):
-    """Keeps documents. Every method may be called from many tasks of one event loop at once."""
+    """Keeps documents. Every method may be called from many tasks of one event loop at once.
+
+    Every method raises StoreUnavailable, within a bounded time, where the store does not answer.
+    """
 
     async def get(self, kind: type[D], document_id: str) -> D | None:
         """Read one document by its id, or None."""
@@ -131,6 +145,13 @@ class Store(Protocol):
         """Walk a whole collection by ascending id, from behind `after`, while others read and write.
 
         A document that is there from beginning to end is met exactly once.
+        """
+        ...
+
+    async def restore(self, documents: Sequence[Document]) -> None:
+        """Store documents of one kind durably as they are, revisions and all, over what has their ids.
+
+        For moving a city to another store; what lives is written by `insert` and `replace`. Raises Duplicate.
         """
         ...
 

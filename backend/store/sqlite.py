@@ -5,32 +5,27 @@ which commits whatever waits for it in one group with `synchronous=FULL`; a writ
 """
 
 import asyncio
-import base64
-import hashlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from backend.store import Conflict, Document, Index, InvalidCursor, Order, Page, Scalar
+from backend.store import Conflict, Document, Index, Order, Page, Scalar
+from backend.store.query import PAGE_AT_MOST, Cursors, assert_declared, index_name, indexed_fields
 from backend.store.sqlite_writer import Write, Writer
 
 D = TypeVar("D", bound=Document)
 
-PAGE_AT_MOST = 1_000
 SCAN_BATCH = 500
 BUSY_MILLISECONDS = 10_000
 MAPPED_BYTES = 2**34
 """So much of the file is read where the system's cache holds it, without a call and a copy for each page."""
 
-
 _encode = msgspec.msgpack.Encoder().encode
-_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_Cursor = msgspec.msgpack.Decoder(tuple[bytes, str | _Integer | bool, str])
 
 
 class SqliteStore:
@@ -83,17 +78,18 @@ class SqliteStore:
         """Read the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
         assert 1 <= limit <= PAGE_AT_MOST, f"a page holds 1 to {PAGE_AT_MOST} documents"
         table = self._tables[kind]
-        table.assert_declared(where, order)
-        query = _Query(table.name, where, order, cursor)
+        assert_declared(kind, where, order)
+        cursors = Cursors(kind, where, order)
+        query = _Query(table.name, where, order, cursors.read(cursor) if cursor is not None else None)
         rows = self._read(query.text(limit + 1), query.values).fetchall()
-        more = query.cursor(rows[limit - 1][1:]) if len(rows) > limit else None
+        more = cursors.write(*rows[limit - 1][1:]) if len(rows) > limit else None
         return Page([table.decode(row[0]) for row in rows[:limit]], more)
 
     async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
         """Count the documents whose declared fields equal `where` (all of them for an empty one)."""
         table = self._tables[kind]
         if where:
-            table.assert_declared(where, None)
+            assert_declared(kind, where, None)
         query = _Query(table.name, where, None, None)
         return int(self._read(query.count_text(), query.values).fetchone()[0])
 
@@ -122,6 +118,12 @@ class SqliteStore:
                 yield table.decode(row[1])
             after = rows[-1][0]
             await asyncio.sleep(0)
+
+    async def restore(self, documents: Sequence[Document]) -> None:
+        """Store documents of one kind durably as they are, over what has their ids. Raises Duplicate."""
+        if documents:
+            table = self._tables[type(documents[0])]
+            await asyncio.gather(*(self._writer.write(table.restoration(document)) for document in documents))
 
     async def close(self) -> None:
         """Finish the writes that wait, then close the file."""
@@ -177,12 +179,13 @@ class _Table:
         self.kind = kind
         self.name = f'"{kind.collection}"'
         self.decode = cast("Callable[[bytes], Any]", msgspec.msgpack.Decoder(kind).decode)
-        names = (field for index in kind.indexes for field in (*index.fields, index.ordered))
-        self.fields = tuple(dict.fromkeys(field for field in names if field is not None and field != "id"))
+        self.fields = indexed_fields(kind)
         self.select_one = f"SELECT body FROM {self.name} WHERE id = ?"  # noqa: S608  our own names
         columns = ("id", "revision", "body", *self.fields)
         marks = ", ".join("?" * len(columns))
         self.insert = f"INSERT INTO {self.name} ({', '.join(map(_quoted, columns))}) VALUES ({marks})"  # noqa: S608  likewise
+        given = ", ".join(f"{_quoted(column)} = excluded.{_quoted(column)}" for column in columns[1:])
+        self.upsert = f"{self.insert} ON CONFLICT (id) DO UPDATE SET {given}"
         changes = ", ".join(f"{_quoted(column)} = ?" for column in columns[1:])
         self.update = f"UPDATE {self.name} SET {changes} WHERE id = ? AND revision = ?"  # noqa: S608  likewise
 
@@ -218,7 +221,7 @@ class _Table:
             connection.execute(text, (*(getattr(document, field) for field in fields), document.id))
 
     def _make_indexes(self, connection: sqlite3.Connection) -> None:
-        wanted = {_index_name(self.kind.collection, index): index for index in self.kind.indexes}
+        wanted = {f"{self.kind.collection}__{index_name(index)}": index for index in self.kind.indexes}
         there = [row[1] for row in connection.execute(f"PRAGMA index_list({self.name})") if row[3] == "c"]
         for name in there:
             if name not in wanted:
@@ -229,18 +232,11 @@ class _Table:
             listed = ", ".join(map(_quoted, columns))
             connection.execute(f"CREATE {unique}INDEX IF NOT EXISTS {_quoted(name)} ON {self.name} ({listed})")
 
-    def assert_declared(self, where: Mapping[str, Scalar], order: Order | None) -> None:
-        """Refuse a query for which no index is declared."""
-        asked = set(where)
-        declared = any(
-            set(index.fields) == asked and (order is None or index.ordered == order.field)
-            for index in self.kind.indexes
-        )
-        assert declared, f"{self.kind.__name__} declares no index on {sorted(asked)} ordered by {order and order.field}"
-
     def insertion(self, document: Document) -> Write:
-        values = (document.id, document.revision, _encode(document), *self._columns(document))
-        return Write(self.insert, values, self.kind.collection, _unreachable)
+        return Write(self.insert, self._row(document), self.kind.collection, _unreachable)
+
+    def restoration(self, document: Document) -> Write:
+        return Write(self.upsert, self._row(document), self.kind.collection, _unreachable)
 
     def replacement(self, document: Document, revision: int) -> Write:
         values = (document.revision, _encode(document), *self._columns(document), document.id, revision)
@@ -252,6 +248,9 @@ class _Table:
         text = f"DELETE FROM {self.name} WHERE id = ? AND revision = ?"  # noqa: S608  our own names
         refuse = lambda: Conflict(self.kind.collection, document.id, document.revision)  # noqa: E731  read here only
         return Write(text, (document.id, document.revision), self.kind.collection, refuse)
+
+    def _row(self, document: Document) -> tuple[Any, ...]:
+        return (document.id, document.revision, _encode(document), *self._columns(document))
 
     def _columns(self, document: Document) -> list[Any]:
         return [getattr(document, field) for field in self.fields]
@@ -265,26 +264,19 @@ def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _index_name(collection: str, index: Index) -> str:
-    kind = "unique" if index.unique else "index"
-    return "__".join([collection, *index.fields, f"by_{index.ordered}" if index.ordered else "", kind])
-
-
 class _Query:
     """One `find` as SQL. The names in it are the declaration's; whatever a caller gives is a bound value."""
 
-    def __init__(self, table: str, where: Mapping[str, Scalar], order: Order | None, cursor: str | None) -> None:
+    def __init__(self, table: str, where: Mapping[str, Scalar], order: Order | None, last: Sequence[Any] | None) -> None:
         self.table = table
         self.tests = [f"{_quoted(field)} IS ?" for field in where]
         self.values: list[Any] = list(where.values())
         self.descending = order is not None and order.direction == "descending"
         self.keys = [order.field, "id"] if order is not None else ["id"]
-        description = repr((table, sorted(where.items()), order)).encode()
-        self.fingerprint = hashlib.sha256(description).digest()[:8]
         if order is not None:
             self._limit_to(order)
-        if cursor is not None:
-            self._continue_after(cursor)
+        if last is not None:
+            self._continue_after(*last)
 
     def _limit_to(self, order: Order) -> None:
         self.tests.append(f"{_quoted(order.field)} IS NOT NULL")
@@ -293,13 +285,7 @@ class _Query:
                 self.tests.append(f"{_quoted(order.field)} {sign} ?")
                 self.values.append(end)
 
-    def _continue_after(self, cursor: str) -> None:
-        try:
-            fingerprint, value, last_id = _Cursor.decode(base64.urlsafe_b64decode(cursor.encode()))
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise InvalidCursor("the cursor was not made by this store") from error
-        if fingerprint != self.fingerprint:
-            raise InvalidCursor("the cursor was made by another query")
+    def _continue_after(self, value: Scalar, last_id: str) -> None:
         keys = ", ".join(map(_quoted, self.keys))
         marks = ", ".join("?" * len(self.keys))
         self.tests.append(f"({keys}) {'<' if self.descending else '>'} ({marks})")
@@ -316,6 +302,3 @@ class _Query:
 
     def _where(self) -> str:
         return " WHERE " + " AND ".join(self.tests) if self.tests else ""
-
-    def cursor(self, last: Sequence[Any]) -> str:
-        return base64.urlsafe_b64encode(_encode((self.fingerprint, last[0], last[1]))).decode()

@@ -1,19 +1,19 @@
 """The stores that the shared suite is run on. A new adapter is one more entry here."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from backend.store import Store
+from backend.store.mongo import MongoStore
+from backend.store.mongo_schema import prepare
 from backend.store.sqlite import SqliteStore
 from tests.store.scene import KINDS, Open
 
-ADAPTERS: dict[str, Callable[[Path], Store]] = {
-    "sqlite": lambda folder: SqliteStore.open(folder / "store.db", KINDS),
-}
 
-
-@pytest.fixture(params=sorted(ADAPTERS))
+@pytest.fixture(params=["sqlite", "mongodb-motor", "mongodb-pymongo"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    return lambda: ADAPTERS[request.param](tmp_path)
+    if request.param == "sqlite":
+        return lambda: SqliteStore.open(tmp_path / "store.db", KINDS)
+    url: str = request.getfixturevalue("database_url")
+    prepare(url, KINDS)
+    return lambda: MongoStore(url, driver="motor" if request.param == "mongodb-motor" else "pymongo")

@@ -145,7 +145,7 @@ def test_of_thirty_two_guesses_at_once_at_most_five_count(app: Litestar, client:
             answers = await asyncio.gather(*(guesser.post("/v1/sessions", json=body) for _ in range(32)))
             return [answer.status_code for answer in answers]
 
-    statuses = asyncio.run(guess())
+    statuses = client.blocking_portal.call(guess)
     assert (statuses.count(400), statuses.count(429)) == (5, 27)
 
 
@@ -207,7 +207,7 @@ def test_of_eight_who_exchange_one_refresh_token_at_once_one_gets_tokens(app: Li
             answers = await asyncio.gather(*(apps.post("/v1/sessions/refresh", json=body) for _ in range(8)))
             return [answer.status_code for answer in answers]
 
-    statuses = asyncio.run(exchange())
+    statuses = client.blocking_portal.call(exchange)
     assert (statuses.count(201), statuses.count(401)) == (1, 7)
 
 

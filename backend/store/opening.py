@@ -1,0 +1,42 @@
+"""Opening the store that an address names; the composition root alone does it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from backend.store import Document, Store
+from backend.store.mongo import Driver, MongoStore
+from backend.store.sqlite import SqliteStore
+
+SQLITE = "sqlite:///"
+
+
+def open_store(
+    address: str, kinds: Sequence[type[Document]], *, driver: Driver = "motor", timeout_ms: int = 3_000
+) -> Store:
+    """Open an embedded file, made where there is none, or a MongoDB that `prepare_store` has made ready.
+
+    Raises OSError or sqlite3.Error for a file that cannot be opened, and PyMongoError for a wrong address. Whether a
+    MongoDB answers is not tried here.
+    """
+    if not address.startswith(SQLITE):
+        return MongoStore(address, driver=driver, timeout_ms=timeout_ms)
+    path = Path(address.removeprefix(SQLITE))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return SqliteStore.open(path, kinds)
+
+
+def prepare_store(address: str, kinds: Sequence[type[Document]]) -> None:
+    """Make the collections, indexes and validators that the declarations ask for; an embedded file does so itself."""
+    if not address.startswith(SQLITE):
+        from backend.store.mongo_schema import prepare
+
+        prepare(address, kinds)
+
+
+def place(address: str) -> str:
+    """Name a store to people, without the password that its address may hold."""
+    if address.startswith(SQLITE):
+        return address.removeprefix(SQLITE)
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

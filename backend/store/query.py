@@ -1,0 +1,59 @@
+"""What the adapters share: which queries are declared, and the cursors that lead from page to page."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+
+from backend.store import Document, Index, InvalidCursor, Order, Scalar
+
+PAGE_AT_MOST = 1_000
+
+_encode = msgspec.msgpack.Encoder().encode
+_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Cursor = msgspec.msgpack.Decoder(tuple[bytes, str | _Integer | bool, str])
+
+
+def assert_declared(kind: type[Document], where: Mapping[str, Scalar], order: Order | None) -> None:
+    """Refuse a query for which no index is declared."""
+    asked = set(where)
+    declared = any(
+        set(index.fields) == asked and (order is None or index.ordered == order.field) for index in kind.indexes
+    )
+    assert declared, f"{kind.__name__} declares no index on {sorted(asked)} ordered by {order and order.field}"
+
+
+def indexed_fields(kind: type[Document]) -> tuple[str, ...]:
+    """Name the fields besides the id that the indexes of a kind are made of."""
+    names = (field for index in kind.indexes for field in (*index.fields, index.ordered))
+    return tuple(dict.fromkeys(field for field in names if field is not None and field != "id"))
+
+
+def index_name(index: Index) -> str:
+    """Name an index after what it holds, so that another declaration has another name."""
+    parts = [*index.fields, *([f"by_{index.ordered}"] if index.ordered else []), "unique" if index.unique else "index"]
+    return "__".join(parts)
+
+
+class Cursors:
+    """Writes and reads the cursors of one query; those of any other query are refused."""
+
+    def __init__(self, kind: type[Document], where: Mapping[str, Scalar], order: Order | None) -> None:
+        description = repr((kind.collection, sorted(where.items()), order)).encode()
+        self._fingerprint = hashlib.sha256(description).digest()[:8]
+
+    def write(self, value: Scalar, last_id: str) -> str:
+        """Give the cursor behind the document with this ordered value and id."""
+        return base64.urlsafe_b64encode(_encode((self._fingerprint, value, last_id))).decode()
+
+    def read(self, cursor: str) -> tuple[Scalar, str]:
+        """Give the ordered value and the id of the last document. Raises InvalidCursor."""
+        try:
+            fingerprint, value, last_id = _Cursor.decode(base64.urlsafe_b64decode(cursor.encode()))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise InvalidCursor("the cursor was not made by this store") from error
+        if fingerprint != self._fingerprint:
+            raise InvalidCursor("the cursor was made by another query")
+        return value, last_id
