@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -18,33 +19,37 @@ if TYPE_CHECKING:
     from backend.keys import Use
 
 
-class RulesGroup(click.Group):
-    """The commands for rule authors, imported when one of them is asked for."""
+class Later(click.Group):
+    """The commands that live in other modules, imported when one of them is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
-        return _rules().list_commands(ctx)
+        return sorted([*super().list_commands(ctx), *_LATER])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Give one command."""
-        return _rules().get_command(ctx, cmd_name)
+        if cmd_name not in _LATER:
+            return super().get_command(ctx, cmd_name)
+        module, name = _LATER[cmd_name]
+        return cast("click.Command", getattr(importlib.import_module(module), name))
 
 
-def _rules() -> click.Group:
-    from backend.rules_command import rules
+_LATER = {
+    "rules": ("backend.rules_command", "rules"),
+    "migrate": ("backend.operate_command", "migrate_"),
+    "copy": ("backend.operate_command", "copy_"),
+    "jobs": ("backend.operate_command", "jobs"),
+    "worker": ("backend.operate_command", "worker"),
+    "beat": ("backend.operate_command", "beat"),
+}
 
-    return rules
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Later, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def chengma() -> None:
     """Run the services of a city: sign-in, health codes and the rules behind them.
 
     Settings are read from environment variables; `chengma settings` lists them.
     """
-
-
-chengma.add_command(RulesGroup("rules", help="Check, test and explain the rule modules."))
 
 
 CITIZENS = click.option(
@@ -205,11 +210,16 @@ def rotate_(use: str, overlap_hours: int) -> None:
 def _serve(settings: Settings) -> None:
     import uvicorn
 
-    from backend.app import create_app
+    from backend.app import create_app, documents_of, facts_of
     from backend.journal import log_as_json_lines
+    from backend.migration import find_migrations
+    from backend.preflight import look_before_serving
+    from backend.service import discover_services
 
     with told_plainly():
         app = create_app(settings)
+        services = discover_services()
+        look_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
     app.state.city.rulebook.compile()
     log_as_json_lines()
     _spare_the_collector()

@@ -1,54 +1,52 @@
 """The composition root: where the city's parts are put together and served.
 
-Nothing else knows which store is used, which services there are, or what a Problem looks like in HTTP.
+Nothing else knows which store is used, which services there are, or what carries background work.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from zoneinfo import ZoneInfo
 
-import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
-from litestar.status_codes import HTTP_401_UNAUTHORIZED
+from msgspec import Struct
+from prometheus_client.core import Metric
 
 from backend.contract import document_routes
+from backend.copying import CopyProgress
 from backend.identity import Access, Connection, Guard
-from backend.journal import REQUEST_ID, Journal
+from backend.journal import Journal
 from backend.keys import Keyring, make_keys
-from backend.problems import (
-    BodyTooLarge,
-    ChangedMeanwhile,
-    FieldError,
-    InternalError,
-    InvalidRequest,
-    MethodNotAllowed,
-    NotAllowed,
-    NotFound,
-    NotSignedIn,
-    Problem,
-    TooManyRequests,
-    UnsupportedMediaType,
-)
+from backend.metrics import TasksDone, gauge, read_city, serve_metrics
+from backend.migration import Lease, MigrationRun
+from backend.operating import operating_routes
+from backend.pressure import Pressure, Rank
+from backend.releases import RulebookPointer, RulebookRelease, keeping_up
+from backend.rendering import EXCEPTION_HANDLERS, StrictRequest
 from backend.rulebook import load_rulebook
 from backend.sealing import Sealer
 from backend.service import City, Integration, Service, discover_integrations, discover_services
 from backend.settings import Settings
-from backend.store import Conflict, InvalidCursor, StoreUnavailable
+from backend.store import Document
 from backend.store.opening import open_store
-from backend.text import Text, preferred_language
+from backend.tasks import DeadJob, Job, Jobs, LeftToSweeps, LoopJobs, Task, carry_out, discover_tasks
 
-AnyRequest = Request[Any, Any, Any]
 Clock = Callable[[], datetime]
-PROBLEM_JSON = "application/problem+json"
+SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
+    MigrationRun,
+    Lease,
+    RulebookRelease,
+    RulebookPointer,
+    DeadJob,
+    CopyProgress,
+)
+"""What the city keeps for itself, beside the documents of its services."""
 
 
 def create_app(
@@ -57,44 +55,68 @@ def create_app(
     """Make the city's API. Raises InvalidRulebook if a rule module is wrong; then no store was opened."""
     services = discover_services(services_package)
     integrations = discover_integrations(settings.integrations)
-    city = open_city(settings, services, integrations, clock=clock)
+    pressure, tried = Pressure(settings.requests_at_once), TasksDone()
+
+    def present() -> City:
+        return cast("City", app.state.city)
 
     async def give_city() -> City:
-        return city
+        return present()
 
+    def take(city: City) -> None:
+        app.state.city = city
+
+    def figures() -> Iterator[Metric]:
+        yield from journal.served.read()
+        yield from read_city(present())
+        yield from tried.read()
+        yield from pressure_of(pressure)
+        yield gauge("chengma_jobs_waiting", "Background jobs that wait", jobs.waiting())
+
+    @asynccontextmanager
+    async def running(_app: Litestar) -> AsyncGenerator[None, None]:
+        end_metrics = serve_metrics(settings.host, settings.metrics_port, figures) if settings.metrics_port else None
+        async with keeping_up(present, take, facts_of(services)), jobs:
+            yield
+        if end_metrics is not None:
+            end_metrics()
+        journal.flush()
+        await present().store.close()
+
+    jobs = open_jobs(settings, discover_tasks(services_package), present, tried)
+    city = open_city(settings, services, integrations, clock=clock, jobs=jobs)
     routes = [route for service in services for route in service.routes]
     routes.extend(route for integration in integrations for route in integration.routes(settings))
     app = Litestar(
-        route_handlers=[*routes, *document_routes(services, integrations, settings)],
+        route_handlers=[*routes, *operating_routes(), *document_routes(services, integrations, settings)],
         dependencies={"city": Provide(give_city)},
-        exception_handlers={
-            Problem: _answer_problem,
-            HTTPException: _answer_http_exception,
-            Conflict: _answer_conflict,
-            InvalidCursor: _answer_invalid_cursor,
-            Exception: _answer_fault,
-        },
+        exception_handlers=EXCEPTION_HANDLERS,
         request_class=StrictRequest,
         request_max_body_size=settings.body_bytes,
         openapi_config=None,
         logging_config=None,
-        state=State({"city": city, "access": Access(settings, city.keys, city.now)}),
+        lifespan=[running],
+        state=State({"city": city, "access": Access(settings, city.keys, city.now), "pressure": pressure}),
     )
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
-            _guard_plainly(handler)
-    journal = Journal(app.asgi_handler, writes=settings.access_log)
+            _guard_plainly(handler, pressure)
+    journal = Journal(app.asgi_handler, pressure, writes=settings.access_log)
     app.asgi_handler = journal
     app.state.journal = journal
-    app.on_shutdown.extend([journal.flush, city.store.close])
     return app
 
 
-def _guard_plainly(handler: HTTPRouteHandler) -> None:
-    """Spare each request the copy of its handler that Litestar makes for every guard: 13 us, which ours do not need."""
+def _guard_plainly(handler: HTTPRouteHandler, pressure: Pressure) -> None:
+    """Spare each request the copy of its handler that Litestar makes for every guard: 13 us, which ours do not need.
+
+    Before its guard a request is let in or refused by the rank of its route.
+    """
     guards = cast("Sequence[Guard]", handler.resolve_guards())  # pyright: ignore[reportUnknownMemberType]
+    rank = cast("Rank", handler.opt.get("rank", "ordinary"))
 
     async def authorize(connection: Connection) -> None:
+        pressure.admit(rank)
         for guard in guards:
             await guard(connection, handler)
 
@@ -103,140 +125,60 @@ def _guard_plainly(handler: HTTPRouteHandler) -> None:
 
 
 def open_city(
-    settings: Settings, services: Sequence[Service], integrations: Sequence[Integration], *, clock: Clock | None = None
+    settings: Settings,
+    services: Sequence[Service],
+    integrations: Sequence[Integration],
+    *,
+    clock: Clock | None = None,
+    jobs: Jobs | None = None,
 ) -> City:
-    """Open what the settings name: rules, keys and store. Makes keys and store where there are none."""
-    facts = [facts for service in services for facts in service.facts]
-    rulebook = load_rulebook(Path(settings.rules), facts, ZoneInfo(settings.time_zone))
+    """Open what the settings name: rules, keys and store. Makes keys and an embedded store where there are none."""
+    rulebook = load_rulebook(Path(settings.rules), facts_of(services), ZoneInfo(settings.time_zone))
     tell_time = clock or (lambda: datetime.now(UTC))
     keys = Path(settings.keys)
     make_keys(keys)
     keyring = Keyring.open(keys, tell_time)
-    documents = [document for service in services for document in service.documents]
     return City(
         settings=settings,
         store=open_store(
-            settings.store, documents, driver=settings.mongo_driver, timeout_ms=settings.store_timeout_ms
+            settings.store, documents_of(services), driver=settings.mongo_driver, timeout_ms=settings.store_timeout_ms
         ),
         keys=keyring,
         sealer=Sealer(keyring),
         rulebook=rulebook,
         ports={integration.port: integration.make(settings) for integration in integrations},
+        jobs=jobs or LeftToSweeps(),
         clock=tell_time,
     )
 
 
-class StrictRequest(Request[Any, Any, State]):
-    """A request whose JSON body is read strictly into what the handler declares: no text passes for a number.
-
-    Litestar would first decode to plain objects and then convert them leniently.
-    """
-
-    async def json(self) -> Any:  # noqa: ANN401  any Struct that a handler declares
-        """Read the body. Raises UnsupportedMediaType or InvalidRequest."""
-        media_type = self.content_type[0].lower()
-        if media_type != "application/json" and not media_type.endswith("+json"):
-            raise UnsupportedMediaType(
-                Text(zh="请求体必须是 application/json。", en="The body must be sent as application/json.")
-            )
-        body = await self.body()
-        try:
-            return _decoder(self.route_handler.parsed_fn_signature.parameters["data"].annotation).decode(body)
-        except msgspec.ValidationError as error:
-            raise _invalid([field_error(str(error))]) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _invalid([FieldError("", f"The body is no JSON: {error}")]) from error
-
-    async def body(self) -> bytes:
-        """Read the body's bytes. Raises InvalidRequest if the caller hung up before the end."""
-        try:
-            return await super().body()
-        except InternalServerException as error:
-            raise _invalid([FieldError("", "The body ended early.")]) from error
+def documents_of(services: Sequence[Service]) -> list[type[Document]]:
+    """Give the kinds of all documents that the city keeps."""
+    return [*SYSTEM_DOCUMENTS, *(document for service in services for document in service.documents)]
 
 
-@cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401  likewise
-    return msgspec.json.Decoder(kind)
+def facts_of(services: Sequence[Service]) -> list[type[Struct]]:
+    """Give the Structs that rule modules may name."""
+    return [facts for service in services for facts in service.facts]
 
 
-_PLACE = re.compile(r"^(?P<detail>.*?)(?: - at `(?P<key>key in )?\$(?P<path>.*)`)?$", re.DOTALL)
-_NAMED = re.compile(r"(?:missing required|unknown) field `(?P<name>.*)`$", re.DOTALL)
+def open_jobs(settings: Settings, tasks: dict[str, Task[...]], present: Callable[[], City], tried: TasksDone) -> Jobs:
+    """Give what carries background work: the broker of the settings, or the server's own loop."""
+    if settings.broker:
+        from backend.broker import CeleryJobs
+
+        return CeleryJobs(settings)
+
+    async def carry(job: Job) -> tuple[Job, float] | None:
+        again = await carry_out(tasks, job, present())
+        tried.note(job.task, "done" if again is None else "retried")
+        return again
+
+    return LoopJobs(tasks, carry)
 
 
-def field_error(message: str) -> FieldError:
-    """Read msgspec's message, such as "Expected `int`, got `str` - at `$.x[1].n`", as a detail with a JSON pointer."""
-    match = _PLACE.match(message)
-    assert match, "every part of the pattern may be empty"
-    steps = re.findall(r"[^.\[\]]+", match["path"] or "")
-    if named := _NAMED.search(match["detail"]):
-        steps.append(named["name"])
-    escaped = [step.replace("~", "~0").replace("/", "~1") for step in steps]
-    return FieldError("".join(f"/{step}" for step in escaped), match["detail"])
-
-
-def _invalid(errors: Sequence[FieldError]) -> InvalidRequest:
-    return InvalidRequest(
-        Text(zh="请求格式不正确。", en="The request does not have the form that the document gives it."),
-        errors=tuple(errors),
-    )
-
-
-def _answer_problem(request: AnyRequest, problem: Problem) -> Response[dict[str, Any]]:
-    language = preferred_language(request.headers.get("accept-language", ""))
-    headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store", **problem.headers}
-    if problem.status == HTTP_401_UNAUTHORIZED:
-        headers.setdefault("WWW-Authenticate", "Bearer")
-    return Response(
-        problem.body(language, request.scope["state"][REQUEST_ID]),
-        status_code=problem.status,
-        media_type=PROBLEM_JSON,
-        headers=headers,
-    )
-
-
-_SAID: dict[int, tuple[type[Problem], Text]] = {
-    401: (NotSignedIn, Text(zh="请先登录。", en="Sign in first.")),
-    403: (NotAllowed, Text(zh="您无权进行此操作。", en="You may not do this.")),
-    404: (NotFound, Text(zh="没有找到您请求的内容。", en="There is nothing here.")),
-    405: (MethodNotAllowed, Text(zh="此地址不支持该方法。", en="This address does not know the method.")),
-    413: (BodyTooLarge, Text(zh="请求体过大。", en="The body is too large.")),
-    415: (UnsupportedMediaType, Text(zh="不支持的媒体类型。", en="The media type is not supported.")),
-    429: (TooManyRequests, Text(zh="请求过于频繁，请稍后再试。", en="Too many requests; come back later.")),
-}
-
-
-def _answer_http_exception(request: AnyRequest, error: HTTPException) -> Response[dict[str, Any]]:
-    """Say what Litestar noticed by itself as a Problem."""
-    if error.status_code >= 500:  # noqa: PLR2004  HTTP's own line between their faults and ours
-        return _answer_fault(request, error)
-    if error.status_code in _SAID:
-        kind, detail = _SAID[error.status_code]
-        return _answer_problem(request, kind(detail, headers=dict(error.headers or {})))
-    errors = [_litestar_error(extra) for extra in error.extra or ()] if isinstance(error, ValidationException) else []
-    return _answer_problem(request, _invalid(errors or [FieldError("", error.detail)]))
-
-
-def _litestar_error(extra: Any) -> FieldError:  # noqa: ANN401  Litestar leaves the form of `extra` open
-    if extra.get("source") == "body" or extra.get("key") == "data":
-        return FieldError("", "The body is missing." if extra["message"] == "'data'" else extra["message"])
-    return FieldError(extra.get("key", ""), field_error(extra["message"]).detail)
-
-
-def _answer_conflict(request: AnyRequest, _error: Conflict) -> Response[dict[str, Any]]:
-    detail = Text(
-        zh="同一内容刚刚被他人更改，请重试。", en="Somebody else changed the same thing just now; please try again."
-    )
-    return _answer_problem(request, ChangedMeanwhile(detail))
-
-
-def _answer_invalid_cursor(request: AnyRequest, _error: InvalidCursor) -> Response[dict[str, Any]]:
-    return _answer_problem(request, _invalid([FieldError("cursor", "This query did not make the cursor.")]))
-
-
-def _answer_fault(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
-    request.app.state.journal.fault(request.scope, error)
-    detail = Text(
-        zh="系统出错，我们已有记录。请稍后再试。", en="Something went wrong on our side, and is on record. Try later."
-    )
-    return _answer_problem(request, InternalError(detail))
+def pressure_of(pressure: Pressure) -> Iterator[Metric]:
+    """Give what Prometheus reads of the pressure on this process."""
+    yield gauge("chengma_requests_in_flight", "Requests begun and not yet answered", pressure.in_flight)
+    yield gauge("chengma_requests_refused", "Requests refused for want of room, so far", pressure.refused)
+    yield gauge("chengma_store_away", "1 while the store does not answer", int(pressure.store_is_away))

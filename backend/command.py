@@ -31,11 +31,15 @@ def settings_here() -> Settings:
 
 @contextmanager
 def told_plainly() -> Generator[None, None, None]:
-    """Tell what is wrong with rules, keys or files, rather than where our program noticed, and exit with 1."""
+    """Tell what is wrong with rules, keys, files or servers, rather than where our program noticed; exit with 1."""
     from pymongo.errors import PyMongoError
 
     from backend.keys import InvalidKeys
+    from backend.migration import UnknownSchema
+    from backend.preflight import NotReady
+    from backend.releases import UnknownRelease
     from backend.rulebook import InvalidRulebook
+    from backend.store import StoreUnavailable
 
     try:
         yield
@@ -43,5 +47,14 @@ def told_plainly() -> Generator[None, None, None]:
         click.echo(str(error), err=True)
         count = len(error.faults)
         raise click.ClickException(f"{count} fault{'s' if count > 1 else ''} in the rules") from error
-    except (InvalidKeys, OSError, sqlite3.Error, PyMongoError) as error:
+    except (
+        InvalidKeys,
+        NotReady,
+        OSError,
+        PyMongoError,
+        StoreUnavailable,
+        UnknownRelease,
+        UnknownSchema,
+        sqlite3.Error,
+    ) as error:
         raise click.ClickException(str(error)) from error

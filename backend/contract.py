@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from backend.identity import public, signed_in
+from backend.pressure import Unavailable
 from backend.problems import (
     BodyTooLarge,
     ChangedMeanwhile,
@@ -169,7 +170,7 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 
 def _problems_of(handler: HTTPRouteHandler, path: str) -> Iterator[type[Problem]]:
-    yield from (InternalError, InvalidRequest, TooManyRequests)
+    yield from (InternalError, InvalidRequest, TooManyRequests, Unavailable)
     yield from cast("Sequence[type[Problem]]", handler.opt.get("problems", ()))
     if "data" in handler.parsed_fn_signature.parameters:
         yield from (BodyTooLarge, UnsupportedMediaType)
@@ -249,6 +250,7 @@ _HEADERS: dict[str, Any] = {
 _HEADERS_OF = {
     "401": {"WWW-Authenticate": {"$ref": "#/components/headers/Authenticate"}},
     "429": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
+    "503": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
 }
 
 

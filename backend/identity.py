@@ -185,6 +185,10 @@ async def public(connection: Connection, _handler: BaseRouteHandler) -> None:
     connection.scope["app"].state.access.admit_anybody(connection)
 
 
+async def probe(_connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Whoever looks whether the server lives, as often as they like: it tells nothing and costs next to nothing."""
+
+
 async def signed_in(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Whoever has signed in."""
     connection.scope["app"].state.access.admit(connection)
@@ -215,6 +219,7 @@ operator = _only(Role.OPERATOR)
 
 GUARDS: Sequence[Guard] = (
     public,
+    probe,
     signed_in,
     citizen,
     gate,

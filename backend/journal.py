@@ -19,6 +19,9 @@ from typing import Any
 import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.metrics import Served
+from backend.pressure import Pressure
+
 REQUEST_ID = "request_id"
 """Where `scope["state"]` holds the id of the request."""
 
@@ -40,8 +43,10 @@ class Journal:
     a quarter of a second; `flush` writes them at once.
     """
 
-    def __init__(self, app: ASGIApp, *, writes: bool = True) -> None:
+    def __init__(self, app: ASGIApp, pressure: Pressure, *, writes: bool = True) -> None:
+        self.served = Served()
         self._app = app
+        self._pressure = pressure
         self._writes = writes
         self._lines: list[str | _Served] = []
         self._second = 0
@@ -59,6 +64,7 @@ class Journal:
         scope["state"][REQUEST_ID] = request_id
         header = (b"x-request-id", request_id.encode())
         status = 500
+        self._pressure.in_flight += 1
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -70,8 +76,12 @@ class Journal:
         try:
             await self._app(scope, receive, answer)
         finally:
+            self._pressure.in_flight -= 1
+            seconds = time.perf_counter() - started
+            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+            self.served.note(method, scope.get("path_template"), status, seconds)
             if self._writes:
-                self._note(scope, status, time.perf_counter() - started, request_id)
+                self._note(scope, status, seconds, request_id)
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
         """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""

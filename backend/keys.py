@@ -111,13 +111,14 @@ def rotate(folder: Path, use: Use, now: datetime, overlap: timedelta) -> Key:
 
 
 class Keyring:
-    """The keys of one process, read again when their folder changes."""
+    """The keys of one process, read again when their folder changes; `fault` tells why they last were not."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
         self.folder = folder
         self._clock = clock
         self._look_again = 0.0
         self._changed = -1
+        self.fault = ""
         self._read()
 
     @classmethod
@@ -167,7 +168,9 @@ class Keyring:
             changed = self.folder.stat().st_mtime_ns
             if changed != self._changed or time.time_ns() - changed < SETTLED_NANOSECONDS:
                 self._read()
+            self.fault = ""
         except (InvalidKeys, OSError) as error:
+            self.fault = str(error)
             _log.error("the keys in force stay in force: %s", error)
 
     def _read(self) -> None:
@@ -253,6 +256,8 @@ def _read(folder: Path) -> list[Key]:
         raise InvalidKeys(f"{folder}: there is no such folder of keys; `chengma keys make` makes them")
     keys: list[Key] = []
     for path in sorted(folder.glob("[!.]*.json")):
+        if path.stat().st_mode & 0o077:
+            raise InvalidKeys(f"{path}: others may read this key; `chmod 600` it, and think about rotating it")
         try:
             key = msgspec.json.decode(path.read_bytes(), type=Key)
         except (OSError, msgspec.DecodeError) as error:

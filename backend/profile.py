@@ -2,7 +2,8 @@
 
 import re
 import secrets
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import ClassVar, Literal
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from stdnum.exceptions import ValidationError  # pyright: ignore[reportMissingTy
 
 from backend.problems import FieldError, Problem
 from backend.sealing import Sealer
-from backend.store import Document, Duplicate, Index, Store
+from backend.store import ONE_SHARD, Document, Duplicate, Index, Store
 from backend.text import Text
 
 Sex = Literal["female", "male"]
@@ -30,6 +31,7 @@ class Profile(Document, kw_only=True):
 
     collection: ClassVar[str] = "profiles"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("id_digest",), unique=True),)
+    shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
 
     id_number: str
     id_digest: str
@@ -67,7 +69,7 @@ def _invalid(chinese: str, english: str, pointer: str) -> InvalidIdNumber:
     return InvalidIdNumber(Text(zh=chinese, en=english), errors=(FieldError(pointer, english),))
 
 
-async def profile_for(store: Store, sealer: Sealer, id_number: IdNumber) -> Profile:
+async def profile_for(store: Store, sealer: Sealer, id_number: IdNumber, now: datetime) -> Profile:
     """Find the person with this ID number, or begin their Profile."""
     digest = id_digest(sealer, id_number.number)
     while True:
@@ -75,7 +77,7 @@ async def profile_for(store: Store, sealer: Sealer, id_number: IdNumber) -> Prof
         if page.documents:
             return page.documents[0]
         try:
-            return await store.insert(new_profile(sealer, id_number, secrets.token_urlsafe(12), datetime.now(UTC)))
+            return await store.insert(new_profile(sealer, id_number, secrets.token_urlsafe(12), now))
         except Duplicate:
             continue  # somebody else reported the same person at the same time
 

@@ -12,7 +12,8 @@ import click
 from msgspec import Struct
 
 from backend.command import settings_here, told_plainly
-from backend.rulebook import load_rulebook
+from backend.releases import IN_FORCE, RulebookPointer, put_in_force, release_named, store_release
+from backend.rulebook import load_rulebook, read_rules
 from backend.rulebook.cases import try_cases
 from backend.rulebook.document import read_document
 from backend.rulebook.explain import Failure, Step
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from backend.rulebook import Rulebook, Verdict
     from backend.rulebook.module import Module, Rule
     from backend.settings import Settings
+    from backend.store import Store
 
 FOLDER = click.argument("folder", required=False, type=click.Path(path_type=Path))
 
@@ -61,6 +63,58 @@ def test(folder: Path | None) -> None:
     with told_plainly():
         rulebook, cases = try_cases(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone))
     click.echo(f"{cases} cases hold and try each of {_count(rulebook)}. Digest {rulebook.digest[:16]}")
+
+
+@rules.command()
+@FOLDER
+def publish(folder: Path | None) -> None:
+    """Put the rule modules below FOLDER in force, in every running process, within seconds.
+
+    They are checked and their cases tried first. What is stored is named by its digest and never changed.
+    """
+    from backend.operate_command import in_store
+
+    settings = settings_here()
+    where = folder or Path(settings.rules)
+    with told_plainly():
+        rulebook, cases = try_cases(where, _facts(), ZoneInfo(settings.time_zone))
+
+        async def put(store: Store) -> None:
+            now = datetime.now(UTC).replace(microsecond=0)
+            await store_release(store, read_rules(where), rulebook, now)
+            await put_in_force(store, rulebook.digest, now)
+
+        in_store(settings, put)
+    click.echo(f"{cases} cases hold. {_count(rulebook)} are in force. Digest {rulebook.digest[:16]}")
+
+
+@rules.command()
+def releases() -> None:
+    """List the releases that were in force, the one that is last."""
+    from backend.operate_command import in_store
+
+    with told_plainly():
+        pointer = in_store(settings_here(), lambda store: store.get(RulebookPointer, IN_FORCE))
+    for entry in pointer.past if pointer is not None else ():
+        click.echo(f"{entry.digest[:16]}  in force from {entry.since:%Y-%m-%d %H:%M:%S} UTC")
+    if pointer is None:
+        click.echo("Nothing was published: each process goes by its own folder of rules.")
+
+
+@rules.command()
+@click.argument("digest")
+def rollback(digest: str) -> None:
+    """Put an earlier release in force again; DIGEST is the beginning of its digest."""
+    from backend.operate_command import in_store
+
+    async def put(store: Store) -> str:
+        whole = await release_named(store, digest)
+        await put_in_force(store, whole, datetime.now(UTC).replace(microsecond=0))
+        return whole
+
+    with told_plainly():
+        whole = in_store(settings_here(), put)
+    click.echo(f"The rulebook {whole[:16]} is in force.")
 
 
 def _instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:

@@ -5,12 +5,14 @@ A new service is one folder in `backend/services/`, one in `rules/` and one in `
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from random import Random
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
+import msgspec
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
@@ -20,25 +22,33 @@ from backend.rulebook import Rulebook
 from backend.sealing import Sealer
 from backend.settings import Settings
 from backend.store import Document, Store
+from backend.tasks import Jobs
 from backend.text import Text
 
 P = TypeVar("P")
 
 
-class City(Struct):
-    """What every handler and task works with. One per process; only `rulebook` is ever exchanged, and then whole."""
+class City(Struct, frozen=True):
+    """What every handler and task works with.
+
+    When another rulebook is published, a process goes on with another City; a request keeps the one it began with.
+    """
 
     settings: Settings
     store: Store
     keys: Keyring
     sealer: Sealer
     rulebook: Rulebook
-    ports: dict[type, object]
+    ports: Mapping[type, object]
+    jobs: Jobs
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    decided: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    """How often each rule of each module gave each result, since the process began."""
 
     def now(self) -> datetime:
-        """Give the present instant, in UTC."""
-        return self.clock()
+        """Give the present instant, in UTC, to the millisecond: no store keeps more of it."""
+        at = self.clock()
+        return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
     def today(self) -> date:
         """Give the present day of the city's calendar."""

@@ -57,6 +57,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=0, le=120, description="how far a verifier's clock may differ from ours")
     ] = 30
     body_bytes: Annotated[int, Meta(ge=1_000, le=100_000_000, description="the largest request body")] = 1_000_000
+    requests_at_once: Annotated[
+        int, Meta(ge=4, description="how many requests may be begun at once; images are refused at a quarter of it")
+    ] = 256
+    metrics_port: Annotated[
+        int, Meta(ge=0, le=65535, description="the port where Prometheus reads `/metrics`; 0 for none")
+    ] = 0
     access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True
     person_requests_per_minute: Annotated[
         int, Meta(ge=1, description="how many requests one signed-in person may make in a minute")

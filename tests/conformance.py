@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from backend.contract import contract_of
 from backend.settings import Settings
 
-UNDOCUMENTED = {"/", "/reference", "/openapi.json", "/openapi.yaml"}
+UNDOCUMENTED = {"/", "/reference", "/openapi.json", "/openapi.yaml", "/health/live", "/health/ready"}
 
 
 @cache

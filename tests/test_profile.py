@@ -1,5 +1,5 @@
 import asyncio
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from backend.sealing import Sealer
 from backend.store.sqlite import SqliteStore
 
 TODAY = date(2022, 5, 20)
+NOW = datetime(2022, 5, 20, tzinfo=UTC)
 
 
 def with_checksum(first_seventeen: str) -> str:
@@ -67,11 +68,11 @@ def test_one_person_has_one_profile_even_if_thirty_two_report_them_at_once(tmp_p
     async def report() -> None:
         store = SqliteStore.open(tmp_path / "city.db", [Profile])
         number = parse_id_number(WOMAN, TODAY)
-        found = await asyncio.gather(*(profile_for(store, sealer, number) for _ in range(32)))
+        found = await asyncio.gather(*(profile_for(store, sealer, number, NOW) for _ in range(32)))
         assert len({profile.id for profile in found}) == 1
         assert await store.count(Profile, {}) == 1
         assert sealer.unseal(found[0].id_number) == WOMAN
-        assert isinstance(found[0].created, datetime)
+        assert found[0].created == NOW
         await store.close()
 
     asyncio.run(report())

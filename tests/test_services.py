@@ -117,6 +117,7 @@ def test_a_new_service_is_a_folder_of_code_and_a_folder_of_rules(settings_with_t
 
 GUARDS = {
     identity.public,
+    identity.probe,
     identity.signed_in,
     identity.citizen,
     identity.gate,

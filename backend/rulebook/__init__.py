@@ -15,7 +15,7 @@ from backend.rulebook.review import review
 from backend.rulebook.source import Fault, InvalidRulebook, Place, SourceFile
 from backend.rulebook.verdict import Decider, Verdict
 
-__all__ = ["InvalidRulebook", "Rulebook", "Verdict", "load_rulebook"]
+__all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
 
 CASES = ".cases"
 
@@ -89,20 +89,27 @@ def load_rulebook(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneIn
     `facts` are the Structs that modules may name. Dated rules change at midnight in `time_zone`. Raises
     InvalidRulebook, with every fault of every file, and then nothing of the rulebook is taken.
     """
+    return make_rulebook(read_rules(folder), facts, time_zone)
+
+
+def read_rules(folder: Path) -> dict[str, SourceFile]:
+    """Read the files of the rule modules below `folder`, by module. Raises InvalidRulebook where there are none."""
+    files = [read_file(path) for path in _rule_files(folder)]
+    return {module_name(folder, file): file for file in files}
+
+
+def make_rulebook(files: Mapping[str, SourceFile], facts: Sequence[type[Struct]], time_zone: ZoneInfo) -> Rulebook:
+    """Check the files of rule modules, and make them a rulebook; see load_rulebook. Raises InvalidRulebook."""
     structs = {struct.__name__: struct for struct in facts}
     modules: dict[str, Module] = {}
     digest = hashlib.sha256()
-    files = [read_file(path) for path in _rule_files(folder)]
-    for file in files:
-        if file.faults:
-            continue
-        name = module_name(folder, file)
-        module = read_module(file, name, structs)
+    for name, file in files.items():
+        module = read_module(file, name, structs) if not file.faults else None
         if module is not None:
             review(module, file)
             modules[name] = module
             digest.update(f"{name}\0{file.text}\0".encode())
-    faults = [fault for file in files for fault in file.faults]
+    faults = [fault for file in files.values() for fault in file.faults]
     if faults:
         raise InvalidRulebook(faults)
     return Rulebook(modules, digest.hexdigest(), time_zone)

@@ -5,7 +5,7 @@ which is what lets the same code run on an embedded file and on a sharded cluste
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -152,6 +152,20 @@ class Store(Protocol):
         """Store documents of one kind durably as they are, revisions and all, over what has their ids.
 
         For moving a city to another store; what lives is written by `insert` and `replace`. Raises Duplicate.
+        """
+        ...
+
+    async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
+        """Read documents by ascending id, from behind `after`, as they lie there, whatever form they have.
+
+        For migrations, as `write_bodies` is.
+        """
+        ...
+
+    async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
+        """Store changed bodies durably, each at its next revision; one whose revision no longer stands is left.
+
+        Gives how many were stored.
         """
         ...
 

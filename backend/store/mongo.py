@@ -166,6 +166,25 @@ class MongoStore:
                 raise _duplicate(documents[0], refused[0]) from error
             raise
 
+    async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
+        """Read documents by ascending id, from behind `after`, as they lie there."""
+        with _answering():
+            found = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
+            bodies = cast("list[dict[str, Any]]", await found.to_list(limit))
+        return [{"id": body.pop("_id"), **body} for body in bodies]
+
+    async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
+        """Store changed bodies, each at its next revision, if the one it has still stands; give how many."""
+        writes: list[ReplaceOne[dict[str, Any]]] = []
+        for body in bodies:
+            changed = {name: value for name, value in body.items() if name != "id"}
+            asked = {"_id": body["id"], "revision": body["revision"]}
+            writes.append(ReplaceOne(asked, changed | {"revision": body["revision"] + 1}))
+        if not writes:
+            return 0
+        with _answering():
+            return int((await self._database[collection].bulk_write(writes, ordered=False)).matched_count)
+
     async def close(self) -> None:
         """Let go of the connections."""
         self._collections.clear()
@@ -187,9 +206,12 @@ class MongoStore:
     def _collection(self, kind: type[Document]) -> Any:  # noqa: ANN401  either driver's collection
         collection = self._collections.get(kind)
         if collection is None:
-            database = self.client.get_default_database(DATABASE, codec_options=CODEC)
-            collection = self._collections[kind] = database[kind.collection]
+            collection = self._collections[kind] = self._database[kind.collection]
         return collection
+
+    @property
+    def _database(self) -> Any:  # noqa: ANN401  either driver's database
+        return self.client.get_default_database(DATABASE, codec_options=CODEC)
 
     async def _bodies(
         self, kind: type[Document], asked: dict[str, Any], order: list[tuple[str, int]], limit: int

@@ -1,5 +1,6 @@
 """Opening the store that an address names; the composition root alone does it."""
 
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,14 +17,17 @@ def open_store(
 ) -> Store:
     """Open an embedded file, made where there is none, or a MongoDB that `prepare_store` has made ready.
 
-    Raises OSError or sqlite3.Error for a file that cannot be opened, and PyMongoError for a wrong address. Whether a
+    Raises OSError for a file that cannot be opened, and PyMongoError for a wrong address. Whether a
     MongoDB answers is not tried here.
     """
     if not address.startswith(SQLITE):
         return MongoStore(address, driver=driver, timeout_ms=timeout_ms)
     path = Path(address.removeprefix(SQLITE))
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return SqliteStore.open(path, kinds)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return SqliteStore.open(path, kinds)
+    except sqlite3.OperationalError as error:
+        raise OSError(f"{path}: {error}") from error
 
 
 def prepare_store(address: str, kinds: Sequence[type[Document]]) -> None:

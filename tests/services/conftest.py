@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from pymongo import MongoClient
 
+from backend.app import documents_of
 from backend.service import discover_services
 from backend.settings import Settings
 from backend.store.opening import prepare_store
@@ -18,7 +19,7 @@ def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
     if request.param == "sqlite":
         return settings
     url: str = request.getfixturevalue("database_url")
-    prepare_store(url, [document for service in discover_services() for document in service.documents])
+    prepare_store(url, documents_of(discover_services()))
     return replace(settings, store=url)
 
 

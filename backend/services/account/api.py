@@ -150,7 +150,7 @@ async def give_real_name(data: JSONBody[RealName], request: AccountRequest, city
 
 async def _claimed(city: City, account: Account, id_number: IdNumber) -> Profile:
     """Find the Profile of an ID number that this account may claim. Raises IdNumberInUse or RealNameFixed."""
-    profile = await profile_for(city.store, city.sealer, id_number)
+    profile = await profile_for(city.store, city.sealer, id_number, city.now())
     holders = await city.store.find(Account, {"citizen_id": profile.id}, limit=1)
     if holders.documents and holders.documents[0].id != account.id:
         raise id_number_in_use()
@@ -200,7 +200,7 @@ async def grant_roles(account_id: FromPath[str], data: JSONBody[Grant], city: Na
     return AccountFound(account.id, account.roles, account.venues)
 
 
-@get("/.well-known/jwks.json", guards=[public])
+@get("/.well-known/jwks.json", guards=[public], rank="essential")
 async def show_public_keys(city: NamedDependency[City]) -> Response[PublicKeys]:
     """Show the public keys with which anybody verifies the city's codes, also offline."""
     keys = PublicKeys(city.keys.jwks()["keys"])

@@ -3,6 +3,7 @@
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from backend.identity import Caller, Role
 from backend.problems import FieldError, Problem
 from backend.profile import IdNumber
-from backend.store import Document, Index
+from backend.store import ONE_SHARD, Document, Index
 from backend.text import Text
 
 CODE_LIVES = timedelta(minutes=5)
@@ -83,6 +84,7 @@ class Account(Document, kw_only=True):
 
     collection: ClassVar[str] = "accounts"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
+    shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
 
     phone: str
     phone_digest: str
@@ -93,12 +95,17 @@ class Account(Document, kw_only=True):
 
 
 class SignInChallenge(Document, kw_only=True):
-    """The code that was sent to a phone last; `id` is the phone's keyed hash. `sent` are the sendings of a day."""
+    """The code that was sent to a phone last; `id` is the phone's keyed hash. `sent` are the sendings of a day.
+
+    It is forgotten at `expires_ms`, when the day of the last sending is over.
+    """
 
     collection: ClassVar[str] = "sign_in_challenges"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
 
     code_digest: str
     sent: tuple[datetime, ...]
+    expires_ms: int
     tries: int = 0
     used: bool = False
 
@@ -107,10 +114,11 @@ class Session(Document, kw_only=True):
     """A signed-in device. Its refresh token is exchanged at each use; only the hash of the last one is kept."""
 
     collection: ClassVar[str] = "sessions"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
 
     account_id: str
     refresh_digest: str
-    expires: datetime
+    expires_ms: int
 
 
 def parse_phone(text: str, region: str) -> str:
@@ -144,10 +152,20 @@ def seconds_until_resend(challenge: SignInChallenge, now: datetime) -> int:
     return max(0, *(int(wait.total_seconds()) + 1 for wait in waits if wait > timedelta(0)), 0)
 
 
+def send_first(phone_digest: str, code_digest: str, now: datetime) -> SignInChallenge:
+    """Send the first code to a phone, or the first since the last was forgotten."""
+    return SignInChallenge(id=phone_digest, code_digest=code_digest, sent=(now,), expires_ms=_forgotten_ms(now))
+
+
+def _forgotten_ms(sent: datetime) -> int:
+    return int((sent + timedelta(days=1)).timestamp() * 1_000)
+
+
 def send_again(challenge: SignInChallenge, code_digest: str, now: datetime) -> SignInChallenge:
     """Exchange the code of a phone for a new one."""
     recent = tuple(sent for sent in challenge.sent if now - sent < timedelta(days=1))
-    return replace(challenge, code_digest=code_digest, sent=(*recent, now), tries=0, used=False)
+    sent = (*recent, now)
+    return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=_forgotten_ms(now), tries=0, used=False)
 
 
 def try_code(challenge: SignInChallenge | None, code_digest: str, now: datetime) -> tuple[SignInChallenge, bool]:

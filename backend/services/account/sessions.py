@@ -28,6 +28,7 @@ from backend.services.account.model import (
     parse_phone,
     seconds_until_resend,
     send_again,
+    send_first,
     session_ended,
     try_code,
     wrong_code,
@@ -86,7 +87,7 @@ async def send_sign_in_code(data: JSONBody[CodeWanted], city: NamedDependency[Ci
     challenge = await city.store.get(SignInChallenge, phone_digest)
     try:
         if challenge is None:
-            await city.store.insert(SignInChallenge(id=phone_digest, code_digest=code_digest, sent=(now,)))
+            await city.store.insert(send_first(phone_digest, code_digest, now))
         else:
             wait = seconds_until_resend(challenge, now)
             if wait:
@@ -114,7 +115,7 @@ async def sign_in(
             id=session_id,
             account_id=account.id,
             refresh_digest=_digest_refresh(city, secret),
-            expires=city.now() + timedelta(days=city.settings.refresh_token_days),
+            expires_ms=_expires_ms(city),
         )
     )
     return _tokens(request, city, account, session_id, secret)
@@ -127,7 +128,7 @@ async def refresh_session(
     """Exchange a refresh token for new tokens. One that was used before ends the session: somebody copied it."""
     session_id, _, secret = data.refresh_token.partition(".")
     session = await city.store.get(Session, session_id)
-    if session is None or session.expires <= city.now():
+    if session is None or session.expires_ms <= int(city.now().timestamp() * 1_000):
         raise session_ended()
     if session.refresh_digest != _digest_refresh(city, secret):
         await _end(city, session)
@@ -136,8 +137,7 @@ async def refresh_session(
     if account is None:
         raise session_ended()
     following = secrets.token_urlsafe(24)
-    expires = city.now() + timedelta(days=city.settings.refresh_token_days)
-    renewed = replace(session, refresh_digest=_digest_refresh(city, following), expires=expires)
+    renewed = replace(session, refresh_digest=_digest_refresh(city, following), expires_ms=_expires_ms(city))
     try:
         await city.store.replace(renewed)
     except Conflict:
@@ -218,6 +218,10 @@ def _tokens(
     access_token = access_of(request).issue(caller_of(account, session_id), city.now())
     seconds = city.settings.access_token_seconds
     return Tokens(access_token, seconds, f"{session_id}.{secret}", account.id, account.citizen_id is not None)
+
+
+def _expires_ms(city: City) -> int:
+    return int((city.now() + timedelta(days=city.settings.refresh_token_days)).timestamp() * 1_000)
 
 
 def _digest_code(city: City, phone_digest: str, code: str) -> str:

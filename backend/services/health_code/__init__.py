@@ -4,7 +4,7 @@ from backend.service import Service
 from backend.services.health_code import api, gate, officer
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.invention import invent
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord, Visit
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanClaim, Visit
 from backend.text import Text
 
 service = Service(
@@ -20,7 +20,7 @@ service = Service(
         gate.verify_code,
         officer.report_health_events,
     ],
-    documents=[HealthRecord, HealthEventReceipt, Visit],
+    documents=[HealthRecord, HealthEventReceipt, Visit, ScanClaim],
     facts=[HealthFacts],
     invent=invent,
 )

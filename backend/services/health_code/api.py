@@ -121,7 +121,7 @@ class NewDeclaration(Struct, forbid_unknown_fields=True):
     entries: Annotated[list[Entry], Meta(max_length=20)] = []
 
 
-@get("/v1/me/health-code", guards=[citizen], response_headers=NO_STORE)
+@get("/v1/me/health-code", guards=[citizen], response_headers=NO_STORE, rank="essential")
 async def show_health_code(request: CitizenRequest) -> Fresh[HealthCode]:
     """Show the caller's code: the colour as of now, why, what to do, when it changes, and a fresh QR payload."""
     city: City = request.app.state.city  # asked for as a dependency, it would cost this hottest of routes a tenth more
@@ -130,7 +130,7 @@ async def show_health_code(request: CitizenRequest) -> Fresh[HealthCode]:
     return Fresh(_health_code(city, record, verdict, now))
 
 
-@get("/v1/me/health-code/history", guards=[citizen], response_headers=NO_STORE)
+@get("/v1/me/health-code/history", guards=[citizen], response_headers=NO_STORE, rank="decoration")
 async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[History]:
     """Show the colours that the caller's code has had, each from the second at which it began."""
     record, _ = await _current(city, _citizen(request), city.now())
@@ -148,6 +148,7 @@ async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> 
     guards=[citizen],
     response_headers=NO_STORE,
     media_type="image/svg+xml",
+    rank="decoration",
     problems=(DrawingBusy,),
 )
 async def show_svg(request: CitizenRequest, city: NamedDependency[City]) -> Response[str]:
@@ -160,6 +161,7 @@ async def show_svg(request: CitizenRequest, city: NamedDependency[City]) -> Resp
     guards=[citizen],
     response_headers=NO_STORE,
     media_type="image/png",
+    rank="decoration",
     problems=(DrawingBusy,),
 )
 async def show_png(request: CitizenRequest, city: NamedDependency[City]) -> Response[bytes]:
@@ -229,6 +231,7 @@ async def _current(city: City, person: str, now: datetime) -> tuple[HealthRecord
 
 
 def _health_code(city: City, record: HealthRecord, verdict: Verdict, now: datetime) -> HealthCode:
+    city.decided[verdict.module, verdict.rule, verdict.result] += 1
     sign = SIGNS[verdict.result]
     turn = next_colour(record.facts, verdict, city.rulebook)
     claims, issued, expires = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)

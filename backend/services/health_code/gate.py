@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from backend.identity import AccessClaims, Caller, gate
 from backend.service import City
@@ -21,8 +22,8 @@ from backend.services.health_code.code import (
     Shape,
     read_claims,
 )
-from backend.services.health_code.model import COLOUR, HealthRecord, ScanChanged, VenueNotYours, Visit
-from backend.store import Duplicate
+from backend.services.health_code.model import COLOUR, HealthRecord, ScanChanged, ScanClaim, VenueNotYours, Visit
+from backend.store import Duplicate, StoreUnavailable
 from backend.text import Text
 
 Outcome = Literal["valid", "expired", "forged", "replayed", "superseded"]
@@ -39,7 +40,9 @@ class Scan(Struct, forbid_unknown_fields=True):
 class Verification(Struct, frozen=True):
     """What a scan found. `colour` is the person's colour now, and only there if the code tells whose it is.
 
-    Let in on `valid` and green alone; `message` says what else to do.
+    Let in on `valid` and green alone; `message` says what else to do. Where the city's records could not be reached the
+    code alone was verified, as a scanner without a network would: the colour is the one it was issued with, whether it
+    was used before is not known, and the visit is not `recorded`.
     """
 
     outcome: Outcome
@@ -48,6 +51,7 @@ class Verification(Struct, frozen=True):
     colour: Colour | None = None
     word: Text | None = None
     shape: Shape | None = None
+    recorded: bool = True
 
 
 _MESSAGES: dict[Outcome, Text] = {
@@ -69,7 +73,7 @@ _VALID: dict[str, Text] = {
 }
 
 
-@post("/v1/verifications", guards=[gate], status_code=200, problems=(VenueNotYours, ScanChanged))
+@post("/v1/verifications", guards=[gate], status_code=200, rank="essential", problems=(VenueNotYours, ScanChanged))
 async def verify_code(
     data: JSONBody[Scan], request: Request[Caller, AccessClaims, State], city: NamedDependency[City]
 ) -> Verification:
@@ -86,13 +90,21 @@ async def verify_code(
         reading = read_claims(city.keys.verify_code(data.payload), now, city.settings.clock_skew_seconds)
     if reading.outcome == "forged":
         return _verification("forged", None)
+    try:
+        return await _checked(data, reading, request.user.account_id, city, now)
+    except StoreUnavailable:
+        request.app.state.pressure.note_store_away()
+        return _unrecorded(reading)
+
+
+async def _checked(data: Scan, reading: Reading, gate_account: str, city: City, now: datetime) -> Verification:
     visit_id = _visit_id(data.venue, reading)
     earlier = await city.store.get(Visit, visit_id)
     if earlier is not None:
         return _again(earlier, data, reading)
     if reading.outcome == "expired":
         return _verification("expired", None)
-    return await _admit(data, reading, visit_id, request.user.account_id, city, now)
+    return await _admit(data, reading, visit_id, gate_account, city, now)
 
 
 async def _admit(  # noqa: PLR0917  as many facts as a visit has
@@ -113,15 +125,31 @@ async def _admit(  # noqa: PLR0917  as many facts as a visit has
         colour=colour,
         gate=gate_account,
     )
+    await _claim(data, visit_id, city)
     try:
         await city.store.insert(visit)
-    except Duplicate as duplicate:
-        if duplicate.fields != ("id",):
-            raise _scan_changed() from duplicate
+    except Duplicate:
         earlier = await city.store.get(Visit, visit_id)
         assert earlier is not None, "visits are not deleted while their codes count"
         return _again(earlier, data, reading)
     return _verification(visit.outcome, colour)
+
+
+async def _claim(data: Scan, visit_id: str, city: City) -> None:
+    """Use a scan id for one visit. Raises ScanChanged if it was used for another."""
+    claim = ScanClaim(id=_digest(data.venue, data.scan_id), visit=visit_id)
+    try:
+        await city.store.insert(claim)
+    except Duplicate:
+        known = await city.store.get(ScanClaim, claim.id)
+        if known is None or known.visit != visit_id:
+            raise _scan_changed() from None
+
+
+def _unrecorded(reading: Reading) -> Verification:
+    """Answer from the code alone."""
+    outcome: Outcome = "expired" if reading.outcome == "expired" else "valid"
+    return replace(_verification(outcome, reading.colour if outcome == "valid" else None), recorded=False)
 
 
 def _again(earlier: Visit, data: Scan, reading: Reading) -> Verification:
@@ -145,7 +173,10 @@ def _verification(outcome: Outcome, colour: str | None) -> Verification:
 
 def _visit_id(venue: str, reading: Reading) -> str:
     """Name the one time that a code counts at a venue."""
-    parts = (venue, reading.code_id, reading.nonce, str(reading.issued_at))
+    return _digest(venue, reading.code_id, reading.nonce, str(reading.issued_at))
+
+
+def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

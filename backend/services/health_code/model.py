@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from backend.problems import FieldError, InvalidRequest, Problem
 from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, LabTest
-from backend.services.health_code.reports import Report, facts_of, instants, remember, to_the_millisecond
+from backend.services.health_code.reports import Event, Report, facts_of, instants, remember, to_the_millisecond
 from backend.store import Document, Index
 from backend.text import Text
 
@@ -43,11 +43,11 @@ class Flip(Struct, frozen=True, gc=False):
 class HealthRecord(Document, kw_only=True):
     """What the health code knows of a person; its `id` is that of their Profile.
 
-    `code_id` stands for the person in QR codes. `history` has the newest flip last and is never empty.
+    `code_id` stands for the person in QR codes; it is drawn by chance from 2^72, so that no two are the same. `history` has the newest flip last and is never empty.
     """
 
     collection: ClassVar[str] = "health_records"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",), unique=True),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)),)
 
     code_id: str
     facts: HealthFacts
@@ -59,14 +59,19 @@ class HealthEventReceipt(Document, kw_only=True):
     """That an event of a source was taken; its `id` is the digest of the source and the event's id.
 
     `payload` is the digest of what the event said, `person` whom it is about. It is `applied` once it stands in the
-    person's record; until then whoever sends it again finishes the work.
+    person's record. Until then it holds what is to be applied, `said` or the id of the event that it `withdraws`, and
+    falls due at `due_ms` to a sweep; whoever sends the event again finishes it as well.
     """
 
     collection: ClassVar[str] = "health_event_receipts"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="due_ms"),)
 
     payload: str
     person: str
     applied: bool = False
+    said: Event | None = None
+    withdraws: str | None = None
+    due_ms: int | None = None
 
 
 class Visit(Document, kw_only=True):
@@ -77,7 +82,6 @@ class Visit(Document, kw_only=True):
 
     collection: ClassVar[str] = "visits"
     indexes: ClassVar[tuple[Index, ...]] = (
-        Index(("venue", "scan_id"), unique=True),
         Index(("venue",), ordered="at_ms"),
         Index(("person",), ordered="at_ms"),
     )
@@ -89,6 +93,17 @@ class Visit(Document, kw_only=True):
     outcome: Literal["valid", "superseded"]
     colour: str
     gate: str
+
+
+class ScanClaim(Document, kw_only=True):
+    """That a scan id was used at a venue, for this Visit and no other; its `id` follows from the two.
+
+    A unique index of the visits would say the same, but only where all visits of the city lie on one shard.
+    """
+
+    collection: ClassVar[str] = "scan_claims"
+
+    visit: str
 
 
 class EventInFuture(Problem):

@@ -1,4 +1,3 @@
-import asyncio
 from collections import Counter
 from datetime import datetime
 from random import Random
@@ -7,7 +6,7 @@ import pytest
 from litestar import Litestar
 from msgspec.structs import replace
 
-from backend.profile import Profile, parse_id_number, profile_for
+from backend.profile import Profile, new_profile, parse_id_number
 from backend.services.health_code.invention import invent
 from backend.services.health_code.model import COLOUR
 from tests.services.health_code.scene import Clock
@@ -16,9 +15,8 @@ from tests.services.health_code.scene import Clock
 @pytest.fixture
 def people(app: Litestar) -> list[Profile]:
     city = app.state.city
-    profile = asyncio.run(
-        profile_for(city.store, city.sealer, parse_id_number("11010519491231002X", city.now().date()))
-    )
+    id_number = parse_id_number("11010519491231002X", city.now().date())
+    profile = new_profile(city.sealer, id_number, "person", city.now())
     return [replace(profile, id=f"person-{number}") for number in range(2_000)]
 
 

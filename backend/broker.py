@@ -1,0 +1,123 @@
+"""The broker: background jobs through Celery, over Redis or RabbitMQ.
+
+A message is one Job, as plain values. It is acknowledged after the work, comes again when a worker dies with it, and
+is published anew, with a delay, when the work failed; whether that ever succeeds is watched by `backend.tasks`.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from backend.settings import Settings
+from backend.tasks import Job, Task
+
+QUEUE = "chengma"
+VISIBLE_AGAIN_SECONDS = 600
+"""A message of a worker that vanished comes again after this time, which no task may take."""
+
+_WAIT_SECONDS = 2
+_log = logging.getLogger("chengma.broker")
+
+
+def celery_app(settings: Settings) -> Celery:
+    """Make the city's own Celery application; nothing uses Celery's idea of a current one."""
+    app = Celery("chengma", broker=settings.broker, set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        broker_connection_timeout=_WAIT_SECONDS,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=4,
+        broker_transport_options={
+            "visibility_timeout": VISIBLE_AGAIN_SECONDS,
+            "socket_timeout": _WAIT_SECONDS,
+            "socket_connect_timeout": _WAIT_SECONDS,
+            "retry_on_timeout": False,
+        },
+    )
+    return app
+
+
+def message_of(job: Job) -> dict[str, Any]:
+    """Give the values of a message."""
+    return {"id": job.id, "arguments": list(job.arguments), "tries": job.tries}
+
+
+def beat_schedule(tasks: dict[str, Task[Any]]) -> dict[str, Any]:
+    """Give the schedule of the sweeps. One that no worker took before the next is due is dropped."""
+    return {
+        name: {
+            "task": name,
+            "schedule": task.every,
+            "kwargs": message_of(Job(name, (), f"sweep {name}")),
+            "options": {"expires": max(1.0, task.every.total_seconds())},
+        }
+        for name, task in tasks.items()
+        if isinstance(task.every, timedelta)
+    }
+
+
+class CeleryJobs:
+    """Hands jobs to the workers. Publishing blocks, so a thread does it, and gives up within seconds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = celery_app(settings)
+        self.unsent = 0
+
+    async def __aenter__(self) -> object:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._app.close)
+
+    def waiting(self) -> int:
+        """Tell how many jobs wait in the broker's queue; -1 where it does not answer."""
+        try:
+            with self._app.connection_for_read() as connection:
+                connection.ensure_connection(max_retries=1, timeout=_WAIT_SECONDS)
+                return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
+        except (OperationalError, OSError, *self._app.connection_for_read().channel_errors):
+            return -1
+
+    async def put(self, job: Job, *, delay_seconds: float = 0) -> None:
+        """Publish a job. Where the broker does not answer it is left to the sweeps."""
+        try:
+            await asyncio.to_thread(self.publish, job, delay_seconds)
+        except (OperationalError, OSError) as error:
+            self.unsent += 1
+            _log.warning("%s is left to the sweeps: the broker does not answer: %s", job.task, error)
+
+    def publish(self, job: Job, delay_seconds: float = 0) -> None:
+        """Publish a job, here and now. Raises OperationalError."""
+        self._app.send_task(
+            job.task,
+            kwargs=message_of(job),
+            countdown=delay_seconds or None,
+            retry=True,
+            retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_max": 0.1},
+        )
+
+
+def answers(settings: Settings) -> bool:
+    """Tell whether the broker answers within two seconds."""
+    try:
+        with celery_app(settings).connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=_WAIT_SECONDS)
+    except (OperationalError, OSError):
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""A worker: a Celery process that does the city's background jobs, one event loop in each.
+
+The pool's child opens the City and keeps it up to date in a thread of its own, where all tasks run; Celery's own
+thread waits for each. A child that dies is replaced, and its job comes again.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_process_init, worker_process_shutdown
+from prometheus_client.core import Metric
+
+from backend.app import facts_of, open_city
+from backend.broker import CeleryJobs, beat_schedule, celery_app
+from backend.metrics import TasksDone, read_city, serve_metrics
+from backend.releases import keeping_up
+from backend.service import City, discover_integrations, discover_services
+from backend.settings import Settings
+from backend.tasks import Job, Task, carry_out, discover_tasks, was_lost
+
+READY_SECONDS = 60
+GRACE_SECONDS = 15
+
+_log = logging.getLogger("chengma.worker")
+
+
+def work(settings: Settings, name: str) -> None:
+    """Do jobs until the process is told to end; what runs then is ended first."""
+    app = make_worker(settings)
+    app.Worker(
+        hostname=f"{name}@%h",
+        pool="prefork",
+        concurrency=1,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+        task_events=False,
+    ).start()
+
+
+def beat(settings: Settings) -> None:
+    """Publish the sweeps at their times until the process is told to end."""
+    app = celery_app(settings)
+    app.conf.beat_schedule = beat_schedule(discover_tasks())
+    app.Beat(loglevel="WARNING", quiet=True, scheduler_cls="celery.beat:Scheduler").run()
+
+
+def make_worker(settings: Settings) -> Celery:
+    """Make the Celery application of a worker, with every task of every service."""
+    app = celery_app(settings)
+    tasks = discover_tasks()
+    process = _Process(settings, tasks)
+    for task in tasks.values():
+        _register(app, process, task)
+    worker_process_init.connect(process.begin, weak=False)
+    worker_process_shutdown.connect(process.end, weak=False)
+    return app
+
+
+def _register(app: Celery, process: "_Process", task: Task[Any]) -> None:
+    def run(message: Any, **said: Any) -> None:  # noqa: ANN401  Celery's request, and a Job's values
+        lost = bool((message.request.delivery_info or {}).get("redelivered"))
+        process.run(Job(task.name, tuple(said["arguments"]), said["id"], said["tries"]), lost=lost)
+
+    run.__doc__ = task.__doc__
+    app.task(run, name=task.name, bind=True, time_limit=task.seconds_at_most + GRACE_SECONDS)
+
+
+class _Process:
+    """What a pool's child holds: an event loop in a thread, and the City in it."""
+
+    def __init__(self, settings: Settings, tasks: dict[str, Task[Any]]) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._tried = TasksDone()
+
+    def begin(self, **_: object) -> None:
+        """Open the City; called by the child when it begins."""
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="city", daemon=True).start()
+        self._open = AsyncExitStack()
+        asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result(READY_SECONDS)
+
+    async def _begin(self) -> None:
+        services = discover_services()
+        self._jobs = CeleryJobs(self._settings)
+        self._city = open_city(
+            self._settings, services, discover_integrations(self._settings.integrations), jobs=self._jobs
+        )
+        self._city.rulebook.compile()
+        _log.info("rulebook %s is in force", self._city.rulebook.digest[:16])
+        await self._open.enter_async_context(keeping_up(lambda: self._city, self._take, facts_of(services)))
+        if self._settings.metrics_port:
+            end = serve_metrics(self._settings.host, self._settings.metrics_port, self._figures)
+            self._open.callback(end)
+
+    def _take(self, city: City) -> None:
+        self._city = city
+
+    def _figures(self) -> Iterator[Metric]:
+        yield from read_city(self._city)
+        yield from self._tried.read()
+
+    def run(self, job: Job, *, lost: bool) -> None:
+        """Do a job, and publish it again where it is to be tried again. Raises nothing but the broker's absence."""
+        asyncio.run_coroutine_threadsafe(self._run(job, lost=lost), self._loop).result()
+
+    async def _run(self, job: Job, *, lost: bool) -> None:
+        city = self._city
+        if lost and await was_lost(city, job):
+            self._tried.note(job.task, "lost")
+            return
+        again = await carry_out(self._tasks, job, city)
+        self._tried.note(job.task, "done" if again is None else "retried")
+        if again is not None:
+            await self._jobs.put(again[0], delay_seconds=again[1])
+
+    def end(self, **_: object) -> None:
+        """Close the City; called by the child when it ends."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(GRACE_SECONDS)
+
+    async def _end(self) -> None:
+        await self._open.aclose()
+        await self._city.store.close()
