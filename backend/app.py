@@ -46,7 +46,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     DeadJob,
     CopyProgress,
 )
-"""What the city keeps for itself, beside the documents of its services."""
+"""What the city keeps for itself, beside what its services keep."""
 
 
 def create_app(

@@ -23,9 +23,9 @@ _WAIT_SECONDS = 2
 _log = logging.getLogger("chengma.broker")
 
 
-def celery_app(settings: Settings) -> Celery:
+def celery_app(settings: Settings) -> Any:  # noqa: ANN401  Celery tells no types
     """Make the city's own Celery application; nothing uses Celery's idea of a current one."""
-    app = Celery("chengma", broker=settings.broker, set_as_current=False)
+    app: Any = Celery("chengma", broker=settings.broker, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
         task_ignore_result=True,

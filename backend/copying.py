@@ -98,8 +98,8 @@ async def _same(source: Store, target: Store, kind: type[Document]) -> Copied:
     one, other = await _digest(source.scan(kind)), await _digest(target.scan(kind))
     if one != other:
         raise CopyRefused(
-            f"{kind.collection} differs: {one[0]:,} documents with the digest {one[1]} in the source, {other[0]:,} with "
-            f"{other[1]} in the target. Was the source written to meanwhile? Empty the target and copy again"
+            f"{kind.collection} differs: {one[0]:,} documents with the digest {one[1]} in the source, {other[0]:,} "
+            f"with {other[1]} in the target. Was the source written to meanwhile? Empty the target and copy again"
         )
     return Copied(kind.collection, *one)
 

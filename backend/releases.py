@@ -90,7 +90,7 @@ async def digest_in_force(store: Store) -> str | None:
 
 
 async def released_rulebook(store: Store, digest: str, facts: Sequence[type[Struct]], time_zone: ZoneInfo) -> Rulebook:
-    """Read a release and compile it, beside the event loop. Raises InvalidRulebook where it does not fit this edition."""
+    """Read a release and compile it, beside the event loop. Raises InvalidRulebook if it fits this edition no more."""
     release = await store.get(RulebookRelease, digest)
     assert release is not None, "the pointer points only to releases, which are not deleted"
     files = {name: SourceFile(f"{digest[:16]}/{name}", text, []) for name, text in release.files.items()}

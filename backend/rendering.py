@@ -1,7 +1,7 @@
 """How requests are read strictly, and how what went wrong is said in HTTP, as RFC 9457 describes it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,6 @@ from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.status_codes import HTTP_401_UNAUTHORIZED
-from litestar.types import ExceptionHandlersMap
 
 from backend.journal import REQUEST_ID
 from backend.pressure import unavailable
@@ -156,7 +155,7 @@ def _answer_fault(request: AnyRequest, error: Exception) -> Response[dict[str, A
     return _answer_problem(request, InternalError(detail))
 
 
-EXCEPTION_HANDLERS: ExceptionHandlersMap = {
+EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Any, Any], Response[Any]]] = {
     Problem: _answer_problem,
     HTTPException: _answer_http_exception,
     Conflict: _answer_conflict,

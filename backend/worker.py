@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
-from celery import Celery
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery import signals
 from prometheus_client.core import Metric
 
 from backend.app import facts_of, open_city
@@ -51,21 +50,23 @@ def beat(settings: Settings) -> None:
     app.Beat(loglevel="WARNING", quiet=True, scheduler_cls="celery.beat:Scheduler").run()
 
 
-def make_worker(settings: Settings) -> Celery:
+def make_worker(settings: Settings) -> Any:  # noqa: ANN401  Celery tells no types
     """Make the Celery application of a worker, with every task of every service."""
     app = celery_app(settings)
     tasks = discover_tasks()
     process = _Process(settings, tasks)
     for task in tasks.values():
         _register(app, process, task)
-    worker_process_init.connect(process.begin, weak=False)
-    worker_process_shutdown.connect(process.end, weak=False)
+    said: Any = signals
+    said.worker_process_init.connect(process.begin, weak=False)
+    said.worker_process_shutdown.connect(process.end, weak=False)
     return app
 
 
-def _register(app: Celery, process: "_Process", task: Task[Any]) -> None:
-    def run(message: Any, **said: Any) -> None:  # noqa: ANN401  Celery's request, and a Job's values
-        lost = bool((message.request.delivery_info or {}).get("redelivered"))
+def _register(app: Any, process: "_Process", task: Task[Any]) -> None:  # noqa: ANN401  Celery tells no types
+    def run(message: Any, **said: Any) -> None:  # noqa: ANN401  likewise
+        delivery: dict[str, Any] = message.request.delivery_info or {}
+        lost = bool(delivery.get("redelivered"))
         process.run(Job(task.name, tuple(said["arguments"]), said["id"], said["tries"]), lost=lost)
 
     run.__doc__ = task.__doc__

@@ -1,4 +1,4 @@
-"""What a MongoDB must hold before the city works on it: collections, indexes, and validators that follow the Structs."""
+"""What a MongoDB must hold before the city works on it: collections, indexes, and validators made from the Structs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

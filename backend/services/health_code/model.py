@@ -43,7 +43,8 @@ class Flip(Struct, frozen=True, gc=False):
 class HealthRecord(Document, kw_only=True):
     """What the health code knows of a person; its `id` is that of their Profile.
 
-    `code_id` stands for the person in QR codes; it is drawn by chance from 2^72, so that no two are the same. `history` has the newest flip last and is never empty.
+    `code_id` stands for the person in QR codes; it is drawn by chance from 2^72, so that no two are the same.
+    `history` has the newest flip last and is never empty.
     """
 
     collection: ClassVar[str] = "health_records"

@@ -34,6 +34,7 @@ def test_a_valid_green_code_lets_in_and_leaves_a_visit(client: Client, scene: Sc
         "colour": "green",
         "word": {"zh": "绿码", "en": "GREEN"},
         "shape": "circle",
+        "recorded": True,
     }
     [visit] = stored(client, Visit)
     assert (visit.venue, visit.scan_id, visit.outcome, visit.colour) == (MUSEUM, "scan-0001", "valid", "green")
