@@ -59,8 +59,11 @@ class MongoStore:
     The collections and their indexes are made by `backend.store.mongo_schema.prepare`.
     """
 
-    def __init__(self, url: str, *, driver: Driver = "motor", timeout_ms: int = 3_000) -> None:
+    def __init__(
+        self, url: str, kinds: Sequence[type[Document]], *, driver: Driver = "motor", timeout_ms: int = 3_000
+    ) -> None:
         self._url = url
+        self._indexed = {kind.collection: indexed_fields(kind) for kind in kinds}
         self._driver = driver
         self._timeout_ms = timeout_ms
         self._collections: dict[type[Document], Any] = {}
@@ -171,13 +174,15 @@ class MongoStore:
         with _answering():
             found = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
             bodies = cast("list[dict[str, Any]]", await found.to_list(limit))
-        return [{"id": body.pop("_id"), **body} for body in bodies]
+        absent = dict.fromkeys(self._indexed[collection])
+        return [{"id": body.pop("_id"), **absent, **body} for body in bodies]
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
         """Store changed bodies, each at its next revision, if the one it has still stands; give how many."""
         writes: list[ReplaceOne[dict[str, Any]]] = []
         for body in bodies:
-            changed = {name: value for name, value in body.items() if name != "id"}
+            absent = {"id", *(name for name in self._indexed[collection] if body.get(name) is None)}
+            changed = {name: value for name, value in body.items() if name not in absent}
             asked = {"_id": body["id"], "revision": body["revision"]}
             writes.append(ReplaceOne(asked, changed | {"revision": body["revision"] + 1}))
         if not writes:
