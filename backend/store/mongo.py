@@ -174,8 +174,7 @@ class MongoStore:
         with _answering():
             found = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
             bodies = cast("list[dict[str, Any]]", await found.to_list(limit))
-        absent = dict.fromkeys(self._indexed[collection])
-        return [{"id": body.pop("_id"), **absent, **body} for body in bodies]
+        return [{"id": body.pop("_id"), **body} for body in bodies]
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
         """Store changed bodies, each at its next revision, if the one it has still stands; give how many."""

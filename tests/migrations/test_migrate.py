@@ -35,7 +35,7 @@ def stamp(body: dict[str, Any]) -> dict[str, Any] | None:
     """Write the text of a letter in capitals, and count how often that was done."""
     if body["text"].isupper():
         return None
-    return body | {"text": body["text"].upper(), "number": (body["number"] or 0) + 1}
+    return body | {"text": body["text"].upper(), "number": (body.get("number") or 0) + 1}
 
 
 def migration(number: int = 1, **said: Any) -> Migration:  # noqa: ANN401  any member
