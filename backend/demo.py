@@ -10,8 +10,9 @@ from qrcode.constants import ERROR_CORRECT_M
 from rich.console import Console
 from rich.progress import Progress
 
-from backend.app import open_city
+from backend.app import documents_of, open_city
 from backend.identity import Role
+from backend.migration import find_migrations, migrate
 from backend.profile import Profile
 from backend.seed import fill_city
 from backend.service import City, discover_integrations, discover_services
@@ -21,7 +22,7 @@ from backend.services.account.sessions import find_account
 from backend.services.health_code.code import COLOURS, SIGNS, Colour, make_claims
 from backend.services.health_code.model import COLOUR, HealthRecord
 from backend.settings import Settings
-from backend.store.opening import place
+from backend.store.opening import place, prepare_store
 
 VENUE = "west-lake"
 STAFF = {
@@ -45,8 +46,10 @@ def fill(settings: Settings, citizens: int, seed: int) -> None:
 
 async def _prepare(settings: Settings, citizens: int, seed: int, *, tells: bool) -> None:
     services = discover_services()
+    prepare_store(settings.store, documents_of(services))
     city = open_city(settings, services, discover_integrations(settings.integrations))
     try:
+        await migrate(city.store, find_migrations(), lambda _migration, _seen: None)
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("Inventing a city", total=None, visible=False)
             new = await fill_city(

@@ -1,0 +1,121 @@
+"""Reported events that were interrupted, and the sweep that finishes them."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from backend.service import City
+from backend.services.health_code import events
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord
+from backend.services.health_code.tasks import finish_event, sweep_events
+from backend.store import StoreUnavailable
+from tests.services.health_code.scene import Client, Clock, Headers, Scene, stored
+
+CrashBefore = Callable[[str], None]
+CONTACT = {"level": "close", "at": "2022-04-19T08:00:00+08:00"}
+
+
+@pytest.fixture
+def crash_before(monkeypatch: pytest.MonkeyPatch) -> CrashBefore:
+    """Let taking an event be cut off before a step, until `monkeypatch.undo()`."""
+
+    def plan(step: str) -> None:
+        async def crash(*_: object, **__: object) -> None:
+            raise StoreUnavailable("the process ends here")
+
+        monkeypatch.setattr(events, step, crash)
+
+    return plan
+
+
+def sweep(client: Client) -> None:
+    """Do at once what the sweep finds."""
+    city: City = client.app.state.city
+
+    async def work() -> None:
+        due = [receipt async for receipt in city.store.scan(HealthEventReceipt) if receipt.due_ms is not None]
+        for receipt in due:
+            if receipt.due_ms is not None and receipt.due_ms < city.now().timestamp() * 1_000:
+                await finish_event(city, receipt.id)
+
+    client.blocking_portal.call(work)
+
+
+@pytest.mark.parametrize("step", ["change_record", "_mark_applied"])
+def test_an_event_that_was_interrupted_is_finished_by_the_sweep_and_stands_once(
+    client: Client,
+    scene: Scene,
+    wang: Headers,
+    clock: Clock,
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+    crash_before: CrashBefore,
+) -> None:
+    assert scene.colour(wang) == "green"
+    crash_before(step)
+    event = scene.event("contact", **CONTACT)
+    answer = client.post("/v1/health-events", headers=scene.officer, json={"events": [event]})
+    assert answer.status_code == 503
+    monkeypatch.undo()
+    [receipt] = stored(client, HealthEventReceipt)
+    assert (receipt.applied, receipt.said is None) == (False, False)
+    sweep(client)
+    assert not stored(client, HealthEventReceipt)[0].applied, "whoever sent it may still be at it"
+    clock.now += timedelta(seconds=31)
+    for _ in range(2):
+        sweep(client)
+    [receipt] = stored(client, HealthEventReceipt)
+    assert (receipt.applied, receipt.said, receipt.due_ms) == (True, None, None)
+    assert scene.colour(wang) == "red"
+    [record] = stored(client, HealthRecord)
+    assert [report.key for report in record.reports] == [receipt.id]
+    assert [colour for _, colour in scene.history(wang)] == ["red", "green"]
+    assert scene.outcomes(event) == ["repeated"]
+
+
+def test_a_withdrawal_that_was_interrupted_is_finished_too(
+    client: Client,
+    scene: Scene,
+    wang: Headers,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    crash_before: CrashBefore,
+) -> None:
+    scene.report(scene.event("contact", "c-1", **CONTACT))
+    assert scene.colour(wang) == "red"
+    crash_before("change_record")
+    withdrawal = scene.event("withdrawal", of="c-1")
+    assert client.post("/v1/health-events", headers=scene.officer, json={"events": [withdrawal]}).status_code == 503
+    monkeypatch.undo()
+    clock.now += timedelta(seconds=31)
+    sweep(client)
+    assert scene.colour(wang) == "green"
+
+
+def test_the_sweep_hands_each_due_receipt_to_whoever_has_time(
+    client: Client, scene: Scene, clock: Clock, monkeypatch: pytest.MonkeyPatch, crash_before: CrashBefore
+) -> None:
+    crash_before("change_record")
+    client.post("/v1/health-events", headers=scene.officer, json={"events": [scene.event("contact", **CONTACT)]})
+    monkeypatch.undo()
+    clock.now += timedelta(seconds=31)
+
+    async def sweep_and_wait() -> None:
+        city: City = client.app.state.city
+        await sweep_events(city)
+        while city.jobs.waiting():
+            await asyncio.sleep(0.01)
+
+    client.blocking_portal.call(sweep_and_wait)
+    assert [receipt.applied for receipt in stored(client, HealthEventReceipt)] == [True]
+
+
+def test_a_receipt_that_is_gone_or_done_needs_nothing(client: Client, scene: Scene) -> None:
+    scene.report(scene.event("contact", **CONTACT))
+    [before] = stored(client, HealthRecord)
+    [receipt] = stored(client, HealthEventReceipt)
+    for receipt_id in (receipt.id, "nothing"):
+        client.blocking_portal.call(finish_event, client.app.state.city, receipt_id)
+    assert stored(client, HealthRecord) == [before]

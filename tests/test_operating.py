@@ -1,0 +1,104 @@
+"""What an operator's machines see: health, and figures for Prometheus."""
+
+import re
+import socket
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
+
+from backend.app import create_app
+from backend.settings import Settings
+from tests.conftest import Clock, SignIn
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, metrics_port=free_port(), address_requests_per_minute=10)
+
+
+@pytest.fixture
+def client(settings: Settings, clock: Clock) -> Iterator[TestClient[Litestar]]:
+    with TestClient(create_app(settings, clock=clock)) as client:
+        yield client
+
+
+def figures(settings: Settings) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Read the figures as Prometheus does, by name and labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics") as answer:
+        text = answer.read().decode()
+    assert not re.search(r"138001380", text), "no figure bears a person's phone"
+    families = text_string_to_metric_families(text)
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_a_server_lives_and_is_ready_as_often_as_it_is_asked(client: TestClient[Litestar]) -> None:
+    for _ in range(15):
+        assert client.get("/health/live").json() == {"alive": True}
+        answer = client.get("/health/ready")
+        assert answer.status_code == 200
+    assert answer.json() == {
+        "store": "ok",
+        "broker": "none: the server does background work itself",
+        "keys": "ok",
+        "rulebook": "ok",
+    }
+
+
+def test_a_server_whose_keys_cannot_be_read_is_not_ready(client: TestClient[Litestar]) -> None:
+    client.app.state.city.keys.fault = "keys/token_x.json: not a key file"
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["keys"]) == (503, "keys/token_x.json: not a key file")
+
+
+def test_a_server_stays_ready_without_its_broker(settings: Settings) -> None:
+    broker = f"redis://127.0.0.1:{free_port()}/0"
+    with TestClient(create_app(replace(settings, broker=broker))) as client:
+        answer = client.get("/health/ready")
+        assert (answer.status_code, answer.json()["broker"]) == (200, "does not answer")
+        assert figures(settings)["chengma_jobs_waiting", ()] == -1
+
+
+def test_prometheus_reads_rates_latencies_verdicts_and_the_rulebook(
+    client: TestClient[Litestar], settings: Settings
+) -> None:
+    wang = SignIn(client)("13800138000", name="王芳")
+    for _ in range(3):
+        client.get("/v1/me/health-code", headers=wang)
+    client.get("/v1/me/health-code")
+    found = figures(settings)
+    code = ("GET", "/v1/me/health-code")
+    assert found["chengma_request_seconds_count", (*code, "200")] == 3
+    assert found["chengma_request_seconds_count", (*code, "401")] == 1
+    assert 0 < found["chengma_request_seconds_sum", (*code, "200")] < 3
+    assert found["chengma_request_seconds_bucket", ("+Inf", *code, "200")] == 3
+    assert found["chengma_verdicts_total", ("health_code.colour", "green", "otherwise")] == 3
+    assert found["chengma_rulebook", (client.app.state.city.rulebook.digest,)] == 1
+    assert found["chengma_requests_in_flight", ()] == 0
+    assert found["chengma_requests_refused", ()] == 0
+    assert found["chengma_jobs_waiting", ()] == 0
+    assert found["chengma_store_away", ()] == 0
+
+
+def test_the_figures_are_not_where_citizens_are(client: TestClient[Litestar]) -> None:
+    assert client.get("/metrics").status_code == 404
+
+
+def test_the_port_of_the_figures_is_free_again_when_the_server_has_ended(settings: Settings) -> None:
+    for _ in range(2):
+        with TestClient(create_app(settings)):
+            assert figures(settings)["chengma_jobs_waiting", ()] == 0
