@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 from backend.settings import Settings
 from backend.tasks import Job, Task
@@ -91,7 +91,9 @@ class CeleryJobs:
             with self._app.connection_for_read() as connection:
                 connection.ensure_connection(max_retries=1, timeout=_WAIT_SECONDS)
                 return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
-        except (OperationalError, OSError, *self._app.connection_for_read().channel_errors):
+        except ChannelError:
+            return 0  # an empty queue is none
+        except (OperationalError, OSError):
             return -1
 
     async def put(self, job: Job, *, delay_seconds: float = 0) -> None:

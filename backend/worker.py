@@ -28,9 +28,9 @@ GRACE_SECONDS = 15
 _log = logging.getLogger("chengma.worker")
 
 
-def work(settings: Settings, name: str) -> None:
-    """Do jobs until the process is told to end; what runs then is ended first."""
-    app = make_worker(settings)
+def work(settings: Settings, name: str, tasks: dict[str, Task[Any]] | None = None) -> None:
+    """Do jobs until the process is told to end; what runs then is ended first. By default all tasks are known."""
+    app = make_worker(settings, tasks or discover_tasks())
     app.Worker(
         hostname=f"{name}@%h",
         pool="prefork",
@@ -50,17 +50,21 @@ def beat(settings: Settings) -> None:
     app.Beat(loglevel="WARNING", quiet=True, scheduler_cls="celery.beat:Scheduler").run()
 
 
-def make_worker(settings: Settings) -> Any:  # noqa: ANN401  Celery tells no types
-    """Make the Celery application of a worker, with every task of every service."""
+def make_worker(settings: Settings, tasks: dict[str, Task[Any]]) -> Any:  # noqa: ANN401  Celery tells no types
+    """Make the Celery application of a worker that knows these tasks."""
     app = celery_app(settings)
-    tasks = discover_tasks()
     process = _Process(settings, tasks)
     for task in tasks.values():
         _register(app, process, task)
     said: Any = signals
+    said.setup_logging.connect(_leave_logging, weak=False)
     said.worker_process_init.connect(process.begin, weak=False)
     said.worker_process_shutdown.connect(process.end, weak=False)
     return app
+
+
+def _leave_logging(**_: object) -> None:
+    """Keep Celery from setting up logging in its own way: the command has done so."""
 
 
 def _register(app: Any, process: "_Process", task: Task[Any]) -> None:  # noqa: ANN401  Celery tells no types

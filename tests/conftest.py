@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from backend.store import Document, Store
 from backend.store.opening import open_store, prepare_store
 from tests.conformance import must_conform
 from tests.mongod import NoMongodError, mongod
+from tests.servers import redis_server
 
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
@@ -44,6 +46,15 @@ def mongod_url() -> Iterator[str]:
             yield url
     except NoMongodError as error:
         lacking(f"mongod ({error})")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis for the whole run, started when the first test asks for it."""
+    if shutil.which("redis-server") is None and not os.environ.get("REDIS_URL"):
+        lacking("redis-server")
+    with redis_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,174 @@
+"""Background jobs through a real Redis and real workers: done once, tried again, given up, handed out again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from backend.app import facts_of
+from backend.broker import CeleryJobs, beat_schedule
+from backend.rulebook import load_rulebook
+from backend.service import discover_services
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, begin_record
+from backend.services.health_code.reports import ContactReported
+from backend.settings import Settings
+from backend.store import Store
+from backend.tasks import DeadJob, Job, discover_tasks
+from tests.city.errands import Errand
+from tests.conftest import ROOT, work_in
+from tests.servers import Process, city_environment, wait_until
+
+
+class Street:
+    """A worker with its Redis and MongoDB, and what it has done."""
+
+    def __init__(self, folder: Path, store: str, broker: str) -> None:
+        self.folder, self.store = folder, store
+        self.notes = folder / "notes"
+        self.notes.touch()
+        self.environment = city_environment(folder, store, broker) | {"ERRANDS": str(self.notes)}
+        assert self.chengma("migrate").returncode == 0
+        self.jobs = CeleryJobs(Settings(broker=broker))
+        arguments = [sys.executable, "-m", "tests.city.errands", "street"]
+        self.worker = Process(arguments, folder / "worker.log", self.environment)
+        wait_until(lambda: "is in force" in self.worker.said(), self.worker.said)
+
+    def chengma(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        arguments = [sys.executable, "-m", "backend", *command]
+        return subprocess.run(arguments, env=self.environment, capture_output=True, text=True, check=False)
+
+    def send(self, task: str, *arguments: str | int, job_id: str = "job") -> None:
+        self.jobs.publish(Job(task, arguments, job_id))
+
+    def tries(self, name: str) -> list[int]:
+        """Give the processes that began an errand of this name."""
+        lines = (line.split() for line in self.notes.read_text().splitlines())
+        return [int(process) for known, process in lines if known == name]
+
+    def kept(self, kind: type, document_id: str) -> object:
+        async def read(store: Store) -> object:
+            return await store.get(kind, document_id)
+
+        return work_in(self.store, read, [Errand])
+
+    def dead(self) -> list[str]:
+        return self.chengma("jobs", "list").stdout.splitlines()
+
+
+@pytest.fixture
+def street(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Street]:
+    street = Street(tmp_path, database_url, f"{redis_url.rpartition('/')[0]}/1")
+    yield street
+    street.worker.stop()
+    street.jobs._app.connection_for_write().default_channel.queue_purge("chengma")
+    street.jobs._app.close()
+
+
+def test_a_worker_does_what_it_is_sent_once(street: Street) -> None:
+    for number in range(20):
+        street.send("city.walk", f"errand-{number}", 1, job_id=f"job-{number}")
+    wait_until(lambda: street.tries("errand-19") and not street.jobs.waiting(), street.worker.said)
+    wait_until(lambda: street.kept(Errand, "errand-19"))
+    assert [len(street.tries(f"errand-{number}")) for number in range(20)] == [1] * 20
+
+
+def test_a_job_whose_worker_is_killed_comes_again_and_counts_once(street: Street) -> None:
+    street.send("city.walk", "slow", 1_000)
+    wait_until(lambda: street.tries("slow"), street.worker.said)
+    os.kill(street.tries("slow")[0], signal.SIGKILL)
+    wait_until(lambda: len(street.tries("slow")) == 2, street.worker.said)
+    wait_until(lambda: street.kept(Errand, "slow"))
+    one, other = street.tries("slow")
+    assert one != other
+    assert street.kept(Errand, "slow") == Errand(id="slow", revision=1)
+    lost = street.kept(DeadJob, "job")
+    assert isinstance(lost, DeadJob)
+    assert (lost.losses, lost.dead) == (1, False)
+    assert street.dead() == ["0 jobs were given up."]
+
+
+def test_a_job_that_takes_each_worker_along_is_given_up(street: Street) -> None:
+    street.send("city.die", "poison")
+    wait_until(lambda: "poison" in "".join(street.dead()), street.worker.said)
+    assert len(street.tries("poison")) == 3
+    assert street.dead()[0].startswith("job  city.die('poison',)  after 0 tries: 3 workers died with it")
+    street.send("city.walk", "afterwards", 1)
+    wait_until(lambda: street.kept(Errand, "afterwards"), street.worker.said)
+
+
+def test_what_fails_is_tried_again_given_up_and_handed_out_again(street: Street) -> None:
+    street.send("city.fall", "hole")
+    wait_until(lambda: len(street.dead()) == 2, street.worker.said)
+    assert len(street.tries("hole")) == 2
+    line, counted = street.dead()
+    assert line == "job  city.fall('hole',)  after 2 tries: RuntimeError: there is a hole in the road"
+    assert counted == "1 jobs were given up. `chengma jobs retry ID` tries one again."
+    assert street.chengma("jobs", "retry", "job").stdout == "city.fall is tried again.\n"
+    wait_until(lambda: len(street.tries("hole")) == 4, street.worker.said)
+    found = street.chengma("jobs", "retry", "nothing")
+    assert (found.returncode, found.stderr.splitlines()) == (
+        1,
+        ["Error: no job nothing was given up; `chengma jobs list` lists them"],
+    )
+
+
+def test_a_task_that_takes_too_long_is_cut_off(street: Street) -> None:
+    street.send("city.dawdle", "slow")
+    wait_until(lambda: len(street.dead()) == 2, street.worker.said, seconds=15)
+    assert "TimeoutError" in street.dead()[0]
+
+
+def test_a_worker_that_is_told_to_end_finishes_what_it_does(street: Street) -> None:
+    street.send("city.walk", "last", 1_500)
+    wait_until(lambda: street.tries("last"), street.worker.said)
+    assert street.worker.stop() == 0
+    assert street.kept(Errand, "last") == Errand(id="last", revision=1)
+
+
+def test_beat_has_interrupted_events_finished(street: Street) -> None:
+    said = ContactReported("close", datetime(2022, 4, 19, tzinfo=UTC))
+    receipt = HealthEventReceipt(id="r", payload="p", person="wang", said=said, due_ms=1)
+
+    async def leave_it_half_done(store: Store) -> None:
+        rulebook = load_rulebook(ROOT / "rules", facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
+        await store.insert(begin_record("wang", "code-id-wang", None, rulebook, datetime(2022, 4, 20, tzinfo=UTC)))
+        await store.insert(receipt)
+
+    work_in(street.store, leave_it_half_done)
+    beat = Process([sys.executable, "-m", "backend", "beat"], street.folder / "beat.log", street.environment)
+    try:
+        wait_until(lambda: getattr(street.kept(HealthEventReceipt, "r"), "applied", False), beat.said)
+    finally:
+        assert beat.stop() == 0
+    record = street.kept(HealthRecord, "wang")
+    assert isinstance(record, HealthRecord)
+    assert [report.key for report in record.reports] == ["r"]
+
+
+def test_the_schedule_holds_the_sweeps_and_lets_none_pile_up() -> None:
+    schedule = beat_schedule(discover_tasks())
+    assert schedule.keys() == {"health_code.sweep_events", "account.sweep_sessions"}
+    for entry in schedule.values():
+        assert entry["options"]["expires"] <= entry["schedule"].total_seconds()
+
+
+def test_a_worker_without_a_broker_is_told_what_it_needs(tmp_path: Path) -> None:
+    environment = city_environment(tmp_path, f"sqlite:///{tmp_path}/city.db", "")
+    for command in ("worker", "beat"):
+        found = subprocess.run(
+            [sys.executable, "-m", "backend", command], env=environment, capture_output=True, text=True, check=False
+        )
+        assert found.returncode == 1
+        assert found.stderr.startswith("Error: CHENGMA_BROKER is empty")
+
+
+def test_what_a_worker_logs_is_json_and_names_the_rulebook(street: Street) -> None:
+    lines = [json.loads(line) for line in street.worker.said().splitlines() if line.startswith("{")]
+    assert any("is in force" in line["message"] for line in lines)
