@@ -16,7 +16,7 @@ import redis
 
 ROOT = Path(__file__).parent.parent
 
-READY_SECONDS = 60
+READY_SECONDS = 20
 
 
 def free_port() -> int:

@@ -36,7 +36,7 @@ class Street:
         self.environment = city_environment(folder, store, broker) | {"ERRANDS": str(self.notes)}
         assert self.chengma("migrate").returncode == 0
         self.jobs = CeleryJobs(Settings(broker=broker))
-        arguments = [sys.executable, "-m", "tests.city.errands", "street"]
+        arguments = [sys.executable, "-c", "from tests.city.errands import run_worker; run_worker()"]
         self.worker = Process(arguments, folder / "worker.log", self.environment)
         wait_until(lambda: "is in force" in self.worker.said(), self.worker.said)
 

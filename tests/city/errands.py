@@ -1,4 +1,4 @@
-"""Tasks for the tests of workers, and a worker that knows them: `python -m tests.city.errands NAME`.
+"""Tasks for the tests of workers, and a worker that knows them.
 
 Each try of a task is noted in a file, so that a test sees how often it was begun; its effect is a document, so that a
 test sees how often it counted.
@@ -7,7 +7,6 @@ test sees how often it counted.
 import asyncio
 import os
 import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,6 +65,8 @@ async def dawdle(_city: City, name: str) -> None:
 
 ERRANDS: dict[str, Task[Any]] = {task.name: task for task in (walk, fall, die, dawdle)}
 
-if __name__ == "__main__":
+
+def run_worker() -> None:
+    """Be a worker that knows these tasks beside the city's own."""
     log_as_json_lines()
-    work(settings_here(), sys.argv[1], discover_tasks() | ERRANDS)
+    work(settings_here(), "street", discover_tasks() | ERRANDS)
