@@ -64,7 +64,7 @@ def beat_schedule(tasks: dict[str, Task[Any]]) -> dict[str, Any]:
         name: {
             "task": name,
             "schedule": task.every,
-            "kwargs": message_of(Job(name, (), f"sweep {name}")),
+            "kwargs": message_of(Job(name)),
             "options": {"expires": max(1.0, task.every.total_seconds())},
         }
         for name, task in tasks.items()

@@ -173,6 +173,14 @@ async def was_lost(city: Where, job: Job) -> bool:
     return dead
 
 
+async def forget_losses(city: Where, job: Job) -> None:
+    """Forget that workers died with a job, now that it is done."""
+    known = await city.store.get(DeadJob, job.id)
+    if known is not None and not known.dead:
+        with suppress(Conflict):
+            await city.store.delete(known)
+
+
 async def _keep(city: Where, job: Job, known: DeadJob | None, *, dead: bool, error: str, losses: int = 0) -> None:
     kept = DeadJob(
         id=job.id,

@@ -20,7 +20,7 @@ from backend.metrics import TasksDone, read_city, serve_metrics
 from backend.releases import keeping_up
 from backend.service import City, discover_integrations, discover_services
 from backend.settings import Settings
-from backend.tasks import Job, Task, carry_out, discover_tasks, was_lost
+from backend.tasks import Job, Task, carry_out, discover_tasks, forget_losses, was_lost
 
 READY_SECONDS = 60
 GRACE_SECONDS = 15
@@ -71,7 +71,8 @@ def _register(app: Any, process: "_Process", task: Task[Any]) -> None:  # noqa: 
     def run(message: Any, **said: Any) -> None:  # noqa: ANN401  likewise
         delivery: dict[str, Any] = message.request.delivery_info or {}
         lost = bool(delivery.get("redelivered"))
-        process.run(Job(task.name, tuple(said["arguments"]), said["id"], said["tries"]), lost=lost)
+        job_id: str = said["id"] or message.request.id  # a sweep has none of its own
+        process.run(Job(task.name, tuple(said["arguments"]), job_id, said["tries"]), lost=lost)
 
     run.__doc__ = task.__doc__
     app.task(run, name=task.name, bind=True, time_limit=task.seconds_at_most + GRACE_SECONDS)
@@ -125,6 +126,8 @@ class _Process:
         self._tried.note(job.task, "done" if again is None else "retried")
         if again is not None:
             await self._jobs.put(again[0], delay_seconds=again[1])
+        elif lost:
+            await forget_losses(city, job)
 
     def end(self, **_: object) -> None:
         """Close the City; called by the child when it ends."""

