@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from litestar import Litestar
@@ -16,6 +16,7 @@ from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from msgspec import Struct
+from msgspec.structs import replace
 from prometheus_client.core import Metric
 
 from backend.contract import document_routes
@@ -36,6 +37,9 @@ from backend.settings import Settings
 from backend.store import Document
 from backend.store.opening import open_store
 from backend.tasks import DeadJob, Job, Jobs, LeftToSweeps, LoopJobs, Task, carry_out, discover_tasks
+
+if TYPE_CHECKING:
+    from backend.traces import Tracing
 
 Clock = Callable[[], datetime]
 SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
@@ -80,11 +84,16 @@ def create_app(
             yield
         if end_metrics is not None:
             end_metrics()
+        if tracing is not None:
+            tracing.end()
         journal.flush()
         await present().store.close()
 
     jobs = open_jobs(settings, discover_tasks(services_package), present, tried)
     city = open_city(settings, services, integrations, clock=clock, jobs=jobs)
+    tracing = _tracing(settings)
+    if tracing is not None:
+        city = replace(city, store=tracing.store(city.store))
     routes = [route for service in services for route in service.routes]
     routes.extend(route for integration in integrations for route in integration.routes(settings))
     app = Litestar(
@@ -102,9 +111,17 @@ def create_app(
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
             _guard_plainly(handler, pressure)
     journal = Journal(app.asgi_handler, pressure, writes=settings.access_log)
-    app.asgi_handler = journal
+    app.asgi_handler = journal if tracing is None else tracing.around(journal)
     app.state.journal = journal
     return app
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if not settings.traces:
+        return None
+    from backend.traces import Tracing
+
+    return Tracing(settings.traces)
 
 
 def _guard_plainly(handler: HTTPRouteHandler, pressure: Pressure) -> None:

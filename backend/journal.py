@@ -27,7 +27,7 @@ REQUEST_ID = "request_id"
 
 _FLUSH_SECONDS = 0.25
 _MOST_LINES = 1_000
-_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
 
@@ -78,7 +78,7 @@ class Journal:
         finally:
             self._pressure.in_flight -= 1
             seconds = time.perf_counter() - started
-            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+            method = scope["method"] if scope["method"] in METHODS else "OTHER"
             self.served.note(method, scope.get("path_template"), status, seconds)
             if self._writes:
                 self._note(scope, status, seconds, request_id)
@@ -116,7 +116,7 @@ class Journal:
         at, method, template, status, seconds, request_id = served
         route = f'"{template}"' if template else "null"
         return (
-            f'{{"time":"{self._stamped(at)}","method":"{method if method in _METHODS else "OTHER"}","route":{route},'
+            f'{{"time":"{self._stamped(at)}","method":"{method if method in METHODS else "OTHER"}","route":{route},'
             f'"status":{status},"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"}}\n'
         )
 

@@ -1,6 +1,8 @@
 """What an operator may set, read from the environment once, checked, and then frozen."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -8,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 PREFIX = "CHENGMA_"
+FILE = "_file"
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +66,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: Annotated[
         int, Meta(ge=0, le=65535, description="the port where Prometheus reads `/metrics`; 0 for none")
     ] = 0
+    traces: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://.+)?$",
+            description="where traces are sent, such as `http://collector:4318/v1/traces`; none if empty",
+        ),
+    ] = ""
     access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True
     person_requests_per_minute: Annotated[
         int, Meta(ge=1, description="how many requests one signed-in person may make in a minute")
@@ -77,25 +87,42 @@ class InvalidSettings(Exception):
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables. Raises InvalidSettings, which names every bad one at once."""
+    """Read the settings from environment variables. Raises InvalidSettings, which names every bad one at once.
+
+    A setting may also be the content of a file: `CHENGMA_STORE_FILE=/run/secrets/store`. So a password stands in no
+    environment that others may see.
+    """
     values: dict[str, Any] = {}
     wrong: list[str] = []
     known = {setting.name: setting for setting in msgspec.structs.fields(Settings)}
     for variable, text in sorted(environment.items()):
         if not variable.startswith(PREFIX):
             continue
-        setting = known.get(variable.removeprefix(PREFIX).lower())
+        name = variable.removeprefix(PREFIX).lower()
+        setting = known.get(name) or known.get(name.removesuffix(FILE))
         if setting is None:
             wrong.append(f"{variable}: there is no such setting; see the settings table in README.md")
             continue
+        if setting.name in values:
+            wrong.append(f"{variable}: {PREFIX}{setting.name.upper()} is given too; give one of them")
+            continue
         try:
-            values[setting.name] = msgspec.convert(text, setting.type, strict=False)
-        except msgspec.ValidationError as error:
-            wrong.append(f"{variable}={text!r}: {error}; {_description(setting.type)}")
+            given = text if setting.name == name else Path(text).read_text(encoding="utf-8").rstrip("\r\n")
+            values[setting.name] = msgspec.convert(given, setting.type, strict=False)
+        except OSError as error:
+            wrong.append(f"{variable}={text!r}: cannot be read: {error.strerror}")
+        except (msgspec.ValidationError, UnicodeDecodeError) as error:
+            shown = f"={_without_password(text)!r}" if setting.name == name else ""
+            wrong.append(f"{variable}{shown}: {error}; {_description(setting.type)}")
     wrong.extend(_wrong_time_zone(values))
     if wrong:
         raise InvalidSettings("\n".join(wrong))
     return Settings(**values)
+
+
+def _without_password(text: str) -> str:
+    """Give an address as it may be shown: what stands before the @ names a user and their password."""
+    return re.sub(r"(?<=://)[^/]*@", "...@", text)
 
 
 def settings_table() -> str:
