@@ -37,8 +37,8 @@ class NoMongodError(Exception):
 
 
 @contextmanager
-def mongod() -> Iterator[str]:
-    """Give the address of a replica set until the end of the block. Raises NoMongodError."""
+def mongod(*options: str) -> Iterator[str]:
+    """Give the address of a replica set for the block; `options` are mongod's own. Raises NoMongodError."""
     given = os.environ.get("MONGODB_URL")
     if given:
         yield given
@@ -51,7 +51,10 @@ def mongod() -> Iterator[str]:
     arguments = [program, "--dbpath", folder, "--port", port, "--bind_ip", "127.0.0.1", "--replSet", "city"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*map(str, arguments), "--nounixsocket"], stdout=log, stderr=log, env={"LD_LIBRARY_PATH": str(libraries)}
+            [*map(str, arguments), "--nounixsocket", *options],
+            stdout=log,
+            stderr=log,
+            env={"LD_LIBRARY_PATH": str(libraries)},
         )
     try:
         _begin_replica_set(port, process, folder / "log")
