@@ -2,7 +2,7 @@
 
 A migration is a module `migrations/0001_<verb_noun>.py` whose docstring says what it is for. It names one COLLECTION,
 and `change(body)` gives the changed document, or None for one that needs no change or has it already: a run that was
-interrupted is gone through again from the last batch that was recorded.
+interrupted is gone through again from the last batch that was recorded. A field that holds None may be missing.
 """
 
 import asyncio

@@ -1,11 +1,12 @@
 """A small city of its own for each test: a temporary store and keys, the real rules, and a clock that stands still."""
 
+import asyncio
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -14,14 +15,18 @@ from litestar.testing import TestClient
 from pymongo import MongoClient
 from stdnum.cn import ric
 
-from backend.app import create_app
+from backend.app import create_app, documents_of
 from backend.identity import Role
+from backend.service import discover_services
 from backend.services.account.api import grant
 from backend.settings import Settings
+from backend.store import Document, Store
+from backend.store.opening import open_store, prepare_store
 from tests.conformance import must_conform
 from tests.mongod import NoMongodError, mongod
 
 ROOT = Path(__file__).parent.parent
+T = TypeVar("T")
 
 
 def lacking(program: str) -> NoReturn:
@@ -49,6 +54,29 @@ def database_url(mongod_url: str) -> Iterator[str]:
     yield f"{address.rstrip('/')}/{name}?{options}"
     with MongoClient[dict[str, object]](mongod_url) as client:
         client.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the address of an empty store of either kind, made ready for all that a city keeps."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/city.db"
+    url: str = request.getfixturevalue("database_url")
+    prepare_store(url, documents_of(discover_services()))
+    return url
+
+
+def work_in(address: str, work: Callable[[Store], Awaitable[T]], kinds: Sequence[type[Document]] = ()) -> T:
+    """Open the store of an address, work with it in an event loop of its own, and close it."""
+
+    async def whole() -> T:
+        store = open_store(address, [*documents_of(discover_services()), *kinds], driver="pymongo")
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(whole())
 
 
 class Clock:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from backend import keys as keys_module
 from backend.app import create_app
-from backend.identity import GUARDS, Access, AccessClaims, Caller, Guard, Role, public
+from backend.identity import GUARDS, Access, AccessClaims, Caller, Guard, Role, probe, public
 from backend.keys import Keyring, make_keys, rotate
 from backend.problems import NotSignedIn
 from backend.settings import Settings
@@ -190,6 +190,9 @@ def ask(app: Litestar) -> Callable[..., Any]:
     return ask
 
 
+OPEN = ("public", "probe", "signed_in")
+
+
 @pytest.mark.parametrize("guard", GUARDS, ids=guard_name)
 @pytest.mark.parametrize("role", [None, *Role])
 def test_a_guard_lets_in_whom_it_names_and_nobody_else(
@@ -197,7 +200,7 @@ def test_a_guard_lets_in_whom_it_names_and_nobody_else(
 ) -> None:
     name = guard_name(guard)
     caller = Caller(f"caller-{role}", "s", None, () if role is None else (role,))
-    expected = 200 if name in ("public", "signed_in") or (role is not None and name == role.value != "citizen") else 403
+    expected = 200 if name in OPEN or (role is not None and name == role.value != "citizen") else 403
     answer = ask(f"/for/{name}", caller)
     assert answer.status_code == expected
     if expected == 403:
@@ -239,6 +242,6 @@ def test_what_was_counted_is_forgotten_after_its_minute(access: Access, clock: C
     assert len(access._requests) == 1
 
 
-def test_public_is_the_only_guard_that_needs_no_token(ask: Callable[..., Any]) -> None:
+def test_only_the_public_and_probes_need_no_token(ask: Callable[..., Any]) -> None:
     open_to_all = [guard for guard in GUARDS if ask(f"/for/{guard_name(guard)}").status_code == 200]
-    assert open_to_all == [public]
+    assert open_to_all == [public, probe]

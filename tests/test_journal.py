@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from litestar.testing import TestClient
 
 from backend.journal import Journal
+from backend.pressure import Pressure
 
 
 @get("/v1/people/{phone:str}")
@@ -18,7 +19,7 @@ async def person(phone: FromPath[str]) -> str:
 
 def served(*, writes: bool = True) -> Litestar:
     app = Litestar([person], openapi_config=None, logging_config=None)
-    journal = Journal(app.asgi_handler, writes=writes)
+    journal = Journal(app.asgi_handler, Pressure(100), writes=writes)
     app.asgi_handler = journal
     app.on_shutdown.append(journal.flush)
     return app
@@ -88,7 +89,7 @@ def test_a_fault_is_written_with_its_traceback_but_without_a_persons_number(
     with pytest.raises(ValueError, match="invalid literal") as caught:
         int("no such person: 11010119900307001X, 13800138000")
     scope = {"path_template": "/v1/me", "state": {"request_id": "r1"}}
-    Journal(served()).fault(scope, caught.value)
+    Journal(served(), Pressure(100)).fault(scope, caught.value)
     (line,) = lines(capsys)
     assert (line["fault"], line["route"], line["request_id"]) == ("ValueError", "/v1/me", "r1")
     assert "test_journal.py" in line["traceback"]

@@ -158,7 +158,7 @@ class Store(Protocol):
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
         """Read documents by ascending id, from behind `after`, as they lie there, whatever form they have.
 
-        For migrations, as `write_bodies` is.
+        A field that holds None may be missing. For migrations, as `write_bodies` is.
         """
         ...
 

@@ -70,8 +70,11 @@ class MongoStore:
     The collections and their indexes are made by `backend.store.mongo_schema.prepare`.
     """
 
-    def __init__(self, url: str, *, driver: Driver = "motor", timeout_ms: int = 3_000) -> None:
+    def __init__(
+        self, url: str, kinds: Sequence[type[Document]], *, driver: Driver = "motor", timeout_ms: int = 3_000
+    ) -> None:
         self._url = url
+        self._indexed = {kind.collection: indexed_fields(kind) for kind in kinds}
         self._driver = driver
         self._timeout_ms = timeout_ms
         self._collections: dict[type[Document], Any] = {}
@@ -199,7 +202,8 @@ class MongoStore:
         """Store changed bodies, each at its next revision, if the one it has still stands; give how many."""
         writes: list[ReplaceOne[dict[str, Any]]] = []
         for body in bodies:
-            changed = {name: value for name, value in body.items() if name != "id"}
+            absent = {"id", *(name for name in self._indexed[collection] if body.get(name) is None)}
+            changed = {name: value for name, value in body.items() if name not in absent}
             asked = {"_id": body["id"], "revision": body["revision"]}
             writes.append(ReplaceOne(asked, changed | {"revision": body["revision"] + 1}))
         if not writes:

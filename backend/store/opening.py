@@ -21,7 +21,7 @@ def open_store(
     MongoDB answers is not tried here.
     """
     if not address.startswith(SQLITE):
-        return MongoStore(address, driver=driver, timeout_ms=timeout_ms)
+        return MongoStore(address, kinds, driver=driver, timeout_ms=timeout_ms)
     path = Path(address.removeprefix(SQLITE))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

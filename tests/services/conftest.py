@@ -1,26 +1,44 @@
-"""Every service is tried on both stores: the embedded file and a real MongoDB."""
+"""Every service is tried on both stores: the embedded file and a real MongoDB, which explains what it was asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bson
 import pytest
 from msgspec.structs import replace
-from pymongo import MongoClient
+from pymongo import MongoClient, monitoring
 
 from backend.app import documents_of
 from backend.service import discover_services
 from backend.settings import Settings
 from backend.store.opening import prepare_store
+from tests.services.plans import Asked, slow_plans
+
+asked = Asked()
+monitoring.register(asked)
+explained: set[str] = set()
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
-def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+def settings(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Settings]:
+    """Give the settings of a city on either store.
+
+    After a test on MongoDB, every form of query that its services made is explained: none may read a whole collection,
+    or sort in memory, or need a transaction, since a city of millions has no time for it.
+    """
     if request.param == "sqlite":
-        return settings
+        yield settings
+        return
     url: str = request.getfixturevalue("database_url")
     prepare_store(url, documents_of(discover_services()))
-    return replace(settings, store=url)
+    with MongoClient[dict[str, object]](url) as client:
+        database = client.get_default_database()
+        asked.take(database.name)
+        yield replace(settings, store=url)
+        examples = {form: example for form, example in asked.take(database.name).items() if form not in explained}
+        assert slow_plans(database, examples) == []
+    explained.update(examples)
+    assert asked.transactions == []
 
 
 @pytest.fixture
@@ -33,6 +51,8 @@ def everything_kept(settings: Settings, tmp_path: Path) -> Callable[[], bytes]:
         with MongoClient[dict[str, object]](settings.store) as client:
             database = client.get_default_database()
             names = database.list_collection_names()
-            return b"".join(bson.encode(document) for name in names for document in database[name].find())
+            return b"".join(
+                bson.encode(document) for name in names for document in database[name].find({"_id": {"$gt": ""}})
+            )
 
     return read

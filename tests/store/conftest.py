@@ -16,4 +16,4 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return lambda: SqliteStore.open(tmp_path / "store.db", KINDS)
     url: str = request.getfixturevalue("database_url")
     prepare(url, KINDS)
-    return lambda: MongoStore(url, driver="motor" if request.param == "mongodb-motor" else "pymongo")
+    return lambda: MongoStore(url, KINDS, driver="motor" if request.param == "mongodb-motor" else "pymongo")

@@ -1,0 +1,77 @@
+"""What each migration makes of the documents before it, on both stores."""
+
+import sqlite3
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from pymongo import MongoClient
+
+from backend.migration import Migration, find_migrations, migrate
+from backend.services.account.model import Session, SignInChallenge
+from backend.store import Document, Store
+from tests.conftest import work_in
+
+NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
+NOON_MS = 1_650_427_200_000
+
+EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
+    (
+        "0001_date_the_end_of_sessions",
+        {"id": "s", "revision": 3, "account_id": "a", "refresh_digest": "d", "expires": NOON},
+        Session(id="s", revision=4, account_id="a", refresh_digest="d", expires_ms=NOON_MS),
+    ),
+    (
+        "0002_date_the_end_of_sign_in_codes",
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
+        SignInChallenge(
+            id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, tries=2
+        ),
+    ),
+]
+
+
+def migration_called(name: str) -> Migration:
+    return next(migration for migration in find_migrations() if migration.id == name)
+
+
+@pytest.mark.parametrize(("name", "before", "after"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
+def test_a_migration_makes_of_what_was_there_what_is_expected_now(
+    address: str, name: str, before: dict[str, Any], after: Document
+) -> None:
+    work_in(address, lambda store: store.count(type(after), {}))
+    put_as_it_was(address, after.collection, before)
+
+    async def work(store: Store) -> None:
+        await migrate(store, [migration_called(name)], lambda _migration, _seen: None)
+        assert await store.get(type(after), after.id) == after
+
+    work_in(address, work)
+
+
+@pytest.mark.parametrize(("name", "before"), [(name, before) for name, before, _ in EXAMPLES])
+def test_a_migration_leaves_alone_what_it_has_changed(name: str, before: dict[str, Any]) -> None:
+    change = migration_called(name).change
+    changed = change(before)
+    assert changed is not None
+    assert change(changed) is None
+
+
+def test_every_migration_has_its_example() -> None:
+    assert [migration.id for migration in find_migrations()] == [name for name, _, _ in EXAMPLES]
+
+
+def put_as_it_was(address: str, collection: str, body: dict[str, Any]) -> None:
+    """Store a document in a form that no Struct of today has, past the store."""
+    if address.startswith("sqlite"):
+        row = (body["id"], body["revision"], msgspec.msgpack.encode(body))
+        with sqlite3.connect(address.removeprefix("sqlite:///")) as connection:
+            connection.execute(f"INSERT INTO {collection} (id, revision, body) VALUES (?, ?, ?)", row)  # noqa: S608  ours
+        connection.close()
+        return
+    with MongoClient[dict[str, Any]](address) as client:
+        database = client.get_default_database()
+        database.command("collMod", collection, validationLevel="off")  # it came before there was a validator
+        database[collection].insert_one({"_id": body["id"], **{n: v for n, v in body.items() if n != "id"}})
+        database.command("collMod", collection, validationLevel="strict")

@@ -1,0 +1,252 @@
+"""Running migrations: each once, in order, resumable, alone, and never over an edited history."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from backend.migration import (
+    Lease,
+    Migration,
+    MigrationRun,
+    UnknownSchema,
+    assert_up_to_date,
+    find_migrations,
+    migrate,
+    pending,
+    plan,
+)
+from backend.store import Store
+from tests.conftest import ROOT, work_in
+from tests.store.scene import Letter, Postcard
+
+KINDS = [Letter, Postcard]
+
+
+def stamp(body: dict[str, Any]) -> dict[str, Any] | None:
+    """Write the text of a letter in capitals, and count how often that was done."""
+    if body["text"].isupper():
+        return None
+    return body | {"text": body["text"].upper(), "number": (body.get("number") or 0) + 1}
+
+
+def migration(number: int = 1, **said: Any) -> Migration:  # noqa: ANN401  any member
+    return replace(Migration(f"{number:04}_write_in_capitals", "Louder", "letters", stamp, "sum"), **said)
+
+
+def quiet(_migration: Migration, _seen: int) -> None:
+    pass
+
+
+async def letters(store: Store, number: int) -> None:
+    await store.restore([Letter(id=f"{n:06}", revision=1, text="hello", box=str(n % 7)) for n in range(number)])
+
+
+@pytest.fixture
+def address(address: str) -> str:
+    if address.startswith("mongodb"):
+        from backend.store.opening import prepare_store
+
+        prepare_store(address, KINDS)
+    return address
+
+
+def test_every_document_is_changed_once_in_batches_and_progress_is_told(address: str) -> None:
+    told: list[int] = []
+
+    async def work(store: Store) -> None:
+        await letters(store, 25)
+        done = await migrate(store, [migration()], lambda _migration, seen: told.append(seen), batch=10)
+        assert [one.id for one in done] == ["0001_write_in_capitals"]
+        found = [letter async for letter in store.scan(Letter)]
+        assert {(letter.text, letter.number, letter.revision) for letter in found} == {("HELLO", 1, 2)}
+        assert len((await store.find(Letter, {"box": "3", "read": False})).documents) == 4
+        run = await store.get(MigrationRun, "0001_write_in_capitals")
+        assert run is not None
+        assert (run.done, run.changed, run.after) == (True, 25, "000024")
+
+    work_in(address, work, KINDS)
+    assert told == [10, 20, 25]
+
+
+def test_what_is_done_is_not_done_again(address: str) -> None:
+    async def work(store: Store) -> None:
+        await letters(store, 3)
+        await migrate(store, [migration()], quiet)
+        await store.insert(Letter(id="new", text="hello"))
+        assert await migrate(store, [migration()], quiet) == []
+        new = await store.get(Letter, "new")
+        assert new is not None
+        assert new.text == "hello"
+
+    work_in(address, work, KINDS)
+
+
+def test_two_that_start_at_once_do_it_once(address: str) -> None:
+    calls: list[str] = []
+
+    def counted(body: dict[str, Any]) -> dict[str, Any] | None:
+        calls.append(body["id"])
+        return stamp(body)
+
+    async def work(store: Store) -> None:
+        await letters(store, 50)
+        both = await asyncio.gather(*(migrate(store, [migration(change=counted)], quiet, batch=7) for _ in range(2)))
+        assert sorted(map(len, both)) == [0, 1]
+        assert await store.count(Lease, {}) == 0
+
+    work_in(address, work, KINDS)
+    assert len(calls) == 50
+
+
+def test_a_document_that_is_written_meanwhile_keeps_what_was_written(address: str) -> None:
+    async def work(store: Store) -> None:
+        await letters(store, 3)
+        writing = list[asyncio.Task[Letter]]()
+
+        def meanwhile(body: dict[str, Any]) -> dict[str, Any] | None:
+            if body["id"] == "000001" and not writing:
+                written = Letter(id="000001", revision=1, text="a new hello")
+                writing.append(asyncio.get_running_loop().create_task(store.replace(written)))
+            return stamp(body)
+
+        real_write = store.write_bodies
+
+        async def after_the_other(collection: str, bodies: list[dict[str, Any]]) -> int:
+            await asyncio.gather(*writing)
+            return await real_write(collection, bodies)
+
+        store.write_bodies = after_the_other  # pyright: ignore[reportAttributeAccessIssue]
+        await migrate(store, [migration(change=meanwhile)], quiet)
+        texts = [(letter.text, letter.number) async for letter in store.scan(Letter)]
+        assert texts == [("HELLO", 1), ("A NEW HELLO", 1), ("HELLO", 1)]
+
+    work_in(address, work, KINDS)
+
+
+def test_the_lock_of_somebody_who_died_is_taken_when_its_time_is_over(address: str) -> None:
+    async def work(store: Store) -> None:
+        await store.insert(Lease(id="migration", holder="gone", until=datetime.now(UTC) + timedelta(seconds=1)))
+        began = time.monotonic()
+        await migrate(store, [migration()], quiet)
+        assert time.monotonic() - began > 0.5
+
+    work_in(address, work, KINDS)
+
+
+def test_an_edited_history_is_refused(address: str) -> None:
+    async def work(store: Store) -> None:
+        await migrate(store, [migration()], quiet)
+        for refused in (
+            migrate(store, [migration(checksum="other")], quiet),
+            pending(store, [migration(checksum="o")]),
+        ):
+            with pytest.raises(UnknownSchema, match=r"0001_write_in_capitals\.py was edited after it ran: restore it"):
+                await refused
+        assert await store.count(Lease, {}) == 0, "the lock is let go"
+
+    work_in(address, work, KINDS)
+
+
+def test_a_migration_of_a_later_edition_is_refused(address: str) -> None:
+    async def work(store: Store) -> None:
+        await migrate(store, [migration(1), migration(2)], quiet)
+        with pytest.raises(
+            UnknownSchema, match="was changed by 0002_write_in_capitals, which this edition does not know"
+        ):
+            await assert_up_to_date(store, [migration(1)])
+
+    work_in(address, work, KINDS)
+
+
+def test_a_migration_that_comes_behind_one_that_is_done_is_refused(address: str) -> None:
+    async def work(store: Store) -> None:
+        await migrate(store, [migration(2)], quiet)
+        with pytest.raises(UnknownSchema, match="comes too late"):
+            await pending(store, [migration(1), migration(2)])
+
+    work_in(address, work, KINDS)
+
+
+def test_what_is_pending_keeps_a_server_from_starting_and_is_planned(address: str) -> None:
+    async def work(store: Store) -> None:
+        with pytest.raises(UnknownSchema, match="the store lacks 0001_write_in_capitals: run `chengma migrate`"):
+            await assert_up_to_date(store, [migration()])
+        waiting = await pending(store, [migration()])
+        assert plan(waiting, {"letters": 1_000_000}) == ["0001_write_in_capitals  letters: 1,000,000 documents  Louder"]
+
+    work_in(address, work, KINDS)
+
+
+@pytest.mark.parametrize("names", [["0001_a", "0001_b"], ["1_a"], ["0001_A"]])
+def test_migrations_have_a_number_of_their_own(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / f"moves_{abs(hash(tuple(names)))}"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    for name in names:
+        (folder / f"{name}.py").write_text('"""X."""\nCOLLECTION = "x"\n\n\ndef change(body): return None\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UnknownSchema, match="four digits of its own"):
+        find_migrations(folder.name)
+
+
+CHILD = """
+import asyncio, sys
+from backend.migration import migrate
+from backend.store.opening import open_store
+from backend.app import documents_of
+from backend.service import discover_services
+from tests.migrations.test_migrate import KINDS, migration
+
+async def main():
+    store = open_store(sys.argv[1], [*documents_of(discover_services()), *KINDS], driver="pymongo")
+    print("ready", flush=True)
+    await migrate(store, [migration()], lambda _migration, seen: print(seen, flush=True), batch=200)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def end_lease(store: Store) -> None:
+    lease = await store.get(Lease, "migration")
+    assert lease is not None, "whoever died still holds it"
+    await store.delete(lease)
+
+
+def test_a_migration_that_was_killed_again_and_again_changes_each_document_once(address: str) -> None:
+    """Six kills, each after a few batches; the lease of the dead is ended by hand rather than waited for."""
+    work_in(address, lambda store: letters(store, 6_000), KINDS)
+    for batches in range(1, 7):
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD, address],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(1 + batches):
+                process.stdout.readline()
+            os.kill(process.pid, signal.SIGKILL)
+        work_in(address, end_lease, KINDS)
+
+    async def finish(store: Store) -> None:
+        runs = await store.get(MigrationRun, "0001_write_in_capitals")
+        assert runs is not None
+        assert not runs.done
+        await migrate(store, [migration()], quiet)
+        found = [letter async for letter in store.scan(Letter)]
+        assert {(letter.text, letter.number, letter.revision) for letter in found} == {("HELLO", 1, 2)}
+        assert len(found) == 6_000
+
+    work_in(address, finish, KINDS)

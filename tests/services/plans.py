@@ -1,0 +1,79 @@
+"""Reading how MongoDB carries out what the services ask of it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from pymongo import monitoring
+from pymongo.database import Database
+
+ASKED = {"find", "aggregate", "count", "distinct", "update", "delete", "findAndModify"}
+OF_THE_DRIVER = {"lsid", "txnNumber", "maxTimeMS", "readConcern", "writeConcern", "hint"}
+SLOW = {"COLLSCAN": "reads the whole collection", "SORT": "sorts in memory"}
+
+
+class Asked(monitoring.CommandListener):
+    """Collects what is asked of databases, one example of each form."""
+
+    def __init__(self) -> None:
+        self.transactions: list[str] = []
+        self._examples: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        command = dict(event.command)
+        if "startTransaction" in command:
+            self.transactions.append(event.command_name)
+        if event.command_name in ASKED:
+            examples = self._examples.setdefault(event.database_name, {})
+            examples.setdefault(_form(event.command_name, command), command)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+    def take(self, database: str) -> dict[str, dict[str, Any]]:
+        """Give what was asked of a database, an example of each form, and forget it."""
+        return self._examples.pop(database, {})
+
+
+def slow_plans(database: Database[dict[str, Any]], examples: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Have MongoDB explain the examples, and tell which of them it would carry out slowly."""
+    found: list[str] = []
+    for form, command in examples.items():
+        asked = {name: value for name, value in command.items() if name not in OF_THE_DRIVER and name[0] != "$"}
+        if "hint" in command:
+            asked["hint"] = command["hint"]
+        for many in ("updates", "deletes"):
+            if many in asked:
+                asked[many] = asked[many][:1]
+        explained = database.command("explain", asked, verbosity="queryPlanner")
+        found.extend(f"{form}: {SLOW[stage]}" for stage in _stages(explained) if stage in SLOW)
+    return found
+
+
+def _stages(explained: Any) -> Iterator[str]:  # noqa: ANN401  a tree of JSON
+    if isinstance(explained, dict):
+        for name, value in cast("dict[str, Any]", explained).items():
+            if name == "stage":
+                yield value
+            elif name != "rejectedPlans":
+                yield from _stages(value)
+    elif isinstance(explained, list):
+        for value in cast("list[Any]", explained):
+            yield from _stages(value)
+
+
+def _form(name: str, command: Mapping[str, Any]) -> str:
+    """Give what a command asks without its values, such as `find visits {'_id': 'str'}`."""
+    filters = [command.get("filter"), command.get("query"), command.get("pipeline"), command.get("sort")]
+    filters.extend(write["q"] for many in ("updates", "deletes") for write in command.get(many, [])[:1])
+    return f"{name} {command[name]} {[_without_values(one) for one in filters if one is not None]}"
+
+
+def _without_values(value: Any) -> Any:  # noqa: ANN401  likewise
+    if isinstance(value, Mapping):
+        return {name: _without_values(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_values(inner) for inner in value[:1]]
+    return type(value).__name__
