@@ -79,7 +79,10 @@ def _environment(city: BenchCity, url: str) -> dict[str, str]:
 async def _fill(path: Path, url: str) -> None:
     """Copy the first citizens, in the order of their ids, in which they are asked."""
     kinds: Sequence[type[Document]] = (Profile, HealthRecord)
-    source, target = SqliteStore.open(path, documents_of(discover_services())), MongoStore(url, timeout_ms=60_000)
+    source, target = (
+        SqliteStore.open(path, documents_of(discover_services())),
+        MongoStore(url, kinds, timeout_ms=60_000),
+    )
     for kind in kinds:
         batch: list[Document] = []
         copied = 0

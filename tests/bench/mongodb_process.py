@@ -34,7 +34,9 @@ class Found(Struct, frozen=True):
 def main(work: str, url: str, driver: Driver, number: int) -> None:
     """Do one of `find_one`, `load` and `scan` over so many documents; print what was Found as JSON."""
     rate = uvloop.run(
-        {"find_one": _find_one, "load": _load, "scan": _scan}[work](MongoStore(url, driver=driver), number)
+        {"find_one": _find_one, "load": _load, "scan": _scan}[work](
+            MongoStore(url, [Profile, HealthRecord], driver=driver), number
+        )
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
     print(msgspec.json.encode(Found(rate, peak)).decode())

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from backend.store import Store, StoreUnavailable
 from backend.store.mongo import Driver, MongoStore
-from tests.store.scene import Letter, Open, Postcard, work_on
+from tests.store.scene import KINDS, Letter, Open, Postcard, work_on
 
 NOBODY = "mongodb://127.0.0.1:9/?directConnection=true"
 
@@ -64,4 +64,4 @@ def test_an_absent_store_is_told_to_everybody_who_reads(driver: Driver) -> None:
             answers = await asyncio.gather(*(store.get(Letter, str(n)) for n in range(8)), return_exceptions=True)
             assert [type(answer) for answer in answers] == [StoreUnavailable] * 8
 
-    work_on(lambda: MongoStore(NOBODY, driver=driver, timeout_ms=200), work)
+    work_on(lambda: MongoStore(NOBODY, KINDS, driver=driver, timeout_ms=200), work)
