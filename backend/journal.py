@@ -90,10 +90,10 @@ class Journal:
     def flush(self) -> None:
         """Count the requests that wait to be counted, and write the lines that wait to be written."""
         self.served.count()
-        lines, self._lines = self._lines, []
+        lines = [line for line in self._lines if self._writes or isinstance(line, str)]
+        self._lines = []
         try:
-            texts = (line if isinstance(line, str) else self._writes and self._written(line) for line in lines)
-            sys.stdout.write("".join(filter(None, texts)))
+            sys.stdout.write("".join(line if isinstance(line, str) else self._written(line) for line in lines))
             sys.stdout.flush()
         except (OSError, ValueError):  # nobody reads the log any more; the citizens' requests matter more
             self._writes = False

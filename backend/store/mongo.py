@@ -181,7 +181,7 @@ class MongoStore:
                 await collection.insert_many(bodies, ordered=False)  # twice as fast as replacing what is not there
         except BulkWriteError as error:
             refused = _duplicates(error)
-            await self._overwrite(collection, [bodies[one["index"]] for one in refused], documents[0])
+            await self._overwrite(collection, [bodies[int(one["index"])] for one in refused], documents[0])
 
     async def _overwrite(self, collection: Any, bodies: Sequence[dict[str, Any]], one: Document) -> None:  # noqa: ANN401  either driver's collection
         writes = [ReplaceOne({"_id": body["_id"]}, body, upsert=True) for body in bodies]
@@ -255,7 +255,8 @@ class MongoStore:
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(ids), SCAN_BATCH):
             batch = list(ids[start : start + SCAN_BATCH])
-            for body in await self._bodies(kind, {"_id": {"$in": batch}}, [], len(batch)):
+            asked = {"_id": {"$in": batch} if len(batch) > 1 else batch[0]}
+            for body in await self._bodies(kind, asked, [], len(batch)):
                 found[body["_id"]] = body
         return found
 
