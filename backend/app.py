@@ -105,7 +105,7 @@ def create_app(
         openapi_config=None,
         logging_config=None,
         lifespan=[running],
-        state=State({"city": city, "access": Access(settings, city.keys, city.now), "pressure": pressure}),
+        state=State({"city": city, "access": Access(settings, city.keys, city.clock), "pressure": pressure}),
     )
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.metrics import Served
+from backend.metrics import Answered, Served
 from backend.pressure import Pressure
 
 REQUEST_ID = "request_id"
@@ -30,10 +30,6 @@ _MOST_LINES = 1_000
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
-
-
-_Served = tuple[float, str | None, str | None, int, float, str]
-"""What a line tells of a request; it is put into words when it is written, many at a time."""
 
 
 class Journal:
@@ -48,7 +44,7 @@ class Journal:
         self._app = app
         self._pressure = pressure
         self._writes = writes
-        self._lines: list[str | _Served] = []
+        self._lines: list[str | Answered] = []
         self._second = 0
         self._stamp = ""
         self._prefix = secrets.token_hex(6)
@@ -77,11 +73,7 @@ class Journal:
             await self._app(scope, receive, answer)
         finally:
             self._pressure.in_flight -= 1
-            seconds = time.perf_counter() - started
-            method = scope["method"] if scope["method"] in METHODS else "OTHER"
-            self.served.note(method, scope.get("path_template"), status, seconds)
-            if self._writes:
-                self._note(scope, status, seconds, request_id)
+            self._note(scope, status, time.perf_counter() - started, request_id)
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
         """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""
@@ -96,8 +88,10 @@ class Journal:
         self.flush()
 
     def flush(self) -> None:
-        """Write the waiting lines."""
-        lines, self._lines = self._lines, []
+        """Count the requests that wait to be counted, and write the lines that wait to be written."""
+        self.served.count()
+        lines = [line for line in self._lines if self._writes or isinstance(line, str)]
+        self._lines = []
         try:
             sys.stdout.write("".join(line if isinstance(line, str) else self._written(line) for line in lines))
             sys.stdout.flush()
@@ -105,18 +99,21 @@ class Journal:
             self._writes = False
 
     def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        answered = (time.time(), method, scope.get("path_template"), status, seconds, request_id)
+        self.served.answered.append(answered)
         lines = self._lines
-        lines.append((time.time(), scope.get("method"), scope.get("path_template"), status, seconds, request_id))
+        lines.append(answered)
         if len(lines) == 1:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         elif len(lines) >= _MOST_LINES:
             self.flush()
 
-    def _written(self, served: _Served) -> str:
+    def _written(self, served: Answered) -> str:
         at, method, template, status, seconds, request_id = served
         route = f'"{template}"' if template else "null"
         return (
-            f'{{"time":"{self._stamped(at)}","method":"{method if method in METHODS else "OTHER"}","route":{route},'
+            f'{{"time":"{self._stamped(at)}","method":"{method}","route":{route},'
             f'"status":{status},"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"}}\n'
         )
 

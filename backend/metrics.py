@@ -1,7 +1,9 @@
 """What an operator's Prometheus reads: how many, how fast, what was decided, and what waits."""
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, start_http_server
@@ -21,23 +23,36 @@ class _Course(Struct):
     buckets: list[int] = []
 
 
+Answered = tuple[float, str, str | None, int, float, str]
+"""A request: when it was answered, its method, route and status, how many seconds it took, and its id."""
+
+
 class Served:
-    """Counts the requests that a process has answered, by method, route and status."""
+    """Counts the requests that a process has answered, by method, route and status.
+
+    They wait in `answered` and are counted many at once, which costs each request less.
+    """
 
     def __init__(self) -> None:
+        self.answered: deque[Answered] = deque()
         self.courses: dict[tuple[str, str, int], _Course] = {}
+        self._counting = Lock()
 
-    def note(self, method: str, route: str | None, status: int, seconds: float) -> None:
-        """Count a request."""
-        key = (method, route or "none", status)
-        course = self.courses.get(key)
-        if course is None:
-            course = self.courses[key] = _Course(buckets=[0] * (len(BOUNDS) + 1))
-        course.seconds += seconds
-        course.buckets[bisect_left(BOUNDS, seconds)] += 1
+    def count(self) -> None:
+        """Count those that wait; the server's thread does, and Prometheus's."""
+        with self._counting:
+            while self.answered:
+                _, method, route, status, seconds, _ = self.answered.popleft()
+                key = (method, route or "none", status)
+                course = self.courses.get(key)
+                if course is None:
+                    course = self.courses[key] = _Course(buckets=[0] * (len(BOUNDS) + 1))
+                course.seconds += seconds
+                course.buckets[bisect_left(BOUNDS, seconds)] += 1
 
     def read(self) -> Iterator[Metric]:
         """Give them to Prometheus."""
+        self.count()
         family = HistogramMetricFamily(
             "chengma_request_seconds", "Answered requests", labels=("method", "route", "status")
         )

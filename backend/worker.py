@@ -57,14 +57,14 @@ def make_worker(settings: Settings, tasks: dict[str, Task[Any]]) -> Any:  # noqa
     for task in tasks.values():
         _register(app, process, task)
     said: Any = signals
-    said.setup_logging.connect(_leave_logging, weak=False)
+    said.setup_logging.connect(_leave_logging_alone, weak=False)
     said.worker_process_init.connect(process.begin, weak=False)
     said.worker_process_shutdown.connect(process.end, weak=False)
     return app
 
 
-def _leave_logging(**_: object) -> None:
-    """Keep Celery from setting up logging in its own way: the command has done so."""
+def _leave_logging_alone(**_: object) -> None:
+    """Answer Celery's signal, or it would set the level of every logger of ours to its own."""
 
 
 def _register(app: Any, process: "_Process", task: Task[Any]) -> None:  # noqa: ANN401  Celery tells no types

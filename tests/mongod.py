@@ -43,12 +43,12 @@ class Mongod(Process):
     Killed and started again it is where it was, with everything that was acknowledged. Raises NoMongodError.
     """
 
-    def __init__(self, folder: Path, *, alone: bool = False) -> None:
+    def __init__(self, folder: Path, *options: str, alone: bool = False) -> None:
         program, libraries = _fetched()
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         where = ["--dbpath", str(folder), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-        how = ["--wiredTigerCacheSizeGB", "1", *([] if alone else ["--replSet", "city"])]
+        how = [*([] if alone else ["--replSet", "city"]), *options]
         arguments = [str(program), *where, *how]
         super().__init__(arguments, folder / "log", {"LD_LIBRARY_PATH": str(libraries)})
         self.url = f"mongodb://127.0.0.1:{self.port}/" + ("" if alone else "?replicaSet=city")
@@ -76,14 +76,14 @@ class Mongod(Process):
 
 
 @contextmanager
-def mongod() -> Iterator[str]:
-    """Give the address of a replica set until the end of the block. Raises NoMongodError."""
+def mongod(*options: str) -> Iterator[str]:
+    """Give the address of a replica set for the block; `options` are mongod's own. Raises NoMongodError."""
     given = os.environ.get("MONGODB_URL")
     if given:
         yield given
         return
     folder = Path(mkdtemp(prefix="chengma-mongod-"))
-    server = Mongod(folder)
+    server = Mongod(folder, *options)
     try:
         yield server.url
     finally:

@@ -1,5 +1,6 @@
 """Real servers for the tests: a mongod and a Redis that can be killed and started again where they were."""
 
+import json
 import os
 import shutil
 import signal
@@ -99,6 +100,12 @@ def listens(port: int) -> bool:
     """Tell whether somebody listens on a port."""
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def messages(log: Path) -> list[str]:
+    """Give what a process has logged so far, leaving out what is no line of JSON."""
+    lines = [line for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+    return [message for line in lines if (message := json.loads(line).get("message"))]
 
 
 class RedisServer(Process):

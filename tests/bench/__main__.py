@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import health_code_read, rulebook, store
+from tests.bench import health_code_read, mongodb, rulebook, store
 from tests.bench.report import machine
 
 BENCHMARKS = {
@@ -12,6 +12,8 @@ BENCHMARKS = {
     "rulebook_evaluate": rulebook.evaluate,
     "rulebook_load": rulebook.load,
     "store": store.compare,
+    "mongodb_health_code": mongodb.read_codes,
+    "mongodb_bulk": mongodb.load_and_scan,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -28,15 +28,17 @@ ROUNDS = 10
 CONNECTIONS = 32
 READY_SECONDS = 60
 PATH = "/v1/me/health-code"
+FIRST_CORE, LAST_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+"""Servers are measured on the first, and what asks them runs on the last."""
 
 
 def read() -> Table:
     """Read the code of 100,000 different people, each once, and as often the bare route's fixed answer."""
     city = a_city_of(CITIZENS)
-    requests = asyncio.run(_requests(city))
+    asked = asyncio.run(requests(city, CITIZENS))
     with ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory()))
-        chengma, bare = _free_port(), _free_port()
+        chengma, bare = free_port(), free_port()
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
             "CHENGMA_STORE": city.settings.store,
@@ -44,22 +46,21 @@ def read() -> Table:
             "CHENGMA_RULES": str(ROOT / "rules"),
             "CHENGMA_PORT": str(chengma),
         }
-        running.enter_context(_server(["-m", "backend", "serve"], chengma, environment, folder / "chengma.log"))
+        running.enter_context(server(["-m", "backend", "serve"], chengma, environment, folder / "chengma.log"))
         answer = folder / "answer.json"
-        answer.write_bytes(_ask(chengma, requests[:1])[1])
+        answer.write_bytes(ask(chengma, asked[:1])[1])
         bare_server = ["-m", "tests.bench.bare", str(answer), str(bare)]
-        running.enter_context(_server(bare_server, bare, environment, folder / "bare.log"))
-        return _measure(requests, chengma, bare)
+        running.enter_context(server(bare_server, bare, environment, folder / "bare.log"))
+        return _measure(asked, chengma, bare)
 
 
-def _measure(requests: Sequence[bytes], chengma: int, bare: int) -> Table:
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the servers were put on the other cores
-    size = len(requests) // ROUNDS
+def _measure(asked: Sequence[bytes], chengma: int, bare: int) -> Table:
+    os.sched_setaffinity(0, {LAST_CORE})
+    size = len(asked) // ROUNDS
     rates: list[tuple[float, float]] = []
     for round_ in range(ROUNDS):
-        share = requests[round_ * size : (round_ + 1) * size]
-        rates.append((_rate(chengma, share), _rate(bare, share)))
+        share = asked[round_ * size : (round_ + 1) * size]
+        rates.append((rate(chengma, share), rate(bare, share)))
     ours, theirs = zip(*rates, strict=True)
     ratio = statistics.median(our / their for our, their in rates)
     return Table(
@@ -77,8 +78,8 @@ def _measure(requests: Sequence[bytes], chengma: int, bare: int) -> Table:
     )
 
 
-async def _requests(city: BenchCity) -> list[bytes]:
-    """Make a request for each citizen, with a token of their own."""
+async def requests(city: BenchCity, citizens: int) -> list[bytes]:
+    """Make a request for each of so many citizens, with a token of their own."""
     opened = city.open()
     access = Access(city.settings, opened.keys, opened.now)
     assert isinstance(opened.store, SqliteStore)
@@ -87,19 +88,20 @@ async def _requests(city: BenchCity) -> list[bytes]:
         token = access.issue(Caller(f"a-{profile.id}", "session", profile.id), datetime.now(UTC))
         head = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Language: zh\r\nAuthorization: Bearer {token}\r\n\r\n"
         made.append(head.encode())
-        if len(made) == CITIZENS:
+        if len(made) == citizens:
             break
     await opened.store.close()
-    assert len(made) == CITIZENS
+    assert len(made) == citizens
     return made
 
 
-def _rate(port: int, requests: Sequence[bytes]) -> float:
-    seconds, _ = _ask(port, requests)
+def rate(port: int, requests: Sequence[bytes]) -> float:
+    """Give how many requests are answered in a second."""
+    seconds, _ = ask(port, requests)
     return len(requests) / seconds
 
 
-def _ask(port: int, requests: Sequence[bytes]) -> tuple[float, bytes]:
+def ask(port: int, requests: Sequence[bytes]) -> tuple[float, bytes]:
     """Send each request once over connections that are kept alive; give the seconds and the last body."""
     poll = select.epoll()
     waiting = iter(requests)
@@ -139,20 +141,21 @@ def _body(connection: socket.socket) -> bytes:
     return body
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port where nobody listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
 @contextmanager
-def _server(arguments: Sequence[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
+def server(arguments: Sequence[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
     """Run a server on the first core until the end of the block; it is stopped by its process id."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments], env=environment, cwd=ROOT, stdout=output, stderr=output
         )
-    os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
+    os.sched_setaffinity(process.pid, {FIRST_CORE})
     try:
         give_up = time.monotonic() + READY_SECONDS
         while not _listens(port):
