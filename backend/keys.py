@@ -86,7 +86,12 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
 
 def make_keys(folder: Path) -> None:
-    """Make the keys that are missing in a folder, and the folder. Safe for two starters at once."""
+    """Make the keys that are missing in a folder, and the folder. Safe for two starters at once.
+
+    Where none is missing the folder is only read, and may be mounted so.
+    """
+    if folder.is_dir() and {key.use for key in _read(folder) if key.retires is None} == set(USES):
+        return
     with _locked(folder):
         there = {key.use for key in _read(folder) if key.retires is None}
         for use in USES:

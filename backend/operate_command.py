@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from backend.app import documents_of
 from backend.command import settings_here, told_plainly
 from backend.copying import CopyRefused, copy_city
-from backend.migration import find_migrations, migrate, pending, plan
+from backend.migration import assert_up_to_date, find_migrations, migrate, pending, plan
 from backend.preflight import look_at_mongodb
 from backend.service import discover_services
 from backend.store import Order
@@ -111,6 +111,7 @@ def copy_(source: str, target: str) -> None:
 
 
 async def _copy(settings: Settings, source: Store, name: str, address: str) -> None:
+    await assert_up_to_date(source, find_migrations())
     target = open_store(address, _documents(), driver="pymongo", timeout_ms=settings.store_timeout_ms)
     try:
         with _progress() as bar:

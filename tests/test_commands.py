@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import zxingcpp
 from PIL import Image
@@ -272,3 +274,43 @@ def test_each_command_tells_what_it_does(command: Sequence[str], environment: di
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("Usage: chengma")
     assert len(found.stdout.splitlines()) > 5
+
+
+def test_a_city_is_moved_to_another_store_and_a_stale_one_is_refused(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert chengma("seed", "--citizens", "50", environment=environment, folder=tmp_path).returncode == 0
+    source, target = environment["CHENGMA_STORE"], f"sqlite:///{tmp_path}/other.db"
+    moved = chengma("copy", source, target, environment=environment, folder=tmp_path)
+    assert moved.returncode == 0, moved.stderr
+    assert re.search(r"^profiles +50  [0-9a-f]{16}$", moved.stdout, re.MULTILINE)
+    assert moved.stdout.splitlines()[-1].startswith("152 documents are the same in ")
+    again = chengma("copy", source, target, environment=environment, folder=tmp_path)
+    assert (again.returncode, "copy into an empty store" in again.stderr) == (1, True)
+    stale = chengma(
+        "copy",
+        f"sqlite:///{tmp_path}/new.db",
+        f"sqlite:///{tmp_path}/third.db",
+        environment=environment,
+        folder=tmp_path,
+    )
+    assert (stale.returncode, "run `chengma migrate`" in stale.stderr) == (1, True)
+    assert "Traceback" not in again.stderr + stale.stderr
+
+
+def test_a_file_of_the_edition_before_is_refused_until_it_is_migrated(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "var").mkdir()
+    session = {"id": "s", "revision": 1, "account_id": "a", "refresh_digest": "d", "expires": datetime.now(UTC)}
+    with sqlite3.connect(tmp_path / "var" / "city.db") as connection:
+        connection.execute("CREATE TABLE sessions (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL)")
+        row = ("s", 1, msgspec.msgpack.encode(session))
+        connection.execute("INSERT INTO sessions VALUES (?, ?, ?)", row)
+    connection.close()
+    refused = chengma("serve", environment=environment, folder=tmp_path)
+    assert refused.returncode == 1
+    assert "the store lacks 0001_date_the_end_of_sessions" in refused.stderr
+    assert chengma("migrate", environment=environment, folder=tmp_path).returncode == 0
+    with running("serve", environment=environment, folder=tmp_path) as (client, _):
+        assert client.get("/health/ready").status_code == 200

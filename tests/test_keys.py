@@ -195,3 +195,10 @@ def test_a_key_whose_end_has_no_time_zone_is_refused(folder: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"retires": "2022-05-20T00:00:00"}))
     with pytest.raises(InvalidKeys, match=path.name):
         Keyring.open(folder)
+
+
+def test_a_folder_that_holds_all_keys_is_only_read(tmp_path: Path) -> None:
+    make_keys(tmp_path)
+    (tmp_path / ".lock").unlink()
+    make_keys(tmp_path)
+    assert not (tmp_path / ".lock").exists()
