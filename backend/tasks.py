@@ -9,12 +9,12 @@ import asyncio
 import importlib
 import logging
 import pkgutil
-import random
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from importlib.util import find_spec
+from random import Random
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol
 
 from msgspec import Struct
@@ -30,6 +30,7 @@ LONGEST_WAIT_SECONDS = 300.0
 LOSSES_AT_MOST = 3
 
 _log = logging.getLogger("chengma.tasks")
+_chance = Random()  # noqa: S311  it spreads what would come all at once, and guards nothing
 
 
 class Job(Struct, frozen=True):
@@ -151,7 +152,7 @@ async def carry_out(tasks: Mapping[str, Task[Any]], job: Job, city: Where) -> tu
 
 def wait_seconds(tries: int) -> float:
     """Give how long to wait before the next try: twice as long each time, and never the same for two."""
-    return random.uniform(0.5, 1) * min(2.0**tries, LONGEST_WAIT_SECONDS)  # noqa: S311  spreads, guards nothing
+    return _chance.uniform(0.5, 1) * min(2.0**tries, LONGEST_WAIT_SECONDS)
 
 
 async def _bury(city: Where, job: Job, error: str) -> tuple[Job, float] | None:
@@ -256,7 +257,7 @@ class LoopJobs:
     async def _sweep(self, task: Task[Any]) -> None:
         assert task.every is not None, "a sweep has its time"
         while True:
-            await asyncio.sleep(task.every.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311  likewise
+            await asyncio.sleep(task.every.total_seconds() * _chance.uniform(0.9, 1.1))
             await self.put(Job(task.name, (), secrets.token_urlsafe(9)))
 
     async def __aexit__(self, *_: object) -> None:

@@ -16,12 +16,15 @@ class Asked(monitoring.CommandListener):
 
     def __init__(self) -> None:
         self.transactions: list[str] = []
+        self.unbounded: list[str] = []
         self._examples: dict[str, dict[str, dict[str, Any]]] = {}
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         command = dict(event.command)
         if "startTransaction" in command:
             self.transactions.append(event.command_name)
+        if event.command_name in ASKED | {"insert"} and "maxTimeMS" not in command:
+            self.unbounded.append(event.command_name)
         if event.command_name in ASKED:
             examples = self._examples.setdefault(event.database_name, {})
             examples.setdefault(_form(event.command_name, command), command)
