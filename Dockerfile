@@ -1,13 +1,15 @@
 # The city's processes: `serve`, `worker`, `beat`, `migrate` and every other command of `chengma`.
 FROM python:3.11-slim AS build
 COPY requirements.lock .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+RUN python -m venv --without-pip /venv && \
+    pip --python /venv/bin/python install --no-cache-dir --require-hashes --only-binary=:all: -r requirements.lock
 
 # What runs has no compiler, no pip and no right to change its own code.
 FROM python:3.11-slim
-RUN mkdir /keys && chown 10001:10001 /keys && chmod 700 /keys && pip uninstall --yes --quiet pip setuptools wheel
+RUN pip uninstall --yes --quiet wheel setuptools pip && \
+    groupadd --gid 10001 city && useradd --uid 10001 --gid city --no-create-home --shell /usr/sbin/nologin city && \
+    install -d -o city -g city -m 700 /keys
 COPY --from=build /venv /venv
-RUN rm -rf /venv/bin/pip* /venv/lib/python3.11/site-packages/pip /venv/lib/python3.11/site-packages/pip-*
 WORKDIR /city
 COPY backend backend
 COPY rules rules

@@ -27,6 +27,8 @@ from backend.store.opening import SQLITE, open_store, place
 _REFUSED = {13: "may not do this", 18: "is refused: wrong name or password"}
 """MongoDB's codes Unauthorized and AuthenticationFailed."""
 
+_ESCAPE = "write what is special in a name or password as in a URL: / is %2F, @ is %40"
+
 
 class NotReady(Exception):
     """What the settings name cannot be used. The message says what, and what to do."""
@@ -61,7 +63,8 @@ def _hello(address: str, timeout_ms: int) -> dict[str, Any]:
         with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=timeout_ms) as client:
             return client.admin.command("hello")
     except (InvalidURI, ConfigurationError, InvalidName, ValueError) as error:
-        raise NotReady(f"CHENGMA_STORE is no address of a MongoDB: {error}") from error
+        reason = _ESCAPE if "@" in str(error) else str(error)  # which would hold the end of a password
+        raise NotReady(f"CHENGMA_STORE is no address of a MongoDB: {reason}") from error
     except OperationFailure as error:
         user = parse_uri(address)["username"]
         reason = _REFUSED.get(error.code or 0, f"fails: {error}")
@@ -94,7 +97,11 @@ def _no_replica_set(address: str) -> NotReady:
 def _look_at_broker(settings: Settings) -> None:
     from backend.broker import answers
 
-    if not answers(settings):
+    try:
+        answering = answers(settings)
+    except ValueError as error:  # whose text may hold the beginning of a password
+        raise NotReady(f"CHENGMA_BROKER is no address of a broker; {_ESCAPE}") from error
+    if not answering:
         raise NotReady(f"no broker answers at {place(settings.broker)}: start it, or leave CHENGMA_BROKER empty")
 
 

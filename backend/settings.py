@@ -8,9 +8,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import FieldInfo
 
 PREFIX = "CHENGMA_"
 FILE = "_file"
+HIDDEN = "..."
+"""What stands in the place of a user and their password."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +93,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables. Raises InvalidSettings, which names every bad one at once.
 
     A setting may also be the content of a file: `CHENGMA_STORE_FILE=/run/secrets/store`. So a password stands in no
-    environment that others may see.
+    environment that others may see, and what the file holds is never told.
     """
     values: dict[str, Any] = {}
     wrong: list[str] = []
@@ -103,26 +106,42 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         if setting is None:
             wrong.append(f"{variable}: there is no such setting; see the settings table in README.md")
             continue
-        if setting.name in values:
+        from_file = setting.name != name
+        if from_file and f"{PREFIX}{setting.name.upper()}" in environment:
             wrong.append(f"{variable}: {PREFIX}{setting.name.upper()} is given too; give one of them")
             continue
         try:
-            given = text if setting.name == name else Path(text).read_text(encoding="utf-8").rstrip("\r\n")
-            values[setting.name] = msgspec.convert(given, setting.type, strict=False)
+            given = Path(text).read_text(encoding="utf-8").rstrip("\r\n") if from_file else text
+            values[setting.name] = _converted(setting, given)
         except OSError as error:
             wrong.append(f"{variable}={text!r}: cannot be read: {error.strerror}")
-        except (msgspec.ValidationError, UnicodeDecodeError) as error:
-            shown = f"={_without_password(text)!r}" if setting.name == name else ""
-            wrong.append(f"{variable}{shown}: {error}; {_description(setting.type)}")
-    wrong.extend(_wrong_time_zone(values))
+        except (msgspec.ValidationError, ValueError) as error:
+            if from_file:
+                wrong.append(f"{variable}: what stands in the file is wrong; {_description(setting.type)}")
+            else:
+                wrong.append(f"{variable}={without_user(text)!r}: {error}; {_description(setting.type)}")
     if wrong:
         raise InvalidSettings("\n".join(wrong))
     return Settings(**values)
 
 
-def _without_password(text: str) -> str:
-    """Give an address as it may be shown: what stands before the @ names a user and their password."""
-    return re.sub(r"(?<=://)[^/]*@", "...@", text)
+def without_user(address: str) -> str:
+    """Give an address as it may be shown: what stands before the last @ names a user and their password.
+
+    That holds for a misspelt address too, and for a password with a `/` that should have been escaped.
+    """
+    return re.sub(r"^(\w[\w+.-]*://)?.*@", rf"\1{HIDDEN}@", address, flags=re.DOTALL)
+
+
+def _converted(setting: FieldInfo, text: str) -> Any:  # noqa: ANN401  each setting has its own type
+    """Read the value of a setting. Raises ValidationError or ValueError."""
+    value: Any = msgspec.convert(text, setting.type, strict=False)
+    if setting.name == "time_zone":
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, OSError, ValueError):
+            raise ValueError("not an IANA time zone such as Asia/Shanghai") from None
+    return value
 
 
 def settings_table() -> str:
@@ -132,14 +151,6 @@ def settings_table() -> str:
         default = str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)
         rows.append(f"| `{PREFIX}{setting.name.upper()}` | {_description(setting.type)} | `{default}` |")
     return "\n".join(rows) + "\n"
-
-
-def _wrong_time_zone(values: Mapping[str, Any]) -> list[str]:
-    try:
-        ZoneInfo(values.get("time_zone", "UTC"))
-    except (ZoneInfoNotFoundError, ValueError):
-        return [f"{PREFIX}TIME_ZONE={values['time_zone']!r}: not an IANA time zone such as Asia/Shanghai"]
-    return []
 
 
 def _description(annotation: Any) -> str:  # noqa: ANN401  an annotation may be any form

@@ -1,25 +1,28 @@
 """Where the time of a request goes, told by OpenTelemetry to the collector that the settings name.
 
 A span says the route's template, never the path, and of the store the operation and the collection, never what was
-asked for. Nothing of this is imported where no collector is named.
+asked for. What went wrong is named by its kind alone, since its words may hold what was asked for. Nothing of this is
+imported where no collector is named.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from backend.journal import METHODS, REQUEST_ID
 from backend.store import Store
 
 OPERATIONS = ("get", "get_many", "find", "count", "insert", "replace", "delete", "restore")
 _FAULT = 500
+_TRACEPARENT = TraceContextTextMapPropagator()
 
 
 class Tracing:
@@ -45,9 +48,8 @@ class Tracing:
                     status = message["status"]
                 await send(message)
 
-            context = extract({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
             with self._tracer.start_as_current_span(
-                "request", context, SpanKind.SERVER, record_exception=False
+                "request", _parent(scope), SpanKind.SERVER, record_exception=False, set_status_on_exception=False
             ) as span:
                 try:
                     await app(scope, receive, answer)
@@ -57,12 +59,20 @@ class Tracing:
         return traced
 
     def store(self, store: Store) -> Store:
-        """Give a store that makes a span of each operation."""
+        """Give a store that makes a span of each operation of a request; what goes on between requests makes none."""
         return cast("Store", _TracedStore(store, self._tracer))
 
     def end(self) -> None:
         """Send what waits."""
         self._provider.shutdown()
+
+
+def _parent(scope: Scope) -> Context:
+    """Read `traceparent`, and no `tracestate`: whatever a phone wrote there would be passed on."""
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return _TRACEPARENT.extract({"traceparent": value.decode("latin-1")}, Context())
+    return Context()
 
 
 def _describe(span: Span, scope: Mapping[str, Any], status: int) -> None:
@@ -91,9 +101,13 @@ class _TracedStore:
 
 def _traced(name: str, operation: Callable[..., Any], tracer: Tracer) -> Callable[..., Any]:
     async def traced(first: Any, *others: Any, **named: Any) -> Any:  # noqa: ANN401  any operation's arguments
+        if not get_current_span().get_span_context().is_valid:
+            return await operation(first, *others, **named)
         kind: Any = first[0] if name == "restore" else first  # which takes many documents
         collection: str = kind.collection
-        with tracer.start_as_current_span(f"{name} {collection}", kind=SpanKind.CLIENT, record_exception=False) as span:
+        with tracer.start_as_current_span(
+            f"{name} {collection}", kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
+        ) as span:
             span.set_attribute("db.operation.name", name)
             span.set_attribute("db.collection.name", collection)
             try:

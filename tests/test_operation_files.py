@@ -78,6 +78,25 @@ def test_compose_lets_nobody_in_from_outside_and_holds_no_secret(compose: dict[s
     assert "secrets/" in (ROOT / ".gitignore").read_text()
 
 
+def test_compose_makes_the_first_user_of_mongodb_as_mongodb_lets_it(compose: dict[str, Any]) -> None:
+    """From the same host, on the primary, and with roles of `admin` alone: others are refused to the first user."""
+    setup = compose["services"]["mongo-setup"]
+    assert setup["network_mode"] == "service:mongo-1"
+    (script,) = setup["command"]
+    assert "priority: n === 1 ? 2 : 1" in script
+    first, second = re.findall(r'createUser\(\{user: "(\w+)", .*?roles: (.*?)\}\)', script, re.DOTALL)
+    assert first == ("admin", '["root"]')
+    assert second == ("chengma", '[{role: "dbOwner", db: "chengma"}]')
+    assert script.index("admin.auth(") < script.index('user: "chengma"')
+    assert {name for name in compose["secrets"] if f'secret("{name}")' in script} == set(setup["secrets"])
+
+
+def test_figures_are_read_from_inside_alone(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        port = service.get("environment", {}).get("CHENGMA_METRICS_PORT")
+        assert not [line for line in service.get("ports", ()) if port and line.endswith(f":{port}")], name
+
+
 def test_the_servers_wait_for_the_migration(compose: dict[str, Any]) -> None:
     for name in ("api-1", "api-2", "worker-1", "worker-2", "beat"):
         waits = compose["services"][name]["depends_on"]
@@ -88,7 +107,9 @@ def test_the_image_runs_without_build_tools_and_not_as_root() -> None:
     last = DOCKERFILE.rpartition("\nFROM ")[2]
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
     assert not re.search(r"apt-get|gcc|build-essential|pip install", last)
-    assert "--require-hashes -r requirements.lock" in DOCKERFILE
+    assert re.search(r"--require-hashes .*-r requirements\.lock$", DOCKERFILE, re.MULTILINE)
+    assert "HEALTHCHECK" in last
+    assert "/health/live" in last
     copied = set(re.findall(r"^COPY ([a-z]+) \1$", last, re.MULTILINE))
     assert copied == {"backend", "rules", "integrations", "migrations", "openapi"}
     allowed = (ROOT / ".dockerignore").read_text().splitlines()

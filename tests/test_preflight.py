@@ -59,6 +59,13 @@ def test_an_address_that_is_none(environment: dict[str, str]) -> None:
     assert "CHENGMA_STORE is no address of a MongoDB" in line
 
 
+def test_an_address_whose_password_is_not_escaped(environment: dict[str, str]) -> None:
+    line = refused(environment | {"CHENGMA_STORE": "mongodb://anna:1/secret@mongo/chengma"})
+    assert "CHENGMA_STORE is no address of a MongoDB: write what is special" in line
+    line = refused(environment | {"CHENGMA_BROKER": "redis://:secret/1@127.0.0.1:6379/0"})
+    assert "CHENGMA_BROKER is no address of a broker; write what is special" in line
+
+
 def test_a_wrong_password(environment: dict[str, str], database_url: str) -> None:
     wrong = database_url.replace("mongodb://", "mongodb://anna:secret@").replace("?", "?authSource=admin&")
     line = refused(environment | {"CHENGMA_STORE": wrong})

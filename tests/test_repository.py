@@ -2,9 +2,13 @@
 
 import ast
 import re
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from backend.settings import settings_table
 
@@ -31,6 +35,25 @@ def test_each_locked_package_is_pinned_and_hashed(lock: str) -> None:
     for line in lines:
         assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+ ", line), line[:80]
         assert "--hash=sha256:" in line, line[:80]
+
+
+def test_the_runtime_lock_holds_all_that_the_backend_needs_without_the_tests() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    locked = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [Requirement(line) for line in project["dependencies"]]
+    seen: set[str] = set()
+    while asked:
+        needed = asked.pop()
+        if str(needed) in seen or (needed.marker is not None and not needed.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(str(needed))
+        assert canonicalize_name(needed.name) in locked, needed
+        for further in map(Requirement, metadata.requires(needed.name) or ()):
+            extras = [extra for extra in needed.extras if further.marker and further.marker.evaluate({"extra": extra})]
+            if extras:
+                further.marker = None
+            asked.append(further)
 
 
 def test_no_file_names_a_package_index_or_a_path_of_somebodys_machine() -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from backend.settings import InvalidSettings, Settings, read_settings
+from backend.store.opening import place
 
 
 def test_an_empty_environment_gives_the_embedded_default() -> None:
@@ -33,27 +34,61 @@ def test_a_setting_may_be_the_content_of_a_file(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_file_is_told_without_its_content(tmp_path: Path) -> None:
     secret = tmp_path / "store"
     secret.write_text("mongo://anna:secret@mongo")
+    binary = tmp_path / "rules"
+    binary.write_bytes(b"secret\xff")
     with pytest.raises(InvalidSettings) as caught:
         read_settings(
             {
-                "CHENGMA_STORE_FILE": str(secret),
                 "CHENGMA_BROKER_FILE": str(tmp_path / "none"),
-                "CHENGMA_PORT": "80",
+                "CHENGMA_KEYS_FILE": str(tmp_path),
+                "CHENGMA_MONGO_DRIVER_FILE": str(secret),
+                "CHENGMA_PORT": "no number",
                 "CHENGMA_PORT_FILE": str(secret),
+                "CHENGMA_RULES_FILE": str(binary),
                 "CHENGMA_SPEED_FILE": str(secret),
+                "CHENGMA_STORE_FILE": str(secret),
+                "CHENGMA_TIME_ZONE_FILE": str(secret),
             }
         )
-    lines = str(caught.value).splitlines()
-    assert len(lines) == 4
-    assert "CHENGMA_BROKER_FILE" in lines[0]
-    assert "cannot be read: No such file" in lines[0]
-    assert lines[1].startswith("CHENGMA_PORT_FILE: CHENGMA_PORT is given too")
-    assert lines[2].startswith("CHENGMA_SPEED_FILE: there is no such setting")
-    assert lines[3].startswith("CHENGMA_STORE_FILE: Expected")
+    broker, keys, driver, port, port_file, rules, speed, store, zone = str(caught.value).splitlines()
+    assert broker == f"CHENGMA_BROKER_FILE='{tmp_path}/none': cannot be read: No such file or directory"
+    assert keys == f"CHENGMA_KEYS_FILE='{tmp_path}': cannot be read: Is a directory"
+    assert driver.startswith("CHENGMA_MONGO_DRIVER_FILE: what stands in the file is wrong; what speaks to MongoDB")
+    assert port.startswith("CHENGMA_PORT='no number': Expected `int`")
+    assert port_file == "CHENGMA_PORT_FILE: CHENGMA_PORT is given too; give one of them"
+    assert rules.startswith("CHENGMA_RULES_FILE: what stands in the file is wrong")
+    assert speed.startswith("CHENGMA_SPEED_FILE: there is no such setting")
+    assert store.startswith("CHENGMA_STORE_FILE: what stands in the file is wrong; where documents live")
+    assert zone.startswith("CHENGMA_TIME_ZONE_FILE: what stands in the file is wrong; the city's IANA time zone")
     assert "secret" not in str(caught.value)
 
 
-def test_a_wrong_address_is_told_without_its_password() -> None:
+@pytest.mark.parametrize(
+    ("variable", "given", "shown"),
+    [
+        ("CHENGMA_STORE", "mongo://anna:secret@mongo/x", "mongo://...@mongo/x"),
+        ("CHENGMA_STORE", "mongo://anna:1/secret@mongo/x", "mongo://...@mongo/x"),
+        ("CHENGMA_STORE", "mongodb:/anna:secret@mongo", "...@mongo"),
+        ("CHENGMA_STORE", "anna:se@cret@mongo", "...@mongo"),
+        ("CHENGMA_BROKER", "reddis://:secret@redis:6379/0", "reddis://...@redis:6379/0"),
+        ("CHENGMA_TRACES", "ftp://anna:secret@collector", "ftp://...@collector"),
+    ],
+)
+def test_a_wrong_address_is_told_without_its_password(variable: str, given: str, shown: str) -> None:
     with pytest.raises(InvalidSettings) as caught:
-        read_settings({"CHENGMA_STORE": "mongo://anna:secret@mongo/x"})
-    assert "CHENGMA_STORE='mongo://...@mongo/x'" in str(caught.value)
+        read_settings({variable: given})
+    assert str(caught.value).startswith(f"{variable}='{shown}': ")
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("sqlite:///var/city.db", "var/city.db"),
+        ("mongodb://mongo-1,mongo-2:27018/chengma?replicaSet=city", "mongodb://mongo-1,mongo-2:27018/chengma"),
+        ("mongodb://anna:secret@mongo/chengma?w=1", "mongodb://mongo/chengma"),
+        ("redis://:se/c?ret@redis:6379/0", "redis://redis:6379/0"),
+    ],
+)
+def test_a_place_is_named_without_a_password(address: str, named: str) -> None:
+    assert place(address) == named

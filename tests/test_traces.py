@@ -1,19 +1,27 @@
 """Traces, as a real collector receives them."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from litestar import Litestar
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.testing import TestClient
 from msgspec.structs import replace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from backend.app import create_app
+from backend.identity import public
+from backend.service import City
+from backend.services.account.model import Session
 from backend.settings import Settings
-from tests.conftest import Clock, SignIn, id_number_for
+from tests.conftest import ROOT, Clock, SignIn, id_number_for
 
 PHONE = "13800138000"
 
@@ -36,6 +44,7 @@ class Collector:
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}/v1/traces"
 
     def spans(self) -> list[Span]:
         requests = [ExportTraceServiceRequest.FromString(body) for body in self.received]
@@ -63,10 +72,9 @@ def attributes(span: Span) -> dict[str, object]:
 def test_a_request_and_what_it_asks_of_the_store_are_spans_of_one_trace(
     settings: Settings, clock: Clock, collector: Collector
 ) -> None:
-    endpoint = f"http://127.0.0.1:{collector.server.server_port}/v1/traces"
-    with TestClient(create_app(replace(settings, traces=endpoint), clock=clock)) as client:
+    with TestClient(create_app(replace(settings, traces=collector.endpoint), clock=clock)) as client:
         wang = SignIn(client)(PHONE, name="欧阳小明")
-        parent = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+        parent = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": f"phone={PHONE}"}
         answer = client.get("/v1/me/health-code?phone=" + PHONE, headers=wang | parent)
         assert answer.status_code == 200
         client.get("/v1/me", headers={"Authorization": "Bearer wrong"})
@@ -80,6 +88,8 @@ def test_a_request_and_what_it_asks_of_the_store_are_spans_of_one_trace(
         "http.response.status_code": 200,
         "chengma.request_id": answer.headers["x-request-id"],
     }
+    assert request.kind == Span.SPAN_KIND_SERVER
+    assert request.status.code == Status.STATUS_CODE_UNSET
     within = [span for span in spans if span.parent_span_id == request.span_id]
     assert [span.name for span in within][:2] == ["get health_records", "get health_records"]
     assert "insert health_records" in {span.name for span in within}
@@ -89,13 +99,67 @@ def test_a_request_and_what_it_asks_of_the_store_are_spans_of_one_trace(
         assert personal.encode() not in received
 
 
-def test_without_a_collector_nothing_is_traced(client: TestClient[Litestar]) -> None:
-    assert type(client.app.state.city.store).__name__ == "SqliteStore"
+@get("/v1/people/{phone:str}", guards=[public])
+async def broken(phone: FromPath[str]) -> None:
+    raise ValueError(f"nobody has the phone {phone}")
+
+
+@get("/v1/devices/{number:str}", guards=[public])
+async def forgotten(number: FromPath[str], city: NamedDependency[City]) -> None:
+    await city.store.delete(Session(id=number, revision=7, account_id="", refresh_digest="", expires_ms=0))
+
+
+def test_what_goes_wrong_is_marked_and_told_without_its_words(
+    settings: Settings, clock: Clock, collector: Collector
+) -> None:
+    app = create_app(replace(settings, traces=collector.endpoint), clock=clock)
+    app.register(broken)
+    app.register(forgotten)
+    with TestClient(app) as client:
+        assert client.get(f"/v1/people/{PHONE}").status_code == 500
+        assert client.get(f"/v1/devices/{PHONE}").status_code == 409
+        assert client.get(f"/{PHONE}?phone={PHONE}").status_code == 404
+        assert client.request(PHONE, "/v1/me").status_code == 405
+    spans = {span.name: span for span in collector.spans()}
+    assert spans["GET /v1/people/{phone}"].status.code == Status.STATUS_CODE_ERROR
+    refused = spans["delete sessions"]
+    assert refused.parent_span_id == spans["GET /v1/devices/{number}"].span_id
+    assert (refused.status.code, refused.status.message) == (Status.STATUS_CODE_ERROR, "Conflict")
+    assert attributes(refused) == {"db.operation.name": "delete", "db.collection.name": "sessions"}
+    assert "GET none" in spans
+    assert PHONE.encode() not in b"".join(collector.received)
+
+
+def test_what_the_city_does_between_requests_makes_no_spans(settings: Settings, collector: Collector) -> None:
+    with TestClient(create_app(replace(settings, traces=collector.endpoint))) as client:
+        assert client.blocking_portal.call(client.app.state.city.store.count, Session, {}) == 0
+    assert not collector.spans()
+
+
+def test_without_a_collector_nothing_of_it_is_imported(settings: Settings) -> None:
+    asked = {f"CHENGMA_{name.upper()}": str(getattr(settings, name)) for name in ("store", "keys", "rules")}
+    code = (
+        "import os, sys\n"
+        "from backend.app import create_app\n"
+        "from backend.settings import read_settings\n"
+        "app = create_app(read_settings(os.environ))\n"
+        "ours = ('backend.traces', 'opentelemetry.sdk', 'opentelemetry.exporter', 'opentelemetry.trace')\n"
+        "print(type(app.state.city.store).__name__, [name for name in ours if name in sys.modules])"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | asked,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert told.stdout == "SqliteStore []\n", told.stderr
 
 
 def test_a_collector_that_is_away_disturbs_nobody(settings: Settings, collector: Collector) -> None:
-    endpoint = f"http://127.0.0.1:{collector.server.server_port}/v1/traces"
     collector.server.shutdown()
-    with TestClient(create_app(replace(settings, traces=endpoint))) as client:
+    with TestClient(create_app(replace(settings, traces=collector.endpoint))) as client:
         assert client.get("/health/live").status_code == 200
     threading.Thread(target=collector.server.serve_forever, daemon=True).start()

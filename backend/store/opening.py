@@ -3,8 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from backend.settings import HIDDEN, without_user
 from backend.store import Document, Store
 from backend.store.mongo import Driver, MongoStore
 from backend.store.sqlite import SqliteStore
@@ -42,5 +42,4 @@ def place(address: str) -> str:
     """Name a store to people, without the password that its address may hold."""
     if address.startswith(SQLITE):
         return address.removeprefix(SQLITE)
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return without_user(address).replace(f"{HIDDEN}@", "", 1).partition("?")[0]
