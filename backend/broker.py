@@ -6,20 +6,25 @@ is published anew, with a delay, when the work failed; whether that ever succeed
 
 import asyncio
 import logging
+import time
 from datetime import timedelta
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import OperationalError
 
 from backend.settings import Settings
-from backend.tasks import Job, Task
+from backend.tasks import Job, Task, sweep_job
 
 QUEUE = "chengma"
 VISIBLE_AGAIN_SECONDS = 600
 """A message of a worker that vanished comes again after this time, which no task may take."""
 
+READY_SECONDS = 60
+"""A worker's process that has not opened its City by then is replaced; Celery's four seconds are too few for that."""
+
 _WAIT_SECONDS = 2
+_LOOK_SECONDS = 1.0
 _log = logging.getLogger("chengma.broker")
 
 
@@ -31,10 +36,13 @@ def celery_app(settings: Settings) -> Any:  # noqa: ANN401  Celery tells no type
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        task_acks_on_timeout=False,
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=READY_SECONDS,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
@@ -64,7 +72,7 @@ def beat_schedule(tasks: dict[str, Task[Any]]) -> dict[str, Any]:
         name: {
             "task": name,
             "schedule": task.every,
-            "kwargs": message_of(Job(name)),
+            "kwargs": message_of(sweep_job(task)),
             "options": {"expires": max(1.0, task.every.total_seconds())},
         }
         for name, task in tasks.items()
@@ -73,10 +81,17 @@ def beat_schedule(tasks: dict[str, Task[Any]]) -> dict[str, Any]:
 
 
 class CeleryJobs:
-    """Hands jobs to the workers. Publishing blocks, so a thread does it, and gives up within seconds."""
+    """Hands jobs to the workers. Publishing blocks, so a thread does it, and gives up within seconds.
+
+    Where workers are slower than the sweeps, which find the same again and again, the queue does not grow for ever.
+    """
+
+    WAITING_AT_MOST = 10_000
 
     def __init__(self, settings: Settings) -> None:
         self._app = celery_app(settings)
+        self._full = False
+        self._looked = -_LOOK_SECONDS
 
     async def __aenter__(self) -> object:
         return self
@@ -86,21 +101,30 @@ class CeleryJobs:
 
     def waiting(self) -> int:
         """Tell how many jobs wait in the broker's queue; -1 where it does not answer."""
-        try:
-            with self._app.connection_for_read() as connection:
+        with self._app.connection_for_read() as connection:
+            try:
                 connection.ensure_connection(max_retries=1, timeout=_WAIT_SECONDS)
                 return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
-        except ChannelError:
-            return 0  # an empty queue is none
-        except (OperationalError, OSError):
-            return -1
+            except connection.channel_errors:
+                return 0  # an empty list is no key of Redis, and a queue that no worker has opened is not there
+            except (OperationalError, OSError, *connection.connection_errors):
+                return -1
 
     async def put(self, job: Job, *, delay_seconds: float = 0) -> None:
-        """Publish a job. Where the broker does not answer it is left to the sweeps."""
+        """Publish a job. Where the broker does not answer, or too many wait there, it is left to the sweeps."""
         try:
-            await asyncio.to_thread(self.publish, job, delay_seconds)
+            if await asyncio.to_thread(self._is_full):
+                _log.warning("%s is left to the sweeps: %d jobs wait", job.task, self.WAITING_AT_MOST)
+            else:
+                await asyncio.to_thread(self.publish, job, delay_seconds)
         except (OperationalError, OSError) as error:
             _log.warning("%s is left to the sweeps: the broker does not answer: %s", job.task, error)
+
+    def _is_full(self) -> bool:
+        if time.monotonic() >= self._looked + _LOOK_SECONDS:
+            self._full = self.waiting() >= self.WAITING_AT_MOST
+            self._looked = time.monotonic()
+        return self._full
 
     def publish(self, job: Job, delay_seconds: float = 0) -> None:
         """Publish a job, here and now. Raises OperationalError."""

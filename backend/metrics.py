@@ -72,7 +72,7 @@ class TasksDone:
         self.outcomes: dict[tuple[str, str], int] = {}
 
     def note(self, task: str, outcome: str) -> None:
-        """Count a try: `done`, `retried` or `lost`."""
+        """Count a try: `done` or `retried`."""
         key = (task, outcome)
         self.outcomes[key] = self.outcomes.get(key, 0) + 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -16,7 +17,7 @@ from backend.copying import CopyRefused, copy_city
 from backend.migration import assert_up_to_date, find_migrations, migrate, pending, plan
 from backend.preflight import look_at_mongodb
 from backend.service import discover_services
-from backend.store import Order
+from backend.store import Conflict, Order
 from backend.store.opening import SQLITE, open_store, place, prepare_store
 from backend.tasks import DeadJob, Job
 
@@ -167,7 +168,8 @@ def retry(job_id: str) -> None:
         from backend.broker import CeleryJobs
 
         await asyncio.to_thread(CeleryJobs(settings).publish, Job(job.task, job.arguments, job.id))
-        await store.delete(job)
+        with suppress(Conflict):  # it failed again meanwhile, and stays
+            await store.delete(job)
         return job
 
     with told_plainly():

@@ -93,6 +93,11 @@ def background(
     return make
 
 
+def sweep_job(task: Task[Any]) -> Job:
+    """Give the job of a sweep. All times of a sweep share one id, so that a sweep that fails is given up once."""
+    return Job(task.name, (), f"sweep:{task.name}")
+
+
 def discover_tasks(package: str = "backend.services") -> dict[str, Task[Any]]:
     """Import the `tasks` of every service that has them, and give the tasks by name."""
     folder = importlib.import_module(package)
@@ -165,21 +170,30 @@ async def _bury(city: Where, job: Job, error: str) -> tuple[Job, float] | None:
     return None
 
 
-async def was_lost(city: Where, job: Job) -> bool:
+async def carry_out_lost(tasks: Mapping[str, Task[Any]], job: Job, city: Where) -> tuple[Job, float] | None:
+    """Do a job that came again, as if its last worker had died with it; after too many such it is kept as dead."""
+    try:
+        if await _lost_too_often(city, job):
+            _log.error("%s is given up: its workers died with it", job.task)
+            return None
+    except StoreUnavailable as error:
+        _log.warning("%s waits for the store: %s", job.task, error)
+        return job, wait_seconds(job.tries + 1)
+    again = await carry_out(tasks, job, city)
+    with suppress(StoreUnavailable, Conflict):
+        known = await city.store.get(DeadJob, job.id)
+        if known is not None and not known.dead:
+            await city.store.delete(known)  # this worker lives
+    return again
+
+
+async def _lost_too_often(city: Where, job: Job) -> bool:
     """Count that a worker died with this job; tell whether so many did that it is now dead."""
     known = await city.store.get(DeadJob, job.id)
     losses = 1 if known is None else known.losses + 1
     dead = losses >= LOSSES_AT_MOST
     await _keep(city, job, known, dead=dead, error=f"{losses} workers died with it", losses=losses)
     return dead
-
-
-async def forget_losses(city: Where, job: Job) -> None:
-    """Forget that workers died with a job, now that it is done."""
-    known = await city.store.get(DeadJob, job.id)
-    if known is not None and not known.dead:
-        with suppress(Conflict):
-            await city.store.delete(known)
 
 
 async def _keep(city: Where, job: Job, known: DeadJob | None, *, dead: bool, error: str, losses: int = 0) -> None:
@@ -258,7 +272,7 @@ class LoopJobs:
         assert task.every is not None, "a sweep has its time"
         while True:
             await asyncio.sleep(task.every.total_seconds() * _chance.uniform(0.9, 1.1))
-            await self.put(Job(task.name, (), secrets.token_urlsafe(9)))
+            await self.put(sweep_job(task))
 
     async def __aexit__(self, *_: object) -> None:
         """Let what runs come to its end, and give up what still waits then: the sweeps of the next start find it."""

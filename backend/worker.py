@@ -7,7 +7,9 @@ thread waits for each. A child that dies is replaced, and its job comes again.
 import asyncio
 import logging
 import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -16,23 +18,24 @@ from celery import signals
 from prometheus_client.core import Metric
 
 from backend.app import facts_of, open_city
-from backend.broker import CeleryJobs, beat_schedule, celery_app
+from backend.broker import READY_SECONDS, VISIBLE_AGAIN_SECONDS, CeleryJobs, beat_schedule, celery_app
 from backend.metrics import TasksDone, read_city, serve_metrics
 from backend.releases import keeping_up
 from backend.service import City, discover_integrations, discover_services
 from backend.settings import Settings
-from backend.tasks import Job, Task, carry_out, discover_tasks, forget_losses, was_lost
+from backend.tasks import Job, Task, carry_out, carry_out_lost, discover_tasks
 
-READY_SECONDS = 60
 GRACE_SECONDS = 15
 
 _log = logging.getLogger("chengma.worker")
 
 
 def work(settings: Settings, name: str, tasks: dict[str, Task[Any]] | None = None) -> None:
-    """Do jobs until the process is told to end; what runs then is ended first. By default all tasks are known."""
-    app = make_worker(settings, tasks or discover_tasks())
-    app.Worker(
+    """Do jobs until the process is told to end; what runs then is ended first. By default all tasks are known.
+
+    Exits with 1 where it cannot begin.
+    """
+    worker = make_worker(settings, tasks or discover_tasks()).Worker(
         hostname=f"{name}@{socket.gethostname()}",
         pool="prefork",
         concurrency=1,
@@ -41,14 +44,23 @@ def work(settings: Settings, name: str, tasks: dict[str, Task[Any]] | None = Non
         without_mingle=True,
         quiet=True,
         task_events=False,
-    ).start()
+    )
+    worker.start()
+    sys.exit(worker.exitcode)
 
 
 def beat(settings: Settings) -> None:
     """Publish the sweeps at their times until the process is told to end."""
     app = celery_app(settings)
     app.conf.beat_schedule = beat_schedule(discover_tasks())
+    logging.getLogger("celery.beat").addFilter(_in_one_line)
     app.Beat(loglevel="WARNING", quiet=True, scheduler_cls="celery.beat:Scheduler").run()
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Let Celery say that a broker is away without the 20 KB of its traceback, at every sweep."""
+    record.msg, record.args, record.exc_info = record.getMessage().partition("\n")[0], (), None
+    return True
 
 
 def make_worker(settings: Settings, tasks: dict[str, Task[Any]]) -> Any:  # noqa: ANN401  Celery tells no types
@@ -72,9 +84,9 @@ def _register(app: Any, process: "_Process", task: Task[Any]) -> None:  # noqa: 
     def run(message: Any, **said: Any) -> None:  # noqa: ANN401  likewise
         delivery: dict[str, Any] = message.request.delivery_info or {}
         lost = bool(delivery.get("redelivered"))
-        job_id: str = said["id"] or message.request.id  # a sweep has none of its own
-        process.run(Job(task.name, tuple(said["arguments"]), job_id, said["tries"]), lost=lost)
+        process.run(Job(task.name, tuple(said["arguments"]), said["id"], said["tries"]), lost=lost)
 
+    assert task.seconds_at_most + GRACE_SECONDS < VISIBLE_AGAIN_SECONDS, "or it would be done twice at once"
     run.__doc__ = task.__doc__
     app.task(run, name=task.name, bind=True, time_limit=task.seconds_at_most + GRACE_SECONDS)
 
@@ -92,11 +104,17 @@ class _Process:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="city", daemon=True).start()
         self._open = AsyncExitStack()
-        asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result(READY_SECONDS)
+        try:
+            asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result(READY_SECONDS)
+        except Exception:  # noqa: BLE001  whatever it is
+            _log.exception("this worker cannot begin")
+            time.sleep(1)  # its successor will most likely fail as well
+            raise SystemExit(1) from None  # Celery would go on with a worker that has no City
 
     async def _begin(self) -> None:
         services = discover_services()
         self._jobs = CeleryJobs(self._settings)
+        await self._open.enter_async_context(self._jobs)
         self._city = open_city(
             self._settings, services, discover_integrations(self._settings.integrations), jobs=self._jobs
         )
@@ -119,16 +137,10 @@ class _Process:
         asyncio.run_coroutine_threadsafe(self._run(job, lost=lost), self._loop).result()
 
     async def _run(self, job: Job, *, lost: bool) -> None:
-        city = self._city
-        if lost and await was_lost(city, job):
-            self._tried.note(job.task, "lost")
-            return
-        again = await carry_out(self._tasks, job, city)
+        again = await (carry_out_lost if lost else carry_out)(self._tasks, job, self._city)
         self._tried.note(job.task, "done" if again is None else "retried")
         if again is not None:
             await self._jobs.put(again[0], delay_seconds=again[1])
-        elif lost:
-            await forget_losses(city, job)
 
     def end(self, **_: object) -> None:
         """Close the City; called by the child when it ends."""
