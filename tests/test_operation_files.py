@@ -12,6 +12,7 @@ from backend.__main__ import chengma
 from backend.app import documents_of
 from backend.service import discover_services
 from backend.settings import FILE, PREFIX, Settings
+from backend.store import HASHED_ID
 
 ROOT = Path(__file__).parent.parent
 RUNBOOK = (ROOT / "backend" / "RUNBOOK.md").read_text()
@@ -29,6 +30,20 @@ def test_the_runbook_names_the_shard_key_of_every_collection() -> None:
     keys = {kind.collection: dict(kind.shard_key) for kind in documents_of(discover_services())}
     said = {name: {"_id": "hashed"} if key == '`{_id: "hashed"}`' else {} for name, key in rows.items() if name in keys}
     assert said == keys
+
+
+def test_the_runbook_spreads_collections_by_their_declared_keys_and_no_other() -> None:
+    told = dict(re.findall(r'sh\.shardCollection\("chengma\.(\w+)", (.*)\)$', RUNBOOK, re.MULTILINE))
+    keys = {kind.collection: kind.shard_key for kind in documents_of(discover_services())}
+    assert len(told) > 5
+    assert {name: key for name, key in told.items() if key != '{_id: "hashed"}' or keys[name] != HASHED_ID} == {}
+
+
+def test_a_backup_of_one_instant_is_told_as_mongodump_allows_it() -> None:
+    (address,) = re.findall(r"uri: (mongodb://\S+)\" > backup.yaml", RUNBOOK)
+    assert "/?" in address, "--oplog dumps whole servers, so the address names no database"
+    assert "mongodump --config=backup.yaml --oplog" in RUNBOOK
+    assert "mongorestore --config=backup.yaml --oplogReplay" in RUNBOOK
 
 
 def test_every_command_that_is_told_exists() -> None:

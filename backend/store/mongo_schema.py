@@ -31,7 +31,8 @@ _SIMPLE: Mapping[type[forms.Type], Sequence[str]] = {
 def prepare(url: str, kinds: Sequence[type[Document]]) -> None:
     """Make collections, indexes and validators what the declarations say. Raises PyMongoError.
 
-    Run again it changes nothing. An index that is declared no more is dropped after the others were made.
+    Run again it changes nothing. An index that is declared no more is dropped after the others were made; that of the
+    shard key, which an operator or the cluster made, stays.
     """
     with MongoClient[dict[str, Any]](url, **client_options(SCHEMA_MILLISECONDS)) as client:
         database = client.get_default_database(DATABASE)
@@ -46,7 +47,8 @@ def prepare(url: str, kinds: Sequence[type[Document]]) -> None:
 def _make_indexes(database: Database[dict[str, Any]], kind: type[Document]) -> None:
     collection = database[kind.collection]
     wanted = {index_name(index): index for index in kind.indexes}
-    there = set(collection.index_information()) - {"_id_"}
+    found = collection.index_information()
+    there = {name for name, index in found.items() if dict(index["key"]) not in ({"_id": 1}, dict(kind.shard_key))}
     if missing := [_model(name, index) for name, index in wanted.items() if name not in there]:
         collection.create_indexes(missing)
     for name in there - wanted.keys():

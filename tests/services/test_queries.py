@@ -58,6 +58,19 @@ def test_each_collection_that_grows_with_the_city_is_spread_by_its_id() -> None:
     assert not [command for command in commands if "accounts" in command]
 
 
+def test_preparing_again_leaves_the_index_of_the_shard_key_and_drops_others(database_url: str) -> None:
+    """Without its index a cluster moves no more chunks of a collection from shard to shard."""
+    kinds = documents_of(discover_services())
+    prepare(database_url, kinds)
+    with MongoClient[dict[str, object]](database_url) as client:
+        visits = client.get_default_database()["visits"]
+        before = set(visits.index_information())
+        visits.create_index([("_id", "hashed")])
+        visits.create_index("gate")
+        prepare(database_url, kinds)
+        assert set(visits.index_information()) == before | {"_id_hashed"}
+
+
 def test_mongodb_refuses_a_document_of_another_form(database_url: str) -> None:
     from pymongo.errors import WriteError
 
