@@ -77,7 +77,6 @@ class CeleryJobs:
 
     def __init__(self, settings: Settings) -> None:
         self._app = celery_app(settings)
-        self.unsent = 0
 
     async def __aenter__(self) -> object:
         return self
@@ -101,7 +100,6 @@ class CeleryJobs:
         try:
             await asyncio.to_thread(self.publish, job, delay_seconds)
         except (OperationalError, OSError) as error:
-            self.unsent += 1
             _log.warning("%s is left to the sweeps: the broker does not answer: %s", job.task, error)
 
     def publish(self, job: Job, delay_seconds: float = 0) -> None:

@@ -6,6 +6,7 @@ thread waits for each. A child that dies is replaced, and its job comes again.
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -32,7 +33,7 @@ def work(settings: Settings, name: str, tasks: dict[str, Task[Any]] | None = Non
     """Do jobs until the process is told to end; what runs then is ended first. By default all tasks are known."""
     app = make_worker(settings, tasks or discover_tasks())
     app.Worker(
-        hostname=f"{name}@%h",
+        hostname=f"{name}@{socket.gethostname()}",
         pool="prefork",
         concurrency=1,
         loglevel="WARNING",
