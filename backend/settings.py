@@ -73,7 +73,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern=r"^(https?://.+)?$",
-            description="where traces are sent, such as `http://collector:4318/v1/traces`; none if empty",
+            description="where traces go by OTLP over HTTP, such as `http://collector:4318/v1/traces`; none if empty",
         ),
     ] = ""
     access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True
