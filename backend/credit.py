@@ -63,6 +63,10 @@ class BeyondHold(Problem):
     status, title = 409, "Beyond the hold"
 
 
+class Overtaken(Exception):
+    """Somebody with a later edition has acted on this hold already; read again what is to be done."""
+
+
 class Transfer(Struct, frozen=True, gc=False):
     """A movement of a posted hold: debt that was repaid, was released without payment, or money returned after it."""
 
@@ -76,7 +80,7 @@ class Hold(Struct, frozen=True, gc=False):
     """Credit set aside at `made_at` for one purpose, until `expires_at`.
 
     `wanted_fen` was asked for, `amount_fen` was granted. A hold `beyond` the limit is an exception, and is counted
-    apart from what is within it.
+    apart from what is within it. `edition` is the caller's own count of what it has decided about the hold.
     """
 
     id: str
@@ -85,6 +89,7 @@ class Hold(Struct, frozen=True, gc=False):
     made_at: datetime
     expires_at: datetime
     beyond: bool = False
+    edition: int = 0
     state: HoldState = "held"
     posted_fen: int = 0
     transfers: tuple[Transfer, ...] = ()
@@ -252,6 +257,20 @@ def move(
         return replace(known, transfers=(*known.transfers, Transfer(transfer_id, kind, amount_fen, at)))
 
     return _with(account, hold_id, moved)
+
+
+def overtake(account: CreditAccount, hold_id: str, edition: int) -> CreditAccount:
+    """Note that what follows is the caller's decision of this edition. Raises Overtaken after a later one.
+
+    So a slow process cannot carry out what a faster one has decided anew meanwhile. Raises UnknownHold.
+    """
+
+    def overtaken(known: Hold) -> Hold:
+        if known.edition > edition:
+            raise Overtaken(f"{hold_id} is at edition {known.edition}, not {edition}")
+        return known if known.edition == edition else replace(known, edition=edition)
+
+    return _with(account, hold_id, overtaken)
 
 
 def archive(account: CreditAccount, at: datetime) -> CreditAccount:

@@ -130,7 +130,7 @@ async def migrate(
         return waiting
 
 
-async def _run(  # noqa: PLR0917  called once
+async def _run(
     store: Store,
     migration: Migration,
     run: MigrationRun,

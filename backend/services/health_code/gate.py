@@ -107,7 +107,7 @@ async def _checked(data: Scan, reading: Reading, gate_account: str, city: City, 
     return await _admit(data, reading, visit_id, gate_account, city, now)
 
 
-async def _admit(  # noqa: PLR0917  as many facts as a visit has
+async def _admit(
     data: Scan, reading: Reading, visit_id: str, gate_account: str, city: City, now: datetime
 ) -> Verification:
     found = await city.store.find(HealthRecord, {"code_id": reading.code_id}, limit=1)

@@ -1,6 +1,6 @@
 """What a visit becomes when the hospital tells something of it: pure, and the same however often it is told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -37,7 +37,8 @@ from backend.services.medical_credit.model.visit import (
 )
 from backend.text import Text
 
-Terms = Mapping[Term, int]
+Terms = Callable[[Term], int]
+"""Gives a figure of the agreement, as it stands now."""
 
 
 def tell(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
@@ -79,7 +80,9 @@ def _changed(visit: Visit, command: Command, person: str | None, terms: Terms, n
 def _opened_again(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
     if person != visit.person or command.kind != visit.kind:
         raise VisitChanged(
-            Text(zh="该就诊号已用于另一次就诊。", en="This visit number was opened for another patient or kind of visit.")
+            Text(
+                zh="该就诊号已用于另一次就诊。", en="This visit number was opened for another patient or kind of visit."
+            )
         )
     return visit
 
@@ -87,7 +90,10 @@ def _opened_again(visit: Visit, command: OpenVisit, person: str | None) -> Visit
 def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
     if command.id_number is not None and person != visit.person:
         raise VisitChanged(
-            Text(zh="就诊人不能更改，请取消后重新登记。", en="A visit stays with its patient; cancel it and open another.")
+            Text(
+                zh="就诊人不能更改，请取消后重新登记。",
+                en="A visit stays with its patient; cancel it and open another.",
+            )
         )
     kind, opened_at = command.kind or visit.kind, command.opened_at or visit.opened_at
     if (kind, opened_at) == (visit.kind, visit.opened_at):
@@ -98,13 +104,16 @@ def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
         )
     if (kind == "inpatient") != (visit.kind == "inpatient"):
         raise VisitChanged(
-            Text(zh="门诊与住院额度不同，请另开就诊。", en="Inpatient credit is another limit; open another visit for it.")
+            Text(
+                zh="门诊与住院额度不同，请另开就诊。",
+                en="Inpatient credit is another limit; open another visit for it.",
+            )
         )
     return replace(visit, kind=kind, opened_at=opened_at, opened_ms=_ms(opened_at))
 
 
 def _closed(visit: Visit, command: CloseVisit, terms: Terms, now: datetime) -> Visit:
-    settle_at = now if command.final else now + timedelta(minutes=terms["late_charges_minutes"])
+    settle_at = now if command.final else now + timedelta(minutes=terms("late_charges_minutes"))
     if visit.closed_at is not None:
         if not command.final or visit.settle_at is None or visit.settle_at <= settle_at:
             return visit
@@ -166,9 +175,9 @@ def _refuse_unfit(visit: Visit, line: Line) -> None:
 
 def _refuse_late_refund(visit: Visit, terms: Terms, now: datetime) -> None:
     first = min(payment.asked_at for payment in visit.payments if payment.state != "failed")
-    if now - first > timedelta(days=terms["refund_days"]):
+    if now - first > timedelta(days=terms("refund_days")):
         raise RefundTooLate(
-            Text(zh="已超过原路退款期限。", en=f"Money goes back within {terms['refund_days']} days of the payment.")
+            Text(zh="已超过原路退款期限。", en=f"Money goes back within {terms('refund_days')} days of the payment.")
         )
 
 

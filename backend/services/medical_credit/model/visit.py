@@ -25,7 +25,7 @@ Stage = Literal["open", "closing", "billed", "paid", "cancelling", "cancelled"]
 
 
 class Line(Struct, frozen=True, gc=False):
-    """A line of a visit: charges are above zero, credits below; credits and adjustments name the charge they are `of`."""
+    """A line of a visit: charges are above zero, credits below; all but charges name the charge they are `of`."""
 
     id: str
     kind: LineKind
@@ -139,8 +139,9 @@ class Notice(Struct, frozen=True, gc=False):
 class Visit(Document, kw_only=True):
     """A visit of a person to a hospital; its `id` follows from the hospital and the hospital's own `number` for it.
 
+    An `exceptional` one uses no credit within the limit, and an `automatic` one is debited when it is due.
     `holding` says that credit was set aside for it, of `held_fen`. `settle_at` is when the insurance is asked,
-    once the visit is closed. `payer` pays in the patient's place where a family member does by consent. `due_ms` is
+    once the visit is closed; a cancelled one is `uncovered` once its credit is free again. `due_ms` is
     when a sweep looks at it, `owing` that the patient owes something.
     """
 
@@ -164,6 +165,7 @@ class Visit(Document, kw_only=True):
     wanted_hold_fen: int
     expires_at: datetime
     exceptional: bool = False
+    automatic: bool = False
     holding: bool = False
     held_fen: int = 0
     lines: tuple[Line, ...] = ()
@@ -171,6 +173,7 @@ class Visit(Document, kw_only=True):
     closed_at: datetime | None = None
     settle_at: datetime | None = None
     cancelled_at: datetime | None = None
+    uncovered: bool = False
     attempts: int = 0
     attempt: Attempt | None = None
     settlement: Settlement | None = None
@@ -214,8 +217,8 @@ class Visit(Document, kw_only=True):
     def stage(self) -> Stage:
         """Say in one word how far the visit is."""
         if self.cancelled_at is not None:
-            over = self.settlement is None and self.attempt is None and self.bill is None and self.owed_fen() == 0
-            return "cancelled" if over and self.asked() is None else "cancelling"
+            settled = self.settlement or self.attempt or self.asked() or not self.uncovered
+            return "cancelling" if settled or self.owed_fen() != 0 else "cancelled"
         if self.closed_at is None:
             return "open"
         if self.bill is None or self.settlement is None or self.bill.number != self.settlement.number:

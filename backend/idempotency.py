@@ -1,0 +1,127 @@
+"""Requests that may be sent again: the first answer is kept under the caller's `Idempotency-Key`, and given again.
+
+As draft-ietf-httpapi-idempotency-key-header has it: a missing key is refused, a known key with another payload too, and
+so is one whose first request still runs. Errors are answers like others.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from backend.problems import FieldError, Problem
+from backend.store import Conflict, Document, Duplicate, Index, Store
+from backend.text import Text
+
+KEPT_FOR = timedelta(days=2)
+RUNS_AT_MOST = timedelta(seconds=60)
+"""Whoever has not answered by then was interrupted, and the same request may be carried out again."""
+
+S = TypeVar("S", bound=Struct)
+
+
+class KeyReused(Problem):
+    """The Idempotency-Key was used before, for a request with another content."""
+
+    status, title = 422, "Idempotency-Key reused"
+
+
+class RequestInFlight(Problem):
+    """The first request with this Idempotency-Key is still being carried out."""
+
+    status, title = 409, "Request in flight"
+
+
+class Said(Struct, frozen=True):
+    """A Problem that was answered, so that it can be answered again."""
+
+    kind: str
+    detail: Text
+    errors: tuple[FieldError, ...]
+    members: dict[str, Any]
+
+
+class KeptAnswer(Document, kw_only=True):
+    """What was answered to the request with a key; its `id` follows from the caller and the key.
+
+    `payload` is the digest of what was asked. Until there is an answer neither `answer` nor `problem` is there.
+    """
+
+    collection: ClassVar[str] = "kept_answers"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+
+    payload: str
+    begun_at: datetime
+    expires_ms: int
+    answer: str | None = None
+    problem: Said | None = None
+
+
+async def once(
+    store: Store, now: datetime, caller: str, key: str, asked: object, kind: type[S], work: Callable[[], Awaitable[S]]
+) -> S:
+    """Do `work` once for the caller's key, and give its answer, also to whoever asks again.
+
+    `asked` is what the request says. `work` must come out the same when it is repeated after an interruption. Raises
+    KeyReused, RequestInFlight, and whatever Problem `work` raised, each time.
+    """
+    digest = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+    begun = KeptAnswer(
+        id=hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest(),
+        payload=digest,
+        begun_at=now,
+        expires_ms=int((now + KEPT_FOR).timestamp() * 1_000),
+    )
+    kept = await _begin(store, begun)
+    if kept.answer is not None:
+        return msgspec.json.decode(kept.answer, type=kind)
+    if kept.problem is not None:
+        raise _again(kept.problem)
+    try:
+        answer = await work()
+    except Problem as problem:
+        said = Said(type(problem).__name__, problem.detail, problem.errors, problem.members)
+        await store.replace(replace(kept, problem=said))
+        raise
+    await store.replace(replace(kept, answer=msgspec.json.encode(answer).decode()))
+    return answer
+
+
+async def _begin(store: Store, begun: KeptAnswer) -> KeptAnswer:
+    """Note that the request runs, or give what is known of it. Raises KeyReused or RequestInFlight."""
+    try:
+        return await store.insert(begun)
+    except Duplicate:
+        known = await store.get(KeptAnswer, begun.id)
+    if known is None:
+        raise _in_flight()  # its time ran out just now
+    if known.payload != begun.payload:
+        raise KeyReused(Text(zh="同一幂等键用于不同的请求。", en="This Idempotency-Key was used for another request."))
+    if known.answer is None and known.problem is None:
+        if begun.begun_at - known.begun_at < RUNS_AT_MOST:
+            raise _in_flight()
+        try:
+            return await store.replace(replace(known, begun_at=begun.begun_at))
+        except Conflict:
+            raise _in_flight() from None
+    return known
+
+
+def _in_flight() -> RequestInFlight:
+    return RequestInFlight(
+        Text(zh="相同的请求正在处理，请稍候。", en="The same request is being carried out; ask again in a moment."),
+        headers={"Retry-After": "2"},
+    )
+
+
+def _again(said: Said) -> Problem:
+    kinds: dict[str, type[Problem]] = {kind.__name__: kind for kind in _kinds(Problem)}
+    return kinds[said.kind](said.detail, errors=said.errors, **said.members)
+
+
+def _kinds(kind: type[Problem]) -> list[type[Problem]]:
+    return [kind, *(below for direct in kind.__subclasses__() for below in _kinds(direct))]

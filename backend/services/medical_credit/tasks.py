@@ -1,0 +1,38 @@
+"""What medical credit does behind the scenes: bring visits on, and forget what has run out."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from backend.idempotency import KeptAnswer
+from backend.service import City
+from backend.services.medical_credit import advancing
+from backend.services.medical_credit.model.visit import Visit
+from backend.store import Conflict, Order
+from backend.tasks import background
+
+AT_ONCE = 500
+
+
+@background()
+async def advance(city: City, visit_id: str) -> None:
+    """Do what is to be done for a visit now."""
+    await advancing.advance(city, visit_id)
+
+
+@background(every=timedelta(seconds=15))
+async def sweep_visits(city: City) -> None:
+    """Have every visit brought on that is due, the longest due first."""
+    due = Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
+    page = await city.store.find(Visit, {}, order=due, limit=AT_ONCE)
+    for visit in page.documents:
+        await advance.enqueue(city.jobs, visit.id)
+
+
+@background(every=timedelta(minutes=5))
+async def sweep_kept_answers(city: City) -> None:
+    """Forget the answers that nobody can ask for again; a thousand at a time, oldest first."""
+    ended = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
+    page = await city.store.find(KeptAnswer, {}, order=ended, limit=1_000)
+    for document in page.documents:
+        with suppress(Conflict):  # somebody else sweeps too
+            await city.store.delete(document)
