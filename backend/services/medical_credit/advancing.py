@@ -122,7 +122,14 @@ _NOTHING = Split("", 0, 0, 0, 0, 0, 0)
 
 
 async def _note_settlement(city: City, visit: Visit, settlement: Settlement) -> None:
-    changed = replace(visit, attempts=settlement.number, attempt=None, settlement=settlement, failures=0)
+    changed = replace(
+        visit,
+        attempts=settlement.number,
+        attempt=None,
+        settlement=settlement,
+        settled_ms=int(settlement.at.timestamp() * 1_000),
+        failures=0,
+    )
     await city.store.replace(changed)
 
 
@@ -157,7 +164,7 @@ async def _cancel_settlement(city: City, visit: Visit, _now: datetime) -> None:
         await city.port(Insurance).cancel(settled.split.settlement_id, f"{visit.id}/{settled.number}/cancel")
     reopened = visit.closed_at is None and visit.cancelled_at is None
     await city.store.replace(
-        replace(visit, settlement=None, bill=None if reopened else visit.bill, owing=False, failures=0)
+        replace(visit, settlement=None, settled_ms=None, bill=None if reopened else visit.bill, owing=False, failures=0)
     )
 
 

@@ -39,8 +39,8 @@ class CreditFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What the registries say of a person's credit.
 
     `city_score` is the city's credit score (300 to 1,000), missing where the person has none. `arrears_fen` is what
-    they owe to public bodies by final decision, `breaches` how often they did not keep an agreement in the last two years.
-    `adult_at` and `senior_at` are the midnights of the 18th and of the 65th birthday.
+    they owe to public bodies by final decision, `breaches` how often they did not keep an agreement in the last two
+    years. `adult_at` and `senior_at` are the midnights of the 18th and of the 65th birthday.
     """
 
     adult_at: Instant

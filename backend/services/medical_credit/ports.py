@@ -1,8 +1,8 @@
 """What medical credit needs from outside: the medical insurance, a bank, the city's registries, and notices to people.
 
 All amounts are in fen, all ids are made by us, and every call may be made again with the same id: it is then answered
-as it was before. A call that is not answered in time raises `Silent`, and nobody knows whether it was carried out: that is
-found out with `reverse` or `look_up` before anything else is tried.
+as it was before. A call that is not answered in time raises `Silent`, and nobody knows whether it was carried out: that
+is found out with `reverse` or `look_up` before anything else is tried.
 """
 
 from collections.abc import Sequence
