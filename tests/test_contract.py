@@ -144,7 +144,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize(("method", "path", "operation", "mode"), REQUESTS)
-def test_schemathesis_finds_no_answer_outside_the_document(  # noqa: PLR0917  the table, the mode and the city
+def test_schemathesis_finds_no_answer_outside_the_document(
     method: str,
     path: str,
     operation: dict[str, Any],

@@ -46,7 +46,7 @@ def sweep(client: Client) -> None:
 
 
 @pytest.mark.parametrize("step", ["change_record", "_mark_applied"])
-def test_an_event_that_was_interrupted_is_finished_by_the_sweep_and_stands_once(  # noqa: PLR0917  people and a crash
+def test_an_event_that_was_interrupted_is_finished_by_the_sweep_and_stands_once(
     client: Client,
     scene: Scene,
     wang: Headers,
@@ -78,7 +78,7 @@ def test_an_event_that_was_interrupted_is_finished_by_the_sweep_and_stands_once(
     assert scene.outcomes(event) == ["repeated"]
 
 
-def test_a_withdrawal_that_was_interrupted_is_finished_too(  # noqa: PLR0917  likewise
+def test_a_withdrawal_that_was_interrupted_is_finished_too(
     client: Client,
     scene: Scene,
     wang: Headers,

@@ -142,7 +142,7 @@ class Visit(Document, kw_only=True):
     An `exceptional` one uses no credit within the limit, and an `automatic` one is debited when it is due.
     `holding` says that credit was set aside for it, of `held_fen`. `settle_at` is when the insurance is asked,
     once the visit is closed; a cancelled one is `uncovered` once its credit is free again. `settled_ms`
-    is when the settlement in force was made, `due_ms` when a sweep looks at it, `owing` that the patient owes something.
+    is when the settlement in force was made, `due_ms` when a sweep looks at it, `owing` that something is owed.
     """
 
     collection: ClassVar[str] = "medical_visits"
