@@ -1,0 +1,183 @@
+"""What hospitals and patients do in the tests of medical credit, in few words."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import httpx
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from backend.credit import CreditAccount
+from backend.service import City
+from backend.services.medical_credit.advancing import advance
+from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model.commands import (
+    Adjustment,
+    CancelVisit,
+    Charge,
+    CloseVisit,
+    Command,
+    Credit,
+    OpenVisit,
+    ReopenVisit,
+)
+from backend.services.medical_credit.model.enrolment import AGREEMENT, account_id
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.visits import Taken, take
+from backend.store import Order
+from tests.conftest import id_number_for
+from tests.services.health_code.scene import Person
+
+Client = TestClient[Litestar]
+
+
+class Clock(Protocol):
+    now: datetime
+
+
+class Patient(Person):
+    """A citizen with their resident ID number."""
+
+    id_number: str
+
+    @property
+    def id(self) -> str:
+        """Give the id of their Profile."""
+        assert self.caller.citizen_id is not None
+        return self.caller.citizen_id
+
+
+class Scene:
+    """A city with hospitals; visits are known by the hospital's number for them."""
+
+    def __init__(self, client: Client, clock: Clock, sign_in: Callable[..., Any]) -> None:
+        self.client, self.clock, self._sign_in = client, clock, sign_in
+        self.first = self.hospital("HZ001", "市第一医院")
+        self._events = 0
+
+    @property
+    def city(self) -> City:
+        return self.client.app.state.city
+
+    def call(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do asynchronous work in the server's own loop."""
+        assert self.client.blocking_portal is not None
+        return self.client.blocking_portal.call(work, *arguments)
+
+    def hospital(self, code: str, name: str) -> Hospital:
+        made = Hospital(id=code, name=name, since_ms=0, jwks={"keys": []})
+        return self.call(self.city.store.insert, made)
+
+    def citizen(self, phone: str) -> Patient:
+        """Sign somebody in who has given their real name."""
+        patient = Patient(self.client.app, self._sign_in(phone, name="王小明"))
+        patient.id_number = id_number_for(phone)
+        return patient
+
+    def patient(self, phone: str = "13800000101", *, automatic_debit: bool = False) -> Patient:
+        """Sign somebody in who has opened medical credit."""
+        patient = self.citizen(phone)
+        answer = self.open_credit(patient, automatic_debit=automatic_debit)
+        assert answer.status_code == 201, answer.text
+        return patient
+
+    def open_credit(self, patient: Patient, *, automatic_debit: bool = False) -> httpx.Response:
+        body = {"agreement": AGREEMENT, "i_agree": True, "automatic_debit": automatic_debit}
+        return self.client.post("/v1/me/medical-credit", json=body, headers=patient)
+
+    def credit(self, patient: Patient) -> dict[str, Any]:
+        answer = self.client.get("/v1/me/medical-credit", headers=patient)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def limit(self, patient: Patient, purpose: str = "outpatient") -> dict[str, Any]:
+        return next(one for one in self.credit(patient)["limits"] if one["purpose"] == purpose)
+
+    # ── what the hospital tells ──
+
+    def tell(
+        self, command: Command, number: str = "V1", *, event: str | None = None, hospital: Hospital | None = None
+    ) -> Taken:
+        """Have a hospital tell something of its visit; each time in a message of its own, unless `event` names one."""
+        self._events += 1
+        return self.call(take, self.city, hospital or self.first, number, command, event or f"event-{self._events}")
+
+    def opens(
+        self, patient: Patient, number: str = "V1", kind: VisitKind = "outpatient", *, estimate_fen: int | None = None
+    ) -> Taken:
+        return self.tell(OpenVisit(patient.id_number, kind, self.clock.now, estimate_fen), number)
+
+    def charges(self, line: str, fen: int, number: str = "V1", code: str = "110100001", title: str = "诊查费") -> Taken:
+        return self.tell(Charge(line, code, title, fen, self.clock.now), number)
+
+    def credits(self, line: str, of: str, fen: int, number: str = "V1") -> Taken:
+        return self.tell(Credit(line, of, fen, self.clock.now), number)
+
+    def adjusts(self, line: str, of: str, fen: int, number: str = "V1") -> Taken:
+        return self.tell(Adjustment(line, of, fen, self.clock.now), number)
+
+    def closes(self, number: str = "V1", *, final: bool = True) -> Taken:
+        return self.tell(CloseVisit(self.clock.now, final), number)
+
+    def reopens(self, number: str = "V1") -> Taken:
+        return self.tell(ReopenVisit(), number)
+
+    def cancels(self, number: str = "V1") -> Taken:
+        return self.tell(CancelVisit(), number)
+
+    # ── what follows ──
+
+    def brought_on(self, number: str = "V1", hospital: Hospital | None = None) -> Visit:
+        """Have what is to be done for a visit done, and give it as it stands then."""
+        visit = self.call(advance, self.city, visit_id((hospital or self.first).id, number))
+        assert visit is not None
+        return visit
+
+    def billed(self, patient: Patient, *charges_fen: int, number: str = "V1", kind: VisitKind = "outpatient") -> Visit:
+        """Have a whole visit take place, with these charges, up to its bill."""
+        self.opens(patient, number, kind)
+        for place, fen in enumerate(charges_fen, 1):
+            self.charges(f"L{place}", fen, number)
+        self.closes(number)
+        return self.brought_on(number)
+
+    def account(self, patient: Patient, purpose: Any = "outpatient") -> CreditAccount:
+        found = self.call(self.city.store.get, CreditAccount, account_id(patient.id, purpose))
+        assert found is not None
+        return found
+
+    def shown(self, patient: Patient, visit: Visit) -> dict[str, Any]:
+        answer = self.client.get(f"/v1/me/visits/{visit.id}", headers=patient)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def pays(
+        self, payer: Patient, visit: Visit, fen: int | None = None, *, key: str = "key-1", what: str = "now"
+    ) -> httpx.Response:
+        """Have somebody press the button: what is due now, or all, or another amount that their app showed them."""
+        if fen is None:
+            bill = self.shown(payer, visit)["bill"]
+            fen = bill["payable_now_fen"] if what == "now" else bill["owed_fen"]
+        path, headers = f"/v1/me/visits/{visit.id}/payments", {**payer, "Idempotency-Key": key}
+        return self.client.post(path, json={"amount_fen": fen, "what": what}, headers=headers)
+
+    def time_passes(self, **span: float) -> None:
+        """Let time pass, and the sweep look at what is due, again and again until nothing is."""
+        self.clock.now += timedelta(**span)
+        self.sweeps()
+
+    def sweeps(self) -> None:
+        """Have the sweep find what is due, and do it here."""
+
+        async def bring_on() -> None:
+            for _ in range(20):
+                due = Order("due_ms", below=int(self.clock.now.timestamp() * 1_000) + 1)
+                page = await self.city.store.find(Visit, {}, order=due)
+                if not page.documents:
+                    return
+                for visit in page.documents:
+                    await advance(self.city, visit.id)
+
+        self.call(bring_on)
