@@ -1,8 +1,8 @@
 """What hospitals and patients do in the tests of medical credit, in few words."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 from litestar import Litestar
@@ -22,7 +22,7 @@ from backend.services.medical_credit.model.commands import (
     OpenVisit,
     ReopenVisit,
 )
-from backend.services.medical_credit.model.enrolment import AGREEMENT, account_id
+from backend.services.medical_credit.model.enrolment import AGREEMENT, Purpose, account_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.visits import Taken, take
@@ -30,6 +30,7 @@ from backend.store import Order
 from tests.conftest import id_number_for
 from tests.services.health_code.scene import Person
 
+T = TypeVar("T")
 Client = TestClient[Litestar]
 
 
@@ -61,7 +62,7 @@ class Scene:
     def city(self) -> City:
         return self.client.app.state.city
 
-    def call(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Do asynchronous work in the server's own loop."""
         assert self.client.blocking_portal is not None
         return self.client.blocking_portal.call(work, *arguments)
@@ -143,7 +144,7 @@ class Scene:
         self.closes(number)
         return self.brought_on(number)
 
-    def account(self, patient: Patient, purpose: Any = "outpatient") -> CreditAccount:
+    def account(self, patient: Patient, purpose: Purpose = "outpatient") -> CreditAccount:
         found = self.call(self.city.store.get, CreditAccount, account_id(patient.id, purpose))
         assert found is not None
         return found

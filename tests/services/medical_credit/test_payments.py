@@ -1,0 +1,166 @@
+"""Paying a bill: once, whoever pays, however often, and whatever the bank does."""
+
+from datetime import timedelta
+
+from tests.services.health_code.scene import problem
+from tests.services.medical_credit.scene import Patient, Scene
+
+
+def test_a_bill_is_paid_with_one_payment(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    owed = visit.owed_fen()
+    shown = scene.pays(patient, visit).json()
+    assert (shown["stage"], shown["bill"]["paid_fen"], shown["bill"]["owed_fen"]) == ("paid", owed, 0)
+    scene.brought_on()
+    assert scene.limit(patient)["used_fen"] == 0
+
+
+def test_a_double_press_of_the_button_pays_once_and_answers_the_same(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    owed = visit.owed_fen()
+    first = scene.pays(patient, visit, owed)
+    again = scene.pays(patient, visit, owed)
+    assert (again.status_code, again.json()) == (first.status_code, first.json())
+    assert len(scene.brought_on().payments) == 1
+
+
+def test_another_press_after_payment_finds_nothing_to_pay(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    owed = visit.owed_fen()
+    scene.pays(patient, visit, owed)
+    problem(scene.pays(patient, visit, owed, key="key-2"), 409, "nothing-to-pay")
+
+
+def test_an_answer_is_repeated_even_if_it_was_an_error(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    first = problem(scene.pays(patient, visit, 1), 409, "nothing-to-pay")
+    scene.pays(patient, visit, key="key-2")
+    again = problem(scene.pays(patient, visit, 1), 409, "nothing-to-pay")
+    assert again["payable_fen"] == first["payable_fen"] == visit.owed_fen()
+
+
+def test_a_key_is_used_for_one_request(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    scene.pays(patient, visit)
+    problem(scene.pays(patient, visit, 77), 422, "key-reused")
+
+
+def test_a_payment_without_a_key_is_refused(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    path, body = f"/v1/me/visits/{visit.id}/payments", {"amount_fen": visit.owed_fen()}
+    problem(scene.client.post(path, json=body, headers=patient), 400, "invalid-request")
+
+
+def test_whoever_saw_an_older_bill_is_told_to_look_again(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    seen = visit.owed_fen()
+    scene.charges("L9", 5_000)
+    now = scene.brought_on().owed_fen()
+    said = problem(scene.pays(patient, visit, seen), 409, "nothing-to-pay")
+    assert said["payable_fen"] == now
+
+
+def test_an_open_visit_has_nothing_to_pay(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    problem(scene.pays(patient, scene.brought_on(), 100), 409, "nothing-to-pay")
+
+
+def test_instalments_are_paid_one_by_one_or_all_at_once(scene: Scene, patient: Patient) -> None:
+    limit_fen = scene.limit(patient)["limit_fen"]
+    visit = scene.billed(patient, 10 * limit_fen, kind="emergency")
+    assert visit.bill is not None
+    scene.pays(patient, visit)
+    assert scene.brought_on().paid_fen() == visit.bill.covered_fen
+    scene.pays(patient, visit, key="key-2")
+    first = visit.bill.schedule[1].amount_fen
+    assert scene.brought_on().paid_fen() == visit.bill.covered_fen + first
+    scene.pays(patient, visit, key="key-3", what="all")
+    assert scene.brought_on().stage() == "paid"
+    assert scene.limit(patient)["beyond_fen"] == 0
+
+
+# ── family ──
+
+
+def test_a_family_member_pays_by_consent_of_both(scene: Scene, patient: Patient) -> None:
+    payer = scene.citizen("13800000104")
+    visit = scene.billed(patient, 20_000)
+    body = {"id_number": payer.id_number, "relation": "child"}
+    assert scene.client.post("/v1/me/family", json=body, headers=patient).status_code == 202
+    problem(scene.pays(payer, visit, visit.owed_fen()), 404, "not-found")
+    (asked,) = scene.client.get("/v1/me/family", headers=payer).json()["consents"]
+    assert scene.client.put(f"/v1/me/family/{asked['id']}/agreement", headers=payer).status_code == 200
+    (bill,) = scene.client.get("/v1/me/family-bills", headers=payer).json()["visits"]
+    assert bill["owed_fen"] == visit.owed_fen()
+    assert scene.pays(payer, visit).json()["stage"] == "paid"
+    assert scene.brought_on().payments[0].means == "family"
+
+
+def test_a_consent_is_agreed_to_by_the_payer_alone(scene: Scene, patient: Patient) -> None:
+    payer = scene.citizen("13800000104")
+    body = {"id_number": payer.id_number, "relation": "spouse"}
+    scene.client.post("/v1/me/family", json=body, headers=patient)
+    (asked,) = scene.client.get("/v1/me/family", headers=patient).json()["consents"]
+    problem(scene.client.put(f"/v1/me/family/{asked['id']}/agreement", headers=patient), 404, "not-found")
+
+
+def test_an_ended_consent_pays_no_more(scene: Scene, patient: Patient) -> None:
+    payer = scene.citizen("13800000104")
+    visit = scene.billed(patient, 20_000)
+    scene.client.post("/v1/me/family", json={"id_number": payer.id_number, "relation": "spouse"}, headers=patient)
+    (asked,) = scene.client.get("/v1/me/family", headers=payer).json()["consents"]
+    scene.client.put(f"/v1/me/family/{asked['id']}/agreement", headers=payer)
+    assert scene.client.delete(f"/v1/me/family/{asked['id']}", headers=payer).status_code == 204
+    problem(scene.pays(payer, visit, visit.owed_fen()), 404, "not-found")
+
+
+def test_at_most_five_family_members_are_bound(scene: Scene, patient: Patient) -> None:
+    members = [scene.citizen(f"1380000020{number}") for number in range(6)]
+    asked = [
+        scene.client.post("/v1/me/family", json={"id_number": one.id_number, "relation": "child"}, headers=patient)
+        for one in members
+    ]
+    assert [answer.status_code for answer in asked[:5]] == [202] * 5
+    problem(asked[5], 409, "family-full")
+
+
+# ── when a bill is due ──
+
+
+def test_a_bill_is_debited_when_it_is_due_if_the_patient_agreed(scene: Scene) -> None:
+    patient = scene.patient("13800000105", automatic_debit=True)
+    scene.billed(patient, 20_000)
+    scene.time_passes(hours=47, minutes=59)
+    assert scene.brought_on().stage() == "billed"
+    scene.time_passes(minutes=1)
+    visit = scene.brought_on()
+    assert (visit.stage(), [payment.means for payment in visit.payments]) == ("paid", ["automatic"])
+
+
+def test_an_unpaid_bill_is_reminded_of_at_most_three_times(scene: Scene, patient: Patient) -> None:
+    scene.billed(patient, 20_000)
+    for _ in range(10):
+        scene.time_passes(hours=24)
+    assert sum(notice.kind == "reminder" for notice in scene.brought_on().notices) == 3
+
+
+def test_an_overdue_bill_suspends_and_payment_restores_at_once(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    for _ in range(8):
+        scene.time_passes(days=1)
+    assert scene.credit(patient)["standing"] == "suspended"
+    scene.pays(patient, visit)
+    visit = scene.brought_on()
+    assert scene.credit(patient)["standing"] == "good"
+    assert visit.notices[-1].kind == "restored"
+
+
+def test_three_breaches_in_succession_suspend_although_all_is_paid(scene: Scene, patient: Patient) -> None:
+    for number in ("V1", "V2", "V3"):
+        visit = scene.billed(patient, 20_000, number=number, kind="outpatient")
+        for _ in range(8):
+            scene.time_passes(days=1)
+        scene.pays(patient, visit, key=f"key-{number}")
+        scene.brought_on(number)
+    scene.clock.now += timedelta(days=1)
+    assert scene.credit(patient)["standing"] == "suspended"

@@ -1,0 +1,309 @@
+"""A visit from its opening to its one bill, whatever comes twice, late, or in another order."""
+
+import pytest
+
+from backend.services.medical_credit.model.commands import ChangeVisit, OpenVisit, PaidAtCounter
+from backend.services.medical_credit.model.problems import (
+    BeyondLine,
+    CannotPayLater,
+    LineChanged,
+    RefundTooLate,
+    UnknownLine,
+    UnknownPatient,
+    UnknownVisit,
+    VisitChanged,
+    VisitEnded,
+    VisitPaid,
+)
+from tests.services.medical_credit.scene import Patient, Scene
+
+# ── opening ──
+
+
+def test_a_visit_that_opens_sets_credit_aside(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    visit = scene.brought_on()
+    assert visit.held_fen == 50_000
+    assert scene.limit(patient)["held_fen"] == 50_000
+
+
+def test_an_estimate_above_the_usual_is_set_aside_instead(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient, estimate_fen=60_000)
+    assert scene.brought_on().wanted_hold_fen == 60_000
+
+
+def test_a_stay_in_hospital_counts_against_a_limit_of_its_own(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient, kind="inpatient")
+    scene.brought_on()
+    assert scene.limit(patient, "inpatient")["held_fen"] == 500_000
+    assert scene.limit(patient, "outpatient")["held_fen"] == 0
+
+
+def test_a_visit_opened_twice_is_one_visit(scene: Scene, patient: Patient) -> None:
+    assert not scene.opens(patient).repeated
+    assert scene.opens(patient).repeated
+    scene.brought_on()
+    assert scene.limit(patient)["held_fen"] == 50_000
+
+
+def test_a_visit_number_is_used_for_one_patient(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    with pytest.raises(VisitChanged):
+        scene.opens(scene.patient("13800000102"))
+
+
+def test_who_has_not_agreed_to_pay_later_is_unknown_to_hospitals(scene: Scene) -> None:
+    with pytest.raises(UnknownPatient):
+        scene.opens(scene.citizen("13800000103"))
+
+
+def test_whom_nobody_knows_looks_the_same(scene: Scene) -> None:
+    with pytest.raises(UnknownPatient):
+        scene.tell(OpenVisit("11010519491231002X", "outpatient", scene.clock.now))
+
+
+def test_nothing_can_be_told_of_a_visit_that_was_not_opened(scene: Scene) -> None:
+    with pytest.raises(UnknownVisit):
+        scene.charges("L1", 100)
+
+
+def test_a_registration_may_turn_out_to_be_an_emergency(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    visit = scene.tell(ChangeVisit(kind="emergency")).visit
+    assert visit.kind == "emergency"
+
+
+def test_a_visit_stays_with_its_patient(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    with pytest.raises(VisitChanged):
+        scene.tell(ChangeVisit(id_number=scene.patient("13800000102").id_number))
+
+
+# ── charges ──
+
+
+def test_a_charge_that_comes_twice_stands_once(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    assert not scene.charges("L1", 1_000).repeated
+    assert scene.charges("L1", 1_000).repeated
+    assert scene.brought_on().total_fen() == 1_000
+
+
+def test_the_same_line_with_another_amount_is_refused(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    scene.charges("L1", 1_000)
+    with pytest.raises(LineChanged):
+        scene.charges("L1", 1_001)
+
+
+def test_a_credit_takes_back_what_its_charge_had(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    scene.charges("L1", 1_000)
+    scene.credits("C1", "L1", 1_000)
+    assert scene.brought_on().total_fen() == 0
+
+
+def test_no_more_is_taken_back_than_was_charged(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    scene.charges("L1", 1_000)
+    scene.credits("C1", "L1", 600)
+    with pytest.raises(BeyondLine) as problem:
+        scene.credits("C2", "L1", 401)
+    assert problem.value.members == {"left_fen": 400}
+
+
+def test_a_credit_waits_for_its_charge(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    with pytest.raises(UnknownLine):
+        scene.credits("C1", "L1", 1_000)
+
+
+def test_an_adjustment_goes_up_or_down(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    scene.charges("L1", 1_000)
+    scene.adjusts("A1", "L1", 250)
+    scene.adjusts("A2", "L1", -50)
+    assert scene.brought_on().total_fen() == 1_200
+
+
+# ── the bill ──
+
+
+def test_a_closed_visit_ends_in_one_bill(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 10_000, 5_000)
+    assert visit.stage() == "billed"
+    assert visit.settlement is not None
+    assert visit.bill is not None
+    assert visit.settlement.split.medfee_fen == 15_000
+    assert visit.bill.cash_fen == visit.settlement.split.cash_fen == visit.owed_fen()
+
+
+def test_what_the_insurance_pays_is_free_again(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    limit = scene.limit(patient)
+    assert (limit["held_fen"], limit["used_fen"]) == (0, visit.owed_fen())
+
+
+def test_the_bill_waits_for_late_charges_unless_the_account_is_ended(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    scene.charges("L1", 10_000)
+    scene.closes(final=False)
+    assert scene.brought_on().stage() == "closing"
+    scene.charges("L2", 2_000)
+    scene.time_passes(minutes=30)
+    visit = scene.brought_on()
+    assert visit.stage() == "billed"
+    assert visit.total_fen() == 12_000
+
+
+def test_a_charge_after_the_bill_makes_the_same_bill_anew(scene: Scene, patient: Patient) -> None:
+    before = scene.billed(patient, 10_000)
+    scene.charges("L9", 5_000)
+    after = scene.brought_on()
+    assert after.stage() == "billed"
+    assert after.settlement is not None
+    assert after.settlement.split.medfee_fen == 15_000
+    assert after.owed_fen() > before.owed_fen()
+    assert scene.limit(patient)["used_fen"] == after.owed_fen()
+
+
+def test_a_credit_after_the_bill_makes_it_less(scene: Scene, patient: Patient) -> None:
+    before = scene.billed(patient, 10_000, 8_000)
+    scene.credits("C1", "L2", 8_000)
+    after = scene.brought_on()
+    assert after.owed_fen() < before.owed_fen()
+    assert scene.limit(patient)["used_fen"] == after.owed_fen()
+
+
+def test_a_visit_without_charges_owes_nothing(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient)
+    assert (visit.stage(), visit.owed_fen()) == ("paid", 0)
+    assert scene.limit(patient)["held_fen"] == 0
+
+
+def test_a_reopened_visit_is_billed_when_it_closes_again(scene: Scene, patient: Patient) -> None:
+    scene.billed(patient, 10_000)
+    scene.reopens()
+    assert scene.brought_on().stage() == "open"
+    scene.charges("L2", 1_000)
+    scene.closes()
+    visit = scene.brought_on()
+    assert (visit.stage(), visit.total_fen()) == ("billed", 11_000)
+
+
+def test_what_the_limit_does_not_cover_is_for_the_counter(scene: Scene, patient: Patient) -> None:
+    limit_fen = scene.limit(patient)["limit_fen"]
+    visit = scene.billed(patient, 10 * limit_fen)
+    assert visit.bill is not None
+    assert visit.bill.covered_fen == limit_fen
+    assert visit.bill.counter_fen == visit.bill.cash_fen - limit_fen > 0
+    assert scene.limit(patient)["free_fen"] == 0
+
+
+def test_the_hospital_tells_what_was_paid_at_the_counter_once(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    told = PaidAtCounter("P1", 5_000, scene.clock.now)
+    assert not scene.tell(told).repeated
+    assert scene.tell(told).repeated
+
+
+def test_an_emergency_beyond_the_limit_is_an_exception_in_instalments(scene: Scene, patient: Patient) -> None:
+    limit_fen = scene.limit(patient)["limit_fen"]
+    visit = scene.billed(patient, 10 * limit_fen, kind="emergency")
+    assert visit.bill is not None
+    assert visit.bill.covered_fen == limit_fen
+    assert visit.bill.counter_fen == 0
+    assert visit.bill.exception_fen == visit.bill.cash_fen - limit_fen
+    assert sum(part.amount_fen for part in visit.bill.schedule) == visit.bill.cash_fen
+    assert len(visit.bill.schedule) == 1 + 6
+    shown = scene.limit(patient)
+    assert (shown["used_fen"], shown["beyond_fen"]) == (limit_fen, visit.bill.exception_fen)
+
+
+def test_who_is_suspended_is_refused_but_never_in_an_emergency(scene: Scene, patient: Patient) -> None:
+    scene.billed(patient, 20_000)
+    scene.time_passes(days=20)
+    assert scene.credit(patient)["standing"] == "suspended"
+    with pytest.raises(CannotPayLater):
+        scene.opens(patient, "V2")
+    visit = scene.billed(patient, 20_000, number="V3", kind="emergency")
+    assert visit.bill is not None
+    assert (visit.bill.covered_fen, visit.bill.exception_fen) == (0, visit.bill.cash_fen)
+
+
+# ── cancelling ──
+
+
+def test_a_cancelled_visit_sets_its_credit_free(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    scene.brought_on()
+    scene.cancels()
+    assert scene.brought_on().stage() == "cancelled"
+    assert scene.limit(patient)["held_fen"] == 0
+
+
+def test_a_cancelled_visit_owes_nothing_and_has_no_settlement(scene: Scene, patient: Patient) -> None:
+    scene.billed(patient, 20_000)
+    scene.cancels()
+    visit = scene.brought_on()
+    assert (visit.stage(), visit.settlement, visit.owed_fen()) == ("cancelled", None, 0)
+    assert scene.limit(patient)["used_fen"] == 0
+
+
+def test_cancelling_twice_is_cancelling_once(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    assert not scene.cancels().repeated
+    assert scene.cancels().repeated
+
+
+def test_nothing_more_is_charged_to_a_cancelled_visit(scene: Scene, patient: Patient) -> None:
+    scene.opens(patient)
+    scene.cancels()
+    with pytest.raises(VisitEnded):
+        scene.charges("L1", 100)
+
+
+def test_what_was_paid_goes_back_when_the_visit_is_cancelled(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    paid = visit.owed_fen()
+    assert scene.pays(patient, visit).status_code == 201
+    scene.brought_on()
+    scene.cancels()
+    visit = scene.brought_on()
+    assert [refund.amount_fen for refund in visit.refunds] == [paid]
+    assert (visit.stage(), visit.paid_fen()) == ("cancelled", 0)
+    assert scene.limit(patient)["used_fen"] == 0
+
+
+# ── after payment ──
+
+
+def test_a_paid_bill_can_only_become_less(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    scene.pays(patient, visit)
+    with pytest.raises(VisitPaid):
+        scene.charges("L9", 100)
+    with pytest.raises(VisitPaid):
+        scene.reopens()
+
+
+def test_a_credited_line_of_a_paid_bill_is_refunded(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000, 8_000)
+    paid = visit.owed_fen()
+    scene.pays(patient, visit)
+    scene.brought_on()
+    scene.credits("C1", "L2", 8_000)
+    visit = scene.brought_on()
+    assert visit.bill is not None
+    assert visit.paid_fen() == visit.bill.cash_fen < paid
+    assert sum(refund.amount_fen for refund in visit.refunds) == paid - visit.bill.cash_fen
+    assert scene.limit(patient)["used_fen"] == 0
+
+
+def test_money_goes_back_within_a_year(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000, 8_000)
+    scene.pays(patient, visit)
+    scene.brought_on()
+    scene.time_passes(days=366)
+    with pytest.raises(RefundTooLate):
+        scene.credits("C1", "L2", 8_000)
