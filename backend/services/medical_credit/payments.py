@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from litestar import Request, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromHeader, FromPath, JSONBody
+from litestar.params import FromPath, HeaderParameter, JSONBody
 from msgspec import Meta, Struct
 
 from backend.idempotency import KeyReused, RequestInFlight, once
@@ -27,7 +27,10 @@ from backend.text import Text
 
 TRIES_AT_MOST = 20
 
-IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+IdempotencyKey = Annotated[
+    str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
+]
+BankSignature = Annotated[str, HeaderParameter(name="Bank-Signature", max_length=1_000)]
 
 
 class PaymentWanted(Struct, forbid_unknown_fields=True):
@@ -47,7 +50,7 @@ async def pay_bill(
     request: CitizenRequest,
     city: NamedDependency[City],
     visit_id: FromPath[str],
-    idempotency_key: FromHeader[IdempotencyKey],
+    idempotency_key: IdempotencyKey,
 ) -> VisitShown:
     """Pay the bill of a visit once, however often the button is pressed.
 
@@ -118,7 +121,7 @@ def _refuse_unpayable(visit: Visit, wanted: PaymentWanted, now: datetime) -> Non
 
 @post("/v1/bank-notices", guards=[public], status_code=202)
 async def take_bank_notice(
-    request: Request[None, None, State], city: NamedDependency[City], bank_signature: FromHeader[str]
+    request: Request[None, None, State], city: NamedDependency[City], bank_signature: BankSignature
 ) -> None:
     """Take what the bank tells by itself of a payment or refund; late or twice, it changes nothing that stands."""
     try:
