@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from bson.codec_options import CodecOptions
+from bson.int64 import Int64
 from msgspec import Struct
 from msgspec.structs import replace
 from pymongo import AsyncMongoClient, ReplaceOne
@@ -119,7 +120,10 @@ class MongoStore:
             asked.append(_behind(order, *cursors.read(cursor)))
         bodies = await self._bodies(kind, {"$and": asked}, [(key, sign) for key in keys], limit + 1)
         last = bodies[limit - 1] if len(bodies) > limit else None
-        more = None if last is None else cursors.write(last[keys[0]], last["_id"])
+        value = None if last is None else last[keys[0]]
+        if isinstance(value, Int64):  # what BSON reads an instant in milliseconds as; a cursor holds plain numbers
+            value = int(value)
+        more = None if last is None else cursors.write(value, last["_id"])
         return Page([document_of(kind, body) for body in bodies[:limit]], more)
 
     async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:

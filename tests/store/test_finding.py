@@ -41,6 +41,16 @@ def test_letters_of_a_box_are_found_in_order_of_time_and_then_of_id(opened: Open
     work_on(opened, work)
 
 
+def test_pages_in_order_of_an_instant_in_milliseconds_follow_one_another(opened: Open) -> None:
+    async def work(store: Store) -> None:
+        for day in range(3):
+            await store.insert(Letter(id=f"day-{day}", sent_ms=1_772_000_000_000 + 86_400_000 * day))
+        pages = await every_page(store, {"box": "a"}, Order("sent_ms", "descending"), limit=1)
+        assert [ids(page.documents) for page in pages] == [["day-2"], ["day-1"], ["day-0"]]
+
+    work_on(opened, work)
+
+
 def test_a_range_holds_its_beginning_and_not_its_end(opened: Open) -> None:
     async def work(store: Store) -> None:
         for at in range(6):
