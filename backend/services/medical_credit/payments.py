@@ -15,13 +15,13 @@ from backend.identity import citizen, public
 from backend.problems import NotAllowed
 from backend.service import City
 from backend.services.medical_credit import tasks
-from backend.services.medical_credit.advancing import ask_bank_to_pay, note_payment, note_refund
 from backend.services.medical_credit.api import CitizenRequest, citizen_id, visible_visit
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import NothingToPay, PaymentFailed, PaymentInFlight
 from backend.services.medical_credit.model.visit import Payment, Visit
 from backend.services.medical_credit.ports import Bank, BankAnswer, ForgedNotice
 from backend.services.medical_credit.shown import VisitShown, visit_shown
+from backend.services.medical_credit.transfers import ask_bank_to_pay, note_payment, note_refund
 from backend.store import Conflict
 from backend.text import Text
 

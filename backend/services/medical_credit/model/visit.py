@@ -223,7 +223,10 @@ class Visit(Document, kw_only=True):
             return "cancelling" if settled or self.owed_fen() != 0 else "cancelled"
         if self.closed_at is None:
             return "open"
-        if self.bill is None or self.settlement is None or self.bill.number != self.settlement.number:
+        settled = self.settlement
+        if settled is None or settled.lines != len(self.lines) or self.bill is None:
+            return "closing"
+        if self.bill.number != settled.number:
             return "closing"
         return "billed" if self.owed_fen() > 0 else "paid"
 
