@@ -100,4 +100,6 @@ def discover_integrations(package: str) -> list[Integration]:
 def _modules(package: str) -> Iterator[Any]:
     folder = importlib.import_module(package)
     for found in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
+        if found.name.startswith("_"):  # what several of them share
+            continue
         yield importlib.import_module(f"{package}.{found.name}")

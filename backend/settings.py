@@ -44,6 +44,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     integrations: Annotated[
         str, Meta(min_length=1, description="the package whose modules implement the services' ports")
     ] = "integrations"
+    sandbox: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="the file of the sandboxes that stand in for a real insurance, bank and credit registry",
+        ),
+    ] = "var/sandbox.db"
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on")] = 8000
     time_zone: Annotated[str, Meta(description="the city's IANA time zone: dated rules change at its midnight")] = (
