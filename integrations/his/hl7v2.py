@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.text import Text
 from integrations.his.hl7v2_error import Hl7Error, Place
@@ -42,6 +43,9 @@ _CHARACTER_SETS: dict[str, Encoding | None] = {
 
 ASCII is declared by many who send Chinese. GBK and GB2312 are parts of GB18030.
 """
+
+NAMES: dict[Encoding, str] = {"utf-8": "UNICODE UTF-8", "gb18030": "GB 18030-2000"}
+"""What table 0211 calls our encodings."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LINE_END = re.compile(rb"[\r\n]")
@@ -168,7 +172,7 @@ class Message(Struct, frozen=True):
 def read(raw: bytes, default: Encoding, *, at_most_bytes: int = MESSAGE_AT_MOST_BYTES) -> Message:
     """Read a message in the encoding that its MSH-18 names, or in the hospital's default. Raises Hl7Error."""
     if len(raw) > at_most_bytes:
-        raise _too_long(at_most_bytes)
+        raise too_long(at_most_bytes)
     encoding = encoding_of(raw, default)
     return read_message(decode(raw, encoding), encoding)
 
@@ -239,7 +243,7 @@ def read_message(text: str, encoding: Encoding = "utf-8", *, at_most: int = MESS
     Segments end with a carriage return; a line feed, alone or after it, is taken for one.
     """
     if len(text) > at_most:
-        raise _too_long(at_most)
+        raise too_long(at_most)
     if "\n" in text:
         text = text.replace("\r\n", "\r").replace("\n", "\r")
     lines = text.strip("\r").split("\r", SEGMENTS_AT_MOST)
@@ -256,17 +260,24 @@ def read_message(text: str, encoding: Encoding = "utf-8", *, at_most: int = MESS
 
 def header_of(raw: bytes, default: Encoding) -> Message:
     """Read what can be read of a broken message's MSH, so that it can be answered; an empty one if nothing can."""
+    header = _header_bytes(raw)
     try:
         encoding = encoding_of(raw, default)
+        return read_message(header.decode(encoding, "replace"), encoding)
     except Hl7Error:
-        encoding = default
+        pass
     try:
-        return read_message(_header_bytes(raw).decode(encoding, "replace"), encoding)
+        message = read_message(header.decode(default, "replace"), default)
     except Hl7Error:
         return read_message("MSH|^~\\&|||||||||P|2.5", default)
+    # the answer will be in the default, whatever the sender named
+    until_18 = (*message.header.fields, *[""] * 18)[:18]
+    named = replace(message.header, fields=(*until_18, NAMES[default]))
+    return Message(message.syntax, (named,))
 
 
-def _too_long(at_most: int) -> Hl7Error:
+def too_long(at_most: int) -> Hl7Error:
+    """Give the error of a message of more than so many bytes."""
     return Hl7Error(None, "102", Text(zh=f"消息超过 {at_most} 字节", en=f"the message exceeds {at_most} bytes"))
 
 
