@@ -94,7 +94,7 @@ def discover_services(package: str = "backend.services") -> list[Service]:
 
 def discover_integrations(package: str) -> list[Integration]:
     """Import every module of `package` and give their `integration` objects."""
-    return [cast("Integration", module.integration) for module in _modules(package)]
+    return [cast("Integration", module.integration) for module in _modules(package) if hasattr(module, "integration")]
 
 
 def _modules(package: str) -> Iterator[Any]:
