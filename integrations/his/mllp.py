@@ -185,7 +185,7 @@ class MllpListener:
         now = asyncio.get_running_loop().time
         begun: float | None = None
         deadline = now() + self._limits.idle_seconds
-        while data := await self._read(reader, deadline, blocks):
+        while not self._stopping and (data := await self._read(reader, deadline, blocks)):
             for message in blocks.feed(data):
                 begun = None
                 await self._answer(writer, message, peer)
