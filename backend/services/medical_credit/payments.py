@@ -119,7 +119,7 @@ def _refuse_unpayable(visit: Visit, wanted: PaymentWanted, now: datetime) -> Non
         )
 
 
-@post("/v1/bank-notices", guards=[public], status_code=202)
+@post("/v1/bank-notices", guards=[public], status_code=202, problems=(NotAllowed,))
 async def take_bank_notice(
     request: Request[None, None, State], city: NamedDependency[City], bank_signature: BankSignature
 ) -> None:
