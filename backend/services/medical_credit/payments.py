@@ -61,14 +61,15 @@ async def pay_bill(
     payer = citizen_id(request)
 
     async def work() -> VisitShown:
-        return await _pay(city, visit, payer, idempotency_key, data)
+        return await pay(city, visit, payer, idempotency_key, data)
 
     return await once(
         city.store, city.now(), payer, idempotency_key, ("pay", visit_id, data.amount_fen, data.what), VisitShown, work
     )
 
 
-async def _pay(city: City, visit: Visit, payer: str, key: str, wanted: PaymentWanted) -> VisitShown:
+async def pay(city: City, visit: Visit, payer: str, key: str, wanted: PaymentWanted) -> VisitShown:
+    """Have `payer` pay what is wanted, once for this key. Raises NothingToPay, PaymentInFlight or PaymentFailed."""
     digest = hashlib.sha256(f"{payer}\n{key}".encode()).hexdigest()
     payment_id = f"{visit.id}/pay/{digest[:24]}"
     for _ in range(TRIES_AT_MOST):
