@@ -76,10 +76,21 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             description="where traces go by OTLP over HTTP, such as `http://collector:4318/v1/traces`; none if empty",
         ),
     ] = ""
+    fhir_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://.+[^/])?$",
+            description="where hospitals reach `/fhir`, such as `https://city.example/fhir`; empty: as they ask",
+        ),
+    ] = ""
     access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True
     person_requests_per_minute: Annotated[
         int, Meta(ge=1, description="how many requests one signed-in person may make in a minute")
     ] = 120
+    system_requests_per_minute: Annotated[
+        int,
+        Meta(ge=1, description="how many requests one connected system, such as a hospital's, may make in a minute"),
+    ] = 30_000
     address_requests_per_minute: Annotated[
         int, Meta(ge=1, description="how many sign-in requests one network address may make in a minute")
     ] = 60

@@ -6,6 +6,7 @@ from datetime import timedelta
 from backend.idempotency import KeptAnswer
 from backend.service import City
 from backend.services.medical_credit import advancing
+from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.visit import Visit
 from backend.store import Conflict, Order
 from backend.tasks import background
@@ -30,9 +31,10 @@ async def sweep_visits(city: City) -> None:
 
 @background(every=timedelta(minutes=5))
 async def sweep_kept_answers(city: City) -> None:
-    """Forget the answers that nobody can ask for again; a thousand at a time, oldest first."""
+    """Forget answers and uses that nobody can ask for again; a thousand of each at a time, oldest first."""
     ended = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
-    page = await city.store.find(KeptAnswer, {}, order=ended, limit=1_000)
-    for document in page.documents:
-        with suppress(Conflict):  # somebody else sweeps too
-            await city.store.delete(document)
+    for kind in (KeptAnswer, UsedAssertion, EligibilityAnswer):
+        page = await city.store.find(kind, {}, order=ended, limit=1_000)
+        for document in page.documents:
+            with suppress(Conflict):  # somebody else sweeps too
+                await city.store.delete(document)
