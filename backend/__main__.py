@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from backend.command import settings_here, told_plainly
+from backend.command import BadSettings, settings_here, told_plainly
 from backend.settings import Settings, settings_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backend.keys import Use
 
 
@@ -24,14 +26,18 @@ class Later(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
-        return sorted([*super().list_commands(ctx), *_LATER])
+        return sorted([*super().list_commands(ctx), *_LATER, *_added()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Give one command."""
-        if cmd_name not in _LATER:
-            return super().get_command(ctx, cmd_name)
-        module, name = _LATER[cmd_name]
-        return cast("click.Command", getattr(importlib.import_module(module), name))
+        if cmd_name in _LATER:
+            module, name = _LATER[cmd_name]
+            return cast("click.Command", getattr(importlib.import_module(module), name))
+        ours = super().get_command(ctx, cmd_name)
+        if ours is not None:
+            return ours
+        added = _added().get(cmd_name)
+        return None if added is None else added()
 
 
 _LATER = {
@@ -42,6 +48,16 @@ _LATER = {
     "worker": ("backend.operate_command", "worker"),
     "beat": ("backend.operate_command", "beat"),
 }
+
+
+def _added() -> dict[str, Callable[[], click.Command]]:
+    """Give what integrations add; they are imported only where no command of ours is meant."""
+    from backend.service import discover_commands
+
+    try:
+        return discover_commands(settings_here().integrations)
+    except (BadSettings, ImportError):  # whoever asks for help is helped; `serve` says what is wrong
+        return {}
 
 
 @click.group(cls=Later, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

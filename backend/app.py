@@ -32,7 +32,7 @@ from backend.releases import RulebookPointer, RulebookRelease, keeping_up
 from backend.rendering import EXCEPTION_HANDLERS, StrictRequest
 from backend.rulebook import load_rulebook
 from backend.sealing import Sealer
-from backend.service import City, Integration, Service, discover_integrations, discover_services
+from backend.service import City, Integration, Service, discover_integrations, discover_services, make_ports
 from backend.settings import Settings
 from backend.store import Document
 from backend.store.opening import open_store
@@ -105,7 +105,14 @@ def create_app(
         openapi_config=None,
         logging_config=None,
         lifespan=[running],
-        state=State({"city": city, "access": Access(settings, city.keys, city.clock), "pressure": pressure}),
+        state=State(
+            {
+                "city": city,
+                "access": Access(settings, city.keys, city.clock),
+                "pressure": pressure,
+                "dialects": [one.dialect for one in integrations if one.dialect is not None],
+            }
+        ),
     )
     _guard_plainly(app, pressure)
     journal = Journal(app.asgi_handler, pressure, writes=settings.access_log)
@@ -167,7 +174,7 @@ def open_city(
         keys=keyring,
         sealer=Sealer(keyring),
         rulebook=rulebook,
-        ports={integration.port: integration.make(settings) for integration in integrations},
+        ports=make_ports(integrations, settings),
         jobs=jobs or LeftToSweeps(),
         clock=tell_time,
     )

@@ -42,17 +42,21 @@ class Role(StrEnum):
 
 
 class Caller(Struct, frozen=True, gc=False):
-    """Who is asking. `citizen_id` is the id of their Profile, once they have given their real name."""
+    """Who is asking. `citizen_id` is the id of their Profile, once they have given their real name.
+
+    `scopes` are what a system, such as a hospital's, was granted for one token (RFC 6749).
+    """
 
     account_id: str
     session_id: str
     citizen_id: str | None = None
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
 
 
 class AccessClaims(Struct, frozen=True, gc=False):
-    """What an access token says: account, session, citizen, roles, venues, and until when (epoch seconds)."""
+    """What an access token says: account, session, citizen, roles, venues, scopes, until when (epoch seconds)."""
 
     sub: str
     sid: str
@@ -62,6 +66,7 @@ class AccessClaims(Struct, frozen=True, gc=False):
     cit: str | None = None
     rol: tuple[Role, ...] = ()
     ven: tuple[str, ...] = ()
+    scp: tuple[str, ...] = ()
 
 
 _claims = msgspec.json.Decoder(AccessClaims)
@@ -81,12 +86,12 @@ class Access:
         self._minute = 0.0
         self._requests: dict[str, int] = {}
 
-    def issue(self, caller: Caller, at: datetime) -> str:
-        """Give an access token that counts from `at` for the time that the settings say."""
+    def issue(self, caller: Caller, at: datetime, seconds: int | None = None) -> str:
+        """Give an access token that counts from `at` for so many seconds, or for the time that the settings say."""
         issued = int(at.timestamp())
-        expires = issued + self._settings.access_token_seconds
+        expires = issued + (seconds or self._settings.access_token_seconds)
         claims = {"sub": caller.account_id, "sid": caller.session_id, "aud": AUDIENCE, "iat": issued, "exp": expires}
-        extra = {"cit": caller.citizen_id, "rol": caller.roles, "ven": caller.venues}
+        extra = {"cit": caller.citizen_id, "rol": caller.roles, "ven": caller.venues, "scp": caller.scopes}
         key = self._keys.current("token")
         return jwt.encode(
             claims | {name: value for name, value in extra.items() if value},
@@ -145,10 +150,12 @@ class Access:
             if name == b"authorization":
                 now = self._clock().timestamp()
                 claims = self.claims(value, now)
-                self.count(claims.sub, self._settings.person_requests_per_minute, now)
+                settings = self._settings
+                at_most = settings.system_requests_per_minute if claims.scp else settings.person_requests_per_minute
+                self.count(claims.sub, at_most, now)
                 scope = connection.scope
                 scope["auth"] = claims
-                scope["user"] = Caller(claims.sub, claims.sid, claims.cit, claims.rol, claims.ven)
+                scope["user"] = Caller(claims.sub, claims.sid, claims.cit, claims.rol, claims.ven, claims.scp)
                 return claims
         raise _not_signed_in()
 

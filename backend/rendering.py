@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Request, Response
@@ -27,6 +27,7 @@ from backend.problems import (
     TooManyRequests,
     UnsupportedMediaType,
 )
+from backend.service import Dialect
 from backend.store import Conflict, InvalidCursor, StoreUnavailable
 from backend.text import Text, preferred_language
 
@@ -95,6 +96,10 @@ def _answer_problem(request: AnyRequest, problem: Problem) -> Response[dict[str,
     headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store", **problem.headers}
     if problem.status == HTTP_401_UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
+    for dialect in cast("Sequence[Dialect]", request.app.state.get("dialects", ())):
+        if dialect.covers(request.scope["path"]):
+            said = dialect.body(problem, language, request.scope["state"][REQUEST_ID])
+            return Response(said, status_code=problem.status, media_type=dialect.media_type, headers=headers)
     return Response(
         problem.body(language, request.scope["state"][REQUEST_ID]),
         status_code=problem.status,

@@ -12,11 +12,13 @@ from random import Random
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
+import click
 import msgspec
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from backend.keys import Keyring
+from backend.problems import Problem
 from backend.profile import Profile
 from backend.rulebook import Rulebook
 from backend.sealing import Sealer
@@ -76,15 +78,33 @@ class Service(Struct, frozen=True, kw_only=True):
     invent: Callable[[City, Random, Sequence[Profile]], Iterable[Document]] | None = None
 
 
-class Integration(Struct, frozen=True, kw_only=True):
-    """Outside help: `make(settings)` gives an object that implements the service's `port`.
+class Dialect(Struct, frozen=True, kw_only=True):
+    """How Problems are said below a path, where its clients expect another form than RFC 9457.
 
-    `routes(settings)` are the routes that it adds, if any.
+    `body(problem, language, request_id)` gives the answer's content, which is written as JSON of this `media_type`.
     """
 
-    port: type
-    make: Callable[[Settings], object]
+    prefix: str
+    media_type: str
+    body: Callable[[Problem, str, str], dict[str, Any]]
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a path lies below the prefix."""
+        return path.startswith(self.prefix) and path[len(self.prefix) : len(self.prefix) + 1] in ("", "/")
+
+
+class Integration(Struct, frozen=True, kw_only=True):
+    """Outside help: `make(settings)` gives an object that implements the service's `port`, if it has one.
+
+    `routes(settings)` are the routes that it adds, `dialect` how Problems are said there, and `command` gives its part
+    of the `chengma` command, which is named after the module: all of them if any.
+    """
+
+    port: type | None = None
+    make: Callable[[Settings], object] | None = None
     routes: Callable[[Settings], Sequence[ControllerRouterHandler]] = lambda _settings: ()
+    dialect: Dialect | None = None
+    command: Callable[[], click.Command] | None = None
 
 
 def discover_services(package: str = "backend.services") -> list[Service]:
@@ -95,6 +115,19 @@ def discover_services(package: str = "backend.services") -> list[Service]:
 def discover_integrations(package: str) -> list[Integration]:
     """Import every module of `package` and give their `integration` objects."""
     return [cast("Integration", module.integration) for module in _modules(package) if hasattr(module, "integration")]
+
+
+def make_ports(integrations: Iterable[Integration], settings: Settings) -> dict[type, object]:
+    """Make what implements the services' ports, by port."""
+    return {one.port: one.make(settings) for one in integrations if one.port is not None and one.make is not None}
+
+
+def discover_commands(package: str) -> dict[str, Callable[[], click.Command]]:
+    """Give the commands that the integrations of `package` add, by the names of their modules."""
+    found = (
+        (module.__name__.rpartition(".")[2], cast("Integration", module.integration)) for module in _modules(package)
+    )
+    return {name: integration.command for name, integration in found if integration.command is not None}
 
 
 def _modules(package: str) -> Iterator[Any]:

@@ -53,6 +53,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "var/sandbox.db"
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on")] = 8000
+    mllp_host: Annotated[str, Meta(min_length=1, description="where `chengma his listen` listens")] = "127.0.0.1"
+    mllp_port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0 takes a free one")] = 2575
+    mllp_certificate: Annotated[
+        str, Meta(description="its TLS certificate (PEM); without one it speaks in the clear, within a private network")
+    ] = ""
+    mllp_key: Annotated[str, Meta(description="the key of that certificate (PEM)")] = ""
+    mllp_clients: Annotated[str, Meta(description="the authorities whose client certificates it accepts (PEM)")] = ""
     time_zone: Annotated[str, Meta(description="the city's IANA time zone: dated rules change at its midnight")] = (
         "Asia/Shanghai"
     )
@@ -83,10 +90,21 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             description="where traces go by OTLP over HTTP, such as `http://collector:4318/v1/traces`; none if empty",
         ),
     ] = ""
+    fhir_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://.+[^/])?$",
+            description="where hospitals reach `/fhir`, such as `https://city.example/fhir`; empty: as they ask",
+        ),
+    ] = ""
     access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True
     person_requests_per_minute: Annotated[
         int, Meta(ge=1, description="how many requests one signed-in person may make in a minute")
     ] = 120
+    system_requests_per_minute: Annotated[
+        int,
+        Meta(ge=1, description="how many requests one connected system, such as a hospital's, may make in a minute"),
+    ] = 30_000
     address_requests_per_minute: Annotated[
         int, Meta(ge=1, description="how many sign-in requests one network address may make in a minute")
     ] = 60

@@ -101,7 +101,7 @@ async def take_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[byt
     if kept.answer is None:
         kept = await _carry_out(city, hospital, message, kept)
     assert kept.answer is not None, "it was answered just now"
-    if wanted.wants_application(ok=kept.answer.split("\rMSA", 1)[1][1:3] == "AA"):
+    if wanted.wants_application(ok=kept.answer_code == "AA"):
         yield kept.answer.encode(message.syntax.encoding)
 
 
@@ -203,6 +203,7 @@ async def _note(city: City, kept: HisMessage, message: Message, outcome: Outcome
         state="failed" if given_up else outcome.state,
         visit=visit,
         answer=kept.answer or answer,
+        answer_code=kept.answer_code or outcome.code,
         reason="; ".join(map(str, outcome.errors)) or None,
         tries=kept.tries + 1,
         due_ms=_ms(now + min(RETRIED_AFTER * 2**kept.tries, timedelta(hours=6))) if waits and not given_up else None,

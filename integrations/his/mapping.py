@@ -61,7 +61,7 @@ CLASSES: dict[str, VisitKind] = {
     "I": "inpatient",
     "B": "inpatient",
 }
-"""Kinds of visits by HL7 table 0004 (PV1-2) and by v3 ActCode (Encounter.class). What is only planned is no visit yet."""
+"""Kinds of visits by HL7 table 0004 (PV1-2) and v3 ActCode (Encounter.class). What is only planned is no visit yet."""
 
 ACT_CODES: dict[VisitKind, tuple[str, str]] = {
     "outpatient": ("AMB", "ambulatory"),
@@ -239,7 +239,7 @@ def charge(
 def credit(
     line: str | None, of: str | None, amount: str | int | Decimal | None, at: datetime, title: str | None = None
 ) -> Credit:
-    """A charge is taken back (FT1-6 CD), as a whole or in part; some write such amounts below zero. Raises Unmappable."""
+    """A charge is taken back, all or in part (FT1-6 CD); some write the amount below zero. Raises Unmappable."""
     amount_fen = abs(fen_of(amount))
     if amount_fen == 0:
         raise Unmappable("amount", "value", Text(zh="退费金额不能为零。", en="A credit is of some amount."))

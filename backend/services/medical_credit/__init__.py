@@ -5,6 +5,7 @@ from backend.idempotency import KeptAnswer
 from backend.service import Service
 from backend.services.medical_credit import api, family, payments
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
+from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyConsent
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
@@ -28,6 +29,16 @@ service = Service(
         family.end_family_consent,
         family.list_family_bills,
     ],
-    documents=[Enrolment, CreditAccount, Visit, FamilyConsent, Hospital, HisMessage, KeptAnswer],
+    documents=[
+        Enrolment,
+        CreditAccount,
+        Visit,
+        FamilyConsent,
+        Hospital,
+        HisMessage,
+        KeptAnswer,
+        UsedAssertion,
+        EligibilityAnswer,
+    ],
     facts=[CreditFacts, StandingFacts, TermAsked],
 )

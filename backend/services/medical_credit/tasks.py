@@ -6,6 +6,7 @@ from datetime import timedelta
 from backend.idempotency import KeptAnswer
 from backend.service import City
 from backend.services.medical_credit import advancing
+from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.ports import Inbox
@@ -47,9 +48,9 @@ async def sweep_messages(city: City) -> None:
 
 @background(every=timedelta(minutes=5))
 async def sweep_what_has_ended(city: City) -> None:
-    """Forget answers and messages that nobody can ask for again; a thousand at a time, oldest first."""
+    """Forget answers, messages and uses that nobody can ask for again; a thousand of each at a time, oldest first."""
     ended = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
-    for kind in (KeptAnswer, HisMessage):
+    for kind in (KeptAnswer, HisMessage, UsedAssertion, EligibilityAnswer):
         page = await city.store.find(kind, {}, order=ended, limit=1_000)
         for document in page.documents:
             with suppress(Conflict):  # somebody else sweeps too

@@ -45,23 +45,35 @@ async def take(city: City, hospital: Hospital, number: str, command: Command, ev
     Raises the Problems of `model.problems`; then nothing was changed. What follows from it is done by `advance`.
     """
     key = visit_id(hospital.id, number)
-    now = city.now()
-    terms = terms_of(city, now)
-    person = await _person_in(city, command)
     for attempt in range(TRIES_AT_MOST):
         visit = await city.store.get(Visit, key)
+        told = await hear(city, hospital, number, visit, command, event)
         try:
-            if visit is None:
-                if not isinstance(command, OpenVisit):
-                    raise _unknown(number)
-                return Taken(await _open(city, hospital, number, command, event, now), repeated=False)
-            told = tell(visit, command, event, person, terms, now)
-            if told is visit:
-                return Taken(visit, repeated=True)
-            return Taken(await city.store.replace(_touched(told, now)), repeated=False)
+            return Taken(await keep(city, visit, told), repeated=told is visit)
         except (Conflict, Duplicate):
             await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  spreads the writers, guards nothing
     raise Conflict(Visit.collection, key, 0)
+
+
+async def hear(city: City, hospital: Hospital, number: str, visit: Visit | None, command: Command, event: str) -> Visit:
+    """Give what a visit becomes by what is told, not stored yet; the same object where that is nothing new.
+
+    So several things can be told and then be kept together, or not at all. Raises the Problems of `model.problems`.
+    """
+    now = city.now()
+    if visit is not None:
+        return tell(visit, command, event, await _person_in(city, command), terms_of(city, now), now)
+    if not isinstance(command, OpenVisit):
+        raise _unknown(number)
+    return await _opened(city, hospital, number, command, event, now)
+
+
+async def keep(city: City, before: Visit | None, told: Visit) -> Visit:
+    """Store what a visit has become since it was read. Raises Conflict or Duplicate where others changed it."""
+    if told is before:
+        return told
+    touched = replace(told, changed_ms=_ms(city.now()))
+    return await city.store.insert(touched) if before is None else await city.store.replace(touched)
 
 
 async def _person_in(city: City, command: Command) -> str | None:
@@ -69,7 +81,7 @@ async def _person_in(city: City, command: Command) -> str | None:
     return None if number is None else await find_person(city, number)
 
 
-async def _open(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str, now: datetime) -> Visit:
+async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str, now: datetime) -> Visit:
     enrolment = await fresh_enrolment(city, await find_enrolment(city, command.id_number), now)
     stand = await stand_of(city, enrolment, command.kind, now)
     if stand.standing not in ("good", "exception"):
@@ -86,24 +98,22 @@ async def _open(city: City, hospital: Hospital, number: str, command: OpenVisit,
         "emergency": terms("opening_hold_emergency_fen"),
         "inpatient": terms("opening_hold_inpatient_fen"),
     }
-    return await city.store.insert(
-        Visit(
-            id=visit_id(hospital.id, number),
-            hospital=hospital.id,
-            number=number,
-            person=enrolment.id,
-            kind=command.kind,
-            opened_at=command.opened_at,
-            opened_ms=_ms(command.opened_at),
-            made_at=now,
-            changed_ms=_ms(now),
-            wanted_hold_fen=0 if exceptional else max(command.estimate_fen or 0, opening[command.kind]),
-            expires_at=now + timedelta(days=terms("hold_days")),
-            exceptional=exceptional,
-            automatic=enrolment.automatic_debit,
-            events=(event,),
-            due_ms=_ms(now + FINISHED_WITHIN),
-        )
+    return Visit(
+        id=visit_id(hospital.id, number),
+        hospital=hospital.id,
+        number=number,
+        person=enrolment.id,
+        kind=command.kind,
+        opened_at=command.opened_at,
+        opened_ms=_ms(command.opened_at),
+        made_at=now,
+        changed_ms=_ms(now),
+        wanted_hold_fen=0 if exceptional else max(command.estimate_fen or 0, opening[command.kind]),
+        expires_at=now + timedelta(days=terms("hold_days")),
+        exceptional=exceptional,
+        automatic=enrolment.automatic_debit,
+        events=(event,),
+        due_ms=_ms(now + FINISHED_WITHIN),
     )
 
 
@@ -121,10 +131,6 @@ async def eligibility(city: City, hospital: Hospital, id_number: str, kind: Visi
     stand = await stand_of(city, enrolment, kind, now)
     may = stand.standing in ("good", "exception")
     return Eligibility(may, stand.free_fen if may else 0)
-
-
-def _touched(visit: Visit, now: datetime) -> Visit:
-    return replace(visit, changed_ms=_ms(now))
 
 
 def _unknown(number: str) -> UnknownVisit:

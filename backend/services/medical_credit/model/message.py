@@ -19,7 +19,7 @@ class HisMessage(Document, kw_only=True):
     """A message of a hospital; its `id` follows from the hospital, the sending application, and the control id.
 
     `raw` is sealed, for it holds personal data, and `digest` tells whether the same came again. `answer` is what was
-    answered for the application, in the message's own encoding as text; `reason` says in words why it waits or failed.
+    answered for the application, as text, and `answer_code` its code; `reason` says in words why it waits or failed.
     `visit` is the visit that it is about, once that could be read.
     """
 
@@ -41,6 +41,7 @@ class HisMessage(Document, kw_only=True):
     state: MessageState = "received"
     visit: str | None = None
     answer: str | None = None
+    answer_code: str | None = None
     reason: str | None = None
     tries: int = 0
     due_ms: int | None = None
