@@ -168,6 +168,9 @@ async def _reverse(city: City, visit: Visit, _now: datetime) -> None:
 async def _cancel_settlement(city: City, visit: Visit, _now: datetime) -> None:
     settled = visit.settlement
     assert settled is not None, "there is a settlement to cancel"
+    if not settled.cancelling:
+        settled = replace(settled, cancelling=True)
+        visit = await city.store.replace(replace(visit, settlement=settled))
     if settled.split.settlement_id:
         await city.port(Insurance).cancel(settled.split.settlement_id, f"{visit.id}/{settled.number}/cancel")
     reopened = visit.closed_at is None and visit.cancelled_at is None

@@ -50,13 +50,17 @@ class Attempt(Struct, frozen=True, gc=False):
 
 
 class Settlement(Struct, frozen=True, gc=False):
-    """How the insurance split the first `lines` lines of the visit, at the attempt of this number."""
+    """How the insurance split the first `lines` lines of the visit, at the attempt of this number.
+
+    Once it is `cancelling` it counts no more, whatever the hospital tells then.
+    """
 
     number: int
     message_id: str
     lines: int
     split: Split
     at: datetime
+    cancelling: bool = False
 
 
 class Due(Struct, frozen=True, gc=False):
@@ -224,7 +228,7 @@ class Visit(Document, kw_only=True):
         if self.closed_at is None:
             return "open"
         settled = self.settlement
-        if settled is None or settled.lines != len(self.lines) or self.bill is None:
+        if settled is None or settled.cancelling or settled.lines != len(self.lines) or self.bill is None:
             return "closing"
         if self.bill.number != settled.number:
             return "closing"
