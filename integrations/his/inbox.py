@@ -131,7 +131,7 @@ async def _keep(city: City, hospital: Hospital, message: Message, raw: bytes) ->
     """Store a message as it came, or find it where it came before. Raises Hl7Error 205 where it says something else."""
     header, now = message.header, city.now()
     control_id = header.field(10).text
-    digest = hashlib.sha256(raw).hexdigest()
+    digest = hashlib.sha256(raw.strip(b"\r\n")).hexdigest()
     kept = HisMessage(
         id=message_id(hospital.id, header.field(3).text, control_id),
         hospital=hospital.id,
