@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -13,15 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from msgspec.structs import replace
 
-from backend.app import open_city
 from backend.command import settings_here, told_plainly
-from backend.service import City, discover_integrations, discover_services
+from backend.service import City
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
+from integrations.his.city import in_city
 from integrations.his.inbox import raw_of
 from integrations.his.listen import listen
+from integrations.his.reconcile_command import reconcile_
 
 if TYPE_CHECKING:
     from backend.services.medical_credit.model.message import MessageState
@@ -33,24 +32,12 @@ _PERSONAL = re.compile(r"^(PID|NK1|GT1|IN1)([^\r\n]*)", re.MULTILINE)
 _LETTERS = re.compile(r"[^\W_]")
 
 
-def in_city(work: Callable[[City], Awaitable[T]]) -> T:
-    """Open the city of the settings, work in it, and close its store."""
-    settings = settings_here()
-
-    async def whole() -> T:
-        city = open_city(settings, discover_services(), discover_integrations(settings.integrations))
-        try:
-            return await work(city)
-        finally:
-            await city.store.close()
-
-    with told_plainly():
-        return asyncio.run(whole())
-
-
 @click.group()
 def his() -> None:
     """Connect hospitals, listen to their systems, and look after their messages."""
+
+
+his.add_command(reconcile_)
 
 
 @his.command("listen")

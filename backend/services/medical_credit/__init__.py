@@ -3,12 +3,13 @@
 from backend.credit import CreditAccount
 from backend.idempotency import KeptAnswer
 from backend.service import Service
-from backend.services.medical_credit import api, family, payments
+from backend.services.medical_credit import api, family, payments, reconciliations
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyConsent
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
+from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 from backend.text import Text
 
@@ -28,6 +29,13 @@ service = Service(
         family.agree_to_pay,
         family.end_family_consent,
         family.list_family_bills,
+        reconciliations.reconcile_day,
+        reconciliations.list_days,
+        reconciliations.show_day,
+        reconciliations.show_page,
+        reconciliations.show_our_side,
+        reconciliations.accept_repairs,
+        reconciliations.approve_repairs,
     ],
     documents=[
         Enrolment,
@@ -39,6 +47,7 @@ service = Service(
         KeptAnswer,
         UsedAssertion,
         EligibilityAnswer,
+        Reconciliation,
     ],
     facts=[CreditFacts, StandingFacts, TermAsked],
 )

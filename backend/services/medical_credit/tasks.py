@@ -8,6 +8,7 @@ from backend.service import City
 from backend.services.medical_credit import advancing
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.message import HisMessage
+from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Conflict, Order
@@ -44,6 +45,23 @@ async def sweep_messages(city: City) -> None:
     page = await city.store.find(HisMessage, {}, order=due, limit=AT_ONCE)
     for message in page.documents:
         await retry_message.enqueue(city.jobs, message.id)
+
+
+@background()
+async def repair_breaks(city: City, reconciliation_id: str) -> None:
+    """Carry out the approved repairs of a hospital's day that are not done yet."""
+    from backend.services.medical_credit.reconciling import repair_approved
+
+    await repair_approved(city, reconciliation_id)
+
+
+@background(every=timedelta(minutes=1))
+async def sweep_reconciliations(city: City) -> None:
+    """Have approved repairs gone on with that were interrupted."""
+    due = Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
+    page = await city.store.find(Reconciliation, {}, order=due, limit=AT_ONCE)
+    for found in page.documents:
+        await repair_breaks.enqueue(city.jobs, found.id)
 
 
 @background(every=timedelta(minutes=5))

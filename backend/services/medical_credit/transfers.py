@@ -73,7 +73,12 @@ def _with_answer(visit: Visit, payment_id: str, answer: BankAnswer, now: datetim
         reason=answer.reason,
     )
     was_late = visit.breached_at is not None
-    changed = replace(visit, payments=tuple(noted if one is known else one for one in visit.payments), failures=0)
+    changed = replace(
+        visit,
+        payments=tuple(noted if one is known else one for one in visit.payments),
+        moved_ms=int(now.timestamp() * 1_000),
+        failures=0,
+    )
     if done and was_late and changed.owed_fen() <= 0:
         return notify(changed, "restored", known.amount_fen, now)
     if not done and known.means == "automatic":
@@ -88,5 +93,10 @@ def _with_refund_answer(visit: Visit, refund_id: str, answer: BankAnswer, now: d
     done = answer.outcome == "done"
     noted = replace(known, state="done" if done else "failed", answered_at=now, receipt=answer.receipt)
     failures = 0 if done else visit.failures + 1
-    changed = replace(visit, refunds=tuple(noted if one is known else one for one in visit.refunds), failures=failures)
+    changed = replace(
+        visit,
+        refunds=tuple(noted if one is known else one for one in visit.refunds),
+        moved_ms=int(now.timestamp() * 1_000),
+        failures=failures,
+    )
     return notify(changed, "refunded", known.amount_fen, now) if done else changed

@@ -146,7 +146,8 @@ class Visit(Document, kw_only=True):
     An `exceptional` one uses no credit within the limit, and an `automatic` one is debited when it is due.
     `holding` says that credit was set aside for it, of `held_fen`. `settle_at` is when the insurance is asked,
     once the visit is closed; a cancelled one is `uncovered` once its credit is free again. `settled_ms`
-    is when the settlement in force was made, `due_ms` when a sweep looks at it, `owing` that something is owed.
+    is when the settlement in force was made, `moved_ms` when the bank last answered, `due_ms` when a sweep looks at it,
+    `owing` that something is owed.
     """
 
     collection: ClassVar[str] = "medical_visits"
@@ -154,6 +155,7 @@ class Visit(Document, kw_only=True):
         Index(("hospital",), ordered="opened_ms"),
         Index(("hospital",), ordered="changed_ms"),
         Index(("hospital",), ordered="settled_ms"),
+        Index(("hospital",), ordered="moved_ms"),
         Index(("person",), ordered="opened_ms"),
         Index(("person", "owing")),
         Index((), ordered="due_ms"),
@@ -183,6 +185,7 @@ class Visit(Document, kw_only=True):
     attempt: Attempt | None = None
     settlement: Settlement | None = None
     settled_ms: int | None = None
+    moved_ms: int | None = None
     billings: int = 0
     bill: Bill | None = None
     payments: tuple[Payment, ...] = ()

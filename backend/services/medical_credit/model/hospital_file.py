@@ -1,0 +1,191 @@
+"""The file with which a hospital tells once a day what it holds of its visits, and our own side in the same form.
+
+CSV with a header line, in UTF-8 (with or without a byte order mark) or GB18030; amounts in yuan with two places:
+
+```
+visit,record,id,of,code,amount,fund,account,cash
+V1,charge,L1,,110100001,50.00,,,
+V1,credit,C1,L1,,-10.00,,,
+V1,settlement,6f1c...,,,40.00,24.00,10.00,6.00
+V1,counter,P1,,,6.00,,,
+```
+
+`record` is `charge`, `credit`, `adjustment`, `settlement` (its `id` is that of the insurance's settlement, `amount` the
+medical fee) or `counter` (what the patient paid at the hospital). A visit stands in the file of the day on which it was
+settled. The family's account counts to `account`.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal, cast
+
+from msgspec import Struct
+
+from backend.problems import FieldError, Problem
+from backend.services.medical_credit.model.notices import yuan
+from backend.services.medical_credit.model.visit import Visit
+from backend.text import Text
+
+COLUMNS = ("visit", "record", "id", "of", "code", "amount", "fund", "account", "cash")
+ROWS_AT_MOST = 500_000
+FAULTS_AT_MOST = 20
+
+LineRecord = Literal["charge", "credit", "adjustment"]
+RECORDS = ("charge", "credit", "adjustment", "settlement", "counter")
+_YUAN = re.compile(r"(-?)(\d{1,10})\.(\d{2})", re.ASCII)
+_NAME_AT_MOST = 64
+
+
+class InvalidFile(Problem):
+    """The hospital's file has not the form that it must have; `errors` name rows and columns."""
+
+    status, title = 422, "Invalid file"
+
+
+class FiledLine(Struct, frozen=True, gc=False):
+    """A line of a visit, as a side holds it."""
+
+    id: str
+    record: LineRecord
+    of: str
+    code: str
+    amount_fen: int
+
+
+class FiledSettlement(Struct, frozen=True, gc=False):
+    """A settlement of the insurance, as a side holds it."""
+
+    id: str
+    medfee_fen: int
+    fund_fen: int
+    account_fen: int
+    cash_fen: int
+
+
+class FiledVisit(Struct, frozen=True):
+    """A visit, as a side holds it; `twice` are the ids of lines that stand more than once."""
+
+    number: str
+    lines: Mapping[str, FiledLine]
+    settlement: FiledSettlement | None
+    counter_fen: int
+    twice: tuple[str, ...] = ()
+
+
+class _Visit(Struct):
+    lines: dict[str, FiledLine] = {}
+    settlement: FiledSettlement | None = None
+    counter: dict[str, int] = {}
+    twice: list[str] = []
+
+
+def read_file(text: str) -> dict[str, FiledVisit]:
+    """Read a hospital's file, by the numbers of its visits. Raises InvalidFile with every fault, twenty at most."""
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    faults: list[FieldError] = []
+    found: dict[str, _Visit] = {}
+    try:
+        head = next(rows, [""])
+        if tuple(head) != COLUMNS:
+            faults.append(FieldError("row 1", f"the columns must be {','.join(COLUMNS)}"))
+        for number, row in enumerate(rows, 2):
+            if faults and (len(faults) >= FAULTS_AT_MOST or number == 2):  # noqa: PLR2004  under a wrong head all is wrong
+                break
+            if number > ROWS_AT_MOST:
+                faults.append(FieldError(f"row {number}", f"a file has {ROWS_AT_MOST:,} rows at most"))
+                break
+            if row:
+                _take(row, f"row {number}", found, faults)
+    except csv.Error as error:
+        faults.append(FieldError(f"row {rows.line_num}", str(error)))
+    if faults:
+        raise InvalidFile(
+            Text(zh="对账文件有误。", en="The hospital's file has not the right form."), errors=tuple(faults)
+        )
+    return {
+        number: FiledVisit(number, visit.lines, visit.settlement, sum(visit.counter.values()), tuple(visit.twice))
+        for number, visit in found.items()
+    }
+
+
+def _take(row: list[str], where: str, found: dict[str, _Visit], faults: list[FieldError]) -> None:
+    if len(row) != len(COLUMNS):
+        faults.append(FieldError(where, f"has {len(row)} columns, not {len(COLUMNS)}"))
+        return
+    given: dict[str, str] = dict(zip(COLUMNS, (value.strip() for value in row), strict=True))
+    before = len(faults)
+    faults.extend(
+        FieldError(f"{where}, {column}", f"has 1 to {_NAME_AT_MOST} characters")
+        for column in ("visit", "id")
+        if not 1 <= len(given[column]) <= _NAME_AT_MOST
+    )
+    if given["record"] not in RECORDS:
+        faults.append(FieldError(f"{where}, record", f"is one of {', '.join(RECORDS)}"))
+    wanted = ("amount", "fund", "account", "cash") if given["record"] == "settlement" else ("amount",)
+    fen = {column: _fen(given[column], f"{where}, {column}", faults) for column in wanted}
+    if len(faults) > before:
+        return
+    visit = found.setdefault(given["visit"], _Visit())
+    _keep(visit, given, fen)
+
+
+def _keep(visit: _Visit, given: Mapping[str, str], fen: Mapping[str, int]) -> None:
+    match given["record"]:
+        case "settlement":
+            visit.settlement = FiledSettlement(given["id"], fen["amount"], fen["fund"], fen["account"], fen["cash"])
+        case "counter":
+            visit.counter[given["id"]] = fen["amount"]
+        case record:
+            line = FiledLine(given["id"], cast("LineRecord", record), given["of"], given["code"], fen["amount"])
+            if line.id in visit.lines:
+                visit.twice.append(line.id)
+            else:
+                visit.lines[line.id] = line
+
+
+def _fen(text: str, where: str, faults: list[FieldError]) -> int:
+    found = _YUAN.fullmatch(text)
+    if found is None:
+        faults.append(FieldError(where, "is no amount in yuan with two decimal places, such as 12.50"))
+        return 0
+    sign, whole, part = found.groups()
+    return int(f"{sign}{whole}{part}")
+
+
+def filed(visit: Visit) -> FiledVisit:
+    """Give our side of a visit."""
+    settled = visit.settlement
+    return FiledVisit(
+        visit.number,
+        {line.id: FiledLine(line.id, line.kind, line.of or "", line.code, line.amount_fen) for line in visit.lines},
+        settled
+        and FiledSettlement(
+            settled.split.settlement_id or "-",
+            settled.split.medfee_fen,
+            settled.split.fund_fen,
+            settled.split.account_fen + settled.split.family_account_fen,
+            settled.split.cash_fen,
+        ),
+        sum(payment.amount_fen for payment in visit.counter),
+    )
+
+
+def write_file(visits: Iterable[Visit]) -> str:
+    """Write our side of visits in the hospital's form."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for visit in visits:
+        for line in visit.lines:
+            rows.writerow(
+                [visit.number, line.kind, line.id, line.of or "", line.code, yuan(line.amount_fen), "", "", ""]
+            )
+        ours = filed(visit).settlement
+        if ours is not None:
+            shares = [yuan(fen) for fen in (ours.medfee_fen, ours.fund_fen, ours.account_fen, ours.cash_fen)]
+            rows.writerow([visit.number, "settlement", ours.id, "", "", *shares])
+        for payment in visit.counter:
+            rows.writerow([visit.number, "counter", payment.id, "", "", yuan(payment.amount_fen), "", "", ""])
+    return text.getvalue()
