@@ -99,7 +99,7 @@ def _totals(found: Reconciliation) -> str:
 
 
 def _by_kind(found: Reconciliation) -> str:
-    counted = Counter(one.kind for one in found.breaks)
+    counted = Counter[BreakKind](one.kind for one in found.breaks)
     rows = "".join(f"<tr><th>{KINDS[kind]}<td class=fen>{number}" for kind, number in counted.most_common())
     return f"<table>{rows}</table>"
 

@@ -1,5 +1,6 @@
 """What hospitals and patients do in the tests of medical credit, in few words."""
 
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -70,6 +71,7 @@ class Scene:
 
     def __init__(self, client: Client, clock: Clock, sign_in: Callable[..., Any]) -> None:
         self.client, self.clock, self._sign_in = client, clock, sign_in
+        self.insurance.books.clock = self.bank.books.clock = lambda: clock.now
         self.first = self.hospital("HZ001", "市第一医院")
         self._events = 0
 
@@ -161,8 +163,12 @@ class Scene:
 
     def brought_on(self, number: str = "V1", hospital: Hospital | None = None) -> Visit:
         """Have what is to be done for a visit done, and give it as it stands then."""
-        visit = self.call(advance, self.city, visit_id((hospital or self.first).id, number))
-        assert visit is not None
+        for _ in range(200):
+            visit = self.call(advance, self.city, visit_id((hospital or self.first).id, number))
+            assert visit is not None
+            if visit.attempt is None or visit.attempt.reversing:
+                break
+            time.sleep(0.01)  # a background job is asking the insurance just now
         return visit
 
     def billed(self, patient: Patient, *charges_fen: int, number: str = "V1", kind: VisitKind = "outpatient") -> Visit:
