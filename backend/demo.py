@@ -1,11 +1,16 @@
 """The demonstration: an invented city, and how to look at it as three of its citizens and its staff."""
 
 import asyncio
+import json
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import qrcode
 from click import echo
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+from msgspec.structs import replace
 from qrcode.constants import ERROR_CORRECT_M
 from rich.console import Console
 from rich.progress import Progress
@@ -21,10 +26,12 @@ from backend.services.account.invention import invented_phone
 from backend.services.account.sessions import find_account
 from backend.services.health_code.code import COLOURS, SIGNS, Colour, make_claims
 from backend.services.health_code.model import COLOUR, HealthRecord
+from backend.services.medical_credit.model.hospital import Hospital
 from backend.settings import Settings
 from backend.store.opening import place, prepare_store
 
 VENUE = "west-lake"
+HOSPITAL = "HZ001"
 STAFF = {
     "gate": ("+8613800000001", Role.GATE, (VENUE,)),
     "health officer": ("+8613800000002", Role.HEALTH_OFFICER, ()),
@@ -77,6 +84,8 @@ async def _tell(city: City) -> None:
     for title, (phone, role, venues) in STAFF.items():
         await grant(city, phone, (role,), venues)
         echo(f"  {_national(phone)}  {title}{' at ' + ', '.join(venues) if venues else ''}")
+    key = await _connect_hospital(city)
+    echo(f"\nA hospital is connected as {HOSPITAL}; it signs in to /fhir with the key in {key}.")
     address = f"http://{city.settings.host}:{city.settings.port}"
     if "green" in found:
         phone, record = found["green"]
@@ -96,6 +105,24 @@ Sign in as the green one, in another terminal:
   curl -s $A/sessions -H "$J" -d '{{"phone": "{phone}", "code": "THE CODE"}}'
   curl -s $A/me/health-code -H 'Authorization: Bearer THE ACCESS TOKEN'
 """
+
+
+async def _connect_hospital(city: City) -> Path:
+    """Connect an invented hospital, and give the file of the private key with which it signs in."""
+    path = Path(city.settings.keys).parent / f"hospital-{HOSPITAL}.jwk.json"
+    if not path.exists():
+        private = ec.generate_private_key(ec.SECP384R1())
+        named = {"kid": "demo", "use": "sig", "alg": "ES384"}
+        path.touch(0o600)
+        path.write_text(json.dumps(ECAlgorithm.to_jwk(private, as_dict=True) | named), encoding="utf-8")
+    public = {name: value for name, value in json.loads(path.read_bytes()).items() if name != "d"}
+    known = await city.store.get(Hospital, HOSPITAL)
+    made = Hospital(id=HOSPITAL, name="示范医院 Demonstration Hospital", since_ms=0, jwks={"keys": [public]})
+    if known is None:
+        await city.store.insert(made)
+    elif known.jwks != made.jwks:
+        await city.store.replace(replace(known, jwks=made.jwks))
+    return path
 
 
 async def _one_of_each(city: City, now: datetime) -> dict[Colour, tuple[str, HealthRecord]]:

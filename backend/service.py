@@ -114,7 +114,7 @@ def discover_services(package: str = "backend.services") -> list[Service]:
 
 def discover_integrations(package: str) -> list[Integration]:
     """Import every module of `package` and give their `integration` objects."""
-    return [cast("Integration", module.integration) for module in _modules(package)]
+    return [cast("Integration", module.integration) for module in _modules(package) if hasattr(module, "integration")]
 
 
 def make_ports(integrations: Iterable[Integration], settings: Settings) -> dict[type, object]:
@@ -133,4 +133,6 @@ def discover_commands(package: str) -> dict[str, Callable[[], click.Command]]:
 def _modules(package: str) -> Iterator[Any]:
     folder = importlib.import_module(package)
     for found in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
+        if found.name.startswith("_"):  # what several of them share
+            continue
         yield importlib.import_module(f"{package}.{found.name}")

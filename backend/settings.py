@@ -44,8 +44,22 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     integrations: Annotated[
         str, Meta(min_length=1, description="the package whose modules implement the services' ports")
     ] = "integrations"
+    sandbox: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="the file of the sandboxes that stand in for a real insurance, bank and credit registry",
+        ),
+    ] = "var/sandbox.db"
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on")] = 8000
+    mllp_host: Annotated[str, Meta(min_length=1, description="where `chengma his listen` listens")] = "127.0.0.1"
+    mllp_port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0 takes a free one")] = 2575
+    mllp_certificate: Annotated[
+        str, Meta(description="its TLS certificate (PEM); without one it speaks in the clear, within a private network")
+    ] = ""
+    mllp_key: Annotated[str, Meta(description="the key of that certificate (PEM)")] = ""
+    mllp_clients: Annotated[str, Meta(description="the authorities whose client certificates it accepts (PEM)")] = ""
     time_zone: Annotated[str, Meta(description="the city's IANA time zone: dated rules change at its midnight")] = (
         "Asia/Shanghai"
     )

@@ -110,6 +110,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         store=f"sqlite:///{tmp_path}/city.db",
         keys=str(tmp_path / "keys"),
+        sandbox=str(tmp_path / "sandbox.db"),
         rules=str(ROOT / "rules"),
         development=True,
         access_log=False,

@@ -82,6 +82,7 @@ def city_environment(folder: Path, store: str, broker: str, **settings: object) 
         "CHENGMA_STORE": store,
         "CHENGMA_BROKER": broker,
         "CHENGMA_KEYS": str(folder / "keys"),
+        "CHENGMA_SANDBOX": str(folder / "sandbox.db"),
         "CHENGMA_RULES": str(ROOT / "rules"),
         "CHENGMA_PERSON_REQUESTS_PER_MINUTE": "1000000",
         **set_,

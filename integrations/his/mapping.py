@@ -76,6 +76,7 @@ TRANSACTIONS: dict[str, Transaction] = {"CG": "charge", "CD": "credit", "AJ": "a
 
 FIRST_YEAR, LAST_YEAR = 2000, 2100
 _YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]{1,2}))?", re.ASCII)
+_QUANTITY = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,4})?", re.ASCII)
 _NAME = re.compile(r"[^\s|^~\\&]{1,64}")
 _TITLE_AT_MOST = 200
 _INSTANT = re.compile(
@@ -285,3 +286,13 @@ def transaction(
             raise Unmappable(
                 "transaction", "unknown", Text(zh="未知的交易类型。", en="This transaction type is not known.")
             )
+
+
+def is_amount(text: str) -> bool:
+    """Tell whether a text is an amount in yuan with at most two decimal places."""
+    return _YUAN.fullmatch(text) is not None
+
+
+def is_quantity(text: str) -> bool:
+    """Tell whether a text is a quantity above zero, with at most four decimal places."""
+    return _QUANTITY.fullmatch(text) is not None and float(text) > 0

@@ -10,7 +10,9 @@ from random import Random
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
+from backend.app import facts_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.service import discover_services
 from backend.services.health_code import service
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthRecord
@@ -28,7 +30,7 @@ RULES_LOADED = 150
 
 def evaluate() -> Table:
     """Time `Rulebook.evaluate` and the hand-written function on the same people."""
-    rulebook = load_rulebook(RULES, service.facts, CITY)
+    rulebook = load_rulebook(RULES, facts_of(discover_services()), CITY)
     now = datetime.now(UTC)
     by_hand = write_by_hand(rulebook, now)
     people = {

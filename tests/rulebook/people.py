@@ -27,29 +27,40 @@ def laws_of(module: Module) -> list[date]:
     return sorted({day for item in dated for day in (item.since, item.until) if day is not None})
 
 
-def people(struct: type[Struct], instants: some.SearchStrategy[datetime]) -> some.SearchStrategy[Any]:
-    """Draw facts; each list is empty, or has up to three elements."""
-    fields = {name: _field(field, instants) for name, field in fields_of(struct).items()}
+def people(
+    struct: type[Struct], instants: some.SearchStrategy[datetime], numbers: Iterable[int] = ()
+) -> some.SearchStrategy[Any]:
+    """Draw facts; each list is empty, or has up to three elements. Whole numbers also lie at and beside `numbers`."""
+    bounds = sorted({number + tick for number in numbers for tick in (-1, 0, 1)})
+    fields = {name: _field(field, instants, bounds) for name, field in fields_of(struct).items()}
     return some.builds(struct, **fields)
 
 
-def _field(field: Field, instants: some.SearchStrategy[datetime]) -> some.SearchStrategy[Any]:
-    drawn = _value(field.type, instants)
+def _field(field: Field, instants: some.SearchStrategy[datetime], bounds: list[int]) -> some.SearchStrategy[Any]:
+    drawn = _value(field.type, instants, bounds)
     return some.none() | drawn if field.optional else drawn
 
 
-def _value(kind: Type, instants: some.SearchStrategy[datetime]) -> some.SearchStrategy[Any]:
+def _value(kind: Type, instants: some.SearchStrategy[datetime], bounds: list[int]) -> some.SearchStrategy[Any]:
     if kind.struct is not None:
-        return people(kind.struct, instants)
+        return people(kind.struct, instants, bounds)
     if kind.element is not None:
-        return some.lists(_value(kind.element, instants), max_size=3).map(tuple)
+        return some.lists(_value(kind.element, instants, bounds), max_size=3).map(tuple)
     if kind.words is not None:
         return some.sampled_from(kind.words)
+    if kind.kind == "int":
+        return _numbers(kind, bounds)
     return {
         "bool": some.booleans(),
-        "int": some.integers(max(kind.low, -100), min(kind.high, 100)),
         "double": some.floats(-100, 100),
         "string": some.sampled_from(["IT", "CN", "浙"]),
         "timestamp": instants,
         "duration": some.integers(0, 30).map(lambda days: timedelta(days=days)),
     }[kind.kind]
+
+
+def _numbers(kind: Type, bounds: list[int]) -> some.SearchStrategy[int]:
+    """Draw small numbers, and those of `bounds` that the type can hold."""
+    small = some.integers(max(kind.low, -100), min(kind.high, 100))
+    held = [number for number in bounds if kind.low <= number <= kind.high]
+    return small | some.sampled_from(held) if held else small

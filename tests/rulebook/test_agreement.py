@@ -29,9 +29,11 @@ def figures_of(module: Module, day: date) -> dict[str, Any]:
 
 def anybody(module: Module, day: date) -> some.SearchStrategy[tuple[Any, datetime]]:
     """Draw a person and an instant of that day, with what happened to them at the boundaries of that day's figures."""
-    spans = [figure for figure in figures_of(module, day).values() if isinstance(figure, timedelta)]
+    figures = figures_of(module, day).values()
+    spans = [figure for figure in figures if isinstance(figure, timedelta)]
+    numbers = [figure for figure in figures if type(figure) is int]
     at = datetime.combine(day, time(12, 30), CITY).astimezone(UTC)
-    return some.tuples(people(module.facts, instants_near(at, spans)), some.just(at))
+    return some.tuples(people(module.facts, instants_near(at, spans), numbers), some.just(at))
 
 
 @pytest.mark.parametrize("name", sorted(RULEBOOK.modules))

@@ -142,13 +142,14 @@ def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -
     module = RULEBOOK.modules[name]
     figures = [value.value for parameter in module.parameters.values() for value in parameter.values]
     spans = [figure for figure in figures if isinstance(figure, timedelta)]
+    numbers = [figure for figure in figures if type(figure) is int]
 
     @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @given(some.data())
     def for_anybody(data: some.DataObject) -> None:
         days_before = data.draw(some.integers(0, 3))
         at = datetime.combine(data.draw(some.sampled_from(laws_of(module))), time(12), CITY) - days_before * DAY
-        facts: Struct = data.draw(people(module.facts, instants_near(at, spans)))
+        facts: Struct = data.draw(people(module.facts, instants_near(at, spans), numbers))
         verdict = RULEBOOK.evaluate(name, facts, at)
         end = verdict.changes_at or datetime(2149, 12, 31, tzinfo=UTC)
         assert end > at

@@ -8,6 +8,7 @@ from backend.services.medical_credit.facts import CreditFacts, StandingFacts, Te
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyConsent
 from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.model.visit import Visit
 from backend.text import Text
 
@@ -28,6 +29,16 @@ service = Service(
         family.end_family_consent,
         family.list_family_bills,
     ],
-    documents=[Enrolment, CreditAccount, Visit, FamilyConsent, Hospital, KeptAnswer, UsedAssertion, EligibilityAnswer],
+    documents=[
+        Enrolment,
+        CreditAccount,
+        Visit,
+        FamilyConsent,
+        Hospital,
+        HisMessage,
+        KeptAnswer,
+        UsedAssertion,
+        EligibilityAnswer,
+    ],
     facts=[CreditFacts, StandingFacts, TermAsked],
 )

@@ -34,7 +34,6 @@ from backend.services.medical_credit.model.visit import Attempt, Payment, Refund
 from backend.services.medical_credit.people import change_account, open_account, terms_of
 from backend.services.medical_credit.ports import (
     Bank,
-    BankAnswer,
     Claim,
     ClaimLine,
     Insurance,
@@ -43,6 +42,7 @@ from backend.services.medical_credit.ports import (
     Silent,
     Split,
 )
+from backend.services.medical_credit.transfers import ask_bank_to_pay, change_visit, note_payment, note_refund
 from backend.store import Conflict
 
 STEPS_AT_MOST = 50
@@ -101,28 +101,30 @@ async def _settle(city: City, visit: Visit, now: datetime) -> None:
     """Note that the insurance is asked, ask it, and note what it answered."""
     number = visit.attempts + 1
     if visit.total_fen() == 0:
-        await _note_settlement(city, visit, Settlement(number, "", len(visit.lines), _NOTHING, now))
+        await city.store.replace(_settled(visit, Settlement(number, "", len(visit.lines), _NOTHING, now)))
         return
     attempt = Attempt(number, f"{visit.id}/{number}", len(visit.lines), now)
     asking = await city.store.replace(replace(visit, attempts=number, attempt=attempt))
-    claim = await _claim(city, asking, attempt)
     try:
-        split = await city.port(Insurance).settle(claim)
+        split = await city.port(Insurance).settle(await _claim(city, asking, attempt))
     except Silent:
-        await city.store.replace(replace(asking, attempt=replace(attempt, reversing=True)))
+        await change_visit(city, visit.id, lambda visit, _now: _without_attempt(visit, attempt, reversing=True))
         return
     except Refused:
-        await city.store.replace(replace(asking, attempt=None))
+        await change_visit(city, visit.id, lambda visit, _now: _without_attempt(visit, attempt, reversing=False))
         raise
-    assert split.medfee_fen == visit.total_fen(), "the insurance splits what it was told"
-    await _note_settlement(city, asking, Settlement(number, attempt.message_id, attempt.lines, split, now))
+    assert split.medfee_fen == asking.total_fen(), "the insurance splits what it was told"
+    settlement = Settlement(number, attempt.message_id, attempt.lines, split, now)
+    await change_visit(
+        city, visit.id, lambda visit, _now: _settled(visit, settlement) if visit.attempt == attempt else visit
+    )
 
 
 _NOTHING = Split("", 0, 0, 0, 0, 0, 0)
 
 
-async def _note_settlement(city: City, visit: Visit, settlement: Settlement) -> None:
-    changed = replace(
+def _settled(visit: Visit, settlement: Settlement) -> Visit:
+    return replace(
         visit,
         attempts=settlement.number,
         attempt=None,
@@ -130,7 +132,13 @@ async def _note_settlement(city: City, visit: Visit, settlement: Settlement) -> 
         settled_ms=int(settlement.at.timestamp() * 1_000),
         failures=0,
     )
-    await city.store.replace(changed)
+
+
+def _without_attempt(visit: Visit, attempt: Attempt, *, reversing: bool) -> Visit:
+    """Give an attempt up: at once where it was refused, and to be reversed where nobody knows what came of it."""
+    if visit.attempt != attempt:
+        return visit  # whoever found it unanswered reverses it already
+    return replace(visit, attempt=replace(attempt, reversing=True) if reversing else None)
 
 
 async def _claim(city: City, visit: Visit, attempt: Attempt) -> Claim:
@@ -160,6 +168,9 @@ async def _reverse(city: City, visit: Visit, _now: datetime) -> None:
 async def _cancel_settlement(city: City, visit: Visit, _now: datetime) -> None:
     settled = visit.settlement
     assert settled is not None, "there is a settlement to cancel"
+    if not settled.cancelling:
+        settled = replace(settled, cancelling=True)
+        visit = await city.store.replace(replace(visit, settlement=settled))
     if settled.split.settlement_id:
         await city.port(Insurance).cancel(settled.split.settlement_id, f"{visit.id}/{settled.number}/cancel")
     reopened = visit.closed_at is None and visit.cancelled_at is None
@@ -214,78 +225,6 @@ async def _uncover(city: City, visit: Visit, now: datetime) -> None:
 
 
 # ── the bank ──
-
-
-async def ask_bank_to_pay(city: City, visit: Visit, payment: Payment, now: datetime) -> Visit:
-    """Note that a payment is asked for, ask the bank, and note what it says. The visit has no such payment yet.
-
-    Where the bank does not answer the payment stays `asked`, and is looked up later. Raises Conflict, before the bank
-    was asked, where somebody else changed the visit.
-    """
-    asking = replace(visit, payments=(*visit.payments, payment))
-    asking = await city.store.replace(rested(asking, now, terms_of(city, now)))
-    try:
-        answer = await city.port(Bank).pay(payment.id, payment.payer, payment.amount_fen)
-    except Silent:
-        return asking
-    return await note_payment(city, visit.id, payment.id, answer)
-
-
-async def note_payment(city: City, visit_id: str, payment_id: str, answer: BankAnswer) -> Visit:
-    """Note what became of a payment, once: the first decision stands, whoever brings it and however often."""
-    return await _note(city, visit_id, lambda visit, now: _with_answer(visit, payment_id, answer, now))
-
-
-async def note_refund(city: City, visit_id: str, refund_id: str, answer: BankAnswer) -> Visit:
-    """Note what became of a refund, once."""
-    return await _note(city, visit_id, lambda visit, now: _with_refund_answer(visit, refund_id, answer, now))
-
-
-async def _note(city: City, visit_id: str, change: Callable[[Visit, datetime], Visit]) -> Visit:
-    for _ in range(TRIES_AT_MOST):
-        visit = await city.store.get(Visit, visit_id)
-        assert visit is not None, "visits are not deleted"
-        now = city.now()
-        changed = change(visit, now)
-        if changed is visit:
-            return visit
-        try:
-            return await city.store.replace(rested(changed, now, terms_of(city, now)))
-        except Conflict:
-            await asyncio.sleep(0.001)
-    raise Conflict(Visit.collection, visit_id, 0)
-
-
-def _with_answer(visit: Visit, payment_id: str, answer: BankAnswer, now: datetime) -> Visit:
-    known = next((one for one in visit.payments if one.id == payment_id), None)
-    if known is None or known.state != "asked" or answer.outcome in ("pending", "unknown"):
-        return visit
-    done = answer.outcome == "done"
-    noted = replace(
-        known,
-        state="paid" if done else "failed",
-        answered_at=now,
-        receipt=answer.receipt,
-        reason=answer.reason,
-    )
-    was_late = visit.breached_at is not None
-    changed = replace(visit, payments=tuple(noted if one is known else one for one in visit.payments), failures=0)
-    if done and was_late and changed.owed_fen() <= 0:
-        return notify(changed, "restored", known.amount_fen, now)
-    if not done and known.means == "automatic":
-        return notify(changed, "debit_failed", known.amount_fen, now)
-    return changed
-
-
-def _with_refund_answer(visit: Visit, refund_id: str, answer: BankAnswer, now: datetime) -> Visit:
-    known = next((one for one in visit.refunds if one.id == refund_id), None)
-    if known is None or known.state != "asked" or answer.outcome in ("pending", "unknown"):
-        return visit
-    done = answer.outcome == "done"
-    noted = replace(known, state="done" if done else "failed", answered_at=now, receipt=answer.receipt)
-    failures = 0 if done else visit.failures + 1
-    changed = replace(visit, refunds=tuple(noted if one is known else one for one in visit.refunds), failures=failures)
-    return notify(changed, "refunded", known.amount_fen, now) if done else changed
 
 
 async def _look_up_payment(city: City, visit: Visit, _now: datetime) -> None:

@@ -146,9 +146,12 @@ async def close_medical_credit(request: CitizenRequest, city: NamedDependency[Ci
     enrolment = await own_enrolment(city, request)
     closed = await city.store.replace(replace(enrolment, closed_at=now))
     # Closed first and looked at then, so that no visit that opens meanwhile is overlooked.
+    newest = Order("opened_ms", "descending")
+    visits = await city.store.find(Visit, {"person": enrolment.id}, order=newest, limit=100)
+    runs = any(visit.stage() not in ("paid", "cancelled") for visit in visits.documents)
     accounts = await city.store.get_many(CreditAccount, [account_id(enrolment.id, purpose) for purpose in PURPOSES])
     owed = sum(account.used_fen() + account.held_fen(now) + account.beyond_fen(now) for account in accounts.values())
-    if owed:
+    if owed or runs:
         await city.store.replace(replace(closed, closed_at=None))
         raise StillOwed(
             Text(zh="尚有未结清的账单或进行中的就诊。", en="Something is still owed, or a visit is running."),

@@ -15,13 +15,13 @@ from backend.identity import citizen, public
 from backend.problems import NotAllowed
 from backend.service import City
 from backend.services.medical_credit import tasks
-from backend.services.medical_credit.advancing import ask_bank_to_pay, note_payment, note_refund
 from backend.services.medical_credit.api import CitizenRequest, citizen_id, visible_visit
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import NothingToPay, PaymentFailed, PaymentInFlight
 from backend.services.medical_credit.model.visit import Payment, Visit
 from backend.services.medical_credit.ports import Bank, BankAnswer, ForgedNotice
 from backend.services.medical_credit.shown import VisitShown, visit_shown
+from backend.services.medical_credit.transfers import ask_bank_to_pay, note_payment, note_refund
 from backend.store import Conflict
 from backend.text import Text
 
@@ -61,14 +61,15 @@ async def pay_bill(
     payer = citizen_id(request)
 
     async def work() -> VisitShown:
-        return await _pay(city, visit, payer, idempotency_key, data)
+        return await pay(city, visit, payer, idempotency_key, data)
 
     return await once(
         city.store, city.now(), payer, idempotency_key, ("pay", visit_id, data.amount_fen, data.what), VisitShown, work
     )
 
 
-async def _pay(city: City, visit: Visit, payer: str, key: str, wanted: PaymentWanted) -> VisitShown:
+async def pay(city: City, visit: Visit, payer: str, key: str, wanted: PaymentWanted) -> VisitShown:
+    """Have `payer` pay what is wanted, once for this key. Raises NothingToPay, PaymentInFlight or PaymentFailed."""
     digest = hashlib.sha256(f"{payer}\n{key}".encode()).hexdigest()
     payment_id = f"{visit.id}/pay/{digest[:24]}"
     for _ in range(TRIES_AT_MOST):
@@ -119,7 +120,7 @@ def _refuse_unpayable(visit: Visit, wanted: PaymentWanted, now: datetime) -> Non
         )
 
 
-@post("/v1/bank-notices", guards=[public], status_code=202)
+@post("/v1/bank-notices", guards=[public], status_code=202, problems=(NotAllowed,))
 async def take_bank_notice(
     request: Request[None, None, State], city: NamedDependency[City], bank_signature: BankSignature
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from backend.service import City
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
 from backend.text import Text
 
@@ -165,6 +166,15 @@ class CreditRegistry(Protocol):
 
     async def facts(self, id_number: str, adult_at: datetime, senior_at: datetime) -> CreditFacts:
         """Give what is known of a person's credit. Raises Silent."""
+        ...
+
+
+@runtime_checkable
+class Inbox(Protocol):
+    """Where hospitals' messages come in, and are tried again."""
+
+    async def retry(self, city: City, message: str) -> str | None:
+        """Try a message again that waited or was cut off; gives its state then, or None for an unknown one."""
         ...
 
 

@@ -7,7 +7,9 @@ from backend.idempotency import KeptAnswer
 from backend.service import City
 from backend.services.medical_credit import advancing
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
+from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.ports import Inbox
 from backend.store import Conflict, Order
 from backend.tasks import background
 
@@ -29,11 +31,26 @@ async def sweep_visits(city: City) -> None:
         await advance.enqueue(city.jobs, visit.id)
 
 
+@background()
+async def retry_message(city: City, message_id: str) -> None:
+    """Try a hospital's message again that waits for another, or was cut off before it was answered."""
+    await city.port(Inbox).retry(city, message_id)
+
+
+@background(every=timedelta(seconds=30))
+async def sweep_messages(city: City) -> None:
+    """Have every message tried again that is due."""
+    due = Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
+    page = await city.store.find(HisMessage, {}, order=due, limit=AT_ONCE)
+    for message in page.documents:
+        await retry_message.enqueue(city.jobs, message.id)
+
+
 @background(every=timedelta(minutes=5))
-async def sweep_kept_answers(city: City) -> None:
-    """Forget answers and uses that nobody can ask for again; a thousand of each at a time, oldest first."""
+async def sweep_what_has_ended(city: City) -> None:
+    """Forget answers, messages and uses that nobody can ask for again; a thousand of each at a time, oldest first."""
     ended = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
-    for kind in (KeptAnswer, UsedAssertion, EligibilityAnswer):
+    for kind in (KeptAnswer, HisMessage, UsedAssertion, EligibilityAnswer):
         page = await city.store.find(kind, {}, order=ended, limit=1_000)
         for document in page.documents:
             with suppress(Conflict):  # somebody else sweeps too

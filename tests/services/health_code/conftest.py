@@ -8,9 +8,10 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from backend.app import facts_of
 from backend.keys import Keyring, make_keys
 from backend.rulebook import Rulebook, load_rulebook
-from backend.services.health_code import service
+from backend.service import discover_services
 from tests.services.health_code.scene import Clock, Person, Scene, id_number
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -18,7 +19,7 @@ RULES = Path(__file__).parents[3] / "rules"
 
 @pytest.fixture(scope="session")
 def rulebook() -> Rulebook:
-    return load_rulebook(RULES, service.facts, ZoneInfo("Asia/Shanghai"))
+    return load_rulebook(RULES, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
 
 
 @pytest.fixture(scope="session")

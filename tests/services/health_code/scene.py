@@ -37,9 +37,9 @@ class Person(Headers):
         return 1
 
 
-def id_number(serial: int) -> str:
-    """Give the resident ID number of a person born in Hangzhou on 7 March 1990."""
-    number = f"33010619900307{serial:03}"
+def id_number(serial: int, year: int = 1990) -> str:
+    """Give the resident ID number of a person born in Hangzhou on 7 March of a year."""
+    number = f"330106{year}0307{serial:03}"
     return number + ric.calc_check_digit(number + "0")
 
 

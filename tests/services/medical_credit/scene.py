@@ -1,7 +1,7 @@
 """What hospitals and patients do in the tests of medical credit, in few words."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from backend.credit import CreditAccount
 from backend.service import City
 from backend.services.medical_credit.advancing import advance
-from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.facts import CreditFacts, VisitKind
 from backend.services.medical_credit.model.commands import (
     Adjustment,
     CancelVisit,
@@ -25,13 +25,28 @@ from backend.services.medical_credit.model.commands import (
 from backend.services.medical_credit.model.enrolment import AGREEMENT, Purpose, account_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.ports import Bank, CreditRegistry, Insurance
 from backend.services.medical_credit.visits import Taken, take
 from backend.store import Order
+from integrations.credit_registry import SandboxRegistry
+from integrations.insurance import SandboxInsurance
+from integrations.payment import SandboxBank
 from tests.conftest import id_number_for
 from tests.services.health_code.scene import Person
 
 T = TypeVar("T")
 Client = TestClient[Litestar]
+
+
+FACTS = CreditFacts(
+    adult_at=datetime(2000, 1, 1, tzinfo=UTC),
+    senior_at=datetime(2000, 1, 1, tzinfo=UTC),
+    real_name="face",
+    city_score=640,
+    insurance_years=8,
+    income="middle",
+)
+"""What the registries say of everybody in these tests; the birthdays follow from the ID number."""
 
 
 class Clock(Protocol):
@@ -62,6 +77,18 @@ class Scene:
     def city(self) -> City:
         return self.client.app.state.city
 
+    @property
+    def insurance(self) -> SandboxInsurance:
+        return self.city.port(Insurance)
+
+    @property
+    def bank(self) -> SandboxBank:
+        return self.city.port(Bank)
+
+    @property
+    def registry(self) -> SandboxRegistry:
+        return self.city.port(CreditRegistry)
+
     def call(self, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Do asynchronous work in the server's own loop."""
         assert self.client.blocking_portal is not None
@@ -75,6 +102,8 @@ class Scene:
         """Sign somebody in who has given their real name."""
         patient = Patient(self.client.app, self._sign_in(phone, name="王小明"))
         patient.id_number = id_number_for(phone)
+        self.insurance.set_balance(patient.id_number, 1_000)
+        self.registry.set_facts(patient.id_number, FACTS)
         return patient
 
     def patient(self, phone: str = "13800000101", *, automatic_debit: bool = False) -> Patient:

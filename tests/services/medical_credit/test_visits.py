@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.services.medical_credit.model.commands import ChangeVisit, OpenVisit, PaidAtCounter
+from backend.services.medical_credit.model.commands import ChangeVisit, CloseVisit, OpenVisit, PaidAtCounter
 from backend.services.medical_credit.model.problems import (
     BeyondLine,
     CannotPayLater,
@@ -273,6 +273,30 @@ def test_what_was_paid_goes_back_when_the_visit_is_cancelled(scene: Scene, patie
     assert [refund.amount_fen for refund in visit.refunds] == [paid]
     assert (visit.stage(), visit.paid_fen()) == ("cancelled", 0)
     assert scene.limit(patient)["used_fen"] == 0
+
+
+def test_a_cancellation_whose_answer_is_lost_is_gone_through_with_although_the_visit_closes_again(
+    scene: Scene, patient: Patient
+) -> None:
+    scene.billed(patient, 20_000)
+    scene.insurance.books.script("cancel", "lost_after")
+    scene.reopens()
+    scene.brought_on()
+    scene.closes()
+    scene.time_passes(minutes=5)
+    visit = scene.brought_on()
+    assert visit.settlement is not None
+    assert scene.insurance.in_force()[visit.id] == visit.settlement.split
+
+
+def test_what_said_nothing_new_says_nothing_new_when_it_comes_again_after_the_opposite(
+    scene: Scene, patient: Patient
+) -> None:
+    scene.billed(patient, 20_000)
+    scene.tell(CloseVisit(scene.clock.now, final=True), event="closed-again")
+    scene.reopens()
+    scene.tell(CloseVisit(scene.clock.now, final=True), event="closed-again")
+    assert scene.brought_on().stage() == "open"
 
 
 # ── after payment ──

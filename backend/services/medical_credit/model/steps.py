@@ -67,7 +67,7 @@ def _with_the_insurance(visit: Visit, now: datetime) -> Step | None:
         return Step.REVERSE if visit.attempt.reversing or late else None
     settles = visit.closed_at is not None and visit.cancelled_at is None
     if visit.settlement is not None:
-        current = settles and visit.settlement.lines == len(visit.lines)
+        current = settles and visit.settlement.lines == len(visit.lines) and not visit.settlement.cancelling
         return None if current else Step.CANCEL_SETTLEMENT
     due = visit.settle_at is not None and visit.settle_at <= now
     return Step.SETTLE if settles and due else None

@@ -42,7 +42,7 @@ Terms = Callable[[Term], int]
 
 
 def tell(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
-    """Apply what a hospital tells to a visit; gives back the same object where it says nothing new.
+    """Apply what a hospital tells to a visit; gives back the same object where it was told before.
 
     `event` names the message that brought it, `person` is whom an ID number in it leads to. Raises the Problems of this
     service that name what does not fit.
@@ -54,8 +54,7 @@ def tell(visit: Visit, command: Command, event: str, person: str | None, terms: 
     if event in visit.events:
         return visit
     changed = _changed(visit, command, person, terms, now)
-    if changed is visit:
-        return visit
+    # Also what says nothing new is remembered: told again after the opposite was told, it must say nothing new either.
     return replace(changed, events=(*visit.events, event)[-EVENTS_AT_MOST:])
 
 

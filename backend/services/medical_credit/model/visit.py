@@ -50,13 +50,17 @@ class Attempt(Struct, frozen=True, gc=False):
 
 
 class Settlement(Struct, frozen=True, gc=False):
-    """How the insurance split the first `lines` lines of the visit, at the attempt of this number."""
+    """How the insurance split the first `lines` lines of the visit, at the attempt of this number.
+
+    Once it is `cancelling` it counts no more, whatever the hospital tells then.
+    """
 
     number: int
     message_id: str
     lines: int
     split: Split
     at: datetime
+    cancelling: bool = False
 
 
 class Due(Struct, frozen=True, gc=False):
@@ -223,7 +227,10 @@ class Visit(Document, kw_only=True):
             return "cancelling" if settled or self.owed_fen() != 0 else "cancelled"
         if self.closed_at is None:
             return "open"
-        if self.bill is None or self.settlement is None or self.bill.number != self.settlement.number:
+        settled = self.settlement
+        if settled is None or settled.cancelling or settled.lines != len(self.lines) or self.bill is None:
+            return "closing"
+        if self.bill.number != settled.number:
             return "closing"
         return "billed" if self.owed_fen() > 0 else "paid"
 

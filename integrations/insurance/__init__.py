@@ -1,0 +1,210 @@
+"""The sandbox of the national medical insurance's interface: it splits claims, times out, and reverses.
+
+The codes are those of the interface (1101, 2201, 2204, 2207, 2208, 2601, 3201, 3202); the shares are invented [A].
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from backend.service import Integration
+from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.ports import Claim, Insurance, Refused, SettledThere, Silent, Split
+from backend.settings import Settings
+from integrations._sandbox import Books
+
+DEDUCTIBLE_FEN: dict[VisitKind, int] = {"outpatient": 0, "emergency": 0, "inpatient": 80_000}
+FUND_PERCENT: dict[VisitKind, int] = {"outpatient": 60, "emergency": 60, "inpatient": 85}
+BALANCE_FEN_AT_MOST = 200_000
+UNINSURED_DIGIT = "9"
+"""People whose last digit before the check digit is this are not insured, so that there are some."""
+
+
+class SandboxInsurance:
+    """Behaves as the interface does, with books of its own."""
+
+    def __init__(self, books: Books, zone: ZoneInfo) -> None:
+        self.books = books
+        self._zone = zone
+
+    async def insured(self, id_number: str) -> bool:
+        """Tell whether a person is insured (1101). Raises Silent."""
+        await self._heard("insured", "1101", _digest(id_number))
+        return _is_insured(id_number)
+
+    async def settle(self, claim: Claim) -> Split:
+        """Register the visit, take its lines and settle it (2201, 2204, 2207). Raises Silent or Refused."""
+
+        def work(file: sqlite3.Connection) -> tuple[Split | None, bool]:
+            outcome = self.books.outcome(file, "settle")
+            if outcome == "lost_before":
+                return None, False
+            for code in ("2201", "2204", "2207"):
+                self.books.note_call(file, code, claim.message_id)
+            if outcome == "refused":
+                raise Refused("the interface refuses the claim")
+            return self._settle(file, claim), outcome == "fine"
+
+        split, heard = await self.books.work(work)
+        if split is None or not heard:
+            raise Silent("the insurance does not answer (2207)")
+        return split
+
+    def _settle(self, file: sqlite3.Connection, claim: Claim) -> Split | None:
+        known = file.execute("SELECT * FROM settlements WHERE message = ?", (claim.message_id,)).fetchone()
+        if known is not None:
+            if known["state"] != "in_force":
+                raise Refused(f"the settlement {known['id']} was cancelled")
+            return _split(known)
+        if file.execute("SELECT 1 FROM reversed WHERE message = ?", (claim.message_id,)).fetchone():
+            raise Refused(f"the message {claim.message_id} was reversed (2601)")
+        if file.execute("SELECT 1 FROM settlements WHERE visit = ? AND state = 'in_force'", (claim.visit,)).fetchone():
+            raise Refused("the visit has a settlement in force; cancel it first (2208)")
+        ids = [line.id for line in claim.lines]
+        if len(set(ids)) != len(ids) or any(line.amount_fen <= 0 for line in claim.lines):
+            raise Refused("a fee line stands twice, or is not above zero (2204)")
+        person = _digest(claim.id_number)
+        split = _divide(claim, self._balance(file, person))
+        file.execute("UPDATE balances SET fen = fen - ? WHERE person = ?", (split.account_fen, person))
+        lines = json.dumps([[line.id, line.code, line.amount_fen] for line in claim.lines])
+        file.execute(
+            "INSERT INTO settlements VALUES (?, ?, ?, ?, ?, ?, 'in_force', ?, ?, ?, ?, ?, ?, ?)",
+            (
+                split.settlement_id,
+                claim.message_id,
+                claim.visit,
+                claim.hospital,
+                person,
+                self.books.clock().isoformat(),
+                split.medfee_fen,
+                split.fund_fen,
+                split.hospital_part_fen,
+                split.account_fen,
+                split.family_account_fen,
+                split.cash_fen,
+                lines,
+            ),
+        )
+        return split
+
+    def _balance(self, file: sqlite3.Connection, person: str) -> int:
+        """Give what is on a person's own account; at first an amount that follows from who they are."""
+        invented = int(person[:8], 16) % (BALANCE_FEN_AT_MOST + 1)
+        file.execute("INSERT OR IGNORE INTO balances VALUES (?, ?)", (person, invented))
+        return file.execute("SELECT fen FROM balances WHERE person = ?", (person,)).fetchone()["fen"]
+
+    async def cancel(self, settlement_id: str, message_id: str) -> None:
+        """Cancel a settlement (2208). Raises Silent or Refused."""
+
+        def work(file: sqlite3.Connection) -> bool:
+            outcome = self.books.outcome(file, "cancel")
+            if outcome == "lost_before":
+                return False
+            self.books.note_call(file, "2208", message_id)
+            known = file.execute("SELECT * FROM settlements WHERE id = ?", (settlement_id,)).fetchone()
+            if known is None or outcome == "refused":
+                raise Refused(f"there is no settlement {settlement_id}")
+            _undo(file, known)
+            return outcome == "fine"
+
+        if not await self.books.work(work):
+            raise Silent("the insurance does not answer (2208)")
+
+    async def reverse(self, message_id: str) -> None:
+        """Undo whatever came of a `settle` whose answer was lost (2601). Raises Silent."""
+
+        def work(file: sqlite3.Connection) -> bool:
+            outcome = self.books.outcome(file, "reverse")
+            if outcome == "lost_before":
+                return False
+            self.books.note_call(file, "2601", message_id)
+            known = file.execute("SELECT * FROM settlements WHERE message = ?", (message_id,)).fetchone()
+            if known is not None:
+                _undo(file, known)
+            file.execute("INSERT OR IGNORE INTO reversed VALUES (?)", (message_id,))
+            return outcome == "fine"
+
+        if not await self.books.work(work):
+            raise Silent("the insurance does not answer (2601)")
+
+    async def settled(self, hospital: str, day: date) -> Sequence[SettledThere]:
+        """Give the settlements of a hospital that were made on a day and still stand (3201, 3202). Raises Silent."""
+        await self._heard("settled", "3202", f"{hospital} {day}")
+        return [one for at, one in self._standing(hospital) if at.astimezone(self._zone).date() == day]
+
+    def _standing(self, hospital: str) -> list[tuple[datetime, SettledThere]]:
+        rows = self.books.do(
+            lambda file: file.execute(
+                "SELECT * FROM settlements WHERE hospital = ? AND state = 'in_force'", (hospital,)
+            ).fetchall()
+        )
+        return [
+            (
+                datetime.fromisoformat(row["at"]),
+                SettledThere(row["id"], row["visit"], row["medfee"], row["fund"], row["account"], row["cash"]),
+            )
+            for row in rows
+        ]
+
+    def in_force(self) -> dict[str, Split]:
+        """Give the settlement in force of each visit."""
+        rows = self.books.do(lambda file: file.execute("SELECT * FROM settlements WHERE state = 'in_force'").fetchall())
+        return {row["visit"]: _split(row) for row in rows}
+
+    def set_balance(self, id_number: str, fen: int) -> None:
+        """Let this be on a person's own account."""
+        row = (_digest(id_number), fen)
+        self.books.do(lambda file: file.execute("INSERT OR REPLACE INTO balances VALUES (?, ?)", row))
+
+    def balance_fen(self, id_number: str) -> int:
+        """Give what is on a person's own account."""
+        return self.books.do(lambda file: self._balance(file, _digest(id_number)))
+
+    async def _heard(self, call: str, code: str, call_id: str) -> None:
+        def work(file: sqlite3.Connection) -> bool:
+            self.books.note_call(file, code, call_id)
+            return self.books.outcome(file, call) == "fine"
+
+        if not await self.books.work(work):
+            raise Silent(f"the insurance does not answer ({code})")
+
+
+def _digest(id_number: str) -> str:
+    return hashlib.sha256(f"insured\n{id_number}".encode()).hexdigest()
+
+
+def _is_insured(id_number: str) -> bool:
+    return id_number[16] != UNINSURED_DIGIT
+
+
+def _divide(claim: Claim, balance_fen: int) -> Split:
+    """Split a claim: a share of what is above the deductible from the fund, then the own account, the rest in cash."""
+    medfee = sum(line.amount_fen for line in claim.lines)
+    insured = _is_insured(claim.id_number)
+    above = max(0, medfee - DEDUCTIBLE_FEN[claim.kind])
+    fund = above * FUND_PERCENT[claim.kind] // 100 if insured else 0
+    account = min(balance_fen, medfee - fund) if insured else 0
+    settlement_id = hashlib.sha256(f"settlement\n{claim.message_id}".encode()).hexdigest()[:24]
+    return Split(settlement_id, medfee, fund, 0, account, 0, medfee - fund - account)
+
+
+def _undo(file: sqlite3.Connection, known: sqlite3.Row) -> None:
+    if known["state"] == "in_force":
+        file.execute("UPDATE settlements SET state = 'cancelled' WHERE id = ?", (known["id"],))
+        file.execute("UPDATE balances SET fen = fen + ? WHERE person = ?", (known["account"], known["person"]))
+
+
+def _split(row: sqlite3.Row) -> Split:
+    return Split(
+        row["id"], row["medfee"], row["fund"], row["hospital_part"], row["account"], row["family"], row["cash"]
+    )
+
+
+def _make(settings: Settings) -> SandboxInsurance:
+    return SandboxInsurance(Books(settings.sandbox), ZoneInfo(settings.time_zone))
+
+
+integration = Integration(port=Insurance, make=_make)

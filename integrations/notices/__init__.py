@@ -1,0 +1,26 @@
+"""Notices to people's phones. The embedded default sends none: it writes to the log that there was one."""
+
+import logging
+
+from backend.service import Integration
+from backend.services.medical_credit.ports import Notices
+from backend.settings import Settings
+from backend.text import Text
+
+_log = logging.getLogger("chengma.notices")
+
+
+class LoggedNotices:
+    """Writes to the log that a notice went out, without whom it went to and what it says."""
+
+    async def tell(self, person: str, text: Text) -> None:
+        """Tell a person."""
+        assert person, "somebody is told"
+        _log.info("notice of %d characters", len(text.zh))
+
+
+def _make(_settings: Settings) -> Notices:
+    return LoggedNotices()
+
+
+integration = Integration(port=Notices, make=_make)

@@ -1,0 +1,433 @@
+"""What holds of all visits, whatever comes twice, in another order, unheard, or is cut off in the middle."""
+
+import asyncio
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from msgspec.structs import replace
+
+from backend.app import open_city
+from backend.credit import CreditAccount
+from backend.problems import Problem
+from backend.profile import parse_id_number, profile_for
+from backend.service import City, discover_integrations, discover_services
+from backend.services.medical_credit.advancing import advance
+from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model.commands import (
+    Adjustment,
+    CancelVisit,
+    Charge,
+    CloseVisit,
+    Command,
+    Credit,
+    OpenVisit,
+    ReopenVisit,
+)
+from backend.services.medical_credit.model.enrolment import Enrolment, account_id
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.payments import PaymentWanted, note_bank_answer, pay
+from backend.services.medical_credit.ports import Bank, Insurance, Split
+from backend.services.medical_credit.visits import take
+from backend.settings import Settings
+from backend.store import Conflict
+from integrations._sandbox import Outcome
+from tests.conftest import ROOT, Clock
+from tests.services.health_code.scene import id_number
+from tests.services.medical_credit.killing import Killed, KillingStore
+from tests.services.medical_credit.scene import FACTS
+
+T = TypeVar("T")
+NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+EXAMPLES = int(os.environ.get("CHENGMA_TEST_EXAMPLES", "700"))
+HOSPITALS = [Hospital(id=f"HZ00{number}", name=f"医院{number}", since_ms=0, jwks={}) for number in (1, 2)]
+FEN = st.integers(1, 90_000)
+PLACES = st.integers(0, 2)
+VISITS = st.integers(0, 9)
+CALLS = ("settle", "cancel", "reverse", "pay", "refund", "look_up")
+
+
+class World:
+    """One city for all examples, each of which has people and visits of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runner = asyncio.Runner()
+        self.clock = Clock(NOON)
+        self.serial = count(1)
+        self.visits = 0
+        self.did: Counter[str] = Counter()
+        self.city = self.run(lambda: self._open(folder))
+        for hospital in HOSPITALS:
+            self.run(lambda hospital=hospital: self.city.store.insert(hospital))
+
+    async def _open(self, folder: Path) -> City:
+        set_ = Settings(
+            store=f"sqlite:///{folder}/city.db",
+            keys=str(folder / "keys"),
+            rules=str(ROOT / "rules"),
+            sandbox=str(folder / "sandbox.db"),
+        )
+        city = open_city(set_, discover_services(), discover_integrations("integrations"), clock=self.clock)
+        self.store = KillingStore(city.store)
+        self.insurance: Any = city.port(Insurance)
+        self.bank: Any = city.port(Bank)
+        self.insurance.books.clock = self.bank.books.clock = self.clock
+        return replace(city, store=self.store)
+
+    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        async def whole() -> T:
+            return await work()
+
+        return self.runner.run(whole())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def world() -> Iterator[World]:
+    with tempfile.TemporaryDirectory() as folder:
+        Visits.world = world = World(Path(folder))
+        yield world
+        world.run(world.city.store.close)
+        world.runner.close()
+
+
+class Visits(RuleBasedStateMachine):
+    """Hospitals tell, people pay, insurance and bank misbehave, processes are killed; then everything comes to rest."""
+
+    world: ClassVar[World]
+
+    @initialize(automatic=st.booleans())
+    def people(self, automatic: bool) -> None:
+        world = self.world
+        world.clock.now = NOON
+        world.insurance.books.calm()
+        world.store.countdown = None
+        self.numbers: list[tuple[Hospital, str]] = []
+        self.told: list[tuple[Hospital, str, Command, str]] = []
+        self.events = count(1)
+        self.persons = [self._enrol(automatic) for _ in range(2)]
+
+    def _enrol(self, automatic: bool) -> tuple[str, str]:
+        world = self.world
+        serial = next(world.serial)
+        number = id_number(serial % 1_000, 1990 + serial // 1_000)
+
+        async def enrol() -> str:
+            known = parse_id_number(number, world.city.today())
+            profile = await profile_for(world.city.store, world.city.sealer, known, NOON)
+            await world.city.store.insert(
+                Enrolment(
+                    id=profile.id,
+                    agreement="2026-01",
+                    consented_at=NOON,
+                    automatic_debit=automatic,
+                    facts=FACTS,
+                    facts_at=NOON + timedelta(days=10_000),
+                )
+            )
+            return profile.id
+
+        world.insurance.set_balance(number, 5_000)
+        return number, world.run(enrol)
+
+    # ── what happens ──
+
+    def _tell(self, hospital: Hospital, number: str, command: Command, event: str | None = None) -> None:
+        """Tell something; the process may be killed meanwhile, and then the hospital tells it again."""
+        event = event or f"event-{next(self.events)}"
+        for _ in range(3):
+            with suppress(Killed):
+                try:
+                    self.world.run(lambda: take(self.world.city, hospital, number, command, event))
+                except Problem:
+                    return
+                self.told.append((hospital, number, command, event))
+                return
+
+    def _at(self, place: int) -> tuple[Hospital, str]:
+        return self.numbers[place % len(self.numbers)]
+
+    @rule(who=PLACES, where=PLACES, kind=st.sampled_from(["outpatient", "emergency", "inpatient"]))
+    def opens(self, who: int, where: int, kind: VisitKind) -> None:
+        hospital, number = HOSPITALS[where % 2], f"V{next(self.world.serial)}"
+        self.numbers.append((hospital, number))
+        self._tell(hospital, number, OpenVisit(self.persons[who % 2][0], kind, self.world.clock.now))
+        self.world.visits += 1
+
+    @rule(who=PLACES, where=PLACES, fen=FEN, kind=st.sampled_from(["outpatient", "emergency", "inpatient"]))
+    def a_whole_visit_takes_place(self, who: int, where: int, fen: int, kind: VisitKind) -> None:
+        self.opens(who, where, kind)
+        place = len(self.numbers) - 1
+        for line in range(3):
+            self.charges(place, line, fen + line)
+        self.closes_and_bills(place)
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, line=PLACES, fen=FEN)
+    def charges(self, place: int, line: int, fen: int) -> None:
+        self._tell(*self._at(place), Charge(f"L{line}", "110100001", "诊查费", fen, self.world.clock.now))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, line=PLACES, of=PLACES, fen=FEN)
+    def credits(self, place: int, line: int, of: int, fen: int) -> None:
+        self._tell(*self._at(place), Credit(f"C{line}", f"L{of}", fen, self.world.clock.now))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, line=PLACES, of=PLACES, fen=st.integers(-9_000, 9_000))
+    def adjusts(self, place: int, line: int, of: int, fen: int) -> None:
+        self._tell(*self._at(place), Adjustment(f"A{line}", f"L{of}", fen, self.world.clock.now))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, final=st.booleans())
+    def closes(self, place: int, final: bool) -> None:
+        self._tell(*self._at(place), CloseVisit(self.world.clock.now, final))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS)
+    def closes_and_bills(self, place: int) -> None:
+        self._tell(*self._at(place), CloseVisit(self.world.clock.now, final=True))
+        self.advances(place)
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS)
+    def reopens(self, place: int) -> None:
+        self._tell(*self._at(place), ReopenVisit())
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS)
+    def cancels(self, place: int) -> None:
+        self._tell(*self._at(place), CancelVisit())
+
+    @precondition(lambda self: self.told)
+    @rule(place=st.integers(0, 50))
+    def tells_again(self, place: int) -> None:
+        """Whatever was told once and taken says nothing new."""
+        hospital, number, command, event = self.told[place % len(self.told)]
+        before = self._visit(hospital, number)
+        taken = self.world.run(lambda: take(self.world.city, hospital, number, command, event))
+        assert taken.repeated, command
+        assert self._visit(hospital, number) == before
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, who=PLACES, key=st.sampled_from(["a", "b"]), everything=st.booleans())
+    def pays(self, place: int, who: int, key: str, everything: bool) -> None:
+        world, visit = self.world, self._visit(*self._at(place))
+        if visit is None or visit.stage() != "billed":
+            return
+        fen = visit.owed_fen() if everything else visit.payable_now_fen(world.clock.now)
+        wanted = PaymentWanted(fen, "all" if everything else "now")
+        with suppress(Problem, Conflict, Killed):
+            world.run(lambda: pay(world.city, visit, self.persons[who % 2][1], key, wanted))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS)
+    def the_bank_tells_twice(self, place: int) -> None:
+        visit = self._visit(*self._at(place))
+        asked = visit.asked() if visit is not None else None
+        if asked is None or self.bank_has(asked.id) is None:
+            return
+        notice = self.world.bank.read_notice(*self.world.bank.notice(asked.id))
+        for _ in range(2):
+            with suppress(Conflict, Killed):
+                self.world.run(lambda: note_bank_answer(self.world.city, notice.id, notice.answer))
+
+    def bank_has(self, transfer_id: str) -> object:
+        return self.world.bank.books.do(
+            lambda file: file.execute("SELECT 1 FROM transfers WHERE id = ?", (transfer_id,)).fetchone()
+        )
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS)
+    def advances(self, place: int) -> None:
+        key = visit_id(self._at(place)[0].id, self._at(place)[1])
+        with suppress(Conflict, Killed):
+            self.world.run(lambda: advance(self.world.city, key))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, fen=FEN)
+    def advances_at_several_places_at_once(self, place: int, fen: int) -> None:
+        hospital, number = self._at(place)
+        key, city = visit_id(hospital.id, number), self.world.city
+        command = Charge(f"M{fen}", "110100001", "诊查费", fen, self.world.clock.now)
+
+        async def at_once() -> None:
+            told = take(city, hospital, number, command, f"at-once-{fen}")
+            await asyncio.gather(advance(city, key), told, advance(city, key), return_exceptions=True)
+
+        with suppress(Killed):
+            self.world.run(at_once)
+
+    @rule(minutes=st.sampled_from([1, 2, 31, 60 * 24, 60 * 49, 60 * 24 * 31]))
+    def time_passes(self, minutes: int) -> None:
+        self.world.clock.now += timedelta(minutes=minutes)
+        self._sweep()
+
+    @rule(call=st.sampled_from(CALLS), outcome=st.sampled_from(["lost_before", "lost_after", "refused", "pending"]))
+    def there_is_trouble(self, call: str, outcome: Outcome) -> None:
+        fits = {"pending": ("pay", "refund"), "refused": ("settle", "pay")}.get(outcome, CALLS)
+        if call in fits:
+            self.world.insurance.books.script(call, outcome)
+            self.world.did[f"{call} {outcome}"] += 1
+
+    @rule(countdown=st.integers(0, 4), after=st.booleans())
+    def somebody_will_be_killed(self, countdown: int, after: bool) -> None:
+        self.world.store.countdown, self.world.store.after = countdown, after
+
+    def _sweep(self) -> int:
+        """Bring on what is due of this example; one sweep."""
+        city, now_ms = self.world.city, int(self.world.clock.now.timestamp() * 1_000)
+        found = 0
+        for hospital, number in self.numbers:
+            visit = self._visit(hospital, number)
+            if visit is not None and visit.due_ms is not None and visit.due_ms <= now_ms:
+                found += 1
+                with suppress(Conflict, Killed):
+                    self.world.run(lambda key=visit.id: advance(city, key))
+        return found
+
+    def _visit(self, hospital: Hospital, number: str) -> Visit | None:
+        return self.world.run(lambda: self.world.city.store.get(Visit, visit_id(hospital.id, number)))
+
+    def _visits(self) -> list[Visit]:
+        found = [self._visit(hospital, number) for hospital, number in self.numbers]
+        return [visit for visit in found if visit is not None]
+
+    def _accounts(self) -> list[CreditAccount]:
+        ids = [account_id(person, purpose) for _, person in self.persons for purpose in ("outpatient", "inpatient")]
+        return list(self.world.run(lambda: self.world.city.store.get_many(CreditAccount, ids)).values())
+
+    # ── what holds at every moment ──
+
+    @invariant()
+    def the_limit_is_kept(self) -> None:
+        for account in self._accounts() if hasattr(self, "persons") else ():
+            assert account.held_fen(self.world.clock.now) + account.used_fen() <= account.limit_fen
+
+    @invariant()
+    def nobody_pays_twice_at_once(self) -> None:
+        for visit in self._visits() if hasattr(self, "persons") else ():
+            assert sum(payment.state == "asked" for payment in visit.payments) <= 1
+
+    # ── what holds when all is calm again ──
+
+    def teardown(self) -> None:
+        if not hasattr(self, "persons"):
+            return
+        self.world.insurance.books.calm()
+        self.world.store.countdown = None
+        self._come_to_rest()
+        standing = self.world.insurance.in_force()
+        entries = self.world.bank.entries()
+        accounts = {account.id: account for account in self._accounts()}
+        for visit in self._visits():
+            self._is_at_rest(visit)
+            self._is_settled_once(visit, standing.get(visit.id))
+            moved = {entry.id: entry for entry in entries if entry.id.startswith(f"{visit.id}/")}
+            self._agrees_with_the_bank(visit, moved)
+        for number, person in self.persons:
+            self._agrees_with_the_account(person, accounts)
+            taken = sum(standing[visit.id].account_fen for visit in self._visits() if self._counts(visit, person))
+            assert self.world.insurance.balance_fen(number) + taken == 5_000
+
+    @staticmethod
+    def _counts(visit: Visit, person: str) -> bool:
+        return visit.person == person and visit.settlement is not None and visit.settlement.split.settlement_id != ""
+
+    def _come_to_rest(self) -> None:
+        for _ in range(400):
+            due = [visit.due_ms for visit in self._visits() if visit.due_ms is not None]
+            if not due:
+                return
+            at = datetime.fromtimestamp(min(due) / 1_000, UTC) + timedelta(milliseconds=1)
+            self.world.clock.now = max(self.world.clock.now, at)
+            self._sweep()
+        raise AssertionError([(visit, visit.due_ms) for visit in self._visits() if visit.due_ms is not None])
+
+    @staticmethod
+    def _is_at_rest(visit: Visit) -> None:
+        assert visit.attempt is None
+        assert visit.stage() not in ("closing", "cancelling"), visit
+        assert all(payment.state != "asked" for payment in visit.payments)
+        assert all(payment.credited for payment in visit.payments if payment.state == "paid")
+        assert all(refund.credited for refund in visit.refunds if refund.state == "done")
+        assert all(notice.told for notice in visit.notices)
+
+    @staticmethod
+    def _is_settled_once(visit: Visit, there: Split | None) -> None:
+        if visit.stage() in ("open", "cancelled") or visit.total_fen() == 0:
+            assert there is None, visit
+            return
+        assert visit.settlement is not None
+        split = visit.settlement.split
+        assert split == there
+        assert split.medfee_fen == visit.total_fen() == sum(line.amount_fen for line in visit.lines)
+        assert split.medfee_fen == split.fund_fen + split.hospital_part_fen + (
+            split.account_fen + split.family_account_fen + split.cash_fen
+        )
+        assert visit.bill is not None
+        assert visit.bill.cash_fen == split.cash_fen
+        assert split.cash_fen == visit.bill.covered_fen + visit.bill.exception_fen + visit.bill.counter_fen
+        assert min(visit.bill.covered_fen, visit.bill.exception_fen, visit.bill.counter_fen) >= 0
+        assert sum(part.amount_fen for part in visit.bill.schedule) == visit.bill.payable_fen
+
+    @staticmethod
+    def _agrees_with_the_bank(visit: Visit, moved: dict[str, Any]) -> None:
+        paid = {payment.id: payment.amount_fen for payment in visit.payments if payment.state == "paid"}
+        returned = {refund.id: refund.amount_fen for refund in visit.refunds if refund.state == "done"}
+        assert {entry.id: entry.amount_fen for entry in moved.values() if entry.kind == "payment"} == paid
+        assert {entry.id: entry.amount_fen for entry in moved.values() if entry.kind == "refund"} == returned
+        assert visit.owed_fen() >= 0, "nobody has paid more than the bill"
+
+    def _agrees_with_the_account(self, person: str, accounts: dict[str, CreditAccount]) -> None:
+        """Debits equal credits: what the account says is owed is what the bills say, visit by visit."""
+        now = self.world.clock.now
+        for visit in self._visits():
+            if visit.person != person:
+                continue
+            purpose = "inpatient" if visit.kind == "inpatient" else "outpatient"
+            holds = [hold for hold in accounts[account_id(person, purpose)].holds if hold.id.startswith(f"{visit.id}/")]
+            if visit.stage() == "open":
+                continue
+            assert sum(hold.due_fen() for hold in holds) == visit.payable_fen(), visit
+            assert sum(hold.owed_fen() for hold in holds) == visit.owed_fen(), visit
+            assert sum(hold.held_fen(now) for hold in holds) == 0
+            beyond = sum(hold.due_fen() for hold in holds if hold.beyond)
+            assert beyond == (visit.bill.exception_fen if visit.bill is not None else 0)
+
+
+@contextmanager
+def _counted(world: World) -> Iterator[None]:
+    yield
+    print(f"{world.visits} visits, {world.store.kills} kills, {dict(world.did)}")  # noqa: T201
+
+
+def test_whatever_happens_every_fen_is_accounted_for(world: World) -> None:
+    with _counted(world):
+        run_state_machine_as_test(
+            Visits,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+            ),
+        )
+    assert world.visits >= 2 * EXAMPLES
+    assert world.store.kills >= EXAMPLES / 10
