@@ -50,7 +50,7 @@ PARAMETERS: dict[str, dict[str, ParameterType]] = {
     "CoverageEligibilityRequest": {"identifier": "token", "created": "date"},
     "CoverageEligibilityResponse": {"identifier": "token", "request": "reference", "created": "date"},
 }
-"""What can be searched by, beside `_id` and, where a visit is shown as a whole, `_lastUpdated`."""
+"""What can be searched by, beside what `parameters_of` adds."""
 
 _ALIASES = {
     "subject.identifier": "patient.identifier",
@@ -85,9 +85,7 @@ class _Sealed(Struct, frozen=True):
 
 def read_query(desk: Desk, kind: str, pairs: Iterable[tuple[str, str]], *, strict: bool, secret: bool) -> Query:
     """Read a search's parameters. Raises InvalidSearch; names that are not known matter only where it is `strict`."""
-    known: dict[str, ParameterType] = PARAMETERS[kind] | {"_id": "token"}
-    if kind in ("Encounter", "Account", "Invoice"):
-        known["_lastUpdated"] = "date"
+    known = parameters_of(kind)
     given: list[tuple[str, tuple[str, ...]]] = []
     said: dict[str, str] = {}
     for name, value in pairs:
@@ -109,6 +107,14 @@ def read_query(desk: Desk, kind: str, pairs: Iterable[tuple[str, str]], *, stric
         sort = ""
     count = _count(said.get("_count", ""))
     return Query(kind, tuple(given), count or COUNT, sort, count == 0 or said.get("_summary") == "count")
+
+
+def parameters_of(kind: str) -> dict[str, ParameterType]:
+    """Give the parameters of a kind of resources, with those that many kinds have."""
+    common: dict[str, ParameterType] = {"_id": "token"}
+    if kind in ("Encounter", "Account", "Invoice"):
+        common["_lastUpdated"] = "date"
+    return PARAMETERS[kind] | common
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Carrying out what resources ask for: everything is tried first, and each visit is then written once, or not at all."""
+"""Carrying out what resources ask for: everything is tried first, then each visit is written once, or not at all."""
 
 import asyncio
 import random
@@ -22,14 +22,18 @@ from backend.services.medical_credit.tasks import advance
 from backend.services.medical_credit.visits import eligibility, hear, keep
 from backend.store import Conflict, Duplicate
 from backend.text import Text
+from integrations.his.fhir_charging import Enquiry
 from integrations.his.fhir_desk import Desk, matches
 from integrations.his.fhir_kinds import shown_of
 from integrations.his.fhir_outcome import PreconditionFailed, RequestChanged
-from integrations.his.fhir_reading import Enquiry, Write
+from integrations.his.fhir_reading import Write
 from integrations.his.fhir_references import another_patient
 
 TRIES_AT_MOST = 100
 """Of several writers one always wins, so that a hundred at once are all served."""
+
+AT_A_TIME = 20
+"""After so many entries of a bundle others have their turn."""
 
 _LINES = (Charge, Credit, Adjustment, PaidAtCounter)
 
@@ -75,7 +79,9 @@ async def _planned(desk: Desk, visit_id: str, group: Sequence[tuple[int | None, 
         before = None
     visit, new, pressing = before, list[bool](), False
     people: dict[str, str | None] = {}
-    for entry, one in group:
+    for place, (entry, one) in enumerate(group, 1):
+        if place % AT_A_TIME == 0:
+            await asyncio.sleep(0)
         try:
             _must_match(desk, one, visit)
             was = visit
