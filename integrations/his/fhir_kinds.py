@@ -1,8 +1,10 @@
 """Which resource of a visit an id names."""
 
 from backend.services.medical_credit.model.connection import EligibilityAnswer
+from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 from integrations.his.fhir_desk import Desk, Json
+from integrations.his.fhir_reconciliation import payment_reconciliation
 from integrations.his.fhir_references import OF_A_VISIT
 from integrations.his.fhir_resources import (
     account,
@@ -18,6 +20,7 @@ ELIGIBILITY = {
     "CoverageEligibilityRequest": eligibility_request,
     "CoverageEligibilityResponse": eligibility_response,
 }
+RECONCILIATION = "PaymentReconciliation"
 _WHOLE = {"Encounter": encounter, "Account": account, "Invoice": invoice}
 
 
@@ -47,9 +50,12 @@ async def read(desk: Desk, kind: str, resource_id: str) -> Json | None:
     if kind in ELIGIBILITY:
         answer = await store.get(EligibilityAnswer, resource_id)
         return ELIGIBILITY[kind](desk, answer) if answer is not None and _own(desk, answer) else None
+    if kind == RECONCILIATION:
+        day = await store.get(Reconciliation, resource_id)
+        return payment_reconciliation(day, desk.hospital) if day is not None and _own(desk, day) else None
     visit = await store.get(Visit, visit_id_of(kind, resource_id))
     return shown_of(kind, desk, visit, resource_id) if visit is not None and _own(desk, visit) else None
 
 
-def _own(desk: Desk, document: Visit | EligibilityAnswer) -> bool:
+def _own(desk: Desk, document: Visit | EligibilityAnswer | Reconciliation) -> bool:
     return document.hospital == desk.hospital.id

@@ -49,6 +49,7 @@ PARAMETERS: dict[str, dict[str, ParameterType]] = {
     "PaymentNotice": {"identifier": "token", "request": "reference", "request.identifier": "token"},
     "CoverageEligibilityRequest": {"identifier": "token", "created": "date"},
     "CoverageEligibilityResponse": {"identifier": "token", "request": "reference", "created": "date"},
+    "PaymentReconciliation": {"identifier": "token", "created": "token"},
 }
 """What can be searched by, beside what `parameters_of` adds."""
 

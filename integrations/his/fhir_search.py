@@ -1,18 +1,21 @@
 """Finding a hospital's own resources."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.services.medical_credit.model.connection import EligibilityAnswer, eligibility_id
+from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.people import find_person
 from backend.store import Order
 from backend.text import Text
 from integrations.his.fhir_desk import Desk, Json
-from integrations.his.fhir_kinds import ELIGIBILITY, visit_id_of
+from integrations.his.fhir_kinds import ELIGIBILITY, RECONCILIATION, visit_id_of
 from integrations.his.fhir_query import SECRET, Query, Span, invalid, links, span_of, token
+from integrations.his.fhir_reconciliation import payment_reconciliation
 from integrations.his.fhir_references import OF_A_VISIT
 from integrations.his.fhir_resources import account, charge_item, encounter, invoice, payment_notice
 from integrations.his.mapping import instant_of
@@ -61,6 +64,8 @@ async def find(desk: Desk, query: Query, within: str | None = None) -> Found:
     """Give a page of resources; `within` is the visit meant where a search names none. Raises InvalidSearch."""
     if query.kind in ELIGIBILITY:
         return await _answers(desk, query)
+    if query.kind == RECONCILIATION:
+        return await _days(desk, query)
     if query.kind in OF_A_VISIT:
         return await _visits(desk, query)
     return await _parts(desk, query, within)
@@ -243,6 +248,33 @@ def _places(query: Query, visit: Visit) -> Iterator[tuple[Visit, int]]:
         wanted = all(f"{visit.id}-{place}" in values for values in ids)
         if wanted and all(name in map(token, values) for values in named):
             yield visit, place
+
+
+# ── days ──
+
+
+async def _days(desk: Desk, query: Query) -> Found:
+    """Give days that were compared, the newest first; a day is named by its date, as identifier or as `created`."""
+    store, hospital = desk.city.store, desk.hospital
+    sets = [{token(value) for value in values} for name in ("identifier", "created") for values in query.values(name)]
+    if sets or query.values("_id"):
+        ids = [{_day_id(desk, day) for day in days} for days in sets]
+        ids.extend(set(values) for values in query.values("_id"))
+        known = await store.get_many(Reconciliation, sorted(set[str].intersection(*ids)))
+        own = [one for one in known.values() if one.hospital == hospital.id]
+        return Found([payment_reconciliation(one, hospital) for one in own], None, len(own))
+    newest = Order("day", "descending")
+    where = {"hospital": hospital.id}
+    page = await store.find(Reconciliation, where, order=newest, cursor=query.cursor, limit=query.count)
+    resources = [payment_reconciliation(one, hospital) for one in page.documents]
+    return Found(resources, page.cursor, len(resources) if page.cursor is None and query.cursor is None else None)
+
+
+def _day_id(desk: Desk, text: str) -> str:
+    try:
+        return reconciliation_id(desk.hospital.id, date.fromisoformat(text.removeprefix("eq")))
+    except ValueError:
+        raise invalid("created", Text(zh="请给出日期，如 2026-01-31。", en="Name a day, such as 2026-01-31.")) from None
 
 
 # ── eligibility ──

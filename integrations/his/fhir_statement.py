@@ -13,6 +13,7 @@ INTERACTIONS = {
     "PaymentNotice": "crs",
     "CoverageEligibilityRequest": "crs",
     "CoverageEligibilityResponse": "rs",
+    "PaymentReconciliation": "rs",
 }
 """What can be done with each kind of resources: create, read, update, search."""
 
@@ -40,6 +41,8 @@ totalNet; what is informational divides it. Searches leave the lines out.""",
     "CoverageEligibilityRequest": """May this person pay later, for the class of visit in item.category? The answer \
 has the same id.""",
     "CoverageEligibilityResponse": "insurance.inforce, and the most that can be covered as benefit.allowedMoney.",
+    "PaymentReconciliation": """A day that was compared with the hospital's file: what the city pays for each visit. \
+Outcome partial: something still differs.""",
 }
 
 

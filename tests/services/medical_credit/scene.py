@@ -39,6 +39,8 @@ T = TypeVar("T")
 Client = TestClient[Litestar]
 
 
+NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+
 FACTS = CreditFacts(
     adult_at=datetime(2000, 1, 1, tzinfo=UTC),
     senior_at=datetime(2000, 1, 1, tzinfo=UTC),
@@ -48,6 +50,11 @@ FACTS = CreditFacts(
     income="middle",
 )
 """What the registries say of everybody in these tests; the birthdays follow from the ID number."""
+
+
+def a_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
+    """Give a hospital that is connected."""
+    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []})
 
 
 class Clock(Protocol):
@@ -97,8 +104,7 @@ class Scene:
         return self.client.blocking_portal.call(work, *arguments)
 
     def hospital(self, code: str, name: str) -> Hospital:
-        made = Hospital(id=code, name=name, since_ms=0, jwks={"keys": []})
-        return self.call(self.city.store.insert, made)
+        return self.call(self.city.store.insert, a_hospital(code, name))
 
     def citizen(self, phone: str) -> Patient:
         """Sign somebody in who has given their real name."""

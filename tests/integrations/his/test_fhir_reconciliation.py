@@ -1,0 +1,37 @@
+"""What hospitals read of a day that was compared."""
+
+from fhir.resources.R4B.paymentreconciliation import PaymentReconciliation
+
+from backend.services.medical_credit.model.hospital_file import COLUMNS, read_file
+from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals, VisitTotal, compare
+from integrations.his.fhir_desk import encode
+from integrations.his.fhir_reconciliation import payment_reconciliation
+from tests.services.medical_credit.scene import NOON, a_hospital
+
+
+def a_day(*rows: str) -> Reconciliation:
+    theirs = read_file("\n".join([",".join(COLUMNS), *rows]) + "\n")
+    return Reconciliation(
+        id="0123456789abcdef",
+        revision=3,
+        hospital="HZ001",
+        day="2026-03-02",
+        made_at=NOON,
+        file_digest="",
+        totals=Totals(visits=1, medfee_fen=6_000, payout_fen=1_234),
+        visits=(VisitTotal("V1", "ab12", 6_000, 1_234),),
+        breaks=tuple(compare("HZ001", [], theirs, [], [], {})),
+    )
+
+
+def test_a_day_on_which_all_agree_is_complete_and_tells_what_each_visit_is_paid() -> None:
+    shown = PaymentReconciliation.model_validate_json(encode(payment_reconciliation(a_day(), a_hospital())))
+    assert (shown.outcome, str(shown.paymentAmount.value)) == ("complete", "12.34")
+    assert [(one.identifier.value, str(one.amount.value)) for one in shown.detail] == [("V1", "12.34")]
+
+
+def test_a_day_with_breaks_is_partial_and_names_them() -> None:
+    resource = payment_reconciliation(a_day("V9,charge,L1,,A1,1.00,,,"), a_hospital())
+    shown = PaymentReconciliation.model_validate_json(encode(resource))
+    assert shown.outcome == "partial"
+    assert [note.text for note in shown.processNote] == ["visit_only_there: visit V9, V9"]
