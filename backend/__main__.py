@@ -6,6 +6,7 @@ import gc
 import importlib
 import json
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +27,10 @@ class Later(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
-        return sorted([*super().list_commands(ctx), *_LATER, *_added()])
+        added: list[str] = []
+        with suppress(BadSettings, ImportError):  # whoever asks for help is helped; `serve` says what is wrong
+            added.extend(_added())
+        return sorted([*super().list_commands(ctx), *_LATER, *added])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Give one command."""
@@ -51,13 +55,10 @@ _LATER = {
 
 
 def _added() -> dict[str, Callable[[], click.Command]]:
-    """Give what integrations add; they are imported only where no command of ours is meant."""
+    """Give what integrations add; they are imported only where no command of ours is meant. Raises BadSettings."""
     from backend.service import discover_commands
 
-    try:
-        return discover_commands(settings_here().integrations)
-    except (BadSettings, ImportError):  # whoever asks for help is helped; `serve` says what is wrong
-        return {}
+    return discover_commands(settings_here().integrations)
 
 
 @click.group(cls=Later, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

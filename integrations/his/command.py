@@ -18,6 +18,7 @@ from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
 from integrations.his.city import in_city
+from integrations.his.conformance_command import conformance
 from integrations.his.inbox import raw_of
 from integrations.his.listen import listen
 from integrations.his.reconcile_command import reconcile_
@@ -37,6 +38,7 @@ def his() -> None:
     """Connect hospitals, listen to their systems, and look after their messages."""
 
 
+his.add_command(conformance)
 his.add_command(reconcile_)
 
 
