@@ -67,13 +67,34 @@ def database_url(mongod_url: str) -> Iterator[str]:
         client.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def prepared_url(mongod_url: str) -> str:
+    """A database that is made ready once for all tests that leave it as empty as they found it.
+
+    Each collection and index is a file of mongod's, so a database for each test would soon be more than it can open.
+    """
+    address, _, options = mongod_url.partition("?")
+    url = f"{address.rstrip('/')}/chengma_prepared_{uuid4().hex[:12]}?{options}"
+    prepare_store(url, documents_of(discover_services()))
+    return url
+
+
+@pytest.fixture
+def emptied_url(prepared_url: str) -> Iterator[str]:
+    """The prepared database, in which nothing is kept when the test begins."""
+    yield prepared_url
+    with MongoClient[dict[str, object]](prepared_url) as client:
+        database = client.get_default_database()
+        for name in database.list_collection_names(filter={"name": {"$not": {"$regex": "^system"}}}):
+            database[name].delete_many({})
+
+
 @pytest.fixture(params=["sqlite", "mongodb"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Give the address of an empty store of either kind, made ready for all that a city keeps."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/city.db"
-    url: str = request.getfixturevalue("database_url")
-    prepare_store(url, documents_of(discover_services()))
+    url: str = request.getfixturevalue("emptied_url")
     return url
 
 

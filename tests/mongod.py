@@ -48,7 +48,9 @@ class Mongod(Process):
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         where = ["--dbpath", str(folder), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-        how = [*([] if alone else ["--replSet", "city"]), *options]
+        # what was dropped is let go of at once, and not after the five minutes for which its past can be read
+        forgets = ["--setParameter", "minSnapshotHistoryWindowInSeconds=0", "--syncdelay", "10"]
+        how = [*([] if alone else ["--replSet", "city"]), *forgets, *options]
         arguments = [str(program), *where, *how]
         super().__init__(arguments, folder / "log", {"LD_LIBRARY_PATH": str(libraries)})
         self.url = f"mongodb://127.0.0.1:{self.port}/" + ("" if alone else "?replicaSet=city")

@@ -8,10 +8,7 @@ import pytest
 from msgspec.structs import replace
 from pymongo import MongoClient, monitoring
 
-from backend.app import documents_of
-from backend.service import discover_services
 from backend.settings import Settings
-from backend.store.opening import prepare_store
 from tests.services.plans import Asked, slow_plans
 
 asked = Asked()
@@ -29,8 +26,7 @@ def settings(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Set
     if request.param == "sqlite":
         yield settings
         return
-    url: str = request.getfixturevalue("database_url")
-    prepare_store(url, documents_of(discover_services()))
+    url: str = request.getfixturevalue("emptied_url")
     with MongoClient[dict[str, object]](url) as client:
         database = client.get_default_database()
         asked.take(database.name)
