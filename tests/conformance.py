@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import httpx
+from fhir.resources.R4B import get_fhir_model_class
 from jsonschema import Draft202012Validator
 
 from backend.contract import contract_of
@@ -36,6 +37,9 @@ def must_conform(response: httpx.Response) -> None:
     method, path = response.request.method.lower(), re.sub("/+", "/", response.request.url.path)
     if method == "options":  # every route tells its methods
         return
+    if path == "/fhir" or path.startswith("/fhir/"):
+        must_be_fhir(response, path)
+        return
     said = f"{method.upper()} {path} answered {response.status_code}: {response.text[:500]}"
     operations = next((document()["paths"][known] for pattern, known in paths() if pattern.fullmatch(path)), None)
     media_type = response.headers.get("content-type", "").partition(";")[0]
@@ -53,3 +57,39 @@ def must_conform(response: httpx.Response) -> None:
             schema = json.dumps(promised["content"][media_type]["schema"])
             errors = [error.message for error in validator(schema).iter_errors(response.json())]
             assert not errors, f"{said}\n" + "\n".join(errors)
+
+
+def must_be_fhir(response: httpx.Response, path: str) -> None:
+    """Fail on what no client of FHIR R4 expects: a body that is no resource, or an error that is no OperationOutcome.
+
+    The contract there is the CapabilityStatement. Signing in has its own form, that of OAuth.
+    """
+    said = f"{response.request.method} {path} answered {response.status_code}: {response.text[:500]}"
+    assert response.headers["x-request-id"], said
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    if path.rstrip("/") == "/fhir/token" and response.status_code in (200, 400, 401):
+        assert media_type == "application/json", said
+        assert {"access_token", "expires_in"} <= response.json().keys() or response.json()["error"], said
+        return
+    if path.startswith("/fhir/.well-known/") and response.is_success:
+        assert media_type == "application/json", said
+        return
+    if not response.content and response.status_code < 400:
+        return
+    assert media_type == "application/fhir+json", said
+    resource = response.json()
+    must_be_resource(resource, said)
+    if response.is_error:
+        assert resource["resourceType"] == "OperationOutcome", said
+        assert resource["id"] == response.headers["x-request-id"], said
+
+
+def must_be_resource(resource: dict[str, Any], said: str) -> None:
+    """Fail on what is no resource of FHIR R4; what a bundle holds is looked at by itself."""
+    get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+    for entry in resource.get("entry", []):
+        if "resource" in entry:
+            must_be_resource(entry["resource"], said)
+        outcome = entry.get("response", {}).get("outcome")
+        if outcome:
+            must_be_resource(outcome, said)

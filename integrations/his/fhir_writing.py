@@ -19,7 +19,7 @@ from backend.services.medical_credit.model.connection import (
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.people import find_person
 from backend.services.medical_credit.tasks import advance
-from backend.services.medical_credit.visits import eligibility, hear, keep
+from backend.services.medical_credit.visits import eligibility, hear, keep, says_nothing_new
 from backend.store import Conflict, Duplicate
 from backend.text import Text
 from integrations.his.fhir_charging import Enquiry
@@ -86,8 +86,10 @@ async def _planned(desk: Desk, visit_id: str, group: Sequence[tuple[int | None, 
             _must_match(desk, one, visit)
             was = visit
             for command in one.commands(visit):
-                visit = await hear(city, desk.hospital, one.number, visit, command, _event())
-                pressing = pressing or (visit is not was and not isinstance(command, _LINES))
+                told = await hear(city, desk.hospital, one.number, visit, command, _event())
+                if not says_nothing_new(visit, told):
+                    visit = told
+                    pressing = pressing or not isinstance(command, _LINES)
             assert visit is not None, "a visit that nobody opened was refused"
             if one.patient is not None:
                 await _must_be_about(desk, visit, one.patient, people)
