@@ -15,6 +15,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
+from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
@@ -94,10 +95,10 @@ def create_app(
     tracing = _tracing(settings)
     if tracing is not None:
         city = replace(city, store=tracing.store(city.store))
-    routes = [route for service in services for route in service.routes]
-    routes.extend(route for integration in integrations for route in integration.routes(settings))
+    dialects = [integration.dialect for integration in integrations if integration.dialect is not None]
+    access = Access(settings, city.keys, city.clock)
     app = Litestar(
-        route_handlers=[*routes, *operating_routes(), *document_routes(services, integrations, settings)],
+        route_handlers=_routes(settings, services, integrations),
         dependencies={"city": Provide(give_city)},
         exception_handlers=EXCEPTION_HANDLERS,
         request_class=StrictRequest,
@@ -105,20 +106,21 @@ def create_app(
         openapi_config=None,
         logging_config=None,
         lifespan=[running],
-        state=State(
-            {
-                "city": city,
-                "access": Access(settings, city.keys, city.clock),
-                "pressure": pressure,
-                "dialects": [one.dialect for one in integrations if one.dialect is not None],
-            }
-        ),
+        state=State({"city": city, "access": access, "pressure": pressure, "dialects": dialects}),
     )
     _guard_plainly(app, pressure)
     journal = Journal(app.asgi_handler, pressure, writes=settings.access_log)
     app.asgi_handler = journal if tracing is None else tracing.around(journal)
     app.state.journal = journal
     return app
+
+
+def _routes(
+    settings: Settings, services: Sequence[Service], integrations: Sequence[Integration]
+) -> list[ControllerRouterHandler]:
+    routes = [route for service in services for route in service.routes]
+    routes.extend(route for integration in integrations for route in integration.routes(settings))
+    return [*routes, *operating_routes(), *document_routes(services, integrations, settings)]
 
 
 def _tracing(settings: Settings) -> "Tracing | None":

@@ -221,6 +221,13 @@ def test_the_tasks_of_all_services_are_found_by_service_and_name() -> None:
         "account.sweep_sessions",
         "health_code.finish_event",
         "health_code.sweep_events",
+        "medical_credit.advance",
+        "medical_credit.repair_breaks",
+        "medical_credit.retry_message",
+        "medical_credit.sweep_messages",
+        "medical_credit.sweep_reconciliations",
+        "medical_credit.sweep_visits",
+        "medical_credit.sweep_what_has_ended",
     }
 
 

@@ -152,7 +152,14 @@ def test_beat_has_interrupted_events_finished(street: Street) -> None:
 
 def test_the_schedule_holds_the_sweeps_and_lets_none_pile_up() -> None:
     schedule = beat_schedule(discover_tasks())
-    assert schedule.keys() == {"health_code.sweep_events", "account.sweep_sessions"}
+    assert schedule.keys() == {
+        "account.sweep_sessions",
+        "health_code.sweep_events",
+        "medical_credit.sweep_messages",
+        "medical_credit.sweep_reconciliations",
+        "medical_credit.sweep_visits",
+        "medical_credit.sweep_what_has_ended",
+    }
     for entry in schedule.values():
         assert entry["options"]["expires"] <= entry["schedule"].total_seconds()
 

@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import health_code_read, mongodb, rulebook, store
+from tests.bench import fhir_charge_item, health_code_read, mllp, mongodb, rulebook, store, visits
 from tests.bench.report import machine
 
 BENCHMARKS = {
@@ -14,6 +14,9 @@ BENCHMARKS = {
     "store": store.compare,
     "mongodb_health_code": mongodb.read_codes,
     "mongodb_bulk": mongodb.load_and_scan,
+    "visits": visits.bill,
+    "fhir_charge_item": fhir_charge_item.create,
+    "mllp": mllp.answer,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

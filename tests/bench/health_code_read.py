@@ -133,7 +133,7 @@ def ask(port: int, requests: Sequence[bytes]) -> tuple[float, bytes]:
 def _body(connection: socket.socket) -> bytes:
     received = connection.recv(65_536)
     head, _, body = received.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200 "), received[:500]
+    assert head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 201 ")), received[:500]
     at = head.lower().index(b"content-length: ") + 16
     length = int(head[at:].split(b"\r\n", 1)[0])
     while len(body) < length:

@@ -115,7 +115,9 @@ class Town:
     async def pay(self, client: httpx.AsyncClient, visit: Visit) -> None:
         wanted = {"amount_fen": visit.owed_fen(), "what": "all"}
         path, token = f"/v1/me/visits/{visit.id}/payments", self.citizens[visit.person]
-        twice = (self.send(client, token, "POST", path, wanted, **{"Idempotency-Key": "pay"}) for _ in range(2))
+        twice = (
+            self.send(client, token, "POST", path, wanted, **{"Idempotency-Key": f"pay-{visit.id}"}) for _ in range(2)
+        )
         await asyncio.gather(*twice)
 
 
@@ -152,7 +154,7 @@ async def all_at_once(town: Town, work: list[Coroutine[Any, Any, None]], killed_
             await job
 
     async def somebody() -> None:
-        while town.acknowledged < killed_after:
+        while town.acknowledged < killed_after:  # noqa: ASYNC110  it is a count of acknowledgements, and no event
             await asyncio.sleep(0.01)
         await asyncio.to_thread(town.pull_the_plug, town.apis[0])
 

@@ -43,7 +43,7 @@ class OtherSideAway(Problem):
 class HospitalFile(Struct, forbid_unknown_fields=True):
     """A hospital's file of a day: the text of the CSV."""
 
-    file: Annotated[str, Meta(min_length=1)]
+    file: Annotated[str, Meta(min_length=1, max_length=50_000_000)]
 
 
 class Chosen(Struct, forbid_unknown_fields=True):

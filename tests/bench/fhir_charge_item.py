@@ -1,0 +1,120 @@
+"""`POST /fhir/ChargeItem` on a real server, beside a bare route that only validates the same with fhir.resources."""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from backend.app import documents_of, open_city
+from backend.identity import Access, Caller, Role
+from backend.service import City, discover_integrations, discover_services
+from backend.services.medical_credit.model.commands import OpenVisit
+from backend.services.medical_credit.model.visit import visit_id
+from backend.services.medical_credit.visits import take
+from backend.settings import Settings
+from backend.store.opening import prepare_store
+from tests.bench.health_code_read import CONNECTIONS, LAST_CORE, ROOT, ask, free_port, server
+from tests.bench.report import Table
+from tests.city.test_visits import charge
+from tests.integrations.his.hospital import connect, enrol
+from tests.services.health_code.scene import id_number
+
+VISITS, ROUNDS = 400, 10
+"""A visit gets ten charges in all, as an outpatient's does."""
+
+
+def create() -> Table:
+    """Create charges of many visits, each once, and have the bare route validate as many."""
+    with ExitStack() as running:
+        folder = Path(running.enter_context(TemporaryDirectory()))
+        store = f"sqlite:///{folder}/city.db"
+        settings = Settings(
+            store=store, keys=str(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(ROOT / "rules")
+        )
+        prepare_store(store, documents_of(discover_services()))
+        token = asyncio.run(_open(settings))
+        ours, bare = free_port(), free_port()
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "CHENGMA_STORE": store,
+            "CHENGMA_KEYS": settings.keys,
+            "CHENGMA_SANDBOX": settings.sandbox,
+            "CHENGMA_RULES": settings.rules,
+            "CHENGMA_PORT": str(ours),
+            "CHENGMA_SYSTEM_REQUESTS_PER_MINUTE": "100000000",
+        }
+        migrated = subprocess.run([sys.executable, "-m", "backend", "migrate"], env=environment, cwd=ROOT, check=True)
+        assert migrated.returncode == 0
+        running.enter_context(server(["-m", "backend", "serve"], ours, environment, folder / "ours.log"))
+        running.enter_context(
+            server(["-m", "tests.bench.bare_fhir", str(bare)], bare, environment, folder / "bare.log")
+        )
+        return _measure(token, ours, bare)
+
+
+def _measure(token: str, ours: int, bare: int) -> Table:
+    os.sched_setaffinity(0, {LAST_CORE})
+    rates: list[tuple[float, float]] = []
+    for round_ in range(ROUNDS):
+        share = _requests(token, round_)
+        rates.append((_rate(ours, share), _rate(bare, share)))
+    mine, theirs = zip(*rates, strict=True)
+    ratio = statistics.median(one / other for one, other in rates)
+    return Table(
+        "fhir_charge_item",
+        "`POST /fhir/ChargeItem`: token, scopes, validation with fhir.resources, mapping, the visit's rules, one durable "
+        f"write to the embedded file, and the resource back; {VISITS} visits, {ROUNDS} charges each, beside a bare "
+        "Litestar route that validates the same body with fhir.resources and gives it back. One uvicorn worker each, "
+        f"{CONNECTIONS} connections, one client process on a core of its own, {ROUNDS} rounds in turn. Wanted: 0.5 or "
+        "more.",
+        ("route", "requests per second", "of the bare route"),
+        [
+            ("bare route that validates", f"{statistics.median(theirs):,.0f}", "1"),
+            ("`POST /fhir/ChargeItem`", f"{statistics.median(mine):,.0f}", f"**{ratio:.2f}**"),
+        ],
+    )
+
+
+async def _open(settings: Settings) -> str:
+    city = open_city(settings, discover_services(), discover_integrations("integrations"))
+    hospital = await connect(city)
+    patients = [id_number(number) for number in range(100)]
+    for number in patients:
+        await enrol(city, number)
+    for number in range(VISITS):
+        opening = OpenVisit(patients[number % len(patients)], "emergency", datetime.now(UTC))
+        await take(city, hospital, f"V{number}", opening, f"open-{number}")
+    token = _token(city)
+    await city.store.close()
+    return token
+
+
+def _token(city: City) -> str:
+    access = Access(city.settings, city.keys, city.now)
+    caller = Caller("hospital:HZ001", "bench", roles=(Role.HOSPITAL,), scopes=("system/*.cruds",))
+    return access.issue(caller, datetime.now(UTC), 3_600)
+
+
+def _requests(token: str, round_: int) -> list[bytes]:
+    made: list[bytes] = []
+    at = datetime.now(UTC).isoformat()
+    for number in range(VISITS):
+        body = json.dumps(charge(f"Encounter/{visit_id('HZ001', f'V{number}')}", round_, at)).encode()
+        head = (
+            "POST /fhir/ChargeItem HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/fhir+json\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        made.append(head.encode() + body)
+    return made
+
+
+def _rate(port: int, requests: Sequence[bytes]) -> float:
+    seconds, _ = ask(port, requests)
+    return len(requests) / seconds

@@ -1,0 +1,79 @@
+"""How many visits a second go from their opening to their bill, on either store."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from backend.app import documents_of, open_city
+from backend.service import City, discover_integrations, discover_services
+from backend.services.medical_credit.advancing import advance
+from backend.services.medical_credit.model.commands import Charge, CloseVisit, OpenVisit
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.visits import take
+from backend.settings import Settings
+from backend.store.opening import prepare_store
+from tests.bench.health_code_read import ROOT
+from tests.bench.report import Table
+from tests.integrations.his.hospital import connect, enrol
+from tests.mongod import mongod
+from tests.services.health_code.scene import id_number
+
+VISITS, PATIENTS, AT_ONCE, CHARGES = 1_000, 200, 32, 5
+
+
+def bill() -> Table:
+    """Open, charge, close and bill a thousand visits, the insurance's sandbox included."""
+    rows: list[tuple[str, ...]] = []
+    with TemporaryDirectory() as folder, mongod() as url:
+        address, _, options = url.partition("?")
+        for name, store in (
+            ("embedded file", f"sqlite:///{folder}/city.db"),
+            ("MongoDB", f"{address.rstrip('/')}/visits?{options}"),
+        ):
+            prepare_store(store, documents_of(discover_services()))
+            seconds, told = asyncio.run(_run(store, Path(folder) / name))
+            rows.append((name, f"{VISITS / seconds:,.0f}", f"{told / seconds:,.0f}"))
+    return Table(
+        "visits",
+        f"Visits from their opening to their bill: opened, {CHARGES} charges, closed, credit held, settled by the "
+        f"insurance's sandbox (a file of its own, each call durable), posted and billed; {VISITS:,} visits of {PATIENTS} "
+        f"patients, {AT_ONCE} at once, one process, without HTTP.",
+        ("store", "visits per second", "commands per second"),
+        rows,
+    )
+
+
+async def _run(store: str, folder: Path) -> tuple[float, int]:
+    settings = Settings(
+        store=store, keys=str(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(ROOT / "rules")
+    )
+    city = open_city(settings, discover_services(), discover_integrations("integrations"))
+    hospital = await connect(city)
+    patients = [id_number(number) for number in range(PATIENTS)]
+    for number in patients:
+        await enrol(city, number)
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> None:
+        async with slots:
+            await _visit(city, hospital, number, patients)
+
+    begin = time.perf_counter()
+    await asyncio.gather(*map(one, range(VISITS)))
+    seconds = time.perf_counter() - begin
+    await city.store.close()
+    return seconds, VISITS * (CHARGES + 2)
+
+
+async def _visit(city: City, hospital: Hospital, number: int, patients: Sequence[str]) -> None:
+    name, at = f"V{number}", datetime.now(UTC)
+    opened = await take(city, hospital, name, OpenVisit(patients[number % PATIENTS], "emergency", at), f"{name}-open")
+    for line in range(CHARGES):
+        await take(city, hospital, name, Charge(f"L{line}", "110100001", "诊查费", 2_000, at), f"{name}-{line}")
+    await take(city, hospital, name, CloseVisit(at, final=True), f"{name}-close")
+    visit = await advance(city, opened.visit.id)
+    assert visit is not None
+    assert visit.bill is not None, visit
