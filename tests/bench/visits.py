@@ -39,8 +39,8 @@ def bill() -> Table:
     return Table(
         "visits",
         f"Visits from their opening to their bill: opened, {CHARGES} charges, closed, credit held, settled by the "
-        f"insurance's sandbox (a file of its own, each call durable), posted and billed; {VISITS:,} visits of {PATIENTS} "
-        f"patients, {AT_ONCE} at once, one process, without HTTP.",
+        f"insurance's sandbox (a file of its own, each call durable), posted and billed; {VISITS:,} visits of "
+        f"{PATIENTS} patients, {AT_ONCE} at once, one process, without HTTP.",
         ("store", "visits per second", "commands per second"),
         rows,
     )
