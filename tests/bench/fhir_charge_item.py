@@ -71,7 +71,8 @@ def _measure(token: str, ours: int, bare: int) -> Table:
         "fhir_charge_item",
         "`POST /fhir/ChargeItem`: token, scopes, validation with fhir.resources, mapping, the visit's rules, one "
         f"durable write to the embedded file, and the resource back; {VISITS} visits, {ROUNDS} charges each, beside a "
-        "bare Litestar route that validates the same body with fhir.resources and gives it back. One uvicorn worker each, "
+        "bare Litestar route that validates the same body with fhir.resources and gives it back. One uvicorn worker "
+        "each, "
         f"{CONNECTIONS} connections, one client process on a core of its own, {ROUNDS} rounds in turn. Wanted: 0.5 or "
         "more.",
         ("route", "requests per second", "of the bare route"),
