@@ -8,7 +8,7 @@ RUN python -m venv --without-pip /venv && \
 FROM python:3.11-slim
 RUN pip uninstall --yes --quiet wheel setuptools pip && \
     groupadd --gid 10001 city && useradd --uid 10001 --gid city --no-create-home --shell /usr/sbin/nologin city && \
-    install -d -o city -g city -m 700 /keys
+    install -d -o city -g city -m 700 /keys /sandbox
 COPY --from=build /venv /venv
 WORKDIR /city
 COPY backend backend
@@ -20,10 +20,12 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     CHENGMA_HOST=0.0.0.0 \
-    CHENGMA_KEYS=/keys
+    CHENGMA_KEYS=/keys \
+    CHENGMA_SANDBOX=/sandbox/sandbox.db \
+    CHENGMA_MLLP_HOST=0.0.0.0
 USER 10001:10001
-VOLUME /keys
-EXPOSE 8000
+VOLUME ["/keys", "/sandbox"]
+EXPOSE 8000 2575
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD \
     ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
 ENTRYPOINT ["python", "-m", "backend"]
