@@ -5,7 +5,7 @@ by a neutral name; each door then says where that stands in its own message.
 """
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Literal
 
@@ -199,10 +199,18 @@ def instant_of(text: str | None, zone: tzinfo, where: Where) -> datetime:
             raise _wrong_instant(where)
         year, month, day, hour, minute, second = (int(found[number] or 0) for number in range(1, 7))
         micros = int((found[7] or "").ljust(6, "0")[:6])
-        offset = zone if found[8] is None else datetime.strptime(found[8], "%z").tzinfo
+        offset = zone if found[8] is None else _offset(found[8])
         return settled_instant(datetime(year, month, day, hour, minute, second, micros, offset), where)
     except ValueError:
         raise _wrong_instant(where) from None
+
+
+def _offset(text: str) -> tzinfo:
+    """Give the offset of `Z` or `+08:00`. Raises ValueError for one of a day or more."""
+    if text in ("Z", "+00:00"):
+        return UTC
+    minutes = int(text[1:3]) * 60 + int(text[4:])
+    return timezone(timedelta(minutes=-minutes if text[0] == "-" else minutes))
 
 
 def settled_instant(at: datetime, where: Where) -> datetime:

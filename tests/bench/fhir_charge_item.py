@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from backend.app import documents_of, open_city
 from backend.identity import Access, Caller, Role
 from backend.service import City, discover_integrations, discover_services
+from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.model.commands import OpenVisit
 from backend.services.medical_credit.model.visit import visit_id
 from backend.services.medical_credit.visits import take
@@ -91,7 +92,8 @@ async def _open(settings: Settings) -> str:
         await enrol(city, number)
     for number in range(VISITS):
         opening = OpenVisit(patients[number % len(patients)], "emergency", datetime.now(UTC))
-        await take(city, hospital, f"V{number}", opening, f"open-{number}")
+        opened = await take(city, hospital, f"V{number}", opening, f"open-{number}")
+        await advance(city, opened.visit.id)
     token = _token(city)
     await city.store.close()
     return token
