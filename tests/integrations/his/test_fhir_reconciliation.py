@@ -1,12 +1,16 @@
 """What hospitals read of a day that was compared."""
 
+from datetime import date
+
 from fhir.resources.R4B.paymentreconciliation import PaymentReconciliation
 
 from backend.services.medical_credit.model.hospital_file import COLUMNS, read_file
 from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals, VisitTotal, compare
+from backend.services.medical_credit.reconciling import our_side, reconcile
 from integrations.his.fhir_desk import encode
 from integrations.his.fhir_reconciliation import payment_reconciliation
-from tests.services.medical_credit.scene import NOON, a_hospital
+from tests.integrations.his.fhir_hospital import HospitalSystem
+from tests.services.medical_credit.scene import NOON, Patient, Scene, a_hospital
 
 
 def a_day(*rows: str) -> Reconciliation:
@@ -35,3 +39,18 @@ def test_a_day_with_breaks_is_partial_and_names_them() -> None:
     shown = PaymentReconciliation.model_validate_json(encode(resource))
     assert shown.outcome == "partial"
     assert [note.text for note in shown.processNote] == ["visit_only_there: visit V9, V9"]
+
+
+def test_a_hospital_reads_its_days_and_no_others(
+    first: HospitalSystem, second: HospitalSystem, scene: Scene, patient: Patient
+) -> None:
+    visit = scene.billed(patient, 20_000)
+    day = date(2022, 4, 20)
+    file = scene.call(our_side, scene.city, first.hospital, day)
+    scene.call(reconcile, scene.city, first.hospital, day, file)
+    (found,) = first.found("PaymentReconciliation?created=2022-04-20")
+    assert (found["outcome"], found["detail"][0]["request"]["reference"]) == ("complete", f"Invoice/{visit.id}")
+    assert first.read(f"PaymentReconciliation/{found['id']}") == found == first.found("PaymentReconciliation")[0]
+    assert second.found("PaymentReconciliation") == second.found("PaymentReconciliation?created=2022-04-20") == []
+    assert second.get(f"PaymentReconciliation/{found['id']}").status_code == 404
+    assert first.get("PaymentReconciliation?created=yesterday").status_code == 400
