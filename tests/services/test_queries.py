@@ -55,7 +55,7 @@ def test_each_collection_that_grows_with_the_city_is_spread_by_its_id() -> None:
     commands = shard_commands("chengma", documents_of(discover_services()))
     assert 'sh.shardCollection(\'chengma.health_records\', {"_id":"hashed"})' in commands
     assert 'sh.shardCollection(\'chengma.visits\', {"_id":"hashed"})' in commands
-    assert not [command for command in commands if "accounts" in command]
+    assert not [command for command in commands if "chengma.accounts" in command]
 
 
 def test_preparing_again_leaves_the_index_of_the_shard_key_and_drops_others(database_url: str) -> None:
