@@ -21,6 +21,7 @@ class Sealer:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._lookup: tuple[str, hmac.HMAC] | None = None
 
     def seal(self, text: str) -> str:
         """Encrypt a text (AES-256-GCM); each time it looks different."""
@@ -43,5 +44,9 @@ class Sealer:
 
     def digest(self, kind: str, text: str) -> str:
         """Give a keyed hash (HMAC-SHA256, base64url) by which a text of this kind is found again."""
-        key = self._keyring.current("lookup").material
-        return base64.urlsafe_b64encode(hmac.digest(key, f"{kind}\0{text}".encode(), "sha256")).rstrip(b"=").decode()
+        key = self._keyring.current("lookup")
+        if self._lookup is None or self._lookup[0] != key.kid:
+            self._lookup = (key.kid, hmac.new(key.material, digestmod="sha256"))
+        keyed = self._lookup[1].copy()  # `hmac.digest` would hand the interpreter to another thread each time
+        keyed.update(f"{kind}\0{text}".encode())
+        return base64.urlsafe_b64encode(keyed.digest()).rstrip(b"=").decode()

@@ -26,12 +26,20 @@ class Write(msgspec.Struct, frozen=True):
     refuse: Callable[[], Exception]
 
 
+_Waiting = tuple[Write, "asyncio.Future[None]"]
+
+
 class Writer:
-    """The one thread that writes. What waits for it is committed as one group."""
+    """The one thread that writes. What waits for it is committed as one group.
+
+    What the tasks of a loop write in one turn is handed over together: a thread that is woken for each write would
+    commit each by itself, and take the interpreter from the others as often.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._waiting: queue.SimpleQueue[tuple[Write, asyncio.Future[None]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._since_checkpoint = 0
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -41,13 +49,25 @@ class Writer:
         """Wait until the write is durable. Raises what the store refused it with."""
         assert not self._stopped, "the store is closed"
         assert self._thread.is_alive(), "the store's writer has ended"
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.put((write, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            gathered = self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        gathered.append((write, done))
         await done
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        gathered = self._gathered.pop(loop, None)
+        if gathered:
+            self._waiting.put(gathered)
 
     def stop(self) -> None:
         """Take no more writes; those that wait are still committed."""
         self._stopped = True
+        for loop in list(self._gathered):
+            self._hand_over(loop)
         self._waiting.put(None)
 
     def join(self) -> None:
@@ -57,14 +77,16 @@ class Writer:
     def _run(self) -> None:
         running = True
         while running:
-            group = [self._waiting.get()]
-            while len(group) < GROUP_AT_MOST and group[-1] is not None:
+            handed, writes = self._waiting.get(), list[_Waiting]()
+            while handed is not None:
+                writes.extend(handed)
+                if len(writes) >= GROUP_AT_MOST:
+                    break
                 try:
-                    group.append(self._waiting.get_nowait())
+                    handed = self._waiting.get_nowait()
                 except queue.Empty:
                     break
-            running = group[-1] is not None
-            writes = [item for item in group if item is not None]
+            running = handed is not None
             if writes:
                 self._answer(writes, self._commit([write for write, _ in writes]))
             if self._since_checkpoint > CHECKPOINT_WRITES and self._waiting.empty():
@@ -96,7 +118,7 @@ class Writer:
         return None if changed else write.refuse()
 
     @staticmethod
-    def _answer(writes: Sequence[tuple[Write, asyncio.Future[None]]], outcomes: Sequence[Exception | None]) -> None:
+    def _answer(writes: Sequence[_Waiting], outcomes: Sequence[Exception | None]) -> None:
         loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Exception | None]]] = {}
         for (_, done), outcome in zip(writes, outcomes, strict=True):
             loops.setdefault(done.get_loop(), []).append((done, outcome))

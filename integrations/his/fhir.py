@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import cast
 from urllib.parse import parse_qsl
 
@@ -14,7 +15,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from litestar.types import ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from backend.identity import hospital, public
 from backend.journal import REQUEST_ID
@@ -49,7 +50,7 @@ def base_of(request: AnyRequest, settings: Settings) -> str:
     """Give the address of the FHIR door, as the settings or the request have it."""
     if settings.fhir_url:
         return settings.fhir_url
-    host = request.headers.get("host", "")
+    host = _header(request, b"host") or ""
     return f"{request.scope['scheme']}://{host if _HOST.fullmatch(host) else 'localhost'}/fhir"
 
 
@@ -75,12 +76,12 @@ def _open_routes(settings: Settings) -> list[HTTPRouteHandler]:
 
 def _bundle_route(settings: Settings) -> HTTPRouteHandler:
     @post("/fhir", guards=[hospital], include_in_schema=False)
-    async def take_bundle(request: Request[object, object, State], city: NamedDependency[City]) -> Response[bytes]:
+    async def take_bundle(request: Request[object, object, State]) -> Response[bytes]:
         _negotiate(request)
-        desk = await admit(request, city, base_of(request, settings))
-        language = preferred_language(request.headers.get("accept-language", ""))
+        desk = await _desk_of(request, settings)
+        language = preferred_language(_header(request, b"accept-language") or "")
         request_id = cast("str", request.scope["state"][REQUEST_ID])
-        returned = prefers(request.headers.get("prefer", "")).get("return", "representation")
+        returned = prefers(_header(request, b"prefer") or "").get("return", "representation")
         body = await _resource(request)
         said = Said(returned, language, request_id)
         return Response(encode(await answer_bundle(desk, body, said)), status_code=200, media_type=FHIR_JSON)
@@ -91,48 +92,41 @@ def _bundle_route(settings: Settings) -> HTTPRouteHandler:
 def _routes_of(kind: str, letters: str, settings: Settings) -> list[HTTPRouteHandler]:
     """Make the routes of one kind of resources."""
 
-    async def desk_of(request: AnyRequest, city: City) -> Desk:
-        return await admit(request, city, base_of(request, settings))
-
     @get(f"/fhir/{kind}", guards=[hospital], include_in_schema=False, name=f"fhir search {kind}")
-    async def search(request: Request[object, object, State], city: NamedDependency[City]) -> Response[bytes]:
+    async def search(request: Request[object, object, State]) -> ASGIApp:
         _negotiate(request)
         asked = Asked("GET", kind, query=_query(request), strict=_strict(request))
-        return _answer(request, await perform(await desk_of(request, city), asked))
+        return _answer(request, await perform(await _desk_of(request, settings), asked))
 
     @post(f"/fhir/{kind}/_search", guards=[hospital], include_in_schema=False, name=f"fhir post search {kind}")
-    async def search_by_form(request: Request[object, object, State], city: NamedDependency[City]) -> Response[bytes]:
+    async def search_by_form(request: Request[object, object, State]) -> ASGIApp:
         _negotiate(request)
         query = (*_query(request), *await _form(request))
         asked = Asked("GET", kind, query=query, strict=_strict(request), secret=True)
-        return _answer(request, await perform(await desk_of(request, city), asked))
+        return _answer(request, await perform(await _desk_of(request, settings), asked))
 
     @get(f"/fhir/{kind}/{{resource_id:str}}", guards=[hospital], include_in_schema=False, name=f"fhir read {kind}")
-    async def read(
-        request: Request[object, object, State], city: NamedDependency[City], resource_id: FromPath[str]
-    ) -> Response[bytes]:
+    async def read(request: Request[object, object, State], resource_id: FromPath[str]) -> ASGIApp:
         _negotiate(request)
-        asked = Asked("GET", kind, resource_id, if_none_match=request.headers.get("if-none-match"))
-        return _answer(request, await perform(await desk_of(request, city), asked))
+        asked = Asked("GET", kind, resource_id, if_none_match=_header(request, b"if-none-match"))
+        return _answer(request, await perform(await _desk_of(request, settings), asked))
 
     routes = [search, search_by_form, read]
 
     @post(f"/fhir/{kind}", guards=[hospital], include_in_schema=False, name=f"fhir create {kind}")
-    async def create(request: Request[object, object, State], city: NamedDependency[City]) -> Response[bytes]:
+    async def create(request: Request[object, object, State]) -> ASGIApp:
         _negotiate(request)
-        desk = await desk_of(request, city)
+        desk = await _desk_of(request, settings)
         body = await _resource(request)
-        asked = Asked("POST", kind, body=body, if_none_exist=request.headers.get("if-none-exist"))
+        asked = Asked("POST", kind, body=body, if_none_exist=_header(request, b"if-none-exist"))
         return _answer(request, await perform(desk, asked))
 
     @put(f"/fhir/{kind}/{{resource_id:str}}", guards=[hospital], include_in_schema=False, name=f"fhir update {kind}")
-    async def update(
-        request: Request[object, object, State], city: NamedDependency[City], resource_id: FromPath[str]
-    ) -> Response[bytes]:
+    async def update(request: Request[object, object, State], resource_id: FromPath[str]) -> ASGIApp:
         _negotiate(request)
-        desk = await desk_of(request, city)
+        desk = await _desk_of(request, settings)
         body = await _resource(request)
-        asked = Asked("PUT", kind, resource_id, body=body, if_match=request.headers.get("if-match"))
+        asked = Asked("PUT", kind, resource_id, body=body, if_match=_header(request, b"if-match"))
         return _answer(request, await perform(desk, asked))
 
     routes.extend([create] if "c" in letters else [])
@@ -143,9 +137,14 @@ def _routes_of(kind: str, letters: str, settings: Settings) -> list[HTTPRouteHan
 # ── HTTP ──
 
 
+async def _desk_of(request: AnyRequest, settings: Settings) -> Desk:
+    city: City = request.app.state.city  # as a dependency it would cost a tenth of what a charge costs
+    return await admit(request, city, base_of(request, settings))
+
+
 def _negotiate(request: AnyRequest) -> None:
     """Refuse to speak anything but JSON; `_format` counts before `Accept`. Raises NotAcceptable."""
-    wanted = dict(_query(request)).get("_format") or request.headers.get("accept") or "*/*"
+    wanted = dict(_query(request)).get("_format") or _header(request, b"accept") or "*/*"
     for part in wanted.replace(" ", "+").split(","):
         media_type, _, parameters = part.strip("+").partition(";")
         if media_type.strip("+").lower() in (*_JSON_TYPES, *_ANY_TYPES) and "q=0+" not in f"{parameters}+":
@@ -159,7 +158,7 @@ def _query(request: AnyRequest) -> tuple[tuple[str, str], ...]:
 
 
 def _strict(request: AnyRequest) -> bool:
-    return prefers(request.headers.get("prefer", "")).get("handling") == "strict"
+    return prefers(_header(request, b"prefer") or "").get("handling") == "strict"
 
 
 async def _form(request: AnyRequest) -> tuple[tuple[str, str], ...]:
@@ -174,7 +173,7 @@ async def _form(request: AnyRequest) -> tuple[tuple[str, str], ...]:
 
 async def _resource(request: AnyRequest) -> Json:
     """Read the body. Raises UnsupportedMediaType or InvalidResource."""
-    if request.content_type[0].lower() not in _JSON_TYPES:
+    if (_header(request, b"content-type") or "").partition(";")[0].strip().lower() not in _JSON_TYPES:
         raise UnsupportedMediaType(Text(zh=f"请求体必须是 {FHIR_JSON}。", en=f"The body must be sent as {FHIR_JSON}."))
     try:
         body: object = _decode(await request.body())
@@ -191,31 +190,49 @@ def _unreadable(said: str) -> InvalidResource:
     return InvalidResource(Text(zh="请求体不是有效的 JSON 资源。", en=said), errors=(FieldError("", said),))
 
 
-def _answer(request: AnyRequest, answer: Answer) -> Response[bytes]:
+def _answer(request: AnyRequest, answer: Answer) -> ASGIApp:
     resource = answer.resource
     assert resource is not None, "every interaction has something to show"
-    headers = {"Cache-Control": "no-store"}
+    headers = [(b"content-type", FHIR_JSON.encode()), (b"cache-control", b"no-store")]
     if resource["resourceType"] == "Bundle":
-        return Response(encode(resource), status_code=200, media_type=FHIR_JSON, headers=headers)
-    headers["ETag"] = etag(resource)
-    headers["Last-Modified"] = _http_date(resource["meta"]["lastUpdated"])
+        return _sent(200, headers, encode(resource))
+    headers.append((b"etag", etag(resource).encode()))
+    headers.append((b"last-modified", _http_date(resource["meta"]["lastUpdated"][:19])))
     if answer.location is not None:
-        headers["Location"] = answer.location
+        headers.append((b"location", answer.location.encode()))
     content = b"" if answer.status == 304 else _content(request, resource)  # noqa: PLR2004  HTTP's own number
-    return Response(content, status_code=answer.status, media_type=FHIR_JSON, headers=headers)
+    return _sent(answer.status, headers, content)
+
+
+def _sent(status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> ASGIApp:
+    """Send bytes that are ready as they are: a Response of Litestar would take longer than to make them."""
+    if status != 304:  # noqa: PLR2004  likewise
+        headers.append((b"content-length", str(len(content)).encode()))
+
+    async def send_it(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content, "more_body": False})
+
+    return send_it
 
 
 def _content(request: AnyRequest, resource: Json) -> bytes:
     """Give what the caller prefers to get back of what they wrote."""
-    prefer = request.headers.get("prefer") if request.method != "GET" else None
+    prefer = _header(request, b"prefer") if request.method != "GET" else None
     returned = prefers(prefer).get("return") if prefer else None
     if returned == "minimal":
         return b""
     if returned == "OperationOutcome":
-        language = preferred_language(request.headers.get("accept-language", ""))
+        language = preferred_language(_header(request, b"accept-language") or "")
         return encode(told(Text(zh="已保存。", en="It is kept."), language))
     return encode(resource)
 
 
-def _http_date(instant: str) -> str:
-    return format_datetime(datetime.fromisoformat(instant), usegmt=True)
+def _header(request: AnyRequest, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for known, value in request.scope["headers"] if known == name), None)
+
+
+@lru_cache(maxsize=64)
+def _http_date(instant: str) -> bytes:
+    """Write an instant of UTC, without its fraction, as HTTP does."""
+    return format_datetime(datetime.fromisoformat(f"{instant}Z"), usegmt=True).encode()

@@ -17,6 +17,7 @@ from integrations.his import fhir_kinds
 from integrations.his.fhir_charging import change_charge_item, read_charge_item, read_enquiry, read_payment_notice
 from integrations.his.fhir_desk import Answer, Asked, Desk, Json, Letter, matches, nothing_here
 from integrations.his.fhir_outcome import ISSUES_AT_MOST, InvalidResource, PreconditionFailed
+from integrations.his.fhir_plain import is_plain_charge
 from integrations.his.fhir_query import read_query
 from integrations.his.fhir_reading import (
     Change,
@@ -92,6 +93,8 @@ def resource_of(asked: Asked) -> Json:
         raise _invalid([FieldError(f"{asked.kind}", f"The body must be a resource of the type {asked.kind}.")])
     if asked.id is not None and body.get("id") != asked.id:
         raise _invalid([FieldError(f"{asked.kind}.id", "The id in the resource must be that in the URL.")])
+    if asked.kind == "ChargeItem" and is_plain_charge(body):
+        return body
     try:
         MODELS[asked.kind].model_validate(body)
     except ValidationError as error:
