@@ -32,7 +32,7 @@ from backend.text import Text
 from integrations.his import mapping
 from integrations.his.hl7v2 import Message, Part, Segment
 from integrations.his.hl7v2_error import Code, Hl7Error, Place
-from integrations.his.hl7v2_values import read_time
+from integrations.his.hl7v2_time import read_time
 
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8")
 ID_NUMBER_TYPES = ("NI", "NN", "NNCHN")

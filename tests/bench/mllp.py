@@ -19,7 +19,7 @@ from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server
 
 from integrations.his.hl7v2 import read
 from integrations.his.hl7v2_ack import acknowledge
-from integrations.his.hl7v2_values import yuan_to_fen
+from integrations.his.mapping import fen_of
 from integrations.his.mllp import END, START, Peer, serve_mllp
 from tests.bench.health_code_read import LAST_CORE, free_port, server
 from tests.bench.report import Table
@@ -110,7 +110,7 @@ async def ours(port: int) -> None:
     async def take(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
         message = read(raw, "utf-8")
         amounts = [charge.field(11).component(1).subcomponent(1) for charge in message.all("FT1")]
-        assert sum(yuan_to_fen(amount.text, amount.place) for amount in amounts) == CHARGES * 1_250
+        assert sum(fen_of(amount.text) for amount in amounts) == CHARGES * 1_250
         answer_id = f"C-{message.header.field(10).text}"
         yield acknowledge(message, "AA", control_id=answer_id, now=datetime.now(UTC))
 

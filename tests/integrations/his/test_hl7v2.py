@@ -22,7 +22,7 @@ from integrations.his.hl7v2 import (
 )
 from integrations.his.hl7v2_ack import Mode, Wanted, acknowledge, wanted_acknowledgements
 from integrations.his.hl7v2_error import CODES, Hl7Error, Place
-from integrations.his.hl7v2_values import read_id, read_time, yuan_to_fen
+from integrations.his.hl7v2_time import read_time
 
 CITY = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 24, 9, 30, 5, tzinfo=CITY)
@@ -286,38 +286,7 @@ def test_whatever_bytes_come_are_read_or_refused_and_can_be_answered(raw: bytes,
         assert read(answer, default).segment("MSA").field(1).text == code
 
 
-# values
-
-
-@pytest.mark.parametrize(
-    ("yuan", "fen"),
-    [("12.50", 1250), ("0.3", 30), ("7", 700), ("-0.01", -1), ("+1.10", 110), ("9999999999.99", 999_999_999_999)],
-)
-def test_yuan_become_fen_exactly(yuan: str, fen: int) -> None:
-    assert yuan_to_fen(yuan, HERE) == fen
-
-
-@pytest.mark.parametrize(
-    "yuan",
-    ["1.005", "1.000", "1e3", "NaN", "Infinity", "1,000.00", "¥1", "１２", " 1", "1.", ".5", "9" * 11, "1" * 10**6],
-)
-def test_what_is_no_amount_in_yuan_is_an_error_and_never_rounded(yuan: str) -> None:
-    with pytest.raises(Hl7Error) as caught:
-        yuan_to_fen(yuan, HERE)
-    assert (caught.value.code, caught.value.place) == ("102", HERE)
-    assert len(caught.value.text.en) < 100
-
-
-def test_a_missing_amount_is_missing_and_not_zero() -> None:
-    with pytest.raises(Hl7Error) as caught:
-        yuan_to_fen("", HERE)
-    assert caught.value.code == "101"
-
-
-@given(st.integers(-(10**12) + 1, 10**12 - 1))
-def test_every_amount_survives_being_written_with_two_places(fen: int) -> None:
-    sign = "-" if fen < 0 else ""
-    assert yuan_to_fen(f"{sign}{abs(fen) // 100}.{abs(fen) % 100:02}", HERE) == fen
+# instants
 
 
 @pytest.mark.parametrize(
@@ -352,15 +321,6 @@ def test_every_day_begins_at_the_midnight_of_the_city(day: date) -> None:
     assert read_time(f"{day:%Y%m%d}".rjust(8, "0"), HERE, CITY) == datetime(day.year, day.month, day.day, tzinfo=CITY)
 
 
-def test_an_id_has_no_spaces_around_it_and_is_bounded() -> None:
-    assert read_id(" V-9 ", HERE) == "V-9"
-    assert read_id("x" * 64, HERE) == "x" * 64
-    for text, code in (("", "101"), ("  ", "101"), ("x" * 65, "102"), ("a\nb", "102")):
-        with pytest.raises(Hl7Error) as caught:
-            read_id(text, HERE)
-        assert caught.value.code == code
-
-
 # answers
 
 
@@ -380,15 +340,16 @@ def test_an_answer_is_in_the_encoding_and_the_delimiters_of_the_message() -> Non
 
 def test_each_error_is_told_with_its_place_its_code_and_words_in_both_languages() -> None:
     message = read(ADMISSION.encode(), "utf-8")
-    with pytest.raises(Hl7Error) as amount:
-        yuan_to_fen("1.005", message.all("FT1")[1].field(11).component(1).subcomponent(1).place)
+    charged_at = message.all("FT1")[1].field(4).component(1).subcomponent(1).place
+    with pytest.raises(Hl7Error) as instant:
+        read_time("1 pm", charged_at, CITY)
     with pytest.raises(Hl7Error) as missing:
         message.segment("PID").field(8).required()
-    answer = acknowledge(message, "AE", [amount.value, missing.value], control_id="A-1", now=NOW).decode()
+    answer = acknowledge(message, "AE", [instant.value, missing.value], control_id="A-1", now=NOW).decode()
     assert answer.partition("\r")[2] == (
         "MSA|AE|M-1\r"
-        "ERR||FT1^2^11^1^1^1|102^Data type error^HL70357|E|||FT1[2]-11.1.1: Data type error|"
-        "FT1[2]-11.1.1 不是至多两位小数的金额（元） FT1[2]-11.1.1 is no amount in yuan with two places\r"
+        "ERR||FT1^2^4^1^1^1|102^Data type error^HL70357|E|||FT1[2]-4.1.1: Data type error|"
+        "FT1[2]-4.1.1 不是有效的日期时间 FT1[2]-4.1.1 is no date and time, such as 20260131093000+0800\r"
         "ERR||PID^1^8|101^Required field missing^HL70357|E|||PID-8: Required field missing|"
         "缺少必填的 PID-8 PID-8 is required\r"
     )
