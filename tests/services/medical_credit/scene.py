@@ -172,9 +172,11 @@ class Scene:
         for _ in range(200):
             visit = self.call(advance, self.city, visit_id((hospital or self.first).id, number))
             assert visit is not None
-            if visit.attempt is None or visit.attempt.reversing:
+            asking = visit.attempt is not None and not visit.attempt.reversing
+            returning = any(refund.state != "failed" and not refund.credited for refund in visit.refunds)
+            if not asking and not returning:
                 break
-            time.sleep(0.01)  # a background job is asking the insurance just now
+            time.sleep(0.01)  # a background job is asking the insurance or the bank just now
         return visit
 
     def billed(self, patient: Patient, *charges_fen: int, number: str = "V1", kind: VisitKind = "outpatient") -> Visit:
