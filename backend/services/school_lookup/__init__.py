@@ -1,0 +1,1 @@
+"""Which school: a parent enters household registration and home, and knows in one tap."""

@@ -1,0 +1,196 @@
+"""Addresses as people write them, and the ranges of addresses by which catchments are published.
+
+No kept library reads door numbers, lanes and buildings of Chinese addresses (those there are stop at the district, or
+are trained models of gigabytes), so this is a small grammar of our own.
+"""
+
+import re
+import unicodedata
+from typing import Literal
+
+from msgspec import Struct
+
+Match = Literal["yes", "maybe", "no"]
+Parity = Literal["all", "odd", "even"]
+
+TEXT_AT_MOST = 200
+
+_NUMERAL = re.compile(r"[〇零一二三四五六七八九十百]+(?=号|弄|幢|栋|座|单元|室)")
+_DIGITS = {character: digit for digit, character in enumerate("零一二三四五六七八九")} | {"〇": 0}
+_UNITS = {"十": 10, "百": 100}
+
+_PROVINCE_AND_CITY = re.compile(r"(?:[^\d省市区县]{2,6}(?:省|自治区))?(?:[^\d省市区县]{2,5}市(?!场|民|心))?")
+_DISTRICT = re.compile(r"([^\d省市区县路街巷弄]{1,5}(?<![小园新社])[区县])")
+_TOWN = re.compile(r"[^\d路街巷弄镇乡]{2,6}(?:街道|镇(?!江|海|东|西|南|北)|乡)(?=.)")
+_NEIGHBOURHOOD = re.compile(r"[^\d路街巷弄]{2,6}(?:社区|居委会)(?=.)")
+_ROAD = re.compile(r"(\d{1,3}号(?:大街|路)|[^\d号幢栋路街]{1,12}(?:大道|大街|路|街|巷|弄|里|道|胡同|埭))(?=\d|$)")
+_ROAD_BEFORE_MORE = re.compile(r"([^\d号幢栋路街]{1,12}(?:大道|路|大街|街))(?=[^\d]{2})")
+"""A road that only leads there: what follows is a lane or a community."""
+
+_LANE = re.compile(r"(\d{1,5})弄")
+_NUMBER = re.compile(r"(\d{1,5})(?:[-—–之](\d{1,4}))?号(?!楼)")
+_NUMBER_ALONE = re.compile(r"(\d{1,5})(?:[-—–之](\d{1,4}))?$")
+_COMMUNITY = re.compile(r"([^\dA-Z]{2,20}?)(?=\d|[A-Z]座|$)")
+_BUILDING = re.compile(r"(\d{1,4}|[A-Z])(?:幢|栋|号楼|座|#)")
+_UNIT = re.compile(r"(\d{1,3})单元")
+_ROOM = re.compile(r"(\d{1,5})(?:室)?$")
+
+
+class Address(Struct, frozen=True):
+    """What an address says; None for what it does not. A building is a number, or a letter, as written."""
+
+    district: str | None = None
+    road: str | None = None
+    lane: int | None = None
+    number: int | None = None
+    annex: int | None = None
+    """The 1 of 186-1号."""
+    community: str | None = None
+    building: str | None = None
+    unit: int | None = None
+    room: int | None = None
+    rest: str = ""
+    """What the grammar made nothing of."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether it names no place at all, neither road nor community."""
+        return self.road is None and self.community is None
+
+
+def parse_address(text: str) -> Address:
+    """Read an address: district, road, lane, number, community, building, unit, room, as far as it has them.
+
+    Full-width characters, spaces, and Chinese numerals before 号, 弄, 幢, 单元 and 室 are read like any others.
+    Province, city, street office and neighbourhood are passed over.
+    """
+    reading = _Reading(_plain(text))
+    reading.take(_PROVINCE_AND_CITY)
+    district = reading.text_of(_DISTRICT)
+    reading.take(_TOWN)
+    reading.take(_NEIGHBOURHOOD)
+    leading = reading.text_of(_ROAD_BEFORE_MORE)
+    road = reading.text_of(_ROAD) or leading
+    lane = reading.whole_of(_LANE)
+    community, found = None, reading.take(_NUMBER) or (None if road is None else reading.take(_NUMBER_ALONE))
+    if not reading.rest[1:].startswith("座"):
+        community = reading.text_of(_COMMUNITY)
+    found = found or reading.take(_NUMBER)
+    number, annex = (None, None) if found is None else (int(found[1]), int(found[2]) if found[2] else None)
+    building = reading.text_of(_BUILDING)
+    unit = reading.whole_of(_UNIT)
+    room = reading.whole_of(_ROOM)
+    building = None if building is None else building.lstrip("0") or "0"
+    return Address(district, road, lane, number, annex, community, building, unit, room, reading.rest)
+
+
+class _Reading:
+    """A text that is read from its beginning."""
+
+    def __init__(self, text: str) -> None:
+        self.rest = text
+
+    def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self.rest)
+        if found is not None:
+            self.rest = self.rest[found.end() :]
+        return found
+
+    def text_of(self, pattern: re.Pattern[str]) -> str | None:
+        found = self.take(pattern)
+        return None if found is None else found[1]
+
+    def whole_of(self, pattern: re.Pattern[str]) -> int | None:
+        found = self.take(pattern)
+        return None if found is None else int(found[1])
+
+
+def _plain(text: str) -> str:
+    narrow = unicodedata.normalize("NFKC", text).upper()
+    joined = re.sub(r"[\s,.;，。；]+|\(.*?\)", "", narrow)
+    return _NUMERAL.sub(lambda found: str(_whole(found[0])), joined)
+
+
+def _whole(numeral: str) -> int:
+    """Give the number that a Chinese numeral below a thousand names, in either way of writing (一百八十六, 一八六)."""
+    if not any(unit in numeral for unit in _UNITS):
+        return int("".join(str(_DIGITS[digit]) for digit in numeral))
+    total, digit = 0, None
+    for character in numeral:
+        if character in _UNITS:
+            total += (1 if digit is None else digit) * _UNITS[character]
+            digit = None
+        else:
+            digit = _DIGITS[character]
+    return total + (digit or 0)
+
+
+class AddressRange(Struct, frozen=True, forbid_unknown_fields=True):
+    """Addresses that belong to a catchment: of a road or a community, all of it or a part.
+
+    Numbers and buildings are from and to, both included; `parity` is that of the door numbers. A community is known by
+    its name with or without the road that leads to it.
+    """
+
+    road: str | None = None
+    community: str | None = None
+    lane: int | None = None
+    first_number: int | None = None
+    last_number: int | None = None
+    parity: Parity = "all"
+    first_building: int | None = None
+    last_building: int | None = None
+
+    def match(self, address: Address) -> Match:
+        """Tell whether an address lies in it; `maybe` where the address leaves out what would tell."""
+        steps = (self._place(address), self._lane(address), self._number(address), self._building(address))
+        if "no" in steps:
+            return "no"
+        return "maybe" if "maybe" in steps else "yes"
+
+    def missing(self, address: Address) -> str | None:
+        """Give what an address leaves out that would tell whether it lies in this range: the name of its field."""
+        steps = {"lane": self._lane(address), "number": self._number(address), "building": self._building(address)}
+        return next((field for field, step in steps.items() if step == "maybe"), None)
+
+    def _place(self, address: Address) -> Match:
+        if self.community is not None:
+            if address.community == self.community:
+                return "yes" if None in (self.road, address.road) or self.road == address.road else "no"
+            return (
+                "maybe"
+                if address.community is None and None not in (self.road, address.road) and (self.road == address.road)
+                else "no"
+            )
+        return "yes" if self.road is not None and address.road == self.road else "no"
+
+    def _lane(self, address: Address) -> Match:
+        if self.lane is None:
+            return "yes"
+        if address.lane is None:
+            return "maybe" if address.number is None else "no"
+        return "yes" if address.lane == self.lane else "no"
+
+    def _number(self, address: Address) -> Match:
+        if self.first_number is None and self.last_number is None and self.parity == "all":
+            return "yes"
+        if address.number is None:
+            return "maybe"
+        if address.lane is not None and self.lane is None:
+            return "no"  # the numbers of a lane are not those of its road
+        if self.parity != "all" and address.number % 2 != (self.parity == "odd"):
+            return "no"
+        return "yes" if _within(address.number, self.first_number, self.last_number) else "no"
+
+    def _building(self, address: Address) -> Match:
+        if self.first_building is None and self.last_building is None:
+            return "yes"
+        if address.building is None:
+            return "maybe"
+        if not address.building.isdigit():
+            return "no"
+        return "yes" if _within(int(address.building), self.first_building, self.last_building) else "no"
+
+
+def _within(number: int, first: int | None, last: int | None) -> bool:
+    return (first is None or first <= number) and (last is None or number <= last)

@@ -1,0 +1,113 @@
+"""Where catchments lie, held in memory: which zones a point or an address belongs to, and which it may belong to.
+
+An atlas answers for one stage of one plan. Points are longitude and latitude in WGS 84.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from msgspec import Struct
+from shapely import STRtree
+
+from backend.services.school_lookup.addresses import Address, Match
+from backend.services.school_lookup.coordinates import Points, metres
+from backend.services.school_lookup.plan import Zone, shape_of
+
+Indexes = npt.NDArray[np.intp]
+
+
+class Found(Struct, frozen=True):
+    """A zone that an address may belong to; `missing` names what the address leaves out where it is not certain."""
+
+    zone: Zone
+    match: Match
+    missing: str | None = None
+
+
+class Atlas:
+    """The zones of one stage, as shapes and as ranges of addresses."""
+
+    def __init__(self, zones: Sequence[Zone]) -> None:
+        self.zones = tuple(zones)
+        self._shapes = np.array([shape_of(zone.geometry) for zone in zones], dtype=object)
+        shapely.prepare(self._shapes)
+        self._tree = STRtree(self._shapes)
+        self._places: dict[str, list[Zone]] = defaultdict(list)
+        for zone in zones:
+            names = {name for one in zone.address_ranges for name in (one.road, one.community) if name is not None}
+            for name in names:
+                self._places[name].append(zone)
+
+    def covering(self, points: Points) -> tuple[Indexes, Indexes]:
+        """Give which of the points which zones cover, boundaries included: pairs of indexes, by point, then zone."""
+        at, zone = self._tree.query(shapely.points(points))
+        covered = shapely.intersects_xy(self._shapes[zone], points[at, 0], points[at, 1])
+        at, zone = at[covered], zone[covered]
+        order = np.lexsort((zone, at))
+        return at[order], zone[order]
+
+    def near(self, points: Points, distance_metres: float) -> tuple[Indexes, Indexes]:
+        """Give which of the points lie within a distance of which zones' boundaries, on either side."""
+        at, edge = self._edges.query(
+            shapely.points(metres(points, self._latitude)), predicate="dwithin", distance=distance_metres
+        )
+        pairs = np.unique(np.column_stack([at, self._edge_zones[edge]]), axis=0)
+        return pairs[:, 0], pairs[:, 1]
+
+    def at_address(self, address: Address) -> list[Found]:
+        """Give the zones that have an address in their ranges, or may have it; the certain ones first."""
+        named = {
+            id(zone): zone
+            for name in (address.road, address.community)
+            if name is not None
+            for zone in self._places.get(name, ())
+        }
+        found = [one for zone in named.values() if (one := _found(zone, address)) is not None]
+        return sorted(found, key=lambda one: (one.match != "yes", one.zone.id))
+
+    def knows(self, address: Address) -> bool:
+        """Tell whether the road or the community of an address occurs in any range."""
+        return any(name in self._places for name in (address.road, address.community) if name is not None)
+
+    @cached_property
+    def _latitude(self) -> float:
+        corners = shapely.get_coordinates(self._shapes)
+        return float(corners[:, 1].mean()) if len(corners) else 0.0
+
+    @cached_property
+    def _edge_zones(self) -> Indexes:
+        return self._segments[1]
+
+    @cached_property
+    def _edges(self) -> STRtree:
+        return STRtree(self._segments[0])
+
+    @cached_property
+    def _segments(self) -> tuple[npt.NDArray[np.object_], Indexes]:
+        """Every edge of every zone on a plane of metres, and whose it is: they are found faster than whole rings."""
+        rings, polygons = shapely.get_rings(shapely.get_parts(self._shapes), return_index=True)
+        owner = shapely.get_parts(self._shapes, return_index=True)[1][polygons]
+        corners, ring = shapely.get_coordinates(rings, return_index=True)
+        plane = metres(corners, self._latitude)
+        same = ring[:-1] == ring[1:]
+        ends = np.stack([plane[:-1][same], plane[1:][same]], axis=1)
+        return np.asarray(shapely.linestrings(ends)), owner[ring[:-1][same]]
+
+
+def pairs_of(indexes: tuple[Indexes, Indexes] | Indexes) -> list[tuple[int, int]]:
+    """Give two arrays of indexes as pairs."""
+    first, second = cast("tuple[list[int], list[int]]", (indexes[0].tolist(), indexes[1].tolist()))
+    return list(zip(first, second, strict=True))
+
+
+def _found(zone: Zone, address: Address) -> Found | None:
+    matches = [(one.match(address), one) for one in zone.address_ranges]
+    if any(match == "yes" for match, _ in matches):
+        return Found(zone, "yes")
+    unsure = next((one for match, one in matches if match == "maybe"), None)
+    return None if unsure is None else Found(zone, "maybe", unsure.missing(address))
