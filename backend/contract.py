@@ -223,8 +223,8 @@ def _state_forms(operation: dict[str, Any], handler: HTTPRouteHandler, forms: di
 
 
 def _state_problems(operation: dict[str, Any], handler: HTTPRouteHandler, problems: Sequence[type[Problem]]) -> None:
-    if public not in _guards(handler):
-        operation["security"] = [{"accessToken": []}]
+    if NotSignedIn in problems:
+        operation["security"] = [{"accessToken": []}, *([{}] if public in _guards(handler) else [])]
     responses = operation["responses"]
     for status in [status for status in responses if status >= "400"]:
         del responses[status]  # Litestar's own form of errors, which is never sent

@@ -51,13 +51,23 @@ class Atlas:
         order = np.lexsort((zone, at))
         return at[order], zone[order]
 
-    def near(self, points: Points, distance_metres: float) -> tuple[Indexes, Indexes]:
+    def near(self, points: Points, within_metres: float) -> tuple[Indexes, Indexes]:
         """Give which of the points lie within a distance of which zones' boundaries, on either side."""
         at, edge = self._edges.query(
-            shapely.points(metres(points, self._latitude)), predicate="dwithin", distance=distance_metres
+            shapely.points(metres(points, self._latitude)), predicate="dwithin", distance=within_metres
         )
         pairs = np.unique(np.column_stack([at, self._edge_zones[edge]]), axis=0)
         return pairs[:, 0], pairs[:, 1]
+
+    def distances(self, point: Points, within_metres: float) -> dict[int, float]:
+        """Give how far a point lies from the boundaries of the zones (by index) that come within a distance of it."""
+        here = shapely.points(metres(point, self._latitude))[0]
+        edges = self._edges.query(here, predicate="dwithin", distance=within_metres)
+        nearest = dict[int, float]()
+        for edge in edges.tolist():
+            zone, away = int(self._edge_zones[edge]), float(shapely.distance(self._segments[0][edge], here))
+            nearest[zone] = min(away, nearest.get(zone, away))
+        return nearest
 
     def at_address(self, address: Address) -> list[Found]:
         """Give the zones that have an address in their ranges, or may have it; the certain ones first."""

@@ -13,7 +13,8 @@ from msgspec import Struct
 from backend.services.school_lookup.addresses import Address, parse_address
 from backend.services.school_lookup.atlas import Atlas, pairs_of
 from backend.services.school_lookup.coordinates import CoordinateSystem, metres
-from backend.services.school_lookup.plan import AddressPoint, Plan, School, Stage, Zone, points_of, read_as, shape_of
+from backend.services.school_lookup.facts import STAGES, Stage
+from backend.services.school_lookup.plan import AddressPoint, Plan, School, Zone, points_of, read_as, shape_of
 from backend.text import Text
 
 FaultKind = Literal[
@@ -28,6 +29,7 @@ FaultKind = Literal[
     "unreadable_address",
     "coordinates",
     "past",
+    "calendar",
 ]
 SLIVER_METRES = 2.0
 """An overlap or a gap that is nowhere wider than twice this is how hands draw, and no fault."""
@@ -38,8 +40,7 @@ MISFIT_AT_MOST = 0.02
 MUCH_BETTER = 3
 """Another coordinate system is suspected where it leaves a third of the misfit at most, an assumption [A]."""
 
-STAGES: tuple[Stage, ...] = ("primary", "junior")
-_SYSTEMS: tuple[CoordinateSystem, ...] = ("WGS84", "GCJ02", "BD09")
+_OTHER_SYSTEMS: tuple[CoordinateSystem, ...] = ("GCJ02", "BD09")
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -56,7 +57,7 @@ def faults_of(plan: Plan, known: shapely.MultiPolygon | None = None) -> list[Fau
     `known` is the district's boundary from elsewhere, such as the plan of the year before; only against it can be seen
     that a whole plan lies in an undeclared coordinate system. An empty list means that the plan is sound.
     """
-    checks: tuple[Callable[[Plan], Iterator[Fault]], ...] = (_named_twice, _geometries, _schools, _past)
+    checks: tuple[Callable[[Plan], Iterator[Fault]], ...] = (_calendar, _named_twice, _geometries, _schools, _past)
     found = [fault for check in checks for fault in check(plan)]
     if any(fault.kind == "invalid_geometry" for fault in found):
         return found  # what is no shape cannot be compared with anything
@@ -70,6 +71,15 @@ def faults_of(plan: Plan, known: shapely.MultiPolygon | None = None) -> list[Fau
             found.extend(_gaps(plan, zones, stage))
             found.extend(_contradictions(plan, zones))
     return found
+
+
+def _calendar(plan: Plan) -> Iterator[Fault]:
+    calendar = plan.heading.calendar
+    if not calendar.is_in_order():
+        yield Fault("plan", "calendar", Text(zh="日期先后有误", en="The days of the calendar are not in their order"))
+    if calendar.school_begins.year != plan.heading.year:
+        text = Text(zh="开学日期不在该学年", en=f"School does not begin in {plan.heading.year}")
+        yield Fault("plan", "calendar", text)
 
 
 def _named_twice(plan: Plan) -> Iterator[Fault]:
@@ -227,10 +237,13 @@ def _undeclared(plan: Plan, known: shapely.MultiPolygon | None) -> Fault | None:
         comparisons.append(("学区图", "zones", lambda system: _agreement(read_as(plan, system), plan, placed)))
         comparisons.append(("地址点", "addresses", lambda system: _agreement(plan, read_as(plan, system), placed)))
     for chinese, english, fit in comparisons:
-        misfits = {system: 1 - fit(system) for system in _SYSTEMS}
-        best = min(misfits, key=lambda system: misfits[system])
-        if best != "WGS84" and misfits["WGS84"] > MISFIT_AT_MOST and misfits[best] * MUCH_BETTER < misfits["WGS84"]:
-            now, then = f"{1 - misfits['WGS84']:.0%}", f"{1 - misfits[best]:.0%}"
+        misfit = 1 - fit("WGS84")
+        if misfit <= MISFIT_AT_MOST:
+            continue
+        others = {system: 1 - fit(system) for system in _OTHER_SYSTEMS}
+        best = min(others, key=lambda system: others[system])
+        if others[best] * MUCH_BETTER < misfit:
+            now, then = f"{1 - misfit:.0%}", f"{1 - others[best]:.0%}"
             text = Text(
                 zh=f"{chinese}的坐标疑似 {best}，与声明不符：按声明吻合 {now}，按 {best} 吻合 {then}",
                 en=f"The {english} look like {best}, which is not declared: {now} fit as they stand, {then} if read so",

@@ -20,7 +20,7 @@ _ECCENTRICITY_SQUARED = 0.00669342162296594323
 
 _BD09_TURN = np.pi * 3_000 / 180
 _BD09_SHIFT = np.array([0.0065, 0.006])
-_ROUNDS = 12
+_ROUNDS_AT_MOST, _CLOSE_ENOUGH_DEGREES = 12, 1e-13
 """Each round of the inverse brings it closer by three digits at least."""
 
 METRES_PER_DEGREE = 111_320.0
@@ -49,8 +49,11 @@ def metres(points: Points, latitude: float) -> Points:
 
 def _inverse(forward: Callable[[Points], Points], points: Points) -> Points:
     found = points
-    for _ in range(_ROUNDS):
-        found = found + (points - forward(found))
+    for _ in range(_ROUNDS_AT_MOST):
+        missed = points - forward(found)
+        found = found + missed
+        if np.abs(missed).max(initial=0.0) < _CLOSE_ENOUGH_DEGREES:
+            break
     return found
 
 

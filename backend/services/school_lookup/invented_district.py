@@ -1,9 +1,10 @@
 """A district that does not exist, with all that a real one publishes, so that the lookup can be tried and tested.
 
 Streets cross in a grid whose corners are moved about; between them lie blocks, each with numbers on its four sides and
-a community inside. A primary school has a block or two, a junior one a column of three, five blocks two schools at once.
+a community inside. A primary school has a block or two, a junior one a column of three; five blocks have two schools.
 """
 
+from datetime import date
 from random import Random
 
 import numpy as np
@@ -11,13 +12,14 @@ import shapely
 
 from backend.services.school_lookup.addresses import AddressRange
 from backend.services.school_lookup.coordinates import METRES_PER_DEGREE, Points
+from backend.services.school_lookup.facts import Stage
 from backend.services.school_lookup.plan import (
     AddressPoint,
+    Calendar,
     Heading,
     PastBatch,
     Plan,
     School,
-    Stage,
     Zone,
     geometry_of,
 )
@@ -27,7 +29,7 @@ WEST_EAST = ("天枢路", "天璇路", "天玑路", "天权路", "玉衡路", "�
 SOUTH_NORTH = tuple(f"{name}城街" for name in "春夏秋冬梅兰竹菊松柏桂")
 COMMUNITIES = tuple(f"{first}{second}苑" for second in "兰桂枫荷柳棠" for first in "锦绣云霞翠碧金银清和")
 COLUMNS, ROWS, ROWS_OF_JUNIOR = len(SOUTH_NORTH) - 1, len(WEST_EAST) - 1, 3
-PRIMARIES, DOUBLE_DISTRICTS, BATCHES, PAST_YEARS = 48, 5, 7, 3
+PRIMARIES, DOUBLE_DISTRICTS, BATCHES, PAST_YEARS = 48, 5, 4, 3
 HOUSES, BUILDINGS = 10, 10
 """On each side of a block, and in its community."""
 
@@ -61,15 +63,19 @@ def invented_plan(year: int, seed: int = 1) -> Plan:
     zones = _doubled(zones, owner, corners)
     whole = geometry_of(shapely.MultiPolygon([_land(corners, blocks)]))
     return Plan(
-        Heading(
-            DISTRICT, CODE, year, "虚构数据，仅供试用 Invented, for trying out", "WGS84", "general_batch", invented=True
-        ),
+        _heading(year),
         boundary=whole,
         schools=schools,
         zones=zones,
         past=[one for school in schools for one in _past(school, year, chance)],
         addresses=[one for block in blocks for one in _addresses(corners, block)],
     )
+
+
+def _heading(year: int) -> Heading:
+    calendar = Calendar(date(year, 4, 1), date(year, 6, 1), date(year, 6, 10), date(year, 7, 1), date(year, 9, 1))
+    source = "虚构数据，仅供试用 Invented, for trying out"
+    return Heading(DISTRICT, CODE, year, source, "WGS84", "general_batch", calendar, invented=True)
 
 
 _PRIVATE: tuple[Stage, ...] = ("primary", "primary", "junior", "junior")
@@ -197,8 +203,9 @@ def _past(school: School, year: int, chance: Random) -> list[PastBatch]:
     made = list[PastBatch]()
     for past in range(year - PAST_YEARS, year):
         free = school.seats
-        for batch in range(1, BATCHES + 1):
-            applied = round(school.seats * chance.uniform(0.02, 0.35 if batch == 1 else 0.25))
+        for batch in range(1, 1 + (1 if school.kind == "private" else BATCHES)):
+            share = chance.uniform(0.8, 2.0) if school.kind == "private" else chance.uniform(0.02, 0.7 - batch / 10)
+            applied = round(school.seats * share)
             admitted = min(applied, free)
             free -= admitted
             made.append(PastBatch(school.id, past, batch, applied, admitted))

@@ -1,6 +1,7 @@
 """What an education bureau publishes for one district and year: schools, their zones, seats, and past admissions."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -10,12 +11,12 @@ from msgspec.structs import replace
 
 from backend.services.school_lookup.addresses import AddressRange
 from backend.services.school_lookup.coordinates import CoordinateSystem, Points, to_wgs84
+from backend.services.school_lookup.facts import Stage, Year
 
-Stage = Literal["primary", "junior"]
 SchoolKind = Literal["public", "private"]
 Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+DistrictCode = Annotated[str, Meta(pattern=r"^[0-9]{6}$", max_length=6)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
-Year = Annotated[int, Meta(ge=2000, le=2100)]
 Position = Annotated[list[float], Meta(min_length=2, max_length=3)]
 Rings = list[Annotated[list[Position], Meta(min_length=4)]]
 
@@ -60,7 +61,7 @@ class Zone(Struct, frozen=True):
 
 
 class PastBatch(Struct, frozen=True):
-    """How many applied to a school in one batch of one year, and how many it admitted."""
+    """How many applied to a school in one batch of one year, and how many it admitted; a lot is batch 1."""
 
     school: Code
     year: Year
@@ -80,17 +81,36 @@ class AddressPoint(Struct, frozen=True):
 P = TypeVar("P", School, AddressPoint)
 
 
+class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
+    """The days of an admission, each in the city's calendar; application lasts through its last day."""
+
+    publication: date
+    application_from: date
+    application_until: date
+    admission: date
+    school_begins: date
+
+    def is_in_order(self) -> bool:
+        """Tell whether each day lies after the one before it, or on it."""
+        days = (self.publication, self.application_from, self.application_until, self.admission, self.school_begins)
+        return list(days) == sorted(days)
+
+
 class Heading(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a plan is of, where it comes from, and how it is to be read (`plan.yaml`)."""
+    """What a plan is of, where it comes from, and how it is to be read (`plan.yaml`).
+
+    `code` is the district's by GB/T 2260. `batches` names the rule module that puts children in batches here, such as
+    `gongshu_batch`. A home in one of `counted_districts`, and in the district itself, is a home in the city.
+    """
 
     district: Name
-    code: Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
-    """Of the district, by GB/T 2260."""
+    code: DistrictCode
     year: Year
     source: Annotated[str, Meta(min_length=1, max_length=500)]
     coordinates: CoordinateSystem
     batches: Code
-    """The rule module of `rules/school_lookup/` that puts children in batches here."""
+    calendar: Calendar
+    counted_districts: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
     invented: bool = False
 
 

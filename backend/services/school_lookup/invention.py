@@ -1,0 +1,18 @@
+"""The invented district's plan of this year, for a synthetic city."""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from backend.profile import Profile
+from backend.service import City
+from backend.services.school_lookup.invented_district import invented_plan
+from backend.services.school_lookup.model import Imported, SchoolPlan
+from backend.services.school_lookup.plans import digest_of, parts_of, plan_id
+from backend.store import Document
+
+
+def invent(city: City, chance: Random, _profiles: Sequence[Profile]) -> Iterator[Document]:
+    """Make the documents of the invented district, whoever lives in the city."""
+    plan = invented_plan(city.today().year, chance.randrange(1_000_000))
+    yield from parts_of(plan)
+    yield SchoolPlan(id=plan_id(plan.heading), imported=(Imported(digest_of(plan), city.now()),))

@@ -1,0 +1,126 @@
+"""Which catchments a place belongs to: the ranges of addresses decide, the map assists, and nothing is guessed silently."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+
+from backend.services.school_lookup.addresses import Address, parse_address
+from backend.services.school_lookup.atlas import Atlas, Found
+from backend.services.school_lookup.coordinates import Points, to_wgs84
+from backend.services.school_lookup.facts import Stage
+from backend.services.school_lookup.family import Family, MapPoint
+from backend.services.school_lookup.plan import Zone
+from backend.text import Text
+
+Certainty = Literal["certain", "by_map", "possible"]
+
+NEAR_METRES = 30.0
+"""A point this near to a boundary may lie on its other side, by the errors of phones and drawings: an assumption [A]."""
+
+_MISSING = {
+    "lane": Text(zh="地址缺少弄号，无法确定学区。", en="The address lacks its lane, which decides here."),
+    "number": Text(zh="地址缺少门牌号，无法确定学区。", en="The address lacks its door number, which decides here."),
+    "building": Text(zh="地址缺少幢号，无法确定学区。", en="The address lacks its building, which decides here."),
+    None: Text(zh="地址不完整，无法确定学区。", en="The address lacks its community, which decides here."),
+}
+_SEVERAL = Text(zh="此地址属于多个学区的范围，请向教育局确认。", en="The ranges of several zones have this address.")
+_BY_MAP = Text(zh="按地图判断；以公布的地址范围为准。", en="By the map; the published ranges of addresses decide.")
+
+
+class Place(Struct, frozen=True):
+    """A place that a family named: `pointer` is where it stands in the request. The point is in WGS 84."""
+
+    pointer: str
+    text: str
+    address: Address
+    point: Points | None
+
+
+class Candidate(Struct, frozen=True):
+    """A zone that a place may belong to, how sure that is, and why it is not surer."""
+
+    zone: Zone
+    certainty: Certainty
+    reason: Text | None = None
+    boundary_metres: int | None = None
+    """How far the point lies from the zone's boundary, where that is near."""
+
+
+def places_of(family: Family) -> Iterator[Place]:
+    """Read all places of a family: its registration in the city, if any, then its homes."""
+    if family.registration.in_city:
+        yield _place("/family/registration", family.registration.address, family.registration.point)
+    for number, home in enumerate(family.homes):
+        yield _place(f"/family/homes/{number}", home.address, home.point)
+
+
+def _place(pointer: str, text: str, point: MapPoint | None) -> Place:
+    at = None
+    if point is not None:
+        at = to_wgs84(np.array([[point.longitude, point.latitude]]), point.coordinates)
+    return Place(pointer, text, parse_address(text), at)
+
+
+def candidates_of(atlas: Atlas, place: Place) -> list[Candidate]:
+    """Give the zones of a stage that a place belongs to, or may belong to."""
+    found = atlas.at_address(place.address)
+    certain = [one.zone for one in found if one.match == "yes"]
+    if certain:
+        if len(certain) == 1 or _are_double(certain):
+            return [Candidate(zone, "certain") for zone in certain]
+        return [Candidate(zone, "possible", _SEVERAL) for zone in certain]
+    if found:
+        return [_unsure(one) for one in found]
+    return [] if place.point is None else _on_map(atlas, place.point)
+
+
+def _are_double(zones: Sequence[Zone]) -> bool:
+    return len({zone.double_district for zone in zones}) == 1 and zones[0].double_district is not None
+
+
+def _unsure(found: Found) -> Candidate:
+    return Candidate(found.zone, "possible", _MISSING[found.missing])
+
+
+def _on_map(atlas: Atlas, point: Points) -> list[Candidate]:
+    covering: list[int] = atlas.covering(point)[1].tolist()
+    near = atlas.distances(point, NEAR_METRES)
+    zones = [atlas.zones[number] for number in covering]
+    if set(near) <= set(covering) and (len(covering) == 1 or _are_double(zones)):
+        return [Candidate(zone, "by_map", _BY_MAP) for zone in zones]
+    return [
+        Candidate(
+            atlas.zones[number], "possible", _near(near.get(number), number in covering), _whole(near.get(number))
+        )
+        for number in sorted({*covering, *near})
+    ]
+
+
+def _whole(metres: float | None) -> int | None:
+    return None if metres is None else round(metres)
+
+
+def _near(metres: float | None, inside: bool) -> Text:
+    if metres is None:
+        return _BY_MAP
+    away = round(metres)
+    chinese, english = ("内", "inside") if inside else ("外", "outside")
+    return Text(
+        zh=f"该点在此学区边界{chinese}约{away}米，可能属于相邻学区。",
+        en=f"The point lies {away} m {english} this zone's boundary, so either side is possible.",
+    )
+
+
+def is_swapped(place: Place) -> bool:
+    """Tell whether the longitude and latitude of a place's point look swapped: China lies 73-136 E and 3-54 N."""
+    if place.point is None:
+        return False
+    longitude, latitude = place.point[0].tolist()
+    return 3 <= longitude <= 54 and 73 <= latitude <= 136  # noqa: PLR2004  China, roughly
+
+
+def stage_candidates(atlases: dict[Stage, Atlas], place: Place) -> dict[Stage, list[Candidate]]:
+    """Give the candidates of a place for each stage."""
+    return {stage: candidates_of(atlas, place) for stage, atlas in atlases.items()}
