@@ -59,13 +59,13 @@ def _invented(person: str, today: date) -> Family | None:
         HouseholdRegistration(home, parents=chance.choice(("all", "some")))
         if local
         else HouseholdRegistration(in_city=False),
-        (FamilyHome(home, *(chance.choice(((100, 0), (0, 100), (50, 50))) if local else (0, 0))),),
+        (FamilyHome(home, None, *(chance.choice(((100, 0), (0, 100), (50, 50))) if local else (0, 0))),),
         () if local else (Parent(held, held, held), Parent(held)),
     )
 
 
 def _birthday(year: int, chance: Random) -> date:
-    """Give a day on which who is born is of that age in the August `year` years of age later."""
+    """Give a day of birth that counts with those born in the first eight months of a year."""
     return date(year - 1, 9, 1) + timedelta(days=chance.randrange(365))
 
 

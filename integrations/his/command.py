@@ -17,7 +17,7 @@ from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
-from integrations.his.city import in_city
+from integrations._city import in_city
 from integrations.his.conformance_command import conformance
 from integrations.his.inbox import raw_of
 from integrations.his.listen import listen

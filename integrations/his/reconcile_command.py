@@ -16,7 +16,7 @@ from backend.services.medical_credit.model.notices import yuan
 from backend.services.medical_credit.ports import Silent
 from backend.services.medical_credit.reconciliation_page import KINDS, REPAIRS
 from backend.services.medical_credit.reconciling import our_side, reconcile
-from integrations.his.city import in_city
+from integrations._city import in_city
 
 if TYPE_CHECKING:
     from backend.service import City

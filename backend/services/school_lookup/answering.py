@@ -1,4 +1,4 @@
-"""Putting the answer together: every school that may take each child of a family, why, and what else there is to know."""
+"""Putting the answer together: every school that may take each child of a family, why, and what would change it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -165,11 +165,12 @@ def shown(catchments: Catchments) -> DistrictShown:
 
 
 def _locate(rulebook: Rulebook, catchments: Catchments, places: Sequence[Place], family: Family) -> _Located:
-    candidates = {
-        place.pointer: stage_candidates(catchments.atlases, place)
-        for place in places
-        if catchments.is_named(place.address.district)
-    }
+    candidates = dict[str, dict[Stage, list[Candidate]]]()
+    for place in places:
+        if catchments.is_named(place.address.district):
+            same = next((one.pointer for one in places if one.pointer in candidates and one.is_at(place)), None)
+            found = stage_candidates(catchments.atlases, place) if same is None else candidates[same]
+            candidates[place.pointer] = found
     migration = None if family.registration.in_city else migration_of(rulebook, catchments, family)
     return _Located(catchments, {place.pointer: place for place in places}, candidates, migration)
 
@@ -248,10 +249,8 @@ class _Option(Struct, frozen=True):
         return (self.certainty() == "possible", *self.decided.rank, self.zone.id)
 
     def certainty(self) -> Certainty:
-        return max((one.certainty for one in self.support), key=_CERTAINTIES.index)
-
-
-_CERTAINTIES: tuple[Certainty, ...] = ("certain", "by_map", "possible")
+        said = {one.certainty for one in self.support}
+        return "possible" if "possible" in said else "by_map" if "by_map" in said else "certain"
 
 
 def _child_answer(rulebook: Rulebook, located: Sequence[_Located], family: Family, child: Child) -> ChildAnswer:

@@ -4,7 +4,7 @@ An atlas answers for one stage of one plan. Points are longitude and latitude in
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -14,7 +14,7 @@ import shapely
 from msgspec import Struct
 from shapely import STRtree
 
-from backend.services.school_lookup.addresses import Address, Match
+from backend.services.school_lookup.addresses import Address, AddressRange, Match
 from backend.services.school_lookup.coordinates import Points, metres
 from backend.services.school_lookup.plan import Zone, shape_of
 
@@ -37,11 +37,12 @@ class Atlas:
         self._shapes = np.array([shape_of(zone.geometry) for zone in zones], dtype=object)
         shapely.prepare(self._shapes)
         self._tree = STRtree(self._shapes)
-        self._places: dict[str, list[Zone]] = defaultdict(list)
+        self._ranges: dict[str, list[tuple[Zone, AddressRange]]] = defaultdict(list)
         for zone in zones:
-            names = {name for one in zone.address_ranges for name in (one.road, one.community) if name is not None}
-            for name in names:
-                self._places[name].append(zone)
+            for one in zone.address_ranges:
+                for name in (one.road, one.community):
+                    if name is not None:
+                        self._ranges[name].append((zone, one))
 
     def covering(self, points: Points) -> tuple[Indexes, Indexes]:
         """Give which of the points which zones cover, boundaries included: pairs of indexes, by point, then zone."""
@@ -61,28 +62,34 @@ class Atlas:
 
     def distances(self, point: Points, within_metres: float) -> dict[int, float]:
         """Give how far a point lies from the boundaries of the zones (by index) that come within a distance of it."""
-        here = shapely.points(metres(point, self._latitude))[0]
+        here = shapely.Point(metres(point, self._latitude)[0])
         edges = self._edges.query(here, predicate="dwithin", distance=within_metres)
+        zones: list[int] = self._edge_zones[edges].tolist()
         nearest = dict[int, float]()
-        for edge in edges.tolist():
-            zone, away = int(self._edge_zones[edge]), float(shapely.distance(self._segments[0][edge], here))
+        for zone, edge in zip(zones, self._segments[0][edges], strict=True):
+            away = cast("shapely.LineString", edge).distance(here)
             nearest[zone] = min(away, nearest.get(zone, away))
         return nearest
 
     def at_address(self, address: Address) -> list[Found]:
         """Give the zones that have an address in their ranges, or may have it; the certain ones first."""
-        named = {
-            id(zone): zone
-            for name in (address.road, address.community)
-            if name is not None
-            for zone in self._places.get(name, ())
-        }
-        found = [one for zone in named.values() if (one := _found(zone, address)) is not None]
-        return sorted(found, key=lambda one: (one.match != "yes", one.zone.id))
+        found = dict[str, Found]()
+        for zone, one in self._named(address):
+            match = one.match(address)
+            if match == "yes":
+                found[zone.id] = Found(zone, match)
+            elif match == "maybe":
+                found.setdefault(zone.id, Found(zone, match, one.missing(address)))
+        return sorted(found.values(), key=lambda one: (one.match != "yes", one.zone.id))
+
+    def _named(self, address: Address) -> Iterator[tuple[Zone, AddressRange]]:
+        for name in (address.road, address.community):
+            if name is not None:
+                yield from self._ranges.get(name, ())
 
     def knows(self, address: Address) -> bool:
         """Tell whether the road or the community of an address occurs in any range."""
-        return any(name in self._places for name in (address.road, address.community) if name is not None)
+        return any(True for _ in self._named(address))
 
     @cached_property
     def _latitude(self) -> float:
@@ -113,11 +120,3 @@ def pairs_of(indexes: tuple[Indexes, Indexes] | Indexes) -> list[tuple[int, int]
     """Give two arrays of indexes as pairs."""
     first, second = cast("tuple[list[int], list[int]]", (indexes[0].tolist(), indexes[1].tolist()))
     return list(zip(first, second, strict=True))
-
-
-def _found(zone: Zone, address: Address) -> Found | None:
-    matches = [(one.match(address), one) for one in zone.address_ranges]
-    if any(match == "yes" for match, _ in matches):
-        return Found(zone, "yes")
-    unsure = next((one for match, one in matches if match == "maybe"), None)
-    return None if unsure is None else Found(zone, "maybe", unsure.missing(address))

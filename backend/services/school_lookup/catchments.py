@@ -5,7 +5,6 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import shapely
 from msgspec import Struct
 
@@ -62,7 +61,7 @@ class Catchments:
     def __init__(self, edition: str, plan: Plan, time_zone: ZoneInfo) -> None:
         self.edition, self.heading, self.plan, self.time_zone = edition, plan.heading, plan, time_zone
         self.schools = {school.id: school for school in plan.schools}
-        self.atlases = {stage: Atlas(self._zones(stage)) for stage in STAGES}
+        self.atlases: dict[Stage, Atlas] = {stage: Atlas(self._zones(stage)) for stage in STAGES}
         self.application_begins = midnight(plan.heading.calendar.application_from, time_zone)
         self._standing: tuple[str, dict[str, Standing]] = ("", {})
 
@@ -71,7 +70,7 @@ class Catchments:
 
     def covers(self, point: Points) -> bool:
         """Tell whether a point lies in the district."""
-        return bool(shapely.intersects_xy(self._boundary, point[0, 0], point[0, 1]))
+        return self._boundary.covers(shapely.Point(point[0]))
 
     def counts(self, district: str | None) -> bool:
         """Tell whether a home in a district, as an address names it, is one in the city; without a name it is."""
@@ -131,7 +130,7 @@ class Catchments:
     @cached_property
     def _boundary(self) -> shapely.MultiPolygon:
         boundary = shape_of(self.plan.boundary)
-        shapely.prepare(np.array([boundary]))
+        shapely.prepare(boundary)
         return boundary
 
 

@@ -30,6 +30,7 @@ FaultKind = Literal[
     "coordinates",
     "past",
     "calendar",
+    "unreadable",
 ]
 SLIVER_METRES = 2.0
 """An overlap or a gap that is nowhere wider than twice this is how hands draw, and no fault."""

@@ -122,10 +122,12 @@ class Beginning(Struct, frozen=True):
 
 def beginning_of(rulebook: Rulebook, catchments: Catchments, child: Child) -> Beginning:
     """Decide which stage a child begins: the one that is asked for, or the one that its age allows."""
-    stages = STAGES if child.stage is None else (child.stage,)
+    stages: tuple[Stage, ...] = STAGES if child.stage is None else (child.stage,)
     facts = AgeFacts(stages[0], catchments.heading.year, midnight(child.born_on, catchments.time_zone), child.deferred)
     at = catchments.application_begins
-    verdicts = {stage: rulebook.evaluate(AGE, replace(facts, stage=stage), at) for stage in stages}
+    verdicts: dict[Stage, Verdict] = {
+        stage: rulebook.evaluate(AGE, replace(facts, stage=stage), at) for stage in stages
+    }
     for stage, verdict in verdicts.items():
         if verdict.result == "admissible":
             return Beginning(stage, verdict.because, None, None)

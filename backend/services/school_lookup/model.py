@@ -78,7 +78,7 @@ class Imported(Struct, frozen=True):
 
 
 class SchoolPlan(Document, kw_only=True):
-    """Which edition counts for a district and year: the last of `imported`. `id` is the district's code and the year."""
+    """Which edition counts for a district and year: the last of `imported`. `id` is the district's code and year."""
 
     collection: ClassVar[str] = "school_plans"
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD

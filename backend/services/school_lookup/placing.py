@@ -1,6 +1,6 @@
-"""Which catchments a place belongs to: the ranges of addresses decide, the map assists, and nothing is guessed silently."""
+"""Which catchments a place belongs to: ranges of addresses decide, the map assists, and nothing is guessed silently."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from backend.text import Text
 Certainty = Literal["certain", "by_map", "possible"]
 
 NEAR_METRES = 30.0
-"""A point this near to a boundary may lie on its other side, by the errors of phones and drawings: an assumption [A]."""
+"""So near to a boundary a point may lie on its other side, by the errors of phones and drawings: an assumption [A]."""
 
 _MISSING = {
     "lane": Text(zh="地址缺少弄号，无法确定学区。", en="The address lacks its lane, which decides here."),
@@ -33,9 +33,12 @@ class Place(Struct, frozen=True):
     """A place that a family named: `pointer` is where it stands in the request. The point is in WGS 84."""
 
     pointer: str
-    text: str
     address: Address
     point: Points | None
+
+    def is_at(self, other: "Place") -> bool:
+        """Tell whether two places are plainly the same one: families live where they are registered."""
+        return self.address == other.address and self.point is None and other.point is None
 
 
 class Candidate(Struct, frozen=True):
@@ -60,7 +63,7 @@ def _place(pointer: str, text: str, point: MapPoint | None) -> Place:
     at = None
     if point is not None:
         at = to_wgs84(np.array([[point.longitude, point.latitude]]), point.coordinates)
-    return Place(pointer, text, parse_address(text), at)
+    return Place(pointer, parse_address(text), at)
 
 
 def candidates_of(atlas: Atlas, place: Place) -> list[Candidate]:
@@ -121,6 +124,6 @@ def is_swapped(place: Place) -> bool:
     return 3 <= longitude <= 54 and 73 <= latitude <= 136  # noqa: PLR2004  China, roughly
 
 
-def stage_candidates(atlases: dict[Stage, Atlas], place: Place) -> dict[Stage, list[Candidate]]:
+def stage_candidates(atlases: Mapping[Stage, Atlas], place: Place) -> dict[Stage, list[Candidate]]:
     """Give the candidates of a place for each stage."""
     return {stage: candidates_of(atlas, place) for stage, atlas in atlases.items()}

@@ -1,4 +1,4 @@
-"""The city as the commands for hospitals open it."""
+"""The city as the commands of integrations open it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

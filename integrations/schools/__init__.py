@@ -1,0 +1,17 @@
+"""Education bureaus: the plans that they publish, as files."""
+
+from typing import TYPE_CHECKING
+
+from backend.service import Integration
+
+if TYPE_CHECKING:
+    import click
+
+
+def _command() -> "click.Command":
+    from integrations.schools.command import schools
+
+    return schools
+
+
+integration = Integration(command=_command)

@@ -1,0 +1,117 @@
+"""`chengma schools`: take in what an education bureau publishes, all of it or nothing, with a report of every fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from msgspec.structs import replace
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from backend.services.school_lookup.checking import Fault, faults_of
+from backend.services.school_lookup.facts import AdmissionFacts
+from backend.services.school_lookup.invented_district import invented_plan
+from backend.services.school_lookup.model import SchoolPlan
+from backend.services.school_lookup.plan import read_as, shape_of
+from backend.services.school_lookup.plans import keep_plan, plan_before, read_plan
+from backend.text import Text
+from integrations._city import in_city
+from integrations.schools.folder import Reading, write_folder
+
+if TYPE_CHECKING:
+    from backend.service import City
+    from backend.services.school_lookup.plan import Plan
+
+SHOWN_AT_MOST = 200
+FOLDER = click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+
+
+@click.group()
+def schools() -> None:
+    """Take in and list the plans of schools and catchments that education bureaus publish."""
+
+
+@schools.command("import")
+@FOLDER
+@click.option("--check", is_flag=True, help="Only check; store nothing.")
+def import_(folder: Path, check: bool) -> None:
+    """Check the plan in FOLDER, and let it count for its district and year.
+
+    Every fault is told with the feature that has it; one is enough to refuse all, with exit code 1.
+    """
+    reading = Reading(folder)
+    plan = reading.plan()
+    if plan is None:
+        _refuse(reading.faults)
+    else:
+        head = plan.heading
+        edition, faults = in_city(lambda city: _take_in(city, plan, check=check))
+        if faults:
+            _refuse(faults)
+        counts = f"{len(plan.schools)} schools, {len(plan.zones)} zones; {len(plan.addresses):,} addresses agree"
+        done = "sound, and not stored" if check else f"in force as edition {edition[:16]}"
+        click.echo(f"{head.district} {head.year}: {counts}. It is {done}.")
+
+
+async def _take_in(city: City, plan: Plan, *, check: bool) -> tuple[str, list[Fault]]:
+    before = await plan_before(city.store, plan.heading)
+    placed = read_as(plan, plan.heading.coordinates)
+    placed = replace(placed, heading=replace(plan.heading, coordinates="WGS84"))
+    faults = [*_rules_missing(city, plan), *faults_of(placed, shape_of(before.boundary) if before else None)]
+    if faults or check:
+        return "", faults
+    return await keep_plan(city.store, placed, city.now()), []
+
+
+def _rules_missing(city: City, plan: Plan) -> list[Fault]:
+    name = f"school_lookup.{plan.heading.batches}"
+    module = city.rulebook.modules.get(name)
+    if module is not None and module.facts is AdmissionFacts:
+        return []
+    text = Text(zh=f"没有批次规则 {name}", en=f"There is no rule module {name} that puts children in batches")
+    return [Fault("plan", "unreadable", text)]
+
+
+def _refuse(faults: list[Fault]) -> None:
+    table = Table("feature", "fault", "what is wrong")
+    for fault in sorted(faults)[:SHOWN_AT_MOST]:
+        table.add_row(escape(fault.feature), fault.kind, escape(f"{fault.text.en} · {fault.text.zh}"))
+    Console().print(table)
+    if len(faults) > SHOWN_AT_MOST:
+        click.echo(f"and {len(faults) - SHOWN_AT_MOST} more")
+    count = len(faults)
+    raise click.ClickException(f"{count} fault{'s' if count > 1 else ''}; nothing was stored")
+
+
+@schools.command()
+@FOLDER
+@click.option("--year", type=click.IntRange(2000, 2100), required=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed draws the same map.")
+def invent(folder: Path, year: int, seed: int) -> None:
+    """Write the invented district's plan of a YEAR to FOLDER, to try an import with."""
+    plan = invented_plan(year, seed)
+    try:
+        write_folder(plan, folder)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{len(plan.schools)} schools, {len(plan.zones)} zones, {len(plan.addresses):,} addresses in {folder}")
+
+
+@schools.command("list")
+def list_() -> None:
+    """List the plans that count, with the source of each."""
+
+    async def read(city: City) -> list[tuple[SchoolPlan, Plan]]:
+        pointers = [pointer async for pointer in city.store.scan(SchoolPlan)]
+        return [(pointer, await read_plan(city.store, pointer.imported[-1].edition)) for pointer in pointers]
+
+    for pointer, plan in in_city(read):
+        since = pointer.imported[-1]
+        head = plan.heading
+        click.echo(
+            f"{head.code}  {head.year}  {head.district}  {since.edition[:16]}  since {since.at:%Y-%m-%d %H:%M} UTC  "
+            f"{head.source}"
+        )
