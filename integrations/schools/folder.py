@@ -1,15 +1,15 @@
 """A plan as a folder of files that spreadsheets and map programs write: read with every fault named, and written.
 
-`plan.yaml` is the heading, `boundary.geojson` the district, `zones.geojson` the areas, `address_ranges.csv` their ranges,
-`schools.csv` the schools with their seats; `past_batches.csv` and `addresses.csv` may be missing. Tables are UTF-8, or
-GB18030 as spreadsheets write it in China.
+`plan.yaml` is the heading, `boundary.geojson` the district, `zones.geojson` the areas, `address_ranges.csv` what they
+consist of, `schools.csv` the schools with their seats; `past_batches.csv` and `addresses.csv` may be missing. Tables
+are UTF-8, or GB18030 as spreadsheets write it in China.
 """
 
 import csv
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -100,7 +100,7 @@ class Reading:
         if text is None:
             return None
         try:
-            return msgspec.convert(YAML(typ="safe", pure=True).load(text), Heading)
+            return msgspec.convert(_yaml().load(text), Heading)
         except (YAMLError, msgspec.ValidationError) as error:
             self._refuse("plan.yaml", str(error))
             return None
@@ -120,14 +120,14 @@ class Reading:
         if text is None:
             return
         try:
-            features = msgspec.json.decode(text, type=dict[str, Any]).get("features")
+            features: Any = msgspec.json.decode(text, type=dict[str, Any]).get("features")
         except msgspec.DecodeError as error:
             self._refuse("zones.geojson", str(error))
             return
         if not isinstance(features, list):
             self._refuse("zones.geojson", "This is no FeatureCollection.")
             return
-        for number, feature in enumerate(features, 1):  # pyright: ignore[reportUnknownVariableType]  any JSON
+        for number, feature in enumerate(cast("list[Any]", features), 1):
             try:
                 yield msgspec.convert(feature, _Area)
             except msgspec.ValidationError as error:
@@ -144,9 +144,11 @@ class Reading:
 
     def _zones(self, areas: Iterable[_Area], ranges: Iterable[ZoneRange]) -> list[Zone]:
         by_zone: dict[str, list[AddressRange]] = {area.properties.id: [] for area in areas}
+        all_read = not self.faults
         for number, one in enumerate(ranges, 2):
             if one.zone not in by_zone:
-                self._refuse(f"address_ranges.csv:{number}", f"There is no zone {one.zone}.")
+                if all_read:
+                    self._refuse(f"address_ranges.csv:{number}", f"There is no zone {one.zone}.")
                 continue
             fields = {name: getattr(one, name) for name in AddressRange.__struct_fields__}
             by_zone[one.zone].append(AddressRange(**fields))
@@ -173,22 +175,19 @@ def _name_of(feature: Any, number: int) -> str:  # noqa: ANN401  any JSON
 def write_folder(plan: Plan, folder: Path) -> None:
     """Write a plan as the files that `Reading` reads. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.allow_unicode = True
-    yaml.sort_base_mapping_type_on_output = False
     with (folder / "plan.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(msgspec.to_builtins(plan.heading, builtin_types=(), str_keys=True), file)
+        _yaml().dump(msgspec.to_builtins(plan.heading), file)
     _write_json(folder / "boundary.geojson", _feature({"district": plan.heading.district}, plan.boundary))
     areas = [
         _feature({"id": zone.id, "school": zone.school, "double_district": zone.double_district}, zone.geometry)
         for zone in plan.zones
     ]
     _write_json(folder / "zones.geojson", {"type": "FeatureCollection", "features": areas})
+    columns = AddressRange.__struct_fields__
     ranges = [
-        (zone.id, *(getattr(one, name) for name in AddressRange.__struct_fields__)) for zone, one in _ranges(plan)
+        (zone.id, *(getattr(one, column) for column in columns)) for zone in plan.zones for one in zone.address_ranges
     ]
-    _write_table(folder / "address_ranges.csv", ("zone", *AddressRange.__struct_fields__), ranges)
+    _write_table(folder / "address_ranges.csv", ("zone", *columns), ranges)
     for name, columns, rows in (
         ("schools.csv", SCHOOL_COLUMNS, plan.schools),
         ("past_batches.csv", PAST_COLUMNS, plan.past),
@@ -197,10 +196,12 @@ def write_folder(plan: Plan, folder: Path) -> None:
         _write_table(folder / name, columns, ([getattr(row, column) for column in columns] for row in rows))
 
 
-def _ranges(plan: Plan) -> Iterator[tuple[Zone, AddressRange]]:
-    for zone in plan.zones:
-        for one in zone.address_ranges:
-            yield zone, one
+def _yaml() -> Any:  # noqa: ANN401  untyped library
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.sort_base_mapping_type_on_output = False
+    return yaml
 
 
 def _feature(properties: dict[str, Any], geometry: MultiPolygon | Polygon) -> dict[str, Any]:

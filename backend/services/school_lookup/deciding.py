@@ -125,10 +125,9 @@ def beginning_of(rulebook: Rulebook, catchments: Catchments, child: Child) -> Be
     stages: tuple[Stage, ...] = STAGES if child.stage is None else (child.stage,)
     facts = AgeFacts(stages[0], catchments.heading.year, midnight(child.born_on, catchments.time_zone), child.deferred)
     at = catchments.application_begins
-    verdicts: dict[Stage, Verdict] = {
-        stage: rulebook.evaluate(AGE, replace(facts, stage=stage), at) for stage in stages
-    }
-    for stage, verdict in verdicts.items():
+    verdicts = dict[Stage, Verdict]()
+    for stage in stages:
+        verdicts[stage] = verdict = rulebook.evaluate(AGE, replace(facts, stage=stage), at)
         if verdict.result == "admissible":
             return Beginning(stage, verdict.because, None, None)
     refused = verdicts[stages[-1] if verdicts[stages[0]].result == "too_old" else stages[0]]
