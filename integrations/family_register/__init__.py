@@ -49,7 +49,7 @@ def _invented(person: str, today: date) -> Family | None:
     chance = Random(person)  # noqa: S311  invented families guard nothing
     if chance.randrange(10) == 0:
         return None
-    home = f"{DISTRICT}{chance.choice(WEST_EAST)}{chance.randint(1, 2 * HOUSES * COLUMNS)}号"
+    home = f"{DISTRICT}{chance.choice(WEST_EAST[1:-1])}{chance.randint(1, 2 * HOUSES * COLUMNS)}号"
     born = [_birthday(today.year - age, chance) for age in chance.choice(((6,), (6,), (12,), (6, 12)))]
     local = chance.random() < 0.8  # noqa: PLR2004  invented
     since = timedelta(days=chance.choice((10, 400, 1_500)))

@@ -30,7 +30,7 @@ _ROAD_BEFORE_MORE = re.compile(r"([^\d号幢栋路街]{1,12}(?:大道|路|大街
 _LANE = re.compile(r"(\d{1,5})弄")
 _NUMBER = re.compile(r"(\d{1,5})(?:[-—–之](\d{1,4}))?号(?!楼)")
 _NUMBER_ALONE = re.compile(r"(\d{1,5})(?:[-—–之](\d{1,4}))?$")
-_COMMUNITY = re.compile(r"([^\dA-Z]{2,20}?)(?=\d|[A-Z]座|$)")
+_COMMUNITY = re.compile(r"([\u4e00-\u9fff·]{2,20}?)(?=\d|[A-Z]座|$)")
 _BUILDING = re.compile(r"(\d{1,4}|[A-Z])(?:幢|栋|号楼|座|#)")
 _UNIT = re.compile(r"(\d{1,3})单元")
 _ROOM = re.compile(r"(\d{1,5})(?:室)?$")

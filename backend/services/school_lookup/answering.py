@@ -13,6 +13,7 @@ from backend.services.school_lookup.chance import Chance
 from backend.services.school_lookup.deciding import (
     DOCUMENTS,
     Admission,
+    Beginning,
     Change,
     Decided,
     Migration,
@@ -25,7 +26,7 @@ from backend.services.school_lookup.deciding import (
     migration_of,
     reasons_of,
 )
-from backend.services.school_lookup.facts import AdmissionFacts, Home, Stage
+from backend.services.school_lookup.facts import STAGES, AdmissionFacts, Home, Stage
 from backend.services.school_lookup.family import Child, Family
 from backend.services.school_lookup.model import AddressUnknown, OutsideTheCity
 from backend.services.school_lookup.placing import (
@@ -139,10 +140,15 @@ def answer(rulebook: Rulebook, districts: Sequence[Catchments], family: Family) 
     Raises AddressUnknown and OutsideTheCity where a place should lie in one of the districts but was not found.
     """
     places = list(places_of(family))
-    located = [_locate(rulebook, one, places, family) for one in districts]
-    _refuse_unfound(places, located)
+    beginnings = [beginning_of(rulebook, districts[0], child) for child in family.children]
+    stages = [stage for stage in STAGES if any(begins.stage == stage for begins in beginnings)]
+    located = [_locate(rulebook, one, stages, places, family) for one in districts]
+    _refuse_unfound(places, stages, located)
     located = [one for one in located if any(any(found.values()) for found in one.candidates.values())] or located[:1]
-    children = [_child_answer(rulebook, located, family, child) for child in family.children]
+    children = [
+        _child_answer(rulebook, located, family, child, begins)
+        for child, begins in zip(family.children, beginnings, strict=True)
+    ]
     return LookupAnswer(
         [shown(one.catchments) for one in located],
         [_place_shown(place, located) for place in places],
@@ -164,18 +170,20 @@ def shown(catchments: Catchments) -> DistrictShown:
 # ── places ──
 
 
-def _locate(rulebook: Rulebook, catchments: Catchments, places: Sequence[Place], family: Family) -> _Located:
+def _locate(
+    rulebook: Rulebook, catchments: Catchments, stages: Sequence[Stage], places: Sequence[Place], family: Family
+) -> _Located:
     candidates = dict[str, dict[Stage, list[Candidate]]]()
     for place in places:
         if catchments.is_named(place.address.district):
             same = next((one.pointer for one in places if one.pointer in candidates and one.is_at(place)), None)
-            found = stage_candidates(catchments.atlases, place) if same is None else candidates[same]
+            found = stage_candidates(catchments.atlases, stages, place) if same is None else candidates[same]
             candidates[place.pointer] = found
     migration = None if family.registration.in_city else migration_of(rulebook, catchments, family)
     return _Located(catchments, {place.pointer: place for place in places}, candidates, migration)
 
 
-def _refuse_unfound(places: Sequence[Place], located: Sequence[_Located]) -> None:
+def _refuse_unfound(places: Sequence[Place], stages: Sequence[Stage], located: Sequence[_Located]) -> None:
     for place in places:
         if is_swapped(place):
             raise OutsideTheCity(
@@ -185,7 +193,7 @@ def _refuse_unfound(places: Sequence[Place], located: Sequence[_Located]) -> Non
                 errors=(FieldError(f"{place.pointer}/point", "Longitude and latitude look swapped."),),
             )
         reads = [one for one in located if place.pointer in one.candidates]
-        if any(any(one.candidates[place.pointer].values()) for one in reads):
+        if all(any(one.candidates[place.pointer][stage] for one in reads) for stage in stages):
             continue
         if place.point is not None and not any(one.catchments.covers(place.point) for one in located):
             raise OutsideTheCity(
@@ -253,8 +261,9 @@ class _Option(Struct, frozen=True):
         return "possible" if "possible" in said else "by_map" if "by_map" in said else "certain"
 
 
-def _child_answer(rulebook: Rulebook, located: Sequence[_Located], family: Family, child: Child) -> ChildAnswer:
-    begins = beginning_of(rulebook, located[0].catchments, child)
+def _child_answer(
+    rulebook: Rulebook, located: Sequence[_Located], family: Family, child: Child, begins: Beginning
+) -> ChildAnswer:
     if begins.stage is None:
         return ChildAnswer(None, begins.because, begins.remedy, begins.next_year, [], [], [], [])
     options = sorted(

@@ -6,7 +6,8 @@ from typing import Annotated
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from msgspec import Struct
 
 from backend.identity import admit_citizen, public
@@ -33,6 +34,7 @@ from backend.text import Text
 AnyRequest = Request[object, object, State]
 IfNoneMatch = Annotated[str | None, HeaderParameter(name="If-None-Match", max_length=1_000)]
 GEOJSON, CSV = "application/geo+json", "text/csv"
+UNCHANGED = {304: ResponseSpec(None, description="What the caller has is still what counts")}
 
 
 class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,12 +112,18 @@ async def _family(asked: Lookup, request: AnyRequest, city: City) -> Family:
 
 
 @get("/v1/school-plans", guards=[public])
-async def list_plans(city: NamedDependency[City], year: Year | None = None) -> list[DistrictShown]:
+async def list_plans(city: NamedDependency[City], year: FromQuery[Year | None] = None) -> list[DistrictShown]:
     """List the plans of a year, or of the newest that is published."""
     return [shown(one) for one in await plans_of(city, year)]
 
 
-@get("/v1/school-plans/{code:str}/{year:int}/schools.geojson", guards=[public], media_type=GEOJSON)
+@get(
+    "/v1/school-plans/{code:str}/{year:int}/schools.geojson",
+    guards=[public],
+    media_type=GEOJSON,
+    responses=UNCHANGED,
+    problems=(NoSchoolPlan,),
+)
 async def show_schools_map(
     code: FromPath[DistrictCode], year: FromPath[Year], city: NamedDependency[City], if_none_match: IfNoneMatch = None
 ) -> Response[bytes]:
@@ -123,7 +131,13 @@ async def show_schools_map(
     return await _file(city, code, year, if_none_match, GEOJSON, schools_geojson)
 
 
-@get("/v1/school-plans/{code:str}/{year:int}/zones.geojson", guards=[public], media_type=GEOJSON)
+@get(
+    "/v1/school-plans/{code:str}/{year:int}/zones.geojson",
+    guards=[public],
+    media_type=GEOJSON,
+    responses=UNCHANGED,
+    problems=(NoSchoolPlan,),
+)
 async def show_zones_map(
     code: FromPath[DistrictCode], year: FromPath[Year], city: NamedDependency[City], if_none_match: IfNoneMatch = None
 ) -> Response[bytes]:
@@ -131,7 +145,13 @@ async def show_zones_map(
     return await _file(city, code, year, if_none_match, GEOJSON, zones_geojson)
 
 
-@get("/v1/school-plans/{code:str}/{year:int}/schools.csv", guards=[public], media_type=CSV)
+@get(
+    "/v1/school-plans/{code:str}/{year:int}/schools.csv",
+    guards=[public],
+    media_type=CSV,
+    responses=UNCHANGED,
+    problems=(NoSchoolPlan,),
+)
 async def show_schools_table(
     code: FromPath[DistrictCode], year: FromPath[Year], city: NamedDependency[City], if_none_match: IfNoneMatch = None
 ) -> Response[bytes]:
@@ -139,7 +159,13 @@ async def show_schools_table(
     return await _file(city, code, year, if_none_match, CSV, lambda plan: schools_csv(plan.schools))
 
 
-@get("/v1/school-plans/{code:str}/{year:int}/past-batches.csv", guards=[public], media_type=CSV)
+@get(
+    "/v1/school-plans/{code:str}/{year:int}/past-batches.csv",
+    guards=[public],
+    media_type=CSV,
+    responses=UNCHANGED,
+    problems=(NoSchoolPlan,),
+)
 async def show_past_table(
     code: FromPath[DistrictCode], year: FromPath[Year], city: NamedDependency[City], if_none_match: IfNoneMatch = None
 ) -> Response[bytes]:

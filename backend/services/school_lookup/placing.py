@@ -1,6 +1,6 @@
 """Which catchments a place belongs to: ranges of addresses decide, the map assists, and nothing is guessed silently."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -124,6 +124,8 @@ def is_swapped(place: Place) -> bool:
     return 3 <= longitude <= 54 and 73 <= latitude <= 136  # noqa: PLR2004  China, roughly
 
 
-def stage_candidates(atlases: Mapping[Stage, Atlas], place: Place) -> dict[Stage, list[Candidate]]:
-    """Give the candidates of a place for each stage."""
-    return {stage: candidates_of(atlas, place) for stage, atlas in atlases.items()}
+def stage_candidates(
+    atlases: Mapping[Stage, Atlas], stages: Collection[Stage], place: Place
+) -> dict[Stage, list[Candidate]]:
+    """Give the candidates of a place for each of these stages."""
+    return {stage: candidates_of(atlases[stage], place) for stage in stages}

@@ -121,6 +121,11 @@ class _Shelf:
             plans[pointer.id] = known
         self.plans, self.looked_at = plans, time.monotonic()
 
+    def of(self, year: int | None) -> list[Catchments]:
+        """Give the plans of a year, or of the newest one."""
+        wanted = max((one.heading.year for one in self.plans.values()), default=0) if year is None else year
+        return [one for one in self.plans.values() if one.heading.year == wanted]
+
 
 _shelves: WeakKeyDictionary[Store, _Shelf] = WeakKeyDictionary()
 
@@ -130,11 +135,10 @@ async def plans_of(city: City, year: int | None) -> Sequence[Catchments]:
     shelf = _shelves.get(city.store)
     if shelf is None:
         shelf = _shelves[city.store] = _Shelf()
-    if time.monotonic() - shelf.looked_at >= LOOK_SECONDS:
-        if shelf.looking is None or shelf.looking.done():
-            shelf.looking = asyncio.create_task(shelf.look(city.store, ZoneInfo(city.settings.time_zone)))
-        if not shelf.plans:
-            await shelf.looking
-    found = shelf.plans.values()
-    newest = max((one.heading.year for one in found), default=0) if year is None else year
-    return [one for one in found if one.heading.year == newest]
+    if time.monotonic() - shelf.looked_at >= LOOK_SECONDS and (shelf.looking is None or shelf.looking.done()):
+        shelf.looking = asyncio.create_task(shelf.look(city.store, ZoneInfo(city.settings.time_zone)))
+    found = shelf.of(year)
+    if found or shelf.looking is None:
+        return found
+    await shelf.looking
+    return shelf.of(year)

@@ -1,0 +1,116 @@
+"""Which zones a point lies in: the same as shapely's plain `covers` says."""
+
+import numpy as np
+import shapely
+
+from backend.services.school_lookup.addresses import parse_address
+from backend.services.school_lookup.atlas import Atlas, pairs_of
+from backend.services.school_lookup.invented_district import invented_plan
+from backend.services.school_lookup.plan import Stage, Zone, shape_of
+from tests.services.school_lookup.scene import EAST, NORTH, WEST, ZONES
+
+RANDOM = np.random.default_rng(20181001)
+PRIMARY = [zone for zone in ZONES if zone.id != "all"]
+
+
+def zones_of(stage: Stage) -> list[Zone]:
+    plan = invented_plan(2026)
+    stages = {school.id: school.stage for school in plan.schools}
+    return [zone for zone in plan.zones if stages[zone.school] == stage]
+
+
+def points_on(shapes: np.ndarray, count: int) -> np.ndarray:
+    """Give random points in and around the shapes: anywhere, on their corners, on their edges, and a hair beside."""
+    west, south, east, north = shapely.total_bounds(shapes)
+    anywhere = RANDOM.uniform([west - 0.01, south - 0.01], [east + 0.01, north + 0.01], (count // 2, 2))
+    corners = shapely.get_coordinates(shapes)
+    begins, ends = corners[:-1], corners[1:]
+    chosen = RANDOM.integers(0, len(begins), count // 4)
+    share = RANDOM.choice([0.0, 0.25, 0.5, 1.0], (len(chosen), 1))
+    on_edges = begins[chosen] + (ends[chosen] - begins[chosen]) * share
+    beside = on_edges + RANDOM.choice([-1e-13, 0, 1e-13], on_edges.shape)
+    return np.concatenate([anywhere, on_edges, beside])
+
+
+def test_a_hundred_thousand_points_lie_where_plain_covers_says_boundaries_included() -> None:
+    asked = 0
+    for stage in ("primary", "junior"):
+        zones = zones_of(stage)
+        shapes = np.array([shape_of(zone.geometry) for zone in zones])
+        points = points_on(shapes, 60_000)
+        drawn = shapely.points(points)
+        expected = [
+            (at, zone) for zone, shape in enumerate(shapes) for at in np.flatnonzero(shapely.covers(shape, drawn))
+        ]
+        assert pairs_of(Atlas(zones).covering(points)) == sorted(expected)
+        asked += len(points)
+    assert asked >= 100_000
+
+
+def test_a_point_on_a_common_corner_lies_in_all_zones_there() -> None:
+    corner = np.array([[120.11, 30.31]])
+    assert [PRIMARY[zone].id for _, zone in pairs_of(Atlas(PRIMARY).covering(corner))] == [
+        "west",
+        "east",
+        "north-1",
+        "north-2",
+    ]
+
+
+def test_a_point_outside_lies_in_none() -> None:
+    assert pairs_of(Atlas(PRIMARY).covering(np.array([[120.2, 30.2]]))) == []
+
+
+def test_a_double_district_gives_two_zones_and_others_one() -> None:
+    atlas = Atlas(PRIMARY)
+    found = pairs_of(atlas.covering(np.array([WEST, EAST, NORTH])))
+    assert [(at, atlas.zones[zone].id) for at, zone in found] == [
+        (0, "west"),
+        (1, "east"),
+        (2, "north-1"),
+        (2, "north-2"),
+    ]
+
+
+def test_the_distance_to_a_boundary_is_told_in_metres_on_either_side() -> None:
+    degree = 111_320 * np.cos(np.radians(30.31))
+    beside = np.array([[120.11 + 10 / degree, 30.305]])
+    atlas = Atlas(PRIMARY)
+    away = {atlas.zones[zone].id: metres for zone, metres in atlas.distances(beside, 30).items()}
+    assert {name: round(metres) for name, metres in away.items()} == {"west": 10, "east": 10}
+    assert atlas.distances(beside, 5) == {}
+
+
+def test_the_ranges_of_zones_are_found_by_road_and_by_community() -> None:
+    atlas = Atlas(PRIMARY)
+    found = {
+        text: [(one.zone.id, one.match) for one in atlas.at_address(parse_address(text))]
+        for text in ("和平路7号", "和平路", "桃花苑6幢", "双桥街3号", "不存在路1号")
+    }
+    assert found == {
+        "和平路7号": [("west", "yes")],
+        "和平路": [("east", "maybe"), ("west", "maybe")],
+        "桃花苑6幢": [("east", "yes")],
+        "双桥街3号": [("north-1", "yes"), ("north-2", "yes")],
+        "不存在路1号": [],
+    }
+    assert atlas.knows(parse_address("和平路999号"))
+    assert not atlas.knows(parse_address("不存在路1号"))
+
+
+def test_a_larger_catchment_never_loses_a_point() -> None:
+    zones = zones_of("primary")
+    larger = [
+        Zone(one.id, one.school, one.address_ranges, one.geometry if number else _grown(one), one.double_district)
+        for number, one in enumerate(zones)
+    ]
+    points = points_on(np.array([shape_of(zones[0].geometry)]), 4_000)
+    before, after = set(pairs_of(Atlas(zones).covering(points))), set(pairs_of(Atlas(larger).covering(points)))
+    assert before <= after
+    assert before != after
+
+
+def _grown(zone: Zone) -> object:
+    from backend.services.school_lookup.plan import geometry_of
+
+    return geometry_of(shapely.MultiPolygon([shapely.buffer(shape_of(zone.geometry).geoms[0], 0.002)]))
