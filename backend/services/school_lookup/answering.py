@@ -95,7 +95,10 @@ class CandidateShown(Struct, frozen=True):
 
 
 class PlaceShown(Struct, frozen=True):
-    """How a place of the request was understood, and the catchments it may belong to; none: it lies elsewhere."""
+    """How a place of the request was understood, and the catchments it may belong to for the children's stages.
+
+    Without any it lies in no district whose plan is published, or no child begins school this year.
+    """
 
     pointer: str
     understood: Address
@@ -141,7 +144,7 @@ def answer(rulebook: Rulebook, districts: Sequence[Catchments], family: Family) 
     """
     places = list(places_of(family))
     beginnings = [beginning_of(rulebook, districts[0], child) for child in family.children]
-    stages = [stage for stage in STAGES if any(begins.stage == stage for begins in beginnings)]
+    stages: list[Stage] = [stage for stage in STAGES if any(begins.stage == stage for begins in beginnings)]
     located = [_locate(rulebook, one, stages, places, family) for one in districts]
     _refuse_unfound(places, stages, located)
     located = [one for one in located if any(any(found.values()) for found in one.candidates.values())] or located[:1]
