@@ -48,7 +48,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             min_length=1,
-            description="the file of the sandboxes that stand in for a real insurance, bank and credit registry",
+            description="the file of the sandboxes that stand in for a real insurance, bank, credit and family registers",
         ),
     ] = "var/sandbox.db"
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"

@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import fhir_charge_item, health_code_read, mllp, mongodb, rulebook, store, visits
+from tests.bench import fhir_charge_item, health_code_read, mllp, mongodb, rulebook, school_lookup, store, visits
 from tests.bench.report import machine
 
 BENCHMARKS = {
@@ -17,6 +17,8 @@ BENCHMARKS = {
     "visits": visits.bill,
     "fhir_charge_item": fhir_charge_item.create,
     "mllp": mllp.answer,
+    "school_points": school_lookup.points,
+    "school_lookups": school_lookup.lookups,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -36,7 +36,7 @@ _UNIT = re.compile(r"(\d{1,3})单元")
 _ROOM = re.compile(r"(\d{1,5})(?:室)?$")
 
 
-class Address(Struct, frozen=True):
+class Address(Struct, frozen=True, gc=False):
     """What an address says; None for what it does not. A building is a number, or a letter, as written."""
 
     district: str | None = None
@@ -64,6 +64,8 @@ def parse_address(text: str) -> Address:
     Full-width characters, spaces, and Chinese numerals before 号, 弄, 幢, 单元 and 室 are read like any others.
     Province, city, street office and neighbourhood are passed over.
     """
+    if not text:
+        return Address()
     reading = _Reading(_plain(text))
     reading.take(_PROVINCE_AND_CITY)
     district = reading.text_of(_DISTRICT)
@@ -143,10 +145,14 @@ class AddressRange(Struct, frozen=True, forbid_unknown_fields=True):
 
     def match(self, address: Address) -> Match:
         """Tell whether an address lies in it; `maybe` where the address leaves out what would tell."""
-        steps = (self._place(address), self._lane(address), self._number(address), self._building(address))
-        if "no" in steps:
-            return "no"
-        return "maybe" if "maybe" in steps else "yes"
+        told: Match = "yes"
+        for step in (self._number, self._building, self._lane, self._place):  # the first ones rule most out
+            said = step(address)
+            if said == "no":
+                return said
+            if said == "maybe":
+                told = said
+        return told
 
     def missing(self, address: Address) -> str | None:
         """Give what an address leaves out that would tell whether it lies in this range: the name of its field."""

@@ -41,7 +41,7 @@ from backend.services.school_lookup.plan import Calendar, School, Zone
 from backend.text import Text
 
 
-class SchoolChoice(Struct, frozen=True):
+class SchoolChoice(Struct, frozen=True, gc=False):
     """A school that may take the child: by which way, in which batch and why, and how it stands among others there.
 
     `certainty` says how sure it is that the places lie in its catchment, `doubts` why it is not surer. `ties` are what
@@ -56,12 +56,12 @@ class SchoolChoice(Struct, frozen=True):
     rule: str
     because: Text
     remedy: Text | None
-    ties: list[Reason]
+    ties: tuple[Reason, ...]
     seats: Seats
     chance: Chance | None
 
 
-class NotHere(Struct, frozen=True):
+class NotHere(Struct, frozen=True, gc=False):
     """A school in whose catchment the family has a place, and why it does not take the child."""
 
     school: str
@@ -69,7 +69,7 @@ class NotHere(Struct, frozen=True):
     because: Text
 
 
-class ChildAnswer(Struct, frozen=True):
+class ChildAnswer(Struct, frozen=True, gc=False):
     """What was found for one child, the best school first; no `stage` where it begins school in another year."""
 
     stage: Stage | None
@@ -79,10 +79,10 @@ class ChildAnswer(Struct, frozen=True):
     schools: list[SchoolChoice]
     not_here: list[NotHere]
     would_change: list[Change]
-    documents: list[Reason]
+    documents: tuple[Reason, ...]
 
 
-class CandidateShown(Struct, frozen=True):
+class CandidateShown(Struct, frozen=True, gc=False):
     """A catchment that a place belongs to, or may belong to."""
 
     district: str
@@ -94,7 +94,7 @@ class CandidateShown(Struct, frozen=True):
     boundary_metres: int | None
 
 
-class PlaceShown(Struct, frozen=True):
+class PlaceShown(Struct, frozen=True, gc=False):
     """How a place of the request was understood, and the catchments it may belong to for the children's stages.
 
     Without any it lies in no district whose plan is published, or no child begins school this year.
@@ -105,7 +105,7 @@ class PlaceShown(Struct, frozen=True):
     catchments: list[CandidateShown]
 
 
-class DistrictShown(Struct, frozen=True):
+class DistrictShown(Struct, frozen=True, gc=False):
     """The plan that was read; `edition` is its digest. `invented`: nothing of it is real."""
 
     district: str
@@ -117,7 +117,7 @@ class DistrictShown(Struct, frozen=True):
     calendar: Calendar
 
 
-class LookupAnswer(Struct, frozen=True):
+class LookupAnswer(Struct, frozen=True, gc=False):
     """The answer to a lookup. `shared_schools` may take every child of the family; `migration` is for migrants only."""
 
     districts: list[DistrictShown]
@@ -128,7 +128,7 @@ class LookupAnswer(Struct, frozen=True):
     rulebook: str
 
 
-class _Located(Struct, frozen=True):
+class _Located(Struct, frozen=True, gc=False):
     """Where the places of a family lie in one district: the candidates of each, by its pointer."""
 
     catchments: Catchments
@@ -243,7 +243,7 @@ def _place_shown(place: Place, located: Sequence[_Located]) -> PlaceShown:
 # ── children ──
 
 
-class _Option(Struct, frozen=True):
+class _Option(Struct, frozen=True, gc=False):
     """A child before one catchment, and which places speak for it."""
 
     located: _Located
@@ -268,7 +268,7 @@ def _child_answer(
     rulebook: Rulebook, located: Sequence[_Located], family: Family, child: Child, begins: Beginning
 ) -> ChildAnswer:
     if begins.stage is None:
-        return ChildAnswer(None, begins.because, begins.remedy, begins.next_year, [], [], [], [])
+        return ChildAnswer(None, begins.because, begins.remedy, begins.next_year, [], [], [], ())
     options = sorted(
         (option for one in located for option in _options(rulebook, one, family, child, begins.stage)),
         key=_Option.order,
@@ -364,7 +364,7 @@ def _lot(rulebook: Rulebook, one: _Located, school: str) -> SchoolChoice:
         "private-school",
         _LOT,
         None,
-        [],
+        (),
         standing.seats,
         standing.chances.get(1),
     )

@@ -1,15 +1,13 @@
 """A plan as lookups use it: made ready once for each edition, and never changed."""
 
 from collections import defaultdict
-from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import shapely
 from msgspec import Struct
 
 from backend.rulebook import Rulebook
-from backend.rulebook.module import Rule
 from backend.rulebook.temporal import midnight
 from backend.services.school_lookup.atlas import Atlas
 from backend.services.school_lookup.chance import Chance, chance_of, expected_applicants, past_of
@@ -21,7 +19,7 @@ from backend.text import Text
 SEAT_WARNING = "school_lookup.seat_warning"
 
 
-class SchoolShown(Struct, frozen=True):
+class SchoolShown(Struct, frozen=True, gc=False):
     """A school; `district` is its district's code. Longitude and latitude are WGS 84."""
 
     id: str
@@ -35,7 +33,7 @@ class SchoolShown(Struct, frozen=True):
     latitude: float
 
 
-class Seats(Struct, frozen=True):
+class Seats(Struct, frozen=True, gc=False):
     """A school's seats, how many are expected to apply (the mean of past years), and what follows from both.
 
     Without a past there is neither.
@@ -47,7 +45,7 @@ class Seats(Struct, frozen=True):
     because: Text | None
 
 
-class Standing(Struct, frozen=True):
+class Standing(Struct, frozen=True, gc=False):
     """A school, its seats, and the chance of admission in each batch that has a past."""
 
     school: SchoolShown
@@ -60,6 +58,7 @@ class Catchments:
 
     def __init__(self, edition: str, plan: Plan, time_zone: ZoneInfo) -> None:
         self.edition, self.heading, self.plan, self.time_zone = edition, plan.heading, plan, time_zone
+        self.batches = f"school_lookup.{plan.heading.batches}"
         self.schools = {school.id: school for school in plan.schools}
         self.atlases: dict[Stage, Atlas] = {stage: Atlas(self._zones(stage)) for stage in STAGES}
         self.application_begins = midnight(plan.heading.calendar.application_from, time_zone)
@@ -132,9 +131,3 @@ class Catchments:
         boundary = shape_of(self.plan.boundary)
         shapely.prepare(boundary)
         return boundary
-
-
-@lru_cache(maxsize=256)
-def rules_of(rulebook: Rulebook, module: str, at: datetime) -> dict[str, Rule]:
-    """Give the rules of a module that count at an instant, by id."""
-    return {rule.id: rule for rule in rulebook.in_force(module, at)}

@@ -12,7 +12,7 @@ _Z = 1.959963984540054
 """The standard normal quantile of 97.5 %, for an interval of 95 %."""
 
 
-class PastYear(Struct, frozen=True):
+class PastYear(Struct, frozen=True, gc=False):
     """How many applied in one year, and how many were admitted."""
 
     year: int
@@ -20,7 +20,7 @@ class PastYear(Struct, frozen=True):
     admitted: int
 
 
-class Chance(Struct, frozen=True):
+class Chance(Struct, frozen=True, gc=False):
     """A range for the chance of admission, in per cent, and the past years that it rests on.
 
     It spans the intervals (Wilson, 95 %) of all these years: what moves from year to year is more than what chance

@@ -1,7 +1,8 @@
 """What the rules say of a child before a catchment: its batch, its place within it, and what would change both."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from backend.rulebook import Rulebook, Verdict
 from backend.rulebook.temporal import midnight
-from backend.services.school_lookup.catchments import Catchments, rules_of
+from backend.services.school_lookup.catchments import Catchments
 from backend.services.school_lookup.facts import (
     STAGES,
     AdmissionFacts,
@@ -33,7 +34,7 @@ Rank = tuple[Any, ...]
 Admission = Literal["catchment", "points", "late", "lottery"]
 
 
-class Reason(Struct, frozen=True):
+class Reason(Struct, frozen=True, gc=False):
     """A rule that spoke: its word, why, and what would change it."""
 
     word: str
@@ -41,7 +42,7 @@ class Reason(Struct, frozen=True):
     remedy: Text | None = None
 
 
-class Decided(Struct, frozen=True):
+class Decided(Struct, frozen=True, gc=False):
     """A child before one catchment. `rank` is the smaller the better; of two children the smaller goes first."""
 
     facts: AdmissionFacts
@@ -57,8 +58,7 @@ class Decided(Struct, frozen=True):
     @property
     def batch(self) -> int | None:
         """Give the number of the batch, if the child is in one."""
-        word: str = self.verdict.result
-        return int(word.removeprefix("batch_")) if word.startswith("batch_") else None
+        return batch_of(self.verdict)
 
     @property
     def admission(self) -> Admission:
@@ -67,7 +67,13 @@ class Decided(Struct, frozen=True):
         return ways.get(self.verdict.result, "catchment")
 
 
-class Change(Struct, frozen=True):
+def batch_of(verdict: Verdict) -> int | None:
+    """Give the number of the batch that a verdict names, if it names one."""
+    word: str = verdict.result
+    return int(word.removeprefix("batch_")) if word.startswith("batch_") else None
+
+
+class Change(Struct, frozen=True, gc=False):
     """Something that would put a child in another batch: what, and in which then; None was or is in no batch."""
 
     change: Text
@@ -76,13 +82,13 @@ class Change(Struct, frozen=True):
     to_batch: int | None
 
 
-class Migration(Struct, frozen=True):
+class Migration(Struct, frozen=True, gc=False):
     """What the rules say of a family that is registered outside the city: what it lacks, and its points.
 
     The higher parent's points count, the official ones where they are known.
     """
 
-    lacking: list[Reason]
+    lacking: tuple[Reason, ...]
     points: int
     points_are_official: bool
 
@@ -102,16 +108,21 @@ def _parent_facts(parent: Parent, zone: ZoneInfo) -> ParentFacts:
     return ParentFacts(*(None if day is None else midnight(day, zone) for day in days))
 
 
-def reasons_of(rulebook: Rulebook, verdict: Verdict) -> list[Reason]:
+def reasons_of(rulebook: Rulebook, verdict: Verdict) -> tuple[Reason, ...]:
     """Give every rule that spoke in a verdict that collects, in the order of the rules."""
-    rules = rules_of(rulebook, verdict.module, verdict.at)
-    return [Reason(str(rules[name].then), rules[name].because, rules[name].remedy) for name in verdict.fired]
+    return _reasons(rulebook, verdict.module, verdict.at, verdict.fired)
+
+
+@lru_cache(maxsize=10_000)
+def _reasons(rulebook: Rulebook, module: str, at: datetime, fired: tuple[str, ...]) -> tuple[Reason, ...]:
+    rules = {rule.id: rule for rule in rulebook.in_force(module, at)}
+    return tuple(Reason(str(rules[name].then), rules[name].because, rules[name].remedy) for name in fired)
 
 
 # ── age ──
 
 
-class Beginning(Struct, frozen=True):
+class Beginning(Struct, frozen=True, gc=False):
     """The stage that a child would begin this year, if any, why, and otherwise the next year in which it may."""
 
     stage: Stage | None
@@ -145,11 +156,16 @@ def beginning_of(rulebook: Rulebook, catchments: Catchments, child: Child) -> Be
 
 def decide(rulebook: Rulebook, catchments: Catchments, facts: AdmissionFacts) -> Decided:
     """Decide on a child before a catchment."""
-    module = f"school_lookup.{catchments.heading.batches}"
-    verdict = rulebook.evaluate(module, facts, catchments.application_begins)
+    verdict, place = _batch(rulebook, catchments, facts)
     ties = rulebook.evaluate(TIES, facts, catchments.application_begins)
-    words = cast("tuple[str, ...]", rulebook.modules[module].result)
-    return Decided(facts, verdict, ties, (words.index(verdict.result), *_tie_rank(facts, ties)))
+    return Decided(facts, verdict, ties, (place, *_tie_rank(facts, ties)))
+
+
+def _batch(rulebook: Rulebook, catchments: Catchments, facts: AdmissionFacts) -> tuple[Verdict, int]:
+    """Give the verdict on the batch, and its place in the order in which batches are admitted."""
+    verdict = rulebook.evaluate(catchments.batches, facts, catchments.application_begins)
+    words = cast("tuple[str, ...]", rulebook.modules[catchments.batches].result)
+    return verdict, words.index(verdict.result)
 
 
 def _tie_rank(facts: AdmissionFacts, ties: Verdict) -> Rank:
@@ -193,9 +209,9 @@ def admission_facts(
 def changes_of(rulebook: Rulebook, catchments: Catchments, school: str, decided: Decided) -> Iterator[Change]:
     """Give each single thing that would put the child in a better batch of this catchment."""
     for text, changed in _alternatives(decided.facts, catchments):
-        then = decide(rulebook, catchments, changed)
-        if then.rank[0] < decided.rank[0]:
-            yield Change(text, school, decided.batch, then.batch)
+        verdict, place = _batch(rulebook, catchments, changed)
+        if place < decided.rank[0]:
+            yield Change(text, school, decided.batch, batch_of(verdict))
 
 
 def _alternatives(facts: AdmissionFacts, catchments: Catchments) -> Iterator[tuple[Text, AdmissionFacts]]:

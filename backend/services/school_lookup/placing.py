@@ -29,7 +29,7 @@ _SEVERAL = Text(zh="此地址属于多个学区的范围，请向教育局确认
 _BY_MAP = Text(zh="按地图判断；以公布的地址范围为准。", en="By the map; the published ranges of addresses decide.")
 
 
-class Place(Struct, frozen=True):
+class Place(Struct, frozen=True, gc=False):
     """A place that a family named: `pointer` is where it stands in the request. The point is in WGS 84."""
 
     pointer: str
@@ -38,10 +38,10 @@ class Place(Struct, frozen=True):
 
     def is_at(self, other: "Place") -> bool:
         """Tell whether two places are plainly the same one: families live where they are registered."""
-        return self.address == other.address and self.point is None and other.point is None
+        return self.address is other.address and self.point is other.point
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Struct, frozen=True, gc=False):
     """A zone that a place may belong to, how sure that is, and why it is not surer."""
 
     zone: Zone
@@ -53,17 +53,20 @@ class Candidate(Struct, frozen=True):
 
 def places_of(family: Family) -> Iterator[Place]:
     """Read all places of a family: its registration in the city, if any, then its homes."""
-    if family.registration.in_city:
-        yield _place("/family/registration", family.registration.address, family.registration.point)
+    registered = family.registration
+    place = Place("/family/registration", parse_address(registered.address), _at(registered.point))
+    if registered.in_city:
+        yield place
     for number, home in enumerate(family.homes):
-        yield _place(f"/family/homes/{number}", home.address, home.point)
+        pointer = f"/family/homes/{number}"
+        if (home.address, home.point) == (registered.address, registered.point):
+            yield Place(pointer, place.address, place.point)
+        else:
+            yield Place(pointer, parse_address(home.address), _at(home.point))
 
 
-def _place(pointer: str, text: str, point: MapPoint | None) -> Place:
-    at = None
-    if point is not None:
-        at = to_wgs84(np.array([[point.longitude, point.latitude]]), point.coordinates)
-    return Place(pointer, parse_address(text), at)
+def _at(point: MapPoint | None) -> Points | None:
+    return None if point is None else to_wgs84(np.array([[point.longitude, point.latitude]]), point.coordinates)
 
 
 def candidates_of(atlas: Atlas, place: Place) -> list[Candidate]:
@@ -88,7 +91,7 @@ def _unsure(found: Found) -> Candidate:
 
 
 def _on_map(atlas: Atlas, point: Points) -> list[Candidate]:
-    covering: list[int] = atlas.covering(point)[1].tolist()
+    covering = atlas.covering_one(point)
     near = atlas.distances(point, NEAR_METRES)
     zones = [atlas.zones[number] for number in covering]
     if set(near) <= set(covering) and (len(covering) == 1 or _are_double(zones)):

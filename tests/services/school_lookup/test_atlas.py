@@ -42,7 +42,10 @@ def test_a_hundred_thousand_points_lie_where_plain_covers_says_boundaries_includ
         expected = [
             (at, zone) for zone, shape in enumerate(shapes) for at in np.flatnonzero(shapely.covers(shape, drawn))
         ]
-        assert pairs_of(Atlas(zones).covering(points)) == sorted(expected)
+        atlas = Atlas(zones)
+        assert pairs_of(atlas.covering(points)) == sorted(expected)
+        one_by_one = [(at, zone) for at in range(len(points)) for zone in atlas.covering_one(points[at : at + 1])]
+        assert one_by_one == sorted(expected)
         asked += len(points)
     assert asked >= 100_000
 
