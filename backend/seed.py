@@ -50,6 +50,7 @@ async def fill_city(
         stored = await asyncio.gather(*(_store_new(city, document) for document in batch))
         done, new = done + len(batch), new + sum(stored) * isinstance(batch[0], Profile)
         progress(done, max(done, total))
+    progress(done, done)
     return new
 
 

@@ -48,7 +48,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             min_length=1,
-            description="the file of the sandboxes that stand in for a real insurance, bank, credit and family registers",
+            description="the file of the sandboxes that stand in for a real insurance, bank and registers",
         ),
     ] = "var/sandbox.db"
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
@@ -106,7 +106,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=1, description="how many requests one connected system, such as a hospital's, may make in a minute"),
     ] = 30_000
     address_requests_per_minute: Annotated[
-        int, Meta(ge=1, description="how many sign-in requests one network address may make in a minute")
+        int, Meta(ge=1, description="how many requests one network address may make in a minute without signing in")
     ] = 60
 
 

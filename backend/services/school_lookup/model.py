@@ -1,6 +1,5 @@
 """The plans of the districts as they are kept, and what can be wrong with a question about them."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
@@ -8,7 +7,7 @@ from msgspec import Struct
 
 from backend.problems import Problem
 from backend.services.school_lookup.plan import Heading, MultiPolygon, PastBatch, Polygon, School, Zone
-from backend.store import ONE_SHARD, Document
+from backend.store import Document
 
 
 class NoSchoolPlan(Problem):
@@ -81,6 +80,5 @@ class SchoolPlan(Document, kw_only=True):
     """Which edition counts for a district and year: the last of `imported`. `id` is the district's code and year."""
 
     collection: ClassVar[str] = "school_plans"
-    shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
 
     imported: tuple[Imported, ...]
