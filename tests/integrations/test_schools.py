@@ -179,8 +179,8 @@ def test_ten_thousand_good_features_are_imported(run: Run, tmp_path: Path) -> No
 def test_the_tables_that_the_api_gives_are_those_that_are_imported(folder: Path) -> None:
     from backend.services.school_lookup.maps import past_csv, schools_csv
 
-    assert schools_csv(PLAN.schools) == (folder / "schools.csv").read_bytes()
-    assert past_csv(PLAN.past) == (folder / "past_batches.csv").read_bytes()
+    assert schools_csv(PLAN) == (folder / "schools.csv").read_bytes()
+    assert past_csv(PLAN) == (folder / "past_batches.csv").read_bytes()
     header = next(csv.reader((folder / "address_ranges.csv").read_text(encoding="utf-8").splitlines()))
     assert header[0] == "zone"
     assert json.loads((folder / "boundary.geojson").read_text())["type"] == "Feature"

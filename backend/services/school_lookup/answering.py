@@ -196,15 +196,14 @@ def _refuse_unfound(places: Sequence[Place], stages: Sequence[Stage], located: S
                 errors=(FieldError(f"{place.pointer}/point", "Longitude and latitude look swapped."),),
             )
         reads = [one for one in located if place.pointer in one.candidates]
-        if all(any(one.candidates[place.pointer][stage] for one in reads) for stage in stages):
+        if not reads or all(any(one.candidates[place.pointer][stage] for one in reads) for stage in stages):
             continue
         if place.point is not None and not any(one.catchments.covers(place.point) for one in located):
             raise OutsideTheCity(
                 Text(zh="该位置不在已公布学区的范围内。", en="The point lies in no district whose plan is published."),
                 errors=(FieldError(f"{place.pointer}/point", "This lies in no district whose plan is published."),),
             )
-        if reads:
-            raise _unknown(place, reads)
+        raise _unknown(place, reads)
 
 
 def _unknown(place: Place, reads: Sequence[_Located]) -> AddressUnknown:

@@ -1,6 +1,7 @@
 """What everybody may ask: which school a child goes to; and the plans that this rests on, as maps and tables."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated
 
 from litestar import Request, Response, get, post
@@ -15,6 +16,7 @@ from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
 from backend.profile import Profile
 from backend.service import City
 from backend.services.school_lookup.answering import DistrictShown, LookupAnswer, answer, shown
+from backend.services.school_lookup.catchments import Catchments
 from backend.services.school_lookup.facts import Year
 from backend.services.school_lookup.family import Family, contradictions_of
 from backend.services.school_lookup.maps import past_csv, schools_csv, schools_geojson, zones_geojson
@@ -157,7 +159,7 @@ async def show_schools_table(
     code: FromPath[DistrictCode], year: FromPath[Year], city: NamedDependency[City], if_none_match: IfNoneMatch = None
 ) -> Response[bytes]:
     """Give the schools of a district and their seats as CSV."""
-    return await _file(city, code, year, if_none_match, CSV, lambda plan: schools_csv(plan.schools))
+    return await _file(city, code, year, if_none_match, CSV, schools_csv)
 
 
 @get(
@@ -171,7 +173,7 @@ async def show_past_table(
     code: FromPath[DistrictCode], year: FromPath[Year], city: NamedDependency[City], if_none_match: IfNoneMatch = None
 ) -> Response[bytes]:
     """Give how many applied and were admitted in the past years, by school and batch, as CSV."""
-    return await _file(city, code, year, if_none_match, CSV, lambda plan: past_csv(plan.past))
+    return await _file(city, code, year, if_none_match, CSV, past_csv)
 
 
 async def _file(
@@ -184,7 +186,12 @@ async def _file(
     headers = {"ETag": etag, "Cache-Control": "public, max-age=60"}
     if if_none_match is not None and _names(if_none_match, etag):
         return Response(b"", status_code=304, headers=headers, media_type=media_type)
-    return Response(write(found.plan), headers=headers, media_type=media_type)
+    return Response(_written(found, write), headers=headers, media_type=media_type)
+
+
+@lru_cache(maxsize=64)
+def _written(found: Catchments, write: Callable[[Plan], bytes]) -> bytes:
+    return write(found.plan)
 
 
 def _names(if_none_match: str, etag: str) -> bool:

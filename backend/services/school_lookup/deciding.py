@@ -113,7 +113,7 @@ def reasons_of(rulebook: Rulebook, verdict: Verdict) -> tuple[Reason, ...]:
     return _reasons(rulebook, verdict.module, verdict.at, verdict.fired)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_000)
 def _reasons(rulebook: Rulebook, module: str, at: datetime, fired: tuple[str, ...]) -> tuple[Reason, ...]:
     rules = {rule.id: rule for rule in rulebook.in_force(module, at)}
     return tuple(Reason(str(rules[name].then), rules[name].because, rules[name].remedy) for name in fired)

@@ -23,14 +23,14 @@ def zones_geojson(plan: Plan) -> bytes:
     return _collection(plan, [_area(zone) for zone in plan.zones])
 
 
-def schools_csv(schools: Iterable[School]) -> bytes:
+def schools_csv(plan: Plan) -> bytes:
     """Give the schools with their seats, in the form in which they are imported."""
-    return _table(SCHOOL_COLUMNS, schools)
+    return _table(SCHOOL_COLUMNS, plan.schools)
 
 
-def past_csv(past: Iterable[PastBatch]) -> bytes:
+def past_csv(plan: Plan) -> bytes:
     """Give the past admissions by batch, in the form in which they are imported."""
-    return _table(PAST_COLUMNS, past)
+    return _table(PAST_COLUMNS, plan.past)
 
 
 def _collection(plan: Plan, features: Sequence[dict[str, Any]]) -> bytes:

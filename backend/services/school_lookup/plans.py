@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -119,7 +120,7 @@ class _Shelf:
                 plan = await read_plan(store, edition)
                 known = await asyncio.to_thread(Catchments, edition, plan, zone)
             plans[pointer.id] = known
-        self.plans, self.looked_at = plans, time.monotonic()
+        self.plans = plans
 
     def of(self, year: int | None) -> list[Catchments]:
         """Give the plans of a year, or of the newest one."""
@@ -127,16 +128,27 @@ class _Shelf:
         return [one for one in self.plans.values() if one.heading.year == wanted]
 
 
+_log = logging.getLogger("chengma.schools")
 _shelves: WeakKeyDictionary[Store, _Shelf] = WeakKeyDictionary()
 
 
+def _tell_failure(looking: asyncio.Task[None]) -> None:
+    if not looking.cancelled() and looking.exception() is not None:
+        _log.warning("school plans could not be looked at, those known go on: %s", looking.exception())
+
+
 async def plans_of(city: City, year: int | None) -> Sequence[Catchments]:
-    """Give the plans of a year, or of the newest year that has any, by district; none where there are none."""
+    """Give the plans of a year, or of the newest year that has any, by district; none where there are none.
+
+    What is known goes on while the store is away. Raises StoreUnavailable where nothing is known yet.
+    """
     shelf = _shelves.get(city.store)
     if shelf is None:
         shelf = _shelves[city.store] = _Shelf()
     if time.monotonic() - shelf.looked_at >= LOOK_SECONDS and (shelf.looking is None or shelf.looking.done()):
+        shelf.looked_at = time.monotonic()
         shelf.looking = asyncio.create_task(shelf.look(city.store, ZoneInfo(city.settings.time_zone)))
+        shelf.looking.add_done_callback(_tell_failure)
     found = shelf.of(year)
     if found or shelf.looking is None:
         return found

@@ -309,6 +309,11 @@ def test_a_point_outside_the_city_is_told(look_up: LookUp) -> None:
     assert problem(answer) == (422, "/problems/outside-the-city", ["/family/registration/point"])
 
 
+def test_a_home_in_a_district_without_a_plan_may_have_a_point_there(look_up: LookUp) -> None:
+    elsewhere = {"address": "萧山区市心路1号", **point((120.27, 30.18)), "parents_percent": 100}
+    assert look_up(a_family(homes=[{"address": HOME, "parents_percent": 100}, elsewhere])).status_code == 200
+
+
 def test_latitude_and_longitude_swapped_are_told(look_up: LookUp) -> None:
     answer = look_up(a_family(homes=[{"point": {"longitude": 30.305, "latitude": 120.105}}]))
     assert problem(answer) == (422, "/problems/outside-the-city", ["/family/homes/0/point"])

@@ -15,7 +15,7 @@ from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.model import SchoolPlan
 from backend.services.school_lookup.plan import Plan
 from backend.services.school_lookup.plans import digest_of, keep_plan, plan_before, read_plan
-from backend.store import Document, Store
+from backend.store import Document, Store, StoreUnavailable
 from tests.conftest import work_in
 from tests.services.school_lookup.scene import HEADING, PLAN, SPRING
 
@@ -150,6 +150,31 @@ def test_a_new_edition_has_another_etag(published: TestClient[Litestar], monkeyp
     published.get(path)
     published.blocking_portal.call(asyncio.sleep, 0.3)
     assert published.get(path, headers={"If-None-Match": before}).status_code == 200
+
+
+def test_plans_that_are_known_go_on_while_the_store_is_away(
+    published: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(_kind: type[Document], *, after: str = "") -> object:
+        raise StoreUnavailable(f"the store does not answer after {after!r}")
+
+    assert len(published.get("/v1/school-plans").json()) == 1
+    monkeypatch.setattr(published.app.state.city.store, "scan", away)
+    monkeypatch.setattr(plans, "LOOK_SECONDS", 0)
+    for _ in range(3):
+        assert len(published.get("/v1/school-plans").json()) == 1
+    published.blocking_portal.call(asyncio.sleep, 0.05)
+    assert "those known go on" in caplog.text
+
+
+def test_without_a_store_and_without_a_plan_nobody_is_answered_wrongly(
+    client: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_kind: type[Document], *, after: str = "") -> object:
+        raise StoreUnavailable(f"the store does not answer after {after!r}")
+
+    monkeypatch.setattr(client.app.state.city.store, "scan", away)
+    assert client.get("/v1/school-plans").status_code == 503
 
 
 @pytest.mark.parametrize("place", ["990009/2018", "990002/2017"])
