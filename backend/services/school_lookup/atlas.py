@@ -20,6 +20,10 @@ from backend.services.school_lookup.plan import Zone, shape_of
 
 Indexes = npt.NDArray[np.intp]
 
+CELL_METRES = 50.0
+CELLS_AT_MOST = 200_000
+"""Of those that were asked for once, so many are remembered: 500 km2, more than a district has."""
+
 
 class Found(Struct, frozen=True):
     """A zone that an address may belong to; `missing` names what the address leaves out where it is not certain."""
@@ -37,6 +41,7 @@ class Atlas:
         self._shapes = np.array([shape_of(zone.geometry) for zone in zones], dtype=object)
         shapely.prepare(self._shapes)
         self._tree = STRtree(self._shapes)
+        self._inner: dict[tuple[float, float, float], list[int] | None] = {}
         self._ranges: dict[str, list[tuple[Zone, AddressRange]]] = defaultdict(list)
         for zone in zones:
             for one in zone.address_ranges:
@@ -51,9 +56,32 @@ class Atlas:
         pairs = np.sort(at[covered] * len(self._shapes) + zone[covered], kind="stable")  # one number sorts faster
         return np.divmod(pairs, len(self._shapes))
 
-    def covering_one(self, point: Points) -> list[int]:
-        """Give which zones cover a single point, as `covering` does, in a fifth of its time."""
-        at = shapely.Point(point[0])
+    def around(self, point: Points, within_metres: float) -> tuple[list[int], dict[int, float]]:
+        """Give which zones cover a single point, and how far it lies from the boundaries of those that come near.
+
+        Most points lie in a square that no boundary comes near. All of such a square lies in the same zones, which are
+        worked out when it is first asked for.
+        """
+        longitude, latitude = point[0].tolist()
+        east, north = self._degree_metres
+        cell = (longitude * east // CELL_METRES, latitude * north // CELL_METRES, within_metres)
+        known = self._inner.get(cell)
+        if known is None and cell not in self._inner and len(self._inner) < CELLS_AT_MOST:
+            known = self._inner[cell] = self._inside(*cell)
+        if known is not None:
+            return known, {}
+        return self._covering_one(shapely.Point(longitude, latitude)), self._distances(point, within_metres)
+
+    def _inside(self, column: float, row: float, within_metres: float) -> list[int] | None:
+        """Give which zones cover all of a square; None where a boundary comes near it."""
+        west, south = column * CELL_METRES, row * CELL_METRES
+        square = shapely.box(west, south, west + CELL_METRES, south + CELL_METRES)
+        if len(self._edges.query(square, predicate="dwithin", distance=within_metres)):
+            return None
+        east, north = self._degree_metres
+        return self._covering_one(shapely.Point((west + CELL_METRES / 2) / east, (south + CELL_METRES / 2) / north))
+
+    def _covering_one(self, at: shapely.Point) -> list[int]:
         boxes: list[int] = self._tree.query(at).tolist()
         return sorted(zone for zone in boxes if self._shapes[zone].covers(at))
 
@@ -65,8 +93,7 @@ class Atlas:
         pairs = np.unique(np.column_stack([at, self._edge_zones[edge]]), axis=0)
         return pairs[:, 0], pairs[:, 1]
 
-    def distances(self, point: Points, within_metres: float) -> dict[int, float]:
-        """Give how far a point lies from the boundaries of the zones (by index) that come within a distance of it."""
+    def _distances(self, point: Points, within_metres: float) -> dict[int, float]:
         here = shapely.Point(metres(point, self._latitude)[0])
         edges = self._edges.query(here, predicate="dwithin", distance=within_metres)
         if not len(edges):
@@ -97,6 +124,11 @@ class Atlas:
     def knows(self, address: Address) -> bool:
         """Tell whether the road or the community of an address occurs in any range."""
         return any(True for _ in self._named(address))
+
+    @cached_property
+    def _degree_metres(self) -> tuple[float, float]:
+        east, north = metres(np.ones((1, 2)), self._latitude)[0].tolist()
+        return east, north
 
     @cached_property
     def _latitude(self) -> float:

@@ -91,8 +91,7 @@ def _unsure(found: Found) -> Candidate:
 
 
 def _on_map(atlas: Atlas, point: Points) -> list[Candidate]:
-    covering = atlas.covering_one(point)
-    near = atlas.distances(point, NEAR_METRES)
+    covering, near = atlas.around(point, NEAR_METRES)
     zones = [atlas.zones[number] for number in covering]
     if set(near) <= set(covering) and (len(covering) == 1 or _are_double(zones)):
         return [Candidate(zone, "by_map", _BY_MAP) for zone in zones]
