@@ -19,6 +19,8 @@ from backend.services.school_lookup.coordinates import Points, metres
 from backend.services.school_lookup.plan import Zone, shape_of
 
 Indexes = npt.NDArray[np.intp]
+Point = tuple[float, float]
+"""Longitude and latitude."""
 
 CELL_METRES = 50.0
 CELLS_AT_MOST = 200_000
@@ -56,13 +58,13 @@ class Atlas:
         pairs = np.sort(at[covered] * len(self._shapes) + zone[covered], kind="stable")  # one number sorts faster
         return np.divmod(pairs, len(self._shapes))
 
-    def around(self, point: Points, within_metres: float) -> tuple[list[int], dict[int, float]]:
+    def around(self, point: Point, within_metres: float) -> tuple[list[int], dict[int, float]]:
         """Give which zones cover a single point, and how far it lies from the boundaries of those that come near.
 
         Most points lie in a square that no boundary comes near. All of such a square lies in the same zones, which are
         worked out when it is first asked for.
         """
-        longitude, latitude = point[0].tolist()
+        longitude, latitude = point
         east, north = self._degree_metres
         cell = (longitude * east // CELL_METRES, latitude * north // CELL_METRES, within_metres)
         known = self._inner.get(cell)
@@ -70,7 +72,8 @@ class Atlas:
             known = self._inner[cell] = self._inside(*cell)
         if known is not None:
             return known, {}
-        return self._covering_one(shapely.Point(longitude, latitude)), self._distances(point, within_metres)
+        here = shapely.Point(longitude * east, latitude * north)
+        return self._covering_one(shapely.Point(longitude, latitude)), self._distances(here, within_metres)
 
     def _inside(self, column: float, row: float, within_metres: float) -> list[int] | None:
         """Give which zones cover all of a square; None where a boundary comes near it."""
@@ -93,8 +96,7 @@ class Atlas:
         pairs = np.unique(np.column_stack([at, self._edge_zones[edge]]), axis=0)
         return pairs[:, 0], pairs[:, 1]
 
-    def _distances(self, point: Points, within_metres: float) -> dict[int, float]:
-        here = shapely.Point(metres(point, self._latitude)[0])
+    def _distances(self, here: shapely.Point, within_metres: float) -> dict[int, float]:
         edges = self._edges.query(here, predicate="dwithin", distance=within_metres)
         if not len(edges):
             return {}

@@ -9,9 +9,8 @@ from msgspec import Struct
 
 from backend.rulebook import Rulebook
 from backend.rulebook.temporal import midnight
-from backend.services.school_lookup.atlas import Atlas
+from backend.services.school_lookup.atlas import Atlas, Point
 from backend.services.school_lookup.chance import Chance, chance_of, expected_applicants, past_of
-from backend.services.school_lookup.coordinates import Points
 from backend.services.school_lookup.facts import STAGES, SeatFacts, Stage
 from backend.services.school_lookup.plan import PastBatch, Plan, School, SchoolKind, Zone, shape_of
 from backend.text import Text
@@ -67,9 +66,9 @@ class Catchments:
     def _zones(self, stage: Stage) -> list[Zone]:
         return [zone for zone in self.plan.zones if self.schools[zone.school].stage == stage]
 
-    def covers(self, point: Points) -> bool:
+    def covers(self, point: Point) -> bool:
         """Tell whether a point lies in the district."""
-        return self._boundary.covers(shapely.Point(point[0]))
+        return self._boundary.covers(shapely.Point(point))
 
     def counts(self, district: str | None) -> bool:
         """Tell whether a home in a district, as an address names it, is one in the city; without a name it is."""

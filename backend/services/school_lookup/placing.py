@@ -7,8 +7,8 @@ import numpy as np
 from msgspec import Struct
 
 from backend.services.school_lookup.addresses import Address, parse_address
-from backend.services.school_lookup.atlas import Atlas, Found
-from backend.services.school_lookup.coordinates import Points, to_wgs84
+from backend.services.school_lookup.atlas import Atlas, Found, Point
+from backend.services.school_lookup.coordinates import to_wgs84
 from backend.services.school_lookup.facts import Stage
 from backend.services.school_lookup.family import Family, MapPoint
 from backend.services.school_lookup.plan import Zone
@@ -34,7 +34,7 @@ class Place(Struct, frozen=True, gc=False):
 
     pointer: str
     address: Address
-    point: Points | None
+    point: Point | None
 
     def is_at(self, other: "Place") -> bool:
         """Tell whether two places are plainly the same one: families live where they are registered."""
@@ -65,8 +65,13 @@ def places_of(family: Family) -> Iterator[Place]:
             yield Place(pointer, parse_address(home.address), _at(home.point))
 
 
-def _at(point: MapPoint | None) -> Points | None:
-    return None if point is None else to_wgs84(np.array([[point.longitude, point.latitude]]), point.coordinates)
+def _at(point: MapPoint | None) -> Point | None:
+    if point is None:
+        return None
+    if point.coordinates == "WGS84":
+        return point.longitude, point.latitude
+    longitude, latitude = to_wgs84(np.array([[point.longitude, point.latitude]]), point.coordinates)[0].tolist()
+    return longitude, latitude
 
 
 def candidates_of(atlas: Atlas, place: Place) -> list[Candidate]:
@@ -90,7 +95,7 @@ def _unsure(found: Found) -> Candidate:
     return Candidate(found.zone, "possible", _MISSING[found.missing])
 
 
-def _on_map(atlas: Atlas, point: Points) -> list[Candidate]:
+def _on_map(atlas: Atlas, point: Point) -> list[Candidate]:
     covering, near = atlas.around(point, NEAR_METRES)
     zones = [atlas.zones[number] for number in covering]
     if set(near) <= set(covering) and (len(covering) == 1 or _are_double(zones)):
@@ -122,7 +127,7 @@ def is_swapped(place: Place) -> bool:
     """Tell whether the longitude and latitude of a place's point look swapped: China lies 73-136 E and 3-54 N."""
     if place.point is None:
         return False
-    longitude, latitude = place.point[0].tolist()
+    longitude, latitude = place.point
     return 3 <= longitude <= 54 and 73 <= latitude <= 136  # noqa: PLR2004  China, roughly
 
 

@@ -44,7 +44,7 @@ def test_a_hundred_thousand_points_lie_where_plain_covers_says_boundaries_includ
         ]
         atlas = Atlas(zones)
         assert pairs_of(atlas.covering(points)) == sorted(expected)
-        one_by_one = [(at, zone) for at in range(len(points)) for zone in atlas.around(points[at : at + 1], 30)[0]]
+        one_by_one = [(at, zone) for at, point in enumerate(points.tolist()) for zone in atlas.around(point, 30)[0]]
         assert one_by_one == sorted(expected)
         asked += len(points)
     assert asked >= 100_000
@@ -77,7 +77,7 @@ def test_a_double_district_gives_two_zones_and_others_one() -> None:
 
 def test_the_distance_to_a_boundary_is_told_in_metres_on_either_side() -> None:
     degree = 111_320 * np.cos(np.radians(30.31))
-    beside = np.array([[120.11 + 10 / degree, 30.305]])
+    beside = (120.11 + 10 / degree, 30.305)
     atlas = Atlas(PRIMARY)
     away = {atlas.zones[zone].id: metres for zone, metres in atlas.around(beside, 30)[1].items()}
     assert {name: round(metres) for name, metres in away.items()} == {"west": 10, "east": 10}
@@ -88,7 +88,7 @@ def test_what_comes_near_a_point_is_the_same_for_one_and_for_many() -> None:
     zones = zones_of("primary")
     atlas = Atlas(zones)
     points = points_on(np.array([shape_of(zone.geometry) for zone in zones]), 4_000)
-    one_by_one = [(at, zone) for at in range(len(points)) for zone in sorted(atlas.around(points[at : at + 1], 30)[1])]
+    one_by_one = [(at, zone) for at, point in enumerate(points.tolist()) for zone in sorted(atlas.around(point, 30)[1])]
     assert pairs_of(atlas.near(points, 30)) == one_by_one
 
 
