@@ -61,6 +61,7 @@ def _value(kind: Type, instants: some.SearchStrategy[datetime], bounds: list[int
 
 def _numbers(kind: Type, bounds: list[int]) -> some.SearchStrategy[int]:
     """Draw small numbers, and those of `bounds` that the type can hold."""
-    small = some.integers(max(kind.low, -100), min(kind.high, 100))
+    low = max(kind.low, -100)
+    small = some.integers(low, min(kind.high, max(low, 0) + 100))
     held = [number for number in bounds if kind.low <= number <= kind.high]
     return small | some.sampled_from(held) if held else small
