@@ -23,7 +23,7 @@ class SandboxFamilyRegister:
 
     async def family(self, id_number: str) -> Family | None:
         """Give the family of a person. Raises Silent."""
-        person = hashlib.sha256(f"family\n{id_number}".encode()).hexdigest()
+        person = _digest(id_number)
 
         def work(file: sqlite3.Connection) -> tuple[bool, Family | None]:
             if self.books.outcome(file, "family") != "fine":
@@ -40,9 +40,12 @@ class SandboxFamilyRegister:
 
     def set_family(self, id_number: str, family: Family) -> None:
         """Let this be known of a person from now on."""
-        person = hashlib.sha256(f"family\n{id_number}".encode()).hexdigest()
-        row = (person, msgspec.json.encode(family).decode())
+        row = (_digest(id_number), msgspec.json.encode(family).decode())
         self.books.do(lambda file: file.execute("INSERT OR REPLACE INTO families VALUES (?, ?)", row))
+
+
+def _digest(id_number: str) -> str:
+    return hashlib.sha256(f"family\n{id_number}".encode()).hexdigest()
 
 
 def _invented(person: str, today: date) -> Family | None:

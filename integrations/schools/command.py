@@ -14,9 +14,9 @@ from rich.table import Table
 from backend.services.school_lookup.checking import Fault, faults_of
 from backend.services.school_lookup.facts import AdmissionFacts
 from backend.services.school_lookup.invented_district import invented_plan
-from backend.services.school_lookup.model import SchoolPlan
+from backend.services.school_lookup.model import Imported, SchoolEdition, SchoolPlan
 from backend.services.school_lookup.plan import read_as, shape_of
-from backend.services.school_lookup.plans import keep_plan, plan_before, read_plan
+from backend.services.school_lookup.plans import edition_before, keep_plan, read_edition
 from backend.text import Text
 from integrations._city import in_city
 from integrations.schools.folder import Reading, write_folder
@@ -57,7 +57,7 @@ def import_(folder: Path, check: bool) -> None:
 
 
 async def _take_in(city: City, plan: Plan, *, check: bool) -> tuple[str, list[Fault]]:
-    before = await plan_before(city.store, plan.heading)
+    before = await edition_before(city.store, plan.heading)
     placed = read_as(plan, plan.heading.coordinates)
     placed = replace(placed, heading=replace(plan.heading, coordinates="WGS84"))
     faults = [*_rules_missing(city, plan), *faults_of(placed, shape_of(before.boundary) if before else None)]
@@ -104,13 +104,12 @@ def invent(folder: Path, year: int, seed: int) -> None:
 def list_() -> None:
     """List the plans that count, with the source of each."""
 
-    async def read(city: City) -> list[tuple[SchoolPlan, Plan]]:
-        pointers = [pointer async for pointer in city.store.scan(SchoolPlan)]
-        return [(pointer, await read_plan(city.store, pointer.imported[-1].edition)) for pointer in pointers]
+    async def read(city: City) -> list[tuple[Imported, SchoolEdition]]:
+        newest = [pointer.imported[-1] async for pointer in city.store.scan(SchoolPlan)]
+        return [(since, await read_edition(city.store, since.edition)) for since in newest]
 
-    for pointer, plan in in_city(read):
-        since = pointer.imported[-1]
-        head = plan.heading
+    for since, edition in in_city(read):
+        head = edition.heading
         click.echo(
             f"{head.code}  {head.year}  {head.district}  {since.edition[:16]}  since {since.at:%Y-%m-%d %H:%M} UTC  "
             f"{head.source}"

@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 from backend.services.school_lookup.addresses import AddressRange
 from backend.services.school_lookup.checking import Fault
-from backend.services.school_lookup.maps import PAST_COLUMNS, SCHOOL_COLUMNS
+from backend.services.school_lookup.maps import past_csv, schools_csv, table
 from backend.services.school_lookup.plan import (
     AddressPoint,
     Code,
@@ -150,8 +150,7 @@ class Reading:
                 if all_read:
                     self._refuse(f"address_ranges.csv:{number}", f"There is no zone {one.zone}.")
                 continue
-            fields = {name: getattr(one, name) for name in AddressRange.__struct_fields__}
-            by_zone[one.zone].append(AddressRange(**fields))
+            by_zone[one.zone].append(AddressRange(**_fields(one)))
         return [
             Zone(
                 area.properties.id,
@@ -183,17 +182,16 @@ def write_folder(plan: Plan, folder: Path) -> None:
         for zone in plan.zones
     ]
     _write_json(folder / "zones.geojson", {"type": "FeatureCollection", "features": areas})
-    columns = AddressRange.__struct_fields__
-    ranges = [
-        (zone.id, *(getattr(one, column) for column in columns)) for zone in plan.zones for one in zone.address_ranges
-    ]
-    _write_table(folder / "address_ranges.csv", ("zone", *columns), ranges)
-    for name, columns, rows in (
-        ("schools.csv", SCHOOL_COLUMNS, plan.schools),
-        ("past_batches.csv", PAST_COLUMNS, plan.past),
-        ("addresses.csv", ADDRESS_COLUMNS, plan.addresses),
-    ):
-        _write_table(folder / name, columns, ([getattr(row, column) for column in columns] for row in rows))
+    ranges = [ZoneRange(zone=zone.id, **_fields(one)) for zone in plan.zones for one in zone.address_ranges]
+    (folder / "address_ranges.csv").write_bytes(table(("zone", *AddressRange.__struct_fields__), ranges))
+    (folder / "schools.csv").write_bytes(schools_csv(plan))
+    (folder / "past_batches.csv").write_bytes(past_csv(plan))
+    (folder / "addresses.csv").write_bytes(table(ADDRESS_COLUMNS, plan.addresses))
+
+
+def _fields(one: AddressRange) -> dict[str, Any]:
+    """Give the fields of a range, without the zone if it names one."""
+    return {name: getattr(one, name) for name in AddressRange.__struct_fields__}
 
 
 def _yaml() -> Any:  # noqa: ANN401  untyped library
@@ -210,10 +208,3 @@ def _feature(properties: dict[str, Any], geometry: MultiPolygon | Polygon) -> di
 
 def _write_json(path: Path, value: object) -> None:
     path.write_bytes(msgspec.json.encode(value))
-
-
-def _write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(rows)

@@ -1,7 +1,6 @@
 """A city under load: two servers, two workers, MongoDB and Redis; amid it all a rulebook is published."""
 
 import asyncio
-import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from msgspec import Struct
 
 from backend.app import facts_of
 from backend.identity import Access, Caller, Role
+from backend.journal import _LONG_NUMBER
 from backend.keys import Keyring, make_keys
 from backend.profile import Profile, new_profile, parse_id_number
 from backend.rulebook import load_rulebook
@@ -110,7 +110,7 @@ async def press(place: Place, rules: Path, new: str) -> tuple[Crowd, float]:
     await asyncio.sleep(SECONDS / 2)
     await asyncio.to_thread(command, ["rules", "publish", str(rules)], place.environment, place.folder)
     published = time.monotonic()
-    digest = re.sub(r"\d{6,}", "[number]", new[:16])  # logs blank whatever may be the number of a person
+    digest = _LONG_NUMBER.sub("[number]", new[:16])  # logs blank whatever may be the number of a person
     said = f"rulebook {digest} is in force"
     for log in [*place.workers, *place.servers]:
         left = published + TAKEN_UP_SECONDS - time.monotonic()

@@ -33,9 +33,9 @@ from backend.services.school_lookup.placing import (
     Candidate,
     Certainty,
     Place,
+    candidates_of,
     is_swapped,
     places_of,
-    stage_candidates,
 )
 from backend.services.school_lookup.plan import Calendar, School, Zone
 from backend.text import Text
@@ -180,8 +180,11 @@ def _locate(
     for place in places:
         if catchments.is_named(place.address.district):
             same = next((one.pointer for one in places if one.pointer in candidates and one.is_at(place)), None)
-            found = stage_candidates(catchments.atlases, stages, place) if same is None else candidates[same]
-            candidates[place.pointer] = found
+            candidates[place.pointer] = (
+                {stage: candidates_of(catchments.atlases[stage], place) for stage in stages}
+                if same is None
+                else candidates[same]
+            )
     migration = None if family.registration.in_city else migration_of(rulebook, catchments, family)
     return _Located(catchments, {place.pointer: place for place in places}, candidates, migration)
 
@@ -289,7 +292,11 @@ def _child_answer(
         None,
         choices,
         [_not_here(option) for option in options if not option.decided.is_taken],
-        [change for option in options for change in _changes(rulebook, option)],
+        [
+            change
+            for option in options
+            for change in changes_of(rulebook, option.located.catchments, option.school.id, option.decided)
+        ],
         reasons_of(rulebook, documents),
     )
 
@@ -380,10 +387,6 @@ _LOT = Text(
 
 def _not_here(option: _Option) -> NotHere:
     return NotHere(option.school.id, option.school.name, option.decided.verdict.because)
-
-
-def _changes(rulebook: Rulebook, option: _Option) -> Iterator[Change]:
-    return changes_of(rulebook, option.located.catchments, option.school.id, option.decided)
 
 
 def _shared(children: Sequence[ChildAnswer]) -> list[SchoolShown]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from backend.services.school_lookup.addresses import Address, parse_address
 from backend.services.school_lookup.atlas import Atlas, pairs_of
-from backend.services.school_lookup.coordinates import CoordinateSystem, metres
+from backend.services.school_lookup.coordinates import CoordinateSystem, is_in_china, metres
 from backend.services.school_lookup.facts import STAGES, Stage
 from backend.services.school_lookup.plan import AddressPoint, Plan, School, Zone, points_of, read_as, shape_of
 from backend.text import Text
@@ -104,16 +104,16 @@ def _geometries(plan: Plan) -> Iterator[Fault]:
             yield Fault(
                 feature, "invalid_geometry", Text(zh=f"面无效：{reason}", en=f"This polygon is not valid: {reason}")
             )
-        elif not _on_earth(shape):
+        elif not _in_china(shape):
             text = Text(
                 zh="坐标不是经度在前、纬度在后的度数", en="Positions are longitude, then latitude, in degrees of China"
             )
             yield Fault(feature, "invalid_geometry", text)
 
 
-def _on_earth(shape: shapely.MultiPolygon) -> bool:
+def _in_china(shape: shapely.MultiPolygon) -> bool:
     west, south, east, north = shape.bounds
-    return west >= 73 and east <= 136 and south >= 3 and north <= 54  # noqa: PLR2004  China, roughly
+    return is_in_china(west, south) and is_in_china(east, north)
 
 
 def _schools(plan: Plan) -> Iterator[Fault]:

@@ -47,6 +47,11 @@ def metres(points: Points, latitude: float) -> Points:
     return points * np.array([METRES_PER_DEGREE * np.cos(np.radians(latitude)), METRES_PER_DEGREE])
 
 
+def is_in_china(longitude: float, latitude: float) -> bool:
+    """Tell whether a position may lie in China, roughly: 73 to 136 degrees east, 3 to 54 north."""
+    return 73 <= longitude <= 136 and 3 <= latitude <= 54  # noqa: PLR2004  the bounds of the country
+
+
 def _inverse(forward: Callable[[Points], Points], points: Points) -> Points:
     found = points
     for _ in range(_ROUNDS_AT_MOST):

@@ -7,12 +7,13 @@ from backend.profile import Profile
 from backend.service import City
 from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.model import Imported, SchoolPlan
-from backend.services.school_lookup.plans import digest_of, parts_of, plan_id
+from backend.services.school_lookup.plans import parts_of, plan_id
 from backend.store import Document
 
 
 def invent(city: City, chance: Random, _profiles: Sequence[Profile]) -> Iterator[Document]:
     """Make the documents of the invented district, whoever lives in the city."""
     plan = invented_plan(city.today().year, chance.randrange(1_000_000))
-    yield from parts_of(plan)
-    yield SchoolPlan(id=plan_id(plan.heading), imported=(Imported(digest_of(plan), city.now()),))
+    parts = parts_of(plan)
+    yield from parts
+    yield SchoolPlan(id=plan_id(plan.heading), imported=(Imported(parts[-1].id, city.now()),))

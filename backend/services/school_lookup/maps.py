@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from backend.services.school_lookup.plan import PastBatch, Plan, School, Zone
+from backend.services.school_lookup.plan import Plan, School, Zone
 
 SCHOOL_COLUMNS = ("id", "name", "stage", "kind", "longitude", "latitude", "address", "seats", "campus")
 PAST_COLUMNS = ("school", "year", "batch", "applied", "admitted")
@@ -25,12 +26,12 @@ def zones_geojson(plan: Plan) -> bytes:
 
 def schools_csv(plan: Plan) -> bytes:
     """Give the schools with their seats, in the form in which they are imported."""
-    return _table(SCHOOL_COLUMNS, plan.schools)
+    return table(SCHOOL_COLUMNS, plan.schools)
 
 
 def past_csv(plan: Plan) -> bytes:
     """Give the past admissions by batch, in the form in which they are imported."""
-    return _table(PAST_COLUMNS, plan.past)
+    return table(PAST_COLUMNS, plan.past)
 
 
 def _collection(plan: Plan, features: Sequence[dict[str, Any]]) -> bytes:
@@ -54,7 +55,8 @@ def _feature(properties: dict[str, Any], geometry: dict[str, Any]) -> dict[str, 
     return {"type": "Feature", "id": properties.get("id"), "properties": properties, "geometry": geometry}
 
 
-def _table(columns: Sequence[str], rows: Iterable[School | PastBatch]) -> bytes:
+def table(columns: Sequence[str], rows: Iterable[Struct]) -> bytes:
+    """Write Structs as a table of some of their fields, which are its columns."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)

@@ -1,6 +1,6 @@
 """Which catchments a place belongs to: ranges of addresses decide, the map assists, and nothing is guessed silently."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from backend.services.school_lookup.addresses import Address, parse_address
 from backend.services.school_lookup.atlas import Atlas, Found, Point
-from backend.services.school_lookup.coordinates import to_wgs84
-from backend.services.school_lookup.facts import Stage
+from backend.services.school_lookup.coordinates import is_in_china, to_wgs84
 from backend.services.school_lookup.family import Family, MapPoint
 from backend.services.school_lookup.plan import Zone
 from backend.text import Text
@@ -124,15 +123,5 @@ def _near(metres: float | None, inside: bool) -> Text:
 
 
 def is_swapped(place: Place) -> bool:
-    """Tell whether the longitude and latitude of a place's point look swapped: China lies 73-136 E and 3-54 N."""
-    if place.point is None:
-        return False
-    longitude, latitude = place.point
-    return 3 <= longitude <= 54 and 73 <= latitude <= 136  # noqa: PLR2004  China, roughly
-
-
-def stage_candidates(
-    atlases: Mapping[Stage, Atlas], stages: Collection[Stage], place: Place
-) -> dict[Stage, list[Candidate]]:
-    """Give the candidates of a place for each of these stages."""
-    return {stage: candidates_of(atlases[stage], place) for stage in stages}
+    """Tell whether the longitude and latitude of a place's point look swapped."""
+    return place.point is not None and is_in_china(place.point[1], place.point[0])

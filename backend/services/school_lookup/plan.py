@@ -127,8 +127,8 @@ class Plan(Struct, frozen=True):
 
 def shape_of(geometry: MultiPolygon | Polygon) -> shapely.MultiPolygon:
     """Give the shape of a GeoJSON geometry, valid or not. Raises ValueError where no ring can be made of it."""
-    polygons: list[Rings] = geometry.coordinates if isinstance(geometry, MultiPolygon) else [geometry.coordinates]
-    made = [shapely.Polygon(_flat(rings[0]), [_flat(hole) for hole in rings[1:]]) for rings in polygons if rings]
+    parts = _parts(geometry)
+    made = [shapely.Polygon(_flat(rings[0]), [_flat(hole) for hole in rings[1:]]) for rings in parts if rings]
     return shapely.MultiPolygon(made)
 
 
@@ -157,8 +157,11 @@ def points_of(placed: Sequence[School | AddressPoint]) -> Points:
 
 
 def _moved(geometry: MultiPolygon | Polygon, system: CoordinateSystem) -> MultiPolygon:
-    polygons = geometry.coordinates if isinstance(geometry, MultiPolygon) else [geometry.coordinates]
-    return MultiPolygon([[_ring(ring, system) for ring in rings] for rings in polygons])
+    return MultiPolygon([[_ring(ring, system) for ring in rings] for rings in _parts(geometry)])
+
+
+def _parts(geometry: MultiPolygon | Polygon) -> list[Rings]:
+    return geometry.coordinates if isinstance(geometry, MultiPolygon) else [geometry.coordinates]
 
 
 def _ring(ring: list[Position], system: CoordinateSystem) -> list[Position]:

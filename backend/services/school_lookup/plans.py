@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from weakref import WeakKeyDictionary
@@ -38,20 +38,24 @@ def plan_id(heading: Heading) -> str:
     return f"{heading.code}-{heading.year}"
 
 
-def parts_of(plan: Plan) -> Iterator[Document]:
-    """Give the documents of a plan, the one that stands for the whole last. They never change once they are stored."""
+def parts_of(plan: Plan) -> list[Document]:
+    """Give the documents of a plan. The one that stands for the whole, under the plan's edition, is the last.
+
+    They never change once they are stored.
+    """
     edition = digest_of(plan)
-    parts = [plan.zones[begin : begin + ZONES_IN_A_PART] for begin in range(0, len(plan.zones), ZONES_IN_A_PART)]
-    for number, zones in enumerate(parts):
-        yield SchoolZones(id=_part_id(edition, number), zones=zones)
-    yield SchoolEdition(
-        id=edition,
-        heading=plan.heading,
-        boundary=plan.boundary,
-        schools=plan.schools,
-        past=plan.past,
-        zone_parts=len(parts),
-    )
+    zones = [plan.zones[begin : begin + ZONES_IN_A_PART] for begin in range(0, len(plan.zones), ZONES_IN_A_PART)]
+    return [
+        *(SchoolZones(id=_part_id(edition, number), zones=part) for number, part in enumerate(zones)),
+        SchoolEdition(
+            id=edition,
+            heading=plan.heading,
+            boundary=plan.boundary,
+            schools=plan.schools,
+            past=plan.past,
+            zone_parts=len(zones),
+        ),
+    ]
 
 
 def _part_id(edition: str, number: int) -> str:
@@ -61,13 +65,14 @@ def _part_id(edition: str, number: int) -> str:
 async def keep_plan(store: Store, plan: Plan, now: datetime) -> str:
     """Store a checked plan in WGS 84, and let it count from now on; give its edition.
 
-    Nothing counts before all of it is stored. Raises Conflict where another plan of this district and year came to
-    count at the same time.
+    Nothing counts before all of it is stored. Raises Conflict, or Duplicate for the first one, where another plan of
+    this district and year came to count at the same time.
     """
-    for document in parts_of(plan):
+    parts = parts_of(plan)
+    for document in parts:
         with suppress(Duplicate):  # an import that was interrupted is simply done again
             await store.insert(document)
-    edition = digest_of(plan)
+    edition = parts[-1].id
     pointer = await store.get(SchoolPlan, plan_id(plan.heading))
     if pointer is None:
         await store.insert(SchoolPlan(id=plan_id(plan.heading), imported=(Imported(edition, now),)))
@@ -77,17 +82,23 @@ async def keep_plan(store: Store, plan: Plan, now: datetime) -> str:
     return edition
 
 
-async def read_plan(store: Store, edition: str) -> Plan:
-    """Read a plan that was stored, but for its addresses, which are not kept."""
+async def read_edition(store: Store, edition: str) -> SchoolEdition:
+    """Read what stands for a plan that was stored: all but its zones."""
     head = await store.get(SchoolEdition, edition)
     assert head is not None, "what is pointed to was stored before"
+    return head
+
+
+async def read_plan(store: Store, edition: str) -> Plan:
+    """Read a plan that was stored, but for its addresses, which are not kept."""
+    head = await read_edition(store, edition)
     ids = [_part_id(edition, number) for number in range(head.zone_parts)]
     parts = await store.get_many(SchoolZones, ids)
     zones = [zone for part in ids for zone in parts[part].zones]
     return Plan(head.heading, head.boundary, head.schools, zones, head.past)
 
 
-async def plan_before(store: Store, heading: Heading) -> Plan | None:
+async def edition_before(store: Store, heading: Heading) -> SchoolEdition | None:
     """Give the newest plan of the same district of this year or earlier, against which a new one is held."""
     earlier = [
         pointer
@@ -97,7 +108,7 @@ async def plan_before(store: Store, heading: Heading) -> Plan | None:
     if not earlier:
         return None
     newest = max(earlier, key=lambda pointer: pointer.id)
-    return await read_plan(store, newest.imported[-1].edition)
+    return await read_edition(store, newest.imported[-1].edition)
 
 
 # ── what a process holds in memory ──

@@ -14,7 +14,7 @@ from backend.services.school_lookup import plans
 from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.model import SchoolPlan
 from backend.services.school_lookup.plan import Plan
-from backend.services.school_lookup.plans import digest_of, keep_plan, plan_before, read_plan
+from backend.services.school_lookup.plans import digest_of, edition_before, keep_plan, read_plan
 from backend.store import Document, Store, StoreUnavailable
 from tests.conftest import work_in
 from tests.services.school_lookup.scene import HEADING, PLAN, SPRING
@@ -96,7 +96,7 @@ def test_a_plan_is_held_against_the_newest_one_of_its_district_up_to_its_year(ad
         for year in (2016, 2018, 2020):
             heading = replace(HEADING, year=year)
             await keep_plan(store, replace(PLAN, heading=heading), SPRING)
-        found = [await plan_before(store, replace(HEADING, year=year)) for year in (2015, 2017, 2018, 2030)]
+        found = [await edition_before(store, replace(HEADING, year=year)) for year in (2015, 2017, 2018, 2030)]
         return [None if plan is None else plan.heading.year for plan in found]
 
     assert work_in(address, work) == [None, 2016, 2018, 2020]
