@@ -39,6 +39,8 @@ class Role(StrEnum):
     HEALTH_OFFICER = "health_officer"
     AUDITOR = "auditor"
     OPERATOR = "operator"
+    PARTNER = "partner"
+    TALENT_OFFICER = "talent_officer"
 
 
 class Caller(Struct, frozen=True, gc=False):
@@ -233,6 +235,8 @@ approver = _only(Role.APPROVER)
 health_officer = _only(Role.HEALTH_OFFICER)
 auditor = _only(Role.AUDITOR)
 operator = _only(Role.OPERATOR)
+partner = _only(Role.PARTNER)
+talent_officer = _only(Role.TALENT_OFFICER)
 
 GUARDS: Sequence[Guard] = (
     public,
@@ -246,5 +250,7 @@ GUARDS: Sequence[Guard] = (
     health_officer,
     auditor,
     operator,
+    partner,
+    talent_officer,
 )
 """The guards, of which every route declares exactly one."""

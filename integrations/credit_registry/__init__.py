@@ -8,9 +8,10 @@ from random import Random
 import msgspec
 from msgspec.structs import replace
 
+from backend.outside import Silent
 from backend.service import Integration
 from backend.services.medical_credit.facts import CreditFacts
-from backend.services.medical_credit.ports import CreditRegistry, Silent
+from backend.services.medical_credit.ports import CreditRegistry
 from backend.settings import Settings
 from integrations._sandbox import Books
 

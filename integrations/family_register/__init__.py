@@ -7,10 +7,11 @@ from random import Random
 
 import msgspec
 
+from backend.outside import Silent
 from backend.service import Integration
 from backend.services.school_lookup.family import Child, Family, FamilyHome, HouseholdRegistration, Parent
 from backend.services.school_lookup.invented_district import COLUMNS, DISTRICT, HOUSES, WEST_EAST
-from backend.services.school_lookup.ports import FamilyRegister, Silent
+from backend.services.school_lookup.ports import FamilyRegister
 from backend.settings import Settings
 from integrations._sandbox import Books
 

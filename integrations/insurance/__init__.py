@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from backend.outside import Refused, Silent
 from backend.service import Integration
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.ports import Claim, Insurance, Refused, SettledThere, Silent, Split
+from backend.services.medical_credit.ports import Claim, Insurance, SettledThere, Split
 from backend.settings import Settings
 from integrations._sandbox import Books
 

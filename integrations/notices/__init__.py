@@ -2,8 +2,8 @@
 
 import logging
 
+from backend.outside import Notices
 from backend.service import Integration
-from backend.services.medical_credit.ports import Notices
 from backend.settings import Settings
 from backend.text import Text
 

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from backend.outside import BankAnswer, BankNotice, ForgedNotice, Refused, Silent
 from backend.service import Integration
-from backend.services.medical_credit.ports import Bank, BankAnswer, BankEntry, BankNotice, ForgedNotice, Refused, Silent
+from backend.services.medical_credit.ports import Bank, BankEntry
 from backend.settings import Settings
 from integrations._sandbox import Books
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from backend.credit import CreditAccount, Overtaken
+from backend.outside import Notices, Refused, Silent
 from backend.profile import Profile
 from backend.service import City
 from backend.services.medical_credit.model.covering import (
@@ -32,16 +33,7 @@ from backend.services.medical_credit.model.steps import (
 )
 from backend.services.medical_credit.model.visit import Attempt, Payment, Refund, Settlement, Visit, net_lines
 from backend.services.medical_credit.people import change_account, open_account, terms_of
-from backend.services.medical_credit.ports import (
-    Bank,
-    Claim,
-    ClaimLine,
-    Insurance,
-    Notices,
-    Refused,
-    Silent,
-    Split,
-)
+from backend.services.medical_credit.ports import Bank, Claim, ClaimLine, Insurance, Split
 from backend.services.medical_credit.transfers import ask_bank_to_pay, change_visit, note_payment, note_refund
 from backend.store import Conflict
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from backend.credit import CreditAccount
 from backend.identity import AccessClaims, Caller, citizen
+from backend.outside import Silent
 from backend.problems import NotFound
 from backend.profile import Profile
 from backend.rulebook import Verdict
@@ -35,7 +36,6 @@ from backend.services.medical_credit.people import (
     open_account,
     stand_of,
 )
-from backend.services.medical_credit.ports import Silent
 from backend.services.medical_credit.shown import Visits, VisitShown, visit_in_list, visit_shown
 from backend.store import Duplicate, Order
 from backend.text import Text

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from backend.idempotency import KeyReused, RequestInFlight, once
 from backend.identity import citizen, public
+from backend.outside import BankAnswer, ForgedNotice
 from backend.problems import NotAllowed
 from backend.service import City
 from backend.services.medical_credit import tasks
@@ -19,7 +20,7 @@ from backend.services.medical_credit.api import CitizenRequest, citizen_id, visi
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import NothingToPay, PaymentFailed, PaymentInFlight
 from backend.services.medical_credit.model.visit import Payment, Visit
-from backend.services.medical_credit.ports import Bank, BankAnswer, ForgedNotice
+from backend.services.medical_credit.ports import Bank
 from backend.services.medical_credit.shown import VisitShown, visit_shown
 from backend.services.medical_credit.transfers import ask_bank_to_pay, note_payment, note_refund
 from backend.store import Conflict

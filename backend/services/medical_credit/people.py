@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.credit import CreditAccount
+from backend.outside import Silent
 from backend.profile import Profile, id_digest, parse_id_number
 from backend.rulebook import Verdict
 from backend.service import City
@@ -30,7 +31,7 @@ from backend.services.medical_credit.model.enrolment import (
 )
 from backend.services.medical_credit.model.problems import UnknownPatient
 from backend.services.medical_credit.model.visit import Visit
-from backend.services.medical_credit.ports import CreditRegistry, Silent
+from backend.services.medical_credit.ports import CreditRegistry
 from backend.store import Conflict, Duplicate
 from backend.text import Text
 

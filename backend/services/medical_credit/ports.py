@@ -11,17 +11,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from backend.outside import BankAnswer, BankNotice
 from backend.service import City
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
-from backend.text import Text
-
-
-class Silent(Exception):
-    """No answer came in time; whether the call was carried out is not known."""
-
-
-class Refused(Exception):
-    """The other side answered that it will not do this, and why; asking again in the same way is of no use."""
 
 
 class ClaimLine(Struct, frozen=True):
@@ -103,17 +95,6 @@ class Insurance(Protocol):
         ...
 
 
-class BankAnswer(Struct, frozen=True):
-    """What became of a payment or refund at the bank.
-
-    `pending` says that the bank has it and will decide later; `unknown` that the bank never got it.
-    """
-
-    outcome: Literal["done", "failed", "pending", "unknown"]
-    receipt: str | None = None
-    reason: str | None = None
-
-
 class BankEntry(Struct, frozen=True):
     """A line of the bank's own statement: what was paid to us (`payment`) or returned by us (`refund`)."""
 
@@ -122,17 +103,6 @@ class BankEntry(Struct, frozen=True):
     amount_fen: int
     at: datetime
     receipt: str
-
-
-class ForgedNotice(Exception):
-    """A notice that claims to be the bank's does not carry its signature."""
-
-
-class BankNotice(Struct, frozen=True):
-    """What the bank tells by itself, perhaps late, perhaps twice: what became of a payment or refund of ours."""
-
-    id: str
-    answer: BankAnswer
 
 
 @runtime_checkable
@@ -175,13 +145,4 @@ class Inbox(Protocol):
 
     async def retry(self, city: City, message: str) -> str | None:
         """Try a message again that waited or was cut off; gives its state then, or None for an unknown one."""
-        ...
-
-
-@runtime_checkable
-class Notices(Protocol):
-    """Brings notices to people's phones."""
-
-    async def tell(self, person: str, text: Text) -> None:
-        """Tell a person (the id of a Profile). Raises Silent."""
         ...

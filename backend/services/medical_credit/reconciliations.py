@@ -10,12 +10,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from backend.identity import AccessClaims, Caller, approver, operator
+from backend.outside import Silent
 from backend.problems import NotFound, Problem
 from backend.service import City
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import InvalidFile
 from backend.services.medical_credit.model.reconciliation import Break, Handling, Reconciliation, Totals
-from backend.services.medical_credit.ports import Silent
 from backend.services.medical_credit.reconciliation_page import reconciliation_page
 from backend.services.medical_credit.reconciling import (
     NotAccepted,

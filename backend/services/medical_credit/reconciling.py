@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
+from backend.outside import Refused, Silent
 from backend.problems import NotFound, Problem
 from backend.rulebook.temporal import midnight
 from backend.service import City
@@ -26,7 +27,7 @@ from backend.services.medical_credit.model.reconciliation import (
     totals_of,
 )
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import Bank, Insurance, Refused, Silent
+from backend.services.medical_credit.ports import Bank, Insurance
 from backend.services.medical_credit.transfers import change_visit, note_payment, note_refund
 from backend.services.medical_credit.visits import take
 from backend.store import Conflict, Duplicate, Order

@@ -6,11 +6,12 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from backend.outside import BankAnswer, Silent
 from backend.service import City
 from backend.services.medical_credit.model.steps import notify, rested
 from backend.services.medical_credit.model.visit import Payment, Visit
 from backend.services.medical_credit.people import terms_of
-from backend.services.medical_credit.ports import Bank, BankAnswer, Silent
+from backend.services.medical_credit.ports import Bank
 from backend.store import Conflict
 
 TRIES_AT_MOST = 20

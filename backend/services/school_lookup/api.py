@@ -12,6 +12,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from msgspec import Struct
 
 from backend.identity import admit_citizen, public
+from backend.outside import Silent
 from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
 from backend.profile import Profile
 from backend.service import City
@@ -30,7 +31,7 @@ from backend.services.school_lookup.model import (
 )
 from backend.services.school_lookup.plan import DistrictCode, Plan
 from backend.services.school_lookup.plans import plans_of
-from backend.services.school_lookup.ports import FamilyRegister, Silent
+from backend.services.school_lookup.ports import FamilyRegister
 from backend.text import Text
 
 AnyRequest = Request[object, object, State]

@@ -5,10 +5,6 @@ from typing import Protocol, runtime_checkable
 from backend.services.school_lookup.family import Family
 
 
-class Silent(Exception):
-    """The registers do not answer in time."""
-
-
 @runtime_checkable
 class FamilyRegister(Protocol):
     """What the city has on record of a family, so that nothing is typed twice."""

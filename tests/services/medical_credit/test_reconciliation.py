@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.identity import Role
+from backend.outside import BankAnswer
 from backend.services.medical_credit.model.hospital_file import COLUMNS, InvalidFile, read_file
-from backend.services.medical_credit.ports import BankAnswer
 from tests.conftest import SignIn
 from tests.services.health_code.scene import Headers, problem
 from tests.services.medical_credit.scene import Patient, Scene
