@@ -128,13 +128,11 @@ class _CaseReader(GivenReader):
         }
 
     def _result(self, value: Value) -> object:
-        match self.module.strategy:
-            case "sum":
-                return self.whole_number(value)
-            case "collect":
-                return tuple(self.word(item, "a result", self._words()) for item in self._items(value))
-            case _:
-                return self.word(value, "a result", self._words())
+        if self.module.numeric:
+            return self.whole_number(value)
+        if self.module.strategy == "collect":
+            return tuple(self.word(item, "a result", self._words()) for item in self._items(value))
+        return self.word(value, "a result", self._words())
 
     def _rule(self, value: Value) -> str | None:
         return self.word(value, "a rule", [OTHERWISE, *(rule.id for rule in self.module.rules)])

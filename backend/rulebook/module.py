@@ -18,11 +18,14 @@ from backend.rulebook.fields import FieldReader
 from backend.rulebook.source import Place, SourceFile, suggest
 from backend.rulebook.syntax import InvalidExpression
 from backend.rulebook.tree import Node, Variable, walk
-from backend.rulebook.types import TIMESTAMP, Type, UnreadableFacts, fields_of, join, type_of_value
+from backend.rulebook.types import INT64, TIMESTAMP, Type, UnreadableFacts, fields_of, join, type_of_value
 from backend.text import Text
 
 Strategy = Literal["most_severe", "first", "unique", "sum", "collect"]
 STRATEGIES: tuple[Strategy, ...] = ("most_severe", "first", "unique", "sum", "collect")
+NUMERIC = ("first", "unique", "sum")
+"""The strategies by which a module may answer whole numbers."""
+
 OTHERWISE = "otherwise"
 RULES_AT_MOST = 500
 
@@ -81,7 +84,7 @@ class Otherwise:
 
 @dataclass(frozen=True)
 class Module:
-    """A checked rule module. `result` are the words it may answer, mildest first, or the bounds of a sum."""
+    """A checked rule module. `result` are the words it may answer, mildest first, or the bounds of its numbers."""
 
     name: str
     title: Text
@@ -91,6 +94,11 @@ class Module:
     parameters: Table[str, Parameter]
     rules: tuple[Rule, ...]
     otherwise: Otherwise
+
+    @property
+    def numeric(self) -> bool:
+        """Tell that it answers whole numbers, so that a rule's `then` is a number, or names a parameter that is one."""
+        return isinstance(self.result[0], int)
 
 
 def in_force(since: date | None, until: date | None, day: date) -> bool:
@@ -112,7 +120,9 @@ class _ModuleReader(FieldReader):
     name: str
     structs: Table[str, type[Struct]]
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
+    unsound: set[str] = field(default_factory=set[str])
     result: tuple[Any, ...] = ()
+    bounds: tuple[int, int] | None = None
     strategy: Strategy = "first"
 
     def module(self, root: Value) -> Module | None:
@@ -169,12 +179,12 @@ class _ModuleReader(FieldReader):
     def _result(self, entry: Entry | None) -> tuple[Any, ...]:
         if entry is None:
             return ()
-        if self.strategy == "sum":
-            keys = self.keys(entry.value, ("at_least", "at_most"), what="the bounds of a sum")
-            bounds = [self.whole_number(end.value) for end in keys.values()] if keys else []
-            if len(bounds) == 2 and None not in bounds and cast("int", bounds[0]) > cast("int", bounds[1]):  # noqa: PLR2004  two bounds
-                self.file.fault(entry.place, "`at_least` is greater than `at_most`")
-            return tuple(bounds)
+        if self.strategy == "sum" or isinstance(entry.value, Mapping):
+            if self.strategy not in NUMERIC:
+                advice = f"whole numbers are answered with {', '.join(NUMERIC)}; write the words as a list"
+                self.file.fault(entry.value.place, f"`strategy: {self.strategy}` answers words", advice)
+            self.bounds = self._bounds(entry)
+            return self.bounds
         words = self.series(entry, "the words that the module may answer, mildest first")
         found: list[str] = []
         for word in words:
@@ -184,6 +194,19 @@ class _ModuleReader(FieldReader):
             elif text is not None:
                 found.append(text)
         return tuple(found)
+
+    def _bounds(self, entry: Entry) -> tuple[int, int]:
+        """Read the bounds of the module's whole numbers; where they are wrong, any number lies within them."""
+        keys = self.keys(entry.value, ("at_least", "at_most"), what="a range of whole numbers")
+        if keys is None:
+            return INT64
+        low, high = (self.whole_number(keys[name].value) for name in ("at_least", "at_most"))
+        if low is None or high is None:
+            return INT64
+        if low > high:
+            self.file.fault(entry.place, "`at_least` is greater than `at_most`")
+            return INT64
+        return low, high
 
     # ── parameters ──
 
@@ -198,7 +221,9 @@ class _ModuleReader(FieldReader):
                 )
                 continue
             parameter = self._parameter(entry)
-            if parameter is not None:
+            if parameter is None:
+                self.unsound.add(entry.key)
+            else:
                 self.parameters[entry.key] = parameter
 
     def _parameter(self, entry: Entry) -> Parameter | None:
@@ -316,12 +341,36 @@ class _ModuleReader(FieldReader):
         return None if then is None or because is None else Otherwise(then, because, remedy)
 
     def outcome(self, value: Value, *, named: bool = True) -> str | int | None:
-        """Read a `then`: one of the module's words; for a sum a whole number, or the name of one."""
-        if self.strategy != "sum":
+        """Read a `then`: one of the module's words; or a whole number, or the name of one.
+
+        What is answered as it stands lies within the bounds; a sum is kept within them.
+        """
+        if self.bounds is None:
             return self.word(value, "a result", self.result)
-        if isinstance(value, Scalar) and value.text in self.parameters and named:
-            if self.parameters[value.text].type.kind == "int":
-                return value.text
-            self.file.fault(value.place, f"a sum adds whole numbers, {value.text!r} is none")
+        if named and isinstance(value, Scalar) and _NAME.fullmatch(value.text):
+            return self._figure(value)
+        number = self.whole_number(value)
+        if number is not None:
+            self._refuse_outside(value.place, number, f"{number} is no answer of this module")
+        return number
+
+    def _figure(self, value: Scalar) -> str | None:
+        """Read the name of a parameter that a rule answers with; one that is told to be wrong is not told again."""
+        parameter = self.parameters.get(value.text)
+        if parameter is None:
+            if value.text not in self.unsound:
+                advice = suggest(value.text, self.parameters)
+                self.file.fault(value.place, f"{value.text!r} is neither a whole number nor a parameter", advice)
             return None
-        return self.whole_number(value)
+        if parameter.type.kind != "int":
+            self.file.fault(value.place, f"the module answers whole numbers, {value.text!r} is none")
+            return None
+        for dated in parameter.values:
+            since = f" from {dated.since}" if dated.since else ""
+            self._refuse_outside(value.place, dated.value, f"{value.text!r} is {dated.value}{since}")
+        return value.text
+
+    def _refuse_outside(self, place: Place, number: int, message: str) -> None:
+        low, high = self.bounds or INT64
+        if self.strategy != "sum" and not low <= number <= high:
+            self.file.fault(place, message, f"`result` lets the module answer {low} to {high}")

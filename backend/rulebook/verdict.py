@@ -20,7 +20,7 @@ _OUTCOMES_AT_MOST = 10_000
 class Verdict(Struct, frozen=True, gc=False):
     """What a rulebook decided, and why.
 
-    `result` is one of the module's words (a whole number for the strategy sum, a tuple of words for collect). `rule` is
+    `result` is one of the module's words (a tuple of them for the strategy collect), or a whole number. `rule` is
     the rule that decided, or "otherwise"; `fired` are all that held. `changes_at` is the earliest instant after `at` at
     which, with the same facts, result, rule or fired are others; None if they never are. `rulebook` is the digest of
     the rules that were read.
@@ -145,12 +145,15 @@ class Decider:
         match self.module.strategy:
             case "sum":
                 low, high = cast("tuple[int, int]", self.module.result)
-                total = sum(law.figures[rule.then] if isinstance(rule.then, str) else rule.then for rule in fired)
-                return min(max(total, low), high)
+                return min(max(sum(self._number(law, rule) for rule in fired), low), high)
             case "collect":
                 return tuple(dict.fromkeys(cast("str", rule.then) for rule in fired))
             case _:
-                return decided.then
+                return self._number(law, decided) if self.module.numeric else decided.then
+
+    @staticmethod
+    def _number(law: Law, rule: Rule) -> int:
+        return law.figures[rule.then] if isinstance(rule.then, str) else rule.then
 
 
 def _days_of_change(module: Module) -> set[date]:
