@@ -108,7 +108,7 @@ class _CaseReader(GivenReader):
             return None
         name, at = self.line(keys["case"]), self.instant(keys["at"].value)
         on = self.day(keys["on"]) if "on" in keys else None
-        given = self.facts(keys["given"].value, self.module.facts)
+        given = self.struct(keys["given"].value, self.module.facts)
         expected = self._expected(keys["expect"])
         if name is None or at is None or given is None:
             return None

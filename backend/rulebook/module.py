@@ -5,20 +5,21 @@ Everything an author can get wrong is found here, with its place in the file, an
 
 import re
 from collections.abc import Mapping as Table
-from collections.abc import Sequence as Series
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, cast
 
+import msgspec
 from msgspec import Struct
 
 from backend.rulebook.check import check
+from backend.rulebook.dated import Dated, dated_on, in_force, succession
 from backend.rulebook.document import Entry, Mapping, Scalar, Value, locate, read_document
-from backend.rulebook.fields import FieldReader
+from backend.rulebook.given import GivenReader
 from backend.rulebook.source import Place, SourceFile, suggest
 from backend.rulebook.syntax import InvalidExpression
 from backend.rulebook.tree import Node, Variable, walk
-from backend.rulebook.types import INT64, TIMESTAMP, Type, UnreadableFacts, fields_of, join, type_of_value
+from backend.rulebook.types import INT64, TIMESTAMP, Type, UnreadableFacts, fields_of, join, terms_of, type_of_value
 from backend.text import Text
 
 Strategy = Literal["most_severe", "first", "unique", "sum", "collect"]
@@ -29,19 +30,9 @@ NUMERIC = ("first", "unique", "sum")
 OTHERWISE = "otherwise"
 RULES_AT_MOST = 500
 
-_MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "parameters", "rules", "otherwise")
+_MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "terms", "parameters", "rules", "otherwise")
 _RULE_KEYS = ("id", "from", "until", "when", "then", "because", "remedy", "source")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-@dataclass(frozen=True)
-class Dated:
-    """A parameter's value, in force from `since` until before `until`; None leaves an end open."""
-
-    since: date | None
-    until: date | None
-    value: Any
-    source: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class Parameter:
 
     def on(self, day: date) -> Dated | None:
         """Give the value in force on a day, or None."""
-        return next((value for value in self.values if in_force(value.since, value.until, day)), None)
+        return dated_on(self.values, day)
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,11 @@ class Otherwise:
 
 @dataclass(frozen=True)
 class Module:
-    """A checked rule module. `result` are the words it may answer, mildest first, or the bounds of its numbers."""
+    """A checked rule module.
+
+    `result` are the words it may answer, mildest first, or the bounds of its numbers. `terms` hold Structs that the
+    service reads beside the rules.
+    """
 
     name: str
     title: Text
@@ -94,16 +89,12 @@ class Module:
     parameters: Table[str, Parameter]
     rules: tuple[Rule, ...]
     otherwise: Otherwise
+    terms: tuple[Dated, ...] = ()
 
     @property
     def numeric(self) -> bool:
         """Tell that it answers whole numbers, so that a rule's `then` is a number, or names a parameter that is one."""
         return isinstance(self.result[0], int)
-
-
-def in_force(since: date | None, until: date | None, day: date) -> bool:
-    """Tell whether the half-open interval [since, until) of days holds `day`."""
-    return (since is None or since <= day) and (until is None or day < until)
 
 
 def read_module(file: SourceFile, name: str, facts: Table[str, type[Struct]]) -> Module | None:
@@ -116,7 +107,7 @@ def read_module(file: SourceFile, name: str, facts: Table[str, type[Struct]]) ->
 
 
 @dataclass
-class _ModuleReader(FieldReader):
+class _ModuleReader(GivenReader):
     name: str
     structs: Table[str, type[Struct]]
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
@@ -126,7 +117,7 @@ class _ModuleReader(FieldReader):
     strategy: Strategy = "first"
 
     def module(self, root: Value) -> Module | None:
-        keys = self.keys(root, _MODULE_KEYS, optional=("parameters",), what="a rule module")
+        keys = self.keys(root, _MODULE_KEYS, optional=("terms", "parameters"), what="a rule module")
         if keys is None:
             return None
         self._own_name(keys.get("module"))
@@ -134,6 +125,7 @@ class _ModuleReader(FieldReader):
         self.strategy = self._strategy(keys.get("strategy"))
         self.result = self._result(keys.get("result"))
         title = self.text(keys.get("title"))
+        terms = self._terms(root.place, keys.get("terms"), facts.struct) if facts and facts.struct else ()
         before = len(self.file.faults)
         if "parameters" in keys:
             self._parameters(keys["parameters"].value)
@@ -143,7 +135,7 @@ class _ModuleReader(FieldReader):
         if facts is None or facts.struct is None or title is None or otherwise is None or self.file.faults:
             return None
         return Module(
-            self.name, title, facts.struct, self.result, self.strategy, self.parameters, tuple(rules), otherwise
+            self.name, title, facts.struct, self.result, self.strategy, self.parameters, tuple(rules), otherwise, terms
         )
 
     # ── the head ──
@@ -165,6 +157,7 @@ class _ModuleReader(FieldReader):
             return None
         try:
             fields_of(struct)
+            fields_of(terms_of(struct) or struct)
         except UnreadableFacts as error:
             self.file.fault(found.place, str(error))
             return None
@@ -208,6 +201,33 @@ class _ModuleReader(FieldReader):
             return INT64
         return low, high
 
+    # ── terms ──
+
+    def _terms(self, head: Place, entry: Entry | None, facts: type[Struct]) -> tuple[Dated, ...]:
+        """Read the terms that the facts ask for."""
+        struct = terms_of(facts)
+        if struct is None or entry is None:
+            if entry is not None:
+                self.file.fault(entry.place, f"a module on {facts.__name__} has no `terms`")
+            elif struct is not None:
+                self.file.fault(head, f"a module on {facts.__name__} needs the key 'terms'")
+            return ()
+        fields = fields_of(struct)
+        needed = [found.name for found in msgspec.structs.fields(struct) if found.required]
+        known = ("from", "until", *fields, "source")
+        optional = [key for key in known if key not in (*needed, "source")]
+        dated: list[Dated] = []
+        for item in self.series(entry, "the terms with their dates"):
+            keys = self.keys(item, known, optional=optional, what="an item of `terms`")
+            if keys is None:
+                continue
+            given = Mapping(item.place, {key: held for key, held in keys.items() if key in fields})
+            terms, source = self.struct(given, struct), self.line(keys["source"])
+            since, until = self.force(keys)
+            if terms is not None and source is not None:
+                dated.append(Dated(since, until, terms, source, item.place))
+        return succession("terms", dated, self.file)
+
     # ── parameters ──
 
     def _parameters(self, value: Value) -> None:
@@ -227,7 +247,7 @@ class _ModuleReader(FieldReader):
                 self.parameters[entry.key] = parameter
 
     def _parameter(self, entry: Entry) -> Parameter | None:
-        dated: list[tuple[Dated, Place]] = []
+        dated: list[Dated] = []
         joined: Type | None = None
         for item in self.series(entry, "the parameter's values with their dates"):
             keys = self.keys(item, ("from", "until", "value", "source"), optional=("from", "until"), what="a value")
@@ -237,7 +257,7 @@ class _ModuleReader(FieldReader):
             if value is None or source is None:
                 continue
             since, until = self.force(keys)
-            dated.append((Dated(since, until, value, source), item.place))
+            dated.append(Dated(since, until, value, source, item.place))
             wider = type_of_value(value) if joined is None else join(joined, type_of_value(value))
             if wider is None:
                 self.file.fault(
@@ -247,24 +267,7 @@ class _ModuleReader(FieldReader):
             joined = wider
         if joined is None or not dated:
             return None
-        return Parameter(entry.key, joined, self._succession(entry.key, dated))
-
-    def _succession(self, name: str, dated: Series[tuple[Dated, Place]]) -> tuple[Dated, ...]:
-        """Let each value end where the next begins, unless it ends before."""
-        values: list[Dated] = []
-        for position, (value, _) in enumerate(dated):
-            following = dated[position + 1] if position + 1 < len(dated) else None
-            until = value.until
-            if following is not None:
-                begin = following[0].since
-                if begin is None or (value.since is not None and begin <= value.since):
-                    self.file.fault(following[1], f"the values of {name!r} are not in the order of their dates")
-                    return ()
-                if until is not None and until > begin:
-                    self.file.fault(following[1], f"two values of {name!r} are in force on {begin}")
-                until = min(until or begin, begin)
-            values.append(Dated(value.since, until, value.value, value.source))
-        return tuple(values)
+        return Parameter(entry.key, joined, succession(entry.key, dated, self.file))
 
     # ── rules ──
 
