@@ -22,6 +22,7 @@ from prometheus_client.core import Metric
 
 from backend.contract import document_routes
 from backend.copying import CopyProgress
+from backend.idempotency import KeptAnswer
 from backend.identity import Access, Connection, Guard
 from backend.journal import Journal
 from backend.keys import Keyring, make_keys
@@ -50,6 +51,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     RulebookPointer,
     DeadJob,
     CopyProgress,
+    KeptAnswer,
 )
 """What the city keeps for itself, beside what its services keep."""
 

@@ -7,9 +7,10 @@ so is one whose first request still runs. Errors are answers like others.
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
+from litestar.params import HeaderParameter
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -22,6 +23,11 @@ RUNS_AT_MOST = timedelta(seconds=60)
 """Whoever has not answered by then was interrupted, and the same request may be carried out again."""
 
 S = TypeVar("S", bound=Struct)
+
+IdempotencyKey = Annotated[
+    str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
+]
+"""The header by which a caller names a request, so that it may be sent again."""
 
 
 class KeyReused(Problem):

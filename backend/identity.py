@@ -13,7 +13,9 @@ from typing import Any
 
 import jwt
 import msgspec
+from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 
@@ -72,6 +74,9 @@ class AccessClaims(Struct, frozen=True, gc=False):
 
 
 _claims = msgspec.json.Decoder(AccessClaims)
+
+CitizenRequest = Request[Caller, AccessClaims, State]
+"""A request of somebody who has signed in."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 Guard = Callable[[Connection, BaseRouteHandler], Coroutine[Any, Any, None]]
@@ -217,6 +222,12 @@ def admit_citizen(connection: Connection) -> str:
     if claims.cit is None:
         raise NotAllowed(Text(zh="请先完成实名认证。", en="Give your real name first (PUT /v1/me/real-name)."))
     return claims.cit
+
+
+def citizen_id(request: CitizenRequest) -> str:
+    """Give the id of the caller's Profile, on routes whose guard is `citizen`."""
+    assert request.user.citizen_id is not None, "the guard lets in only real-named citizens"
+    return request.user.citizen_id
 
 
 def _only(role: Role) -> Guard:

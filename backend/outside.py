@@ -3,10 +3,12 @@
 All ids are made by us, and every call may be made again with the same id: it is then answered as it was before.
 """
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
+from litestar.params import HeaderParameter
 from msgspec import Struct
 
+from backend.problems import Problem
 from backend.text import Text
 
 
@@ -16,6 +18,12 @@ class Silent(Exception):
 
 class Refused(Exception):
     """The other side answered that it will not do this, and why; asking again in the same way is of no use."""
+
+
+class RegistryAway(Problem):
+    """A registry of the city does not answer now, and without it nothing can be decided."""
+
+    status, title = 503, "Registry away"
 
 
 class BankAnswer(Struct, frozen=True):
@@ -38,6 +46,10 @@ class BankNotice(Struct, frozen=True):
 
     id: str
     answer: BankAnswer
+
+
+BankSignature = Annotated[str, HeaderParameter(name="Bank-Signature", max_length=1_000)]
+"""The header in which the bank signs its notices."""
 
 
 @runtime_checkable

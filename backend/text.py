@@ -33,3 +33,9 @@ def preferred_language(accept_language: str) -> str:
         if quality > best_quality:
             best, best_quality = match[1].lower(), quality
     return best
+
+
+def yuan(fen: int) -> str:
+    """Write an amount of fen as yuan with two decimals."""
+    sign = "-" if fen < 0 else ""
+    return f"{sign}{abs(fen) // 100}.{abs(fen) % 100:02}"

@@ -13,7 +13,7 @@ from rich.table import Table
 from backend.outside import Silent
 from backend.problems import Problem
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.notices import yuan
+from backend.text import yuan
 from backend.services.medical_credit.reconciliation_page import KINDS, REPAIRS
 from backend.services.medical_credit.reconciling import our_side, reconcile
 from integrations._city import in_city

@@ -1,7 +1,6 @@
 """See the doctor, pay later: credit limits, one bill for each visit, and hospitals connected through their systems."""
 
 from backend.credit import CreditAccount
-from backend.idempotency import KeptAnswer
 from backend.service import Service
 from backend.services.medical_credit import api, family, payments, reconciliations
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
@@ -44,7 +43,6 @@ service = Service(
         FamilyConsent,
         Hospital,
         HisMessage,
-        KeptAnswer,
         UsedAssertion,
         EligibilityAnswer,
         Reconciliation,

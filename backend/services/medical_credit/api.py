@@ -3,16 +3,15 @@
 from datetime import datetime
 from typing import Annotated, cast
 
-from litestar import Request, delete, get, post
-from litestar.datastructures import State
+from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from backend.credit import CreditAccount
-from backend.identity import AccessClaims, Caller, citizen
-from backend.outside import Silent
+from backend.identity import CitizenRequest, citizen, citizen_id
+from backend.outside import RegistryAway, Silent
 from backend.problems import NotFound
 from backend.profile import Profile
 from backend.rulebook import Verdict
@@ -27,7 +26,7 @@ from backend.services.medical_credit.model.enrolment import (
     family_consent_id,
 )
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.problems import NoMedicalCredit, NotEligible, RegistryAway, StillOwed
+from backend.services.medical_credit.model.problems import NoMedicalCredit, NotEligible, StillOwed
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.people import (
     ask_registry,
@@ -40,7 +39,6 @@ from backend.services.medical_credit.shown import Visits, VisitShown, visit_in_l
 from backend.store import Duplicate, Order
 from backend.text import Text
 
-CitizenRequest = Request[Caller, AccessClaims, State]
 PURPOSES: tuple[Purpose, ...] = ("outpatient", "inpatient")
 PAGE = 20
 
@@ -175,12 +173,6 @@ async def show_visit(request: CitizenRequest, city: NamedDependency[City], visit
     """Show a visit of the caller, or of somebody for whom they pay: lines, how the fee was split and why, the bill."""
     visit = await visible_visit(city, request, visit_id)
     return visit_shown(visit, await city.store.get(Hospital, visit.hospital), city.now())
-
-
-def citizen_id(request: CitizenRequest) -> str:
-    """Give the id of the caller's Profile."""
-    assert request.user.citizen_id is not None, "the guard lets in only real-named citizens"
-    return request.user.citizen_id
 
 
 async def own_enrolment(city: City, request: CitizenRequest) -> Enrolment:

@@ -9,11 +9,11 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.identity import citizen
+from backend.identity import CitizenRequest, citizen, citizen_id
 from backend.problems import InvalidRequest, NotFound
 from backend.profile import InvalidIdNumber
 from backend.service import City
-from backend.services.medical_credit.api import CitizenRequest, citizen_id, own_enrolment
+from backend.services.medical_credit.api import own_enrolment
 from backend.services.medical_credit.model.enrolment import FamilyConsent, Relation, family_consent_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import FamilyFull, NoMedicalCredit

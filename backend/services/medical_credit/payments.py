@@ -10,13 +10,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody
 from msgspec import Meta, Struct
 
-from backend.idempotency import KeyReused, RequestInFlight, once
-from backend.identity import citizen, public
-from backend.outside import BankAnswer, ForgedNotice
+from backend.idempotency import IdempotencyKey, KeyReused, RequestInFlight, once
+from backend.identity import CitizenRequest, citizen, citizen_id, public
+from backend.outside import BankSignature, BankAnswer, ForgedNotice
 from backend.problems import NotAllowed
 from backend.service import City
 from backend.services.medical_credit import tasks
-from backend.services.medical_credit.api import CitizenRequest, citizen_id, visible_visit
+from backend.services.medical_credit.api import visible_visit
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import NothingToPay, PaymentFailed, PaymentInFlight
 from backend.services.medical_credit.model.visit import Payment, Visit
@@ -28,10 +28,6 @@ from backend.text import Text
 
 TRIES_AT_MOST = 20
 
-IdempotencyKey = Annotated[
-    str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
-]
-BankSignature = Annotated[str, HeaderParameter(name="Bank-Signature", max_length=1_000)]
 
 
 class PaymentWanted(Struct, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from collections import Counter
 from html import escape
 
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.notices import yuan
+from backend.text import yuan
 from backend.services.medical_credit.model.reconciliation import Break, BreakKind, Handling, Reconciliation, RepairKind
 
 _STYLE = """

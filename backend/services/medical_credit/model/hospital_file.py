@@ -24,7 +24,7 @@ from typing import Literal, cast
 from msgspec import Struct
 
 from backend.problems import FieldError, Problem
-from backend.services.medical_credit.model.notices import yuan
+from backend.text import yuan
 from backend.services.medical_credit.model.visit import Visit
 from backend.text import Text
 

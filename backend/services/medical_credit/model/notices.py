@@ -1,7 +1,7 @@
 """What patients are told about their bills, in words that fit on a phone's lock screen: no hospital, no treatment."""
 
 from backend.services.medical_credit.model.visit import Notice, NoticeKind
-from backend.text import Text
+from backend.text import Text, yuan
 
 _WORDS: dict[NoticeKind, Text] = {
     "bill": Text(
@@ -31,9 +31,3 @@ def notice_text(notice: Notice) -> Text:
     """Give the words of a notice."""
     words, sum_ = _WORDS[notice.kind], yuan(notice.amount_fen)
     return Text(zh=words.zh.format(yuan=sum_), en=words.en.format(yuan=sum_))
-
-
-def yuan(fen: int) -> str:
-    """Write an amount of fen as yuan with two decimals."""
-    sign = "-" if fen < 0 else ""
-    return f"{sign}{abs(fen) // 100}.{abs(fen) % 100:02}"

@@ -109,9 +109,3 @@ class FamilyFull(Problem):
     """As many family members as may be are bound already."""
 
     status, title = 409, "Family full"
-
-
-class RegistryAway(Problem):
-    """The city's credit registry does not answer now."""
-
-    status, title = 503, "Registry away"

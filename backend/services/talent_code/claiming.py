@@ -1,0 +1,211 @@
+"""Claiming a benefit with one tap, leaving the line, appealing, and paying back."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from backend.outside import RegistryAway
+from backend.service import City
+from backend.services.talent_code import tasks
+from backend.services.talent_code.advancing import advance, change_claim, collect
+from backend.services.talent_code.budgets import open_budget
+from backend.services.talent_code.looking_after import bring_up
+from backend.services.talent_code.model.benefit import Judgement, barrier, judge, terms_in, title_of
+from backend.services.talent_code.model.claim import Appeal, Claim, Collection, new_claim, notify
+from backend.services.talent_code.model.problems import (
+    ClaimedAlready,
+    MoneyOwed,
+    NoBankAccount,
+    NotEntitled,
+    NothingToAppeal,
+    NothingToRepay,
+    NotInLine,
+    RepaymentInFlight,
+    UnknownBenefit,
+)
+from backend.services.talent_code.model.steps import ANSWERED_WITHIN, given_up
+from backend.services.talent_code.model.talent import Talent, benefit_facts
+from backend.services.talent_code.people import fresh_figures
+from backend.store import Conflict, Duplicate, Order
+from backend.text import Text
+
+CLAIMS_AT_MOST = 1_000
+TRIES_AT_MOST = 20
+
+
+async def own_claims(city: City, person: str) -> list[Claim]:
+    """Give the claims of a person, the newest first."""
+    newest = Order("claimed_ms", "descending")
+    return (await city.store.find(Claim, {"subject": person}, order=newest, limit=CLAIMS_AT_MOST)).documents
+
+
+async def claim_benefit(city: City, person: str, benefit: str, key: str, stated: Mapping[str, Any]) -> Claim:
+    """Have a person claim a benefit, once for this key, and bring the claim as far as it goes now.
+
+    Raises UnknownBenefit, NotEntitled, ClaimedAlready, NoBankAccount, MoneyOwed, or RegistryAway where the answer hangs
+    on registries that never answered.
+    """
+    claim_id = hashlib.sha256(f"{person}\n{key}".encode()).hexdigest()[:24]
+    known = await city.store.get(Claim, claim_id)
+    if known is None:
+        claim = await _judged(city, person, benefit, claim_id, stated)
+        try:
+            await city.store.insert(claim)
+        except Duplicate:
+            pass  # the same tap came twice, and both go on with the one claim
+    claim = await advance(city, claim_id)
+    if claim is None:
+        raise ClaimedAlready(Text(zh="您已申领该项政策。", en="Another claim of yours was faster."), ends_at=None)
+    if claim.state == "waiting" and claim.budget is not None:
+        left = await open_budget(city, claim.budget)
+        if left.leaves(claim.amount_fen):
+            await tasks.serve_benefit.enqueue(city.jobs, benefit)
+    return claim
+
+
+async def _judged(city: City, person: str, benefit: str, claim_id: str, stated: Mapping[str, Any]) -> Claim:
+    """Judge a claim by what is known now."""
+    now = city.now()
+    terms = terms_in(city.rulebook)(benefit, now)
+    if terms is None or terms.gives != "money":
+        raise UnknownBenefit(Text(zh="目前没有该项政策。", en="There is no such benefit now."))
+    talent = await fresh_figures(city, await bring_up(city, person))
+    facts = benefit_facts(talent, stated, now)
+    judged = judge(city.rulebook, benefit, facts, now)
+    assert judged is not None, "its terms are in force"
+    if not judged.is_given:
+        raise _not_entitled(talent, judged)
+    barred = barrier(talent, benefit, terms_in(city.rulebook), now)
+    if barred is not None:
+        raise ClaimedAlready(barred.because, ends_at=barred.ends_at)
+    await _refuse_debtor(city, person, now)
+    if talent.account is None:
+        raise NoBankAccount(
+            Text(zh="请先登记收款账户。", en="Say first to which account money shall be paid (PUT /v1/me/talent/account).")
+        )
+    return replace(
+        new_claim(claim_id, person, title_of(city.rulebook, benefit), judged, facts, tuple(stated)),
+        due_ms=int((now + ANSWERED_WITHIN).timestamp() * 1_000),
+    )
+
+
+def _not_entitled(talent: Talent, judged: Judgement) -> NotEntitled | RegistryAway:
+    if talent.figures is None:
+        return RegistryAway(
+            Text(zh="社保或税务系统暂未响应，请稍后再试。", en="Social insurance or tax bureau do not answer; try later.")
+        )
+    verdict = judged.verdict
+    ended = max((one.ended_at or one.until for one in talent.grants), default=None)
+    return NotEntitled(
+        verdict.because,
+        rule=verdict.rule,
+        because=verdict.because,
+        remedy=verdict.remedy,
+        class_ended_at=ended if talent.grant(verdict.at) is None else None,
+    )
+
+
+async def _refuse_debtor(city: City, person: str, now: datetime) -> None:
+    owed = [
+        one.clawback.owed_fen
+        for one in await own_claims(city, person)
+        if one.clawback is not None and not one.clawback.is_appealed and now >= one.clawback.appeal_until
+    ]
+    if sum(owed) > 0:
+        raise MoneyOwed(
+            Text(zh="请先退还多发的款项。", en="Pay back first what was paid on false facts."), owed_fen=sum(owed)
+        )
+
+
+async def _change(city: City, claim: Claim, change: Any) -> Claim:  # noqa: ANN401  a claim and an instant to a claim
+    """Change a claim and bring it on."""
+    await change_claim(city, claim.id, change)
+    changed = await advance(city, claim.id)
+    assert changed is not None, "claims that were taken are not deleted"
+    return changed
+
+
+async def give_up(city: City, claim: Claim) -> Claim:
+    """Leave the line. Raises NotInLine."""
+
+    def change(claim: Claim, now: datetime) -> Claim:
+        if claim.state == "given_up":
+            return claim
+        if claim.state != "waiting":
+            raise NotInLine(Text(zh="该申领不在排队中。", en="The claim does not wait in line any more."))
+        return given_up(claim, now)
+
+    return await _change(city, claim, change)
+
+
+async def appeal(city: City, claim: Claim, text: str) -> Claim:
+    """Appeal against a claw-back. Raises NothingToAppeal."""
+
+    def change(claim: Claim, now: datetime) -> Claim:
+        clawback = claim.clawback
+        if clawback is not None and clawback.appeal is not None and clawback.appeal.text == text:
+            return claim
+        if clawback is None or clawback.appeal is not None or now >= clawback.appeal_until or clawback.collections:
+            raise _nothing_to_appeal()
+        return replace(claim, clawback=replace(clawback, appeal=Appeal(text, now)))
+
+    return await _change(city, claim, change)
+
+
+async def decide_appeal(city: City, claim: Claim, *, upheld: bool, reason: Text) -> Claim:
+    """Decide an appeal: the claw-back is `upheld`, or dropped. Raises NothingToAppeal."""
+
+    def change(claim: Claim, now: datetime) -> Claim:
+        clawback = claim.clawback
+        if clawback is None or clawback.appeal is None:
+            raise _nothing_to_appeal()
+        if clawback.appeal.decided_at is not None:
+            if clawback.appeal.upheld == upheld and clawback.appeal.reason == reason:
+                return claim
+            raise _nothing_to_appeal()
+        decided = replace(clawback.appeal, decided_at=now, upheld=upheld, reason=reason)
+        later = max(clawback.collect_at, now + (clawback.collect_at - clawback.appeal_until))
+        changed = replace(clawback, appeal=decided, collect_at=later, dropped_at=None if upheld else now)
+        kind = "appeal_upheld" if upheld else "appeal_won"
+        return notify(replace(claim, clawback=changed), kind, clawback.amount_fen, now)
+
+    return await _change(city, claim, change)
+
+
+def _nothing_to_appeal() -> NothingToAppeal:
+    return NothingToAppeal(Text(zh="没有可申诉的事项，或已过申诉期。", en="There is nothing to appeal against now."))
+
+
+async def repay(city: City, claim: Claim, key: str, amount_fen: int) -> Claim:
+    """Pay back what is owed, once for this key. Raises NothingToRepay or RepaymentInFlight."""
+    digest = hashlib.sha256(f"{claim.subject}\n{key}".encode()).hexdigest()[:24]
+    collection_id = f"{claim.id}/repayment/{digest}"
+    for _ in range(TRIES_AT_MOST):
+        clawback, now = claim.clawback, city.now()
+        if clawback is not None and any(one.id == collection_id for one in clawback.collections):
+            return await _brought_on(city, claim)
+        if clawback is None or clawback.owed_fen <= 0 or clawback.is_appealed or clawback.owed_fen != amount_fen:
+            owed_fen = clawback.owed_fen if clawback is not None and not clawback.is_appealed else 0
+            raise NothingToRepay(
+                Text(zh="目前没有该笔应退款项。", en="This is not what is to be paid back now."), owed_fen=owed_fen
+            )
+        if clawback.asked() is not None or claim.asked() is not None:
+            raise RepaymentInFlight(Text(zh="银行正在处理，请稍候。", en="The bank is at it; wait a moment."))
+        if claim.entry is None:
+            try:
+                await collect(city, claim, Collection(collection_id, amount_fen, now, "person"), now)
+            except Conflict:
+                pass
+            else:
+                return await _brought_on(city, claim)
+        claim = await _brought_on(city, claim)
+    raise Conflict(Claim.collection, claim.id, claim.revision)
+
+
+async def _brought_on(city: City, claim: Claim) -> Claim:
+    changed = await advance(city, claim.id)
+    assert changed is not None, "claims that were taken are not deleted"
+    return changed

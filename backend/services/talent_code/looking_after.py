@@ -1,0 +1,100 @@
+"""Looking after talents: asking registries about what people declared, and bringing classes up to now."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from backend.outside import Notices, Silent
+from backend.service import City
+from backend.services.talent_code.advancing import advance
+from backend.services.talent_code.evidence import look_into
+from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.notices import talent_notice
+from backend.services.talent_code.model.talent import (
+    Evidence,
+    Talent,
+    ask_again,
+    awaits_review,
+    found,
+    not_found_yet,
+    reconsider,
+)
+from backend.services.talent_code.people import change_talent, fresh_figures, terms_of, zone_of
+from backend.store import Order
+
+CLAIMS_AT_MOST = 1_000
+
+
+async def look_after(city: City, person: str) -> Talent | None:
+    """Do what is to be done for a talent now; give them as they stand then, or None for somebody who is none.
+
+    Registries that do not answer are asked again later. A withdrawn class ends what their claims still had to come, at
+    once, where the terms of these say so. Raises Conflict if others kept changing the same talent.
+    """
+    talent = await city.store.get(Talent, person)
+    if talent is None:
+        return None
+    now = city.now()
+    if awaits_review(talent, now, terms_of(city, now)("review_days")):
+        talent = await change_talent(city, person, ask_again)
+    asked = [one for one in talent.evidence if one.is_asked() and one.ask_at <= now]
+    if asked:
+        talent = await fresh_figures(city, talent)
+    for evidence in asked:
+        talent = await _look_into(city, person, evidence)
+    before = talent
+    talent = await bring_up(city, person)
+    if _newly_withdrawn(before, talent):
+        await _bring_claims_on(city, person)
+    return await _tell(city, talent)
+
+
+async def bring_up(city: City, person: str) -> Talent:
+    """Bring a person's class up to now."""
+
+    def change(talent: Talent, now: datetime) -> Talent:
+        return reconsider(talent, city.rulebook, now, terms_of(city, now), zone_of(city))
+
+    return await change_talent(city, person, change)
+
+
+def _newly_withdrawn(before: Talent, talent: Talent) -> bool:
+    return sum(grant.end == "withdrawn" for grant in talent.grants) > sum(
+        grant.end == "withdrawn" for grant in before.grants
+    )
+
+
+async def _bring_claims_on(city: City, person: str) -> None:
+    newest = Order("claimed_ms", "descending")
+    page = await city.store.find(Claim, {"subject": person}, order=newest, limit=CLAIMS_AT_MOST)
+    for claim in page.documents:
+        await advance(city, claim.id)
+
+
+async def _look_into(city: City, person: str, evidence: Evidence) -> Talent:
+    """Ask the registry that knows about a piece of evidence, and note what it says."""
+    outcome = await look_into(city, person, evidence)
+
+    def note(talent: Talent, now: datetime) -> Talent:
+        if outcome == "pending":
+            return not_found_yet(talent, evidence.id, now, terms_of(city, now)("registry_days"))
+        return found(talent, evidence.id, confirmed=outcome == "confirmed", now=now)
+
+    return await change_talent(city, person, note)
+
+
+async def _tell(city: City, talent: Talent) -> Talent:
+    """Hand over the notices, oldest first; one that was interrupted just then is told twice rather than never."""
+    waiting = [notice for notice in talent.notices if not notice.told]
+    for notice in waiting:
+        try:
+            await city.port(Notices).tell(talent.id, talent_notice(notice))
+        except Silent:
+            return await change_talent(city, talent.id, lambda talent, _now: replace(talent, failures=talent.failures + 1))
+
+        def told(talent: Talent, _now: datetime, told_notice: object = notice) -> Talent:
+            notices = tuple(replace(one, told=True) if one == told_notice else one for one in talent.notices)
+            return replace(talent, notices=notices, failures=0)
+
+        talent = await change_talent(city, talent.id, told)
+    return talent

@@ -1,0 +1,134 @@
+"""What the rules and registries say of a person now, as the talent code needs it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TypeVar, cast
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
+
+from backend.code import make_code_id
+from backend.outside import Refused, Silent
+from backend.profile import Profile
+from backend.rulebook.temporal import midnight
+from backend.service import City
+from backend.services.talent_code.facts import TalentTermAsked, Term
+from backend.services.talent_code.model.talent import Figures, Talent, Terms, rested
+from backend.services.talent_code.ports import SocialInsurance, Tax
+from backend.store import Conflict, Duplicate
+
+T = TypeVar("T")
+
+TERMS = "talent_code.terms"
+TRIES_AT_MOST = 50
+
+ANSWERS_WITHIN_SECONDS = 3.0
+"""A registry or bank that has not answered by then is taken for silent: a citizen waits for the answer."""
+
+MONTHS_AT_MOST = 1_200
+
+_log = logging.getLogger("chengma.talent_code")
+
+
+def terms_of(city: City, at: datetime) -> Terms:
+    """Give the talent code's own figures as the rules have them at an instant."""
+
+    def term(asked: Term) -> int:
+        return cast("int", city.rulebook.evaluate(TERMS, TalentTermAsked(asked), at).result)
+
+    return term
+
+
+def zone_of(city: City) -> ZoneInfo:
+    """Give the city's time zone."""
+    return ZoneInfo(city.settings.time_zone)
+
+
+async def in_time(answer: Awaitable[T]) -> T:
+    """Wait for an answer from outside, but not for long. Raises Silent."""
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN_SECONDS):
+            return await answer
+    except TimeoutError as error:
+        raise Silent("no answer came in time") from error
+
+
+async def profile_of(city: City, person: str) -> Profile:
+    """Give a known person's Profile."""
+    profile = await city.store.get(Profile, person)
+    assert profile is not None, "a talent is a known person"
+    return profile
+
+
+async def id_number_of(city: City, person: str) -> str:
+    """Give the ID number of a person, to ask registries about them."""
+    return city.sealer.unseal((await profile_of(city, person)).id_number)
+
+
+async def open_talent(city: City, person: str) -> Talent:
+    """Give a person as a talent; they are noted as one where they are none yet. `person` is the id of a Profile."""
+    talent = await city.store.get(Talent, person)
+    if talent is not None:
+        return talent
+    profile = await profile_of(city, person)
+    begun = Talent(id=person, code_id=make_code_id(), born_at=midnight(profile.born_on, zone_of(city)))
+    try:
+        return await city.store.insert(begun)
+    except Duplicate:
+        return await open_talent(city, person)
+
+
+async def change_talent(city: City, person: str, change: Callable[[Talent, datetime], Talent]) -> Talent:
+    """Change a talent as it stands now; `change` gives back the same object where there is nothing to change.
+
+    Raises Conflict if others kept changing it, and whatever `change` raises.
+    """
+    for _ in range(TRIES_AT_MOST):
+        talent = await open_talent(city, person)
+        now = city.now()
+        changed = change(talent, now)
+        if changed is talent:
+            return talent
+        try:
+            return await city.store.replace(rested(changed, now, terms_of(city, now)("review_days")))
+        except Conflict:
+            await asyncio.sleep(0.001)
+    raise Conflict(Talent.collection, person, 0)
+
+
+async def fresh_figures(city: City, talent: Talent) -> Talent:
+    """Give a talent whose months of insurance and income are not too old.
+
+    While social insurance or tax bureau do not answer the old figures count, if there are any.
+    """
+    now = city.now()
+    term = terms_of(city, now)
+    known, last_year = talent.figures, city.today().year - 1
+    if known is not None and now - known.at < timedelta(days=term("facts_days")) and known.year == last_year:
+        return talent
+    number = await id_number_of(city, talent.id)
+    try:
+        figures = await _ask_figures(city, number, last_year, now)
+    except (Silent, Refused) as error:
+        _log.warning("the figures of a talent stay as they are: %s", error)
+        return talent
+    return await change_talent(city, talent.id, lambda talent, _now: replace(talent, figures=figures))
+
+
+async def _ask_figures(city: City, number: str, year: int, now: datetime) -> Figures:
+    months, taxed = await asyncio.gather(
+        in_time(city.port(SocialInsurance).insured_months(number)), in_time(city.port(Tax).tax_year(number, year))
+    )
+    if not 0 <= months <= MONTHS_AT_MOST or taxed.year != year or min(taxed.income_fen, taxed.tax_fen) < 0:
+        raise Silent("a registry answered what cannot be")
+    return Figures(now, months, year, taxed.income_fen, taxed.tax_fen)
+
+
+async def insured_months(city: City, person: str) -> int:
+    """Ask for how many months a person has been insured. Raises Silent or Refused."""
+    months = await in_time(city.port(SocialInsurance).insured_months(await id_number_of(city, person)))
+    if not 0 <= months <= MONTHS_AT_MOST:
+        raise Silent("the social insurance answered what cannot be")
+    return months
