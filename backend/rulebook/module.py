@@ -91,6 +91,14 @@ class Module:
     otherwise: Otherwise
     terms: tuple[Dated, ...] = ()
 
+    def figure(self, then: str | int, day: date) -> int:
+        """Give the whole number that a rule in force on a day answers: its own, or that of the parameter it names."""
+        if isinstance(then, int):
+            return then
+        dated = self.parameters[then].on(day)
+        assert dated is not None, "a rule in force has its figures"
+        return cast("int", dated.value)
+
     @property
     def numeric(self) -> bool:
         """Tell that it answers whole numbers, so that a rule's `then` is a number, or names a parameter that is one."""

@@ -13,9 +13,9 @@ from rich.table import Table
 from backend.outside import Silent
 from backend.problems import Problem
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.text import yuan
 from backend.services.medical_credit.reconciliation_page import KINDS, REPAIRS
 from backend.services.medical_credit.reconciling import our_side, reconcile
+from backend.text import yuan
 from integrations._city import in_city
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What citizens do with their medical credit: open it, see it and why, close it, look at their visits and bills."""
 
 from datetime import datetime
-from typing import Annotated, cast
+from typing import Annotated
 
 from litestar import delete, get, post
 from litestar.di import NamedDependency
@@ -226,16 +226,10 @@ async def _limit(city: City, enrolment: Enrolment, purpose: Purpose, now: dateti
 
 
 def _reasons(city: City, verdict: Verdict, now: datetime) -> list[Reason]:
-    """Give what each rule that fired added; `then` is a figure, or the name of a dated one."""
-    figures = city.rulebook.modules[verdict.module].parameters
-    reasons: list[Reason] = []
-    for rule in city.rulebook.in_force(verdict.module, now):
-        if rule.id not in verdict.fired:
-            continue
-        amount = rule.then
-        if isinstance(amount, str):
-            dated = figures[amount].on(city.today())
-            assert dated is not None, "a rule in force has its figures"
-            amount = cast("int", dated.value)
-        reasons.append(Reason(rule.id, amount, rule.because, rule.remedy))
-    return reasons
+    """Give what each rule that fired added."""
+    module, today = city.rulebook.modules[verdict.module], city.today()
+    return [
+        Reason(rule.id, module.figure(rule.then, today), rule.because, rule.remedy)
+        for rule in city.rulebook.in_force(verdict.module, now)
+        if rule.id in verdict.fired
+    ]

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from litestar import Request, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from backend.idempotency import IdempotencyKey, KeyReused, RequestInFlight, once
 from backend.identity import CitizenRequest, citizen, citizen_id, public
-from backend.outside import BankSignature, BankAnswer, ForgedNotice
+from backend.outside import BankAnswer, BankSignature, ForgedNotice
 from backend.problems import NotAllowed
 from backend.service import City
 from backend.services.medical_credit import tasks
@@ -27,7 +27,6 @@ from backend.store import Conflict
 from backend.text import Text
 
 TRIES_AT_MOST = 20
-
 
 
 class PaymentWanted(Struct, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ from backend.services.talent_code.auditing import audit
 from backend.services.talent_code.budgets import current_budget, enter
 from backend.services.talent_code.model.benefit import barrier, terms_in
 from backend.services.talent_code.model.budget import NoBudget, Overtaken
-from backend.services.talent_code.model.claim import Claim, Collection, decide_entry, notify
+from backend.services.talent_code.model.claim import Claim, Collection, decide_entry
 from backend.services.talent_code.model.notices import claim_notice
 from backend.services.talent_code.model.problems import ClaimedAlready
 from backend.services.talent_code.model.steps import (
@@ -156,7 +156,9 @@ async def _reserve(city: City, claim: Claim, now: datetime) -> None:
     """Decide to reserve the money, in this year's budget; whoever comes after others that wait goes to the end."""
     budget = current_budget(city, claim.benefit)
     if claim.budget not in (None, budget):
-        await keep(city, decide_entry(claim, "void", 0, now), now)  # nothing may be reserved in last year's, however late
+        await keep(
+            city, decide_entry(claim, "void", 0, now), now
+        )  # nothing may be reserved in last year's, however late
         return
     if terms_in(city.rulebook)(claim.benefit, now) is None:
         await keep(city, stopped(claim, now, "stopped"), now)  # the benefit has ended meanwhile
@@ -188,7 +190,7 @@ async def _enter(city: City, claim: Claim, now: datetime) -> None:
         await keep(city, replace(claim, entry=replace(entry, decided_at=later)), now)
     else:
         await keep(city, entered(claim, entry), now)
-        if entry.kind != "reserve" and entry.kind != "pay":
+        if entry.kind not in ("reserve", "pay"):
             from backend.services.talent_code.tasks import serve_benefit
 
             await serve_benefit.enqueue(city.jobs, claim.benefit)  # there is more budget now for those who wait
@@ -240,7 +242,7 @@ async def note_collection(city: City, claim_id: str, collection: str, answer: Ba
     await change_claim(city, claim_id, note)
 
 
-async def _look_up(city: City, claim: Claim, now: datetime) -> None:
+async def _look_up(city: City, claim: Claim, _now: datetime) -> None:
     """Ask what became of a payout; what the bank never got is asked for again under the same id."""
     place = claim.asked()
     assert place is not None, "a part is with the bank"
@@ -253,7 +255,7 @@ async def _look_up(city: City, claim: Claim, now: datetime) -> None:
     await note_payout(city, claim.id, part.payout, answer)
 
 
-async def _look_up_collection(city: City, claim: Claim, now: datetime) -> None:
+async def _look_up_collection(city: City, claim: Claim, _now: datetime) -> None:
     collection = claim.clawback.asked() if claim.clawback is not None else None
     assert collection is not None, "a collection is with the bank"
     bank = city.port(PayoutBank)

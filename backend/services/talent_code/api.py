@@ -178,9 +178,7 @@ def _with_evidence(city: City, talent: Talent, said: Said, now: datetime) -> Tal
 
 
 @delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceKnown,))
-async def take_back_evidence(
-    request: CitizenRequest, city: NamedDependency[City], evidence_id: FromPath[str]
-) -> None:
+async def take_back_evidence(request: CitizenRequest, city: NamedDependency[City], evidence_id: FromPath[str]) -> None:
     """Take back what was declared; what a registry has once confirmed stays on record."""
 
     def take_back(talent: Talent, _now: datetime) -> Talent:

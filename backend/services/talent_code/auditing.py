@@ -1,4 +1,4 @@
-"""Auditing a paid claim: the registries are asked what is true, and the claim is judged anew by the law of its own day."""
+"""Auditing a paid claim: registries are asked what is true, and the claim is judged anew by the law of its own day."""
 
 import asyncio
 from datetime import datetime
@@ -22,7 +22,7 @@ DRAWS = 1_000
 
 
 async def audit(city: City, claim: Claim, now: datetime) -> None:
-    """Audit a claim if the rules draw it, and note what was found. Raises Silent or Refused where nobody can tell yet."""
+    """Audit a claim if the rules draw it, and note what was found. Raises Silent or Refused if nobody can tell yet."""
     found = Audit(now, drawn=False)
     if _is_drawn(city, claim, now):
         found = await _find_out(city, claim, now)
@@ -46,7 +46,9 @@ async def _find_out(city: City, claim: Claim, now: datetime) -> Audit:
     judged = judge(city.rulebook, claim.benefit, facts, claim.claimed_at)
     entitled_fen = judged.amount_fen if judged is not None and judged.is_given else 0
     before, after = msgspec.structs.asdict(claim.facts), msgspec.structs.asdict(facts)
-    return Audit(now, drawn=True, entitled_fen=entitled_fen, differing=tuple(n for n in before if before[n] != after[n]))
+    return Audit(
+        now, drawn=True, entitled_fen=entitled_fen, differing=tuple(n for n in before if before[n] != after[n])
+    )
 
 
 async def _true_facts(city: City, claim: Claim) -> BenefitFacts:

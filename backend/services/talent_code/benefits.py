@@ -1,4 +1,4 @@
-"""What citizens do with benefits: see what they may have, have had and just miss, claim, leave the line, appeal, repay."""
+"""What citizens do with benefits: see what they may have, had and just miss; claim, leave the line, appeal, repay."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -191,8 +191,8 @@ async def make_claim(
 ) -> ClaimShown:
     """Claim a benefit: it is matched, its budget reserved, and the money paid, within seconds and without papers.
 
-    The same Idempotency-Key gives the same answer. Where the budget does not suffice the claim is `waiting` in line, and
-    is paid by itself as soon as it does; where the bank has not decided yet it is `paying`.
+    The same Idempotency-Key gives the same answer. Where the budget does not suffice the claim is `waiting` in line,
+    and is paid by itself as soon as it does; where the bank has not decided yet it is `paying`.
     """
     person = citizen_id(request)
     stated: Mapping[str, Any] = {

@@ -53,7 +53,7 @@ _desks: WeakKeyDictionary[Store, dict[str, _Desk]] = WeakKeyDictionary()
 
 
 async def enter(city: City, budget: str, entry: Entry) -> None:
-    """Make an entry in a budget, durably and once. Raises NoBudget, Overtaken, or Conflict if others kept changing it."""
+    """Make an entry, durably and once. Raises NoBudget, Overtaken, or Conflict if others kept changing the budget."""
     desk = _desks.setdefault(city.store, {}).setdefault(budget, _Desk())
     asked = _Asked(entry)
     desk.waiting.append(asked)

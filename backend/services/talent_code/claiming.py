@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -52,10 +53,8 @@ async def claim_benefit(city: City, person: str, benefit: str, key: str, stated:
     known = await city.store.get(Claim, claim_id)
     if known is None:
         claim = await _judged(city, person, benefit, claim_id, stated)
-        try:
+        with suppress(Duplicate):  # the same tap came twice, and both go on with the one claim
             await city.store.insert(claim)
-        except Duplicate:
-            pass  # the same tap came twice, and both go on with the one claim
     claim = await advance(city, claim_id)
     if claim is None:
         raise ClaimedAlready(Text(zh="您已申领该项政策。", en="Another claim of yours was faster."), ends_at=None)
@@ -84,7 +83,10 @@ async def _judged(city: City, person: str, benefit: str, claim_id: str, stated: 
     await _refuse_debtor(city, person, now)
     if talent.account is None:
         raise NoBankAccount(
-            Text(zh="请先登记收款账户。", en="Say first to which account money shall be paid (PUT /v1/me/talent/account).")
+            Text(
+                zh="请先登记收款账户。",
+                en="Say first to which account money shall be paid (PUT /v1/me/talent/account).",
+            )
         )
     return replace(
         new_claim(claim_id, person, title_of(city.rulebook, benefit), judged, facts, tuple(stated)),
@@ -95,7 +97,9 @@ async def _judged(city: City, person: str, benefit: str, claim_id: str, stated: 
 def _not_entitled(talent: Talent, judged: Judgement) -> NotEntitled | RegistryAway:
     if talent.figures is None:
         return RegistryAway(
-            Text(zh="社保或税务系统暂未响应，请稍后再试。", en="Social insurance or tax bureau do not answer; try later.")
+            Text(
+                zh="社保或税务系统暂未响应，请稍后再试。", en="Social insurance or tax bureau do not answer; try later."
+            )
         )
     verdict = judged.verdict
     ended = max((one.ended_at or one.until for one in talent.grants), default=None)

@@ -90,7 +90,9 @@ async def _tell(city: City, talent: Talent) -> Talent:
         try:
             await city.port(Notices).tell(talent.id, talent_notice(notice))
         except Silent:
-            return await change_talent(city, talent.id, lambda talent, _now: replace(talent, failures=talent.failures + 1))
+            return await change_talent(
+                city, talent.id, lambda talent, _now: replace(talent, failures=talent.failures + 1)
+            )
 
         def told(talent: Talent, _now: datetime, told_notice: object = notice) -> Talent:
             notices = tuple(replace(one, told=True) if one == told_notice else one for one in talent.notices)

@@ -1,4 +1,4 @@
-"""What talent officers do: decide appeals, look at budgets, have a class looked into. And what the bank tells by itself.
+"""What talent officers do: decide appeals, look at budgets, have a class looked into. And what the bank tells.
 
 Nobody sets a class or an amount: an officer can have the registries asked again, and judge an appeal.
 """

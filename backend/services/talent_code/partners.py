@@ -86,7 +86,9 @@ class TalentVerification(Struct, frozen=True):
 _MESSAGES: dict[str, Text] = {
     "valid": Text(zh="人才码有效。", en="VALID."),
     "expired": Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask for a fresh code."),
-    "forged": Text(zh="伪造的码。此码不是本市签发的人才码。", en="FORGED. The city did not issue this as a talent code."),
+    "forged": Text(
+        zh="伪造的码。此码不是本市签发的人才码。", en="FORGED. The city did not issue this as a talent code."
+    ),
     "no_class": Text(zh="持码人目前不享受人才服务。", en="NO CLASS. The holder has no talent class now."),
 }
 

@@ -72,7 +72,9 @@ _MESSAGES: dict[ClaimStage, Text] = {
     "paying": Text(zh="银行正在处理，请勿重复申领。", en="The bank is at it; do not claim again."),
     "partly_paid": Text(zh="已发放{yuan}元，其余到期自动发放。", en="{yuan} yuan were paid; the rest comes by itself."),
     "paid": Text(zh="已发放{yuan}元。", en="{yuan} yuan were paid."),
-    "failed": Text(zh="未能发放，请核对收款账户后重新申领。", en="It was not paid; check your account and claim again."),
+    "failed": Text(
+        zh="未能发放，请核对收款账户后重新申领。", en="It was not paid; check your account and claim again."
+    ),
     "given_up": Text(zh="您已放弃本次申领。", en="You gave this claim up."),
 }
 
@@ -128,7 +130,8 @@ def _clawback_shown(clawback: Clawback, differing: tuple[str, ...]) -> ClawbackS
         owed_fen=clawback.owed_fen,
         because=Text(
             zh="核查发现：" + "、".join(_FACTS[name].zh for name in differing) + "与登记不符。",
-            en="An audit found that the registries have it otherwise: " + ", ".join(_FACTS[name].en for name in differing),
+            en="An audit found that the registries have it otherwise: "
+            + ", ".join(_FACTS[name].en for name in differing),
         ),
         differing=differing,
         noticed_at=clawback.noticed_at,

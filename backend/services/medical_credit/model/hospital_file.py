@@ -24,9 +24,8 @@ from typing import Literal, cast
 from msgspec import Struct
 
 from backend.problems import FieldError, Problem
-from backend.text import yuan
 from backend.services.medical_credit.model.visit import Visit
-from backend.text import Text
+from backend.text import Text, yuan
 
 COLUMNS = ("visit", "record", "id", "of", "code", "amount", "fund", "account", "cash")
 ROWS_AT_MOST = 500_000

@@ -1,9 +1,9 @@
 """The budget of a benefit for one year: money is reserved for a claim, then paid or released, and never overspent.
 
-All claims to a benefit meet in one document, so it holds sums and not claims. Its `entries` are those whose claim may not
-have noted yet that they were made; by them an entry that comes twice changes nothing. An entry that its claim has noted
-may be dropped: whoever still carries it has decided on it no later than `closed_until`, and is turned away. So each entry
-counts once, however late, often or interrupted it comes, and the document stays small. Amounts are in fen.
+All claims to a benefit meet in one document, so it holds sums and not claims. Its `entries` are those whose claims may
+not have noted yet that they were made; by them an entry that comes twice changes nothing. An entry that its claim has
+noted may be dropped: whoever still carries it has decided on it no later than `closed_until`, and is turned away. So
+each entry counts once, however late, often or interrupted it comes, and the document stays small. Amounts are in fen.
 """
 
 from collections.abc import Container

@@ -37,8 +37,8 @@ READINGS_KEPT = 50
 class Part(Struct, frozen=True, gc=False):
     """A part of the amount, due after so many months of insurance.
 
-    `asked`: the bank has the payout `payout`, and may or may not have decided. A payout that failed leaves the part open
-    for another `tries`, not before `try_at`.
+    `asked`: the bank has the payout `payout`, and may or may not have decided. A payout that failed, `tries` of them so
+    far, leaves the part open for another, not before `try_at`.
     """
 
     amount_fen: int
@@ -88,8 +88,8 @@ class Collection(Struct, frozen=True, gc=False):
 class Clawback(Struct, frozen=True, gc=False):
     """What is to be paid back, because facts turned out false.
 
-    Until `appeal_until` the person may appeal; from `collect_at` on it is collected. An appeal holds that up until it is
-    decided, and one that is won ends it: then it was `dropped_at` an instant.
+    Until `appeal_until` the person may appeal; from `collect_at` on it is collected. An appeal holds that up until it
+    is decided, and one that is won ends it: then it was `dropped_at` an instant.
     """
 
     amount_fen: int
@@ -136,8 +136,8 @@ class Reading(Struct, frozen=True, gc=False):
 class Claim(Document, kw_only=True):
     """A claim of `subject` (the id of a Profile, for a benefit to persons) to a benefit.
 
-    `insured_months` are those known last, by `insurance_asked_at`, on which parts depend. `freed` says that a claim that
-    came to nothing bars no other any more.
+    `insured_months` are those known last, by `insurance_asked_at`, on which parts depend. `freed` says that a claim
+    that came to nothing bars no other any more.
 
     `entry` is what is being entered in the budget `budget`; `entries` counts those that have been, beside the
     reservation itself, of which `reserved` tells. `line` names the benefit while the claim waits for budget, in the

@@ -42,7 +42,9 @@ _OF_CLAIMS: dict[claims.Told, Text] = {
         zh="经核查，{title}多发{yuan}元，请查看原因；您可以申诉。",
         en="{yuan} yuan are to be paid back; see why, and appeal if it is wrong: {title}.",
     ),
-    "appeal_upheld": Text(zh="您的申诉未获支持，请退还{yuan}元。", en="Your appeal was not granted; please pay back {yuan} yuan."),
+    "appeal_upheld": Text(
+        zh="您的申诉未获支持，请退还{yuan}元。", en="Your appeal was not granted; please pay back {yuan} yuan."
+    ),
     "appeal_won": Text(zh="您的申诉成立，无需退还{yuan}元。", en="Your appeal was granted; you keep the {yuan} yuan."),
     "returned": Text(zh="已收到您退还的{yuan}元。", en="The {yuan} yuan that you paid back were received."),
 }

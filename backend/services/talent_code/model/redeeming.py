@@ -45,7 +45,9 @@ def partner_kind(place: str) -> Partner | None:
     return next((one for one in PARTNERS if one == kind), None)
 
 
-def services_for(rulebook: Rulebook, facts: BenefitFacts, at: datetime, kind: Partner | None = None) -> Sequence[Judgement]:
+def services_for(
+    rulebook: Rulebook, facts: BenefitFacts, at: datetime, kind: Partner | None = None
+) -> Sequence[Judgement]:
     """Give the services that a person has now: all, or those that a kind of partner honours."""
     judged = [judge(rulebook, benefit, facts, at) for benefit in benefit_names(rulebook)]
     return [
@@ -78,7 +80,8 @@ def used(usage: Usage, use: Use, quota: int | None) -> Usage:
             )
         if one.code == use.code:
             raise CodeNotHonoured(
-                Text(zh="此码已使用过，请对方刷新后重新出示。", en="USED BEFORE. Ask for a fresh code."), outcome="replayed"
+                Text(zh="此码已使用过，请对方刷新后重新出示。", en="USED BEFORE. Ask for a fresh code."),
+                outcome="replayed",
             )
     if left_of(usage, quota) == 0:
         raise QuotaUsedUp(Text(zh="本年度次数已用完。", en="The holder has used this as often as the year allows."))
