@@ -52,7 +52,7 @@ from backend.store import Conflict
 from integrations._sandbox import Outcome
 from tests.conftest import ROOT, Clock
 from tests.services.health_code.scene import id_number
-from tests.services.medical_credit.killing import Killed, KillingStore
+from tests.services.killing import Killed, KillingStore
 from tests.services.medical_credit.scene import FACTS
 
 T = TypeVar("T")
