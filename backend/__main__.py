@@ -161,10 +161,10 @@ def verify(payload: str, jwks: Path, skew: int) -> None:
         raise click.ClickException(f"{jwks} is no JSON Web Key Set: it holds no object")
     reading = read_code(payload.strip(), cast("dict[str, Any]", keys), datetime.now(UTC), skew)
     click.echo(reading.outcome.upper())
-    if reading.colour is not None:
-        sign = SIGNS[reading.colour]
+    if reading.outcome != "forged":
+        sign = SIGNS[reading.claims.colour]
         click.echo(f"{sign.word.zh} {sign.word.en} ({sign.shape})")
-        click.echo(f"counts from {reading.issued_at} to {reading.expires_at}")
+        click.echo(f"counts from {reading.claims.issued_at} to {reading.claims.expires_at}")
     sys.exit(0 if reading.outcome == "valid" else 1)
 
 

@@ -157,10 +157,6 @@ class Keyring:
         signature = encode_segment(crypto_sign(signed, self._signing_key)[:crypto_sign_BYTES])
         return (signed + b"." + signature).decode()
 
-    def verify_code(self, token: str) -> bytes | None:
-        """Give the claims of a JWS that one of our `code` keys signed; None for any other text."""
-        return verify_with_jwks(token, self.jwks())
-
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Give the public keys with which others verify, as a JSON Web Key Set."""
         return {"keys": [key.public_jwk for key in self.keys("code")]}

@@ -23,6 +23,7 @@ from PIL import Image
 
 from backend.keys import Keyring, make_keys
 from backend.services.health_code.code import make_claims
+from backend.services.talent_code.code import make_claims as make_talent_claims
 from tests.conftest import ROOT, id_number_for
 
 READY_SECONDS = 30
@@ -194,6 +195,8 @@ def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring
     assert (status, lines[:2]) == (1, ["EXPIRED", "黄码 YELLOW (triangle)"])
     assert verify(fresh[:-2] + ("AA" if fresh[-2:] != "AA" else "BB")) == (1, ["FORGED"])
     assert verify("no code at all") == (1, ["FORGED"])
+    talent_code = keyring.sign_code(make_talent_claims("code-id", datetime.now(UTC), 60)[0])
+    assert verify(talent_code) == (1, ["FORGED"])
     assert list(empty.iterdir()) == []
 
 

@@ -8,12 +8,20 @@ import pytest
 from msgspec.structs import replace
 from pymongo import MongoClient, monitoring
 
+from backend.keys import Keyring, make_keys
 from backend.settings import Settings
 from tests.services.plans import Asked, slow_plans
 
 asked = Asked()
 monitoring.register(asked)
 explained: set[str] = set()
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
+    folder = tmp_path_factory.mktemp("keys")
+    make_keys(folder)
+    return Keyring.open(folder)
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])

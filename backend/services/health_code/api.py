@@ -12,18 +12,18 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
+from backend.code_image import draw_png, draw_svg
+from backend.fresh import KEPT_BY_NOBODY, NO_STORE, Fresh
 from backend.identity import AccessClaims, Caller, citizen
+from backend.pencil import DrawingBusy, pencil
 from backend.rulebook import Verdict
 from backend.rulebook.temporal import midnight
 from backend.service import City
 from backend.services.health_code.code import SIGNS, Colour, Shape, make_claims
 from backend.services.health_code.facts import Contact, Entry, HealthFacts, Stay, SymptomKind
-from backend.services.health_code.fresh import KEPT_BY_NOBODY, NO_STORE, Fresh
-from backend.services.health_code.image import draw_png, draw_svg
 from backend.services.health_code.model import (
     COLOUR,
     FRAME,
-    DrawingBusy,
     EventInFuture,
     HealthRecord,
     NotInIsolation,
@@ -35,7 +35,6 @@ from backend.services.health_code.model import (
     take_reports,
     tells,
 )
-from backend.services.health_code.pencil import Pencil
 from backend.services.health_code.records import change_record, open_record
 from backend.services.health_code.reports import (
     CheckedIn,
@@ -274,13 +273,11 @@ def _declared(data: NewDeclaration, now: datetime) -> list[tuple[str, Any]]:
     return said
 
 
-_pencil = Pencil()
-
-
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
+    """Draw a fresh code of the caller. Only a green one has its gold frame drawn."""
     now = city.now()
     record, verdict = await _current(city, _citizen(request), now)
     claims, _, _ = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)
     payload = city.keys.sign_code(claims)
-    gold = city.rulebook.evaluate(FRAME, record.facts, now).result == "gold"
-    return await _pencil.draw(lambda: draw(payload, verdict.result, gold=gold))
+    gold = verdict.result == "green" and city.rulebook.evaluate(FRAME, record.facts, now).result == "gold"
+    return await pencil.draw(lambda: draw(payload, SIGNS[verdict.result], gold=gold))

@@ -11,17 +11,10 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from backend.code import Reading
 from backend.identity import AccessClaims, Caller, gate
 from backend.service import City
-from backend.services.health_code.code import (
-    FORGED,
-    PAYLOAD_CHARACTERS_AT_MOST,
-    SIGNS,
-    Colour,
-    Reading,
-    Shape,
-    read_claims,
-)
+from backend.services.health_code.code import SIGNS, Claims, Colour, Shape, read_code
 from backend.services.health_code.model import COLOUR, HealthRecord, ScanChanged, ScanClaim, VenueNotYours, Visit
 from backend.store import Duplicate, StoreUnavailable
 from backend.text import Text
@@ -85,9 +78,7 @@ async def verify_code(
     if data.venue not in request.user.venues:
         raise VenueNotYours(Text(zh="您不负责该场所。", en="You do not work at this venue's gate."))
     now = city.now()
-    reading = FORGED
-    if len(data.payload) <= PAYLOAD_CHARACTERS_AT_MOST:
-        reading = read_claims(city.keys.verify_code(data.payload), now, city.settings.clock_skew_seconds)
+    reading = read_code(data.payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
     if reading.outcome == "forged":
         return _verification("forged", None)
     try:
@@ -97,7 +88,7 @@ async def verify_code(
         return _unrecorded(reading)
 
 
-async def _checked(data: Scan, reading: Reading, gate_account: str, city: City, now: datetime) -> Verification:
+async def _checked(data: Scan, reading: Reading[Claims], gate_account: str, city: City, now: datetime) -> Verification:
     visit_id = _visit_id(data.venue, reading)
     earlier = await city.store.get(Visit, visit_id)
     if earlier is not None:
@@ -108,9 +99,9 @@ async def _checked(data: Scan, reading: Reading, gate_account: str, city: City, 
 
 
 async def _admit(
-    data: Scan, reading: Reading, visit_id: str, gate_account: str, city: City, now: datetime
+    data: Scan, reading: Reading[Claims], visit_id: str, gate_account: str, city: City, now: datetime
 ) -> Verification:
-    found = await city.store.find(HealthRecord, {"code_id": reading.code_id}, limit=1)
+    found = await city.store.find(HealthRecord, {"code_id": reading.claims.sub}, limit=1)
     if not found.documents:
         return _verification("superseded", None)  # the person's record was erased since
     record = found.documents[0]
@@ -121,7 +112,7 @@ async def _admit(
         scan_id=data.scan_id,
         person=record.id,
         at_ms=int(now.timestamp() * 1000),
-        outcome="valid" if colour == reading.colour else "superseded",
+        outcome="valid" if colour == reading.claims.colour else "superseded",
         colour=colour,
         gate=gate_account,
     )
@@ -146,13 +137,13 @@ async def _claim(data: Scan, visit_id: str, city: City) -> None:
             raise _scan_changed() from None
 
 
-def _unrecorded(reading: Reading) -> Verification:
+def _unrecorded(reading: Reading[Claims]) -> Verification:
     """Answer from the code alone."""
-    outcome: Outcome = "expired" if reading.outcome == "expired" else "valid"
-    return replace(_verification(outcome, reading.colour if outcome == "valid" else None), recorded=False)
+    colour = reading.claims.colour if reading.outcome == "valid" else None
+    return replace(_verification(reading.outcome, colour), recorded=False)
 
 
-def _again(earlier: Visit, data: Scan, reading: Reading) -> Verification:
+def _again(earlier: Visit, data: Scan, reading: Reading[Claims]) -> Verification:
     """Answer for a code that was scanned at this venue before."""
     if earlier.scan_id == data.scan_id:
         return _verification(earlier.outcome, earlier.colour)
@@ -171,9 +162,9 @@ def _verification(outcome: Outcome, colour: str | None) -> Verification:
     )
 
 
-def _visit_id(venue: str, reading: Reading) -> str:
+def _visit_id(venue: str, reading: Reading[Claims]) -> str:
     """Name the one time that a code counts at a venue."""
-    return _digest(venue, reading.code_id, reading.nonce, str(reading.issued_at))
+    return _digest(venue, reading.claims.sub, reading.claims.jti, str(reading.claims.issued_at))
 
 
 def _digest(*parts: str) -> str:

@@ -143,12 +143,6 @@ class ScanChanged(Problem):
     status, title = 409, "Scan changed"
 
 
-class DrawingBusy(Problem):
-    """Too many images are being drawn; apps draw the code themselves from its payload."""
-
-    status, title = 503, "Too many images at once"
-
-
 def begin_record(
     profile_id: str, code_id: str, born_at: datetime | None, rulebook: Rulebook, now: datetime
 ) -> HealthRecord:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from backend.code import make_code_id
 from backend.profile import Profile
 from backend.rulebook.temporal import midnight
 from backend.service import City
-from backend.services.health_code.code import make_code_id
 from backend.services.health_code.model import HealthRecord, begin_record
 from backend.store import Conflict, Duplicate
 

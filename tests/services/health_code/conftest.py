@@ -9,7 +9,6 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from backend.app import facts_of
-from backend.keys import Keyring, make_keys
 from backend.rulebook import Rulebook, load_rulebook
 from backend.service import discover_services
 from tests.services.health_code.scene import Clock, Person, Scene, id_number
@@ -20,13 +19,6 @@ RULES = Path(__file__).parents[3] / "rules"
 @pytest.fixture(scope="session")
 def rulebook() -> Rulebook:
     return load_rulebook(RULES, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
-
-
-@pytest.fixture(scope="session")
-def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
-    folder = tmp_path_factory.mktemp("keys")
-    make_keys(folder)
-    return Keyring.open(folder)
 
 
 SignIn = Callable[..., Person]

@@ -9,9 +9,9 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from backend.services.health_code import api
+from backend.keys import verify_with_jwks
+from backend.pencil import QUEUE_AT_MOST, pencil
 from backend.services.health_code.model import HealthRecord
-from backend.services.health_code.pencil import QUEUE_AT_MOST
 from tests.services.health_code.scene import Client, Headers, Scene, problem, stored
 
 
@@ -63,15 +63,15 @@ def test_history_has_the_exact_second_though_it_was_read_a_month_later(scene: Sc
 def test_the_payload_is_short_and_names_nobody(client: Client, scene: Scene, wang: Headers) -> None:
     code = scene.code(wang)
     assert len(code["payload"]) <= 250
-    claims = json.loads(client.app.state.city.keys.verify_code(code["payload"]))
+    claims = json.loads(verify_with_jwks(code["payload"], client.app.state.city.keys.jwks()))
     assert set(claims) == {"aud", "sub", "jti", "col", "iat", "exp"}
     assert (claims["col"], claims["exp"] - claims["iat"]) == ("g", 60)
     assert not any(personal in json.dumps(claims) for personal in ("13800138001", "王芳", "330106"))
 
 
 def test_each_look_at_a_code_makes_a_fresh_one_for_the_same_person(client: Client, scene: Scene, wang: Headers) -> None:
-    keys = client.app.state.city.keys
-    first, second = (json.loads(keys.verify_code(scene.code(wang)["payload"])) for _ in range(2))
+    jwks = client.app.state.city.keys.jwks()
+    first, second = (json.loads(verify_with_jwks(scene.code(wang)["payload"], jwks)) for _ in range(2))
     assert first["sub"] == second["sub"]
     assert first["jti"] != second["jti"]
 
@@ -248,7 +248,7 @@ def test_an_image_holds_a_fresh_code(client: Client, wang: Headers) -> None:
     answer = client.get("/v1/me/health-code/image.png", headers=wang)
     assert answer.headers["content-type"] == "image/png"
     [found] = zxingcpp.read_barcodes(Image.open(io.BytesIO(answer.content)))
-    assert json.loads(client.app.state.city.keys.verify_code(found.text))["col"] == "g"
+    assert json.loads(verify_with_jwks(found.text, client.app.state.city.keys.jwks()))["col"] == "g"
 
 
 def test_a_vector_image_is_given_as_such(client: Client, scene: Scene, wang: Headers) -> None:
@@ -258,10 +258,25 @@ def test_a_vector_image_is_given_as_such(client: Client, scene: Scene, wang: Hea
     assert "红码 RED" in answer.text
 
 
+def test_only_a_green_code_wears_its_gold_frame(client: Client, scene: Scene, wang: Headers) -> None:
+    def corner() -> Any:  # noqa: ANN401  a pixel, as the library gives it
+        image = Image.open(io.BytesIO(client.get("/v1/me/health-code/image.png", headers=wang).content))
+        return image.convert("RGB").getpixel((1, 1))
+
+    scene.report(
+        scene.event("vaccination", at="2021-06-01T09:00:00+08:00"),
+        scene.event("vaccination", at="2021-06-29T09:00:00+08:00"),
+    )
+    assert corner() == (0xD4, 0xA0, 0x17)
+    scene.report(scene.event("isolation", place="observation", began_at="2022-04-20T08:00:00+08:00"))
+    assert scene.code(wang)["decoration"]["frame"] == "gold"
+    assert corner() == (0xFF, 0xC4, 0x00)
+
+
 def test_when_too_many_images_are_drawn_one_is_told_to_come_back(
     client: Client, wang: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api._pencil, "waiting", QUEUE_AT_MOST)
+    monkeypatch.setattr(pencil, "waiting", QUEUE_AT_MOST)
     answer = client.get("/v1/me/health-code/image.svg", headers=wang)
     problem(answer, 503, "drawing-busy")
     assert answer.headers["retry-after"] == "1"

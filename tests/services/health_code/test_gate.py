@@ -7,6 +7,7 @@ import pytest
 
 from backend.services.health_code.code import make_claims
 from backend.services.health_code.model import Visit
+from backend.services.talent_code.code import make_claims as make_talent_claims
 from tests.services.health_code.scene import Client, Clock, Headers, Scene, stored
 
 MUSEUM = "west-lake-museum"
@@ -97,6 +98,13 @@ def test_a_fresh_code_of_the_same_person_is_valid_again(
     for scan_id in ("scan-0001", "scan-0002"):
         assert scan(scene.code(wang)["payload"], scan_id).json()["outcome"] == "valid"
     assert len({visit.person for visit in stored(client, Visit)}) == 1
+
+
+def test_a_talent_code_is_forged_at_a_gate_though_the_city_signed_it(client: Client, clock: Clock, scan: Scan) -> None:
+    claims, _, _ = make_talent_claims("Qm3k_x-7PaZ1", clock.now, 60)
+    answer = scan(client.app.state.city.keys.sign_code(claims)).json()
+    assert (answer["outcome"], answer["admit"], answer["colour"]) == ("forged", False, None)
+    assert stored(client, Visit) == []
 
 
 def test_a_scan_id_that_was_used_for_another_code_is_refused(scene: Scene, wang: Headers, scan: Scan) -> None:

@@ -10,12 +10,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from backend.services.health_code.model import DrawingBusy
+from backend.problems import Problem
 from backend.text import Text
 
 QUEUE_AT_MOST = 32
 
 T = TypeVar("T")
+
+
+class DrawingBusy(Problem):
+    """Too many images are being drawn; apps draw the code themselves from its payload."""
+
+    status, title = 503, "Too many images at once"
 
 
 class Pencil:
@@ -35,3 +41,7 @@ class Pencil:
             return await asyncio.get_running_loop().run_in_executor(self._thread, drawing)
         finally:
             self.waiting -= 1
+
+
+pencil = Pencil()
+"""The one pencil of this process."""

@@ -1,7 +1,7 @@
-"""The answer to whoever asks for a health code: encoded at once, and kept by nobody on the way.
+"""The answer to whoever asks for a code: encoded at once, and kept by nobody on the way.
 
-A code is asked for more often than anything else in the city, and the framework's own way from a Struct to bytes costs
-as much as all our decisions together.
+The health code is asked for more often than anything else in the city, and the framework's own way from a Struct to
+bytes costs as much as all our decisions together.
 """
 
 from typing import Any, Generic, TypeVar

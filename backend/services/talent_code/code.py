@@ -1,0 +1,37 @@
+"""The talent code itself: what its QR image holds, and how it is told from other codes.
+
+It says that somebody has a talent code and no more. What a partner may know of them is asked of the city.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from backend.code import CodeClaims, Forged, Reading, nonces, read_code_for
+from backend.code_image import Sign
+from backend.text import Text
+
+AUDIENCE = "tc"
+
+SIGN = Sign(Text(zh="人才码", en="TALENT"), "diamond", "#0b4f9e", "#ffffff", letters=6)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(CodeClaims)
+
+
+def make_claims(code_id: str, now: datetime, seconds: int) -> tuple[bytes, int, int]:
+    """Make the claims of a code that counts from `now` for `seconds`; give them with both instants in epoch seconds."""
+    issued = int(now.timestamp())
+    expires = issued + seconds
+    return _encoder.encode(CodeClaims(AUDIENCE, code_id, next(nonces), issued, expires)), issued, expires
+
+
+def read_talent_code(
+    payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int
+) -> Reading[CodeClaims] | Forged:
+    """Read a talent code with nothing but the city's published keys.
+
+    It cannot tell whether the code was used before, or whether its holder still has a class.
+    """
+    return read_code_for(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)

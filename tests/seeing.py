@@ -1,0 +1,76 @@
+"""How scanners and people see the image of a code: in full, in grey, small, and by the contrast of its inks."""
+
+import io
+from collections.abc import Callable
+
+import resvg_py
+import zxingcpp
+from PIL import Image
+
+from tests.conftest import lacking
+
+PAYLOAD = "eyJhbGciOiJFZERTQSIsImtpZCI6ImFiMTIifQ." + "Ab3-_x9Qz7" * 12 + "." + "Kd8_wP-2Lm" * 8 + "Zz09_-"
+"""As long as the payload of a code gets."""
+
+
+def read_with_zbar(image: Image.Image) -> list[str]:
+    try:
+        from pyzbar.pyzbar import ZBarSymbol, decode
+    except (ImportError, OSError) as error:  # the wheel for Linux lacks the C library
+        lacking(f"zbar ({error})")
+    return [found.data.decode() for found in decode(image, symbols=[ZBarSymbol.QRCODE])]
+
+
+def read_with_zxing(image: Image.Image) -> list[str]:
+    return [found.text for found in zxingcpp.read_barcodes(image)]
+
+
+Scanner = Callable[[Image.Image], list[str]]
+SCANNERS = (read_with_zxing, read_with_zbar)
+
+
+def shown_png(drawn: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(drawn)).convert("RGB")
+
+
+def shown_svg(drawn: str) -> Image.Image:
+    return shown_png(bytes(resvg_py.svg_to_bytes(svg_string=drawn)))
+
+
+def as_it_is(image: Image.Image) -> Image.Image:
+    return image
+
+
+def in_grey(image: Image.Image) -> Image.Image:
+    return image.convert("L")
+
+
+def two_hundred_pixels_wide(image: Image.Image) -> Image.Image:
+    return image.resize((200, round(image.height * 200 / image.width)), Image.Resampling.BICUBIC)
+
+
+def both(image: Image.Image) -> Image.Image:
+    return two_hundred_pixels_wide(in_grey(image))
+
+
+Seen = Callable[[Image.Image], Image.Image]
+SEEN = (as_it_is, in_grey, two_hundred_pixels_wide, both)
+
+
+def foot(image: Image.Image) -> Image.Image:
+    """Give what stands below the square of the code."""
+    return image.crop((0, image.width, image.width, image.height))
+
+
+def contrast(ink: str, other: str) -> float:
+    """Work out the contrast of two inks, from 1 to 21, as WCAG 2.2 defines it."""
+    darker, lighter = sorted(map(_luminance, (ink, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(ink: str) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (byte / 255 for byte in bytes.fromhex(ink[1:]))
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

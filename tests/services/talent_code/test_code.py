@@ -1,0 +1,171 @@
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import msgspec
+import pytest
+from PIL import Image
+
+from backend.code import Reading, make_code_id
+from backend.code_image import draw_png, draw_svg
+from backend.keys import Keyring, verify_with_jwks
+from backend.services.health_code import code as health_code
+from backend.services.talent_code.code import SIGN, make_claims, read_talent_code
+from tests.seeing import PAYLOAD, SCANNERS, SEEN, Scanner, Seen, contrast, foot, in_grey, shown_png, shown_svg
+
+NOON = datetime(2024, 5, 20, 4, 0, tzinfo=UTC)
+SKEW = 30
+
+
+def signed(keyring: Keyring, code_id: str = "Qm3k_x-7PaZ1") -> str:
+    claims, _, _ = make_claims(code_id, NOON, 60)
+    return keyring.sign_code(claims)
+
+
+def test_a_talent_code_has_at_most_250_characters(keyring: Keyring) -> None:
+    assert len(signed(keyring, make_code_id())) <= 250
+
+
+def test_it_names_a_minute_and_neither_a_person_nor_a_class(keyring: Keyring) -> None:
+    claims = json.loads(verify_with_jwks(signed(keyring), keyring.jwks()) or b"")
+    nonce = claims.pop("jti")
+    assert len(nonce) == 6
+    assert claims == {"aud": "tc", "sub": "Qm3k_x-7PaZ1", "iat": 1716177600, "exp": 1716177660}
+
+
+def test_whoever_makes_a_code_learns_when_it_begins_and_ends_to_count() -> None:
+    _, issued, expires = make_claims("Qm3k_x-7PaZ1", NOON, 60)
+    assert (issued, expires) == (1716177600, 1716177660)
+
+
+def test_no_two_talent_codes_are_the_same(keyring: Keyring) -> None:
+    assert len({signed(keyring) for _ in range(50)}) == 50
+
+
+def test_a_talent_code_is_read_without_the_city(keyring: Keyring) -> None:
+    reading = read_talent_code(signed(keyring), keyring.jwks(), NOON, SKEW)
+    assert isinstance(reading, Reading)
+    assert (reading.outcome, reading.claims.sub) == ("valid", "Qm3k_x-7PaZ1")
+    assert (reading.claims.issued_at, reading.claims.expires_at) == (NOON, NOON + timedelta(seconds=60))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "outcome"),
+    [(-31, "expired"), (-30, "valid"), (0, "valid"), (60, "valid"), (89.999, "valid"), (90, "expired")],
+)
+def test_it_counts_for_a_minute_and_what_clocks_may_differ(keyring: Keyring, seconds: float, outcome: str) -> None:
+    at = NOON + timedelta(seconds=seconds)
+    assert read_talent_code(signed(keyring), keyring.jwks(), at, SKEW).outcome == outcome
+
+
+def test_an_expired_code_still_says_for_whom_it_counted(keyring: Keyring) -> None:
+    reading = read_talent_code(signed(keyring), keyring.jwks(), NOON + timedelta(days=1), SKEW)
+    assert isinstance(reading, Reading)
+    assert (reading.outcome, reading.claims.sub) == ("expired", "Qm3k_x-7PaZ1")
+
+
+# ── Neither passes for the other ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("colour", health_code.COLOURS)
+def test_a_health_code_does_not_pass_for_a_talent_code(keyring: Keyring, colour: str) -> None:
+    claims, _, _ = health_code.make_claims("Qm3k_x-7PaZ1", colour, NOON, 60)
+    payload = keyring.sign_code(claims)
+    assert health_code.read_code(payload, keyring.jwks(), NOON, SKEW).outcome == "valid"
+    assert read_talent_code(payload, keyring.jwks(), NOON, SKEW).outcome == "forged"
+
+
+def test_a_talent_code_does_not_pass_for_a_health_code(keyring: Keyring) -> None:
+    payload = signed(keyring)
+    assert read_talent_code(payload, keyring.jwks(), NOON, SKEW).outcome == "valid"
+    assert health_code.read_code(payload, keyring.jwks(), NOON, SKEW).outcome == "forged"
+
+
+def test_nor_would_it_if_it_named_a_colour(keyring: Keyring) -> None:
+    claims = msgspec.json.encode({**json.loads(make_claims("Qm3k_x-7PaZ1", NOON, 60)[0]), "col": "g"})
+    assert health_code.read_code(keyring.sign_code(claims), keyring.jwks(), NOON, SKEW).outcome == "forged"
+
+
+# ── Forged ones ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_health_code_whose_audience_was_changed_is_forged(keyring: Keyring) -> None:
+    claims, _, _ = health_code.make_claims("Qm3k_x-7PaZ1", "green", NOON, 60)
+    head, body, signature = keyring.sign_code(claims).split(".")
+    changed = jwt.utils.base64url_encode(jwt.utils.base64url_decode(body).replace(b'"hc"', b'"tc"')).decode()
+    assert read_talent_code(f"{head}.{changed}.{signature}", keyring.jwks(), NOON, SKEW).outcome == "forged"
+
+
+def test_a_talent_code_of_no_city_is_forged(keyring: Keyring) -> None:
+    other = jwt.utils.base64url_encode(b'{"alg":"none"}').decode()
+    _, body, signature = signed(keyring).split(".")
+    for payload in (f"{other}.{body}.", f"{other}.{body}.{signature}", "x", "..", "人才码", "", "a" * 251):
+        assert read_talent_code(payload, keyring.jwks(), NOON, SKEW).outcome == "forged"
+
+
+def test_a_code_longer_than_250_characters_is_no_talent_code(keyring: Keyring) -> None:
+    claims = msgspec.json.encode({**json.loads(make_claims("x" * 12, NOON, 60)[0]), "name": "x" * 100})
+    assert read_talent_code(keyring.sign_code(claims), keyring.jwks(), NOON, SKEW).outcome == "forged"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        b"",
+        b"[]",
+        b'{"aud":"tc","sub":"x","jti":"y","iat":1716177600}',
+        b'{"aud":"tc","sub":"x","jti":"y","iat":"noon","exp":1716177660}',
+        b'{"aud":"tc","sub":"x","jti":"y","iat":1716177600,"exp":99999999999999999}',
+    ],
+)
+def test_something_else_that_the_city_signed_is_no_talent_code(keyring: Keyring, claims: bytes) -> None:
+    assert read_talent_code(keyring.sign_code(claims), keyring.jwks(), NOON, SKEW).outcome == "forged"
+
+
+# ── Images ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def png() -> Image.Image:
+    return shown_png(draw_png(PAYLOAD, SIGN))
+
+
+def svg() -> Image.Image:
+    return shown_svg(draw_svg(PAYLOAD, SIGN))
+
+
+@pytest.mark.parametrize("read", SCANNERS)
+@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize("draw", [png, svg])
+def test_its_image_is_read_by_every_scanner(draw: Callable[[], Image.Image], seen: Seen, read: Scanner) -> None:
+    assert read(seen(draw())) == [PAYLOAD]
+
+
+def test_someone_who_sees_no_colours_tells_it_from_every_health_code() -> None:
+    feet = [draw_png(PAYLOAD, sign) for sign in (SIGN, *health_code.SIGNS.values())]
+    assert len({in_grey(foot(shown_png(drawn))).tobytes() for drawn in feet}) == 4
+    assert SIGN.shape not in {sign.shape for sign in health_code.SIGNS.values()}
+
+
+def test_it_stands_on_blue_in_white_beside_a_diamond_on_its_corner() -> None:
+    image = png()
+    assert image.getpixel((1, 1)) == (0x0B, 0x4F, 0x9E)
+    assert contrast(SIGN.ink, SIGN.lettering) >= 4.5
+    assert '<polygon points="11.00,74.00 17.00,80.00 11.00,86.00 5.00,80.00" fill="#ffffff"/>' in draw_svg(
+        PAYLOAD, SIGN
+    )
+
+
+def test_a_vector_image_says_its_word_in_both_languages() -> None:
+    drawn = draw_svg(PAYLOAD, SIGN)
+    assert 'aria-label="人才码 TALENT"' in drawn
+    assert ">人才码 TALENT</text>" in drawn
+
+
+def test_its_words_end_before_the_edge() -> None:
+    """A Chinese character is as broad as high, a bold capital three quarters of it at most, a space a third."""
+    found = re.search(r'viewBox="0 0 (\d+) .*<text x="(\d+)" .*font-size="(\d+)"', draw_svg(PAYLOAD, SIGN))
+    assert found is not None
+    width, begins, height = map(int, found.groups())
+    assert begins + height * (3 + 1 / 3 + 6 * 3 / 4) < width
