@@ -225,7 +225,7 @@ def _span(span: timedelta) -> str:
 
 def _read_facts(file: SourceFile, module: Module) -> Struct:
     root = read_document(file)
-    facts = None if root is None else GivenReader(file).facts(root, module.facts)
+    facts = None if root is None else GivenReader(file).struct(root, module.facts)
     if facts is None:
         click.echo("\n".join(map(str, file.faults)), err=True)
         raise click.ClickException(f"these are no {module.facts.__name__}")

@@ -11,7 +11,7 @@ from msgspec import Struct
 from backend.rulebook.compile import NEVER
 from backend.rulebook.explain import Step, explain
 from backend.rulebook.module import Module, Rule, read_module
-from backend.rulebook.review import review
+from backend.rulebook.review import refuse_strangers, review
 from backend.rulebook.source import Fault, InvalidRulebook, Place, SourceFile
 from backend.rulebook.verdict import Decider, Verdict
 
@@ -77,6 +77,13 @@ class Rulebook:
         """Give the rules that count at the instant `at`, or by the law of the day `on`."""
         return self._deciders[module].law_at(at, on).rules
 
+    def terms(self, module: str, at: datetime, *, on: date | None = None) -> Struct | None:
+        """Give the terms of a module that are in force at the instant `at`, or on the day `on`; None where none are.
+
+        Raises KeyError for a module that is not in this rulebook, and ValueError for an instant outside 1900 to 2149.
+        """
+        return self._deciders[module].law_at(at, on).terms
+
     def compile(self) -> None:
         """Compile all law, past and future, now rather than when it is first asked for."""
         for decider in self._deciders.values():
@@ -109,6 +116,8 @@ def make_rulebook(files: Mapping[str, SourceFile], facts: Sequence[type[Struct]]
             review(module, file)
             modules[name] = module
             digest.update(f"{name}\0{file.text}\0".encode())
+    for module in modules.values():
+        refuse_strangers(module, files, files[module.name])
     faults = [fault for file in files.values() for fault in file.faults]
     if faults:
         raise InvalidRulebook(faults)

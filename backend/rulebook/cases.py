@@ -108,7 +108,7 @@ class _CaseReader(GivenReader):
             return None
         name, at = self.line(keys["case"]), self.instant(keys["at"].value)
         on = self.day(keys["on"]) if "on" in keys else None
-        given = self.facts(keys["given"].value, self.module.facts)
+        given = self.struct(keys["given"].value, self.module.facts)
         expected = self._expected(keys["expect"])
         if name is None or at is None or given is None:
             return None
@@ -128,13 +128,11 @@ class _CaseReader(GivenReader):
         }
 
     def _result(self, value: Value) -> object:
-        match self.module.strategy:
-            case "sum":
-                return self.whole_number(value)
-            case "collect":
-                return tuple(self.word(item, "a result", self._words()) for item in self._items(value))
-            case _:
-                return self.word(value, "a result", self._words())
+        if self.module.numeric:
+            return self.whole_number(value)
+        if self.module.strategy == "collect":
+            return tuple(self.word(item, "a result", self._words()) for item in self._items(value))
+        return self.word(value, "a result", self._words())
 
     def _rule(self, value: Value) -> str | None:
         return self.word(value, "a rule", [OTHERWISE, *(rule.id for rule in self.module.rules)])

@@ -1,4 +1,4 @@
-"""Facts as an author writes them in YAML, for a case or an explanation, read by the types of the facts' Struct."""
+"""Structs as an author writes them in YAML, such as the facts of a case, read by the types of their fields."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,17 +15,17 @@ from backend.rulebook.types import Type, fields_of
 
 @dataclass
 class GivenReader(FieldReader):
-    """Reads facts; whatever does not fit their Struct is noted with its place."""
+    """Reads Structs; whatever does not fit one is noted with its place."""
 
-    def facts(self, value: Value, struct: type[Struct]) -> Struct | None:
-        """Read the facts of one person; fields that are left out take their defaults."""
+    def struct(self, value: Value, struct: type[Struct]) -> Struct | None:
+        """Read a Struct, such as the facts of one person; fields that are left out take their defaults."""
         before = len(self.file.faults)
         given = self._fields(value, struct)
         if len(self.file.faults) > before:
             return None
         try:
             return msgspec.convert(given, struct)
-        except msgspec.ValidationError as error:
+        except msgspec.ValidationError as error:  # also what the Struct itself refuses, in its own words
             self.file.fault(value.place, str(error))
             return None
 
@@ -42,35 +42,37 @@ class GivenReader(FieldReader):
                     entry.place, f"unknown field {entry.key!r} of {struct.__name__}", suggest(entry.key, known)
                 )
             elif not (field.optional and _is_null(entry)):
-                given[entry.key] = self._fact(entry.value, field.type)
+                given[entry.key] = self._field(entry.value, field.type)
         for required in msgspec.structs.fields(struct):
             if required.required and required.name not in value.entries:
                 self.file.fault(value.place, f"{struct.__name__} needs the field {required.name!r}")
         return given
 
-    def _fact(self, value: Value, fact: Type) -> Any:  # noqa: ANN401  whatever the rule language holds
-        if fact.struct is not None:
-            return self._fields(value, fact.struct)
-        if fact.element is not None:
+    def _field(self, value: Value, kind: Type) -> Any:  # noqa: ANN401  whatever the rule language holds
+        if kind.struct is not None:
+            return self.struct(value, kind.struct)
+        if kind.element is not None:
             if isinstance(value, Sequence):
-                return [self._fact(item, fact.element) for item in value.items]
-            self.file.fault(value.place, f"expected a {fact}, such as [...]")
+                return [self._field(item, kind.element) for item in value.items]
+            self.file.fault(value.place, f"expected a {kind}, such as [...]")
             return None
-        if fact.kind == "timestamp":
+        if kind.kind == "timestamp":
             return self.instant(value)
-        if fact.kind == "string" and isinstance(value, Scalar):
-            if fact.words is not None and value.text not in fact.words:
+        if kind.kind == "string" and isinstance(value, Scalar):
+            if kind.words is not None and value.text not in kind.words:
                 self.file.fault(
                     value.place,
-                    f"{value.text!r} is none of the words that this fact can hold",
-                    suggest(value.text, fact.words),
+                    f"{value.text!r} is none of the words that this field can hold",
+                    suggest(value.text, kind.words),
                 )
             return value.text
         faults = len(self.file.faults)
         found = self.literal(value)
-        held, words = _HELD[fact.kind]
+        held, words = _HELD[kind.kind]
         if len(self.file.faults) == faults and type(found) is not held:
             self.file.fault(value.place, f"expected {words}")
+        elif type(found) is int and not kind.low <= found <= kind.high:
+            self.file.fault(value.place, f"expected a whole number from {kind.low} to {kind.high}")
         return found
 
 

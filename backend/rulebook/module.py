@@ -5,40 +5,34 @@ Everything an author can get wrong is found here, with its place in the file, an
 
 import re
 from collections.abc import Mapping as Table
-from collections.abc import Sequence as Series
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, cast
 
+import msgspec
 from msgspec import Struct
 
 from backend.rulebook.check import check
+from backend.rulebook.dated import Dated, dated_on, in_force, succession
 from backend.rulebook.document import Entry, Mapping, Scalar, Value, locate, read_document
-from backend.rulebook.fields import FieldReader
+from backend.rulebook.given import GivenReader
 from backend.rulebook.source import Place, SourceFile, suggest
 from backend.rulebook.syntax import InvalidExpression
 from backend.rulebook.tree import Node, Variable, walk
-from backend.rulebook.types import TIMESTAMP, Type, UnreadableFacts, fields_of, join, type_of_value
+from backend.rulebook.types import INT64, TIMESTAMP, Type, UnreadableFacts, fields_of, join, terms_of, type_of_value
 from backend.text import Text
 
 Strategy = Literal["most_severe", "first", "unique", "sum", "collect"]
 STRATEGIES: tuple[Strategy, ...] = ("most_severe", "first", "unique", "sum", "collect")
+NUMERIC = ("first", "unique", "sum")
+"""The strategies by which a module may answer whole numbers."""
+
 OTHERWISE = "otherwise"
 RULES_AT_MOST = 500
 
-_MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "parameters", "rules", "otherwise")
+_MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "terms", "parameters", "rules", "otherwise")
 _RULE_KEYS = ("id", "from", "until", "when", "then", "because", "remedy", "source")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-@dataclass(frozen=True)
-class Dated:
-    """A parameter's value, in force from `since` until before `until`; None leaves an end open."""
-
-    since: date | None
-    until: date | None
-    value: Any
-    source: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ class Parameter:
 
     def on(self, day: date) -> Dated | None:
         """Give the value in force on a day, or None."""
-        return next((value for value in self.values if in_force(value.since, value.until, day)), None)
+        return dated_on(self.values, day)
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,11 @@ class Otherwise:
 
 @dataclass(frozen=True)
 class Module:
-    """A checked rule module. `result` are the words it may answer, mildest first, or the bounds of a sum."""
+    """A checked rule module.
+
+    `result` are the words it may answer, mildest first, or the bounds of its numbers. `terms` hold Structs that the
+    service reads beside the rules.
+    """
 
     name: str
     title: Text
@@ -91,11 +89,12 @@ class Module:
     parameters: Table[str, Parameter]
     rules: tuple[Rule, ...]
     otherwise: Otherwise
+    terms: tuple[Dated, ...] = ()
 
-
-def in_force(since: date | None, until: date | None, day: date) -> bool:
-    """Tell whether the half-open interval [since, until) of days holds `day`."""
-    return (since is None or since <= day) and (until is None or day < until)
+    @property
+    def numeric(self) -> bool:
+        """Tell that it answers whole numbers, so that a rule's `then` is a number, or names a parameter that is one."""
+        return isinstance(self.result[0], int)
 
 
 def read_module(file: SourceFile, name: str, facts: Table[str, type[Struct]]) -> Module | None:
@@ -108,15 +107,17 @@ def read_module(file: SourceFile, name: str, facts: Table[str, type[Struct]]) ->
 
 
 @dataclass
-class _ModuleReader(FieldReader):
+class _ModuleReader(GivenReader):
     name: str
     structs: Table[str, type[Struct]]
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
+    unsound: set[str] = field(default_factory=set[str])
     result: tuple[Any, ...] = ()
+    bounds: tuple[int, int] | None = None
     strategy: Strategy = "first"
 
     def module(self, root: Value) -> Module | None:
-        keys = self.keys(root, _MODULE_KEYS, optional=("parameters",), what="a rule module")
+        keys = self.keys(root, _MODULE_KEYS, optional=("terms", "parameters"), what="a rule module")
         if keys is None:
             return None
         self._own_name(keys.get("module"))
@@ -124,6 +125,7 @@ class _ModuleReader(FieldReader):
         self.strategy = self._strategy(keys.get("strategy"))
         self.result = self._result(keys.get("result"))
         title = self.text(keys.get("title"))
+        terms = self._terms(root.place, keys.get("terms"), facts.struct) if facts and facts.struct else ()
         before = len(self.file.faults)
         if "parameters" in keys:
             self._parameters(keys["parameters"].value)
@@ -133,7 +135,7 @@ class _ModuleReader(FieldReader):
         if facts is None or facts.struct is None or title is None or otherwise is None or self.file.faults:
             return None
         return Module(
-            self.name, title, facts.struct, self.result, self.strategy, self.parameters, tuple(rules), otherwise
+            self.name, title, facts.struct, self.result, self.strategy, self.parameters, tuple(rules), otherwise, terms
         )
 
     # ── the head ──
@@ -155,6 +157,7 @@ class _ModuleReader(FieldReader):
             return None
         try:
             fields_of(struct)
+            fields_of(terms_of(struct) or struct)
         except UnreadableFacts as error:
             self.file.fault(found.place, str(error))
             return None
@@ -169,12 +172,12 @@ class _ModuleReader(FieldReader):
     def _result(self, entry: Entry | None) -> tuple[Any, ...]:
         if entry is None:
             return ()
-        if self.strategy == "sum":
-            keys = self.keys(entry.value, ("at_least", "at_most"), what="the bounds of a sum")
-            bounds = [self.whole_number(end.value) for end in keys.values()] if keys else []
-            if len(bounds) == 2 and None not in bounds and cast("int", bounds[0]) > cast("int", bounds[1]):  # noqa: PLR2004  two bounds
-                self.file.fault(entry.place, "`at_least` is greater than `at_most`")
-            return tuple(bounds)
+        if self.strategy == "sum" or isinstance(entry.value, Mapping):
+            if self.strategy not in NUMERIC:
+                advice = f"whole numbers are answered with {', '.join(NUMERIC)}; write the words as a list"
+                self.file.fault(entry.value.place, f"`strategy: {self.strategy}` answers words", advice)
+            self.bounds = self._bounds(entry)
+            return self.bounds
         words = self.series(entry, "the words that the module may answer, mildest first")
         found: list[str] = []
         for word in words:
@@ -184,6 +187,46 @@ class _ModuleReader(FieldReader):
             elif text is not None:
                 found.append(text)
         return tuple(found)
+
+    def _bounds(self, entry: Entry) -> tuple[int, int]:
+        """Read the bounds of the module's whole numbers; where they are wrong, any number lies within them."""
+        keys = self.keys(entry.value, ("at_least", "at_most"), what="a range of whole numbers")
+        if keys is None:
+            return INT64
+        low, high = (self.whole_number(keys[name].value) for name in ("at_least", "at_most"))
+        if low is None or high is None:
+            return INT64
+        if low > high:
+            self.file.fault(entry.place, "`at_least` is greater than `at_most`")
+            return INT64
+        return low, high
+
+    # ── terms ──
+
+    def _terms(self, head: Place, entry: Entry | None, facts: type[Struct]) -> tuple[Dated, ...]:
+        """Read the terms that the facts ask for."""
+        struct = terms_of(facts)
+        if struct is None or entry is None:
+            if entry is not None:
+                self.file.fault(entry.place, f"a module on {facts.__name__} has no `terms`")
+            elif struct is not None:
+                self.file.fault(head, f"a module on {facts.__name__} needs the key 'terms'")
+            return ()
+        fields = fields_of(struct)
+        needed = [found.name for found in msgspec.structs.fields(struct) if found.required]
+        known = ("from", "until", *fields, "source")
+        optional = [key for key in known if key not in (*needed, "source")]
+        dated: list[Dated] = []
+        for item in self.series(entry, "the terms with their dates"):
+            keys = self.keys(item, known, optional=optional, what="an item of `terms`")
+            if keys is None:
+                continue
+            given = Mapping(item.place, {key: held for key, held in keys.items() if key in fields})
+            terms, source = self.struct(given, struct), self.line(keys["source"])
+            since, until = self.force(keys)
+            if terms is not None and source is not None:
+                dated.append(Dated(since, until, terms, source, item.place))
+        return succession("terms", dated, self.file)
 
     # ── parameters ──
 
@@ -198,11 +241,13 @@ class _ModuleReader(FieldReader):
                 )
                 continue
             parameter = self._parameter(entry)
-            if parameter is not None:
+            if parameter is None:
+                self.unsound.add(entry.key)
+            else:
                 self.parameters[entry.key] = parameter
 
     def _parameter(self, entry: Entry) -> Parameter | None:
-        dated: list[tuple[Dated, Place]] = []
+        dated: list[Dated] = []
         joined: Type | None = None
         for item in self.series(entry, "the parameter's values with their dates"):
             keys = self.keys(item, ("from", "until", "value", "source"), optional=("from", "until"), what="a value")
@@ -212,7 +257,7 @@ class _ModuleReader(FieldReader):
             if value is None or source is None:
                 continue
             since, until = self.force(keys)
-            dated.append((Dated(since, until, value, source), item.place))
+            dated.append(Dated(since, until, value, source, item.place))
             wider = type_of_value(value) if joined is None else join(joined, type_of_value(value))
             if wider is None:
                 self.file.fault(
@@ -222,24 +267,7 @@ class _ModuleReader(FieldReader):
             joined = wider
         if joined is None or not dated:
             return None
-        return Parameter(entry.key, joined, self._succession(entry.key, dated))
-
-    def _succession(self, name: str, dated: Series[tuple[Dated, Place]]) -> tuple[Dated, ...]:
-        """Let each value end where the next begins, unless it ends before."""
-        values: list[Dated] = []
-        for position, (value, _) in enumerate(dated):
-            following = dated[position + 1] if position + 1 < len(dated) else None
-            until = value.until
-            if following is not None:
-                begin = following[0].since
-                if begin is None or (value.since is not None and begin <= value.since):
-                    self.file.fault(following[1], f"the values of {name!r} are not in the order of their dates")
-                    return ()
-                if until is not None and until > begin:
-                    self.file.fault(following[1], f"two values of {name!r} are in force on {begin}")
-                until = min(until or begin, begin)
-            values.append(Dated(value.since, until, value.value, value.source))
-        return tuple(values)
+        return Parameter(entry.key, joined, succession(entry.key, dated, self.file))
 
     # ── rules ──
 
@@ -316,12 +344,36 @@ class _ModuleReader(FieldReader):
         return None if then is None or because is None else Otherwise(then, because, remedy)
 
     def outcome(self, value: Value, *, named: bool = True) -> str | int | None:
-        """Read a `then`: one of the module's words; for a sum a whole number, or the name of one."""
-        if self.strategy != "sum":
+        """Read a `then`: one of the module's words; or a whole number, or the name of one.
+
+        What is answered as it stands lies within the bounds; a sum is kept within them.
+        """
+        if self.bounds is None:
             return self.word(value, "a result", self.result)
-        if isinstance(value, Scalar) and value.text in self.parameters and named:
-            if self.parameters[value.text].type.kind == "int":
-                return value.text
-            self.file.fault(value.place, f"a sum adds whole numbers, {value.text!r} is none")
+        if named and isinstance(value, Scalar) and _NAME.fullmatch(value.text):
+            return self._figure(value)
+        number = self.whole_number(value)
+        if number is not None:
+            self._refuse_outside(value.place, number, f"{number} is no answer of this module")
+        return number
+
+    def _figure(self, value: Scalar) -> str | None:
+        """Read the name of a parameter that a rule answers with; one that is told to be wrong is not told again."""
+        parameter = self.parameters.get(value.text)
+        if parameter is None:
+            if value.text not in self.unsound:
+                advice = suggest(value.text, self.parameters)
+                self.file.fault(value.place, f"{value.text!r} is neither a whole number nor a parameter", advice)
             return None
-        return self.whole_number(value)
+        if parameter.type.kind != "int":
+            self.file.fault(value.place, f"the module answers whole numbers, {value.text!r} is none")
+            return None
+        for dated in parameter.values:
+            since = f" from {dated.since}" if dated.since else ""
+            self._refuse_outside(value.place, dated.value, f"{value.text!r} is {dated.value}{since}")
+        return value.text
+
+    def _refuse_outside(self, place: Place, number: int, message: str) -> None:
+        low, high = self.bounds or INT64
+        if self.strategy != "sum" and not low <= number <= high:
+            self.file.fault(place, message, f"`result` lets the module answer {low} to {high}")

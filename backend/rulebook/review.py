@@ -1,12 +1,15 @@
-"""What the rules of a module do to one another: rules that never fire, never count, or contradict each other."""
+"""What rules do to one another, and what modules say of one another.
 
-from collections.abc import Iterator
+Rules that never fire, never count or contradict each other are refused, and so are names of modules that there are not.
+"""
+
+from collections.abc import Collection, Iterator
 from datetime import date
 from itertools import combinations
 
 from backend.rulebook.logic import possible, subjects
 from backend.rulebook.module import Module, Rule
-from backend.rulebook.source import SourceFile
+from backend.rulebook.source import SourceFile, suggest
 
 
 def review(module: Module, file: SourceFile) -> None:
@@ -31,6 +34,15 @@ def review(module: Module, file: SourceFile) -> None:
                 advice = f"{stronger.id!r} in line {stronger.place.line} always fires with it and decides"
                 file.fault(rule.place, f"{rule.id!r} is shadowed: it never decides", advice)
                 break
+
+
+def refuse_strangers(module: Module, known: Collection[str], file: SourceFile) -> None:
+    """Note the modules that the terms of a module name, by their Struct's `references()`, and that are not known."""
+    for dated in module.terms:
+        named: tuple[str, ...] = getattr(dated.value, "references", tuple)()
+        for name in named:
+            if name not in known:
+                file.fault(dated.place, f"these terms name {name!r}, which is no module", suggest(name, known))
 
 
 def _stronger(module: Module, rules: list[Rule], rule: Rule) -> Iterator[Rule]:

@@ -147,9 +147,15 @@ class UnreadableFacts(Exception):
     """A facts Struct has a field of a type that the rule language does not know."""
 
 
+def terms_of(facts: type[Struct]) -> type[Struct] | None:
+    """Give the Struct of the terms that stand in every module on these facts, where the facts name one as `terms`."""
+    terms = getattr(facts, "terms", None)
+    return terms if isinstance(terms, type) and issubclass(terms, Struct) else None
+
+
 @cache
 def fields_of(struct: type[Struct]) -> dict[str, Field]:
-    """Give the fields of a facts Struct by name. Raises UnreadableFacts."""
+    """Give the fields of a Struct of facts, or of terms, by name. Raises UnreadableFacts."""
     found: dict[str, Field] = {}
     for info in msgspec.structs.fields(struct):
         field = _field(info.type)

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from backend.rulebook.compile import Decide, fuse
-from backend.rulebook.module import OTHERWISE, Module, Rule, in_force
+from backend.rulebook.dated import dated_on, in_force
+from backend.rulebook.module import OTHERWISE, Module, Rule
 from backend.rulebook.temporal import midnight
 from backend.rulebook.types import INSTANTS
 from backend.text import Text
@@ -20,7 +21,7 @@ _OUTCOMES_AT_MOST = 10_000
 class Verdict(Struct, frozen=True, gc=False):
     """What a rulebook decided, and why.
 
-    `result` is one of the module's words (a whole number for the strategy sum, a tuple of words for collect). `rule` is
+    `result` is one of the module's words (a tuple of them for the strategy collect), or a whole number. `rule` is
     the rule that decided, or "otherwise"; `fired` are all that held. `changes_at` is the earliest instant after `at` at
     which, with the same facts, result, rule or fired are others; None if they never are. `rulebook` is the digest of
     the rules that were read.
@@ -48,16 +49,24 @@ class Outcome(Struct, frozen=True, gc=False):
 
 
 class Law:
-    """The rules and figures of a module as they stand between two days of change.
+    """The rules, figures and terms of a module as they stand between two days of change.
 
     `decide` tells which rules fire, as bits in their order, and when the first comparison turns over.
     """
 
-    __slots__ = ("begins", "decide", "ends", "figures", "outcomes", "rules")
+    __slots__ = ("begins", "decide", "ends", "figures", "outcomes", "rules", "terms")
 
-    def __init__(self, rules: Sequence[Rule], figures: dict[str, Any], begins: datetime, ends: datetime) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        figures: dict[str, Any],
+        terms: Struct | None,
+        begins: datetime,
+        ends: datetime,
+    ) -> None:
         self.rules = tuple(rules)
         self.figures = figures
+        self.terms = terms
         self.begins = begins
         self.ends = ends
         self.outcomes: dict[int, Outcome] = {}
@@ -133,7 +142,8 @@ class Decider:
             value = parameter.on(day)
             if value is not None:
                 figures[name] = value.value
-        return Law(rules, figures, begins, ends)
+        terms = dated_on(self.module.terms, day)
+        return Law(rules, figures, terms and terms.value, begins, ends)
 
     def _deciding(self, fired: list[Rule]) -> Rule:
         if self.module.strategy != "most_severe":
@@ -145,14 +155,18 @@ class Decider:
         match self.module.strategy:
             case "sum":
                 low, high = cast("tuple[int, int]", self.module.result)
-                total = sum(law.figures[rule.then] if isinstance(rule.then, str) else rule.then for rule in fired)
-                return min(max(total, low), high)
+                return min(max(sum(self._number(law, rule) for rule in fired), low), high)
             case "collect":
                 return tuple(dict.fromkeys(cast("str", rule.then) for rule in fired))
             case _:
-                return decided.then
+                return self._number(law, decided) if self.module.numeric else decided.then
+
+    @staticmethod
+    def _number(law: Law, rule: Rule) -> int:
+        return law.figures[rule.then] if isinstance(rule.then, str) else rule.then
 
 
 def _days_of_change(module: Module) -> set[date]:
-    dated = [*module.rules, *(value for parameter in module.parameters.values() for value in parameter.values)]
+    figures = (value for parameter in module.parameters.values() for value in parameter.values)
+    dated = [*module.rules, *figures, *module.terms]
     return {day for item in dated for day in (item.since, item.until) if day is not None}
