@@ -5,7 +5,6 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-
 _MODULE = """\
 module: talent_code.benefits.{name}
 title: {{zh: 测试政策{name}, en: Test benefit {name}}}

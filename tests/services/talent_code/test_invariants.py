@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +16,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -100,9 +100,7 @@ class Claims(RuleBasedStateMachine):
         person, stated = self.persons[who].id, {"spent_fen": 30_00} if benefit == "spent" else {}
 
         async def at_once() -> None:
-            taps = [
-                claim_benefit(self.city, person, benefit, f"{self.taps - place % 2}", stated) for place in range(4)
-            ]
+            taps = [claim_benefit(self.city, person, benefit, f"{self.taps - place % 2}", stated) for place in range(4)]
             await asyncio.gather(*taps, return_exceptions=True)
 
         with suppress(Killed):
@@ -288,7 +286,7 @@ class Claims(RuleBasedStateMachine):
             assert terms is not None
             own = [claim.claimed_at for claim in counting if claim.benefit == benefit]
             assert len(own) <= terms.times_at_most
-            assert all(later - earlier >= terms.cooldown for earlier, later in zip(own, own[1:], strict=False))
+            assert all(later - earlier >= terms.cooldown for earlier, later in pairwise(own))
             for excluded in terms.excludes:
                 others = [claim.claimed_at for claim in counting if claim.benefit == excluded.benefit]
                 assert excluded.within is not None
@@ -378,9 +376,7 @@ class Claims(RuleBasedStateMachine):
             assert not budget.leaves(claim.amount_fen), "budget lies idle while a claim waits that it could pay"
 
     def _a_lost_class_stops_what_its_rule_says(self, claims: list[Claim]) -> None:
-        talents = self.world.run(
-            lambda: self.world.real.store.get_many(Talent, [person.id for person in self.persons])
-        )
+        talents = self.world.run(lambda: self.world.real.store.get_many(Talent, [person.id for person in self.persons]))
         for claim in claims:
             lost = talents[claim.subject].lost_since(claim.claimed_at)
             stopped = sum(part.state == "stopped" for part in claim.parts)

@@ -1,4 +1,4 @@
-"""A city of talents for state machines: small benefits, registries that know the truth, a bank, and processes that die."""
+"""A city of talents for state machines: small benefits, registries that know the truth, a bank, and sudden deaths."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ from backend.services.talent_code.ports import (
     Tax,
 )
 from backend.settings import Settings
-from backend.store import Store
+from backend.store import Document, Store
 from backend.store.opening import prepare_store
 from tests.conftest import Clock
 from tests.services.health_code.scene import id_number
@@ -37,6 +37,7 @@ from tests.services.killing import KillingStore
 from tests.services.talent_code.invented_rules import write_rules
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Document)
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 DOCTOR = Degree("doctor", datetime(2020, 6, 30, tzinfo=UTC))
 LEADER = Title("municipal_leader", datetime(2021, 9, 1, tzinfo=UTC))
@@ -50,7 +51,7 @@ class WatchedStore(KillingStore):
         super().__init__(store)
         self.entries_at_most = 0
 
-    async def replace(self, document: Any) -> Any:
+    async def replace(self, document: D) -> D:
         if isinstance(document, Budget):
             before = await self._store.get(Budget, document.id)
             assert before is not None
