@@ -1,4 +1,4 @@
-"""Where the sandboxes of insurance and bank keep their books: one SQLite file, which outlives our processes.
+"""Where the sandboxes of insurance, banks and registries keep their books: one SQLite file, which outlives us.
 
 They stand in for what is outside the city, so they share nothing with its store, and several processes of the city may
 use the same file at once. What misbehaves is written into the file too, by tests and by whoever wants to see it.
@@ -15,8 +15,13 @@ from random import SystemRandom
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
-Outcome = Literal["fine", "lost_before", "lost_after", "refused", "pending"]
-"""How a call ends: as it should; unheard; carried out without an answer; refused (a bank: failed); decided later."""
+Outcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang"]
+"""How a call ends: as it should; unheard; carried out without an answer; refused (a bank: failed); decided later;
+with the answer to another question; never.
+
+`refused` fits what asks for something to be done, `pending` what moves money; where a call cannot end so, it ends in
+silence. The calls of the talent code's registries may end in all these ways, and they alone with `wrong` and `hang`.
+"""
 
 BUSY_SECONDS = 20.0
 
@@ -36,10 +41,17 @@ CREATE TABLE IF NOT EXISTS transfers (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, payer TEXT NOT NULL, payment TEXT, fen INTEGER NOT NULL, state TEXT NOT NULL,
   at TEXT NOT NULL, receipt TEXT NOT NULL, reason TEXT, looks INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS broke (payer TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS payouts (
+  id TEXT PRIMARY KEY, kind TEXT NOT NULL, payer TEXT NOT NULL, payment TEXT, fen INTEGER NOT NULL, state TEXT NOT NULL,
+  at TEXT NOT NULL, receipt TEXT NOT NULL, reason TEXT, looks INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS broken (bank TEXT NOT NULL, account TEXT NOT NULL, PRIMARY KEY (bank, account));
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (person TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS families (person TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS registered (
+  what TEXT NOT NULL, person TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (what, person)
+);
 """
 
 
@@ -79,7 +91,10 @@ class Books:
     # ── what misbehaves ──
 
     def make_trouble(self, call: str, per_mille: Mapping[Outcome, int]) -> None:
-        """From now on let so many of a thousand calls (`settle`, `cancel`, `reverse`, `pay`, ...) end so."""
+        """From now on let so many of a thousand calls of a port's method (`settle`, `pay`, `pay_out`, ...) end so.
+
+        A method that several ports have (`look_up` of either bank) is one call here.
+        """
         self.do(
             lambda file: file.execute("INSERT OR REPLACE INTO trouble VALUES (?, ?)", (call, json.dumps(per_mille)))
         )

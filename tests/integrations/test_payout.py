@@ -1,0 +1,224 @@
+"""Paying benefits out: once for an id, whatever the bank does."""
+
+import subprocess
+import sys
+from asyncio import run
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from backend.outside import BankAnswer, ForgedNotice, Refused, Silent
+from integrations._sandbox import Books
+from integrations.payment import SandboxBank
+from integrations.payout import PayoutEntry, SandboxPayoutBank
+from tests.conftest import ROOT
+
+WANG, LI = "6222020200112233", "6222020200112241"
+NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> SandboxPayoutBank:
+    bank = SandboxPayoutBank(Books(str(tmp_path / "sandbox.db")))
+    bank.books.clock = lambda: NOON
+    return bank
+
+
+MOVE = {"pay_out": SandboxPayoutBank.pay_out, "collect": SandboxPayoutBank.collect}
+both_ways = pytest.mark.parametrize("call", MOVE)
+
+
+# ── once for an id ──
+
+
+def test_what_is_paid_and_what_is_taken_back_stand_in_the_books(bank: SandboxPayoutBank) -> None:
+    paid = run(bank.pay_out("p1", WANG, 1_000_000))
+    taken = run(bank.collect("c1", WANG, 400_000))
+    assert (paid.outcome, taken.outcome) == ("done", "done")
+    assert paid.receipt is not None
+    assert taken.receipt is not None
+    assert bank.entries() == [
+        PayoutEntry("c1", "collection", WANG, 400_000, NOON, taken.receipt),
+        PayoutEntry("p1", "payout", WANG, 1_000_000, NOON, paid.receipt),
+    ]
+
+
+@both_ways
+def test_whoever_asks_again_is_answered_as_before_and_no_money_moves_twice(bank: SandboxPayoutBank, call: str) -> None:
+    first = run(MOVE[call](bank, "p1", WANG, 1_000))
+    assert run(MOVE[call](bank, "p1", WANG, 1_000)) == run(bank.look_up("p1")) == first
+    assert len(bank.entries()) == 1
+
+
+def test_an_id_stands_for_one_amount_one_account_and_one_direction(bank: SandboxPayoutBank) -> None:
+    run(bank.pay_out("p1", WANG, 1_000))
+    for other in (bank.pay_out("p1", WANG, 1_001), bank.pay_out("p1", LI, 1_000), bank.collect("p1", WANG, 1_000)):
+        with pytest.raises(Refused, match="p1"):
+            run(other)
+    assert [(entry.account, entry.amount_fen) for entry in bank.entries()] == [(WANG, 1_000)]
+
+
+def test_the_bank_never_got_what_it_does_not_know(bank: SandboxPayoutBank) -> None:
+    assert run(bank.look_up("p1")) == BankAnswer("unknown")
+
+
+# ── misbehaviour ──
+
+
+@both_ways
+def test_a_lost_call_is_unknown_and_is_made_again(bank: SandboxPayoutBank, call: str) -> None:
+    bank.books.script(call, "lost_before")
+    with pytest.raises(Silent):
+        run(MOVE[call](bank, "p1", WANG, 1_000))
+    assert run(bank.look_up("p1")).outcome == "unknown"
+    assert run(MOVE[call](bank, "p1", WANG, 1_000)).outcome == "done"
+
+
+@both_ways
+def test_after_a_lost_answer_the_money_has_moved_once(bank: SandboxPayoutBank, call: str) -> None:
+    bank.books.script(call, "lost_after", "lost_after")
+    for _ in range(2):
+        with pytest.raises(Silent):
+            run(MOVE[call](bank, "p1", WANG, 1_000))
+    assert run(bank.look_up("p1")).outcome == "done"
+    assert len(bank.entries()) == 1
+
+
+@both_ways
+def test_what_failed_stays_failed_and_moves_nothing(bank: SandboxPayoutBank, call: str) -> None:
+    bank.books.script(call, "refused")
+    failed = run(MOVE[call](bank, "p1", WANG, 1_000))
+    assert (failed.outcome, failed.receipt) == ("failed", None)
+    assert failed.reason == {"pay_out": "account closed", "collect": "insufficient funds"}[call]
+    assert run(MOVE[call](bank, "p1", WANG, 1_000)) == run(bank.look_up("p1")) == failed
+    assert bank.entries() == []
+
+
+@both_ways
+def test_what_is_pending_is_decided_at_the_second_look(bank: SandboxPayoutBank, call: str) -> None:
+    bank.books.script(call, "pending")
+    assert run(MOVE[call](bank, "p1", WANG, 1_000)) == BankAnswer("pending")
+    assert run(MOVE[call](bank, "p1", WANG, 1_000)) == BankAnswer("pending")
+    assert bank.entries() == []
+    assert [run(bank.look_up("p1")).outcome for _ in range(3)] == ["pending", "done", "done"]
+    assert len(bank.entries()) == 1
+
+
+def test_the_bank_may_be_silent_about_what_became_of_a_payout(bank: SandboxPayoutBank) -> None:
+    run(bank.pay_out("p1", WANG, 1_000))
+    bank.books.script("look_up", "lost_before")
+    with pytest.raises(Silent):
+        run(bank.look_up("p1"))
+    assert run(bank.look_up("p1")).outcome == "done"
+
+
+def test_trouble_may_come_by_chance_and_ends(bank: SandboxPayoutBank) -> None:
+    bank.books.make_trouble("pay_out", {"lost_before": 1_000})
+    with pytest.raises(Silent):
+        run(bank.pay_out("p1", WANG, 1_000))
+    assert run(bank.collect("c1", WANG, 1_000)).outcome == "done"
+    bank.books.calm()
+    assert run(bank.pay_out("p1", WANG, 1_000)).outcome == "done"
+
+
+# ── broken accounts ──
+
+
+def test_a_broken_account_neither_takes_money_nor_gives_it(bank: SandboxPayoutBank) -> None:
+    bank.break_account(WANG)
+    assert run(bank.pay_out("p1", WANG, 1_000)) == BankAnswer("failed", reason="account closed")
+    assert run(bank.collect("c1", WANG, 1_000)) == BankAnswer("failed", reason="insufficient funds")
+    assert run(bank.pay_out("p2", LI, 1_000)).outcome == "done"
+
+
+def test_a_mended_account_is_paid_under_another_id(bank: SandboxPayoutBank) -> None:
+    bank.break_account(WANG)
+    run(bank.pay_out("p1", WANG, 1_000))
+    bank.mend_account(WANG)
+    assert run(bank.pay_out("p1", WANG, 1_000)).outcome == "failed"
+    assert run(bank.pay_out("p2", WANG, 1_000)).outcome == "done"
+    assert [entry.id for entry in bank.entries()] == ["p2"]
+
+
+def test_a_payout_fails_late_if_the_account_was_broken_while_it_was_pending(bank: SandboxPayoutBank) -> None:
+    bank.books.script("pay_out", "pending")
+    run(bank.pay_out("p1", WANG, 1_000))
+    bank.break_account(WANG)
+    assert run(bank.look_up("p1")) == BankAnswer("pending")
+    assert run(bank.look_up("p1")) == BankAnswer("failed", reason="account closed")
+    bank.mend_account(WANG)
+    assert run(bank.look_up("p1")).outcome == "failed"
+
+
+# ── notices ──
+
+
+def test_the_bank_tells_late_and_twice_what_became_of_a_payout(bank: SandboxPayoutBank) -> None:
+    bank.books.script("pay_out", "pending")
+    run(bank.pay_out("p1", WANG, 1_000))
+    first, second = bank.notice("p1"), bank.notice("p1")
+    notice = bank.read_notice(*first)
+    assert first == second
+    assert (notice.id, notice.answer) == ("p1", run(bank.look_up("p1")))
+    assert notice.answer.outcome == "done"
+
+
+def test_a_notice_that_was_changed_or_that_another_bank_signed_is_forged(bank: SandboxPayoutBank) -> None:
+    medical = SandboxBank(bank.books, ZoneInfo("Asia/Shanghai"))
+    run(bank.pay_out("p1", WANG, 1_000))
+    run(medical.pay("p1", "somebody", 1_000))
+    body, signature = bank.notice("p1")
+    forgeries = [
+        (body.replace(b"p1", b"p2"), signature),
+        (body, signature[:-1] + "语"),
+        (body, ""),
+        medical.notice("p1"),
+    ]
+    for forged in forgeries:
+        with pytest.raises(ForgedNotice):
+            bank.read_notice(*forged)
+    with pytest.raises(ForgedNotice):
+        medical.read_notice(body, signature)
+
+
+# ── who else writes into the file ──
+
+
+def test_payouts_and_payments_of_medical_bills_know_nothing_of_each_other(bank: SandboxPayoutBank) -> None:
+    medical = SandboxBank(bank.books, ZoneInfo("Asia/Shanghai"))
+    run(medical.pay("p1", WANG, 700))
+    assert run(bank.look_up("p1")).outcome == "unknown"
+    bank.break_account(WANG)
+    assert run(bank.pay_out("p1", WANG, 1_000)).outcome == "failed"
+    assert run(medical.pay("p2", WANG, 700)).outcome == "done"
+    assert [entry.id for entry in medical.entries()] == ["p1", "p2"]
+    assert bank.entries() == []
+
+
+PAYER = """
+import asyncio, sys
+from integrations._sandbox import Books
+from integrations.payout import SandboxPayoutBank
+
+async def pay():
+    bank = SandboxPayoutBank(Books(sys.argv[1]))
+    for number in range(20):
+        print((await bank.pay_out(f"p{number}", "6222020200112233", 1_000)).receipt)
+
+asyncio.run(pay())
+"""
+
+
+def test_two_processes_that_ask_for_the_same_payouts_get_the_same_receipts(tmp_path: Path) -> None:
+    """Neither process finds the file: both make it, at once."""
+    file = str(tmp_path / "new" / "sandbox.db")
+    ask = [sys.executable, "-c", PAYER, file]
+    processes = [subprocess.Popen(ask, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    entries = SandboxPayoutBank(Books(file)).entries()
+    assert printed[0] == printed[1]
+    assert sorted(printed[0]) == sorted(entry.receipt for entry in entries)
+    assert len(entries) == 20

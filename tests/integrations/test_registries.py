@@ -1,0 +1,364 @@
+"""The registries that confirm what talents declare: what they know of people, and how they misbehave."""
+
+import asyncio
+import subprocess
+import sys
+from asyncio import run
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from backend.outside import Refused, Silent
+from backend.service import discover_integrations, make_ports
+from backend.services.talent_code.facts import Degree, Post, Prize, Title
+from backend.services.talent_code.ports import (
+    Education,
+    Employment,
+    Finding,
+    PayoutBank,
+    PropertyRegister,
+    SocialInsurance,
+    Tax,
+    TaxYear,
+)
+from backend.settings import Settings
+from integrations._sandbox import Books, Outcome
+from integrations.education import SandboxEducation
+from integrations.employment import SandboxEmployment
+from integrations.property_register import SandboxPropertyRegister
+from integrations.social_insurance import SandboxSocialInsurance
+from integrations.tax import SandboxTax
+from tests.conftest import ROOT
+from tests.services.health_code.scene import id_number
+
+NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+WANG, LI, CHILD = id_number(101), id_number(102), id_number(103, 2018)
+CITY = [id_number(serial, 1960 + serial % 44) for serial in range(1_000)]
+"""A thousand people who are 22 to 66 years old."""
+
+MASTER = Degree("master", datetime(2015, 6, 25, tzinfo=UTC), "key")
+PROFESSOR = Title("professor", datetime(2020, 1, 7, tzinfo=UTC))
+PRIZE = Prize("state_first", datetime(2021, 1, 7, tzinfo=UTC))
+FOUNDER = Post("unicorn_founder", datetime(2018, 9, 1, tzinfo=UTC))
+
+ASK: dict[str, Callable[[Books], Coroutine[Any, Any, object]]] = {
+    "confirm_degree": lambda books: SandboxEducation(books).confirm_degree(WANG, "e1", MASTER),
+    "confirm_merit": lambda books: SandboxEmployment(books).confirm_merit(WANG, "e1", PROFESSOR),
+    "insured_months": lambda books: SandboxSocialInsurance(books).insured_months(WANG),
+    "tax_year": lambda books: SandboxTax(books).tax_year(WANG, 2025),
+    "invoiced_fen": lambda books: SandboxTax(books).invoiced_fen(WANG, "housing"),
+    "homes": lambda books: SandboxPropertyRegister(books).homes(WANG),
+}
+"""A question of each kind about Wang, by the name of the call."""
+
+TRUE: dict[str, object] = {
+    "confirm_degree": Finding("e1", "confirmed"),
+    "confirm_merit": Finding("e1", "confirmed"),
+    "insured_months": 14,
+    "tax_year": TaxYear(2025, 120_000_000, 30_000_000),
+    "invoiced_fen": 8_000_000,
+    "homes": 1,
+}
+"""The answers that are right, once `books` tell what is true of Wang."""
+
+CONFIRMING = ("confirm_degree", "confirm_merit")
+FIGURES = ("insured_months", "tax_year", "invoiced_fen", "homes")
+each_call = pytest.mark.parametrize("call", ASK)
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Books:
+    books = Books(str(tmp_path / "sandbox.db"))
+    books.clock = lambda: NOON
+    SandboxEducation(books).set_degrees(WANG, MASTER)
+    SandboxEmployment(books).set_merits(WANG, PROFESSOR, PRIZE, FOUNDER)
+    SandboxSocialInsurance(books).set_months(WANG, 14)
+    SandboxTax(books).set_year(WANG, TaxYear(2025, 120_000_000, 30_000_000))
+    SandboxTax(books).set_invoiced(WANG, "housing", 8_000_000)
+    SandboxPropertyRegister(books).set_homes(WANG, 1)
+    return books
+
+
+# ── what is true ──
+
+
+def test_a_city_has_a_sandbox_behind_each_port_of_the_talent_code(settings: Settings) -> None:
+    ports = make_ports(discover_integrations("integrations"), settings)
+    for port in (Education, Employment, SocialInsurance, Tax, PropertyRegister, PayoutBank):
+        assert isinstance(ports[port], port)
+
+
+@each_call
+def test_what_is_set_of_a_person_is_told(books: Books, call: str) -> None:
+    assert run(ASK[call](books)) == TRUE[call]
+
+
+@each_call
+def test_other_objects_over_the_same_file_tell_the_same(books: Books, tmp_path: Path, call: str) -> None:
+    assert run(ASK[call](Books(str(tmp_path / "sandbox.db")))) == run(ASK[call](books))
+
+
+def test_what_is_set_takes_the_place_of_what_was_set_before(books: Books) -> None:
+    SandboxEducation(books).set_degrees(WANG)
+    SandboxPropertyRegister(books).set_homes(WANG, 0)
+    assert run(ASK["confirm_degree"](books)) == Finding("e1", "refuted")
+    assert run(ASK["homes"](books)) == 0
+
+
+def test_each_year_and_each_benefit_is_a_question_of_its_own(books: Books) -> None:
+    tax = SandboxTax(books)
+    tax.set_year(WANG, TaxYear(2024, 1, 0))
+    tax.set_invoiced(WANG, "car", 5)
+    assert run(tax.tax_year(WANG, 2024)) == TaxYear(2024, 1, 0)
+    assert run(tax.tax_year(WANG, 2025)) == TRUE["tax_year"]
+    assert (run(tax.invoiced_fen(WANG, "car")), run(tax.invoiced_fen(WANG, "housing"))) == (5, 8_000_000)
+
+
+# ── confirmed or refuted ──
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        replace(MASTER, level="doctor"),
+        replace(MASTER, school="world_100"),
+        replace(MASTER, full_time=False),
+        replace(MASTER, awarded_at=MASTER.awarded_at + timedelta(days=1)),
+    ],
+    ids=["level", "school", "way of study", "day"],
+)
+def test_a_degree_that_differs_from_the_true_one_is_refuted(books: Books, declared: Degree) -> None:
+    assert run(SandboxEducation(books).confirm_degree(WANG, "e1", declared)) == Finding("e1", "refuted")
+
+
+@pytest.mark.parametrize("merit", [PROFESSOR, PRIZE, FOUNDER], ids=["title", "prize", "post"])
+def test_each_of_a_persons_merits_is_confirmed(books: Books, merit: Prize | Title | Post) -> None:
+    assert run(SandboxEmployment(books).confirm_merit(WANG, "e1", merit)) == Finding("e1", "confirmed")
+    SandboxEmployment(books).set_merits(LI)
+    assert run(SandboxEmployment(books).confirm_merit(LI, "e2", merit)) == Finding("e2", "refuted")
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        replace(PROFESSOR, title="academician"),
+        replace(PRIZE, awarded_at=PRIZE.awarded_at - timedelta(days=1)),
+        replace(FOUNDER, since=FOUNDER.since - timedelta(days=400)),
+        replace(FOUNDER, until=NOON),
+    ],
+    ids=["name", "day", "since", "until"],
+)
+def test_a_merit_that_differs_from_the_true_one_is_refuted(books: Books, declared: Prize | Title | Post) -> None:
+    assert run(SandboxEmployment(books).confirm_merit(WANG, "e1", declared)) == Finding("e1", "refuted")
+
+
+@pytest.mark.parametrize(
+    ("hour", "outcome"),
+    [("2015-06-25T00:00", "confirmed"), ("2015-06-25T23:59", "confirmed"), ("2015-06-26T00:00", "refuted")],
+)
+def test_a_day_is_one_in_utc_plus_8_at_whatever_hour(books: Books, hour: str, outcome: str) -> None:
+    """25 June 2015 at 00:00 UTC, which is true, is 8 o'clock of that day."""
+    declared = replace(MASTER, awarded_at=datetime.fromisoformat(f"{hour}+08:00"))
+    assert run(SandboxEducation(books).confirm_degree(WANG, "e1", declared)).outcome == outcome
+
+
+def test_a_post_that_has_ended_is_confirmed_with_its_end(books: Books) -> None:
+    ended = replace(FOUNDER, until=datetime(2024, 5, 1, 2, tzinfo=UTC))
+    SandboxEmployment(books).set_merits(WANG, ended)
+    hours_later = replace(ended, until=datetime(2024, 5, 1, 9, tzinfo=UTC))
+    assert run(SandboxEmployment(books).confirm_merit(WANG, "e1", hours_later)).outcome == "confirmed"
+    assert run(SandboxEmployment(books).confirm_merit(WANG, "e1", FOUNDER)).outcome == "refuted"
+
+
+# ── misbehaviour ──
+
+
+@each_call
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [("lost_before", Silent), ("lost_after", Silent), ("refused", Refused)],
+    ids=str,
+)
+def test_a_registry_that_is_silent_or_refuses_is_asked_again_later(
+    books: Books, call: str, outcome: Outcome, error: type[Exception]
+) -> None:
+    books.script(call, outcome)
+    with pytest.raises(error, match=call):
+        run(ASK[call](books))
+    assert run(ASK[call](books)) == TRUE[call]
+
+
+@pytest.mark.parametrize("call", CONFIRMING)
+def test_evidence_may_be_looked_into_for_some_time(books: Books, call: str) -> None:
+    books.script(call, "pending", "pending")
+    answers = [run(ASK[call](books)) for _ in range(3)]
+    assert answers == [Finding("e1", "pending"), Finding("e1", "pending"), TRUE[call]]
+
+
+@pytest.mark.parametrize("call", FIGURES)
+def test_a_figure_that_is_not_ready_is_silence(books: Books, call: str) -> None:
+    books.script(call, "pending")
+    with pytest.raises(Silent):
+        run(ASK[call](books))
+    assert run(ASK[call](books)) == TRUE[call]
+
+
+@pytest.mark.parametrize("call", CONFIRMING)
+def test_a_wrong_finding_confirms_other_evidence_than_was_asked_about(books: Books, call: str) -> None:
+    books.script(call, "wrong")
+    assert run(ASK[call](books)) == Finding("not e1", "confirmed")
+    assert run(ASK[call](books)) == TRUE[call]
+
+
+def test_a_wrong_tax_year_is_another_year(books: Books) -> None:
+    books.script("tax_year", "wrong")
+    assert run(SandboxTax(books).tax_year(WANG, 2025)).year == 2024
+    assert run(SandboxTax(books).tax_year(WANG, 2025)).year == 2025
+
+
+@pytest.mark.parametrize("call", ["insured_months", "invoiced_fen", "homes"])
+def test_a_wrong_figure_cannot_be(books: Books, call: str) -> None:
+    books.script(call, "wrong")
+    assert run(ASK[call](books)) == -1
+
+
+@each_call
+def test_a_registry_that_never_answers_is_given_up(books: Books, call: str) -> None:
+    books.script(call, "hang")
+
+    async def patience() -> object:
+        async with asyncio.timeout(0.2):
+            return await ASK[call](books)
+
+    with pytest.raises(TimeoutError):
+        run(patience())
+    assert run(ASK[call](books)) == TRUE[call]
+
+
+def test_however_many_wait_for_ever_others_are_answered_meanwhile(books: Books) -> None:
+    """A hundred are more than there are threads; a file that was locked would keep the others waiting."""
+    books.make_trouble("homes", {"hang": 1_000})
+
+    async def whole() -> object:
+        waiting = [asyncio.ensure_future(ASK["homes"](books)) for _ in range(100)]
+        await asyncio.wait(waiting, timeout=1)
+        assert not any(one.done() for one in waiting)
+        async with asyncio.timeout(5):
+            answer = await ASK["insured_months"](books)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return answer
+
+    assert run(whole()) == TRUE["insured_months"]
+
+
+@each_call
+def test_trouble_with_one_call_is_none_with_the_others(books: Books, call: str) -> None:
+    books.make_trouble(call, {"refused": 1_000})
+    for other, ask in ASK.items():
+        if other != call:
+            assert run(ask(books)) == TRUE[other]
+    with pytest.raises(Refused):
+        run(ASK[call](books))
+    books.calm()
+    assert run(ASK[call](books)) == TRUE[call]
+
+
+def test_trouble_that_one_process_makes_is_met_by_another(books: Books, tmp_path: Path) -> None:
+    books.script("homes", "lost_before")
+    with pytest.raises(Silent):
+        run(ASK["homes"](Books(str(tmp_path / "sandbox.db"))))
+    assert run(ASK["homes"](books)) == 1
+
+
+# ── people of whom nothing was set ──
+
+
+def shares(found: Sequence[object]) -> dict[object, float]:
+    return {what: count / len(found) for what, count in Counter(found).items()}
+
+
+def test_an_invented_person_is_the_same_in_every_process(books: Books) -> None:
+    program = (
+        "import sys; from integrations._sandbox import Books; from integrations.education import SandboxEducation\n"
+        "print([SandboxEducation(Books(sys.argv[1])).known(number) for number in sys.argv[2:]])"
+    )
+    people = [number for number in CITY[:50] if number[6:10] < "1990"]
+    ask = [sys.executable, "-c", program, str(books._path.with_name("another.db")), *people]
+    told = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.strip() == str([SandboxEducation(books).known(number) for number in people])
+
+
+def test_what_is_invented_is_confirmed(books: Books) -> None:
+    education, employment = SandboxEducation(books), SandboxEmployment(books)
+    learned = next(number for number in CITY if education.known(number))
+    deserving = next(number for number in CITY if employment.known(number))
+    for degree in education.known(learned):
+        assert run(education.confirm_degree(learned, "e1", degree)) == Finding("e1", "confirmed")
+    for merit in employment.known(deserving):
+        assert run(employment.confirm_merit(deserving, "e1", merit)) == Finding("e1", "confirmed")
+
+
+def test_most_have_no_degree_many_are_bachelors_and_few_are_doctors(books: Books) -> None:
+    degrees = [SandboxEducation(books)._invented(number) for number in CITY]
+    levels = shares([tuple(degree.level for degree in one) for one in degrees])
+    assert 0.5 < levels[()] < 0.7
+    assert 0.2 < levels["bachelor",] < 0.4
+    assert 0.04 < levels["bachelor", "master"] < 0.15
+    assert 0.005 < levels["bachelor", "master", "doctor"] < 0.05
+    schools = shares([degree.school for one in degrees for degree in one])
+    assert schools["ordinary"] > schools["key"] > schools["world_100"] > 0
+
+
+def test_few_have_a_title_a_prize_or_a_post(books: Books) -> None:
+    merits = [SandboxEmployment(books)._invented(number) for number in CITY]
+    assert 0.85 < shares(merits)[()] < 0.97
+    assert {type(merit) for one in merits for merit in one} == {Title, Prize, Post}
+
+
+def test_nobody_has_what_lies_in_the_future_and_children_have_nothing(books: Books) -> None:
+    graduate = next(number for number in CITY if SandboxEducation(books).known(number))
+    assert SandboxEducation(books).known(CHILD) == SandboxEmployment(books).known(CHILD) == ()
+    assert run(SandboxSocialInsurance(books).insured_months(CHILD)) == 0
+    assert run(SandboxTax(books).tax_year(CHILD, 2025)) == TaxYear(2025, 0, 0)
+    (bachelor, *_) = SandboxEducation(books).known(graduate)
+    books.clock = lambda: bachelor.awarded_at - timedelta(seconds=1)
+    assert SandboxEducation(books).known(graduate) == ()
+
+
+def test_people_are_insured_for_up_to_25_years_and_own_up_to_two_homes(books: Books) -> None:
+    months = [SandboxSocialInsurance(books)._invented(number) for number in CITY]
+    assert 0 <= min(months) < 10
+    assert 290 < max(months) <= 300
+    homes = shares([SandboxPropertyRegister(books)._homes._invent(number) for number in CITY])
+    assert set(homes) == {0, 1, 2}
+    assert homes[1] > homes[0] > homes[2]
+
+
+def test_incomes_are_of_two_kinds_and_taxed_by_steps(books: Books) -> None:
+    years = [SandboxTax(books)._year(2025)._invent(number) for number in CITY]
+    usual = [year for year in years if 6_000_000 <= year.income_fen <= 30_000_000]
+    top = [year for year in years if year.income_fen > 100_000_000]
+    assert len(usual) + len(top) == len(CITY)
+    assert 0.01 < len(top) / len(CITY) < 0.06
+    ordered = sorted(years, key=lambda year: year.income_fen)
+    assert [year.tax_fen for year in ordered] == sorted(year.tax_fen for year in years)
+    assert all(year.tax_fen > 0.15 * year.income_fen for year in top)
+    assert all(year.tax_fen < 0.15 * year.income_fen for year in usual)
+
+
+@pytest.mark.parametrize(
+    ("income_yuan", "tax_yuan"),
+    [(0, 0), (60_000, 0), (96_000, 1_080), (204_000, 11_880), (360_000, 43_080), (1_020_000, 243_080 + 7_000)],
+)
+def test_income_tax_is_worked_out_step_by_step(income_yuan: int, tax_yuan: int) -> None:
+    """Of 204,000 yuan 60,000 are free, the next 36,000 bear 3 percent and 108,000 bear 10: 1,080 + 10,800 yuan."""
+    from integrations.tax import _tax_fen
+
+    assert _tax_fen(income_yuan) == tax_yuan * 100
