@@ -43,10 +43,9 @@ from backend.services.health_code.reports import (
     HealthDeclared,
     Report,
     StayReported,
-    in_utc,
-    to_the_millisecond,
 )
 from backend.store import Conflict
+from backend.store.instants import in_utc, to_the_millisecond
 from backend.text import Text
 
 T = TypeVar("T")

@@ -23,8 +23,9 @@ from backend.services.health_code.model import (
     withdraw_report,
 )
 from backend.services.health_code.records import change_record
-from backend.services.health_code.reports import Event, Report, Withdrawal, in_utc
+from backend.services.health_code.reports import Event, Report, Withdrawal
 from backend.store import Conflict, Duplicate
+from backend.store.instants import in_utc
 from backend.text import Text
 
 FINISHED_WITHIN = timedelta(seconds=30)

@@ -18,8 +18,8 @@ from backend.services.health_code.reports import (
     IsolationOrdered,
     Report,
     SampleTested,
-    to_the_millisecond,
 )
+from backend.store.instants import to_the_millisecond
 
 RED, YELLOW = 0.03, 0.05
 """The shares of people with a reason to be red or yellow."""

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from backend.problems import FieldError, InvalidRequest, Problem
 from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, LabTest
-from backend.services.health_code.reports import Event, Report, facts_of, instants, remember, to_the_millisecond
+from backend.services.health_code.reports import Event, Report, facts_of, remember
 from backend.store import Document, Index
+from backend.store.instants import instants, to_the_millisecond
 from backend.text import Text
 
 COLOUR = "health_code.colour"

@@ -5,12 +5,12 @@ them, and reports that arrive in the wrong order give the same facts.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from backend.services.health_code.facts import (
     CHECK_INS_AT_MOST,
@@ -31,6 +31,7 @@ from backend.services.health_code.facts import (
     Symptom,
     SymptomKind,
 )
+from backend.store.instants import instants
 
 Draft = dict[str, list[Any]]
 """The facts while they are worked out, by the names of HealthFacts; and `check_ins`."""
@@ -209,25 +210,6 @@ class Report(Struct, frozen=True):
 
     said: Event | HealthDeclared | CheckedIn
     key: str | None = None
-
-
-def instants(said: Struct) -> Iterator[tuple[str, datetime]]:
-    """Give the instants that a report names, by field."""
-    for field in fields(said):
-        value = getattr(said, field.name)
-        if isinstance(value, datetime):
-            yield field.name, value
-
-
-def in_utc(said: Any) -> Any:  # noqa: ANN401  any report, and the same kind comes back
-    """Give a report with its instants in UTC, to the millisecond, as every store keeps them."""
-    return replace(said, **{name: to_the_millisecond(at) for name, at in instants(said)})
-
-
-def to_the_millisecond(at: datetime) -> datetime:
-    """Give an instant in UTC as every store keeps it."""
-    at = at.astimezone(UTC)
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def remember(reports: Sequence[Report], new: Iterable[Report]) -> tuple[Report, ...]:

@@ -45,6 +45,7 @@ from backend.services.talent_code.model.talent import (
 )
 from backend.services.talent_code.partners import Entitlement, entitlements_of
 from backend.services.talent_code.people import change_talent, terms_of, zone_of
+from backend.store.instants import in_utc
 from backend.text import Text
 
 T = TypeVar("T")
@@ -148,10 +149,10 @@ async def declare_evidence(
 
     It counts for the class as soon as it is confirmed. No papers are taken.
     """
-    person = citizen_id(request)
+    person, said = citizen_id(request), in_utc(data.said)
 
     def declare(talent: Talent, now: datetime) -> Talent:
-        return _with_evidence(city, talent, data.said, now)
+        return _with_evidence(city, talent, said, now)
 
     await change_talent(city, person, declare)
     talent = await look_after(city, person)

@@ -51,6 +51,7 @@ PostName = Literal[
 ]
 DegreeLevel = Literal["bachelor", "master", "doctor"]
 School = Literal["ordinary", "key", "world_100"]
+Instant = Annotated[datetime, Meta(tz=True)]
 Fen = Annotated[int, Meta(ge=0, le=10**13)]
 Months = Annotated[int, Meta(ge=0, le=1_200)]
 
@@ -59,21 +60,21 @@ class Prize(Struct, frozen=True, gc=False, tag="prize"):
     """A prize that was awarded."""
 
     prize: PrizeName
-    awarded_at: datetime
+    awarded_at: Instant
 
 
 class Title(Struct, frozen=True, gc=False, tag="title"):
     """A title, or a place in a programme for talents, that was granted."""
 
     title: TitleName
-    granted_at: datetime
+    granted_at: Instant
 
 
 class Degree(Struct, frozen=True, gc=False, tag="degree"):
     """A degree; `school` tells ordinary schools, key schools of the country, and the hundred best of the world."""
 
     level: DegreeLevel
-    awarded_at: datetime
+    awarded_at: Instant
     school: School = "ordinary"
     full_time: bool = True
 
@@ -82,8 +83,8 @@ class Post(Struct, frozen=True, gc=False, tag="post"):
     """A post that is held since an instant, until another if it has ended."""
 
     post: PostName
-    since: datetime
-    until: datetime | None = None
+    since: Instant
+    until: Instant | None = None
 
 
 class Pay(Struct, frozen=True, gc=False, tag="pay"):

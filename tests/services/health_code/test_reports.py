@@ -20,10 +20,9 @@ from backend.services.health_code.reports import (
     SampleTested,
     StayReported,
     facts_of,
-    in_utc,
-    instants,
     remember,
 )
+from backend.store.instants import in_utc, instants
 
 
 def day(number: int, hour: int = 12) -> datetime:

@@ -68,9 +68,8 @@ AMOUNTS = {"plain": (70_01, 50_00), "halves": (101_01, 80_01), "thirds": (100_00
 
 def write_rules(folder: Path, budget_fen: int, only: str | None = None) -> Path:
     """Write the city's rules, with small benefits in place of its own, each with this budget for a year."""
-    shutil.copytree(ROOT / "rules", folder)
+    shutil.copytree(ROOT / "rules", folder, ignore=shutil.ignore_patterns("benefits"))
     benefits = folder / "talent_code" / "benefits"
-    shutil.rmtree(benefits)
     benefits.mkdir()
     for name, terms in TERMS.items():
         if only in (None, name):

@@ -129,7 +129,7 @@ class World:
     def person(self, said: Degree | Title, now: datetime) -> Person:
         """Make somebody who has just been granted the class that this evidence gives, with an account of their own."""
         serial = next(self.serial)
-        number = id_number(serial % 1_000, 1960 + serial // 1_000)
+        number = id_number(serial % 1_000, 1990 + serial // 1_000)
         account = card_number(serial)
         self.education.set_degrees(number, *([said] if isinstance(said, Degree) else []))
         self.employment.set_merits(number, *([said] if isinstance(said, Title) else []))
