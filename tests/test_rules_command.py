@@ -11,6 +11,34 @@ from tests.conftest import ROOT
 CONTACT = '{"contacts": [{"level": "close", "at": "2022-05-15T12:00:00+08:00"}]}'
 
 
+RENT = """\
+module: talent_code.rent
+title: {zh: 租房补贴, en: Rent allowance}
+facts: BenefitFacts
+result: {at_least: 0, at_most: 1000000}
+strategy: first
+terms:
+  - from: 2019-01-01
+    subject: person
+    gives: money
+    budget_fen: 1000000000
+    instalments:
+      - {percent: 50, insured_months: 6}
+      - {percent: 50, insured_months: 12}
+    source: "council"
+parameters:
+  rent_fen: [{from: 2019-01-01, value: 1000000, source: "council"}]
+rules:
+  - id: graduate
+    from: 2019-01-01
+    when: facts.degree != "none"
+    then: rent_fen
+    because: {zh: 您有学位, en: You have a degree}
+    source: "council"
+otherwise: {then: 0, because: {zh: 您没有学位, en: You have no degree}}
+"""
+
+
 def run(*arguments: str, given: str | None = None, folder: Path = ROOT / "rules") -> Result:
     return CliRunner().invoke(rules, arguments, input=given, env={"CHENGMA_RULES": str(folder)})
 
@@ -23,6 +51,15 @@ def wrong(tmp_path: Path) -> Path:
     text = (ROOT / "rules" / "health_code" / "frame.yaml").read_text(encoding="utf-8")
     (folder / "frame.yaml").write_text(text.replace("facts.doses", "facts.dozes"), encoding="utf-8")
     return tmp_path
+
+
+@pytest.fixture
+def rent(tmp_path: Path) -> Path:
+    """The file of a benefit, alone in a folder of rules."""
+    path = tmp_path / "talent_code" / "rent.yaml"
+    path.parent.mkdir()
+    path.write_text(RENT, encoding="utf-8")
+    return path
 
 
 def test_check_counts_what_is_sound() -> None:
@@ -43,6 +80,15 @@ def test_check_of_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
     found = run("check", str(tmp_path / "rulez"))
     assert found.exit_code == 1
     assert "there is no such folder of rules" in found.output
+
+
+def test_check_shows_terms_that_contradict_themselves(rent: Path) -> None:
+    rent.write_text(RENT.replace("{percent: 50, insured_months: 12}", "{percent: 60, insured_months: 12}"))
+    found = run("check", str(rent.parents[1]))
+    assert found.exit_code == 1
+    assert (
+        f"{rent}:7:5: the instalments add up to 110 percent, not to 100\n  7 |   - from: 2019-01-01\n" in found.output
+    )
 
 
 def test_test_counts_the_cases_that_hold() -> None:
@@ -86,6 +132,14 @@ def test_explain_shows_why_a_rule_was_silent(tmp_path: Path) -> None:
 def test_explain_can_judge_by_the_law_of_another_day() -> None:
     asked = ("health_code.colour", "--facts", "-", "--at", "2022-05-20T12:00:00+08:00", "--on", "2023-06-01")
     assert ": green by otherwise\n" in run("explain", *asked, given=CONTACT).output
+
+
+def test_explain_shows_the_number_that_a_module_answers(rent: Path) -> None:
+    master = '{born_at: "2000-01-01T00:00:00+08:00", degree: master}'
+    asked = ("--facts", "-", "--at", "2022-05-20T12:00:00+08:00")
+    found = run("explain", "talent_code.rent", *asked, given=master, folder=rent.parents[1])
+    assert found.output.startswith("talent_code.rent at 2022-05-20T12:00:00+08:00: 1000000 by graduate\n")
+    assert "✓ graduate → rent_fen\n" in found.output
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""A small rule module that stands for any: who rides the tram for less."""
+"""Two small rule modules that stand for any: who rides the tram for less, and what is paid back for delay."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
@@ -30,6 +30,46 @@ class Rider(Struct, frozen=True):
     waits: timedelta = timedelta()
     home: Literal["east", "west"] | None = None
     passes: tuple[Pass, ...] = ()
+
+
+class Part(Struct, frozen=True):
+    """A part of a refund, paid so long after the ride."""
+
+    percent: Annotated[int, Meta(ge=1, le=100)]
+    after: timedelta = timedelta()
+
+    def __post_init__(self) -> None:
+        """Refuse a part that nobody would wait for."""
+        if self.after > timedelta(days=99):
+            raise ValueError("a part is paid within 99 days")
+
+
+class RefundTerms(Struct, frozen=True):
+    """How a refund is paid."""
+
+    paid: Literal["cash", "card"]
+    parts: tuple[Part, ...] = ()
+    budget_fen: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    by_hand: bool = False
+    desk: str = ""
+    beside: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse parts that are no whole."""
+        if self.parts and (total := sum(part.percent for part in self.parts)) != 100:
+            raise ValueError(f"the parts add up to {total} percent, not to 100")
+
+    def references(self) -> tuple[str, ...]:
+        """Give the modules whose answers are paid beside it."""
+        return self.beside
+
+
+class Delay(Struct, frozen=True):
+    """A tram that came late."""
+
+    terms: ClassVar[type[Struct]] = RefundTerms
+
+    minutes: Annotated[int, Meta(ge=0, le=1_440)]
 
 
 FARE = """\
@@ -60,19 +100,57 @@ rules:
 otherwise: {then: full, because: {zh: 全价, en: Full fare}}
 """
 
+REFUND = """\
+module: tram.refund
+title: {zh: 晚点退款, en: Refund for delay}
+facts: Delay
+result: {at_least: 0, at_most: 600}
+strategy: first
+terms:
+  - from: 2020-01-01
+    paid: cash
+    parts:
+      - {percent: 40}
+      - {percent: 60, after: 30d}
+    budget_fen: 500000
+    by_hand: true
+    desk: East 1
+    beside: [tram.fare]
+    source: "council"
+  - {from: 2022-01-01, paid: card, source: "council"}
+parameters:
+  long_delay_fen:
+    - {from: 2020-01-01, value: 300, source: "council"}
+    - {from: 2022-01-01, value: 600, source: "council"}
+rules:
+  - id: long-delay
+    from: 2020-01-01
+    when: facts.minutes >= 60
+    then: long_delay_fen
+    because: {zh: 晚点一小时以上, en: An hour late or more}
+    source: "council"
+  - id: delay
+    from: 2020-01-01
+    when: facts.minutes >= 20
+    then: 100
+    because: {zh: 晚点二十分钟以上, en: Twenty minutes late or more}
+    source: "council"
+otherwise: {then: 0, because: {zh: 准点, en: On time}}
+"""
 
-def load(folder: Path, text: str = FARE) -> Rulebook:
-    """Load a rulebook whose only module is tram.fare."""
-    path = folder / "tram" / "fare.yaml"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return load_rulebook(folder, [Rider], CITY)
+
+def load(folder: Path, text: str = FARE, **others: str) -> Rulebook:
+    """Load a rulebook of the module tram.fare, and of the others beside it by name, such as `refund`."""
+    (folder / "tram").mkdir(exist_ok=True)
+    for name, module in {"fare": text, **others}.items():
+        (folder / "tram" / f"{name}.yaml").write_text(module, encoding="utf-8")
+    return load_rulebook(folder, [Rider, Delay], CITY)
 
 
-def faults(folder: Path, text: str) -> list[str]:
-    """Give what is wrong with the module tram.fare: `line:column: message` and the help, if any."""
+def faults(folder: Path, text: str = FARE, **others: str) -> list[str]:
+    """Give what is wrong with these modules: `line:column: message` and the help, if any."""
     try:
-        load(folder, text)
+        load(folder, text, **others)
     except InvalidRulebook as error:
         return [
             f"{fault.place.line}:{fault.place.column}: {fault.message}" + (f" ({fault.help})" if fault.help else "")

@@ -4,7 +4,7 @@ import pytest
 
 from backend.rulebook import InvalidRulebook
 from backend.rulebook.cases import try_cases
-from tests.rulebook.scene import CITY, FARE, Rider, load
+from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Rider, load
 
 CASES = """\
 module: tram.fare
@@ -94,6 +94,33 @@ def test_cases_without_rules_are_refused(tmp_path: Path) -> None:
     (tmp_path / "tram" / "fair.cases.yaml").write_text(CASES, encoding="utf-8")
     with pytest.raises(InvalidRulebook, match=r"there is no module 'tram\.fair' beside these cases"):
         try_cases(tmp_path, [Rider], CITY)
+
+
+def refund_faults(folder: Path, expected: str) -> list[str]:
+    """Give what is wrong with the cases of the refund where this is expected of an hour's delay."""
+    load(folder, refund=REFUND)
+    (folder / "tram" / "fare.cases.yaml").write_text(CASES, encoding="utf-8")
+    (folder / "tram" / "refund.cases.yaml").write_text(
+        f"""\
+module: tram.refund
+cases:
+  - {{case: an hour late, at: "2021-06-01T12:00:00+08:00", given: {{minutes: 60}}, expect: {expected}}}
+  - {{case: a little late, at: "2021-06-01T12:00:00+08:00", given: {{minutes: 20}}, expect: {{result: 100}}}}
+  - {{case: on time, at: "2021-06-01T12:00:00+08:00", given: {{minutes: 0}}, expect: 0}}
+""",
+        encoding="utf-8",
+    )
+    try:
+        try_cases(folder, [Rider, Delay], CITY)
+    except InvalidRulebook as error:
+        return [f"{fault.place.line}:{fault.place.column}: {fault.message}" for fault in error.faults]
+    return []
+
+
+def test_a_case_may_expect_a_number_and_the_rule_that_said_it(tmp_path: Path) -> None:
+    assert refund_faults(tmp_path, "{result: 300, rule: long-delay, fired: [long-delay, delay]}") == []
+    assert refund_faults(tmp_path, "100") == ["3:89: an hour late: result is 300, expected was 100"]
+    assert refund_faults(tmp_path, "long_delay_fen") == ["3:89: expected a whole number"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from backend.rulebook import InvalidRulebook, load_rulebook
-from tests.rulebook.scene import CITY, FARE, Rider, faults, load, with_rule
+from tests.rulebook.scene import CITY, FARE, REFUND, Rider, faults, load, with_rule
 
 
 def test_the_module_of_these_tests_is_sound(tmp_path: Path) -> None:
@@ -123,6 +123,40 @@ def test_a_condition_that_could_fail_or_means_nothing_is_refused_at_load(tmp_pat
     assert fault in found
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("strategy: first", "strategy: most_severe", "4:9: `strategy: most_severe` answers words (whole numbers are"),
+        ("strategy: first", "strategy: collect", "4:9: `strategy: collect` answers words (whole numbers are answered"),
+        ("at_most: 600", "at_most: 599", "26:11: 'long_delay_fen' is 600 from 2022-01-01 (`result` lets the module"),
+        ("at_least: 0", "at_least: 101", "32:11: 100 is no answer of this module (`result` lets the module answer 101"),
+        ("{then: 0", "{then: -1", "35:19: -1 is no answer of this module (`result` lets the module answer 0 to 600)"),
+        ("at_least: 0", "at_least: 601", "4:1: `at_least` is greater than `at_most`"),
+        ("at_least: 0, ", "", "4:9: a range of whole numbers needs the key 'at_least'"),
+        ("at_most: 600", "at_most: 6h", "4:32: expected a whole number"),
+        (
+            "then: long_delay_fen",
+            "then: long_delay",
+            "26:11: 'long_delay' is neither a whole number nor a parameter (did you mean 'long_delay_fen'?)",
+        ),
+        ("then: 100", "then: 2.5", "32:11: expected a whole number"),
+        ("{then: 0", "{then: long_delay_fen", "35:19: expected a whole number"),
+    ],
+)
+def test_a_number_that_the_module_may_not_answer_is_refused(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    found = faults(tmp_path, refund=REFUND.replace(old, new, 1))
+    assert any(line.startswith(fault) for line in found), found
+
+
+def test_a_sum_may_add_numbers_that_lie_outside_its_bounds(tmp_path: Path) -> None:
+    assert faults(tmp_path, refund=REFUND.replace("first", "sum").replace("at_most: 600", "at_most: 99")) == []
+
+
+def test_a_duration_is_no_number_that_a_module_answers(tmp_path: Path) -> None:
+    text = REFUND.replace("value: 300", "value: 3h").replace("value: 600", "value: 6h")
+    assert faults(tmp_path, refund=text) == ["26:11: the module answers whole numbers, 'long_delay_fen' is none"]
+
+
 def test_macros_without_end_are_refused(tmp_path: Path) -> None:
     when = "true"
     for depth in range(60):
@@ -201,3 +235,4 @@ def test_a_value_of_the_law_holds_until_the_next_one(tmp_path: Path) -> None:
 
 def test_a_wrong_parameter_is_told_once_and_not_again_for_each_rule_that_names_it(tmp_path: Path) -> None:
     assert len(faults(tmp_path, FARE.replace("value: 1d", "value: 1 day"))) == 1
+    assert len(faults(tmp_path, refund=REFUND.replace("value: 300", "value: 3 yuan"))) == 1

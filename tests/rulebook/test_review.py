@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rulebook.scene import FARE, faults
+from tests.rulebook.scene import FARE, REFUND, faults
 
 HEAD, _ = FARE.replace("[full, half, free]", "[full, half, free]").split("rules:\n")
 OTHERWISE = FARE[FARE.index("otherwise:") :]
@@ -45,6 +45,14 @@ def test_under_first_a_rule_after_a_wider_one_is_shadowed(tmp_path: Path) -> Non
     (found,) = faults(tmp_path, module(*rules, strategy="first"))
     assert found.startswith("12:10: 'baby' is shadowed")
     assert faults(tmp_path, module(*reversed(rules), strategy="first")) == []
+
+
+def test_of_rules_that_answer_numbers_one_after_a_wider_one_is_shadowed_too(tmp_path: Path) -> None:
+    numbers = REFUND.replace("minutes >= 60", "minutes >= 10")
+    (found,) = faults(tmp_path, refund=numbers)
+    assert found.startswith("29:9: 'delay' is shadowed: it never decides ('long-delay' in line 23")
+    (found,) = faults(tmp_path, refund=REFUND.replace("strategy: first", "strategy: unique"))
+    assert found.startswith("29:9: 'delay' can hold together with 'long-delay'")
 
 
 def test_rules_that_only_overlap_shadow_nothing(tmp_path: Path) -> None:

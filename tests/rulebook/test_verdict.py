@@ -11,7 +11,7 @@ from backend.rulebook import Verdict, load_rulebook
 from backend.rulebook.types import MICROSECOND
 from backend.service import discover_services
 from tests.rulebook.people import instants_near, laws_of, people
-from tests.rulebook.scene import CITY, FARE, Pass, Rider, load
+from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Pass, Rider, load
 
 NOON = datetime(2021, 6, 1, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -96,6 +96,15 @@ def as_strategy(strategy: str, result: str, child: str, day_pass: str, otherwise
     return text.replace("then: full", f"then: {otherwise}")
 
 
+BONUS = "  bonus: [{from: 2020-01-01, value: 50, source: s}, {from: 2022-01-01, value: 80, source: s}]\n"
+
+
+def with_bonus(strategy: str) -> str:
+    """Give the module that answers 30 for a child, the bonus of the day for a pass, and 5 for anybody else."""
+    text = as_strategy(strategy, "{at_least: 0, at_most: 100}", "30", "bonus", "5")
+    return text.replace("rules:\n", f"{BONUS}rules:\n")
+
+
 def test_under_first_the_first_rule_that_fires_decides(tmp_path: Path) -> None:
     text = as_strategy("first", "[full, half, free]", "half", "free", "full")
     verdict = load(tmp_path, text).evaluate("tram.fare", rider(13, NOON), NOON)
@@ -109,14 +118,60 @@ def test_under_collect_every_word_counts_once(tmp_path: Path) -> None:
 
 
 def test_under_sum_the_figures_of_the_rules_are_added_within_the_bounds(tmp_path: Path) -> None:
-    text = as_strategy("sum", "{at_least: 0, at_most: 100}", "30", "bonus", "5")
-    bonus = "  bonus: [{from: 2020-01-01, value: 50, source: s}, {from: 2022-01-01, value: 80, source: s}]\n"
-    text = text.replace("rules:\n", f"{bonus}rules:\n")
-    rulebook = load(tmp_path, text)
+    rulebook = load(tmp_path, with_bonus("sum"))
     assert rulebook.evaluate("tram.fare", rider(13, NOON), NOON).result == 80
     later = datetime(2022, 6, 1, tzinfo=UTC)
     assert rulebook.evaluate("tram.fare", rider(13, later), later).result == 100
     assert rulebook.evaluate("tram.fare", rider(), NOON).result == 5
+
+
+def test_under_first_a_module_answers_the_number_of_the_first_rule_that_fires(tmp_path: Path) -> None:
+    rulebook = load(tmp_path, with_bonus("first"))
+    both = rulebook.evaluate("tram.fare", rider(13, NOON), NOON)
+    assert (both.result, both.rule, both.fired) == (30, "child", ("child", "day-pass"))
+    assert rulebook.evaluate("tram.fare", rider(30, NOON), NOON).result == 50
+    assert rulebook.evaluate("tram.fare", rider(30, NOON), NOON, on=date(2022, 1, 1)).result == 80
+    assert rulebook.evaluate("tram.fare", rider(), NOON).result == 5
+
+
+def test_under_unique_a_module_answers_the_number_of_the_one_rule_that_fires(tmp_path: Path) -> None:
+    text = with_bonus("unique").replace("      facts.passes", "      facts.age >= 14 && facts.passes")
+    rulebook = load(tmp_path, text)
+    assert rulebook.evaluate("tram.fare", rider(13, NOON), NOON).result == 30
+    assert rulebook.evaluate("tram.fare", rider(30, NOON), NOON).result == 50
+
+
+def test_a_number_changes_at_the_midnight_at_which_its_figure_does(tmp_path: Path) -> None:
+    rulebook = load(tmp_path, refund=REFUND)
+    assert [(verdict.at, verdict.result) for verdict in rulebook.onward("tram.refund", Delay(60), NOON)] == [
+        (NOON, 300),
+        (datetime(2021, 12, 31, 16, 0, tzinfo=UTC), 600),
+    ]
+    assert rulebook.evaluate("tram.refund", Delay(59), NOON).changes_at is None
+
+
+def test_a_word_that_is_also_a_parameters_name_stays_a_word(tmp_path: Path) -> None:
+    text = as_strategy("first", "[adult, bonus, lasts]", "bonus", "lasts", "adult")
+    rulebook = load(tmp_path, text.replace("rules:\n", f"{BONUS}rules:\n"))
+    assert rulebook.evaluate("tram.fare", rider(13, NOON), NOON).result == "bonus"
+    assert rulebook.evaluate("tram.fare", rider(30, NOON), NOON).result == "lasts"
+
+
+@pytest.mark.parametrize("strategy", ["first", "sum"])
+def test_the_numbers_of_the_rules_that_fire_make_the_answer_whoever_asks(tmp_path: Path, strategy: str) -> None:
+    rulebook = load(tmp_path, with_bonus(strategy))
+    days = some.dates(date(2019, 12, 1), date(2022, 3, 1))
+
+    @settings(max_examples=200, deadline=None)
+    @given(some.integers(0, 150), some.booleans(), days)
+    def for_anybody(age: int, has_pass: bool, day: date) -> None:
+        at = datetime.combine(day, time(12), CITY)
+        verdict = rulebook.evaluate("tram.fare", rider(age, *[at] * has_pass), at)
+        spoken = {"child": 30, "day-pass": 80 if day >= date(2022, 1, 1) else 50}
+        numbers = [spoken[name] for name in verdict.fired] or [5]
+        assert verdict.result == (numbers[0] if strategy == "first" else min(sum(numbers), 100))
+
+    for_anybody()
 
 
 def test_a_rule_that_cannot_fail_does_not_fail_at_the_ends_of_time(tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ def test_every_rule_says_where_it_comes_from_and_speaks_both_languages(rule: Rul
 
 
 @every_module
-def test_every_figure_says_where_it_comes_from(module: Module) -> None:
-    for parameter in module.parameters.values():
-        for value in parameter.values:
-            assert re.search(r"\[[VSWA]\]", value.source), parameter.name
-            assert ("[A]" in value.source) == ("assumption" in value.source), parameter.name
+def test_every_figure_and_all_terms_say_where_they_come_from(module: Module) -> None:
+    figures = [(name, value) for name, parameter in module.parameters.items() for value in parameter.values]
+    for name, dated in [*figures, *(("terms", terms) for terms in module.terms)]:
+        assert re.search(r"\[[VSWA]\]", dated.source), name
+        assert ("[A]" in dated.source) == ("assumption" in dated.source), name
