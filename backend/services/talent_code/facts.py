@@ -56,21 +56,21 @@ Fen = Annotated[int, Meta(ge=0, le=10**13)]
 Months = Annotated[int, Meta(ge=0, le=1_200)]
 
 
-class Prize(Struct, frozen=True, gc=False, tag="prize"):
+class Prize(Struct, frozen=True, gc=False, tag="prize", forbid_unknown_fields=True):
     """A prize that was awarded."""
 
     prize: PrizeName
     awarded_at: Instant
 
 
-class Title(Struct, frozen=True, gc=False, tag="title"):
+class Title(Struct, frozen=True, gc=False, tag="title", forbid_unknown_fields=True):
     """A title, or a place in a programme for talents, that was granted."""
 
     title: TitleName
     granted_at: Instant
 
 
-class Degree(Struct, frozen=True, gc=False, tag="degree"):
+class Degree(Struct, frozen=True, gc=False, tag="degree", forbid_unknown_fields=True):
     """A degree; `school` tells ordinary schools, key schools of the country, and the hundred best of the world."""
 
     level: DegreeLevel
@@ -79,7 +79,7 @@ class Degree(Struct, frozen=True, gc=False, tag="degree"):
     full_time: bool = True
 
 
-class Post(Struct, frozen=True, gc=False, tag="post"):
+class Post(Struct, frozen=True, gc=False, tag="post", forbid_unknown_fields=True):
     """A post that is held since an instant, until another if it has ended."""
 
     post: PostName
@@ -87,7 +87,7 @@ class Post(Struct, frozen=True, gc=False, tag="post"):
     until: Instant | None = None
 
 
-class Pay(Struct, frozen=True, gc=False, tag="pay"):
+class Pay(Struct, frozen=True, gc=False, tag="pay", forbid_unknown_fields=True):
     """What somebody earned in the city in a calendar year, before tax."""
 
     year: Annotated[int, Meta(ge=1990, le=2149)]

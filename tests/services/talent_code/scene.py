@@ -66,7 +66,7 @@ class Scene:
     def city(self) -> City:
         return self.client.app.state.city
 
-    def port(self, kind: type) -> Any:
+    def port(self, kind: type) -> Any:  # noqa: ANN401  each sandbox has its own controls
         """Give one of the sandboxes."""
         return self.city.port(kind)
 
