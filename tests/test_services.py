@@ -127,6 +127,8 @@ GUARDS = {
     identity.author,
     identity.approver,
     identity.hospital,
+    identity.partner,
+    identity.talent_officer,
 }
 
 

@@ -19,6 +19,7 @@ from backend.services.talent_code.claiming import appeal, claim_benefit, give_up
 from backend.services.talent_code.facts import Fen
 from backend.services.talent_code.looking_after import bring_up
 from backend.services.talent_code.model.benefit import (
+    Judgement,
     Miss,
     barrier,
     benefit_names,
@@ -45,6 +46,9 @@ from backend.services.talent_code.partners import Entitlement, entitlements_of
 from backend.services.talent_code.people import fresh_figures
 from backend.services.talent_code.shown import ClaimShown, claim_shown
 from backend.text import Text
+
+SUPPOSED_FEN = 10**13
+"""Before somebody states what they spent, they are shown what they may have for whatever it was."""
 
 
 class OfferedPart(Struct, frozen=True):
@@ -135,41 +139,37 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
 
 
 def _money(city: City, talent: Talent, now: datetime) -> tuple[list[Offer], list[JustMissed]]:
+    """Give the money that a person may claim, and the benefits of any kind that they just miss."""
     offers: list[Offer] = []
     misses: list[JustMissed] = []
     terms_of_benefits = terms_in(city.rulebook)
-    facts = benefit_facts(talent, {}, now)
     for benefit in benefit_names(city.rulebook):
-        judged = judge(city.rulebook, benefit, facts, now)
-        if judged is None:
+        terms = terms_of_benefits(benefit, now)
+        if terms is None:
             continue
-        title, verdict = title_of(city.rulebook, benefit), judged.verdict
-        if verdict.result == 0:
+        stated = {"spent_fen": SUPPOSED_FEN} if terms.base is not None and terms.base.of == "spent_fen" else {}
+        facts, title = benefit_facts(talent, stated, now), title_of(city.rulebook, benefit)
+        judged = judge(city.rulebook, benefit, facts, now)
+        assert judged is not None, "its terms are in force"
+        barred = barrier(talent, benefit, terms_of_benefits, now) if judged.is_given else None
+        if not judged.is_given:
             missed = near_miss(city.rulebook, judged, facts, now)
             if missed is not None:
                 misses.append(JustMissed(benefit, title, missed.kind, missed.because, missed.remedy, missed.from_at))
-            continue
-        if judged.terms.gives == "service":
-            continue
-        barred = barrier(talent, benefit, terms_of_benefits, now)
-        if barred is not None:
-            if not barred.over:
-                misses.append(JustMissed(benefit, title, "own_claims", barred.because, None, barred.ends_at))
-        elif judged.amount_fen or judged.rests_on_spending:
-            amount_fen = None if judged.rests_on_spending else judged.amount_fen
-            parts = [] if amount_fen is None else divide(amount_fen, judged.terms.instalments)
-            offers.append(
-                Offer(
-                    benefit,
-                    title,
-                    verdict.rule,
-                    verdict.because,
-                    amount_fen,
-                    verdict.result if amount_fen is None and judged.terms.amount == "up_to" else None,
-                    [OfferedPart(fen, one.insured_months) for one, fen in parts],
-                )
-            )
+        elif barred is not None and not barred.over:
+            misses.append(JustMissed(benefit, title, "own_claims", barred.because, None, barred.ends_at))
+        elif barred is None and terms.gives == "money":
+            offers.append(_offer(judged, title))
     return offers, misses
+
+
+def _offer(judged: Judgement, title: Text) -> Offer:
+    verdict, terms = judged.verdict, judged.terms
+    if terms.base is not None and terms.base.of == "spent_fen":
+        at_most_fen = judged.amount_fen if terms.amount == "up_to" else None
+        return Offer(judged.benefit, title, verdict.rule, verdict.because, None, at_most_fen, [])
+    parts = [OfferedPart(fen, one.insured_months) for one, fen in divide(judged.amount_fen, terms.instalments)]
+    return Offer(judged.benefit, title, verdict.rule, verdict.because, judged.amount_fen, None, parts)
 
 
 @post(

@@ -60,11 +60,18 @@ class AppealShown(Struct, frozen=True):
     appealed_at: datetime
 
 
+class AppealReason(Struct, forbid_unknown_fields=True):
+    """Why, in Chinese and English."""
+
+    zh: Annotated[str, Meta(min_length=1, max_length=500)]
+    en: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
 class AppealDecision(Struct, forbid_unknown_fields=True):
     """Whether the claw-back stands, and why, in both languages; the person reads it."""
 
     decision: Literal["uphold", "drop"]
-    reason: Text
+    reason: AppealReason
 
 
 class BudgetShown(Struct, frozen=True):
@@ -131,7 +138,8 @@ async def decide_on_appeal(
     claim = await _appealed(city, claim_id)
     if request.user.citizen_id == claim.subject:
         raise OwnAppeal(Text(zh="不能裁定本人的申诉。", en="Nobody decides an appeal of their own."))
-    return claim_shown(await decide_appeal(city, claim, upheld=data.decision == "uphold", reason=data.reason))
+    reason = Text(zh=data.reason.zh, en=data.reason.en)
+    return claim_shown(await decide_appeal(city, claim, upheld=data.decision == "uphold", reason=reason))
 
 
 async def _appealed(city: City, claim_id: str) -> Claim:

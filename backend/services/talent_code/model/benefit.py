@@ -61,11 +61,6 @@ class Judgement(Struct, frozen=True):
         """Tell whether the person has the benefit."""
         return self.verdict.result > 0 and (self.terms.gives == "service" or self.amount_fen > 0)
 
-    @property
-    def rests_on_spending(self) -> bool:
-        """Tell whether the amount depends on what was spent, so that it is not known before that is stated."""
-        return self.terms.base is not None and self.terms.base.of == "spent_fen"
-
 
 def judge(rulebook: Rulebook, benefit: str, facts: BenefitFacts, at: datetime) -> Judgement | None:
     """Judge a claim by the law of an instant; None where the benefit is not given then."""
