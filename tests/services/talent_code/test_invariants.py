@@ -27,6 +27,7 @@ from backend.services.talent_code.advancing import advance, note_collection, not
 from backend.services.talent_code.claiming import appeal, claim_benefit, decide_appeal, give_up, own_claims, repay
 from backend.services.talent_code.lines import serve_all_lines
 from backend.services.talent_code.looking_after import look_after
+from backend.services.talent_code.model import budget as budget_model
 from backend.services.talent_code.model.benefit import terms_in
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
@@ -396,7 +397,10 @@ class Claims(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def world(address: str, tmp_path: Path) -> Iterator[World]:
+def world(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Make the city; its budgets drop entries as soon as they may, which a city's do only under load."""
+    monkeypatch.setattr(budget_model, "ENTRIES_AT_MOST", 1)
+    monkeypatch.setattr(budget_model, "KEPT_AT_LEAST", timedelta(seconds=-1))
     Claims.world = world = World(tmp_path, address, "pymongo")
     yield world
     world.close()
@@ -413,6 +417,7 @@ def test_whatever_happens_every_fen_is_accounted_for(world: World, address: str)
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
         ),
     )
-    print(f"{dict(world.did)}, {world.kills} kills")  # noqa: T201
+    print(f"{dict(world.did)}, {world.kills} kills, {[store.drops for store in world.stores]} drops")  # noqa: T201
     assert world.did["paid"] >= examples / 2
     assert world.kills >= examples / 20
+    assert sum(store.drops for store in world.stores) >= examples

@@ -49,14 +49,14 @@ class WatchedStore(KillingStore):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.entries_at_most = 0
+        self.drops = 0
 
     async def replace(self, document: D) -> D:
         if isinstance(document, Budget):
             before = await self._store.get(Budget, document.id)
             assert before is not None
             assert committed(document) <= max(document.limit_fen, committed(before)), "the budget is overspent"
-            self.entries_at_most = max(self.entries_at_most, len(document.entries))
+            self.drops += document.closed_until != before.closed_until
         return await super().replace(document)
 
 
