@@ -42,7 +42,7 @@ from backend.services.talent_code.model.talent import (
     reviews_at,
     talent_facts,
 )
-from backend.services.talent_code.partners import Entitlement, entitlements_of
+from backend.services.talent_code.partners import OwnEntitlement, entitlements_of
 from backend.services.talent_code.people import change_talent, terms_of, zone_of
 from backend.store.instants import in_utc
 from backend.text import Text
@@ -123,7 +123,7 @@ class TalentCode(Struct, frozen=True, gc=False):
     talent_class: Standing
     because: Text
     until: datetime
-    entitlements: list[Entitlement]
+    entitlements: list[OwnEntitlement]
     payload: str
     issued_at: datetime
     expires_at: datetime

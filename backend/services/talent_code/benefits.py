@@ -42,7 +42,7 @@ from backend.services.talent_code.model.problems import (
     UnknownBenefit,
 )
 from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.services.talent_code.partners import Entitlement, entitlements_of
+from backend.services.talent_code.partners import OwnEntitlement, entitlements_of
 from backend.services.talent_code.shown import ClaimShown, claim_shown
 from backend.text import Text
 
@@ -94,7 +94,7 @@ class Benefits(Struct, frozen=True):
     """
 
     open: list[Offer]
-    services: list[Entitlement]
+    services: list[OwnEntitlement]
     had: list[ClaimShown]
     just_missed: list[JustMissed]
 

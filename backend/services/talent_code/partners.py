@@ -8,6 +8,7 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from backend.code import CodeClaims, Reading
 from backend.identity import CitizenRequest, partner
@@ -40,6 +41,7 @@ TRIES_AT_MOST = 50
 
 Payload = Annotated[str, Meta(min_length=1, max_length=2_000)]
 Place = Annotated[str, Meta(min_length=1, max_length=64)]
+Outcome = Literal["valid", "expired", "forged", "no_class"]
 
 
 class TalentScan(Struct, forbid_unknown_fields=True):
@@ -68,8 +70,13 @@ class Entitlement(Struct, frozen=True):
     title: Text
     figure: int
     unit: Literal["level", "months", "percent"]
-    because: Text
     left: int | None
+
+
+class OwnEntitlement(Entitlement, frozen=True):
+    """What the holder themselves is shown: also why they have it, which may name their class."""
+
+    because: Text
 
 
 class TalentVerification(Struct, frozen=True):
@@ -78,12 +85,12 @@ class TalentVerification(Struct, frozen=True):
     `no_class` says that the code is the city's, and its holder has no class any more.
     """
 
-    outcome: Literal["valid", "expired", "forged", "no_class"]
+    outcome: Outcome
     message: Text
     entitlements: list[Entitlement] = []
 
 
-_MESSAGES: dict[str, Text] = {
+_MESSAGES: dict[Outcome, Text] = {
     "valid": Text(zh="人才码有效。", en="VALID."),
     "expired": Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask for a fresh code."),
     "forged": Text(
@@ -98,19 +105,28 @@ async def verify_talent_code(
     data: JSONBody[TalentScan], request: CitizenRequest, city: NamedDependency[City]
 ) -> TalentVerification:
     """Check a talent code, and see what its holder has at this kind of partner, and nothing else."""
-    kind = _kind(request, data.place)
-    read = await _read(city, data.payload)
-    if not isinstance(read, _Shown):
-        return TalentVerification(read, _MESSAGES[read])
-    return TalentVerification("valid", _MESSAGES["valid"], await entitlements_of(city, read.talent, read.now, kind))
+    kind, now = _kind(request, data.place), city.now()
+    outcome, shown = await _read(city, data.payload, now)
+    given = await _services(city, shown.talent, now, kind) if shown is not None and outcome == "valid" else []
+    return TalentVerification(outcome, _MESSAGES[outcome], [_entitlement(city, one, usage) for one, usage in given])
 
 
-async def entitlements_of(city: City, talent: Talent, now: datetime, kind: Partner | None = None) -> list[Entitlement]:
-    """Give the services that a person has now: all, or those that a kind of partner honours."""
+async def entitlements_of(city: City, talent: Talent, now: datetime) -> list[OwnEntitlement]:
+    """Give the services that a person has now, as they are shown to that person."""
+    return [
+        OwnEntitlement(*astuple(_entitlement(city, one, usage)), because=one.verdict.because)
+        for one, usage in await _services(city, talent, now)
+    ]
+
+
+async def _services(
+    city: City, talent: Talent, now: datetime, kind: Partner | None = None
+) -> list[tuple[Judgement, Usage | None]]:
+    """Give the services that a person has now, all or those that a kind of partner honours, and this year's use."""
     judged = services_for(city.rulebook, benefit_facts(talent, {}, now), now, kind)
     ids = [usage_id(talent.id, one.benefit, city.today().year) for one in judged]
     usages = await city.store.get_many(Usage, ids)
-    return [_entitlement(city, one, usages.get(key)) for one, key in zip(judged, ids, strict=True)]
+    return [(one, usages.get(key)) for one, key in zip(judged, ids, strict=True)]
 
 
 @post(
@@ -125,26 +141,32 @@ async def redeem_benefit(
     """Count one use of a benefit by the holder of a code; gives what is left of it.
 
     The same redemption id counts once, and so does a code that is shown: the holder refreshes it for the next use.
+    What was counted may be sent again though the code has expired since: it is answered as it was.
     """
-    kind = _kind(request, data.place)
-    read = await _read(city, data.payload)
-    if not isinstance(read, _Shown):
-        raise CodeNotHonoured(_MESSAGES[read], outcome=read)
-    found = services_for(city.rulebook, benefit_facts(read.talent, {}, read.now), read.now, kind)
+    kind, now = _kind(request, data.place), city.now()
+    outcome, shown = await _read(city, data.payload, now)
+    if shown is None:
+        raise CodeNotHonoured(_MESSAGES[outcome], outcome=outcome)
+    use = Use(data.redemption_id, data.place, now, f"{shown.claims.jti}.{shown.claims.iat}")
+    year = shown.claims.issued_at.astimezone(zone_of(city)).year  # and not that of now: sent again, it is the same
+    key = usage_id(shown.talent.id, data.benefit, year)
+    usage = await city.store.get(Usage, key)
+    first = usage.counted(use) if usage is not None else None
+    if outcome != "valid" and first is None:
+        raise CodeNotHonoured(_MESSAGES[outcome], outcome=outcome)
+    at = now if first is None else first.at
+    found = services_for(city.rulebook, benefit_facts(shown.talent, {}, at), at, kind)
     judged = next((one for one in found if one.benefit == data.benefit), None)
     if judged is None:
         raise NotOffered(Text(zh="持码人在此不享受该项服务。", en="The holder does not have this here."))
-    use = Use(data.redemption_id, data.place, read.now, f"{read.claims.jti}.{read.claims.iat}")
-    year = read.claims.issued_at.astimezone(zone_of(city)).year  # and not that of now: sent again, it is the same
-    return _entitlement(city, judged, await _count(city, usage_id(read.talent.id, judged.benefit, year), judged, use))
+    return _entitlement(city, judged, await _count(city, key, judged, use))
 
 
 class _Shown(Struct, frozen=True):
-    """A code that counts, and its holder, who has a class."""
+    """What a code of the city's claims, and whose it is."""
 
     claims: CodeClaims
     talent: Talent
-    now: datetime
 
 
 def _kind(request: CitizenRequest, place: str) -> Partner:
@@ -155,15 +177,16 @@ def _kind(request: CitizenRequest, place: str) -> Partner:
     return kind
 
 
-async def _read(city: City, payload: str) -> "_Shown | Literal['expired', 'forged', 'no_class']":
-    now = city.now()
+async def _read(city: City, payload: str, now: datetime) -> tuple[Outcome, _Shown | None]:
+    """Read a code, and find its holder unless it is forged, or nobody's any more."""
     reading = read_talent_code(payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
-    if not isinstance(reading, Reading) or reading.outcome != "valid":
-        return reading.outcome if reading.outcome != "valid" else "forged"
-    found = await city.store.find(Talent, {"code_id": reading.claims.sub}, limit=1)
-    if not found.documents or found.documents[0].grant(now) is None:
-        return "no_class"
-    return _Shown(reading.claims, found.documents[0], now)
+    if not isinstance(reading, Reading):
+        return "forged", None
+    holders = (await city.store.find(Talent, {"code_id": reading.claims.sub}, limit=1)).documents
+    outcome: Outcome = reading.outcome
+    if outcome == "valid" and not any(talent.grant(now) for talent in holders):
+        outcome = "no_class"
+    return outcome, _Shown(reading.claims, holders[0]) if holders else None
 
 
 def _entitlement(city: City, judged: Judgement, usage: Usage | None) -> Entitlement:
@@ -173,7 +196,6 @@ def _entitlement(city: City, judged: Judgement, usage: Usage | None) -> Entitlem
         title=title_of(city.rulebook, judged.benefit),
         figure=judged.verdict.result,
         unit=judged.terms.unit,
-        because=judged.verdict.because,
         left=left_of(usage, judged.terms.quota),
     )
 

@@ -33,6 +33,11 @@ class Usage(Document, kw_only=True):
 
     uses: tuple[Use, ...] = ()
 
+    def counted(self, use: Use) -> Use | None:
+        """Give the use that was counted when the same was sent before, or None."""
+        same = (use.redemption, use.place, use.code)
+        return next((one for one in self.uses if (one.redemption, one.place, one.code) == same), None)
+
 
 def usage_id(person: str, benefit: str, year: int) -> str:
     """Give the id of what a person used of a benefit in a year."""
@@ -70,11 +75,10 @@ def used(usage: Usage, use: Use, quota: int | None) -> Usage:
 
     Raises RedemptionChanged, CodeNotHonoured for a code that was used before, or QuotaUsedUp.
     """
+    if usage.counted(use) is not None:
+        return usage
     for one in usage.uses:
-        same = (one.redemption, one.place) == (use.redemption, use.place)
-        if same and one.code == use.code:
-            return usage
-        if same:
+        if (one.redemption, one.place) == (use.redemption, use.place):
             raise RedemptionChanged(
                 Text(zh="该核销编号已用于另一个码。", en="This redemption id was used for another code.")
             )

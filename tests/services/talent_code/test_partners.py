@@ -1,0 +1,379 @@
+"""What hospitals, schools, parks and transport learn from a talent code, and how uses of a benefit are counted."""
+
+import asyncio
+import io
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+import zxingcpp
+from PIL import Image
+
+from backend.services.talent_code.code import make_claims
+from backend.services.talent_code.model.redeeming import Usage
+from backend.store import StoreUnavailable
+from tests.services.health_code.scene import Person, problem, stored
+from tests.services.talent_code.scene import DOCTOR, STATE_SECOND, Citizen, Scene
+
+PARK, LAKE, HOSPITAL, SCHOOL, METRO = (
+    "park-xixi",
+    "park-west-lake",
+    "hospital-first",
+    "school-xuejun",
+    "transport-metro",
+)
+PLACES = (PARK, LAKE, HOSPITAL, SCHOOL, METRO, "housing-office", "fund-office", "museum-west-lake")
+
+
+class Desk:
+    """Somebody who works at all these places, with their scanner."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.client = scene, scene.client
+        self.person: Person = scene.partner(*PLACES)
+        self._ids = count(1)
+
+    def scans(self, payload: str, place: str = PARK) -> dict[str, Any]:
+        body = {"payload": payload, "place": place}
+        answer = self.client.post("/v1/talent-verifications", json=body, headers=self.person)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def asks(
+        self, payload: str, redemption: str | None = None, *, place: str = PARK, benefit: str = "park_entry"
+    ) -> dict[str, Any]:
+        """Give the body that asks for a use to be counted."""
+        redemption = redemption or f"redemption-{next(self._ids)}"
+        return {"payload": payload, "place": place, "benefit": benefit, "redemption_id": redemption}
+
+    def redeems(self, payload: str, redemption: str | None = None, **other: str) -> httpx.Response:
+        body = self.asks(payload, redemption, **other)
+        return self.client.post("/v1/talent-redemptions", json=body, headers=self.person)
+
+    def left(self, person: Citizen, **other: str) -> int:
+        """Have a use counted of a fresh code, and give how many are left."""
+        answer = self.redeems(self.payload(person), **other)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["left"]
+
+    def refused(self, answer: httpx.Response) -> str:
+        """Give why a code was not honoured."""
+        return problem(answer, 409, "code-not-honoured")["outcome"]
+
+    def payload(self, person: Citizen) -> str:
+        return self.scene.code(person)["payload"]
+
+
+@pytest.fixture
+def desk(scene: Scene) -> Desk:
+    return Desk(scene)
+
+
+@pytest.fixture
+def wang(scene: Scene) -> Citizen:
+    """Wang Fang, of class E."""
+    return scene.talent(DOCTOR)
+
+
+def uses(scene: Scene) -> int:
+    """Tell how many uses are counted of anybody."""
+    return sum(len(usage.uses) for usage in stored(scene.client, Usage))
+
+
+# ── what is told ──
+
+
+def test_a_partner_is_told_what_it_honours_and_neither_class_nor_name_nor_anything_else(
+    scene: Scene, desk: Desk, wang: Citizen
+) -> None:
+    assert desk.scans(desk.payload(wang)) == {
+        "outcome": "valid",
+        "message": {"zh": "人才码有效。", "en": "VALID."},
+        "entitlements": [
+            {
+                "benefit": "park_entry",
+                "title": {"zh": "公园景区入园", "en": "Entry to parks"},
+                "figure": 100,
+                "unit": "percent",
+                "left": 24,
+            }
+        ],
+    }
+    assert desk.redeems(desk.payload(wang)).json() == {
+        "benefit": "park_entry",
+        "title": {"zh": "公园景区入园", "en": "Entry to parks"},
+        "figure": 100,
+        "unit": "percent",
+        "left": 23,
+    }
+    assert desk.scans(desk.payload(wang))["entitlements"][0]["left"] == 23, "a scan alone counts nothing"
+    assert scene.code(wang)["entitlements"][0].keys() == {"benefit", "title", "figure", "unit", "left", "because"}
+
+
+def test_each_kind_of_partner_is_told_of_its_own_services_alone(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    leader = scene.talent(STATE_SECOND, "13800000102")
+
+    def told(person: Citizen) -> dict[str, list[tuple[str, int, int | None]]]:
+        payload = desk.payload(person)
+        return {
+            place: [(one["benefit"], one["figure"], one["left"]) for one in desk.scans(payload, place)["entitlements"]]
+            for place in PLACES[:-1]
+        }
+
+    assert told(wang) == {
+        PARK: [("park_entry", 100, 24)],
+        LAKE: [("park_entry", 100, 24)],
+        HOSPITAL: [],
+        SCHOOL: [("school_choice", 3, 1)],
+        METRO: [("transport", 50, 730)],
+        "housing-office": [("home_lottery", 20, 1)],
+        "fund-office": [("provident_fund_cap", 50, None), ("provident_fund_wait", 3, None)],
+    }
+    assert told(leader)[HOSPITAL] == [("medical_service", 3, None)]
+    assert told(leader)[SCHOOL] == [("school_choice", 2, 1)]
+    shown = {one["benefit"] for one in scene.code(leader)["entitlements"]}
+    assert shown == {one for ours in told(leader).values() for one, _, _ in ours}
+
+
+def test_a_code_that_was_drawn_for_an_app_is_read_and_honoured(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    png = scene.client.get("/v1/me/talent-code/image.png", headers=wang)
+    svg = scene.client.get("/v1/me/talent-code/image.svg", headers=wang)
+    assert [drawn.headers["content-type"].partition(";")[0] for drawn in (png, svg)] == ["image/png", "image/svg+xml"]
+    assert {drawn.headers["cache-control"] for drawn in (png, svg)} == {"no-store"}
+    [read] = zxingcpp.read_barcodes(Image.open(io.BytesIO(png.content)))
+    assert desk.redeems(read.text).json()["left"] == 23
+
+
+# ── codes that do not count ──
+
+
+def test_neither_code_passes_for_the_other(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    health = scene.client.get("/v1/me/health-code", headers=wang).json()["payload"]
+    assert desk.scans(health) == {
+        "outcome": "forged",
+        "message": {
+            "zh": "伪造的码。此码不是本市签发的人才码。",
+            "en": "FORGED. The city did not issue this as a talent code.",
+        },
+        "entitlements": [],
+    }
+    assert desk.refused(desk.redeems(health)) == "forged"
+    gate = scene.gate("west-lake")
+    for payload, outcome in ((health, "valid"), (desk.payload(wang), "forged")):
+        body = {"payload": payload, "venue": "west-lake", "scan_id": f"scan-of-{outcome}"}
+        assert scene.client.post("/v1/verifications", json=body, headers=gate).json()["outcome"] == outcome
+
+
+def test_a_code_counts_for_its_minute_and_half_a_minute_for_clocks(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    payload = desk.payload(wang)
+    scene.clock.now += timedelta(seconds=89)
+    assert desk.scans(payload)["outcome"] == "valid"
+    scene.clock.now += timedelta(seconds=1)
+    assert (desk.scans(payload)["outcome"], desk.scans(payload)["entitlements"]) == ("expired", [])
+    assert desk.refused(desk.redeems(payload)) == "expired"
+    assert uses(scene) == 0
+
+
+def test_what_the_city_did_not_sign_or_signed_for_nobody_opens_nothing(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    payload = desk.payload(wang)
+    for forged in (payload[:-4] + "AAAA", payload.replace(".", "", 1), "人才码", "x" * 2_000):
+        assert (desk.scans(forged)["outcome"], desk.scans(forged)["entitlements"]) == ("forged", [])
+        assert desk.refused(desk.redeems(forged)) == "forged"
+    nobodys = scene.city.keys.sign_code(make_claims("Qm3k_x-7PaZ1", scene.clock.now, 60)[0])
+    assert (desk.scans(nobodys)["outcome"], desk.refused(desk.redeems(nobodys))) == ("no_class", "no_class")
+    assert uses(scene) == 0
+
+
+def test_who_loses_the_class_while_showing_the_code_has_nothing_any_more(
+    scene: Scene, desk: Desk, wang: Citizen
+) -> None:
+    payload = desk.payload(wang)
+    scene.has(wang)
+    scene.reviewed(wang)
+    assert (desk.scans(payload)["outcome"], desk.scans(payload)["entitlements"]) == ("no_class", [])
+    assert desk.refused(desk.redeems(payload)) == "no_class"
+
+
+# ── who may scan, and where ──
+
+
+def test_a_partner_scans_at_its_own_places_and_only_those_of_a_kind_honour_anything(
+    scene: Scene, desk: Desk, wang: Citizen
+) -> None:
+    payload = desk.payload(wang)
+    for place in ("park-of-others", "museum-west-lake", "park", "PARK-xixi"):
+        for path, body in (
+            ("verifications", {"payload": payload, "place": place}),
+            ("redemptions", desk.asks(payload, place=place)),
+        ):
+            answer = scene.client.post(f"/v1/talent-{path}", json=body, headers=desk.person)
+            problem(answer, 403, "place-not-yours")
+    assert uses(scene) == 0
+
+
+def test_nobody_but_partners_scans(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    payload = desk.payload(wang)
+    for caller in (wang, scene.officer(), scene.gate(PARK)):
+        scan = {"payload": payload, "place": PARK}
+        problem(scene.client.post("/v1/talent-verifications", json=scan, headers=caller), 403, "not-allowed")
+        problem(
+            scene.client.post("/v1/talent-redemptions", json=desk.asks(payload), headers=caller), 403, "not-allowed"
+        )
+    problem(scene.client.post("/v1/talent-redemptions", json=desk.asks(payload)), 401, "not-signed-in")
+
+
+def test_what_is_not_well_asked_is_refused(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    good = desk.asks(desk.payload(wang))
+    for field, value in (
+        ("payload", ""),
+        ("payload", "x" * 2_001),
+        ("place", "p" * 65),
+        ("benefit", ""),
+        ("redemption_id", "short"),
+        ("redemption_id", 12345678),
+        ("times", 2),
+    ):
+        answer = scene.client.post("/v1/talent-redemptions", json={**good, field: value}, headers=desk.person)
+        problem(answer, 400, "invalid-request")
+    assert uses(scene) == 0
+
+
+# ── uses are counted, once ──
+
+
+def test_a_redemption_that_is_sent_again_counts_once_whenever_it_comes(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    payload = desk.payload(wang)
+    first = desk.redeems(payload, "turnstile-0001").json()
+    assert first["left"] == 23
+    assert desk.redeems(payload, "turnstile-0001").json() == first
+    scene.clock.now += timedelta(hours=3)
+    assert desk.redeems(payload, "turnstile-0001").json() == first, "the code has expired since"
+    scene.has(wang)
+    scene.reviewed(wang)
+    assert desk.redeems(payload, "turnstile-0001").json() == first, "the class is lost since"
+    assert desk.refused(desk.redeems(payload, "turnstile-0002")) == "expired"
+    assert uses(scene) == 1
+
+
+def test_a_code_is_used_once_and_a_screenshot_of_it_is_no_second_code(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    payload = desk.payload(wang)
+    desk.redeems(payload, "turnstile-0001")
+    for redemption, place in (("turnstile-0002", PARK), ("turnstile-0001", LAKE)):
+        refused = problem(desk.redeems(payload, redemption, place=place), 409, "code-not-honoured")
+        assert (refused["outcome"], refused["detail"]) == ("replayed", "此码已使用过，请对方刷新后重新出示。")
+    assert uses(scene) == 1
+    assert desk.left(wang) == 22, "a fresh code counts anew"
+
+
+def test_a_redemption_id_is_not_used_for_another_code_at_the_same_place(desk: Desk, wang: Citizen) -> None:
+    desk.redeems(desk.payload(wang), "turnstile-0001")
+    problem(desk.redeems(desk.payload(wang), "turnstile-0001"), 409, "redemption-changed")
+    assert desk.redeems(desk.payload(wang), "turnstile-0001", place=LAKE).json()["left"] == 22, "theirs is another"
+
+
+def test_what_a_year_allows_is_used_up_and_the_next_year_begins_anew(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    scene.clock.now = datetime(2026, 12, 31, 15, 59, 50, tzinfo=UTC)
+    old = desk.payload(wang)
+    assert desk.left(wang, place=SCHOOL, benefit="school_choice") == 0
+    problem(desk.redeems(desk.payload(wang), place=SCHOOL, benefit="school_choice"), 409, "quota-used-up")
+    assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["left"] == 0
+    scene.clock.now += timedelta(seconds=10)
+    assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["left"] == 1
+    problem(desk.redeems(old, place=SCHOOL, benefit="school_choice"), 409, "quota-used-up")
+    assert desk.left(wang, place=SCHOOL, benefit="school_choice") == 0
+
+
+def test_where_no_quota_is_set_a_benefit_is_used_as_often_as_wanted(scene: Scene, desk: Desk) -> None:
+    leader = scene.talent(STATE_SECOND)
+    for _ in range(3):
+        answer = desk.redeems(desk.payload(leader), place=HOSPITAL, benefit="medical_service").json()
+        assert (answer["figure"], answer["left"]) == (3, None)
+
+
+def test_nothing_is_given_that_the_place_or_the_class_does_not_have(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    payload = desk.payload(wang)
+    for place, benefit in (
+        (PARK, "transport"),
+        (HOSPITAL, "medical_service"),
+        (PARK, "monthly_rent"),
+        (PARK, "no_such_benefit"),
+        (PARK, "park_entry:2026"),
+    ):
+        problem(desk.redeems(payload, place=place, benefit=benefit), 409, "not-offered")
+    assert uses(scene) == 0
+
+
+def together(scene: Scene, desk: Desk, *bodies: dict[str, Any]) -> list[httpx.Response]:
+    """Send redemptions all at once, in the server's own loop."""
+
+    async def send() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=scene.client.app)  # pyright: ignore[reportArgumentType]  both mean ASGI
+        async with httpx.AsyncClient(transport=transport, base_url="http://city") as client:
+            sent = (client.post("/v1/talent-redemptions", json=body, headers=desk.person) for body in bodies)
+            return await asyncio.gather(*sent)
+
+    return scene.call(send)
+
+
+def test_of_thirty_uses_at_once_a_quota_of_24_lets_24_count(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    answers = together(scene, desk, *(desk.asks(desk.payload(wang)) for _ in range(30)))
+    assert Counter(answer.status_code for answer in answers) == {200: 24, 409: 6}
+    assert sorted(answer.json()["left"] for answer in answers if answer.status_code == 200) == list(range(24))
+    assert {answer.json()["type"] for answer in answers if answer.status_code == 409} == {"/problems/quota-used-up"}
+    assert uses(scene) == 24
+
+
+def test_one_redemption_that_comes_ten_times_at_once_counts_once(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    answers = together(scene, desk, *[desk.asks(desk.payload(wang), "turnstile-0001")] * 10)
+    assert [(answer.status_code, answer.json()["left"]) for answer in answers] == [(200, 23)] * 10
+    assert uses(scene) == 1
+
+
+# ── a store that is away ──
+
+
+def test_while_the_store_is_away_nothing_is_honoured_and_afterwards_it_is(
+    scene: Scene, desk: Desk, wang: Citizen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = desk.payload(wang)
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the store does not answer")
+
+    for method in ("get", "get_many", "find", "insert", "replace"):
+        monkeypatch.setattr(type(scene.city.store), method, away)
+    for path, body in (
+        ("verifications", {"payload": payload, "place": PARK}),
+        ("redemptions", desk.asks(payload, "turnstile-0001")),
+    ):
+        answer = scene.client.post(f"/v1/talent-{path}", json=body, headers=desk.person)
+        problem(answer, 503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+    monkeypatch.undo()
+    time.sleep(1.05)
+    assert uses(scene) == 0
+    assert desk.redeems(payload, "turnstile-0001").json()["left"] == 23
+
+
+def test_a_use_that_was_kept_without_an_answer_is_sent_again_and_counts_once(
+    scene: Scene, desk: Desk, wang: Citizen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload, insert = desk.payload(wang), type(scene.city.store).insert
+
+    async def unanswered(*arguments: Any) -> None:  # noqa: ANN401  a store and a document
+        work: Callable[..., Awaitable[object]] = insert
+        await work(*arguments)
+        raise StoreUnavailable("whether it was kept is not known")
+
+    monkeypatch.setattr(type(scene.city.store), "insert", unanswered)
+    problem(desk.redeems(payload, "turnstile-0001"), 503, "unavailable")
+    monkeypatch.undo()
+    time.sleep(1.05)
+    scene.clock.now += timedelta(minutes=5)
+    assert desk.redeems(payload, "turnstile-0001").json()["left"] == 23
+    assert uses(scene) == 1
