@@ -214,7 +214,7 @@ def read_account(text: str) -> str:
         number = luhn.validate(text.replace(" ", ""))
     except ValidationError:
         number = ""
-    if not 12 <= len(number) <= 19 or not number.isascii():  # noqa: PLR2004  ISO/IEC 7812
+    if not 12 <= len(number) <= 19:  # noqa: PLR2004  ISO/IEC 7812
         raise InvalidBankAccount(
             Text(zh="银行卡号校验不通过，请核对。", en="The number of the bank card is wrong; check it."),
             errors=(FieldError("/number", "the length or the check digit is wrong"),),

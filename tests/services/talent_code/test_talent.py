@@ -7,7 +7,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -120,7 +120,11 @@ def ends(talent: Talent) -> Counter[str]:
     return Counter(grant.end for grant in talent.grants if grant.end is not None)
 
 
+PAY_OF_2017, PAY_OF_2018 = 1, 2
+
+
 @given(steps=steps)
+@example(steps=[(0, PAY_OF_2017, "confirmed"), (169, PAY_OF_2018, "confirmed"), (0, PAY_OF_2017, "refuted")])
 @effort(max_examples=200, deadline=None)
 def test_a_class_is_what_the_law_gives_or_gave_and_is_taken_only_where_it_would_not_have_been_granted(
     rulebook: Rulebook, steps: list[Step]
