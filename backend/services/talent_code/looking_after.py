@@ -1,5 +1,6 @@
 """Looking after talents: asking registries about what people declared, and bringing classes up to now."""
 
+import asyncio
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -39,9 +40,7 @@ async def look_after(city: City, person: str) -> Talent | None:
         talent = await change_talent(city, person, ask_again)
     asked = [one for one in talent.evidence if one.is_asked() and one.ask_at <= now]
     if asked:
-        talent = await fresh_figures(city, talent)
-    for evidence in asked:
-        talent = await _look_into(city, person, evidence)
+        talent = await _look_into(city, talent, asked)
     before = talent
     talent = await bring_up(city, person)
     if _newly_withdrawn(before, talent):
@@ -68,17 +67,22 @@ async def _bring_claims_on(city: City, person: str) -> None:
     newest = Order("claimed_ms", "descending")
     page = await city.store.find(Claim, {"subject": person}, order=newest, limit=CLAIMS_AT_MOST)
     for claim in page.documents:
-        await advance(city, claim.id)
+        if claim.state != "draft":  # whether that is taken at all is for whoever makes it
+            await advance(city, claim.id)
 
 
-async def _look_into(city: City, person: str, evidence: Evidence) -> Talent:
-    """Ask the registry that knows about a piece of evidence, and note what it says."""
-    outcome = await look_into(city, person, evidence)
+async def _look_into(city: City, talent: Talent, asked: list[Evidence]) -> Talent:
+    """Ask the registries about evidence, all at once, and note what they say."""
+    person = talent.id
+    _, *outcomes = await asyncio.gather(fresh_figures(city, talent), *(look_into(city, person, one) for one in asked))
 
     def note(talent: Talent, now: datetime) -> Talent:
-        if outcome == "pending":
-            return not_found_yet(talent, evidence.id, now, terms_of(city, now)("registry_days"))
-        return found(talent, evidence.id, confirmed=outcome == "confirmed", now=now)
+        for evidence, outcome in zip(asked, outcomes, strict=True):
+            if outcome == "pending":
+                talent = not_found_yet(talent, evidence.id, now, terms_of(city, now)("registry_days"))
+            else:
+                talent = found(talent, evidence.id, confirmed=outcome == "confirmed", now=now)
+        return talent
 
     return await change_talent(city, person, note)
 

@@ -1,7 +1,7 @@
 """What partners do with a talent code: see the entitlement that is theirs to honour, and count its use."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from litestar import post
@@ -31,8 +31,8 @@ from backend.services.talent_code.model.redeeming import (
     usage_id,
     used,
 )
-from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.services.talent_code.people import zone_of
+from backend.services.talent_code.model.talent import Talent, benefit_facts, year_ends
+from backend.services.talent_code.people import terms_of, zone_of
 from backend.store import Conflict, Duplicate
 from backend.text import Text
 
@@ -136,7 +136,9 @@ async def redeem_benefit(
         raise NotOffered(Text(zh="持码人在此不享受该项服务。", en="The holder does not have this here."))
     use = Use(data.redemption_id, data.place, read.now, f"{read.claims.jti}.{read.claims.iat}")
     year = read.claims.issued_at.astimezone(zone_of(city)).year  # and not that of now: sent again, it is the same
-    return _entitlement(city, judged, await _count(city, usage_id(read.talent.id, judged.benefit, year), judged, use))
+    forgotten_at = year_ends(year, zone_of(city)) + timedelta(days=terms_of(city, read.now)("usage_days"))
+    begun = Usage(id=usage_id(read.talent.id, judged.benefit, year), expires_ms=int(forgotten_at.timestamp() * 1_000))
+    return _entitlement(city, judged, await _count(city, begun, judged, use))
 
 
 class _Shown(Struct, frozen=True):
@@ -178,11 +180,11 @@ def _entitlement(city: City, judged: Judgement, usage: Usage | None) -> Entitlem
     )
 
 
-async def _count(city: City, key: str, judged: Judgement, use: Use) -> Usage:
+async def _count(city: City, begun: Usage, judged: Judgement, use: Use) -> Usage:
     """Count a use. Raises what `used` raises, or Conflict if others kept using it at the same time."""
     for _ in range(TRIES_AT_MOST):
-        usage = await city.store.get(Usage, key)
-        before = usage or Usage(id=key)
+        usage = await city.store.get(Usage, begun.id)
+        before = usage or begun
         changed = used(before, use, judged.terms.quota)
         if changed is before:
             return before
@@ -190,4 +192,4 @@ async def _count(city: City, key: str, judged: Judgement, use: Use) -> Usage:
             return await (city.store.insert(changed) if usage is None else city.store.replace(changed))
         except (Conflict, Duplicate):
             await asyncio.sleep(0.001)
-    raise Conflict(Usage.collection, key, 0)
+    raise Conflict(Usage.collection, begun.id, 0)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -24,12 +25,13 @@ from msgspec.structs import replace
 from backend.problems import Problem
 from backend.service import City
 from backend.services.talent_code.advancing import advance, note_collection, note_payout
+from backend.services.talent_code.budgets import enter
 from backend.services.talent_code.claiming import appeal, claim_benefit, decide_appeal, give_up, own_claims, repay
 from backend.services.talent_code.lines import serve_all_lines
 from backend.services.talent_code.looking_after import look_after
 from backend.services.talent_code.model import budget as budget_model
 from backend.services.talent_code.model.benefit import terms_in
-from backend.services.talent_code.model.budget import Budget
+from backend.services.talent_code.model.budget import Budget, NoBudget, Overtaken
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent, ask_again
 from backend.services.talent_code.people import change_talent
@@ -59,6 +61,8 @@ class Claims(RuleBasedStateMachine):
         world.clock.now = NOON.replace(year=NOON.year)
         world.calm()
         world.run(self._forget)
+        for store in world.stores:
+            store.carried.clear()
         self.budget, self.process, self.taps, self.most = budget, 0, 0, BUDGETS_FEN[budget]
         self.persons: list[Person] = [world.person(said, NOON) for said in (LEADER, DOCTOR, DOCTOR, LEADER)]
 
@@ -137,6 +141,15 @@ class Claims(RuleBasedStateMachine):
 
         with suppress(Killed):
             self.world.run(at_once)
+
+    @rule(place=st.integers(0, 60), times=st.integers(1, 3))
+    def a_process_that_hung_comes_with_its_entries_late(self, place: int, times: int) -> None:
+        carried = [one for store in self.world.stores for one in store.carried]
+        for number in range(times if carried else 0):
+            budget, entry = carried[(place + 7 * number) % len(carried)]
+            with suppress(NoBudget, Overtaken, Conflict, Killed):
+                self.world.run(partial(enter, self.city, budget, entry))
+                self.world.did["late entries"] += 1
 
     @rule(budget=st.integers(0, len(BUDGETS_FEN) - 1))
     def the_budgets_change(self, budget: int) -> None:
