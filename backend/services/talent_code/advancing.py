@@ -299,7 +299,7 @@ async def _ask_insurance(city: City, claim: Claim, now: datetime) -> None:
 async def _tell(city: City, claim: Claim, now: datetime) -> None:
     """Hand the oldest notice over; one that was interrupted just then is told twice rather than never."""
     notice = next(one for one in claim.notices if not one.told)
-    await city.port(Notices).tell(claim.subject, claim_notice(notice, claim.title))
+    await in_time(city.port(Notices).tell(claim.subject, claim_notice(notice, claim.title)))
     told = tuple(replace(one, told=True) if one is notice else one for one in claim.notices)
     await keep(city, replace(claim, notices=told, failures=0), now)
 

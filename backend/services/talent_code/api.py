@@ -18,7 +18,6 @@ from backend.identity import CitizenRequest, citizen, citizen_id
 from backend.pencil import DrawingBusy, pencil
 from backend.problems import FieldError, NotFound
 from backend.service import City
-from backend.services.talent_code import tasks
 from backend.services.talent_code.code import SIGN, make_claims
 from backend.services.talent_code.evidence import evidence_id
 from backend.services.talent_code.facts import STANDINGS, Standing, TalentClass
@@ -157,7 +156,6 @@ async def declare_evidence(
     await change_talent(city, person, declare)
     talent = await look_after(city, person)
     assert talent is not None, "whoever declares is noted"
-    await tasks.look_after.enqueue(city.jobs, person)
     return Fresh(_shown(city, talent), 201)
 
 

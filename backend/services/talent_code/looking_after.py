@@ -20,7 +20,7 @@ from backend.services.talent_code.model.talent import (
     not_found_yet,
     reconsider,
 )
-from backend.services.talent_code.people import change_talent, fresh_figures, terms_of, zone_of
+from backend.services.talent_code.people import change_talent, fresh_figures, in_time, terms_of, zone_of
 from backend.store import Order
 
 CLAIMS_AT_MOST = 1_000
@@ -92,7 +92,7 @@ async def _tell(city: City, talent: Talent) -> Talent:
     waiting = [notice for notice in talent.notices if not notice.told]
     for notice in waiting:
         try:
-            await city.port(Notices).tell(talent.id, talent_notice(notice))
+            await in_time(city.port(Notices).tell(talent.id, talent_notice(notice)))
         except Silent:
             return await change_talent(
                 city, talent.id, lambda talent, _now: replace(talent, failures=talent.failures + 1)
