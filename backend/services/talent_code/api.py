@@ -21,7 +21,7 @@ from backend.service import City
 from backend.services.talent_code.code import SIGN, make_claims
 from backend.services.talent_code.evidence import evidence_id
 from backend.services.talent_code.facts import STANDINGS, Standing, TalentClass
-from backend.services.talent_code.looking_after import bring_up, look_after
+from backend.services.talent_code.looking_after import bring_up, learn, look_after
 from backend.services.talent_code.model.problems import (
     EvidenceFull,
     EvidenceInFuture,
@@ -132,7 +132,7 @@ class TalentCode(Struct, frozen=True, gc=False):
 @get("/v1/me/talent", guards=[citizen], response_headers=NO_STORE)
 async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[TalentShown]:
     """Show the caller's class, why they have it and until when, their evidence, and what the next class takes."""
-    return Fresh(_shown(city, await bring_up(city, citizen_id(request))))
+    return Fresh(_shown(city, await learn(city, citizen_id(request))))
 
 
 @post(

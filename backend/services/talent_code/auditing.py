@@ -15,7 +15,7 @@ from backend.services.talent_code.model.benefit import judge
 from backend.services.talent_code.model.claim import Audit, Claim
 from backend.services.talent_code.model.steps import audited, rested
 from backend.services.talent_code.model.talent import CLASS, Evidence, Talent, benefit_facts, facts_of
-from backend.services.talent_code.people import id_number_of, in_time, terms_of, zone_of
+from backend.services.talent_code.people import id_number_of, in_time, tax_year, terms_of, zone_of
 from backend.services.talent_code.ports import PropertyRegister, Tax
 
 AUDIT = "talent_code.audit"
@@ -70,10 +70,8 @@ async def _true_facts(city: City, claim: Claim) -> BenefitFacts:
         true = replace(true, spent_fen=min(claim.facts.spent_fen, _possible(invoiced_fen)))
     if claim.facts.income_fen or claim.facts.tax_fen:
         year = claim.claimed_at.astimezone(zone_of(city)).year - 1
-        taxed = await in_time(city.port(Tax).tax_year(number, year))
-        if taxed.year != year:
-            raise Silent("the tax bureau told of another year")
-        true = replace(true, income_fen=_possible(taxed.income_fen), tax_fen=_possible(taxed.tax_fen))
+        taxed = await tax_year(city, number, year)
+        true = replace(true, income_fen=taxed.income_fen, tax_fen=taxed.tax_fen)
     return true
 
 

@@ -17,7 +17,7 @@ from backend.problems import NotFound
 from backend.service import City
 from backend.services.talent_code.claiming import appeal, claim_benefit, give_up, own_claims, repay
 from backend.services.talent_code.facts import Fen
-from backend.services.talent_code.looking_after import bring_up
+from backend.services.talent_code.looking_after import learn
 from backend.services.talent_code.model.benefit import (
     Judgement,
     Miss,
@@ -43,7 +43,6 @@ from backend.services.talent_code.model.problems import (
 )
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.services.talent_code.partners import Entitlement, entitlements_of
-from backend.services.talent_code.people import fresh_figures
 from backend.services.talent_code.shown import ClaimShown, claim_shown
 from backend.text import Text
 
@@ -130,7 +129,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     Homes are taken to be none until the caller states them with a claim.
     """
     person = citizen_id(request)
-    talent = await fresh_figures(city, await bring_up(city, person))
+    talent = await learn(city, person)
     now = city.now()
     offers, misses = _money(city, talent, now)
     services = await entitlements_of(city, talent, now)

@@ -13,7 +13,7 @@ from backend.service import City
 from backend.services.talent_code import tasks
 from backend.services.talent_code.advancing import advance, change_claim, collect
 from backend.services.talent_code.budgets import open_budget
-from backend.services.talent_code.looking_after import bring_up
+from backend.services.talent_code.looking_after import learn
 from backend.services.talent_code.model.benefit import Judgement, barrier, judge, terms_in, title_of
 from backend.services.talent_code.model.claim import Appeal, Claim, Collection, new_claim, notify
 from backend.services.talent_code.model.problems import (
@@ -29,7 +29,6 @@ from backend.services.talent_code.model.problems import (
 )
 from backend.services.talent_code.model.steps import ANSWERED_WITHIN, given_up
 from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.services.talent_code.people import fresh_figures
 from backend.store import Conflict, Duplicate, Order
 from backend.text import Text
 
@@ -67,14 +66,12 @@ async def claim_benefit(city: City, person: str, benefit: str, key: str, stated:
 
 async def _judged(city: City, person: str, benefit: str, claim_id: str, stated: Mapping[str, Any]) -> Claim:
     """Judge a claim by what is known now."""
+    talent = await learn(city, person)
     now = city.now()
-    terms = terms_in(city.rulebook)(benefit, now)
-    if terms is None or terms.gives != "money":
-        raise UnknownBenefit(Text(zh="目前没有该项政策。", en="There is no such benefit now."))
-    talent = await fresh_figures(city, await bring_up(city, person))
     facts = benefit_facts(talent, stated, now)
     judged = judge(city.rulebook, benefit, facts, now)
-    assert judged is not None, "its terms are in force"
+    if judged is None or judged.terms.gives != "money":
+        raise UnknownBenefit(Text(zh="目前没有该项政策。", en="There is no such benefit now."))
     if not judged.is_given:
         raise _not_entitled(talent, judged)
     barred = barrier(talent, benefit, terms_in(city.rulebook), now)

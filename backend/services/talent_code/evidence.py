@@ -10,8 +10,8 @@ from backend.outside import Refused, Silent
 from backend.service import City
 from backend.services.talent_code.facts import Degree, Pay
 from backend.services.talent_code.model.talent import Evidence, Said
-from backend.services.talent_code.people import id_number_of, in_time
-from backend.services.talent_code.ports import Education, Employment, Finding, Tax
+from backend.services.talent_code.people import id_number_of, in_time, tax_year
+from backend.services.talent_code.ports import Education, Employment, Finding
 
 _log = logging.getLogger("chengma.talent_code")
 
@@ -42,9 +42,7 @@ async def _ask(city: City, id_number: str, evidence: Evidence) -> Finding:
         case Degree() as degree:
             return await city.port(Education).confirm_degree(id_number, evidence.id, degree)
         case Pay(year, income_fen):
-            taxed = await city.port(Tax).tax_year(id_number, year)
-            if taxed.year != year:
-                raise Silent("the tax bureau told of another year")
+            taxed = await tax_year(city, id_number, year)
             return Finding(evidence.id, "confirmed" if taxed.income_fen >= income_fen else "refuted")
         case merit:
             return await city.port(Employment).confirm_merit(id_number, evidence.id, merit)

@@ -52,8 +52,10 @@ PostName = Literal[
 DegreeLevel = Literal["bachelor", "master", "doctor"]
 School = Literal["ordinary", "key", "world_100"]
 Instant = Annotated[datetime, Meta(tz=True)]
-Fen = Annotated[int, Meta(ge=0, le=10**13)]
-Months = Annotated[int, Meta(ge=0, le=1_200)]
+FEN_AT_MOST = 10**13
+MONTHS_AT_MOST = 1_200
+Fen = Annotated[int, Meta(ge=0, le=FEN_AT_MOST)]
+Months = Annotated[int, Meta(ge=0, le=MONTHS_AT_MOST)]
 
 
 class Prize(Struct, frozen=True, gc=False, tag="prize", forbid_unknown_fields=True):

@@ -1,7 +1,9 @@
 """Looking after talents: asking registries about what people declared, and bringing classes up to now."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -19,8 +21,9 @@ from backend.services.talent_code.model.talent import (
     found,
     not_found_yet,
     reconsider,
+    rested,
 )
-from backend.services.talent_code.people import change_talent, fresh_figures, in_time, terms_of, zone_of
+from backend.services.talent_code.people import change_talent, fresh_figures, in_time, open_talent, terms_of, zone_of
 from backend.store import Order
 
 CLAIMS_AT_MOST = 1_000
@@ -32,20 +35,31 @@ async def look_after(city: City, person: str) -> Talent | None:
     Registries that do not answer are asked again later. A withdrawn class ends what their claims still had to come, at
     once, where the terms of these say so. Raises Conflict if others kept changing the same talent.
     """
-    talent = await city.store.get(Talent, person)
-    if talent is None:
+    before = await city.store.get(Talent, person)
+    if before is None:
         return None
-    now = city.now()
+    talent, now = before, city.now()
     if awaits_review(talent, now, terms_of(city, now)("review_days")):
         talent = await change_talent(city, person, ask_again)
     asked = [one for one in talent.evidence if one.is_asked() and one.ask_at <= now]
     if asked:
-        talent = await _look_into(city, talent, asked)
-    before = talent
+        await asyncio.gather(fresh_figures(city, talent), _look_into(city, person, asked))
     talent = await bring_up(city, person)
     if _newly_withdrawn(before, talent):
         await _bring_claims_on(city, person)
-    return await _tell(city, talent)
+    await _tell(city, talent)
+    return await change_talent(city, person, partial(_rest, city))
+
+
+def _rest(city: City, talent: Talent, now: datetime) -> Talent:
+    """Note that what was due was done, also where it changed nothing."""
+    return rested(talent, now, terms_of(city, now)("review_days"))
+
+
+async def learn(city: City, person: str) -> Talent:
+    """Give a person as a talent by what the registries say now, as far as they answer, and the class that follows."""
+    await fresh_figures(city, await open_talent(city, person))
+    return await bring_up(city, person)
 
 
 async def bring_up(city: City, person: str) -> Talent:
@@ -71,36 +85,33 @@ async def _bring_claims_on(city: City, person: str) -> None:
             await advance(city, claim.id)
 
 
-async def _look_into(city: City, talent: Talent, asked: list[Evidence]) -> Talent:
-    """Ask the registries about evidence, all at once, and note what they say."""
-    person = talent.id
-    _, *outcomes = await asyncio.gather(fresh_figures(city, talent), *(look_into(city, person, one) for one in asked))
+async def _look_into(city: City, person: str, asked: Sequence[Evidence]) -> None:
+    """Ask the registries about pieces of evidence, all at once, and note what they say."""
+    outcomes = await asyncio.gather(*(look_into(city, person, one) for one in asked))
 
     def note(talent: Talent, now: datetime) -> Talent:
-        for evidence, outcome in zip(asked, outcomes, strict=True):
+        for one, outcome in zip(asked, outcomes, strict=True):
             if outcome == "pending":
-                talent = not_found_yet(talent, evidence.id, now, terms_of(city, now)("registry_days"))
+                talent = not_found_yet(talent, one.id, now, terms_of(city, now)("registry_days"))
             else:
-                talent = found(talent, evidence.id, confirmed=outcome == "confirmed", now=now)
+                talent = found(talent, one.id, confirmed=outcome == "confirmed", now=now)
         return talent
 
-    return await change_talent(city, person, note)
+    await change_talent(city, person, note)
 
 
-async def _tell(city: City, talent: Talent) -> Talent:
+async def _tell(city: City, talent: Talent) -> None:
     """Hand over the notices, oldest first; one that was interrupted just then is told twice rather than never."""
     waiting = [notice for notice in talent.notices if not notice.told]
     for notice in waiting:
         try:
             await in_time(city.port(Notices).tell(talent.id, talent_notice(notice)))
         except Silent:
-            return await change_talent(
-                city, talent.id, lambda talent, _now: replace(talent, failures=talent.failures + 1)
-            )
+            await change_talent(city, talent.id, lambda talent, _now: replace(talent, failures=talent.failures + 1))
+            return
 
         def told(talent: Talent, _now: datetime, told_notice: object = notice) -> Talent:
             notices = tuple(replace(one, told=True) if one == told_notice else one for one in talent.notices)
             return replace(talent, notices=notices, failures=0)
 
-        talent = await change_talent(city, talent.id, told)
-    return talent
+        await change_talent(city, talent.id, told)

@@ -14,9 +14,9 @@ from backend.outside import Refused, Silent
 from backend.profile import Profile
 from backend.rulebook.temporal import midnight
 from backend.service import City
-from backend.services.talent_code.facts import TalentTermAsked, Term
+from backend.services.talent_code.facts import FEN_AT_MOST, MONTHS_AT_MOST, TalentTermAsked, Term
 from backend.services.talent_code.model.talent import Figures, Talent, Terms, rested
-from backend.services.talent_code.ports import SocialInsurance, Tax
+from backend.services.talent_code.ports import SocialInsurance, Tax, TaxYear
 from backend.store import Duplicate
 from backend.store.changing import change_document
 
@@ -25,9 +25,7 @@ T = TypeVar("T")
 TERMS = "talent_code.terms"
 
 ANSWERS_WITHIN_SECONDS = 3.0
-"""A registry or bank that has not answered by then is taken for silent: a citizen waits for the answer."""
-
-MONTHS_AT_MOST = 1_200
+"""Whoever outside has not answered by then is taken for silent: a citizen waits for the answer."""
 
 _log = logging.getLogger("chengma.talent_code")
 
@@ -116,17 +114,25 @@ async def fresh_figures(city: City, talent: Talent) -> Talent:
 
 
 async def _ask_figures(city: City, number: str, year: int, now: datetime) -> Figures:
-    months, taxed = await asyncio.gather(
-        in_time(city.port(SocialInsurance).insured_months(number)), in_time(city.port(Tax).tax_year(number, year))
-    )
-    if not 0 <= months <= MONTHS_AT_MOST or taxed.year != year or min(taxed.income_fen, taxed.tax_fen) < 0:
-        raise Silent("a registry answered what cannot be")
+    months, taxed = await asyncio.gather(_insured_months(city, number), tax_year(city, number, year))
     return Figures(now, months, year, taxed.income_fen, taxed.tax_fen)
+
+
+async def tax_year(city: City, id_number: str, year: int) -> TaxYear:
+    """Ask for a person's income and income tax of a year. Raises Silent or Refused."""
+    taxed = await in_time(city.port(Tax).tax_year(id_number, year))
+    if taxed.year != year or not all(0 <= fen <= FEN_AT_MOST for fen in (taxed.income_fen, taxed.tax_fen)):
+        raise Silent("the tax bureau told of another year, or answered what cannot be")
+    return taxed
 
 
 async def insured_months(city: City, person: str) -> int:
     """Ask for how many months a person has been insured. Raises Silent or Refused."""
-    months = await in_time(city.port(SocialInsurance).insured_months(await id_number_of(city, person)))
+    return await _insured_months(city, await id_number_of(city, person))
+
+
+async def _insured_months(city: City, id_number: str) -> int:
+    months = await in_time(city.port(SocialInsurance).insured_months(id_number))
     if not 0 <= months <= MONTHS_AT_MOST:
         raise Silent("the social insurance answered what cannot be")
     return months

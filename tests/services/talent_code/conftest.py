@@ -1,9 +1,28 @@
+import logging
+from collections.abc import Callable
+
 import pytest
 
+from backend.services.talent_code.model.talent import Talent
 from tests.conftest import Clock, SignIn
+from tests.services.health_code.scene import stored
 from tests.services.talent_code.scene import Client, Scene
 
 
 @pytest.fixture
 def scene(client: Client, clock: Clock, sign_in: SignIn) -> Scene:
     return Scene(client, clock, sign_in)
+
+
+@pytest.fixture
+def told(scene: Scene, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Tell which notices of classes and evidence have reached people: all that there were, and each of them once."""
+    caplog.set_level(logging.INFO, "chengma.notices")
+
+    def told() -> list[str]:
+        notices = [notice for talent in stored(scene.client, Talent) for notice in talent.notices]
+        assert all(notice.told for notice in notices)
+        assert sum(record.name == "chengma.notices" for record in caplog.records) == len(notices)
+        return [notice.kind for notice in notices]
+
+    return told

@@ -1,5 +1,6 @@
 """What talents, partners, officers and the world outside do in the tests of the talent code, in few words."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -12,7 +13,7 @@ from litestar.testing import TestClient
 
 from backend.service import City
 from backend.services.talent_code.advancing import advance
-from backend.services.talent_code.facts import Degree, Pay, Title
+from backend.services.talent_code.facts import Degree, Pay, Prize, Title
 from backend.services.talent_code.lines import serve_all_lines
 from backend.services.talent_code.looking_after import look_after
 from backend.services.talent_code.model.claim import Claim
@@ -35,8 +36,12 @@ Client = TestClient[Litestar]
 
 DOCTOR = Degree("doctor", datetime(2025, 6, 29, 16, tzinfo=UTC), full_time=True)
 BACHELOR = Degree("bachelor", datetime(2025, 6, 29, 16, tzinfo=UTC), full_time=True)
+MASTER = Degree("master", datetime(2015, 6, 29, 16, tzinfo=UTC), full_time=True)
 LEADER = Title("municipal_leader", datetime(2021, 8, 31, 16, tzinfo=UTC))
 PROVINCIAL_LEADER = Title("provincial_leader", datetime(2021, 8, 31, 16, tzinfo=UTC))
+TECHNICIAN = Title("technician", datetime(2019, 8, 31, 16, tzinfo=UTC))
+STATE_SECOND = Prize("state_second", datetime(2022, 1, 7, 16, tzinfo=UTC))
+PAID_WELL = Pay(2025, 90_000_000)
 CARD = "6217 0000 1000 0000 003"
 
 
@@ -164,7 +169,17 @@ class Scene:
         self.clock.now += timedelta(**span)
         self.call(self._sweep)
 
+    def reviewed(self, *people: Citizen) -> None:
+        """Let a talent officer have people looked into again, and the registries be asked."""
+        officer = self.officer()
+        for person in people:
+            answer = self.client.post("/v1/talent-reviews", json={"id_number": person.id_number}, headers=officer)
+            assert answer.status_code == 202, answer.text
+        self.time_passes()
+
     async def _sweep(self) -> None:
+        while self.city.jobs.waiting():  # noqa: ASYNC110  the jobs tell nobody when they are done
+            await asyncio.sleep(0.005)
         due = Order("due_ms", below=int(self.clock.now.timestamp() * 1_000) + 1)
         for _ in range(20):
             talents = await self.city.store.find(Talent, {}, order=due)

@@ -1,0 +1,331 @@
+"""How a class is granted, shown, upgraded, reviewed, renewed, prolonged, withdrawn and lost, and what is told of it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from backend.outside import Notices, Silent
+from backend.services.talent_code.facts import Pay, Post, Prize
+from backend.services.talent_code.model.notices import talent_notice
+from backend.services.talent_code.model.talent import Notice, Talent, Told
+from backend.services.talent_code.ports import Education, SocialInsurance
+from backend.text import Text
+from tests.conftest import id_number_for
+from tests.services.health_code.scene import problem, stored
+from tests.services.talent_code.scene import (
+    DOCTOR,
+    LEADER,
+    MASTER,
+    PAID_WELL,
+    PROVINCIAL_LEADER,
+    STATE_SECOND,
+    TECHNICIAN,
+    Citizen,
+    Scene,
+)
+
+GRANTED = "2026-03-02T04:00:00Z"
+REVIEW, LAST_DAY, END = "2029-01-30T04:00:00Z", "2029-02-28T04:00:00Z", "2029-03-01T04:00:00Z"
+"""A class of 2 March 2026 ends after 1,095 days; it is looked at 30 days before its end, and again a day before."""
+
+Told_ = Callable[[], list[str]]
+
+
+def comes(scene: Scene, instant: str, *, less_seconds: float = 0) -> None:
+    """Let an instant come, or the time shortly before it, and the sweeps do what is due."""
+    scene.time_passes(seconds=(datetime.fromisoformat(instant) - scene.clock.now).total_seconds() - less_seconds)
+
+
+def standing(scene: Scene, person: Citizen) -> str:
+    return scene.shown(person)["talent_class"]
+
+
+def past(scene: Scene, person: Citizen) -> list[tuple[str, str, str]]:
+    """Give the classes that ended, the newest first: which, how, and when."""
+    return [(one["talent_class"], one["end"], one["ended_at"]) for one in scene.shown(person)["earlier"]]
+
+
+# ── granted and shown ──
+
+
+def test_a_class_is_granted_with_its_rule_and_reason_for_three_years(scene: Scene, told: Told_) -> None:
+    person = scene.talent(DOCTOR)
+    shown = scene.shown(person)
+    assert (shown["talent_class"], shown["once_confirmed"], shown["earlier"]) == ("e", "e", [])
+    assert shown["grant"] == {
+        "talent_class": "e",
+        "rule": "degree-doctor",
+        "because": {"zh": "您具有全日制博士学位", "en": "You have a full-time doctor's degree"},
+        "granted_at": GRANTED,
+        "until": END,
+        "ended_at": None,
+        "end": None,
+        "rulebook": scene.city.rulebook.digest,
+    }
+    assert shown["reviewed_at"] == REVIEW
+    assert told() == ["granted"]
+
+
+def test_it_is_shown_what_is_missing_for_the_next_class_and_what_would_follow(scene: Scene) -> None:
+    person = scene.citizen()
+    scene.has(person, LEADER, PROVINCIAL_LEADER)
+    shown = scene.shown(person)
+    assert (shown["talent_class"], shown["grant"], shown["reviewed_at"]) == ("none", None, None)
+    assert (shown["once_confirmed"], shown["next_class"]) == ("none", "e")
+    ways = {way["rule"]: way for way in shown["missing"]}
+    assert "degree-master" not in ways, "the catalogue of 2019 does not have it"
+    assert ways["degree-doctor"]["remedy"]["en"] == "Have a full-time doctor's degree confirmed"
+    scene.port(Education).books.script("confirm_merit", "fine", "pending")
+    scene.declares(person, LEADER)
+    shown = scene.declares(person, PROVINCIAL_LEADER).json()
+    assert (shown["talent_class"], shown["once_confirmed"], shown["next_class"]) == ("d", "c", "c")
+    assert {way["rule"][:4] for way in shown["missing"]} == {"titl", "priz", "post", "pay-"}
+    assert "title-provincial-leader" in {way["rule"] for way in shown["missing"]}
+
+
+def test_nothing_is_above_class_a(scene: Scene) -> None:
+    shown = scene.shown(scene.talent(Prize("turing", datetime.fromisoformat("2024-06-01T00:00:00Z"))))
+    assert (shown["talent_class"], shown["next_class"], shown["missing"]) == ("a", None, [])
+
+
+def test_months_of_insurance_that_come_later_give_a_class_though_nothing_new_is_declared(scene: Scene) -> None:
+    person = scene.citizen(months=11)
+    scene.has(person, TECHNICIAN)
+    assert scene.declares(person, TECHNICIAN).json()["talent_class"] == "none"
+    scene.port(SocialInsurance).set_months(person.id_number, 12)
+    assert standing(scene, person) == "none", "what the insurance said counts for 30 days"
+    comes(scene, "2026-04-01T04:00:00Z")
+    assert standing(scene, person) == "e"
+
+
+# ── upgraded ──
+
+
+def test_a_higher_class_takes_the_place_of_a_lower_at_once(scene: Scene, told: Told_) -> None:
+    person = scene.talent(DOCTOR)
+    scene.has(person, DOCTOR, STATE_SECOND)
+    comes(scene, "2026-05-01T00:00:00Z")
+    shown = scene.declares(person, STATE_SECOND).json()
+    assert (shown["grant"]["talent_class"], shown["grant"]["rule"]) == ("c", "prize-state-second")
+    assert (shown["grant"]["granted_at"], shown["grant"]["until"]) == ("2026-05-01T00:00:00Z", "2029-04-30T00:00:00Z")
+    assert past(scene, person) == [("e", "upgraded", "2026-05-01T00:00:00Z")]
+    assert told() == ["granted", "upgraded"]
+
+
+def test_evidence_for_a_lower_class_changes_nothing(scene: Scene, told: Told_) -> None:
+    person = scene.talent(STATE_SECOND)
+    scene.has(person, DOCTOR, STATE_SECOND)
+    before = scene.shown(person)["grant"]
+    assert scene.declares(person, DOCTOR).json()["grant"] == before
+    assert told() == ["granted"]
+
+
+# ── reviewed ──
+
+
+def test_a_class_is_reviewed_thirty_days_before_its_end_and_renewed(scene: Scene, told: Told_) -> None:
+    person = scene.talent(DOCTOR)
+    comes(scene, REVIEW, less_seconds=0.001)
+    assert scene.shown(person)["evidence"][0]["answered_at"] == GRANTED
+    comes(scene, REVIEW)
+    shown = scene.shown(person)
+    assert shown["evidence"][0]["answered_at"] == REVIEW
+    assert (shown["grant"]["granted_at"], shown["grant"]["until"]) == (REVIEW, "2032-01-30T04:00:00Z")
+    assert past(scene, person) == [("e", "renewed", REVIEW)]
+    assert told() == ["granted", "renewed"]
+
+
+def test_a_class_that_its_evidence_gives_no_more_lapses_at_its_end_and_not_sooner(scene: Scene, told: Told_) -> None:
+    """Pay counts for a year and a half after its year; the class that it gave counts for three."""
+    person = scene.citizen()
+    scene.earns(person, 90_000_000, 0)
+    assert scene.declares(person, PAID_WELL).json()["grant"]["rule"] == "pay-d"
+    for moment, due_next in ((REVIEW, LAST_DAY), (LAST_DAY, END)):
+        comes(scene, moment)
+        assert (standing(scene, person), told()) == ("d", ["granted"])
+        [talent] = stored(scene.client, Talent)
+        assert talent.due_ms == datetime.fromisoformat(due_next).timestamp() * 1_000, "it does not stand in others' way"
+    comes(scene, END, less_seconds=0.001)
+    assert standing(scene, person) == "d"
+    comes(scene, END)
+    assert (standing(scene, person), past(scene, person)) == ("none", [("d", "lapsed", END)])
+    assert told() == ["granted", "lapsed"]
+    comes(scene, "2029-06-01T00:00:00Z")
+    assert told() == ["granted", "lapsed"]
+
+
+def test_when_a_class_lapses_a_lower_one_follows_that_other_evidence_gives(scene: Scene, told: Told_) -> None:
+    person = scene.talent(DOCTOR)
+    scene.earns(person, 90_000_000, 0)
+    scene.declares(person, PAID_WELL)
+    for moment in (REVIEW, END):
+        comes(scene, moment)
+    assert (standing(scene, person), scene.shown(person)["grant"]["granted_at"]) == ("e", END)
+    assert past(scene, person) == [("d", "lapsed", END), ("e", "upgraded", GRANTED)]
+    assert told() == ["granted", "upgraded", "lapsed", "granted"]
+
+
+def test_a_class_goes_on_while_a_registry_owes_an_answer_at_its_end(scene: Scene, told: Told_) -> None:
+    person = scene.talent(DOCTOR)
+    scene.port(Education).books.make_trouble("confirm_degree", {"lost_before": 1_000})
+    for moment in (REVIEW, LAST_DAY, END):
+        comes(scene, moment)
+    shown = scene.shown(person)
+    assert (shown["talent_class"], shown["grant"]["granted_at"], shown["evidence"][0]["state"]) == (
+        "e",
+        GRANTED,
+        "confirmed",
+    )
+    assert (shown["grant"]["until"], told()) == ("2029-03-31T04:00:00Z", ["granted"])
+    scene.port(Education).books.calm()
+    comes(scene, "2029-03-01T10:00:00Z")
+    assert past(scene, person) == [("e", "renewed", "2029-03-01T10:00:00Z")]
+    assert told() == ["granted", "renewed"]
+
+
+# ── withdrawn ──
+
+
+def test_a_class_is_withdrawn_at_once_when_a_review_refutes_its_evidence(scene: Scene, told: Told_) -> None:
+    person = scene.talent(DOCTOR)
+    scene.has(person)
+    comes(scene, "2026-05-01T00:00:00Z")
+    assert standing(scene, person) == "e"
+    scene.reviewed(person)
+    assert (standing(scene, person), past(scene, person)) == ("none", [("e", "withdrawn", "2026-05-01T00:00:00Z")])
+    assert told() == ["granted", "refuted", "withdrawn"]
+    problem(scene.client.get("/v1/me/talent-code", headers=person), 409, "no-talent-class")
+    problem(scene.client.get("/v1/me/talent-code/image.png", headers=person), 409, "no-talent-class")
+    problem(scene.client.get("/v1/me/talent-code/image.svg", headers=person), 409, "no-talent-class")
+
+
+def test_a_lower_class_that_other_evidence_gives_takes_its_place_at_once(scene: Scene, told: Told_) -> None:
+    person = scene.talent(DOCTOR)
+    scene.has(person, DOCTOR, LEADER)
+    scene.declares(person, LEADER)
+    scene.has(person, DOCTOR)
+    comes(scene, "2026-05-01T00:00:00Z")
+    scene.reviewed(person)
+    assert scene.shown(person)["grant"]["granted_at"] == "2026-05-01T00:00:00Z"
+    assert (standing(scene, person), past(scene, person)[0]) == ("e", ("d", "withdrawn", "2026-05-01T00:00:00Z"))
+    assert told() == ["granted", "upgraded", "refuted", "withdrawn", "granted"]
+
+
+def test_a_class_stays_while_other_evidence_carries_it(scene: Scene, told: Told_) -> None:
+    """Whoever leaves a post declares when it ended: it was true of the day on which the class was granted."""
+    head = Post("key_firm_head", datetime.fromisoformat("2023-12-31T16:00:00Z"))
+    person = scene.talent(head)
+    comes(scene, "2026-09-01T00:00:00Z")
+    ended = Post("key_firm_head", head.since, datetime.fromisoformat("2026-08-31T16:00:00Z"))
+    scene.has(person, ended)
+    scene.declares(person, ended)
+    scene.reviewed(person)
+    assert [one["state"] for one in scene.shown(person)["evidence"]] == ["refuted", "confirmed"]
+    assert (standing(scene, person), told()) == ("d", ["granted", "refuted"])
+    for moment in (REVIEW, END):
+        comes(scene, moment)
+    assert (standing(scene, person), past(scene, person)) == ("none", [("d", "lapsed", END)])
+
+
+def test_a_review_that_finds_nothing_or_gets_no_answer_takes_nothing(scene: Scene, told: Told_) -> None:
+    person = scene.talent(DOCTOR)
+    before = scene.shown(person)["grant"]
+    comes(scene, "2026-05-01T00:00:00Z")
+    for outcome in ("fine", "lost_before", "pending", "refused", "wrong"):
+        scene.port(Education).books.script("confirm_degree", outcome)
+        scene.reviewed(person)
+        assert (scene.shown(person)["grant"], scene.shown(person)["evidence"][0]["state"]) == (before, "confirmed")
+        scene.time_passes(hours=1)
+    assert told() == ["granted"]
+
+
+def test_only_officers_order_reviews_and_learn_nothing_by_them(scene: Scene) -> None:
+    person = scene.talent(DOCTOR)
+    nobody_yet = scene.citizen("13800000102")
+    known = [stored(scene.client, Talent)[0].id]
+
+    def order(number: str, caller: Any) -> Any:  # noqa: ANN401  whoever it is, and the client's answer
+        return scene.client.post("/v1/talent-reviews", json={"id_number": number}, headers=caller)
+
+    numbers = (person.id_number, nobody_yet.id_number, id_number_for("13800000199"))
+    answers = [order(number, scene.officer()) for number in numbers]
+    assert {(answer.status_code, answer.content) for answer in answers} == {(202, answers[0].content)}
+    assert [talent.id for talent in stored(scene.client, Talent)] == known
+    problem(order("110105194912310020", scene.officer()), 400, "invalid-id-number")
+    for caller in (person, scene.partner("park-xixi")):
+        problem(order(person.id_number, caller), 403, "not-allowed")
+
+
+# ── the catalogue changes ──
+
+
+def test_a_catalogue_that_changes_takes_nothing_from_whom_it_was_granted(scene: Scene, told: Told_) -> None:
+    """A master's degree gave class E by the catalogue of 2018, and does not by that of 2019."""
+    scene.clock.now = datetime.fromisoformat("2018-12-31T15:59:59Z")
+    first = scene.talent(MASTER)
+    comes(scene, "2018-12-31T16:00:00Z")
+    second = scene.citizen("13800000102")
+    scene.has(second, MASTER)
+    answer = scene.declares(second, MASTER).json()
+    assert (answer["evidence"][0]["state"], answer["talent_class"]) == ("confirmed", "none")
+    comes(scene, "2020-06-01T00:00:00Z")
+    scene.reviewed(first, second)
+    assert (standing(scene, first), scene.shown(first)["grant"]["rule"]) == ("e", "degree-master")
+    assert told() == ["granted"]
+    for moment in ("2021-11-30T15:59:59Z", "2021-12-30T15:59:59Z"):
+        comes(scene, moment)
+    assert past(scene, first) == [("e", "lapsed", "2021-12-30T15:59:59Z")]
+
+
+def test_the_same_pay_gives_another_class_by_another_catalogue(scene: Scene) -> None:
+    """In 2018 it took 500,000 yuan for class D, in 2019 it takes 800,000; and 400,000 for class E."""
+    classes: list[str] = []
+    for phone, moment in (("13800000101", "2018-12-31T15:59:59Z"), ("13800000102", "2018-12-31T16:00:00Z")):
+        scene.clock.now = datetime.fromisoformat(moment).astimezone(UTC)
+        person = scene.citizen(phone)
+        scene.earns(person, 50_000_000, 0, 2017)
+        classes.append(scene.declares(person, Pay(2017, 50_000_000)).json()["talent_class"])
+    assert classes == ["d", "e"]
+
+
+# ── notices ──
+
+
+class Silenced:
+    """Brings notices to nobody for a while, and then keeps what it brings."""
+
+    def __init__(self) -> None:
+        self.silent, self.tries = True, 0
+        self.told: list[str] = []
+
+    async def tell(self, _person: str, text: Text) -> None:
+        self.tries += 1
+        if self.silent:
+            raise Silent("no answer")
+        self.told.append(text.zh)
+
+
+def test_a_notice_that_could_not_be_handed_over_is_tried_again_with_growing_pauses(scene: Scene) -> None:
+    notices = Silenced()
+    assert isinstance(scene.city.ports, dict)
+    scene.city.ports[Notices] = notices
+    scene.talent(DOCTOR)
+    for pause in (10, 20, 40):
+        tries = notices.tries
+        scene.time_passes(seconds=pause - 0.001)
+        assert notices.tries == tries
+        scene.time_passes(seconds=0.001)
+        assert notices.tries == tries + 1
+    notices.silent = False
+    for _ in range(3):
+        scene.time_passes(hours=1)
+    assert notices.told == ["您已获认定为E类人才。"]
+
+
+def test_every_notice_has_its_words_and_fits_on_a_lock_screen() -> None:
+    at = datetime.fromisoformat(GRANTED)
+    for kind in get_args(Told):
+        words = talent_notice(Notice(kind, at, "d"))
+        assert ("D" in words.zh) == (" D" in words.en) == (kind not in ("refuted", "unconfirmed"))
+        assert "{" not in words.zh + words.en
+        assert max(len(words.zh) * 2, len(words.en)) <= 110

@@ -1,0 +1,270 @@
+"""What people declare of themselves, and what the registries make of it, however they behave."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from backend.services.talent_code import people
+from backend.services.talent_code.facts import Pay, Post, Title
+from backend.services.talent_code.model.talent import Said, Talent
+from backend.services.talent_code.ports import Education, SocialInsurance
+from integrations._sandbox import Outcome
+from tests.services.health_code.scene import problem, stored
+from tests.services.talent_code.scene import DOCTOR, LEADER, PAID_WELL, STATE_SECOND, Citizen, Scene
+
+HEAD = Post("key_firm_head", datetime(2023, 12, 31, 16, tzinfo=UTC))
+
+
+@pytest.fixture
+def wang(scene: Scene) -> Citizen:
+    """Wang Fang, who is a doctor and a municipal leader, and earned 900,000 yuan last year."""
+    return well_known(scene, "13800000101")
+
+
+def well_known(scene: Scene, phone: str) -> Citizen:
+    person = scene.citizen(phone)
+    scene.has(person, DOCTOR, LEADER, STATE_SECOND, HEAD)
+    scene.earns(person, 90_000_000, 0)
+    return person
+
+
+def newest(answer: httpx.Response) -> dict[str, Any]:
+    """Give the newest evidence of those that an answer shows."""
+    return answer.json()["evidence"][-1]
+
+
+def states(scene: Scene, person: Citizen) -> list[str]:
+    return [one["state"] for one in scene.shown(person)["evidence"]]
+
+
+# ── what registries find ──
+
+
+def test_what_is_true_is_confirmed_at_once(scene: Scene, wang: Citizen) -> None:
+    for said in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2025, 89_999_999)):
+        answer = scene.declares(wang, said)
+        assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
+        evidence = newest(answer)
+        assert msgspec.convert(evidence.pop("said"), Said) == said
+        assert len(evidence.pop("id")) == 20
+        at = "2026-03-02T04:00:00Z"
+        assert evidence == {"state": "confirmed", "declared_at": at, "answered_at": at}
+        assert scene.shown(wang) == answer.json()
+
+
+def test_what_is_not_true_is_refuted_and_counts_for_nothing(scene: Scene, wang: Citizen) -> None:
+    no_such_title = Title("academician", LEADER.granted_at)
+    another_day = replace(DOCTOR, awarded_at=DOCTOR.awarded_at - timedelta(milliseconds=1))
+    another_school = replace(DOCTOR, school="world_100")
+    ended = replace(HEAD, until=datetime(2024, 12, 31, 16, tzinfo=UTC))
+    more_than_was_earned = Pay(2025, 90_000_001)
+    for said in (no_such_title, another_day, another_school, ended, more_than_was_earned):
+        answer = scene.declares(wang, said)
+        assert newest(answer)["state"] == "refuted"
+        assert (answer.json()["talent_class"], answer.json()["once_confirmed"]) == ("none", "none")
+
+
+def test_a_registry_that_delays_refuses_or_answers_another_question_is_asked_again(scene: Scene) -> None:
+    calls: dict[str, Said] = {"confirm_degree": DOCTOR, "confirm_merit": LEADER, "tax_year": Pay(2024, 90_000_000)}
+    outcomes: tuple[Outcome, ...] = ("pending", "refused", "wrong", "lost_before", "lost_after")
+    for place, outcome in enumerate(outcomes):
+        person = well_known(scene, f"1380000010{place}")
+        scene.earns(person, 90_000_000, 0, 2024)
+        scene.shown(person)  # asks for last year's income, so that only the evidence asks from now on
+        for call, said in calls.items():
+            scene.port(Education).books.script(call, outcome)
+            evidence = newest(scene.declares(person, said))
+            assert (evidence["state"], evidence["answered_at"]) == ("declared", None)
+            scene.time_passes(seconds=9.999)
+            assert states(scene, person)[-1] == "declared"
+            scene.time_passes(seconds=0.001)
+            assert states(scene, person)[-1] == "confirmed"
+
+
+def test_a_figure_that_can_be_nobodys_is_no_answer(scene: Scene, wang: Citizen) -> None:
+    for income_fen, declared_fen in ((-1, 1), (10**13 + 1, 2)):
+        scene.earns(wang, income_fen, 0)
+        assert newest(scene.declares(wang, Pay(2025, declared_fen)))["state"] == "declared"
+    scene.earns(wang, 90_000_000, 0)
+    for months in (-1, 1_201):
+        scene.port(SocialInsurance).set_months(wang.id_number, months)
+        scene.shown(wang)
+    [talent] = stored(scene.client, Talent)
+    assert talent.figures is None
+
+
+# ── a registry that never answers ──
+
+
+def misbehave(scene: Scene, outcome: Outcome, *calls: str) -> None:
+    for call in calls:
+        scene.port(Education).books.make_trouble(call, {outcome: 1_000})
+
+
+REGISTRIES = ("confirm_degree", "confirm_merit", "tax_year", "insured_months")
+
+
+def test_citizens_wait_once_for_registries_that_never_answer_whatever_they_have_declared(
+    scene: Scene, wang: Citizen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "ANSWERS_WITHIN_SECONDS", 0.5)
+    misbehave(scene, "lost_before", *REGISTRIES)
+    for said in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2024, 1), Pay(2023, 1)):
+        scene.declares(wang, said)
+    scene.clock.now += timedelta(minutes=1)
+    misbehave(scene, "hang", *REGISTRIES)
+    began = time.monotonic()
+    scene.declares(wang, Pay(2022, 1))
+    assert 0.5 <= time.monotonic() - began < 2
+    assert states(scene, wang) == ["declared"] * 8
+
+
+def test_a_registry_is_asked_again_with_growing_pauses_for_thirty_days_and_then_the_person_is_told(
+    scene: Scene, wang: Citizen, told: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "ANSWERS_WITHIN_SECONDS", 0.05)
+    misbehave(scene, "hang", "confirm_degree")
+    scene.declares(wang, DOCTOR)
+    pauses: list[float] = []
+    for _ in range(14):
+        [talent] = stored(scene.client, Talent)
+        pauses.append(talent.due_ms / 1_000 - scene.clock.now.timestamp())
+        scene.time_passes(seconds=pauses[-1])
+    assert pauses == [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240, 20_480, 21_600, 21_600]
+    scene.clock.now = datetime(2026, 4, 1, 3, 59, tzinfo=UTC)
+    scene.time_passes()
+    assert (states(scene, wang), told()) == (["declared"], [])
+    scene.time_passes(hours=6)
+    assert (states(scene, wang), told()) == (["unconfirmed"], ["unconfirmed"])
+    scene.port(Education).books.calm()
+    scene.time_passes(days=30)
+    assert (states(scene, wang), told()) == (["unconfirmed"], ["unconfirmed"])
+    assert newest(scene.declares(wang, DOCTOR))["state"] == "confirmed", "it may be declared again"
+    assert states(scene, wang) == ["confirmed"]
+
+
+# ── declaring again, taking back ──
+
+
+def test_the_same_is_not_declared_twice_while_it_counts_or_is_looked_into(scene: Scene, wang: Citizen) -> None:
+    scene.port(Education).books.script("confirm_degree", "pending")
+    scene.declares(wang, DOCTOR)
+    in_the_city = replace(DOCTOR, awarded_at=DOCTOR.awarded_at.astimezone(ZoneInfo("Asia/Shanghai")))
+    for known in ("declared", "confirmed"):
+        for said in (DOCTOR, in_the_city):
+            assert problem(scene.declares(wang, said), 409, "evidence-known")["state"] == known
+        scene.time_passes(seconds=10)
+
+
+def test_what_was_refuted_may_be_declared_again_once_the_registry_was_put_right(scene: Scene, wang: Citizen) -> None:
+    scene.has(wang)
+    assert newest(scene.declares(wang, DOCTOR))["state"] == "refuted"
+    scene.has(wang, DOCTOR)
+    assert scene.declares(wang, DOCTOR).json()["talent_class"] == "e"
+    assert states(scene, wang) == ["confirmed"]
+
+
+def take_back(scene: Scene, person: Citizen, evidence: dict[str, Any]) -> httpx.Response:
+    return scene.client.delete(f"/v1/me/talent/evidence/{evidence['id']}", headers=person)
+
+
+def test_what_was_never_confirmed_can_be_taken_back_and_no_answer_changes_that(scene: Scene, wang: Citizen) -> None:
+    scene.port(Education).books.script("confirm_degree", "pending")
+    declared = newest(scene.declares(wang, DOCTOR))
+    refuted = newest(scene.declares(wang, Pay(2025, 90_000_001)))
+    for evidence in (declared, refuted):
+        assert take_back(scene, wang, evidence).status_code == 204
+        problem(take_back(scene, wang, evidence), 404, "not-found")
+    scene.time_passes(days=1)
+    assert (scene.shown(wang)["evidence"], scene.shown(wang)["talent_class"]) == ([], "none")
+
+
+def test_what_a_registry_once_confirmed_stays_on_record(scene: Scene, wang: Citizen) -> None:
+    evidence = newest(scene.declares(wang, DOCTOR))
+    assert problem(take_back(scene, wang, evidence), 409, "evidence-known")["state"] == "confirmed"
+    scene.has(wang)
+    scene.reviewed(wang)
+    assert problem(take_back(scene, wang, evidence), 409, "evidence-known")["state"] == "refuted"
+    scene.port(Education).books.script("confirm_degree", "pending")
+    assert newest(scene.declares(wang, DOCTOR))["state"] == "declared"
+    assert problem(take_back(scene, wang, evidence), 409, "evidence-known")["state"] == "declared"
+
+
+def test_nobody_sees_or_takes_back_the_evidence_of_another(scene: Scene, wang: Citizen) -> None:
+    scene.has(wang)
+    evidence = newest(scene.declares(wang, DOCTOR))
+    other = well_known(scene, "13800000102")
+    assert scene.shown(other)["evidence"] == []
+    problem(take_back(scene, other, evidence), 404, "not-found")
+    same = newest(scene.declares(other, DOCTOR))
+    assert (same["state"], same["id"] == evidence["id"]) == ("confirmed", False)
+    assert states(scene, wang) == ["refuted"]
+
+
+# ── what is refused ──
+
+
+def test_a_person_declares_fifty_pieces_at_most_and_takes_back_what_is_of_no_use(scene: Scene, wang: Citizen) -> None:
+    for more_fen in range(1, 51):
+        assert newest(scene.declares(wang, Pay(2025, 90_000_000 + more_fen)))["state"] == "refuted"
+    problem(scene.declares(wang, DOCTOR), 409, "evidence-full")
+    assert scene.declares(wang, Pay(2025, 90_000_001)).status_code == 201, "declared again, it takes no second place"
+    take_back(scene, wang, scene.shown(wang)["evidence"][0])
+    assert newest(scene.declares(wang, DOCTOR))["state"] == "confirmed"
+
+
+def test_what_has_not_happened_yet_is_refused(scene: Scene, wang: Citizen) -> None:
+    in_a_moment = scene.clock.now + timedelta(milliseconds=1)
+    for said in (Title("professor", in_a_moment), Post("key_firm_head", in_a_moment), Pay(2026, 1)):
+        assert problem(scene.declares(wang, said), 409, "evidence-in-future")["errors"][0]["pointer"] == "/said"
+    assert states(scene, wang) == []
+    scene.clock.now = datetime(2026, 12, 31, 15, 59, 59, 999_000, tzinfo=UTC)
+    problem(scene.declares(wang, Pay(2026, 1)), 409, "evidence-in-future")
+    scene.clock.now += timedelta(milliseconds=1)
+    assert scene.declares(wang, Pay(2026, 1)).status_code == 201, "it is midnight in the city"
+
+
+def test_what_is_not_well_said_is_refused_with_its_place(scene: Scene, wang: Citizen) -> None:
+    professor = {"type": "title", "title": "professor", "granted_at": "2024-01-01T00:00:00Z"}
+    pay = {"type": "pay", "year": 2024, "income_fen": 1}
+    wrong: list[tuple[str, Any]] = [
+        ("/said/granted_at", {**professor, "granted_at": "2024-01-01T00:00:00"}),
+        ("/said/granted_at", {**professor, "granted_at": "2024-02-30T00:00:00Z"}),
+        ("/said/title", {**professor, "title": "king"}),
+        ("/said", {**professor, "state": "confirmed"}),
+        ("/said", {"type": "title", "title": "professor"}),
+        ("/said", {**professor, "type": "merit"}),
+        ("/said/income_fen", {**pay, "income_fen": -1}),
+        ("/said/income_fen", {**pay, "income_fen": 1.5}),
+        ("/said/year", {**pay, "year": 1989}),
+        ("/said", "a professor"),
+        ("/said", None),
+    ]
+    for pointer, said in wrong:
+        answer = scene.client.post("/v1/me/talent/evidence", json={"said": said}, headers=wang)
+        assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"].startswith(pointer), said
+    answer = scene.client.post("/v1/me/talent/evidence", json={"said": professor, "state": "confirmed"}, headers=wang)
+    problem(answer, 400, "invalid-request")
+    assert stored(scene.client, Talent) == []
+
+
+def test_a_body_of_twenty_megabytes_is_refused_and_leaves_nothing_behind(scene: Scene, wang: Citizen) -> None:
+    body = {"said": msgspec.to_builtins(DOCTOR), "scan": "x" * 20_000_000}
+    problem(scene.client.post("/v1/me/talent/evidence", json=body, headers=wang), 413, "body-too-large")
+    assert stored(scene.client, Talent) == []
+
+
+def test_who_has_not_given_a_real_name_has_nothing_to_declare(scene: Scene) -> None:
+    problem(scene.client.get("/v1/me/talent"), 401, "not-signed-in")
+    problem(scene.client.get("/v1/me/talent", headers=scene.officer()), 403, "not-allowed")
+    body = {"said": msgspec.to_builtins(DOCTOR)}
+    answer = scene.client.post("/v1/me/talent/evidence", json=body, headers=scene.officer())
+    problem(answer, 403, "not-allowed")
+    assert stored(scene.client, Talent) == []

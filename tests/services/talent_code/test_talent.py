@@ -1,0 +1,148 @@
+"""What holds of classes whatever becomes of the evidence, by the model alone."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from backend.app import facts_of
+from backend.rulebook import Rulebook, load_rulebook
+from backend.service import discover_services
+from backend.services.talent_code.facts import STANDINGS, Pay, TalentClass, Term
+from backend.services.talent_code.model.talent import (
+    CLASS,
+    End,
+    Evidence,
+    EvidenceState,
+    Grant,
+    Said,
+    Talent,
+    reconsider,
+    talent_facts,
+)
+from backend.text import Text
+from tests.conftest import ROOT
+from tests.services.talent_code.scene import MASTER
+
+CITY = ZoneInfo("Asia/Shanghai")
+BEGIN = datetime(2018, 9, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def rulebook() -> Rulebook:
+    return load_rulebook(ROOT / "rules", facts_of(discover_services()), CITY)
+
+
+def day(number: float) -> datetime:
+    return BEGIN + timedelta(days=number)
+
+
+# ── a class that was lost since ──
+
+
+def with_classes(*classes: tuple[TalentClass, float, float, End | None]) -> Talent:
+    """Give a talent who had these classes from one day to another, and how each ended."""
+    grants = tuple(
+        Grant(letter, "rule", Text("因", "why"), day(begin), day(1_000), "digest", day(ended) if how else None, how)
+        for letter, begin, ended, how in classes
+    )
+    return Talent(id="p1", code_id="c1", born_at=day(-10_000), grants=grants)
+
+
+@pytest.mark.parametrize(
+    ("since", "classes"),
+    [
+        (True, [("d", 0, 10, "withdrawn")]),
+        (True, [("d", 0, 10, "withdrawn"), ("e", 10, 0, None)]),
+        (True, [("d", 0, 10, "withdrawn"), ("d", 11, 0, None)]),
+        (True, [("d", 0, 8, "renewed"), ("d", 8, 10, "withdrawn")]),
+        (True, [("d", 0, 8, "upgraded"), ("c", 8, 10, "withdrawn"), ("e", 10, 0, None)]),
+        (False, [("d", 0, 8, "upgraded"), ("c", 8, 10, "withdrawn"), ("d", 10, 0, None)]),
+        (False, [("d", 0, 10, "withdrawn"), ("c", 10, 0, None)]),
+        (False, [("d", 0, 10, "lapsed")]),
+        (False, [("d", 0, 10, "upgraded"), ("c", 10, 0, None)]),
+        (False, [("d", 0, 0, None)]),
+        (False, [("d", 0, 5, "withdrawn")]),
+        (False, [("d", 6, 10, "withdrawn")]),
+        (False, []),
+    ],
+)
+def test_a_class_of_the_fifth_day_is_lost_if_it_was_withdrawn_since_and_none_as_high_took_its_place(
+    since: bool, classes: Sequence[tuple[TalentClass, float, float, End | None]]
+) -> None:
+    assert with_classes(*classes).lost_since(day(5)) is since
+
+
+# ── whatever becomes of the evidence ──
+
+SAID: tuple[Said, ...] = (
+    MASTER,
+    Pay(2017, 50_000_000),
+    Pay(2018, 90_000_000),
+    replace(MASTER, level="doctor"),
+)
+TERMS: dict[str, int] = {"grant_days": 200, "review_days": 30}
+
+Step = tuple[int, int, EvidenceState | Literal["asked again"]]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from([0, 1, 29, 60, 169, 170, 199, 200, 500]),
+        st.integers(0, len(SAID) - 1),
+        st.sampled_from(["declared", "confirmed", "refuted", "unconfirmed", "asked again"]),
+    ),
+    max_size=12,
+)
+
+
+def term(asked: Term) -> int:
+    return TERMS[asked]
+
+
+def taken(talent: Talent, step: Step, now: datetime) -> Talent:
+    """Let a registry say something of a piece of evidence, or be asked about it once more."""
+    _, place, what = step
+    evidence = talent.evidence[place]
+    if what == "asked again":
+        changed = replace(evidence, again=evidence.state == "confirmed", ask_at=now)
+    else:
+        changed = replace(evidence, state=what, answered_at=now, again=False)
+    return replace(talent, evidence=(*talent.evidence[:place], changed, *talent.evidence[place + 1 :]))
+
+
+def ends(talent: Talent) -> Counter[str]:
+    return Counter(grant.end for grant in talent.grants if grant.end is not None)
+
+
+@given(steps=steps)
+@effort(max_examples=200, deadline=None)
+def test_a_class_is_what_the_law_gives_or_gave_and_is_taken_only_where_it_would_not_have_been_granted(
+    rulebook: Rulebook, steps: list[Step]
+) -> None:
+    evidence = tuple(Evidence(f"e{place}", said, BEGIN, BEGIN) for place, said in enumerate(SAID))
+    talent, now = Talent(id="p1", code_id="c1", born_at=day(-10_000), evidence=evidence), BEGIN
+    for step in steps:
+        now += timedelta(days=step[0])
+        before = taken(talent, step, now)
+        talent = reconsider(before, rulebook, now, term, CITY)
+        assert reconsider(talent, rulebook, now, term, CITY) is talent, "once is enough"
+        in_force = [grant for grant in talent.grants if grant.counts(now)]
+        assert len(in_force) <= 1
+        law = rulebook.evaluate(CLASS, talent_facts(talent, now, CITY), now).result
+        assert STANDINGS.index(talent.standing(now)) >= STANDINGS.index(law), "nobody has less than the law gives"
+        for grant in in_force:
+            gave = rulebook.evaluate(CLASS, talent_facts(talent, grant.granted_at, CITY), grant.granted_at).result
+            assert STANDINGS.index(gave) >= STANDINGS.index(grant.talent_class), "nor more than it gave"
+        if ends(talent)["withdrawn"] > ends(before)["withdrawn"]:
+            assert step[2] in ("declared", "refuted", "unconfirmed"), "nothing else takes a class"
+        begun = len(talent.grants) - ends(talent)["upgraded"] - ends(talent)["renewed"]
+        assert Counter(notice.kind for notice in talent.notices) == ends(talent) + Counter(granted=begun)
+        for one, other in zip(talent.grants, talent.grants[1:], strict=False):
+            assert one.ended_at is not None
+            assert one.granted_at <= one.ended_at <= min(one.until, other.granted_at)
