@@ -33,21 +33,24 @@ from backend.store.instants import to_the_millisecond
 T = TypeVar("T")
 Merit = Prize | Title | Post
 
-DECLARED = 0.9
-"""The share of those with evidence who have declared it; the others may do so at any time."""
+DECLARED = 0.8
+"""The share of people who have declared their evidence, if they have any; the others may still do so."""
 
 DECLARED_WITHIN = timedelta(days=300)
 
 AWARDED_AT_AGE: dict[DegreeLevel, int] = {"bachelor": 22, "master": 25, "doctor": 29}
+
+AWARDED_SINCE = datetime(1982, 1, 1, tzinfo=UTC)
+"""The first degrees under the regulations of 1981 were awarded in 1982."""
 
 CHINA = timezone(timedelta(hours=8))
 """The time in which registries date what they write down."""
 
 
 def invent(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[Talent]:
-    """Make a Talent for each profile whose confirmed evidence gives a class; the same chance and clock make the same.
+    """Make a Talent for each profile whose evidence gives a class; the same chance and clock make the same talents.
 
-    The classes were granted within the last 300 days, and the people know of them.
+    One in five has not declared anything yet. The others did in the last 300 days, and the class was granted at once.
     """
     now = to_the_millisecond(city.now().replace(second=0, microsecond=0))
     for profile in profiles:
@@ -63,7 +66,10 @@ def invent(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[
 
 
 def _confirmed(city: City, profile: Profile, code_id: str, evidence: Sequence[Merit | Degree], at: datetime) -> Talent:
-    """Make somebody whose evidence was declared and confirmed at an instant, with the class that it gives."""
+    """Make somebody whose evidence was declared and confirmed at an instant, with the class that it gives.
+
+    They have been told of it.
+    """
     zone = zone_of(city)
     confirmed = tuple(
         Evidence(evidence_id(profile.id, said), said, at, at, "confirmed", confirmed_at=at, answered_at=at)
@@ -78,12 +84,12 @@ def _confirmed(city: City, profile: Profile, code_id: str, evidence: Sequence[Me
 def invented_degrees(id_number: str, now: datetime) -> tuple[Degree, ...]:
     """Give the degrees that a person has by now.
 
-    Of ten people six have none, three a bachelor's alone, and one a master's and perhaps a doctor's as well.
+    Of ten people six have none, three a bachelor's alone, and more than one a master's, perhaps a doctor's as well.
     """
     chance = chance_of("degrees", id_number)
-    reached = chance.choices((0, 1, 2, 3), weights=(60, 30, 8, 2))[0]
+    reached = chance.choices((0, 1, 2, 3), weights=(58, 28, 11, 3))[0]
     degrees = [_degree(chance, birth_year(id_number), level) for level in list(AWARDED_AT_AGE)[:reached]]
-    return tuple(degree for degree in degrees if degree.awarded_at <= now)
+    return tuple(degree for degree in degrees if AWARDED_SINCE <= degree.awarded_at <= now)
 
 
 def _degree(chance: Random, born: int, level: DegreeLevel) -> Degree:
