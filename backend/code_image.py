@@ -17,6 +17,9 @@ from qrcode.constants import ERROR_CORRECT_M
 from backend.text import Text
 
 Shape = Literal["circle", "triangle", "octagon", "diamond"]
+LETTERS = 6
+"""Modules of the height of letters: a word in two languages ends before the edge of the smallest code."""
+
 S_co = TypeVar("S_co", bound=Shape, covariant=True)
 
 
@@ -24,14 +27,13 @@ class Sign(Struct, Generic[S_co], frozen=True):
     """How a code is told to people, also to those who do not see colours: by its word and its shape.
 
     `ink` is the colour of the frame. What is written on it in the colour `lettering` stands out by 4.5 : 1 or more
-    (WCAG 2.2, 1.4.3), in `letters` of so many modules.
+    (WCAG 2.2, 1.4.3).
     """
 
     word: Text
     shape: S_co
     ink: str
     lettering: str
-    letters: int = 10
 
 
 QUIET = 4
@@ -68,7 +70,7 @@ def draw_svg(payload: str, sign: Sign[Shape], *, gold: bool = False) -> str:
         f'<rect x="{at.edge}" y="{at.edge}" width="{at.inner}" height="{at.inner}" fill="#fff"/>'
         f'<path transform="translate({at.code} {at.code})" shape-rendering="crispEdges" d="{_path(modules)}"/>'
         f'<polygon points="{corners}" fill="{sign.lettering}"/>'
-        f'<text x="{at.words}" y="{at.middle + sign.letters * 0.35}" font-size="{sign.letters}" font-weight="bold" '
+        f'<text x="{at.words}" y="{at.middle + LETTERS * 0.35:.2f}" font-size="{LETTERS}" font-weight="bold" '
         f'fill="{sign.lettering}" '
         f"font-family=\"'PingFang SC','Microsoft YaHei','Noto Sans CJK SC',sans-serif\">{words}</text></svg>"
     )
@@ -95,7 +97,7 @@ def draw_png(payload: str, sign: Sign[Shape], *, gold: bool = False) -> bytes:
     code = Image.frombytes("P", (side, side), bytes(cell for row in modules for cell in row))
     canvas.paste(ImageOps.scale(code, scale, Image.Resampling.NEAREST), (at.code * scale, at.code * scale))
     pen.polygon(_outline(sign.shape, at.shape * scale, at.middle * scale, 6 * scale), _LETTERING)
-    pen.text((at.words * scale, at.middle * scale), sign.word.en, _LETTERING, _font(sign.letters * scale), "lm")
+    pen.text((at.words * scale, at.middle * scale), sign.word.en, _LETTERING, _font(LETTERS * scale), "lm")
     image = io.BytesIO()
     canvas.save(image, "PNG")
     return image.getvalue()

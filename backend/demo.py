@@ -1,24 +1,29 @@
-"""The demonstration: an invented city, and how to look at it as three of its citizens and its staff."""
+"""The demonstration: an invented city, and how to look at it as some of its citizens and its staff."""
 
 import asyncio
 import json
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import qrcode
 from click import echo
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
+from msgspec import Struct
 from msgspec.structs import replace
 from qrcode.constants import ERROR_CORRECT_M
 from rich.console import Console
 from rich.progress import Progress
 
 from backend.app import documents_of, open_city
+from backend.code_image import Sign
 from backend.identity import Role
 from backend.migration import find_migrations, migrate
 from backend.profile import Profile
+from backend.rulebook.temporal import midnight
 from backend.seed import fill_city
 from backend.service import City, discover_integrations, discover_services
 from backend.services.account.api import grant
@@ -27,8 +32,13 @@ from backend.services.account.sessions import find_account
 from backend.services.health_code.code import COLOURS, SIGNS, Colour, make_claims
 from backend.services.health_code.model import COLOUR, HealthRecord
 from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.talent_code.code import SIGN
+from backend.services.talent_code.facts import Degree, TalentFacts
+from backend.services.talent_code.invention import invented_degrees
+from backend.services.talent_code.model.talent import CLASS, Grant, Talent
 from backend.settings import Settings
 from backend.store.opening import place, prepare_store
+from backend.text import Text
 
 VENUE = "west-lake"
 HOSPITAL = "HZ001"
@@ -36,9 +46,19 @@ STAFF = {
     "gate": ("+8613800000001", Role.GATE, (VENUE,)),
     "health officer": ("+8613800000002", Role.HEALTH_OFFICER, ()),
     "operator": ("+8613800000003", Role.OPERATOR, ()),
+    "partner": ("+8613800000004", Role.PARTNER, ("park-west-lake", "hospital-hz001")),
+    "talent officer": ("+8613800000005", Role.TALENT_OFFICER, ()),
 }
 SEARCHED_AT_MOST = 5_000
-MARKS = {"circle": "●", "triangle": "▲", "octagon": "⯃"}
+MARKS = {"circle": "●", "triangle": "▲", "octagon": "⯃", "diamond": "◆"}
+
+
+class Found(Struct):
+    """People to sign in as: one of each colour, one with a talent class, and one whose degree would give one."""
+
+    colours: dict[Colour, tuple[str, HealthRecord]] = {}
+    talent: tuple[str, Grant] | None = None
+    newcomer: tuple[str, Degree] | None = None
 
 
 def prepare(settings: Settings, citizens: int, seed: int) -> None:
@@ -76,22 +96,31 @@ async def _prepare(settings: Settings, citizens: int, seed: int, *, tells: bool)
 
 async def _tell(city: City) -> None:
     now = city.now()
-    found = await _one_of_each(city, now)
+    found = await _find(city, now)
     echo("\nPeople to sign in as:\n")
-    for colour, (phone, record) in found.items():
-        verdict = city.rulebook.evaluate(COLOUR, record.facts, now)
-        echo(f"  {_national(phone)}  {_sign(colour)}  {verdict.because.zh} · {verdict.because.en}")
+    for colour in COLOURS:
+        if colour in found.colours:
+            phone, record = found.colours[colour]
+            verdict = city.rulebook.evaluate(COLOUR, record.facts, now)
+            _tell_person(phone, _sign(SIGNS[colour]), verdict.because)
+    if found.talent is not None:
+        phone, held = found.talent
+        _tell_person(phone, f"{_sign(SIGN)} {held.talent_class.upper()}", held.because)
+    if found.newcomer is not None:
+        phone, degree = found.newcomer
+        echo(f"  {_national(phone)}  no class yet; may declare {msgspec.json.encode(degree).decode()}")
     for title, (phone, role, venues) in STAFF.items():
         await grant(city, phone, (role,), venues)
         echo(f"  {_national(phone)}  {title}{' at ' + ', '.join(venues) if venues else ''}")
     key = await _connect_hospital(city)
     echo(f"\nA hospital is connected as {HOSPITAL}; it signs in to /fhir with the key in {key}.")
     address = f"http://{city.settings.host}:{city.settings.port}"
-    if "green" in found:
-        phone, record = found["green"]
+    if "green" in found.colours:
+        phone, record = found.colours["green"]
         echo(_HOW_TO.format(address=address, phone=_national(phone)))
         claims, _, _ = make_claims(record.code_id, "green", now, city.settings.code_seconds)
-        echo(f"The code of {_national(phone)}, {_sign('green')}; it counts for {city.settings.code_seconds} seconds:\n")
+        shown = f"{_national(phone)}, {_sign(SIGNS['green'])}"
+        echo(f"The code of {shown}; it counts for {city.settings.code_seconds} seconds:\n")
         _draw(city.keys.sign_code(claims))
     echo(f"The reference of the API: {address}/reference\nServing at {address}; Ctrl-C stops.\n")
 
@@ -125,27 +154,48 @@ async def _connect_hospital(city: City) -> Path:
     return path
 
 
-async def _one_of_each(city: City, now: datetime) -> dict[Colour, tuple[str, HealthRecord]]:
-    """Find the first invented citizen of each colour, by the rules as of now."""
-    found: dict[str, tuple[str, HealthRecord]] = {}
+async def _find(city: City, now: datetime) -> Found:
+    """Find invented citizens to sign in as, by the rules as of now."""
+    found = Found()
     for number in range(SEARCHED_AT_MOST):
         phone = invented_phone(number)
         account = await find_account(city, phone)
-        record = await city.store.get(HealthRecord, account.citizen_id) if account and account.citizen_id else None
-        if record is None:
+        person = account.citizen_id if account is not None else None
+        record = await city.store.get(HealthRecord, person) if person is not None else None
+        if person is None or record is None:
             break
-        found.setdefault(city.rulebook.evaluate(COLOUR, record.facts, now).result, (phone, record))
-        if len(found) == len(COLOURS):
+        found.colours.setdefault(city.rulebook.evaluate(COLOUR, record.facts, now).result, (phone, record))
+        talent = await city.store.get(Talent, person)
+        held = talent.grant(now) if talent is not None else None
+        if held is not None:
+            found.talent = found.talent or (phone, held)
+        elif found.newcomer is None and (degree := await _degree_for_a_class(city, person, now)) is not None:
+            found.newcomer = (phone, degree)
+        if len(found.colours) == len(COLOURS) and found.talent is not None and found.newcomer is not None:
             break
-    return {colour: found[colour] for colour in COLOURS if colour in found}
+    return found
+
+
+async def _degree_for_a_class(city: City, person: str, now: datetime) -> Degree | None:
+    """Give a degree that somebody has by the sandbox of its registry, and that alone gives a class."""
+    profile = await city.store.get(Profile, person)
+    assert profile is not None, "an invented city is whole"
+    for degree in invented_degrees(city.sealer.unseal(profile.id_number), now):
+        facts = TalentFacts(born_at=midnight(profile.born_on, city.rulebook.time_zone), degrees=(degree,))
+        if city.rulebook.evaluate(CLASS, facts, now).result != "none":
+            return degree
+    return None
+
+
+def _tell_person(phone: str, what: str, because: Text) -> None:
+    echo(f"  {_national(phone)}  {what}  {because.zh} · {because.en}")
 
 
 def _national(phone: str) -> str:
     return phone.removeprefix("+86")
 
 
-def _sign(colour: Colour) -> str:
-    sign = SIGNS[colour]
+def _sign(sign: Sign[Any]) -> str:
     return f"{MARKS[sign.shape]} {sign.word.zh} {sign.word.en}"
 
 

@@ -40,25 +40,25 @@ async def fill_city(
     if await city.store.get(Profile, people[-1].id):
         return 0
     inventors = [(service.name, service.invent) for service in services if service.invent]
-    total, done, new = citizens * (len(inventors) + 1), 0, 0
+    done, new = 0, 0
     # A person's Profile comes last, so that the last one stands for a city that is whole.
-    documents: list[Iterable[Document]] = [
-        invent(city, Random(f"{name} {seed}"), people)  # noqa: S311  likewise
-        for name, invent in inventors
+    sources: list[Iterable[Document]] = [
+        *(invent(city, Random(f"{name} {seed}"), people) for name, invent in inventors),  # noqa: S311  likewise
+        people,
     ]
-    for batch in _batches([*documents, people]):
-        stored = await asyncio.gather(*(_store_new(city, document) for document in batch))
-        done, new = done + len(batch), new + sum(stored) * isinstance(batch[0], Profile)
-        progress(done, max(done, total))
-    progress(done, done)
+    for place, source in enumerate(sources):
+        total = done + citizens * (len(sources) - place)  # as if each had one for each person
+        for batch in _batches(source):
+            stored = await asyncio.gather(*(_store_new(city, document) for document in batch))
+            done, new = done + len(batch), new + sum(stored) * isinstance(batch[0], Profile)
+            progress(done, max(done, total))
     return new
 
 
-def _batches(sources: Sequence[Iterable[Document]]) -> Iterator[list[Document]]:
-    for source in sources:
-        documents = iter(source)
-        while batch := list(islice(documents, AT_ONCE)):
-            yield batch
+def _batches(source: Iterable[Document]) -> Iterator[list[Document]]:
+    documents = iter(source)
+    while batch := list(islice(documents, AT_ONCE)):
+        yield batch
 
 
 async def _store_new(city: City, document: Document) -> bool:

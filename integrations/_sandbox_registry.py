@@ -4,22 +4,19 @@ import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
-from random import Random
+from datetime import datetime
 from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from backend.outside import Refused, Silent
+from backend.services.talent_code.invention import CHINA
 from backend.services.talent_code.ports import Finding
 from integrations._sandbox import Books, Outcome
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Struct)
-
-CHINA = timezone(timedelta(hours=8))
-"""The time in which registries date what they write down."""
 
 
 class Register(Generic[T]):
@@ -90,21 +87,6 @@ async def tell(register: Register[T], id_number: str, wrong: Callable[[T], T]) -
 def impossible(_figure: int) -> int:
     """Give a figure that can be nobody's."""
     return -1
-
-
-def chance_of(what: str, id_number: str) -> Random:
-    """Give the chance by which something of a person is invented, the same each time."""
-    return Random(_digest(what, id_number))  # noqa: S311  invented facts guard nothing
-
-
-def birth_year(id_number: str) -> int:
-    """Give the year of birth, which stands in the ID number."""
-    return int(id_number[6:10])
-
-
-def day_of(year: int, month: int, day: int) -> datetime:
-    """Give the instant at which a day begins in UTC+8."""
-    return datetime(year, month, day, tzinfo=CHINA).astimezone(UTC)
 
 
 def _to_the_day(one: Struct) -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """How scanners and people see the image of a code: in full, in grey, small, and by the contrast of its inks."""
 
 import io
+import re
 from collections.abc import Callable
 
 import resvg_py
@@ -74,3 +75,14 @@ def _luminance(ink: str) -> float:
         for part in (byte / 255 for byte in bytes.fromhex(ink[1:]))
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def words_end(drawn: str) -> float:
+    """Tell where the words of a vector image end, where 1 is its right edge.
+
+    A Chinese character is as broad as high, a bold capital three quarters of it at most, a space a third.
+    """
+    found = re.search(r'viewBox="0 0 (\d+) .*<text x="(\d+)" .*font-size="(\d+)".*>([^<]+)</text>', drawn)
+    assert found is not None, drawn
+    width, begins, height = map(int, found.groups()[:3])
+    return (begins + height * sum(1 / 3 if c == " " else 3 / 4 if c.isascii() else 1 for c in found[4])) / width

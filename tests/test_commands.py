@@ -102,11 +102,24 @@ def citizens_shown(output: Path) -> dict[str, str]:
     }
 
 
+def talents_shown(output: Path) -> list[tuple[str, str]]:
+    """Read from the screen whose phone belongs to a talent, and their class."""
+    return re.findall(r"^  (1\d{10})  .*? TALENT ([A-E])  ", output.read_text(), re.MULTILINE)
+
+
 def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str, str], tmp_path: Path) -> None:
     demo = ("demo", "--citizens", "300")
     with running(*demo, environment=environment, folder=tmp_path) as (client, output):
         shown = citizens_shown(output)
         assert set(shown) == {"green", "yellow", "red"}
+        ((talent, letter),) = talents_shown(output)
+        entitled = client.get("/v1/me/talent-code", headers=sign_in(client, talent)).json()
+        assert entitled["talent_class"] == letter.lower()
+        scan = {"payload": entitled["payload"], "place": "park-west-lake"}
+        scanned = client.post("/v1/talent-verifications", json=scan, headers=sign_in(client, "13800000004")).json()
+        assert [one["benefit"] for one in scanned["entitlements"]] == ["park_entry"]
+        officer = sign_in(client, "13800000005")
+        assert client.get("/v1/benefit-budgets", headers=officer).json()["budgets"]
         for colour, phone in shown.items():
             headers = sign_in(client, phone)
             code = client.get("/v1/me/health-code", headers=headers).json()
@@ -286,8 +299,11 @@ def test_a_city_is_moved_to_another_store_and_a_stale_one_is_refused(
     source, target = environment["CHENGMA_STORE"], f"sqlite:///{tmp_path}/other.db"
     moved = chengma("copy", source, target, environment=environment, folder=tmp_path)
     assert moved.returncode == 0, moved.stderr
-    assert re.search(r"^profiles +50  [0-9a-f]{16}$", moved.stdout, re.MULTILINE)
-    assert moved.stdout.splitlines()[-1].startswith("156 documents are the same in ")
+    lines = re.findall(r"^(\w+) +(\d+)  [0-9a-f]{16}$", moved.stdout, re.MULTILINE)
+    counts = {collection: int(count) for collection, count in lines}
+    assert counts["profiles"] == 50
+    assert counts["talents"] > 0
+    assert moved.stdout.splitlines()[-1].startswith(f"{sum(counts.values())} documents are the same in ")
     again = chengma("copy", source, target, environment=environment, folder=tmp_path)
     assert (again.returncode, "copy into an empty store" in again.stderr) == (1, True)
     stale = chengma(

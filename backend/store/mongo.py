@@ -24,7 +24,7 @@ from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from backend.store import Conflict, Document, Duplicate, Order, Page, Scalar, StoreUnavailable
-from backend.store.query import PAGE_AT_MOST, Cursors, assert_declared, indexed_fields
+from backend.store.query import PAGE_AT_MOST, Cursors, assert_declared, indexed_fields, names_one
 
 D = TypeVar("D", bound=Document)
 Driver = Literal["motor", "pymongo"]
@@ -118,7 +118,8 @@ class MongoStore:
         asked = [dict(where), *([_range(order)] if order is not None else [])]
         if cursor is not None:
             asked.append(_behind(order, *cursors.read(cursor)))
-        bodies = await self._bodies(kind, {"$and": asked}, [(key, sign) for key in keys], limit + 1)
+        by = [] if names_one(kind, where) else [(key, sign) for key in keys]  # or MongoDB sorts a single document
+        bodies = await self._bodies(kind, {"$and": asked}, by, limit + 1)
         last = bodies[limit - 1] if len(bodies) > limit else None
         value = None if last is None else last[keys[0]]
         if isinstance(value, Int64):  # what BSON reads an instant in milliseconds as; a cursor holds plain numbers

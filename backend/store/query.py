@@ -25,6 +25,11 @@ def assert_declared(kind: type[Document], where: Mapping[str, Scalar], order: Or
     assert declared, f"{kind.__name__} declares no index on {sorted(asked)} ordered by {order and order.field}"
 
 
+def names_one(kind: type[Document], where: Mapping[str, Scalar]) -> bool:
+    """Tell whether a unique index sees to it that no more than one document is found."""
+    return any(index.unique and set(index.fields) == set(where) for index in kind.indexes)
+
+
 def indexed_fields(kind: type[Document]) -> tuple[str, ...]:
     """Name the fields besides the id that the indexes of a kind are made of."""
     names = (field for index in kind.indexes for field in (*index.fields, index.ordered))

@@ -1,10 +1,11 @@
 """The sandbox of the register of homes: it invents how many people own, and delays, refuses and errs."""
 
 from backend.service import Integration
+from backend.services.talent_code.invention import chance_of
 from backend.services.talent_code.ports import PropertyRegister
 from backend.settings import Settings
 from integrations._sandbox import Books
-from integrations._sandbox_registry import Register, chance_of, impossible, tell
+from integrations._sandbox_registry import Register, impossible, tell
 
 
 class SandboxPropertyRegister:

@@ -1,10 +1,11 @@
 """The sandbox of the social insurance: it invents for how long people are insured, and delays, refuses and errs."""
 
 from backend.service import Integration
+from backend.services.talent_code.invention import birth_year, chance_of
 from backend.services.talent_code.ports import SocialInsurance
 from backend.settings import Settings
 from integrations._sandbox import Books
-from integrations._sandbox_registry import Register, birth_year, chance_of, impossible, tell
+from integrations._sandbox_registry import Register, impossible, tell
 
 MONTHS_AT_MOST = 300
 WORKS_FROM_AGE = 16

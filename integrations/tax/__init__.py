@@ -3,10 +3,11 @@
 from msgspec.structs import replace
 
 from backend.service import Integration
+from backend.services.talent_code.invention import birth_year, chance_of
 from backend.services.talent_code.ports import Tax, TaxYear
 from backend.settings import Settings
 from integrations._sandbox import Books
-from integrations._sandbox_registry import Register, birth_year, chance_of, impossible, tell
+from integrations._sandbox_registry import Register, impossible, tell
 
 YUAN = 100
 EARNS_FROM_AGE = 22

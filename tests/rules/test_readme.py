@@ -1,15 +1,23 @@
 """The examples of rules/README.md are true."""
 
 import re
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from backend.rulebook import Rulebook, load_rulebook, read_file
-from backend.rulebook.cases import read_cases
+import pytest
+
+from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
+from backend.rulebook.cases import read_cases, try_cases
+from backend.services.talent_code import service as talent_code
+from backend.services.talent_code.facts import BenefitFacts, Standing
+from backend.services.talent_code.model.benefit import barrier, benefit_names, divide, judge, near_miss, terms_in
+from backend.services.talent_code.model.talent import Taken, Talent
 from tests.rulebook.scene import CITY, Delay, Part, RefundTerms, Rider, faults
 
-README = (Path(__file__).parents[2] / "rules" / "README.md").read_text(encoding="utf-8")
-MODULE, REFUND, CASES = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+RULES = Path(__file__).parents[2] / "rules"
+README = (RULES / "README.md").read_text(encoding="utf-8")
+MODULE, REFUND, CASES, BENEFIT, BENEFIT_CASES = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
 NOON = datetime(2021, 6, 1, 4, 0, tzinfo=UTC)
 
 
@@ -42,3 +50,79 @@ def test_the_module_with_terms_of_the_readme_answers_a_number_and_says_how_it_is
 def test_the_fault_of_the_readmes_terms_is_told_as_it_says(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, refund=REFUND.replace("percent: 60", "percent: 70"))
     assert f"rules/tram/refund.yaml:{found}\n" in README
+
+
+# ── a benefit of the talent code ──
+
+BORN = datetime(1990, 5, 1, tzinfo=UTC)
+IN_JUNE = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The talent code's own rules, and the benefit of the readme among them."""
+    folder = tmp_path_factory.mktemp("city") / "rules"
+    shutil.copytree(RULES / "talent_code", folder / "talent_code")
+    for name, text in {"furnishing": BENEFIT, "furnishing.cases": BENEFIT_CASES}.items():
+        (folder / "talent_code" / "benefits" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rulebook(rules: Path) -> Rulebook:
+    return load_rulebook(rules, talent_code.facts, CITY)
+
+
+def test_the_benefit_of_the_readme_is_one_file_with_its_cases_which_hold_and_try_each_of_its_rules(rules: Path) -> None:
+    rulebook, _ = try_cases(rules, talent_code.facts, CITY)
+    assert "furnishing" in benefit_names(rulebook)
+
+
+def somebody(standing: Standing, months: int, homes: int = 0) -> BenefitFacts:
+    return BenefitFacts(born_at=BORN, talent_class=standing, insured_months=months, homes=homes)
+
+
+def test_the_benefit_of_the_readme_is_paid_in_two_parts(rulebook: Rulebook) -> None:
+    judged = judge(rulebook, "furnishing", somebody("e", 5), IN_JUNE)
+    assert judged is not None
+    parts = [(fen, one.insured_months) for one, fen in divide(judged.amount_fen, judged.terms.instalments)]
+    assert parts == [(300_000, 0), (200_000, 12)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "because"),
+    [
+        (somebody("e", 2), "one_reason", "You have been insured in the city for less than 3 months"),
+        (somebody("e", 2, homes=1), None, None),
+        (somebody("none", 5), "one_class", "Class E has this"),
+        (somebody("c", 5), None, None),
+    ],
+    ids=["a newcomer", "a newcomer who owns a home", "without a class", "class C"],
+)
+def test_people_just_miss_the_benefit_of_the_readme_as_it_says(
+    rulebook: Rulebook, facts: BenefitFacts, kind: str | None, because: str | None
+) -> None:
+    judged = judge(rulebook, "furnishing", facts, IN_JUNE)
+    assert judged is not None
+    assert not judged.is_given
+    missed = near_miss(rulebook, judged, facts, IN_JUNE)
+    assert (missed and missed.kind, missed and missed.because.en) == (kind, because)
+
+
+def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_readme(rulebook: Rulebook) -> None:
+    in_may = IN_JUNE - timedelta(days=20)
+    talent = Talent(id="p", code_id="c", born_at=BORN, taken=(Taken("claim", "graduate_rent", in_may),))
+    barred = barrier(talent, "furnishing", terms_in(rulebook), IN_JUNE)
+    assert barred is not None
+    assert barred.ends_at == in_may + timedelta(days=365)
+
+
+def test_the_fault_of_the_readmes_benefit_is_told_as_it_says(rules: Path, tmp_path: Path) -> None:
+    shutil.copytree(rules, tmp_path / "rules")
+    wrong = tmp_path / "rules" / "talent_code" / "benefits" / "furnishing.yaml"
+    wrong.write_text(BENEFIT.replace("percent: 40", "percent: 50"), encoding="utf-8")
+    with pytest.raises(InvalidRulebook) as refused:
+        load_rulebook(tmp_path / "rules", talent_code.facts, CITY)
+    told = re.search(r"^rules/talent_code/benefits/furnishing.yaml:.*?\n```", README, re.DOTALL | re.MULTILINE)
+    assert told is not None
+    assert str(refused.value).strip() == told[0].removesuffix("```").replace("rules/", f"{tmp_path}/rules/", 1).strip()

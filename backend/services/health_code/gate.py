@@ -49,7 +49,9 @@ class Verification(Struct, frozen=True):
 
 _MESSAGES: dict[Outcome, Text] = {
     "expired": Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask for a fresh code."),
-    "forged": Text(zh="伪造的码。此码并非本市签发。", en="FORGED. The city did not issue this code."),
+    "forged": Text(
+        zh="伪造的码。此码不是本市签发的健康码。", en="FORGED. The city did not issue this as a health code."
+    ),
     "replayed": Text(
         zh="此码已在本场所使用过，可能是截图或转发。请对方刷新后重新出示。",
         en="USED BEFORE at this venue; it may be a screenshot or forwarded. Ask for a fresh code.",

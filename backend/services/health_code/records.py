@@ -1,7 +1,5 @@
 """Reading and changing health records: one document, one write, tried again when somebody else was faster."""
 
-import asyncio
-import random
 from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -12,9 +10,7 @@ from backend.rulebook.temporal import midnight
 from backend.service import City
 from backend.services.health_code.model import HealthRecord, begin_record
 from backend.store import Conflict, Duplicate
-
-TRIES_AT_MOST = 100
-"""Of several writers one always wins, so that a hundred at once are all served."""
+from backend.store.changing import TRIES_AT_MOST, change_document
 
 
 async def open_record(city: City, person: str, now: datetime) -> HealthRecord:
@@ -40,13 +36,6 @@ async def change_record(
 
     Raises Conflict if others kept changing it.
     """
-    for attempt in range(TRIES_AT_MOST):
-        record = await open_record(city, person, now)
-        changed = change(record)
-        if changed is record:
-            return record
-        try:
-            return await city.store.replace(changed)
-        except Conflict:
-            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  spreads the writers, guards nothing
-    raise Conflict(HealthRecord.collection, person, 0)
+    record = await change_document(city.store, lambda: open_record(city, person, now), change)
+    assert record is not None, "it was opened"
+    return record

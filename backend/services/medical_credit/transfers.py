@@ -1,6 +1,5 @@
 """Asking the bank for money, and noting what it says: the first decision stands, whoever brings it and how often."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,9 +11,7 @@ from backend.services.medical_credit.model.steps import notify, rested
 from backend.services.medical_credit.model.visit import Payment, Visit
 from backend.services.medical_credit.people import terms_of
 from backend.services.medical_credit.ports import Bank
-from backend.store import Conflict
-
-TRIES_AT_MOST = 20
+from backend.store.changing import change_document
 
 
 async def change_visit(city: City, visit_id: str, change: Callable[[Visit, datetime], Visit]) -> Visit:
@@ -22,18 +19,15 @@ async def change_visit(city: City, visit_id: str, change: Callable[[Visit, datet
 
     Raises Conflict if others kept changing it.
     """
-    for _ in range(TRIES_AT_MOST):
-        visit = await city.store.get(Visit, visit_id)
-        assert visit is not None, "visits are not deleted"
+
+    def changed(visit: Visit) -> Visit:
         now = city.now()
-        changed = change(visit, now)
-        if changed is visit:
-            return visit
-        try:
-            return await city.store.replace(rested(changed, now, terms_of(city, now)))
-        except Conflict:
-            await asyncio.sleep(0.001)
-    raise Conflict(Visit.collection, visit_id, 0)
+        after = change(visit, now)
+        return visit if after is visit else rested(after, now, terms_of(city, now))
+
+    visit = await change_document(city.store, lambda: city.store.get(Visit, visit_id), changed)
+    assert visit is not None, "visits are not deleted"
+    return visit
 
 
 async def ask_bank_to_pay(city: City, visit: Visit, payment: Payment, now: datetime) -> Visit:

@@ -3,6 +3,7 @@
 from backend.service import Service
 from backend.services.talent_code import api, benefits, officer, partners
 from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
+from backend.services.talent_code.invention import invent
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.redeeming import Usage
@@ -37,4 +38,5 @@ service = Service(
     ],
     documents=[Talent, Claim, Budget, Usage],
     facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermAsked],
+    invent=invent,
 )

@@ -35,6 +35,7 @@ from backend.services.talent_code.model.talent import Taken, Talent
 from backend.services.talent_code.people import change_talent, in_time, insured_months, terms_of
 from backend.services.talent_code.ports import PayoutBank
 from backend.store import Conflict, Order
+from backend.store.changing import change_document
 
 STEPS_AT_MOST = 60
 TRIES_AT_MOST = 20
@@ -95,19 +96,13 @@ async def change_claim(city: City, claim_id: str, change: Callable[[Claim, datet
 
     Gives None for an unknown id. Raises Conflict if others kept changing it, and whatever `change` raises.
     """
-    for _ in range(TRIES_AT_MOST):
-        claim = await city.store.get(Claim, claim_id)
-        if claim is None:
-            return None
+
+    def changed(claim: Claim) -> Claim:
         now = city.now()
-        changed = change(claim, now)
-        if changed is claim:
-            return claim
-        try:
-            return await keep(city, changed, now)
-        except Conflict:
-            await asyncio.sleep(0.001)
-    raise Conflict(Claim.collection, claim_id, 0)
+        after = change(claim, now)
+        return claim if after is claim else rested(after, now, terms_of(city, now))
+
+    return await change_document(city.store, lambda: city.store.get(Claim, claim_id), changed)
 
 
 async def keep(city: City, claim: Claim, now: datetime) -> Claim:
@@ -299,7 +294,7 @@ async def _ask_insurance(city: City, claim: Claim, now: datetime) -> None:
 async def _tell(city: City, claim: Claim, now: datetime) -> None:
     """Hand the oldest notice over; one that was interrupted just then is told twice rather than never."""
     notice = next(one for one in claim.notices if not one.told)
-    await city.port(Notices).tell(claim.subject, claim_notice(notice, claim.title))
+    await in_time(city.port(Notices).tell(claim.subject, claim_notice(notice, claim.title)))
     told = tuple(replace(one, told=True) if one is notice else one for one in claim.notices)
     await keep(city, replace(claim, notices=told, failures=0), now)
 

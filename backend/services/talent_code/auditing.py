@@ -1,6 +1,7 @@
 """Auditing a paid claim: registries are asked what is true, and the claim is judged anew by the law of its own day."""
 
 import asyncio
+import hashlib
 from datetime import datetime
 
 import msgspec
@@ -31,7 +32,7 @@ async def audit(city: City, claim: Claim, now: datetime) -> None:
 
 def _is_drawn(city: City, claim: Claim, now: datetime) -> bool:
     """Draw claims by a keyed hash: nobody outside can tell which are drawn, and each draw is the same when repeated."""
-    draw = int.from_bytes(city.sealer.digest("audit", claim.id).encode()) % DRAWS
+    draw = int(hashlib.sha256(city.sealer.digest("audit", claim.id).encode()).hexdigest(), 16) % DRAWS
     facts = AuditFacts(
         amount_fen=claim.amount_fen,
         talent_class=claim.facts.talent_class,

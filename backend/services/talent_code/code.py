@@ -14,7 +14,7 @@ from backend.text import Text
 
 AUDIENCE = "tc"
 
-SIGN = Sign(Text(zh="人才码", en="TALENT"), "diamond", "#0b4f9e", "#ffffff", letters=6)
+SIGN = Sign(Text(zh="人才码", en="TALENT"), "diamond", "#0b4f9e", "#ffffff")
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(CodeClaims)

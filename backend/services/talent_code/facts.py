@@ -262,6 +262,7 @@ Term = Literal[
     "repay_days",
     "instalment_hours",
     "payout_tries",
+    "usage_days",
 ]
 
 

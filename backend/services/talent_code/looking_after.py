@@ -81,7 +81,8 @@ async def _bring_claims_on(city: City, person: str) -> None:
     newest = Order("claimed_ms", "descending")
     page = await city.store.find(Claim, {"subject": person}, order=newest, limit=CLAIMS_AT_MOST)
     for claim in page.documents:
-        await advance(city, claim.id)
+        if claim.state != "draft":  # whether that is taken at all is for whoever makes it
+            await advance(city, claim.id)
 
 
 async def _look_into(city: City, person: str, asked: Sequence[Evidence]) -> None:

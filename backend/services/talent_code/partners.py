@@ -1,7 +1,7 @@
 """What partners do with a talent code: see the entitlement that is theirs to honour, and count its use."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from litestar import post
@@ -32,8 +32,8 @@ from backend.services.talent_code.model.redeeming import (
     usage_id,
     used,
 )
-from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.services.talent_code.people import zone_of
+from backend.services.talent_code.model.talent import Talent, benefit_facts, year_ends
+from backend.services.talent_code.people import terms_of, zone_of
 from backend.store import Conflict, Duplicate
 from backend.text import Text
 
@@ -148,9 +148,8 @@ async def redeem_benefit(
     if shown is None:
         raise CodeNotHonoured(_MESSAGES[outcome], outcome=outcome)
     use = Use(data.redemption_id, data.place, now, f"{shown.claims.jti}.{shown.claims.iat}")
-    year = shown.claims.issued_at.astimezone(zone_of(city)).year  # and not that of now: sent again, it is the same
-    key = usage_id(shown.talent.id, data.benefit, year)
-    usage = await city.store.get(Usage, key)
+    begun = _begun(city, shown, data.benefit, now)
+    usage = await city.store.get(Usage, begun.id)
     first = usage.counted(use) if usage is not None else None
     if outcome != "valid" and first is None:
         raise CodeNotHonoured(_MESSAGES[outcome], outcome=outcome)
@@ -159,7 +158,7 @@ async def redeem_benefit(
     judged = next((one for one in found if one.benefit == data.benefit), None)
     if judged is None:
         raise NotOffered(Text(zh="持码人在此不享受该项服务。", en="The holder does not have this here."))
-    return _entitlement(city, judged, await _count(city, key, judged, use))
+    return _entitlement(city, judged, await _count(city, begun, judged, use))
 
 
 class _Shown(Struct, frozen=True):
@@ -167,6 +166,13 @@ class _Shown(Struct, frozen=True):
 
     claims: CodeClaims
     talent: Talent
+
+
+def _begun(city: City, shown: _Shown, benefit: str, now: datetime) -> Usage:
+    """Give what counts uses in the year of a code, and not in that of now: sent again, it is the same."""
+    year = shown.claims.issued_at.astimezone(zone_of(city)).year
+    forgotten_at = year_ends(year, zone_of(city)) + timedelta(days=terms_of(city, now)("usage_days"))
+    return Usage(id=usage_id(shown.talent.id, benefit, year), expires_ms=int(forgotten_at.timestamp() * 1_000))
 
 
 def _kind(request: CitizenRequest, place: str) -> Partner:
@@ -200,11 +206,11 @@ def _entitlement(city: City, judged: Judgement, usage: Usage | None) -> Entitlem
     )
 
 
-async def _count(city: City, key: str, judged: Judgement, use: Use) -> Usage:
+async def _count(city: City, begun: Usage, judged: Judgement, use: Use) -> Usage:
     """Count a use. Raises what `used` raises, or Conflict if others kept using it at the same time."""
     for _ in range(TRIES_AT_MOST):
-        usage = await city.store.get(Usage, key)
-        before = usage or Usage(id=key)
+        usage = await city.store.get(Usage, begun.id)
+        before = usage or begun
         changed = used(before, use, judged.terms.quota)
         if changed is before:
             return before
@@ -212,4 +218,4 @@ async def _count(city: City, key: str, judged: Judgement, use: Use) -> Usage:
             return await (city.store.insert(changed) if usage is None else city.store.replace(changed))
         except (Conflict, Duplicate):
             await asyncio.sleep(0.001)
-    raise Conflict(Usage.collection, key, 0)
+    raise Conflict(Usage.collection, begun.id, 0)

@@ -17,12 +17,12 @@ from backend.service import City
 from backend.services.talent_code.facts import FEN_AT_MOST, MONTHS_AT_MOST, TalentTermAsked, Term
 from backend.services.talent_code.model.talent import Figures, Talent, Terms, rested
 from backend.services.talent_code.ports import SocialInsurance, Tax, TaxYear
-from backend.store import Conflict, Duplicate
+from backend.store import Duplicate
+from backend.store.changing import change_document
 
 T = TypeVar("T")
 
 TERMS = "talent_code.terms"
-TRIES_AT_MOST = 50
 
 ANSWERS_WITHIN_SECONDS = 3.0
 """Whoever outside has not answered by then is taken for silent: a citizen waits for the answer."""
@@ -83,17 +83,15 @@ async def change_talent(city: City, person: str, change: Callable[[Talent, datet
 
     Raises Conflict if others kept changing it, and whatever `change` raises.
     """
-    for _ in range(TRIES_AT_MOST):
-        talent = await open_talent(city, person)
+
+    def changed(talent: Talent) -> Talent:
         now = city.now()
-        changed = change(talent, now)
-        if changed is talent:
-            return talent
-        try:
-            return await city.store.replace(rested(changed, now, terms_of(city, now)("review_days")))
-        except Conflict:
-            await asyncio.sleep(0.001)
-    raise Conflict(Talent.collection, person, 0)
+        after = change(talent, now)
+        return talent if after is talent else rested(after, now, terms_of(city, now)("review_days"))
+
+    talent = await change_document(city.store, lambda: open_talent(city, person), changed)
+    assert talent is not None, "whoever is none yet is noted as one"
+    return talent
 
 
 async def fresh_figures(city: City, talent: Talent) -> Talent:

@@ -1,13 +1,15 @@
 """What the talent code does behind the scenes: looking after talents, and bringing claims and lines on."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 from backend.service import City
 from backend.services.talent_code import advancing, lines, looking_after
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.problems import ClaimedAlready
+from backend.services.talent_code.model.redeeming import Usage
 from backend.services.talent_code.model.talent import Talent
-from backend.store import Order
+from backend.store import Conflict, Order
 from backend.tasks import background
 
 AT_ONCE = 500
@@ -56,3 +58,13 @@ async def serve_benefit(city: City, benefit: str) -> None:
 async def sweep_lines(city: City) -> None:
     """Pay those who wait for any benefit: budgets grow by new rules, by a new year, and by what comes back."""
     await lines.serve_all_lines(city)
+
+
+@background(every=timedelta(minutes=5))
+async def sweep_usages(city: City) -> None:
+    """Forget where and when benefits were used in years that are over; a thousand at a time, the oldest first."""
+    ended = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
+    page = await city.store.find(Usage, {}, order=ended, limit=1_000)
+    for usage in page.documents:
+        with suppress(Conflict):  # somebody else sweeps too
+            await city.store.delete(usage)

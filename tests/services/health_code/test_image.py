@@ -5,7 +5,19 @@ from PIL import Image
 
 from backend.code_image import draw_png, draw_svg
 from backend.services.health_code.code import COLOURS, SIGNS
-from tests.seeing import PAYLOAD, SCANNERS, SEEN, Scanner, Seen, contrast, foot, in_grey, shown_png, shown_svg
+from tests.seeing import (
+    PAYLOAD,
+    SCANNERS,
+    SEEN,
+    Scanner,
+    Seen,
+    contrast,
+    foot,
+    in_grey,
+    shown_png,
+    shown_svg,
+    words_end,
+)
 
 
 def png(colour: str, *, gold: bool) -> Image.Image:
@@ -45,6 +57,11 @@ def test_a_vector_image_says_its_word_in_both_languages() -> None:
     drawn = draw_svg(PAYLOAD, SIGNS["yellow"])
     assert 'aria-label="黄码 YELLOW"' in drawn
     assert ">黄码 YELLOW</text>" in drawn
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_the_words_end_before_the_edge(colour: str) -> None:
+    assert words_end(draw_svg(PAYLOAD, SIGNS[colour], gold=False)) < 1
 
 
 def test_there_is_white_around_the_code() -> None:

@@ -18,7 +18,8 @@ from backend.rulebook import load_rulebook
 from backend.service import City, discover_integrations, discover_services
 from backend.services.talent_code.facts import Degree, Title
 from backend.services.talent_code.looking_after import bring_up
-from backend.services.talent_code.model.budget import Budget
+from backend.services.talent_code.model.budget import Budget, Entry
+from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Evidence, Figures, Talent
 from backend.services.talent_code.ports import (
     Education,
@@ -45,13 +46,20 @@ BUDGETS_FEN = (0, 100_00, 150_01, 400_00, 2_000_00)
 
 
 class WatchedStore(KillingStore):
-    """Kills as its kind does, and sees to it that no write of a budget spends more than its limit leaves."""
+    """Kills as its kind does, and sees to it that no write of a budget spends more than its limit leaves.
+
+    `carried` are the entries that some process has read from a claim, and may come with however late.
+    """
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.drops = 0
+        self.carried: list[tuple[str, Entry]] = []
 
     async def replace(self, document: D) -> D:
+        if isinstance(document, Claim) and document.entry is not None:
+            assert document.budget is not None
+            self.carried.append((document.budget, document.entry))
         if isinstance(document, Budget):
             before = await self._store.get(Budget, document.id)
             assert before is not None

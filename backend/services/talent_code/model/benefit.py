@@ -121,11 +121,10 @@ def barrier(talent: Talent, benefit: str, terms_of: TermsOf, now: datetime) -> B
     """
     terms = terms_of(benefit, now)
     assert terms is not None, "only what is given is claimed"
-    own = [taken for taken in talent.taken if taken.benefit == benefit]
+    own = [taken.at for taken in talent.taken if taken.benefit == benefit]
     if len(own) >= terms.times_at_most:
         return Barrier(Text(zh="该项政策您已享受完毕。", en="You have had this as often as it can be had."), over=True)
-    if own and now < own[-1].at + terms.cooldown:
-        ends_at = own[-1].at + terms.cooldown
+    if own and now < (ends_at := max(own) + terms.cooldown):
         return Barrier(Text(zh="距上次申领时间未满。", en="You claimed this too recently."), ends_at)
     for taken in talent.taken:
         ends_at = _excludes_until(taken, benefit, terms, terms_of)

@@ -11,7 +11,7 @@ from backend.rulebook import Rulebook
 from backend.services.talent_code.facts import BenefitFacts, Partner
 from backend.services.talent_code.model.benefit import Judgement, benefit_names, judge
 from backend.services.talent_code.model.problems import CodeNotHonoured, QuotaUsedUp, RedemptionChanged
-from backend.store import Document
+from backend.store import Document, Index
 from backend.text import Text
 
 PARTNERS: tuple[Partner, ...] = get_args(Partner)
@@ -27,10 +27,12 @@ class Use(Struct, frozen=True, gc=False):
 
 
 class Usage(Document, kw_only=True):
-    """How a person used a benefit in a calendar year; the `id` follows from the three."""
+    """How a person used a benefit in a calendar year; the `id` follows from the three. It is forgotten soon after."""
 
     collection: ClassVar[str] = "benefit_usages"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
 
+    expires_ms: int
     uses: tuple[Use, ...] = ()
 
     def counted(self, use: Use) -> Use | None:

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -154,14 +155,14 @@ def payout_answered(claim: Claim, payout: str, answer: BankAnswer, now: datetime
     return notify(with_part(claim, place, tried), "payout_failed", part.amount_fen, now)
 
 
-def stopped(claim: Claim, now: datetime, told: str) -> Claim:
+def stopped(claim: Claim, now: datetime, told: Literal["failed", "stopped"]) -> Claim:
     """Pay nothing more: what is open is given back to the budget, and a claim of which nothing was paid has failed."""
     open_fen = claim.sum_fen("open")
     parts = tuple(replace(part, state="stopped") if part.state == "open" else part for part in claim.parts)
     nothing_paid = claim.paid_fen == 0
     claim = notify(
         replace(claim, parts=parts, state="failed" if nothing_paid else claim.state, line=None),
-        "failed" if told == "failed" else "stopped",
+        told,
         open_fen,
         now,
     )

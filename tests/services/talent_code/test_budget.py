@@ -1,0 +1,340 @@
+"""A budget to the fen: each entry counts once, however late, often or interrupted it comes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from backend.services.talent_code.model.budget import (
+    ENTRIES_AT_MOST,
+    KEPT_AT_LEAST,
+    Budget,
+    Entry,
+    EntryKind,
+    NoBudget,
+    Overtaken,
+    budget_id,
+    drop,
+    droppable,
+    make_entry,
+)
+
+NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+HUNDRED = Budget(id="rent:2026", limit_fen=100_00)
+
+
+def entry(name: str, kind: EntryKind, fen: int = 0, places: int = 0, *, seconds: float = 0) -> Entry:
+    return Entry(name, kind, fen, NOON + timedelta(seconds=seconds), places)
+
+
+def reserve(claim: str, fen: int, *, seconds: float = 0) -> Entry:
+    return entry(f"{claim}/0", "reserve", fen, 1, seconds=seconds)
+
+
+def void(claim: str, *, seconds: float = 0) -> Entry:
+    return entry(f"{claim}/0", "void", seconds=seconds)
+
+
+def made(budget: Budget, *entries: Entry) -> Budget:
+    for one in entries:
+        budget = make_entry(budget, one)
+    return budget
+
+
+def sums(budget: Budget) -> tuple[int, int, int, int]:
+    return budget.reserved_fen, budget.paid_fen, budget.returned_fen, budget.places
+
+
+# ── each kind of entry ──
+
+
+def test_a_budget_is_named_after_its_benefit_and_year() -> None:
+    assert budget_id("home_purchase", 2026) == "home_purchase:2026"
+
+
+def test_an_entry_names_its_claim() -> None:
+    assert (reserve("c1", 1).claim, entry("c1/12", "pay").claim) == ("c1", "c1")
+
+
+def test_money_is_reserved_then_paid_and_comes_back() -> None:
+    story = [
+        (reserve("c1", 60_00), (60_00, 0, 0, 1), 40_00),
+        (entry("c1/1", "pay", 30_00), (30_00, 30_00, 0, 1), 40_00),
+        (entry("c1/2", "release", 10_00), (20_00, 30_00, 0, 1), 50_00),
+        (entry("c1/3", "pay", 20_00), (0, 50_00, 0, 1), 50_00),
+        (entry("c1/4", "return", 5_01), (0, 50_00, 5_01, 1), 55_01),
+    ]
+    budget = HUNDRED
+    for one, after, free_fen in story:
+        budget = make_entry(budget, one)
+        assert (sums(budget), budget.free_fen) == (after, free_fen)
+
+
+def test_what_came_to_nothing_gives_money_and_place_back() -> None:
+    budget = made(HUNDRED, reserve("c1", 60_00), entry("c1/1", "release", 60_00, -1))
+    assert (sums(budget), budget.free_fen) == ((0, 0, 0, 0), 100_00)
+
+
+def test_an_entry_that_comes_twice_changes_nothing() -> None:
+    entries = [
+        reserve("c1", 60_00),
+        entry("c1/1", "pay", 30_00),
+        entry("c1/2", "release", 30_00),
+        entry("c1/3", "return", 1),
+        void("c2"),
+    ]
+    budget = made(HUNDRED, *entries)
+    for one in entries:
+        assert make_entry(budget, one) is budget
+    later = replace(entries[0], decided_at=NOON + timedelta(days=1))
+    assert make_entry(budget, later) is budget
+
+
+def test_an_id_stands_for_one_movement() -> None:
+    budget = made(HUNDRED, reserve("c1", 60_00), entry("c1/1", "pay", 30_00))
+    for other in (reserve("c1", 60_01), entry("c1/1", "pay", 30_01), entry("c1/1", "release", 30_00)):
+        with pytest.raises(AssertionError, match="one movement"):
+            make_entry(budget, other)
+
+
+def test_no_more_is_paid_released_or_returned_than_there_is() -> None:
+    budget = made(HUNDRED, reserve("c1", 60_00))
+    for kind in ("pay", "release"):
+        with pytest.raises(AssertionError, match="than was reserved"):
+            make_entry(budget, entry("c1/1", kind, 60_01))
+    with pytest.raises(AssertionError, match="than was paid"):
+        make_entry(budget, entry("c1/1", "return", 1))
+
+
+# ── never overspent ──
+
+
+def test_the_last_fen_is_given_and_not_one_more() -> None:
+    budget = made(HUNDRED, reserve("c1", 60_00))
+    with pytest.raises(NoBudget):
+        make_entry(budget, reserve("c2", 40_01))
+    assert make_entry(budget, reserve("c2", 40_00)).free_fen == 0
+
+
+def test_what_was_paid_is_spent_and_what_came_back_is_not() -> None:
+    paid = made(HUNDRED, reserve("c1", 100_00), entry("c1/1", "pay", 100_00))
+    with pytest.raises(NoBudget):
+        make_entry(paid, reserve("c2", 1))
+    returned = make_entry(paid, entry("c1/2", "return", 40_00))
+    with pytest.raises(NoBudget):
+        make_entry(returned, reserve("c2", 40_01))
+    assert make_entry(returned, reserve("c2", 40_00)).free_fen == 0
+
+
+def test_a_quota_has_so_many_places_whatever_money_is_left() -> None:
+    budget = made(replace(HUNDRED, quota=2), reserve("c1", 1), reserve("c2", 1))
+    assert budget.is_full
+    with pytest.raises(NoBudget):
+        make_entry(budget, reserve("c3", 1))
+    freed = made(budget, entry("c1/1", "release", 1, -1), reserve("c3", 1))
+    assert freed.places == 2
+
+
+def test_without_a_quota_nobody_lacks_a_place() -> None:
+    assert not made(HUNDRED, *(reserve(f"c{number}", 1) for number in range(50))).is_full
+
+
+def test_a_limit_that_was_lowered_below_what_is_spent_leaves_nothing_and_takes_nothing_back() -> None:
+    lowered = replace(made(HUNDRED, reserve("c1", 60_00), entry("c1/1", "pay", 30_00)), limit_fen=50_00)
+    assert lowered.free_fen == 0
+    with pytest.raises(NoBudget):
+        make_entry(lowered, reserve("c2", 1))
+    paid = make_entry(lowered, entry("c1/2", "pay", 30_00))
+    assert (sums(paid), paid.free_fen) == ((0, 60_00, 0, 1), 0)
+
+
+# ── void ──
+
+
+def test_a_void_undoes_a_reservation_that_was_made() -> None:
+    budget = made(HUNDRED, reserve("c1", 60_00), void("c1", seconds=1))
+    assert (sums(budget), budget.free_fen) == ((0, 0, 0, 0), 100_00)
+    assert make_entry(budget, void("c1", seconds=2)) is budget
+
+
+def test_after_a_void_the_reservation_is_never_made_however_late_it_comes() -> None:
+    for budget in (made(HUNDRED, void("c1")), made(HUNDRED, reserve("c1", 60_00), void("c1"))):
+        for seconds in (-1, 0, 3_600):
+            with pytest.raises(Overtaken):
+                make_entry(budget, reserve("c1", 60_00, seconds=seconds))
+        assert sums(budget) == (0, 0, 0, 0)
+
+
+# ── forgetting what claims have noted ──
+
+
+def test_what_claims_have_noted_is_dropped_and_the_sums_stay() -> None:
+    budget = made(HUNDRED, reserve("c1", 60_00, seconds=1), reserve("c2", 10_00, seconds=2), entry("c2/1", "pay", 1))
+    dropped = drop(budget, {"c1/0", "c2/0"})
+    assert [one.id for one in dropped.entries] == ["c2/1"]
+    assert sums(dropped) == sums(budget)
+    assert dropped.closed_until == NOON + timedelta(seconds=2)
+    assert drop(dropped, {"c1/0", "c9/0"}) is dropped
+
+
+def test_what_was_dropped_is_turned_away_and_so_is_all_that_was_decided_before() -> None:
+    budget = drop(made(HUNDRED, reserve("c1", 60_00, seconds=2)), {"c1/0"})
+    for late in (reserve("c1", 60_00, seconds=2), reserve("c2", 1, seconds=1), reserve("c3", 1, seconds=2)):
+        with pytest.raises(Overtaken) as overtaken:
+            make_entry(budget, late)
+        assert overtaken.value.closed_until == NOON + timedelta(seconds=2)
+    assert make_entry(budget, reserve("c2", 1, seconds=2.001)).reserved_fen == 60_01
+
+
+def test_what_stays_is_known_although_it_is_older_than_what_was_dropped() -> None:
+    budget = made(HUNDRED, reserve("c1", 60_00, seconds=1), reserve("c2", 1, seconds=2))
+    dropped = drop(budget, {"c2/0"})
+    assert make_entry(dropped, reserve("c1", 60_00, seconds=1)) is dropped
+
+
+def test_once_closed_a_time_stays_closed() -> None:
+    budget = drop(made(HUNDRED, reserve("c1", 1, seconds=9)), {"c1/0"})
+    older = replace(budget, entries=(reserve("c2", 1, seconds=3),))
+    assert drop(older, {"c2/0"}).closed_until == NOON + timedelta(seconds=9)
+
+
+def test_few_entries_are_kept_and_of_many_those_that_are_not_fresh_may_go() -> None:
+    many = made(HUNDRED, *(reserve(f"c{number}", 1, seconds=number / 100) for number in range(ENTRIES_AT_MOST)))
+    an_hour_later = NOON + timedelta(hours=1)
+    assert droppable(many, an_hour_later) == []
+    full = make_entry(many, reserve("one-more", 1, seconds=3))
+    assert droppable(full, an_hour_later) == list(full.entries)
+    assert droppable(full, NOON + timedelta(seconds=1) + KEPT_AT_LEAST) == list(full.entries[:100])
+
+
+# ── whatever the order ──
+
+Story = list[Entry]
+
+
+def paid_in_parts(claim: str, fen: int, part: int) -> Story:
+    return [reserve(claim, fen), entry(f"{claim}/1", "pay", part), entry(f"{claim}/2", "pay", fen - part)]
+
+
+def failed(claim: str, fen: int, _part: int) -> Story:
+    return [reserve(claim, fen), entry(f"{claim}/1", "release", fen, -1)]
+
+
+def stopped_and_clawed_back(claim: str, fen: int, part: int) -> Story:
+    paid, rest = entry(f"{claim}/1", "pay", part), entry(f"{claim}/2", "release", fen - part)
+    return [reserve(claim, fen), paid, rest, entry(f"{claim}/3", "return", part)]
+
+
+def reserved_by_one_who_was_cut_off_and_given_up(claim: str, fen: int, _part: int) -> Story:
+    return [reserve(claim, fen), void(claim)]
+
+
+def given_up_while_somebody_is_slow_to_reserve(claim: str, _fen: int, _part: int) -> Story:
+    return [void(claim)]
+
+
+STORIES = (
+    paid_in_parts,
+    failed,
+    stopped_and_clawed_back,
+    reserved_by_one_who_was_cut_off_and_given_up,
+    given_up_while_somebody_is_slow_to_reserve,
+)
+
+
+class Claims:
+    """Several claims that move money in a budget one step after the other, written by hand: what each has moved."""
+
+    def __init__(self, stories: list[Story], limit_fen: int, quota: int) -> None:
+        self.stories = stories
+        self.budget = Budget(id="rent:2026", limit_fen=limit_fen, quota=quota)
+        self.seconds = 0
+        self.decided: list[Entry | None] = [None] * len(stories)
+        self.made: list[Story] = [[] for _ in stories]
+        self.noted: set[str] = set()
+
+    def goes_on(self, who: int) -> None:
+        """Have a claim decide on its next entry, or make the one that it has decided on."""
+        self.seconds += 1
+        now, made = NOON + timedelta(seconds=self.seconds), self.made[who]
+        one = self.decided[who]
+        if one is None:
+            if made and (made[-1].kind == "void" or self.stories[who][-1].kind != "void"):
+                self.noted.add(made[-1].id)
+            if len(made) < len(self.stories[who]):
+                self.decided[who] = replace(self.stories[who][len(made)], decided_at=now)
+            return
+        try:
+            self.budget = make_entry(self.budget, one)
+        except Overtaken:
+            assert self.budget.closed_until is not None
+            assert one.decided_at <= self.budget.closed_until
+            self.decided[who] = replace(one, decided_at=now)
+        except NoBudget:
+            reserved, paid, returned, places = self.by_hand()
+            free_fen = self.budget.limit_fen - reserved - paid + returned
+            assert one.amount_fen > free_fen or places == self.budget.quota
+            self.decided[who] = None
+        else:
+            self.decided[who] = None
+            made.append(one)
+
+    def comes_again(self, who: int, place: int) -> None:
+        """Have somebody who was slow make an entry that was made long ago, or voided before it was."""
+        late = list(self.made[who])
+        if not late:
+            return
+        if late[0].kind == "void":
+            late.append(reserve(late[0].claim, 1))
+        before = self.budget
+        try:
+            self.budget = make_entry(before, late[place % len(late)])
+        except Overtaken:
+            assert self.budget is before
+        assert self.budget is before
+
+    def drops(self) -> None:
+        """Drop what claims have noted."""
+        self.budget = drop(self.budget, self.noted)
+
+    def by_hand(self) -> tuple[int, int, int, int]:
+        """Add up what was made, each entry once."""
+        made = [one for story in self.made if not any(one.kind == "void" for one in story) for one in story]
+        fen = {kind: sum(one.amount_fen for one in made if one.kind == kind) for kind in ("reserve", "pay", "release")}
+        returned = sum(one.amount_fen for one in made if one.kind == "return")
+        return (
+            fen["reserve"] - fen["pay"] - fen["release"],
+            fen["pay"],
+            returned,
+            sum(one.places for one in made),
+        )
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    stories=st.lists(st.tuples(st.sampled_from(STORIES), st.integers(2, 60_00)), min_size=1, max_size=5),
+    limit_fen=st.integers(0, 200_00),
+    quota=st.integers(1, 5),
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("goes_on"), st.integers(0, 4)),
+            st.tuples(st.just("goes_on"), st.integers(0, 4)),
+            st.tuples(st.just("comes_again"), st.integers(0, 4), st.integers(0, 3)),
+            st.tuples(st.just("drops")),
+        ),
+        max_size=80,
+    ),
+)
+def test_whatever_order_entries_come_in_and_however_often_each_counts_once(
+    stories: list[tuple[object, int]], limit_fen: int, quota: int, steps: list[tuple[object, ...]]
+) -> None:
+    claims = Claims([story(f"c{place}", fen, fen // 3) for place, (story, fen) in enumerate(stories)], limit_fen, quota)
+    for step, *who in steps:
+        place = [who[0] % len(stories), *who[1:]] if who else []
+        getattr(claims, step)(*place)
+        reserved, paid, returned, places = claims.by_hand()
+        assert sums(claims.budget) == (reserved, paid, returned, places)
+        assert reserved + paid - returned <= limit_fen
+        assert places <= quota

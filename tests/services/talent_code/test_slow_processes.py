@@ -1,0 +1,85 @@
+"""A process that hangs between reading a claim and entering it in a budget, and comes back when all else is done."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from backend.services.talent_code.budgets import enter, open_budget
+from backend.services.talent_code.claiming import claim_benefit, give_up
+from backend.services.talent_code.lines import serve_line
+from backend.services.talent_code.model import budget as budget_model
+from backend.services.talent_code.model.budget import Budget, Entry, Overtaken
+from backend.services.talent_code.model.claim import Claim
+from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, NOON, Person, World
+
+NOTHING, A_HUNDRED, FOUR_HUNDRED = 0, 1, 3
+assert (BUDGETS_FEN[NOTHING], BUDGETS_FEN[A_HUNDRED], BUDGETS_FEN[FOUR_HUNDRED]) == (0, 100_00, 400_00)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Make a city whose budgets drop entries as soon as they may."""
+    monkeypatch.setattr(budget_model, "ENTRIES_AT_MOST", 0)
+    monkeypatch.setattr(budget_model, "KEPT_AT_LEAST", timedelta(seconds=-1))
+    world = World(tmp_path, f"sqlite:///{tmp_path}/city.db")
+    yield world
+    world.close()
+
+
+def claims(world: World, person: Person, budget: int) -> Claim:
+    """Have somebody claim the plain benefit: 70.01 yuan in class D, 50 in class E."""
+    world.clock.now += timedelta(seconds=1)
+    return world.run(lambda: claim_benefit(world.city(0, budget), person.id, "plain", "tap", {}))
+
+
+def budget_of(world: World, budget: int) -> Budget:
+    return world.run(lambda: open_budget(world.city(0, budget), f"plain:{NOON.year}"))
+
+
+def as_read(world: World, claim: Claim) -> Entry:
+    """Give the reservation as some process read it from the claim."""
+    return next(entry for _, entry in world.stores[0].carried if entry.id == claim.reserve_id)
+
+
+def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World) -> None:
+    waits = claims(world, world.person(DOCTOR, NOON), NOTHING)
+    assert waits.state == "waiting"
+    world.run(lambda: enter(world.city(1, A_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    claims(world, world.person(DOCTOR, NOON), A_HUNDRED)  # whose entries drop those that are noted
+    world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))
+    served = world.run(lambda: world.real.store.get(Claim, waits.id))
+    assert served is not None
+    assert (served.state, served.paid_fen) == ("granted", 50_00)
+    budget = budget_of(world, A_HUNDRED)
+    assert (budget.paid_fen, budget.reserved_fen, budget.places) == (100_00, 0, 2)
+
+
+def test_nothing_is_reserved_for_somebody_who_has_left_the_line(world: World) -> None:
+    waits = claims(world, world.person(LEADER, NOON), NOTHING)
+    world.run(lambda: give_up(world.city(0, NOTHING), waits))
+    with pytest.raises(Overtaken):
+        world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    assert budget_of(world, FOUR_HUNDRED).reserved_fen == 0
+
+
+def test_what_was_reserved_just_before_somebody_leaves_the_line_is_given_back(world: World) -> None:
+    waits = claims(world, world.person(LEADER, NOON), NOTHING)
+    world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    assert budget_of(world, FOUR_HUNDRED).reserved_fen == 70_01
+    world.run(lambda: give_up(world.city(0, NOTHING), waits))
+    budget = budget_of(world, FOUR_HUNDRED)
+    assert (budget.reserved_fen, budget.places) == (0, 0)
+
+
+def test_an_entry_that_was_made_and_dropped_is_never_made_again(world: World) -> None:
+    paid = claims(world, world.person(DOCTOR, NOON), FOUR_HUNDRED)
+    claims(world, world.person(DOCTOR, NOON), FOUR_HUNDRED)
+    before = budget_of(world, FOUR_HUNDRED)
+    assert not any(entry.claim == paid.id for entry in before.entries)
+    for _, entry in world.stores[0].carried:
+        if entry.claim == paid.id:
+            with pytest.raises(Overtaken):
+                world.run(lambda entry=entry: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", entry))
+    assert budget_of(world, FOUR_HUNDRED) == before
