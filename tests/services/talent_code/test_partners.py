@@ -16,6 +16,7 @@ from PIL import Image
 
 from backend.services.talent_code.code import make_claims
 from backend.services.talent_code.model.redeeming import Usage
+from backend.services.talent_code.tasks import sweep_usages
 from backend.store import StoreUnavailable
 from tests.services.health_code.scene import Person, problem, stored
 from tests.services.talent_code.scene import DOCTOR, STATE_SECOND, Citizen, Scene
@@ -286,6 +287,14 @@ def test_what_a_year_allows_is_used_up_and_the_next_year_begins_anew(scene: Scen
     assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["left"] == 1
     problem(desk.redeems(old, place=SCHOOL, benefit="school_choice"), 409, "quota-used-up")
     assert desk.left(wang, place=SCHOOL, benefit="school_choice") == 0
+
+
+def test_where_a_benefit_was_used_is_forgotten_a_month_after_its_year(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    desk.left(wang)
+    for moment, kept in (("2027-01-30T16:00:00Z", 1), ("2027-01-30T16:00:00.001Z", 0)):
+        scene.clock.now = datetime.fromisoformat(moment).astimezone(UTC)
+        scene.call(sweep_usages, scene.city)
+        assert uses(scene) == kept
 
 
 def test_where_no_quota_is_set_a_benefit_is_used_as_often_as_wanted(scene: Scene, desk: Desk) -> None:
