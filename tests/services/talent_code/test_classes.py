@@ -211,17 +211,15 @@ def test_a_lower_class_that_other_evidence_gives_takes_its_place_at_once(scene: 
     assert told() == ["granted", "upgraded", "refuted", "withdrawn", "granted"]
 
 
-def test_a_class_stays_while_other_evidence_carries_it(scene: Scene, told: Told_) -> None:
-    """Whoever leaves a post declares when it ended: it was true of the day on which the class was granted."""
-    head = Post("key_firm_head", datetime.fromisoformat("2023-12-31T16:00:00Z"))
-    person = scene.talent(head)
+def test_a_post_that_has_ended_since_takes_no_class_away_before_its_end(scene: Scene, told: Told_) -> None:
+    """It was true on the day on which the class was granted; what the registry denies later is that it is still so."""
+    person = scene.talent(Post("key_firm_head", datetime.fromisoformat("2023-12-31T16:00:00Z")))
     comes(scene, "2026-09-01T00:00:00Z")
-    ended = Post("key_firm_head", head.since, datetime.fromisoformat("2026-08-31T16:00:00Z"))
-    scene.has(person, ended)
-    scene.declares(person, ended)
+    scene.has(person)
     scene.reviewed(person)
-    assert [one["state"] for one in scene.shown(person)["evidence"]] == ["refuted", "confirmed"]
-    assert (standing(scene, person), told()) == ("d", ["granted", "refuted"])
+    (post,) = scene.shown(person)["evidence"]
+    assert (post["state"], post["said"]["until"]) == ("confirmed", "2026-09-01T00:00:00Z")
+    assert (standing(scene, person), told()) == ("d", ["granted"])
     for moment in (REVIEW, END):
         comes(scene, moment)
     assert (standing(scene, person), past(scene, person)) == ("none", [("d", "lapsed", END)])

@@ -247,20 +247,22 @@ def ask_again(talent: Talent, now: datetime) -> Talent:
 
 
 def found(talent: Talent, evidence_id: str, *, confirmed: bool, now: datetime) -> Talent:
-    """Note what a registry found of a piece of evidence, and tell the person of a refutation."""
+    """Note what a registry found of a piece of evidence, and tell the person of a refutation.
+
+    A post that was confirmed before, and is not now, has ended meanwhile: that makes nothing false that it gave.
+    """
 
     def change(one: Evidence) -> Evidence:
-        return replace(
-            one,
-            state="confirmed" if confirmed else "refuted",
-            confirmed_at=(one.confirmed_at or now) if confirmed else one.confirmed_at,
-            answered_at=now,
-            again=False,
-            failures=0,
-        )
+        answered = replace(one, answered_at=now, again=False, failures=0)
+        if confirmed:
+            return replace(answered, state="confirmed", confirmed_at=one.confirmed_at or now)
+        if isinstance(one.said, Post) and one.confirmed_at is not None:
+            return replace(answered, said=replace(one.said, until=one.said.until or now))
+        return replace(answered, state="refuted")
 
     changed = _change_evidence(talent, evidence_id, change)
-    return changed if confirmed or changed is talent else notify(changed, "refuted", now)
+    refuted = any(one.id == evidence_id and one.state == "refuted" for one in changed.evidence)
+    return notify(changed, "refuted", now) if refuted and changed is not talent else changed
 
 
 def not_found_yet(talent: Talent, evidence_id: str, now: datetime, registry_days: int) -> Talent:

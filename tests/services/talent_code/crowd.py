@@ -1,0 +1,61 @@
+"""A crowd of talents that is made at once, for claims by the hundred."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from backend.service import City
+from backend.services.talent_code.claiming import claim_benefit
+from backend.services.talent_code.looking_after import bring_up
+from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.talent import Evidence, Figures, Talent
+from tests.services.talent_code.world import DOCTOR, card_number
+
+
+class Answer(Struct):
+    """What somebody was told of their claim, and after how long."""
+
+    claim: Claim
+    seconds: float
+
+
+async def make_talents(city: City, number: int) -> list[str]:
+    """Make so many talents of class E, whose figures are known and who have named an account."""
+    now = city.now()
+
+    async def make(serial: int) -> str:
+        account = card_number(serial)
+        evidence = Evidence("e1", DOCTOR, now, now, "confirmed", confirmed_at=now, answered_at=now)
+        talent = Talent(
+            id=f"talent-{serial}",
+            code_id=f"code-{serial}",
+            born_at=datetime(1990, 1, 1, tzinfo=UTC),
+            evidence=(evidence,),
+            figures=Figures(now + timedelta(days=1), 12, city.today().year - 1, 0, 0),
+            account=city.sealer.seal(account),
+            account_ending=account[-4:],
+        )
+        await city.store.insert(talent)
+        await bring_up(city, talent.id)
+        return talent.id
+
+    return list(await asyncio.gather(*map(make, range(number))))
+
+
+async def claim_at_once(
+    cities: list[City], people: list[str], benefit: str, at_once: int
+) -> tuple[list[Answer], float]:
+    """Let all claim, so many at once, each by one of the processes; give what they were told, and the seconds it took."""
+    slots = asyncio.Semaphore(at_once)
+
+    async def claim(place: int) -> Answer:
+        async with slots:
+            begun = time.perf_counter()
+            told = await claim_benefit(cities[place % len(cities)], people[place], benefit, "tap", {})
+            return Answer(told, time.perf_counter() - begun)
+
+    begun = time.perf_counter()
+    answers = await asyncio.gather(*map(claim, range(len(people))))
+    return list(answers), time.perf_counter() - begun

@@ -1,0 +1,67 @@
+"""Five hundred people claim at once what suffices for a hundred."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from backend.app import documents_of, open_city
+from backend.service import City, discover_integrations, discover_services
+from backend.services.talent_code.budgets import open_budget
+from backend.services.talent_code.lines import serve_line
+from backend.services.talent_code.model.budget import Budget
+from backend.services.talent_code.ports import PayoutBank
+from backend.settings import Settings
+from backend.store.opening import prepare_store
+from tests.conftest import Clock
+from tests.services.talent_code.crowd import Answer, claim_at_once, make_talents
+from tests.services.talent_code.invented_rules import write_rules
+
+CROWD, SUFFICES_FOR, EACH_FEN = 500, 100, 50_00
+SPARE_FEN = 49_99
+"""One fen less than one more of them would need."""
+
+
+@pytest.fixture
+def settings(address: str, tmp_path: Path) -> Settings:
+    """Give the settings of a city whose plain benefit pays class E 50 yuan, a hundred times."""
+    prepare_store(address, documents_of(discover_services()))
+    return Settings(
+        store=address,
+        mongo_driver="pymongo",
+        keys=str(tmp_path / "keys"),
+        sandbox=str(tmp_path / "sandbox.db"),
+        rules=str(write_rules(tmp_path / "rules", SUFFICES_FOR * EACH_FEN + SPARE_FEN, only="plain")),
+    )
+
+
+async def crowd(settings: Settings) -> tuple[list[Answer], float, Budget, list[object]]:
+    """Let everybody claim at once, by four processes that know nothing of each other, and look at what is left."""
+    clock = Clock(datetime(2026, 3, 2, 4, tzinfo=UTC))
+
+    def process() -> City:
+        return open_city(settings, discover_services(), discover_integrations("integrations"), clock=clock)
+
+    cities = [process() for _ in range(4)]
+    try:
+        people = await make_talents(cities[0], CROWD)
+        answers, seconds = await claim_at_once(cities, people, "plain", CROWD)
+        await serve_line(cities[0], "plain")
+        budget = await open_budget(cities[0], "plain:2026")
+        bank = cities[0].port(PayoutBank)
+        return answers, seconds, budget, bank.entries()  # type: ignore[attr-defined]  the sandbox's own books
+    finally:
+        for city in cities:
+            await city.store.close()
+
+
+def test_exactly_a_hundred_are_paid_and_four_hundred_are_told_at_once_that_they_wait(settings: Settings) -> None:
+    answers, seconds, budget, entries = asyncio.run(crowd(settings))
+    slowest = max(answer.seconds for answer in answers)
+    print(f"{CROWD / seconds:,.0f} claims a second, the slowest after {slowest:.1f} s")  # noqa: T201
+    assert Counter(answer.claim.state for answer in answers) == {"granted": 100, "waiting": 400}
+    assert all(answer.claim.paid_fen == EACH_FEN for answer in answers if answer.claim.state == "granted")
+    assert (budget.paid_fen, budget.reserved_fen, budget.free_fen) == (SUFFICES_FOR * EACH_FEN, 0, SPARE_FEN)
+    assert len(entries) == SUFFICES_FOR
