@@ -31,6 +31,7 @@ def settings(address: str, tmp_path: Path) -> Settings:
     return Settings(
         store=address,
         mongo_driver="pymongo",
+        store_timeout_ms=30_000,  # one event loop does here what four processes would
         keys=str(tmp_path / "keys"),
         sandbox=str(tmp_path / "sandbox.db"),
         rules=str(write_rules(tmp_path / "rules", SUFFICES_FOR * EACH_FEN + SPARE_FEN, only="plain")),
@@ -51,7 +52,7 @@ async def crowd(settings: Settings) -> tuple[list[Answer], float, Budget, list[o
         await serve_line(cities[0], "plain")
         budget = await open_budget(cities[0], "plain:2026")
         bank = cities[0].port(PayoutBank)
-        return answers, seconds, budget, bank.entries()  # type: ignore[attr-defined]  the sandbox's own books
+        return answers, seconds, budget, bank.entries()
     finally:
         for city in cities:
             await city.store.close()
