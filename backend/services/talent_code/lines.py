@@ -8,7 +8,6 @@ from backend.service import City
 from backend.services.talent_code.advancing import advance, change_claim, reserving
 from backend.services.talent_code.budgets import current_budget, open_budget
 from backend.services.talent_code.model.benefit import benefit_names, terms_in
-from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
 from backend.store import Order
 
@@ -25,9 +24,11 @@ async def serve_line(city: City, benefit: str) -> None:
     cursor: str | None = None
     while True:
         page = await city.store.find(Claim, {"line": benefit}, order=Order("claimed_ms"), cursor=cursor, limit=PAGE)
+        if page.documents and cursor is None and not ended:
+            await _serve_reserved(city, budget)
         left = await open_budget(city, budget)
         for claim in page.documents:
-            if ended or left.leaves(claim.amount_fen) or _is_reserved(left, claim):
+            if ended or left.leaves(claim.amount_fen):
                 await _serve(city, claim, None if ended else budget)
                 left = await open_budget(city, budget)
             elif left.free_fen == 0 or left.is_full:
@@ -37,9 +38,13 @@ async def serve_line(city: City, benefit: str) -> None:
             return
 
 
-def _is_reserved(budget: Budget, claim: Claim) -> bool:
-    """Tell whether money was reserved for a claim by somebody who was cut off, and taken for slow."""
-    return any(entry.id == claim.reserve_id and entry.kind == "reserve" for entry in budget.entries)
+async def _serve_reserved(city: City, budget: str) -> None:
+    """Serve those, wherever they stand, for whom money was reserved by somebody who was slow and taken for cut off."""
+    entries = (await open_budget(city, budget)).entries
+    reserved = {entry.claim for entry in entries if entry.kind == "reserve"}
+    for claim in (await city.store.get_many(Claim, sorted(reserved))).values():
+        if claim.state == "waiting" and claim.budget == budget:
+            await _serve(city, claim, budget)
 
 
 async def _serve(city: City, claim: Claim, budget: str | None) -> None:

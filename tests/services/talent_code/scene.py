@@ -171,11 +171,15 @@ class Scene:
         self.clock.now += timedelta(**span)
         self.call(self._sweep)
 
-    async def _sweep(self) -> None:
-        for _ in range(500):  # what runs in the background comes first
+    async def jobs_end(self) -> None:
+        """Wait until what runs in the background has come to its end."""
+        for _ in range(500):
             if self.city.jobs.waiting() == 0:
                 break
             await asyncio.sleep(0.01)
+
+    async def _sweep(self) -> None:
+        await self.jobs_end()
         due = Order("due_ms", below=int(self.clock.now.timestamp() * 1_000) + 1)
         for _ in range(20):
             talents = await self.city.store.find(Talent, {}, order=due)
