@@ -273,8 +273,8 @@ async def collect(city: City, claim: Claim, collection: Collection, now: datetim
     await keep(city, asking_back(claim, collection), now)
     try:
         answer = await in_time(city.port(PayoutBank).collect(collection.id, account, collection.amount_fen))
-    except Silent:
-        return
+    except (Silent, Refused):
+        return  # what became of it is looked up later
     await note_collection(city, claim.id, collection.id, answer)
 
 

@@ -18,6 +18,7 @@ from backend.identity import CitizenRequest, citizen, citizen_id
 from backend.pencil import DrawingBusy, pencil
 from backend.problems import FieldError, NotFound
 from backend.service import City
+from backend.services.talent_code.claiming import pay_to_new_account
 from backend.services.talent_code.code import SIGN, make_claims
 from backend.services.talent_code.evidence import evidence_id
 from backend.services.talent_code.facts import STANDINGS, Standing, TalentClass
@@ -43,7 +44,7 @@ from backend.services.talent_code.model.talent import (
     talent_facts,
 )
 from backend.services.talent_code.partners import OwnEntitlement, entitlements_of
-from backend.services.talent_code.people import change_talent, terms_of, zone_of
+from backend.services.talent_code.people import change_talent, open_talent, terms_of, zone_of
 from backend.store.instants import in_utc
 from backend.text import Text
 
@@ -197,14 +198,16 @@ async def take_back_evidence(request: CitizenRequest, city: NamedDependency[City
 async def name_account(
     data: JSONBody[NewAccount], request: CitizenRequest, city: NamedDependency[City]
 ) -> AccountEnding:
-    """Say to which bank card money shall be paid; a payout that failed is tried again with it."""
-    number = read_account(data.number)
-    sealed = city.sealer.seal(number)
+    """Say to which bank card money shall be paid; a payout that failed is tried again with it at once."""
+    number, person = read_account(data.number), citizen_id(request)
+    known, sealed = (await open_talent(city, person)).account, city.sealer.seal(number)
 
     def name(talent: Talent, _now: datetime) -> Talent:
         return replace(talent, account=sealed, account_ending=number[-4:])
 
-    await change_talent(city, citizen_id(request), name)
+    if known is None or city.sealer.unseal(known) != number:  # the same again would use up its tries for nothing
+        await change_talent(city, person, name)
+        await pay_to_new_account(city, person)
     return AccountEnding(number[-4:])
 
 

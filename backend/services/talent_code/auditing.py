@@ -25,12 +25,12 @@ DRAWS = 1_000
 async def audit(city: City, claim: Claim, now: datetime) -> None:
     """Audit a claim if the rules draw it, and note what was found. Raises Silent or Refused if nobody can tell yet."""
     found = Audit(now, drawn=False)
-    if _is_drawn(city, claim, now):
+    if is_drawn(city, claim, now):
         found = await _find_out(city, claim, now)
     await city.store.replace(rested(audited(claim, found, now, terms_of(city, now)), now, terms_of(city, now)))
 
 
-def _is_drawn(city: City, claim: Claim, now: datetime) -> bool:
+def is_drawn(city: City, claim: Claim, now: datetime) -> bool:
     """Draw claims by a keyed hash: nobody outside can tell which are drawn, and each draw is the same when repeated."""
     draw = int(hashlib.sha256(city.sealer.digest("audit", claim.id).encode()).hexdigest(), 16) % DRAWS
     facts = AuditFacts(

@@ -38,6 +38,7 @@ from backend.services.talent_code.model.problems import (
     NothingToAppeal,
     NothingToRepay,
     NotInLine,
+    RepaymentFailed,
     RepaymentInFlight,
     UnknownBenefit,
 )
@@ -102,7 +103,8 @@ class Benefits(Struct, frozen=True):
 class NewClaim(Struct, forbid_unknown_fields=True):
     """The benefit that is claimed, and what the caller states: homes owned in the city, and what was spent.
 
-    A statement counts at once and may be audited later; what turns out false is claimed back.
+    Whoever says nothing of them states that there are none. A statement counts at once and may be audited later; what
+    turns out false is claimed back.
     """
 
     benefit: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
@@ -232,7 +234,7 @@ async def appeal_against_clawback(
 @post(
     "/v1/me/claims/{claim_id:str}/repayments",
     guards=[citizen],
-    problems=(NothingToRepay, RepaymentInFlight, KeyReused, RequestInFlight),
+    problems=(NothingToRepay, RepaymentInFlight, RepaymentFailed, KeyReused, RequestInFlight),
 )
 async def repay_claim(
     data: JSONBody[NewRepayment],

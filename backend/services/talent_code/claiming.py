@@ -8,13 +8,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from backend.idempotency import KeyReused
 from backend.outside import RegistryAway
 from backend.service import City
 from backend.services.talent_code import tasks
 from backend.services.talent_code.advancing import advance, change_claim, collect
-from backend.services.talent_code.budgets import open_budget
+from backend.services.talent_code.budgets import current_budget, open_budget
 from backend.services.talent_code.looking_after import learn
-from backend.services.talent_code.model.benefit import Judgement, barrier, judge, terms_in, title_of
+from backend.services.talent_code.model.benefit import Judgement, barrier, judge, rests_on, terms_in, title_of
 from backend.services.talent_code.model.claim import Appeal, Claim, Collection, new_claim, notify
 from backend.services.talent_code.model.problems import (
     ClaimedAlready,
@@ -24,13 +25,17 @@ from backend.services.talent_code.model.problems import (
     NothingToAppeal,
     NothingToRepay,
     NotInLine,
+    RepaymentFailed,
     RepaymentInFlight,
     UnknownBenefit,
 )
-from backend.services.talent_code.model.steps import ANSWERED_WITHIN, given_up
+from backend.services.talent_code.model.steps import ANSWERED_WITHIN, given_up, tried_at_once
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.store import Conflict, Duplicate, Order
 from backend.text import Text
+
+STATED = {"homes", "spent_fen"}
+"""The facts that nobody confirms: whoever says nothing of them states that there are none."""
 
 CLAIMS_AT_MOST = 1_000
 TRIES_AT_MOST = 20
@@ -45,11 +50,13 @@ async def own_claims(city: City, person: str) -> list[Claim]:
 async def claim_benefit(city: City, person: str, benefit: str, key: str, stated: Mapping[str, Any]) -> Claim:
     """Have a person claim a benefit, once for this key, and bring the claim as far as it goes now.
 
-    Raises UnknownBenefit, NotEntitled, ClaimedAlready, NoBankAccount, MoneyOwed, or RegistryAway where the answer hangs
-    on registries that never answered.
+    Raises UnknownBenefit, NotEntitled, ClaimedAlready, NoBankAccount, MoneyOwed, KeyReused, or RegistryAway where the
+    answer hangs on registries that never answered.
     """
     claim_id = hashlib.sha256(f"{person}\n{key}".encode()).hexdigest()[:24]
     known = await city.store.get(Claim, claim_id)
+    if known is not None and known.benefit != benefit:
+        raise KeyReused(Text(zh="同一幂等键用于不同的请求。", en="This Idempotency-Key was used for another claim."))
     if known is None:
         claim = await _judged(city, person, benefit, claim_id, stated)
         with suppress(Duplicate):  # the same tap came twice, and both go on with the one claim
@@ -57,8 +64,8 @@ async def claim_benefit(city: City, person: str, benefit: str, key: str, stated:
     claim = await advance(city, claim_id)
     if claim is None:
         raise ClaimedAlready(Text(zh="您已申领该项政策。", en="Another claim of yours was faster."), ends_at=None)
-    if claim.state == "waiting" and claim.budget is not None:
-        left = await open_budget(city, claim.budget)
+    if claim.state == "waiting":
+        left = await open_budget(city, current_budget(city, benefit))
         if left.leaves(claim.amount_fen):
             await tasks.serve_benefit.enqueue(city.jobs, benefit)
     return claim
@@ -72,6 +79,13 @@ async def _judged(city: City, person: str, benefit: str, claim_id: str, stated: 
     judged = judge(city.rulebook, benefit, facts, now)
     if judged is None or judged.terms.gives != "money":
         raise UnknownBenefit(Text(zh="目前没有该项政策。", en="There is no such benefit now."))
+    rests = rests_on(city.rulebook, benefit, now)
+    if rests & _untold(talent, city.today().year - 1) or (talent.figures is None and not judged.is_given):
+        raise RegistryAway(
+            Text(
+                zh="社保或税务系统暂未响应，请稍后再试。", en="Social insurance or tax bureau do not answer; try later."
+            )
+        )
     if not judged.is_given:
         raise _not_entitled(talent, judged)
     barred = barrier(talent, benefit, terms_in(city.rulebook), now)
@@ -86,18 +100,19 @@ async def _judged(city: City, person: str, benefit: str, claim_id: str, stated: 
             )
         )
     return replace(
-        new_claim(claim_id, person, title_of(city.rulebook, benefit), judged, facts, tuple(stated)),
+        new_claim(claim_id, person, title_of(city.rulebook, benefit), judged, facts, sorted(rests & STATED)),
         due_ms=int((now + ANSWERED_WITHIN).timestamp() * 1_000),
     )
 
 
-def _not_entitled(talent: Talent, judged: Judgement) -> NotEntitled | RegistryAway:
+def _untold(talent: Talent, last_year: int) -> set[str]:
+    """Name the figures that no registry has told of a person: without them nothing that rests on them is paid."""
     if talent.figures is None:
-        return RegistryAway(
-            Text(
-                zh="社保或税务系统暂未响应，请稍后再试。", en="Social insurance or tax bureau do not answer; try later."
-            )
-        )
+        return {"insured_months", "income_fen", "tax_fen"}
+    return set() if talent.figures.year == last_year else {"income_fen", "tax_fen"}
+
+
+def _not_entitled(talent: Talent, judged: Judgement) -> NotEntitled:
     verdict = judged.verdict
     ended = max((one.ended_at or one.until for one in talent.grants), default=None)
     return NotEntitled(
@@ -142,6 +157,14 @@ async def give_up(city: City, claim: Claim) -> Claim:
     return await _change(city, claim, change)
 
 
+async def pay_to_new_account(city: City, person: str) -> None:
+    """Try at once what could not be paid to a person's former account."""
+    for claim in await own_claims(city, person):
+        changed = await change_claim(city, claim.id, lambda claim, _now: tried_at_once(claim))
+        if changed is not None and changed.revision != claim.revision:
+            await tasks.advance.enqueue(city.jobs, claim.id)
+
+
 async def appeal(city: City, claim: Claim, text: str) -> Claim:
     """Appeal against a claw-back. Raises NothingToAppeal."""
 
@@ -149,7 +172,7 @@ async def appeal(city: City, claim: Claim, text: str) -> Claim:
         clawback = claim.clawback
         if clawback is not None and clawback.appeal is not None and clawback.appeal.text == text:
             return claim
-        if clawback is None or clawback.appeal is not None or now >= clawback.appeal_until or clawback.collections:
+        if clawback is None or clawback.appeal is not None or now >= clawback.appeal_until or clawback.is_collected:
             raise _nothing_to_appeal()
         return replace(claim, clawback=replace(clawback, appeal=Appeal(text, now)))
 
@@ -181,13 +204,13 @@ def _nothing_to_appeal() -> NothingToAppeal:
 
 
 async def repay(city: City, claim: Claim, key: str, amount_fen: int) -> Claim:
-    """Pay back what is owed, once for this key. Raises NothingToRepay or RepaymentInFlight."""
+    """Pay back what is owed, once for this key. Raises NothingToRepay, RepaymentInFlight or RepaymentFailed."""
     digest = hashlib.sha256(f"{claim.subject}\n{key}".encode()).hexdigest()[:24]
     collection_id = f"{claim.id}/repayment/{digest}"
     for _ in range(TRIES_AT_MOST):
         clawback, now = claim.clawback, city.now()
         if clawback is not None and any(one.id == collection_id for one in clawback.collections):
-            return await _brought_on(city, claim)
+            return await _repaid(city, claim, collection_id)
         if clawback is None or clawback.owed_fen <= 0 or clawback.is_appealed or clawback.owed_fen != amount_fen:
             owed_fen = clawback.owed_fen if clawback is not None and not clawback.is_appealed else 0
             raise NothingToRepay(
@@ -201,9 +224,19 @@ async def repay(city: City, claim: Claim, key: str, amount_fen: int) -> Claim:
             except Conflict:
                 pass
             else:
-                return await _brought_on(city, claim)
+                return await _repaid(city, claim, collection_id)
         claim = await _brought_on(city, claim)
     raise Conflict(Claim.collection, claim.id, claim.revision)
+
+
+async def _repaid(city: City, claim: Claim, collection_id: str) -> Claim:
+    claim = await _brought_on(city, claim)
+    assert claim.clawback is not None, "something was paid back of it"
+    if any(one.id == collection_id and one.state == "failed" for one in claim.clawback.collections):
+        raise RepaymentFailed(
+            Text(zh="银行未能扣款，请核对账户。", en="The bank could not take it; check your account.")
+        )
+    return claim
 
 
 async def _brought_on(city: City, claim: Claim) -> Claim:

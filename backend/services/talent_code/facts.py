@@ -190,7 +190,7 @@ class BenefitTerms(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_f
             yield "each instalment is due after more months of insurance than the one before"
         if (self.amount == "fixed") != (self.base is None):
             yield "a share, and an amount up to a base, need a `base`; a fixed amount has none"
-        for name in self._figures():
+        for name in self.figures():
             if name not in _FIGURES:
                 yield f"{name!r} is no figure of the facts: {', '.join(sorted(_FIGURES))}"
         if money and (self.budget_fen is None or self.unit or self.partners):
@@ -200,7 +200,8 @@ class BenefitTerms(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_f
         if not money and not (self.unit and self.partners):
             yield "a service needs `unit` and `partners`"
 
-    def _figures(self) -> Iterator[str]:
+    def figures(self) -> Iterator[str]:
+        """Name the facts that an amount is made of."""
         if self.base is not None:
             yield self.base.of
             if self.base.less is not None:

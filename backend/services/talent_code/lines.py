@@ -21,10 +21,11 @@ async def serve_line(city: City, benefit: str) -> None:
     """
     budget = current_budget(city, benefit)
     ended = terms_in(city.rulebook)(benefit, city.now()) is None
-    await _serve_reserved(city, budget)
     cursor: str | None = None
     while True:
         page = await city.store.find(Claim, {"line": benefit}, order=Order("claimed_ms"), cursor=cursor, limit=PAGE)
+        if page.documents and cursor is None and not ended:
+            await _serve_reserved(city, budget)
         left = await open_budget(city, budget)
         for claim in page.documents:
             if ended or left.leaves(claim.amount_fen):
@@ -38,10 +39,11 @@ async def serve_line(city: City, benefit: str) -> None:
 
 
 async def _serve_reserved(city: City, budget: str) -> None:
-    """Serve those for whom money was reserved by a process so slow that their claims were put in line meanwhile."""
-    reserved = [entry.claim for entry in (await open_budget(city, budget)).entries if entry.kind == "reserve"]
-    for claim in (await city.store.get_many(Claim, reserved)).values():
-        if claim.state == "waiting":
+    """Serve those, wherever they stand, for whom money was reserved by somebody who was slow and taken for cut off."""
+    entries = (await open_budget(city, budget)).entries
+    reserved = {entry.claim for entry in entries if entry.kind == "reserve"}
+    for claim in (await city.store.get_many(Claim, sorted(reserved))).values():
+        if claim.state == "waiting" and claim.budget == budget:
             await _serve(city, claim, budget)
 
 

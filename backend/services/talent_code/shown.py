@@ -8,7 +8,7 @@ from msgspec import Struct
 from backend.services.talent_code.model.claim import Claim, Clawback, PartState
 from backend.text import Text, yuan
 
-ClaimStage = Literal["claimed", "waiting", "paying", "partly_paid", "paid", "failed", "given_up"]
+ClaimStage = Literal["claimed", "waiting", "granted", "paying", "partly_paid", "paid", "failed", "given_up"]
 
 
 class PartShown(Struct, frozen=True):
@@ -42,8 +42,9 @@ class ClawbackShown(Struct, frozen=True):
 class ClaimShown(Struct, frozen=True):
     """A claim: what was decided, by which rule and why, what was paid, and what is said of it now.
 
-    `stage`: `waiting` for budget, `paying` while the bank has not decided, `partly_paid` while parts are still to come,
-    `paid` when nothing more is; `read_by_officers` are the instants at which an officer looked at it.
+    `stage`: `waiting` for budget, `granted` while its first part is still to come, `paying` while the bank has not
+    decided, `partly_paid` while parts are still to come, `paid` when nothing more is; `read_by_officers` are the
+    instants at which an officer looked at it.
     """
 
     id: str
@@ -69,11 +70,13 @@ _MESSAGES: dict[ClaimStage, Text] = {
         zh="预算已用完，您的申领已排队，有余额即自动发放，无需再次申请。",
         en="The budget is used up. Your claim is in line and is paid by itself as soon as it can be; do nothing.",
     ),
+    "granted": Text(zh="已批准，到期自动发放。", en="It was granted, and comes by itself when it is due."),
     "paying": Text(zh="银行正在处理，请勿重复申领。", en="The bank is at it; do not claim again."),
     "partly_paid": Text(zh="已发放{yuan}元，其余到期自动发放。", en="{yuan} yuan were paid; the rest comes by itself."),
     "paid": Text(zh="已发放{yuan}元。", en="{yuan} yuan were paid."),
     "failed": Text(
-        zh="未能发放，请核对收款账户后重新申领。", en="It was not paid; check your account and claim again."
+        zh="未能发放。如仍符合条件，请核对收款账户后重新申领。",
+        en="It was not paid. If you still may have it, check your account and claim again.",
     ),
     "given_up": Text(zh="您已放弃本次申领。", en="You gave this claim up."),
 }
@@ -117,7 +120,7 @@ def stage_of(claim: Claim) -> ClaimStage:
                 return "paying"
             if claim.sum_fen("open") == 0:
                 return "paid"
-            return "partly_paid" if claim.paid_fen else "claimed"
+            return "partly_paid" if claim.paid_fen else "granted"
 
 
 def _clawback_shown(clawback: Clawback, differing: tuple[str, ...]) -> ClawbackShown:

@@ -47,7 +47,7 @@ async def make_talents(city: City, number: int) -> list[str]:
 async def claim_at_once(
     cities: list[City], people: list[str], benefit: str, at_once: int
 ) -> tuple[list[Answer], float]:
-    """Let all claim, so many at once, each by one of the processes; give what they were told, and the seconds it took."""
+    """Let all claim, so many at once, by the processes in turn; give what they were told, and how long it took."""
     slots = asyncio.Semaphore(at_once)
 
     async def claim(place: int) -> Answer:

@@ -4,18 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import msgspec
 from litestar import Litestar
 from litestar.testing import TestClient
+from msgspec.structs import replace
 
-from backend.service import City
+from backend.app import facts_of
+from backend.rulebook import load_rulebook
+from backend.service import City, discover_services
 from backend.services.talent_code.advancing import advance
 from backend.services.talent_code.facts import Degree, Pay, Prize, Title
 from backend.services.talent_code.lines import serve_all_lines
 from backend.services.talent_code.looking_after import look_after
+from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Said, Talent
 from backend.services.talent_code.ports import (
@@ -42,7 +47,8 @@ PROVINCIAL_LEADER = Title("provincial_leader", datetime(2021, 8, 31, 16, tzinfo=
 TECHNICIAN = Title("technician", datetime(2019, 8, 31, 16, tzinfo=UTC))
 STATE_SECOND = Prize("state_second", datetime(2022, 1, 7, 16, tzinfo=UTC))
 PAID_WELL = Pay(2025, 90_000_000)
-CARD = "6217 0000 1000 0000 003"
+CARD = "6217000010000000003"
+OTHER_CARD = "6217000010000000011"
 
 
 class Citizen(Person):
@@ -181,9 +187,15 @@ class Scene:
             assert answer.status_code == 202, answer.text
         self.time_passes()
 
+    async def jobs_end(self) -> None:
+        """Wait until what runs in the background has come to its end."""
+        for _ in range(500):
+            if self.city.jobs.waiting() == 0:
+                break
+            await asyncio.sleep(0.01)
+
     async def _sweep(self) -> None:
-        while self.city.jobs.waiting():  # noqa: ASYNC110  the jobs tell nobody when they are done
-            await asyncio.sleep(0.005)
+        await self.jobs_end()
         due = Order("due_ms", below=int(self.clock.now.timestamp() * 1_000) + 1)
         for _ in range(20):
             talents = await self.city.store.find(Talent, {}, order=due)
@@ -195,3 +207,29 @@ class Scene:
             if not talents.documents and not claims.documents:
                 break
         await serve_all_lines(self.city)
+
+    def loses_class(self, person: Citizen) -> None:
+        """Let the registries say that nothing is true of somebody when an officer has them asked again."""
+        self.has(person)
+        order = {"id_number": person.id_number}
+        answer = self.client.post("/v1/talent-reviews", json=order, headers=self.officer())
+        assert answer.status_code == 202, answer.text
+        self.time_passes(seconds=1)
+
+    def rules_change(self, folder: Path) -> None:
+        """Have the city go by the rules of a folder from now on, as it does when they are published."""
+        rulebook = load_rulebook(folder, facts_of(discover_services()), self.city.rulebook.time_zone)
+        self.client.app.state.city = replace(self.city, rulebook=rulebook)
+
+    # ── what came of it ──
+
+    def payouts(self) -> list[tuple[str, int]]:
+        """Give what the bank has paid out: to which account, and how many yuan."""
+        paid = [one for one in self.port(PayoutBank).entries() if one.kind == "payout"]
+        return [(one.account, one.amount_fen // 100) for one in paid]
+
+    def budget(self, benefit: str, year: int = 2026) -> tuple[int, int, int, int]:
+        """Give how many yuan of a budget are reserved, were paid, and came back, and how many places are taken."""
+        found = self.call(self.city.store.get, Budget, f"{benefit}:{year}")
+        assert found is not None
+        return found.reserved_fen // 100, found.paid_fen // 100, found.returned_fen // 100, found.places

@@ -1,62 +1,111 @@
-"""The law of the day: the same claim before and after a change gives the old and the new amount, for ever."""
+"""Amounts are those of the day on which they are claimed, to the second, and a replay years later gives the same."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from backend.services.talent_code.facts import Degree, Title
+from backend.app import facts_of
+from backend.rulebook import Rulebook, load_rulebook
+from backend.service import discover_services
+from backend.services.talent_code.facts import BenefitFacts, Standing
 from backend.services.talent_code.model.benefit import judge
 from backend.services.talent_code.model.claim import Claim
-from tests.services.health_code.scene import stored
-from tests.services.talent_code.scene import Scene
+from tests.conftest import ROOT
+from tests.services.health_code.scene import problem, stored
+from tests.services.talent_code.scene import DOCTOR, LEADER, Scene
 
-DOCTORS_RAISED = datetime(2021, 10, 14, 16, tzinfo=UTC)
-"""The midnight with which 15 October 2021 begins in the city."""
-
-HOMES_RAISED = datetime(2022, 12, 31, 16, tzinfo=UTC)
+YUAN = 100
 SECOND = timedelta(seconds=1)
-DOCTOR = Degree("doctor", datetime(2021, 6, 29, 16, tzinfo=UTC))
-LEADER = Title("municipal_leader", datetime(2018, 8, 31, 16, tzinfo=UTC))
+RAISED = datetime(2021, 10, 14, 16, tzinfo=UTC)
+"""Midnight in the city, with which 15 October 2021 begins: doctors have 100,000 yuan instead of 50,000."""
+
+NEW_YEAR_OF_2023 = datetime(2022, 12, 31, 16, tzinfo=UTC)
+"""Midnight in the city: towards a home class D has a million yuan instead of 800,000, and class E has something."""
+
+NEW_DOCTOR = replace(DOCTOR, awarded_at=datetime(2021, 6, 29, 16, tzinfo=UTC))
 
 
-@pytest.mark.parametrize(
-    ("at", "yuan"), [(DOCTORS_RAISED - SECOND, 50_000), (DOCTORS_RAISED, 100_000)], ids=["the day before", "the day"]
-)
-def test_a_doctor_claims_by_the_law_of_the_day(scene: Scene, at: datetime, yuan: int) -> None:
-    scene.clock.now = at
-    claim = scene.claimed(scene.talent(DOCTOR), "graduate_allowance")
-    assert claim["amount_fen"] == yuan * 100
+@pytest.fixture(scope="module")
+def rulebook() -> Rulebook:
+    return load_rulebook(ROOT / "rules", facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
 
 
-@pytest.mark.parametrize(
-    ("at", "yuan"), [(HOMES_RAISED - SECOND, 800_000), (HOMES_RAISED, 1_000_000)], ids=["the day before", "the day"]
-)
-def test_class_d_buys_a_home_by_the_law_of_the_day(scene: Scene, at: datetime, yuan: int) -> None:
-    scene.clock.now = at
-    claim = scene.claimed(scene.talent(LEADER), "home_purchase")
-    assert (claim["amount_fen"], claim["paid_fen"]) == (yuan * 100, yuan * 100 // 2)
+def must_come_out_the_same(rulebook: Rulebook, claim: Claim) -> None:
+    """Judge a stored claim again, by nothing but what is stored of it, and rules that are read anew."""
+    judged = judge(rulebook, claim.benefit, claim.facts, claim.claimed_at)
+    assert judged is not None
+    verdict = judged.verdict
+    assert (judged.amount_fen, verdict.result) == (claim.amount_fen, claim.figure)
+    assert (verdict.rule, verdict.because, verdict.rulebook) == (claim.rule, claim.because, claim.rulebook)
 
 
-def test_class_e_has_nothing_for_a_home_until_the_day(scene: Scene) -> None:
-    scene.clock.now = HOMES_RAISED - SECOND
-    person = scene.talent(DOCTOR)
-    assert scene.claims(person, "home_purchase").json()["type"] == "/problems/not-entitled"
-    (missed,) = [one for one in scene.benefits(person)["just_missed"] if one["benefit"] == "home_purchase"]
-    assert (missed["kind"], missed["from_at"]) == ("later", "2022-12-31T16:00:00Z")
-    scene.clock.now = HOMES_RAISED
-    assert scene.claimed(person, "home_purchase")["amount_fen"] == 200_000_00
-
-
-def test_a_claim_judged_again_years_later_comes_out_the_same(scene: Scene) -> None:
-    scene.clock.now = DOCTORS_RAISED - SECOND
-    scene.claimed(scene.talent(DOCTOR), "graduate_allowance")
+def test_a_doctor_has_half_as_much_a_second_before_15_october_2021(scene: Scene, rulebook: Rulebook) -> None:
+    scene.clock.now = RAISED - SECOND
+    before, after = (scene.talent(NEW_DOCTOR, f"1380000010{last}") for last in (1, 2))
+    claims = [scene.claimed(before, "graduate_allowance")]
+    scene.clock.now = RAISED
+    claims.append(scene.claimed(after, "graduate_allowance"))
+    assert [claim["amount_fen"] for claim in claims] == [50_000 * YUAN, 100_000 * YUAN]
+    assert [[part["amount_fen"] for part in claim["parts"]] for claim in claims] == [
+        [25_000 * YUAN] * 2,
+        [50_000 * YUAN] * 2,
+    ]
+    assert scene.budget("graduate_allowance", 2021) == (150_000, 0, 0, 2)
     scene.clock.now = datetime(2031, 1, 1, tzinfo=UTC)
-    claim: Claim
-    (claim,) = stored(scene.client, Claim)
-    again = judge(scene.city.rulebook, claim.benefit, claim.facts, claim.claimed_at)
-    assert again is not None
-    assert (again.amount_fen, again.verdict.rule, again.verdict.result) == (claim.amount_fen, claim.rule, claim.figure)
-    assert (again.amount_fen, again.verdict.rulebook) == (50_000_00, claim.rulebook)
-    by_the_law_of_today = judge(scene.city.rulebook, claim.benefit, claim.facts, scene.clock.now)
-    assert by_the_law_of_today is not None
-    assert by_the_law_of_today.amount_fen == 0, "who graduated in 2021 is no new graduate any more"
+    for claim in stored(scene.client, Claim):
+        must_come_out_the_same(rulebook, claim)
+
+
+def test_with_2023_there_is_more_towards_a_home_from_the_first_second_on(scene: Scene, rulebook: Rulebook) -> None:
+    scene.clock.now = NEW_YEAR_OF_2023 - SECOND
+    leaders = [scene.talent(LEADER, f"1380000010{last}") for last in (1, 2)]
+    doctor = scene.talent(NEW_DOCTOR, "13800000103")
+    claims: list[dict[str, Any]] = [scene.claimed(leaders[0], "home_purchase")]
+    said = problem(scene.claims(doctor, "home_purchase"), 409, "not-entitled")
+    assert said["because"]["en"] == "Your class has no subsidy for buying a home"
+    scene.clock.now = NEW_YEAR_OF_2023
+    for person in (leaders[1], doctor):
+        scene.earns(person, 0, 0, 2022)
+        claims.append(scene.claimed(person, "home_purchase"))
+    assert [claim["amount_fen"] // YUAN for claim in claims] == [800_000, 1_000_000, 200_000]
+    assert scene.budget("home_purchase", 2022) == (400_000, 400_000, 0, 1)
+    assert scene.budget("home_purchase", 2023) == (600_000, 600_000, 0, 2)
+    scene.clock.now = datetime(2033, 1, 1, tzinfo=UTC)
+    for claim in stored(scene.client, Claim):
+        must_come_out_the_same(rulebook, claim)
+
+
+@pytest.mark.parametrize(
+    ("benefit", "talent_class", "at", "before_yuan", "after_yuan"),
+    [
+        ("graduate_allowance", "e", RAISED, 50_000, 100_000),
+        ("home_purchase", "b", NEW_YEAR_OF_2023, 1_200_000, 2_000_000),
+        ("home_purchase", "c", NEW_YEAR_OF_2023, 1_000_000, 1_500_000),
+        ("home_purchase", "d", NEW_YEAR_OF_2023, 800_000, 1_000_000),
+        ("home_purchase", "e", NEW_YEAR_OF_2023, 0, 200_000),
+    ],
+)
+def test_whenever_it_is_claimed_around_the_change_the_amount_is_that_of_the_citys_day(
+    rulebook: Rulebook, benefit: str, talent_class: Standing, at: datetime, before_yuan: int, after_yuan: int
+) -> None:
+    facts = BenefitFacts(
+        born_at=datetime(1990, 3, 6, 16, tzinfo=UTC),
+        talent_class=talent_class,
+        class_since=at - timedelta(days=90),
+        degree="doctor",
+        graduated_at=at - timedelta(days=100),
+    )
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.integers(-200_000, 200_000) | st.integers(-2, 2))
+    def around(seconds: int) -> None:
+        judged = judge(rulebook, benefit, facts, at + seconds * SECOND)
+        assert judged is not None
+        assert judged.amount_fen == (before_yuan if seconds < 0 else after_yuan) * YUAN
+
+    around()

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from backend.rulebook import Rulebook, Verdict
 from backend.rulebook.module import Rule
+from backend.rulebook.tree import Field, Has, Variable, walk
 from backend.services.talent_code.facts import BENEFITS, STANDINGS, BenefitFacts, BenefitTerms, Instalment
 from backend.services.talent_code.model.talent import Taken, Talent
 from backend.text import Text
@@ -40,6 +41,19 @@ def terms_in(rulebook: Rulebook) -> TermsOf:
         return cast("BenefitTerms | None", rulebook.terms(BENEFITS + benefit, at))
 
     return terms
+
+
+def rests_on(rulebook: Rulebook, benefit: str, at: datetime) -> set[str]:
+    """Name the facts that a benefit rests on at an instant: those that its rules read, and those of its base."""
+    conditions = [rule.condition for rule in rulebook.in_force(BENEFITS + benefit, at)]
+    read = {
+        node.name
+        for condition in conditions
+        for node in walk(condition)
+        if isinstance(node, Field | Has) and isinstance(node.operand, Variable) and node.operand.name == "facts"
+    }
+    terms = terms_in(rulebook)(benefit, at)
+    return read | set(terms.figures() if terms is not None else ())
 
 
 class Judgement(Struct, frozen=True):

@@ -26,6 +26,7 @@ Told = Literal[
     "failed",
     "payout_failed",
     "stopped",
+    "reduced",
     "clawed_back",
     "appeal_upheld",
     "appeal_won",
@@ -103,6 +104,11 @@ class Clawback(Struct, frozen=True, gc=False):
     def asked(self) -> Collection | None:
         """Give the collection that the bank has not decided on."""
         return next((one for one in self.collections if one.state == "asked"), None)
+
+    @property
+    def is_collected(self) -> bool:
+        """Tell whether money came back, or may have."""
+        return any(one.state != "failed" for one in self.collections)
 
     @property
     def owed_fen(self) -> int:
@@ -216,7 +222,7 @@ class Claim(Document, kw_only=True):
 def new_claim(
     claim_id: str, subject: str, title: Text, judged: Judgement, facts: BenefitFacts, stated: Sequence[str]
 ) -> Claim:
-    """Make the claim that follows from a judgement; `stated` names the facts that the person stated themselves."""
+    """Make the claim that follows from a judgement; `stated` names the facts that rest on the person's word alone."""
     at = judged.verdict.at
     parts = divide(judged.amount_fen, judged.terms.instalments)
     return Claim(

@@ -38,6 +38,10 @@ _OF_CLAIMS: dict[claims.Told, Text] = {
         en="The bank could not pay {yuan} yuan; check your account, we try again tomorrow: {title}.",
     ),
     "stopped": Text(zh="{title}的后续款项不再发放。", en="No more will be paid: {title}."),
+    "reduced": Text(
+        zh="经核查，{title}尚未发放的款项减少{yuan}元。",
+        en="An audit found that {yuan} yuan of what was still to come are not due: {title}.",
+    ),
     "clawed_back": Text(
         zh="经核查，{title}多发{yuan}元，请查看原因；您可以申诉。",
         en="{yuan} yuan are to be paid back; see why, and appeal if it is wrong: {title}.",

@@ -87,6 +87,12 @@ class RepaymentInFlight(Problem):
     status, title = 409, "Repayment in flight"
 
 
+class RepaymentFailed(Problem):
+    """The bank did not carry the repayment out; it is still owed."""
+
+    status, title = 402, "Repayment failed"
+
+
 class OwnAppeal(Problem):
     """Nobody decides an appeal of their own."""
 

@@ -178,6 +178,14 @@ def given_up(claim: Claim, now: datetime) -> Claim:
     return claim if claim.budget is None else decide_entry(claim, "void", 0, now)
 
 
+def tried_at_once(claim: Claim) -> Claim:
+    """Have payouts that failed tried again now, and not a day later."""
+    if not any(part.state == "open" and part.try_at is not None for part in claim.parts):
+        return claim
+    parts = tuple(replace(part, try_at=None) if part.state == "open" else part for part in claim.parts)
+    return replace(claim, parts=parts)
+
+
 # ── the budget ──
 
 
@@ -220,7 +228,7 @@ def audited(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
             parts.append(replace(part, amount_fen=kept_fen))
     claim = replace(claim, parts=tuple(parts))
     if cut_fen:
-        claim = decide_entry(claim, "release", cut_fen, now)
+        claim = notify(decide_entry(claim, "release", cut_fen, now), "reduced", cut_fen, now)
     overpaid_fen = claim.paid_fen - audit.entitled_fen
     if overpaid_fen <= 0:
         return claim

@@ -1,0 +1,351 @@
+"""What was paid at once is looked at afterwards: what turns out false is claimed back, with notice and appeal."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from backend.keys import Keyring, make_keys
+from backend.sealing import Sealer
+from backend.service import City
+from backend.services.talent_code.auditing import is_drawn
+from backend.services.talent_code.facts import BenefitFacts
+from backend.services.talent_code.model.claim import Claim, Part
+from backend.services.talent_code.ports import PayoutBank, PropertyRegister, Tax
+from backend.text import Text
+from integrations._sandbox import Outcome
+from tests.conftest import SignIn
+from tests.services.health_code.scene import Person, problem
+from tests.services.talent_code.invented_rules import write_rules
+from tests.services.talent_code.scene import CARD, DOCTOR, LEADER, Citizen, Scene
+
+YUAN = 100
+NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)
+REASON = {"zh": "房屋已于申领前出售", "en": "The home was sold before the claim"}
+
+
+def found(scene: Scene, claim: dict[str, Any]) -> Claim:
+    document = scene.call(scene.city.store.get, Claim, claim["id"])
+    assert document is not None
+    return document
+
+
+def told(scene: Scene, claim: dict[str, Any]) -> list[str]:
+    return [notice.kind for notice in found(scene, claim).notices if notice.told]
+
+
+def clawed_back(scene: Scene, person: Citizen) -> dict[str, Any]:
+    """Have somebody be paid the first half of 200,000 yuan towards a home, and an audit find that they own one."""
+    claim = scene.claimed(person, "home_purchase")
+    scene.port(PropertyRegister).set_homes(person.id_number, 1)
+    scene.time_passes(days=30)
+    shown = scene.claim(person, claim)
+    assert shown["clawback"]["owed_fen"] == 100_000 * YUAN
+    return shown
+
+
+def appeals(scene: Scene, person: Citizen, claim: dict[str, Any], text: str = "I sold it") -> httpx.Response:
+    return scene.client.post(f"/v1/me/claims/{claim['id']}/appeal", json={"text": text}, headers=person)
+
+
+def repays(scene: Scene, person: Citizen, claim: dict[str, Any], yuan: int, key: str = "tap") -> httpx.Response:
+    headers = {**person, "Idempotency-Key": key}
+    at = f"/v1/me/claims/{claim['id']}/repayments"
+    return scene.client.post(at, json={"amount_fen": yuan * YUAN}, headers=headers)
+
+
+def decides(scene: Scene, officer: Person, claim: dict[str, Any], decision: str) -> httpx.Response:
+    body = {"decision": decision, "reason": REASON}
+    return scene.client.put(f"/v1/talent-appeals/{claim['id']}", json=body, headers=officer)
+
+
+# ── the draw ──
+
+
+def paid_claim(number: int, fen: int, stated: tuple[str, ...]) -> Claim:
+    return Claim(
+        id=f"claim-{number}",
+        subject="p",
+        benefit="monthly_rent",
+        title=Text("", ""),
+        claimed_at=NOON,
+        claimed_ms=0,
+        facts=BenefitFacts(born_at=NOON, talent_class="e"),
+        stated=stated,
+        rule="class-e",
+        because=Text("", ""),
+        figure=fen,
+        amount_fen=fen,
+        rulebook="",
+        after_withdrawal="go_on",
+        parts=(Part(fen, 0),),
+    )
+
+
+def test_large_amounts_are_always_audited_and_of_the_others_as_many_as_the_rules_say(
+    scene: Scene, tmp_path: Path
+) -> None:
+    def drawn(fen: int, stated: tuple[str, ...], city: City = scene.city) -> list[int]:
+        return [number for number in range(2_000) if is_drawn(city, paid_claim(number, fen, stated), NOON)]
+
+    assert len(drawn(100_000 * YUAN, ())) == 2_000
+    one_in_ten, one_in_fifty = drawn(99_999 * YUAN, ("homes",)), drawn(99_999 * YUAN, ())
+    assert 140 <= len(one_in_ten) <= 260
+    assert 15 <= len(one_in_fifty) <= 65
+    assert set(one_in_fifty) <= set(one_in_ten)
+    assert drawn(99_999 * YUAN, ("homes",)) == one_in_ten
+    make_keys(tmp_path / "other-keys")
+    of_another_city = replace(scene.city, sealer=Sealer(Keyring.open(tmp_path / "other-keys")))
+    assert drawn(99_999 * YUAN, ("homes",), of_another_city) != one_in_ten
+
+
+# ── what an audit finds ──
+
+
+def test_a_sound_claim_is_audited_after_thirty_days_and_nothing_changes(scene: Scene) -> None:
+    doctor = scene.talent(DOCTOR)
+    claim = scene.claimed(doctor, "home_purchase")
+    scene.time_passes(days=29, hours=23)
+    assert found(scene, claim).audit is None
+    scene.time_passes(hours=1)
+    audit = found(scene, claim).audit
+    assert audit is not None
+    assert (audit.drawn, audit.entitled_fen, audit.differing) == (True, 200_000 * YUAN, ())
+    assert scene.claim(doctor, claim) == claim
+    assert told(scene, claim) == ["paid"]
+
+
+def test_a_home_that_is_found_claims_back_all_and_cuts_what_is_to_come(scene: Scene) -> None:
+    doctor = scene.talent(DOCTOR)
+    shown = clawed_back(scene, doctor)
+    assert shown["clawback"] == {
+        "amount_fen": 100_000 * YUAN,
+        "owed_fen": 100_000 * YUAN,
+        "because": {
+            "zh": "核查发现：名下住房与登记不符。",
+            "en": "An audit found that the registries have it otherwise: homes owned",
+        },
+        "differing": ["homes"],
+        "noticed_at": "2026-04-01T04:00:00Z",
+        "appeal_until": "2026-04-16T04:00:00Z",
+        "collect_at": "2026-05-16T04:00:00Z",
+        "appeal": "none",
+        "decision": None,
+    }
+    assert [(part["amount_fen"], part["state"]) for part in shown["parts"]] == [(100_000 * YUAN, "paid")]
+    assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
+    assert told(scene, shown) == ["paid", "reduced", "clawed_back"]
+
+
+def test_a_class_that_turns_out_lower_leaves_what_the_lower_class_has(scene: Scene) -> None:
+    """Class D had 500,000 of a million yuan; she is a doctor and no leader, and class E has 200,000."""
+    leader = scene.talent(LEADER)
+    scene.has(leader, LEADER, DOCTOR)
+    scene.declares(leader, DOCTOR)
+    claim = scene.claimed(leader, "home_purchase")
+    scene.has(leader, DOCTOR)
+    scene.time_passes(days=30)
+    clawback = scene.claim(leader, claim)["clawback"]
+    assert (clawback["amount_fen"], clawback["differing"]) == (300_000 * YUAN, ["talent_class"])
+    assert scene.budget("home_purchase") == (0, 500_000, 0, 1)
+
+
+def test_what_was_spent_counts_as_far_as_invoices_prove_it(scene: Scene, tmp_path: Path) -> None:
+    """Of 40 yuan that were stated and paid invoices prove 25; of another's 10 yuan they prove 90."""
+    scene.rules_change(write_rules(tmp_path / "rules", 1_000 * YUAN))
+    few, many = scene.talent(DOCTOR), scene.talent(DOCTOR, "13800000102")
+    claims = [scene.claimed(few, "spent", spent_fen=40 * YUAN), scene.claimed(many, "spent", spent_fen=10 * YUAN)]
+    scene.port(Tax).set_invoiced(few.id_number, "spent", 25 * YUAN)
+    scene.port(Tax).set_invoiced(many.id_number, "spent", 90 * YUAN)
+    scene.time_passes(days=3)
+    clawback = scene.claim(few, claims[0])["clawback"]
+    assert (clawback["amount_fen"], clawback["differing"]) == (15 * YUAN, ["spent_fen"])
+    assert scene.claim(many, claims[1])["clawback"] is None
+
+
+@pytest.mark.parametrize("outcome", ["lost_before", "refused", "wrong"])
+def test_a_register_that_does_not_tell_is_asked_again(scene: Scene, outcome: Outcome) -> None:
+    doctor, register = scene.talent(DOCTOR), scene.port(PropertyRegister)
+    claim = scene.claimed(doctor, "home_purchase")
+    register.set_homes(doctor.id_number, 1)
+    register.books.make_trouble("homes", {outcome: 1_000})
+    scene.time_passes(days=30)
+    assert found(scene, claim).audit is None
+    register.books.calm()
+    scene.time_passes(hours=2)
+    assert scene.claim(doctor, claim)["clawback"]["amount_fen"] == 100_000 * YUAN
+
+
+# ── appeals ──
+
+
+def test_an_appeal_is_made_within_its_time_and_holds_the_collection_up(scene: Scene) -> None:
+    doctor = scene.talent(DOCTOR)
+    claim = clawed_back(scene, doctor)
+    scene.clock.now = NOON + timedelta(days=45) - timedelta(seconds=1)
+    for _ in range(2):
+        answer = appeals(scene, doctor, claim)
+        assert (answer.status_code, answer.json()["clawback"]["appeal"]) == (200, "waiting")
+    problem(appeals(scene, doctor, claim, "And another thing"), 409, "nothing-to-appeal")
+    problem(repays(scene, doctor, claim, 100_000), 409, "nothing-to-repay")
+    scene.time_passes(days=60)
+    assert scene.claim(doctor, claim)["clawback"]["owed_fen"] == 100_000 * YUAN
+    assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
+
+
+def test_after_its_time_and_without_a_claw_back_there_is_nothing_to_appeal(scene: Scene) -> None:
+    doctor = scene.talent(DOCTOR)
+    other = scene.claimed(doctor, "graduate_allowance")
+    problem(appeals(scene, doctor, other), 409, "nothing-to-appeal")
+    claim = clawed_back(scene, doctor)
+    scene.clock.now = NOON + timedelta(days=45)
+    problem(appeals(scene, doctor, claim), 409, "nothing-to-appeal")
+
+
+def test_an_officer_reads_an_appeal_which_the_citizen_sees_and_drops_the_claw_back(scene: Scene) -> None:
+    doctor, officer = scene.talent(DOCTOR), scene.officer()
+    claim = clawed_back(scene, doctor)
+    problem(scene.client.get(f"/v1/talent-appeals/{claim['id']}", headers=officer), 404, "not-found")
+    appeals(scene, doctor, claim)
+    listed = scene.client.get("/v1/talent-appeals", headers=officer).json()["appeals"]
+    assert [(one["claim"], one["amount_fen"]) for one in listed] == [(claim["id"], 100_000 * YUAN)]
+    assert scene.claim(doctor, claim)["read_by_officers"] == []
+    scene.time_passes(hours=1)
+    shown = scene.client.get(f"/v1/talent-appeals/{claim['id']}", headers=officer).json()
+    assert (shown["text"], shown["claim"]["clawback"]["differing"]) == ("I sold it", ["homes"])
+    assert scene.claim(doctor, claim)["read_by_officers"] == ["2026-04-01T05:00:00Z"]
+    for _ in range(2):
+        answer = decides(scene, officer, claim, "drop")
+        assert answer.status_code == 200
+    problem(decides(scene, officer, claim, "uphold"), 409, "nothing-to-appeal")
+    clawback = scene.claim(doctor, claim)["clawback"]
+    assert (clawback["appeal"], clawback["owed_fen"], clawback["decision"]) == ("won", 0, REASON)
+    assert scene.client.get("/v1/talent-appeals", headers=officer).json()["appeals"] == []
+    assert told(scene, claim)[-1] == "appeal_won"
+    scene.time_passes(days=90)
+    assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
+
+
+def test_an_appeal_that_is_lost_leaves_thirty_days_to_pay_back(scene: Scene) -> None:
+    doctor, officer = scene.talent(DOCTOR), scene.officer()
+    claim = clawed_back(scene, doctor)
+    appeals(scene, doctor, claim)
+    scene.clock.now = NOON + timedelta(days=100)
+    assert decides(scene, officer, claim, "uphold").status_code == 200
+    clawback = scene.claim(doctor, claim)["clawback"]
+    assert (clawback["appeal"], clawback["owed_fen"], clawback["decision"]) == ("lost", 100_000 * YUAN, REASON)
+    assert datetime.fromisoformat(clawback["collect_at"]) == NOON + timedelta(days=130)
+    scene.time_passes(days=29, hours=23)
+    assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
+    scene.time_passes(hours=1)
+    assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
+
+
+def test_nobody_decides_their_own_appeal_or_without_a_reason_or_without_being_an_officer(
+    scene: Scene, sign_in: SignIn
+) -> None:
+    doctor = scene.talent(DOCTOR)
+    claim = clawed_back(scene, doctor)
+    appeals(scene, doctor, claim)
+    problem(decides(scene, doctor, claim, "drop"), 403, "not-allowed")
+    problem(scene.client.get("/v1/talent-appeals", headers=doctor), 403, "not-allowed")
+    del sign_in.refresh_tokens["13800000101"]  # that of a month ago
+    herself = Person(scene.client.app, sign_in("13800000101", roles=["talent_officer"]))
+    problem(decides(scene, herself, claim, "drop"), 403, "own-appeal")
+    at, officer = f"/v1/talent-appeals/{claim['id']}", scene.officer()
+    for reason in ({"zh": "", "en": "x"}, {"zh": "x"}):
+        answer = scene.client.put(at, json={"decision": "drop", "reason": reason}, headers=officer)
+        assert answer.status_code == 400
+    assert scene.claim(doctor, claim)["clawback"]["appeal"] == "waiting"
+
+
+# ── paying back ──
+
+
+def test_what_is_owed_is_collected_when_its_time_is_over_and_daily_while_there_is_no_money(scene: Scene) -> None:
+    doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
+    claim = clawed_back(scene, doctor)
+    bank.break_account(CARD)
+    scene.clock.now = NOON + timedelta(days=75) - timedelta(seconds=1)
+    scene.time_passes()
+    assert found(scene, claim).clawback.collections == ()
+    scene.time_passes(seconds=1)
+    for tries in (1, 2):
+        assert [one.state for one in found(scene, claim).clawback.collections] == ["failed"] * tries
+        scene.time_passes(hours=23)
+        assert len(found(scene, claim).clawback.collections) == tries
+        if tries == 2:
+            bank.mend_account(CARD)
+        scene.time_passes(hours=1)
+    shown = scene.claim(doctor, claim)
+    assert (shown["clawback"]["owed_fen"], shown["returned_fen"]) == (0, 100_000 * YUAN)
+    assert [one.kind for one in bank.entries()] == ["payout", "collection"]
+    assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
+    assert told(scene, claim)[-1] == "returned"
+
+
+def test_it_is_paid_back_by_one_tap_once(scene: Scene) -> None:
+    doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
+    claim = clawed_back(scene, doctor)
+    assert problem(repays(scene, doctor, claim, 99_999, "other"), 409, "nothing-to-repay")["owed_fen"] == 100_000 * YUAN
+    answers = [repays(scene, doctor, claim, 100_000) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    assert (answers[0].json()["clawback"]["owed_fen"], answers[0].json()["returned_fen"]) == (0, 100_000 * YUAN)
+    problem(repays(scene, doctor, claim, 100_000, "once-more"), 409, "nothing-to-repay")
+    problem(appeals(scene, doctor, claim), 409, "nothing-to-appeal")
+    assert [one.kind for one in bank.entries()] == ["payout", "collection"]
+    scene.time_passes(days=90)
+    assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
+
+
+def test_a_repayment_that_the_bank_did_not_carry_out_is_owed_still_and_an_appeal_is_still_open(scene: Scene) -> None:
+    doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
+    claim = clawed_back(scene, doctor)
+    bank.books.script("collect", "refused")
+    for _ in range(2):
+        problem(repays(scene, doctor, claim, 100_000), 402, "repayment-failed")
+    assert scene.claim(doctor, claim)["clawback"]["owed_fen"] == 100_000 * YUAN
+    assert appeals(scene, doctor, claim).status_code == 200
+
+
+@pytest.mark.parametrize("outcome", ["lost_before", "lost_after", "pending"])
+def test_while_the_bank_is_silent_nothing_is_paid_back_twice(scene: Scene, outcome: Outcome) -> None:
+    doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
+    claim = clawed_back(scene, doctor)
+    bank.books.script("collect", outcome)
+    answer = repays(scene, doctor, claim, 100_000)
+    assert (answer.status_code, answer.json()["clawback"]["owed_fen"]) == (201, 100_000 * YUAN)
+    problem(repays(scene, doctor, claim, 100_000, "once-more"), 409, "repayment-in-flight")
+    scene.time_passes(seconds=20)
+    scene.time_passes(seconds=10)
+    assert scene.claim(doctor, claim)["clawback"]["owed_fen"] == 0
+    assert [one.kind for one in bank.entries()] == ["payout", "collection"]
+    assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
+
+
+def test_whoever_owes_claims_nothing_new_once_the_time_for_an_appeal_is_over(scene: Scene) -> None:
+    doctor = scene.talent(DOCTOR)
+    claim = clawed_back(scene, doctor)
+    assert scene.claimed(doctor, "monthly_rent", homes=0)["stage"] == "paid"
+    scene.clock.now = NOON + timedelta(days=45)
+    said = problem(scene.claims(doctor, "graduate_allowance"), 409, "money-owed")
+    assert said["owed_fen"] == 100_000 * YUAN
+    assert repays(scene, doctor, claim, 100_000).status_code == 201
+    assert scene.claimed(doctor, "graduate_allowance")["stage"] == "granted"
+
+
+def test_what_comes_back_is_paid_to_whoever_waits(scene: Scene, tmp_path: Path) -> None:
+    scene.rules_change(write_rules(tmp_path / "rules", 50 * YUAN))
+    owner, other = scene.talent(DOCTOR), scene.talent(DOCTOR, "13800000102")
+    claim, waiting = scene.claimed(owner, "plain"), scene.claimed(other, "plain")
+    assert waiting["stage"] == "waiting"
+    scene.port(PropertyRegister).set_homes(owner.id_number, 1)
+    scene.time_passes(days=3)
+    assert repays(scene, owner, claim, 50).status_code == 201
+    scene.call(scene.jobs_end)
+    assert scene.claim(other, waiting)["stage"] == "paid"
+    assert scene.budget("plain") == (0, 100, 50, 2)
