@@ -50,8 +50,8 @@ async def advance(city: City, claim_id: str) -> Claim | None:
     claims turned out to be in the way; then there is no claim. Raises Conflict if others kept changing it.
     """
     conflicts = 0
+    claim = await city.store.get(Claim, claim_id)
     for _ in range(STEPS_AT_MOST):
-        claim = await city.store.get(Claim, claim_id)
         if claim is None:
             return None
         now = city.now()
@@ -62,16 +62,17 @@ async def advance(city: City, claim_id: str) -> Claim | None:
             if step is None:
                 resting = rested(claim, now, term, withdrawn=withdrawn)
                 return claim if resting is claim else await city.store.replace(resting)
-            await _DO[step](city, claim, now)
+            claim = await _DO[step](city, claim, now)
         except (Conflict, Overtaken):
             conflicts += 1
             if conflicts > TRIES_AT_MOST:
                 raise Conflict(Claim.collection, claim_id, claim.revision) from None
             await asyncio.sleep(random.uniform(0, 0.002 * conflicts))  # noqa: S311  spreads the writers, guards nothing
+            claim = await city.store.get(Claim, claim_id)
         except (Silent, Refused) as error:
             _log.warning("%s of claim %s waits: %s", step, claim_id, error)
             return await _postpone(city, claim_id)
-    return await city.store.get(Claim, claim_id)
+    return claim
 
 
 async def _is_withdrawn(city: City, claim: Claim) -> bool:
@@ -113,7 +114,7 @@ async def keep(city: City, claim: Claim, now: datetime) -> Claim:
 # ── what the person has claimed ──
 
 
-async def _take(city: City, claim: Claim, now: datetime) -> None:
+async def _take(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Note the claim with its person, unless their other claims bar it: that decides between two made at once."""
     terms_of_benefits = terms_in(city.rulebook)
 
@@ -130,10 +131,10 @@ async def _take(city: City, claim: Claim, now: datetime) -> None:
     except ClaimedAlready:
         await city.store.delete(claim)
         raise
-    await keep(city, replace(claim, state="claimed"), now)
+    return await keep(city, replace(claim, state="claimed"), now)
 
 
-async def _free(city: City, claim: Claim, now: datetime) -> None:
+async def _free(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Let a claim that came to nothing bar no other."""
 
     def free(talent: Talent, _now: datetime) -> Talent:
@@ -141,28 +142,24 @@ async def _free(city: City, claim: Claim, now: datetime) -> None:
         return talent if len(left) == len(talent.taken) else replace(talent, taken=left)
 
     await change_talent(city, claim.subject, free)
-    await keep(city, replace(claim, freed=True), now)
+    return await keep(city, replace(claim, freed=True), now)
 
 
 # ── the budget ──
 
 
-async def _reserve(city: City, claim: Claim, now: datetime) -> None:
+async def _reserve(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Decide to reserve the money, in this year's budget; whoever comes after others that wait goes to the end."""
     budget = current_budget(city, claim.benefit)
     if claim.budget not in (None, budget):
-        await keep(
-            city, decide_entry(claim, "void", 0, now), now
-        )  # nothing may be reserved in last year's, however late
-        return
+        voiding = decide_entry(claim, "void", 0, now)  # nothing may be reserved in last year's, however late
+        return await keep(city, voiding, now)
     if terms_in(city.rulebook)(claim.benefit, now) is None:
-        await keep(city, stopped(claim, now, "stopped"), now)  # the benefit has ended meanwhile
-        return
+        return await keep(city, stopped(claim, now, "stopped"), now)  # the benefit has ended meanwhile
     ahead = await city.store.find(Claim, {"line": claim.benefit}, order=Order("claimed_ms"), limit=1)
     if ahead.documents and ahead.documents[0].claimed_ms <= claim.claimed_ms:
-        await keep(city, in_line(claim, now), now)
-        return
-    await keep(city, reserving(claim, budget, now), now)
+        return await keep(city, in_line(claim, now), now)
+    return await keep(city, reserving(claim, budget, now), now)
 
 
 def reserving(claim: Claim, budget: str, now: datetime) -> Claim:
@@ -171,24 +168,24 @@ def reserving(claim: Claim, budget: str, now: datetime) -> Claim:
     return decide_entry(decided, "reserve", claim.amount_fen, now, places=1)
 
 
-async def _enter(city: City, claim: Claim, now: datetime) -> None:
+async def _enter(city: City, claim: Claim, now: datetime) -> Claim | None:
     entry, budget = claim.entry, claim.budget
     assert entry is not None, "there is an entry to make"
     assert budget is not None, "an entry is made in a budget"
     try:
         await enter(city, budget, entry)
     except NoBudget:
-        await keep(city, in_line(claim, now), now)
+        return await keep(city, in_line(claim, now), now)
     except Overtaken as overtaken:
         # It was not made: whoever made it would have found it there. So it is decided on anew, a little later.
         later = max(now, overtaken.closed_until + _TICK)
-        await keep(city, replace(claim, entry=replace(entry, decided_at=later)), now)
-    else:
-        await keep(city, entered(claim, entry), now)
-        if entry.kind not in ("reserve", "pay"):
-            from backend.services.talent_code.tasks import serve_benefit
+        return await keep(city, replace(claim, entry=replace(entry, decided_at=later)), now)
+    claim = await keep(city, entered(claim, entry), now)
+    if entry.kind not in ("reserve", "pay"):
+        from backend.services.talent_code.tasks import serve_benefit
 
-            await serve_benefit.enqueue(city.jobs, claim.benefit)  # there is more budget now for those who wait
+        await serve_benefit.enqueue(city.jobs, claim.benefit)  # there is more budget now for those who wait
+    return claim
 
 
 _TICK = datetime.resolution * 1_000
@@ -197,19 +194,18 @@ _TICK = datetime.resolution * 1_000
 # ── the bank ──
 
 
-async def _pay(city: City, claim: Claim, now: datetime) -> None:
+async def _pay(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Note that the bank is asked, ask it, and note what it says; where it is silent it is looked up later."""
     place = next_part(claim, now)
     assert place is not None, "there is a part to pay"
     account = await _account(city, claim)
-    asking = asking_for_part(claim, place, now)
-    asking = await keep(city, asking, now)
+    asking = await keep(city, asking_for_part(claim, place, now), now)
     payout = asking.parts[place].payout
     try:
         answer = await in_time(city.port(PayoutBank).pay_out(payout, account, claim.parts[place].amount_fen))
     except Silent:
-        return
-    await note_payout(city, claim.id, payout, answer)
+        return asking
+    return await note_payout(city, claim.id, payout, answer)
 
 
 async def _account(city: City, claim: Claim) -> str:
@@ -219,25 +215,25 @@ async def _account(city: City, claim: Claim) -> str:
     return city.sealer.unseal(talent.account)
 
 
-async def note_payout(city: City, claim_id: str, payout: str, answer: BankAnswer) -> None:
+async def note_payout(city: City, claim_id: str, payout: str, answer: BankAnswer) -> Claim | None:
     """Note what the bank says of a payout, whoever brings it and however often."""
 
     def note(claim: Claim, now: datetime) -> Claim:
         return payout_answered(claim, payout, answer, now, terms_of(city, now))
 
-    await change_claim(city, claim_id, note)
+    return await change_claim(city, claim_id, note)
 
 
-async def note_collection(city: City, claim_id: str, collection: str, answer: BankAnswer) -> None:
+async def note_collection(city: City, claim_id: str, collection: str, answer: BankAnswer) -> Claim | None:
     """Note what the bank says of a collection, likewise."""
 
     def note(claim: Claim, now: datetime) -> Claim:
         return collection_answered(claim, collection, answer, now)
 
-    await change_claim(city, claim_id, note)
+    return await change_claim(city, claim_id, note)
 
 
-async def _look_up(city: City, claim: Claim, _now: datetime) -> None:
+async def _look_up(city: City, claim: Claim, _now: datetime) -> Claim | None:
     """Ask what became of a payout; what the bank never got is asked for again under the same id."""
     place = claim.asked()
     assert place is not None, "a part is with the bank"
@@ -247,10 +243,10 @@ async def _look_up(city: City, claim: Claim, _now: datetime) -> None:
         answer = await in_time(bank.pay_out(part.payout, await _account(city, claim), part.amount_fen))
     if answer.outcome == "pending":
         raise Silent("the bank has not decided yet")
-    await note_payout(city, claim.id, part.payout, answer)
+    return await note_payout(city, claim.id, part.payout, answer)
 
 
-async def _look_up_collection(city: City, claim: Claim, _now: datetime) -> None:
+async def _look_up_collection(city: City, claim: Claim, _now: datetime) -> Claim | None:
     collection = claim.clawback.asked() if claim.clawback is not None else None
     assert collection is not None, "a collection is with the bank"
     bank = city.port(PayoutBank)
@@ -259,47 +255,47 @@ async def _look_up_collection(city: City, claim: Claim, _now: datetime) -> None:
         answer = await in_time(bank.collect(collection.id, await _account(city, claim), collection.amount_fen))
     if answer.outcome == "pending":
         raise Silent("the bank has not decided yet")
-    await note_collection(city, claim.id, collection.id, answer)
+    return await note_collection(city, claim.id, collection.id, answer)
 
 
-async def _collect(city: City, claim: Claim, now: datetime) -> None:
+async def _collect(city: City, claim: Claim, now: datetime) -> Claim | None:
     assert claim.clawback is not None, "something is claimed back"
-    await collect(city, claim, Collection(next_collection_id(claim), claim.clawback.owed_fen, now, "city"), now)
+    return await collect(city, claim, Collection(next_collection_id(claim), claim.clawback.owed_fen, now, "city"), now)
 
 
-async def collect(city: City, claim: Claim, collection: Collection, now: datetime) -> None:
+async def collect(city: City, claim: Claim, collection: Collection, now: datetime) -> Claim | None:
     """Note that money is taken back, ask the bank, and note what it says. Raises Conflict before the bank was asked."""
     account = await _account(city, claim)
-    await keep(city, asking_back(claim, collection), now)
+    asking = await keep(city, asking_back(claim, collection), now)
     try:
         answer = await in_time(city.port(PayoutBank).collect(collection.id, account, collection.amount_fen))
     except (Silent, Refused):
-        return  # what became of it is looked up later
-    await note_collection(city, claim.id, collection.id, answer)
+        return asking  # what became of it is looked up later
+    return await note_collection(city, claim.id, collection.id, answer)
 
 
 # ── the rest ──
 
 
-async def _stop(city: City, claim: Claim, now: datetime) -> None:
-    await keep(city, stopped(claim, now, "stopped"), now)
+async def _stop(city: City, claim: Claim, now: datetime) -> Claim | None:
+    return await keep(city, stopped(claim, now, "stopped"), now)
 
 
-async def _ask_insurance(city: City, claim: Claim, now: datetime) -> None:
+async def _ask_insurance(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Ask for how many months the person has been insured; parts that are due by them are paid next."""
     months = await insured_months(city, claim.subject)
-    await keep(city, replace(claim, insured_months=months, insurance_asked_at=now, failures=0), now)
+    return await keep(city, replace(claim, insured_months=months, insurance_asked_at=now, failures=0), now)
 
 
-async def _tell(city: City, claim: Claim, now: datetime) -> None:
+async def _tell(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Hand the oldest notice over; one that was interrupted just then is told twice rather than never."""
     notice = next(one for one in claim.notices if not one.told)
     await in_time(city.port(Notices).tell(claim.subject, claim_notice(notice, claim.title)))
     told = tuple(replace(one, told=True) if one is notice else one for one in claim.notices)
-    await keep(city, replace(claim, notices=told, failures=0), now)
+    return await keep(city, replace(claim, notices=told, failures=0), now)
 
 
-_DO: dict[Step, Callable[[City, Claim, datetime], Awaitable[None]]] = {
+_DO: dict[Step, Callable[[City, Claim, datetime], Awaitable[Claim | None]]] = {
     Step.TAKE: _take,
     Step.ENTER: _enter,
     Step.RESERVE: _reserve,

@@ -22,12 +22,12 @@ AUDIT = "talent_code.audit"
 DRAWS = 1_000
 
 
-async def audit(city: City, claim: Claim, now: datetime) -> None:
+async def audit(city: City, claim: Claim, now: datetime) -> Claim:
     """Audit a claim if the rules draw it, and note what was found. Raises Silent or Refused if nobody can tell yet."""
     found = Audit(now, drawn=False)
     if is_drawn(city, claim, now):
         found = await _find_out(city, claim, now)
-    await city.store.replace(rested(audited(claim, found, now, terms_of(city, now)), now, terms_of(city, now)))
+    return await city.store.replace(rested(audited(claim, found, now, terms_of(city, now)), now, terms_of(city, now)))
 
 
 def is_drawn(city: City, claim: Claim, now: datetime) -> bool:
