@@ -4,7 +4,17 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import fhir_charge_item, health_code_read, mllp, mongodb, rulebook, school_lookup, store, visits
+from tests.bench import (
+    claims,
+    fhir_charge_item,
+    health_code_read,
+    mllp,
+    mongodb,
+    rulebook,
+    school_lookup,
+    store,
+    visits,
+)
 from tests.bench.report import machine
 
 BENCHMARKS = {
@@ -19,6 +29,7 @@ BENCHMARKS = {
     "mllp": mllp.answer,
     "school_points": school_lookup.points,
     "school_lookups": school_lookup.lookups,
+    "claims": claims.pay,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
