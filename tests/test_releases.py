@@ -24,7 +24,7 @@ from backend.releases import (
     released_rulebook,
     store_release,
 )
-from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_rules
+from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, make_rulebook, read_rules
 from backend.service import City, discover_services
 from backend.settings import Settings
 from backend.store import Conflict, Store
@@ -186,3 +186,15 @@ def test_a_broken_release_is_refused_with_its_place(address: str) -> None:
             await released_rulebook(store, release.id, FACTS, CITY)
 
     work_in(address, work)
+
+
+def test_what_a_new_rulebook_has_in_common_with_the_one_before_is_taken_over(tmp_path: Path) -> None:
+    before = load_rulebook(ROOT / "rules", FACTS, CITY)
+    shutil.copytree(ROOT / "rules", tmp_path / "rules")
+    frame = tmp_path / "rules" / "health_code" / "frame.yaml"
+    frame.write_text(frame.read_text(encoding="utf-8") + "# another edition\n", encoding="utf-8")
+    files = read_rules(tmp_path / "rules")
+    after = make_rulebook(files, FACTS, CITY, before)
+    changed = {name for name in before.modules if after.modules[name] is not before.modules[name]}
+    assert changed == {"health_code.frame"}
+    assert after.digest == make_rulebook(files, FACTS, CITY).digest != before.digest

@@ -21,13 +21,32 @@ CASES = ".cases"
 
 
 class Rulebook:
-    """Checked rule modules. It never changes; a new edition is another rulebook with another `digest`."""
+    """Checked rule modules. It never changes; a new edition is another rulebook with another `digest`.
 
-    def __init__(self, modules: Mapping[str, Module], digest: str, time_zone: ZoneInfo) -> None:
+    What it has in common with a `former` one, compiled or not, is taken over from that.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, Module],
+        texts: Mapping[str, str],
+        digest: str,
+        time_zone: ZoneInfo,
+        former: "Rulebook | None" = None,
+    ) -> None:
         self.digest = digest
         self.time_zone = time_zone
         self.modules = dict(modules)
-        self._deciders = {name: Decider(module, time_zone) for name, module in self.modules.items()}
+        self._texts = dict(texts)
+        known: Mapping[str, Decider] = former._deciders if former is not None else {}  # noqa: SLF001  one of its own kind
+        self._deciders: dict[str, Decider] = {
+            name: known[name] if name in known and known[name].module is module else Decider(module, time_zone)
+            for name, module in self.modules.items()
+        }
+
+    def module_of(self, name: str, text: str) -> Module | None:
+        """Give the module of this name if that is just its text, or None."""
+        return self.modules[name] if self._texts.get(name) == text else None
 
     def evaluate(self, module: str, facts: Struct, at: datetime, *, on: date | None = None) -> Verdict:
         """Decide on facts as of the instant `at`; with `on`, by the law as it stood on that day.
@@ -105,15 +124,26 @@ def read_rules(folder: Path) -> dict[str, SourceFile]:
     return {module_name(folder, file): file for file in files}
 
 
-def make_rulebook(files: Mapping[str, SourceFile], facts: Sequence[type[Struct]], time_zone: ZoneInfo) -> Rulebook:
-    """Check the files of rule modules, and make them a rulebook; see load_rulebook. Raises InvalidRulebook."""
+def make_rulebook(
+    files: Mapping[str, SourceFile],
+    facts: Sequence[type[Struct]],
+    time_zone: ZoneInfo,
+    former: Rulebook | None = None,
+) -> Rulebook:
+    """Check the files of rule modules, and make them a rulebook; see load_rulebook. Raises InvalidRulebook.
+
+    A module whose text is that of a `former` rulebook, made with the same facts and time zone, is not read again.
+    """
     structs = {struct.__name__: struct for struct in facts}
     modules: dict[str, Module] = {}
     digest = hashlib.sha256()
     for name, file in files.items():
-        module = read_module(file, name, structs) if not file.faults else None
+        module = former.module_of(name, file.text) if former is not None and not file.faults else None
+        if module is None and not file.faults:
+            module = read_module(file, name, structs)
+            if module is not None:
+                review(module, file)
         if module is not None:
-            review(module, file)
             modules[name] = module
             digest.update(f"{name}\0{file.text}\0".encode())
     for module in modules.values():
@@ -121,7 +151,8 @@ def make_rulebook(files: Mapping[str, SourceFile], facts: Sequence[type[Struct]]
     faults = [fault for file in files.values() for fault in file.faults]
     if faults:
         raise InvalidRulebook(faults)
-    return Rulebook(modules, digest.hexdigest(), time_zone)
+    texts = {name: file.text for name, file in files.items()}
+    return Rulebook(modules, texts, digest.hexdigest(), time_zone, former)
 
 
 def module_name(folder: Path, file: SourceFile) -> str:

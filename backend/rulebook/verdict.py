@@ -73,8 +73,9 @@ class Law:
         self.decide: Decide = self._compile_and_decide
 
     def compile(self) -> None:
-        """Compile it now rather than when it is first asked."""
-        self.decide = fuse([rule.condition for rule in self.rules], self.figures)
+        """Compile it now rather than when it is first asked; once it is, that stands."""
+        if self.decide == self._compile_and_decide:
+            self.decide = fuse([rule.condition for rule in self.rules], self.figures)
 
     def _compile_and_decide(self, facts: Struct, now: datetime) -> tuple[int, datetime]:
         self.compile()
