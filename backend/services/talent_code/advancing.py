@@ -22,6 +22,7 @@ from backend.services.talent_code.model.steps import (
     asking_back,
     asking_for_part,
     collection_answered,
+    cut,
     entered,
     in_line,
     next_collection_id,
@@ -281,6 +282,10 @@ async def _stop(city: City, claim: Claim, now: datetime) -> Claim | None:
     return await keep(city, stopped(claim, now, "stopped"), now)
 
 
+async def _cut(city: City, claim: Claim, now: datetime) -> Claim | None:
+    return await keep(city, cut(claim, now), now)
+
+
 async def _ask_insurance(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Ask for how many months the person has been insured; parts that are due by them are paid next."""
     months = await insured_months(city, claim.subject)
@@ -305,6 +310,7 @@ _DO: dict[Step, Callable[[City, Claim, datetime], Awaitable[Claim | None]]] = {
     Step.PAY: _pay,
     Step.ASK_INSURANCE: _ask_insurance,
     Step.AUDIT: audit,
+    Step.CUT: _cut,
     Step.COLLECT: _collect,
     Step.FREE: _free,
     Step.TELL: _tell,

@@ -13,8 +13,9 @@ from backend.sealing import Sealer
 from backend.service import City
 from backend.services.talent_code.auditing import is_drawn
 from backend.services.talent_code.facts import BenefitFacts
-from backend.services.talent_code.model.claim import Claim, Part
-from backend.services.talent_code.ports import PayoutBank, PropertyRegister, Tax
+from backend.services.talent_code.model.claim import Audit, Claim, Part
+from backend.services.talent_code.model.steps import audited
+from backend.services.talent_code.ports import PayoutBank, PropertyRegister, SocialInsurance, Tax
 from backend.text import Text
 from integrations._sandbox import Outcome
 from tests.conftest import SignIn
@@ -135,9 +136,14 @@ def test_a_home_that_is_found_claims_back_all_and_cuts_what_is_to_come(scene: Sc
         "appeal": "none",
         "decision": None,
     }
-    assert [(part["amount_fen"], part["state"]) for part in shown["parts"]] == [(100_000 * YUAN, "paid")]
+    scene.port(SocialInsurance).set_months(doctor.id_number, 12)
+    scene.time_passes(days=15, seconds=-1)  # nothing more is paid, and the rest is kept while there may be an appeal
+    assert [part["state"] for part in scene.claim(doctor, shown)["parts"]] == ["paid", "open"]
+    assert scene.budget("home_purchase") == (100_000, 100_000, 0, 1)
+    scene.time_passes(seconds=1)
+    assert [part["state"] for part in scene.claim(doctor, shown)["parts"]] == ["paid"]
     assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
-    assert told(scene, shown) == ["paid", "reduced", "clawed_back"]
+    assert told(scene, shown) == ["paid", "clawed_back", "reduced"]
 
 
 def test_a_class_that_turns_out_lower_leaves_what_the_lower_class_has(scene: Scene) -> None:
@@ -150,6 +156,7 @@ def test_a_class_that_turns_out_lower_leaves_what_the_lower_class_has(scene: Sce
     scene.time_passes(days=30)
     clawback = scene.claim(leader, claim)["clawback"]
     assert (clawback["amount_fen"], clawback["differing"]) == (300_000 * YUAN, ["talent_class"])
+    scene.time_passes(days=15)
     assert scene.budget("home_purchase") == (0, 500_000, 0, 1)
 
 
@@ -179,6 +186,21 @@ def test_a_register_that_does_not_tell_is_asked_again(scene: Scene, outcome: Out
     assert scene.claim(doctor, claim)["clawback"]["amount_fen"] == 100_000 * YUAN
 
 
+def test_what_is_only_to_come_is_cut_at_once_as_far_as_it_is_too_much() -> None:
+    """Of 100 yuan 30 were paid; an audit leaves 50 of it: of the two open parts 20 and nothing are left."""
+    claim = replace(
+        paid_claim(1, 100_00, ()),
+        parts=(Part(30_00, 0, "paid", paid_at=NOON), Part(30_00, 6), Part(40_00, 12)),
+        state="granted",
+    )
+    claim = audited(claim, Audit(NOON, drawn=True, entitled_fen=50_00, differing=("degree",)), NOON, lambda _: 15)
+    assert [(part.amount_fen, part.state) for part in claim.parts] == [(30_00, "paid"), (20_00, "open")]
+    assert claim.clawback is None
+    assert claim.entry is not None
+    assert (claim.entry.kind, claim.entry.amount_fen) == ("release", 50_00)
+    assert [(notice.kind, notice.amount_fen) for notice in claim.notices] == [("reduced", 50_00)]
+
+
 # ── appeals ──
 
 
@@ -193,7 +215,7 @@ def test_an_appeal_is_made_within_its_time_and_holds_the_collection_up(scene: Sc
     problem(repays(scene, doctor, claim, 100_000), 409, "nothing-to-repay")
     scene.time_passes(days=60)
     assert scene.claim(doctor, claim)["clawback"]["owed_fen"] == 100_000 * YUAN
-    assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
+    assert scene.budget("home_purchase") == (100_000, 100_000, 0, 1)
 
 
 def test_after_its_time_and_without_a_claw_back_there_is_nothing_to_appeal(scene: Scene) -> None:
@@ -225,8 +247,9 @@ def test_an_officer_reads_an_appeal_which_the_citizen_sees_and_drops_the_claw_ba
     assert (clawback["appeal"], clawback["owed_fen"], clawback["decision"]) == ("won", 0, REASON)
     assert scene.client.get("/v1/talent-appeals", headers=officer).json()["appeals"] == []
     assert told(scene, claim)[-1] == "appeal_won"
+    scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     scene.time_passes(days=90)
-    assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
+    assert scene.budget("home_purchase") == (0, 200_000, 0, 1)  # and the other half is paid
 
 
 def test_an_appeal_that_is_lost_leaves_thirty_days_to_pay_back(scene: Scene) -> None:

@@ -41,6 +41,7 @@ class Step(StrEnum):
     PAY = "pay"
     ASK_INSURANCE = "ask_insurance"
     AUDIT = "audit"
+    CUT = "cut"
     COLLECT = "collect"
     FREE = "free"
     TELL = "tell"
@@ -80,6 +81,9 @@ def _with_the_bank(claim: Claim, now: datetime, term: Terms) -> Step | None:
         return Step.LOOK_UP_COLLECTION if _is_late(collection.asked_at, now) else None
     if next_part(claim, now) is not None:
         return Step.PAY
+    cut_at = _cut_at(claim)
+    if cut_at is not None and now >= cut_at:
+        return Step.CUT
     if _asks_insurance(claim) and now >= _insurance_asked_next(claim, term):
         return Step.ASK_INSURANCE
     audit_at = _audited_at(claim, term)
@@ -95,14 +99,30 @@ def _is_late(asked_at: datetime | None, now: datetime) -> bool:
 
 def next_part(claim: Claim, now: datetime) -> int | None:
     """Give the place of the part that can be paid now, or None."""
+    if _is_held(claim):
+        return None
     for place, part in enumerate(claim.parts):
         if part.state == "open" and part.insured_months <= claim.insured_months:
             return place if part.try_at is None or now >= part.try_at else None
     return None
 
 
+def _is_held(claim: Claim) -> bool:
+    """Tell whether nothing more is paid because something is claimed back, unless an appeal is won."""
+    return claim.clawback is not None and claim.clawback.dropped_at is None
+
+
+def _cut_at(claim: Claim) -> datetime | None:
+    """Give when what is still open comes to nothing: where an audit found too much was paid, and nobody may appeal."""
+    clawback = claim.clawback
+    if clawback is None or not _is_held(claim) or clawback.is_appealed or claim.sum_fen("open") == 0:
+        return None
+    return clawback.noticed_at if clawback.appeal is not None or clawback.is_collected else clawback.appeal_until
+
+
 def _asks_insurance(claim: Claim) -> bool:
-    return any(part.state == "open" and part.insured_months > claim.insured_months for part in claim.parts)
+    waits = any(part.state == "open" and part.insured_months > claim.insured_months for part in claim.parts)
+    return waits and not _is_held(claim)
 
 
 def _insurance_asked_next(claim: Claim, term: Terms) -> datetime:
@@ -212,11 +232,25 @@ def in_line(claim: Claim, now: datetime) -> Claim:
 
 
 def audited(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
-    """Note what an audit found: open parts are cut to what is left of the entitlement, and the rest is claimed back."""
+    """Note what an audit found: what was paid beyond the entitlement is claimed back, and open parts beyond it are cut.
+
+    Where something is claimed back they are held until it is certain that no appeal is won.
+    """
     claim = replace(claim, audit=audit, failures=0)
     if not audit.differing or audit.entitled_fen >= claim.sum_fen("open", "paid"):
         return claim
-    allowed_fen, cut_fen = max(0, audit.entitled_fen - claim.paid_fen), 0
+    overpaid_fen = claim.paid_fen - audit.entitled_fen
+    if overpaid_fen <= 0:
+        return cut(claim, now)
+    appeal_until = now + timedelta(days=term("appeal_days"))
+    clawback = Clawback(overpaid_fen, now, appeal_until, appeal_until + timedelta(days=term("repay_days")))
+    return notify(replace(claim, clawback=clawback), "clawed_back", overpaid_fen, now)
+
+
+def cut(claim: Claim, now: datetime) -> Claim:
+    """Cut open parts to what an audit has left of the entitlement, the last first, and give the rest to the budget."""
+    assert claim.audit is not None, "an audit says what is left"
+    allowed_fen, cut_fen = max(0, claim.audit.entitled_fen - claim.paid_fen), 0
     parts: list[Part] = []
     for part in claim.parts:
         if part.state != "open":
@@ -227,14 +261,7 @@ def audited(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
         if kept_fen:
             parts.append(replace(part, amount_fen=kept_fen))
     claim = replace(claim, parts=tuple(parts))
-    if cut_fen:
-        claim = notify(decide_entry(claim, "release", cut_fen, now), "reduced", cut_fen, now)
-    overpaid_fen = claim.paid_fen - audit.entitled_fen
-    if overpaid_fen <= 0:
-        return claim
-    appeal_until = now + timedelta(days=term("appeal_days"))
-    clawback = Clawback(overpaid_fen, now, appeal_until, appeal_until + timedelta(days=term("repay_days")))
-    return notify(replace(claim, clawback=clawback), "clawed_back", overpaid_fen, now)
+    return notify(decide_entry(claim, "release", cut_fen, now), "reduced", cut_fen, now)
 
 
 def asking_back(claim: Claim, collection: Collection) -> Claim:
@@ -290,8 +317,9 @@ def _due_at(claim: Claim, now: datetime, term: Terms, *, withdrawn: bool) -> dat
         asked_at = collection.asked_at
     if asked_at is not None:
         return asked_at + ANSWERED_WITHIN
-    moments = [part.try_at for part in claim.parts if part.state == "open" and part.try_at is not None]
+    open_parts = [] if _is_held(claim) else [part for part in claim.parts if part.state == "open"]
+    moments = [part.try_at for part in open_parts if part.try_at is not None]
     if _asks_insurance(claim):
         moments.append(_insurance_asked_next(claim, term))
-    moments.extend(at for at in (_audited_at(claim, term), _collected_at(claim)) if at is not None)
+    moments.extend(at for at in (_audited_at(claim, term), _cut_at(claim), _collected_at(claim)) if at is not None)
     return min(moments, default=None)
