@@ -22,6 +22,9 @@ KEPT_FOR = timedelta(days=2)
 RUNS_AT_MOST = timedelta(seconds=60)
 """Whoever has not answered by then was interrupted, and the same request may be carried out again."""
 
+FAULTS_OF_OURS = 500
+"""A Problem from here on says to try again later, which the same key may."""
+
 S = TypeVar("S", bound=Struct)
 
 IdempotencyKey = Annotated[
@@ -73,7 +76,8 @@ async def once(
     """Do `work` once for the caller's key, and give its answer, also to whoever asks again.
 
     `asked` is what the request says. `work` must come out the same when it is repeated after an interruption. Raises
-    KeyReused, RequestInFlight, and whatever Problem `work` raised, each time.
+    KeyReused, RequestInFlight, and whatever Problem `work` raised, each time; but one that says to come back later
+    is not kept.
     """
     digest = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
     begun = KeptAnswer(
@@ -90,6 +94,9 @@ async def once(
     try:
         answer = await work()
     except Problem as problem:
+        if problem.status >= FAULTS_OF_OURS:
+            await store.delete(kept)
+            raise
         said = Said(type(problem).__name__, problem.detail, problem.errors, problem.members)
         await store.replace(replace(kept, problem=said))
         raise

@@ -6,6 +6,7 @@ import pytest
 from msgspec import Struct
 
 from backend.idempotency import RUNS_AT_MOST, KeptAnswer, KeyReused, RequestInFlight, once
+from backend.outside import RegistryAway
 from backend.problems import FieldError, InvalidRequest
 from backend.store import Store
 from backend.text import Text
@@ -108,5 +109,17 @@ def test_answers_are_kept_for_two_days(address: str) -> None:
         await once(store, NOON, "wang", "key", "100 yuan", Receipt, Till().pay)
         kept = [document async for document in store.scan(KeptAnswer)]
         assert [one.expires_ms for one in kept] == [int((NOON + timedelta(days=2)).timestamp() * 1_000)]
+
+    work_in(address, work)
+
+
+def test_whoever_is_told_to_come_back_later_may_do_so_with_the_same_key(address: str) -> None:
+    async def away() -> Receipt:
+        raise RegistryAway(Text(zh="稍后再试", en="come back later"))
+
+    async def work(store: Store) -> None:
+        with pytest.raises(RegistryAway):
+            await once(store, NOON, "wang", "key", "100 yuan", Receipt, away)
+        assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, Till().pay) == Receipt(1)
 
     work_in(address, work)
