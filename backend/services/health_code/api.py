@@ -6,15 +6,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
 
-from litestar import Request, Response, get, post
-from litestar.datastructures import State
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from backend.code_image import draw_png, draw_svg
 from backend.fresh import KEPT_BY_NOBODY, NO_STORE, Fresh
-from backend.identity import AccessClaims, Caller, citizen
+from backend.identity import CitizenRequest, citizen, citizen_id
 from backend.pencil import DrawingBusy, pencil
 from backend.rulebook import Verdict
 from backend.rulebook.temporal import midnight
@@ -49,8 +48,6 @@ from backend.store.instants import in_utc, to_the_millisecond
 from backend.text import Text
 
 T = TypeVar("T")
-
-CitizenRequest = Request[Caller, AccessClaims, State]
 
 
 class PcrTest(Struct, frozen=True, gc=False):
@@ -124,14 +121,14 @@ async def show_health_code(request: CitizenRequest) -> Fresh[HealthCode]:
     """Show the caller's code: the colour as of now, why, what to do, when it changes, and a fresh QR payload."""
     city: City = request.app.state.city  # asked for as a dependency, it would cost this hottest of routes a tenth more
     now = city.now()
-    record, verdict = await _current(city, _citizen(request), now)
+    record, verdict = await _current(city, citizen_id(request), now)
     return Fresh(_health_code(city, record, verdict, now))
 
 
 @get("/v1/me/health-code/history", guards=[citizen], response_headers=NO_STORE, rank="decoration")
 async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[History]:
     """Show the colours that the caller's code has had, each from the second at which it began."""
-    record, _ = await _current(city, _citizen(request), city.now())
+    record, _ = await _current(city, citizen_id(request), city.now())
     colours = [
         PastColour(
             flip.at, cast("Colour", flip.colour), SIGNS[flip.colour].word, flip.rule, flip.because, flip.rulebook
@@ -180,7 +177,7 @@ async def declare_health(
     refuse_impossible(said, now)
     reports = [Report(in_utc(report)) for _, report in said]
     record = await change_record(
-        city, _citizen(request), now, lambda record: take_reports(record, reports, city.rulebook, now)
+        city, citizen_id(request), now, lambda record: take_reports(record, reports, city.rulebook, now)
     )
     return Fresh(_health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now), 201)
 
@@ -206,13 +203,8 @@ async def check_in(request: CitizenRequest, city: NamedDependency[City]) -> Fres
             return record
         return take_reports(record, [report], city.rulebook, now)
 
-    record = await change_record(city, _citizen(request), now, add)
+    record = await change_record(city, citizen_id(request), now, add)
     return Fresh(_health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now), 201)
-
-
-def _citizen(request: CitizenRequest) -> str:
-    assert request.user.citizen_id is not None, "the guard lets in only real-named citizens"
-    return request.user.citizen_id
 
 
 async def _current(city: City, person: str, now: datetime) -> tuple[HealthRecord, Verdict]:
@@ -275,7 +267,7 @@ def _declared(data: NewDeclaration, now: datetime) -> list[tuple[str, Any]]:
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
     """Draw a fresh code of the caller. Only a green one has its gold frame drawn."""
     now = city.now()
-    record, verdict = await _current(city, _citizen(request), now)
+    record, verdict = await _current(city, citizen_id(request), now)
     claims, _, _ = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)
     payload = city.keys.sign_code(claims)
     gold = verdict.result == "green" and city.rulebook.evaluate(FRAME, record.facts, now).result == "gold"

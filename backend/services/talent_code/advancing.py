@@ -38,10 +38,17 @@ from backend.services.talent_code.ports import PayoutBank
 from backend.store import Conflict, Order
 from backend.store.changing import change_document
 
+CLAIMS_AT_MOST = 1_000
 STEPS_AT_MOST = 60
 TRIES_AT_MOST = 20
 
 _log = logging.getLogger("chengma.talent_code")
+
+
+async def own_claims(city: City, person: str) -> list[Claim]:
+    """Give the claims of a person, the newest first."""
+    newest = Order("claimed_ms", "descending")
+    return (await city.store.find(Claim, {"subject": person}, order=newest, limit=CLAIMS_AT_MOST)).documents
 
 
 async def advance(city: City, claim_id: str) -> Claim | None:

@@ -15,7 +15,8 @@ from backend.identity import CitizenRequest, citizen, citizen_id
 from backend.outside import RegistryAway
 from backend.problems import NotFound
 from backend.service import City
-from backend.services.talent_code.claiming import appeal, claim_benefit, give_up, own_claims, repay
+from backend.services.talent_code.advancing import own_claims
+from backend.services.talent_code.claiming import appeal, claim_benefit, give_up, repay
 from backend.services.talent_code.facts import Fen
 from backend.services.talent_code.looking_after import learn
 from backend.services.talent_code.model.benefit import (

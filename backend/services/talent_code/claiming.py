@@ -1,7 +1,7 @@
 """Claiming a benefit with one tap, leaving the line, appealing, and paying back."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from backend.idempotency import KeyReused
 from backend.outside import RegistryAway
 from backend.service import City
 from backend.services.talent_code import tasks
-from backend.services.talent_code.advancing import advance, change_claim, collect
+from backend.services.talent_code.advancing import advance, change_claim, collect, own_claims
 from backend.services.talent_code.budgets import current_budget, open_budget
 from backend.services.talent_code.looking_after import learn
 from backend.services.talent_code.model.benefit import Judgement, barrier, judge, rests_on, terms_in, title_of
@@ -31,20 +31,13 @@ from backend.services.talent_code.model.problems import (
 )
 from backend.services.talent_code.model.steps import ANSWERED_WITHIN, given_up, tried_at_once
 from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.store import Conflict, Duplicate, Order
+from backend.store import Conflict, Duplicate
 from backend.text import Text
 
 STATED = {"homes", "spent_fen"}
 """The facts that nobody confirms: whoever says nothing of them states that there are none."""
 
-CLAIMS_AT_MOST = 1_000
 TRIES_AT_MOST = 20
-
-
-async def own_claims(city: City, person: str) -> list[Claim]:
-    """Give the claims of a person, the newest first."""
-    newest = Order("claimed_ms", "descending")
-    return (await city.store.find(Claim, {"subject": person}, order=newest, limit=CLAIMS_AT_MOST)).documents
 
 
 async def claim_benefit(city: City, person: str, benefit: str, key: str, stated: Mapping[str, Any]) -> Claim:
@@ -136,12 +129,10 @@ async def _refuse_debtor(city: City, person: str, now: datetime) -> None:
         )
 
 
-async def _change(city: City, claim: Claim, change: Any) -> Claim:  # noqa: ANN401  a claim and an instant to a claim
+async def _change(city: City, claim: Claim, change: Callable[[Claim, datetime], Claim]) -> Claim:
     """Change a claim and bring it on."""
     await change_claim(city, claim.id, change)
-    changed = await advance(city, claim.id)
-    assert changed is not None, "claims that were taken are not deleted"
-    return changed
+    return await _brought_on(city, claim)
 
 
 async def give_up(city: City, claim: Claim) -> Claim:

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 
 from backend.outside import Notices, Silent
 from backend.service import City
-from backend.services.talent_code.advancing import advance
+from backend.services.talent_code.advancing import advance, own_claims
 from backend.services.talent_code.evidence import look_into
-from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.notices import talent_notice
 from backend.services.talent_code.model.talent import (
     Evidence,
@@ -24,9 +23,6 @@ from backend.services.talent_code.model.talent import (
     rested,
 )
 from backend.services.talent_code.people import change_talent, fresh_figures, in_time, open_talent, terms_of, zone_of
-from backend.store import Order
-
-CLAIMS_AT_MOST = 1_000
 
 
 async def look_after(city: City, person: str) -> Talent | None:
@@ -78,9 +74,7 @@ def _newly_withdrawn(before: Talent, talent: Talent) -> bool:
 
 
 async def _bring_claims_on(city: City, person: str) -> None:
-    newest = Order("claimed_ms", "descending")
-    page = await city.store.find(Claim, {"subject": person}, order=newest, limit=CLAIMS_AT_MOST)
-    for claim in page.documents:
+    for claim in await own_claims(city, person):
         if claim.state != "draft":  # whether that is taken at all is for whoever makes it
             await advance(city, claim.id)
 

@@ -24,9 +24,9 @@ from msgspec.structs import replace
 
 from backend.problems import Problem
 from backend.service import City
-from backend.services.talent_code.advancing import advance, note_collection, note_payout
+from backend.services.talent_code.advancing import advance, note_collection, note_payout, own_claims
 from backend.services.talent_code.budgets import enter
-from backend.services.talent_code.claiming import appeal, claim_benefit, decide_appeal, give_up, own_claims, repay
+from backend.services.talent_code.claiming import appeal, claim_benefit, decide_appeal, give_up, repay
 from backend.services.talent_code.lines import serve_all_lines
 from backend.services.talent_code.looking_after import look_after
 from backend.services.talent_code.model import budget as budget_model
