@@ -14,6 +14,8 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Literal, TypeVar
 
+from backend.store.sqlite import write_ahead
+
 T = TypeVar("T")
 Outcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang"]
 """How a call ends: as it should; unheard; carried out without an answer; refused (a bank: failed); decided later;
@@ -75,7 +77,7 @@ class Books:
         with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as file:
             file.row_factory = sqlite3.Row
             if not self._made:
-                file.execute("PRAGMA journal_mode = WAL")
+                write_ahead(file)
                 file.executescript(_TABLES)
                 self._made = True
             file.execute("PRAGMA synchronous = FULL")

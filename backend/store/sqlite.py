@@ -166,15 +166,15 @@ class SqliteStore:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-    _write_ahead(connection)
+    write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return connection
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn the log on; SQLite does not wait by itself where another process is just making the same file."""
+def write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the log on; SQLite does not wait by itself where somebody else is just making the same file."""
     end = time.monotonic() + BUSY_MILLISECONDS / 1_000
     while True:
         try:

@@ -277,6 +277,14 @@ def test_trouble_that_one_process_makes_is_met_by_another(books: Books, tmp_path
     assert run(ASK["homes"](books)) == 1
 
 
+def test_registries_that_are_all_asked_for_the_first_time_at_once_make_their_file_once(tmp_path: Path) -> None:
+    async def ask_all(file: str) -> list[object]:
+        return await asyncio.gather(*(ask(Books(file)) for ask in ASK.values()))
+
+    for time in range(60):
+        assert len(run(ask_all(f"{tmp_path}/{time}.db"))) == len(ASK)
+
+
 # ── people of whom nothing was set ──
 
 
