@@ -14,7 +14,7 @@ from backend.services.talent_code.auditing import audit
 from backend.services.talent_code.budgets import current_budget, enter
 from backend.services.talent_code.model.benefit import barrier, terms_in
 from backend.services.talent_code.model.budget import NoBudget, Overtaken
-from backend.services.talent_code.model.claim import Claim, Collection, decide_entry
+from backend.services.talent_code.model.claim import Claim, Collection, decide_again, decide_entry
 from backend.services.talent_code.model.notices import claim_notice
 from backend.services.talent_code.model.problems import ClaimedAlready
 from backend.services.talent_code.model.steps import (
@@ -185,18 +185,13 @@ async def _enter(city: City, claim: Claim, now: datetime) -> Claim | None:
     except NoBudget:
         return await keep(city, in_line(claim, now), now)
     except Overtaken as overtaken:
-        # It was not made: whoever made it would have found it there. So it is decided on anew, a little later.
-        later = max(now, overtaken.closed_until + _TICK)
-        return await keep(city, replace(claim, entry=replace(entry, decided_at=later)), now)
+        return await keep(city, decide_again(claim, overtaken.closed_until, now), now)
     claim = await keep(city, entered(claim, entry), now)
     if entry.kind not in ("reserve", "pay"):
         from backend.services.talent_code.tasks import serve_benefit
 
         await serve_benefit.enqueue(city.jobs, claim.benefit)  # there is more budget now for those who wait
     return claim
-
-
-_TICK = datetime.resolution * 1_000
 
 
 # ── the bank ──

@@ -88,8 +88,14 @@ def test_an_entry_that_comes_twice_changes_nothing() -> None:
     budget = made(HUNDRED, *entries)
     for one in entries:
         assert make_entry(budget, one) is budget
-    later = replace(entries[0], decided_at=NOON + timedelta(days=1))
-    assert make_entry(budget, later) is budget
+
+
+def test_a_budget_is_closed_to_the_latest_decision_on_an_entry_that_was_made_before_it() -> None:
+    decided_again = made(HUNDRED, reserve("c1", 60_00), reserve("c1", 60_00, seconds=9), reserve("c1", 60_00))
+    assert sums(decided_again) == (60_00, 0, 0, 1)
+    dropped = drop(decided_again, {"c1/0"})
+    with pytest.raises(Overtaken):
+        make_entry(dropped, reserve("c1", 60_00, seconds=9))
 
 
 def test_an_id_stands_for_one_movement() -> None:
@@ -156,15 +162,24 @@ def test_a_limit_that_was_lowered_below_what_is_spent_leaves_nothing_and_takes_n
 def test_a_void_undoes_a_reservation_that_was_made() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00), void("c1", seconds=1))
     assert (sums(budget), budget.free_fen) == ((0, 0, 0, 0), 100_00)
-    assert make_entry(budget, void("c1", seconds=2)) is budget
+    assert make_entry(budget, void("c1", seconds=1)) is budget
 
 
-def test_after_a_void_the_reservation_is_never_made_however_late_it_comes() -> None:
-    for budget in (made(HUNDRED, void("c1")), made(HUNDRED, reserve("c1", 60_00), void("c1"))):
-        for seconds in (-1, 0, 3_600):
+def test_after_a_void_the_reservation_before_it_is_never_made_however_late_it_comes() -> None:
+    for budget in (made(HUNDRED, void("c1", seconds=1)), made(HUNDRED, reserve("c1", 60_00), void("c1", seconds=1))):
+        for seconds in (-1, 0, 1):
             with pytest.raises(Overtaken):
                 make_entry(budget, reserve("c1", 60_00, seconds=seconds))
         assert sums(budget) == (0, 0, 0, 0)
+
+
+def test_who_decides_to_reserve_again_after_a_void_has_it_reserved() -> None:
+    budget = made(HUNDRED, reserve("c1", 60_00), void("c1", seconds=1), reserve("c1", 60_00, seconds=2))
+    assert sums(budget) == (60_00, 0, 0, 1)
+    with pytest.raises(Overtaken):
+        make_entry(budget, void("c1", seconds=1))
+    with pytest.raises(NoBudget):
+        made(replace(HUNDRED, limit_fen=50_00), void("c1"), reserve("c1", 60_00, seconds=1))
 
 
 # ── forgetting what claims have noted ──

@@ -39,8 +39,13 @@ def budget_of(world: World, budget: int) -> Budget:
 
 
 def as_read(world: World, claim: Claim) -> Entry:
-    """Give the reservation as some process read it from the claim."""
-    return next(entry for _, entry in world.stores[0].carried if entry.id == claim.reserve_id)
+    """Give the reservation as some process read it first from the claim."""
+    return all_read(world, claim)[0]
+
+
+def all_read(world: World, claim: Claim) -> list[Entry]:
+    """Give the claim's entries that some process may carry, in the order in which they were decided."""
+    return [entry for store in world.stores for _, entry in store.carried if entry.claim == claim.id]
 
 
 def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World) -> None:
@@ -82,4 +87,45 @@ def test_an_entry_that_was_made_and_dropped_is_never_made_again(world: World) ->
         if entry.claim == paid.id:
             with pytest.raises(Overtaken):
                 world.run(lambda entry=entry: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", entry))
+    assert budget_of(world, FOUR_HUNDRED) == before
+
+
+def test_what_was_reserved_before_it_was_decided_on_again_is_reserved_once_for_all_who_carry_it(world: World) -> None:
+    waits = claims(world, world.person(DOCTOR, NOON), NOTHING)
+    world.run(lambda: enter(world.city(1, A_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    world.clock.now += timedelta(seconds=1)
+    world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))  # decides on it again, and finds it made
+    before = budget_of(world, FOUR_HUNDRED)
+    first, second = (entry for entry in all_read(world, waits) if entry.kind == "reserve")
+    assert first.decided_at < second.decided_at
+    for entry in (first, second):
+        with pytest.raises(Overtaken):
+            world.run(lambda entry=entry: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", entry))
+    assert budget_of(world, FOUR_HUNDRED) == before
+
+
+def test_nothing_is_reserved_twice_where_the_second_to_decide_has_a_slower_clock(world: World) -> None:
+    waits = claims(world, world.person(DOCTOR, NOON), NOTHING)
+    world.clock.now -= timedelta(seconds=0.5)
+    world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))
+    world.clock.now -= timedelta(seconds=1)
+    claims(world, world.person(DOCTOR, NOON), A_HUNDRED)
+    before = budget_of(world, FOUR_HUNDRED)
+    assert before.paid_fen == 100_00
+    with pytest.raises(Overtaken):
+        world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    assert budget_of(world, FOUR_HUNDRED) == before
+
+
+def test_what_was_undone_by_a_slower_clock_is_never_reserved_after_all(world: World) -> None:
+    waits = claims(world, world.person(LEADER, NOON), NOTHING)
+    world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    world.clock.now -= timedelta(seconds=1)
+    world.run(lambda: give_up(world.city(0, NOTHING), waits))
+    world.clock.now -= timedelta(seconds=1.5)
+    claims(world, world.person(DOCTOR, NOON), FOUR_HUNDRED)
+    before = budget_of(world, FOUR_HUNDRED)
+    assert before.reserved_fen == 0
+    with pytest.raises(Overtaken):
+        world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
     assert budget_of(world, FOUR_HUNDRED) == before

@@ -42,6 +42,9 @@ D = TypeVar("D", bound=Document)
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 DOCTOR = Degree("doctor", datetime(2020, 6, 30, tzinfo=UTC))
 LEADER = Title("municipal_leader", datetime(2021, 9, 1, tzinfo=UTC))
+BEHIND = timedelta(seconds=0.5)
+"""How far the clock of the second process is behind."""
+
 BUDGETS_FEN = (0, 100_00, 150_01, 400_00, 2_000_00)
 
 
@@ -104,7 +107,10 @@ class World:
     async def _open(self, settings: Settings) -> None:
         self.real = open_city(settings, discover_services(), discover_integrations("integrations"), clock=self.clock)
         self.stores = [WatchedStore(self.real.store) for _ in range(2)]
-        self.processes = [replace(self.real, store=store) for store in self.stores]
+        behind = replace(self.real, clock=lambda: self.clock() - BEHIND)
+        self.processes = [
+            replace(city, store=store) for city, store in zip((self.real, behind), self.stores, strict=True)
+        ]
         self.bank: Any = self.real.port(PayoutBank)
         self.education: Any = self.real.port(Education)
         self.employment: Any = self.real.port(Employment)

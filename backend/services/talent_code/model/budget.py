@@ -28,8 +28,8 @@ class Entry(Struct, frozen=True, gc=False):
     """A movement of a claim's money, decided at `decided_at`; its `id` begins with that of the claim.
 
     `reserve` takes it from what is free, `pay` from what is reserved; `release` gives back what was reserved, `return`
-    what was paid. `void` bears the id of a `reserve`, undoes it where it was made, and else sees that it never is.
-    `places` are those of the quota that are taken, or given back where it is negative.
+    what was paid. `void` bears the id of a `reserve`, undoes it where it was made, and else sees that it never is
+    unless that is decided anew. `places` are those of the quota that are taken, or given back where it is negative.
     """
 
     id: str
@@ -98,9 +98,40 @@ def make_entry(budget: Budget, entry: Entry) -> Budget:
     assert entry.amount_fen >= 0, "an entry's kind tells its direction"
     known = next((one for one in budget.entries if one.id == entry.id), None)
     if known is not None:
-        return _made_before(budget, known, entry)
+        return _decided_again(budget, known, entry)
     if budget.closed_until is not None and entry.decided_at <= budget.closed_until:
         raise Overtaken(budget.closed_until)
+    return _moved(budget, entry)
+
+
+def _decided_again(budget: Budget, known: Entry, entry: Entry) -> Budget:
+    """Make an entry whose id is known: of two decisions the later one counts, whoever comes first with it.
+
+    The later one is kept even where it changes no sum, so that the budget is closed to it as well once it is dropped.
+    """
+    if known.kind == entry.kind:
+        assert known.amount_fen == entry.amount_fen, "an id is used for one movement"
+        later = max(known, entry, key=lambda one: one.decided_at)
+        return budget if later is known else replace(budget, entries=(*_others(budget, known), later))
+    assert {known.kind, entry.kind} == {"reserve", "void"}, "an id is used for one movement"
+    if entry.decided_at <= known.decided_at:
+        raise Overtaken(known.decided_at)
+    fen = known.amount_fen if known.kind == "reserve" else 0
+    undone = replace(
+        budget,
+        reserved_fen=budget.reserved_fen - fen,
+        places=budget.places - known.places,
+        entries=_others(budget, known),
+    )
+    return _moved(undone, entry)
+
+
+def _others(budget: Budget, known: Entry) -> tuple[Entry, ...]:
+    return tuple(one for one in budget.entries if one is not known)
+
+
+def _moved(budget: Budget, entry: Entry) -> Budget:
+    """Move money. Raises NoBudget."""
     fen = entry.amount_fen
     match entry.kind:
         case "void":
@@ -118,21 +149,6 @@ def make_entry(budget: Budget, entry: Entry) -> Budget:
     assert moved.reserved_fen >= 0, "no more is paid or released than was reserved"
     assert moved.returned_fen <= moved.paid_fen, "no more comes back than was paid"
     return replace(moved, places=budget.places + entry.places, entries=(*budget.entries, entry))
-
-
-def _made_before(budget: Budget, known: Entry, entry: Entry) -> Budget:
-    """Give what a known entry makes of one with its id: a reservation may be voided, all others stand as they are."""
-    if known.kind == "void" and entry.kind == "reserve":
-        raise Overtaken(known.decided_at)
-    if known.kind != "reserve" or entry.kind != "void":
-        assert (known.kind, known.amount_fen) == (entry.kind, entry.amount_fen), "an id is used for one movement"
-        return budget
-    return replace(
-        budget,
-        reserved_fen=budget.reserved_fen - known.amount_fen,
-        places=budget.places - known.places,
-        entries=tuple(entry if one is known else one for one in budget.entries),
-    )
 
 
 def droppable(budget: Budget, now: datetime) -> list[Entry]:

@@ -6,7 +6,7 @@ is never used for anything else.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from msgspec import Struct
@@ -33,6 +33,9 @@ Told = Literal[
     "returned",
 ]
 READINGS_KEPT = 50
+
+_TICK = timedelta(milliseconds=1)
+"""What the instants of two decisions differ by at least: as little as a store can tell apart."""
 
 
 class Part(Struct, frozen=True, gc=False):
@@ -145,9 +148,10 @@ class Claim(Document, kw_only=True):
     `insured_months` are those known last, by `insurance_asked_at`, on which parts depend. `freed` says that a claim
     that came to nothing bars no other any more.
 
-    `entry` is what is being entered in the budget `budget`; `entries` counts those that have been, beside the
-    reservation itself, of which `reserved` tells. `line` names the benefit while the claim waits for budget, in the
-    order of `claimed_ms`; `appealed_ms` is set while an appeal waits for a decision.
+    `entry` is what is being entered in the budget `budget`, `decided_at` when the last one was decided; `entries`
+    counts those that have been made, beside the reservation itself, of which `reserved` tells. `line` names the benefit
+    while the claim waits for budget, in the order of `claimed_ms`; `appealed_ms` is set while an appeal waits for a
+    decision.
     """
 
     collection: ClassVar[str] = "claims"
@@ -175,6 +179,7 @@ class Claim(Document, kw_only=True):
     state: ClaimState = "draft"
     budget: str | None = None
     entry: Entry | None = None
+    decided_at: datetime | None = None
     entries: int = 0
     reserved: bool = False
     line: str | None = None
@@ -255,10 +260,18 @@ def has_noted(claim: Claim, entry: Entry) -> bool:
 
 
 def decide_entry(claim: Claim, kind: EntryKind, amount_fen: int, now: datetime, places: int = 0) -> Claim:
-    """Note an entry that is to be made next."""
+    """Note an entry that is to be made next: later than all before it, whatever clock those were decided by."""
     assert claim.entry is None, "one entry is made after the other"
     entry_id = claim.reserve_id if kind in ("reserve", "void") else f"{claim.id}/{claim.entries + 1}"
-    return replace(claim, entry=Entry(entry_id, kind, amount_fen, now, places))
+    at = now if claim.decided_at is None else max(now, claim.decided_at + _TICK)
+    return replace(claim, entry=Entry(entry_id, kind, amount_fen, at, places), decided_at=at)
+
+
+def decide_again(claim: Claim, closed_until: datetime, now: datetime) -> Claim:
+    """Decide on an entry anew that its budget is closed to: it was not made, or it would have been found there."""
+    assert claim.entry is not None, "there is an entry to make"
+    at = max(now, closed_until + _TICK)
+    return replace(claim, entry=replace(claim.entry, decided_at=at), decided_at=at)
 
 
 def with_part(claim: Claim, place: int, part: Part) -> Claim:
