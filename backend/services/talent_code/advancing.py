@@ -25,6 +25,7 @@ from backend.services.talent_code.model.steps import (
     cut,
     entered,
     in_line,
+    may_be_stopped,
     next_collection_id,
     next_part,
     next_step,
@@ -63,12 +64,10 @@ async def advance(city: City, claim_id: str) -> Claim | None:
         if claim is None:
             return None
         now = city.now()
-        term = terms_of(city, now)
-        withdrawn = await _is_withdrawn(city, claim)
-        step = next_step(claim, now, term, withdrawn=withdrawn)
+        step = await _next_step(city, claim, now)
         try:
             if step is None:
-                resting = rested(claim, now, term, withdrawn=withdrawn)
+                resting = rested(claim, now, terms_of(city, now))
                 return claim if resting is claim else await city.store.replace(resting)
             claim = await _DO[step](city, claim, now)
         except (Conflict, Overtaken):
@@ -83,12 +82,12 @@ async def advance(city: City, claim_id: str) -> Claim | None:
     return claim
 
 
-async def _is_withdrawn(city: City, claim: Claim) -> bool:
-    """Tell whether the class that counted when the claim was made has been withdrawn since."""
-    if claim.after_withdrawal != "stop":
-        return False
-    talent = await city.store.get(Talent, claim.subject)
-    return talent is not None and talent.lost_since(claim.claimed_at)
+async def _next_step(city: City, claim: Claim, now: datetime) -> Step | None:
+    withdrawn = False
+    if may_be_stopped(claim):
+        talent = await city.store.get(Talent, claim.subject)
+        withdrawn = talent is not None and talent.lost_since(claim.claimed_at)
+    return next_step(claim, now, terms_of(city, now), withdrawn=withdrawn)
 
 
 async def _postpone(city: City, claim_id: str) -> Claim | None:
@@ -139,7 +138,7 @@ async def _take(city: City, claim: Claim, now: datetime) -> Claim | None:
     except ClaimedAlready:
         await city.store.delete(claim)
         raise
-    return await keep(city, replace(claim, state="claimed"), now)
+    return await _reserve(city, replace(claim, state="claimed"), now)
 
 
 async def _free(city: City, claim: Claim, now: datetime) -> Claim | None:
@@ -186,11 +185,14 @@ async def _enter(city: City, claim: Claim, now: datetime) -> Claim | None:
         return await keep(city, in_line(claim, now), now)
     except Overtaken as overtaken:
         return await keep(city, decide_again(claim, overtaken.closed_until, now), now)
-    claim = await keep(city, entered(claim, entry), now)
-    if entry.kind not in ("reserve", "pay"):
-        from backend.services.talent_code.tasks import serve_benefit
+    claim = entered(claim, entry)
+    if entry.kind in ("reserve", "pay"):
+        pays = await _next_step(city, claim, now) is Step.PAY
+        return await (_pay if pays else keep)(city, claim, now)
+    claim = await keep(city, claim, now)
+    from backend.services.talent_code.tasks import serve_benefit
 
-        await serve_benefit.enqueue(city.jobs, claim.benefit)  # there is more budget now for those who wait
+    await serve_benefit.enqueue(city.jobs, claim.benefit)  # there is more budget now for those who wait
     return claim
 
 

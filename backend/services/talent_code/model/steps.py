@@ -47,15 +47,18 @@ class Step(StrEnum):
     TELL = "tell"
 
 
-def next_step(claim: Claim, now: datetime, term: Terms, *, withdrawn: bool) -> Step | None:
-    """Give what is to be done for a claim now, or None; `withdrawn` says that the class it rested on is."""
+def next_step(claim: Claim, now: datetime, term: Terms, *, withdrawn: bool = False) -> Step | None:
+    """Give what is to be done for a claim now, or None.
+
+    `withdrawn` says of a claim that `may_be_stopped` that the class it rests on has been withdrawn.
+    """
     if claim.state == "draft":
         return Step.TAKE
     if claim.entry is not None:
         return Step.ENTER
     if claim.state == "claimed":
         return Step.RESERVE
-    if withdrawn and _stops(claim):
+    if withdrawn:
         return Step.STOP
     step = _with_the_bank(claim, now, term) if claim.state == "granted" else None
     if step is not None:
@@ -65,10 +68,10 @@ def next_step(claim: Claim, now: datetime, term: Terms, *, withdrawn: bool) -> S
     return Step.TELL if any(not notice.told for notice in claim.notices) else None
 
 
-def _stops(claim: Claim) -> bool:
-    """Tell whether a withdrawn class ends what is open: what is with the bank comes first."""
+def may_be_stopped(claim: Claim) -> bool:
+    """Tell whether a withdrawn class ends what is open now: what is with the bank or is being entered comes first."""
     collecting = claim.clawback is not None and claim.clawback.asked() is not None
-    if claim.after_withdrawal != "stop" or claim.asked() is not None or collecting:
+    if claim.after_withdrawal != "stop" or claim.entry is not None or claim.asked() is not None or collecting:
         return False
     return claim.state == "waiting" or (claim.state == "granted" and claim.sum_fen("open") > 0)
 
@@ -295,9 +298,9 @@ def collection_answered(claim: Claim, collection_id: str, answer: BankAnswer, no
 # ── when a sweep is to look again ──
 
 
-def rested(claim: Claim, now: datetime, term: Terms, *, withdrawn: bool = False) -> Claim:
+def rested(claim: Claim, now: datetime, term: Terms) -> Claim:
     """Note when a sweep is to look at a claim again, and whether an appeal waits."""
-    due_at = _due_at(claim, now, term, withdrawn=withdrawn)
+    due_at = _due_at(claim, now, term)
     due_ms = None if due_at is None else int(due_at.timestamp() * 1_000)
     appeal = claim.clawback.appeal if claim.clawback is not None and claim.clawback.is_appealed else None
     appealed_ms = int(appeal.at.timestamp() * 1_000) if appeal is not None else None
@@ -306,8 +309,8 @@ def rested(claim: Claim, now: datetime, term: Terms, *, withdrawn: bool = False)
     return replace(claim, due_ms=due_ms, appealed_ms=appealed_ms)
 
 
-def _due_at(claim: Claim, now: datetime, term: Terms, *, withdrawn: bool) -> datetime | None:
-    if next_step(claim, now, term, withdrawn=withdrawn) is not None:
+def _due_at(claim: Claim, now: datetime, term: Terms) -> datetime | None:
+    if next_step(claim, now, term) is not None:
         return now + min(timedelta(seconds=5 * 2 ** min(claim.failures, 10)), LONGEST_WAIT)
     if claim.state != "granted":
         return None
