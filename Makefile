@@ -10,7 +10,8 @@ test: .venv/.tests
 	.venv/bin/ruff check .
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/city
+	.venv/bin/python -m pytest tests/city  # which has the machine to itself: it is about load
 
 bench: .venv/.tests
 	.venv/bin/python -m tests.bench

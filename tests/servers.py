@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from urllib.parse import urlsplit
 
 import redis
 
@@ -135,9 +136,13 @@ class RedisServer(Process):
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """Give the address of a Redis until the end of the block; `REDIS_URL` names another one to use."""
+    """Give the address of a Redis until the end of the block; `REDIS_URL` names another one to use.
+
+    Of that one each process in which tests run has a database of its own, since all workers share the name of a queue.
+    """
     if given := os.environ.get("REDIS_URL"):
-        yield given
+        process = os.environ.get("PYTEST_XDIST_WORKER")
+        yield given if process is None else urlsplit(given)._replace(path=f"/{process.removeprefix('gw')}").geturl()
         return
     folder = Path(mkdtemp(prefix="chengma-redis-"))
     server = RedisServer(folder)
