@@ -227,7 +227,7 @@ async def leave_line(request: CitizenRequest, city: NamedDependency[City], claim
 async def appeal_against_clawback(
     data: JSONBody[NewAppeal], request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
 ) -> ClaimShown:
-    """Appeal against a claw-back, within its time; nothing is collected until a talent officer has decided."""
+    """Appeal against a claw-back or a reduction, within its time; nothing is collected or cut before it is decided."""
     claim = await appeal(city, await _own(city, request, claim_id), data.text)
     return claim_shown(claim)
 

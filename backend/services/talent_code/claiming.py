@@ -16,7 +16,7 @@ from backend.services.talent_code.advancing import advance, change_claim, collec
 from backend.services.talent_code.budgets import current_budget, open_budget
 from backend.services.talent_code.looking_after import learn
 from backend.services.talent_code.model.benefit import Judgement, barrier, judge, rests_on, terms_in, title_of
-from backend.services.talent_code.model.claim import Appeal, Claim, Collection, new_claim, notify
+from backend.services.talent_code.model.claim import Appeal, Claim, Collection, Told, new_claim, notify
 from backend.services.talent_code.model.problems import (
     ClaimedAlready,
     MoneyOwed,
@@ -157,7 +157,7 @@ async def pay_to_new_account(city: City, person: str) -> None:
 
 
 async def appeal(city: City, claim: Claim, text: str) -> Claim:
-    """Appeal against a claw-back. Raises NothingToAppeal."""
+    """Appeal against a claw-back, or against the reduction of what is still to come. Raises NothingToAppeal."""
 
     def change(claim: Claim, now: datetime) -> Claim:
         clawback = claim.clawback
@@ -171,7 +171,7 @@ async def appeal(city: City, claim: Claim, text: str) -> Claim:
 
 
 async def decide_appeal(city: City, claim: Claim, *, upheld: bool, reason: Text) -> Claim:
-    """Decide an appeal: the claw-back is `upheld`, or dropped. Raises NothingToAppeal."""
+    """Decide an appeal: what the audit had decided is `upheld`, or dropped. Raises NothingToAppeal."""
 
     def change(claim: Claim, now: datetime) -> Claim:
         clawback = claim.clawback
@@ -184,10 +184,20 @@ async def decide_appeal(city: City, claim: Claim, *, upheld: bool, reason: Text)
         decided = replace(clawback.appeal, decided_at=now, upheld=upheld, reason=reason)
         later = max(clawback.collect_at, now + (clawback.collect_at - clawback.appeal_until))
         changed = replace(clawback, appeal=decided, collect_at=later, dropped_at=None if upheld else now)
-        kind = "appeal_upheld" if upheld else "appeal_won"
-        return notify(replace(claim, clawback=changed), kind, clawback.amount_fen, now)
+        return notify(
+            replace(claim, clawback=changed), _DECIDED[clawback.amount_fen > 0, upheld], clawback.amount_fen, now
+        )
 
     return await _change(city, claim, change)
+
+
+_DECIDED: dict[tuple[bool, bool], Told] = {
+    (True, True): "appeal_upheld",
+    (True, False): "appeal_won",
+    (False, True): "reduction_upheld",
+    (False, False): "reduction_dropped",
+}
+"""What a person is told, by whether something was to be paid back, and whether the decision of the audit stands."""
 
 
 def _nothing_to_appeal() -> NothingToAppeal:

@@ -36,12 +36,16 @@ PAGE = 50
 
 
 class AppealListed(Struct, frozen=True):
-    """An appeal that waits for a decision; who made it is not told."""
+    """An appeal that waits for a decision; who made it is not told.
+
+    It is about `amount_fen` that are to be paid back, and `reduction_fen` of what is still to come.
+    """
 
     claim: str
     benefit: str
     title: Text
     amount_fen: int
+    reduction_fen: int
     appealed_at: datetime
 
 
@@ -107,7 +111,14 @@ async def list_appeals(city: NamedDependency[City], cursor: FromQuery[str | None
     """List the appeals that wait for a decision, the oldest first."""
     page = await city.store.find(Claim, {}, order=Order("appealed_ms", at_least=0), cursor=cursor, limit=PAGE)
     listed = [
-        AppealListed(claim.id, claim.benefit, claim.title, claim.clawback.amount_fen, claim.clawback.appeal.at)
+        AppealListed(
+            claim.id,
+            claim.benefit,
+            claim.title,
+            claim.clawback.amount_fen,
+            claim.excess_fen,
+            claim.clawback.appeal.at,
+        )
         for claim in page.documents
         if claim.clawback is not None and claim.clawback.appeal is not None
     ]
@@ -134,7 +145,7 @@ async def show_appeal(request: CitizenRequest, city: NamedDependency[City], clai
 async def decide_on_appeal(
     data: JSONBody[AppealDecision], request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
 ) -> ClaimShown:
-    """Decide an appeal: the claw-back stands, or is dropped; the person is told why."""
+    """Decide an appeal: what the audit had decided stands, or is dropped; the person is told why."""
     claim = await _appealed(city, claim_id)
     if request.user.citizen_id == claim.subject:
         raise OwnAppeal(Text(zh="不能裁定本人的申诉。", en="Nobody decides an appeal of their own."))

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from backend.services.talent_code.model.claim import Claim, Clawback, PartState
+from backend.services.talent_code.model.claim import Audit, Claim, Clawback, PartState
 from backend.text import Text, yuan
 
 ClaimStage = Literal["claimed", "waiting", "granted", "paying", "partly_paid", "paid", "failed", "given_up"]
@@ -24,12 +24,14 @@ class PartShown(Struct, frozen=True):
 class ClawbackShown(Struct, frozen=True):
     """What is claimed back, why, and what can be done about it.
 
-    `differing` names the facts that turned out otherwise. An appeal may be made until `appeal_until`; from `collect_at`
-    on the money is collected from the bank account.
+    `differing` names the facts that turned out otherwise. What is still to come becomes `reduction_fen` less
+    unless an appeal is won; parts that it does not concern are paid meanwhile. An appeal may be made until
+    `appeal_until`; from `collect_at` on what is owed is collected from the bank account.
     """
 
     amount_fen: int
     owed_fen: int
+    reduction_fen: int
     because: Text
     differing: tuple[str, ...]
     noticed_at: datetime
@@ -103,7 +105,7 @@ def claim_shown(claim: Claim) -> ClaimShown:
             PartShown(part.amount_fen, part.insured_months, part.state, part.paid_at, part.receipt)
             for part in claim.parts
         ],
-        clawback=_clawback_shown(claim.clawback, claim.audit.differing) if claim.clawback and claim.audit else None,
+        clawback=_clawback_shown(claim, claim.clawback, claim.audit) if claim.clawback and claim.audit else None,
         read_by_officers=[reading.at for reading in claim.readings],
     )
 
@@ -123,7 +125,7 @@ def stage_of(claim: Claim) -> ClaimStage:
             return "partly_paid" if claim.paid_fen else "granted"
 
 
-def _clawback_shown(clawback: Clawback, differing: tuple[str, ...]) -> ClawbackShown:
+def _clawback_shown(claim: Claim, clawback: Clawback, audit: Audit) -> ClawbackShown:
     appeal = clawback.appeal
     outcome: Literal["none", "waiting", "won", "lost"] = "none"
     if appeal is not None:
@@ -131,12 +133,13 @@ def _clawback_shown(clawback: Clawback, differing: tuple[str, ...]) -> ClawbackS
     return ClawbackShown(
         amount_fen=clawback.amount_fen,
         owed_fen=clawback.owed_fen,
+        reduction_fen=claim.excess_fen,
         because=Text(
-            zh="核查发现：" + "、".join(_FACTS[name].zh for name in differing) + "与登记不符。",
+            zh="核查发现：" + "、".join(_FACTS[name].zh for name in audit.differing) + "与登记不符。",
             en="An audit found that the registries have it otherwise: "
-            + ", ".join(_FACTS[name].en for name in differing),
+            + ", ".join(_FACTS[name].en for name in audit.differing),
         ),
-        differing=differing,
+        differing=audit.differing,
         noticed_at=clawback.noticed_at,
         appeal_until=clawback.appeal_until,
         collect_at=clawback.collect_at,

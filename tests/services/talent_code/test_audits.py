@@ -14,7 +14,7 @@ from backend.service import City
 from backend.services.talent_code.auditing import is_drawn
 from backend.services.talent_code.facts import BenefitFacts
 from backend.services.talent_code.model.claim import Audit, Claim, Part
-from backend.services.talent_code.model.steps import audited
+from backend.services.talent_code.model.steps import audited, cut
 from backend.services.talent_code.ports import PayoutBank, PropertyRegister, SocialInsurance, Tax
 from backend.text import Text
 from integrations._sandbox import Outcome
@@ -125,6 +125,7 @@ def test_a_home_that_is_found_claims_back_all_and_cuts_what_is_to_come(scene: Sc
     assert shown["clawback"] == {
         "amount_fen": 100_000 * YUAN,
         "owed_fen": 100_000 * YUAN,
+        "reduction_fen": 100_000 * YUAN,
         "because": {
             "zh": "核查发现：名下住房与登记不符。",
             "en": "An audit found that the registries have it otherwise: homes owned",
@@ -186,7 +187,7 @@ def test_a_register_that_does_not_tell_is_asked_again(scene: Scene, outcome: Out
     assert scene.claim(doctor, claim)["clawback"]["amount_fen"] == 100_000 * YUAN
 
 
-def test_what_is_only_to_come_is_cut_at_once_as_far_as_it_is_too_much() -> None:
+def test_what_is_only_to_come_is_cut_from_the_last_part_on_as_far_as_it_is_too_much() -> None:
     """Of 100 yuan 30 were paid; an audit leaves 50 of it: of the two open parts 20 and nothing are left."""
     claim = replace(
         paid_claim(1, 100_00, ()),
@@ -194,11 +195,70 @@ def test_what_is_only_to_come_is_cut_at_once_as_far_as_it_is_too_much() -> None:
         state="granted",
     )
     claim = audited(claim, Audit(NOON, drawn=True, entitled_fen=50_00, differing=("degree",)), NOON, lambda _: 15)
+    assert (claim.clawback is not None, claim.clawback and claim.clawback.owed_fen, claim.excess_fen) == (
+        True,
+        0,
+        50_00,
+    )
+    claim = cut(claim, NOON + timedelta(days=15))
     assert [(part.amount_fen, part.state) for part in claim.parts] == [(30_00, "paid"), (20_00, "open")]
-    assert claim.clawback is None
+    assert claim.excess_fen == 0
     assert claim.entry is not None
     assert (claim.entry.kind, claim.entry.amount_fen) == ("release", 50_00)
-    assert [(notice.kind, notice.amount_fen) for notice in claim.notices] == [("reduced", 50_00)]
+    assert [(notice.kind, notice.amount_fen) for notice in claim.notices] == [
+        ("to_be_reduced", 50_00),
+        ("reduced", 50_00),
+    ]
+
+
+def reduced(scene: Scene, folder: Path) -> tuple[Citizen, dict[str, Any]]:
+    """Have an audit find that somebody who had a third of 100 yuan, for class D, is of class E: one fen less."""
+    scene.rules_change(write_rules(folder, 1_000 * YUAN))
+    leader = scene.talent(LEADER)
+    scene.has(leader, LEADER, DOCTOR)
+    scene.declares(leader, DOCTOR)
+    claim = scene.claimed(leader, "thirds")
+    scene.has(leader, DOCTOR)
+    scene.time_passes(days=3)
+    clawback = scene.claim(leader, claim)["clawback"]
+    assert (clawback["amount_fen"], clawback["owed_fen"], clawback["reduction_fen"]) == (0, 0, 1)
+    scene.port(SocialInsurance).set_months(leader.id_number, 12)
+    return leader, claim
+
+
+def parts(scene: Scene, person: Citizen, claim: dict[str, Any]) -> list[tuple[int, str]]:
+    return [(part["amount_fen"], part["state"]) for part in scene.claim(person, claim)["parts"]]
+
+
+def test_a_part_that_an_audit_does_not_concern_is_paid_and_the_last_one_once_no_appeal_can_be_made(
+    scene: Scene, tmp_path: Path
+) -> None:
+    leader, claim = reduced(scene, tmp_path / "rules")
+    scene.time_passes(days=14)
+    assert parts(scene, leader, claim) == [(33_00, "paid"), (33_00, "paid"), (34_00, "open")]
+    scene.time_passes(days=1)
+    assert parts(scene, leader, claim) == [(33_00, "paid"), (33_00, "paid"), (33_99, "paid")]
+    assert told(scene, claim) == ["paid", "to_be_reduced", "paid", "reduced", "paid"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "last_fen", "heard"),
+    [("drop", 34_00, ["reduction_dropped"]), ("uphold", 33_99, ["reduction_upheld", "reduced"])],
+)
+def test_a_reduction_may_be_appealed_against(
+    scene: Scene, tmp_path: Path, decision: str, last_fen: int, heard: list[str]
+) -> None:
+    leader, claim = reduced(scene, tmp_path / "rules")
+    assert appeals(scene, leader, claim).status_code == 200
+    scene.time_passes(days=60)
+    assert parts(scene, leader, claim)[-1] == (34_00, "open")
+    officer = scene.officer()
+    (listed,) = scene.client.get("/v1/talent-appeals", headers=officer).json()["appeals"]
+    assert (listed["amount_fen"], listed["reduction_fen"]) == (0, 1)
+    assert decides(scene, officer, claim, decision).status_code == 200
+    scene.time_passes(days=1)
+    assert parts(scene, leader, claim)[-1] == (last_fen, "paid")
+    assert told(scene, claim) == ["paid", "to_be_reduced", "paid", *heard, "paid"]
 
 
 # ── appeals ──

@@ -49,10 +49,10 @@ def all_read(world: World, claim: Claim) -> list[Entry]:
 
 
 def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World) -> None:
-    waits = claims(world, world.person(DOCTOR, NOON), NOTHING)
+    waits = claims(world, world.person(DOCTOR), NOTHING)
     assert waits.state == "waiting"
     world.run(lambda: enter(world.city(1, A_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
-    claims(world, world.person(DOCTOR, NOON), A_HUNDRED)  # whose entries drop those that are noted
+    claims(world, world.person(DOCTOR), A_HUNDRED)  # whose entries drop those that are noted
     world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))
     served = world.run(lambda: world.real.store.get(Claim, waits.id))
     assert served is not None
@@ -62,7 +62,7 @@ def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World)
 
 
 def test_nothing_is_reserved_for_somebody_who_has_left_the_line(world: World) -> None:
-    waits = claims(world, world.person(LEADER, NOON), NOTHING)
+    waits = claims(world, world.person(LEADER), NOTHING)
     world.run(lambda: give_up(world.city(0, NOTHING), waits))
     with pytest.raises(Overtaken):
         world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
@@ -70,7 +70,7 @@ def test_nothing_is_reserved_for_somebody_who_has_left_the_line(world: World) ->
 
 
 def test_what_was_reserved_just_before_somebody_leaves_the_line_is_given_back(world: World) -> None:
-    waits = claims(world, world.person(LEADER, NOON), NOTHING)
+    waits = claims(world, world.person(LEADER), NOTHING)
     world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 70_01
     world.run(lambda: give_up(world.city(0, NOTHING), waits))
@@ -79,8 +79,8 @@ def test_what_was_reserved_just_before_somebody_leaves_the_line_is_given_back(wo
 
 
 def test_an_entry_that_was_made_and_dropped_is_never_made_again(world: World) -> None:
-    paid = claims(world, world.person(DOCTOR, NOON), FOUR_HUNDRED)
-    claims(world, world.person(DOCTOR, NOON), FOUR_HUNDRED)
+    paid = claims(world, world.person(DOCTOR), FOUR_HUNDRED)
+    claims(world, world.person(DOCTOR), FOUR_HUNDRED)
     before = budget_of(world, FOUR_HUNDRED)
     assert not any(entry.claim == paid.id for entry in before.entries)
     for _, entry in world.stores[0].carried:
@@ -91,7 +91,7 @@ def test_an_entry_that_was_made_and_dropped_is_never_made_again(world: World) ->
 
 
 def test_what_was_reserved_before_it_was_decided_on_again_is_reserved_once_for_all_who_carry_it(world: World) -> None:
-    waits = claims(world, world.person(DOCTOR, NOON), NOTHING)
+    waits = claims(world, world.person(DOCTOR), NOTHING)
     world.run(lambda: enter(world.city(1, A_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
     world.clock.now += timedelta(seconds=1)
     world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))  # decides on it again, and finds it made
@@ -105,11 +105,11 @@ def test_what_was_reserved_before_it_was_decided_on_again_is_reserved_once_for_a
 
 
 def test_nothing_is_reserved_twice_where_the_second_to_decide_has_a_slower_clock(world: World) -> None:
-    waits = claims(world, world.person(DOCTOR, NOON), NOTHING)
+    waits = claims(world, world.person(DOCTOR), NOTHING)
     world.clock.now -= timedelta(seconds=0.5)
     world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))
     world.clock.now -= timedelta(seconds=1)
-    claims(world, world.person(DOCTOR, NOON), A_HUNDRED)
+    claims(world, world.person(DOCTOR), A_HUNDRED)
     before = budget_of(world, FOUR_HUNDRED)
     assert before.paid_fen == 100_00
     with pytest.raises(Overtaken):
@@ -118,12 +118,12 @@ def test_nothing_is_reserved_twice_where_the_second_to_decide_has_a_slower_clock
 
 
 def test_what_was_undone_by_a_slower_clock_is_never_reserved_after_all(world: World) -> None:
-    waits = claims(world, world.person(LEADER, NOON), NOTHING)
+    waits = claims(world, world.person(LEADER), NOTHING)
     world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
     world.clock.now -= timedelta(seconds=1)
     world.run(lambda: give_up(world.city(0, NOTHING), waits))
     world.clock.now -= timedelta(seconds=1.5)
-    claims(world, world.person(DOCTOR, NOON), FOUR_HUNDRED)
+    claims(world, world.person(DOCTOR), FOUR_HUNDRED)
     before = budget_of(world, FOUR_HUNDRED)
     assert before.reserved_fen == 0
     with pytest.raises(Overtaken):

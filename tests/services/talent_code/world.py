@@ -60,15 +60,23 @@ class WatchedStore(KillingStore):
         self.carried: list[tuple[str, Entry]] = []
 
     async def replace(self, document: D) -> D:
-        if isinstance(document, Claim) and document.entry is not None:
-            assert document.budget is not None
-            self.carried.append((document.budget, document.entry))
         if isinstance(document, Budget):
             before = await self._store.get(Budget, document.id)
             assert before is not None
             assert committed(document) <= max(document.limit_fen, committed(before)), "the budget is overspent"
             self.drops += document.closed_until != before.closed_until
-        return await super().replace(document)
+        try:
+            return await super().replace(document)
+        finally:
+            if isinstance(document, Claim) and document.entry is not None:
+                await self._carry(document.id, document.entry)
+
+    async def _carry(self, claim_id: str, entry: Entry) -> None:
+        """Keep an entry that is noted in a claim now, though the process that noted it may be dead."""
+        noted = await self._store.get(Claim, claim_id)
+        if noted is not None and noted.entry == entry:
+            assert noted.budget is not None
+            self.carried.append((noted.budget, entry))
 
 
 def committed(budget: Budget) -> int:
@@ -140,13 +148,13 @@ class World:
     def kills(self) -> int:
         return sum(store.kills for store in self.stores)
 
-    def person(self, said: Degree | Title, now: datetime) -> Person:
+    def person(self, *said: Degree | Title, now: datetime = NOON) -> Person:
         """Make somebody who has just been granted the class that this evidence gives, with an account of their own."""
         serial = next(self.serial)
         number = id_number(serial % 1_000, 1990 + serial // 1_000)
         account = card_number(serial)
-        self.education.set_degrees(number, *([said] if isinstance(said, Degree) else []))
-        self.employment.set_merits(number, *([said] if isinstance(said, Title) else []))
+        self.education.set_degrees(number, *(one for one in said if isinstance(one, Degree)))
+        self.employment.set_merits(number, *(one for one in said if isinstance(one, Title)))
         self.property.set_homes(number, 0)
         self.insurance.set_months(number, 0)
 
@@ -154,13 +162,16 @@ class World:
             city = self.real
             known = parse_id_number(number, city.today())
             profile = await profile_for(city.store, city.sealer, known, now)
-            evidence = Evidence("e1", said, now, now, "confirmed", confirmed_at=now, answered_at=now)
+            evidence = tuple(
+                Evidence(f"e{place}", one, now, now, "confirmed", confirmed_at=now, answered_at=now)
+                for place, one in enumerate(said, 1)
+            )
             await city.store.insert(
                 Talent(
                     id=profile.id,
                     code_id=f"code-{serial}",
                     born_at=datetime(1990, 1, 1, tzinfo=UTC),
-                    evidence=(evidence,),
+                    evidence=evidence,
                     figures=Figures(now + timedelta(days=10_000), 0, now.year - 1, 0, 0),
                     account=city.sealer.seal(account),
                     account_ending=account[-4:],

@@ -27,9 +27,12 @@ Told = Literal[
     "payout_failed",
     "stopped",
     "reduced",
+    "to_be_reduced",
     "clawed_back",
     "appeal_upheld",
     "appeal_won",
+    "reduction_upheld",
+    "reduction_dropped",
     "returned",
 ]
 READINGS_KEPT = 50
@@ -90,7 +93,7 @@ class Collection(Struct, frozen=True, gc=False):
 
 
 class Clawback(Struct, frozen=True, gc=False):
-    """What is to be paid back, because facts turned out false.
+    """What is to be paid back, because facts turned out false: nothing, where only what is still to come is too much.
 
     Until `appeal_until` the person may appeal; from `collect_at` on it is collected. An appeal holds that up until it
     is decided, and one that is won ends it: then it was `dropped_at` an instant.
@@ -212,6 +215,13 @@ class Claim(Document, kw_only=True):
         """Give what came back."""
         done = self.clawback.collections if self.clawback is not None else ()
         return sum(one.amount_fen for one in done if one.state == "done")
+
+    @property
+    def excess_fen(self) -> int:
+        """Give what is still to come beyond what an audit has left: it comes only if an appeal is won."""
+        if self.audit is None or self.clawback is None or self.clawback.dropped_at is not None:
+            return 0
+        return min(self.sum_fen("open"), max(0, self.sum_fen("open", "asked", "paid") - self.audit.entitled_fen))
 
     @property
     def first_paid_at(self) -> datetime | None:

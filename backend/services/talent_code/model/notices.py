@@ -42,6 +42,10 @@ _OF_CLAIMS: dict[claims.Told, Text] = {
         zh="经核查，{title}尚未发放的款项减少{yuan}元。",
         en="An audit found that {yuan} yuan of what was still to come are not due: {title}.",
     ),
+    "to_be_reduced": Text(
+        zh="经核查，{title}尚未发放的款项将减少{yuan}元，请查看原因；您可以申诉。",
+        en="{yuan} yuan of what is still to come are not due; see why, and appeal if it is wrong: {title}.",
+    ),
     "clawed_back": Text(
         zh="经核查，{title}多发{yuan}元，请查看原因；您可以申诉。",
         en="{yuan} yuan are to be paid back; see why, and appeal if it is wrong: {title}.",
@@ -50,6 +54,13 @@ _OF_CLAIMS: dict[claims.Told, Text] = {
         zh="您的申诉未获支持，请退还{yuan}元。", en="Your appeal was not granted; please pay back {yuan} yuan."
     ),
     "appeal_won": Text(zh="您的申诉成立，无需退还{yuan}元。", en="Your appeal was granted; you keep the {yuan} yuan."),
+    "reduction_upheld": Text(
+        zh="您的申诉未获支持，{title}尚未发放的款项将减少。",
+        en="Your appeal was not granted; less will be paid: {title}.",
+    ),
+    "reduction_dropped": Text(
+        zh="您的申诉成立，{title}的款项照常发放。", en="Your appeal was granted; all of it will be paid: {title}."
+    ),
     "returned": Text(zh="已收到您退还的{yuan}元。", en="The {yuan} yuan that you paid back were received."),
 }
 

@@ -102,30 +102,32 @@ def _is_late(asked_at: datetime | None, now: datetime) -> bool:
 
 def next_part(claim: Claim, now: datetime) -> int | None:
     """Give the place of the part that can be paid now, or None."""
-    if _is_held(claim):
-        return None
     for place, part in enumerate(claim.parts):
         if part.state == "open" and part.insured_months <= claim.insured_months:
-            return place if part.try_at is None or now >= part.try_at else None
+            waits = _is_held(claim, part) or (part.try_at is not None and now < part.try_at)
+            return None if waits else place
     return None
 
 
-def _is_held(claim: Claim) -> bool:
-    """Tell whether nothing more is paid because something is claimed back, unless an appeal is won."""
-    return claim.clawback is not None and claim.clawback.dropped_at is None
+def _is_held(claim: Claim, part: Part) -> bool:
+    """Tell whether a part is not paid because it is beyond what an audit has left, unless an appeal is won."""
+    audit = claim.audit
+    return audit is not None and claim.excess_fen > 0 and claim.paid_fen + part.amount_fen > audit.entitled_fen
 
 
 def _cut_at(claim: Claim) -> datetime | None:
-    """Give when what is still open comes to nothing: where an audit found too much was paid, and nobody may appeal."""
+    """Give when what is open beyond what an audit has left comes to nothing: once no appeal can be won."""
     clawback = claim.clawback
-    if clawback is None or not _is_held(claim) or clawback.is_appealed or claim.sum_fen("open") == 0:
+    if clawback is None or clawback.is_appealed or claim.excess_fen == 0:
         return None
     return clawback.noticed_at if clawback.appeal is not None or clawback.is_collected else clawback.appeal_until
 
 
 def _asks_insurance(claim: Claim) -> bool:
-    waits = any(part.state == "open" and part.insured_months > claim.insured_months for part in claim.parts)
-    return waits and not _is_held(claim)
+    return any(
+        part.state == "open" and part.insured_months > claim.insured_months and not _is_held(claim, part)
+        for part in claim.parts
+    )
 
 
 def _insurance_asked_next(claim: Claim, term: Terms) -> datetime:
@@ -235,19 +237,21 @@ def in_line(claim: Claim, now: datetime) -> Claim:
 
 
 def audited(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
-    """Note what an audit found: what was paid beyond the entitlement is claimed back, and open parts beyond it are cut.
+    """Note what an audit found: what was paid beyond the entitlement is claimed back.
 
-    Where something is claimed back they are held until it is certain that no appeal is won.
+    What is still to come beyond it is held, and cut once it is certain that no appeal is won.
     """
     claim = replace(claim, audit=audit, failures=0)
-    if not audit.differing or audit.entitled_fen >= claim.sum_fen("open", "paid"):
+    beyond_fen = claim.sum_fen("open", "paid") - audit.entitled_fen
+    if not audit.differing or beyond_fen <= 0:
         return claim
-    overpaid_fen = claim.paid_fen - audit.entitled_fen
-    if overpaid_fen <= 0:
-        return cut(claim, now)
+    overpaid_fen = max(0, claim.paid_fen - audit.entitled_fen)
     appeal_until = now + timedelta(days=term("appeal_days"))
     clawback = Clawback(overpaid_fen, now, appeal_until, appeal_until + timedelta(days=term("repay_days")))
-    return notify(replace(claim, clawback=clawback), "clawed_back", overpaid_fen, now)
+    claim = replace(claim, clawback=clawback)
+    if overpaid_fen:
+        return notify(claim, "clawed_back", overpaid_fen, now)
+    return notify(claim, "to_be_reduced", beyond_fen, now)
 
 
 def cut(claim: Claim, now: datetime) -> Claim:
@@ -320,7 +324,7 @@ def _due_at(claim: Claim, now: datetime, term: Terms) -> datetime | None:
         asked_at = collection.asked_at
     if asked_at is not None:
         return asked_at + ANSWERED_WITHIN
-    open_parts = [] if _is_held(claim) else [part for part in claim.parts if part.state == "open"]
+    open_parts = [part for part in claim.parts if part.state == "open" and not _is_held(claim, part)]
     moments = [part.try_at for part in open_parts if part.try_at is not None]
     if _asks_insurance(claim):
         moments.append(_insurance_asked_next(claim, term))
