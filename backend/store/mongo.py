@@ -8,8 +8,8 @@ Only calls that motor and PyMongo's own asyncio client share are used: motor's m
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from inspect import isawaitable
@@ -31,6 +31,9 @@ Driver = Literal["motor", "pymongo"]
 
 DATABASE = "chengma"
 """Where the address names no database."""
+
+AT_ONCE = 32
+"""How many operations of one process are with the driver at once: fewer than it has connections."""
 
 SCAN_BATCH = 1_000
 APART_SECONDS = 10.0
@@ -81,6 +84,7 @@ class MongoStore:
         self._collections: dict[type[Document], Any] = {}
         self._readings: dict[type[Document], _Reading] = {}
         self._apart_until = 0.0
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def get(self, kind: type[D], document_id: str) -> D | None:
         """Read one document by its id, or None."""
@@ -134,14 +138,14 @@ class MongoStore:
             assert_declared(kind, where, None)
         else:
             options["hint"] = "_id_"  # or the whole collection would be read
-        with _answering():
+        async with self._answering():
             return int(await self._collection(kind).count_documents(dict(where), **options))
 
     async def insert(self, document: D) -> D:
         """Store a new document durably and give it back at revision 1. Raises Duplicate."""
         stored = replace(document, revision=1)
         try:
-            with _answering():
+            async with self._answering():
                 await self._collection(type(document)).insert_one(body_of(stored))
         except DuplicateKeyError as error:
             raise _duplicate(document, error.details) from error
@@ -152,7 +156,7 @@ class MongoStore:
         stored = replace(document, revision=document.revision + 1)
         asked = {"_id": document.id, "revision": document.revision}
         try:
-            with _answering():
+            async with self._answering():
                 done = await self._collection(type(document)).replace_one(asked, body_of(stored))
         except DuplicateKeyError as error:
             raise _duplicate(document, error.details) from error
@@ -163,7 +167,7 @@ class MongoStore:
     async def delete(self, document: Document) -> None:
         """Remove a document durably, if the stored one still has its revision. Raises Conflict."""
         asked = {"_id": document.id, "revision": document.revision}
-        with _answering():
+        async with self._answering():
             done = await self._collection(type(document)).delete_one(asked)
         if not done.deleted_count:
             raise Conflict(document.collection, document.id, document.revision)
@@ -182,7 +186,7 @@ class MongoStore:
         collection = self._collection(type(documents[0]))
         bodies = [body_of(document) for document in documents]
         try:
-            with _answering():
+            async with self._answering():
                 await collection.insert_many(bodies, ordered=False)  # twice as fast as replacing what is not there
         except BulkWriteError as error:
             refused = _duplicates(error)
@@ -191,14 +195,14 @@ class MongoStore:
     async def _overwrite(self, collection: Any, bodies: Sequence[dict[str, Any]], one: Document) -> None:  # noqa: ANN401  either driver's collection
         writes = [ReplaceOne({"_id": body["_id"]}, body, upsert=True) for body in bodies]
         try:
-            with _answering():
+            async with self._answering():
                 await collection.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
             raise _duplicate(one, _duplicates(error)[0]) from error
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
         """Read documents by ascending id, from behind `after`, as they lie there."""
-        with _answering():
+        async with self._answering():
             found = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
             bodies = cast("list[dict[str, Any]]", await found.to_list(limit))
         return [{"id": body.pop("_id"), **body} for body in bodies]
@@ -213,7 +217,7 @@ class MongoStore:
             writes.append(ReplaceOne(asked, changed | {"revision": body["revision"] + 1}))
         if not writes:
             return 0
-        with _answering():
+        async with self._answering():
             return int((await self._database[collection].bulk_write(writes, ordered=False)).matched_count)
 
     async def close(self) -> None:
@@ -268,15 +272,33 @@ class MongoStore:
     async def _bodies(
         self, kind: type[Document], asked: dict[str, Any], order: list[tuple[str, int]], limit: int
     ) -> list[dict[str, Any]]:
-        with _answering():
+        async with self._answering():
             found = self._collection(kind).find(
                 asked, limit=limit, batch_size=limit, sort=order or None, max_time_ms=self._timeout_ms
             )
             return cast("list[dict[str, Any]]", await found.to_list(limit))
 
+    @asynccontextmanager
+    async def _answering(self) -> AsyncGenerator[None, None]:
+        """Wait for a turn at the driver, for no longer than an operation may take; raises StoreUnavailable.
+
+        Where its own connections run out, the driver serves whoever comes just then before those that wait, some of
+        whom then wait until their time is over; here everybody is served in the order in which they came.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1_000):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable("MongoDB does not answer: too many operations wait for it") from error
+        try:
+            with _telling_what_is_away():
+                yield
+        finally:
+            self._turns.release()
+
 
 @contextmanager
-def _answering() -> Generator[None, None, None]:
+def _telling_what_is_away() -> Generator[None, None, None]:
     """Say that the store is unavailable where it does not answer; what it refuses is raised as it is."""
     try:
         yield

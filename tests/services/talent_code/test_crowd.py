@@ -30,8 +30,6 @@ def settings(address: str, tmp_path: Path) -> Settings:
     prepare_store(address, documents_of(discover_services()))
     return Settings(
         store=address,
-        mongo_driver="pymongo",
-        store_timeout_ms=30_000,  # one event loop does here what four processes would
         keys=str(tmp_path / "keys"),
         sandbox=str(tmp_path / "sandbox.db"),
         rules=str(write_rules(tmp_path / "rules", SUFFICES_FOR * EACH_FEN + SPARE_FEN, only="plain")),

@@ -1,0 +1,52 @@
+"""Operations on MongoDB take turns at the driver, so that nobody waits until their time is over while others go on."""
+
+import asyncio
+import time
+
+import pytest
+from msgspec.structs import replace
+
+from backend.store import StoreUnavailable, mongo
+from backend.store.mongo import Driver, MongoStore
+from backend.store.mongo_schema import prepare
+from tests.store.scene import KINDS, Letter
+
+NOBODY = "mongodb://127.0.0.1:9/?directConnection=true"
+
+
+@pytest.fixture(autouse=True)
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongo, "AT_ONCE", 1)
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+def test_whoever_writes_again_and_again_writes_after_those_who_wait(database_url: str, driver: Driver) -> None:
+    prepare(database_url, KINDS)
+    written: list[str] = []
+
+    async def write(store: MongoStore, name: str) -> None:
+        letter = await store.insert(Letter(id=name))
+        for _ in range(3):
+            written.append(name)
+            letter = await store.replace(replace(letter, text="again"))
+
+    async def work() -> None:
+        store = MongoStore(database_url, KINDS, driver=driver)
+        await asyncio.gather(*(write(store, name) for name in "abcd"))
+        await store.close()
+
+    asyncio.run(work())
+    assert written == list("abcd" * 3)
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+def test_whoever_waits_for_a_turn_is_told_in_time_that_the_store_is_away(driver: Driver) -> None:
+    async def work() -> float:
+        store = MongoStore(NOBODY, KINDS, driver=driver, timeout_ms=300)
+        begun = time.monotonic()
+        told = await asyncio.gather(*(store.insert(Letter(id=name)) for name in "abcdefgh"), return_exceptions=True)
+        assert [type(one) for one in told] == [StoreUnavailable] * 8
+        await store.close()
+        return time.monotonic() - begun
+
+    assert asyncio.run(work()) < 2, "one after the other would take 2.4 seconds"
