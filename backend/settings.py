@@ -30,7 +30,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["motor", "pymongo"], Meta(description="what speaks to MongoDB: motor, or PyMongo's own asyncio client")
     ] = "motor"
     store_timeout_ms: Annotated[
-        int, Meta(ge=100, le=60_000, description="how long one operation of the store may take, retries included")
+        int,
+        Meta(
+            ge=100,
+            le=60_000,
+            description="how long an operation of the store may take, retries included, or wait for its turn",
+        ),
     ] = 3_000
     broker: Annotated[
         str,
