@@ -8,8 +8,8 @@ Only calls that motor and PyMongo's own asyncio client share are used: motor's m
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from inspect import isawaitable
@@ -280,8 +280,9 @@ class MongoStore:
 
     @asynccontextmanager
     async def _answering(self) -> AsyncGenerator[None, None]:
-        """Wait for a turn at the driver, for no longer than an operation may take; raises StoreUnavailable.
+        """Wait for a turn at the driver, for no longer than an operation may take, and say where MongoDB is away.
 
+        What it refuses is raised as it is, and StoreUnavailable where it does not answer or no turn comes in time.
         Where its own connections run out, the driver serves whoever comes just then before those that wait, some of
         whom then wait until their time is over; here everybody is served in the order in which they came.
         """
@@ -291,25 +292,17 @@ class MongoStore:
         except TimeoutError as error:
             raise StoreUnavailable("MongoDB does not answer: too many operations wait for it") from error
         try:
-            with _telling_what_is_away():
-                yield
+            yield
+        except (DuplicateKeyError, BulkWriteError):
+            raise
+        except PyMongoError as error:
+            if isinstance(error, ConnectionFailure | ExecutionTimeout) or error.timeout:
+                raise StoreUnavailable(f"MongoDB does not answer: {type(error).__name__}") from error
+            if error.has_error_label("RetryableWriteError") or error.has_error_label("NoWritesPerformed"):
+                raise StoreUnavailable(f"MongoDB has no primary: {type(error).__name__}") from error
+            raise
         finally:
             self._turns.release()
-
-
-@contextmanager
-def _telling_what_is_away() -> Generator[None, None, None]:
-    """Say that the store is unavailable where it does not answer; what it refuses is raised as it is."""
-    try:
-        yield
-    except (DuplicateKeyError, BulkWriteError):
-        raise
-    except PyMongoError as error:
-        if isinstance(error, ConnectionFailure | ExecutionTimeout) or error.timeout:
-            raise StoreUnavailable(f"MongoDB does not answer: {type(error).__name__}") from error
-        if error.has_error_label("RetryableWriteError") or error.has_error_label("NoWritesPerformed"):
-            raise StoreUnavailable(f"MongoDB has no primary: {type(error).__name__}") from error
-        raise
 
 
 def _range(order: Order) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Postcard(Document):
 
 
 KINDS = [Letter, Postcard]
+NOBODY = "mongodb://127.0.0.1:9/?directConnection=true"
+"""An address at which no MongoDB answers."""
 
 
 def work_on(opened: Open, work: Callable[[Store], Awaitable[T]]) -> T:

@@ -7,9 +7,7 @@ from msgspec.structs import replace
 
 from backend.store import Store, StoreUnavailable
 from backend.store.mongo import Driver, MongoStore
-from tests.store.scene import KINDS, Letter, Open, Postcard, work_on
-
-NOBODY = "mongodb://127.0.0.1:9/?directConnection=true"
+from tests.store.scene import KINDS, NOBODY, Letter, Open, Postcard, work_on
 
 
 def test_each_of_many_who_read_at_once_gets_what_they_asked_for(opened: Open) -> None:

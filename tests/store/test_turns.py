@@ -9,9 +9,7 @@ from msgspec.structs import replace
 from backend.store import StoreUnavailable, mongo
 from backend.store.mongo import Driver, MongoStore
 from backend.store.mongo_schema import prepare
-from tests.store.scene import KINDS, Letter
-
-NOBODY = "mongodb://127.0.0.1:9/?directConnection=true"
+from tests.store.scene import KINDS, NOBODY, Letter
 
 
 @pytest.fixture(autouse=True)
