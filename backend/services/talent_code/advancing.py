@@ -187,7 +187,7 @@ async def _enter(city: City, claim: Claim, now: datetime) -> Claim | None:
         return await keep(city, decide_again(claim, overtaken.closed_until, now), now)
     claim = entered(claim, entry)
     if entry.kind in ("reserve", "pay"):
-        pays = await _next_step(city, claim, now) is Step.PAY
+        pays = next_part(claim, now) is not None and await _next_step(city, claim, now) is Step.PAY
         return await (_pay if pays else keep)(city, claim, now)
     claim = await keep(city, claim, now)
     from backend.services.talent_code.tasks import serve_benefit

@@ -184,9 +184,8 @@ async def decide_appeal(city: City, claim: Claim, *, upheld: bool, reason: Text)
         decided = replace(clawback.appeal, decided_at=now, upheld=upheld, reason=reason)
         later = max(clawback.collect_at, now + (clawback.collect_at - clawback.appeal_until))
         changed = replace(clawback, appeal=decided, collect_at=later, dropped_at=None if upheld else now)
-        return notify(
-            replace(claim, clawback=changed), _DECIDED[clawback.amount_fen > 0, upheld], clawback.amount_fen, now
-        )
+        kind = _DECIDED[clawback.amount_fen > 0, upheld]
+        return notify(replace(claim, clawback=changed), kind, clawback.amount_fen, now)
 
     return await _change(city, claim, change)
 

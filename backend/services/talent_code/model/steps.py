@@ -242,8 +242,7 @@ def audited(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
     What is still to come beyond it is held, and cut once it is certain that no appeal is won.
     """
     claim = replace(claim, audit=audit, failures=0)
-    beyond_fen = claim.sum_fen("open", "paid") - audit.entitled_fen
-    if not audit.differing or beyond_fen <= 0:
+    if not audit.differing or audit.entitled_fen >= claim.sum_fen("open", "paid"):
         return claim
     overpaid_fen = max(0, claim.paid_fen - audit.entitled_fen)
     appeal_until = now + timedelta(days=term("appeal_days"))
@@ -251,7 +250,7 @@ def audited(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
     claim = replace(claim, clawback=clawback)
     if overpaid_fen:
         return notify(claim, "clawed_back", overpaid_fen, now)
-    return notify(claim, "to_be_reduced", beyond_fen, now)
+    return notify(claim, "to_be_reduced", claim.excess_fen, now)
 
 
 def cut(claim: Claim, now: datetime) -> Claim:
