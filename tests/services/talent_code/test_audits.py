@@ -147,13 +147,19 @@ def test_a_home_that_is_found_claims_back_all_and_cuts_what_is_to_come(scene: Sc
     assert told(scene, shown) == ["paid", "clawed_back", "reduced"]
 
 
-def test_a_class_that_turns_out_lower_leaves_what_the_lower_class_has(scene: Scene) -> None:
-    """Class D had 500,000 of a million yuan; she is a doctor and no leader, and class E has 200,000."""
+def claimed_as_a_leader_but_is_a_doctor(scene: Scene, benefit: str) -> tuple[Citizen, dict[str, Any]]:
+    """Have somebody claim as of class D, of whose title and degree the title turns out false: class E is left."""
     leader = scene.talent(LEADER)
     scene.has(leader, LEADER, DOCTOR)
     scene.declares(leader, DOCTOR)
-    claim = scene.claimed(leader, "home_purchase")
+    claim = scene.claimed(leader, benefit)
     scene.has(leader, DOCTOR)
+    return leader, claim
+
+
+def test_a_class_that_turns_out_lower_leaves_what_the_lower_class_has(scene: Scene) -> None:
+    """Class D had 500,000 of a million yuan; she is a doctor and no leader, and class E has 200,000."""
+    leader, claim = claimed_as_a_leader_but_is_a_doctor(scene, "home_purchase")
     scene.time_passes(days=30)
     clawback = scene.claim(leader, claim)["clawback"]
     assert (clawback["amount_fen"], clawback["differing"]) == (300_000 * YUAN, ["talent_class"])
@@ -195,30 +201,21 @@ def test_what_is_only_to_come_is_cut_from_the_last_part_on_as_far_as_it_is_too_m
         state="granted",
     )
     claim = audited(claim, Audit(NOON, drawn=True, entitled_fen=50_00, differing=("degree",)), NOON, lambda _: 15)
-    assert (claim.clawback is not None, claim.clawback and claim.clawback.owed_fen, claim.excess_fen) == (
-        True,
-        0,
-        50_00,
-    )
+    assert claim.clawback is not None
+    assert (claim.clawback.owed_fen, claim.excess_fen) == (0, 50_00)
     claim = cut(claim, NOON + timedelta(days=15))
     assert [(part.amount_fen, part.state) for part in claim.parts] == [(30_00, "paid"), (20_00, "open")]
     assert claim.excess_fen == 0
     assert claim.entry is not None
     assert (claim.entry.kind, claim.entry.amount_fen) == ("release", 50_00)
-    assert [(notice.kind, notice.amount_fen) for notice in claim.notices] == [
-        ("to_be_reduced", 50_00),
-        ("reduced", 50_00),
-    ]
+    notices = [(notice.kind, notice.amount_fen) for notice in claim.notices]
+    assert notices == [("to_be_reduced", 50_00), ("reduced", 50_00)]
 
 
 def reduced(scene: Scene, folder: Path) -> tuple[Citizen, dict[str, Any]]:
     """Have an audit find that somebody who had a third of 100 yuan, for class D, is of class E: one fen less."""
     scene.rules_change(write_rules(folder, 1_000 * YUAN))
-    leader = scene.talent(LEADER)
-    scene.has(leader, LEADER, DOCTOR)
-    scene.declares(leader, DOCTOR)
-    claim = scene.claimed(leader, "thirds")
-    scene.has(leader, DOCTOR)
+    leader, claim = claimed_as_a_leader_but_is_a_doctor(scene, "thirds")
     scene.time_passes(days=3)
     clawback = scene.claim(leader, claim)["clawback"]
     assert (clawback["amount_fen"], clawback["owed_fen"], clawback["reduction_fen"]) == (0, 0, 1)

@@ -38,20 +38,29 @@ def budget_of(world: World, budget: int) -> Budget:
     return world.run(lambda: open_budget(world.city(0, budget), f"plain:{NOON.year}"))
 
 
-def as_read(world: World, claim: Claim) -> Entry:
-    """Give the reservation as some process read it first from the claim."""
-    return all_read(world, claim)[0]
-
-
 def all_read(world: World, claim: Claim) -> list[Entry]:
-    """Give the claim's entries that some process may carry, in the order in which they were decided."""
-    return [entry for store in world.stores for _, entry in store.carried if entry.claim == claim.id]
+    """Give the claim's entries that some process has read from it, the first first."""
+    return [entry for _, entry in world.stores[0].carried if entry.claim == claim.id]
+
+
+def comes_late(world: World, entry: Entry, budget: int) -> None:
+    """Have a second process enter what it read long ago."""
+    world.run(lambda: enter(world.city(1, budget), f"plain:{NOON.year}", entry))
+
+
+def each_comes_too_late(world: World, entries: list[Entry]) -> None:
+    """Have each turned away, although the budget would suffice, without a trace."""
+    before = budget_of(world, FOUR_HUNDRED)
+    for entry in entries:
+        with pytest.raises(Overtaken):
+            comes_late(world, entry, FOUR_HUNDRED)
+    assert budget_of(world, FOUR_HUNDRED) == before
 
 
 def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World) -> None:
     waits = claims(world, world.person(DOCTOR), NOTHING)
     assert waits.state == "waiting"
-    world.run(lambda: enter(world.city(1, A_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    comes_late(world, all_read(world, waits)[0], A_HUNDRED)
     claims(world, world.person(DOCTOR), A_HUNDRED)  # whose entries drop those that are noted
     world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))
     served = world.run(lambda: world.real.store.get(Claim, waits.id))
@@ -64,14 +73,13 @@ def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World)
 def test_nothing_is_reserved_for_somebody_who_has_left_the_line(world: World) -> None:
     waits = claims(world, world.person(LEADER), NOTHING)
     world.run(lambda: give_up(world.city(0, NOTHING), waits))
-    with pytest.raises(Overtaken):
-        world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    each_comes_too_late(world, all_read(world, waits)[:1])
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 0
 
 
 def test_what_was_reserved_just_before_somebody_leaves_the_line_is_given_back(world: World) -> None:
     waits = claims(world, world.person(LEADER), NOTHING)
-    world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    comes_late(world, all_read(world, waits)[0], FOUR_HUNDRED)
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 70_01
     world.run(lambda: give_up(world.city(0, NOTHING), waits))
     budget = budget_of(world, FOUR_HUNDRED)
@@ -81,27 +89,18 @@ def test_what_was_reserved_just_before_somebody_leaves_the_line_is_given_back(wo
 def test_an_entry_that_was_made_and_dropped_is_never_made_again(world: World) -> None:
     paid = claims(world, world.person(DOCTOR), FOUR_HUNDRED)
     claims(world, world.person(DOCTOR), FOUR_HUNDRED)
-    before = budget_of(world, FOUR_HUNDRED)
-    assert not any(entry.claim == paid.id for entry in before.entries)
-    for _, entry in world.stores[0].carried:
-        if entry.claim == paid.id:
-            with pytest.raises(Overtaken):
-                world.run(lambda entry=entry: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", entry))
-    assert budget_of(world, FOUR_HUNDRED) == before
+    assert not any(entry.claim == paid.id for entry in budget_of(world, FOUR_HUNDRED).entries)
+    each_comes_too_late(world, all_read(world, paid))
 
 
 def test_what_was_reserved_before_it_was_decided_on_again_is_reserved_once_for_all_who_carry_it(world: World) -> None:
     waits = claims(world, world.person(DOCTOR), NOTHING)
-    world.run(lambda: enter(world.city(1, A_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    comes_late(world, all_read(world, waits)[0], A_HUNDRED)
     world.clock.now += timedelta(seconds=1)
     world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))  # decides on it again, and finds it made
-    before = budget_of(world, FOUR_HUNDRED)
     first, second = (entry for entry in all_read(world, waits) if entry.kind == "reserve")
     assert first.decided_at < second.decided_at
-    for entry in (first, second):
-        with pytest.raises(Overtaken):
-            world.run(lambda entry=entry: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", entry))
-    assert budget_of(world, FOUR_HUNDRED) == before
+    each_comes_too_late(world, [first, second])
 
 
 def test_nothing_is_reserved_twice_where_the_second_to_decide_has_a_slower_clock(world: World) -> None:
@@ -110,22 +109,16 @@ def test_nothing_is_reserved_twice_where_the_second_to_decide_has_a_slower_clock
     world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))
     world.clock.now -= timedelta(seconds=1)
     claims(world, world.person(DOCTOR), A_HUNDRED)
-    before = budget_of(world, FOUR_HUNDRED)
-    assert before.paid_fen == 100_00
-    with pytest.raises(Overtaken):
-        world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
-    assert budget_of(world, FOUR_HUNDRED) == before
+    assert budget_of(world, FOUR_HUNDRED).paid_fen == 100_00
+    each_comes_too_late(world, all_read(world, waits)[:1])
 
 
 def test_what_was_undone_by_a_slower_clock_is_never_reserved_after_all(world: World) -> None:
     waits = claims(world, world.person(LEADER), NOTHING)
-    world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
+    comes_late(world, all_read(world, waits)[0], FOUR_HUNDRED)
     world.clock.now -= timedelta(seconds=1)
     world.run(lambda: give_up(world.city(0, NOTHING), waits))
     world.clock.now -= timedelta(seconds=1.5)
     claims(world, world.person(DOCTOR), FOUR_HUNDRED)
-    before = budget_of(world, FOUR_HUNDRED)
-    assert before.reserved_fen == 0
-    with pytest.raises(Overtaken):
-        world.run(lambda: enter(world.city(1, FOUR_HUNDRED), f"plain:{NOON.year}", as_read(world, waits)))
-    assert budget_of(world, FOUR_HUNDRED) == before
+    assert budget_of(world, FOUR_HUNDRED).reserved_fen == 0
+    each_comes_too_late(world, all_read(world, waits)[:1])

@@ -148,8 +148,8 @@ class World:
     def kills(self) -> int:
         return sum(store.kills for store in self.stores)
 
-    def person(self, *said: Degree | Title, now: datetime = NOON) -> Person:
-        """Make somebody who has just been granted the class that this evidence gives, with an account of their own."""
+    def person(self, *said: Degree | Title) -> Person:
+        """Make somebody who is granted the class that this evidence gives, with an account of their own, at NOON."""
         serial = next(self.serial)
         number = id_number(serial % 1_000, 1990 + serial // 1_000)
         account = card_number(serial)
@@ -161,9 +161,9 @@ class World:
         async def make() -> str:
             city = self.real
             known = parse_id_number(number, city.today())
-            profile = await profile_for(city.store, city.sealer, known, now)
+            profile = await profile_for(city.store, city.sealer, known, NOON)
             evidence = tuple(
-                Evidence(f"e{place}", one, now, now, "confirmed", confirmed_at=now, answered_at=now)
+                Evidence(f"e{place}", one, NOON, NOON, "confirmed", confirmed_at=NOON, answered_at=NOON)
                 for place, one in enumerate(said, 1)
             )
             await city.store.insert(
@@ -172,7 +172,7 @@ class World:
                     code_id=f"code-{serial}",
                     born_at=datetime(1990, 1, 1, tzinfo=UTC),
                     evidence=evidence,
-                    figures=Figures(now + timedelta(days=10_000), 0, now.year - 1, 0, 0),
+                    figures=Figures(NOON + timedelta(days=10_000), 0, NOON.year - 1, 0, 0),
                     account=city.sealer.seal(account),
                     account_ending=account[-4:],
                 )
