@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from backend.command import BadSettings, settings_here, told_plainly
+from backend.cli.errors import BadSettings, load_settings, report_errors
 from backend.settings import Settings, settings_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backend.keys import Use
+    from backend.security.keyring import Use
 
 
-class Later(click.Group):
+class LazyGroup(click.Group):
     """The commands that live in other modules, imported when one of them is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,23 +45,23 @@ class Later(click.Group):
 
 
 _LATER = {
-    "rules": ("backend.rules_command", "rules"),
-    "migrate": ("backend.operate_command", "migrate_"),
-    "copy": ("backend.operate_command", "copy_"),
-    "jobs": ("backend.operate_command", "jobs"),
-    "worker": ("backend.operate_command", "worker"),
-    "beat": ("backend.operate_command", "beat"),
+    "rules": ("backend.cli.rules", "rules"),
+    "migrate": ("backend.cli.operations", "migrate_"),
+    "copy": ("backend.cli.operations", "copy_"),
+    "jobs": ("backend.cli.operations", "jobs"),
+    "worker": ("backend.cli.operations", "worker"),
+    "beat": ("backend.cli.operations", "beat"),
 }
 
 
 def _added() -> dict[str, Callable[[], click.Command]]:
     """Give what integrations add; they are imported only where no command of ours is meant. Raises BadSettings."""
-    from backend.service import discover_commands
+    from backend.city.service import discover_commands
 
-    return discover_commands(settings_here().integrations)
+    return discover_commands(load_settings().integrations)
 
 
-@click.group(cls=Later, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def chengma() -> None:
     """Run the services of a city: sign-in, health codes and the rules behind them.
 
@@ -83,7 +83,7 @@ def serve() -> None:
 
     Writes one line of JSON for each request to standard output, without personal data.
     """
-    _serve(settings_here())
+    _serve(load_settings())
 
 
 @chengma.command()
@@ -97,10 +97,10 @@ def demo(citizens: int, chance: int) -> None:
     """
     from msgspec.structs import replace
 
-    from backend.demo import prepare
+    from backend.cli.demo import prepare
 
-    settings = replace(settings_here(), development=True)
-    with told_plainly():
+    settings = replace(load_settings(), development=True)
+    with report_errors():
         prepare(settings, citizens, chance)
     _serve(settings)
 
@@ -113,16 +113,16 @@ def seed(citizens: int, chance: int) -> None:
 
     What is there already stays. A run that was interrupted is continued by the next one.
     """
-    from backend.demo import fill
+    from backend.cli.demo import fill
 
-    with told_plainly():
-        fill(settings_here(), citizens, chance)
+    with report_errors():
+        fill(load_settings(), citizens, chance)
 
 
 @chengma.command()
 def openapi() -> None:
     """Print the OpenAPI document as YAML."""
-    from backend.contract import as_yaml, contract_of
+    from backend.web.openapi import as_yaml, contract_of
 
     click.echo(as_yaml(contract_of(Settings())), nl=False)
 
@@ -176,19 +176,19 @@ def keys() -> None:
 @keys.command("make")
 def make() -> None:
     """Make the keys that are missing; the others stay."""
-    from backend.keys import make_keys
+    from backend.security.keyring import make_keys
 
-    with told_plainly():
-        make_keys(Path(settings_here().keys))
+    with report_errors():
+        make_keys(Path(load_settings().keys))
 
 
 @keys.command("list")
 def list_() -> None:
     """List the keys that still count, without their secrets."""
-    from backend.keys import Keyring
+    from backend.security.keyring import Keyring
 
-    with told_plainly():
-        counting = Keyring.open(Path(settings_here().keys)).keys()
+    with report_errors():
+        counting = Keyring.open(Path(load_settings().keys)).keys()
         for key in counting:
             until = f"until {key.retires:%Y-%m-%d %H:%M} UTC" if key.retires else "current"
             click.echo(f"{key.use:8}{key.kid:8}{key.created:%Y-%m-%d %H:%M} UTC  {until}")
@@ -197,10 +197,10 @@ def list_() -> None:
 @keys.command("publish")
 def publish() -> None:
     """Print the public keys with which anybody verifies codes, as a JSON Web Key Set."""
-    from backend.keys import Keyring
+    from backend.security.keyring import Keyring
 
-    with told_plainly():
-        click.echo(json.dumps(Keyring.open(Path(settings_here().keys)).jwks(), indent=2))
+    with report_errors():
+        click.echo(json.dumps(Keyring.open(Path(load_settings().keys)).jwks(), indent=2))
 
 
 @keys.command("rotate")
@@ -217,10 +217,10 @@ def rotate_(use: str, overlap_hours: int) -> None:
 
     The old one verifies until its overlap ends, so that nobody is signed out. Old `field` keys decrypt for ever.
     """
-    from backend.keys import rotate
+    from backend.security.keyring import rotate
 
-    with told_plainly():
-        made = rotate(Path(settings_here().keys), cast("Use", use), datetime.now(UTC), timedelta(hours=overlap_hours))
+    with report_errors():
+        made = rotate(Path(load_settings().keys), cast("Use", use), datetime.now(UTC), timedelta(hours=overlap_hours))
         click.echo(f"The {use} key is {made.kid} from now on.")
 
 
@@ -228,15 +228,15 @@ def _serve(settings: Settings) -> None:
     import uvicorn
 
     from backend.app import create_app, documents_of, facts_of
-    from backend.journal import log_as_json_lines
-    from backend.migration import find_migrations
-    from backend.preflight import look_before_serving
-    from backend.service import discover_services
+    from backend.city.service import discover_services
+    from backend.cli.preflight import check_before_serving
+    from backend.operations.access_log import log_as_json_lines
+    from backend.store.migrations import find_migrations
 
-    with told_plainly():
+    with report_errors():
         app = create_app(settings)
         services = discover_services()
-        look_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
+        check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
     app.state.city.rulebook.compile()
     log_as_json_lines()
     _spare_the_collector()

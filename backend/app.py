@@ -20,28 +20,29 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
-from backend.contract import document_routes
-from backend.copying import CopyProgress
-from backend.idempotency import KeptAnswer
-from backend.identity import Access, Connection, Guard
-from backend.journal import Journal
-from backend.keys import Keyring, make_keys
-from backend.metrics import TasksDone, gauge, read_city, serve_metrics
-from backend.migration import Lease, MigrationRun
-from backend.operating import operating_routes
-from backend.pressure import Pressure, Rank
-from backend.releases import RulebookPointer, RulebookRelease, keeping_up
-from backend.rendering import EXCEPTION_HANDLERS, StrictRequest
+from backend.city.releases import RulebookPointer, RulebookRelease, keeping_up
+from backend.city.service import City, Integration, Service, discover_integrations, discover_services, make_ports
+from backend.jobs.in_process import InProcessQueue, NullQueue
+from backend.jobs.tasks import DeadLetter, Job, JobQueue, Task, discover_tasks, run_job
+from backend.operations.access_log import AccessLog
+from backend.operations.health_checks import operating_routes
+from backend.operations.load_shedding import LoadShedder, Priority
+from backend.operations.metrics import JobCounts, gauge, read_city, serve_metrics
 from backend.rulebook import load_rulebook
-from backend.sealing import Sealer
-from backend.service import City, Integration, Service, discover_integrations, discover_services, make_ports
+from backend.security.field_encryption import FieldEncryption
+from backend.security.identity import Access, Connection, Guard
+from backend.security.keyring import Keyring, make_keys
 from backend.settings import Settings
 from backend.store import Document
-from backend.store.opening import open_store
-from backend.tasks import DeadJob, Job, Jobs, LeftToSweeps, LoopJobs, Task, carry_out, discover_tasks
+from backend.store.connect import open_store
+from backend.store.copy import CopyProgress
+from backend.store.migrations import Lease, MigrationRun
+from backend.web.errors import EXCEPTION_HANDLERS, StrictRequest
+from backend.web.idempotency import IdempotencyRecord
+from backend.web.openapi import document_routes
 
 if TYPE_CHECKING:
-    from backend.traces import Tracing
+    from backend.operations.tracing import Tracing
 
 Clock = Callable[[], datetime]
 SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
@@ -49,9 +50,9 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     Lease,
     RulebookRelease,
     RulebookPointer,
-    DeadJob,
+    DeadLetter,
     CopyProgress,
-    KeptAnswer,
+    IdempotencyRecord,
 )
 """What the city keeps for itself, beside what its services keep."""
 
@@ -62,7 +63,7 @@ def create_app(
     """Make the city's API. Raises InvalidRulebook if a rule module is wrong; then no store was opened."""
     services = discover_services(services_package)
     integrations = discover_integrations(settings.integrations)
-    pressure, tried = Pressure(settings.requests_at_once), TasksDone()
+    load_shedder, tried = LoadShedder(settings.requests_at_once), JobCounts()
 
     def present() -> City:
         return cast("City", app.state.city)
@@ -74,10 +75,10 @@ def create_app(
         app.state.city = city
 
     def figures() -> Iterator[Metric]:
-        yield from journal.served.read()
+        yield from access_log.served.read()
         yield from read_city(present())
         yield from tried.read()
-        yield from pressure_of(pressure)
+        yield from load_metrics(load_shedder)
         yield gauge("chengma_jobs_waiting", "Background jobs that wait", jobs.waiting())
 
     @asynccontextmanager
@@ -89,7 +90,7 @@ def create_app(
             end_metrics()
         if tracing is not None:
             tracing.end()
-        journal.flush()
+        access_log.flush()
         await present().store.close()
 
     jobs = open_jobs(settings, discover_tasks(services_package), present, tried)
@@ -97,7 +98,9 @@ def create_app(
     tracing = _tracing(settings)
     if tracing is not None:
         city = replace(city, store=tracing.store(city.store))
-    dialects = [integration.dialect for integration in integrations if integration.dialect is not None]
+    problem_formats = [
+        integration.problem_format for integration in integrations if integration.problem_format is not None
+    ]
     access = Access(settings, city.keys, city.clock)
     app = Litestar(
         route_handlers=_routes(settings, services, integrations),
@@ -108,12 +111,12 @@ def create_app(
         openapi_config=None,
         logging_config=None,
         lifespan=[running],
-        state=State({"city": city, "access": access, "pressure": pressure, "dialects": dialects}),
+        state=State({"city": city, "access": access, "load_shedder": load_shedder, "problem_formats": problem_formats}),
     )
-    _guard_plainly(app, pressure)
-    journal = Journal(app.asgi_handler, pressure, writes=settings.access_log)
-    app.asgi_handler = journal if tracing is None else tracing.around(journal)
-    app.state.journal = journal
+    _guard_plainly(app, load_shedder)
+    access_log = AccessLog(app.asgi_handler, load_shedder, writes=settings.access_log)
+    app.asgi_handler = access_log if tracing is None else tracing.around(access_log)
+    app.state.access_log = access_log
     return app
 
 
@@ -128,27 +131,27 @@ def _routes(
 def _tracing(settings: Settings) -> "Tracing | None":
     if not settings.traces:
         return None
-    from backend.traces import Tracing
+    from backend.operations.tracing import Tracing
 
     return Tracing(settings.traces)
 
 
-def _guard_plainly(app: Litestar, pressure: Pressure) -> None:
+def _guard_plainly(app: Litestar, load_shedder: LoadShedder) -> None:
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
-            _guard_handler(handler, pressure)
+            _guard_handler(handler, load_shedder)
 
 
-def _guard_handler(handler: HTTPRouteHandler, pressure: Pressure) -> None:
+def _guard_handler(handler: HTTPRouteHandler, load_shedder: LoadShedder) -> None:
     """Spare each request the copy of its handler that Litestar makes for every guard: 13 us, which ours do not need.
 
     Before its guard a request is let in or refused by the rank of its route.
     """
     guards = cast("Sequence[Guard]", handler.resolve_guards())  # pyright: ignore[reportUnknownMemberType]
-    rank = cast("Rank", handler.opt.get("rank", "ordinary"))
+    priority = cast("Priority", handler.opt.get("priority", "ordinary"))
 
     async def authorize(connection: Connection) -> None:
-        pressure.admit(rank)
+        load_shedder.admit(priority)
         for guard in guards:
             await guard(connection, handler)
 
@@ -162,7 +165,7 @@ def open_city(
     integrations: Sequence[Integration],
     *,
     clock: Clock | None = None,
-    jobs: Jobs | None = None,
+    jobs: JobQueue | None = None,
 ) -> City:
     """Open what the settings name: rules, keys and store. Makes keys and an embedded store where there are none."""
     rulebook = load_rulebook(Path(settings.rules), facts_of(services), ZoneInfo(settings.time_zone))
@@ -176,10 +179,10 @@ def open_city(
             settings.store, documents_of(services), driver=settings.mongo_driver, timeout_ms=settings.store_timeout_ms
         ),
         keys=keyring,
-        sealer=Sealer(keyring),
+        encryption=FieldEncryption(keyring),
         rulebook=rulebook,
         ports=make_ports(integrations, settings),
-        jobs=jobs or LeftToSweeps(),
+        jobs=jobs or NullQueue(),
         clock=tell_time,
     )
 
@@ -194,23 +197,25 @@ def facts_of(services: Sequence[Service]) -> list[type[Struct]]:
     return [facts for service in services for facts in service.facts]
 
 
-def open_jobs(settings: Settings, tasks: dict[str, Task[...]], present: Callable[[], City], tried: TasksDone) -> Jobs:
+def open_jobs(
+    settings: Settings, tasks: dict[str, Task[...]], present: Callable[[], City], tried: JobCounts
+) -> JobQueue:
     """Give what carries background work: the broker of the settings, or the server's own loop."""
     if settings.broker:
-        from backend.broker import CeleryJobs
+        from backend.jobs.celery import CeleryQueue
 
-        return CeleryJobs(settings)
+        return CeleryQueue(settings)
 
     async def carry(job: Job) -> tuple[Job, float] | None:
-        again = await carry_out(tasks, job, present())
+        again = await run_job(tasks, job, present())
         tried.note(job.task, "done" if again is None else "retried")
         return again
 
-    return LoopJobs(tasks, carry)
+    return InProcessQueue(tasks, carry)
 
 
-def pressure_of(pressure: Pressure) -> Iterator[Metric]:
+def load_metrics(load_shedder: LoadShedder) -> Iterator[Metric]:
     """Give what Prometheus reads of the pressure on this process."""
-    yield gauge("chengma_requests_in_flight", "Requests begun and not yet answered", pressure.in_flight)
-    yield gauge("chengma_requests_refused", "Requests refused for want of room, so far", pressure.refused)
-    yield gauge("chengma_store_away", "1 while the store does not answer", int(pressure.store_is_away))
+    yield gauge("chengma_requests_in_flight", "Requests begun and not yet answered", load_shedder.in_flight)
+    yield gauge("chengma_requests_refused", "Requests refused for want of room, so far", load_shedder.refused)
+    yield gauge("chengma_store_away", "1 while the store does not answer", int(load_shedder.store_is_away))

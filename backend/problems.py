@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from backend.text import Text
+from backend.i18n import Text
 
 
 class FieldError(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Problem(Exception):
             "type": self.type_path(),
             "title": self.title,
             "status": self.status,
-            "detail": self.detail.spoken(language),
+            "detail": self.detail.in_language(language),
             "request_id": request_id,
         }
         if self.errors:
@@ -92,7 +92,7 @@ class MethodNotAllowed(Problem):
     status, title = 405, "Method not allowed"
 
 
-class ChangedMeanwhile(Problem):
+class EditConflict(Problem):
     """Somebody else changed the same thing at the same time; asking again is safe."""
 
     status, title = 409, "Changed meanwhile"

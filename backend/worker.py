@@ -18,12 +18,12 @@ from celery import signals
 from prometheus_client.core import Metric
 
 from backend.app import facts_of, open_city
-from backend.broker import READY_SECONDS, VISIBLE_AGAIN_SECONDS, CeleryJobs, beat_schedule, celery_app
-from backend.metrics import TasksDone, read_city, serve_metrics
-from backend.releases import keeping_up
-from backend.service import City, discover_integrations, discover_services
+from backend.city.releases import keeping_up
+from backend.city.service import City, discover_integrations, discover_services
+from backend.jobs.celery import READY_SECONDS, VISIBLE_AGAIN_SECONDS, CeleryQueue, beat_schedule, celery_app
+from backend.jobs.tasks import Job, Task, discover_tasks, run_job, run_lost_job
+from backend.operations.metrics import JobCounts, read_city, serve_metrics
 from backend.settings import Settings
-from backend.tasks import Job, Task, carry_out, carry_out_lost, discover_tasks
 
 GRACE_SECONDS = 15
 
@@ -86,9 +86,9 @@ def _register(app: Any, process: "_Process", task: Task[Any]) -> None:  # noqa: 
         lost = bool(delivery.get("redelivered"))
         process.run(Job(task.name, tuple(said["arguments"]), said["id"], said["tries"]), lost=lost)
 
-    assert task.seconds_at_most + GRACE_SECONDS < VISIBLE_AGAIN_SECONDS, "or it would be done twice at once"
+    assert task.max_seconds + GRACE_SECONDS < VISIBLE_AGAIN_SECONDS, "or it would be done twice at once"
     run.__doc__ = task.__doc__
-    app.task(run, name=task.name, bind=True, time_limit=task.seconds_at_most + GRACE_SECONDS)
+    app.task(run, name=task.name, bind=True, time_limit=task.max_seconds + GRACE_SECONDS)
 
 
 class _Process:
@@ -97,7 +97,7 @@ class _Process:
     def __init__(self, settings: Settings, tasks: dict[str, Task[Any]]) -> None:
         self._settings = settings
         self._tasks = tasks
-        self._tried = TasksDone()
+        self._tried = JobCounts()
 
     def begin(self, **_: object) -> None:
         """Open the City; called by the child when it begins."""
@@ -113,7 +113,7 @@ class _Process:
 
     async def _begin(self) -> None:
         services = discover_services()
-        self._jobs = CeleryJobs(self._settings)
+        self._jobs = CeleryQueue(self._settings)
         await self._open.enter_async_context(self._jobs)
         self._city = open_city(
             self._settings, services, discover_integrations(self._settings.integrations), jobs=self._jobs
@@ -137,7 +137,7 @@ class _Process:
         asyncio.run_coroutine_threadsafe(self._run(job, lost=lost), self._loop).result()
 
     async def _run(self, job: Job, *, lost: bool) -> None:
-        again = await (carry_out_lost if lost else carry_out)(self._tasks, job, self._city)
+        again = await (run_lost_job if lost else run_job)(self._tasks, job, self._city)
         self._tried.note(job.task, "done" if again is None else "retried")
         if again is not None:
             await self._jobs.put(again[0], delay_seconds=again[1])

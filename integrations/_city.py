@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from backend.app import open_city
-from backend.command import settings_here, told_plainly
-from backend.service import City, discover_integrations, discover_services
+from backend.city.service import City, discover_integrations, discover_services
+from backend.cli.errors import load_settings, report_errors
 
 T = TypeVar("T")
 
 
 def in_city(work: Callable[[City], Awaitable[T]]) -> T:
     """Open the city of the settings, work in it, and close its store."""
-    settings = settings_here()
+    settings = load_settings()
 
     async def whole() -> T:
         city = open_city(settings, discover_services(), discover_integrations(settings.integrations))
@@ -22,5 +22,5 @@ def in_city(work: Callable[[City], Awaitable[T]]) -> T:
         finally:
             await city.store.close()
 
-    with told_plainly():
+    with report_errors():
         return asyncio.run(whole())

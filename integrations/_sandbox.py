@@ -14,7 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Literal, TypeVar
 
-from backend.store.sqlite import write_ahead
+from backend.store.sqlite.store import write_ahead
 
 T = TypeVar("T")
 Outcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang"]

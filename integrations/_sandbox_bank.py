@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from backend.outside import BankAnswer, BankNotice, ForgedNotice, Refused, Silent
+from backend.city.upstream import BankAnswer, BankNotice, ForgedNotice, UpstreamRejected, UpstreamTimeout
 from integrations._sandbox import Books
 
 DECIDED_AT_LOOK = 2
@@ -77,7 +77,7 @@ class TransferBank:
         known = file.execute(self._row, (transfer_id,)).fetchone()
         asked = (call, account, payment, fen)
         if known is not None and (known["kind"], known["payer"], known["payment"], known["fen"]) != asked:
-            raise Refused(f"{transfer_id} was asked for with something else")
+            raise UpstreamRejected(f"{transfer_id} was asked for with something else")
         outcome = self.books.outcome(file, call)
         if outcome == "lost_before":
             return None
@@ -115,7 +115,7 @@ class TransferBank:
     @staticmethod
     def _answered(answer: BankAnswer | None) -> BankAnswer:
         if answer is None:
-            raise Silent("the bank does not answer")
+            raise UpstreamTimeout("the bank does not answer")
         return answer
 
     def _signature(self, body: bytes) -> str:

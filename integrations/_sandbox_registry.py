@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from backend.outside import Refused, Silent
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.talent_code.invention import CHINA
 from backend.services.talent_code.ports import Finding
 from integrations._sandbox import Books, Outcome
@@ -51,9 +51,9 @@ class Register(Generic[T]):
         if outcome == "hang":
             await asyncio.Event().wait()  # until the caller has had enough; neither a thread nor the file is held
         if outcome == "refused":
-            raise Refused(f"the registry will not say ({self._call})")
+            raise UpstreamRejected(f"the registry will not say ({self._call})")
         if outcome not in {"fine", "pending", "wrong"}:
-            raise Silent(f"the registry does not answer ({self._call})")
+            raise UpstreamTimeout(f"the registry does not answer ({self._call})")
         return known, outcome
 
     def _known(self, file: sqlite3.Connection, id_number: str) -> T:
@@ -80,7 +80,7 @@ async def tell(register: Register[T], id_number: str, wrong: Callable[[T], T]) -
     """Tell what is true of a person, or something `wrong`. Raises Silent or Refused, or waits for ever."""
     known, outcome = await register.ask(id_number)
     if outcome == "pending":
-        raise Silent("the registry is still counting")
+        raise UpstreamTimeout("the registry is still counting")
     return wrong(known) if outcome == "wrong" else known
 
 

@@ -9,8 +9,8 @@ import httpx
 from fhir.resources.R4B import get_fhir_model_class
 from jsonschema import Draft202012Validator
 
-from backend.contract import contract_of
 from backend.settings import Settings
+from backend.web.openapi import contract_of
 
 UNDOCUMENTED = {"/", "/reference", "/openapi.json", "/openapi.yaml", "/health/live", "/health/ready"}
 

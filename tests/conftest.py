@@ -20,13 +20,13 @@ from pymongo import MongoClient
 from stdnum.cn import ric
 
 from backend.app import create_app, documents_of
-from backend.identity import Role
+from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.service import discover_services
+from backend.security.identity import Role
 from backend.services.account.api import grant
 from backend.settings import Settings
 from backend.store import Document, Store
-from backend.store.opening import open_store, prepare_store
+from backend.store.connect import open_store, prepare_store
 from tests.conformance import must_conform
 from tests.mongod import NoMongodError, mongod
 from tests.servers import redis_server

@@ -11,11 +11,11 @@ from litestar.testing import TestClient
 from msgspec import Meta, Struct
 
 from backend.app import create_app
-from backend.identity import public
+from backend.i18n import Text
 from backend.problems import NotFound
+from backend.security.identity import public
 from backend.settings import Settings
 from backend.store import Conflict, InvalidCursor
-from backend.text import Text
 
 
 class Guest(Struct, forbid_unknown_fields=True):

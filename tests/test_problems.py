@@ -1,7 +1,7 @@
 import pytest
 
+from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, NotFound, Problem
-from backend.text import Text
 
 
 class CodeTriedTooOften(Problem):

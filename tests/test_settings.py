@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from backend.settings import InvalidSettings, Settings, read_settings
-from backend.store.opening import place
+from backend.store.connect import place
 
 
 def test_an_empty_environment_gives_the_embedded_default() -> None:

@@ -13,15 +13,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from backend.app import facts_of
-from backend.broker import CeleryJobs, beat_schedule
+from backend.city.service import discover_services
+from backend.jobs.celery import CeleryQueue, beat_schedule
+from backend.jobs.tasks import DeadLetter, Job, discover_tasks
 from backend.rulebook import load_rulebook
-from backend.service import discover_services
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, begin_record
 from backend.services.health_code.reports import ContactReported
 from backend.settings import Settings
 from backend.store import Store
-from backend.tasks import DeadJob, Job, discover_tasks
-from tests.city.errands import Errand
+from tests.city.under_load.errands import Errand
 from tests.conftest import ROOT, work_in
 from tests.servers import Process, city_environment, wait_until
 
@@ -35,8 +35,8 @@ class Street:
         self.notes.touch()
         self.environment = city_environment(folder, store, broker) | {"ERRANDS": str(self.notes)}
         assert self.chengma("migrate").returncode == 0
-        self.jobs = CeleryJobs(Settings(broker=broker))
-        arguments = [sys.executable, "-c", "from tests.city.errands import run_worker; run_worker()"]
+        self.jobs = CeleryQueue(Settings(broker=broker))
+        arguments = [sys.executable, "-c", "from tests.city.under_load.errands import run_worker; run_worker()"]
         self.worker = Process(arguments, folder / "worker.log", self.environment)
         wait_until(lambda: "is in force" in self.worker.said(), self.worker.said)
 
@@ -47,7 +47,7 @@ class Street:
     def send(self, task: str, *arguments: str | int, job_id: str = "job") -> None:
         self.jobs.publish(Job(task, arguments, job_id))
 
-    def tries(self, name: str) -> list[int]:
+    def attempts(self, name: str) -> list[int]:
         """Give the processes that began an errand of this name."""
         lines = (line.split() for line in self.notes.read_text().splitlines())
         return [int(process) for known, process in lines if known == name]
@@ -74,28 +74,28 @@ def street(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Street
 def test_a_worker_does_what_it_is_sent_once(street: Street) -> None:
     for number in range(20):
         street.send("city.walk", f"errand-{number}", 1, job_id=f"job-{number}")
-    wait_until(lambda: street.tries("errand-19") and not street.jobs.waiting(), street.worker.said)
+    wait_until(lambda: street.attempts("errand-19") and not street.jobs.waiting(), street.worker.said)
     wait_until(lambda: street.kept(Errand, "errand-19"))
-    assert [len(street.tries(f"errand-{number}")) for number in range(20)] == [1] * 20
+    assert [len(street.attempts(f"errand-{number}")) for number in range(20)] == [1] * 20
 
 
 def test_a_job_whose_worker_is_killed_comes_again_and_counts_once(street: Street) -> None:
     street.send("city.walk", "slow", 1_000)
-    wait_until(lambda: street.tries("slow"), street.worker.said)
-    os.kill(street.tries("slow")[0], signal.SIGKILL)
-    wait_until(lambda: len(street.tries("slow")) == 2, street.worker.said)
+    wait_until(lambda: street.attempts("slow"), street.worker.said)
+    os.kill(street.attempts("slow")[0], signal.SIGKILL)
+    wait_until(lambda: len(street.attempts("slow")) == 2, street.worker.said)
     wait_until(lambda: street.kept(Errand, "slow"))
-    one, other = street.tries("slow")
+    one, other = street.attempts("slow")
     assert one != other
     assert street.kept(Errand, "slow") == Errand(id="slow", revision=1)
-    wait_until(lambda: street.kept(DeadJob, "job") is None)
+    wait_until(lambda: street.kept(DeadLetter, "job") is None)
     assert street.dead() == ["0 jobs were given up."]
 
 
 def test_a_job_that_takes_each_worker_along_is_given_up(street: Street) -> None:
     street.send("city.die", "poison")
     wait_until(lambda: "poison" in "".join(street.dead()), street.worker.said)
-    assert len(street.tries("poison")) == 3
+    assert len(street.attempts("poison")) == 3
     assert street.dead()[0].startswith("job  city.die('poison',)  after 0 tries: 3 workers died with it")
     street.send("city.walk", "afterwards", 1)
     wait_until(lambda: street.kept(Errand, "afterwards"), street.worker.said)
@@ -104,12 +104,12 @@ def test_a_job_that_takes_each_worker_along_is_given_up(street: Street) -> None:
 def test_what_fails_is_tried_again_given_up_and_handed_out_again(street: Street) -> None:
     street.send("city.fall", "hole")
     wait_until(lambda: len(street.dead()) == 2, street.worker.said)
-    assert len(street.tries("hole")) == 2
+    assert len(street.attempts("hole")) == 2
     line, counted = street.dead()
     assert line == "job  city.fall('hole',)  after 2 tries: RuntimeError: there is a hole in the road"
     assert counted == "1 jobs were given up. `chengma jobs retry ID` tries one again."
     assert street.chengma("jobs", "retry", "job").stdout == "city.fall is tried again.\n"
-    wait_until(lambda: len(street.tries("hole")) == 4, street.worker.said)
+    wait_until(lambda: len(street.attempts("hole")) == 4, street.worker.said)
     found = street.chengma("jobs", "retry", "nothing")
     assert (found.returncode, found.stderr.splitlines()) == (
         1,
@@ -125,7 +125,7 @@ def test_a_task_that_takes_too_long_is_cut_off(street: Street) -> None:
 
 def test_a_worker_that_is_told_to_end_finishes_what_it_does(street: Street) -> None:
     street.send("city.walk", "last", 1_500)
-    wait_until(lambda: street.tries("last"), street.worker.said)
+    wait_until(lambda: street.attempts("last"), street.worker.said)
     assert street.worker.stop() == 0
     assert street.kept(Errand, "last") == Errand(id="last", revision=1)
 

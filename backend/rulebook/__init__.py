@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from backend.rulebook.compile import NEVER
-from backend.rulebook.explain import Step, explain
-from backend.rulebook.module import Module, Rule, read_module
-from backend.rulebook.review import refuse_strangers, review
+from backend.rulebook.language.compile import NEVER
+from backend.rulebook.language.explain import Step, explain
+from backend.rulebook.modules.module import Module, Rule, read_module
+from backend.rulebook.modules.review import refuse_strangers, review
 from backend.rulebook.source import Fault, InvalidRulebook, Place, SourceFile
 from backend.rulebook.verdict import Decider, Verdict
 

@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from backend.rulebook.compile import Decide, fuse
-from backend.rulebook.dated import dated_on, in_force
-from backend.rulebook.module import OTHERWISE, Module, Rule
-from backend.rulebook.temporal import midnight
-from backend.rulebook.types import INSTANTS
-from backend.text import Text
+from backend.i18n import Text
+from backend.rulebook.language.compile import Decide, fuse
+from backend.rulebook.language.temporal import midnight
+from backend.rulebook.language.types import INSTANTS
+from backend.rulebook.modules.dated import dated_on, in_force
+from backend.rulebook.modules.module import OTHERWISE, Module, Rule
 
-_OUTCOMES_AT_MOST = 10_000
+_MAX_OUTCOMES = 10_000
 
 
 class Verdict(Struct, frozen=True, gc=False):
@@ -132,7 +132,7 @@ class Decider:
             otherwise = self.module.otherwise
             result = (otherwise.then,) if self.module.strategy == "collect" else otherwise.then
             outcome = Outcome(result, OTHERWISE, otherwise.because, otherwise.remedy, names)
-        if len(law.outcomes) < _OUTCOMES_AT_MOST:
+        if len(law.outcomes) < _MAX_OUTCOMES:
             law.outcomes[bits] = outcome
         return outcome
 

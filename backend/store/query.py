@@ -9,7 +9,7 @@ import msgspec
 
 from backend.store import Document, Index, InvalidCursor, Order, Scalar
 
-PAGE_AT_MOST = 1_000
+MAX_PAGE = 1_000
 
 _encode = msgspec.msgpack.Encoder().encode
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]

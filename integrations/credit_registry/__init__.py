@@ -8,8 +8,8 @@ from random import Random
 import msgspec
 from msgspec.structs import replace
 
-from backend.outside import Silent
-from backend.service import Integration
+from backend.city.service import Integration
+from backend.city.upstream import UpstreamTimeout
 from backend.services.medical_credit.facts import CreditFacts
 from backend.services.medical_credit.ports import CreditRegistry
 from backend.settings import Settings
@@ -35,7 +35,7 @@ class SandboxRegistry:
 
         facts = await self.books.work(work)
         if facts is None:
-            raise Silent("the credit registry does not answer")
+            raise UpstreamTimeout("the credit registry does not answer")
         return facts
 
     def set_facts(self, id_number: str, facts: CreditFacts) -> None:

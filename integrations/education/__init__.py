@@ -1,6 +1,6 @@
 """The sandbox of the registry of degrees: it invents who studied, and confirms, refutes, delays and errs."""
 
-from backend.service import Integration
+from backend.city.service import Integration
 from backend.services.talent_code.facts import Degree
 from backend.services.talent_code.invention import invented_degrees
 from backend.services.talent_code.ports import Education, Finding

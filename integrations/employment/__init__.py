@@ -1,6 +1,6 @@
 """The sandbox of the registry of titles, prizes and posts: it invents, confirms, refutes, delays and errs."""
 
-from backend.service import Integration
+from backend.city.service import Integration
 from backend.services.talent_code.invention import Merit, invented_merits
 from backend.services.talent_code.ports import Employment, Finding
 from backend.settings import Settings

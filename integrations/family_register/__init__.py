@@ -7,8 +7,8 @@ from random import Random
 
 import msgspec
 
-from backend.outside import Silent
-from backend.service import Integration
+from backend.city.service import Integration
+from backend.city.upstream import UpstreamTimeout
 from backend.services.school_lookup.family import Child, Family, FamilyHome, HouseholdRegistration, Parent
 from backend.services.school_lookup.invented_district import COLUMNS, DISTRICT, HOUSES, WEST_EAST
 from backend.services.school_lookup.ports import FamilyRegister
@@ -36,7 +36,7 @@ class SandboxFamilyRegister:
 
         answered, family = await self.books.work(work)
         if not answered:
-            raise Silent("the registers do not answer")
+            raise UpstreamTimeout("the registers do not answer")
         return family
 
     def set_family(self, id_number: str, family: Family) -> None:

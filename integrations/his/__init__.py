@@ -5,23 +5,23 @@ from typing import TYPE_CHECKING
 
 from litestar.types import ControllerRouterHandler
 
-from backend.service import Integration
+from backend.city.service import Integration
 from backend.services.medical_credit.ports import Inbox
 from backend.settings import Settings
-from integrations.his.fhir_outcome import DIALECT
+from integrations.his.fhir.outcome import DIALECT
 
 if TYPE_CHECKING:
     import click
 
 
 def _make(_settings: Settings) -> Inbox:
-    from integrations.his.inbox import MessageInbox
+    from integrations.his.hl7v2.inbox import MessageInbox
 
     return MessageInbox()
 
 
 def _routes(settings: Settings) -> Sequence[ControllerRouterHandler]:
-    from integrations.his.fhir import (
+    from integrations.his.fhir.routes import (
         fhir_routes,
     )  # the FHIR models take a fifth of a second, which no command waits for
 
@@ -34,4 +34,4 @@ def _command() -> "click.Command":
     return his
 
 
-integration = Integration(port=Inbox, make=_make, routes=_routes, command=_command, dialect=DIALECT)
+integration = Integration(port=Inbox, make=_make, routes=_routes, command=_command, problem_format=DIALECT)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from msgspec.structs import replace
 
-from backend.command import settings_here, told_plainly
-from backend.service import City
+from backend.city.service import City
+from backend.cli.errors import load_settings, report_errors
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
 from integrations._city import in_city
-from integrations.his.conformance_command import conformance
-from integrations.his.inbox import raw_of
-from integrations.his.listen import listen
+from integrations.his.conformance.command import conformance
+from integrations.his.hl7v2.inbox import raw_of
+from integrations.his.hl7v2.listen import listen
 from integrations.his.reconcile_command import reconcile_
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def listen_() -> None:
 
     Address, port and TLS are settings (CHENGMA_MLLP_...). Every message is stored before it is answered.
     """
-    with told_plainly():
-        listen(settings_here())
+    with report_errors():
+        listen(load_settings())
 
 
 @his.group()
@@ -90,7 +90,7 @@ def show_message(message_id: str, whole: bool) -> None:
     kept, raw = in_city(read)
     text = _readable(raw)
     click.echo(text if whole else _PERSONAL.sub(lambda found: found[1] + _LETTERS.sub("*", found[2]), text))
-    click.echo(f"\n{kept.state} after {kept.tries} tries{f': {kept.reason}' if kept.reason else ''}")
+    click.echo(f"\n{kept.state} after {kept.attempts} tries{f': {kept.reason}' if kept.reason else ''}")
     if kept.answer:
         click.echo(f"\n{kept.answer.replace(chr(13), chr(10)).rstrip()}")
 

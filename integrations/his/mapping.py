@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Literal
 
+from backend.i18n import Text
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.commands import (
-    AMOUNT_FEN_AT_MOST,
+    MAX_AMOUNT_FEN,
     Adjustment,
     Charge,
     Command,
@@ -19,7 +20,6 @@ from backend.services.medical_credit.model.commands import (
     OpenVisit,
     PaidAtCounter,
 )
-from backend.text import Text
 
 Where = Literal[
     "visit",
@@ -78,7 +78,7 @@ FIRST_YEAR, LAST_YEAR = 2000, 2100
 _YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]{1,2}))?", re.ASCII)
 _QUANTITY = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,4})?", re.ASCII)
 _NAME = re.compile(r"[^\s|^~\\&]{1,64}")
-_TITLE_AT_MOST = 200
+_MAX_TITLE = 200
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?",
@@ -117,7 +117,7 @@ def fen_of(text: str | int | Decimal | None, where: Where = "amount") -> int:
         raise _wrong_amount(where)
     sign, yuan, fen = found.groups()
     amount_fen = int(yuan) * 100 + int((fen or "").ljust(2, "0"))
-    if amount_fen > AMOUNT_FEN_AT_MOST:
+    if amount_fen > MAX_AMOUNT_FEN:
         raise _wrong_amount(where)
     return -amount_fen if sign == "-" else amount_fen
 
@@ -165,10 +165,8 @@ def name_of(text: str | None, where: Where) -> str:
 def title_of(text: str | None) -> str:
     """Give what people read of a line. Raises Unmappable."""
     plain = (text or "").strip()
-    if len(plain) > _TITLE_AT_MOST:
-        raise Unmappable(
-            "title", "value", Text(zh="名称过长。", en=f"A title has {_TITLE_AT_MOST} characters at most.")
-        )
+    if len(plain) > _MAX_TITLE:
+        raise Unmappable("title", "value", Text(zh="名称过长。", en=f"A title has {_MAX_TITLE} characters at most."))
     return plain
 
 

@@ -10,16 +10,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from backend.outside import Silent
+from backend.city.upstream import UpstreamTimeout
+from backend.i18n import yuan
 from backend.problems import Problem
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.reconciliation_page import KINDS, REPAIRS
 from backend.services.medical_credit.reconciling import our_side, reconcile
-from backend.text import yuan
 from integrations._city import in_city
 
 if TYPE_CHECKING:
-    from backend.service import City
+    from backend.city.service import City
     from backend.services.medical_credit.model.reconciliation import Reconciliation
 
 
@@ -40,7 +40,7 @@ def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str) -
     try:
         text = file.read_text(encoding=encoding)
         found = in_city(lambda city: _compare(city, hospital, day, text))
-    except (Problem, Silent, UnicodeDecodeError) as error:
+    except (Problem, UpstreamTimeout, UnicodeDecodeError) as error:
         faults = "".join(f"\n  {one.pointer}: {one.detail}" for one in getattr(error, "errors", ()))
         raise click.ClickException(f"{error}{faults}") from error
     _print(found)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from backend.outside import Refused, Silent
-from backend.service import Integration
+from backend.city.service import Integration
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.ports import Claim, Insurance, SettledThere, Split
 from backend.settings import Settings
@@ -19,7 +19,7 @@ from integrations._sandbox import Books
 
 DEDUCTIBLE_FEN: dict[VisitKind, int] = {"outpatient": 0, "emergency": 0, "inpatient": 80_000}
 FUND_PERCENT: dict[VisitKind, int] = {"outpatient": 60, "emergency": 60, "inpatient": 85}
-BALANCE_FEN_AT_MOST = 200_000
+MAX_BALANCE_FEN = 200_000
 UNINSURED_DIGIT = "9"
 """People whose last digit before the check digit is this are not insured, so that there are some."""
 
@@ -46,27 +46,27 @@ class SandboxInsurance:
             for code in ("2201", "2204", "2207"):
                 self.books.note_call(file, code, claim.message_id)
             if outcome == "refused":
-                raise Refused("the interface refuses the claim")
+                raise UpstreamRejected("the interface refuses the claim")
             return self._settle(file, claim), outcome == "fine"
 
         split, heard = await self.books.work(work)
         if split is None or not heard:
-            raise Silent("the insurance does not answer (2207)")
+            raise UpstreamTimeout("the insurance does not answer (2207)")
         return split
 
     def _settle(self, file: sqlite3.Connection, claim: Claim) -> Split | None:
         known = file.execute("SELECT * FROM settlements WHERE message = ?", (claim.message_id,)).fetchone()
         if known is not None:
             if known["state"] != "in_force":
-                raise Refused(f"the settlement {known['id']} was cancelled")
+                raise UpstreamRejected(f"the settlement {known['id']} was cancelled")
             return _split(known)
         if file.execute("SELECT 1 FROM reversed WHERE message = ?", (claim.message_id,)).fetchone():
-            raise Refused(f"the message {claim.message_id} was reversed (2601)")
+            raise UpstreamRejected(f"the message {claim.message_id} was reversed (2601)")
         if file.execute("SELECT 1 FROM settlements WHERE visit = ? AND state = 'in_force'", (claim.visit,)).fetchone():
-            raise Refused("the visit has a settlement in force; cancel it first (2208)")
+            raise UpstreamRejected("the visit has a settlement in force; cancel it first (2208)")
         ids = [line.id for line in claim.lines]
         if len(set(ids)) != len(ids) or any(line.amount_fen <= 0 for line in claim.lines):
-            raise Refused("a fee line stands twice, or is not above zero (2204)")
+            raise UpstreamRejected("a fee line stands twice, or is not above zero (2204)")
         person = _digest(claim.id_number)
         split = _divide(claim, self._balance(file, person))
         file.execute("UPDATE balances SET fen = fen - ? WHERE person = ?", (split.account_fen, person))
@@ -93,7 +93,7 @@ class SandboxInsurance:
 
     def _balance(self, file: sqlite3.Connection, person: str) -> int:
         """Give what is on a person's own account; at first an amount that follows from who they are."""
-        invented = int(person[:8], 16) % (BALANCE_FEN_AT_MOST + 1)
+        invented = int(person[:8], 16) % (MAX_BALANCE_FEN + 1)
         file.execute("INSERT OR IGNORE INTO balances VALUES (?, ?)", (person, invented))
         return file.execute("SELECT fen FROM balances WHERE person = ?", (person,)).fetchone()["fen"]
 
@@ -107,12 +107,12 @@ class SandboxInsurance:
             self.books.note_call(file, "2208", message_id)
             known = file.execute("SELECT * FROM settlements WHERE id = ?", (settlement_id,)).fetchone()
             if known is None or outcome == "refused":
-                raise Refused(f"there is no settlement {settlement_id}")
+                raise UpstreamRejected(f"there is no settlement {settlement_id}")
             _undo(file, known)
             return outcome == "fine"
 
         if not await self.books.work(work):
-            raise Silent("the insurance does not answer (2208)")
+            raise UpstreamTimeout("the insurance does not answer (2208)")
 
     async def reverse(self, message_id: str) -> None:
         """Undo whatever came of a `settle` whose answer was lost (2601). Raises Silent."""
@@ -129,7 +129,7 @@ class SandboxInsurance:
             return outcome == "fine"
 
         if not await self.books.work(work):
-            raise Silent("the insurance does not answer (2601)")
+            raise UpstreamTimeout("the insurance does not answer (2601)")
 
     async def settled(self, hospital: str, day: date) -> Sequence[SettledThere]:
         """Give the settlements of a hospital that were made on a day and still stand (3201, 3202). Raises Silent."""
@@ -170,7 +170,7 @@ class SandboxInsurance:
             return self.books.outcome(file, call) == "fine"
 
         if not await self.books.work(work):
-            raise Silent(f"the insurance does not answer ({code})")
+            raise UpstreamTimeout(f"the insurance does not answer ({code})")
 
 
 def _digest(id_number: str) -> str:

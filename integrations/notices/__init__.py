@@ -2,10 +2,10 @@
 
 import logging
 
-from backend.outside import Notices
-from backend.service import Integration
+from backend.city.service import Integration
+from backend.city.upstream import Notices
+from backend.i18n import Text
 from backend.settings import Settings
-from backend.text import Text
 
 _log = logging.getLogger("chengma.notices")
 

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from backend.outside import BankAnswer, Refused, Silent
-from backend.service import Integration
+from backend.city.service import Integration
+from backend.city.upstream import BankAnswer, UpstreamRejected, UpstreamTimeout
 from backend.services.medical_credit.ports import Bank, BankEntry
 from backend.settings import Settings
 from integrations._sandbox import Books
@@ -39,7 +39,7 @@ class SandboxBank(TransferBank):
                 (payment_id, refund_id),
             ).fetchone()["fen"]
             if paid is None or returned + amount_fen > paid["fen"]:
-                raise Refused("no more is returned than was paid")
+                raise UpstreamRejected("no more is returned than was paid")
             return self._moved(file, "refund", refund_id, paid["payer"], amount_fen, payment_id)
 
         return self._answered(await self.books.work(work))
@@ -55,7 +55,7 @@ class SandboxBank(TransferBank):
 
         entries = await self.books.work(work)
         if entries is None:
-            raise Silent("the bank does not answer")
+            raise UpstreamTimeout("the bank does not answer")
         return entries
 
     def entries(self) -> list[BankEntry]:

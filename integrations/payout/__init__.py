@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
-from backend.outside import BankAnswer
-from backend.service import Integration
+from backend.city.service import Integration
+from backend.city.upstream import BankAnswer
 from backend.services.talent_code.ports import PayoutBank
 from backend.settings import Settings
 from integrations._sandbox import Books

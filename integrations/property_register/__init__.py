@@ -1,6 +1,6 @@
 """The sandbox of the register of homes: it invents how many people own, and delays, refuses and errs."""
 
-from backend.service import Integration
+from backend.city.service import Integration
 from backend.services.talent_code.invention import chance_of
 from backend.services.talent_code.ports import PropertyRegister
 from backend.settings import Settings

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from backend.service import Integration
+from backend.city.service import Integration
 
 if TYPE_CHECKING:
     import click

@@ -11,21 +11,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from backend.i18n import Text
 from backend.services.school_lookup.checking import Fault, faults_of
 from backend.services.school_lookup.facts import AdmissionFacts
 from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.model import Imported, SchoolEdition, SchoolPlan
 from backend.services.school_lookup.plan import read_as, shape_of
 from backend.services.school_lookup.plans import edition_before, keep_plan, read_edition
-from backend.text import Text
 from integrations._city import in_city
 from integrations.schools.folder import Reading, write_folder
 
 if TYPE_CHECKING:
-    from backend.service import City
+    from backend.city.service import City
     from backend.services.school_lookup.plan import Plan
 
-SHOWN_AT_MOST = 200
+MAX_SHOWN = 200
 FOLDER = click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 
 
@@ -77,11 +77,11 @@ def _rules_missing(city: City, plan: Plan) -> list[Fault]:
 
 def _refuse(faults: list[Fault]) -> None:
     table = Table("feature", "fault", "what is wrong")
-    for fault in sorted(faults)[:SHOWN_AT_MOST]:
+    for fault in sorted(faults)[:MAX_SHOWN]:
         table.add_row(escape(fault.feature), fault.kind, escape(f"{fault.text.en} · {fault.text.zh}"))
     Console().print(table)
-    if len(faults) > SHOWN_AT_MOST:
-        click.echo(f"and {len(faults) - SHOWN_AT_MOST} more")
+    if len(faults) > MAX_SHOWN:
+        click.echo(f"and {len(faults) - MAX_SHOWN} more")
     count = len(faults)
     raise click.ClickException(f"{count} fault{'s' if count > 1 else ''}; nothing was stored")
 

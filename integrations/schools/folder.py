@@ -16,6 +16,7 @@ from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from backend.i18n import Text
 from backend.services.school_lookup.addresses import AddressRange
 from backend.services.school_lookup.checking import Fault
 from backend.services.school_lookup.maps import past_csv, schools_csv, table
@@ -30,7 +31,6 @@ from backend.services.school_lookup.plan import (
     School,
     Zone,
 )
-from backend.text import Text
 
 T = TypeVar("T")
 ADDRESS_COLUMNS = ("address", "longitude", "latitude")

@@ -10,16 +10,16 @@ from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta, Struct
 
-from backend.identity import public
-from backend.service import Integration
+from backend.city.service import Integration
+from backend.security.identity import public
 from backend.services.account.model import InvalidPhone, masked_phone, parse_phone
 from backend.services.account.ports import Sms
 from backend.settings import Settings
 
-OUTBOX_AT_MOST = 1_000
+MAX_OUTBOX = 1_000
 
 _log = logging.getLogger("chengma.sms")
-_outbox: deque[tuple[str, str]] = deque(maxlen=OUTBOX_AT_MOST)
+_outbox: deque[tuple[str, str]] = deque(maxlen=MAX_OUTBOX)
 
 
 class OutboxWanted(Struct, forbid_unknown_fields=True):

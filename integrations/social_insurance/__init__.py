@@ -1,13 +1,13 @@
 """The sandbox of the social insurance: it invents for how long people are insured, and delays, refuses and errs."""
 
-from backend.service import Integration
+from backend.city.service import Integration
 from backend.services.talent_code.invention import birth_year, chance_of
 from backend.services.talent_code.ports import SocialInsurance
 from backend.settings import Settings
 from integrations._sandbox import Books
 from integrations._sandbox_registry import Register, impossible, tell
 
-MONTHS_AT_MOST = 300
+MAX_MONTHS = 300
 WORKS_FROM_AGE = 16
 
 
@@ -28,7 +28,7 @@ class SandboxSocialInsurance:
 
     def _invented(self, id_number: str) -> int:
         years = self.books.clock().year - birth_year(id_number) - WORKS_FROM_AGE
-        return round(chance_of("months", id_number).random() * min(MONTHS_AT_MOST, max(0, 12 * years)))
+        return round(chance_of("months", id_number).random() * min(MAX_MONTHS, max(0, 12 * years)))
 
 
 def _make(settings: Settings) -> SandboxSocialInsurance:

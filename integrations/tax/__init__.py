@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from backend.service import Integration
+from backend.city.service import Integration
 from backend.services.talent_code.invention import birth_year, chance_of
 from backend.services.talent_code.ports import Tax, TaxYear
 from backend.settings import Settings

@@ -6,8 +6,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from backend.app import open_city
-from backend.seed import fill_city
-from backend.service import City, discover_integrations, discover_services
+from backend.city.service import City, discover_integrations, discover_services
+from backend.cli.synthetic_data import fill_city
 from backend.settings import Settings
 
 CACHE = Path(__file__).parents[2] / ".cache" / "bench"

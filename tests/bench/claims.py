@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from backend.app import documents_of, open_city
-from backend.service import discover_integrations, discover_services
+from backend.city.service import discover_integrations, discover_services
 from backend.settings import Settings
-from backend.store.opening import prepare_store
+from backend.store.connect import prepare_store
 from tests.bench.report import Table
 from tests.mongod import mongod
 from tests.services.talent_code.crowd import claim_at_once, make_talents

@@ -13,17 +13,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from backend.app import documents_of, open_city
-from backend.identity import Access, Caller, Role
-from backend.service import City, discover_integrations, discover_services
+from backend.city.service import City, discover_integrations, discover_services
+from backend.security.identity import Access, Caller, Role
 from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.model.commands import OpenVisit
 from backend.services.medical_credit.model.visit import visit_id
 from backend.services.medical_credit.visits import take
 from backend.settings import Settings
-from backend.store.opening import prepare_store
+from backend.store.connect import prepare_store
 from tests.bench.health_code_read import CONNECTIONS, LAST_CORE, ROOT, ask, free_port, server
 from tests.bench.report import Table
-from tests.city.test_visits import charge
+from tests.city.under_load.test_visits import charge
 from tests.integrations.his.hospital import connect, enrol
 from tests.services.health_code.scene import id_number
 

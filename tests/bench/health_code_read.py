@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from backend.identity import Access, Caller
-from backend.profile import Profile
-from backend.store.sqlite import SqliteStore
+from backend.city.person import Profile
+from backend.security.identity import Access, Caller
+from backend.store.sqlite.store import SqliteStore
 from tests.bench.city import BenchCity, a_city_of
 from tests.bench.report import Table
 

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 import uvloop
 from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server
 
-from integrations.his.hl7v2 import read
-from integrations.his.hl7v2_ack import acknowledge
+from integrations.his.hl7v2.acknowledgement import acknowledge
+from integrations.his.hl7v2.message import read
+from integrations.his.hl7v2.mllp import END, START, Peer, serve_mllp
 from integrations.his.mapping import fen_of
-from integrations.his.mllp import END, START, Peer, serve_mllp
 from tests.bench.health_code_read import LAST_CORE, free_port, server
 from tests.bench.report import Table
 

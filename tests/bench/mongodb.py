@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from backend.app import documents_of
-from backend.copying import to_the_millisecond
-from backend.profile import Profile
-from backend.service import discover_services
+from backend.city.person import Profile
+from backend.city.service import discover_services
 from backend.services.health_code.model import HealthRecord
 from backend.store import Document
-from backend.store.mongo import Driver, MongoStore
-from backend.store.opening import prepare_store
-from backend.store.sqlite import SqliteStore
+from backend.store.connect import prepare_store
+from backend.store.copy import to_the_millisecond
+from backend.store.mongo.store import Driver, MongoStore
+from backend.store.sqlite.store import SqliteStore
 from tests.bench.city import BenchCity, a_city_of
 from tests.bench.health_code_read import (
     CONNECTIONS,

@@ -14,9 +14,9 @@ import uvloop
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.profile import Profile
+from backend.city.person import Profile
 from backend.services.health_code.model import HealthRecord
-from backend.store.mongo import DATABASE, Driver, MongoStore
+from backend.store.mongo.store import DATABASE, Driver, MongoStore
 
 READERS = 32
 BATCH = 1_000

@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 from backend.app import facts_of
+from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.service import discover_services
 from backend.services.health_code import service
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthRecord
-from backend.store.sqlite import SqliteStore
+from backend.store.sqlite.store import SqliteStore
 from tests.bench.city import a_city_of
 from tests.bench.colour_by_hand import MODULE, Decide, write_by_hand
 from tests.bench.profiles import rich_facts

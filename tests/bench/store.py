@@ -11,7 +11,7 @@ from time import perf_counter
 
 from backend.services.health_code.model import HealthRecord
 from backend.store import Document
-from backend.store.sqlite import SqliteStore
+from backend.store.sqlite.store import SqliteStore
 from tests.bench.city import a_city_of
 from tests.bench.report import Table
 

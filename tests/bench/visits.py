@@ -8,13 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from backend.app import documents_of, open_city
-from backend.service import City, discover_integrations, discover_services
+from backend.city.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.model.commands import Charge, CloseVisit, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.visits import take
 from backend.settings import Settings
-from backend.store.opening import prepare_store
+from backend.store.connect import prepare_store
 from tests.bench.health_code_read import ROOT
 from tests.bench.report import Table
 from tests.integrations.his.hospital import connect, enrol

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from backend.outside import BankAnswer, ForgedNotice, Refused, Silent
+from backend.city.upstream import BankAnswer, ForgedNotice, UpstreamRejected, UpstreamTimeout
 from integrations._sandbox import Books
 from integrations.payment import SandboxBank
 from integrations.payout import PayoutEntry, SandboxPayoutBank
@@ -55,7 +55,7 @@ def test_whoever_asks_again_is_answered_as_before_and_no_money_moves_twice(bank:
 def test_an_id_stands_for_one_amount_one_account_and_one_direction(bank: SandboxPayoutBank) -> None:
     run(bank.pay_out("p1", WANG, 1_000))
     for other in (bank.pay_out("p1", WANG, 1_001), bank.pay_out("p1", LI, 1_000), bank.collect("p1", WANG, 1_000)):
-        with pytest.raises(Refused, match="p1"):
+        with pytest.raises(UpstreamRejected, match="p1"):
             run(other)
     assert [(entry.account, entry.amount_fen) for entry in bank.entries()] == [(WANG, 1_000)]
 
@@ -70,7 +70,7 @@ def test_the_bank_never_got_what_it_does_not_know(bank: SandboxPayoutBank) -> No
 @both_ways
 def test_a_lost_call_is_unknown_and_is_made_again(bank: SandboxPayoutBank, call: str) -> None:
     bank.books.script(call, "lost_before")
-    with pytest.raises(Silent):
+    with pytest.raises(UpstreamTimeout):
         run(MOVE[call](bank, "p1", WANG, 1_000))
     assert run(bank.look_up("p1")).outcome == "unknown"
     assert run(MOVE[call](bank, "p1", WANG, 1_000)).outcome == "done"
@@ -80,7 +80,7 @@ def test_a_lost_call_is_unknown_and_is_made_again(bank: SandboxPayoutBank, call:
 def test_after_a_lost_answer_the_money_has_moved_once(bank: SandboxPayoutBank, call: str) -> None:
     bank.books.script(call, "lost_after", "lost_after")
     for _ in range(2):
-        with pytest.raises(Silent):
+        with pytest.raises(UpstreamTimeout):
             run(MOVE[call](bank, "p1", WANG, 1_000))
     assert run(bank.look_up("p1")).outcome == "done"
     assert len(bank.entries()) == 1
@@ -109,14 +109,14 @@ def test_what_is_pending_is_decided_at_the_second_look(bank: SandboxPayoutBank, 
 def test_the_bank_may_be_silent_about_what_became_of_a_payout(bank: SandboxPayoutBank) -> None:
     run(bank.pay_out("p1", WANG, 1_000))
     bank.books.script("look_up", "lost_before")
-    with pytest.raises(Silent):
+    with pytest.raises(UpstreamTimeout):
         run(bank.look_up("p1"))
     assert run(bank.look_up("p1")).outcome == "done"
 
 
 def test_trouble_may_come_by_chance_and_ends(bank: SandboxPayoutBank) -> None:
     bank.books.make_trouble("pay_out", {"lost_before": 1_000})
-    with pytest.raises(Silent):
+    with pytest.raises(UpstreamTimeout):
         run(bank.pay_out("p1", WANG, 1_000))
     assert run(bank.collect("c1", WANG, 1_000)).outcome == "done"
     bank.books.calm()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from backend.outside import Refused, Silent
-from backend.service import discover_integrations, make_ports
+from backend.city.service import discover_integrations, make_ports
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.talent_code.facts import Degree, Post, Prize, Title
 from backend.services.talent_code.ports import (
     Education,
@@ -181,7 +181,7 @@ def test_a_post_that_has_ended_is_confirmed_with_its_end(books: Books) -> None:
 @each_call
 @pytest.mark.parametrize(
     ("outcome", "error"),
-    [("lost_before", Silent), ("lost_after", Silent), ("refused", Refused)],
+    [("lost_before", UpstreamTimeout), ("lost_after", UpstreamTimeout), ("refused", UpstreamRejected)],
     ids=str,
 )
 def test_a_registry_that_is_silent_or_refuses_is_asked_again_later(
@@ -203,7 +203,7 @@ def test_evidence_may_be_looked_into_for_some_time(books: Books, call: str) -> N
 @pytest.mark.parametrize("call", FIGURES)
 def test_a_figure_that_is_not_ready_is_silence(books: Books, call: str) -> None:
     books.script(call, "pending")
-    with pytest.raises(Silent):
+    with pytest.raises(UpstreamTimeout):
         run(ASK[call](books))
     assert run(ASK[call](books)) == TRUE[call]
 
@@ -264,7 +264,7 @@ def test_trouble_with_one_call_is_none_with_the_others(books: Books, call: str) 
     for other, ask in ASK.items():
         if other != call:
             assert run(ask(books)) == TRUE[other]
-    with pytest.raises(Refused):
+    with pytest.raises(UpstreamRejected):
         run(ASK[call](books))
     books.calm()
     assert run(ASK[call](books)) == TRUE[call]
@@ -272,7 +272,7 @@ def test_trouble_with_one_call_is_none_with_the_others(books: Books, call: str) 
 
 def test_trouble_that_one_process_makes_is_met_by_another(books: Books, tmp_path: Path) -> None:
     books.script("homes", "lost_before")
-    with pytest.raises(Silent):
+    with pytest.raises(UpstreamTimeout):
         run(ASK["homes"](Books(str(tmp_path / "sandbox.db"))))
     assert run(ASK["homes"](books)) == 1
 

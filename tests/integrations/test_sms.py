@@ -21,7 +21,7 @@ def test_the_log_tells_that_a_message_was_sent_but_neither_words_nor_number(capl
 
 def test_the_outbox_keeps_the_newest_thousand_messages_newest_first(client: TestClient[Litestar]) -> None:
     async def send() -> None:
-        for number in range(sms.OUTBOX_AT_MOST + 1):
+        for number in range(sms.MAX_OUTBOX + 1):
             await sms.LoggedSms(keeps=True).send("+8613900000999", f"message {number}")
 
     asyncio.run(send())

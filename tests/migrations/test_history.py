@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from pymongo import MongoClient
 
-from backend.migration import Migration, find_migrations, migrate
 from backend.services.account.model import Session, SignInChallenge
 from backend.store import Document, Store
+from backend.store.migrations import Migration, find_migrations, migrate
 from tests.conftest import work_in
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
@@ -26,7 +26,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         "0002_date_the_end_of_sign_in_codes",
         {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
         SignInChallenge(
-            id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, tries=2
+            id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
         ),
     ),
 ]

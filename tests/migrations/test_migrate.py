@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from backend.migration import (
+from backend.store import Store
+from backend.store.migrations import (
     Lease,
     Migration,
     MigrationRun,
@@ -24,7 +25,6 @@ from backend.migration import (
     pending,
     plan,
 )
-from backend.store import Store
 from tests.conftest import ROOT, work_in
 from tests.store.scene import Letter, Postcard
 
@@ -53,7 +53,7 @@ async def letters(store: Store, number: int) -> None:
 @pytest.fixture
 def address(address: str) -> str:
     if address.startswith("mongodb"):
-        from backend.store.opening import prepare_store
+        from backend.store.connect import prepare_store
 
         prepare_store(address, KINDS)
     return address
@@ -202,10 +202,10 @@ def test_migrations_have_a_number_of_their_own(
 
 CHILD = """
 import asyncio, sys
-from backend.migration import migrate
-from backend.store.opening import open_store
+from backend.store.migrations import migrate
+from backend.store.connect import open_store
 from backend.app import documents_of
-from backend.service import discover_services
+from backend.city.service import discover_services
 from tests.migrations.test_migrate import KINDS, migration
 
 async def main():

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as some
 from msgspec import Struct
 
-from backend.rulebook.module import Module
-from backend.rulebook.types import MICROSECOND, Field, Type, fields_of
+from backend.rulebook.language.types import MICROSECOND, Field, Type, fields_of
+from backend.rulebook.modules.module import Module
 
 
 def instants_near(at: datetime, spans: Iterable[timedelta]) -> some.SearchStrategy[datetime]:

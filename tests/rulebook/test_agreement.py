@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 from msgspec import Struct
 
+from backend.city.service import discover_services
 from backend.rulebook import load_rulebook
-from backend.rulebook.module import Module
-from backend.service import discover_services
+from backend.rulebook.modules.module import Module
 from tests.rulebook.judge import judge
 from tests.rulebook.people import instants_near, laws_of, people
 

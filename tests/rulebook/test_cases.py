@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from backend.rulebook import InvalidRulebook
-from backend.rulebook.cases import try_cases
+from backend.rulebook.modules.cases import try_cases
 from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Rider, load
 
 CASES = """\

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from backend.rulebook.check import check
-from backend.rulebook.explain import Failure, explain
-from backend.rulebook.operation import EvaluationError
-from backend.rulebook.syntax import InvalidExpression
-from backend.rulebook.temporal import parse_duration, parse_timestamp
-from backend.rulebook.types import (
+from backend.rulebook.language.check import check
+from backend.rulebook.language.explain import Failure, explain
+from backend.rulebook.language.operation import EvaluationError
+from backend.rulebook.language.syntax import InvalidExpression
+from backend.rulebook.language.temporal import parse_duration, parse_timestamp
+from backend.rulebook.language.types import (
     ANY_DURATION,
     ANY_TIMESTAMP,
     BOOL,

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from backend.rulebook import Rulebook, load_rulebook
-from backend.rulebook.types import MICROSECOND
+from backend.rulebook.language.types import MICROSECOND
 from tests.rulebook.judge import judge
 from tests.rulebook.people import instants_near, people
 from tests.rulebook.scene import CITY, FARE, Rider

@@ -1,6 +1,6 @@
 import pytest
 
-from backend.rulebook.syntax import InvalidExpression, Literal, parse
+from backend.rulebook.language.syntax import InvalidExpression, Literal, parse
 
 
 def test_a_string_may_hold_escapes_and_chinese() -> None:

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from msgspec import Struct
 
+from backend.city.service import discover_services
 from backend.rulebook import Verdict, load_rulebook
-from backend.rulebook.types import MICROSECOND
-from backend.service import discover_services
+from backend.rulebook.language.types import MICROSECOND
 from tests.rulebook.people import instants_near, laws_of, people
 from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Pass, Rider, load
 
@@ -167,8 +167,8 @@ def test_the_numbers_of_the_rules_that_fire_make_the_answer_whoever_asks(tmp_pat
     def for_anybody(age: int, has_pass: bool, day: date) -> None:
         at = datetime.combine(day, time(12), CITY)
         verdict = rulebook.evaluate("tram.fare", rider(age, *[at] * has_pass), at)
-        spoken = {"child": 30, "day-pass": 80 if day >= date(2022, 1, 1) else 50}
-        numbers = [spoken[name] for name in verdict.fired] or [5]
+        in_language = {"child": 30, "day-pass": 80 if day >= date(2022, 1, 1) else 50}
+        numbers = [in_language[name] for name in verdict.fired] or [5]
         assert verdict.result == (numbers[0] if strategy == "first" else min(sum(numbers), 100))
 
     for_anybody()

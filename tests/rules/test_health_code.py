@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from backend.app import facts_of
+from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.service import discover_services
 from backend.services.health_code.facts import HealthFacts, SymptomKind
 from tests.rules.by_hand import colour_in_may_2022
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from backend.app import facts_of
+from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.service import discover_services
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, Term, TermAsked
 from tests.rulebook.people import instants_near, people
 from tests.rules.credit_by_hand import REVISED, SCORECARD_BEGINS, limit_by_hand, standing_by_hand

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from backend.app import facts_of
+from backend.city.service import discover_services
 from backend.rulebook import load_rulebook, read_file
-from backend.rulebook.cases import read_cases, try_cases
-from backend.rulebook.module import Module, Rule
-from backend.service import discover_services
+from backend.rulebook.modules.cases import read_cases, try_cases
+from backend.rulebook.modules.module import Module, Rule
 
 RULES = Path(__file__).parents[2] / "rules"
 CITY = ZoneInfo("Asia/Shanghai")

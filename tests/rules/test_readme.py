@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
-from backend.rulebook.cases import read_cases, try_cases
+from backend.rulebook.modules.cases import read_cases, try_cases
 from backend.services.talent_code import service as talent_code
 from backend.services.talent_code.facts import BenefitFacts, Standing
 from backend.services.talent_code.model.benefit import barrier, benefit_names, divide, judge, near_miss, terms_in

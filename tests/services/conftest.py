@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from pymongo import MongoClient, monitoring
 
-from backend.keys import Keyring, make_keys
+from backend.security.keyring import Keyring, make_keys
 from backend.settings import Settings
 from tests.services.plans import Asked, slow_plans
 

@@ -8,9 +8,9 @@ from litestar.testing import TestClient
 from pymongo import MongoClient
 
 from backend.app import documents_of
-from backend.service import discover_services
+from backend.city.service import discover_services
 from backend.services.health_code.model import HealthRecord
-from backend.store.mongo_schema import prepare, shard_commands
+from backend.store.mongo.schema import prepare, shard_commands
 from tests.services.conftest import asked
 from tests.services.plans import Asked, slow_plans
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.store.mongo import MongoStore
-from backend.store.mongo_schema import prepare
-from backend.store.sqlite import SqliteStore
+from backend.store.mongo.schema import prepare
+from backend.store.mongo.store import MongoStore
+from backend.store.sqlite.store import SqliteStore
 from tests.store.scene import KINDS, Open
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from backend.store.sqlite import SqliteStore
+from backend.store.sqlite.store import SqliteStore
 from tests.store.scene import KINDS, Letter
 
 

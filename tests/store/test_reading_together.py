@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from backend.store import Store, StoreUnavailable
-from backend.store.mongo import Driver, MongoStore
+from backend.store.mongo.store import Driver, MongoStore
 from tests.store.scene import KINDS, NOBODY, Letter, Open, Postcard, work_on
 
 

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from backend.store import Conflict, Document, Duplicate, Index, InvalidCursor, Order
-from backend.store.sqlite import SqliteStore
+from backend.store.sqlite.store import SqliteStore
 from tests.conftest import ROOT
 from tests.store.scene import KINDS, Letter, work_on
 
@@ -29,7 +29,7 @@ import asyncio, sys
 from pathlib import Path
 from msgspec.structs import replace
 from backend.store import Conflict
-from backend.store.sqlite import SqliteStore
+from backend.store.sqlite.store import SqliteStore
 from tests.store.scene import KINDS, Letter
 
 async def add(times):

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from backend.store import StoreUnavailable, mongo
-from backend.store.mongo import Driver, MongoStore
-from backend.store.mongo_schema import prepare
+from backend.store.mongo.schema import prepare
+from backend.store.mongo.store import Driver, MongoStore
 from tests.store.scene import KINDS, NOBODY, Letter
 
 

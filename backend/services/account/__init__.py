@@ -1,11 +1,11 @@
 """Accounts: sign in by phone, give one's real name once, and know what the city has on record."""
 
-from backend.profile import Profile
-from backend.service import Service
+from backend.city.person import Profile
+from backend.city.service import Service
+from backend.i18n import Text
 from backend.services.account import api, sessions
-from backend.services.account.invention import invent
+from backend.services.account.invention import synthesize
 from backend.services.account.model import Account, Session, SignInChallenge
-from backend.text import Text
 
 service = Service(
     name="account",
@@ -23,5 +23,5 @@ service = Service(
         api.show_public_keys,
     ],
     documents=[Account, SignInChallenge, Session, Profile],
-    invent=invent,
+    synthesize=synthesize,
 )

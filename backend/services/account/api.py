@@ -10,10 +10,11 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.identity import AccessClaims, Caller, Role, operator, public, signed_in
+from backend.city.person import IdNumber, InvalidIdNumber, Profile, parse_id_number, profile_for
+from backend.city.service import City
+from backend.i18n import Text
 from backend.problems import NotFound
-from backend.profile import IdNumber, InvalidIdNumber, Profile, parse_id_number, profile_for
-from backend.service import City
+from backend.security.identity import AccessClaims, Caller, Role, operator, public, signed_in
 from backend.services.account.model import (
     Account,
     CodeExhausted,
@@ -45,7 +46,6 @@ from backend.services.account.sessions import (
     prove_phone,
 )
 from backend.store import Duplicate
-from backend.text import Text
 
 AccountRequest = Request[Caller, AccessClaims, State]
 Venue = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -136,8 +136,8 @@ async def give_real_name(data: JSONBody[RealName], request: AccountRequest, city
     account = await _own(request, city)
     profile = await _claimed(city, account, id_number)
     if profile.name is None:
-        profile = await city.store.replace(replace(profile, name=city.sealer.seal(name)))
-    elif city.sealer.unseal(profile.name) != name:
+        profile = await city.store.replace(replace(profile, name=city.encryption.encrypt(name)))
+    elif city.encryption.decrypt(profile.name) != name:
         raise _fixed()
     if account.citizen_id is None:
         try:
@@ -150,7 +150,7 @@ async def give_real_name(data: JSONBody[RealName], request: AccountRequest, city
 
 async def _claimed(city: City, account: Account, id_number: IdNumber) -> Profile:
     """Find the Profile of an ID number that this account may claim. Raises IdNumberInUse or RealNameFixed."""
-    profile = await profile_for(city.store, city.sealer, id_number, city.now())
+    profile = await profile_for(city.store, city.encryption, id_number, city.now())
     holders = await city.store.find(Account, {"citizen_id": profile.id}, limit=1)
     if holders.documents and holders.documents[0].id != account.id:
         raise id_number_in_use()
@@ -171,7 +171,7 @@ async def change_phone(data: JSONBody[NewPhone], request: AccountRequest, city: 
     phone = parse_phone(data.phone, city.settings.phone_region)
     await prove_phone(city, phone, data.code)
     account = await _own(request, city)
-    changed = replace(account, phone=city.sealer.seal(phone), phone_digest=digest_phone(city, phone))
+    changed = replace(account, phone=city.encryption.encrypt(phone), phone_digest=digest_phone(city, phone))
     try:
         return await _shown(city, await city.store.replace(changed))
     except Duplicate:
@@ -200,7 +200,7 @@ async def grant_roles(account_id: FromPath[str], data: JSONBody[Grant], city: Na
     return AccountFound(account.id, account.roles, account.venues)
 
 
-@get("/.well-known/jwks.json", guards=[public], rank="essential")
+@get("/.well-known/jwks.json", guards=[public], priority="essential")
 async def show_public_keys(city: NamedDependency[City]) -> Response[PublicKeys]:
     """Show the public keys with which anybody verifies the city's codes, also offline."""
     keys = PublicKeys(city.keys.jwks()["keys"])
@@ -225,10 +225,10 @@ async def _shown(city: City, account: Account) -> AccountShown:
     name = profile.name if profile is not None else None
     return AccountShown(
         id=account.id,
-        phone=masked_phone(city.sealer.unseal(account.phone)),
+        phone=masked_phone(city.encryption.decrypt(account.phone)),
         real_named=profile is not None,
-        name=None if name is None else masked_name(city.sealer.unseal(name)),
-        id_number=None if profile is None else masked_id_number(city.sealer.unseal(profile.id_number)),
+        name=None if name is None else masked_name(city.encryption.decrypt(name)),
+        id_number=None if profile is None else masked_id_number(city.encryption.decrypt(profile.id_number)),
         roles=account.roles,
         venues=account.venues,
     )

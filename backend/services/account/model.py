@@ -10,15 +10,15 @@ from typing import ClassVar, Literal
 import phonenumbers
 from msgspec.structs import replace
 
-from backend.identity import Caller, Role
+from backend.city.person import IdNumber
+from backend.i18n import Text
 from backend.problems import FieldError, Problem
-from backend.profile import IdNumber
+from backend.security.identity import Caller, Role
 from backend.store import ONE_SHARD, Document, Index
-from backend.text import Text
 
 CODE_LIVES = timedelta(minutes=5)
 RESEND_AFTER = timedelta(seconds=60)
-TRIES_AT_MOST = 5
+MAX_ATTEMPTS = 5
 CODES_A_DAY = 10
 _NAME = re.compile(
     r"[㐀-鿿\U00020000-\U0003134F]{1,20}(?:[·•][㐀-鿿\U00020000-\U0003134F]{1,20}){0,4}|[A-Za-z][A-Za-z .'\-]{1,49}"
@@ -106,7 +106,7 @@ class SignInChallenge(Document, kw_only=True):
     code_digest: str
     sent: tuple[datetime, ...]
     expires_ms: int
-    tries: int = 0
+    attempts: int = 0
     used: bool = False
 
 
@@ -165,7 +165,7 @@ def send_again(challenge: SignInChallenge, code_digest: str, now: datetime) -> S
     """Exchange the code of a phone for a new one."""
     recent = tuple(sent for sent in challenge.sent if now - sent < timedelta(days=1))
     sent = (*recent, now)
-    return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=_forgotten_ms(now), tries=0, used=False)
+    return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=_forgotten_ms(now), attempts=0, used=False)
 
 
 def try_code(challenge: SignInChallenge | None, code_digest: str, now: datetime) -> tuple[SignInChallenge, bool]:
@@ -175,13 +175,13 @@ def try_code(challenge: SignInChallenge | None, code_digest: str, now: datetime)
     """
     if challenge is None or challenge.used or now - challenge.sent[-1] >= CODE_LIVES:
         raise wrong_code()
-    if challenge.tries >= TRIES_AT_MOST:
+    if challenge.attempts >= MAX_ATTEMPTS:
         raise CodeExhausted(
             Text(zh="验证码尝试次数过多，请重新获取。", en="The code was tried too often; ask for a new one."),
             headers={"Retry-After": str(int(RESEND_AFTER.total_seconds()))},
         )
     right = hmac.compare_digest(challenge.code_digest, code_digest)
-    return replace(challenge, tries=challenge.tries + 1, used=right), right
+    return replace(challenge, attempts=challenge.attempts + 1, used=right), right
 
 
 def wrong_code() -> WrongCode:

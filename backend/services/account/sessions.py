@@ -11,8 +11,8 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.identity import Access, AccessClaims, Caller, public, signed_in, too_many_requests
-from backend.service import City
+from backend.city.service import City
+from backend.security.identity import Access, AccessClaims, Caller, public, signed_in, too_many_requests
 from backend.services.account.model import (
     CODE_LIVES,
     RESEND_AFTER,
@@ -188,7 +188,10 @@ async def account_with(city: City, phone: str) -> Account:
         if found is not None:
             return found
         account = Account(
-            id=secrets.token_urlsafe(12), phone=city.sealer.seal(phone), phone_digest=phone_digest, created=city.now()
+            id=secrets.token_urlsafe(12),
+            phone=city.encryption.encrypt(phone),
+            phone_digest=phone_digest,
+            created=city.now(),
         )
         try:
             return await city.store.insert(account)
@@ -204,7 +207,7 @@ async def find_account(city: City, phone: str) -> Account | None:
 
 def digest_phone(city: City, phone: str) -> str:
     """Give the keyed hash by which a phone is found."""
-    return city.sealer.digest("phone", phone)
+    return city.encryption.digest("phone", phone)
 
 
 def access_of(request: Request[Any, Any, State]) -> Access:
@@ -225,8 +228,8 @@ def _expires_ms(city: City) -> int:
 
 
 def _digest_code(city: City, phone_digest: str, code: str) -> str:
-    return city.sealer.digest("sign-in-code", f"{phone_digest}\n{code}")
+    return city.encryption.digest("sign-in-code", f"{phone_digest}\n{code}")
 
 
 def _digest_refresh(city: City, secret: str) -> str:
-    return city.sealer.digest("refresh-token", secret)
+    return city.encryption.digest("refresh-token", secret)

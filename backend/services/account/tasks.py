@@ -3,10 +3,10 @@
 from contextlib import suppress
 from datetime import timedelta
 
-from backend.service import City
+from backend.city.service import City
+from backend.jobs.tasks import background
 from backend.services.account.model import Session, SignInChallenge
 from backend.store import Conflict, Order
-from backend.tasks import background
 
 AT_ONCE = 1_000
 

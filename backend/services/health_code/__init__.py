@@ -1,11 +1,11 @@
 """The three-colour health code: a colour to trust, the reason for it, and a QR code that proves it at a gate."""
 
-from backend.service import Service
+from backend.city.service import Service
+from backend.i18n import Text
 from backend.services.health_code import api, gate, officer
 from backend.services.health_code.facts import HealthFacts
-from backend.services.health_code.invention import invent
+from backend.services.health_code.invention import synthesize
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanClaim, Visit
-from backend.text import Text
 
 service = Service(
     name="health_code",
@@ -22,5 +22,5 @@ service = Service(
     ],
     documents=[HealthRecord, HealthEventReceipt, Visit, ScanClaim],
     facts=[HealthFacts],
-    invent=invent,
+    synthesize=synthesize,
 )

@@ -11,13 +11,13 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from backend.code_image import draw_png, draw_svg
-from backend.fresh import KEPT_BY_NOBODY, NO_STORE, Fresh
-from backend.identity import CitizenRequest, citizen, citizen_id
-from backend.pencil import DrawingBusy, pencil
+from backend.city.service import City
+from backend.codes.image import draw_png, draw_svg
+from backend.codes.image_worker import ImageWorkerBusy, image_worker
+from backend.i18n import Text
 from backend.rulebook import Verdict
-from backend.rulebook.temporal import midnight
-from backend.service import City
+from backend.rulebook.language.temporal import midnight
+from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.health_code.code import SIGNS, Colour, Shape, make_claims
 from backend.services.health_code.facts import Contact, Entry, HealthFacts, Stay, SymptomKind
 from backend.services.health_code.model import (
@@ -44,8 +44,8 @@ from backend.services.health_code.reports import (
     StayReported,
 )
 from backend.store import Conflict
-from backend.store.instants import in_utc, to_the_millisecond
-from backend.text import Text
+from backend.store.time import in_utc, to_the_millisecond
+from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
 
 T = TypeVar("T")
 
@@ -116,17 +116,17 @@ class NewDeclaration(Struct, forbid_unknown_fields=True):
     entries: Annotated[list[Entry], Meta(max_length=20)] = []
 
 
-@get("/v1/me/health-code", guards=[citizen], response_headers=NO_STORE, rank="essential")
-async def show_health_code(request: CitizenRequest) -> Fresh[HealthCode]:
+@get("/v1/me/health-code", guards=[citizen], response_headers=NO_STORE, priority="essential")
+async def show_health_code(request: CitizenRequest) -> Uncached[HealthCode]:
     """Show the caller's code: the colour as of now, why, what to do, when it changes, and a fresh QR payload."""
     city: City = request.app.state.city  # asked for as a dependency, it would cost this hottest of routes a tenth more
     now = city.now()
     record, verdict = await _current(city, citizen_id(request), now)
-    return Fresh(_health_code(city, record, verdict, now))
+    return Uncached(_health_code(city, record, verdict, now))
 
 
-@get("/v1/me/health-code/history", guards=[citizen], response_headers=NO_STORE, rank="decoration")
-async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[History]:
+@get("/v1/me/health-code/history", guards=[citizen], response_headers=NO_STORE, priority="decoration")
+async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[History]:
     """Show the colours that the caller's code has had, each from the second at which it began."""
     record, _ = await _current(city, citizen_id(request), city.now())
     colours = [
@@ -135,7 +135,7 @@ async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> 
         )
         for flip in reversed(record.history)
     ]
-    return Fresh(History(colours))
+    return Uncached(History(colours))
 
 
 @get(
@@ -143,12 +143,12 @@ async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> 
     guards=[citizen],
     response_headers=NO_STORE,
     media_type="image/svg+xml",
-    rank="decoration",
-    problems=(DrawingBusy,),
+    priority="decoration",
+    problems=(ImageWorkerBusy,),
 )
 async def show_svg(request: CitizenRequest, city: NamedDependency[City]) -> Response[str]:
     """Draw a fresh code as SVG, for an app that cannot draw QR codes."""
-    return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml", headers=KEPT_BY_NOBODY)
+    return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml", headers=UNCACHED_HEADERS)
 
 
 @get(
@@ -156,18 +156,18 @@ async def show_svg(request: CitizenRequest, city: NamedDependency[City]) -> Resp
     guards=[citizen],
     response_headers=NO_STORE,
     media_type="image/png",
-    rank="decoration",
-    problems=(DrawingBusy,),
+    priority="decoration",
+    problems=(ImageWorkerBusy,),
 )
 async def show_png(request: CitizenRequest, city: NamedDependency[City]) -> Response[bytes]:
     """Draw a fresh code as PNG, for an app that cannot draw QR codes."""
-    return Response(await _draw(request, city, draw_png), media_type="image/png", headers=KEPT_BY_NOBODY)
+    return Response(await _draw(request, city, draw_png), media_type="image/png", headers=UNCACHED_HEADERS)
 
 
 @post("/v1/me/health-declarations", guards=[citizen], response_headers=NO_STORE, problems=(EventInFuture,))
 async def declare_health(
     data: JSONBody[NewDeclaration], request: CitizenRequest, city: NamedDependency[City]
-) -> Fresh[HealthCode]:
+) -> Uncached[HealthCode]:
     """Declare the caller's health and where they have been; gives the code that follows from it.
 
     A declaration adds to what is known. It takes nothing back that was declared or reported before.
@@ -179,11 +179,11 @@ async def declare_health(
     record = await change_record(
         city, citizen_id(request), now, lambda record: take_reports(record, reports, city.rulebook, now)
     )
-    return Fresh(_health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now), 201)
+    return Uncached(_health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now), 201)
 
 
 @post("/v1/me/isolation-check-ins", guards=[citizen], response_headers=NO_STORE, problems=(NotInIsolation,))
-async def check_in(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[HealthCode]:
+async def check_in(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[HealthCode]:
     """Check in from isolation for today; gives the code that follows from it.
 
     Checking in again on the same day changes nothing.
@@ -204,7 +204,7 @@ async def check_in(request: CitizenRequest, city: NamedDependency[City]) -> Fres
         return take_reports(record, [report], city.rulebook, now)
 
     record = await change_record(city, citizen_id(request), now, add)
-    return Fresh(_health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now), 201)
+    return Uncached(_health_code(city, record, city.rulebook.evaluate(COLOUR, record.facts, now), now), 201)
 
 
 async def _current(city: City, person: str, now: datetime) -> tuple[HealthRecord, Verdict]:
@@ -221,7 +221,7 @@ async def _current(city: City, person: str, now: datetime) -> tuple[HealthRecord
 
 
 def _health_code(city: City, record: HealthRecord, verdict: Verdict, now: datetime) -> HealthCode:
-    city.decided[verdict.module, verdict.rule, verdict.result] += 1
+    city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
     sign = SIGNS[verdict.result]
     turn = next_colour(record.facts, verdict, city.rulebook)
     claims, issued, expires = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)
@@ -271,4 +271,4 @@ async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> 
     claims, _, _ = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)
     payload = city.keys.sign_code(claims)
     gold = verdict.result == "green" and city.rulebook.evaluate(FRAME, record.facts, now).result == "gold"
-    return await pencil.draw(lambda: draw(payload, SIGNS[verdict.result], gold=gold))
+    return await image_worker.draw(lambda: draw(payload, SIGNS[verdict.result], gold=gold))

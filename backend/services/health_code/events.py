@@ -12,8 +12,9 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from backend.profile import IdNumber, profile_for
-from backend.service import City
+from backend.city.person import IdNumber, profile_for
+from backend.city.service import City
+from backend.i18n import Text
 from backend.services.health_code.model import (
     EventChanged,
     HealthEventReceipt,
@@ -25,8 +26,7 @@ from backend.services.health_code.model import (
 from backend.services.health_code.records import change_record
 from backend.services.health_code.reports import Event, Report, Withdrawal
 from backend.store import Conflict, Duplicate
-from backend.store.instants import in_utc
-from backend.text import Text
+from backend.store.time import in_utc
 
 FINISHED_WITHIN = timedelta(seconds=30)
 """What is not finished then was interrupted, and falls due to the sweep."""
@@ -37,10 +37,10 @@ async def take_event(
 ) -> Literal["applied", "repeated"]:
     """Take an event of a source, once. Raises EventChanged or NothingToWithdraw."""
     now = city.now()
-    profile = await profile_for(city.store, city.sealer, id_number, now)
+    profile = await profile_for(city.store, city.encryption, id_number, now)
     key = event_key(city, source, event_id)
     said: Event | Withdrawal = in_utc(event)
-    payload = city.sealer.digest("health-event", f"{profile.id}\n{msgspec.json.encode(said).decode()}")
+    payload = city.encryption.digest("health-event", f"{profile.id}\n{msgspec.json.encode(said).decode()}")
     withdraws = event_key(city, source, said.of) if isinstance(said, Withdrawal) else None
     receipt = HealthEventReceipt(
         id=key,
@@ -113,4 +113,4 @@ def _without(record: HealthRecord, key: str, city: City, now: datetime) -> Healt
 
 def event_key(city: City, source: str, event_id: str) -> str:
     """Name an event for ourselves, so that what a source writes into its ids is kept nowhere."""
-    return city.sealer.digest("health-event", f"{source}\n{event_id}")
+    return city.encryption.digest("health-event", f"{source}\n{event_id}")

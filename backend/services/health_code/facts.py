@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-FACTS_AT_MOST = 50
+MAX_FACTS = 50
 """Of each kind of fact the newest are kept; no rule looks back further than fifty of a kind."""
 
-CHECK_INS_AT_MOST = 60
+MAX_CHECK_INS = 60
 
 Instant = Annotated[datetime, Meta(tz=True)]
 Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", max_length=2, description="ISO 3166-1 alpha-2")]
@@ -81,7 +81,7 @@ class Isolation(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     place: Literal["central", "home", "observation"]
     began_at: Instant
     released_at: Instant | None = None
-    check_ins: Annotated[tuple[Instant, ...], Meta(max_length=CHECK_INS_AT_MOST)] = ()
+    check_ins: Annotated[tuple[Instant, ...], Meta(max_length=MAX_CHECK_INS)] = ()
 
 
 class Dose(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -106,14 +106,14 @@ class HealthFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """All that the rules of the health code may read of a person. `born_at` is the midnight of the day of birth."""
 
     born_at: Instant | None = None
-    cases: Annotated[tuple[Case, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    contacts: Annotated[tuple[Contact, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    tests: Annotated[tuple[LabTest, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    symptoms: Annotated[tuple[Symptom, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    declarations: Annotated[tuple[Declaration, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    stays: Annotated[tuple[Stay, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    entries: Annotated[tuple[Entry, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    isolations: Annotated[tuple[Isolation, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    doses: Annotated[tuple[Dose, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    missed_mass_tests: Annotated[tuple[MissedMassTest, ...], Meta(max_length=FACTS_AT_MOST)] = ()
-    false_statements: Annotated[tuple[FalseStatement, ...], Meta(max_length=FACTS_AT_MOST)] = ()
+    cases: Annotated[tuple[Case, ...], Meta(max_length=MAX_FACTS)] = ()
+    contacts: Annotated[tuple[Contact, ...], Meta(max_length=MAX_FACTS)] = ()
+    tests: Annotated[tuple[LabTest, ...], Meta(max_length=MAX_FACTS)] = ()
+    symptoms: Annotated[tuple[Symptom, ...], Meta(max_length=MAX_FACTS)] = ()
+    declarations: Annotated[tuple[Declaration, ...], Meta(max_length=MAX_FACTS)] = ()
+    stays: Annotated[tuple[Stay, ...], Meta(max_length=MAX_FACTS)] = ()
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_FACTS)] = ()
+    isolations: Annotated[tuple[Isolation, ...], Meta(max_length=MAX_FACTS)] = ()
+    doses: Annotated[tuple[Dose, ...], Meta(max_length=MAX_FACTS)] = ()
+    missed_mass_tests: Annotated[tuple[MissedMassTest, ...], Meta(max_length=MAX_FACTS)] = ()
+    false_statements: Annotated[tuple[FalseStatement, ...], Meta(max_length=MAX_FACTS)] = ()

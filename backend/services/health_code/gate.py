@@ -11,13 +11,13 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.code import Reading
-from backend.identity import AccessClaims, Caller, gate
-from backend.service import City
+from backend.city.service import City
+from backend.codes.signed_code import Reading
+from backend.i18n import Text
+from backend.security.identity import AccessClaims, Caller, gate
 from backend.services.health_code.code import SIGNS, Claims, Colour, Shape, read_code
 from backend.services.health_code.model import COLOUR, HealthRecord, ScanChanged, ScanClaim, VenueNotYours, Visit
 from backend.store import Duplicate, StoreUnavailable
-from backend.text import Text
 
 Outcome = Literal["valid", "expired", "forged", "replayed", "superseded"]
 
@@ -68,7 +68,7 @@ _VALID: dict[str, Text] = {
 }
 
 
-@post("/v1/verifications", guards=[gate], status_code=200, rank="essential", problems=(VenueNotYours, ScanChanged))
+@post("/v1/verifications", guards=[gate], status_code=200, priority="essential", problems=(VenueNotYours, ScanChanged))
 async def verify_code(
     data: JSONBody[Scan], request: Request[Caller, AccessClaims, State], city: NamedDependency[City]
 ) -> Verification:
@@ -86,7 +86,7 @@ async def verify_code(
     try:
         return await _checked(data, reading, request.user.account_id, city, now)
     except StoreUnavailable:
-        request.app.state.pressure.note_store_away()
+        request.app.state.load_shedder.note_store_away()
         return _unrecorded(reading)
 
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
-from backend.profile import Profile
-from backend.rulebook.temporal import midnight
-from backend.service import City
+from backend.city.person import Profile
+from backend.city.service import City
+from backend.rulebook.language.temporal import midnight
 from backend.services.health_code.model import HealthRecord, begin_record, catch_up, take_reports
 from backend.services.health_code.reports import (
     CaseReported,
@@ -19,13 +19,13 @@ from backend.services.health_code.reports import (
     Report,
     SampleTested,
 )
-from backend.store.instants import to_the_millisecond
+from backend.store.time import to_the_millisecond
 
 RED, YELLOW = 0.03, 0.05
 """The shares of people with a reason to be red or yellow."""
 
 
-def invent(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[HealthRecord]:
+def synthesize(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[HealthRecord]:
     """Make a record for each profile; the same chance and clock make the same records."""
     now = to_the_millisecond(city.now().replace(second=0, microsecond=0))
     zone = ZoneInfo(city.settings.time_zone)

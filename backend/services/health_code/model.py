@@ -12,26 +12,26 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, Problem
 from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, LabTest
 from backend.services.health_code.reports import Event, Report, facts_of, remember
 from backend.store import Document, Index
-from backend.store.instants import instants, to_the_millisecond
-from backend.text import Text
+from backend.store.time import instants, to_the_millisecond
 
 COLOUR = "health_code.colour"
 FRAME = "health_code.frame"
 
-HISTORY_AT_MOST = 200
-TURNS_AT_MOST = 200
+MAX_HISTORY = 200
+MAX_COLOUR_CHANGES = 200
 """How many changes of the verdict are followed in search of a change of the colour."""
 
 EARLIEST = datetime.fromisoformat("2015-01-01T00:00:00+00:00")
 """Nothing that happened before is taken as a health report: it is a slip of the pen."""
 
 
-class Flip(Struct, frozen=True, gc=False):
+class ColourChange(Struct, frozen=True, gc=False):
     """From `at` on the code has had this colour, by this rule and for this reason, in the rulebook of this digest."""
 
     at: datetime
@@ -53,7 +53,7 @@ class HealthRecord(Document, kw_only=True):
 
     code_id: str
     facts: HealthFacts
-    history: tuple[Flip, ...]
+    history: tuple[ColourChange, ...]
     reports: tuple[Report, ...] = ()
 
 
@@ -153,7 +153,7 @@ def begin_record(
     return HealthRecord(id=profile_id, code_id=code_id, facts=facts, history=(_flip(verdict, now),))
 
 
-def tells(flip: Flip, verdict: Verdict) -> bool:
+def tells(flip: ColourChange, verdict: Verdict) -> bool:
     """Tell that a flip says what the verdict says."""
     return flip.colour == verdict.result and flip.rule == verdict.rule
 
@@ -165,14 +165,14 @@ def catch_up(record: HealthRecord, rulebook: Rulebook, now: datetime) -> HealthR
     """
     history = list(record.history)
     current = rulebook.evaluate(COLOUR, record.facts, now)
-    for verdict in islice(rulebook.onward(COLOUR, record.facts, history[-1].at), TURNS_AT_MOST):
+    for verdict in islice(rulebook.onward(COLOUR, record.facts, history[-1].at), MAX_COLOUR_CHANGES):
         if verdict.at > now or (verdict.at == record.history[-1].at and not tells(history[-1], verdict)):
             break
         if not tells(history[-1], verdict):
             history.append(_flip(verdict, verdict.at))
     if not tells(history[-1], current) and history[-1].at <= now:
         history.append(_flip(current, now))
-    return replace(record, history=tuple(history[-HISTORY_AT_MOST:]))
+    return replace(record, history=tuple(history[-MAX_HISTORY:]))
 
 
 def take_reports(record: HealthRecord, reports: Iterable[Report], rulebook: Rulebook, now: datetime) -> HealthRecord:
@@ -190,14 +190,14 @@ def _with_reports(record: HealthRecord, reports: tuple[Report, ...], rulebook: R
     facts = facts_of(record.facts.born_at, reports)
     verdict = rulebook.evaluate(COLOUR, facts, now)
     history = before.history if tells(before.history[-1], verdict) else (*before.history, _flip(verdict, now))
-    return replace(before, facts=facts, reports=reports, history=history[-HISTORY_AT_MOST:])
+    return replace(before, facts=facts, reports=reports, history=history[-MAX_HISTORY:])
 
 
-def _flip(verdict: Verdict, at: datetime) -> Flip:
-    return Flip(to_the_millisecond(at), verdict.result, verdict.rule, verdict.because, verdict.rulebook)
+def _flip(verdict: Verdict, at: datetime) -> ColourChange:
+    return ColourChange(to_the_millisecond(at), verdict.result, verdict.rule, verdict.because, verdict.rulebook)
 
 
-def coloured_since(history: Sequence[Flip]) -> datetime:
+def coloured_since(history: Sequence[ColourChange]) -> datetime:
     """Give the instant since which the colour has been what it is now, whatever the rule."""
     since = history[-1]
     for flip in reversed(history):
@@ -211,7 +211,7 @@ def next_colour(facts: HealthFacts, verdict: Verdict, rulebook: Rulebook) -> tup
     """Give when the colour changes next if nothing is reported, and to which; None if it never does."""
     if verdict.changes_at is None:
         return None
-    for later in islice(rulebook.onward(COLOUR, facts, verdict.at), TURNS_AT_MOST):
+    for later in islice(rulebook.onward(COLOUR, facts, verdict.at), MAX_COLOUR_CHANGES):
         if later.result != verdict.result:
             return later.at, later.result
     return None

@@ -11,14 +11,14 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from backend.identity import health_officer
+from backend.city.person import parse_id_number
+from backend.city.service import City
+from backend.i18n import Text
 from backend.problems import FieldError, Problem
-from backend.profile import parse_id_number
-from backend.service import City
+from backend.security.identity import health_officer
 from backend.services.health_code.events import take_event
 from backend.services.health_code.model import EventChanged, refuse_impossible
 from backend.services.health_code.reports import Event, Withdrawal
-from backend.text import Text
 
 PERSONS_AT_ONCE = 32
 

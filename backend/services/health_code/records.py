@@ -4,18 +4,18 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from backend.code import make_code_id
-from backend.profile import Profile
-from backend.rulebook.temporal import midnight
-from backend.service import City
+from backend.city.person import Profile
+from backend.city.service import City
+from backend.codes.signed_code import make_code_id
+from backend.rulebook.language.temporal import midnight
 from backend.services.health_code.model import HealthRecord, begin_record
 from backend.store import Conflict, Duplicate
-from backend.store.changing import TRIES_AT_MOST, change_document
+from backend.store.update import MAX_ATTEMPTS, update_document
 
 
 async def open_record(city: City, person: str, now: datetime) -> HealthRecord:
     """Give a person's record; begin it if nothing is known of their health yet. `person` is the id of a Profile."""
-    for _ in range(TRIES_AT_MOST):
+    for _ in range(MAX_ATTEMPTS):
         record = await city.store.get(HealthRecord, person)
         if record is not None:
             return record
@@ -36,6 +36,6 @@ async def change_record(
 
     Raises Conflict if others kept changing it.
     """
-    record = await change_document(city.store, lambda: open_record(city, person, now), change)
+    record = await update_document(city.store, lambda: open_record(city, person, now), change)
     assert record is not None, "it was opened"
     return record

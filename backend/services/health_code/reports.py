@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from backend.services.health_code.facts import (
-    CHECK_INS_AT_MOST,
-    FACTS_AT_MOST,
+    MAX_CHECK_INS,
+    MAX_FACTS,
     Case,
     Contact,
     Country,
@@ -31,12 +31,12 @@ from backend.services.health_code.facts import (
     Symptom,
     SymptomKind,
 )
-from backend.store.instants import instants
+from backend.store.time import instants
 
 Draft = dict[str, list[Any]]
 """The facts while they are worked out, by the names of HealthFacts; and `check_ins`."""
 
-REPORTS_AT_MOST = 200
+MAX_REPORTS = 200
 """The newest reports that a record keeps of one person; of the kind that is reported most, the oldest go first."""
 
 
@@ -218,7 +218,7 @@ def remember(reports: Sequence[Report], new: Iterable[Report]) -> tuple[Report, 
     What is reported most goes first, so that years of tests never push out the one report that keeps a person red.
     """
     kept = [*reports, *new]
-    while len(kept) > REPORTS_AT_MOST:
+    while len(kept) > MAX_REPORTS:
         kind = Counter(type(report.said) for report in kept).most_common(1)[0][0]
         kept.remove(next(report for report in kept if type(report.said) is kind))
     return tuple(kept)
@@ -259,9 +259,9 @@ def _put(facts: list[Any], fact: Struct, same: tuple[str, ...]) -> None:
 
 def _checked_in(isolation: Isolation, check_ins: Sequence[CheckedIn]) -> Isolation:
     days = {check_in.day for check_in in check_ins if check_in.at >= isolation.began_at}
-    return replace(isolation, check_ins=tuple(sorted(days)[-CHECK_INS_AT_MOST:]))
+    return replace(isolation, check_ins=tuple(sorted(days)[-MAX_CHECK_INS:]))
 
 
 def _merged(official: list[Any], own: list[Any]) -> tuple[Any, ...]:
     merged = sorted([*official, *own], key=_happened_at)
-    return tuple(merged[-FACTS_AT_MOST:])
+    return tuple(merged[-MAX_FACTS:])

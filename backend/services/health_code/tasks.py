@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from backend.service import City
+from backend.city.service import City
+from backend.jobs.tasks import background
 from backend.services.health_code import events
 from backend.services.health_code.model import HealthEventReceipt
 from backend.store import Order
-from backend.tasks import background
 
 AT_ONCE = 500
 

@@ -1,7 +1,8 @@
 """See the doctor, pay later: credit limits, one bill for each visit, and hospitals connected through their systems."""
 
-from backend.credit import CreditAccount
-from backend.service import Service
+from backend.city.service import Service
+from backend.i18n import Text
+from backend.paylater.credit_account import CreditAccount
 from backend.services.medical_credit import api, family, payments, reconciliations
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
@@ -10,7 +11,6 @@ from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
-from backend.text import Text
 
 service = Service(
     name="medical_credit",

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.credit import CreditAccount, Overtaken
-from backend.outside import Notices, Refused, Silent
-from backend.profile import Profile
-from backend.service import City
+from backend.city.person import Profile
+from backend.city.service import City
+from backend.city.upstream import Notices, UpstreamRejected, UpstreamTimeout
+from backend.paylater.credit_account import CreditAccount, Overtaken
 from backend.services.medical_credit.model.covering import (
     cover,
     give_back,
@@ -21,7 +21,7 @@ from backend.services.medical_credit.model.covering import (
     repay,
     uncover,
 )
-from backend.services.medical_credit.model.enrolment import BREACHES_AT_MOST, Enrolment, NotedBreach, purpose_of
+from backend.services.medical_credit.model.enrolment import MAX_BREACHES, Enrolment, NotedBreach, purpose_of
 from backend.services.medical_credit.model.notices import notice_text
 from backend.services.medical_credit.model.steps import (
     Step,
@@ -37,8 +37,8 @@ from backend.services.medical_credit.ports import Bank, Claim, ClaimLine, Insura
 from backend.services.medical_credit.transfers import ask_bank_to_pay, change_visit, note_payment, note_refund
 from backend.store import Conflict
 
-STEPS_AT_MOST = 50
-TRIES_AT_MOST = 20
+MAX_STEPS = 50
+MAX_ATTEMPTS = 20
 
 _log = logging.getLogger("chengma.medical_credit")
 
@@ -49,7 +49,7 @@ async def advance(city: City, visit_id: str) -> Visit | None:
     Whoever does not answer is asked again later: the visit says when. Raises Conflict if others kept changing it.
     """
     conflicts = 0
-    for _ in range(STEPS_AT_MOST):
+    for _ in range(MAX_STEPS):
         visit = await city.store.get(Visit, visit_id)
         if visit is None:
             return None
@@ -63,10 +63,10 @@ async def advance(city: City, visit_id: str) -> Visit | None:
             await _DO[step](city, visit, now)
         except (Conflict, Overtaken):
             conflicts += 1
-            if conflicts > TRIES_AT_MOST:
+            if conflicts > MAX_ATTEMPTS:
                 raise Conflict(Visit.collection, visit_id, visit.revision) from None
             await asyncio.sleep(random.uniform(0, 0.002 * conflicts))  # noqa: S311  spreads the writers, guards nothing
-        except (Silent, Refused) as error:
+        except (UpstreamTimeout, UpstreamRejected) as error:
             _log.warning("%s of visit %s waits: %s", step, visit_id, error)
             return await _postpone(city, visit_id, now)
     return await city.store.get(Visit, visit_id)
@@ -74,7 +74,7 @@ async def advance(city: City, visit_id: str) -> Visit | None:
 
 async def _postpone(city: City, visit_id: str, now: datetime) -> Visit | None:
     """Note that a step failed, so that it is tried again later, each time after twice as long."""
-    for _ in range(TRIES_AT_MOST):
+    for _ in range(MAX_ATTEMPTS):
         visit = await city.store.get(Visit, visit_id)
         if visit is None:
             return None
@@ -99,10 +99,10 @@ async def _settle(city: City, visit: Visit, now: datetime) -> None:
     asking = await city.store.replace(replace(visit, attempts=number, attempt=attempt))
     try:
         split = await city.port(Insurance).settle(await _claim(city, asking, attempt))
-    except Silent:
+    except UpstreamTimeout:
         await change_visit(city, visit.id, lambda visit, _now: _without_attempt(visit, attempt, reversing=True))
         return
-    except Refused:
+    except UpstreamRejected:
         await change_visit(city, visit.id, lambda visit, _now: _without_attempt(visit, attempt, reversing=False))
         raise
     assert split.medfee_fen == asking.total_fen(), "the insurance splits what it was told"
@@ -141,7 +141,7 @@ async def _claim(city: City, visit: Visit, attempt: Attempt) -> Claim:
         message_id=attempt.message_id,
         visit=visit.id,
         hospital=visit.hospital,
-        id_number=city.sealer.unseal(profile.id_number),
+        id_number=city.encryption.decrypt(profile.id_number),
         kind=visit.kind,
         lines=tuple(ClaimLine(line.id, line.code, left_fen) for line, left_fen in left if left_fen),
     )
@@ -227,7 +227,7 @@ async def _look_up_payment(city: City, visit: Visit, _now: datetime) -> None:
     if answer.outcome == "unknown":
         answer = await city.port(Bank).pay(payment.id, payment.payer, payment.amount_fen)
     if answer.outcome == "pending":
-        raise Silent("the bank has not decided yet")
+        raise UpstreamTimeout("the bank has not decided yet")
     await note_payment(city, visit.id, payment.id, answer)
 
 
@@ -237,7 +237,7 @@ async def _look_up_refund(city: City, visit: Visit, _now: datetime) -> None:
     if answer.outcome == "unknown":
         answer = await city.port(Bank).refund(refund.id, refund.payment, refund.amount_fen)
     if answer.outcome == "pending":
-        raise Silent("the bank has not decided yet")
+        raise UpstreamTimeout("the bank has not decided yet")
     await note_refund(city, visit.id, refund.id, answer)
 
 
@@ -283,7 +283,7 @@ async def _note_breach(city: City, visit: Visit, _now: datetime) -> None:
     enrolment = await _enrolment(city, visit)
     breach = NotedBreach(visit.id, visit.breached_at)
     if breach not in enrolment.breaches:
-        await city.store.replace(replace(enrolment, breaches=(*enrolment.breaches, breach)[-BREACHES_AT_MOST:]))
+        await city.store.replace(replace(enrolment, breaches=(*enrolment.breaches, breach)[-MAX_BREACHES:]))
     await city.store.replace(replace(visit, breach_noted=True))
 
 

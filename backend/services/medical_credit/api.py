@@ -9,13 +9,14 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.credit import CreditAccount
-from backend.identity import CitizenRequest, citizen, citizen_id
-from backend.outside import RegistryAway, Silent
+from backend.city.person import Profile
+from backend.city.service import City
+from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
+from backend.i18n import Text
+from backend.paylater.credit_account import CreditAccount
 from backend.problems import NotFound
-from backend.profile import Profile
 from backend.rulebook import Verdict
-from backend.service import City
+from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.medical_credit.model.enrolment import (
     AGREEMENT,
     Enrolment,
@@ -37,7 +38,6 @@ from backend.services.medical_credit.people import (
 )
 from backend.services.medical_credit.shown import Visits, VisitShown, visit_in_list, visit_shown
 from backend.store import Duplicate, Order
-from backend.text import Text
 
 PURPOSES: tuple[Purpose, ...] = ("outpatient", "inpatient")
 PAGE = 20
@@ -60,7 +60,7 @@ class LimitShown(Struct, frozen=True):
     used_fen: int
     held_fen: int
     free_fen: int
-    beyond_fen: int
+    over_limit_fen: int
     why: list[Reason]
 
 
@@ -94,7 +94,7 @@ async def show_medical_credit(request: CitizenRequest, city: NamedDependency[Cit
     return await _shown(city, await fresh_enrolment(city, enrolment, now), now)
 
 
-@post("/v1/me/medical-credit", guards=[citizen], problems=(NotEligible, RegistryAway))
+@post("/v1/me/medical-credit", guards=[citizen], problems=(NotEligible, UpstreamUnavailable))
 async def open_medical_credit(
     data: JSONBody[Consent], request: CitizenRequest, city: NamedDependency[City]
 ) -> MedicalCredit:
@@ -111,8 +111,8 @@ async def open_medical_credit(
     assert profile is not None, "a citizen has a Profile"
     try:
         facts = await ask_registry(city, profile)
-    except Silent as error:
-        raise RegistryAway(
+    except UpstreamTimeout as error:
+        raise UpstreamUnavailable(
             Text(zh="信用信息暂不可用，请稍后再试。", en="The credit registry does not answer now; try again later."),
             headers={"Retry-After": "60"},
         ) from error
@@ -148,7 +148,9 @@ async def close_medical_credit(request: CitizenRequest, city: NamedDependency[Ci
     visits = await city.store.find(Visit, {"person": enrolment.id}, order=newest, limit=100)
     runs = any(visit.stage() not in ("paid", "cancelled") for visit in visits.documents)
     accounts = await city.store.get_many(CreditAccount, [account_id(enrolment.id, purpose) for purpose in PURPOSES])
-    owed = sum(account.used_fen() + account.held_fen(now) + account.beyond_fen(now) for account in accounts.values())
+    owed = sum(
+        account.used_fen() + account.held_fen(now) + account.over_limit_fen(now) for account in accounts.values()
+    )
     if owed or runs:
         await city.store.replace(replace(closed, closed_at=None))
         raise StillOwed(
@@ -220,7 +222,7 @@ async def _limit(city: City, enrolment: Enrolment, purpose: Purpose, now: dateti
         used_fen=account.used_fen(),
         held_fen=account.held_fen(now),
         free_fen=account.free_fen(now),
-        beyond_fen=account.beyond_fen(now),
+        over_limit_fen=account.over_limit_fen(now),
         why=_reasons(city, verdict, now),
     )
 

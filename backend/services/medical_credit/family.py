@@ -9,10 +9,11 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.identity import CitizenRequest, citizen, citizen_id
+from backend.city.person import InvalidIdNumber
+from backend.city.service import City
+from backend.i18n import Text
 from backend.problems import InvalidRequest, NotFound
-from backend.profile import InvalidIdNumber
-from backend.service import City
+from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.medical_credit.api import own_enrolment
 from backend.services.medical_credit.model.enrolment import FamilyConsent, Relation, family_consent_id
 from backend.services.medical_credit.model.hospital import Hospital
@@ -21,9 +22,8 @@ from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.people import find_person, terms_of
 from backend.services.medical_credit.shown import Visits, visit_in_list
 from backend.store import Duplicate
-from backend.text import Text
 
-AT_MOST = 100
+MAX_CONSENTS = 100
 
 
 class FamilyMember(Struct, forbid_unknown_fields=True):
@@ -77,8 +77,8 @@ async def ask_family_member(data: JSONBody[FamilyMember], request: CitizenReques
 async def list_family(request: CitizenRequest, city: NamedDependency[City]) -> Family:
     """List who pays for the caller, and for whom the caller pays or is asked to."""
     person = citizen_id(request)
-    paid_by = await city.store.find(FamilyConsent, {"patient": person, "live": True}, limit=AT_MOST)
-    pays = await city.store.find(FamilyConsent, {"payer": person, "live": True}, limit=AT_MOST)
+    paid_by = await city.store.find(FamilyConsent, {"patient": person, "live": True}, limit=MAX_CONSENTS)
+    pays = await city.store.find(FamilyConsent, {"payer": person, "live": True}, limit=MAX_CONSENTS)
     return Family(
         [_shown(one, "patient") for one in paid_by.documents] + [_shown(one, "payer") for one in pays.documents]
     )
@@ -105,11 +105,11 @@ async def end_family_consent(request: CitizenRequest, city: NamedDependency[City
 @get("/v1/me/family-bills", guards=[citizen])
 async def list_family_bills(request: CitizenRequest, city: NamedDependency[City]) -> Visits:
     """List what is owed by those for whom the caller agreed to pay."""
-    pays = await city.store.find(FamilyConsent, {"payer": citizen_id(request), "live": True}, limit=AT_MOST)
+    pays = await city.store.find(FamilyConsent, {"payer": citizen_id(request), "live": True}, limit=MAX_CONSENTS)
     visits: list[Visit] = []
     for consent in pays.documents:
         if consent.agreed_at is not None:
-            page = await city.store.find(Visit, {"person": consent.patient, "owing": True}, limit=AT_MOST)
+            page = await city.store.find(Visit, {"person": consent.patient, "owing": True}, limit=MAX_CONSENTS)
             visits.extend(page.documents)
     hospitals = await city.store.get_many(Hospital, sorted({visit.hospital for visit in visits}))
     return Visits([visit_in_list(visit, hospitals.get(visit.hospital)) for visit in visits], None)

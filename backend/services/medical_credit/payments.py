@@ -10,11 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from backend.idempotency import IdempotencyKey, KeyReused, RequestInFlight, once
-from backend.identity import CitizenRequest, citizen, citizen_id, public
-from backend.outside import BankAnswer, BankSignature, ForgedNotice
+from backend.city.service import City
+from backend.city.upstream import BankAnswer, BankSignature, ForgedNotice
+from backend.i18n import Text
 from backend.problems import NotAllowed
-from backend.service import City
+from backend.security.identity import CitizenRequest, citizen, citizen_id, public
 from backend.services.medical_credit import tasks
 from backend.services.medical_credit.api import visible_visit
 from backend.services.medical_credit.model.hospital import Hospital
@@ -24,9 +24,9 @@ from backend.services.medical_credit.ports import Bank
 from backend.services.medical_credit.shown import VisitShown, visit_shown
 from backend.services.medical_credit.transfers import ask_bank_to_pay, note_payment, note_refund
 from backend.store import Conflict
-from backend.text import Text
+from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
 
-TRIES_AT_MOST = 20
+MAX_ATTEMPTS = 20
 
 
 class PaymentWanted(Struct, forbid_unknown_fields=True):
@@ -39,7 +39,7 @@ class PaymentWanted(Struct, forbid_unknown_fields=True):
 @post(
     "/v1/me/visits/{visit_id:str}/payments",
     guards=[citizen],
-    problems=(NothingToPay, PaymentInFlight, PaymentFailed, KeyReused, RequestInFlight),
+    problems=(NothingToPay, PaymentInFlight, PaymentFailed, IdempotencyKeyReused, RequestInProgress),
 )
 async def pay_bill(
     data: JSONBody[PaymentWanted],
@@ -68,7 +68,7 @@ async def pay(city: City, visit: Visit, payer: str, key: str, wanted: PaymentWan
     """Have `payer` pay what is wanted, once for this key. Raises NothingToPay, PaymentInFlight or PaymentFailed."""
     digest = hashlib.sha256(f"{payer}\n{key}".encode()).hexdigest()
     payment_id = f"{visit.id}/pay/{digest[:24]}"
-    for _ in range(TRIES_AT_MOST):
+    for _ in range(MAX_ATTEMPTS):
         now = city.now()
         known = next((one for one in visit.payments if one.id == payment_id), None)
         if known is None:

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.credit import CreditAccount
-from backend.outside import Silent
-from backend.profile import Profile, id_digest, parse_id_number
+from backend.city.person import Profile, id_digest, parse_id_number
+from backend.city.service import City
+from backend.city.upstream import UpstreamTimeout
+from backend.i18n import Text
+from backend.paylater.credit_account import CreditAccount
 from backend.rulebook import Verdict
-from backend.service import City
 from backend.services.medical_credit.facts import CreditFacts, Term, TermAsked, VisitKind
 from backend.services.medical_credit.model.enrolment import (
     ADULT_YEARS,
@@ -33,9 +34,8 @@ from backend.services.medical_credit.model.problems import UnknownPatient
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.ports import CreditRegistry
 from backend.store import Conflict, Duplicate
-from backend.text import Text
 
-OWING_AT_MOST = 100
+MAX_UNPAID_VISITS = 100
 
 
 class Stand(Struct, frozen=True):
@@ -59,7 +59,7 @@ def terms_of(city: City, at: datetime) -> Callable[[Term], int]:
 async def find_person(city: City, id_number: str) -> str | None:
     """Give the Profile's id of the person with this ID number, or None. Raises InvalidIdNumber."""
     number = parse_id_number(id_number, city.today()).number
-    found = await city.store.find(Profile, {"id_digest": id_digest(city.sealer, number)}, limit=1)
+    found = await city.store.find(Profile, {"id_digest": id_digest(city.encryption, number)}, limit=1)
     return found.documents[0].id if found.documents else None
 
 
@@ -77,7 +77,7 @@ async def find_enrolment(city: City, id_number: str) -> Enrolment:
 async def ask_registry(city: City, profile: Profile) -> CreditFacts:
     """Ask the city's registries about a person. Raises Silent."""
     zone = ZoneInfo(city.settings.time_zone)
-    number = city.sealer.unseal(profile.id_number)
+    number = city.encryption.decrypt(profile.id_number)
     return await city.port(CreditRegistry).facts(
         number, birthday(profile.born_on, ADULT_YEARS, zone), birthday(profile.born_on, SENIOR_YEARS, zone)
     )
@@ -92,18 +92,18 @@ async def fresh_enrolment(city: City, enrolment: Enrolment, now: datetime) -> En
     try:
         facts = await ask_registry(city, profile)
         return await city.store.replace(replace(enrolment, facts=facts, facts_at=now))
-    except (Silent, Conflict):
+    except (UpstreamTimeout, Conflict):
         return enrolment
 
 
 async def stand_of(city: City, enrolment: Enrolment, kind: VisitKind | None, now: datetime) -> Stand:
     """Give what the rules say of a person just now, for a kind of visit or in general."""
     account = await open_account(city, enrolment, purpose_of(kind or "outpatient"), now)
-    owing = await city.store.find(Visit, {"person": enrolment.id, "owing": True}, limit=OWING_AT_MOST)
+    owing = await city.store.find(Visit, {"person": enrolment.id, "owing": True}, limit=MAX_UNPAID_VISITS)
     free_fen = account.free_fen(now)
     facts = standing_facts(enrolment, kind, free_fen, overdue_parts(owing.documents))
     verdict = city.rulebook.evaluate(STANDING, facts, now)
-    city.decided[verdict.module, verdict.rule, verdict.result] += 1
+    city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
     return Stand(verdict.result, verdict, account, free_fen)
 
 

@@ -1,8 +1,8 @@
 """What medical credit needs from outside: the medical insurance, a bank, the city's registries, and notices to people.
 
 All amounts are in fen, all ids are made by us, and every call may be made again with the same id: it is then answered
-as it was before. A call that is not answered in time raises `Silent`, and nobody knows whether it was carried out: that
-is found out with `reverse` or `look_up` before anything else is tried.
+as it was before. A call that is not answered in time raises `UpstreamTimeout`, and nobody knows whether it took
+effect: ask with `reverse` or `look_up` before anything else.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from backend.outside import BankAnswer, BankNotice
-from backend.service import City
+from backend.city.service import City
+from backend.city.upstream import BankAnswer, BankNotice
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
 
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from html import escape
 
+from backend.i18n import yuan
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import Break, BreakKind, Handling, Reconciliation, RepairKind
-from backend.text import yuan
 
 _STYLE = """
 :root { color-scheme: light dark }

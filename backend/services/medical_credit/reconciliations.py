@@ -9,10 +9,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
-from backend.identity import AccessClaims, Caller, approver, operator
-from backend.outside import Silent
-from backend.problems import NotFound, Problem
-from backend.service import City
+from backend.city.service import City
+from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
+from backend.i18n import Text
+from backend.problems import NotFound
+from backend.security.identity import AccessClaims, Caller, approver, operator
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import InvalidFile
 from backend.services.medical_credit.model.reconciliation import Break, Handling, Reconciliation, Totals
@@ -27,17 +28,10 @@ from backend.services.medical_credit.reconciling import (
     reconcile,
 )
 from backend.store import Order
-from backend.text import Text
 
 StaffRequest = Request[Caller, AccessClaims, State]
 PAGE = 31
 _POLICY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-store"}
-
-
-class OtherSideAway(Problem):
-    """Insurance or bank do not answer now, so that nothing could be compared."""
-
-    status, title = 503, "Other side away"
 
 
 class HospitalFile(Struct, forbid_unknown_fields=True):
@@ -90,7 +84,7 @@ class Days(Struct, frozen=True):
 @put(
     "/v1/reconciliations/{hospital:str}/{day:date}",
     guards=[operator],
-    problems=(InvalidFile, OtherSideAway),
+    problems=(InvalidFile, UpstreamUnavailable),
 )
 async def reconcile_day(
     data: JSONBody[HospitalFile], city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
@@ -98,8 +92,8 @@ async def reconcile_day(
     """Compare a hospital's file of a day with our visits, the insurance and the bank. It may be done again."""
     try:
         return _shown(await reconcile(city, await _hospital(city, hospital), day, data.file))
-    except Silent as error:
-        raise OtherSideAway(
+    except UpstreamTimeout as error:
+        raise UpstreamUnavailable(
             Text(zh="医保或银行暂无应答，请稍后再试。", en="Insurance or bank do not answer now; try again later."),
             headers={"Retry-After": "60"},
         ) from error

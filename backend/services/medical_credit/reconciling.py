@@ -8,16 +8,17 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from backend.outside import Refused, Silent
+from backend.city.service import City
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
+from backend.i18n import Text
 from backend.problems import NotFound, Problem
-from backend.rulebook.temporal import midnight
-from backend.service import City
+from backend.rulebook.language.temporal import midnight
 from backend.services.medical_credit import tasks
 from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import FiledLine, read_file, write_file
 from backend.services.medical_credit.model.reconciliation import (
-    BREAKS_AT_MOST,
+    MAX_BREAKS,
     Break,
     Handling,
     Reconciliation,
@@ -31,10 +32,9 @@ from backend.services.medical_credit.ports import Bank, Insurance
 from backend.services.medical_credit.transfers import change_visit, note_payment, note_refund
 from backend.services.medical_credit.visits import take
 from backend.store import Conflict, Duplicate, Order
-from backend.text import Text
 
 PAGE = 200
-TRIES_AT_MOST = 20
+MAX_ATTEMPTS = 20
 RETRIED_AFTER = timedelta(minutes=1)
 
 
@@ -77,8 +77,8 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Rec
         file_digest=hashlib.sha256(file.encode()).hexdigest(),
         totals=totals,
         visits=each,
-        breaks=tuple(breaks[:BREAKS_AT_MOST]),
-        left_out=max(0, len(breaks) - BREAKS_AT_MOST),
+        breaks=tuple(breaks[:MAX_BREAKS]),
+        left_out=max(0, len(breaks) - MAX_BREAKS),
     )
     return await _keep(city, made)
 
@@ -113,7 +113,7 @@ async def _known(city: City, hospital: Hospital, ids: list[str]) -> dict[str, Vi
 
 
 async def _keep(city: City, made: Reconciliation) -> Reconciliation:
-    for _ in range(TRIES_AT_MOST):
+    for _ in range(MAX_ATTEMPTS):
         known = await city.store.get(Reconciliation, made.id)
         try:
             if known is None:
@@ -174,7 +174,7 @@ async def _handle(
     change: Callable[[Break, Handling], Handling],
     due_ms: int | None = None,
 ) -> Reconciliation:
-    for _ in range(TRIES_AT_MOST):
+    for _ in range(MAX_ATTEMPTS):
         found = await find_reconciliation(city, hospital, day)
         by_id = {one.id: one for one in found.breaks}
         handled = dict(found.handled)
@@ -206,7 +206,7 @@ async def repair_approved(city: City, reconciliation: str) -> None:
 
 
 async def _note(city: City, reconciliation: str, one: Break, said: str, *, fits: bool) -> None:
-    for _ in range(TRIES_AT_MOST):
+    for _ in range(MAX_ATTEMPTS):
         found = await city.store.get(Reconciliation, reconciliation)
         assert found is not None, "reconciliations are kept"
         handling = replace(found.handling(one.id), state="repaired" if fits else "unfit", said=said)
@@ -236,9 +236,9 @@ async def _repair(city: City, hospital: Hospital, one: Break) -> tuple[str, bool
             await _settle_again(city, one)
         else:
             return await _ask_bank(city, one)
-    except Silent as error:
+    except UpstreamTimeout as error:
         return str(error), None
-    except (Problem, Refused) as error:
+    except (Problem, UpstreamRejected) as error:
         return str(error), False
     return "done", True
 
@@ -270,7 +270,7 @@ def _line(one: Break) -> FiledLine:
 
 async def _settle_again(city: City, one: Break) -> None:
     """Let go of a settlement that the insurance does not hold as we do, and have the visit settled anew."""
-    with suppress(Refused):  # it has none such: that is the break
+    with suppress(UpstreamRejected):  # it has none such: that is the break
         await city.port(Insurance).cancel(one.subject, f"repair/{one.id}")
 
     def forgotten(visit: Visit, now: datetime) -> Visit:

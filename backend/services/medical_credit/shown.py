@@ -6,10 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import LineKind, Stage, Visit
-from backend.text import Text
 
 
 class LineShown(Struct, frozen=True):

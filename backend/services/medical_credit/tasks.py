@@ -3,8 +3,8 @@
 from contextlib import suppress
 from datetime import timedelta
 
-from backend.idempotency import KeptAnswer
-from backend.service import City
+from backend.city.service import City
+from backend.jobs.tasks import background
 from backend.services.medical_credit import advancing
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.message import HisMessage
@@ -12,7 +12,7 @@ from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Conflict, Order
-from backend.tasks import background
+from backend.web.idempotency import IdempotencyRecord
 
 AT_ONCE = 500
 
@@ -68,7 +68,7 @@ async def sweep_reconciliations(city: City) -> None:
 async def sweep_what_has_ended(city: City) -> None:
     """Forget answers, messages and uses that nobody can ask for again; a thousand of each at a time, oldest first."""
     ended = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
-    for kind in (KeptAnswer, HisMessage, UsedAssertion, EligibilityAnswer):
+    for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer):
         page = await city.store.find(kind, {}, order=ended, limit=1_000)
         for document in page.documents:
             with suppress(Conflict):  # somebody else sweeps too

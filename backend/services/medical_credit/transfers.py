@@ -5,13 +5,13 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.outside import BankAnswer, Silent
-from backend.service import City
+from backend.city.service import City
+from backend.city.upstream import BankAnswer, UpstreamTimeout
 from backend.services.medical_credit.model.steps import notify, rested
 from backend.services.medical_credit.model.visit import Payment, Visit
 from backend.services.medical_credit.people import terms_of
 from backend.services.medical_credit.ports import Bank
-from backend.store.changing import change_document
+from backend.store.update import update_document
 
 
 async def change_visit(city: City, visit_id: str, change: Callable[[Visit, datetime], Visit]) -> Visit:
@@ -25,7 +25,7 @@ async def change_visit(city: City, visit_id: str, change: Callable[[Visit, datet
         after = change(visit, now)
         return visit if after is visit else rested(after, now, terms_of(city, now))
 
-    visit = await change_document(city.store, lambda: city.store.get(Visit, visit_id), changed)
+    visit = await update_document(city.store, lambda: city.store.get(Visit, visit_id), changed)
     assert visit is not None, "visits are not deleted"
     return visit
 
@@ -40,7 +40,7 @@ async def ask_bank_to_pay(city: City, visit: Visit, payment: Payment, now: datet
     asking = await city.store.replace(rested(asking, now, terms_of(city, now)))
     try:
         answer = await city.port(Bank).pay(payment.id, payment.payer, payment.amount_fen)
-    except Silent:
+    except UpstreamTimeout:
         return asking
     return await note_payment(city, visit.id, payment.id, answer)
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.service import City
+from backend.city.service import City
+from backend.i18n import Text
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
@@ -16,9 +17,8 @@ from backend.services.medical_credit.model.telling import tell
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.people import find_enrolment, find_person, fresh_enrolment, stand_of, terms_of
 from backend.store import Conflict, Duplicate
-from backend.text import Text
 
-TRIES_AT_MOST = 100
+MAX_ATTEMPTS = 100
 """Of several writers one always wins, so that a hundred at once are all served."""
 
 FINISHED_WITHIN = timedelta(seconds=30)
@@ -45,7 +45,7 @@ async def take(city: City, hospital: Hospital, number: str, command: Command, ev
     Raises the Problems of `model.problems`; then nothing was changed. What follows from it is done by `advance`.
     """
     key = visit_id(hospital.id, number)
-    for attempt in range(TRIES_AT_MOST):
+    for attempt in range(MAX_ATTEMPTS):
         visit = await city.store.get(Visit, key)
         told = await hear(city, hospital, number, visit, command, event)
         try:

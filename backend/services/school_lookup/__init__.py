@@ -1,11 +1,11 @@
 """Which school: a parent enters household registration and home, and knows in one tap."""
 
-from backend.service import Service
+from backend.city.service import Service
+from backend.i18n import Text
 from backend.services.school_lookup import api
 from backend.services.school_lookup.facts import AdmissionFacts, AgeFacts, MigrantFacts, ParentFacts, SeatFacts
-from backend.services.school_lookup.invention import invent
+from backend.services.school_lookup.invention import synthesize
 from backend.services.school_lookup.model import SchoolEdition, SchoolPlan, SchoolZones
-from backend.text import Text
 
 service = Service(
     name="school_lookup",
@@ -20,5 +20,5 @@ service = Service(
     ],
     documents=[SchoolEdition, SchoolZones, SchoolPlan],
     facts=[AgeFacts, AdmissionFacts, MigrantFacts, ParentFacts, SeatFacts],
-    invent=invent,
+    synthesize=synthesize,
 )

@@ -13,7 +13,7 @@ from msgspec import Struct
 Match = Literal["yes", "maybe", "no"]
 Parity = Literal["all", "odd", "even"]
 
-TEXT_AT_MOST = 200
+MAX_TEXT = 200
 
 _NUMERAL = re.compile(r"[〇零一二三四五六七八九十百]+(?=号|弄|幢|栋|座|单元|室)")
 _DIGITS = {character: digit for digit, character in enumerate("零一二三四五六七八九")} | {"〇": 0}

@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.problems import FieldError
 from backend.rulebook import Rulebook
 from backend.services.school_lookup.addresses import Address
@@ -38,7 +39,6 @@ from backend.services.school_lookup.placing import (
     places_of,
 )
 from backend.services.school_lookup.plan import Calendar, School, Zone
-from backend.text import Text
 
 
 class SchoolChoice(Struct, frozen=True, gc=False):

@@ -11,11 +11,12 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from msgspec import Struct
 
-from backend.identity import admit_citizen, public
-from backend.outside import Silent
+from backend.city.person import Profile
+from backend.city.service import City
+from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
+from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
-from backend.profile import Profile
-from backend.service import City
+from backend.security.identity import admit_citizen, public
 from backend.services.school_lookup.answering import DistrictShown, LookupAnswer, answer, shown
 from backend.services.school_lookup.catchments import Catchments
 from backend.services.school_lookup.facts import Year
@@ -27,12 +28,10 @@ from backend.services.school_lookup.model import (
     NoSchoolPlan,
     NothingRegistered,
     OutsideTheCity,
-    RegisterAway,
 )
 from backend.services.school_lookup.plan import DistrictCode, Plan
 from backend.services.school_lookup.plans import plans_of
 from backend.services.school_lookup.ports import FamilyRegister
-from backend.text import Text
 
 AnyRequest = Request[object, object, State]
 IfNoneMatch = Annotated[str | None, HeaderParameter(name="If-None-Match", max_length=1_000)]
@@ -63,7 +62,7 @@ class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
         NotSignedIn,
         NothingRegistered,
         OutsideTheCity,
-        RegisterAway,
+        UpstreamUnavailable,
     ),
 )
 async def look_up_schools(data: JSONBody[Lookup], request: AnyRequest) -> LookupAnswer:
@@ -96,9 +95,9 @@ async def _family(asked: Lookup, request: AnyRequest, city: City) -> Family:
     profile = await city.store.get(Profile, admit_citizen(request))
     assert profile is not None, "a citizen has a Profile"
     try:
-        family = await city.port(FamilyRegister).family(city.sealer.unseal(profile.id_number))
-    except Silent as error:
-        raise RegisterAway(
+        family = await city.port(FamilyRegister).family(city.encryption.decrypt(profile.id_number))
+    except UpstreamTimeout as error:
+        raise UpstreamUnavailable(
             Text(zh="登记信息暂不可用，请手动填写。", en="The registers do not answer now; type the family instead."),
             headers={"Retry-After": "60"},
         ) from error

@@ -23,7 +23,7 @@ Point = tuple[float, float]
 """Longitude and latitude."""
 
 CELL_METRES = 50.0
-CELLS_AT_MOST = 200_000
+MAX_CELLS = 200_000
 """Of those that were asked for once, so many are remembered: 500 km2, more than a district has."""
 
 
@@ -68,7 +68,7 @@ class Atlas:
         east, north = self._degree_metres
         cell = (longitude * east // CELL_METRES, latitude * north // CELL_METRES, within_metres)
         known = self._inner.get(cell)
-        if known is None and cell not in self._inner and len(self._inner) < CELLS_AT_MOST:
+        if known is None and cell not in self._inner and len(self._inner) < MAX_CELLS:
             known = self._inner[cell] = self._inside(*cell)
         if known is not None:
             return known, {}

@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 import shapely
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.rulebook import Rulebook
-from backend.rulebook.temporal import midnight
+from backend.rulebook.language.temporal import midnight
 from backend.services.school_lookup.atlas import Atlas, Point
 from backend.services.school_lookup.chance import Chance, chance_of, expected_applicants, past_of
 from backend.services.school_lookup.facts import STAGES, SeatFacts, Stage
 from backend.services.school_lookup.plan import PastBatch, Plan, School, SchoolKind, Zone, shape_of
-from backend.text import Text
 
 SEAT_WARNING = "school_lookup.seat_warning"
 

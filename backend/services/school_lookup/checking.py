@@ -10,12 +10,12 @@ from typing import Literal, cast
 import shapely
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.services.school_lookup.addresses import Address, parse_address
 from backend.services.school_lookup.atlas import Atlas, pairs_of
 from backend.services.school_lookup.coordinates import CoordinateSystem, is_in_china, metres
 from backend.services.school_lookup.facts import STAGES, Stage
 from backend.services.school_lookup.plan import AddressPoint, Plan, School, Zone, points_of, read_as, shape_of
-from backend.text import Text
 
 FaultKind = Literal[
     "twice",
@@ -35,7 +35,7 @@ FaultKind = Literal[
 SLIVER_METRES = 2.0
 """An overlap or a gap that is nowhere wider than twice this is how hands draw, and no fault."""
 
-MISFIT_AT_MOST = 0.02
+MAX_MISFIT = 0.02
 """If more than this share of a plan does not fit, other coordinate systems are tried, an assumption [A]."""
 
 MUCH_BETTER = 3
@@ -239,7 +239,7 @@ def _undeclared(plan: Plan, known: shapely.MultiPolygon | None) -> Fault | None:
         comparisons.append(("地址点", "addresses", lambda system: _agreement(plan, read_as(plan, system), placed)))
     for chinese, english, fit in comparisons:
         misfit = 1 - fit("WGS84")
-        if misfit <= MISFIT_AT_MOST:
+        if misfit <= MAX_MISFIT:
             continue
         others = {system: 1 - fit(system) for system in _OTHER_SYSTEMS}
         best = min(others, key=lambda system: others[system])

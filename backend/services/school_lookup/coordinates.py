@@ -20,7 +20,7 @@ _ECCENTRICITY_SQUARED = 0.00669342162296594323
 
 _BD09_TURN = np.pi * 3_000 / 180
 _BD09_SHIFT = np.array([0.0065, 0.006])
-_ROUNDS_AT_MOST, _CLOSE_ENOUGH_DEGREES = 12, 1e-13
+_MAX_ROUNDS, _CLOSE_ENOUGH_DEGREES = 12, 1e-13
 """Each round of the inverse brings it closer by three digits at least."""
 
 METRES_PER_DEGREE = 111_320.0
@@ -54,7 +54,7 @@ def is_in_china(longitude: float, latitude: float) -> bool:
 
 def _inverse(forward: Callable[[Points], Points], points: Points) -> Points:
     found = points
-    for _ in range(_ROUNDS_AT_MOST):
+    for _ in range(_MAX_ROUNDS):
         missed = points - forward(found)
         found = found + missed
         if np.abs(missed).max(initial=0.0) < _CLOSE_ENOUGH_DEGREES:

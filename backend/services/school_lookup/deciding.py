@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.i18n import Text
 from backend.rulebook import Rulebook, Verdict
-from backend.rulebook.temporal import midnight
+from backend.rulebook.language.temporal import midnight
 from backend.services.school_lookup.catchments import Catchments
 from backend.services.school_lookup.facts import (
     STAGES,
@@ -23,7 +24,6 @@ from backend.services.school_lookup.facts import (
     Stage,
 )
 from backend.services.school_lookup.family import Child, Family, Parent
-from backend.text import Text
 
 AGE, MIGRANT, POINTS = "school_lookup.age", "school_lookup.migrant", "school_lookup.points"
 TIES, DOCUMENTS = "school_lookup.ties", "school_lookup.documents"

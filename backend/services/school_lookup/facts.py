@@ -16,8 +16,8 @@ Pupil = Literal["none", "sibling", "other"]
 """Who of the property goes to the school already: nobody, a sibling of the child, or a child of somebody else."""
 
 STAGES: tuple[Stage, ...] = ("primary", "junior")
-HOMES_AT_MOST = 10
-PARENTS_AT_MOST = 2
+MAX_HOMES = 10
+MAX_PARENTS = 2
 
 
 class AgeFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -58,7 +58,7 @@ class AdmissionFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     stage: Stage
     born_at: Instant
     registration: Registration | None = None
-    homes: Annotated[tuple[Home, ...], Meta(max_length=HOMES_AT_MOST)] = ()
+    homes: Annotated[tuple[Home, ...], Meta(max_length=MAX_HOMES)] = ()
     migrant: Literal["eligible", "lacking"] = "lacking"
     deferred: bool = False
 
@@ -75,7 +75,7 @@ class MigrantFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The parents of a child that is registered outside the city."""
 
     year: Year
-    parents: Annotated[tuple[ParentFacts, ...], Meta(max_length=PARENTS_AT_MOST)] = ()
+    parents: Annotated[tuple[ParentFacts, ...], Meta(max_length=MAX_PARENTS)] = ()
 
 
 class SeatFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from backend.problems import FieldError
-from backend.services.school_lookup.addresses import TEXT_AT_MOST
+from backend.services.school_lookup.addresses import MAX_TEXT
 from backend.services.school_lookup.coordinates import CoordinateSystem
-from backend.services.school_lookup.facts import HOMES_AT_MOST, PARENTS_AT_MOST, Percent, Pupil, Stage
+from backend.services.school_lookup.facts import MAX_HOMES, MAX_PARENTS, Percent, Pupil, Stage
 
-CHILDREN_AT_MOST = 6
-AddressText = Annotated[str, Meta(max_length=TEXT_AT_MOST)]
+MAX_CHILDREN = 6
+AddressText = Annotated[str, Meta(max_length=MAX_TEXT)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Latitude = Annotated[
     float, Meta(ge=-180, le=180, description="from -90 to 90; beyond it is told that the two are swapped")
@@ -70,10 +70,10 @@ class Parent(Struct, frozen=True, forbid_unknown_fields=True):
 class Family(Struct, frozen=True, forbid_unknown_fields=True):
     """All that is asked about; children of one family are answered together."""
 
-    children: Annotated[tuple[Child, ...], Meta(min_length=1, max_length=CHILDREN_AT_MOST)]
+    children: Annotated[tuple[Child, ...], Meta(min_length=1, max_length=MAX_CHILDREN)]
     registration: HouseholdRegistration = HouseholdRegistration(in_city=False)
-    homes: Annotated[tuple[FamilyHome, ...], Meta(max_length=HOMES_AT_MOST)] = ()
-    parents: Annotated[tuple[Parent, ...], Meta(max_length=PARENTS_AT_MOST)] = ()
+    homes: Annotated[tuple[FamilyHome, ...], Meta(max_length=MAX_HOMES)] = ()
+    parents: Annotated[tuple[Parent, ...], Meta(max_length=MAX_PARENTS)] = ()
 
 
 FIRST_YEAR, LAST_YEAR = 1900, 2100

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from backend.profile import Profile
-from backend.service import City
+from backend.city.person import Profile
+from backend.city.service import City
 from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.model import Imported, SchoolPlan
 from backend.services.school_lookup.plans import parts_of, plan_id
 from backend.store import Document
 
 
-def invent(city: City, chance: Random, _profiles: Sequence[Profile]) -> Iterator[Document]:
+def synthesize(city: City, chance: Random, _profiles: Sequence[Profile]) -> Iterator[Document]:
     """Make the documents of the invented district, whoever lives in the city."""
     plan = invented_plan(city.today().year, chance.randrange(1_000_000))
     parts = parts_of(plan)

@@ -37,12 +37,6 @@ class InvalidFamily(Problem):
     status, title = 422, "Invalid family"
 
 
-class RegisterAway(Problem):
-    """The registers of the city do not answer; the family can be typed instead."""
-
-    status, title = 503, "Register away"
-
-
 class NothingRegistered(Problem):
     """The registers know no children of the caller."""
 

@@ -6,12 +6,12 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.services.school_lookup.addresses import Address, parse_address
 from backend.services.school_lookup.atlas import Atlas, Found, Point
 from backend.services.school_lookup.coordinates import is_in_china, to_wgs84
 from backend.services.school_lookup.family import Family, MapPoint
 from backend.services.school_lookup.plan import Zone
-from backend.text import Text
 
 Certainty = Literal["certain", "by_map", "possible"]
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
-from backend.service import City
+from backend.city.service import City
 from backend.services.school_lookup.catchments import Catchments
 from backend.services.school_lookup.model import Imported, SchoolEdition, SchoolPlan, SchoolZones
 from backend.services.school_lookup.plan import Heading, Plan

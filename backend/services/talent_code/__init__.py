@@ -1,14 +1,14 @@
 """The talent code: one code for a talent, a class with reasons, and benefits that pay in seconds."""
 
-from backend.service import Service
+from backend.city.service import Service
+from backend.i18n import Text
 from backend.services.talent_code import api, benefits, officer, partners
 from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
-from backend.services.talent_code.invention import invent
+from backend.services.talent_code.invention import synthesize
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.redeeming import Usage
 from backend.services.talent_code.model.talent import Talent
-from backend.text import Text
 
 service = Service(
     name="talent_code",
@@ -38,5 +38,5 @@ service = Service(
     ],
     documents=[Talent, Claim, Budget, Usage],
     facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermAsked],
-    invent=invent,
+    synthesize=synthesize,
 )

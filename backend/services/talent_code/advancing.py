@@ -8,8 +8,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.outside import BankAnswer, Notices, Refused, Silent
-from backend.service import City
+from backend.city.service import City
+from backend.city.upstream import BankAnswer, Notices, UpstreamRejected, UpstreamTimeout
 from backend.services.talent_code.auditing import audit
 from backend.services.talent_code.budgets import current_budget, enter
 from backend.services.talent_code.model.benefit import barrier, terms_in
@@ -37,11 +37,11 @@ from backend.services.talent_code.model.talent import Taken, Talent
 from backend.services.talent_code.people import change_talent, in_time, insured_months, terms_of
 from backend.services.talent_code.ports import PayoutBank
 from backend.store import Conflict, Order
-from backend.store.changing import change_document
+from backend.store.update import update_document
 
-CLAIMS_AT_MOST = 1_000
-STEPS_AT_MOST = 60
-TRIES_AT_MOST = 20
+MAX_CLAIMS = 1_000
+MAX_STEPS = 60
+MAX_ATTEMPTS = 20
 
 _log = logging.getLogger("chengma.talent_code")
 
@@ -49,7 +49,7 @@ _log = logging.getLogger("chengma.talent_code")
 async def own_claims(city: City, person: str) -> list[Claim]:
     """Give the claims of a person, the newest first."""
     newest = Order("claimed_ms", "descending")
-    return (await city.store.find(Claim, {"subject": person}, order=newest, limit=CLAIMS_AT_MOST)).documents
+    return (await city.store.find(Claim, {"subject": person}, order=newest, limit=MAX_CLAIMS)).documents
 
 
 async def advance(city: City, claim_id: str) -> Claim | None:
@@ -60,7 +60,7 @@ async def advance(city: City, claim_id: str) -> Claim | None:
     """
     conflicts = 0
     claim = await city.store.get(Claim, claim_id)
-    for _ in range(STEPS_AT_MOST):
+    for _ in range(MAX_STEPS):
         if claim is None:
             return None
         now = city.now()
@@ -72,11 +72,11 @@ async def advance(city: City, claim_id: str) -> Claim | None:
             claim = await _DO[step](city, claim, now)
         except (Conflict, Overtaken):
             conflicts += 1
-            if conflicts > TRIES_AT_MOST:
+            if conflicts > MAX_ATTEMPTS:
                 raise Conflict(Claim.collection, claim_id, claim.revision) from None
             await asyncio.sleep(random.uniform(0, 0.002 * conflicts))  # noqa: S311  spreads the writers, guards nothing
             claim = await city.store.get(Claim, claim_id)
-        except (Silent, Refused) as error:
+        except (UpstreamTimeout, UpstreamRejected) as error:
             _log.warning("%s of claim %s waits: %s", step, claim_id, error)
             return await _postpone(city, claim_id)
     return claim
@@ -110,7 +110,7 @@ async def change_claim(city: City, claim_id: str, change: Callable[[Claim, datet
         after = change(claim, now)
         return claim if after is claim else rested(after, now, terms_of(city, now))
 
-    return await change_document(city.store, lambda: city.store.get(Claim, claim_id), changed)
+    return await update_document(city.store, lambda: city.store.get(Claim, claim_id), changed)
 
 
 async def keep(city: City, claim: Claim, now: datetime) -> Claim:
@@ -208,7 +208,7 @@ async def _pay(city: City, claim: Claim, now: datetime) -> Claim | None:
     payout = asking.parts[place].payout
     try:
         answer = await in_time(city.port(PayoutBank).pay_out(payout, account, claim.parts[place].amount_fen))
-    except Silent:
+    except UpstreamTimeout:
         return asking
     return await note_payout(city, claim.id, payout, answer)
 
@@ -217,7 +217,7 @@ async def _account(city: City, claim: Claim) -> str:
     talent = await city.store.get(Talent, claim.subject)
     assert talent is not None, "a claim is a talent's"
     assert talent.account is not None, "nobody claims money without an account"
-    return city.sealer.unseal(talent.account)
+    return city.encryption.decrypt(talent.account)
 
 
 async def note_payout(city: City, claim_id: str, payout: str, answer: BankAnswer) -> Claim | None:
@@ -247,7 +247,7 @@ async def _look_up(city: City, claim: Claim, _now: datetime) -> Claim | None:
     if answer.outcome == "unknown":
         answer = await in_time(bank.pay_out(part.payout, await _account(city, claim), part.amount_fen))
     if answer.outcome == "pending":
-        raise Silent("the bank has not decided yet")
+        raise UpstreamTimeout("the bank has not decided yet")
     return await note_payout(city, claim.id, part.payout, answer)
 
 
@@ -259,7 +259,7 @@ async def _look_up_collection(city: City, claim: Claim, _now: datetime) -> Claim
     if answer.outcome == "unknown":
         answer = await in_time(bank.collect(collection.id, await _account(city, claim), collection.amount_fen))
     if answer.outcome == "pending":
-        raise Silent("the bank has not decided yet")
+        raise UpstreamTimeout("the bank has not decided yet")
     return await note_collection(city, claim.id, collection.id, answer)
 
 
@@ -274,7 +274,7 @@ async def collect(city: City, claim: Claim, collection: Collection, now: datetim
     asking = await keep(city, asking_back(claim, collection), now)
     try:
         answer = await in_time(city.port(PayoutBank).collect(collection.id, account, collection.amount_fen))
-    except (Silent, Refused):
+    except (UpstreamTimeout, UpstreamRejected):
         return asking  # what became of it is looked up later
     return await note_collection(city, claim.id, collection.id, answer)
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from stdnum import luhn  # pyright: ignore[reportMissingTypeStubs]  untyped library
 from stdnum.exceptions import ValidationError  # pyright: ignore[reportMissingTypeStubs]  likewise
 
-from backend.code_image import draw_png, draw_svg
-from backend.fresh import KEPT_BY_NOBODY, NO_STORE, Fresh
-from backend.identity import CitizenRequest, citizen, citizen_id
-from backend.pencil import DrawingBusy, pencil
+from backend.city.service import City
+from backend.codes.image import draw_png, draw_svg
+from backend.codes.image_worker import ImageWorkerBusy, image_worker
+from backend.i18n import Text
 from backend.problems import FieldError, NotFound
-from backend.service import City
+from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.talent_code.claiming import pay_to_new_account
 from backend.services.talent_code.code import SIGN, make_claims
 from backend.services.talent_code.evidence import evidence_id
@@ -32,7 +32,7 @@ from backend.services.talent_code.model.problems import (
 )
 from backend.services.talent_code.model.talent import (
     CLASS,
-    EVIDENCE_AT_MOST,
+    MAX_EVIDENCE,
     End,
     Evidence,
     EvidenceState,
@@ -45,8 +45,8 @@ from backend.services.talent_code.model.talent import (
 )
 from backend.services.talent_code.partners import OwnEntitlement, entitlements_of
 from backend.services.talent_code.people import change_talent, open_talent, terms_of, zone_of
-from backend.store.instants import in_utc
-from backend.text import Text
+from backend.store.time import in_utc
+from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
 
 T = TypeVar("T")
 
@@ -131,9 +131,9 @@ class TalentCode(Struct, frozen=True, gc=False):
 
 
 @get("/v1/me/talent", guards=[citizen], response_headers=NO_STORE)
-async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[TalentShown]:
+async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentShown]:
     """Show the caller's class, why they have it and until when, their evidence, and what the next class takes."""
-    return Fresh(_shown(city, await learn(city, citizen_id(request))))
+    return Uncached(_shown(city, await learn(city, citizen_id(request))))
 
 
 @post(
@@ -144,7 +144,7 @@ async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> F
 )
 async def declare_evidence(
     data: JSONBody[NewEvidence], request: CitizenRequest, city: NamedDependency[City]
-) -> Fresh[TalentShown]:
+) -> Uncached[TalentShown]:
     """Declare a prize, title, degree, post or year's pay; the registry that knows is asked at once, and again.
 
     It counts for the class as soon as it is confirmed. No papers are taken.
@@ -157,7 +157,7 @@ async def declare_evidence(
     await change_talent(city, person, declare)
     talent = await look_after(city, person)
     assert talent is not None, "whoever declares is noted"
-    return Fresh(_shown(city, talent), 201)
+    return Uncached(_shown(city, talent), 201)
 
 
 def _with_evidence(city: City, talent: Talent, said: Said, now: datetime) -> Talent:
@@ -171,8 +171,8 @@ def _with_evidence(city: City, talent: Talent, said: Said, now: datetime) -> Tal
     if known is not None and known.state in ("declared", "confirmed"):
         raise EvidenceKnown(Text(zh="该项材料已申报。", en="You have declared this before."), state=known.state)
     left = tuple(one for one in talent.evidence if one is not known)
-    if len(left) >= EVIDENCE_AT_MOST:
-        raise EvidenceFull(Text(zh="申报材料过多。", en=f"No more than {EVIDENCE_AT_MOST} pieces can be declared."))
+    if len(left) >= MAX_EVIDENCE:
+        raise EvidenceFull(Text(zh="申报材料过多。", en=f"No more than {MAX_EVIDENCE} pieces can be declared."))
     first = known.confirmed_at if known is not None else None
     return replace(talent, evidence=(*left, Evidence(name, said, now, now, confirmed_at=first)))
 
@@ -200,12 +200,12 @@ async def name_account(
 ) -> AccountEnding:
     """Say to which bank card money shall be paid; a payout that failed is tried again with it at once."""
     number, person = read_account(data.number), citizen_id(request)
-    known, sealed = (await open_talent(city, person)).account, city.sealer.seal(number)
+    known, sealed = (await open_talent(city, person)).account, city.encryption.encrypt(number)
 
     def name(talent: Talent, _now: datetime) -> Talent:
         return replace(talent, account=sealed, account_ending=number[-4:])
 
-    if known is None or city.sealer.unseal(known) != number:  # the same again would use up its tries for nothing
+    if known is None or city.encryption.decrypt(known) != number:  # the same again would use up its tries for nothing
         await change_talent(city, person, name)
         await pay_to_new_account(city, person)
     return AccountEnding(number[-4:])
@@ -226,14 +226,14 @@ def read_account(text: str) -> str:
 
 
 @get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass,))
-async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[TalentCode]:
+async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentCode]:
     """Show the caller's talent code: class, what it opens at partners, and a fresh QR payload."""
     talent = await bring_up(city, citizen_id(request))
     now = city.now()
     grant = talent.grant(now)
     payload, issued, expires = _signed(city, talent, now)
     assert grant is not None, "without a class nothing is signed"
-    return Fresh(
+    return Uncached(
         TalentCode(
             talent_class=grant.talent_class,
             because=grant.because,
@@ -251,12 +251,12 @@ async def show_talent_code(request: CitizenRequest, city: NamedDependency[City])
     guards=[citizen],
     response_headers=NO_STORE,
     media_type="image/svg+xml",
-    rank="decoration",
-    problems=(DrawingBusy, NoTalentClass),
+    priority="decoration",
+    problems=(ImageWorkerBusy, NoTalentClass),
 )
 async def show_talent_svg(request: CitizenRequest, city: NamedDependency[City]) -> Response[str]:
     """Draw a fresh talent code as SVG, for an app that cannot draw QR codes."""
-    return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml", headers=KEPT_BY_NOBODY)
+    return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml", headers=UNCACHED_HEADERS)
 
 
 @get(
@@ -264,17 +264,17 @@ async def show_talent_svg(request: CitizenRequest, city: NamedDependency[City]) 
     guards=[citizen],
     response_headers=NO_STORE,
     media_type="image/png",
-    rank="decoration",
-    problems=(DrawingBusy, NoTalentClass),
+    priority="decoration",
+    problems=(ImageWorkerBusy, NoTalentClass),
 )
 async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) -> Response[bytes]:
     """Draw a fresh talent code as PNG, for an app that cannot draw QR codes."""
-    return Response(await _draw(request, city, draw_png), media_type="image/png", headers=KEPT_BY_NOBODY)
+    return Response(await _draw(request, city, draw_png), media_type="image/png", headers=UNCACHED_HEADERS)
 
 
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
     payload, _, _ = _signed(city, await bring_up(city, citizen_id(request)), city.now())
-    return await pencil.draw(lambda: draw(payload, SIGN))
+    return await image_worker.draw(lambda: draw(payload, SIGN))
 
 
 def _signed(city: City, talent: Talent, now: datetime) -> tuple[str, int, int]:

@@ -7,8 +7,8 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from backend.outside import Silent
-from backend.service import City
+from backend.city.service import City
+from backend.city.upstream import UpstreamTimeout
 from backend.services.talent_code.evidence import look_into
 from backend.services.talent_code.facts import STANDINGS, AuditFacts, BenefitFacts, Post, Standing
 from backend.services.talent_code.model.benefit import judge
@@ -32,7 +32,7 @@ async def audit(city: City, claim: Claim, now: datetime) -> Claim:
 
 def is_drawn(city: City, claim: Claim, now: datetime) -> bool:
     """Draw claims by a keyed hash: nobody outside can tell which are drawn, and each draw is the same when repeated."""
-    draw = int(hashlib.sha256(city.sealer.digest("audit", claim.id).encode()).hexdigest(), 16) % DRAWS
+    draw = int(hashlib.sha256(city.encryption.digest("audit", claim.id).encode()).hexdigest(), 16) % DRAWS
     facts = AuditFacts(
         amount_fen=claim.amount_fen,
         talent_class=claim.facts.talent_class,
@@ -84,7 +84,7 @@ async def _confirmed_class(city: City, talent: Talent, claim: Claim) -> tuple[St
     asked = [one for one in counted if not isinstance(one.said, Post)]  # a post may have ended since, and was true then
     outcomes = await asyncio.gather(*(look_into(city, talent.id, one) for one in asked))
     if "pending" in outcomes:
-        raise Silent("a registry does not tell yet")
+        raise UpstreamTimeout("a registry does not tell yet")
     false = {one.id for one, outcome in zip(asked, outcomes, strict=True) if outcome == "refuted"}
     confirmed = tuple(replace(one, state="confirmed") for one in counted if one.id not in false)
     grant = talent.grant(claim.claimed_at) or next(
@@ -100,5 +100,5 @@ async def _confirmed_class(city: City, talent: Talent, claim: Claim) -> tuple[St
 
 def _possible(figure: int) -> int:
     if figure < 0:
-        raise Silent("a registry answered what cannot be")
+        raise UpstreamTimeout("a registry answered what cannot be")
     return figure

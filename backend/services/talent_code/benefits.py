@@ -9,12 +9,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from backend.fresh import NO_STORE, Fresh
-from backend.idempotency import IdempotencyKey, KeyReused, RequestInFlight, once
-from backend.identity import CitizenRequest, citizen, citizen_id
-from backend.outside import RegistryAway
+from backend.city.service import City
+from backend.city.upstream import UpstreamUnavailable
+from backend.i18n import Text
 from backend.problems import NotFound
-from backend.service import City
+from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.talent_code.advancing import own_claims
 from backend.services.talent_code.claiming import appeal, claim_benefit, give_up, repay
 from backend.services.talent_code.facts import Fen
@@ -46,7 +45,8 @@ from backend.services.talent_code.model.problems import (
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.services.talent_code.partners import OwnEntitlement, entitlements_of
 from backend.services.talent_code.shown import ClaimShown, claim_shown
-from backend.text import Text
+from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
+from backend.web.uncached import NO_STORE, Uncached
 
 SUPPOSED_FEN = 10**13
 """Before somebody states what they spent, they are shown what they may have for whatever it was."""
@@ -126,7 +126,7 @@ class NewRepayment(Struct, forbid_unknown_fields=True):
 
 
 @get("/v1/me/benefits", guards=[citizen], response_headers=NO_STORE)
-async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) -> Fresh[Benefits]:
+async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[Benefits]:
     """Show what the caller may have, has had, and just misses, and why.
 
     Homes are taken to be none until the caller states them with a claim.
@@ -137,7 +137,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     offers, misses = _money(city, talent, now)
     services = await entitlements_of(city, talent, now)
     had = [claim_shown(claim) for claim in await own_claims(city, person)]
-    return Fresh(Benefits(offers, services, had, misses))
+    return Uncached(Benefits(offers, services, had, misses))
 
 
 def _money(city: City, talent: Talent, now: datetime) -> tuple[list[Offer], list[JustMissed]]:
@@ -183,9 +183,9 @@ def _offer(judged: Judgement, title: Text) -> Offer:
         ClaimedAlready,
         NoBankAccount,
         MoneyOwed,
-        RegistryAway,
-        KeyReused,
-        RequestInFlight,
+        UpstreamUnavailable,
+        IdempotencyKeyReused,
+        RequestInProgress,
     ),
 )
 async def make_claim(
@@ -212,9 +212,9 @@ async def make_claim(
 @get("/v1/me/claims/{claim_id:str}", guards=[citizen], response_headers=NO_STORE)
 async def show_claim(
     request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
-) -> Fresh[ClaimShown]:
+) -> Uncached[ClaimShown]:
     """Show a claim of the caller: what was decided and why, its parts and receipts, and what is claimed back."""
-    return Fresh(claim_shown(await _own(city, request, claim_id)))
+    return Uncached(claim_shown(await _own(city, request, claim_id)))
 
 
 @delete("/v1/me/claims/{claim_id:str}", guards=[citizen], status_code=200, problems=(NotInLine,))
@@ -235,7 +235,7 @@ async def appeal_against_clawback(
 @post(
     "/v1/me/claims/{claim_id:str}/repayments",
     guards=[citizen],
-    problems=(NothingToRepay, RepaymentInFlight, RepaymentFailed, KeyReused, RequestInFlight),
+    problems=(NothingToRepay, RepaymentInFlight, RepaymentFailed, IdempotencyKeyReused, RequestInProgress),
 )
 async def repay_claim(
     data: JSONBody[NewRepayment],

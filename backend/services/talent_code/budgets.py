@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
 
-from backend.service import City
+from backend.city.service import City
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.benefit import terms_in
 from backend.services.talent_code.model.budget import (
@@ -24,7 +24,7 @@ from backend.services.talent_code.model.budget import (
 from backend.services.talent_code.model.claim import Claim, has_noted
 from backend.store import Conflict, Duplicate, Store
 
-TRIES_AT_MOST = 200
+MAX_ATTEMPTS = 200
 """Of several processes one always wins, so that many at once are all served."""
 
 DROPPED_AT_ONCE = 200
@@ -73,7 +73,7 @@ async def enter(city: City, budget: str, entry: Entry) -> None:
 
 async def _make(city: City, budget: str, batch: list[_Asked]) -> None:
     """Make a batch of entries with one write."""
-    for attempt in range(TRIES_AT_MOST):
+    for attempt in range(MAX_ATTEMPTS):
         found = await open_budget(city, budget)
         changed, outcomes = _with_entries(found, batch)
         if changed.entries is not found.entries:

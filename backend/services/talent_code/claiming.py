@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from backend.idempotency import KeyReused
-from backend.outside import RegistryAway
-from backend.service import City
+from backend.city.service import City
+from backend.city.upstream import UpstreamUnavailable
+from backend.i18n import Text
 from backend.services.talent_code import tasks
 from backend.services.talent_code.advancing import advance, change_claim, collect, own_claims
 from backend.services.talent_code.budgets import current_budget, open_budget
@@ -32,12 +32,12 @@ from backend.services.talent_code.model.problems import (
 from backend.services.talent_code.model.steps import ANSWERED_WITHIN, given_up, tried_at_once
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.store import Conflict, Duplicate
-from backend.text import Text
+from backend.web.idempotency import IdempotencyKeyReused
 
 STATED = {"homes", "spent_fen"}
 """The facts that nobody confirms: whoever says nothing of them states that there are none."""
 
-TRIES_AT_MOST = 20
+MAX_ATTEMPTS = 20
 
 
 async def claim_benefit(city: City, person: str, benefit: str, key: str, stated: Mapping[str, Any]) -> Claim:
@@ -49,7 +49,9 @@ async def claim_benefit(city: City, person: str, benefit: str, key: str, stated:
     claim_id = hashlib.sha256(f"{person}\n{key}".encode()).hexdigest()[:24]
     known = await city.store.get(Claim, claim_id)
     if known is not None and known.benefit != benefit:
-        raise KeyReused(Text(zh="同一幂等键用于不同的请求。", en="This Idempotency-Key was used for another claim."))
+        raise IdempotencyKeyReused(
+            Text(zh="同一幂等键用于不同的请求。", en="This Idempotency-Key was used for another claim.")
+        )
     if known is None:
         claim = await _judged(city, person, benefit, claim_id, stated)
         with suppress(Duplicate):  # the same tap came twice, and both go on with the one claim
@@ -74,7 +76,7 @@ async def _judged(city: City, person: str, benefit: str, claim_id: str, stated: 
         raise UnknownBenefit(Text(zh="目前没有该项政策。", en="There is no such benefit now."))
     rests = rests_on(city.rulebook, benefit, now)
     if rests & _untold(talent, city.today().year - 1) or (talent.figures is None and not judged.is_given):
-        raise RegistryAway(
+        raise UpstreamUnavailable(
             Text(
                 zh="社保或税务系统暂未响应，请稍后再试。", en="Social insurance or tax bureau do not answer; try later."
             )
@@ -207,7 +209,7 @@ async def repay(city: City, claim: Claim, key: str, amount_fen: int) -> Claim:
     """Pay back what is owed, once for this key. Raises NothingToRepay, RepaymentInFlight or RepaymentFailed."""
     digest = hashlib.sha256(f"{claim.subject}\n{key}".encode()).hexdigest()[:24]
     collection_id = f"{claim.id}/repayment/{digest}"
-    for _ in range(TRIES_AT_MOST):
+    for _ in range(MAX_ATTEMPTS):
         clawback, now = claim.clawback, city.now()
         if clawback is not None and any(one.id == collection_id for one in clawback.collections):
             return await _repaid(city, claim, collection_id)

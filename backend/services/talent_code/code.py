@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from backend.code import CodeClaims, Forged, Reading, nonces, read_code_for
-from backend.code_image import Sign
-from backend.text import Text
+from backend.codes.image import Sign
+from backend.codes.signed_code import CodeClaims, Forged, Reading, nonces, read_code_for
+from backend.i18n import Text
 
 AUDIENCE = "tc"
 

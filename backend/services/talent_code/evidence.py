@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from backend.outside import Refused, Silent
-from backend.service import City
+from backend.city.service import City
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.talent_code.facts import Degree, Pay
 from backend.services.talent_code.model.talent import Evidence, Said
 from backend.services.talent_code.people import id_number_of, in_time, tax_year
@@ -28,7 +28,7 @@ async def look_into(city: City, person: str, evidence: Evidence) -> Literal["con
     """
     try:
         finding = await in_time(_ask(city, await id_number_of(city, person), evidence))
-    except (Silent, Refused) as error:
+    except (UpstreamTimeout, UpstreamRejected) as error:
         _log.warning("evidence of a talent stays as it is: %s", error)
         return "pending"
     if finding.about != evidence.id:

@@ -52,10 +52,10 @@ PostName = Literal[
 DegreeLevel = Literal["bachelor", "master", "doctor"]
 School = Literal["ordinary", "key", "world_100"]
 Instant = Annotated[datetime, Meta(tz=True)]
-FEN_AT_MOST = 10**13
-MONTHS_AT_MOST = 1_200
-Fen = Annotated[int, Meta(ge=0, le=FEN_AT_MOST)]
-Months = Annotated[int, Meta(ge=0, le=MONTHS_AT_MOST)]
+MAX_FEN = 10**13
+MAX_MONTHS = 1_200
+Fen = Annotated[int, Meta(ge=0, le=MAX_FEN)]
+Months = Annotated[int, Meta(ge=0, le=MAX_MONTHS)]
 
 
 class Prize(Struct, frozen=True, gc=False, tag="prize", forbid_unknown_fields=True):

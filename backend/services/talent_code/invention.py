@@ -11,9 +11,9 @@ from typing import TypeVar, get_args
 
 from msgspec.structs import replace
 
-from backend.profile import Profile
-from backend.rulebook.temporal import midnight
-from backend.service import City
+from backend.city.person import Profile
+from backend.city.service import City
+from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.evidence import evidence_id
 from backend.services.talent_code.facts import (
     Degree,
@@ -28,7 +28,7 @@ from backend.services.talent_code.facts import (
 )
 from backend.services.talent_code.model.talent import Evidence, Talent, happened_at, reconsider, rested
 from backend.services.talent_code.people import terms_of, zone_of
-from backend.store.instants import to_the_millisecond
+from backend.store.time import to_the_millisecond
 
 T = TypeVar("T")
 Merit = Prize | Title | Post
@@ -47,7 +47,7 @@ CHINA = timezone(timedelta(hours=8))
 """The time in which registries date what they write down."""
 
 
-def invent(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[Talent]:
+def synthesize(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[Talent]:
     """Make a Talent for each profile whose evidence gives a class; the same chance and clock make the same talents.
 
     One in five has not declared anything yet. The others did in the last 300 days, and the class was granted at once.
@@ -57,7 +57,7 @@ def invent(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[
         code_id = base64.urlsafe_b64encode(chance.randbytes(9)).decode()
         at = to_the_millisecond(now - chance.random() * DECLARED_WITHIN)
         declared = chance.random() < DECLARED
-        number = city.sealer.unseal(profile.id_number)
+        number = city.encryption.decrypt(profile.id_number)
         evidence = [*invented_degrees(number, now), *invented_merits(number, now)]
         if declared and evidence:
             talent = _confirmed(city, profile, code_id, evidence, at)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.service import City
+from backend.city.service import City
 from backend.services.talent_code.advancing import advance, change_claim, reserving
 from backend.services.talent_code.budgets import current_budget, open_budget
 from backend.services.talent_code.model.benefit import benefit_names, terms_in

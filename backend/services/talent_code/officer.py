@@ -13,11 +13,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.identity import CitizenRequest, public, talent_officer
-from backend.outside import BankSignature, ForgedNotice
+from backend.city.person import InvalidIdNumber, Profile, id_digest, parse_id_number
+from backend.city.service import City
+from backend.city.upstream import BankSignature, ForgedNotice
+from backend.i18n import Text
 from backend.problems import NotAllowed, NotFound
-from backend.profile import InvalidIdNumber, Profile, id_digest, parse_id_number
-from backend.service import City
+from backend.security.identity import CitizenRequest, public, talent_officer
 from backend.services.talent_code import tasks
 from backend.services.talent_code.advancing import change_claim, note_collection, note_payout
 from backend.services.talent_code.budgets import current_budget, open_budget
@@ -30,7 +31,6 @@ from backend.services.talent_code.people import change_talent
 from backend.services.talent_code.ports import PayoutBank
 from backend.services.talent_code.shown import ClaimShown, claim_shown
 from backend.store import Order
-from backend.text import Text
 
 PAGE = 50
 
@@ -195,7 +195,7 @@ async def order_review(data: JSONBody[ReviewOrder], city: NamedDependency[City])
     The answer does not tell whether the person is a talent.
     """
     number = parse_id_number(data.id_number, city.today()).number
-    found = await city.store.find(Profile, {"id_digest": id_digest(city.sealer, number)}, limit=1)
+    found = await city.store.find(Profile, {"id_digest": id_digest(city.encryption, number)}, limit=1)
     if found.documents and await city.store.get(Talent, found.documents[0].id) is not None:
         person = found.documents[0].id
         await change_talent(city, person, ask_again)

@@ -10,9 +10,10 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
-from backend.code import CodeClaims, Reading
-from backend.identity import CitizenRequest, partner
-from backend.service import City
+from backend.city.service import City
+from backend.codes.signed_code import CodeClaims, Reading
+from backend.i18n import Text
+from backend.security.identity import CitizenRequest, partner
 from backend.services.talent_code.code import read_talent_code
 from backend.services.talent_code.facts import Partner
 from backend.services.talent_code.model.benefit import Judgement, title_of
@@ -35,9 +36,8 @@ from backend.services.talent_code.model.redeeming import (
 from backend.services.talent_code.model.talent import Talent, benefit_facts, year_ends
 from backend.services.talent_code.people import terms_of, zone_of
 from backend.store import Conflict, Duplicate
-from backend.text import Text
 
-TRIES_AT_MOST = 50
+MAX_ATTEMPTS = 50
 
 Payload = Annotated[str, Meta(min_length=1, max_length=2_000)]
 Place = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -208,7 +208,7 @@ def _entitlement(city: City, judged: Judgement, usage: Usage | None) -> Entitlem
 
 async def _count(city: City, begun: Usage, judged: Judgement, use: Use) -> Usage:
     """Count a use. Raises what `used` raises, or Conflict if others kept using it at the same time."""
-    for _ in range(TRIES_AT_MOST):
+    for _ in range(MAX_ATTEMPTS):
         usage = await city.store.get(Usage, begun.id)
         before = usage or begun
         changed = used(before, use, judged.terms.quota)

@@ -9,16 +9,16 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from backend.code import make_code_id
-from backend.outside import Refused, Silent
-from backend.profile import Profile
-from backend.rulebook.temporal import midnight
-from backend.service import City
-from backend.services.talent_code.facts import FEN_AT_MOST, MONTHS_AT_MOST, TalentTermAsked, Term
+from backend.city.person import Profile
+from backend.city.service import City
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
+from backend.codes.signed_code import make_code_id
+from backend.rulebook.language.temporal import midnight
+from backend.services.talent_code.facts import MAX_FEN, MAX_MONTHS, TalentTermAsked, Term
 from backend.services.talent_code.model.talent import Figures, Talent, Terms, rested
 from backend.services.talent_code.ports import SocialInsurance, Tax, TaxYear
 from backend.store import Duplicate
-from backend.store.changing import change_document
+from backend.store.update import update_document
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ async def in_time(answer: Awaitable[T]) -> T:
         async with asyncio.timeout(ANSWERS_WITHIN_SECONDS):
             return await answer
     except TimeoutError as error:
-        raise Silent("no answer came in time") from error
+        raise UpstreamTimeout("no answer came in time") from error
 
 
 async def profile_of(city: City, person: str) -> Profile:
@@ -62,7 +62,7 @@ async def profile_of(city: City, person: str) -> Profile:
 
 async def id_number_of(city: City, person: str) -> str:
     """Give the ID number of a person, to ask registries about them."""
-    return city.sealer.unseal((await profile_of(city, person)).id_number)
+    return city.encryption.decrypt((await profile_of(city, person)).id_number)
 
 
 async def open_talent(city: City, person: str) -> Talent:
@@ -89,7 +89,7 @@ async def change_talent(city: City, person: str, change: Callable[[Talent, datet
         after = change(talent, now)
         return talent if after is talent else rested(after, now, terms_of(city, now)("review_days"))
 
-    talent = await change_document(city.store, lambda: open_talent(city, person), changed)
+    talent = await update_document(city.store, lambda: open_talent(city, person), changed)
     assert talent is not None, "whoever is none yet is noted as one"
     return talent
 
@@ -107,7 +107,7 @@ async def fresh_figures(city: City, talent: Talent) -> Talent:
     number = await id_number_of(city, talent.id)
     try:
         figures = await _ask_figures(city, number, last_year, now)
-    except (Silent, Refused) as error:
+    except (UpstreamTimeout, UpstreamRejected) as error:
         _log.warning("the figures of a talent stay as they are: %s", error)
         return talent
     return await change_talent(city, talent.id, lambda talent, _now: replace(talent, figures=figures))
@@ -121,8 +121,8 @@ async def _ask_figures(city: City, number: str, year: int, now: datetime) -> Fig
 async def tax_year(city: City, id_number: str, year: int) -> TaxYear:
     """Ask for a person's income and income tax of a year. Raises Silent or Refused."""
     taxed = await in_time(city.port(Tax).tax_year(id_number, year))
-    if taxed.year != year or not all(0 <= fen <= FEN_AT_MOST for fen in (taxed.income_fen, taxed.tax_fen)):
-        raise Silent("the tax bureau told of another year, or answered what cannot be")
+    if taxed.year != year or not all(0 <= fen <= MAX_FEN for fen in (taxed.income_fen, taxed.tax_fen)):
+        raise UpstreamTimeout("the tax bureau told of another year, or answered what cannot be")
     return taxed
 
 
@@ -133,6 +133,6 @@ async def insured_months(city: City, person: str) -> int:
 
 async def _insured_months(city: City, id_number: str) -> int:
     months = await in_time(city.port(SocialInsurance).insured_months(id_number))
-    if not 0 <= months <= MONTHS_AT_MOST:
-        raise Silent("the social insurance answered what cannot be")
+    if not 0 <= months <= MAX_MONTHS:
+        raise UpstreamTimeout("the social insurance answered what cannot be")
     return months

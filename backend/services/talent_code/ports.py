@@ -1,14 +1,14 @@
 """What the talent code needs from outside: the registries that confirm what people declare, and a bank that pays.
 
-Every call may be made again. A registry that does not answer in time raises `Silent`, and is asked again later. Answers
-tell what they are about, since registries have been known to answer another question than the one they were asked.
+Every call may be made again. A registry that does not answer in time raises `UpstreamTimeout`, and is asked again
+later. Answers name what they are about, because a registry may answer another question than the one it was asked.
 """
 
 from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from backend.outside import BankAnswer, BankNotice
+from backend.city.upstream import BankAnswer, BankNotice
 from backend.services.talent_code.facts import Degree, Post, Prize, Title
 
 

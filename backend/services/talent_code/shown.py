@@ -5,8 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from backend.i18n import Text, yuan
 from backend.services.talent_code.model.claim import Audit, Claim, Clawback, PartState
-from backend.text import Text, yuan
 
 ClaimStage = Literal["claimed", "waiting", "granted", "paying", "partly_paid", "paid", "failed", "given_up"]
 

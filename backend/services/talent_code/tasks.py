@@ -3,14 +3,14 @@
 from contextlib import suppress
 from datetime import timedelta
 
-from backend.service import City
+from backend.city.service import City
+from backend.jobs.tasks import background
 from backend.services.talent_code import advancing, lines, looking_after
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.problems import ClaimedAlready
 from backend.services.talent_code.model.redeeming import Usage
 from backend.services.talent_code.model.talent import Talent
 from backend.store import Conflict, Order
-from backend.tasks import background
 
 AT_ONCE = 500
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from backend.identity import Caller, Role
+from backend.security.identity import Caller, Role
 from backend.services.medical_credit.model.hospital import Hospital
 from tests.services.medical_credit.scene import Patient, Scene
 

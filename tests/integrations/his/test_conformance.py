@@ -14,13 +14,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from integrations.his.conformance_fhir import KIT as FHIR_KIT
-from integrations.his.conformance_fhir import FhirBench
-from integrations.his.conformance_mllp import KIT as MLLP_KIT
-from integrations.his.conformance_mllp import MllpBench
-from integrations.his.hl7v2 import header_of
-from integrations.his.hl7v2_ack import acknowledge
-from integrations.his.mllp import Peer, Take, serve_mllp
+from integrations.his.conformance.fhir import KIT as FHIR_KIT
+from integrations.his.conformance.fhir import FhirBench
+from integrations.his.conformance.mllp import KIT as MLLP_KIT
+from integrations.his.conformance.mllp import MllpBench
+from integrations.his.hl7v2.acknowledgement import acknowledge
+from integrations.his.hl7v2.message import header_of
+from integrations.his.hl7v2.mllp import Peer, Take, serve_mllp
 from tests.integrations.his.hospital import connect, enrol, in_city
 from tests.integrations.his.test_listener import Listener
 from tests.servers import Process, chengma, free_port, listens, wait_until

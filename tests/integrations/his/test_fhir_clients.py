@@ -13,7 +13,7 @@ from fhirclient.server import FHIRServer
 from fhirpy import AsyncFHIRClient, SyncFHIRClient
 from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
 
-from integrations.his.conformance_fhir import FhirBench
+from integrations.his.conformance.fhir import FhirBench
 from tests.integrations.his.hospital import enrol, in_city
 from tests.integrations.his.test_conformance import Ourselves
 from tests.servers import wait_until

@@ -6,7 +6,7 @@ from fhir.resources.R4B.chargeitem import ChargeItem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.his.fhir_plain import is_plain_charge
+from integrations.his.fhir.plain_charge import is_plain_charge
 from tests.integrations.his.fhir_hospital import charge, credit
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode

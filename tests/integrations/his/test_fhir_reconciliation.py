@@ -7,8 +7,8 @@ from fhir.resources.R4B.paymentreconciliation import PaymentReconciliation
 from backend.services.medical_credit.model.hospital_file import COLUMNS, read_file
 from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals, VisitTotal, compare
 from backend.services.medical_credit.reconciling import our_side, reconcile
-from integrations.his.fhir_desk import encode
-from integrations.his.fhir_reconciliation import payment_reconciliation
+from integrations.his.fhir.exchange import encode
+from integrations.his.fhir.reconciliation import payment_reconciliation
 from tests.integrations.his.fhir_hospital import HospitalSystem
 from tests.services.medical_credit.scene import NOON, Patient, Scene, a_hospital
 

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.his.hl7v2 import (
-    FIELDS_AT_MOST,
-    SEGMENTS_AT_MOST,
+from integrations.his.hl7v2.acknowledgement import Mode, Wanted, acknowledge, wanted_acknowledgements
+from integrations.his.hl7v2.error import CODES, Hl7Error, Place
+from integrations.his.hl7v2.message import (
+    MAX_FIELDS,
+    MAX_SEGMENTS,
     Encoding,
     Message,
     Syntax,
@@ -20,9 +22,7 @@ from integrations.his.hl7v2 import (
     read_message,
     unescape,
 )
-from integrations.his.hl7v2_ack import Mode, Wanted, acknowledge, wanted_acknowledgements
-from integrations.his.hl7v2_error import CODES, Hl7Error, Place
-from integrations.his.hl7v2_time import read_time
+from integrations.his.hl7v2.time import read_time
 
 CITY = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 24, 9, 30, 5, tzinfo=CITY)
@@ -247,8 +247,8 @@ def test_an_independent_reader_finds_the_same_values(segments: list[list[str]]) 
         (ADMISSION + ADMISSION, "100", Place("MSH", 2)),
         (ADMISSION + "no segment", "100", None),
         (ADMISSION + "NTE|1|\x07", "102", Place("NTE", 1)),
-        (ADMISSION + "FT1" + "|" * (FIELDS_AT_MOST + 1), "102", Place("FT1", 3)),
-        (ADMISSION + "NTE|1\r" * SEGMENTS_AT_MOST, "100", None),
+        (ADMISSION + "FT1" + "|" * (MAX_FIELDS + 1), "102", Place("FT1", 3)),
+        (ADMISSION + "NTE|1\r" * MAX_SEGMENTS, "100", None),
         (ADMISSION + "NTE|1|" + "x" * 1_048_576, "102", None),
     ],
     ids=lambda value: str(value)[:12],
@@ -259,7 +259,7 @@ def test_a_broken_message_is_refused_with_code_and_place(text: str, code: str, p
 
 
 def test_a_message_may_be_as_large_as_the_bounds_say() -> None:
-    lines = ["FT1" + "|" * FIELDS_AT_MOST] * (SEGMENTS_AT_MOST - 1)
+    lines = ["FT1" + "|" * MAX_FIELDS] * (MAX_SEGMENTS - 1)
     assert len(read_message("\r".join([ADMISSION.partition("\r")[0], *lines]), at_most=2_000_000).segments) == 2_000
 
 

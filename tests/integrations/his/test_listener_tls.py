@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from integrations.his.hl7v2 import read
-from integrations.his.mllp import MllpClient, client_tls
+from integrations.his.hl7v2.message import read
+from integrations.his.hl7v2.mllp import MllpClient, client_tls
 from tests.integrations.his.hospital import System, connect, enrol, in_city
 from tests.integrations.his.test_listener import Listener
 from tests.integrations.his.test_mllp import Authority

@@ -21,10 +21,10 @@ from hl7.mllp import open_hl7_connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.his.hl7v2 import Encoding, header_of, read, too_long
-from integrations.his.hl7v2_ack import acknowledge, wanted_acknowledgements
-from integrations.his.hl7v2_error import Hl7Error
-from integrations.his.mllp import (
+from integrations.his.hl7v2.acknowledgement import acknowledge, wanted_acknowledgements
+from integrations.his.hl7v2.error import Hl7Error
+from integrations.his.hl7v2.message import Encoding, header_of, read, too_long
+from integrations.his.hl7v2.mllp import (
     END,
     START,
     Blocks,

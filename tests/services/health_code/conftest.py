@@ -9,8 +9,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from backend.app import facts_of
+from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.service import discover_services
 from tests.services.health_code.scene import Clock, Person, Scene, id_number
 
 RULES = Path(__file__).parents[3] / "rules"

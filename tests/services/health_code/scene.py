@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from stdnum.cn import ric
 
-from backend.identity import Caller, Role
+from backend.security.identity import Caller, Role
 from backend.store import Document
 
 Client = TestClient[Litestar]

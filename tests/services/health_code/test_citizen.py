@@ -9,8 +9,8 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from backend.keys import verify_with_jwks
-from backend.pencil import QUEUE_AT_MOST, pencil
+from backend.codes.image_worker import MAX_QUEUED, image_worker
+from backend.security.keyring import verify_with_jwks
 from backend.services.health_code.model import HealthRecord
 from tests.services.health_code.scene import Client, Headers, Scene, problem, stored
 
@@ -276,7 +276,7 @@ def test_only_a_green_code_wears_its_gold_frame(client: Client, scene: Scene, wa
 def test_when_too_many_images_are_drawn_one_is_told_to_come_back(
     client: Client, wang: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pencil, "waiting", QUEUE_AT_MOST)
+    monkeypatch.setattr(image_worker, "waiting", MAX_QUEUED)
     answer = client.get("/v1/me/health-code/image.svg", headers=wang)
     problem(answer, 503, "drawing-busy")
     assert answer.headers["retry-after"] == "1"

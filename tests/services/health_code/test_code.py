@@ -5,8 +5,8 @@ import jwt
 import msgspec
 import pytest
 
-from backend.code import Reading, make_code_id
-from backend.keys import Keyring, verify_with_jwks
+from backend.codes.signed_code import Reading, make_code_id
+from backend.security.keyring import Keyring, verify_with_jwks
 from backend.services.health_code.code import make_claims, read_code
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)

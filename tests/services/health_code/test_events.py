@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from backend.pressure import STORE_AWAY_SECONDS
-from backend.service import City
+from backend.city.service import City
+from backend.operations.load_shedding import STORE_AWAY_SECONDS
 from backend.services.health_code import events
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord
 from backend.services.health_code.tasks import finish_event, sweep_events

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from backend.code_image import draw_png, draw_svg
+from backend.codes.image import draw_png, draw_svg
 from backend.services.health_code.code import COLOURS, SIGNS
 from tests.seeing import (
     PAYLOAD,

@@ -6,8 +6,8 @@ import pytest
 from litestar import Litestar
 from msgspec.structs import replace
 
-from backend.profile import Profile, new_profile, parse_id_number
-from backend.services.health_code.invention import invent
+from backend.city.person import Profile, new_profile, parse_id_number
+from backend.services.health_code.invention import synthesize
 from backend.services.health_code.model import COLOUR
 from tests.services.health_code.scene import Clock
 
@@ -16,7 +16,7 @@ from tests.services.health_code.scene import Clock
 def people(app: Litestar) -> list[Profile]:
     city = app.state.city
     id_number = parse_id_number("11010519491231002X", city.now().date())
-    profile = new_profile(city.sealer, id_number, "person", city.now())
+    profile = new_profile(city.encryption, id_number, "person", city.now())
     return [replace(profile, id=f"person-{number}") for number in range(2_000)]
 
 
@@ -27,7 +27,7 @@ def test_an_invented_city_is_mostly_green_whenever_the_rules_are_in_force(
     city = app.state.city
     clock.now = datetime.fromisoformat(f"{day}T04:00:00+00:00")
     colours = Counter(
-        city.rulebook.evaluate(COLOUR, record.facts, clock.now).result for record in invent(city, Random(1), people)
+        city.rulebook.evaluate(COLOUR, record.facts, clock.now).result for record in synthesize(city, Random(1), people)
     )
     assert 0.89 < colours["green"] / len(people) < 0.95
     assert 0.03 < colours["yellow"] / len(people) < 0.07
@@ -35,13 +35,13 @@ def test_an_invented_city_is_mostly_green_whenever_the_rules_are_in_force(
 
 
 def test_an_invented_city_is_the_same_for_the_same_chance(app: Litestar, people: list[Profile]) -> None:
-    one, other = (list(invent(app.state.city, Random(7), people[:50])) for _ in range(2))
+    one, other = (list(synthesize(app.state.city, Random(7), people[:50])) for _ in range(2))
     assert one == other
-    assert one != list(invent(app.state.city, Random(8), people[:50]))
+    assert one != list(synthesize(app.state.city, Random(8), people[:50]))
 
 
 def test_the_history_of_an_invented_person_ends_in_what_the_rules_say(app: Litestar, people: list[Profile]) -> None:
     city = app.state.city
-    for record in invent(city, Random(1), people[:200]):
+    for record in synthesize(city, Random(1), people[:200]):
         verdict = city.rulebook.evaluate(COLOUR, record.facts, city.now())
         assert (record.history[-1].colour, record.history[-1].rule) == (verdict.result, verdict.rule)

@@ -6,7 +6,7 @@ from hypothesis import strategies as some
 
 from backend.services.health_code.facts import Case, Declaration, Isolation, LabTest, Stay, Symptom
 from backend.services.health_code.reports import (
-    REPORTS_AT_MOST,
+    MAX_REPORTS,
     CaseEnded,
     CaseReported,
     CheckedIn,
@@ -22,7 +22,7 @@ from backend.services.health_code.reports import (
     facts_of,
     remember,
 )
-from backend.store.instants import in_utc, instants
+from backend.store.time import in_utc, instants
 
 
 def day(number: int, hour: int = 12) -> datetime:
@@ -108,9 +108,9 @@ def test_years_of_tests_never_push_out_the_report_that_keeps_a_person_red() -> N
     case = Report(CaseReported("confirmed", day(1)), "case")
     tests = [Report(SampleTested("pcr", "negative", day(2) + timedelta(days=n)), f"test-{n}") for n in range(500)]
     kept = remember([case], tests)
-    assert len(kept) == REPORTS_AT_MOST
+    assert len(kept) == MAX_REPORTS
     assert kept[0] is case
-    assert kept[1:] == tuple(tests[-REPORTS_AT_MOST + 1 :])
+    assert kept[1:] == tuple(tests[-MAX_REPORTS + 1 :])
 
 
 def test_instants_are_kept_in_utc_to_the_millisecond() -> None:

@@ -9,8 +9,8 @@ import httpx
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from backend.credit import CreditAccount
-from backend.service import City
+from backend.city.service import City
+from backend.paylater.credit_account import CreditAccount
 from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
 from backend.services.medical_credit.model.commands import (

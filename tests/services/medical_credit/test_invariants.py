@@ -25,10 +25,10 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from backend.app import open_city
-from backend.credit import CreditAccount
+from backend.city.person import parse_id_number, profile_for
+from backend.city.service import City, discover_integrations, discover_services
+from backend.paylater.credit_account import CreditAccount
 from backend.problems import Problem
-from backend.profile import parse_id_number, profile_for
-from backend.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.commands import (
@@ -131,7 +131,7 @@ class Visits(RuleBasedStateMachine):
 
         async def enrol() -> str:
             known = parse_id_number(number, world.city.today())
-            profile = await profile_for(world.city.store, world.city.sealer, known, NOON)
+            profile = await profile_for(world.city.store, world.city.encryption, known, NOON)
             await world.city.store.insert(
                 Enrolment(
                     id=profile.id,

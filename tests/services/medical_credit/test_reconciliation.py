@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.identity import Role
-from backend.outside import BankAnswer
+from backend.city.upstream import BankAnswer
+from backend.security.identity import Role
 from backend.services.medical_credit.model.hospital_file import COLUMNS, InvalidFile, read_file
 from tests.conftest import SignIn
 from tests.services.health_code.scene import Headers, problem

@@ -4,9 +4,9 @@ import pytest
 
 from backend.services.medical_credit.model.commands import ChangeVisit, CloseVisit, OpenVisit, PaidAtCounter
 from backend.services.medical_credit.model.problems import (
-    BeyondLine,
     CannotPayLater,
     LineChanged,
+    LineExceeded,
     RefundTooLate,
     UnknownLine,
     UnknownPatient,
@@ -107,7 +107,7 @@ def test_no_more_is_taken_back_than_was_charged(scene: Scene, patient: Patient) 
     scene.opens(patient)
     scene.charges("L1", 1_000)
     scene.credits("C1", "L1", 600)
-    with pytest.raises(BeyondLine) as problem:
+    with pytest.raises(LineExceeded) as problem:
         scene.credits("C2", "L1", 401)
     assert problem.value.members == {"left_fen": 400}
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from backend.app import facts_of
+from backend.city.service import discover_services
 from backend.rulebook import load_rulebook
-from backend.service import discover_services
 from backend.services.school_lookup.catchments import Catchments
 from backend.services.school_lookup.chance import Chance, PastYear, chance_of, expected_applicants, wilson
 from backend.services.school_lookup.deciding import decide

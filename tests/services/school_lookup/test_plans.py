@@ -186,12 +186,12 @@ def test_a_district_or_year_without_a_plan_is_told(published: TestClient[Litesta
 def test_the_city_that_is_invented_has_a_district_to_look_at(client: TestClient[Litestar]) -> None:
     from random import Random
 
-    from backend.services.school_lookup.invention import invent
+    from backend.services.school_lookup.invention import synthesize
 
     city = client.app.state.city
 
     async def fill() -> None:
-        for document in invent(city, Random(1), []):
+        for document in synthesize(city, Random(1), []):
             await city.store.insert(document)
 
     client.blocking_portal.call(fill)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from backend.service import City
+from backend.city.service import City
 from backend.services.talent_code.claiming import claim_benefit
 from backend.services.talent_code.looking_after import bring_up
 from backend.services.talent_code.model.claim import Claim
@@ -34,7 +34,7 @@ async def make_talents(city: City, number: int) -> list[str]:
             born_at=datetime(1990, 1, 1, tzinfo=UTC),
             evidence=(evidence,),
             figures=Figures(now + timedelta(days=1), 12, city.today().year - 1, 0, 0),
-            account=city.sealer.seal(account),
+            account=city.encryption.encrypt(account),
             account_ending=account[-4:],
         )
         await city.store.insert(talent)

@@ -14,8 +14,8 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from backend.app import facts_of
+from backend.city.service import City, discover_services
 from backend.rulebook import load_rulebook
-from backend.service import City, discover_services
 from backend.services.talent_code.advancing import advance
 from backend.services.talent_code.facts import Degree, Pay, Prize, Title
 from backend.services.talent_code.lines import serve_all_lines

@@ -65,7 +65,7 @@ def test_the_number_is_sealed_and_only_its_ending_is_ever_shown(
         assert said not in caplog.text
         assert said not in str(scene.shown(person))
     [talent] = stored(scene.client, Talent)
-    assert scene.city.sealer.unseal(talent.account) == number
+    assert scene.city.encryption.decrypt(talent.account) == number
     assert (talent.account_ending, scene.shown(person)["account_ending"]) == ("0003", "0003")
 
 

@@ -8,15 +8,15 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from backend.keys import Keyring, make_keys
-from backend.sealing import Sealer
-from backend.service import City
+from backend.city.service import City
+from backend.i18n import Text
+from backend.security.field_encryption import FieldEncryption
+from backend.security.keyring import Keyring, make_keys
 from backend.services.talent_code.auditing import is_drawn
 from backend.services.talent_code.facts import BenefitFacts
 from backend.services.talent_code.model.claim import Audit, Claim, Part
 from backend.services.talent_code.model.steps import audited, cut
 from backend.services.talent_code.ports import PayoutBank, PropertyRegister, SocialInsurance, Tax
-from backend.text import Text
 from integrations._sandbox import Outcome
 from tests.conftest import SignIn
 from tests.services.health_code.scene import Person, problem
@@ -99,7 +99,7 @@ def test_large_amounts_are_always_audited_and_of_the_others_as_many_as_the_rules
     assert set(one_in_fifty) <= set(one_in_ten)
     assert drawn(99_999 * YUAN, ("homes",)) == one_in_ten
     make_keys(tmp_path / "other-keys")
-    of_another_city = replace(scene.city, sealer=Sealer(Keyring.open(tmp_path / "other-keys")))
+    of_another_city = replace(scene.city, encryption=FieldEncryption(Keyring.open(tmp_path / "other-keys")))
     assert drawn(99_999 * YUAN, ("homes",), of_another_city) != one_in_ten
 
 
@@ -353,11 +353,11 @@ def test_what_is_owed_is_collected_when_its_time_is_over_and_daily_while_there_i
     scene.time_passes()
     assert found(scene, claim).clawback.collections == ()
     scene.time_passes(seconds=1)
-    for tries in (1, 2):
-        assert [one.state for one in found(scene, claim).clawback.collections] == ["failed"] * tries
+    for attempts in (1, 2):
+        assert [one.state for one in found(scene, claim).clawback.collections] == ["failed"] * attempts
         scene.time_passes(hours=23)
-        assert len(found(scene, claim).clawback.collections) == tries
-        if tries == 2:
+        assert len(found(scene, claim).clawback.collections) == attempts
+        if attempts == 2:
             bank.mend_account(CARD)
         scene.time_passes(hours=1)
     shown = scene.claim(doctor, claim)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from backend.services.talent_code.model.budget import (
-    ENTRIES_AT_MOST,
-    KEPT_AT_LEAST,
+    MAX_ENTRIES,
+    MIN_RETENTION,
     Budget,
     Entry,
     EntryKind,
@@ -216,12 +216,12 @@ def test_once_closed_a_time_stays_closed() -> None:
 
 
 def test_few_entries_are_kept_and_of_many_those_that_are_not_fresh_may_go() -> None:
-    many = made(HUNDRED, *(reserve(f"c{number}", 1, seconds=number / 100) for number in range(ENTRIES_AT_MOST)))
+    many = made(HUNDRED, *(reserve(f"c{number}", 1, seconds=number / 100) for number in range(MAX_ENTRIES)))
     an_hour_later = NOON + timedelta(hours=1)
     assert droppable(many, an_hour_later) == []
     full = make_entry(many, reserve("one-more", 1, seconds=3))
     assert droppable(full, an_hour_later) == list(full.entries)
-    assert droppable(full, NOON + timedelta(seconds=1) + KEPT_AT_LEAST) == list(full.entries[:100])
+    assert droppable(full, NOON + timedelta(seconds=1) + MIN_RETENTION) == list(full.entries[:100])
 
 
 # ── whatever the order ──

@@ -9,8 +9,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from backend.idempotency import KeptAnswer
-from backend.service import City
+from backend.city.service import City
 from backend.services.talent_code import people
 from backend.services.talent_code.claiming import claim_benefit
 from backend.services.talent_code.facts import BenefitTerms, Exclusion, Pay
@@ -20,6 +19,7 @@ from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.problems import ClaimedAlready
 from backend.services.talent_code.model.talent import Taken, Talent
 from backend.services.talent_code.ports import PayoutBank, SocialInsurance, Tax
+from backend.web.idempotency import IdempotencyRecord
 from integrations._sandbox import Outcome
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import CARD, DOCTOR, LEADER, OTHER_CARD, PROVINCIAL_LEADER, Scene
@@ -28,7 +28,7 @@ YUAN = 100
 
 
 async def forget_answers(city: City) -> None:
-    for answer in [one async for one in city.store.scan(KeptAnswer)]:
+    for answer in [one async for one in city.store.scan(IdempotencyRecord)]:
         await city.store.delete(answer)
 
 
@@ -278,7 +278,7 @@ def test_it_is_paid_to_another_account_as_soon_as_that_is_named(scene: Scene) ->
     scene.time_passes(days=1)
     scene.names_account(doctor, CARD)  # the same again is no reason to try
     scene.time_passes(seconds=30)
-    assert [part.tries for part in stored(scene.client, Claim)[0].parts] == [0, 1]
+    assert [part.attempts for part in stored(scene.client, Claim)[0].parts] == [0, 1]
     scene.names_account(doctor, OTHER_CARD)
     scene.time_passes(seconds=5)
     assert scene.claim(doctor, claim)["stage"] == "paid"

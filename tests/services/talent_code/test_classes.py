@@ -4,12 +4,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from backend.outside import Notices, Silent
+from backend.city.upstream import Notices, UpstreamTimeout
+from backend.i18n import Text
 from backend.services.talent_code.facts import Pay, Post, Prize
 from backend.services.talent_code.model.notices import talent_notice
 from backend.services.talent_code.model.talent import Notice, Talent, Told
 from backend.services.talent_code.ports import Education, SocialInsurance
-from backend.text import Text
 from tests.conftest import id_number_for
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import (
@@ -293,13 +293,13 @@ class Silenced:
     """Brings notices to nobody for a while, and then keeps what it brings."""
 
     def __init__(self) -> None:
-        self.silent, self.tries = True, 0
+        self.silent, self.attempts = True, 0
         self.told: list[str] = []
 
     async def tell(self, _person: str, text: Text) -> None:
-        self.tries += 1
+        self.attempts += 1
         if self.silent:
-            raise Silent("no answer")
+            raise UpstreamTimeout("no answer")
         self.told.append(text.zh)
 
 
@@ -309,11 +309,11 @@ def test_a_notice_that_could_not_be_handed_over_is_tried_again_with_growing_paus
     scene.city.ports[Notices] = notices
     scene.talent(DOCTOR)
     for pause in (10, 20, 40):
-        tries = notices.tries
+        attempts = notices.attempts
         scene.time_passes(seconds=pause - 0.001)
-        assert notices.tries == tries
+        assert notices.attempts == attempts
         scene.time_passes(seconds=0.001)
-        assert notices.tries == tries + 1
+        assert notices.attempts == attempts + 1
     notices.silent = False
     for _ in range(3):
         scene.time_passes(hours=1)

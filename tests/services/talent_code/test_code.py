@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from PIL import Image
 
-from backend.code import Reading, make_code_id
-from backend.code_image import draw_png, draw_svg
-from backend.keys import Keyring, verify_with_jwks
+from backend.codes.image import draw_png, draw_svg
+from backend.codes.signed_code import Reading, make_code_id
+from backend.security.keyring import Keyring, verify_with_jwks
 from backend.services.health_code import code as health_code
 from backend.services.talent_code.code import SIGN, make_claims, read_talent_code
 from tests.seeing import (

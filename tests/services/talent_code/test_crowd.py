@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from backend.app import documents_of, open_city
-from backend.service import City, discover_integrations, discover_services
+from backend.city.service import City, discover_integrations, discover_services
 from backend.services.talent_code.budgets import open_budget
 from backend.services.talent_code.lines import serve_line
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.ports import PayoutBank
 from backend.settings import Settings
-from backend.store.opening import prepare_store
+from backend.store.connect import prepare_store
 from tests.conftest import Clock
 from tests.services.talent_code.crowd import Answer, claim_at_once, make_talents
 from tests.services.talent_code.invented_rules import write_rules

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from backend.app import facts_of
+from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.service import discover_services
 from backend.services.talent_code.facts import BenefitFacts, Standing
 from backend.services.talent_code.model.benefit import judge
 from backend.services.talent_code.model.claim import Claim

@@ -22,8 +22,9 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
+from backend.city.service import City
+from backend.i18n import Text
 from backend.problems import Problem
-from backend.service import City
 from backend.services.talent_code.advancing import advance, note_collection, note_payout, own_claims
 from backend.services.talent_code.budgets import enter
 from backend.services.talent_code.claiming import appeal, claim_benefit, decide_appeal, give_up, repay
@@ -36,7 +37,6 @@ from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent, ask_again
 from backend.services.talent_code.people import change_talent
 from backend.store import Conflict
-from backend.text import Text
 from integrations._sandbox import Outcome
 from tests.services.killing import Killed
 from tests.services.talent_code.invented_rules import TERMS
@@ -418,7 +418,7 @@ class Claims(RuleBasedStateMachine):
             if lost and claim.after_withdrawal == "stop":
                 assert claim.sum_fen("open") == 0
                 assert claim.state != "waiting"
-            untouched = claim.audit is None and not any(part.tries for part in claim.parts)
+            untouched = claim.audit is None and not any(part.attempts for part in claim.parts)
             if claim.state == "granted" and claim.after_withdrawal == "go_on" and untouched:
                 assert stopped == 0, "only its own rule stops what is to come"
 

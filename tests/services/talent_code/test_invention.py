@@ -8,11 +8,11 @@ from random import Random
 import pytest
 from litestar import Litestar
 
-from backend.profile import Profile
-from backend.seed import _people
-from backend.service import City
+from backend.city.person import Profile
+from backend.city.service import City
+from backend.cli.synthetic_data import _people
 from backend.services.talent_code.facts import Degree, Prize, Title
-from backend.services.talent_code.invention import Merit, invent, invented_degrees, invented_merits
+from backend.services.talent_code.invention import Merit, invented_degrees, invented_merits, synthesize
 from backend.services.talent_code.looking_after import look_after
 from backend.services.talent_code.model.talent import ask_again, happened_at
 from backend.services.talent_code.people import change_talent, zone_of
@@ -38,12 +38,12 @@ def people(city: City) -> list[Profile]:
 
 
 def known_of(city: City, person: Profile) -> set[Degree | Merit]:
-    number = city.sealer.unseal(person.id_number)
+    number = city.encryption.decrypt(person.id_number)
     return {*invented_degrees(number, city.now()), *invented_merits(number, city.now())}
 
 
 def test_some_hundreds_of_5000_people_have_a_class_and_every_class_is_somebodys(city: City) -> None:
-    standings = Counter(talent.standing(TODAY) for talent in invent(city, Random(1), people_of(city, 5_000)))
+    standings = Counter(talent.standing(TODAY) for talent in synthesize(city, Random(1), people_of(city, 5_000)))
     assert 200 < standings.total() < 400
     assert standings["e"] > standings["d"] > standings["c"] > standings["b"] > standings["a"] > 0
     assert standings["none"] == 0
@@ -51,7 +51,7 @@ def test_some_hundreds_of_5000_people_have_a_class_and_every_class_is_somebodys(
 
 def test_of_those_whose_degree_gives_a_class_four_in_five_have_it(city: City) -> None:
     people = people_of(city, 5_000)
-    having = {talent.id for talent in invent(city, Random(1), people)}
+    having = {talent.id for talent in synthesize(city, Random(1), people)}
     doctors = [
         person.id
         for person in people
@@ -67,7 +67,7 @@ def test_all_that_a_talent_is_said_to_have_is_confirmed_and_known_to_the_registr
     city: City, people: list[Profile]
 ) -> None:
     profiles = {person.id: person for person in people}
-    for talent in invent(city, Random(1), people):
+    for talent in synthesize(city, Random(1), people):
         assert {one.said for one in talent.evidence} <= known_of(city, profiles[talent.id])
         assert {one.state for one in talent.evidence} == {"confirmed"}
         (grant,) = talent.grants
@@ -75,10 +75,10 @@ def test_all_that_a_talent_is_said_to_have_is_confirmed_and_known_to_the_registr
 
 
 def test_the_same_chance_makes_the_same_talents(city: City, people: list[Profile]) -> None:
-    one, other = (list(invent(city, Random(7), people[:500])) for _ in range(2))
+    one, other = (list(synthesize(city, Random(7), people[:500])) for _ in range(2))
     assert one == other
-    assert one != list(invent(city, Random(8), people[:500]))
-    assert one == list(invent(city, Random(7), people))[: len(one)], "a bigger city begins with the same"
+    assert one != list(synthesize(city, Random(8), people[:500]))
+    assert one == list(synthesize(city, Random(7), people))[: len(one)], "a bigger city begins with the same"
 
 
 def test_a_city_that_is_invented_in_another_month_has_the_same_talents(city: City, clock: Clock) -> None:
@@ -86,7 +86,7 @@ def test_a_city_that_is_invented_in_another_month_has_the_same_talents(city: Cit
     said: list[set[tuple[str, str]]] = []
     for month in (3, 4):
         clock.now = TODAY.replace(month=month)
-        said.append({(one.id, one.grants[0].rule) for one in invent(city, Random(1), people_of(city, 1_000))})
+        said.append({(one.id, one.grants[0].rule) for one in synthesize(city, Random(1), people_of(city, 1_000))})
     assert len(said[0] & said[1]) > 0.95 * len(said[0])
 
 
@@ -94,7 +94,7 @@ def test_nobody_is_to_be_looked_after_or_told_anything_before_a_class_is_reviewe
     city: City, people: list[Profile]
 ) -> None:
     soon_ms = TODAY.timestamp() * 1_000
-    for talent in invent(city, Random(1), people):
+    for talent in synthesize(city, Random(1), people):
         assert talent.due_ms is not None
         assert talent.due_ms > soon_ms
         assert all(notice.told for notice in talent.notices)
@@ -119,7 +119,7 @@ def test_somebody_born_in_1990_has_studied_by_2019_and_achieves_nothing_before_2
 
 def test_an_invented_talent_stands_a_review_by_the_registries(scene: Scene) -> None:
     people = {person.id: person for person in people_of(scene.city, 400)}
-    talents = list(invent(scene.city, Random(1), list(people.values())))
+    talents = list(synthesize(scene.city, Random(1), list(people.values())))
     learned = next(one for one in talents if isinstance(one.evidence[0].said, Degree))
     deserving = next(one for one in talents if isinstance(one.evidence[-1].said, (Prize, Title)))
     for talent in (learned, deserving):

@@ -11,9 +11,9 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from backend.app import create_app, facts_of
+from backend.city.service import discover_services
 from backend.rulebook import InvalidRulebook
-from backend.rulebook.cases import try_cases
-from backend.service import discover_services
+from backend.rulebook.modules.cases import try_cases
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock, SignIn
 from tests.services.talent_code.scene import DOCTOR, Scene

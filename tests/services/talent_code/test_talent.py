@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from backend.app import facts_of
+from backend.city.service import discover_services
+from backend.i18n import Text
 from backend.rulebook import Rulebook, load_rulebook
-from backend.service import discover_services
 from backend.services.talent_code.facts import STANDINGS, Pay, TalentClass, Term
 from backend.services.talent_code.model.talent import (
     CLASS,
@@ -27,7 +28,6 @@ from backend.services.talent_code.model.talent import (
     reconsider,
     talent_facts,
 )
-from backend.text import Text
 from tests.conftest import ROOT
 from tests.services.talent_code.scene import MASTER
 

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from backend.app import documents_of, facts_of, open_city
-from backend.profile import parse_id_number, profile_for
+from backend.city.person import parse_id_number, profile_for
+from backend.city.service import City, discover_integrations, discover_services
 from backend.rulebook import load_rulebook
-from backend.service import City, discover_integrations, discover_services
 from backend.services.talent_code.facts import Degree, Title
 from backend.services.talent_code.looking_after import bring_up
 from backend.services.talent_code.model.budget import Budget, Entry
@@ -31,7 +31,7 @@ from backend.services.talent_code.ports import (
 )
 from backend.settings import Settings
 from backend.store import Document, Store
-from backend.store.opening import prepare_store
+from backend.store.connect import prepare_store
 from tests.conftest import Clock
 from tests.services.health_code.scene import id_number
 from tests.services.killing import KillingStore
@@ -161,7 +161,7 @@ class World:
         async def make() -> str:
             city = self.real
             known = parse_id_number(number, city.today())
-            profile = await profile_for(city.store, city.sealer, known, NOON)
+            profile = await profile_for(city.store, city.encryption, known, NOON)
             evidence = tuple(
                 Evidence(f"e{place}", one, NOON, NOON, "confirmed", confirmed_at=NOON, answered_at=NOON)
                 for place, one in enumerate(said, 1)
@@ -173,7 +173,7 @@ class World:
                     born_at=datetime(1990, 1, 1, tzinfo=UTC),
                     evidence=evidence,
                     figures=Figures(NOON + timedelta(days=10_000), 0, NOON.year - 1, 0, 0),
-                    account=city.sealer.seal(account),
+                    account=city.encryption.encrypt(account),
                     account_ending=account[-4:],
                 )
             )

@@ -10,15 +10,15 @@ from msgspec import Meta, Struct
 
 from backend.services.medical_credit.facts import VisitKind
 
-AMOUNT_FEN_AT_MOST = 10_000_000_000
+MAX_AMOUNT_FEN = 10_000_000_000
 """A hundred million yuan: no line of a bill is more, and sums stay far from 64 bits."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\s|^~\\&]+$")]
 """How a hospital names a visit, a line or a payment of its own."""
 
 Title = Annotated[str, Meta(max_length=200)]
-Fen = Annotated[int, Meta(ge=1, le=AMOUNT_FEN_AT_MOST)]
-SignedFen = Annotated[int, Meta(ge=-AMOUNT_FEN_AT_MOST, le=AMOUNT_FEN_AT_MOST)]
+Fen = Annotated[int, Meta(ge=1, le=MAX_AMOUNT_FEN)]
+SignedFen = Annotated[int, Meta(ge=-MAX_AMOUNT_FEN, le=MAX_AMOUNT_FEN)]
 
 
 class OpenVisit(Struct, frozen=True, tag="open"):

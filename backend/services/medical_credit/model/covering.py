@@ -5,7 +5,7 @@ Every function is pure and may be repeated: an account that knows a step already
 
 from datetime import datetime, timedelta
 
-from backend.credit import CreditAccount, Hold, hold, move, overtake, post, void
+from backend.paylater.credit_account import CreditAccount, Hold, hold, move, overtake, post, void
 from backend.services.medical_credit.model.telling import Terms
 from backend.services.medical_credit.model.visit import Bill, Due, Payment, Refund, Settlement, Visit
 
@@ -54,13 +54,13 @@ def cover(
     if lacking < 0:
         account = _release(account, visit, -lacking, f"{visit.id}/release/{settlement.number}", at)
     if lacking > 0 and not visit.exceptional:
-        account = _post_more(account, visit, lacking, settlement, beyond=False)
+        account = _post_more(account, visit, lacking, settlement, over_limit=False)
         lacking = cash_fen - _due_fen(account, visit)
     if lacking > 0 and visit.kind == "emergency":
-        account = _post_more(account, visit, lacking, settlement, beyond=True)
+        account = _post_more(account, visit, lacking, settlement, over_limit=True)
     holds = _holds(account, visit)
-    covered = sum(known.due_fen() for known in holds if not known.beyond)
-    return account, covered, sum(known.due_fen() for known in holds if known.beyond)
+    covered = sum(known.due_fen() for known in holds if not known.over_limit)
+    return account, covered, sum(known.due_fen() for known in holds if known.over_limit)
 
 
 def uncover(account: CreditAccount, visit: Visit, at: datetime) -> CreditAccount:
@@ -100,7 +100,7 @@ def make_bill(settlement: Settlement, covered_fen: int, exception_fen: int, term
 
 def repay(account: CreditAccount, visit: Visit, payment: Payment) -> CreditAccount:
     """Note on the account that a payment was made, what is within the limit first."""
-    holds = sorted(_holds(account, visit), key=lambda known: known.beyond)
+    holds = sorted(_holds(account, visit), key=lambda known: known.over_limit)
     if any(transfer.id == payment.id for known in holds for transfer in known.transfers):
         return account
     left = payment.amount_fen
@@ -114,7 +114,7 @@ def repay(account: CreditAccount, visit: Visit, payment: Payment) -> CreditAccou
 
 def give_back(account: CreditAccount, visit: Visit, refund: Refund) -> CreditAccount:
     """Note on the account that money was returned, what is beyond the limit first."""
-    holds = sorted(_holds(account, visit), key=lambda known: not known.beyond)
+    holds = sorted(_holds(account, visit), key=lambda known: not known.over_limit)
     if any(transfer.id == refund.id for known in holds for transfer in known.transfers):
         return account
     left = refund.amount_fen
@@ -135,15 +135,22 @@ def _due_fen(account: CreditAccount, visit: Visit) -> int:
 
 
 def _post_more(
-    account: CreditAccount, visit: Visit, amount_fen: int, settlement: Settlement, *, beyond: bool
+    account: CreditAccount, visit: Visit, amount_fen: int, settlement: Settlement, *, over_limit: bool
 ) -> CreditAccount:
     """Hold and post more than was held, once for each settlement."""
-    name = f"{visit.id}/{settlement.number}{'/beyond' if beyond else ''}"
+    name = f"{visit.id}/{settlement.number}{'/over_limit' if over_limit else ''}"
     if account.find(name) is not None:
         return account
     at = settlement.at
     account = hold(
-        account, name, amount_fen, made_at=at, expires_at=at + _AT_ONCE, at=at, partly=not beyond, beyond=beyond
+        account,
+        name,
+        amount_fen,
+        made_at=at,
+        expires_at=at + _AT_ONCE,
+        at=at,
+        partly=not over_limit,
+        over_limit=over_limit,
     )
     made = account.find(name)
     assert made is not None, "it was held just now"
@@ -153,7 +160,7 @@ def _post_more(
 def _release(account: CreditAccount, visit: Visit, amount_fen: int, transfer_id: str, at: datetime) -> CreditAccount:
     """Release a debt without payment, what is beyond the limit first, then the latest."""
     left = amount_fen
-    for known in sorted(_holds(account, visit), key=lambda known: (not known.beyond, -known.made_at.timestamp())):
+    for known in sorted(_holds(account, visit), key=lambda known: (not known.over_limit, -known.made_at.timestamp())):
         amount = min(left, known.due_fen())
         if amount:
             account = move(account, known.id, transfer_id, "release", amount, at)

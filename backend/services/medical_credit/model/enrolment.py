@@ -20,7 +20,7 @@ AGREEMENT = "2026-01"
 """The edition of the agreement that people consent to."""
 
 ADULT_YEARS, SENIOR_YEARS = 18, 65
-BREACHES_AT_MOST = 50
+MAX_BREACHES = 50
 
 Purpose = Literal["outpatient", "inpatient"]
 Relation = Literal["spouse", "child", "parent"]

@@ -23,18 +23,18 @@ from typing import Literal, cast
 
 from msgspec import Struct
 
+from backend.i18n import Text, yuan
 from backend.problems import FieldError, Problem
 from backend.services.medical_credit.model.visit import Visit
-from backend.text import Text, yuan
 
 COLUMNS = ("visit", "record", "id", "of", "code", "amount", "fund", "account", "cash")
-ROWS_AT_MOST = 500_000
-FAULTS_AT_MOST = 20
+MAX_ROWS = 500_000
+MAX_FAULTS = 20
 
 LineRecord = Literal["charge", "credit", "adjustment"]
 RECORDS = ("charge", "credit", "adjustment", "settlement", "counter")
 _YUAN = re.compile(r"(-?)(\d{1,10})\.(\d{2})", re.ASCII)
-_NAME_AT_MOST = 64
+_MAX_NAME = 64
 
 
 class InvalidFile(Problem):
@@ -90,10 +90,10 @@ def read_file(text: str) -> dict[str, FiledVisit]:
         if tuple(head) != COLUMNS:
             faults.append(FieldError("row 1", f"the columns must be {','.join(COLUMNS)}"))
         for number, row in enumerate(rows, 2):
-            if faults and (len(faults) >= FAULTS_AT_MOST or number == 2):  # noqa: PLR2004  under a wrong head all is wrong
+            if faults and (len(faults) >= MAX_FAULTS or number == 2):  # noqa: PLR2004  under a wrong head all is wrong
                 break
-            if number > ROWS_AT_MOST:
-                faults.append(FieldError(f"row {number}", f"a file has {ROWS_AT_MOST:,} rows at most"))
+            if number > MAX_ROWS:
+                faults.append(FieldError(f"row {number}", f"a file has {MAX_ROWS:,} rows at most"))
                 break
             if row:
                 _take(row, f"row {number}", found, faults)
@@ -116,9 +116,9 @@ def _take(row: list[str], where: str, found: dict[str, _Visit], faults: list[Fie
     given: dict[str, str] = dict(zip(COLUMNS, (value.strip() for value in row), strict=True))
     before = len(faults)
     faults.extend(
-        FieldError(f"{where}, {column}", f"has 1 to {_NAME_AT_MOST} characters")
+        FieldError(f"{where}, {column}", f"has 1 to {_MAX_NAME} characters")
         for column in ("visit", "id")
-        if not 1 <= len(given[column]) <= _NAME_AT_MOST
+        if not 1 <= len(given[column]) <= _MAX_NAME
     )
     if given["record"] not in RECORDS:
         faults.append(FieldError(f"{where}, record", f"is one of {', '.join(RECORDS)}"))

@@ -9,7 +9,7 @@ from backend.store import Document, Index
 KEPT_FOR = timedelta(days=90)
 """For so long a message that comes again is answered from the store."""
 
-WAITS_AT_MOST = timedelta(days=3)
+MAX_WAIT = timedelta(days=3)
 """A message that waits for another one is given up for an operator to look at after this time."""
 
 MessageState = Literal["received", "done", "waiting", "failed"]
@@ -43,7 +43,7 @@ class HisMessage(Document, kw_only=True):
     answer: str | None = None
     answer_code: str | None = None
     reason: str | None = None
-    tries: int = 0
+    attempts: int = 0
     due_ms: int | None = None
 
 

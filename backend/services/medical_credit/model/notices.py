@@ -1,7 +1,7 @@
 """What patients are told about their bills, in words that fit on a phone's lock screen: no hospital, no treatment."""
 
+from backend.i18n import Text, yuan
 from backend.services.medical_credit.model.visit import Notice, NoticeKind
-from backend.text import Text, yuan
 
 _WORDS: dict[NoticeKind, Text] = {
     "bill": Text(

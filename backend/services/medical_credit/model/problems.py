@@ -27,7 +27,7 @@ class LineChanged(Problem):
     status, title = 409, "Line changed"
 
 
-class BeyondLine(Problem):
+class LineExceeded(Problem):
     """More would be taken back than the line charged."""
 
     status, title = 409, "Beyond the line"

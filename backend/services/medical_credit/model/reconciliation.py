@@ -13,7 +13,7 @@ from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import BankEntry, SettledThere
 from backend.store import Document, Index
 
-BREAKS_AT_MOST = 2_000
+MAX_BREAKS = 2_000
 
 BreakKind = Literal[
     "visit_only_there",

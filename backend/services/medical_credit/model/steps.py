@@ -115,9 +115,9 @@ def _when_due(visit: Visit, now: datetime, terms: Terms) -> Step | None:
     due_at = visit.unpaid()[0].due_at
     if now < due_at:
         return None
-    tries = len(_debits(visit, due_at)) if visit.automatic else terms("debit_tries")
-    if now >= due_at + tries * timedelta(hours=terms("debit_retry_hours")):
-        if tries < terms("debit_tries"):
+    attempts = len(_debits(visit, due_at)) if visit.automatic else terms("debit_tries")
+    if now >= due_at + attempts * timedelta(hours=terms("debit_retry_hours")):
+        if attempts < terms("debit_tries"):
             return Step.DEBIT
         if visit.breached_at is None or visit.breached_at < due_at:
             return Step.BREACH
@@ -190,6 +190,6 @@ def _moments_of_the_bill(visit: Visit, now: datetime, terms: Terms) -> list[date
     if reminded < terms("reminders_at_most"):
         later.append(due_at + reminded * timedelta(hours=terms("reminder_hours")))
     if visit.breached_at is None or visit.breached_at < due_at:
-        tries = len(_debits(visit, due_at)) if visit.automatic else terms("debit_tries")
-        later.append(due_at + tries * timedelta(hours=terms("debit_retry_hours")))
+        attempts = len(_debits(visit, due_at)) if visit.automatic else terms("debit_tries")
+        later.append(due_at + attempts * timedelta(hours=terms("debit_retry_hours")))
     return [moment for moment in later if moment > now] or ([now + LONGEST_WAIT] if later else [])

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from backend.i18n import Text
 from backend.services.medical_credit.facts import Term
 from backend.services.medical_credit.model.commands import (
     Adjustment,
@@ -19,8 +20,8 @@ from backend.services.medical_credit.model.commands import (
     ReopenVisit,
 )
 from backend.services.medical_credit.model.problems import (
-    BeyondLine,
     LineChanged,
+    LineExceeded,
     RefundTooLate,
     TooManyLines,
     UnknownLine,
@@ -29,13 +30,12 @@ from backend.services.medical_credit.model.problems import (
     VisitPaid,
 )
 from backend.services.medical_credit.model.visit import (
-    EVENTS_AT_MOST,
-    LINES_AT_MOST,
+    MAX_EVENTS,
+    MAX_LINES,
     CounterPayment,
     Line,
     Visit,
 )
-from backend.text import Text
 
 Terms = Callable[[Term], int]
 """Gives a figure of the agreement, as it stands now."""
@@ -55,7 +55,7 @@ def tell(visit: Visit, command: Command, event: str, person: str | None, terms: 
         return visit
     changed = _changed(visit, command, person, terms, now)
     # Also what says nothing new is remembered: told again after the opposite was told, it must say nothing new either.
-    return replace(changed, events=(*visit.events, event)[-EVENTS_AT_MOST:])
+    return replace(changed, events=(*visit.events, event)[-MAX_EVENTS:])
 
 
 def _changed(visit: Visit, command: Command, person: str | None, terms: Terms, now: datetime) -> Visit:
@@ -148,8 +148,8 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
         return visit
     if visit.cancelled_at is not None:
         raise _ended()
-    if len(visit.lines) >= LINES_AT_MOST:
-        raise TooManyLines(Text(zh="明细过多。", en=f"A visit holds {LINES_AT_MOST:,} lines at most."))
+    if len(visit.lines) >= MAX_LINES:
+        raise TooManyLines(Text(zh="明细过多。", en=f"A visit holds {MAX_LINES:,} lines at most."))
     if line.of is not None:
         _refuse_unfit(visit, line)
     if visit.was_paid():
@@ -166,7 +166,7 @@ def _refuse_unfit(visit: Visit, line: Line) -> None:
         raise UnknownLine(Text(zh="没有所指的收费明细。", en=f"The visit holds no charge {line.of}."), line=line.of)
     left_fen = visit.net_fen(charge.id)
     if left_fen + line.amount_fen < 0:
-        raise BeyondLine(
+        raise LineExceeded(
             Text(zh="退费超过该明细的余额。", en=f"Only {left_fen} fen are left of the charge {line.of}."),
             left_fen=left_fen,
         )

@@ -15,8 +15,8 @@ from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.ports import Split
 from backend.store import Document, Index
 
-LINES_AT_MOST = 5_000
-EVENTS_AT_MOST = 100
+MAX_LINES = 5_000
+MAX_EVENTS = 100
 """How many of the latest events a visit remembers, so that a repeated one changes nothing."""
 
 LineKind = Literal["charge", "credit", "adjustment"]

@@ -7,12 +7,12 @@ from typing import Literal, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.i18n import Text
 from backend.rulebook import Rulebook, Verdict
-from backend.rulebook.module import Rule
-from backend.rulebook.tree import Field, Has, Variable, walk
+from backend.rulebook.language.tree import Field, Has, Variable, walk
+from backend.rulebook.modules.module import Rule
 from backend.services.talent_code.facts import BENEFITS, STANDINGS, BenefitFacts, BenefitTerms, Instalment
 from backend.services.talent_code.model.talent import Taken, Talent
-from backend.text import Text
 
 AT_ONCE = (Instalment(percent=100),)
 

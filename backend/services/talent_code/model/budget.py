@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from backend.store import Document
 
-ENTRIES_AT_MOST = 256
+MAX_ENTRIES = 256
 """With more than these, the entries that their claims have noted are dropped."""
 
-KEPT_AT_LEAST = timedelta(seconds=5)
+MIN_RETENTION = timedelta(seconds=5)
 """No entry is dropped sooner, so that those decided at the same time are seldom turned away."""
 
 EntryKind = Literal["reserve", "void", "pay", "release", "return"]
@@ -153,9 +153,9 @@ def _moved(budget: Budget, entry: Entry) -> Budget:
 
 def droppable(budget: Budget, now: datetime) -> list[Entry]:
     """Give the entries that may be dropped if their claims have noted them: none while there are few."""
-    if len(budget.entries) <= ENTRIES_AT_MOST:
+    if len(budget.entries) <= MAX_ENTRIES:
         return []
-    return [entry for entry in budget.entries if now - entry.decided_at > KEPT_AT_LEAST]
+    return [entry for entry in budget.entries if now - entry.decided_at > MIN_RETENTION]
 
 
 def drop(budget: Budget, noted: Container[str]) -> Budget:

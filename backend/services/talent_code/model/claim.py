@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.i18n import Text
 from backend.services.talent_code.facts import BenefitFacts
 from backend.services.talent_code.model.benefit import Judgement, divide
 from backend.services.talent_code.model.budget import Entry, EntryKind
 from backend.store import Document, Index
-from backend.text import Text
 
 ClaimState = Literal["draft", "claimed", "waiting", "granted", "failed", "given_up"]
 PartState = Literal["open", "asked", "paid", "stopped"]
@@ -44,8 +44,8 @@ _TICK = timedelta(milliseconds=1)
 class Part(Struct, frozen=True, gc=False):
     """A part of the amount, due after so many months of insurance.
 
-    `asked`: the bank has the payout `payout`, and may or may not have decided. A payout that failed, `tries` of them so
-    far, leaves the part open for another, not before `try_at`.
+    `asked`: the bank has the payout `payout`, and may or may not have decided. A payout that
+    failed, `attempts` of them so far, leaves the part open for another, not before `try_at`.
     """
 
     amount_fen: int
@@ -55,7 +55,7 @@ class Part(Struct, frozen=True, gc=False):
     asked_at: datetime | None = None
     paid_at: datetime | None = None
     receipt: str | None = None
-    tries: int = 0
+    attempts: int = 0
     try_at: datetime | None = None
 
 

@@ -1,8 +1,8 @@
 """What talents are told, in words that fit on a phone's lock screen: no figures of income, no reasons of others."""
 
+from backend.i18n import Text, yuan
 from backend.services.talent_code.model import claim as claims
 from backend.services.talent_code.model import talent as talents
-from backend.text import Text, yuan
 
 _OF_CLASSES: dict[talents.Told, Text] = {
     "granted": Text(zh="您已获认定为{letter}类人才。", en="You were granted talent class {letter}."),

@@ -7,12 +7,12 @@ from typing import ClassVar, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.i18n import Text
 from backend.rulebook import Rulebook
 from backend.services.talent_code.facts import BenefitFacts, Partner
 from backend.services.talent_code.model.benefit import Judgement, benefit_names, judge
 from backend.services.talent_code.model.problems import CodeNotHonoured, QuotaUsedUp, RedemptionChanged
 from backend.store import Document, Index
-from backend.text import Text
 
 PARTNERS: tuple[Partner, ...] = get_args(Partner)
 

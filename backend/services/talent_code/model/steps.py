@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from backend.outside import BankAnswer
+from backend.city.upstream import BankAnswer
 from backend.services.talent_code.model.budget import Entry
 from backend.services.talent_code.model.claim import (
     Audit,
@@ -155,7 +155,7 @@ def _collected_at(claim: Claim) -> datetime | None:
 def asking_for_part(claim: Claim, place: int, now: datetime) -> Claim:
     """Note that the bank is asked to pay a part."""
     part = claim.parts[place]
-    payout = f"{claim.id}/payout/{place + 1}/{part.tries + 1}"
+    payout = f"{claim.id}/payout/{place + 1}/{part.attempts + 1}"
     return with_part(claim, place, replace(part, state="asked", payout=payout, asked_at=now))
 
 
@@ -171,11 +171,11 @@ def payout_answered(claim: Claim, payout: str, answer: BankAnswer, now: datetime
         return notify(
             decide_entry(with_part(claim, place, paid), "pay", part.amount_fen, now), "paid", part.amount_fen, now
         )
-    tries = part.tries + 1
-    tried = replace(part, state="open", tries=tries, try_at=now + TRIED_AGAIN_AFTER)
+    attempts = part.attempts + 1
+    tried = replace(part, state="open", attempts=attempts, try_at=now + TRIED_AGAIN_AFTER)
     if claim.paid_fen == 0 and part.insured_months == 0:
         return stopped(with_part(claim, place, tried), now, "failed")
-    if tries >= term("payout_tries"):
+    if attempts >= term("payout_tries"):
         return stopped(with_part(claim, place, tried), now, "stopped")
     return notify(with_part(claim, place, tried), "payout_failed", part.amount_fen, now)
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.i18n import Text
 from backend.rulebook import Rulebook, Verdict
 from backend.services.talent_code.facts import (
     STANDINGS,
@@ -29,17 +30,16 @@ from backend.services.talent_code.facts import (
     Title,
 )
 from backend.store import Document, Index
-from backend.text import Text
 
 CLASS = "talent_code.class"
-EVIDENCE_AT_MOST = 50
+MAX_EVIDENCE = 50
 GRANTS_KEPT = 100
 
 LAST_DAY = timedelta(days=1)
 """So long before its end a class is prolonged whose review still waits for an answer."""
 
 ASKED_AGAIN_AFTER = timedelta(seconds=10)
-ASKED_AT_LEAST_EVERY = timedelta(hours=6)
+MAX_CHECK_INTERVAL = timedelta(hours=6)
 """How soon a registry that did not answer is asked again: each time after twice as long, up to this."""
 
 Terms = Callable[[Term], int]
@@ -273,7 +273,7 @@ def not_found_yet(talent: Talent, evidence_id: str, now: datetime, registry_days
 
     def change(one: Evidence) -> Evidence:
         failures = one.failures + 1
-        wait = min(ASKED_AGAIN_AFTER * 2 ** min(failures - 1, 12), ASKED_AT_LEAST_EVERY)
+        wait = min(ASKED_AGAIN_AFTER * 2 ** min(failures - 1, 12), MAX_CHECK_INTERVAL)
         later = replace(one, failures=failures, ask_at=now + wait)
         if one.state == "declared" and now - one.declared_at >= timedelta(days=registry_days):
             return replace(later, state="unconfirmed")

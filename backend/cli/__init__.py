@@ -1,0 +1,1 @@
+"""The `chengma` command."""

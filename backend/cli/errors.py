@@ -1,0 +1,60 @@
+"""What the commands share: settings from the environment, and errors told to an operator rather than as a traceback."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from backend.settings import InvalidSettings, Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class BadSettings(click.ClickException):
+    """One or more environment variables are wrong."""
+
+    exit_code = 2
+
+
+def load_settings() -> Settings:
+    """Read the settings from the process's environment. Raises BadSettings."""
+    try:
+        return read_settings(os.environ)
+    except InvalidSettings as error:
+        raise BadSettings(str(error)) from error
+
+
+@contextmanager
+def report_errors() -> Generator[None, None, None]:
+    """Tell what is wrong with rules, keys, files or servers, rather than where our program noticed; exit with 1."""
+    from pymongo.errors import PyMongoError
+
+    from backend.city.releases import UnknownRelease
+    from backend.cli.preflight import NotReady
+    from backend.rulebook import InvalidRulebook
+    from backend.security.keyring import InvalidKeys
+    from backend.store import StoreUnavailable
+    from backend.store.migrations import UnknownSchema
+
+    try:
+        yield
+    except InvalidRulebook as error:
+        click.echo(str(error), err=True)
+        count = len(error.faults)
+        raise click.ClickException(f"{count} fault{'s' if count > 1 else ''} in the rules") from error
+    except (
+        InvalidKeys,
+        NotReady,
+        OSError,
+        PyMongoError,
+        StoreUnavailable,
+        UnknownRelease,
+        UnknownSchema,
+        sqlite3.Error,
+    ) as error:
+        raise click.ClickException(str(error)) from error

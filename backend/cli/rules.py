@@ -1,0 +1,246 @@
+"""The commands of those who write rules: is it right, does it do what I meant, and why did it say that?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+from zoneinfo import ZoneInfo
+
+import click
+from msgspec import Struct
+
+from backend.city.releases import IN_FORCE, RulebookPointer, put_in_force, release_named, store_release
+from backend.city.service import discover_services
+from backend.cli.errors import load_settings, report_errors
+from backend.rulebook import load_rulebook, read_rules
+from backend.rulebook.language.explain import Failure, Step
+from backend.rulebook.language.operation import EvaluationError
+from backend.rulebook.language.temporal import parse_instant
+from backend.rulebook.modules.cases import try_cases
+from backend.rulebook.modules.document import read_document
+from backend.rulebook.modules.given import GivenReader
+from backend.rulebook.source import SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from backend.rulebook import Rulebook, Verdict
+    from backend.rulebook.modules.module import Module, Rule
+    from backend.settings import Settings
+    from backend.store import Store
+
+FOLDER = click.argument("folder", required=False, type=click.Path(path_type=Path))
+
+
+@click.group(help="Check, test and explain the rule modules.")
+def rules() -> None:
+    """Hold the commands together."""
+
+
+@rules.command()
+@FOLDER
+def check(folder: Path | None) -> None:
+    """Check every rule module below FOLDER, or below the city's own folder of rules.
+
+    Prints each fault with its file, line and column, and exits with 1 if there is one.
+    """
+    rulebook = _load(load_settings(), folder)
+    rulebook.compile()
+    click.echo(f"{_count(rulebook)} are sound. Digest {rulebook.digest[:16]}")
+
+
+@rules.command()
+@FOLDER
+def test(folder: Path | None) -> None:
+    """Try the cases that stand beside the rule modules below FOLDER, or below the city's own folder of rules.
+
+    A case that fails is printed with what was expected, what came instead, and why. Every rule must fire in some case
+    and be silent in another of its time. Exits with 1 if anything is wrong.
+    """
+    settings = load_settings()
+    with report_errors():
+        rulebook, cases = try_cases(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone))
+    click.echo(f"{cases} cases hold and try each of {_count(rulebook)}. Digest {rulebook.digest[:16]}")
+
+
+@rules.command()
+@FOLDER
+def publish(folder: Path | None) -> None:
+    """Put the rule modules below FOLDER in force, in every running process, within seconds.
+
+    They are checked and their cases tried first. What is stored is named by its digest and never changed.
+    """
+    from backend.cli.operations import in_store
+
+    settings = load_settings()
+    where = folder or Path(settings.rules)
+    with report_errors():
+        rulebook, cases = try_cases(where, _facts(), ZoneInfo(settings.time_zone))
+
+        async def put(store: Store) -> None:
+            now = datetime.now(UTC).replace(microsecond=0)
+            await store_release(store, read_rules(where), rulebook, now)
+            await put_in_force(store, rulebook.digest, now)
+
+        in_store(settings, put)
+    click.echo(f"{cases} cases hold. {_count(rulebook)} are in force. Digest {rulebook.digest[:16]}")
+
+
+@rules.command()
+def releases() -> None:
+    """List the releases that were in force, the one that is last."""
+    from backend.cli.operations import in_store
+
+    with report_errors():
+        pointer = in_store(load_settings(), lambda store: store.get(RulebookPointer, IN_FORCE))
+    for entry in pointer.past if pointer is not None else ():
+        click.echo(f"{entry.digest[:16]}  in force from {entry.since:%Y-%m-%d %H:%M:%S} UTC")
+    if pointer is None:
+        click.echo("Nothing was published: each process goes by its own folder of rules.")
+
+
+@rules.command()
+@click.argument("digest")
+def rollback(digest: str) -> None:
+    """Put an earlier release in force again; DIGEST is the beginning of its digest."""
+    from backend.cli.operations import in_store
+
+    async def put(store: Store) -> str:
+        whole = await release_named(store, digest)
+        await put_in_force(store, whole, datetime.now(UTC).replace(microsecond=0))
+        return whole
+
+    with report_errors():
+        whole = in_store(load_settings(), put)
+    click.echo(f"The rulebook {whole[:16]} is in force.")
+
+
+def _instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except EvaluationError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@rules.command()
+@click.argument("module")
+@click.option(
+    "--facts",
+    "given",
+    required=True,
+    type=click.File(encoding="utf-8"),
+    help="The facts, in YAML or JSON; - reads them from standard input.",
+)
+@click.option("--at", callback=_instant, help="The instant to decide for, with its offset from UTC; now if left out.")
+@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="The day whose law counts; the day of --at if left out.")
+@click.option("--rule", "only", help="Explain this rule alone, whether it fired or not.")
+def explain(module: str, given: TextIO, at: datetime | None, on: datetime | None, only: str | None) -> None:
+    """Show what MODULE (such as health_code.colour) decides on some facts, and why, step by step."""
+    settings = load_settings()
+    rulebook = _load(settings, None)
+    if module not in rulebook.modules:
+        raise click.ClickException(f"there is no module {module!r}; there are {', '.join(sorted(rulebook.modules))}")
+    facts = _read_facts(SourceFile(given.name, given.read(), []), rulebook.modules[module])
+    at = at or datetime.now(UTC)
+    day = on.date() if on else None
+    pen = _Pen(ZoneInfo(settings.time_zone))
+    verdict = rulebook.evaluate(module, facts, at, on=day)
+    explained = rulebook.explain(module, facts, at, on=day)
+    if only is None:
+        click.echo("\n".join(pen.verdict(verdict)))
+    elif only not in {rule.id for rule, _ in explained}:
+        known = ", ".join(rule.id for rule, _ in explained) or "no rule"
+        raise click.ClickException(f"no rule {only!r} of {module} is in force then; in force: {known}")
+    for rule, step in explained:
+        if only in (None, rule.id):
+            click.echo("\n".join(pen.rule(rule, step, whole=step.value is True or only is not None)))
+
+
+@dataclass(frozen=True)
+class _Pen:
+    """Writes verdicts and steps for people, in the city's time."""
+
+    zone: ZoneInfo
+
+    def verdict(self, verdict: Verdict) -> Iterator[str]:
+        yield f"{verdict.module} at {self.value(verdict.at)}: {self.value(verdict.result)} by {verdict.rule}"
+        yield f"  {verdict.because.zh}"
+        yield f"  {verdict.because.en}"
+        if verdict.remedy is not None:
+            yield f"  → {verdict.remedy.zh}"
+            yield f"  → {verdict.remedy.en}"
+        until = "never" if verdict.changes_at is None else self.value(verdict.changes_at)
+        yield f"  changes with the same facts: {until}"
+        yield f"  rulebook {verdict.rulebook[:16]}"
+        yield ""
+
+    def rule(self, rule: Rule, step: Step, *, whole: bool) -> Iterator[str]:
+        yield f"{'✓' if step.value is True else '·'} {rule.id} → {rule.then}"
+        if whole:
+            yield f"    source: {rule.source}"
+            yield from self.steps(step, "    ")
+
+    def steps(self, step: Step, margin: str) -> Iterator[str]:
+        yield f"{margin}{' '.join(step.text.split())}  =  {self.value(step.value)}"
+        for inner in step.steps:
+            if inner.text.strip("'\"") != self.value(inner.value):
+                yield from self.steps(inner, margin + "  ")
+
+    def value(self, value: object) -> str:
+        match value:
+            case None:
+                return "absent"
+            case bool():
+                return str(value).lower()
+            case str():
+                return value
+            case datetime():
+                return value.astimezone(self.zone).isoformat(timespec="auto")
+            case timedelta():
+                return _span(value)
+            case list() | tuple():
+                return f"[{', '.join(map(self.value, cast('Sequence[object]', value)))}]"
+            case Struct():
+                fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+                return f"{{{', '.join(f'{name}: {self.value(held)}' for name, held in fields if held is not None)}}}"
+            case Failure():
+                return f"fails: {value.reason}"
+            case _:
+                return str(value)
+
+
+def _span(span: timedelta) -> str:
+    sign, span = ("-", -span) if span < timedelta() else ("", span)
+    minutes, seconds = divmod(span.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(span.days, "d"), (hours, "h"), (minutes, "m")]
+    text = "".join(f"{number}{unit}" for number, unit in parts if number)
+    rest = seconds + span.microseconds / 1_000_000
+    return sign + (text + (f"{rest:g}s" if rest else "") or "0s")
+
+
+def _read_facts(file: SourceFile, module: Module) -> Struct:
+    root = read_document(file)
+    facts = None if root is None else GivenReader(file).struct(root, module.facts)
+    if facts is None:
+        click.echo("\n".join(map(str, file.faults)), err=True)
+        raise click.ClickException(f"these are no {module.facts.__name__}")
+    return facts
+
+
+def _load(settings: Settings, folder: Path | None) -> Rulebook:
+    with report_errors():
+        return load_rulebook(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone))
+
+
+def _facts() -> list[type[Struct]]:
+    return [facts for service in discover_services() for facts in service.facts]
+
+
+def _count(rulebook: Rulebook) -> str:
+    count = sum(len(module.rules) for module in rulebook.modules.values())
+    return f"{count} rules in {len(rulebook.modules)} modules"

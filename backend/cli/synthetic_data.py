@@ -1,0 +1,88 @@
+"""A synthetic city: people who do not exist, and whatever each service would know of them.
+
+The same seed invents the same people with the same ids, so that an interrupted run is simply run again: what is there
+already is left alone. Their ID numbers lie in divisions 99xxxx, which no authority issues, so none is a real person's.
+"""
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import date, timedelta
+from itertools import islice
+from random import Random
+
+from msgspec.structs import replace
+from stdnum.cn import ric  # pyright: ignore[reportMissingTypeStubs]  untyped library
+
+from backend.city.person import IdNumber, Profile, Sex, new_profile
+from backend.city.service import City, Service
+from backend.store import Document, Duplicate
+
+AT_ONCE = 500
+OLDEST_DAYS = 95 * 365
+PEOPLE_PER_DIVISION = 500
+
+_SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林郑谢罗梁宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈"
+_GIVEN = (
+    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂兰玉英华建国文辉力红志云梅鑫波宇浩凯健俊帆雪荣嘉晨思雨子轩梓涵一诺"
+)
+
+
+async def fill_city(
+    city: City, services: Sequence[Service], citizens: int, seed: int, progress: Callable[[int, int], None]
+) -> int:
+    """Store the invented people and what each service makes of them; give how many people were new.
+
+    `progress` is told how many documents are done, and about how many there will be.
+    """
+    people = list(islice(_people(city, Random(f"people {seed}")), citizens))  # noqa: S311  chance that repeats is wanted
+    if await city.store.get(Profile, people[-1].id):
+        return 0
+    inventors = [(service.name, service.synthesize) for service in services if service.synthesize]
+    done, new = 0, 0
+    # A person's Profile comes last, so that the last one stands for a city that is whole.
+    sources: list[Iterable[Document]] = [
+        *(synthesize(city, Random(f"{name} {seed}"), people) for name, synthesize in inventors),  # noqa: S311  likewise
+        people,
+    ]
+    for place, source in enumerate(sources):
+        total = done + citizens * (len(sources) - place)  # as if each had one for each person
+        for batch in _batches(source):
+            stored = await asyncio.gather(*(_store_new(city, document) for document in batch))
+            done, new = done + len(batch), new + sum(stored) * isinstance(batch[0], Profile)
+            progress(done, max(done, total))
+    return new
+
+
+def _batches(source: Iterable[Document]) -> Iterator[list[Document]]:
+    documents = iter(source)
+    while batch := list(islice(documents, AT_ONCE)):
+        yield batch
+
+
+async def _store_new(city: City, document: Document) -> bool:
+    with suppress(Duplicate):
+        await city.store.insert(document)
+        return True
+    return False
+
+
+def _people(city: City, chance: Random) -> Iterator[Profile]:
+    now = city.now()
+    number = 0
+    while True:
+        sex: Sex = chance.choice(("female", "male"))
+        born_on = now.date() - timedelta(days=int(OLDEST_DAYS * chance.betavariate(1.4, 1.8)))
+        id_number = IdNumber(_id_number(number, sex, born_on), sex, born_on)
+        name = chance.choice(_SURNAMES) + "".join(chance.choices(_GIVEN, k=chance.choice((1, 2, 2))))
+        profile_id = base64.urlsafe_b64encode(chance.randbytes(12)).decode()
+        yield replace(new_profile(city.encryption, id_number, profile_id, now), name=city.encryption.encrypt(name))
+        number += 1
+
+
+def _id_number(number: int, sex: Sex, born_on: date) -> str:
+    """Give the ID number (GB 11643-1999) of the invented person with this number in the city."""
+    division, order = divmod(number, PEOPLE_PER_DIVISION)
+    body = f"99{division:04d}{born_on:%Y%m%d}{2 * order + (sex == 'male'):03d}"
+    return body + str(ric.calc_check_digit(body + "0"))  # pyright: ignore[reportUnknownMemberType]  untyped library

@@ -1,0 +1,1 @@
+"""Signed codes: tokens, their QR images, and the thread pool that draws them."""

@@ -1,0 +1,41 @@
+"""Words for citizens, in the two languages the city speaks.
+
+Every sentence that a citizen may read exists in Chinese and in English, so that no screen falls back to a language
+its reader does not know.
+"""
+
+import re
+
+from msgspec import Struct
+
+_QUALITY = re.compile(r"^\s*([A-Za-z*]{1,8})(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*$")
+
+
+class Text(Struct, frozen=True, gc=False):
+    """One sentence in Chinese (`zh`) and English (`en`)."""
+
+    zh: str
+    en: str
+
+    def in_language(self, language: str) -> str:
+        """Give the sentence in `language`, "zh" or "en"."""
+        return self.zh if language == "zh" else self.en
+
+
+def preferred_language(accept_language: str) -> str:
+    """Choose "zh" or "en" from an Accept-Language header; Chinese where the header names neither (RFC 9110, 12.5.4)."""
+    best, best_quality = "zh", 0.0
+    for part in accept_language[:200].split(","):
+        match = _QUALITY.match(part)
+        if not match or match[1].lower() not in ("zh", "en"):
+            continue
+        quality = float(match[2]) if match[2] else 1.0
+        if quality > best_quality:
+            best, best_quality = match[1].lower(), quality
+    return best
+
+
+def yuan(fen: int) -> str:
+    """Write an amount of fen as yuan with two decimals."""
+    sign = "-" if fen < 0 else ""
+    return f"{sign}{abs(fen) // 100}.{abs(fen) % 100:02}"

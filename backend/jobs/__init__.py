@@ -1,0 +1,1 @@
+"""Background work: tasks, the in-process queue, and Celery."""

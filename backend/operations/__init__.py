@@ -1,0 +1,1 @@
+"""What operators watch: access log, metrics, tracing, health checks and load shedding."""

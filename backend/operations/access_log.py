@@ -1,0 +1,162 @@
+"""The access log, and the id of each request.
+
+One line of JSON for each request says what an operator needs and nothing about a person: the route's template stands in
+place of the path, and neither query nor body nor address is written. This is the only layer around every request, so it
+is plain ASGI and writes its lines in batches.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.operations.load_shedding import LoadShedder
+from backend.operations.metrics import Answered, Served
+
+REQUEST_ID = "request_id"
+"""Where `scope["state"]` holds the id of the request."""
+
+_FLUSH_SECONDS = 0.25
+_MOST_LINES = 1_000
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
+
+
+class AccessLog:
+    """Wraps an ASGI application: gives each request an id, and writes a line about it to standard output.
+
+    A caller's own `X-Request-Id` is kept if it has at most 64 letters, digits, `.`, `_` and `-`. Lines wait for at most
+    a quarter of a second; `flush` writes them at once.
+    """
+
+    def __init__(self, app: ASGIApp, load_shedder: LoadShedder, *, writes: bool = True) -> None:
+        self.served = Served()
+        self._app = app
+        self._load_shedder = load_shedder
+        self._writes = writes
+        self._lines: list[str | Answered] = []
+        self._second = 0
+        self._stamp = ""
+        self._prefix = secrets.token_hex(6)
+        self._counter = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = self._request_id(scope)
+        scope["state"][REQUEST_ID] = request_id
+        header = (b"x-request-id", request_id.encode())
+        status = 500
+        self._load_shedder.in_flight += 1
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            self._load_shedder.in_flight -= 1
+            self._note(scope, status, time.perf_counter() - started, request_id)
+
+    def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
+        """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""
+        line = {
+            "time": self._stamped(time.time()),
+            "fault": type(error).__name__,
+            "route": scope.get("path_template"),
+            "request_id": scope["state"].get(REQUEST_ID),
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        self._lines.append(_as_line(line))
+        self.flush()
+
+    def flush(self) -> None:
+        """Count the requests that wait to be counted, and write the lines that wait to be written."""
+        self.served.count()
+        lines = [line for line in self._lines if self._writes or isinstance(line, str)]
+        self._lines = []
+        try:
+            sys.stdout.write("".join(line if isinstance(line, str) else self._written(line) for line in lines))
+            sys.stdout.flush()
+        except (OSError, ValueError):  # nobody reads the log any more; the citizens' requests matter more
+            self._writes = False
+
+    def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        answered = (time.time(), method, scope.get("path_template"), status, seconds, request_id)
+        self.served.answered.append(answered)
+        lines = self._lines
+        lines.append(answered)
+        if len(lines) == 1:
+            asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+        elif len(lines) >= _MOST_LINES:
+            self.flush()
+
+    def _written(self, served: Answered) -> str:
+        at, method, template, status, seconds, request_id = served
+        route = f'"{template}"' if template else "null"
+        return (
+            f'{{"time":"{self._stamped(at)}","method":"{method}","route":{route},'
+            f'"status":{status},"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"}}\n'
+        )
+
+    def _stamped(self, now: float) -> str:
+        second = int(now)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+
+    def _request_id(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                sent = value.decode("latin-1")
+                if _SANE_ID.fullmatch(sent):
+                    return sent
+                break
+        return f"{self._prefix}{next(self._counter):06x}"
+
+
+def _as_line(members: Mapping[str, Any]) -> str:
+    blanked = {name: _LONG_NUMBER.sub("[number]", text) if name in _TOLD else text for name, text in members.items()}
+    return msgspec.json.encode(blanked).decode() + "\n"
+
+
+_TOLD = ("message", "traceback")
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return _as_line(line).rstrip("\n")
+
+
+def log_as_json_lines() -> None:
+    """Let everything that is logged in this process be written to standard output as JSON lines as well."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

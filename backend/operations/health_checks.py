@@ -1,0 +1,69 @@
+"""What an operator's machines ask a server: does it live, and is it ready for citizens?"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+
+from backend.city.releases import digest_in_force
+from backend.city.service import City
+from backend.security.identity import probe
+from backend.store import StoreUnavailable
+
+READY_SECONDS = 3.0
+
+
+class Health(Struct, frozen=True):
+    """What a part of the city can do: `ok`, or what is wrong with it."""
+
+    store: str
+    broker: str
+    keys: str
+    rulebook: str
+
+
+@get("/health/live", guards=[probe], priority="essential", include_in_schema=False)
+async def live() -> dict[str, bool]:
+    """Tell that the process answers. Where it does not, it wants a restart."""
+    return {"alive": True}
+
+
+@get("/health/ready", guards=[probe], priority="essential", include_in_schema=False)
+async def ready(city: NamedDependency[City]) -> Response[Health]:
+    """Tell whether store, broker, keys and rulebook are as they should be: 200, or 503 with what is wrong.
+
+    Without the broker background work waits and citizens notice nothing, so a server stays ready.
+    """
+    (store, rulebook), broker = await asyncio.gather(_store_and_rulebook(city), _broker(city))
+    health = Health(store, broker, city.keys.fault or "ok", rulebook)
+    good = (health.store, health.keys, health.rulebook) == ("ok", "ok", "ok")
+    return Response(health, status_code=200 if good else 503, headers={"Cache-Control": "no-store"})
+
+
+async def _store_and_rulebook(city: City) -> tuple[str, str]:
+    present = city.rulebook.digest[:16]
+    try:
+        digest = await asyncio.wait_for(digest_in_force(city.store), READY_SECONDS)
+    except (StoreUnavailable, TimeoutError):
+        return "does not answer", "ok"
+    if digest is None or digest == city.rulebook.digest:
+        return "ok", "ok"
+    return "ok", f"{digest[:16]} was published, {present} is in force here"
+
+
+async def _broker(city: City) -> str:
+    if not city.settings.broker:
+        return "none: the server does background work itself"
+    from backend.jobs.celery import answers
+
+    return "ok" if await asyncio.to_thread(answers, city.settings) else "does not answer"
+
+
+def operating_routes() -> Sequence[ControllerRouterHandler]:
+    """Give the routes, which stand in no document for citizens."""
+    routes: list[Any] = [live, ready]
+    return routes

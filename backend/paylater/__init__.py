@@ -1,0 +1,1 @@
+"""The engine that pay-later services share."""

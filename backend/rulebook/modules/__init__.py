@@ -1,0 +1,1 @@
+"""Rule modules: reading YAML, checking it, and running its cases."""

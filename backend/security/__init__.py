@@ -1,0 +1,1 @@
+"""Who a caller is, and the keys that sign, verify and encrypt."""

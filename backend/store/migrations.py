@@ -1,0 +1,238 @@
+"""Changes of what is already stored: forward only, each once, recorded in the store itself.
+
+A migration is a module `migrations/0001_<verb_noun>.py` whose docstring says what it is for. It names one COLLECTION,
+and `change(body)` gives the changed document, or None for one that needs no change or has it already: a run that was
+interrupted is gone through again from the last batch that was recorded. A field that holds None may be missing.
+"""
+
+import asyncio
+import hashlib
+import importlib
+import pkgutil
+import re
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from backend.store import Conflict, Document, Duplicate, Store
+
+LEASE_SECONDS = 60
+BATCH = 1_000
+_NAME = re.compile(r"\d{4}_[a-z][a-z0-9_]*")
+
+
+class Migration(Struct, frozen=True):
+    """One change; `id` is the module's name, `checksum` that of its file."""
+
+    id: str
+    title: str
+    collection: str
+    change: Callable[[dict[str, Any]], dict[str, Any] | None]
+    checksum: str
+
+
+class MigrationRun(Document, kw_only=True):
+    """That a migration was begun; it has changed everything up to the id `after`, and all of it once it is `done`."""
+
+    collection: ClassVar[str] = "migration_runs"
+
+    checksum: str
+    began: datetime
+    after: str = ""
+    changed: int = 0
+    done: bool = False
+
+
+class Lease(Document, kw_only=True):
+    """That one process alone does something until `until`; its `id` says what."""
+
+    collection: ClassVar[str] = "leases"
+
+    holder: str
+    until: datetime
+
+
+class UnknownSchema(Exception):
+    """The store does not hold what this edition of the city expects. The message says what to do."""
+
+
+def find_migrations(package: str = "migrations") -> list[Migration]:
+    """Import the migrations of a package, in order. Raises UnknownSchema for two with one number, or a wrong name."""
+    folder = importlib.import_module(package)
+    names = sorted(found.name for found in pkgutil.iter_modules(folder.__path__))
+    for name, following in zip(names, [*names[1:], ""], strict=True):
+        if not _NAME.fullmatch(name) or name[:4] == following[:4]:
+            raise UnknownSchema(f"migrations/{name}.py: a migration is named by four digits of its own and some words")
+    return [_read(importlib.import_module(f"{package}.{name}"), name) for name in names]
+
+
+def _read(module: Any, name: str) -> Migration:  # noqa: ANN401  a module
+    text = Path(cast("str", module.__file__)).read_bytes()
+    title = cast("str", module.__doc__).partition("\n")[0]
+    return Migration(name, title, module.COLLECTION, module.change, hashlib.sha256(text).hexdigest())
+
+
+async def pending(store: Store, migrations: Sequence[Migration]) -> list[Migration]:
+    """Give the migrations that are not done. Raises UnknownSchema for a history that is not ours."""
+    known = {migration.id: migration for migration in migrations}
+    runs = {run.id: run async for run in store.scan(MigrationRun)}
+    for run in runs.values():
+        migration = known.get(run.id)
+        if migration is None:
+            raise UnknownSchema(
+                f"the store was changed by {run.id}, which this edition does not know: start the edition that made it"
+            )
+        if migration.checksum != run.checksum:
+            raise UnknownSchema(f"migrations/{run.id}.py was edited after it ran: restore it, and write another one")
+    waiting = [migration for migration in migrations if migration.id not in runs or not runs[migration.id].done]
+    done = [run.id for run in runs.values() if run.done]
+    for migration in waiting:
+        if done and migration.id < max(done):
+            raise UnknownSchema(
+                f"migrations/{migration.id}.py comes too late: {max(done)} is done; give it a new number"
+            )
+    return waiting
+
+
+async def assert_up_to_date(store: Store, migrations: Sequence[Migration]) -> None:
+    """Refuse a store on which migrations are still to be done. Raises UnknownSchema."""
+    if waiting := await pending(store, migrations):
+        names = ", ".join(migration.id for migration in waiting)
+        raise UnknownSchema(f"the store lacks {names}: run `chengma migrate` (with --plan to see what it would do)")
+
+
+async def is_empty(store: Store, migrations: Sequence[Migration]) -> bool:
+    """Tell that the store holds nothing that these migrations would change: a new one is born as they would make it."""
+    return not [one for one in migrations if await store.read_bodies(one.collection, "", 1)]
+
+
+async def migrate(
+    store: Store, migrations: Sequence[Migration], progress: Callable[[Migration, int], None], batch: int = BATCH
+) -> list[Migration]:
+    """Do what is pending, in order, and give it; `progress` is told how many documents were gone through.
+
+    Two that start at once do it once: the second waits until the first has ended. Raises UnknownSchema.
+    """
+    async with _alone(store, "migration") as renew:
+        waiting = await pending(store, migrations)
+        for migration in waiting:
+            run = await store.get(MigrationRun, migration.id)
+            if run is None:
+                began = _now()
+                run = await store.insert(MigrationRun(id=migration.id, checksum=migration.checksum, began=began))
+            await _run(store, migration, run, progress, renew, batch)
+        return waiting
+
+
+async def _run(
+    store: Store,
+    migration: Migration,
+    run: MigrationRun,
+    progress: Callable[[Migration, int], None],
+    renew: Callable[[], Any],
+    batch: int,
+) -> None:
+    seen = 0
+    while bodies := await store.read_bodies(migration.collection, run.after, batch):
+        changed = [body for body in map(migration.change, bodies) if body is not None]
+        written = await store.write_bodies(migration.collection, changed)
+        run = replace(run, changed=run.changed + written)
+        if written == len(changed):  # else somebody wrote meanwhile: the batch is read again
+            seen += len(bodies)
+            run = replace(run, after=cast("str", bodies[-1]["id"]))
+            progress(migration, seen)
+        run = await store.replace(run)
+        await renew()
+    await store.replace(replace(run, done=True))
+
+
+@asynccontextmanager
+async def _alone(store: Store, what: str) -> AsyncGenerator[Callable[[], Any], None]:
+    """Wait until nobody else does `what`, and keep others from it; call what is given to go on for another minute.
+
+    Whoever dies holds it until the minute is over.
+    """
+    holder = secrets.token_hex(8)
+    lease = await _taken(store, what, holder)
+
+    async def renew() -> None:
+        nonlocal lease
+        lease = await store.replace(replace(lease, until=_until()))
+
+    try:
+        yield renew
+    finally:
+        await store.delete(lease)
+
+
+async def _taken(store: Store, what: str, holder: str) -> Lease:
+    while True:
+        held = await store.get(Lease, what)
+        mine = Lease(id=what, holder=holder, until=_until())
+        try:
+            if held is None:
+                return await store.insert(mine)
+            if held.until < _now():
+                return await store.replace(replace(mine, revision=held.revision))
+        except (Duplicate, Conflict):
+            pass  # somebody else was faster
+        await asyncio.sleep(0.2)
+
+
+def _now() -> datetime:
+    at = datetime.now(UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def _until() -> datetime:
+    return datetime.fromtimestamp(int(_now().timestamp()) + LEASE_SECONDS, UTC)
+
+
+def plan(waiting: Sequence[Migration], counts: Mapping[str, int]) -> list[str]:
+    """Say what `migrate` would do, a line for each migration."""
+    return [f"{one.id}  {one.collection}: {counts.get(one.collection, 0):,} documents  {one.title}" for one in waiting]
+
+
+def rename_fields(body: dict[str, Any], renames: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return a document with fields renamed, or None if it has none of the old names.
+
+    A key of `renames` is the path of a field through nested objects and lists, such as `evidence.said`; its value is
+    the field's new name. Paths use the old names throughout.
+    """
+    renamed = _renamed(body, "", renames)
+    return None if renamed == body else renamed
+
+
+def _renamed(value: Any, path: str, renames: Mapping[str, str]) -> Any:  # noqa: ANN401  any stored value
+    if isinstance(value, list):
+        return [_renamed(item, path, renames) for item in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, Any]", value)
+    return {
+        renames.get(f"{path}{name}", name): _renamed(item, f"{path}{name}.", renames) for name, item in fields.items()
+    }
+
+
+def replace_values(body: dict[str, Any], words: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+    """Return a document with words of closed sets replaced, or None if it has none of the old ones.
+
+    A key of `words` is the path of a field, such as `parts.state`; its value maps old words to new ones.
+    """
+    replaced = _replaced(body, "", words)
+    return None if replaced == body else replaced
+
+
+def _replaced(value: Any, path: str, words: Mapping[str, Mapping[str, str]]) -> Any:  # noqa: ANN401  any stored value
+    if isinstance(value, list):
+        return [_replaced(item, path, words) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {name: _replaced(item, f"{path}.{name}".lstrip("."), words) for name, item in fields.items()}
+    return words[path].get(value, value) if path in words and isinstance(value, str) else value

@@ -1,0 +1,126 @@
+"""What a MongoDB must hold before the city works on it: collections, indexes, and validators made from the Structs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import inspect as forms
+from pymongo import IndexModel, MongoClient
+from pymongo.database import Database
+
+from backend.store import Document, Index
+from backend.store.mongo.store import DATABASE, client_options
+from backend.store.query import index_name, indexed_fields
+
+SCHEMA_MILLISECONDS = 3_600_000
+"""An index over a whole city takes its time."""
+
+_SIMPLE: Mapping[type[forms.Type], Sequence[str]] = {
+    forms.NoneType: ("null",),
+    forms.BoolType: ("bool",),
+    forms.IntType: ("int", "long"),
+    forms.FloatType: ("double",),
+    forms.StrType: ("string",),
+    forms.BytesType: ("binData",),
+    forms.DateTimeType: ("date",),
+    forms.DateType: ("string",),
+    forms.DictType: ("object",),
+}
+
+
+def prepare(url: str, kinds: Sequence[type[Document]]) -> None:
+    """Make collections, indexes and validators what the declarations say. Raises PyMongoError.
+
+    Run again it changes nothing. An index that is declared no more is dropped after the others were made; that of the
+    shard key, which an operator or the cluster made, stays.
+    """
+    with MongoClient[dict[str, Any]](url, **client_options(SCHEMA_MILLISECONDS)) as client:
+        database = client.get_default_database(DATABASE)
+        there = set(database.list_collection_names())
+        for kind in kinds:
+            if kind.collection not in there:
+                database.create_collection(kind.collection)
+            database.command("collMod", kind.collection, validator=validator(kind), validationLevel="strict")
+            _make_indexes(database, kind)
+
+
+def _make_indexes(database: Database[dict[str, Any]], kind: type[Document]) -> None:
+    collection = database[kind.collection]
+    wanted = {index_name(index): index for index in kind.indexes}
+    found = collection.index_information()
+    there = {name for name, index in found.items() if dict(index["key"]) not in ({"_id": 1}, dict(kind.shard_key))}
+    if missing := [_model(name, index) for name, index in wanted.items() if name not in there]:
+        collection.create_indexes(missing)
+    for name in there - wanted.keys():
+        collection.drop_index(name)
+
+
+def _model(name: str, index: Index) -> IndexModel:
+    keys = [*index.fields, *([index.ordered] if index.ordered else []), *([] if index.unique else ["_id"])]
+    if not index.unique:
+        return IndexModel(keys, name=name)
+    filled = {field: {"$exists": True} for field in index.fields}
+    return IndexModel(keys, name=name, unique=True, partialFilterExpression=filled)
+
+
+def validator(kind: type[Document]) -> dict[str, Any]:
+    """Give the $jsonSchema of a collection: whatever else writes to it, no document of another form gets in.
+
+    Fields that have a default may be missing, so that a new field does not shut out the edition that runs still.
+    """
+    described = forms.type_info(kind)
+    assert isinstance(described, forms.StructType), "documents are Structs"
+    schema = _struct(described)
+    schema["properties"]["_id"] = schema["properties"].pop("id")
+    optional = set(indexed_fields(kind))
+    schema["required"] = ["_id", "revision", *(name for name in schema["required"] if name not in {"id", *optional})]
+    return {"$jsonSchema": schema}
+
+
+def _schema(form: forms.Type) -> dict[str, Any]:
+    match form:
+        case forms.Metadata():
+            return _schema(form.type)
+        case forms.UnionType():
+            return _union([_schema(member) for member in form.types])
+        case forms.LiteralType():
+            return {"enum": list(form.values)}
+        case forms.EnumType():
+            return {"enum": [member.value for member in form.cls]}
+        case forms.StructType():
+            return _struct(form)
+        case forms.ListType() | forms.VarTupleType() | forms.SetType() | forms.FrozenSetType():
+            return {"bsonType": "array", "items": _schema(form.item_type)}
+        case _:
+            return {"bsonType": list(_SIMPLE[type(form)])}
+
+
+def _struct(form: forms.StructType) -> dict[str, Any]:
+    properties = {field.encode_name: _schema(field.type) for field in form.fields}
+    required = [field.encode_name for field in form.fields if field.required]
+    if form.tag_field is not None:
+        properties[form.tag_field] = {"enum": [form.tag]}
+        required.append(form.tag_field)
+    schema: dict[str, Any] = {"bsonType": "object", "properties": properties}
+    return schema | ({"required": required} if required else {})
+
+
+def _union(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    simple = [name for member in members if set(member) == {"bsonType"} for name in _names(member["bsonType"])]
+    others = [member for member in members if set(member) != {"bsonType"}]
+    if not others:
+        return {"bsonType": simple}
+    return {"anyOf": [*others, *([{"bsonType": simple}] if simple else [])]}
+
+
+def _names(bson_type: str | Sequence[str]) -> Sequence[str]:
+    return [bson_type] if isinstance(bson_type, str) else bson_type
+
+
+def shard_commands(database: str, kinds: Sequence[type[Document]]) -> list[str]:
+    """Give the commands with which an operator spreads the collections of a sharded cluster, one for each."""
+    return [
+        f"sh.shardCollection('{database}.{kind.collection}', {msgspec.json.encode(kind.shard_key).decode()})"
+        for kind in kinds
+        if kind.shard_key
+    ]

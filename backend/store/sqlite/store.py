@@ -1,0 +1,328 @@
+"""The embedded store: one SQLite file, no server.
+
+Reads run directly on the event loop, since a hop to a thread costs more than the read. Writes go to one writer thread,
+which commits whatever waits for it in one group with `synchronous=FULL`; a write is acknowledged after its commit.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from backend.store import Conflict, Document, Order, Page, Scalar
+from backend.store.query import MAX_PAGE, Cursors, assert_declared, index_name, indexed_fields
+from backend.store.sqlite.writer import Write, Writer
+
+D = TypeVar("D", bound=Document)
+
+SCAN_BATCH = 500
+BUSY_MILLISECONDS = 10_000
+MAPPED_BYTES = 2**34
+"""So much of the file is read where the system's cache holds it, without a call and a copy for each page."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class SqliteStore:
+    """A Store in one SQLite file. Documents whose ordered field is None are left out of a query with that order."""
+
+    def __init__(self, path: Path, kinds: Sequence[type[Document]]) -> None:
+        self._tables = {kind: _Table(kind) for kind in kinds}
+        writer = _connect(path)
+        try:
+            for table in self._tables.values():
+                table.prepare(writer)
+        except Exception:
+            writer.close()  # or it would keep the file locked
+            raise
+        self._reader = _connect(path)
+        self._writer = Writer(writer)
+
+    @classmethod
+    def open(cls, path: Path, kinds: Sequence[type[Document]]) -> "SqliteStore":
+        """Open the file, or make it; tables, columns and indexes follow the declarations of `kinds`."""
+        return cls(path, kinds)
+
+    async def get(self, kind: type[D], document_id: str) -> D | None:
+        """Read one document by its id, or None."""
+        table = self._tables[kind]
+        row = self._read(table.select_one, (document_id,)).fetchone()
+        return None if row is None else table.decode(row[0])
+
+    async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
+        """Read several documents by their ids; ids that are not there are left out."""
+        table = self._tables[kind]
+        found: dict[str, D] = {}
+        for start in range(0, len(document_ids), SCAN_BATCH):
+            ids = document_ids[start : start + SCAN_BATCH]
+            marks = ", ".join("?" * len(ids))
+            for row in self._read(f"SELECT body FROM {table.name} WHERE id IN ({marks})", ids):  # noqa: S608  our own names
+                document: D = table.decode(row[0])
+                found[document.id] = document
+        return found
+
+    async def find(
+        self,
+        kind: type[D],
+        where: Mapping[str, Scalar],
+        *,
+        order: Order | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[D]:
+        """Read the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
+        assert 1 <= limit <= MAX_PAGE, f"a page holds 1 to {MAX_PAGE} documents"
+        table = self._tables[kind]
+        assert_declared(kind, where, order)
+        cursors = Cursors(kind, where, order)
+        query = _Query(table.name, where, order, cursors.read(cursor) if cursor is not None else None)
+        rows = self._read(query.text(limit + 1), query.values).fetchall()
+        more = cursors.write(*rows[limit - 1][1:]) if len(rows) > limit else None
+        return Page([table.decode(row[0]) for row in rows[:limit]], more)
+
+    async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
+        """Count the documents whose declared fields equal `where` (all of them for an empty one)."""
+        table = self._tables[kind]
+        if where:
+            assert_declared(kind, where, None)
+        query = _Query(table.name, where, None, None)
+        return int(self._read(query.count_text(), query.values).fetchone()[0])
+
+    async def insert(self, document: D) -> D:
+        """Store a new document durably and give it back at revision 1. Raises Duplicate."""
+        stored = replace(document, revision=1)
+        await self._writer.write(self._tables[type(document)].insertion(stored))
+        return stored
+
+    async def replace(self, document: D) -> D:
+        """Store a changed document durably if its revision still stands. Raises Conflict or Duplicate."""
+        stored = replace(document, revision=document.revision + 1)
+        await self._writer.write(self._tables[type(document)].replacement(stored, document.revision))
+        return stored
+
+    async def delete(self, document: Document) -> None:
+        """Remove a document durably, if the stored one still has its revision. Raises Conflict."""
+        await self._writer.write(self._tables[type(document)].deletion(document))
+
+    async def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:
+        """Walk a whole collection by ascending id, from behind `after`, while others read and write."""
+        table = self._tables[kind]
+        text = f"SELECT id, body FROM {table.name} WHERE id > ? ORDER BY id LIMIT {SCAN_BATCH}"  # noqa: S608  our own names
+        while rows := self._read(text, (after,)).fetchall():
+            for row in rows:
+                yield table.decode(row[1])
+            after = rows[-1][0]
+            await asyncio.sleep(0)
+
+    async def restore(self, documents: Sequence[Document]) -> None:
+        """Store documents of one kind durably as they are, over what has their ids. Raises Duplicate."""
+        if documents:
+            table = self._tables[type(documents[0])]
+            await asyncio.gather(*(self._writer.write(table.restoration(document)) for document in documents))
+
+    async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
+        """Read documents by ascending id, from behind `after`, as they lie there."""
+        text = f"SELECT body FROM {_quoted(collection)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608  our own names
+        return [msgspec.msgpack.decode(body) for (body,) in self._read(text, (after, limit)).fetchall()]
+
+    async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
+        """Store changed bodies, each at its next revision, if the one it has still stands; give how many."""
+        table = next(table for kind, table in self._tables.items() if kind.collection == collection)
+        writes = [self._writer.write(table.rewriting(body)) for body in bodies]
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None and not isinstance(outcome, Conflict):
+                raise outcome
+        return outcomes.count(None)
+
+    async def close(self) -> None:
+        """Finish the writes that wait, then close the file."""
+        self._writer.stop()
+        await asyncio.to_thread(self._writer.join)
+        self._stop_reading()
+        self._reader.close()
+
+    def _read(self, text: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        """Read within the one look at the file that all reads of this turn of the event loop share.
+
+        A look costs two locks, as much as the read itself. It ends before whoever waits for a write goes on, so that
+        every write is seen by the reads that follow its acknowledgement.
+        """
+        if not self._reader.in_transaction:
+            self._reader.execute("BEGIN")
+            asyncio.get_running_loop().call_soon(self._stop_reading)
+        return self._reader.execute(text, values)
+
+    def _stop_reading(self) -> None:
+        if self._reader.in_transaction:
+            self._reader.execute("COMMIT")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    write_ahead(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+    return connection
+
+
+def write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the log on; SQLite does not wait by itself where somebody else is just making the same file."""
+    end = time.monotonic() + BUSY_MILLISECONDS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+class _Table:
+    """How one kind of document lies in the file: its id, revision and body, and a column for each indexed field."""
+
+    def __init__(self, kind: type[Document]) -> None:
+        self.kind = kind
+        self.name = f'"{kind.collection}"'
+        self.decode = cast("Callable[[bytes], Any]", msgspec.msgpack.Decoder(kind).decode)
+        self.fields = indexed_fields(kind)
+        self.select_one = f"SELECT body FROM {self.name} WHERE id = ?"  # noqa: S608  our own names
+        columns = ("id", "revision", "body", *self.fields)
+        marks = ", ".join("?" * len(columns))
+        self.insert = f"INSERT INTO {self.name} ({', '.join(map(_quoted, columns))}) VALUES ({marks})"  # noqa: S608  likewise
+        given = ", ".join(f"{_quoted(column)} = excluded.{_quoted(column)}" for column in columns[1:])
+        self.upsert = f"{self.insert} ON CONFLICT (id) DO UPDATE SET {given}"
+        changes = ", ".join(f"{_quoted(column)} = ?" for column in columns[1:])
+        self.update = f"UPDATE {self.name} SET {changes} WHERE id = ? AND revision = ?"  # noqa: S608  likewise
+
+    def prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the table, its columns and its indexes what the declaration says."""
+        connection.execute("BEGIN IMMEDIATE")
+        columns = "".join(f", {_quoted(field)}" for field in self.fields)
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {self.name}"
+            " (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL"
+            f"{columns})"
+        )
+        there = {row[1] for row in connection.execute(f"PRAGMA table_info({self.name})")}
+        for field in self.fields:
+            if field not in there:
+                connection.execute(f"ALTER TABLE {self.name} ADD COLUMN {_quoted(field)}")
+        written = self._written(connection)
+        if stale := [field for field in self.fields if field not in written]:
+            self._fill(connection, stale)
+        self._make_indexes(connection)
+        connection.execute("COMMIT")
+
+    def _written(self, connection: sqlite3.Connection) -> set[str]:
+        """The columns that were kept up to now: a field of no index is not, though its column may be there."""
+        text = "SELECT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i WHERE l.origin = 'c'"
+        return {row[0] for row in connection.execute(text, (self.kind.collection,))}
+
+    def _fill(self, connection: sqlite3.Connection, fields: Sequence[str]) -> None:
+        changes = ", ".join(f"{_quoted(field)} = ?" for field in fields)
+        text = f"UPDATE {self.name} SET {changes} WHERE id = ?"  # noqa: S608  our own names
+        for (body,) in connection.execute(f"SELECT body FROM {self.name}").fetchall():  # noqa: S608  likewise
+            lying = msgspec.msgpack.decode(body)  # which may be of a form that is yet to be migrated
+            connection.execute(text, (*(lying.get(field) for field in fields), lying["id"]))
+
+    def _make_indexes(self, connection: sqlite3.Connection) -> None:
+        wanted = {f"{self.kind.collection}__{index_name(index)}": index for index in self.kind.indexes}
+        there = [row[1] for row in connection.execute(f"PRAGMA index_list({self.name})") if row[3] == "c"]
+        for name in there:
+            if name not in wanted:
+                connection.execute(f"DROP INDEX {_quoted(name)}")
+        for name, index in wanted.items():
+            columns = [*index.fields, *([index.ordered] if index.ordered else []), *([] if index.unique else ["id"])]
+            unique = "UNIQUE " if index.unique else ""
+            listed = ", ".join(map(_quoted, columns))
+            connection.execute(f"CREATE {unique}INDEX IF NOT EXISTS {_quoted(name)} ON {self.name} ({listed})")
+
+    def insertion(self, document: Document) -> Write:
+        return Write(self.insert, self._row(document), self.kind.collection, _unreachable)
+
+    def restoration(self, document: Document) -> Write:
+        return Write(self.upsert, self._row(document), self.kind.collection, _unreachable)
+
+    def replacement(self, document: Document, revision: int) -> Write:
+        values = (document.revision, _encode(document), *self._columns(document), document.id, revision)
+        return Write(
+            self.update, values, self.kind.collection, lambda: Conflict(self.kind.collection, document.id, revision)
+        )
+
+    def rewriting(self, body: dict[str, Any]) -> Write:
+        changed = body | {"revision": body["revision"] + 1}
+        columns = [body.get(field) for field in self.fields]
+        values = (changed["revision"], _encode(changed), *columns, body["id"], body["revision"])
+        refuse = lambda: Conflict(self.kind.collection, body["id"], body["revision"])  # noqa: E731  read here only
+        return Write(self.update, values, self.kind.collection, refuse)
+
+    def deletion(self, document: Document) -> Write:
+        text = f"DELETE FROM {self.name} WHERE id = ? AND revision = ?"  # noqa: S608  our own names
+        refuse = lambda: Conflict(self.kind.collection, document.id, document.revision)  # noqa: E731  read here only
+        return Write(text, (document.id, document.revision), self.kind.collection, refuse)
+
+    def _row(self, document: Document) -> tuple[Any, ...]:
+        return (document.id, document.revision, _encode(document), *self._columns(document))
+
+    def _columns(self, document: Document) -> list[Any]:
+        return [getattr(document, field) for field in self.fields]
+
+
+def _unreachable() -> Exception:
+    return AssertionError("an insert either changes something or fails")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+class _Query:
+    """One `find` as SQL. The names in it are the declaration's; whatever a caller gives is a bound value."""
+
+    def __init__(
+        self, table: str, where: Mapping[str, Scalar], order: Order | None, last: Sequence[Any] | None
+    ) -> None:
+        self.table = table
+        self.tests = [f"{_quoted(field)} IS ?" for field in where]
+        self.values: list[Any] = list(where.values())
+        self.descending = order is not None and order.direction == "descending"
+        self.keys = [order.field, "id"] if order is not None else ["id"]
+        if order is not None:
+            self._limit_to(order)
+        if last is not None:
+            self._continue_after(*last)
+
+    def _limit_to(self, order: Order) -> None:
+        self.tests.append(f"{_quoted(order.field)} IS NOT NULL")
+        for sign, end in ((">=", order.at_least), ("<", order.below)):
+            if end is not None:
+                self.tests.append(f"{_quoted(order.field)} {sign} ?")
+                self.values.append(end)
+
+    def _continue_after(self, value: Scalar, last_id: str) -> None:
+        keys = ", ".join(map(_quoted, self.keys))
+        marks = ", ".join("?" * len(self.keys))
+        self.tests.append(f"({keys}) {'<' if self.descending else '>'} ({marks})")
+        self.values.extend([value, last_id] if len(self.keys) > 1 else [last_id])
+
+    def text(self, limit: int) -> str:
+        direction = "DESC" if self.descending else "ASC"
+        order = ", ".join(f"{_quoted(key)} {direction}" for key in self.keys)
+        last = _quoted(self.keys[0])
+        return f"SELECT body, {last}, id FROM {self.table}{self._where()} ORDER BY {order} LIMIT {limit}"  # noqa: S608  see the class
+
+    def count_text(self) -> str:
+        return f"SELECT count(*) FROM {self.table}{self._where()}"  # noqa: S608  see the class
+
+    def _where(self) -> str:
+        return " WHERE " + " AND ".join(self.tests) if self.tests else ""

@@ -1,0 +1,146 @@
+"""The one thread that writes to an SQLite file, so that the writes of many tasks share one commit."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from backend.store import Duplicate
+
+MAX_GROUP = 1_000
+CHECKPOINT_WRITES = 2_000
+"""The log is folded into the file after so many writes, or later if more keep coming; never during a request's read."""
+MAX_LOG_PAGES = 2**14
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One statement; `refuse` gives the error where it changed nothing."""
+
+    text: str
+    values: tuple[Any, ...]
+    collection: str
+    refuse: Callable[[], Exception]
+
+
+_Waiting = tuple[Write, "asyncio.Future[None]"]
+
+
+class Writer:
+    """The one thread that writes. What waits for it is committed as one group.
+
+    What the tasks of a loop write in one turn is handed over together: a thread that is woken for each write would
+    commit each by itself, and take the interpreter from the others as often.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._waiting: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+        self._since_checkpoint = 0
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, write: Write) -> None:
+        """Wait until the write is durable. Raises what the store refused it with."""
+        assert not self._stopped, "the store is closed"
+        assert self._thread.is_alive(), "the store's writer has ended"
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            gathered = self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        gathered.append((write, done))
+        await done
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        gathered = self._gathered.pop(loop, None)
+        if gathered:
+            self._waiting.put(gathered)
+
+    def stop(self) -> None:
+        """Take no more writes; those that wait are still committed."""
+        self._stopped = True
+        for loop in list(self._gathered):
+            self._hand_over(loop)
+        self._waiting.put(None)
+
+    def join(self) -> None:
+        """Wait until that is done, and the connection closed."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            handed, writes = self._waiting.get(), list[_Waiting]()
+            while handed is not None:
+                writes.extend(handed)
+                if len(writes) >= MAX_GROUP:
+                    break
+                try:
+                    handed = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+            running = handed is not None
+            if writes:
+                self._answer(writes, self._commit([write for write, _ in writes]))
+            if self._since_checkpoint > CHECKPOINT_WRITES and self._waiting.empty():
+                self._checkpoint()
+        self._checkpoint()
+        self._connection.close()
+
+    def _commit(self, writes: Sequence[Write]) -> list[Exception | None]:
+        """Carry out a group of writes in one transaction; a refused one leaves the others alone."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._execute(write) for write in writes]
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            return [error] * len(writes)
+        self._since_checkpoint += len(writes)
+        return outcomes
+
+    def _execute(self, write: Write) -> Exception | None:
+        try:
+            changed = self._connection.execute(write.text, write.values).rowcount
+        except sqlite3.IntegrityError as error:
+            columns = str(error).partition("failed: ")[2].split(", ")
+            return Duplicate(write.collection, tuple(column.rpartition(".")[2] for column in columns))
+        except (sqlite3.ProgrammingError, OverflowError, ValueError) as error:
+            return error  # a value that no column holds: its writer's mistake, not the group's
+        return None if changed else write.refuse()
+
+    @staticmethod
+    def _answer(writes: Sequence[_Waiting], outcomes: Sequence[Exception | None]) -> None:
+        loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Exception | None]]] = {}
+        for (_, done), outcome in zip(writes, outcomes, strict=True):
+            loops.setdefault(done.get_loop(), []).append((done, outcome))
+        for loop, answers in loops.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_resolve, answers)
+
+    def _checkpoint(self) -> None:
+        try:
+            _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > MAX_LOG_PAGES:  # readers without a pause would let it grow for ever: wait for one
+                self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        except sqlite3.OperationalError:
+            return  # another process holds the file; the log stays and is folded in next time
+        self._since_checkpoint = 0
+
+
+def _resolve(answers: Sequence[tuple["asyncio.Future[None]", Exception | None]]) -> None:
+    for done, outcome in answers:
+        if done.done():
+            continue
+        if outcome is None:
+            done.set_result(None)
+        else:
+            done.set_exception(outcome)

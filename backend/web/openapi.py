@@ -1,0 +1,317 @@
+"""Finishing the OpenAPI document: what Litestar cannot know of the Problems a caller may meet.
+
+The document is a promise: schemathesis holds every route to it. A route names the Problems of its own rules as
+`@post(..., problems=(CodeExpired, ...))`; those that follow from its guard, its body and its parameters are added here.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from functools import cache
+from inspect import getdoc
+from typing import Any, cast
+
+import msgspec
+from litestar import Litestar, Response, Router, get
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.response import Redirect
+from litestar.routes import HTTPRoute
+from litestar.types import ControllerRouterHandler
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import LiteralScalarString
+
+from backend.city.service import City, Integration, Service, discover_integrations, discover_services
+from backend.operations.load_shedding import Unavailable
+from backend.problems import (
+    BodyTooLarge,
+    EditConflict,
+    InternalError,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    Problem,
+    TooManyRequests,
+    UnsupportedMediaType,
+)
+from backend.security.identity import public, signed_in
+from backend.settings import Settings
+from backend.web.openapi_page import reference_page
+
+PROBLEM_JSON = "application/problem+json"
+_REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
+
+
+def contract(services: Sequence[Service], integrations: Sequence[Integration], settings: Settings) -> dict[str, Any]:
+    """Give the OpenAPI 3.1 document of these services and integrations. Opens neither store nor keys."""
+    app = _documented_app(services, integrations, settings)
+    document = app.openapi_schema.to_schema()
+    document.pop("servers", None)
+    kinds: dict[str, type[Problem]] = {}
+    operations = list(_operations(app))
+    forms, schemas = _schemas([handler for _, _, handler in operations])
+    for path, method, handler in operations:
+        problems = sorted(set(_problems_of(handler, path)), key=lambda kind: (kind.status, kind.__name__))
+        for kind in problems:
+            assert kinds.setdefault(kind.__name__, kind) is kind, f"two Problems are called {kind.__name__}"
+        operation = document["paths"][path][method]
+        told = operation.get("description") or operation["summary"]
+        operation["summary"], _, operation["description"] = told.partition("\n\n")
+        _state_forms(operation, handler, forms)
+        _state_problems(operation, handler, problems)
+    components = document["components"]
+    components["headers"] = _HEADERS
+    components["schemas"] = dict(sorted((schemas | _problem_schemas(kinds)).items()))
+    document["paths"] = dict(sorted(document["paths"].items()))
+    return _without_noise(document)
+
+
+def contract_of(settings: Settings) -> dict[str, Any]:
+    """Give the document of everything that is found under these settings."""
+    return contract(discover_services(), discover_integrations(settings.integrations), settings)
+
+
+def as_yaml(document: dict[str, Any]) -> str:
+    """Write a document as YAML, the same text for the same document."""
+    yaml: Any = YAML(typ="rt")
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.ignore_aliases = _never
+    text = io.StringIO()
+    yaml.dump(_folded(msgspec.to_builtins(document)), text)
+    return text.getvalue()
+
+
+def _never(_value: object) -> bool:
+    return True  # no value is written as a reference to an equal one
+
+
+def document_routes(
+    services: Sequence[Service], integrations: Sequence[Integration], settings: Settings
+) -> list[ControllerRouterHandler]:
+    """Make the routes that show the document: as JSON, as YAML, and as a page to read, each when first asked for."""
+
+    @cache
+    def document() -> dict[str, Any]:
+        return contract(services, integrations, settings)
+
+    @cache
+    def page() -> str:
+        return reference_page(document())
+
+    @cache
+    def yaml() -> str:
+        return as_yaml(document())
+
+    @get("/openapi.json", guards=[public], include_in_schema=False)
+    async def openapi_json() -> dict[str, Any]:
+        return document()
+
+    @get("/openapi.yaml", guards=[public], include_in_schema=False)
+    async def openapi_yaml() -> Response[str]:
+        return Response(yaml(), media_type="application/yaml; charset=utf-8")
+
+    @get("/reference", guards=[public], include_in_schema=False)
+    async def reference() -> Response[str]:
+        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return Response(page(), media_type="text/html", headers=policy)
+
+    @get("/", guards=[public], include_in_schema=False)
+    async def home() -> Redirect:
+        return Redirect("/reference")
+
+    return [openapi_json, openapi_yaml, reference, home]
+
+
+def _documented_app(services: Sequence[Service], integrations: Sequence[Integration], settings: Settings) -> Litestar:
+    async def give_city() -> City:
+        raise AssertionError("this application is described and never served")
+
+    tagged: list[ControllerRouterHandler] = [
+        Router("/", route_handlers=service.routes, tags=[service.name]) for service in services
+    ]
+    tagged.extend(
+        Router("/", route_handlers=routes, tags=["development"])
+        for integration in integrations
+        if (routes := integration.routes(settings))
+    )
+    bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description="The access token.")
+    config = OpenAPIConfig(
+        title="Chengma 城码",
+        version="1",
+        description=_DESCRIPTION,
+        use_handler_docstrings=True,
+        tags=[Tag(name=service.name, description=f"{service.title.en} · {service.title.zh}") for service in services],
+        components=Components(security_schemes={"accessToken": bearer}),
+        operation_id_creator=lambda handler, _method, _path: "_".join((*handler.resolve_tags(), handler.handler_name)),
+    )
+    return Litestar(
+        route_handlers=tagged,
+        openapi_config=config,
+        logging_config=None,
+        dependencies={"city": Provide(give_city)},
+    )
+
+
+_DESCRIPTION = """\
+The citizen services of a city. Every error is a Problem (RFC 9457) whose `type` names it; `detail` is for people, in
+Chinese or English by `Accept-Language`. Every answer carries `X-Request-Id`, by which the operator finds it in the log.
+"""
+
+
+def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                if handler.resolve_include_in_schema():
+                    yield route.path_format or "/", method.lower(), handler
+
+
+def _problems_of(handler: HTTPRouteHandler, path: str) -> Iterator[type[Problem]]:
+    yield from (InternalError, InvalidRequest, TooManyRequests, Unavailable)
+    yield from cast("Sequence[type[Problem]]", handler.opt.get("problems", ()))
+    if "data" in handler.parsed_fn_signature.parameters:
+        yield from (BodyTooLarge, UnsupportedMediaType)
+    if "{" in path:
+        yield NotFound
+    if not handler.http_methods <= {"GET", "HEAD"}:
+        yield EditConflict
+    guards = _guards(handler)
+    if public not in guards:
+        yield NotSignedIn
+    if not guards & {public, signed_in}:
+        yield NotAllowed
+
+
+def _guards(handler: HTTPRouteHandler) -> set[Any]:
+    return set(cast("Sequence[Any]", handler.resolve_guards()))  # pyright: ignore[reportUnknownMemberType]
+
+
+def _body_type(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401  any type that a handler reads
+    field = handler.parsed_fn_signature.parameters.get("data")
+    return None if field is None else field.annotation
+
+
+def _answer_type(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401  any type that a handler gives
+    field = handler.parsed_fn_signature.return_type
+    if field.is_subclass_of(Response):
+        field = field.inner_types[0] if field.inner_types else None
+    return None if field is None or field.annotation in (None, type(None), str, bytes) else field.annotation
+
+
+def _schemas(handlers: Sequence[HTTPRouteHandler]) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """Give the schema of each type, and the named schemas, as msgspec enforces them.
+
+    Litestar's own lack what msgspec refuses, such as unknown members.
+    """
+    types = [kind for handler in handlers for kind in (_body_type(handler), _answer_type(handler)) if kind is not None]
+    distinct = {str(kind): kind for kind in types}
+    forms, schemas = msgspec.json.schema_components(distinct.values(), ref_template="#/components/schemas/{name}")
+    return dict(zip(distinct, forms, strict=True)), schemas
+
+
+def _state_forms(operation: dict[str, Any], handler: HTTPRouteHandler, forms: dict[Any, Any]) -> None:
+    if body := _body_type(handler):
+        operation["requestBody"]["content"] = {"application/json": {"schema": forms[str(body)]}}
+    answer = _answer_type(handler)
+    for content in operation["responses"][str(handler.status_code)].get("content", {}).values():
+        content.clear()
+        if answer:
+            content["schema"] = forms[str(answer)]
+
+
+def _state_problems(operation: dict[str, Any], handler: HTTPRouteHandler, problems: Sequence[type[Problem]]) -> None:
+    if NotSignedIn in problems:
+        operation["security"] = [{"accessToken": []}, *([{}] if public in _guards(handler) else [])]
+    responses = operation["responses"]
+    for status in [status for status in responses if status >= "400"]:
+        del responses[status]  # Litestar's own form of errors, which is never sent
+    for status in sorted({kind.status for kind in problems}):
+        kinds = [kind for kind in problems if kind.status == status]
+        references = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in kinds]
+        responses[str(status)] = {
+            "description": "; ".join(kind.title for kind in kinds),
+            "content": {PROBLEM_JSON: {"schema": references[0] if len(kinds) == 1 else {"oneOf": references}}},
+        }
+    for status, response in responses.items():
+        response["headers"] = response.get("headers", {}) | _REQUEST_ID | _HEADERS_OF.get(status, {})
+
+
+_HEADERS: dict[str, Any] = {
+    "RequestId": {
+        "description": "Names the request in the operator's log: the one sent, or one that was made.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
+    "RetryAfter": {"description": "Seconds until asking again is of use.", "schema": {"type": "integer", "minimum": 0}},
+    "Authenticate": {"description": "How to sign in (RFC 6750).", "schema": {"type": "string"}},
+}
+_HEADERS_OF = {
+    "401": {"WWW-Authenticate": {"$ref": "#/components/headers/Authenticate"}},
+    "429": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
+    "503": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
+}
+
+
+def _problem_schemas(kinds: dict[str, type[Problem]]) -> dict[str, Any]:
+    schemas: dict[str, Any] = {"Problem": _PROBLEM, "FieldError": _FIELD_ERROR}
+    for name, kind in kinds.items():
+        form = {"properties": {"type": {"const": kind.type_path()}, "status": {"const": kind.status}}}
+        schemas[name] = {
+            "title": kind.title,
+            "description": getdoc(kind) or "",
+            "allOf": [{"$ref": "#/components/schemas/Problem"}, form],
+        }
+    return schemas
+
+
+_PROBLEM = {
+    "title": "Problem",
+    "description": "An error that a caller can act on (RFC 9457). Further members may stand beside these.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "request_id"],
+    "properties": {
+        "type": {"type": "string", "description": "names the Problem"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "what to tell the citizen, in the language asked for"},
+        "request_id": {"type": "string"},
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
+    },
+}
+_FIELD_ERROR = {
+    "title": "FieldError",
+    "type": "object",
+    "required": ["pointer", "detail"],
+    "properties": {
+        "pointer": {"type": "string", "description": "a JSON pointer into the body, or the parameter's name"},
+        "detail": {"type": "string"},
+    },
+}
+
+
+_FALSE_BY_DEFAULT = ("deprecated", "required", "allowEmptyValue", "allowReserved")
+
+
+def _says_nothing(key: str, item: object) -> bool:
+    return (item is False and key in _FALSE_BY_DEFAULT) or (item == "" and key == "description")
+
+
+def _without_noise(value: Any) -> Any:  # noqa: ANN401  a tree of JSON
+    """Leave out what says nothing, and write whole limits as whole numbers."""
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {key: _without_noise(item) for key, item in items if not _says_nothing(key, item)}
+    if isinstance(value, list):
+        return [_without_noise(item) for item in cast("list[Any]", value)]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _folded(value: Any) -> Any:  # noqa: ANN401  a tree of JSON
+    """Show texts of several lines as blocks."""
+    if isinstance(value, dict):
+        return {key: _folded(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_folded(item) for item in cast("list[Any]", value)]
+    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value

@@ -1,0 +1,200 @@
+"""Rulebooks in the store: published whole, taken up without a restart, rolled back."""
+
+import asyncio
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from msgspec.structs import replace
+
+from backend.app import create_app, facts_of
+from backend.city import releases
+from backend.city.releases import (
+    InForce,
+    RulebookPointer,
+    RulebookRelease,
+    UnknownRelease,
+    digest_in_force,
+    put_in_force,
+    release_named,
+    released_rulebook,
+    store_release,
+)
+from backend.city.service import City, discover_services
+from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, make_rulebook, read_rules
+from backend.settings import Settings
+from backend.store import Conflict, Store
+from tests.conftest import ROOT, SignIn, work_in
+
+CITY = ZoneInfo("Asia/Shanghai")
+FACTS = facts_of(discover_services())
+NOW = datetime(2022, 5, 1, tzinfo=UTC)
+SAID = "Nothing found"
+
+
+def edition(folder: Path, says: str) -> Path:
+    """Give a folder with the city's rules, in which a green code gives another reason."""
+    shutil.copytree(ROOT / "rules", folder)
+    colour = folder / "health_code" / "colour.yaml"
+    text = colour.read_text()
+    assert SAID in text
+    colour.write_text(text.replace(SAID, says))
+    return folder
+
+
+async def publish(store: Store, folder: Path) -> Rulebook:
+    rulebook = load_rulebook(folder, FACTS, CITY)
+    await store_release(store, read_rules(folder), rulebook, NOW)
+    await put_in_force(store, rulebook.digest, NOW)
+    return rulebook
+
+
+def test_a_release_gives_the_rulebook_that_was_published(address: str, tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        assert await digest_in_force(store) is None
+        published = await publish(store, edition(tmp_path / "one", "All is well"))
+        assert await digest_in_force(store) == published.digest
+        read = await released_rulebook(store, published.digest, FACTS, CITY)
+        assert read.digest == published.digest
+        assert read.modules.keys() == published.modules.keys()
+
+    work_in(address, work)
+
+
+def test_publishing_the_same_again_changes_nothing(address: str, tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        folder = edition(tmp_path / "one", "All is well")
+        for _ in range(2):
+            published = await publish(store, folder)
+        assert await store.count(RulebookRelease, {}) == 1
+        pointer = await store.get(RulebookPointer, "in-force")
+        assert pointer is not None
+        assert pointer.past == (InForce(published.digest, NOW),)
+
+    work_in(address, work)
+
+
+def test_a_rollback_points_back_by_the_beginning_of_a_digest(address: str, tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        one = await publish(store, edition(tmp_path / "one", "All is well"))
+        two = await publish(store, edition(tmp_path / "two", "Nothing at all"))
+        assert await digest_in_force(store) == two.digest
+        await put_in_force(store, await release_named(store, one.digest[:10]), NOW)
+        assert await digest_in_force(store) == one.digest
+        pointer = await store.get(RulebookPointer, "in-force")
+        assert pointer is not None
+        assert [entry.digest for entry in pointer.past] == [one.digest, two.digest, one.digest]
+        with pytest.raises(UnknownRelease, match="no release begins with 'beef'"):
+            await release_named(store, "beef")
+        with pytest.raises(UnknownRelease, match="more than one release begins with ''"):
+            await release_named(store, "")
+        with pytest.raises(UnknownRelease):
+            await put_in_force(store, "beef", NOW)
+
+    work_in(address, work)
+
+
+def test_of_two_who_point_elsewhere_at_once_one_is_refused(address: str, tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        digests = [(await publish(store, edition(tmp_path / says, says))).digest for says in ("one", "two", "three")]
+        both = (put_in_force(store, digest, NOW) for digest in digests[:2])
+        outcomes = await asyncio.gather(*both, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} <= {Conflict, type(None)}
+        assert await digest_in_force(store) in digests[:2]
+
+    work_in(address, work)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "LOOK_SECONDS", 0.05)
+
+
+def reason(client: TestClient[Litestar], headers: dict[str, str]) -> tuple[str, str]:
+    code = client.get("/v1/me/health-code", headers=headers).json()
+    return code["because"]["en"], code["rulebook"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_running_server_takes_up_what_is_published(
+    client: TestClient[Litestar], sign_in: SignIn, tmp_path: Path
+) -> None:
+    wang = sign_in("13800138000", name="王芳")
+    before = reason(client, wang)
+    assert before[0] == SAID
+    store = client.app.state.city.store
+    published = client.blocking_portal.call(publish, store, edition(tmp_path / "one", "All is well"))
+    client.blocking_portal.call(asyncio.sleep, 2)
+    assert reason(client, wang) == ("All is well", published.digest)
+    client.blocking_portal.call(publish, store, ROOT / "rules")
+    client.blocking_portal.call(asyncio.sleep, 2)
+    assert reason(client, wang) == before
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_request_keeps_the_rulebook_with_which_it_began(client: TestClient[Litestar], tmp_path: Path) -> None:
+    """A City is never changed: who holds one decides by one rulebook, whatever is published meanwhile."""
+    city: City = client.app.state.city
+    client.blocking_portal.call(publish, city.store, edition(tmp_path / "one", "All is well"))
+    client.blocking_portal.call(asyncio.sleep, 2)
+    assert client.app.state.city is not city
+    assert client.app.state.city.rulebook.digest != city.rulebook.digest
+    with pytest.raises(AttributeError, match="immutable"):
+        city.rulebook = client.app.state.city.rulebook  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_release_that_does_not_fit_is_told_and_not_taken_up(
+    client: TestClient[Litestar], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    city: City = client.app.state.city
+
+    async def publish_broken() -> None:
+        rulebook = await publish(city.store, edition(tmp_path / "one", "All is well"))
+        release = await city.store.get(RulebookRelease, rulebook.digest)
+        assert release is not None
+        broken = {name: text.replace("facts.doses", "facts.dozes") for name, text in release.files.items()}
+        await city.store.replace(replace(release, files=broken))
+
+    client.blocking_portal.call(publish_broken)
+    client.blocking_portal.call(asyncio.sleep, 0.5)
+    assert client.app.state.city.rulebook is city.rulebook
+    told = [record.message for record in caplog.records if "does not fit this edition" in record.message]
+    assert len(told) <= 1
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert "was published" in answer.json()["rulebook"]
+
+
+def test_a_server_that_starts_goes_by_the_rulebook_in_force(settings: Settings, tmp_path: Path) -> None:
+    with TestClient(create_app(settings)) as client:
+        store = client.app.state.city.store
+        published = client.blocking_portal.call(publish, store, edition(tmp_path / "one", "All is well"))
+    with TestClient(create_app(settings)) as client:
+        assert client.app.state.city.rulebook.digest == published.digest
+
+
+def test_a_broken_release_is_refused_with_its_place(address: str) -> None:
+    async def work(store: Store) -> None:
+        release = RulebookRelease(id="d" * 64, files={"health_code.frame": "module: x"}, published=NOW)
+        await store.insert(release)
+        with pytest.raises(InvalidRulebook, match=r"dddddddddddddddd/health_code\.frame:1:1"):
+            await released_rulebook(store, release.id, FACTS, CITY)
+
+    work_in(address, work)
+
+
+def test_what_a_new_rulebook_has_in_common_with_the_one_before_is_taken_over(tmp_path: Path) -> None:
+    before = load_rulebook(ROOT / "rules", FACTS, CITY)
+    shutil.copytree(ROOT / "rules", tmp_path / "rules")
+    frame = tmp_path / "rules" / "health_code" / "frame.yaml"
+    frame.write_text(frame.read_text(encoding="utf-8") + "# another edition\n", encoding="utf-8")
+    files = read_rules(tmp_path / "rules")
+    after = make_rulebook(files, FACTS, CITY, before)
+    changed = {name for name in before.modules if after.modules[name] is not before.modules[name]}
+    assert changed == {"health_code.frame"}
+    assert after.digest == make_rulebook(files, FACTS, CITY).digest != before.digest

@@ -1,0 +1,159 @@
+"""A city of real processes, which somebody keeps killing, and the officers who go on reporting."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+from kombu.exceptions import OperationalError
+
+from backend.app import open_city
+from backend.city.service import City, discover_integrations, discover_services
+from backend.jobs.celery import CeleryQueue
+from backend.jobs.tasks import Job
+from backend.security.identity import Access, Caller, Role
+from backend.security.keyring import make_keys
+from backend.settings import Settings
+from tests.mongod import Mongod
+from tests.servers import RedisServer, chengma, city_environment, free_port, listens, wait_until
+from tests.services.health_code.scene import id_number
+
+BATCH = 10
+PEOPLE = 200
+
+
+class Town:
+    """One mongod, one Redis, one API process, one worker; each is started again when it has ended."""
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self.folder, self.chance = folder, chance
+        self.mongod, self.redis = Mongod(folder / "mongod"), RedisServer(folder)
+        self.port = free_port()
+        make_keys(folder / "keys")
+        settings = {"port": self.port, "store_timeout_ms": 2_000, "access_log": "false"}
+        self.environment = city_environment(folder, self.mongod.url, self.redis.url, **settings)
+        migrating = chengma(folder, "migrate", self.environment, "migrate")
+        assert migrating._process.wait(30) == 0, migrating.said()
+        self.api = chengma(folder, "api", self.environment, "serve")
+        self.worker = chengma(folder, "worker", self.environment, "worker")
+        self.kills = Counter[str]()
+        self.jobs = CeleryQueue(Settings(broker=self.redis.url))
+
+    def wait_until_whole(self) -> None:
+        """Wait until everything runs and answers."""
+        self.start_what_ended()
+        self.mongod.wait_until_primary()
+        wait_until(self.redis.answers, self.redis.said)
+        wait_until(lambda: self.start_what_ended() or listens(self.port), self.api.said)
+
+    def start_what_ended(self) -> None:
+        """Start what was killed, or has refused to start because something else was away."""
+        for process in (self.mongod, self.redis, self.api, self.worker):
+            if not process.runs:
+                process.start()
+
+    def kill_somebody(self) -> str | None:
+        """Kill one of them by chance; give whom, or None if they did not live."""
+        victim = self.chance.choice(("mongod", "redis", "api", "api", "worker", "worker", "worker's child"))
+        if victim == "worker's child":
+            children = _children(self.worker.pid) if self.worker.runs else []
+            for child in children[:1]:
+                os.kill(child, signal.SIGKILL)
+            killed = bool(children)
+        else:
+            process = getattr(self, victim)
+            killed = process.runs
+            if killed:
+                process.kill()
+        self.kills[victim] += killed
+        return victim if killed else None
+
+    def sweep(self) -> None:
+        """Publish the sweep, as beat does, only more often: half a minute would be too long between two kills."""
+        with suppress(OperationalError, OSError):
+            self.jobs.publish(Job("health_code.sweep_events"))
+
+    def city(self) -> City:
+        """Open the city's store and keys in this process."""
+        settings = Settings(store=self.mongod.url, keys=str(self.folder / "keys"), mongo_driver="pymongo")
+        return open_city(settings, discover_services(), discover_integrations("integrations"))
+
+    def end(self) -> None:
+        """Stop everything."""
+        for process in (self.api, self.worker, self.redis, self.mongod):
+            if process.runs:
+                process.stop()
+        self.jobs._app.close()
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+class Officers:
+    """They report events, batch after batch, and send a batch again until it is answered."""
+
+    def __init__(self, town: Town, number: int) -> None:
+        city = town.city()
+        access = Access(city.settings, city.keys, lambda: datetime.now(UTC))
+        long = access._settings.__class__(access_token_seconds=86_400)
+        access._settings = long
+        caller = Caller("officer", "session", None, (Role.HEALTH_OFFICER,))
+        self.headers = {"Authorization": f"Bearer {access.issue(caller, datetime.now(UTC))}"}
+        self.address = f"http://127.0.0.1:{town.port}"
+        self.number = number
+        self.acknowledged: set[str] = set()
+        self.sent: set[str] = set()
+        self.refused = Counter[str]()
+        self.ended = asyncio.Event()
+
+    async def report_until(self, ended: asyncio.Event) -> None:
+        """Report until told to end."""
+        self.ended = ended
+        async with httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=8) as client:
+            await asyncio.gather(*(self._report(client, officer) for officer in range(self.number)))
+
+    async def _report(self, client: httpx.AsyncClient, officer: int) -> None:
+        chance, batch = random.Random(officer), 0
+        while not self.ended.is_set():
+            batch += 1
+            ids = [f"{officer}-{batch}-{place}" for place in range(BATCH)]
+            await self._send(client, ids, [_event(event_id, chance) for event_id in ids])
+
+    async def _send(self, client: httpx.AsyncClient, ids: Sequence[str], events: Sequence[dict[str, object]]) -> None:
+        self.sent |= set(ids)
+        while not self.ended.is_set():
+            try:
+                answer = await client.post("/v1/health-events", headers=self.headers, json={"events": events})
+            except httpx.TransportError as error:
+                self.refused[type(error).__name__] += 1
+                await asyncio.sleep(0.1)
+                continue
+            if answer.status_code == 200:
+                results = answer.json()["results"]
+                assert {result["outcome"] for result in results} <= {"applied", "repeated"}, results
+                self.acknowledged |= set(ids)
+                return
+            assert answer.status_code in {409, 503}, answer.text
+            self.refused[str(answer.status_code)] += 1
+            await asyncio.sleep(0.1)
+
+
+def _event(event_id: str, chance: random.Random) -> dict[str, object]:
+    at = (datetime.now(UTC) - timedelta(hours=chance.randrange(1, 200))).isoformat()
+    said = {"kind": "test", "test": "pcr", "result": "negative", "sampled_at": at}
+    return {"source": "cdc", "id": event_id, "id_number": id_number(chance.randrange(PEOPLE)), "event": said}
+
+
+def elapsed(began: float) -> str:
+    """Tell how many seconds have gone by."""
+    return f"{time.monotonic() - began:.0f} s"

@@ -1,0 +1,72 @@
+"""Tasks for the tests of workers, and a worker that knows them.
+
+Each try of a task is noted in a file, so that a test sees how often it was begun; its effect is a document, so that a
+test sees how often it counted.
+"""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from backend.city.service import City
+from backend.cli.errors import load_settings
+from backend.jobs.tasks import Task, background, discover_tasks
+from backend.operations.access_log import log_as_json_lines
+from backend.store import Document, Duplicate
+from backend.worker import work
+
+
+class Errand(Document):
+    """An errand that was run."""
+
+    collection: ClassVar[str] = "errands"
+
+    effects: int = 1
+
+
+def note(name: str) -> None:
+    """Note that a task was begun, and by which process."""
+    with Path(os.environ["ERRANDS"]).open("a") as notes:
+        notes.write(f"{name} {os.getpid()}\n")
+
+
+@background(max_seconds=30)
+async def walk(city: City, name: str, milliseconds: int) -> None:
+    """Take some time, and then have an effect, once."""
+    note(name)
+    await asyncio.sleep(milliseconds / 1_000)
+    with suppress(Duplicate):
+        await city.store.insert(Errand(id=name))
+
+
+@background(max_attempts=2)
+async def fall(_city: City, name: str) -> None:
+    """Fail each time."""
+    note(name)
+    raise RuntimeError("there is a hole in the road")
+
+
+@background()
+async def die(_city: City, name: str) -> None:
+    """Take the process along each time."""
+    note(name)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@background(max_seconds=1, max_attempts=1)
+async def dawdle(_city: City, name: str) -> None:
+    """Take longer than it may."""
+    note(name)
+    await asyncio.sleep(20)
+
+
+ERRANDS: dict[str, Task[Any]] = {task.name: task for task in (walk, fall, die, dawdle)}
+
+
+def run_worker() -> None:
+    """Be a worker that knows these tasks beside the city's own."""
+    log_as_json_lines()
+    work(load_settings(), "street", discover_tasks() | ERRANDS)

@@ -1,0 +1,243 @@
+"""A thousand visits at once over twenty hospitals, and somebody who pulls the plug in the middle."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from backend.city.service import City
+from backend.security.identity import Access, Caller, Role
+from backend.services.medical_credit.advancing import advance
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.hospital_file import COLUMNS
+from backend.services.medical_credit.model.reconciliation import Break
+from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.ports import Bank, BankEntry, Insurance
+from backend.services.medical_credit.reconciling import our_side, reconcile
+from backend.store import Order
+from tests.integrations.his.hospital import connect, enrol, in_city
+from tests.servers import Process, chengma, city_environment, free_port, listens, wait_until
+from tests.services.health_code.scene import id_number
+
+VISITS, HOSPITALS, PATIENTS, AT_ONCE = 1_000, 20, 200, 40
+LINES = 4
+LOSSES = {"lost_before": 20, "lost_after": 20}
+
+
+class Town:
+    """A city with twenty hospitals, two hundred patients, a misbehaving insurance and bank, and its API processes."""
+
+    def __init__(self, folder: Path, store: str, apis: int) -> None:
+        self.ports = [free_port() for _ in range(apis)]
+        self.environment = city_environment(folder, store, "", access_log="false", system_requests_per_minute=10**6)
+        migrating = chengma(folder, "migrate", self.environment, "migrate")
+        assert migrating._process.wait(60) == 0, migrating.said()
+        self.hospitals = [f"H{number:02}" for number in range(HOSPITALS)]
+        self.patients = [id_number(number) for number in range(PATIENTS)]
+        self.people = in_city(self.environment, self._settle)
+        self.apis = [
+            chengma(folder, f"api-{port}", self.environment | {"CHENGMA_PORT": str(port)}, "serve")
+            for port in self.ports
+        ]
+        self.acknowledged = 0
+        self.wait_until_whole()
+
+    async def _settle(self, city: City) -> list[str]:
+        for code in self.hospitals:
+            await connect(city, code)
+        insurance: Any = city.port(Insurance)
+        for call in ("settle", "cancel", "reverse", "pay", "look_up"):
+            insurance.books.make_trouble(call, LOSSES)
+        access = Access(city.settings, city.keys, lambda: datetime.now(UTC))
+        now = datetime.now(UTC)
+        self.tokens = {
+            code: access.issue(
+                Caller(f"hospital:{code}", "city", roles=(Role.HOSPITAL,), scopes=("system/*.cruds",)), now, 3_600
+            )
+            for code in self.hospitals
+        }
+        people = [await enrol(city, number) for number in self.patients]
+        self.citizens = {person: access.issue(Caller(f"a-{person}", "city", person), now, 3_600) for person in people}
+        return people
+
+    def wait_until_whole(self) -> None:
+        for port, api in zip(self.ports, self.apis, strict=True):
+            wait_until(lambda port=port: listens(port), api.said, 60)
+
+    def pull_the_plug(self, api: Process) -> None:
+        api.kill()
+        api.start()
+
+    # ── what hospitals and patients send, again and again until it is acknowledged ──
+
+    async def send(
+        self, client: httpx.AsyncClient, token: str, method: str, path: str, body: object, **headers: str
+    ) -> dict[str, Any]:
+        give_up = time.monotonic() + 90
+        for attempt in range(10_000):
+            port = self.ports[(hash(path) + attempt) % len(self.ports)]
+            try:
+                answer = await client.request(
+                    method,
+                    f"http://127.0.0.1:{port}{path}",
+                    json=body,
+                    headers={"Authorization": f"Bearer {token}", **headers},
+                )
+                if answer.status_code < 300:
+                    self.acknowledged += 1
+                    return answer.json()
+                assert answer.status_code in (409, 503), answer.text
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < give_up, f"{method} {path} was never acknowledged"
+            await asyncio.sleep(0.1)
+        raise AssertionError(path)
+
+    async def visit(self, client: httpx.AsyncClient, number: int) -> None:
+        code, patient = self.hospitals[number % HOSPITALS], self.patients[number % PATIENTS]
+        token, at = self.tokens[code], datetime.now(UTC).isoformat()
+        opened = await self.send(client, token, "POST", "/fhir/Encounter", encounter(patient, number, at))
+        context = f"Encounter/{opened['id']}"
+        charges = [self.send(client, token, "POST", "/fhir/ChargeItem", charge(context, n, at)) for n in range(LINES)]
+        charges.append(self.send(client, token, "POST", "/fhir/ChargeItem", charge(context, 0, at)))  # once more
+        await asyncio.gather(*charges)
+        path = f"/fhir/Account/{opened['id']}"
+        account = await self.send(client, token, "GET", path, None)
+        await self.send(client, token, "PUT", path, account | {"status": "inactive"})
+
+    async def pay(self, client: httpx.AsyncClient, visit: Visit) -> None:
+        wanted = {"amount_fen": visit.owed_fen(), "what": "all"}
+        path, token = f"/v1/me/visits/{visit.id}/payments", self.citizens[visit.person]
+        twice = (
+            self.send(client, token, "POST", path, wanted, **{"Idempotency-Key": f"pay-{visit.id}"}) for _ in range(2)
+        )
+        await asyncio.gather(*twice)
+
+
+def encounter(patient: str, number: int, at: str) -> dict[str, Any]:
+    return {
+        "resourceType": "Encounter",
+        "identifier": [{"value": f"V{number}"}],
+        "status": "in-progress",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "EMER"},
+        "subject": {"identifier": {"system": "urn:oid:2.16.156.10011.1.3", "value": patient}},
+        "period": {"start": at},
+    }
+
+
+def charge(context: str, line: int, at: str) -> dict[str, Any]:
+    return {
+        "resourceType": "ChargeItem",
+        "identifier": [{"value": f"L{line}"}],
+        "status": "billable",
+        "code": {"coding": [{"code": "110100001"}], "text": "诊查费"},
+        "subject": {"display": "see the visit"},
+        "context": {"reference": context},
+        "occurrenceDateTime": at,
+        "priceOverride": {"value": 20 + line, "currency": "CNY"},
+    }
+
+
+async def all_at_once(town: Town, work: list[Coroutine[Any, Any, None]], killed_after: int) -> None:
+    """Do all of it, forty at a time, and pull the plug of an API process once so much was acknowledged."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(job: Coroutine[Any, Any, None]) -> None:
+        async with slots:
+            await job
+
+    async def somebody() -> None:
+        while town.acknowledged < killed_after:  # noqa: ASYNC110  it is a count of acknowledgements, and no event
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(town.pull_the_plug, town.apis[0])
+
+    await asyncio.gather(somebody(), *map(one, work))
+
+
+async def bring_to_rest(city: City) -> list[Visit]:
+    """Sweep without waiting for the clock until nothing is left to be done, and give the visits."""
+    for name in ("settle", "cancel", "reverse", "pay", "look_up"):
+        port: Any = city.port(Insurance)
+        port.books.make_trouble(name, {})
+    for _ in range(400):
+        due = Order("due_ms", below=int((datetime.now(UTC) + timedelta(hours=1)).timestamp() * 1_000))
+        page = await city.store.find(Visit, {}, order=due, limit=500)
+        if not page.documents:
+            break
+        await asyncio.gather(*(advance(city, visit.id) for visit in page.documents))
+        await asyncio.sleep(1)
+    return [visit async for visit in city.store.scan(Visit)]
+
+
+def hospitals_own(code: str, ours: str) -> str:
+    """Give a hospital's file from what it has sent, with the settlements that it was told."""
+    rows = [",".join(COLUMNS)]
+    for number in range(VISITS):
+        if number % HOSPITALS == int(code[1:]):
+            rows += [f"V{number},charge,L{line},,110100001,{20 + line}.00,,," for line in range(LINES)]
+    rows += [row for row in ours.splitlines() if ",settlement," in row]
+    return "\n".join(rows) + "\n"
+
+
+async def breaks_of(city: City, code: str) -> list[Break]:
+    hospital = await city.store.get(Hospital, code)
+    assert hospital is not None
+    day = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    return list((await reconcile(city, hospital, day, hospitals_own(code, await our_side(city, hospital, day)))).breaks)
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
+    if request.param == "sqlite":
+        made = Town(tmp_path, f"sqlite:///{tmp_path}/city.db", 1)
+    else:
+        address, _, options = request.getfixturevalue("mongod_url").partition("?")
+        made = Town(tmp_path, f"{address.rstrip('/')}/visits_{uuid4().hex[:8]}?{options}", 2)
+    yield made
+    for api in made.apis:
+        api.stop()
+
+
+def test_a_thousand_visits_and_a_kill_leave_no_break_in_the_books(town: Town) -> None:
+    if datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%H:%M") >= "23:55":
+        time.sleep(310)  # a day that ends in the middle is two days, and that is another test
+
+    async def visits() -> None:
+        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=AT_ONCE * 6)) as client:
+            await all_at_once(town, [town.visit(client, number) for number in range(VISITS)], VISITS * LINES)
+
+    begin = time.monotonic()
+    asyncio.run(visits())
+    took = time.monotonic() - begin
+    billed = in_city(town.environment, bring_to_rest)
+    assert {visit.stage() for visit in billed} <= {"billed", "paid"}
+
+    async def payments() -> None:
+        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=AT_ONCE * 6)) as client:
+            owing = [town.pay(client, visit) for visit in billed if visit.owed_fen() > 0]
+            await all_at_once(town, owing, town.acknowledged + len(owing))
+
+    town.wait_until_whole()
+    asyncio.run(payments())
+    found = in_city(town.environment, bring_to_rest)
+    assert {visit.id for visit in found} == {visit_id(f"H{n % HOSPITALS:02}", f"V{n}") for n in range(VISITS)}
+    assert {visit.stage() for visit in found} == {"paid"}
+    assert {visit.total_fen() for visit in found} == {sum(2_000 + 100 * line for line in range(LINES))}
+    assert all(sum(payment.state == "paid" for payment in visit.payments) <= 1 for visit in found)
+    for code in town.hospitals:
+        assert in_city(town.environment, lambda city, code=code: breaks_of(city, code)) == []
+    paid = sum(visit.paid_fen() for visit in found)
+    assert sum(entry.amount_fen for entry in in_city(town.environment, _the_bank)) == paid > 0
+    print(f"{VISITS} visits in {took:.0f} s, {town.acknowledged} requests acknowledged")  # noqa: T201
+
+
+async def _the_bank(city: City) -> list[BankEntry]:
+    bank: Any = city.port(Bank)
+    return bank.entries()

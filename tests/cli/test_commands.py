@@ -1,0 +1,335 @@
+"""The `chengma` command, as an operator runs it: real processes, real sockets, a real file."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import zxingcpp
+from PIL import Image
+
+from backend.security.keyring import Keyring, make_keys
+from backend.services.health_code.code import make_claims
+from backend.services.talent_code.code import make_claims as make_talent_claims
+from tests.conftest import ROOT, id_number_for
+
+READY_SECONDS = 30
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Everything an operator sets, below a temporary folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
+    return kept | {
+        "PYTHONPATH": str(ROOT),
+        "CHENGMA_PORT": str(port),
+        "CHENGMA_RULES": str(ROOT / "rules"),
+        "CHENGMA_STORE": f"sqlite:///{tmp_path}/var/city.db",
+        "CHENGMA_KEYS": str(tmp_path / "var" / "keys"),
+    }
+
+
+def chengma(*arguments: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "backend", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def running(*arguments: str, environment: dict[str, str], folder: Path) -> Iterator[tuple[httpx.Client, Path]]:
+    """Run a server until the end of the block, then stop it by its process id."""
+    output = folder / "output.txt"
+    address = f"http://127.0.0.1:{environment['CHENGMA_PORT']}"
+    with output.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend", *arguments], cwd=folder, env=environment, stdout=out, stderr=out
+        )
+    try:
+        with httpx.Client(base_url=address, trust_env=False) as client:
+            give_up = time.monotonic() + READY_SECONDS
+            while not answers(client):
+                assert process.poll() is None, output.read_text()
+                assert time.monotonic() < give_up, output.read_text()
+                time.sleep(0.05)
+            yield client, output
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=15) in (0, -signal.SIGTERM)
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/.well-known/jwks.json").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def sign_in(client: httpx.Client, phone: str) -> dict[str, str]:
+    assert client.post("/v1/sign-in-codes", json={"phone": phone}).status_code == 202
+    (message, *_) = client.post("/v1/development/outbox", json={"phone": phone}).json()["messages"]
+    code = re.findall(r"\d{6}", message)[0]
+    tokens = client.post("/v1/sessions", json={"phone": phone, "code": code}).json()
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def citizens_shown(output: Path) -> dict[str, str]:
+    """Read from the screen which phone is whose: the colours' and the staff's."""
+    return {
+        word.lower(): phone
+        for phone, word in re.findall(r"^  (1\d{10})  .*?([A-Z]{3,})  ", output.read_text(), re.MULTILINE)
+    }
+
+
+def talents_shown(output: Path) -> list[tuple[str, str]]:
+    """Read from the screen whose phone belongs to a talent, and their class."""
+    return re.findall(r"^  (1\d{10})  .*? TALENT ([A-E])  ", output.read_text(), re.MULTILINE)
+
+
+def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str, str], tmp_path: Path) -> None:
+    demo = ("demo", "--citizens", "300")
+    with running(*demo, environment=environment, folder=tmp_path) as (client, output):
+        shown = citizens_shown(output)
+        assert set(shown) == {"green", "yellow", "red"}
+        ((talent, letter),) = talents_shown(output)
+        entitled = client.get("/v1/me/talent-code", headers=sign_in(client, talent)).json()
+        assert entitled["talent_class"] == letter.lower()
+        scan = {"payload": entitled["payload"], "place": "park-west-lake"}
+        scanned = client.post("/v1/talent-verifications", json=scan, headers=sign_in(client, "13800000004")).json()
+        assert [one["benefit"] for one in scanned["entitlements"]] == ["park_entry"]
+        officer = sign_in(client, "13800000005")
+        assert client.get("/v1/benefit-budgets", headers=officer).json()["budgets"]
+        for colour, phone in shown.items():
+            headers = sign_in(client, phone)
+            code = client.get("/v1/me/health-code", headers=headers).json()
+            assert code["colour"] == colour
+        jwks = tmp_path / "jwks.json"
+        jwks.write_bytes(client.get("/.well-known/jwks.json").content)
+        found = chengma("verify", code["payload"], "--keys", str(jwks), environment=environment, folder=tmp_path)
+        assert (found.returncode, found.stdout.splitlines()[:2]) == (0, ["VALID", "红码 RED (octagon)"])
+        drawn = chengma("verify", payload_on(output), "--keys", str(jwks), environment=environment, folder=tmp_path)
+        assert (drawn.returncode, drawn.stdout.splitlines()[:2]) == (0, ["VALID", "绿码 GREEN (circle)"])
+        assert f"{client.base_url}/reference" in output.read_text()
+        assert client.get("/reference").status_code == 200
+        assert client.post("/v1/me/health-declarations", json={"symptoms": []}, headers=headers).status_code == 201
+
+    began = time.monotonic()
+    with running(*demo, environment=environment, folder=tmp_path) as (client, output):
+        assert time.monotonic() - began < 10
+        assert "300 citizens, 0 of them new" in output.read_text()
+        assert citizens_shown(output) == shown
+        assert client.get("/v1/me", headers=headers).json()["real_named"] is True
+
+
+def payload_on(output: Path) -> str:
+    """Scan the QR code that stands in a terminal's output."""
+    rows = [line for line in output.read_text().splitlines() if len(line) > 30 and set(line) <= set(" ▄▀█")]
+    pixels = [[symbol in half for symbol in line] for line in rows for half in ("▀█", "▄█")]
+    image = Image.new("L", (len(pixels[0]), len(pixels)))
+    image.putdata([255 * light for row in pixels for light in row])
+    image = image.resize((image.width * 4, image.height * 4), Image.Resampling.NEAREST)
+    found = zxingcpp.read_barcode(image)
+    assert found is not None
+    return found.text
+
+
+def test_the_log_of_a_server_holds_nothing_personal(environment: dict[str, str], tmp_path: Path) -> None:
+    phone, name = "13800138000", "欧阳小明"
+    with running("serve", environment=environment | {"CHENGMA_DEVELOPMENT": "true"}, folder=tmp_path) as (
+        client,
+        output,
+    ):
+        headers = sign_in(client, phone)
+        body = {"name": name, "id_number": id_number_for(phone)}
+        token = client.put("/v1/me/real-name", json=body, headers=headers).json()["access_token"]
+        code = client.get("/v1/me/health-code", headers={"Authorization": f"Bearer {token}"}).json()
+        client.get(f"/v1/people/{phone}", params={"id": id_number_for(phone)})
+        client.post("/v1/sessions", json={"phone": phone, "code": "000000"})
+    log = output.read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    routes = [(line["route"], line["status"]) for line in lines if "route" in line]
+    assert ("/v1/me/real-name", 200) in routes
+    assert ("/v1/me/health-code", 200) in routes
+    assert (None, 404) in routes
+    tokens = [headers["Authorization"][7:], token, code["payload"]]
+    for personal in [phone, phone[3:], name, "小明", id_number_for(phone), "19900307", "127.0.0.1", *tokens]:
+        assert personal not in log
+
+
+@pytest.fixture
+def jwks(tmp_path: Path) -> tuple[Keyring, Path]:
+    make_keys(tmp_path / "keys")
+    keyring = Keyring.open(tmp_path / "keys")
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps(keyring.jwks()))
+    return keyring, file
+
+
+def payload(keyring: Keyring, seconds_ago: int) -> str:
+    made = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    return keyring.sign_code(make_claims("code-id", "yellow", made, 60)[0])
+
+
+def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring, Path], tmp_path: Path) -> None:
+    keyring, file = jwks
+    nowhere = {"PATH": "", "PYTHONPATH": str(ROOT), "CHENGMA_STORE": "nonsense", "CHENGMA_NO_SUCH_SETTING": "1"}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def verify(code: str) -> tuple[int, list[str]]:
+        found = chengma("verify", code, "--keys", str(file), environment=nowhere, folder=empty)
+        return found.returncode, found.stdout.splitlines()
+
+    fresh = payload(keyring, seconds_ago=5)
+    status, lines = verify(fresh)
+    assert (status, lines[:2]) == (0, ["VALID", "黄码 YELLOW (triangle)"])
+    status, lines = verify(payload(keyring, seconds_ago=300))
+    assert (status, lines[:2]) == (1, ["EXPIRED", "黄码 YELLOW (triangle)"])
+    assert verify(fresh[:-2] + ("AA" if fresh[-2:] != "AA" else "BB")) == (1, ["FORGED"])
+    assert verify("no code at all") == (1, ["FORGED"])
+    talent_code = keyring.sign_code(make_talent_claims("code-id", datetime.now(UTC), 60)[0])
+    assert verify(talent_code) == (1, ["FORGED"])
+    assert list(empty.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "\x00"])
+def test_verifying_with_something_that_is_no_key_set_fails(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "jwks.json"
+    file.write_text(content)
+    found = chengma("verify", "x", "--keys", str(file), environment={"PYTHONPATH": str(ROOT)}, folder=tmp_path)
+    assert found.returncode == 1
+    assert "is no JSON Web Key Set" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_every_wrong_setting_is_named_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    wrong = {"CHENGMA_PORT": "many", "CHENGMA_TIME_ZONE": "Moon/Crater", "CHENGMA_SPEED": "fast"}
+    found = chengma("serve", environment=environment | wrong, folder=tmp_path)
+    assert found.returncode == 2
+    for name in wrong:
+        assert name in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_wrong_rule_keeps_the_server_from_starting_and_is_shown_in_its_place(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules" / "health_code"
+    rules.mkdir(parents=True)
+    text = (ROOT / "rules" / "health_code" / "frame.yaml").read_text()
+    (rules / "frame.yaml").write_text(text.replace("size(facts.doses)", "size(facts.dozes)"))
+    found = chengma("serve", environment=environment | {"CHENGMA_RULES": str(tmp_path / "rules")}, folder=tmp_path)
+    assert found.returncode == 1
+    assert re.search(r"frame\.yaml:\d+:\d+: ", found.stderr), found.stderr
+    assert "doses" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_port_that_is_taken_ends_the_server_with_an_error(environment: dict[str, str], tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(environment["CHENGMA_PORT"])))
+        taken.listen()
+        found = chengma("serve", environment=environment, folder=tmp_path)
+    assert found.returncode != 0
+    assert "address already in use" in (found.stdout + found.stderr).lower()
+
+
+def test_the_document_is_printed_as_it_is_committed(environment: dict[str, str], tmp_path: Path) -> None:
+    found = chengma("openapi", environment=environment, folder=tmp_path)
+    assert found.stdout == (ROOT / "openapi" / "openapi.yaml").read_text()
+
+
+def test_a_code_key_is_rotated_and_the_old_one_still_verifies(environment: dict[str, str], tmp_path: Path) -> None:
+    def keys(*arguments: str) -> str:
+        found = chengma("keys", *arguments, environment=environment, folder=tmp_path)
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+    keys("make")
+    old = Keyring.open(tmp_path / "var" / "keys")
+    made = payload(old, seconds_ago=0)
+    assert keys("list").count("current") == 4
+    assert "from now on" in keys("rotate", "code")
+    listed = keys("list").splitlines()
+    assert len([line for line in listed if line.startswith("code") and "until" in line]) == 1
+    file = tmp_path / "jwks.json"
+    file.write_text(keys("publish"))
+    published: dict[str, Any] = json.loads(file.read_text())
+    assert len(published["keys"]) == 2
+    assert "d" not in published["keys"][0]
+    assert chengma("verify", made, "--keys", str(file), environment=environment, folder=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("serve",), ("demo",), ("seed",), ("keys",), ("keys", "rotate"), ("verify",), ("rules",)]
+)
+def test_each_command_tells_what_it_does(command: Sequence[str], environment: dict[str, str], tmp_path: Path) -> None:
+    found = chengma(*command, "--help", environment=environment, folder=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("Usage: chengma")
+    assert len(found.stdout.splitlines()) > 5
+
+
+def test_a_city_is_moved_to_another_store_and_a_stale_one_is_refused(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert chengma("seed", "--citizens", "50", environment=environment, folder=tmp_path).returncode == 0
+    source, target = environment["CHENGMA_STORE"], f"sqlite:///{tmp_path}/other.db"
+    moved = chengma("copy", source, target, environment=environment, folder=tmp_path)
+    assert moved.returncode == 0, moved.stderr
+    lines = re.findall(r"^(\w+) +(\d+)  [0-9a-f]{16}$", moved.stdout, re.MULTILINE)
+    counts = {collection: int(count) for collection, count in lines}
+    assert counts["profiles"] == 50
+    assert counts["talents"] > 0
+    assert moved.stdout.splitlines()[-1].startswith(f"{sum(counts.values())} documents are the same in ")
+    again = chengma("copy", source, target, environment=environment, folder=tmp_path)
+    assert (again.returncode, "copy into an empty store" in again.stderr) == (1, True)
+    stale = chengma(
+        "copy",
+        f"sqlite:///{tmp_path}/new.db",
+        f"sqlite:///{tmp_path}/third.db",
+        environment=environment,
+        folder=tmp_path,
+    )
+    assert (stale.returncode, "run `chengma migrate`" in stale.stderr) == (1, True)
+    assert "Traceback" not in again.stderr + stale.stderr
+
+
+def test_a_file_of_the_edition_before_is_refused_until_it_is_migrated(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "var").mkdir()
+    session = {"id": "s", "revision": 1, "account_id": "a", "refresh_digest": "d", "expires": datetime.now(UTC)}
+    with sqlite3.connect(tmp_path / "var" / "city.db") as connection:
+        connection.execute("CREATE TABLE sessions (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL)")
+        row = ("s", 1, msgspec.msgpack.encode(session))
+        connection.execute("INSERT INTO sessions VALUES (?, ?, ?)", row)
+    connection.close()
+    refused = chengma("serve", environment=environment, folder=tmp_path)
+    assert refused.returncode == 1
+    assert "the store lacks 0001_date_the_end_of_sessions" in refused.stderr
+    assert chengma("migrate", environment=environment, folder=tmp_path).returncode == 0
+    with running("serve", environment=environment, folder=tmp_path) as (client, _):
+        assert client.get("/health/ready").status_code == 200

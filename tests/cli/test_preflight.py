@@ -1,0 +1,164 @@
+"""What is set wrongly stops the start with one clear line, and without anybody's password in it."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backend.app import documents_of
+from backend.city.service import discover_services
+from backend.security.keyring import make_keys
+from backend.store.connect import prepare_store
+from tests.conftest import ROOT, lacking
+from tests.mongod import Mongod
+from tests.servers import free_port
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
+    return kept | {
+        "PYTHONPATH": str(ROOT),
+        "CHENGMA_PORT": str(free_port()),
+        "CHENGMA_RULES": str(ROOT / "rules"),
+        "CHENGMA_STORE": f"sqlite:///{tmp_path}/city.db",
+        "CHENGMA_KEYS": str(tmp_path / "keys"),
+        "CHENGMA_STORE_TIMEOUT_MS": "1000",
+    }
+
+
+def refused(environment: dict[str, str], *command: str) -> str:
+    """Start the city, which must end at once with one line; give the line."""
+    began = time.monotonic()
+    found = subprocess.run(
+        [*command, sys.executable, "-m", "backend", "serve"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode in {1, 2}, found.stdout + found.stderr
+    assert time.monotonic() - began < 20
+    lines = [line for line in found.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, found.stderr
+    assert lines[0].startswith("Error: ")
+    assert "secret" not in found.stderr + found.stdout
+    return lines[0]
+
+
+def test_an_address_that_is_none(environment: dict[str, str]) -> None:
+    line = refused(environment | {"CHENGMA_STORE": "mongodb://anna:secret@127.0.0.1:many/chengma"})
+    assert "CHENGMA_STORE is no address of a MongoDB" in line
+
+
+def test_an_address_whose_password_is_not_escaped(environment: dict[str, str]) -> None:
+    line = refused(environment | {"CHENGMA_STORE": "mongodb://anna:1/secret@mongo/chengma"})
+    assert "CHENGMA_STORE is no address of a MongoDB: write what is special" in line
+    line = refused(environment | {"CHENGMA_BROKER": "redis://:secret/1@127.0.0.1:6379/0"})
+    assert "CHENGMA_BROKER is no address of a broker; write what is special" in line
+
+
+def test_a_wrong_password(environment: dict[str, str], database_url: str) -> None:
+    wrong = database_url.replace("mongodb://", "mongodb://anna:secret@").replace("?", "?authSource=admin&")
+    line = refused(environment | {"CHENGMA_STORE": wrong})
+    assert "the user 'anna' of CHENGMA_STORE is refused: wrong name or password" in line
+
+
+def test_a_store_that_does_not_answer(environment: dict[str, str]) -> None:
+    port = free_port()
+    line = refused(environment | {"CHENGMA_STORE": f"mongodb://anna:secret@127.0.0.1:{port}/?replicaSet=city"})
+    assert f"no MongoDB answers at mongodb://127.0.0.1:{port}/ within 1000 ms" in line
+
+
+@pytest.fixture
+def mongod_alone(tmp_path: Path, mongod_url: str) -> Iterator[int]:
+    """A mongod that is no member of a replica set; gives its port."""
+    assert mongod_url
+    if os.environ.get("MONGODB_URL"):
+        pytest.skip("MONGODB_URL names a server; this test starts another kind of its own")
+    server = Mongod(tmp_path / "alone", alone=True)
+    yield server.port
+    server.stop()
+
+
+@pytest.mark.parametrize("options", ["", "?replicaSet=city"])
+def test_a_mongod_that_is_no_replica_set(environment: dict[str, str], mongod_alone: int, options: str) -> None:
+    line = refused(environment | {"CHENGMA_STORE": f"mongodb://127.0.0.1:{mongod_alone}/chengma{options}"})
+    assert "is no replica set" in line
+    assert "start it with --replSet" in line
+
+
+def test_a_broker_that_does_not_answer(environment: dict[str, str]) -> None:
+    line = refused(environment | {"CHENGMA_BROKER": f"redis://:secret@127.0.0.1:{free_port()}/0"})
+    assert "no broker answers at redis://127.0.0.1:" in line
+
+
+def test_a_clock_that_differs_from_the_stores(environment: dict[str, str], database_url: str) -> None:
+    if shutil.which("faketime") is None:
+        lacking("faketime")
+    prepare_store(database_url, documents_of(discover_services()))
+    line = refused(environment | {"CHENGMA_STORE": database_url}, "faketime", "-f", "-90s")
+    assert "the clocks of this machine and of mongodb://" in line
+    assert "differ by 90 s, more than CHENGMA_CLOCK_SKEW_SECONDS=30" in line
+
+
+def test_a_store_that_was_not_migrated(environment: dict[str, str], database_url: str) -> None:
+    line = refused(environment | {"CHENGMA_STORE": database_url})
+    assert "the store lacks 0001_" in line
+    assert "run `chengma migrate`" in line
+
+
+@pytest.mark.parametrize("setting", ["CHENGMA_STORE", "CHENGMA_KEYS"])
+def test_a_folder_that_cannot_be_written(environment: dict[str, str], setting: str) -> None:
+    prefix = "sqlite:///" if setting == "CHENGMA_STORE" else ""
+    line = refused(environment | {setting: f"{prefix}/proc/nobody/city"})
+    assert "/proc/nobody" in line
+
+
+def test_a_key_that_others_may_read(environment: dict[str, str], tmp_path: Path) -> None:
+    make_keys(tmp_path / "keys")
+    key = next((tmp_path / "keys").glob("token_*.json"))
+    key.chmod(0o644)
+    line = refused(environment)
+    assert f"{key}: others may read this key; `chmod 600` it" in line
+
+
+def test_a_published_rulebook_that_does_not_fit_this_edition(environment: dict[str, str], tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(ROOT / "rules", rules)
+    publish = [sys.executable, "-m", "backend", "rules", "publish", str(rules)]
+    subprocess.run(publish, env=environment, check=True, capture_output=True)
+    with sqlite3.connect(tmp_path / "city.db") as connection:
+        ((digest, body),) = connection.execute("SELECT id, body FROM rulebook_releases").fetchall()
+        release = msgspec.msgpack.decode(body)
+        text = release["files"]["health_code.frame"]
+        release["files"]["health_code.frame"] = text.replace("facts.doses", "facts.dozes")
+        row = (msgspec.msgpack.encode(release), digest)
+        connection.execute("UPDATE rulebook_releases SET body = ? WHERE id = ?", row)
+    connection.close()
+    found = subprocess.run(
+        [sys.executable, "-m", "backend", "serve"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert f"{digest[:16]}/health_code.frame:" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_new_file_needs_no_migration_and_an_old_one_does(environment: dict[str, str], tmp_path: Path) -> None:
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        arguments = [sys.executable, "-m", "backend", *words]
+        return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+
+    planned = command("migrate", "--plan")
+    assert planned.stdout.splitlines()[0].startswith("0001_date_the_end_of_sessions  sessions: 0 documents  ")
+    assert command("migrate").stdout == f"2 migrations done; {tmp_path}/city.db is up to date.\n"
+    assert command("migrate").stdout == f"0 migrations done; {tmp_path}/city.db is up to date.\n"
+    assert command("migrate", "--plan").stdout == "Nothing: the store is up to date.\n"

@@ -1,0 +1,166 @@
+"""`chengma rules`, as those who write rules run it."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from backend.cli.rules import rules
+from tests.conftest import ROOT
+
+CONTACT = '{"contacts": [{"level": "close", "at": "2022-05-15T12:00:00+08:00"}]}'
+
+
+RENT = """\
+module: talent_code.rent
+title: {zh: 租房补贴, en: Rent allowance}
+facts: BenefitFacts
+result: {at_least: 0, at_most: 1000000}
+strategy: first
+terms:
+  - from: 2019-01-01
+    subject: person
+    gives: money
+    budget_fen: 1000000000
+    instalments:
+      - {percent: 50, insured_months: 6}
+      - {percent: 50, insured_months: 12}
+    source: "council"
+parameters:
+  rent_fen: [{from: 2019-01-01, value: 1000000, source: "council"}]
+rules:
+  - id: graduate
+    from: 2019-01-01
+    when: facts.degree != "none"
+    then: rent_fen
+    because: {zh: 您有学位, en: You have a degree}
+    source: "council"
+otherwise: {then: 0, because: {zh: 您没有学位, en: You have no degree}}
+"""
+
+
+def run(*arguments: str, given: str | None = None, folder: Path = ROOT / "rules") -> Result:
+    return CliRunner().invoke(rules, arguments, input=given, env={"CHENGMA_RULES": str(folder)})
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    """A folder in which the frame's rule misspells a field."""
+    folder = tmp_path / "health_code"
+    folder.mkdir()
+    text = (ROOT / "rules" / "health_code" / "frame.yaml").read_text(encoding="utf-8")
+    (folder / "frame.yaml").write_text(text.replace("facts.doses", "facts.dozes"), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def rent(tmp_path: Path) -> Path:
+    """The file of a benefit, alone in a folder of rules."""
+    path = tmp_path / "talent_code" / "rent.yaml"
+    path.parent.mkdir()
+    path.write_text(RENT, encoding="utf-8")
+    return path
+
+
+def test_check_counts_what_is_sound() -> None:
+    found = run("check")
+    assert found.exit_code == 0
+    assert "227 rules in 30 modules are sound" in found.output
+
+
+def test_check_shows_each_fault_and_exits_with_one(wrong: Path) -> None:
+    for found in (run("check", str(wrong)), run("check", folder=wrong)):
+        assert found.exit_code == 1
+        assert "frame.yaml:16:22: unknown field 'dozes' of HealthFacts" in found.output
+        assert "= did you mean 'doses'?" in found.output
+        assert "Error: 1 fault in the rules" in found.output
+
+
+def test_check_of_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
+    found = run("check", str(tmp_path / "rulez"))
+    assert found.exit_code == 1
+    assert "there is no such folder of rules" in found.output
+
+
+def test_check_shows_terms_that_contradict_themselves(rent: Path) -> None:
+    rent.write_text(RENT.replace("{percent: 50, insured_months: 12}", "{percent: 60, insured_months: 12}"))
+    found = run("check", str(rent.parents[1]))
+    assert found.exit_code == 1
+    assert (
+        f"{rent}:7:5: the instalments add up to 110 percent, not to 100\n  7 |   - from: 2019-01-01\n" in found.output
+    )
+
+
+def test_test_counts_the_cases_that_hold() -> None:
+    found = run("test")
+    assert found.exit_code == 0
+    assert "690 cases hold and try each of 227 rules in 30 modules" in found.output
+
+
+def test_test_fails_where_a_case_does_not_hold(tmp_path: Path) -> None:
+    folder = tmp_path / "health_code"
+    folder.mkdir()
+    for name in ("frame.yaml", "frame.cases.yaml"):
+        text = (ROOT / "rules" / "health_code" / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace("expect: gold", "expect: none"), encoding="utf-8")
+    found = run("test", str(tmp_path))
+    assert found.exit_code == 1
+    assert "result is gold, expected was none" in found.output
+
+
+def test_explain_shows_the_verdict_and_each_step_of_the_rule_that_fired() -> None:
+    found = run("explain", "health_code.colour", "--facts", "-", "--at", "2022-05-20T12:00:00+08:00", given=CONTACT)
+    assert found.exit_code == 0
+    assert found.output.startswith("health_code.colour at 2022-05-20T12:00:00+08:00: red by close-contact\n")
+    assert "  changes with the same facts: 2022-05-29T12:00:00+08:00\n" in found.output
+    assert "        now - c.at < isolation  =  true\n          now - c.at  =  5d\n" in found.output
+    assert "          isolation  =  14d\n" in found.output
+    assert "· fever → yellow\n" in found.output
+
+
+def test_explain_shows_why_a_rule_was_silent(tmp_path: Path) -> None:
+    facts = tmp_path / "facts.yaml"
+    facts.write_text("contacts:\n  - {level: close, at: '2022-05-01T12:00:00+08:00'}\n", encoding="utf-8")
+    asked = ("--facts", str(facts), "--at", "2022-05-20T12:00:00+08:00", "--rule", "close-contact")
+    found = run("explain", "health_code.colour", *asked)
+    assert found.exit_code == 0
+    assert found.output.startswith("· close-contact → red\n")
+    assert "now - c.at < isolation  =  false\n" in found.output
+    assert "now - c.at  =  19d\n" in found.output
+
+
+def test_explain_can_judge_by_the_law_of_another_day() -> None:
+    asked = ("health_code.colour", "--facts", "-", "--at", "2022-05-20T12:00:00+08:00", "--on", "2023-06-01")
+    assert ": green by otherwise\n" in run("explain", *asked, given=CONTACT).output
+
+
+def test_explain_shows_the_number_that_a_module_answers(rent: Path) -> None:
+    master = '{born_at: "2000-01-01T00:00:00+08:00", degree: master}'
+    asked = ("--facts", "-", "--at", "2022-05-20T12:00:00+08:00")
+    found = run("explain", "talent_code.rent", *asked, given=master, folder=rent.parents[1])
+    assert found.output.startswith("talent_code.rent at 2022-05-20T12:00:00+08:00: 1000000 by graduate\n")
+    assert "✓ graduate → rent_fen\n" in found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "message"),
+    [
+        (("health_code.color",), "{}", "there is no module 'health_code.color'; there are health_code.colour"),
+        (("health_code.colour",), '{"contcts": []}', "<stdin>:1:2: unknown field 'contcts' of HealthFacts"),
+        (("health_code.colour",), "", "the file is empty"),
+        (("health_code.colour", "--at", "2022-05-20"), "{}", "'2022-05-20' is no instant such as"),
+        (("health_code.colour", "--at", "0001-01-01T00:00:00Z"), "{}", "lies outside the years 1900 to 2149"),
+        (("health_code.colour", "--rule", "fewer"), "{}", "no rule 'fewer' of health_code.colour is in force then"),
+    ],
+)
+def test_explain_says_what_is_wrong_with_its_arguments(arguments: tuple[str, ...], given: str, message: str) -> None:
+    found = run("explain", *arguments, "--facts", "-", given=given)
+    assert found.exit_code in (1, 2)
+    assert message in found.output
+
+
+def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHENGMA_TIME_ZONE", "Asia/Hangzhou")
+    found = run("check")
+    assert found.exit_code == 2
+    assert "CHENGMA_TIME_ZONE='Asia/Hangzhou': not an IANA time zone" in found.output

@@ -1,0 +1,97 @@
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from litestar import Litestar, get
+from litestar.params import FromPath
+from litestar.testing import TestClient
+
+from backend.operations.access_log import AccessLog
+from backend.operations.load_shedding import LoadShedder
+
+
+@get("/v1/people/{phone:str}")
+async def person(phone: FromPath[str]) -> str:
+    return phone
+
+
+def served(*, writes: bool = True) -> Litestar:
+    app = Litestar([person], openapi_config=None, logging_config=None)
+    access_log = AccessLog(app.asgi_handler, LoadShedder(100), writes=writes)
+    app.asgi_handler = access_log
+    app.on_shutdown.append(access_log.flush)
+    return app
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_line_tells_the_route_and_never_the_path_or_the_query(capsys: pytest.CaptureFixture[str]) -> None:
+    with TestClient(served()) as client:
+        client.get("/v1/people/13800138000?id=110101199003070012", headers={"Authorization": "Bearer secret"})
+    (line,) = lines(capsys)
+    assert line["method"] == "GET"
+    assert line["route"] == "/v1/people/{phone}"
+    assert line["status"] == 200
+    assert line["duration_ms"] > 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+    assert set(line) == {"time", "method", "route", "status", "duration_ms", "request_id"}
+
+
+def test_an_unknown_path_and_an_invented_method_are_not_written_down(capsys: pytest.CaptureFixture[str]) -> None:
+    with TestClient(served()) as client:
+        client.get("/13800138000")
+        client.request("13800138000", "/v1/people/x")
+    assert [(line["method"], line["route"]) for line in lines(capsys)] == [("GET", None), ("OTHER", None)]
+
+
+@pytest.mark.parametrize("sent", ["mine-1", "a" * 64, "A.b_c-9"])
+def test_a_sane_request_id_is_kept(sent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with TestClient(served()) as client:
+        assert client.get("/v1/people/x", headers={"X-Request-Id": sent}).headers["x-request-id"] == sent
+    assert lines(capsys)[0]["request_id"] == sent
+
+
+@pytest.mark.parametrize("sent", ["", "a" * 65, "two words", 'quo"te', "line\tbreak", "号"])
+def test_an_odd_request_id_is_replaced(sent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with TestClient(served()) as client:
+        given = client.get("/v1/people/x", headers={"X-Request-Id": sent.encode()}).headers["x-request-id"]
+    assert re.fullmatch("[0-9a-f]{18}", given)
+    assert lines(capsys)[0]["request_id"] == given
+
+
+def test_made_request_ids_differ() -> None:
+    with TestClient(served(writes=False)) as client:
+        ids = {client.get("/v1/people/x").headers["x-request-id"] for _ in range(50)}
+    assert len(ids) == 50
+
+
+def test_nothing_is_written_when_the_log_is_off(capsys: pytest.CaptureFixture[str]) -> None:
+    with TestClient(served(writes=False)) as client:
+        client.get("/v1/people/x")
+    assert capsys.readouterr().out == ""
+
+
+def test_lines_wait_for_at_most_a_quarter_of_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    with TestClient(served()) as client:
+        client.get("/v1/people/x")
+        assert capsys.readouterr().out == ""
+        time.sleep(0.4)
+        assert len(lines(capsys)) == 1
+
+
+def test_a_fault_is_written_with_its_traceback_but_without_a_persons_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        int("no such person: 11010119900307001X, 13800138000")
+    scope = {"path_template": "/v1/me", "state": {"request_id": "r1"}}
+    AccessLog(served(), LoadShedder(100)).fault(scope, caught.value)
+    (line,) = lines(capsys)
+    assert (line["fault"], line["route"], line["request_id"]) == ("ValueError", "/v1/me", "r1")
+    assert "test_journal.py" in line["traceback"]
+    assert "invalid literal for int() with base 10: 'no such person: [number], [number]'" in line["traceback"]
+    assert "1990" not in line["traceback"]

@@ -1,0 +1,132 @@
+"""compose.yaml, the Dockerfile and the runbook speak of what there is."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from ruamel.yaml import YAML
+
+from backend.__main__ import chengma
+from backend.app import documents_of
+from backend.city.service import discover_services
+from backend.settings import FILE, PREFIX, Settings
+from backend.store import HASHED_ID
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / "backend" / "RUNBOOK.md").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SETTINGS = {f"{PREFIX}{name.upper()}" for name in Settings.__struct_fields__}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return YAML(typ="safe").load((ROOT / "compose.yaml").read_text())
+
+
+def test_the_runbook_names_the_shard_key_of_every_collection() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", RUNBOOK, re.MULTILINE))
+    keys = {kind.collection: dict(kind.shard_key) for kind in documents_of(discover_services())}
+    said = {name: {"_id": "hashed"} if key == '`{_id: "hashed"}`' else {} for name, key in rows.items() if name in keys}
+    assert said == keys
+
+
+def test_the_runbook_spreads_collections_by_their_declared_keys_and_no_other() -> None:
+    told = dict(re.findall(r'sh\.shardCollection\("chengma\.(\w+)", (.*)\)$', RUNBOOK, re.MULTILINE))
+    keys = {kind.collection: kind.shard_key for kind in documents_of(discover_services())}
+    assert len(told) > 5
+    assert {name: key for name, key in told.items() if key != '{_id: "hashed"}' or keys[name] != HASHED_ID} == {}
+
+
+def test_a_backup_of_one_instant_is_told_as_mongodump_allows_it() -> None:
+    (address,) = re.findall(r"uri: (mongodb://\S+)\" > backup.yaml", RUNBOOK)
+    assert "/?" in address, "--oplog dumps whole servers, so the address names no database"
+    assert "mongodump --config=backup.yaml --oplog" in RUNBOOK
+    assert "mongorestore --config=backup.yaml --oplogReplay" in RUNBOOK
+
+
+def test_every_command_that_is_told_exists() -> None:
+    told = re.findall(r"`chengma ([a-z]+)(?: ([a-z]+))?", RUNBOOK + (ROOT / "README.md").read_text())
+    assert len(told) > 15
+    for name, second in told:
+        command = chengma.get_command(chengma.make_context("chengma", ["--help"], resilient_parsing=True), name)
+        assert command is not None, name
+        if second and hasattr(command, "commands"):
+            assert second in command.commands, f"{name} {second}"
+
+
+def test_every_setting_that_is_told_exists(compose: dict[str, Any]) -> None:
+    text = RUNBOOK + DOCKERFILE + msgspec.json.encode(compose).decode()
+    told = set(re.findall(rf"{PREFIX}[A-Z_]+", text))
+    assert len(told) > 5
+    assert {name.removesuffix(FILE.upper()) for name in told} <= SETTINGS
+
+
+def test_every_figure_that_is_told_is_one_that_prometheus_reads() -> None:
+    source = (ROOT / "backend" / "metrics.py").read_text() + (ROOT / "backend" / "app.py").read_text()
+    for name in set(re.findall(r"`?(chengma_[a-z_]+)", RUNBOOK)):
+        bare = re.sub(r"_(total|count|bucket|sum)$", "", name)
+        assert f'"{bare}"' in source, name
+
+
+def test_compose_starts_a_whole_city(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    commands = {name: service["command"] for name, service in services.items() if service.get("image") == "chengma"}
+    assert [name for name, command in commands.items() if command[0] == "serve"] == ["api-1", "api-2"]
+    assert [name for name, command in commands.items() if command[0] == "worker"] == ["worker-1", "worker-2"]
+    assert [name for name, command in commands.items() if command[0] == "beat"] == ["beat"]
+    context = chengma.make_context("chengma", ["--help"], resilient_parsing=True)
+    assert all(chengma.get_command(context, command[0]) for command in commands.values())
+    members = [service for service in services.values() if "--replSet" in service.get("command", [])]
+    assert len(members) == 3
+    assert all("--keyFile" in member["command"] for member in members)
+
+
+def test_compose_lets_nobody_in_from_outside_and_holds_no_secret(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), name
+        for variable in service.get("environment", {}):
+            assert "PASSWORD" not in variable
+    assert {secret["file"].partition("/")[0] for secret in compose["secrets"].values()} == {"secrets"}
+    assert "secrets/" in (ROOT / ".gitignore").read_text()
+
+
+def test_compose_makes_the_first_user_of_mongodb_as_mongodb_lets_it(compose: dict[str, Any]) -> None:
+    """From the same host, on the primary, and with roles of `admin` alone: others are refused to the first user."""
+    setup = compose["services"]["mongo-setup"]
+    assert setup["network_mode"] == "service:mongo-1"
+    (script,) = setup["command"]
+    assert "priority: n === 1 ? 2 : 1" in script
+    first, second = re.findall(r'createUser\(\{user: "(\w+)", .*?roles: (.*?)\}\)', script, re.DOTALL)
+    assert first == ("admin", '["root"]')
+    assert second == ("chengma", '[{role: "dbOwner", db: "chengma"}]')
+    assert script.index("admin.auth(") < script.index('user: "chengma"')
+    assert {name for name in compose["secrets"] if f'secret("{name}")' in script} == set(setup["secrets"])
+
+
+def test_figures_are_read_from_inside_alone(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        port = service.get("environment", {}).get("CHENGMA_METRICS_PORT")
+        assert not [line for line in service.get("ports", ()) if port and line.endswith(f":{port}")], name
+
+
+def test_the_servers_wait_for_the_migration(compose: dict[str, Any]) -> None:
+    for name in ("api-1", "api-2", "worker-1", "worker-2", "beat"):
+        waits = compose["services"][name]["depends_on"]
+        assert waits["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_the_image_runs_without_build_tools_and_not_as_root() -> None:
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
+    assert not re.search(r"apt-get|gcc|build-essential|pip install", last)
+    assert re.search(r"--require-hashes .*-r requirements\.lock$", DOCKERFILE, re.MULTILINE)
+    assert "HEALTHCHECK" in last
+    assert "/health/live" in last
+    copied = set(re.findall(r"^COPY ([a-z]+) \1$", last, re.MULTILINE))
+    assert copied == {"backend", "rules", "integrations", "migrations", "openapi"}
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    assert allowed[0] == "*"
+    assert {line[1:] for line in allowed if line.startswith("!")} == copied | {"requirements.lock"}

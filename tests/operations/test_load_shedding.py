@@ -1,0 +1,272 @@
+"""When the store is slow or gone: refusals within a bounded time, and the colour and its verification last."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from litestar import Litestar
+from litestar.testing import TestClient
+from msgspec.structs import replace
+
+from backend.app import create_app, documents_of
+from backend.city.service import City, discover_services
+from backend.operations.load_shedding import LoadShedder, Unavailable
+from backend.settings import Settings
+from backend.store import Document, Store, StoreUnavailable
+from backend.store.connect import open_store, prepare_store
+from backend.store.migrations import find_migrations, migrate
+from tests.conftest import Clock, SignIn
+from tests.services.health_code.scene import Person, id_number
+
+TIMEOUT_MS = 800
+
+# ── the ladder ──
+
+
+def admits(load_shedder: LoadShedder) -> dict[str, bool]:
+    """Tell which ranks are let in."""
+    admitted: dict[str, bool] = {}
+    for rank in ("decoration", "ordinary", "essential"):
+        try:
+            load_shedder.admit(rank)
+            admitted[rank] = True
+        except Unavailable as refused:
+            admitted[rank] = refused.headers != {"Retry-After": "2"}
+    return admitted
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "decoration", "ordinary", "essential"),
+    [
+        (1, True, True, True),
+        (25, True, True, True),
+        (26, False, True, True),
+        (50, False, True, True),
+        (51, False, False, True),
+        (100, False, False, True),
+        (101, False, False, False),
+    ],
+)
+def test_images_go_first_and_the_colour_last(in_flight: int, decoration: bool, ordinary: bool, essential: bool) -> None:
+    load_shedder = LoadShedder(requests_at_once=100)
+    load_shedder.in_flight = in_flight
+    assert admits(load_shedder) == {"decoration": decoration, "ordinary": ordinary, "essential": essential}
+
+
+def test_while_the_store_is_away_only_what_is_essential_is_tried() -> None:
+    load_shedder = LoadShedder(requests_at_once=100)
+    load_shedder.note_store_away()
+    assert admits(load_shedder) == {"decoration": False, "ordinary": False, "essential": True}
+    time.sleep(1.05)
+    assert admits(load_shedder) == {"decoration": True, "ordinary": True, "essential": True}
+
+
+def test_the_rank_of_each_route_is_known(app: Litestar) -> None:
+    ranks: dict[str, set[str]] = {}
+    for route in app.routes:
+        for handler, _ in getattr(route, "route_handler_map", {}).values():
+            ranks.setdefault(handler.opt.get("priority", "ordinary"), set()).add(route.path_format)
+    assert ranks.keys() == {"decoration", "ordinary", "essential"}
+    assert ranks["essential"] == {
+        "/v1/me/health-code",
+        "/v1/verifications",
+        "/.well-known/jwks.json",
+        "/health/live",
+        "/health/ready",
+    }
+    assert ranks["decoration"] == {
+        "/v1/me/health-code/history",
+        "/v1/me/health-code/image.svg",
+        "/v1/me/health-code/image.png",
+        "/v1/me/talent-code/image.svg",
+        "/v1/me/talent-code/image.png",
+    }
+
+
+# ── a store that is slow, or gone ──
+
+
+class Line:
+    """A line to a real server, over TCP, that can be cut or made to say nothing for a while."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self.silent = asyncio.Event()
+        self.silent.set()
+        self._server: asyncio.Server | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._copying: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> int:
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        return self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.silent.set()
+        for copying in self._copying:
+            copying.cancel()
+        await asyncio.gather(*self._copying, return_exceptions=True)
+        for end in self._ends:
+            end.close()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self.host, self.port)
+        self._ends |= {writer, far_writer}
+        for one, other in ((reader, far_writer), (far_reader, writer)):
+            copying = asyncio.create_task(self._copy(one, other))
+            self._copying.add(copying)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await self.silent.wait()
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+
+class Troubled:
+    """A city whose line to its MongoDB is in our hands."""
+
+    def __init__(self, client: TestClient[Litestar], line: Line, hand: BlockingPortal, clock: Clock) -> None:
+        self.client, self.line, self.hand = client, line, hand
+        sign_in = SignIn(client)
+        self.wang = Person(client.app, sign_in("13800138001", name="王芳", id_number=id_number(1)))
+        self.gate = Person(client.app, sign_in("13800138003", roles=("gate",), venues=("west-lake",)))
+        self.clock = clock
+        self.payload: str = self.ask("GET", "/v1/me/health-code").json()["payload"]
+
+    def ask(self, method: str, path: str, **said: Any) -> httpx.Response:  # noqa: ANN401  a body
+        return self.client.request(method, path, headers=self.wang, **said)
+
+    def scan(self, payload: str | None = None) -> httpx.Response:
+        body = {"payload": payload or self.payload, "venue": "west-lake", "scan_id": f"scan-{time.monotonic_ns()}"}
+        return self.client.post("/v1/verifications", headers=self.gate, json=body)
+
+    def silence(self) -> None:
+        self.hand.call(self.line.silent.clear)
+
+    def cut(self) -> None:
+        self.hand.call(self.line.cut)
+
+    def speak(self) -> None:
+        self.hand.call(self.line.silent.set)
+
+
+@pytest.fixture
+def troubled(settings: Settings, database_url: str, clock: Clock) -> Iterator[Troubled]:
+    prepare_store(database_url, documents_of(discover_services()))
+    host, _, port = database_url.removeprefix("mongodb://").partition("/")[0].partition(":")
+    name = database_url.rpartition("/")[2].partition("?")[0]
+    line = Line(host, int(port))
+    with start_blocking_portal() as hand:
+        address = f"mongodb://127.0.0.1:{hand.call(line.open)}/{name}?directConnection=true"
+        city = replace(settings, store=address, store_timeout_ms=TIMEOUT_MS)
+        with TestClient(create_app(city, clock=clock)) as client:
+            yield Troubled(client, line, hand, clock)
+            hand.call(line.cut)
+
+
+def timed(answer: httpx.Response, began: float) -> httpx.Response:
+    assert time.monotonic() - began < 2.5 * TIMEOUT_MS / 1_000, "it did not fail fast"
+    return answer
+
+
+def refused(troubled: Troubled, method: str, path: str, **said: Any) -> None:  # noqa: ANN401  a body
+    began = time.monotonic()
+    answer = timed(troubled.ask(method, path, **said), began)
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["type"] == "/problems/unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("trouble", ["silence", "cut"])
+def test_requests_fail_fast_and_issued_codes_still_verify(troubled: Troubled, trouble: str) -> None:
+    getattr(troubled, trouble)()
+    refused(troubled, "GET", "/v1/me/health-code")
+    refused(troubled, "POST", "/v1/me/health-declarations", json={"symptoms": []})
+    refused(troubled, "GET", "/v1/me/health-code/image.svg")
+    refused(troubled, "GET", "/v1/me")
+    began = time.monotonic()
+    verified = timed(troubled.scan(), began).json()
+    assert (verified["outcome"], verified["colour"], verified["admit"]) == ("valid", "green", True)
+    assert verified["recorded"] is False
+    assert troubled.scan(troubled.payload[:-3] + "AAA").json()["outcome"] == "forged"
+    assert troubled.client.get("/.well-known/jwks.json").status_code == 200
+    assert troubled.client.get("/health/live").status_code == 200
+    answer = troubled.client.get("/health/ready")
+    assert (answer.status_code, answer.json()["store"]) == (503, "does not answer")
+
+
+def test_what_is_not_essential_is_refused_at_once_while_the_store_is_away(troubled: Troubled) -> None:
+    troubled.silence()
+    refused(troubled, "GET", "/v1/me/health-code")
+    began = time.monotonic()
+    refused(troubled, "GET", "/v1/me/health-code/history")
+    refused(troubled, "GET", "/v1/me")
+    assert time.monotonic() - began < TIMEOUT_MS / 1_000 / 4
+
+
+def test_when_the_store_is_back_everything_is(troubled: Troubled) -> None:
+    troubled.silence()
+    refused(troubled, "GET", "/v1/me/health-code")
+    troubled.speak()
+    time.sleep(1.1)
+    assert troubled.ask("GET", "/v1/me/health-code").status_code == 200
+    assert troubled.ask("GET", "/v1/me/health-code/history").status_code == 200
+    first = troubled.scan().json()
+    assert (first["outcome"], first["recorded"]) == ("valid", True)
+    assert troubled.client.get("/health/ready").status_code == 200
+
+
+def test_an_expired_code_is_told_apart_without_the_store(troubled: Troubled) -> None:
+    troubled.silence()
+    troubled.clock.now += timedelta(minutes=5)
+    verified = troubled.scan().json()
+    assert (verified["outcome"], verified["recorded"], verified["colour"]) == ("expired", False, None)
+
+
+def test_a_write_that_was_not_answered_says_that_it_is_not_known(database_url: str) -> None:
+    """Whoever wrote must ask again: the write may have been kept or not."""
+    kinds: list[type[Document]] = documents_of(discover_services())
+    prepare_store(database_url, kinds)
+    host, _, port = database_url.removeprefix("mongodb://").partition("/")[0].partition(":")
+
+    async def work() -> None:
+        line = Line(host, int(port))
+        ours = await line.open()
+        address = (
+            f"mongodb://127.0.0.1:{ours}/{database_url.rpartition('/')[2].partition('?')[0]}?directConnection=true"
+        )
+        store: Store = open_store(address, kinds, driver="pymongo", timeout_ms=TIMEOUT_MS)
+        await migrate(store, find_migrations(), lambda _migration, _seen: None)
+        line.silent.clear()
+        began = time.monotonic()
+        for ask in (lambda: store.count(kinds[0], {}), lambda: store.get(kinds[0], "x")):
+            with pytest.raises(StoreUnavailable, match="MongoDB does not answer"):
+                await ask()
+        assert time.monotonic() - began < 2 * 2.5 * TIMEOUT_MS / 1_000
+        await line.cut()
+        await store.close()
+
+    asyncio.run(work())
+
+
+def test_a_city_counts_what_it_refused(client: TestClient[Litestar]) -> None:
+    load_shedder: LoadShedder = client.app.state.load_shedder
+    load_shedder.in_flight = 1_000
+    assert client.get("/.well-known/jwks.json").status_code == 503
+    load_shedder.in_flight = 0
+    assert load_shedder.refused == 1
+    assert client.get("/.well-known/jwks.json").status_code == 200
+    assert isinstance(client.app.state.city, City)

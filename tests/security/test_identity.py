@@ -1,0 +1,247 @@
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from litestar import Litestar, get
+from litestar.testing import TestClient
+from msgspec.structs import replace
+
+from backend.app import create_app
+from backend.problems import NotSignedIn
+from backend.security import keyring as keys_module
+from backend.security.identity import GUARDS, Access, AccessClaims, Caller, Guard, Role, probe, public
+from backend.security.keyring import Keyring, make_keys, rotate
+from backend.settings import Settings
+from tests.conftest import Clock
+
+NOW = datetime(2022, 5, 20, 4, 0, tzinfo=UTC)
+ANNA = Caller("anna", "session", "citizen-anna", (Role.GATE,), ("west-lake",))
+LIVES = timedelta(seconds=900)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+def ring(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Keyring:
+    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", -1.0)
+    make_keys(tmp_path / "keys")
+    return Keyring.open(tmp_path / "keys", clock)
+
+
+@pytest.fixture
+def access(ring: Keyring, clock: Clock) -> Access:
+    return Access(Settings(), ring, clock)
+
+
+def bearer(token: str) -> bytes:
+    return f"Bearer {token}".encode()
+
+
+def check(access: Access, authorization: bytes) -> AccessClaims:
+    return access.claims(authorization, access._clock().timestamp())
+
+
+def part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).rstrip(b"=").decode()
+
+
+def test_an_access_token_tells_who_is_asking(access: Access) -> None:
+    claims = check(access, bearer(access.issue(ANNA, NOW)))
+    assert (claims.sub, claims.sid, claims.cit) == ("anna", "session", "citizen-anna")
+    assert (claims.rol, claims.ven) == ((Role.GATE,), ("west-lake",))
+
+
+def test_the_scheme_may_be_written_in_any_case(access: Access) -> None:
+    token = access.issue(ANNA, NOW).encode()
+    assert check(access, b"bearer " + token) == check(access, b"BEARER " + token)
+
+
+def test_an_access_token_can_be_checked_by_another_library(access: Access, ring: Keyring, clock: Clock) -> None:
+    clock.now = datetime.now(UTC)
+    token = access.issue(ANNA, clock.now)
+    read = jwt.decode(token, ring.current("token").material, algorithms=["HS256"], audience="access")
+    assert read["sub"] == "anna"
+
+
+def test_an_access_token_does_not_count_before_its_time(access: Access, clock: Clock) -> None:
+    token = bearer(access.issue(ANNA, NOW + timedelta(hours=1)))
+    with pytest.raises(NotSignedIn):
+        check(access, token)
+    clock.now = NOW + timedelta(hours=1) - timedelta(seconds=30)
+    assert check(access, token).sub == "anna"
+
+
+def test_an_access_token_counts_until_it_expires_and_not_longer(access: Access, clock: Clock) -> None:
+    token = bearer(access.issue(ANNA, NOW))
+    clock.now = NOW + LIVES - timedelta(seconds=1)
+    assert check(access, token).sub == "anna"
+    clock.now = NOW + LIVES
+    with pytest.raises(NotSignedIn):
+        check(access, token)
+
+
+def forgeries(token: str, ring: Keyring) -> dict[str, bytes]:
+    """Give what somebody would try who has a token but no key of ours."""
+    header, claims, signature = token.split(".")
+    kid, code_key = ring.current("token").kid, ring.current("code")
+    said = jwt.decode(token, options={"verify_signature": False})
+    secret = "a secret of their own, long enough to sign with"
+    return {
+        "other claims": bearer(f"{header}.{part(said | {'rol': ['operator']})}.{signature}"),
+        "alg none": bearer(f"{part({'alg': 'none', 'kid': kid, 'typ': 'JWT'})}.{claims}."),
+        "alg none as a library makes it": bearer(jwt.encode(said, None, algorithm="none", headers={"kid": kid})),
+        "another secret": bearer(jwt.encode(said, secret, algorithm="HS256", headers={"kid": kid})),
+        "foreign kid": bearer(jwt.encode(said, secret, algorithm="HS256", headers={"kid": "zzzz"})),
+        "no kid": bearer(jwt.encode(said, ring.current("token").material, algorithm="HS256")),
+        "another algorithm": bearer(
+            jwt.encode(said, secret * 2, algorithm="HS512", headers={"kid": kid}),
+        ),
+        "the secret of a code key": bearer(
+            jwt.encode(said, code_key.material, algorithm="HS256", headers={"kid": code_key.kid})
+        ),
+        "no signature": bearer(f"{header}.{claims}."),
+        "two segments": bearer(f"{header}.{claims}"),
+        "another scheme": b"Basic " + token.encode(),
+        "no scheme": token.encode(),
+        "nothing": b"",
+        "bearer of nothing": b"Bearer ",
+        "no text": b"Bearer \xff\xfe.\xff.\xff",
+        "too long": bearer(token + "A" * 5_000),
+    }
+
+
+def test_what_is_not_our_token_is_refused(access: Access, ring: Keyring) -> None:
+    for name, forged in forgeries(access.issue(ANNA, NOW), ring).items():
+        with pytest.raises(NotSignedIn):
+            pytest.fail(f"{name}: {check(access, forged)}")
+
+
+def test_a_token_of_our_key_for_another_purpose_is_refused(access: Access, ring: Keyring) -> None:
+    key = ring.current("token")
+    claims = {"sub": "anna", "sid": "s", "aud": "refresh", "iat": 0, "exp": 2**40}
+    for wrong in (claims, {"sub": "anna"}, claims | {"aud": "access", "exp": "later"}):
+        token = jwt.encode(wrong, key.material, algorithm="HS256", headers={"kid": key.kid})
+        with pytest.raises(NotSignedIn):
+            check(access, bearer(token))
+
+
+def test_after_a_rotation_old_tokens_count_until_the_overlap_ends(
+    access: Access, ring: Keyring, clock: Clock, tmp_path: Path
+) -> None:
+    access = Access(replace(Settings(), access_token_seconds=86_400), ring, clock)
+    old = bearer(access.issue(ANNA, NOW))
+    assert check(access, old).sub == "anna"
+    made = rotate(tmp_path / "keys", "token", NOW, timedelta(hours=1))
+    new = access.issue(ANNA, NOW)
+    assert jwt.get_unverified_header(new)["kid"] == made.kid
+    assert check(access, old).sub == check(access, bearer(new)).sub == "anna"
+    clock.now = NOW + timedelta(hours=1)
+    access.count("anybody", 10, clock.now.timestamp())
+    with pytest.raises(NotSignedIn):
+        check(access, old)
+    assert check(access, bearer(new)).sub == "anna"
+
+
+# ── guards, over HTTP ──
+
+
+def route(guard: Guard) -> Any:  # noqa: ANN401  a handler
+    async def answer() -> str:
+        return "welcome"
+
+    return get(f"/for/{guard_name(guard)}", guards=[guard])(answer)
+
+
+def guard_name(guard: Guard) -> str:
+    return (guard.__doc__ or "").rstrip(".").rsplit(" ", 1)[-1] if guard.__name__ == "guard" else guard.__name__
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, person_requests_per_minute=5, address_requests_per_minute=5)
+
+
+@pytest.fixture
+def app(settings: Settings, clock: Clock) -> Litestar:
+    app = create_app(settings, clock=clock)
+    for guard in GUARDS:
+        app.register(route(guard))
+    return app
+
+
+@pytest.fixture
+def ask(app: Litestar) -> Callable[..., Any]:
+    access: Access = app.state.access
+    client = TestClient(app)
+
+    def ask(path: str, caller: Caller | None = None, **headers: str) -> Any:  # noqa: ANN401  an answer
+        if caller is not None:
+            headers = {"Authorization": f"Bearer {access.issue(caller, access._clock())}"} | headers
+        return client.get(path, headers=headers)
+
+    return ask
+
+
+OPEN = ("public", "probe", "signed_in")
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=guard_name)
+@pytest.mark.parametrize("role", [None, *Role])
+def test_a_guard_lets_in_whom_it_names_and_nobody_else(
+    ask: Callable[..., Any], guard: Guard, role: Role | None
+) -> None:
+    name = guard_name(guard)
+    caller = Caller(f"caller-{role}", "s", None, () if role is None else (role,))
+    expected = 200 if name in OPEN or (role is not None and name == role.value != "citizen") else 403
+    answer = ask(f"/for/{name}", caller)
+    assert answer.status_code == expected
+    if expected == 403:
+        assert answer.json()["type"] == "/problems/not-allowed"
+
+
+def test_only_whoever_gave_their_real_name_is_a_citizen(ask: Callable[..., Any]) -> None:
+    assert ask("/for/citizen", Caller("anna", "s")).status_code == 403
+    assert ask("/for/citizen", Caller("anna", "s", "citizen-anna")).status_code == 200
+
+
+def test_whoever_is_not_signed_in_is_told_how(ask: Callable[..., Any]) -> None:
+    answer = ask("/for/signed_in")
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert answer.json()["type"] == "/problems/not-signed-in"
+    assert ask("/for/public").status_code == 200
+
+
+def test_a_person_who_asks_too_often_waits_for_the_next_minute(ask: Callable[..., Any], clock: Clock) -> None:
+    clock.now = NOW + timedelta(seconds=18)
+    assert [ask("/for/signed_in", ANNA).status_code for _ in range(6)] == [200] * 5 + [429]
+    refused = ask("/for/signed_in", ANNA)
+    assert (refused.json()["type"], refused.headers["Retry-After"]) == ("/problems/too-many-requests", "42")
+    assert ask("/for/signed_in", Caller("bob", "s")).status_code == 200
+    clock.now = NOW + timedelta(seconds=60)
+    assert ask("/for/signed_in", ANNA).status_code == 200
+
+
+def test_an_address_that_asks_too_often_waits(ask: Callable[..., Any]) -> None:
+    assert [ask("/for/public").status_code for _ in range(6)] == [200] * 5 + [429]
+    assert ask("/for/signed_in", ANNA).status_code == 200
+
+
+def test_what_was_counted_is_forgotten_after_its_minute(access: Access, clock: Clock) -> None:
+    for person in range(1_000):
+        access.count(f"person {person}", 10, NOW.timestamp())
+    clock.now = NOW + timedelta(minutes=1)
+    access.count("somebody", 10, clock.now.timestamp())
+    assert len(access._requests) == 1
+
+
+def test_only_the_public_and_probes_need_no_token(ask: Callable[..., Any]) -> None:
+    open_to_all = [guard for guard in GUARDS if ask(f"/for/{guard_name(guard)}").status_code == 200]
+    assert open_to_all == [public, probe]

@@ -1,0 +1,204 @@
+import base64
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from backend.security import keyring as keys_module
+from backend.security.keyring import USES, InvalidKeys, Keyring, make_keys, rotate, verify_with_jwks
+from tests.conftest import Clock
+
+NOW = datetime(2022, 5, 20, 4, 0, tzinfo=UTC)
+CLAIMS = b'{"col":"g"}'
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of fresh keys; rings look at it again without waiting."""
+    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", -1.0)
+    make_keys(tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+def part(value: dict[str, Any] | bytes) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def test_making_keys_makes_one_of_each_use_that_only_its_owner_may_read(folder: Path) -> None:
+    assert sorted(key.use for key in Keyring.open(folder).keys(None)) == sorted(USES)
+    assert {oct(path.stat().st_mode & 0o777) for path in folder.glob("*.json")} == {"0o600"}
+    assert oct(folder.stat().st_mode & 0o777) == "0o700"
+
+
+def test_making_keys_again_makes_only_what_is_missing(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.glob("*.json")}
+    (lost,) = folder.glob("code_*.json")
+    lost.unlink()
+    make_keys(folder)
+    after = {path.name: path.read_bytes() for path in folder.glob("*.json")}
+    assert len(after) == len(before)
+    assert {name for name in before if after.get(name) != before[name]} == {lost.name}
+
+
+def test_two_starters_at_once_make_one_set_of_keys(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as starters:
+        list(starters.map(lambda _: make_keys(tmp_path / "keys"), range(8)))
+    assert len(list((tmp_path / "keys").glob("*.json"))) == len(USES)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"kid": 1}'])
+def test_a_file_that_is_no_key_is_named(folder: Path, content: bytes) -> None:
+    (path,) = folder.glob("code_*.json")
+    path.write_bytes(content)
+    with pytest.raises(InvalidKeys, match=path.name):
+        Keyring.open(folder)
+
+
+def test_a_key_that_is_too_short_or_under_another_name_is_named(folder: Path) -> None:
+    (path,) = folder.glob("code_*.json")
+    key = json.loads(path.read_bytes())
+    path.write_text(json.dumps(key | {"material": base64.b64encode(b"short").decode()}))
+    with pytest.raises(InvalidKeys, match=path.name):
+        Keyring.open(folder)
+    path.write_text(json.dumps(key))
+    path.rename(folder / "code_other.json")
+    with pytest.raises(InvalidKeys, match=r"code_other\.json"):
+        Keyring.open(folder)
+
+
+def test_a_missing_folder_or_key_says_how_to_make_it(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidKeys, match="chengma keys make"):
+        Keyring.open(tmp_path / "nowhere")
+    for path in folder.glob("token_*.json"):
+        path.unlink()
+    with pytest.raises(InvalidKeys, match="there is no token key; `chengma keys make`"):
+        Keyring.open(folder)
+
+
+def test_what_was_signed_verifies(folder: Path) -> None:
+    ring = Keyring.open(folder)
+    assert verify_with_jwks(ring.sign_code(CLAIMS), ring.jwks()) == CLAIMS
+
+
+def test_the_public_keys_alone_verify_with_another_library(folder: Path) -> None:
+    ring = Keyring.open(folder)
+    (public,) = ring.jwks()["keys"]
+    assert set(public) == {"kty", "crv", "kid", "use", "alg", "x"}
+    token = ring.sign_code(CLAIMS)
+    assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "kid": public["kid"]}
+    assert jwt.decode(token, jwt.PyJWK(public), algorithms=["EdDSA"]) == {"col": "g"}
+
+
+def test_after_a_rotation_the_old_key_verifies_until_its_overlap_ends(folder: Path, clock: Clock) -> None:
+    ring = Keyring.open(folder, clock)
+    old = ring.sign_code(CLAIMS)
+    made = rotate(folder, "code", NOW, timedelta(hours=24))
+    new = ring.sign_code(CLAIMS)
+    assert jwt.get_unverified_header(new)["kid"] == made.kid
+    assert ring.jwks()["keys"][0]["kid"] == made.kid
+    clock.now = NOW + timedelta(hours=24) - timedelta(seconds=1)
+    assert (verify_with_jwks(old, ring.jwks()), verify_with_jwks(new, ring.jwks())) == (CLAIMS, CLAIMS)
+    clock.now = NOW + timedelta(hours=24)
+    assert (verify_with_jwks(old, ring.jwks()), verify_with_jwks(new, ring.jwks())) == (None, CLAIMS)
+    assert [key["kid"] for key in ring.jwks()["keys"]] == [made.kid]
+
+
+def test_a_running_ring_notices_a_rotation_within_seconds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", 0.05)
+    ring = Keyring.open(folder)
+    before = ring.current("code").kid
+    made = rotate(folder, "code", NOW, timedelta(hours=1))
+    deadline = datetime.now(UTC) + timedelta(seconds=5)
+    while jwt.get_unverified_header(ring.sign_code(CLAIMS))["kid"] == before:
+        assert datetime.now(UTC) < deadline
+    assert ring.current("code").kid == made.kid
+
+
+def test_the_lookup_key_is_not_rotated(folder: Path) -> None:
+    with pytest.raises(InvalidKeys, match="the lookup key is not rotated"):
+        rotate(folder, "lookup", NOW, timedelta())
+
+
+def forgeries(token: str, ring: Keyring) -> dict[str, str]:
+    """Give what a forger would try, from a true token and the public keys."""
+    header, claims, signature = token.split(".")
+    (public,) = ring.jwks()["keys"]
+    stranger = Ed25519PrivateKey.generate()
+    foreign = f"{part({'alg': 'EdDSA', 'kid': 'zzzz'})}.{claims}"
+    ours = f"{header}.{claims}"
+    as_hmac = f"{part({'alg': 'HS256', 'kid': public['kid']})}.{claims}"
+    decoded_key = base64.urlsafe_b64decode(public["x"] + "=")
+    hmac_signature = part(jwt.api_jws.PyJWS().get_algorithm_by_name("HS256").sign(as_hmac.encode(), decoded_key))
+    return {
+        "other claims": f"{header}.{part({'col': 'r'})}.{signature}",
+        "no signature": f"{ours}.",
+        "alg none": f"{part({'alg': 'none', 'kid': public['kid']})}.{claims}.",
+        "alg none with a signature": f"{part({'alg': 'none', 'kid': public['kid']})}.{claims}.{signature}",
+        "public key as a secret": f"{as_hmac}.{hmac_signature}",
+        "foreign kid": f"{foreign}.{part(stranger.sign(foreign.encode()))}",
+        "foreign key under our kid": f"{ours}.{part(stranger.sign(ours.encode()))}",
+        "padding": f"{token}=",
+        "another form of the last character": token[:-1] + chr(ord(token[-1]) + 1),
+        "white space": f" {token}",
+        "four segments": f"{token}.{signature}",
+        "a critical extension": f"{part({'alg': 'EdDSA', 'kid': public['kid'], 'crit': ['b64']})}.{claims}.{signature}",
+        "nothing": "",
+        "dots": "..",
+        "Chinese": "城.码.绿",
+        "too long": token + "A" * 3_000,
+        "deeply nested": f"{part(b'[' * 900)}.{claims}.{signature}",
+    }
+
+
+def test_forgeries_are_refused(folder: Path) -> None:
+    ring = Keyring.open(folder)
+    for name, forged in forgeries(ring.sign_code(CLAIMS), ring).items():
+        assert verify_with_jwks(forged, ring.jwks()) is None, name
+
+
+@pytest.mark.parametrize("jwks", [{}, {"keys": None}, {"keys": [{}]}, {"keys": 7}, {"keys": [{"kty": "RSA"}]}])
+def test_a_set_without_usable_keys_verifies_nothing(folder: Path, jwks: dict[str, Any]) -> None:
+    assert verify_with_jwks(Keyring.open(folder).sign_code(CLAIMS), jwks) is None
+
+
+def test_a_draft_that_a_killed_rotation_left_is_no_key(folder: Path) -> None:
+    (whole,) = folder.glob("code_*.json")
+    (folder / f".{whole.name}").write_bytes(whole.read_bytes()[:20])
+    assert len(Keyring.open(folder).keys()) == len(USES)
+    make_keys(folder)
+
+
+def test_a_running_ring_keeps_its_keys_when_the_folder_breaks(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ring = Keyring.open(folder)
+    (folder / "code_stray.json").write_text("{}")
+    assert verify_with_jwks(ring.sign_code(CLAIMS), ring.jwks()) == CLAIMS
+    assert "the keys in force stay in force" in caplog.text
+    assert "code_stray.json" in caplog.text
+    shutil.rmtree(folder)
+    assert verify_with_jwks(ring.sign_code(CLAIMS), ring.jwks()) == CLAIMS
+
+
+def test_a_key_whose_end_has_no_time_zone_is_refused(folder: Path) -> None:
+    (path,) = folder.glob("code_*.json")
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"retires": "2022-05-20T00:00:00"}))
+    with pytest.raises(InvalidKeys, match=path.name):
+        Keyring.open(folder)
+
+
+def test_a_folder_that_holds_all_keys_is_only_read(tmp_path: Path) -> None:
+    make_keys(tmp_path)
+    (tmp_path / ".lock").unlink()
+    make_keys(tmp_path)
+    assert not (tmp_path / ".lock").exists()

@@ -1,0 +1,125 @@
+"""Requests that are sent again are answered as they were the first time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec import Struct
+
+from backend.city.upstream import UpstreamUnavailable
+from backend.i18n import Text
+from backend.problems import FieldError, InvalidRequest
+from backend.store import Store
+from backend.web.idempotency import MAX_RUN_TIME, IdempotencyKeyReused, IdempotencyRecord, RequestInProgress, once
+from tests.conftest import work_in
+
+NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+
+
+class Receipt(Struct, frozen=True):
+    number: int
+
+
+class Till:
+    """Counts how often it was really asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def pay(self) -> Receipt:
+        self.asked += 1
+        return Receipt(self.asked)
+
+    async def refuse(self) -> Receipt:
+        self.asked += 1
+        raise InvalidRequest(Text(zh="不行", en="No"), errors=(FieldError("/x", "wrong"),), left=self.asked)
+
+    async def die(self) -> Receipt:
+        self.asked += 1
+        raise RuntimeError("the process was killed")
+
+
+def test_the_first_answer_is_given_again(address: str) -> None:
+    async def work(store: Store) -> None:
+        till = Till()
+        for _ in range(3):
+            assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay) == Receipt(1)
+        assert till.asked == 1
+
+    work_in(address, work)
+
+
+def test_an_error_is_an_answer_like_others(address: str) -> None:
+    async def work(store: Store) -> None:
+        till = Till()
+        for _ in range(2):
+            with pytest.raises(InvalidRequest) as said:
+                await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.refuse)
+            assert (said.value.detail.zh, said.value.members) == ("不行", {"left": 1})
+            assert said.value.errors == (FieldError("/x", "wrong"),)
+        assert till.asked == 1
+
+    work_in(address, work)
+
+
+def test_a_key_is_its_callers_own(address: str) -> None:
+    async def work(store: Store) -> None:
+        till = Till()
+        assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay) == Receipt(1)
+        assert await once(store, NOON, "li", "key", "100 yuan", Receipt, till.pay) == Receipt(2)
+
+    work_in(address, work)
+
+
+def test_a_key_with_another_request_is_refused(address: str) -> None:
+    async def work(store: Store) -> None:
+        till = Till()
+        await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay)
+        with pytest.raises(IdempotencyKeyReused):
+            await once(store, NOON, "wang", "key", "200 yuan", Receipt, till.pay)
+        assert till.asked == 1
+
+    work_in(address, work)
+
+
+def test_a_request_whose_first_try_still_runs_is_told_to_wait(address: str) -> None:
+    async def work(store: Store) -> None:
+        till = Till()
+        with pytest.raises(RuntimeError):
+            await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.die)
+        with pytest.raises(RequestInProgress):
+            await once(store, NOON + MAX_RUN_TIME - timedelta(seconds=1), "wang", "key", "100 yuan", Receipt, till.pay)
+        assert till.asked == 1
+
+    work_in(address, work)
+
+
+def test_a_request_that_was_interrupted_is_carried_out_after_a_minute(address: str) -> None:
+    async def work(store: Store) -> None:
+        till = Till()
+        with pytest.raises(RuntimeError):
+            await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.die)
+        later = NOON + MAX_RUN_TIME
+        assert await once(store, later, "wang", "key", "100 yuan", Receipt, till.pay) == Receipt(2)
+
+    work_in(address, work)
+
+
+def test_answers_are_kept_for_two_days(address: str) -> None:
+    async def work(store: Store) -> None:
+        await once(store, NOON, "wang", "key", "100 yuan", Receipt, Till().pay)
+        kept = [document async for document in store.scan(IdempotencyRecord)]
+        assert [one.expires_ms for one in kept] == [int((NOON + timedelta(days=2)).timestamp() * 1_000)]
+
+    work_in(address, work)
+
+
+def test_whoever_is_told_to_come_back_later_may_do_so_with_the_same_key(address: str) -> None:
+    async def away() -> Receipt:
+        raise UpstreamUnavailable(Text(zh="稍后再试", en="come back later"))
+
+    async def work(store: Store) -> None:
+        with pytest.raises(UpstreamUnavailable):
+            await once(store, NOON, "wang", "key", "100 yuan", Receipt, away)
+        assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, Till().pay) == Receipt(1)
+
+    work_in(address, work)
