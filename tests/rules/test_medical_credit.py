@@ -148,7 +148,7 @@ def test_a_remedy_promises_what_the_next_bin_adds(rulebook: Rulebook, bin_: str,
     to, instead_of = (None if text is None else int(text.replace(",", "")) for text in promised.groups())
     assert to == yuan_of(NEXT_BIN[bin_])
     assert instead_of in (None, yuan_of(bin_))
-    assert f"{to:,} 元" in remedy.zh
+    assert f"{to:,}元" in remedy.zh
 
 
 def test_whatever_a_person_could_better_says_how(rulebook: Rulebook) -> None:

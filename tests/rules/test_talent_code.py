@@ -125,7 +125,7 @@ def test_what_to_earn_is_said_for_each_edition(rulebook: Rulebook, letter: str) 
     for value in module.parameters[f"pay_{letter}_fen"].values:
         for text in (rule.because, rule.remedy):
             assert f"{value.value // 100:,}" in text.en
-            assert f"{value.value // 1_000_000} 万元" in text.zh
+            assert f"{value.value // 1_000_000}万元" in text.zh
 
 
 # ── The benefits ──

@@ -32,8 +32,11 @@ def test_a_code_says_why_and_what_to_do_and_when_it_changes(scene: Scene, wang: 
     scene.report(scene.event("contact", level="close", at="2022-04-19T08:00:00+08:00"))
     code = scene.code(wang)
     assert (code["colour"], code["shape"], code["rule"]) == ("red", "octagon", "close-contact")
-    assert code["because"] == {"zh": "您是确诊病例的密切接触者", "en": "You were in close contact with a case"}
-    assert code["remedy"]["en"] == "Isolate; red ends by itself when the time is over"
+    assert code["because"] == {"zh": "您是确诊病例的密切接触者", "en": "You are a close contact of a confirmed case"}
+    assert code["remedy"]["en"] == (
+        "Contact your community office and isolate as required; "
+        "the red code ends automatically when the isolation is over"
+    )
     assert (code["changes_at"], code["changes_to"]) == ("2022-05-03T00:00:00Z", "yellow")
 
 

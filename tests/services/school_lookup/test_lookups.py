@@ -63,7 +63,7 @@ def test_a_parent_learns_the_school_the_batch_and_why(look_up: LookUp) -> None:
     assert schools(child) == [("S1", "catchment", 1), ("X1", "lottery", None)]
     school = child["schools"][0]
     assert school["certainty"] == "certain"
-    assert school["because"]["en"].startswith("The parents or the child own a home here")
+    assert school["because"]["en"].startswith("The parents or the child own a home in the catchment")
     assert school["rule"] == "parents-own-and-all-registered"
     assert [tie["word"] for tie in school["ties"]] == ["registration"]
 

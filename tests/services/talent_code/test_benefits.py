@@ -45,7 +45,7 @@ def test_a_doctor_is_offered_what_her_degree_and_her_class_give_and_told_why(sce
     ]
     assert offers["monthly_rent"]["rule"] == "class-e"
     assert offers["monthly_rent"]["because"]["en"] == "You are in class E"
-    assert offers["monthly_rent"]["title"]["en"] == "Subsidy for rent"
+    assert offers["monthly_rent"]["title"]["en"] == "Rent subsidy"
 
 
 def test_whoever_has_no_class_is_offered_what_the_degree_alone_gives(scene: Scene) -> None:
@@ -115,7 +115,7 @@ def test_one_reason_stands_against_it(scene: Scene) -> None:
     miss = missed(scene, doctor)["graduate_allowance"]
     assert (miss["kind"], miss["from_at"]) == ("one_reason", None)
     assert miss["because"]["en"] == "You graduated a year ago or earlier"
-    assert miss["remedy"]["en"] == "Claim it within a year of a higher degree"
+    assert miss["remedy"]["en"] == "You may claim it within a year of earning a higher degree"
 
 
 def test_what_two_reasons_stand_against_is_not_just_missed(scene: Scene) -> None:
@@ -129,7 +129,7 @@ def test_a_tax_below_fifteen_percent_alone_stands_against_the_reward(scene: Scen
     scene.time_passes(days=31)  # what the bureau said counts for 30 days
     miss = missed(scene, leader)["tax_reward"]
     assert miss["kind"] == "one_reason"
-    assert miss["because"]["en"] == "Your income tax of last year was not over 15 percent of your income"
+    assert miss["because"]["en"] == "Your income tax last year did not exceed 15 percent of your income"
 
 
 def test_it_belongs_to_the_next_class(scene: Scene) -> None:
@@ -157,7 +157,7 @@ def test_it_comes_by_itself_with_the_law_of_the_next_year(last_days_of_2022: Sce
     scene.declares(doctor, degree)
     miss = missed(scene, doctor)["home_purchase"]
     assert (miss["kind"], miss["from_at"]) == ("later", "2022-12-31T16:00:00Z")
-    assert miss["because"]["en"] == "Your class has no subsidy for buying a home"
+    assert miss["because"]["en"] == "Your talent class does not include the home purchase subsidy"
     scene.clock.now = datetime(2022, 12, 31, 16, tzinfo=UTC)
     assert offered(scene, doctor)["home_purchase"]["amount_fen"] == 200_000 * YUAN
 

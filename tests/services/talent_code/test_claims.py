@@ -409,8 +409,8 @@ def test_neither_a_service_nor_what_there_is_not_can_be_claimed(scene: Scene, be
 
 def test_whoever_has_no_right_to_it_is_told_why_and_what_would_help(scene: Scene) -> None:
     said = problem(scene.claims(scene.talent(LEADER), "monthly_rent"), 409, "not-entitled")
-    assert (said["rule"], said["because"]["en"]) == ("otherwise", "Your class has no subsidy for rent")
-    assert (said["remedy"]["en"], said["class_ended_at"]) == ("It is for class E", None)
+    assert (said["rule"], said["because"]["en"]) == ("otherwise", "Your talent class does not include the rent subsidy")
+    assert (said["remedy"]["en"], said["class_ended_at"]) == ("You can claim it once you are granted class E", None)
 
 
 def test_what_is_stated_counts_at_once(scene: Scene) -> None:

@@ -74,7 +74,10 @@ def test_it_is_shown_what_is_missing_for_the_next_class_and_what_would_follow(sc
     assert (shown["once_confirmed"], shown["next_class"]) == ("none", "e")
     ways = {way["rule"]: way for way in shown["missing"]}
     assert "degree-master" not in ways, "the catalogue of 2019 does not have it"
-    assert ways["degree-doctor"]["remedy"]["en"] == "Have a full-time doctor's degree confirmed"
+    assert ways["degree-doctor"]["remedy"]["en"] == (
+        "If you have a full-time doctor's degree, declare it under My declarations in your talent code; "
+        "it takes effect once confirmed"
+    )
     scene.port(Education).books.script("confirm_merit", "fine", "pending")
     scene.declares(person, LEADER)
     shown = scene.declares(person, PROVINCIAL_LEADER).json()

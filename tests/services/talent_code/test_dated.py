@@ -67,7 +67,7 @@ def test_with_2023_there_is_more_towards_a_home_from_the_first_second_on(scene: 
     doctor = scene.talent(NEW_DOCTOR, "13800000103")
     claims: list[dict[str, Any]] = [scene.claimed(leaders[0], "home_purchase")]
     said = problem(scene.claims(doctor, "home_purchase"), 409, "not-entitled")
-    assert said["because"]["en"] == "Your class has no subsidy for buying a home"
+    assert said["because"]["en"] == "Your talent class does not include the home purchase subsidy"
     scene.clock.now = NEW_YEAR_OF_2023
     for person in (leaders[1], doctor):
         scene.earns(person, 0, 0, 2022)
