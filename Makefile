@@ -1,17 +1,25 @@
-.PHONY: run test format bench openapi
+.PHONY: run lint check test soak format bench openapi
 
 PYTHON ?= python3
 
 run: .venv/bin/chengma
 	.venv/bin/chengma demo $(ARGS)
 
-test: .venv/.tests
+lint: .venv/.tests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports
-	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/city
-	.venv/bin/python -m pytest tests/city  # which has the machine to itself: it is about load
+
+check: lint
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --fast
+
+test: lint
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/city/under_load
+	.venv/bin/python -m pytest tests/city/under_load  # runs alone, because it measures the city under load
+
+soak: .venv/.tests
+	.venv/bin/python -m tests.soak
 
 bench: .venv/.tests
 	.venv/bin/python -m tests.bench

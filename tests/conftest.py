@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from litestar.utils.signature import ParsedSignature
 from msgspec import Struct
 from pymongo import MongoClient
 from stdnum.cn import ric
@@ -33,6 +34,29 @@ from tests.servers import redis_server
 
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out what is slow or needs a server: for `make check`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        left_out = [item for item in items if is_slow(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not is_slow(item)]
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Return whether `make check` leaves a test out: it is marked as slow, or needs MongoDB or Redis."""
+    callspec = getattr(item, "callspec", None)
+    parameters = [] if callspec is None else [str(value) for value in callspec.params.values()]
+    fixtures = {*getattr(item, "fixturenames", ())}
+    return (
+        item.get_closest_marker("slow") is not None
+        or not fixtures.isdisjoint(("mongod_url", "redis_url"))
+        or any(value.startswith("mongodb") for value in parameters)
+    )
 
 
 def lacking(program: str) -> NoReturn:
@@ -132,6 +156,23 @@ def rules_are_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("backend.app.load_rulebook", load)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signatures_are_parsed_once() -> Iterator[None]:
+    """Parse the signature of each handler once for all cities of a run: it is half of what making an app takes."""
+    parse = ParsedSignature.from_fn
+    parsed: dict[tuple[object, ...], ParsedSignature] = {}
+
+    def from_fn(fn: Callable[..., object], signature_namespace: dict[str, object]) -> ParsedSignature:
+        key = (fn, *sorted((name, id(kind)) for name, kind in signature_namespace.items()))
+        if key not in parsed:
+            parsed[key] = parse(fn, signature_namespace)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ParsedSignature, "from_fn", staticmethod(from_fn))
         yield
 
 

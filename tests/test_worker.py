@@ -25,6 +25,8 @@ from tests.city.under_load.errands import Errand
 from tests.conftest import ROOT, work_in
 from tests.servers import Process, city_environment, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 class Street:
     """A worker with its Redis and MongoDB, and what it has done."""

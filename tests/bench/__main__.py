@@ -2,7 +2,6 @@
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tests.bench import (
     claims,
@@ -15,7 +14,7 @@ from tests.bench import (
     store,
     visits,
 )
-from tests.bench.report import machine
+from tests.bench.report import RESULTS, machine, write_section
 
 BENCHMARKS = {
     "health_code_read": health_code_read.read,
@@ -31,7 +30,6 @@ BENCHMARKS = {
     "school_lookups": school_lookup.lookups,
     "claims": claims.pay,
 }
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main(names: list[str]) -> None:
@@ -44,8 +42,8 @@ def main(names: list[str]) -> None:
         found.append(BENCHMARKS[name]().markdown())
         print(found[-1])
     if not names:
-        head = f"# Benchmarks\n\nMade by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.\n"
-        RESULTS.write_text("\n".join([head, *found]), encoding="utf-8")
+        head = f"Made by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.\n"
+        write_section(RESULTS, "Benchmarks", "\n".join([head, *found]))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,15 @@
 
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from msgspec import Struct
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 class Table(Struct):
@@ -45,3 +49,14 @@ def alternate(rounds: int, one: Callable[[], object], other: Callable[[], object
 def ratio_of(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Give how fast ours is, where theirs is 1: the median over the rounds, each compared with its neighbour."""
     return statistics.median(their / our for our, their in zip(ours, theirs, strict=True))
+
+
+def write_section(file: Path, title: str, text: str) -> None:
+    """Replace the section `# title` of a Markdown file, or append it; the other sections stay."""
+    sections = re.split(r"(?m)^(?=# )", file.read_text(encoding="utf-8")) if file.exists() else []
+    kept = [
+        section.rstrip() + "\n" for section in sections if section.strip() and not section.startswith(f"# {title}\n")
+    ]
+    written = f"# {title}\n\n{text.rstrip()}\n"
+    place = 0 if title == "Benchmarks" else len(kept)
+    file.write_text("\n".join([*kept[:place], written, *kept[place:]]), encoding="utf-8")

@@ -30,6 +30,8 @@ from backend.settings import Settings
 from backend.store import Conflict, Store
 from tests.conftest import ROOT, SignIn, work_in
 
+pytestmark = pytest.mark.slow
+
 CITY = ZoneInfo("Asia/Shanghai")
 FACTS = facts_of(discover_services())
 NOW = datetime(2022, 5, 1, tzinfo=UTC)

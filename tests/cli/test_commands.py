@@ -26,6 +26,8 @@ from backend.services.health_code.code import make_claims
 from backend.services.talent_code.code import make_claims as make_talent_claims
 from tests.conftest import ROOT, id_number_for
 
+pytestmark = pytest.mark.slow
+
 READY_SECONDS = 30
 
 

@@ -20,6 +20,8 @@ from tests.conftest import ROOT, lacking
 from tests.mongod import Mongod
 from tests.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:

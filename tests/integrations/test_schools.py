@@ -17,6 +17,8 @@ from integrations.schools.folder import Reading, write_folder
 from tests.conftest import ROOT
 from tests.services.school_lookup.scene import PLAN, square
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 
 

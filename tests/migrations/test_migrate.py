@@ -28,6 +28,8 @@ from backend.store.migrations import (
 from tests.conftest import ROOT, work_in
 from tests.store.scene import Letter, Postcard
 
+pytestmark = pytest.mark.slow
+
 KINDS = [Letter, Postcard]
 
 

@@ -23,6 +23,8 @@ from backend.store.migrations import find_migrations, migrate
 from tests.conftest import Clock, SignIn
 from tests.services.health_code.scene import Person, id_number
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_MS = 800
 
 # ── the ladder ──

@@ -23,6 +23,8 @@ from backend.services.account.model import Session
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock, SignIn, id_number_for
 
+pytestmark = pytest.mark.slow
+
 PHONE = "13800138000"
 
 

@@ -9,9 +9,12 @@ from hypothesis import strategies as some
 
 from backend.rulebook import Rulebook, load_rulebook
 from backend.rulebook.language.types import MICROSECOND
+from tests.draws import draws
 from tests.rulebook.judge import judge
 from tests.rulebook.people import instants_near, people
 from tests.rulebook.scene import CITY, FARE, Rider
+
+pytestmark = pytest.mark.slow
 
 NOW = datetime(2022, 6, 1, 4, 0, tzinfo=UTC)
 LASTS = timedelta(days=2)
@@ -113,7 +116,9 @@ LATER = [timedelta(days=days) // MICROSECOND for days in (1, 3, 10, 60)]
 ANYBODY = people(Rider, instants_near(NOW, [LASTS, timedelta(hours=36)]))
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=draws(300, soak=20_000), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(ANYBODY)
 def test_compiler_explainer_and_cel_agree_on_the_whole_language(rulebook: Rulebook, facts: Rider) -> None:
     explained = [step.value for _, step in rulebook.explain("tram.all", facts, NOW)]
@@ -122,7 +127,9 @@ def test_compiler_explainer_and_cel_agree_on_the_whole_language(rulebook: Rulebo
     assert judge(CONDITIONS, {"lasts": LASTS}, facts, NOW) == explained
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=draws(100, soak=2_000), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(ANYBODY, some.lists(some.integers(0, 10**12), max_size=5))
 def test_until_changes_at_nothing_changes_in_the_whole_language(
     rulebook: Rulebook, facts: Rider, ticks: list[int]

@@ -10,8 +10,11 @@ from msgspec import Struct
 from backend.city.service import discover_services
 from backend.rulebook import Verdict, load_rulebook
 from backend.rulebook.language.types import MICROSECOND
+from tests.draws import draws
 from tests.rulebook.people import instants_near, laws_of, people
 from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Pass, Rider, load
+
+pytestmark = pytest.mark.slow
 
 NOON = datetime(2021, 6, 1, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -199,7 +202,11 @@ def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -
     spans = [figure for figure in figures if isinstance(figure, timedelta)]
     numbers = [figure for figure in figures if type(figure) is int]
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(
+        max_examples=draws(150, soak=4_000),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
     @given(some.data())
     def for_anybody(data: some.DataObject) -> None:
         days_before = data.draw(some.integers(0, 3))

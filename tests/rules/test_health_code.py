@@ -14,6 +14,8 @@ from backend.rulebook import Rulebook, load_rulebook
 from backend.services.health_code.facts import HealthFacts, SymptomKind
 from tests.rules.by_hand import colour_in_may_2022
 
+pytestmark = pytest.mark.slow
+
 RULES = Path(__file__).parents[2] / "rules"
 CITY = ZoneInfo("Asia/Shanghai")
 

@@ -13,8 +13,11 @@ from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, Term, TermAsked
+from tests.draws import draws
 from tests.rulebook.people import instants_near, people
 from tests.rules.credit_by_hand import REVISED, SCORECARD_BEGINS, limit_by_hand, standing_by_hand
+
+pytestmark = pytest.mark.slow
 
 RULES = Path(__file__).parents[2] / "rules"
 CITY = ZoneInfo("Asia/Shanghai")
@@ -51,7 +54,7 @@ def somebody_at_a_desk(draw: some.DrawFn, times: list[datetime]) -> tuple[Standi
 # ── The limit ──
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=draws(300, soak=10_000), deadline=None)
 @given(somebody_with_credit())
 def test_the_scorecard_gives_everybody_what_the_table_gives_by_hand(
     rulebook: Rulebook, drawn: tuple[CreditFacts, datetime]
@@ -63,7 +66,7 @@ def test_the_scorecard_gives_everybody_what_the_table_gives_by_hand(
     assert verdict.result == fen
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=draws(200, soak=5_000), deadline=None)
 @given(somebody_with_credit())
 def test_a_limit_lies_between_500_and_5000_yuan_whatever_the_facts(
     rulebook: Rulebook, drawn: tuple[CreditFacts, datetime]
@@ -159,14 +162,14 @@ def test_whatever_a_person_could_better_says_how(rulebook: Rulebook) -> None:
 # ── The standing ──
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=draws(300, soak=10_000), deadline=None)
 @given(somebody_at_a_desk(EDITIONS))
 def test_everybody_stands_as_worked_out_by_hand(rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]) -> None:
     facts, at = drawn
     assert rulebook.evaluate(STANDING, facts, at).result == standing_by_hand(facts, at)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=draws(200, soak=5_000), deadline=None)
 @given(somebody_at_a_desk(OF_ALL_TIMES))
 def test_an_emergency_is_never_refused_whatever_the_facts(
     rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]
@@ -178,7 +181,7 @@ def test_an_emergency_is_never_refused_whatever_the_facts(
     assert verdict.rule.startswith("emergency-") == (verdict.result == "exception")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=draws(200, soak=5_000), deadline=None)
 @given(somebody_at_a_desk(OF_ALL_TIMES))
 def test_an_emergency_is_an_exception_only_where_a_visit_would_be_refused(
     rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]

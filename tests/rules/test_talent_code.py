@@ -25,6 +25,8 @@ from backend.services.talent_code.facts import (
 from tests.rulebook.people import instants_near, people
 from tests.rules import talent_by_hand as by_hand
 
+pytestmark = pytest.mark.slow
+
 RULES = Path(__file__).parents[2] / "rules"
 CITY = ZoneInfo("Asia/Shanghai")
 CLASS = "talent_code.class"

@@ -20,6 +20,8 @@ from backend.store.copy import Copied, CopyProgress, CopyRefused, copy_city, to_
 from backend.store.sqlite.store import SqliteStore
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 SERVICES = discover_services()
 KINDS = documents_of(SERVICES)
 CITIZENS = 2_500

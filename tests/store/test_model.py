@@ -11,7 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from backend.store import Conflict, Duplicate, Order, Page
+from tests.draws import draws
 from tests.store.scene import Letter, Open
+
+pytestmark = pytest.mark.slow
 
 IDS = some.sampled_from("abcdef")
 CONTENTS = some.fixed_dictionaries(
@@ -120,7 +123,7 @@ def test_a_store_holds_what_a_dict_would_hold(opened: Open) -> None:
     run_state_machine_as_test(
         type("StoreBesideADict", (StoreBesideADict,), {"opened": staticmethod(opened)}),
         settings=settings(
-            max_examples=50,
+            max_examples=draws(20, soak=400),
             stateful_step_count=30,
             deadline=None,
             report_multiple_bugs=False,  # shrinking one takes long enough

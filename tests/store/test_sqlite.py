@@ -22,6 +22,8 @@ from backend.store.sqlite.store import SqliteStore
 from tests.conftest import ROOT
 from tests.store.scene import KINDS, Letter, work_on
 
+pytestmark = pytest.mark.slow
+
 KILLS = 24
 
 ADD = """

@@ -18,6 +18,9 @@ from backend.settings import Settings
 from backend.web.openapi import as_yaml, contract_of
 from tests.conformance import document
 from tests.conftest import ROOT, Clock, SignIn
+from tests.draws import draws
+
+pytestmark = pytest.mark.slow
 
 OPERATIONS = [
     (method, path, operation) for path, item in document()["paths"].items() for method, operation in item.items()
@@ -157,7 +160,7 @@ def test_schemathesis_finds_no_answer_outside_the_document(
 
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     @effort(
-        max_examples=60,
+        max_examples=draws(30, soak=300),
         derandomize=True,
         deadline=None,
         database=None,

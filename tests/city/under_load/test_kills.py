@@ -17,14 +17,17 @@ from backend.services.health_code.model import HealthEventReceipt, HealthRecord
 from backend.services.health_code.reports import MAX_REPORTS
 from tests.city.under_load.cast import Officers, Town
 from tests.conftest import lacking
+from tests.draws import draws
 
-KILLS = int(os.environ.get("KILLS", "200"))
+pytestmark = pytest.mark.slow
+
+KILLS = draws(40, soak=200)
 SEED = int(os.environ.get("KILLS_SEED", "20260211"))
 SETTLED_SECONDS = 90
 
 
 @pytest.mark.skipif(bool(os.environ.get("MONGODB_URL")), reason="MONGODB_URL names a server that is not ours to kill")
-def test_two_hundred_kills_lose_nothing_and_double_nothing(
+def test_kills_lose_nothing_and_double_nothing(
     tmp_path: Path, mongod_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert mongod_url, "there is a mongod for this machine"

@@ -28,12 +28,15 @@ from backend.settings import Settings
 from backend.store.mongo.store import MongoStore
 from tests.city.under_load.crowd import VENUES, Crowd, Person
 from tests.conftest import ROOT, id_number_for
+from tests.draws import draws
 from tests.servers import chengma, city_environment, free_port, listens, messages, wait_until
+
+pytestmark = pytest.mark.slow
 
 KINDS = (Profile, HealthRecord, HealthEventReceipt, Visit)
 PEOPLE = 640
 CLIENTS = 64
-SECONDS = 60
+SECONDS = draws(20, soak=60)
 TAKEN_UP_SECONDS = 5
 
 

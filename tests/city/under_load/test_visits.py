@@ -22,11 +22,14 @@ from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Bank, BankEntry, Insurance
 from backend.services.medical_credit.reconciling import our_side, reconcile
 from backend.store import Order
+from tests.draws import draws
 from tests.integrations.his.hospital import connect, enrol, in_city
 from tests.servers import Process, chengma, city_environment, free_port, listens, wait_until
 from tests.services.health_code.scene import id_number
 
-VISITS, HOSPITALS, PATIENTS, AT_ONCE = 1_000, 20, 200, 40
+pytestmark = pytest.mark.slow
+
+VISITS, HOSPITALS, PATIENTS, AT_ONCE = draws(400, soak=1_000), 20, 200, 40
 LINES = 4
 LOSSES = {"lost_before": 20, "lost_after": 20}
 

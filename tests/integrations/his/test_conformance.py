@@ -26,6 +26,8 @@ from tests.integrations.his.test_listener import Listener
 from tests.servers import Process, chengma, free_port, listens, wait_until
 from tests.services.health_code.scene import id_number
 
+pytestmark = pytest.mark.slow
+
 
 def a_key() -> dict[str, str]:
     private = ec.generate_private_key(ec.SECP384R1())

@@ -19,6 +19,8 @@ from tests.integrations.his.test_conformance import Ourselves
 from tests.servers import wait_until
 from tests.services.health_code.scene import id_number
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ourselves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ourselves]:

@@ -19,6 +19,8 @@ from tests.integrations.his.hospital import System, connect, enrol, in_city, tra
 from tests.servers import Process, chengma, city_environment, wait_until
 from tests.services.health_code.scene import id_number
 
+pytestmark = pytest.mark.slow
+
 
 class Listener:
     """A city on a store of its own whose listener runs."""

@@ -3,12 +3,16 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from integrations.his.hl7v2.message import read
 from integrations.his.hl7v2.mllp import MllpClient, client_tls
 from tests.integrations.his.hospital import System, connect, enrol, in_city
 from tests.integrations.his.test_listener import Listener
 from tests.integrations.his.test_mllp import Authority
 from tests.services.health_code.scene import id_number
+
+pytestmark = pytest.mark.slow
 
 
 class SecretListener(Listener):

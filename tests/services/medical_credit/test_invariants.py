@@ -1,7 +1,6 @@
 """What holds of all visits, whatever comes twice, in another order, unheard, or is cut off in the middle."""
 
 import asyncio
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -51,13 +50,16 @@ from backend.settings import Settings
 from backend.store import Conflict
 from integrations._sandbox import Outcome
 from tests.conftest import ROOT, Clock
+from tests.draws import draws
 from tests.services.health_code.scene import id_number
 from tests.services.killing import Killed, KillingStore
 from tests.services.medical_credit.scene import FACTS
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
-EXAMPLES = int(os.environ.get("CHENGMA_TEST_EXAMPLES", "700"))
+EXAMPLES = draws(200, soak=3_000)
 HOSPITALS = [Hospital(id=f"HZ00{number}", name=f"医院{number}", since_ms=0, jwks={}) for number in (1, 2)]
 FEN = st.integers(1, 90_000)
 PLACES = st.integers(0, 2)

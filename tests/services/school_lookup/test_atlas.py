@@ -1,6 +1,7 @@
 """Which zones a point lies in: the same as shapely's plain `covers` says."""
 
 import numpy as np
+import pytest
 import shapely
 
 from backend.services.school_lookup.addresses import parse_address
@@ -8,6 +9,8 @@ from backend.services.school_lookup.atlas import Atlas, pairs_of
 from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.plan import Stage, Zone, shape_of
 from tests.services.school_lookup.scene import EAST, NORTH, WEST, ZONES
+
+pytestmark = pytest.mark.slow
 
 RANDOM = np.random.default_rng(20181001)
 PRIMARY = [zone for zone in ZONES if zone.id != "all"]

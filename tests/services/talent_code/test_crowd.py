@@ -19,6 +19,8 @@ from tests.conftest import Clock
 from tests.services.talent_code.crowd import Answer, claim_at_once, make_talents
 from tests.services.talent_code.invented_rules import write_rules
 
+pytestmark = pytest.mark.slow
+
 CROWD, SUFFICES_FOR, EACH_FEN = 500, 100, 50_00
 SPARE_FEN = 49_99
 """One fen less than one more of them would need."""

@@ -1,7 +1,6 @@
 """What holds of all claims, whatever comes twice, late, unheard, turns out false, or is cut off in the middle."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -38,11 +37,14 @@ from backend.services.talent_code.model.talent import Talent, ask_again
 from backend.services.talent_code.people import change_talent
 from backend.store import Conflict
 from integrations._sandbox import Outcome
+from tests.draws import draws
 from tests.services.killing import Killed
 from tests.services.talent_code.invented_rules import TERMS
 from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, NOON, Person, World
 
-EXAMPLES = int(os.environ.get("CHENGMA_TEST_EXAMPLES", "200"))
+pytestmark = pytest.mark.slow
+
+EXAMPLES = draws(80, soak=1_200)
 WHO = st.integers(0, 3)
 BENEFIT = st.sampled_from(sorted(TERMS))
 PLACE = st.integers(0, 11)

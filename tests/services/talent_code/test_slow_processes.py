@@ -14,6 +14,8 @@ from backend.services.talent_code.model.budget import Budget, Entry, Overtaken
 from backend.services.talent_code.model.claim import Claim
 from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, NOON, Person, World
 
+pytestmark = pytest.mark.slow
+
 NOTHING, A_HUNDRED, FOUR_HUNDRED = 0, 1, 3
 assert (BUDGETS_FEN[NOTHING], BUDGETS_FEN[A_HUNDRED], BUDGETS_FEN[FOUR_HUNDRED]) == (0, 100_00, 400_00)
 

@@ -1,0 +1,78 @@
+"""Run the property tests with many examples and the kill tests in full, for an hour at most: `make soak`.
+
+What each run found is written to RESULTS.md, with the commit.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from tempfile import TemporaryFile
+
+from tests.bench.report import RESULTS, machine, write_section
+
+RUNS = {
+    "medical credit: every fen is accounted for": ("tests/services/medical_credit/test_invariants.py", 15),
+    "talent code: every fen is accounted for": ("tests/services/talent_code/test_invariants.py", 15),
+    "kills of servers, workers, MongoDB and Redis": ("tests/city/under_load/test_kills.py", 6),
+    "load with a publication": ("tests/city/under_load/test_load.py", 3),
+    "visits with kills": ("tests/city/under_load/test_visits.py", 4),
+    "a store holds what a dict would hold": ("tests/store/test_model.py", 5),
+    "three evaluators agree on every rule": ("tests/rulebook/test_agreement.py", 5),
+    "verdicts change exactly when they say": ("tests/rulebook/test_verdict.py", 3),
+    "the OpenAPI document against random requests": ("tests/web/test_openapi.py", 4),
+}
+"""What runs, and for how many minutes at most: an hour in all."""
+
+
+def main(wanted: list[str]) -> int:
+    """Run all soaks, or those whose name contains one of the words; return 1 if one failed."""
+    rows: list[str] = []
+    for name, (path, minutes) in RUNS.items():
+        if not wanted or any(word in name for word in wanted):
+            rows.append(run(name, path, minutes))
+            print(rows[-1], flush=True)  # noqa: T201  progress of a long run
+    if not wanted:
+        head = f"Last run of `make soak`: commit {commit()}, {datetime.now(UTC):%Y-%m-%d}, {machine()}.\n"
+        table = ["| test | result | seconds |", "|---|---|---|", *rows]
+        write_section(RESULTS, "Soak", "\n".join([head, *table]))
+    return int(any("failed" in row for row in rows))
+
+
+def run(name: str, path: str, minutes: int) -> str:
+    """Run one file of tests with many examples, and return its row of the table."""
+    began = time.monotonic()
+    arguments = [sys.executable, "-m", "pytest", "-q", "-s", path]
+    with TemporaryFile("w+") as output:
+        process = subprocess.Popen(arguments, env={**os.environ, "CHENGMA_SOAK": "1"}, stdout=output, stderr=output)
+        try:
+            process.wait(minutes * 60)
+            stopped = ""
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # so that pytest stops the servers it started
+            process.wait(60)
+            stopped = f"stopped after {minutes} minutes without a failure"
+        output.seek(0)
+        lines = output.read().splitlines()
+    ended = [line.strip("= ") for line in lines if re.search(r"\d+ (passed|failed|error)", line)]
+    failed = any("failed" in line or "error" in line for line in ended)
+    counts = [line for line in lines if " kills" in line]
+    result = "; ".join(["failed" if failed else stopped or (ended or ["failed: no result"])[-1], *counts])
+    return f"| {name} | {result.replace('|', '/')} | {time.monotonic() - began:.0f} |"
+
+
+def commit() -> str:
+    """Return the short name of the commit that runs."""
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607  the git of whoever runs it
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
