@@ -125,7 +125,7 @@ class Step(NamedTuple):
 
 
 def steps_of(page: str) -> Iterator[Step]:
-    """Read the steps of a page: `sh` with the next fence as its output, and `console` with a `$` before each command."""
+    """Read the steps of a page: `sh` with the next fence as its output, and `console` with `$` before commands."""
     fences = [match.groupdict() for match in FENCE.finditer(PAGES[page])]
     for place, fence in enumerate(fences):
         note, before = fence["note"] or "", ""
