@@ -23,25 +23,25 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern=r"^(sqlite:///|mongodb(\+srv)?://).+",
-            description="where documents live: `sqlite:///` and a file's path, or a `mongodb://` address",
+            description="the document store: `sqlite:///` plus a file path, or a `mongodb://` address",
         ),
     ] = "sqlite:///var/city.db"
     mongo_driver: Annotated[
-        Literal["motor", "pymongo"], Meta(description="what speaks to MongoDB: motor, or PyMongo's own asyncio client")
+        Literal["motor", "pymongo"], Meta(description="the MongoDB driver: motor, or PyMongo's own asyncio client")
     ] = "motor"
     store_timeout_ms: Annotated[
         int,
         Meta(
             ge=100,
             le=60_000,
-            description="how long an operation of the store may take, retries included, or wait for its turn",
+            description="the time limit of a store operation, retries included, and of its wait for a turn",
         ),
     ] = 3_000
     broker: Annotated[
         str,
         Meta(
             pattern=r"^(rediss?://.+|amqps?://.+)?$",
-            description="the Redis or RabbitMQ that carries background work; with none the server does it itself",
+            description="the Redis or RabbitMQ for background work; if empty, the server does it in its own loop",
         ),
     ] = ""
     keys: Annotated[str, Meta(min_length=1, description="the folder of the city's keys")] = "var/keys"
@@ -53,65 +53,72 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             min_length=1,
-            description="the file of the sandboxes that stand in for a real insurance, bank and registers",
+            description="the file of the sandboxes that replace a real insurance, bank and registries",
         ),
     ] = "var/sandbox.db"
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on")] = 8000
-    mllp_host: Annotated[str, Meta(min_length=1, description="where `chengma his listen` listens")] = "127.0.0.1"
-    mllp_port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0 takes a free one")] = 2575
+    mllp_host: Annotated[str, Meta(min_length=1, description="the address on which `chengma his listen` listens")] = (
+        "127.0.0.1"
+    )
+    mllp_port: Annotated[
+        int, Meta(ge=0, le=65535, description="the port of `chengma his listen`; 0 picks a free one")
+    ] = 2575
     mllp_certificate: Annotated[
-        str, Meta(description="its TLS certificate (PEM); without one it speaks in the clear, within a private network")
+        str,
+        Meta(description="the listener's TLS certificate (PEM); without one, keep the port in a private network"),
     ] = ""
     mllp_key: Annotated[str, Meta(description="the key of that certificate (PEM)")] = ""
-    mllp_clients: Annotated[str, Meta(description="the authorities whose client certificates it accepts (PEM)")] = ""
+    mllp_clients: Annotated[
+        str, Meta(description="the authorities whose client certificates the listener accepts (PEM)")
+    ] = ""
     time_zone: Annotated[str, Meta(description="the city's IANA time zone: dated rules change at its midnight")] = (
         "Asia/Shanghai"
     )
     phone_region: Annotated[
-        str, Meta(pattern="^[A-Z]{2}$", description="the region of phone numbers that are written without a + prefix")
+        str, Meta(pattern="^[A-Z]{2}$", description="the region of phone numbers without a + prefix")
     ] = "CN"
     development: Annotated[
         bool,
-        Meta(description="true opens `/v1/development/*`, where anyone reads the codes sent by text message"),
+        Meta(description="true opens `/v1/development/*`, where anyone can read the codes sent by text message"),
     ] = False
-    access_token_seconds: Annotated[int, Meta(ge=30, le=86_400, description="how long an access token lives")] = 900
-    refresh_token_days: Annotated[int, Meta(ge=1, le=365, description="how long a refresh token lives")] = 30
-    code_seconds: Annotated[int, Meta(ge=10, le=600, description="how long a code on a screen lives")] = 60
+    access_token_seconds: Annotated[int, Meta(ge=30, le=86_400, description="how long an access token is valid")] = 900
+    refresh_token_days: Annotated[int, Meta(ge=1, le=365, description="how long a refresh token is valid")] = 30
+    code_seconds: Annotated[int, Meta(ge=10, le=600, description="how long a code on a screen is valid")] = 60
     clock_skew_seconds: Annotated[
         int, Meta(ge=0, le=120, description="how far a verifier's clock may differ from ours")
     ] = 30
     body_bytes: Annotated[int, Meta(ge=1_000, le=100_000_000, description="the largest request body")] = 1_000_000
     requests_at_once: Annotated[
-        int, Meta(ge=4, description="how many requests may be begun at once; images are refused at a quarter of it")
+        int, Meta(ge=4, description="the maximum number of requests in progress; images are refused at a quarter of it")
     ] = 256
     metrics_port: Annotated[
-        int, Meta(ge=0, le=65535, description="the port where Prometheus reads `/metrics`; 0 for none")
+        int, Meta(ge=0, le=65535, description="the port for Prometheus's `/metrics`; 0 for none")
     ] = 0
     traces: Annotated[
         str,
         Meta(
             pattern=r"^(https?://.+)?$",
-            description="where traces go by OTLP over HTTP, such as `http://collector:4318/v1/traces`; none if empty",
+            description="the OTLP/HTTP endpoint for traces, such as `http://collector:4318/v1/traces`; none if empty",
         ),
     ] = ""
     fhir_url: Annotated[
         str,
         Meta(
             pattern=r"^(https?://.+[^/])?$",
-            description="where hospitals reach `/fhir`, such as `https://city.example/fhir`; empty: as they ask",
+            description="the public address of `/fhir`, such as `https://city.example/fhir`; the request's if empty",
         ),
     ] = ""
     access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True
     person_requests_per_minute: Annotated[
-        int, Meta(ge=1, description="how many requests one signed-in person may make in a minute")
+        int, Meta(ge=1, description="the requests per minute of one signed-in person")
     ] = 120
     system_requests_per_minute: Annotated[
         int,
-        Meta(ge=1, description="how many requests one connected system, such as a hospital's, may make in a minute"),
+        Meta(ge=1, description="the requests per minute of one connected system, such as a hospital's"),
     ] = 30_000
     address_requests_per_minute: Annotated[
-        int, Meta(ge=1, description="how many requests one network address may make in a minute without signing in")
+        int, Meta(ge=1, description="the requests per minute of one network address without signing in")
     ] = 60
 
 
@@ -134,7 +141,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         name = variable.removeprefix(PREFIX).lower()
         setting = known.get(name) or known.get(name.removesuffix(FILE))
         if setting is None:
-            wrong.append(f"{variable}: there is no such setting; see the settings table in README.md")
+            wrong.append(f"{variable}: there is no such setting; see docs/settings.md or `chengma settings`")
             continue
         from_file = setting.name != name
         if from_file and f"{PREFIX}{setting.name.upper()}" in environment:
@@ -175,7 +182,7 @@ def _converted(setting: FieldInfo, text: str) -> Any:  # noqa: ANN401  each sett
 
 
 def settings_table() -> str:
-    """Give the settings as a Markdown table, for README.md."""
+    """Return the settings as a Markdown table, for docs/settings.md."""
     rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
     for setting in msgspec.structs.fields(Settings):
         default = str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)

@@ -53,12 +53,12 @@ def test_what_is_wrong_with_a_file_is_told_without_its_content(tmp_path: Path) -
     broker, keys, driver, port, port_file, rules, speed, store, zone = str(caught.value).splitlines()
     assert broker == f"CHENGMA_BROKER_FILE='{tmp_path}/none': cannot be read: No such file or directory"
     assert keys == f"CHENGMA_KEYS_FILE='{tmp_path}': cannot be read: Is a directory"
-    assert driver.startswith("CHENGMA_MONGO_DRIVER_FILE: what stands in the file is wrong; what speaks to MongoDB")
+    assert driver.startswith("CHENGMA_MONGO_DRIVER_FILE: what stands in the file is wrong; the MongoDB driver")
     assert port.startswith("CHENGMA_PORT='no number': Expected `int`")
     assert port_file == "CHENGMA_PORT_FILE: CHENGMA_PORT is given too; give one of them"
     assert rules.startswith("CHENGMA_RULES_FILE: what stands in the file is wrong")
     assert speed.startswith("CHENGMA_SPEED_FILE: there is no such setting")
-    assert store.startswith("CHENGMA_STORE_FILE: what stands in the file is wrong; where documents live")
+    assert store.startswith("CHENGMA_STORE_FILE: what stands in the file is wrong; the document store")
     assert zone.startswith("CHENGMA_TIME_ZONE_FILE: what stands in the file is wrong; the city's IANA time zone")
     assert "secret" not in str(caught.value)
 

@@ -17,7 +17,7 @@ from backend.cli.errors import load_settings, report_errors
 from backend.cli.preflight import look_at_mongodb
 from backend.jobs.tasks import DeadLetter, Job
 from backend.store import Conflict, Order
-from backend.store.connect import SQLITE, open_store, place, prepare_store
+from backend.store.connect import SQLITE, open_store, place, prepare_store, sharding
 from backend.store.copy import CopyRefused, copy_city
 from backend.store.migrations import assert_up_to_date, find_migrations, migrate, pending, plan
 
@@ -50,13 +50,17 @@ def _documents() -> list[type[Document]]:
 
 @click.command("migrate")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and do nothing.")
-def migrate_(only_plan: bool) -> None:
+@click.option("--shards", "only_shards", is_flag=True, help="Print the commands that shard the collections.")
+def migrate_(only_plan: bool, only_shards: bool) -> None:
     """Bring the store to what this edition of the city expects.
 
     Makes collections, indexes and validators, then runs the migrations that it has not seen yet, each once. An
     interrupted run is gone on with by the next; of two started at once one waits for the other.
     """
     settings = load_settings()
+    if only_shards:
+        click.echo("\n".join(sharding(settings.store, _documents())))
+        return
     with report_errors():
         migrations = find_migrations()
         if not settings.store.startswith(SQLITE):

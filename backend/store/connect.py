@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from backend.settings import HIDDEN, without_user
 from backend.store import Document, Store
@@ -10,6 +11,7 @@ from backend.store.mongo.store import Driver, MongoStore
 from backend.store.sqlite.store import SqliteStore
 
 SQLITE = "sqlite:///"
+DATABASE = "chengma"
 
 
 def open_store(
@@ -43,3 +45,11 @@ def place(address: str) -> str:
     if address.startswith(SQLITE):
         return address.removeprefix(SQLITE)
     return without_user(address).replace(f"{HIDDEN}@", "", 1).partition("?")[0]
+
+
+def sharding(address: str, kinds: Sequence[type[Document]]) -> list[str]:
+    """Return the mongosh commands that shard the collections of a cluster, for the database that the address names."""
+    from backend.store.mongo.schema import shard_commands
+
+    named = "" if address.startswith(SQLITE) else urlsplit(address).path.strip("/")
+    return shard_commands(named or DATABASE, kinds)

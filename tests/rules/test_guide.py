@@ -1,4 +1,4 @@
-"""The examples of rules/README.md are true."""
+"""The examples in docs/add-a-rule-module.md are true."""
 
 import re
 import shutil
@@ -15,9 +15,10 @@ from backend.services.talent_code.model.benefit import barrier, benefit_names, d
 from backend.services.talent_code.model.talent import Taken, Talent
 from tests.rulebook.scene import CITY, Delay, Part, RefundTerms, Rider, faults
 
-RULES = Path(__file__).parents[2] / "rules"
-README = (RULES / "README.md").read_text(encoding="utf-8")
-MODULE, REFUND, CASES, BENEFIT, BENEFIT_CASES = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "rules"
+GUIDE = (ROOT / "docs" / "add-a-rule-module.md").read_text(encoding="utf-8")
+MODULE, REFUND, CASES, BENEFIT, BENEFIT_CASES = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
 NOON = datetime(2021, 6, 1, 4, 0, tzinfo=UTC)
 
 
@@ -28,18 +29,18 @@ def load(folder: Path) -> Rulebook:
     return load_rulebook(folder, [Rider, Delay], CITY)
 
 
-def test_the_module_of_the_readme_loads_and_its_cases_hold(tmp_path: Path) -> None:
+def test_the_module_of_the_guide_loads_and_its_cases_hold(tmp_path: Path) -> None:
     rulebook = load(tmp_path)
     file = read_file(tmp_path / "tram" / "fare.cases.yaml")
     cases = read_cases(file, rulebook.modules["tram.fare"])
-    assert (len(cases), file.faults) == (2, [])
+    assert (len(cases), file.faults) == (4, [])
     for case in cases:
         verdict = rulebook.evaluate("tram.fare", case.given, case.at, on=case.on)
         for key, expected in case.expected.items():
             assert getattr(verdict, key) == expected.value
 
 
-def test_the_module_with_terms_of_the_readme_answers_a_number_and_says_how_it_is_paid(tmp_path: Path) -> None:
+def test_the_module_with_terms_of_the_guide_answers_a_number_and_says_how_it_is_paid(tmp_path: Path) -> None:
     rulebook = load(tmp_path)
     assert rulebook.evaluate("tram.refund", Delay(60), NOON).result == 300
     parts = Part(40), Part(60, timedelta(days=30))
@@ -47,9 +48,9 @@ def test_the_module_with_terms_of_the_readme_answers_a_number_and_says_how_it_is
     assert rulebook.terms("tram.refund", NOON, on=date(2022, 1, 1)) == RefundTerms("card")
 
 
-def test_the_fault_of_the_readmes_terms_is_told_as_it_says(tmp_path: Path) -> None:
+def test_the_fault_of_the_guides_terms_is_printed_as_it_says(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, refund=REFUND.replace("percent: 60", "percent: 70"))
-    assert f"rules/tram/refund.yaml:{found}\n" in README
+    assert f"rules/tram/refund.yaml:{found}\n" in GUIDE
 
 
 # ── a benefit of the talent code ──
@@ -60,7 +61,7 @@ IN_JUNE = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The talent code's own rules, and the benefit of the readme among them."""
+    """The talent code's own rules, and the guide's benefit among them."""
     folder = tmp_path_factory.mktemp("city") / "rules"
     shutil.copytree(RULES / "talent_code", folder / "talent_code")
     for name, text in {"furnishing": BENEFIT, "furnishing.cases": BENEFIT_CASES}.items():
@@ -73,7 +74,7 @@ def rulebook(rules: Path) -> Rulebook:
     return load_rulebook(rules, talent_code.facts, CITY)
 
 
-def test_the_benefit_of_the_readme_is_one_file_with_its_cases_which_hold_and_try_each_of_its_rules(rules: Path) -> None:
+def test_the_benefit_of_the_guide_is_one_file_with_its_cases_which_hold_and_try_each_of_its_rules(rules: Path) -> None:
     rulebook, _ = try_cases(rules, talent_code.facts, CITY)
     assert "furnishing" in benefit_names(rulebook)
 
@@ -82,7 +83,7 @@ def somebody(standing: Standing, months: int, homes: int = 0) -> BenefitFacts:
     return BenefitFacts(born_at=BORN, talent_class=standing, insured_months=months, homes=homes)
 
 
-def test_the_benefit_of_the_readme_is_paid_in_two_parts(rulebook: Rulebook) -> None:
+def test_the_benefit_of_the_guide_is_paid_in_two_parts(rulebook: Rulebook) -> None:
     judged = judge(rulebook, "furnishing", somebody("e", 5), IN_JUNE)
     assert judged is not None
     parts = [(fen, one.insured_months) for one, fen in divide(judged.amount_fen, judged.terms.instalments)]
@@ -99,7 +100,7 @@ def test_the_benefit_of_the_readme_is_paid_in_two_parts(rulebook: Rulebook) -> N
     ],
     ids=["a newcomer", "a newcomer who owns a home", "without a class", "class C"],
 )
-def test_people_just_miss_the_benefit_of_the_readme_as_it_says(
+def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
     rulebook: Rulebook, facts: BenefitFacts, kind: str | None, because: str | None
 ) -> None:
     judged = judge(rulebook, "furnishing", facts, IN_JUNE)
@@ -109,7 +110,7 @@ def test_people_just_miss_the_benefit_of_the_readme_as_it_says(
     assert (missed and missed.kind, missed and missed.because.en) == (kind, because)
 
 
-def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_readme(rulebook: Rulebook) -> None:
+def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_guide(rulebook: Rulebook) -> None:
     in_may = IN_JUNE - timedelta(days=20)
     talent = Talent(id="p", code_id="c", born_at=BORN, taken=(Taken("claim", "graduate_rent", in_may),))
     barred = barrier(talent, "furnishing", terms_in(rulebook), IN_JUNE)
@@ -117,12 +118,14 @@ def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_readm
     assert barred.ends_at == in_may + timedelta(days=365)
 
 
-def test_the_fault_of_the_readmes_benefit_is_told_as_it_says(rules: Path, tmp_path: Path) -> None:
+def test_the_fault_of_the_guides_benefit_is_printed_as_it_says(rules: Path, tmp_path: Path) -> None:
     shutil.copytree(rules, tmp_path / "rules")
     wrong = tmp_path / "rules" / "talent_code" / "benefits" / "furnishing.yaml"
     wrong.write_text(BENEFIT.replace("percent: 40", "percent: 50"), encoding="utf-8")
     with pytest.raises(InvalidRulebook) as refused:
         load_rulebook(tmp_path / "rules", talent_code.facts, CITY)
-    told = re.search(r"^rules/talent_code/benefits/furnishing.yaml:.*?\n```", README, re.DOTALL | re.MULTILINE)
-    assert told is not None
-    assert str(refused.value).strip() == told[0].removesuffix("```").replace("rules/", f"{tmp_path}/rules/", 1).strip()
+    printed = re.search(r"^rules/talent_code/benefits/furnishing.yaml:.*?\n```", GUIDE, re.DOTALL | re.MULTILINE)
+    assert printed is not None
+    assert (
+        str(refused.value).strip() == printed[0].removesuffix("```").replace("rules/", f"{tmp_path}/rules/", 1).strip()
+    )
