@@ -83,7 +83,7 @@ class SampleTested(Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
     def apply_to(self, facts: Draft) -> None:
         """Apply the event to the facts."""
         test = LabTest(self.test, self.result, self.sampled_at, self.reported_at)
-        _put(facts["tests"], test, same=("kind", "sampled_at"))
+        _append_unique(facts["tests"], test, same=("kind", "sampled_at"))
 
 
 class StayReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="stay"):
@@ -95,7 +95,7 @@ class StayReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
 
     def apply_to(self, facts: Draft) -> None:
         """Apply the event to the facts."""
-        _put(facts["stays"], Stay(self.risk, self.entered_at, self.left_at), same=("risk", "entered_at"))
+        _append_unique(facts["stays"], Stay(self.risk, self.entered_at, self.left_at), same=("risk", "entered_at"))
 
 
 class EntryReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="entry"):
@@ -252,7 +252,7 @@ def _released(isolation: Isolation, at: datetime) -> Isolation:
     return replace(isolation, released_at=at) if isolation.released_at is None else isolation
 
 
-def _put(facts: list[Any], fact: Struct, same: tuple[str, ...]) -> None:
+def _append_unique(facts: list[Any], fact: Struct, same: tuple[str, ...]) -> None:
     """Append a fact, and remove those that are the same by these fields."""
     facts[:] = [old for old in facts if any(getattr(old, name) != getattr(fact, name) for name in same)]
     facts.append(fact)

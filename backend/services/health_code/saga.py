@@ -76,10 +76,10 @@ async def apply_receipt(city: City, receipt: HealthEventReceipt, now: datetime) 
     """Apply the event of a receipt to the person's record and mark the receipt; idempotent."""
     if receipt.withdraws is not None:
         await _mark_applied(city, receipt.withdraws)  # or it could still be applied after its withdrawal
-        change = partial(_without, key=receipt.withdraws, city=city, now=now)
+        change = partial(_remove_event, key=receipt.withdraws, city=city, now=now)
     else:
         assert receipt.event is not None, "a receipt that is not applied has an event or withdraws one"
-        change = partial(_with, report=Report(receipt.event, receipt.id), city=city, now=now)
+        change = partial(_add_event, report=Report(receipt.event, receipt.id), city=city, now=now)
     await update_record(city, receipt.person, now, change)
     await _mark_applied(city, receipt.id)
 
@@ -103,13 +103,13 @@ async def _check_withdrawal(city: City, person: str, key: str) -> None:
         )
 
 
-def _with(record: HealthRecord, report: Report, city: City, now: datetime) -> HealthRecord:
+def _add_event(record: HealthRecord, report: Report, city: City, now: datetime) -> HealthRecord:
     if any(known.key == report.key for known in record.reports):
         return record
     return apply_reports(record, [report], city.rulebook, now)
 
 
-def _without(record: HealthRecord, key: str, city: City, now: datetime) -> HealthRecord:
+def _remove_event(record: HealthRecord, key: str, city: City, now: datetime) -> HealthRecord:
     if all(report.key != key for report in record.reports):
         return record
     return withdraw_report(record, key, city.rulebook, now)

@@ -180,10 +180,10 @@ def test_neither_phone_nor_id_number_nor_name_is_readable_in_the_store(
     client: Client, sign_in: SignIn, stored_bytes: Callable[[], bytes]
 ) -> None:
     verify(client, sign_in(ANNA))
-    kept = stored_bytes()
-    assert b"phone_digest" in kept, "it is the store that was read"
+    stored = stored_bytes()
+    assert b"phone_digest" in stored, "it is the store that was read"
     for secret in (ANNA, OF_ANNA["id_number"], OF_ANNA["name"]):
-        assert secret.encode() not in kept
+        assert secret.encode() not in stored
 
 
 def test_the_verification_keys_are_public(client: Client) -> None:

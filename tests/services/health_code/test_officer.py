@@ -207,9 +207,9 @@ def test_the_same_event_from_many_officers_at_once_is_applied_once(
 
 def test_identifiers_of_persons_and_events_are_not_stored_in_clear_text(client: Client, scene: Scene) -> None:
     scene.report(scene.event("contact", "wang-fang-330106", level="close", at=scene.ago(days=1)))
-    kept = repr(stored(client, HealthRecord)) + repr(stored(client, HealthEventReceipt))
-    assert id_number(1) not in kept
-    assert "wang-fang" not in kept
+    contents = repr(stored(client, HealthRecord)) + repr(stored(client, HealthEventReceipt))
+    assert id_number(1) not in contents
+    assert "wang-fang" not in contents
 
 
 def test_only_health_officers_report_events(client: Client, scene: Scene, wang: Headers, gatekeeper: Headers) -> None:

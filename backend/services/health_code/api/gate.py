@@ -74,7 +74,7 @@ async def verify_code(
         return await _verify(data, scanned, request.user.account_id, city, now)
     except StoreUnavailable:
         request.app.state.load_shedder.note_store_away()
-        return _unrecorded(scanned)
+        return _offline_result(scanned)
 
 
 async def _verify(
@@ -83,7 +83,7 @@ async def _verify(
     visit_id = _visit_id(data.venue, scanned)
     earlier = await city.store.get(VenueVisit, visit_id)
     if earlier is not None:
-        return _again(earlier, data, scanned)
+        return _repeated(earlier, data, scanned)
     if scanned.outcome == "expired":
         return _verification("expired", None)
     return await _admit(data, scanned, visit_id, gate_account, city, now)
@@ -118,7 +118,7 @@ async def _admit(
     except Duplicate:
         earlier = await city.store.get(VenueVisit, visit_id)
         assert earlier is not None, "visits are not deleted while their codes are valid"
-        return _again(earlier, data, scanned)
+        return _repeated(earlier, data, scanned)
     return _verification(visit.outcome, colour)
 
 
@@ -133,13 +133,13 @@ async def _reserve(data: ScanRequest, visit_id: str, city: City) -> None:
             raise _scan_id_reused() from None
 
 
-def _unrecorded(scanned: GenuineCode[HealthCodeClaims]) -> Verification:
+def _offline_result(scanned: GenuineCode[HealthCodeClaims]) -> Verification:
     """Return the result of the code alone, without the city's records."""
     colour = scanned.claims.colour if scanned.outcome == "valid" else None
     return replace(_verification(scanned.outcome, colour), recorded=False)
 
 
-def _again(earlier: VenueVisit, data: ScanRequest, scanned: GenuineCode[HealthCodeClaims]) -> Verification:
+def _repeated(earlier: VenueVisit, data: ScanRequest, scanned: GenuineCode[HealthCodeClaims]) -> Verification:
     """Return the result for a code that was scanned at this venue before."""
     if earlier.scan_id == data.scan_id:
         return _verification(earlier.outcome, earlier.colour)
