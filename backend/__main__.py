@@ -151,7 +151,7 @@ def verify(payload: str, jwks: Path, skew: int) -> None:
     Exits with 0 if the code is valid, whatever its colour, and with 1 if it is expired or forged. Only the city itself
     can tell whether a code was used before or its colour has changed since.
     """
-    from backend.services.health_code.code import SIGNS, read_code
+    from backend.services.health_code.code import STYLES, read_code
 
     try:
         keys = json.loads(jwks.read_bytes())
@@ -162,8 +162,8 @@ def verify(payload: str, jwks: Path, skew: int) -> None:
     reading = read_code(payload.strip(), cast("dict[str, Any]", keys), datetime.now(UTC), skew)
     click.echo(reading.outcome.upper())
     if reading.outcome != "forged":
-        sign = SIGNS[reading.claims.colour]
-        click.echo(f"{sign.word.zh} {sign.word.en} ({sign.shape})")
+        sign = STYLES[reading.claims.colour]
+        click.echo(f"{sign.label.zh} {sign.label.en} ({sign.shape})")
         click.echo(f"counts from {reading.claims.issued_at} to {reading.claims.expires_at}")
     sys.exit(0 if reading.outcome == "valid" else 1)
 

@@ -24,7 +24,7 @@ from backend.app import create_app, documents_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.security.identity import Role
-from backend.services.account.api import grant
+from backend.services.account.accounts import set_roles
 from backend.settings import Settings
 from backend.store import Document, Store
 from backend.store.connect import open_store, prepare_store
@@ -248,7 +248,7 @@ class SignIn:
         """
         if roles or venues:
             city = self.client.app.state.city
-            self.client.blocking_portal.call(grant, city, phone, tuple(map(Role, roles)), tuple(venues))
+            self.client.blocking_portal.call(set_roles, city, phone, tuple(map(Role, roles)), tuple(venues))
         tokens = self._refresh(phone) if phone in self.refresh_tokens else self._sign_in(phone)
         self.refresh_tokens[phone] = tokens["refresh_token"]
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}

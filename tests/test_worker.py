@@ -17,7 +17,7 @@ from backend.city.service import discover_services
 from backend.jobs.celery import CeleryQueue, beat_schedule
 from backend.jobs.tasks import DeadLetter, Job, discover_tasks
 from backend.rulebook import load_rulebook
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord, begin_record
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, new_record
 from backend.services.health_code.reports import ContactReported
 from backend.settings import Settings
 from backend.store import Store
@@ -138,7 +138,7 @@ def test_beat_has_interrupted_events_finished(street: Street) -> None:
 
     async def leave_it_half_done(store: Store) -> None:
         rulebook = load_rulebook(ROOT / "rules", facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
-        await store.insert(begin_record("wang", "code-id-wang", None, rulebook, datetime(2022, 4, 20, tzinfo=UTC)))
+        await store.insert(new_record("wang", "code-id-wang", None, rulebook, datetime(2022, 4, 20, tzinfo=UTC)))
         await store.insert(receipt)
 
     work_in(street.store, leave_it_half_done)

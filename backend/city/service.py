@@ -17,7 +17,7 @@ import msgspec
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.i18n import Text
 from backend.jobs.tasks import JobQueue
 from backend.problems import Problem
@@ -75,7 +75,7 @@ class Service(Struct, frozen=True, kw_only=True):
     routes: Sequence[ControllerRouterHandler]
     documents: Sequence[type[Document]] = ()
     facts: Sequence[type[Struct]] = ()
-    synthesize: Callable[[City, Random, Sequence[Profile]], Iterable[Document]] | None = None
+    synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
 
 
 class ProblemFormat(Struct, frozen=True, kw_only=True):

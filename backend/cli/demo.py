@@ -19,17 +19,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from backend.app import documents_of, open_city
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
-from backend.codes.image import Sign
+from backend.codes.image import CodeStyle
 from backend.i18n import Text
 from backend.rulebook.language.temporal import midnight
 from backend.security.identity import Role
-from backend.services.account.api import grant
-from backend.services.account.invention import invented_phone
-from backend.services.account.sessions import find_account
-from backend.services.health_code.code import COLOURS, SIGNS, Colour, make_claims
+from backend.services.account.accounts import find_account, set_roles
+from backend.services.account.synthetic import synthetic_phone
+from backend.services.health_code.code import COLOURS, STYLES, Colour, make_claims
 from backend.services.health_code.model import COLOUR, HealthRecord
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.talent_code.code import SIGN
@@ -86,7 +85,7 @@ async def _prepare(settings: Settings, citizens: int, seed: int, *, tells: bool)
                 seed,
                 lambda done, total: bar.update(task, completed=done, total=total, visible=True),
             )
-        known = await city.store.count(Profile, {})
+        known = await city.store.count(Person, {})
         echo(f"{known:,} citizens, {new:,} of them new, are kept in {place(settings.store)}.")
         if tells:
             await _tell(city)
@@ -102,7 +101,7 @@ async def _tell(city: City) -> None:
         if colour in found.colours:
             phone, record = found.colours[colour]
             verdict = city.rulebook.evaluate(COLOUR, record.facts, now)
-            _tell_person(phone, _sign(SIGNS[colour]), verdict.because)
+            _tell_person(phone, _sign(STYLES[colour]), verdict.because)
     if found.talent is not None:
         phone, held = found.talent
         _tell_person(phone, f"{_sign(SIGN)} {held.talent_class.upper()}", held.because)
@@ -110,7 +109,7 @@ async def _tell(city: City) -> None:
         phone, degree = found.newcomer
         echo(f"  {_national(phone)}  no class yet; may declare {msgspec.json.encode(degree).decode()}")
     for title, (phone, role, venues) in STAFF.items():
-        await grant(city, phone, (role,), venues)
+        await set_roles(city, phone, (role,), venues)
         echo(f"  {_national(phone)}  {title}{' at ' + ', '.join(venues) if venues else ''}")
     key = await _connect_hospital(city)
     echo(f"\nA hospital is connected as {HOSPITAL}; it signs in to /fhir with the key in {key}.")
@@ -119,7 +118,7 @@ async def _tell(city: City) -> None:
         phone, record = found.colours["green"]
         echo(_HOW_TO.format(address=address, phone=_national(phone)))
         claims, _, _ = make_claims(record.code_id, "green", now, city.settings.code_seconds)
-        shown = f"{_national(phone)}, {_sign(SIGNS['green'])}"
+        shown = f"{_national(phone)}, {_sign(STYLES['green'])}"
         echo(f"The code of {shown}; it counts for {city.settings.code_seconds} seconds:\n")
         _draw(city.keys.sign_code(claims))
     echo(f"The reference of the API: {address}/reference\nServing at {address}; Ctrl-C stops.\n")
@@ -158,7 +157,7 @@ async def _find(city: City, now: datetime) -> Found:
     """Find invented citizens to sign in as, by the rules as of now."""
     found = Found()
     for number in range(MAX_SEARCHED):
-        phone = invented_phone(number)
+        phone = synthetic_phone(number)
         account = await find_account(city, phone)
         person = account.citizen_id if account is not None else None
         record = await city.store.get(HealthRecord, person) if person is not None else None
@@ -178,7 +177,7 @@ async def _find(city: City, now: datetime) -> Found:
 
 async def _degree_for_a_class(city: City, person: str, now: datetime) -> Degree | None:
     """Give a degree that somebody has by the sandbox of its registry, and that alone gives a class."""
-    profile = await city.store.get(Profile, person)
+    profile = await city.store.get(Person, person)
     assert profile is not None, "an invented city is whole"
     for degree in invented_degrees(city.encryption.decrypt(profile.id_number), now):
         facts = TalentFacts(born_at=midnight(profile.born_on, city.rulebook.time_zone), degrees=(degree,))
@@ -195,8 +194,8 @@ def _national(phone: str) -> str:
     return phone.removeprefix("+86")
 
 
-def _sign(sign: Sign[Any]) -> str:
-    return f"{MARKS[sign.shape]} {sign.word.zh} {sign.word.en}"
+def _sign(sign: CodeStyle[Any]) -> str:
+    return f"{MARKS[sign.shape]} {sign.label.zh} {sign.label.en}"
 
 
 def _draw(payload: str) -> None:

@@ -15,7 +15,7 @@ from random import Random
 from msgspec.structs import replace
 from stdnum.cn import ric  # pyright: ignore[reportMissingTypeStubs]  untyped library
 
-from backend.city.person import IdNumber, Profile, Sex, new_profile
+from backend.city.person import IdNumber, Person, Sex, new_person
 from backend.city.service import City, Service
 from backend.store import Document, Duplicate
 
@@ -37,7 +37,7 @@ async def fill_city(
     `progress` is told how many documents are done, and about how many there will be.
     """
     people = list(islice(_people(city, Random(f"people {seed}")), citizens))  # noqa: S311  chance that repeats is wanted
-    if await city.store.get(Profile, people[-1].id):
+    if await city.store.get(Person, people[-1].id):
         return 0
     inventors = [(service.name, service.synthesize) for service in services if service.synthesize]
     done, new = 0, 0
@@ -50,7 +50,7 @@ async def fill_city(
         total = done + citizens * (len(sources) - place)  # as if each had one for each person
         for batch in _batches(source):
             stored = await asyncio.gather(*(_store_new(city, document) for document in batch))
-            done, new = done + len(batch), new + sum(stored) * isinstance(batch[0], Profile)
+            done, new = done + len(batch), new + sum(stored) * isinstance(batch[0], Person)
             progress(done, max(done, total))
     return new
 
@@ -68,7 +68,7 @@ async def _store_new(city: City, document: Document) -> bool:
     return False
 
 
-def _people(city: City, chance: Random) -> Iterator[Profile]:
+def _people(city: City, chance: Random) -> Iterator[Person]:
     now = city.now()
     number = 0
     while True:
@@ -77,7 +77,7 @@ def _people(city: City, chance: Random) -> Iterator[Profile]:
         id_number = IdNumber(_id_number(number, sex, born_on), sex, born_on)
         name = chance.choice(_SURNAMES) + "".join(chance.choices(_GIVEN, k=chance.choice((1, 2, 2))))
         profile_id = base64.urlsafe_b64encode(chance.randbytes(12)).decode()
-        yield replace(new_profile(city.encryption, id_number, profile_id, now), name=city.encryption.encrypt(name))
+        yield replace(new_person(city.encryption, id_number, profile_id, now), name=city.encryption.encrypt(name))
         number += 1
 
 

@@ -141,7 +141,7 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
         assert time.monotonic() - began < 10
         assert "300 citizens, 0 of them new" in output.read_text()
         assert citizens_shown(output) == shown
-        assert client.get("/v1/me", headers=headers).json()["real_named"] is True
+        assert client.get("/v1/me", headers=headers).json()["identity_verified"] is True
 
 
 def payload_on(output: Path) -> str:

@@ -19,12 +19,12 @@ import msgspec
 from pymongo import MongoClient
 
 from backend.app import documents_of, facts_of, open_city
-from backend.store.migrations import find_migrations, migrate, pending
 from backend.city.releases import take_up
 from backend.city.service import City, discover_integrations, discover_services
+from backend.jobs.tasks import Job, discover_tasks
 from backend.settings import Settings
 from backend.store.connect import open_store, prepare_store
-from backend.jobs.tasks import Job, discover_tasks
+from backend.store.migrations import find_migrations, migrate, pending
 from tests.conftest import ROOT, Clock
 
 HERE = Path(__file__).parent / "city_of_70001f4"

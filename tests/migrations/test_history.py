@@ -9,6 +9,9 @@ import pytest
 from pymongo import MongoClient
 
 from backend.services.account.model import Session, SignInChallenge
+from backend.services.health_code.facts import HealthFacts
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord
+from backend.services.health_code.reports import ContactReported, HealthDeclared, Report
 from backend.store import Document, Store
 from backend.store.migrations import Migration, find_migrations, migrate
 from tests.conftest import work_in
@@ -26,7 +29,49 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         "0002_date_the_end_of_sign_in_codes",
         {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
         SignInChallenge(
-            id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
+            id="p", revision=3, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
+        ),
+    ),
+    (
+        "0005_rename_attempts_of_sign_in_codes",
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "tries": 2, "used": True},
+        SignInChallenge(id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS, attempts=2, used=True),
+    ),
+    (
+        "0007_rename_events_of_health_records",
+        {
+            "id": "h",
+            "revision": 1,
+            "code_id": "c",
+            "facts": {},
+            "history": [],
+            "reports": [
+                {"said": {"kind": "contact", "level": "close", "at": NOON}, "key": "k"},
+                {"said": {"kind": "declaration", "at": NOON, "symptoms": ["fever"]}},
+            ],
+        },
+        HealthRecord(
+            id="h",
+            revision=2,
+            code_id="c",
+            facts=HealthFacts(),
+            history=(),
+            reports=(Report(ContactReported("close", NOON), "k"), Report(HealthDeclared(NOON, ("fever",)))),
+        ),
+    ),
+    (
+        "0008_rename_events_of_health_event_receipts",
+        {
+            "id": "r",
+            "revision": 1,
+            "payload": "d",
+            "person": "h",
+            "applied": False,
+            "said": {"kind": "contact", "level": "close", "at": NOON},
+            "due_ms": NOON_MS,
+        },
+        HealthEventReceipt(
+            id="r", revision=2, payload="d", person="h", event=ContactReported("close", NOON), due_ms=NOON_MS
         ),
     ),
 ]
@@ -44,7 +89,8 @@ def test_a_migration_makes_of_what_was_there_what_is_expected_now(
     put_as_it_was(address, after.collection, before)
 
     async def work(store: Store) -> None:
-        await migrate(store, [migration_called(name)], lambda _migration, _seen: None)
+        onward = [migration for migration in find_migrations() if migration.id >= name]
+        await migrate(store, onward, lambda _migration, _seen: None)
         assert await store.get(type(after), after.id) == after
 
     work_in(address, work)

@@ -21,7 +21,7 @@ from backend.store import Document, Store, StoreUnavailable
 from backend.store.connect import open_store, prepare_store
 from backend.store.migrations import find_migrations, migrate
 from tests.conftest import Clock, SignIn
-from tests.services.health_code.scene import Person, id_number
+from tests.services.health_code.scene import SignedInPerson, id_number
 
 pytestmark = pytest.mark.slow
 
@@ -143,8 +143,8 @@ class Troubled:
     def __init__(self, client: TestClient[Litestar], line: Line, hand: BlockingPortal, clock: Clock) -> None:
         self.client, self.line, self.hand = client, line, hand
         sign_in = SignIn(client)
-        self.wang = Person(client.app, sign_in("13800138001", name="王芳", id_number=id_number(1)))
-        self.gate = Person(client.app, sign_in("13800138003", roles=("gate",), venues=("west-lake",)))
+        self.wang = SignedInPerson(client.app, sign_in("13800138001", name="王芳", id_number=id_number(1)))
+        self.gate = SignedInPerson(client.app, sign_in("13800138003", roles=("gate",), venues=("west-lake",)))
         self.clock = clock
         self.payload: str = self.ask("GET", "/v1/me/health-code").json()["payload"]
 

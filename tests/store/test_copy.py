@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backend.app import documents_of, open_city
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
 from backend.services.account.model import Account, SignInChallenge
@@ -77,11 +77,11 @@ def moved(source: str, target: str, name: str = "city.db", stop_after: int | Non
 def test_a_city_is_copied_whole_with_its_revisions(city: str, address: str, tmp_path: Path) -> None:
     target = address if address.startswith("mongodb") else f"sqlite:///{tmp_path}/other.db"
     copied = {line.collection: line.count for line in moved(city, target)}
-    assert copied[Profile.collection] == copied[Account.collection] == copied[HealthRecord.collection] == CITIZENS
+    assert copied[Person.collection] == copied[Account.collection] == copied[HealthRecord.collection] == CITIZENS
 
     async def compare() -> None:
         one, other = (open_store(place, KINDS, driver="pymongo") for place in (city, target))
-        for kind in (Profile, Account, HealthRecord):
+        for kind in (Person, Account, HealthRecord):
             ours = {document.id: document async for document in one.scan(kind)}
             assert {document.id: document async for document in other.scan(kind)} == ours
         kept = await other.get(SignInChallenge, "p")

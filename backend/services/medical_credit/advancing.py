@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.city.upstream import Notices, UpstreamRejected, UpstreamTimeout
 from backend.paylater.credit_account import CreditAccount, Overtaken
@@ -134,7 +134,7 @@ def _without_attempt(visit: Visit, attempt: Attempt, *, reversing: bool) -> Visi
 
 
 async def _claim(city: City, visit: Visit, attempt: Attempt) -> Claim:
-    profile = await city.store.get(Profile, visit.person)
+    profile = await city.store.get(Person, visit.person)
     assert profile is not None, "a visit is a known person's"
     left = net_lines(visit.lines[: attempt.lines]).values()
     return Claim(

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
@@ -107,7 +107,7 @@ async def open_medical_credit(
         )
     person = citizen_id(request)
     known = await city.store.get(Enrolment, person)
-    profile = await city.store.get(Profile, person)
+    profile = await city.store.get(Person, person)
     assert profile is not None, "a citizen has a Profile"
     try:
         facts = await ask_registry(city, profile)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.person import Profile, id_digest, parse_id_number
+from backend.city.person import Person, id_digest, parse_id_number
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout
 from backend.i18n import Text
@@ -59,7 +59,7 @@ def terms_of(city: City, at: datetime) -> Callable[[Term], int]:
 async def find_person(city: City, id_number: str) -> str | None:
     """Give the Profile's id of the person with this ID number, or None. Raises InvalidIdNumber."""
     number = parse_id_number(id_number, city.today()).number
-    found = await city.store.find(Profile, {"id_digest": id_digest(city.encryption, number)}, limit=1)
+    found = await city.store.find(Person, {"id_digest": id_digest(city.encryption, number)}, limit=1)
     return found.documents[0].id if found.documents else None
 
 
@@ -74,7 +74,7 @@ async def find_enrolment(city: City, id_number: str) -> Enrolment:
     return enrolment
 
 
-async def ask_registry(city: City, profile: Profile) -> CreditFacts:
+async def ask_registry(city: City, profile: Person) -> CreditFacts:
     """Ask the city's registries about a person. Raises Silent."""
     zone = ZoneInfo(city.settings.time_zone)
     number = city.encryption.decrypt(profile.id_number)
@@ -87,7 +87,7 @@ async def fresh_enrolment(city: City, enrolment: Enrolment, now: datetime) -> En
     """Give an enrolment whose facts are not too old; while the registries are away the old ones count."""
     if now - enrolment.facts_at < timedelta(days=terms_of(city, now)("facts_days")):
         return enrolment
-    profile = await city.store.get(Profile, enrolment.id)
+    profile = await city.store.get(Person, enrolment.id)
     assert profile is not None, "an enrolment is a known person's"
     try:
         facts = await ask_registry(city, profile)

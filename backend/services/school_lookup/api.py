@@ -11,7 +11,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from msgspec import Struct
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
@@ -92,7 +92,7 @@ async def _family(asked: Lookup, request: AnyRequest, city: City) -> Family:
         )
     if asked.family is not None:
         return asked.family
-    profile = await city.store.get(Profile, admit_citizen(request))
+    profile = await city.store.get(Person, admit_citizen(request))
     assert profile is not None, "a citizen has a Profile"
     try:
         family = await city.port(FamilyRegister).family(city.encryption.decrypt(profile.id_number))

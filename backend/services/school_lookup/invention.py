@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.model import Imported, SchoolPlan
@@ -11,7 +11,7 @@ from backend.services.school_lookup.plans import parts_of, plan_id
 from backend.store import Document
 
 
-def synthesize(city: City, chance: Random, _profiles: Sequence[Profile]) -> Iterator[Document]:
+def synthesize(city: City, chance: Random, _profiles: Sequence[Person]) -> Iterator[Document]:
     """Make the documents of the invented district, whoever lives in the city."""
     plan = invented_plan(city.today().year, chance.randrange(1_000_000))
     parts = parts_of(plan)

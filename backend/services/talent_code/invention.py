@@ -11,7 +11,7 @@ from typing import TypeVar, get_args
 
 from msgspec.structs import replace
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.evidence import evidence_id
@@ -47,7 +47,7 @@ CHINA = timezone(timedelta(hours=8))
 """The time in which registries date what they write down."""
 
 
-def synthesize(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[Talent]:
+def synthesize(city: City, chance: Random, profiles: Sequence[Person]) -> Iterator[Talent]:
     """Make a Talent for each profile whose evidence gives a class; the same chance and clock make the same talents.
 
     One in five has not declared anything yet. The others did in the last 300 days, and the class was granted at once.
@@ -65,7 +65,7 @@ def synthesize(city: City, chance: Random, profiles: Sequence[Profile]) -> Itera
                 yield rested(talent, now, terms_of(city, now)("review_days"))
 
 
-def _confirmed(city: City, profile: Profile, code_id: str, evidence: Sequence[Merit | Degree], at: datetime) -> Talent:
+def _confirmed(city: City, profile: Person, code_id: str, evidence: Sequence[Merit | Degree], at: datetime) -> Talent:
     """Make somebody whose evidence was declared and confirmed at an instant, with the class that it gives.
 
     They have been told of it.

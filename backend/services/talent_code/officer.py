@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from backend.city.person import InvalidIdNumber, Profile, id_digest, parse_id_number
+from backend.city.person import InvalidIdNumber, Person, id_digest, parse_id_number
 from backend.city.service import City
 from backend.city.upstream import BankSignature, ForgedNotice
 from backend.i18n import Text
@@ -195,7 +195,7 @@ async def order_review(data: JSONBody[ReviewOrder], city: NamedDependency[City])
     The answer does not tell whether the person is a talent.
     """
     number = parse_id_number(data.id_number, city.today()).number
-    found = await city.store.find(Profile, {"id_digest": id_digest(city.encryption, number)}, limit=1)
+    found = await city.store.find(Person, {"id_digest": id_digest(city.encryption, number)}, limit=1)
     if found.documents and await city.store.get(Talent, found.documents[0].id) is not None:
         person = found.documents[0].id
         await change_talent(city, person, ask_again)

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 from backend.city.service import City
-from backend.codes.signed_code import CodeClaims, Reading
+from backend.codes.signed_code import CodeClaims, GenuineCode
 from backend.i18n import Text
 from backend.security.identity import CitizenRequest, partner
 from backend.services.talent_code.code import read_talent_code
@@ -186,7 +186,7 @@ def _kind(request: CitizenRequest, place: str) -> Partner:
 async def _read(city: City, payload: str, now: datetime) -> tuple[Outcome, _Shown | None]:
     """Read a code, and find its holder unless it is forged, or nobody's any more."""
     reading = read_talent_code(payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
-    if not isinstance(reading, Reading):
+    if not isinstance(reading, GenuineCode):
         return "forged", None
     holders = (await city.store.find(Talent, {"code_id": reading.claims.sub}, limit=1)).documents
     outcome: Outcome = reading.outcome

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from backend.app import open_city
-from backend.city.person import parse_id_number, profile_for
+from backend.city.person import find_or_create_person, parse_id_number
 from backend.city.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
@@ -46,7 +46,7 @@ async def connect(city: City, code: str = "HZ001", **speaks: Any) -> Hospital:  
 async def enrol(city: City, number: str = WANG) -> str:
     """Let somebody have agreed to pay later, and give the id of their Profile."""
     now = city.now()
-    profile = await profile_for(city.store, city.encryption, parse_id_number(number, city.today()), now)
+    profile = await find_or_create_person(city.store, city.encryption, parse_id_number(number, city.today()), now)
     insurance: Any = city.port(Insurance)
     insurance.set_balance(number, 1_000)
     await city.store.insert(

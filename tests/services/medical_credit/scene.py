@@ -33,7 +33,7 @@ from integrations.credit_registry import SandboxRegistry
 from integrations.insurance import SandboxInsurance
 from integrations.payment import SandboxBank
 from tests.conftest import id_number_for
-from tests.services.health_code.scene import Person
+from tests.services.health_code.scene import SignedInPerson
 
 T = TypeVar("T")
 Client = TestClient[Litestar]
@@ -61,7 +61,7 @@ class Clock(Protocol):
     now: datetime
 
 
-class Patient(Person):
+class Patient(SignedInPerson):
     """A citizen with their resident ID number."""
 
     id_number: str

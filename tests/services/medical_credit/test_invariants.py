@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from backend.app import open_city
-from backend.city.person import parse_id_number, profile_for
+from backend.city.person import find_or_create_person, parse_id_number
 from backend.city.service import City, discover_integrations, discover_services
 from backend.paylater.credit_account import CreditAccount
 from backend.problems import Problem
@@ -133,7 +133,7 @@ class Visits(RuleBasedStateMachine):
 
         async def enrol() -> str:
             known = parse_id_number(number, world.city.today())
-            profile = await profile_for(world.city.store, world.city.encryption, known, NOON)
+            profile = await find_or_create_person(world.city.store, world.city.encryption, known, NOON)
             await world.city.store.insert(
                 Enrolment(
                     id=profile.id,

@@ -23,7 +23,7 @@ from typing import Literal, cast
 
 from msgspec import Struct
 
-from backend.i18n import Text, yuan
+from backend.i18n import Text, decimal_yuan
 from backend.problems import FieldError, Problem
 from backend.services.medical_credit.model.visit import Visit
 
@@ -179,12 +179,12 @@ def write_file(visits: Iterable[Visit]) -> str:
     for visit in visits:
         for line in visit.lines:
             rows.writerow(
-                [visit.number, line.kind, line.id, line.of or "", line.code, yuan(line.amount_fen), "", "", ""]
+                [visit.number, line.kind, line.id, line.of or "", line.code, decimal_yuan(line.amount_fen), "", "", ""]
             )
         ours = filed(visit).settlement
         if ours is not None:
-            shares = [yuan(fen) for fen in (ours.medfee_fen, ours.fund_fen, ours.account_fen, ours.cash_fen)]
+            shares = [decimal_yuan(fen) for fen in (ours.medfee_fen, ours.fund_fen, ours.account_fen, ours.cash_fen)]
             rows.writerow([visit.number, "settlement", ours.id, "", "", *shares])
         for payment in visit.counter:
-            rows.writerow([visit.number, "counter", payment.id, "", "", yuan(payment.amount_fen), "", "", ""])
+            rows.writerow([visit.number, "counter", payment.id, "", "", decimal_yuan(payment.amount_fen), "", "", ""])
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""How scanners and people see the image of a code: in full, in grey, small, and by the contrast of its inks."""
+"""Code images as scanners and people see them: in full, in grey, small, and by the contrast of their colours."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from PIL import Image
 from tests.conftest import lacking
 
 PAYLOAD = "eyJhbGciOiJFZERTQSIsImtpZCI6ImFiMTIifQ." + "Ab3-_x9Qz7" * 12 + "." + "Kd8_wP-2Lm" * 8 + "Zz09_-"
-"""As long as the payload of a code gets."""
+"""A payload as long as that of a code can be."""
 
 
 def read_with_zbar(image: Image.Image) -> list[str]:
@@ -30,15 +30,15 @@ Scanner = Callable[[Image.Image], list[str]]
 SCANNERS = (read_with_zxing, read_with_zbar)
 
 
-def shown_png(drawn: bytes) -> Image.Image:
+def open_png(drawn: bytes) -> Image.Image:
     return Image.open(io.BytesIO(drawn)).convert("RGB")
 
 
-def shown_svg(drawn: str) -> Image.Image:
-    return shown_png(bytes(resvg_py.svg_to_bytes(svg_string=drawn)))
+def open_svg(drawn: str) -> Image.Image:
+    return open_png(bytes(resvg_py.svg_to_bytes(svg_string=drawn)))
 
 
-def as_it_is(image: Image.Image) -> Image.Image:
+def unchanged(image: Image.Image) -> Image.Image:
     return image
 
 
@@ -50,37 +50,37 @@ def two_hundred_pixels_wide(image: Image.Image) -> Image.Image:
     return image.resize((200, round(image.height * 200 / image.width)), Image.Resampling.BICUBIC)
 
 
-def both(image: Image.Image) -> Image.Image:
+def grey_and_small(image: Image.Image) -> Image.Image:
     return two_hundred_pixels_wide(in_grey(image))
 
 
-Seen = Callable[[Image.Image], Image.Image]
-SEEN = (as_it_is, in_grey, two_hundred_pixels_wide, both)
+View = Callable[[Image.Image], Image.Image]
+VIEWS = (unchanged, in_grey, two_hundred_pixels_wide, grey_and_small)
 
 
-def foot(image: Image.Image) -> Image.Image:
-    """Give what stands below the square of the code."""
+def footer(image: Image.Image) -> Image.Image:
+    """Return the part of an image below the square of the code."""
     return image.crop((0, image.width, image.width, image.height))
 
 
-def contrast(ink: str, other: str) -> float:
-    """Work out the contrast of two inks, from 1 to 21, as WCAG 2.2 defines it."""
-    darker, lighter = sorted(map(_luminance, (ink, other)))
+def contrast(colour: str, other: str) -> float:
+    """Compute the contrast of two colours, from 1 to 21, as WCAG 2.2 defines it."""
+    darker, lighter = sorted(map(_luminance, (colour, other)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def _luminance(ink: str) -> float:
+def _luminance(colour: str) -> float:
     red, green, blue = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in (byte / 255 for byte in bytes.fromhex(ink[1:]))
+        for part in (byte / 255 for byte in bytes.fromhex(colour[1:]))
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def words_end(drawn: str) -> float:
-    """Tell where the words of a vector image end, where 1 is its right edge.
+def label_end(drawn: str) -> float:
+    """Estimate where the label of a vector image ends; 1 is its right edge.
 
-    A Chinese character is as broad as high, a bold capital three quarters of it at most, a space a third.
+    A Chinese character is as wide as high, a bold capital at most three quarters of that, a space a third.
     """
     found = re.search(r'viewBox="0 0 (\d+) .*<text x="(\d+)" .*font-size="(\d+)".*>([^<]+)</text>', drawn)
     assert found is not None, drawn

@@ -1,4 +1,4 @@
-"""Reported events that were interrupted, and the sweep that finishes them."""
+"""Reported events that were interrupted, and the sweep that completes them."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ import pytest
 
 from backend.city.service import City
 from backend.operations.load_shedding import STORE_AWAY_SECONDS
-from backend.services.health_code import events
+from backend.services.health_code import saga
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord
 from backend.services.health_code.tasks import finish_event, sweep_events
 from backend.store import StoreUnavailable
@@ -21,19 +21,19 @@ CONTACT = {"level": "close", "at": "2022-04-19T08:00:00+08:00"}
 
 @pytest.fixture
 def crash_before(monkeypatch: pytest.MonkeyPatch) -> CrashBefore:
-    """Let taking an event be cut off before a step, until `monkeypatch.undo()`."""
+    """Interrupt the handling of an event before a step, until `monkeypatch.undo()`."""
 
     def plan(step: str) -> None:
         async def crash(*_: object, **__: object) -> None:
             raise StoreUnavailable("the process ends here")
 
-        monkeypatch.setattr(events, step, crash)
+        monkeypatch.setattr(saga, step, crash)
 
     return plan
 
 
 def sweep(client: Client) -> None:
-    """Do at once what the sweep finds."""
+    """Run at once what the sweep would enqueue."""
     city: City = client.app.state.city
 
     async def work() -> None:
@@ -45,8 +45,8 @@ def sweep(client: Client) -> None:
     client.blocking_portal.call(work)
 
 
-@pytest.mark.parametrize("step", ["change_record", "_mark_applied"])
-def test_an_event_that_was_interrupted_is_finished_by_the_sweep_and_stands_once(
+@pytest.mark.parametrize("step", ["update_record", "_mark_applied"])
+def test_an_interrupted_event_is_completed_by_the_sweep_and_applied_once(
     client: Client,
     scene: Scene,
     wang: Headers,
@@ -62,14 +62,14 @@ def test_an_event_that_was_interrupted_is_finished_by_the_sweep_and_stands_once(
     assert answer.status_code == 503
     monkeypatch.undo()
     [receipt] = stored(client, HealthEventReceipt)
-    assert (receipt.applied, receipt.said is None) == (False, False)
+    assert (receipt.applied, receipt.event is None) == (False, False)
     sweep(client)
-    assert not stored(client, HealthEventReceipt)[0].applied, "whoever sent it may still be at it"
+    assert not stored(client, HealthEventReceipt)[0].applied, "the sender's request may still be running"
     clock.now += timedelta(seconds=31)
     for _ in range(2):
         sweep(client)
     [receipt] = stored(client, HealthEventReceipt)
-    assert (receipt.applied, receipt.said, receipt.due_ms) == (True, None, None)
+    assert (receipt.applied, receipt.event, receipt.due_ms) == (True, None, None)
     assert scene.colour(wang) == "red"
     [record] = stored(client, HealthRecord)
     assert [report.key for report in record.reports] == [receipt.id]
@@ -78,7 +78,7 @@ def test_an_event_that_was_interrupted_is_finished_by_the_sweep_and_stands_once(
     assert scene.outcomes(event) == ["repeated"]
 
 
-def test_a_withdrawal_that_was_interrupted_is_finished_too(
+def test_an_interrupted_withdrawal_is_completed_too(
     client: Client,
     scene: Scene,
     wang: Headers,
@@ -88,7 +88,7 @@ def test_a_withdrawal_that_was_interrupted_is_finished_too(
 ) -> None:
     scene.report(scene.event("contact", "c-1", **CONTACT))
     assert scene.colour(wang) == "red"
-    crash_before("change_record")
+    crash_before("update_record")
     withdrawal = scene.event("withdrawal", of="c-1")
     assert client.post("/v1/health-events", headers=scene.officer, json={"events": [withdrawal]}).status_code == 503
     monkeypatch.undo()
@@ -97,10 +97,10 @@ def test_a_withdrawal_that_was_interrupted_is_finished_too(
     assert scene.colour(wang) == "green"
 
 
-def test_the_sweep_hands_each_due_receipt_to_whoever_has_time(
+def test_the_sweep_enqueues_each_due_receipt(
     client: Client, scene: Scene, clock: Clock, monkeypatch: pytest.MonkeyPatch, crash_before: CrashBefore
 ) -> None:
-    crash_before("change_record")
+    crash_before("update_record")
     client.post("/v1/health-events", headers=scene.officer, json={"events": [scene.event("contact", **CONTACT)]})
     monkeypatch.undo()
     clock.now += timedelta(seconds=31)
@@ -108,14 +108,14 @@ def test_the_sweep_hands_each_due_receipt_to_whoever_has_time(
     async def sweep_and_wait() -> None:
         city: City = client.app.state.city
         await sweep_events(city)
-        while city.jobs.waiting():  # noqa: ASYNC110  the jobs tell nobody when they are done
+        while city.jobs.waiting():  # noqa: ASYNC110  the queue does not signal when it is empty
             await asyncio.sleep(0.01)
 
     client.blocking_portal.call(sweep_and_wait)
     assert [receipt.applied for receipt in stored(client, HealthEventReceipt)] == [True]
 
 
-def test_a_receipt_that_is_gone_or_done_needs_nothing(client: Client, scene: Scene) -> None:
+def test_a_receipt_that_is_missing_or_applied_needs_nothing(client: Client, scene: Scene) -> None:
     scene.report(scene.event("contact", **CONTACT))
     [before] = stored(client, HealthRecord)
     [receipt] = stored(client, HealthEventReceipt)

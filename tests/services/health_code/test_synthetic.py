@@ -6,23 +6,23 @@ import pytest
 from litestar import Litestar
 from msgspec.structs import replace
 
-from backend.city.person import Profile, new_profile, parse_id_number
-from backend.services.health_code.invention import synthesize
+from backend.city.person import Person, new_person, parse_id_number
 from backend.services.health_code.model import COLOUR
+from backend.services.health_code.synthetic import synthesize
 from tests.services.health_code.scene import Clock
 
 
 @pytest.fixture
-def people(app: Litestar) -> list[Profile]:
+def people(app: Litestar) -> list[Person]:
     city = app.state.city
     id_number = parse_id_number("11010519491231002X", city.now().date())
-    profile = new_profile(city.encryption, id_number, "person", city.now())
-    return [replace(profile, id=f"person-{number}") for number in range(2_000)]
+    person = new_person(city.encryption, id_number, "person", city.now())
+    return [replace(person, id=f"person-{number}") for number in range(2_000)]
 
 
 @pytest.mark.parametrize("day", ["2020-03-01", "2022-04-20", "2022-09-01", "2022-12-20", "2026-11-23"])
-def test_an_invented_city_is_mostly_green_whenever_the_rules_are_in_force(
-    app: Litestar, people: list[Profile], clock: Clock, day: str
+def test_a_synthetic_city_is_mostly_green_whenever_the_rules_are_in_force(
+    app: Litestar, people: list[Person], clock: Clock, day: str
 ) -> None:
     city = app.state.city
     clock.now = datetime.fromisoformat(f"{day}T04:00:00+00:00")
@@ -34,13 +34,13 @@ def test_an_invented_city_is_mostly_green_whenever_the_rules_are_in_force(
     assert 0.02 < colours["red"] / len(people) < 0.04
 
 
-def test_an_invented_city_is_the_same_for_the_same_chance(app: Litestar, people: list[Profile]) -> None:
+def test_a_synthetic_city_is_the_same_for_the_same_seed(app: Litestar, people: list[Person]) -> None:
     one, other = (list(synthesize(app.state.city, Random(7), people[:50])) for _ in range(2))
     assert one == other
     assert one != list(synthesize(app.state.city, Random(8), people[:50]))
 
 
-def test_the_history_of_an_invented_person_ends_in_what_the_rules_say(app: Litestar, people: list[Profile]) -> None:
+def test_the_history_of_a_synthetic_person_ends_with_the_current_verdict(app: Litestar, people: list[Person]) -> None:
     city = app.state.city
     for record in synthesize(city, Random(1), people[:200]):
         verdict = city.rulebook.evaluate(COLOUR, record.facts, city.now())

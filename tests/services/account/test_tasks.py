@@ -1,4 +1,4 @@
-"""Sessions and sign-in codes that have ended are forgotten."""
+"""Expired sessions and sign-in codes are deleted."""
 
 from datetime import timedelta
 
@@ -21,14 +21,14 @@ def sweep(client: Client) -> None:
     client.blocking_portal.call(sweep_sessions, client.app.state.city)
 
 
-def test_a_session_is_forgotten_when_it_has_ended_and_a_code_after_a_day(
+def test_a_session_is_deleted_when_it_has_expired_and_a_code_after_a_day(
     client: Client, sign_in: SignIn, clock: Clock
 ) -> None:
     sign_in("13800138000")
     assert counts(client) == (1, 1)
     clock.now += timedelta(days=1)
     sweep(client)
-    assert counts(client) == (1, 1), "a day is over only behind its last millisecond"
+    assert counts(client) == (1, 1), "a day ends after its last millisecond"
     clock.now += timedelta(seconds=1)
     sweep(client)
     assert counts(client) == (1, 0)
@@ -37,7 +37,7 @@ def test_a_session_is_forgotten_when_it_has_ended_and_a_code_after_a_day(
     assert counts(client) == (0, 0)
 
 
-def test_whoever_signs_in_again_keeps_their_session(client: Client, sign_in: SignIn, clock: Clock) -> None:
+def test_a_later_session_is_kept(client: Client, sign_in: SignIn, clock: Clock) -> None:
     sign_in("13800138000")
     clock.now += timedelta(days=20)
     sign_in("13800138000")

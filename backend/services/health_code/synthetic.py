@@ -1,4 +1,4 @@
-"""Health records for a synthetic city: most people green, some yellow, a few red, each for a reason of the rules."""
+"""Health records of the synthetic city: most people are green, some yellow, a few red, each by a rule."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.rulebook.language.temporal import midnight
-from backend.services.health_code.model import HealthRecord, begin_record, catch_up, take_reports
+from backend.services.health_code.model import HealthRecord, apply_reports, new_record, update_history
 from backend.services.health_code.reports import (
     CaseReported,
     ContactReported,
@@ -22,16 +22,16 @@ from backend.services.health_code.reports import (
 from backend.store.time import to_the_millisecond
 
 RED, YELLOW = 0.03, 0.05
-"""The shares of people with a reason to be red or yellow."""
+"""The shares of people who are red or yellow."""
 
 
-def synthesize(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[HealthRecord]:
-    """Make a record for each profile; the same chance and clock make the same records."""
+def synthesize(city: City, chance: Random, people: Sequence[Person]) -> Iterator[HealthRecord]:
+    """Yield a record for each person; the same seed and clock give the same records."""
     now = to_the_millisecond(city.now().replace(second=0, microsecond=0))
     zone = ZoneInfo(city.settings.time_zone)
-    for profile in profiles:
+    for person in people:
         code_id = base64.urlsafe_b64encode(chance.randbytes(9)).decode()
-        began = begin_record(profile.id, code_id, midnight(profile.born_on, zone), city.rulebook, now - timedelta(400))
+        record = new_record(person.id, code_id, midnight(person.born_on, zone), city.rulebook, now - timedelta(400))
         share = chance.random()
         reports = _ordinary(chance, now)
         if share < RED:
@@ -39,11 +39,13 @@ def synthesize(city: City, chance: Random, profiles: Sequence[Profile]) -> Itera
         elif share < RED + YELLOW:
             reports.append(_yellow(chance, now))
         reported = now - timedelta(hours=chance.uniform(0, 1))
-        yield catch_up(take_reports(began, reports, city.rulebook, to_the_millisecond(reported)), city.rulebook, now)
+        yield update_history(
+            apply_reports(record, reports, city.rulebook, to_the_millisecond(reported)), city.rulebook, now
+        )
 
 
 def _ordinary(chance: Random, now: datetime) -> list[Report]:
-    """Make what was reported of many: doses of vaccine, and a negative test."""
+    """Return reports that many people have: doses of vaccine, and a negative test."""
     doses = chance.choice((0, 1, 2, 2, 3))
     reports = [_reported(chance, DoseGiven(_before(chance, now, 100 + 90 * dose))) for dose in range(doses)]
     if chance.choice((True, False)):
@@ -65,11 +67,11 @@ def _yellow(chance: Random, now: datetime) -> Report:
 
 
 def _before(chance: Random, now: datetime, days: float, at_least: float = 0.1) -> datetime:
-    """Give an instant within these days before now, on a full minute."""
+    """Return an instant within these days before now, on a full minute."""
     return (now - timedelta(days=chance.uniform(at_least, days))).replace(second=0, microsecond=0)
 
 
 def _reported(
-    chance: Random, said: CaseReported | ContactReported | DoseGiven | IsolationOrdered | SampleTested
+    chance: Random, event: CaseReported | ContactReported | DoseGiven | IsolationOrdered | SampleTested
 ) -> Report:
-    return Report(said, key=chance.randbytes(16).hex())
+    return Report(event, key=chance.randbytes(16).hex())

@@ -1,4 +1,4 @@
-"""Accounts: the real name, the main phone, roles, and what of it lies in the file and in the log."""
+"""Accounts: identity verification, the main phone, roles, and what the store holds of them."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ ANNA, BEN = "13912345678", "13912345002"
 OF_ANNA = {"name": "欧阳安娜", "id_number": id_number_for(ANNA)}
 
 
-def give_name(client: Client, headers: dict[str, str], **body: Any) -> httpx.Response:  # noqa: ANN401  any JSON
+def verify(client: Client, headers: dict[str, str], **body: Any) -> httpx.Response:  # noqa: ANN401  any JSON
     return client.put("/v1/me/real-name", json=OF_ANNA | body, headers=headers)
 
 
@@ -28,71 +28,71 @@ def refused(answer: httpx.Response, status: int, name: str, pointer: str | None 
         assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-def test_a_real_name_makes_a_citizen_and_is_shown_masked(client: Client, sign_in: SignIn) -> None:
-    answer = give_name(client, sign_in(ANNA)).json()
-    assert answer["account"]["real_named"] is True
+def test_verifying_an_identity_makes_a_citizen_and_shows_it_masked(client: Client, sign_in: SignIn) -> None:
+    answer = verify(client, sign_in(ANNA)).json()
+    assert answer["account"]["identity_verified"] is True
     assert answer["account"]["name"] == "***娜"
     assert re.fullmatch(r"3\*{16}[\dX]", answer["account"]["id_number"])
     headers = {"Authorization": f"Bearer {answer['access_token']}"}
     assert client.get("/v1/me/health-code", headers=headers).status_code == 200
 
 
-def test_without_a_real_name_there_is_no_health_code(client: Client, sign_in: SignIn) -> None:
+def test_without_a_verified_identity_there_is_no_health_code(client: Client, sign_in: SignIn) -> None:
     refused(client.get("/v1/me/health-code", headers=sign_in(ANNA)), 403, "not-allowed")
 
 
-def test_the_same_real_name_again_gives_the_same_answer(client: Client, sign_in: SignIn) -> None:
+def test_verifying_the_same_identity_again_gives_the_same_answer(client: Client, sign_in: SignIn) -> None:
     headers = sign_in(ANNA)
-    first, second = give_name(client, headers), give_name(client, headers)
+    first, second = verify(client, headers), verify(client, headers)
     assert first.json()["account"] == second.json()["account"]
 
 
-def test_a_real_name_is_given_once(client: Client, sign_in: SignIn) -> None:
+def test_an_identity_is_verified_once(client: Client, sign_in: SignIn) -> None:
     headers = sign_in(ANNA)
-    give_name(client, headers)
-    refused(give_name(client, headers, name="李四"), 409, "real-name-fixed")
-    refused(give_name(client, headers, id_number=id_number_for(BEN)), 409, "real-name-fixed")
-    assert give_name(client, headers).status_code == 200
+    verify(client, headers)
+    refused(verify(client, headers, name="李四"), 409, "identity-already-verified")
+    refused(verify(client, headers, id_number=id_number_for(BEN)), 409, "identity-already-verified")
+    assert verify(client, headers).status_code == 200
 
 
 def test_one_id_number_has_one_account(client: Client, sign_in: SignIn) -> None:
-    give_name(client, sign_in(ANNA))
-    refused(give_name(client, sign_in(BEN)), 409, "id-number-in-use")
-    assert client.get("/v1/me", headers=sign_in(BEN)).json()["real_named"] is False
+    verify(client, sign_in(ANNA))
+    refused(verify(client, sign_in(BEN)), 409, "id-number-in-use")
+    assert client.get("/v1/me", headers=sign_in(BEN)).json()["identity_verified"] is False
 
 
 def test_sex_and_birth_date_must_agree_with_the_id_number(client: Client, sign_in: SignIn) -> None:
     headers = sign_in(ANNA)
     female = int(OF_ANNA["id_number"][16]) % 2 == 0
     right, wrong = ("female", "male") if female else ("male", "female")
-    refused(give_name(client, headers, sex=wrong), 400, "real-name-mismatch", "/sex")
-    refused(give_name(client, headers, born_on="1990-03-08"), 400, "real-name-mismatch", "/born_on")
-    assert client.get("/v1/me", headers=headers).json()["real_named"] is False
-    assert give_name(client, headers, sex=right, born_on="1990-03-07").status_code == 200
+    refused(verify(client, headers, sex=wrong), 400, "identity-mismatch", "/sex")
+    refused(verify(client, headers, born_on="1990-03-08"), 400, "identity-mismatch", "/born_on")
+    assert client.get("/v1/me", headers=headers).json()["identity_verified"] is False
+    assert verify(client, headers, sex=right, born_on="1990-03-07").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["张三", "阿卜杜拉·买买提", "Anna O'Neill-Smith", "㐀㐁"])
-def test_names_of_many_kinds_can_be_given(client: Client, sign_in: SignIn, name: str) -> None:
-    assert give_name(client, sign_in(ANNA), name=name).status_code == 200
+def test_names_of_many_kinds_are_accepted(client: Client, sign_in: SignIn, name: str) -> None:
+    assert verify(client, sign_in(ANNA), name=name).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["张3", "<b>张</b>", "😀😀", "  ", "·张", "张\n三\x00"])
-def test_what_cannot_stand_on_an_identity_card_is_no_name(client: Client, sign_in: SignIn, name: str) -> None:
-    refused(give_name(client, sign_in(ANNA), name=name), 400, "invalid-name", "/name")
+def test_a_name_that_no_identity_card_can_show_is_refused(client: Client, sign_in: SignIn, name: str) -> None:
+    refused(verify(client, sign_in(ANNA), name=name), 400, "invalid-name", "/name")
 
 
 @pytest.mark.parametrize("number", ["330106199003070011", "330106199013070013", "33010620990307001X", "x" * 18])
 def test_an_id_number_that_was_never_issued_is_refused(client: Client, sign_in: SignIn, number: str) -> None:
-    refused(give_name(client, sign_in(ANNA), id_number=number), 400, "invalid-id-number", "/id_number")
+    refused(verify(client, sign_in(ANNA), id_number=number), 400, "invalid-id-number", "/id_number")
 
 
-def test_who_was_born_today_in_the_city_can_be_named_before_the_day_begins_in_utc(
+def test_a_child_born_today_in_the_city_can_be_verified_before_the_day_begins_in_utc(
     client: Client, sign_in: SignIn, clock: Clock
 ) -> None:
     clock.now = datetime(2022, 4, 19, 16, 30, tzinfo=UTC)  # half past midnight of 20 April in the city
     born_today = "33010620220420001"
     number = born_today + ric.calc_check_digit(born_today + "0")
-    assert give_name(client, sign_in(ANNA), id_number=number).status_code == 200
+    assert verify(client, sign_in(ANNA), id_number=number).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_who_was_born_today_in_the_city_can_be_named_before_the_day_begins_in_ut
         ({"born_on": "yesterday"}, "/born_on"),
     ],
 )
-def test_nothing_else_can_be_set_with_a_real_name(
+def test_nothing_else_can_be_set_when_verifying_an_identity(
     client: Client, sign_in: SignIn, body: dict[str, Any], pointer: str
 ) -> None:
-    refused(give_name(client, sign_in(ANNA), **body), 400, "invalid-request", pointer)
+    refused(verify(client, sign_in(ANNA), **body), 400, "invalid-request", pointer)
 
 
 # ── the main phone ──
@@ -146,7 +146,7 @@ def test_a_phone_is_the_main_phone_of_one_account(client: Client, sign_in: SignI
 # ── roles ──
 
 
-def test_an_operator_gives_roles_that_count_from_the_next_token_on(client: Client, sign_in: SignIn) -> None:
+def test_an_operator_grants_roles_that_take_effect_with_the_next_token(client: Client, sign_in: SignIn) -> None:
     operator, anna = sign_in("13800000003", roles=["operator"]), sign_in(ANNA)
     account = client.post("/v1/accounts/lookups", json={"phone": ANNA}, headers=operator).json()
     assert account["roles"] == []
@@ -159,7 +159,7 @@ def test_an_operator_gives_roles_that_count_from_the_next_token_on(client: Clien
     assert client.post("/v1/verifications", json=scan, headers=sign_in(ANNA)).json()["outcome"] == "forged"
 
 
-def test_only_an_operator_gives_roles(client: Client, sign_in: SignIn) -> None:
+def test_only_an_operator_grants_roles(client: Client, sign_in: SignIn) -> None:
     for headers in (sign_in(ANNA), sign_in(BEN, roles=["health_officer", "gate", "author", "approver"])):
         account = client.get("/v1/me", headers=headers).json()["id"]
         body = {"roles": ["operator"]}
@@ -167,7 +167,7 @@ def test_only_an_operator_gives_roles(client: Client, sign_in: SignIn) -> None:
         refused(client.post("/v1/accounts/lookups", json={"phone": ANNA}, headers=headers), 403, "not-allowed")
 
 
-def test_an_account_that_is_not_there_is_not_found(client: Client, sign_in: SignIn) -> None:
+def test_an_unknown_account_is_not_found(client: Client, sign_in: SignIn) -> None:
     operator = sign_in("13800000003", roles=["operator"])
     refused(client.put("/v1/accounts/nobody/roles", json={"roles": []}, headers=operator), 404, "not-found")
     refused(client.post("/v1/accounts/lookups", json={"phone": "13912340009"}, headers=operator), 404, "not-found")
@@ -176,17 +176,17 @@ def test_an_account_that_is_not_there_is_not_found(client: Client, sign_in: Sign
 # ── privacy ──
 
 
-def test_neither_phone_nor_id_number_nor_name_lies_readable_in_the_store(
-    client: Client, sign_in: SignIn, everything_kept: Callable[[], bytes]
+def test_neither_phone_nor_id_number_nor_name_is_readable_in_the_store(
+    client: Client, sign_in: SignIn, stored_bytes: Callable[[], bytes]
 ) -> None:
-    give_name(client, sign_in(ANNA))
-    kept = everything_kept()
-    assert b"phone_digest" in kept, "it is the store that was read"
+    verify(client, sign_in(ANNA))
+    stored = stored_bytes()
+    assert b"phone_digest" in stored, "it is the store that was read"
     for secret in (ANNA, OF_ANNA["id_number"], OF_ANNA["name"]):
-        assert secret.encode() not in kept
+        assert secret.encode() not in stored
 
 
-def test_the_keys_for_verifying_are_public(client: Client) -> None:
+def test_the_verification_keys_are_public(client: Client) -> None:
     answer = client.get("/.well-known/jwks.json")
     assert answer.headers["Cache-Control"] == "public, max-age=300"
     assert [sorted(key) for key in answer.json()["keys"]] == [["alg", "crv", "kid", "kty", "use", "x"]]
