@@ -19,9 +19,9 @@ WRONG = "000000"
 
 @pytest.fixture(autouse=True)
 def empty_outbox() -> None:
-    from integrations import sms
+    from integrations.sms import sandbox
 
-    sms._outbox.clear()
+    sandbox._outbox.clear()
 
 
 def ask_for_code(client: Client, phone: str = ANNA) -> httpx.Response:
