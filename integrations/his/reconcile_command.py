@@ -14,8 +14,8 @@ from backend.city.upstream import UpstreamTimeout
 from backend.i18n import yuan
 from backend.problems import Problem
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.reconciliation_page import KINDS, REPAIRS
-from backend.services.medical_credit.reconciling import our_side, reconcile
+from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES
+from backend.services.medical_credit.reconciliation import our_records, reconcile
 from integrations._city import in_city
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str) -
         faults = "".join(f"\n  {one.pointer}: {one.detail}" for one in getattr(error, "errors", ()))
         raise click.ClickException(f"{error}{faults}") from error
     _print(found)
-    if found.open_breaks():
+    if found.open_differences():
         raise click.exceptions.Exit(1)
 
 
@@ -56,7 +56,7 @@ async def _hospital(city: City, code: str) -> Hospital:
 
 
 async def _ours(city: City, hospital: str, day: datetime) -> str:
-    return await our_side(city, await _hospital(city, hospital), day.date())
+    return await our_records(city, await _hospital(city, hospital), day.date())
 
 
 async def _compare(city: City, hospital: str, day: datetime, text: str) -> Reconciliation:
@@ -70,13 +70,15 @@ def _print(found: Reconciliation) -> None:
         f"{yuan(sums.fund_fen)}, accounts {yuan(sums.account_fen)}, cash {yuan(sums.cash_fen)}; owed to the hospital "
         f"{yuan(sums.payout_fen)} yuan."
     )
-    if not found.breaks:
+    if not found.differences:
         click.echo("All sides agree.")
         return
     table = Table("break", "visit", "subject", "ours", "theirs", "repair", "state")
-    for one in found.breaks:
+    for one in found.differences:
         ours, theirs = ("-" if fen is None else yuan(fen) for fen in (one.ours_fen, one.theirs_fen))
-        state = found.handling(one.id).state
-        table.add_row(KINDS[one.kind], one.number, one.subject, ours, theirs, REPAIRS[one.repair], state)
+        state = found.resolution(one.id).state
+        table.add_row(
+            DIFFERENCE_TITLES[one.kind], one.number, one.subject, ours, theirs, REPAIR_TITLES[one.repair], state
+        )
     Console().print(table)
-    click.echo(f"{len(found.open_breaks())} of {len(found.breaks)} breaks are open.")
+    click.echo(f"{len(found.open_differences())} of {len(found.differences)} breaks are open.")

@@ -1,4 +1,4 @@
-"""Two-phase credit: what holds whatever is done in whatever order."""
+"""Two-phase credit: invariants under every order of operations."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,14 +15,14 @@ from backend.paylater.credit_account import (
     HoldExceeded,
     HoldResolved,
     Movement,
-    Overtaken,
+    Superseded,
     TransferChanged,
     UnknownHold,
     expire,
     hold,
     move,
-    overtake,
     post,
+    supersede,
     void,
 )
 from backend.problems import Problem
@@ -36,35 +36,35 @@ def an_account(limit_fen: int = 100_000) -> CreditAccount:
 
 
 def held(account: CreditAccount, name: str, fen: int, at: datetime = NOON, **said: bool) -> CreditAccount:
-    return hold(account, name, fen, made_at=at, expires_at=at + MONTH, at=at, **said)
+    return hold(account, name, fen, created_at=at, expires_at=at + MONTH, at=at, **said)
 
 
 def test_what_is_held_is_no_longer_free() -> None:
     account = held(an_account(100_000), "visit", 30_000)
-    assert (account.held_fen(NOON), account.used_fen(), account.free_fen(NOON)) == (30_000, 0, 70_000)
+    assert (account.held_fen(NOON), account.used_fen(), account.available_fen(NOON)) == (30_000, 0, 70_000)
 
 
 def test_a_hold_beyond_the_limit_is_refused_and_changes_nothing() -> None:
     account = held(an_account(100_000), "visit", 30_000)
     with pytest.raises(CreditExhausted) as refused:
         held(account, "other", 70_001)
-    assert refused.value.members == {"wanted_fen": 70_001, "free_fen": 70_000}
+    assert refused.value.members == {"requested_fen": 70_001, "available_fen": 70_000}
 
 
 def test_the_whole_limit_can_be_held() -> None:
-    assert held(an_account(100_000), "visit", 100_000).free_fen(NOON) == 0
+    assert held(an_account(100_000), "visit", 100_000).available_fen(NOON) == 0
 
 
 def test_a_partial_hold_takes_what_the_limit_leaves() -> None:
-    account = held(held(an_account(100_000), "visit", 80_000), "other", 50_000, partly=True)
+    account = held(held(an_account(100_000), "visit", 80_000), "other", 50_000, allow_partial=True)
     other = account.find("other")
     assert other is not None
-    assert (other.wanted_fen, other.amount_fen) == (50_000, 20_000)
+    assert (other.requested_fen, other.amount_fen) == (50_000, 20_000)
 
 
 def test_posting_less_than_was_held_frees_the_rest() -> None:
     account = post(held(an_account(100_000), "visit", 50_000), "visit", 12_345, NOON)
-    assert (account.held_fen(NOON), account.used_fen(), account.free_fen(NOON)) == (0, 12_345, 87_655)
+    assert (account.held_fen(NOON), account.used_fen(), account.available_fen(NOON)) == (0, 12_345, 87_655)
 
 
 def test_no_more_is_posted_than_was_held() -> None:
@@ -85,7 +85,7 @@ def test_posting_another_amount_under_the_same_id_is_refused() -> None:
 
 def test_a_voided_hold_cannot_be_posted() -> None:
     account = void(held(an_account(), "visit", 500), "visit", NOON)
-    assert account.free_fen(NOON) == account.limit_fen
+    assert account.available_fen(NOON) == account.limit_fen
     with pytest.raises(HoldResolved):
         post(account, "visit", 400, NOON)
 
@@ -115,7 +115,7 @@ def test_an_unknown_hold_is_named() -> None:
 def test_a_repaid_debt_is_free_again() -> None:
     account = post(held(an_account(100_000), "visit", 500), "visit", 400, NOON)
     account = move(account, "visit", "payment", "repay", 400, NOON)
-    assert (account.used_fen(), account.free_fen(NOON)) == (0, 100_000)
+    assert (account.used_fen(), account.available_fen(NOON)) == (0, 100_000)
 
 
 def test_a_payment_counts_once_and_never_beyond_the_debt() -> None:
@@ -145,24 +145,24 @@ def test_no_more_is_returned_than_was_paid() -> None:
 
 
 def test_an_exception_is_counted_apart_from_the_limit() -> None:
-    account = held(held(an_account(1_000), "visit", 1_000), "emergency", 700, beyond=True)
-    assert (account.held_fen(NOON), account.over_limit_fen(NOON), account.free_fen(NOON)) == (1_000, 700, 0)
+    account = held(held(an_account(1_000), "visit", 1_000), "emergency", 700, over_limit=True)
+    assert (account.held_fen(NOON), account.over_limit_fen(NOON), account.available_fen(NOON)) == (1_000, 700, 0)
 
 
 def test_a_lowered_limit_leaves_nothing_free_and_takes_nothing_back() -> None:
     account = post(held(an_account(1_000), "visit", 900), "visit", 900, NOON)
     account.limit_fen = 500
-    assert (account.used_fen(), account.free_fen(NOON)) == (900, 0)
+    assert (account.used_fen(), account.available_fen(NOON)) == (900, 0)
 
 
-def test_who_decided_earlier_cannot_act_after_who_decided_later() -> None:
-    account = overtake(held(an_account(), "visit", 500), "visit", 2)
-    assert overtake(account, "visit", 2) is account
-    with pytest.raises(Overtaken):
-        overtake(account, "visit", 1)
+def test_an_earlier_decision_is_refused_after_a_later_one() -> None:
+    account = supersede(held(an_account(), "visit", 500), "visit", 2)
+    assert supersede(account, "visit", 2) is account
+    with pytest.raises(Superseded):
+        supersede(account, "visit", 1)
 
 
-def test_archived_holds_cannot_be_applied_again() -> None:
+def test_archived_holds_cannot_be_placed_again() -> None:
     account = an_account(10**9)
     for number in range(MAX_HOLDS + 50):
         at = NOON + timedelta(days=number)
@@ -185,7 +185,7 @@ AMOUNTS = st.integers(0, 700)
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Whatever comes, in whatever order and however often, the limit is kept and nothing is counted twice."""
+    """Under any order and repetition of operations the limit holds and nothing is counted twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,11 +193,17 @@ class Interleavings(RuleBasedStateMachine):
         self.now = NOON
         self.resolved: dict[str, str] = {}
 
-    @rule(name=NAMES, fen=AMOUNTS, partly=st.booleans())
-    def hold(self, name: str, fen: int, partly: bool) -> None:
+    @rule(name=NAMES, fen=AMOUNTS, allow_partial=st.booleans())
+    def hold(self, name: str, fen: int, allow_partial: bool) -> None:
         try:
             self.account = hold(
-                self.account, name, fen, made_at=NOON, expires_at=NOON + timedelta(hours=9), at=self.now, partly=partly
+                self.account,
+                name,
+                fen,
+                created_at=NOON,
+                expires_at=NOON + timedelta(hours=9),
+                at=self.now,
+                allow_partial=allow_partial,
             )
         except Problem:
             return
@@ -239,7 +245,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def what_is_free_held_and_used_is_the_limit(self) -> None:
-        free, at = self.account.free_fen(self.now), self.now
+        free, at = self.account.available_fen(self.now), self.now
         assert free + self.account.held_fen(at) + self.account.used_fen() == self.account.limit_fen
 
     @invariant()
@@ -251,7 +257,7 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def each_hold_balances(self) -> None:
         for one in self.account.holds:
-            assert 0 <= one.moved_fen("release") <= one.posted_fen <= one.amount_fen <= one.wanted_fen
+            assert 0 <= one.moved_fen("release") <= one.posted_fen <= one.amount_fen <= one.requested_fen
             assert one.moved_fen("return") <= one.moved_fen("repay") <= one.posted_fen + one.moved_fen("return")
 
 

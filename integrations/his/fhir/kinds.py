@@ -41,7 +41,7 @@ def shown_of(kind: str, desk: Desk, visit: Visit, resource_id: str) -> Json | No
         return None
     if kind == "ChargeItem":
         return charge_item(desk, visit, number) if number <= len(visit.lines) else None
-    return payment_notice(desk, visit, number) if number <= len(visit.counter) else None
+    return payment_notice(desk, visit, number) if number <= len(visit.counter_payments) else None
 
 
 async def read(desk: Desk, kind: str, resource_id: str) -> Json | None:

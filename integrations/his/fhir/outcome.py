@@ -66,7 +66,7 @@ _CODES = {
 """The IssueType of each HTTP status."""
 
 _CODES_OF = {
-    "BeyondLine": "business-rule",
+    "LineExceeded": "business-rule",
     "CannotPayLater": "business-rule",
     "InvalidResource": "structure",
     "InvalidIdNumber": "value",
@@ -74,7 +74,7 @@ _CODES_OF = {
     "RefundTooLate": "business-rule",
     "TooManyLines": "too-long",
     "UnknownLine": "not-found",
-    "VisitEnded": "business-rule",
+    "VisitCancelled": "business-rule",
     "VisitPaid": "business-rule",
 }
 """The IssueType of the Problems for which FHIR has a better word than their status."""

@@ -12,7 +12,7 @@ PAYMENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/payment-
 
 def payment_reconciliation(found: Reconciliation, hospital: Hospital) -> dict[str, Any]:
     """Give the resource. It is `complete` once no break is open, and `partial` before."""
-    left = found.open_breaks()
+    left = found.open_differences()
     said = "All sides agree." if not left else f"{len(left)} breaks are open."
     return {
         "resourceType": "PaymentReconciliation",
@@ -47,4 +47,4 @@ def _money(fen: int) -> dict[str, Decimal | str]:
 
 
 def _instant(found: Reconciliation) -> str:
-    return found.made_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return found.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -90,7 +90,7 @@ def charge_status(visit: Visit, place: int) -> str:
     line = visit.lines[place - 1]
     if line.of is None and visit.net_fen(line.id) == 0:
         return "entered-in-error"
-    settled = visit.settlement is not None and place <= visit.settlement.lines
+    settled = visit.settlement is not None and place <= visit.settlement.line_count
     return "billed" if settled and visit.bill is not None else "billable"
 
 
@@ -104,7 +104,7 @@ def place_of_line(visit: Visit, line_id: str) -> int | None:
 
 def payment_notice(desk: Desk, visit: Visit, place: int) -> Json:
     """Show what was paid at the counter."""
-    paid = visit.counter[place - 1]
+    paid = visit.counter_payments[place - 1]
     identifier = _identifier(desk, "payment", paid.id)
     return stamped(
         {
@@ -125,8 +125,8 @@ def payment_notice(desk: Desk, visit: Visit, place: int) -> Json:
 
 def place_of_payment(visit: Visit, payment: str) -> int | None:
     """Give the place of a payment at the counter, counted from 1."""
-    places = range(1, len(visit.counter) + 1)
-    return next((place for place in places if visit.counter[place - 1].id == payment), None)
+    places = range(1, len(visit.counter_payments) + 1)
+    return next((place for place in places if visit.counter_payments[place - 1].id == payment), None)
 
 
 # ── the invoice ──
@@ -226,14 +226,14 @@ def eligibility_request(desk: Desk, answer: EligibilityAnswer) -> Json:
         "status": "active",
         "purpose": ["benefits"],
         "patient": {"type": "Patient", "identifier": _patient_identifier(desk, answer.patient)},
-        "created": instant(answer.made_at),
+        "created": instant(answer.created_at),
         "provider": {"display": desk.hospital.name},
         "insurer": INSURER,
         "item": [{"category": _category(answer)}],
     }
     if answer.number is not None:
         resource["identifier"] = _identifier(desk, "eligibility", answer.number)
-    return stamped(resource, answer.made_at)
+    return stamped(resource, answer.created_at)
 
 
 def eligibility_response(desk: Desk, answer: EligibilityAnswer) -> Json:
@@ -241,28 +241,28 @@ def eligibility_response(desk: Desk, answer: EligibilityAnswer) -> Json:
     benefit: Json = {
         "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/benefit-type", "code": "benefit"}]}
     }
-    benefit["allowedMoney"] = money(answer.free_fen)
+    benefit["allowedMoney"] = money(answer.available_fen)
     resource: Json = {
         "resourceType": "CoverageEligibilityResponse",
         "id": answer.id,
         "status": "active",
         "purpose": ["benefits"],
         "patient": {"type": "Patient", "identifier": _patient_identifier(desk, answer.patient)},
-        "created": instant(answer.made_at),
+        "created": instant(answer.created_at),
         "request": {"reference": f"CoverageEligibilityRequest/{answer.id}"},
         "outcome": "complete",
         "insurer": INSURER,
         "insurance": [
             {
                 "coverage": {"display": "先看病后付费 · see the doctor, pay later"},
-                "inforce": answer.may,
+                "inforce": answer.eligible,
                 "item": [{"category": _category(answer), "benefit": [benefit]}],
             }
         ],
     }
     if answer.number is not None:
         resource["identifier"] = _identifier(desk, "eligibility", answer.number)
-    return stamped(resource, answer.made_at)
+    return stamped(resource, answer.created_at)
 
 
 def _category(answer: EligibilityAnswer) -> Json:

@@ -7,10 +7,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
+from backend.services.medical_credit.eligibility import find_person
 from backend.services.medical_credit.model.connection import EligibilityAnswer, eligibility_id
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.people import find_person
 from backend.store import Order
 from integrations.his.fhir.exchange import Desk, Json
 from integrations.his.fhir.kinds import ELIGIBILITY, RECONCILIATION, visit_id_of
@@ -242,7 +242,7 @@ async def _parts(desk: Desk, query: Query, within: str | None) -> Found:
 
 
 def _places(query: Query, visit: Visit) -> Iterator[tuple[Visit, int]]:
-    names = [one.id for one in (visit.lines if query.kind == "ChargeItem" else visit.counter)]
+    names = [one.id for one in (visit.lines if query.kind == "ChargeItem" else visit.counter_payments)]
     ids, named = query.values("_id"), query.values("identifier")
     for place, name in enumerate(names, 1):
         wanted = all(f"{visit.id}-{place}" in values for values in ids)
@@ -292,7 +292,7 @@ async def _answers(desk: Desk, query: Query) -> Found:
         own = [one for one in own if _was_made(desk, query, one)]
         return Found([show(desk, one) for one in own], None, len(own))
     at_least, below = _bounds(desk, query, "created")
-    order = Order("made_ms", "descending", at_least=at_least, below=below)
+    order = Order("created_ms", "descending", at_least=at_least, below=below)
     where = {"hospital": desk.hospital.id}
     page = await store.find(EligibilityAnswer, where, order=order, cursor=query.cursor, limit=query.count)
     resources = [show(desk, one) for one in page.documents if _was_made(desk, query, one)]
@@ -302,6 +302,6 @@ async def _answers(desk: Desk, query: Query) -> Found:
 
 def _was_made(desk: Desk, query: Query, answer: EligibilityAnswer) -> bool:
     return all(
-        any(span.holds(answer.made_ms) for span in _spans(desk, "created", values))
+        any(span.holds(answer.created_ms) for span in _spans(desk, "created", values))
         for values in query.values("created")
     )

@@ -10,17 +10,17 @@ from msgspec import Struct
 from backend.city.person import parse_id_number
 from backend.i18n import Text
 from backend.problems import Problem
+from backend.services.medical_credit.eligibility import check_eligibility, find_person
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.hospital_commands import apply_command, is_unchanged, save_visit
 from backend.services.medical_credit.model.commands import Adjustment, Charge, Credit, PaidAtCounter
 from backend.services.medical_credit.model.connection import (
-    ANSWERS_KEPT_FOR,
+    ANSWER_RETENTION,
     EligibilityAnswer,
     eligibility_id,
 )
 from backend.services.medical_credit.model.visit import Visit
-from backend.services.medical_credit.people import find_person
 from backend.services.medical_credit.tasks import advance
-from backend.services.medical_credit.visits import eligibility, hear, keep, says_nothing_new
 from backend.store import Conflict, Duplicate
 from integrations.his.fhir.charges import Enquiry
 from integrations.his.fhir.exchange import Desk, matches
@@ -86,8 +86,8 @@ async def _planned(desk: Desk, visit_id: str, group: Sequence[tuple[int | None, 
             _must_match(desk, one, visit)
             was = visit
             for command in one.commands(visit):
-                told = await hear(city, desk.hospital, one.number, visit, command, _event())
-                if not says_nothing_new(visit, told):
+                told = await apply_command(city, desk.hospital, one.number, visit, command, _event())
+                if not is_unchanged(visit, told):
                     visit = told
                     pressing = pressing or not isinstance(command, _LINES)
             assert visit is not None, "a visit that nobody opened was refused"
@@ -134,7 +134,7 @@ async def _kept(
     city = desk.city
     for attempt in range(MAX_ATTEMPTS):
         try:
-            visit = await keep(city, plan.before, plan.after)
+            visit = await save_visit(city, plan.before, plan.after)
         except (Conflict, Duplicate):
             await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  spreads the writers, guards nothing
             plan = await _planned(desk, visit_id, group)
@@ -157,18 +157,18 @@ async def enquire(desk: Desk, asked: Enquiry) -> tuple[EligibilityAnswer, bool]:
     known = await store.get(EligibilityAnswer, key) if asked.number is not None else None
     if known is not None:
         return _same(known, patient, asked.kind), False
-    answer = await eligibility(desk.city, desk.hospital, asked.id_number, asked.kind)
+    answer = await check_eligibility(desk.city, desk.hospital, asked.id_number, asked.kind)
     made = EligibilityAnswer(
         id=key,
         hospital=desk.hospital.id,
         number=asked.number,
         patient=patient,
         kind=asked.kind,
-        made_at=desk.now,
-        made_ms=_ms(desk.now.timestamp()),
-        expires_ms=_ms((desk.now + ANSWERS_KEPT_FOR).timestamp()),
-        may=answer.may,
-        free_fen=answer.free_fen,
+        created_at=desk.now,
+        created_ms=_ms(desk.now.timestamp()),
+        expires_ms=_ms((desk.now + ANSWER_RETENTION).timestamp()),
+        eligible=answer.eligible,
+        available_fen=answer.available_fen,
     )
     try:
         return await store.insert(made), True

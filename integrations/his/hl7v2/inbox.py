@@ -17,17 +17,17 @@ from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import Problem
 from backend.services.medical_credit import tasks
+from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import (
-    KEPT_FOR,
     MAX_WAIT,
+    MESSAGE_RETENTION,
     HisMessage,
     MessageState,
     message_id,
 )
 from backend.services.medical_credit.model.visit import visit_id
-from backend.services.medical_credit.visits import take
 from backend.store import Conflict, Duplicate, Order
 from integrations.his.hl7v2.acknowledgement import Acknowledgement, acknowledge, wanted_acknowledgements
 from integrations.his.hl7v2.error import Code, Hl7Error, Place
@@ -50,7 +50,7 @@ _CODES: dict[type[Problem], Code] = {
     problems.VisitChanged: "205",
     problems.LineExceeded: "102",
     problems.CannotPayLater: "206",
-    problems.VisitEnded: "206",
+    problems.VisitCancelled: "206",
     problems.VisitPaid: "206",
     problems.RefundTooLate: "206",
     problems.TooManyLines: "206",
@@ -140,7 +140,7 @@ async def _keep(city: City, hospital: Hospital, message: Message, raw: bytes) ->
         raw=city.encryption.encrypt(base64.b64encode(raw).decode()),
         digest=digest,
         received_ms=_ms(now),
-        expires_ms=_ms(now + KEPT_FOR),
+        expires_ms=_ms(now + MESSAGE_RETENTION),
         due_ms=_ms(now + RETRIED_AFTER),
     )
     known = await city.store.get(HisMessage, kept.id)
@@ -175,7 +175,7 @@ async def _outcome(city: City, hospital: Hospital, message: Message, kept: HisMe
         return Outcome("AE", "failed", (error,)), visit
     for number, told in enumerate(reading.told):
         try:
-            await take(city, hospital, reading.number, told.command, f"{kept.id}/{number}")
+            await handle_command(city, hospital, reading.number, told.command, f"{kept.id}/{number}")
         except Problem as problem:
             return _unfit(told, problem), visit
     return Outcome("AA", "done"), visit

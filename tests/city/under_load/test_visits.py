@@ -14,19 +14,19 @@ import pytest
 
 from backend.city.service import City
 from backend.security.identity import Access, Caller, Role
-from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS
-from backend.services.medical_credit.model.reconciliation import Break
+from backend.services.medical_credit.model.reconciliation import Difference
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Bank, BankEntry, Insurance
-from backend.services.medical_credit.reconciling import our_side, reconcile
+from backend.services.medical_credit.reconciliation import our_records, reconcile
+from backend.services.medical_credit.saga import advance
 from backend.store import Order
 from tests.integrations.his.hospital import connect, enrol, in_city
 from tests.servers import Process, chengma, city_environment, free_port, listens, wait_until
 from tests.services.health_code.scene import id_number
 
-VISITS, HOSPITALS, PATIENTS, AT_ONCE = 1_000, 20, 200, 40
+VISITS, HOSPITALS, PATIENTS, MAX_CONCURRENT = 1_000, 20, 200, 40
 LINES = 4
 LOSSES = {"lost_before": 20, "lost_after": 20}
 
@@ -113,7 +113,7 @@ class Town:
         await self.send(client, token, "PUT", path, account | {"status": "inactive"})
 
     async def pay(self, client: httpx.AsyncClient, visit: Visit) -> None:
-        wanted = {"amount_fen": visit.owed_fen(), "what": "all"}
+        wanted = {"amount_fen": visit.owed_fen(), "scope": "all"}
         path, token = f"/v1/me/visits/{visit.id}/payments", self.citizens[visit.person]
         twice = (
             self.send(client, token, "POST", path, wanted, **{"Idempotency-Key": f"pay-{visit.id}"}) for _ in range(2)
@@ -147,7 +147,7 @@ def charge(context: str, line: int, at: str) -> dict[str, Any]:
 
 async def all_at_once(town: Town, work: list[Coroutine[Any, Any, None]], killed_after: int) -> None:
     """Do all of it, forty at a time, and pull the plug of an API process once so much was acknowledged."""
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def one(job: Coroutine[Any, Any, None]) -> None:
         async with slots:
@@ -186,11 +186,13 @@ def hospitals_own(code: str, ours: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-async def breaks_of(city: City, code: str) -> list[Break]:
+async def differences_of(city: City, code: str) -> list[Difference]:
     hospital = await city.store.get(Hospital, code)
     assert hospital is not None
     day = datetime.now(ZoneInfo("Asia/Shanghai")).date()
-    return list((await reconcile(city, hospital, day, hospitals_own(code, await our_side(city, hospital, day)))).breaks)
+    return list(
+        (await reconcile(city, hospital, day, hospitals_own(code, await our_records(city, hospital, day)))).differences
+    )
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
@@ -210,7 +212,7 @@ def test_a_thousand_visits_and_a_kill_leave_no_break_in_the_books(town: Town) ->
         time.sleep(310)  # a day that ends in the middle is two days, and that is another test
 
     async def visits() -> None:
-        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=AT_ONCE * 6)) as client:
+        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=MAX_CONCURRENT * 6)) as client:
             await all_at_once(town, [town.visit(client, number) for number in range(VISITS)], VISITS * LINES)
 
     begin = time.monotonic()
@@ -220,7 +222,7 @@ def test_a_thousand_visits_and_a_kill_leave_no_break_in_the_books(town: Town) ->
     assert {visit.stage() for visit in billed} <= {"billed", "paid"}
 
     async def payments() -> None:
-        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=AT_ONCE * 6)) as client:
+        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=MAX_CONCURRENT * 6)) as client:
             owing = [town.pay(client, visit) for visit in billed if visit.owed_fen() > 0]
             await all_at_once(town, owing, town.acknowledged + len(owing))
 
@@ -232,7 +234,7 @@ def test_a_thousand_visits_and_a_kill_leave_no_break_in_the_books(town: Town) ->
     assert {visit.total_fen() for visit in found} == {sum(2_000 + 100 * line for line in range(LINES))}
     assert all(sum(payment.state == "paid" for payment in visit.payments) <= 1 for visit in found)
     for code in town.hospitals:
-        assert in_city(town.environment, lambda city, code=code: breaks_of(city, code)) == []
+        assert in_city(town.environment, lambda city, code=code: differences_of(city, code)) == []
     paid = sum(visit.paid_fen() for visit in found)
     assert sum(entry.amount_fen for entry in in_city(town.environment, _the_bank)) == paid > 0
     print(f"{VISITS} visits in {took:.0f} s, {town.acknowledged} requests acknowledged")  # noqa: T201

@@ -130,7 +130,7 @@ class HospitalSystem:
     def opened(self, patient: Patient, number: str = "V1", class_: str = "AMB") -> str:
         """Open a visit, and give the reference to its Encounter."""
         made = self.made(encounter(patient, number, class_))
-        self.scene.brought_on(number, self.hospital)
+        self.scene.advanced(number, self.hospital)
         return f"Encounter/{made['id']}"
 
     def closed(self, visit: str) -> None:
@@ -138,7 +138,7 @@ class HospitalSystem:
         account = self.read(visit.replace("Encounter", "Account"))
         answer = self.put(account | {"status": "inactive"})
         assert answer.status_code == 200, answer.text
-        self.scene.brought_on(account["identifier"][0]["value"], self.hospital)
+        self.scene.advanced(account["identifier"][0]["value"], self.hospital)
 
 
 def refused(answer: httpx.Response, status: int, code: str, expression: str | None = None) -> Json:

@@ -4,13 +4,14 @@ from datetime import date
 
 from fhir.resources.R4B.paymentreconciliation import PaymentReconciliation
 
+from backend.services.medical_credit.model.comparison import compare
 from backend.services.medical_credit.model.hospital_file import COLUMNS, read_file
-from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals, VisitTotal, compare
-from backend.services.medical_credit.reconciling import our_side, reconcile
+from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals, VisitTotal
+from backend.services.medical_credit.reconciliation import our_records, reconcile
 from integrations.his.fhir.exchange import encode
 from integrations.his.fhir.reconciliation import payment_reconciliation
 from tests.integrations.his.fhir_hospital import HospitalSystem
-from tests.services.medical_credit.scene import NOON, Patient, Scene, a_hospital
+from tests.services.medical_credit.scene import NOON, Patient, Scene, make_hospital
 
 
 def a_day(*rows: str) -> Reconciliation:
@@ -20,25 +21,25 @@ def a_day(*rows: str) -> Reconciliation:
         revision=3,
         hospital="HZ001",
         day="2026-03-02",
-        made_at=NOON,
+        created_at=NOON,
         file_digest="",
         totals=Totals(visits=1, medfee_fen=6_000, payout_fen=1_234),
         visits=(VisitTotal("V1", "ab12", 6_000, 1_234),),
-        breaks=tuple(compare("HZ001", [], theirs, [], [], {})),
+        differences=tuple(compare("HZ001", [], theirs, [], [], {})),
     )
 
 
 def test_a_day_on_which_all_agree_is_complete_and_tells_what_each_visit_is_paid() -> None:
-    shown = PaymentReconciliation.model_validate_json(encode(payment_reconciliation(a_day(), a_hospital())))
+    shown = PaymentReconciliation.model_validate_json(encode(payment_reconciliation(a_day(), make_hospital())))
     assert (shown.outcome, str(shown.paymentAmount.value)) == ("complete", "12.34")
     assert [(one.identifier.value, str(one.amount.value)) for one in shown.detail] == [("V1", "12.34")]
 
 
 def test_a_day_with_breaks_is_partial_and_names_them() -> None:
-    resource = payment_reconciliation(a_day("V9,charge,L1,,A1,1.00,,,"), a_hospital())
+    resource = payment_reconciliation(a_day("V9,charge,L1,,A1,1.00,,,"), make_hospital())
     shown = PaymentReconciliation.model_validate_json(encode(resource))
     assert shown.outcome == "partial"
-    assert [note.text for note in shown.processNote] == ["visit_only_there: visit V9, V9"]
+    assert [note.text for note in shown.processNote] == ["visit_only_at_hospital: visit V9, V9"]
 
 
 def test_a_hospital_reads_its_days_and_no_others(
@@ -46,7 +47,7 @@ def test_a_hospital_reads_its_days_and_no_others(
 ) -> None:
     visit = scene.billed(patient, 20_000)
     day = date(2022, 4, 20)
-    file = scene.call(our_side, scene.city, first.hospital, day)
+    file = scene.call(our_records, scene.city, first.hospital, day)
     scene.call(reconcile, scene.city, first.hospital, day, file)
     (found,) = first.found("PaymentReconciliation?created=2022-04-20")
     assert (found["outcome"], found["detail"][0]["request"]["reference"]) == ("complete", f"Invoice/{visit.id}")

@@ -52,8 +52,8 @@ def test_an_invoice_is_balanced_once_the_patient_has_paid(
     visit = first.opened(patient)
     first.made(charge(visit, "L1", 100))
     first.closed(visit)
-    assert scene.pays(patient, scene.brought_on()).status_code == 201
-    scene.brought_on()
+    assert scene.pays(patient, scene.advanced()).status_code == 201
+    scene.advanced()
     assert first.read(visit.replace("Encounter", "Invoice"))["status"] == "balanced"
 
 
@@ -250,7 +250,7 @@ def test_eligibility_tells_the_amount_and_nothing_else(first: HospitalSystem, sc
     cover = answer["insurance"][0]
     assert cover["inforce"] is True
     allowed = cover["item"][0]["benefit"][0]["allowedMoney"]["value"]
-    assert round(allowed * 100) == scene.limit(patient)["free_fen"]
+    assert round(allowed * 100) == scene.limit(patient)["available_fen"]
     assert "640" not in str(answer)
 
 
@@ -286,7 +286,7 @@ def test_a_visit_may_be_told_of_when_it_is_over(first: HospitalSystem, patient: 
 def test_what_a_hospital_expects_is_set_aside(first: HospitalSystem, scene: Scene, patient: Patient) -> None:
     extension = [{"url": "urn:chengma:fhir:estimated-share", "valueMoney": {"value": 880.5, "currency": "CNY"}}]
     first.made(encounter(patient, extension=extension))
-    assert scene.brought_on().wanted_hold_fen == 88_050
+    assert scene.advanced().requested_hold_fen == 88_050
 
 
 def test_a_patient_may_be_contained(first: HospitalSystem, patient: Patient) -> None:
@@ -313,7 +313,7 @@ def test_a_version_does_not_change_while_nothing_that_is_shown_changes(
     first: HospitalSystem, scene: Scene, patient: Patient
 ) -> None:
     made = first.post(encounter(patient))
-    scene.brought_on()
+    scene.advanced()
     first.made(charge(f"Encounter/{made.json()['id']}"))
     assert first.get(f"Encounter/{made.json()['id']}").headers["etag"] == made.headers["etag"]
 

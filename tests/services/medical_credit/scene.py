@@ -11,8 +11,8 @@ from litestar.testing import TestClient
 
 from backend.city.service import City
 from backend.paylater.credit_account import CreditAccount
-from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
+from backend.services.medical_credit.hospital_commands import CommandResult, handle_command
 from backend.services.medical_credit.model.commands import (
     Adjustment,
     CancelVisit,
@@ -27,11 +27,11 @@ from backend.services.medical_credit.model.enrolment import AGREEMENT, Purpose, 
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Bank, CreditRegistry, Insurance
-from backend.services.medical_credit.visits import Taken, take
+from backend.services.medical_credit.saga import advance
 from backend.store import Order
-from integrations.credit_registry import SandboxRegistry
-from integrations.insurance import SandboxInsurance
-from integrations.payment import SandboxBank
+from integrations.credit_registry.sandbox import SandboxRegistry
+from integrations.insurance.sandbox import SandboxInsurance
+from integrations.payment.sandbox import SandboxBank
 from tests.conftest import id_number_for
 from tests.services.health_code.scene import Person
 
@@ -52,7 +52,7 @@ FACTS = CreditFacts(
 """What the registries say of everybody in these tests; the birthdays follow from the ID number."""
 
 
-def a_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
+def make_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
     """Give a hospital that is connected."""
     return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []})
 
@@ -104,7 +104,7 @@ class Scene:
         return self.client.blocking_portal.call(work, *arguments)
 
     def hospital(self, code: str, name: str) -> Hospital:
-        return self.call(self.city.store.insert, a_hospital(code, name))
+        return self.call(self.city.store.insert, make_hospital(code, name))
 
     def citizen(self, phone: str) -> Patient:
         """Sign somebody in who has given their real name."""
@@ -137,43 +137,47 @@ class Scene:
 
     def tell(
         self, command: Command, number: str = "V1", *, event: str | None = None, hospital: Hospital | None = None
-    ) -> Taken:
+    ) -> CommandResult:
         """Have a hospital tell something of its visit; each time in a message of its own, unless `event` names one."""
         self._events += 1
-        return self.call(take, self.city, hospital or self.first, number, command, event or f"event-{self._events}")
+        return self.call(
+            handle_command, self.city, hospital or self.first, number, command, event or f"event-{self._events}"
+        )
 
     def opens(
         self, patient: Patient, number: str = "V1", kind: VisitKind = "outpatient", *, estimate_fen: int | None = None
-    ) -> Taken:
+    ) -> CommandResult:
         return self.tell(OpenVisit(patient.id_number, kind, self.clock.now, estimate_fen), number)
 
-    def charges(self, line: str, fen: int, number: str = "V1", code: str = "110100001", title: str = "诊查费") -> Taken:
+    def charges(
+        self, line: str, fen: int, number: str = "V1", code: str = "110100001", title: str = "诊查费"
+    ) -> CommandResult:
         return self.tell(Charge(line, code, title, fen, self.clock.now), number)
 
-    def credits(self, line: str, of: str, fen: int, number: str = "V1") -> Taken:
+    def credits(self, line: str, of: str, fen: int, number: str = "V1") -> CommandResult:
         return self.tell(Credit(line, of, fen, self.clock.now), number)
 
-    def adjusts(self, line: str, of: str, fen: int, number: str = "V1") -> Taken:
+    def adjusts(self, line: str, of: str, fen: int, number: str = "V1") -> CommandResult:
         return self.tell(Adjustment(line, of, fen, self.clock.now), number)
 
-    def closes(self, number: str = "V1", *, final: bool = True) -> Taken:
+    def closes(self, number: str = "V1", *, final: bool = True) -> CommandResult:
         return self.tell(CloseVisit(self.clock.now, final), number)
 
-    def reopens(self, number: str = "V1") -> Taken:
+    def reopens(self, number: str = "V1") -> CommandResult:
         return self.tell(ReopenVisit(), number)
 
-    def cancels(self, number: str = "V1") -> Taken:
+    def cancels(self, number: str = "V1") -> CommandResult:
         return self.tell(CancelVisit(), number)
 
     # ── what follows ──
 
-    def brought_on(self, number: str = "V1", hospital: Hospital | None = None) -> Visit:
+    def advanced(self, number: str = "V1", hospital: Hospital | None = None) -> Visit:
         """Have what is to be done for a visit done, and give it as it stands then."""
         for _ in range(200):
             visit = self.call(advance, self.city, visit_id((hospital or self.first).id, number))
             assert visit is not None
             asking = visit.attempt is not None and not visit.attempt.reversing
-            returning = any(refund.state != "failed" and not refund.credited for refund in visit.refunds)
+            returning = any(refund.state != "failed" and not refund.applied for refund in visit.refunds)
             if not asking and not returning:
                 break
             time.sleep(0.01)  # a background job is asking the insurance or the bank just now
@@ -185,7 +189,7 @@ class Scene:
         for place, fen in enumerate(charges_fen, 1):
             self.charges(f"L{place}", fen, number)
         self.closes(number)
-        return self.brought_on(number)
+        return self.advanced(number)
 
     def account(self, patient: Patient, purpose: Purpose = "outpatient") -> CreditAccount:
         found = self.call(self.city.store.get, CreditAccount, account_id(patient.id, purpose))
@@ -198,14 +202,14 @@ class Scene:
         return answer.json()
 
     def pays(
-        self, payer: Patient, visit: Visit, fen: int | None = None, *, key: str = "key-1", what: str = "now"
+        self, payer: Patient, visit: Visit, fen: int | None = None, *, key: str = "key-1", scope: str = "now"
     ) -> httpx.Response:
         """Have somebody press the button: what is due now, or all, or another amount that their app showed them."""
         if fen is None:
             bill = self.shown(payer, visit)["bill"]
-            fen = bill["payable_now_fen"] if what == "now" else bill["owed_fen"]
+            fen = bill["payable_now_fen"] if scope == "now" else bill["owed_fen"]
         path, headers = f"/v1/me/visits/{visit.id}/payments", {**payer, "Idempotency-Key": key}
-        return self.client.post(path, json={"amount_fen": fen, "what": what}, headers=headers)
+        return self.client.post(path, json={"amount_fen": fen, "scope": scope}, headers=headers)
 
     def time_passes(self, **span: float) -> None:
         """Let time pass, and the sweep look at what is due, again and again until nothing is."""

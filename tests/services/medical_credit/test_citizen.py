@@ -10,7 +10,7 @@ def test_credit_is_opened_with_explicit_consent_alone(scene: Scene) -> None:
     citizen = scene.citizen("13800000101")
     body = {"agreement": "2026-01", "i_agree": False}
     problem(scene.client.post("/v1/me/medical-credit", json=body, headers=citizen), 409, "not-eligible")
-    problem(scene.client.get("/v1/me/medical-credit", headers=citizen), 409, "no-medical-credit")
+    problem(scene.client.get("/v1/me/medical-credit", headers=citizen), 409, "not-enrolled")
 
 
 def test_consent_is_to_the_edition_in_force(scene: Scene) -> None:
@@ -23,17 +23,17 @@ def test_consent_is_to_the_edition_in_force(scene: Scene) -> None:
 def test_limits_are_shown_with_what_is_used_held_and_free(scene: Scene, patient: Patient) -> None:
     shown = scene.limit(patient)
     assert 50_000 <= shown["limit_fen"] <= 500_000
-    assert (shown["used_fen"], shown["held_fen"], shown["beyond_fen"]) == (0, 0, 0)
-    assert shown["free_fen"] == shown["limit_fen"]
+    assert (shown["used_fen"], shown["held_fen"], shown["over_limit_fen"]) == (0, 0, 0)
+    assert shown["available_fen"] == shown["limit_fen"]
     assert scene.limit(patient, "inpatient")["limit_fen"] == 1_500_000
 
 
 def test_each_reason_for_the_limit_says_what_it_adds(scene: Scene, patient: Patient) -> None:
     shown = scene.limit(patient)
-    assert shown["why"]
-    total = sum(reason["amount_fen"] for reason in shown["why"])
+    assert shown["factors"]
+    total = sum(reason["amount_fen"] for reason in shown["factors"])
     assert shown["limit_fen"] == min(500_000, max(50_000, total))
-    assert all(reason["because"]["zh"] and reason["because"]["en"] for reason in shown["why"])
+    assert all(reason["because"]["zh"] and reason["because"]["en"] for reason in shown["factors"])
 
 
 def test_credit_is_opened_once_however_often_it_is_asked(scene: Scene, patient: Patient) -> None:
@@ -46,13 +46,13 @@ def test_credit_is_opened_once_however_often_it_is_asked(scene: Scene, patient: 
 
 def test_credit_can_be_closed_when_nothing_is_owed(scene: Scene, patient: Patient) -> None:
     assert scene.client.delete("/v1/me/medical-credit", headers=patient).status_code == 204
-    problem(scene.client.get("/v1/me/medical-credit", headers=patient), 409, "no-medical-credit")
+    problem(scene.client.get("/v1/me/medical-credit", headers=patient), 409, "not-enrolled")
     assert scene.open_credit(patient).status_code == 201
 
 
 def test_credit_stays_open_while_something_is_owed(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    said = problem(scene.client.delete("/v1/me/medical-credit", headers=patient), 409, "still-owed")
+    said = problem(scene.client.delete("/v1/me/medical-credit", headers=patient), 409, "outstanding-balance")
     assert said["owed_fen"] == visit.owed_fen()
     assert scene.credit(patient)["standing"] == "good"
 
@@ -72,7 +72,7 @@ def test_the_bill_explains_who_pays_which_part_of_the_fee(scene: Scene, patient:
     visit = scene.billed(patient, 20_000, 4_000)
     shown = scene.shown(patient, visit)
     assert shown["medical_fee_fen"] == 24_000 == sum(share["amount_fen"] for share in shown["shares"])
-    assert shown["shares"][-1]["who"] == "cash"
+    assert shown["shares"][-1]["payer"] == "cash"
     assert shown["shares"][-1]["amount_fen"] == shown["bill"]["cash_fen"]
     assert [line["id"] for line in shown["lines"]] == ["L1", "L2"]
 

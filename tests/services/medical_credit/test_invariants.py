@@ -29,8 +29,8 @@ from backend.city.person import parse_id_number, profile_for
 from backend.city.service import City, discover_integrations, discover_services
 from backend.paylater.credit_account import CreditAccount
 from backend.problems import Problem
-from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import (
     Adjustment,
     CancelVisit,
@@ -44,9 +44,9 @@ from backend.services.medical_credit.model.commands import (
 from backend.services.medical_credit.model.enrolment import Enrolment, account_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.payments import PaymentWanted, note_bank_answer, pay
+from backend.services.medical_credit.payments import pay, record_bank_answer
 from backend.services.medical_credit.ports import Bank, Insurance, Split
-from backend.services.medical_credit.visits import take
+from backend.services.medical_credit.saga import advance
 from backend.settings import Settings
 from backend.store import Conflict
 from integrations._sandbox import Outcome
@@ -155,7 +155,7 @@ class Visits(RuleBasedStateMachine):
         for _ in range(3):
             with suppress(Killed):
                 try:
-                    self.world.run(lambda: take(self.world.city, hospital, number, command, event))
+                    self.world.run(lambda: handle_command(self.world.city, hospital, number, command, event))
                 except Problem:
                     return
                 self.told.append((hospital, number, command, event))
@@ -221,7 +221,7 @@ class Visits(RuleBasedStateMachine):
         """Whatever was told once and taken says nothing new."""
         hospital, number, command, event = self.told[place % len(self.told)]
         before = self._visit(hospital, number)
-        taken = self.world.run(lambda: take(self.world.city, hospital, number, command, event))
+        taken = self.world.run(lambda: handle_command(self.world.city, hospital, number, command, event))
         assert taken.repeated, command
         assert self._visit(hospital, number) == before
 
@@ -232,21 +232,22 @@ class Visits(RuleBasedStateMachine):
         if visit is None or visit.stage() != "billed":
             return
         fen = visit.owed_fen() if everything else visit.payable_now_fen(world.clock.now)
-        wanted = PaymentWanted(fen, "all" if everything else "now")
         with suppress(Problem, Conflict, Killed):
-            world.run(lambda: pay(world.city, visit, self.persons[who % 2][1], key, wanted))
+            world.run(
+                lambda: pay(world.city, visit, self.persons[who % 2][1], key, fen, "all" if everything else "now")
+            )
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS)
     def the_bank_tells_twice(self, place: int) -> None:
         visit = self._visit(*self._at(place))
-        asked = visit.asked() if visit is not None else None
+        asked = visit.pending_payment() if visit is not None else None
         if asked is None or self.bank_has(asked.id) is None:
             return
         notice = self.world.bank.read_notice(*self.world.bank.notice(asked.id))
         for _ in range(2):
             with suppress(Conflict, Killed):
-                self.world.run(lambda: note_bank_answer(self.world.city, notice.id, notice.answer))
+                self.world.run(lambda: record_bank_answer(self.world.city, notice.id, notice.answer))
 
     def bank_has(self, transfer_id: str) -> object:
         return self.world.bank.books.do(
@@ -268,7 +269,7 @@ class Visits(RuleBasedStateMachine):
         command = Charge(f"M{fen}", "110100001", "诊查费", fen, self.world.clock.now)
 
         async def at_once() -> None:
-            told = take(city, hospital, number, command, f"at-once-{fen}")
+            told = handle_command(city, hospital, number, command, f"at-once-{fen}")
             await asyncio.gather(advance(city, key), told, advance(city, key), return_exceptions=True)
 
         with suppress(Killed):
@@ -323,7 +324,7 @@ class Visits(RuleBasedStateMachine):
     @invariant()
     def nobody_pays_twice_at_once(self) -> None:
         for visit in self._visits() if hasattr(self, "persons") else ():
-            assert sum(payment.state == "asked" for payment in visit.payments) <= 1
+            assert sum(payment.state == "requested" for payment in visit.payments) <= 1
 
     # ── what holds when all is calm again ──
 
@@ -364,10 +365,10 @@ class Visits(RuleBasedStateMachine):
     def _is_at_rest(visit: Visit) -> None:
         assert visit.attempt is None
         assert visit.stage() not in ("closing", "cancelling"), visit
-        assert all(payment.state != "asked" for payment in visit.payments)
-        assert all(payment.credited for payment in visit.payments if payment.state == "paid")
-        assert all(refund.credited for refund in visit.refunds if refund.state == "done")
-        assert all(notice.told for notice in visit.notices)
+        assert all(payment.state != "requested" for payment in visit.payments)
+        assert all(payment.applied for payment in visit.payments if payment.state == "paid")
+        assert all(refund.applied for refund in visit.refunds if refund.state == "done")
+        assert all(notice.sent for notice in visit.notices)
 
     @staticmethod
     def _is_settled_once(visit: Visit, there: Split | None) -> None:
@@ -408,7 +409,7 @@ class Visits(RuleBasedStateMachine):
             assert sum(hold.due_fen() for hold in holds) == visit.payable_fen(), visit
             assert sum(hold.owed_fen() for hold in holds) == visit.owed_fen(), visit
             assert sum(hold.held_fen(now) for hold in holds) == 0
-            beyond = sum(hold.due_fen() for hold in holds if hold.beyond)
+            beyond = sum(hold.due_fen() for hold in holds if hold.over_limit)
             assert beyond == (visit.bill.exception_fen if visit.bill is not None else 0)
 
 

@@ -11,8 +11,8 @@ from backend.services.medical_credit.model.problems import (
     UnknownLine,
     UnknownPatient,
     UnknownVisit,
+    VisitCancelled,
     VisitChanged,
-    VisitEnded,
     VisitPaid,
 )
 from tests.services.medical_credit.scene import Patient, Scene
@@ -22,19 +22,19 @@ from tests.services.medical_credit.scene import Patient, Scene
 
 def test_a_visit_that_opens_sets_credit_aside(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert visit.held_fen == 50_000
     assert scene.limit(patient)["held_fen"] == 50_000
 
 
 def test_an_estimate_above_the_usual_is_set_aside_instead(scene: Scene, patient: Patient) -> None:
     scene.opens(patient, estimate_fen=60_000)
-    assert scene.brought_on().wanted_hold_fen == 60_000
+    assert scene.advanced().requested_hold_fen == 60_000
 
 
 def test_a_stay_in_hospital_counts_against_a_limit_of_its_own(scene: Scene, patient: Patient) -> None:
     scene.opens(patient, kind="inpatient")
-    scene.brought_on()
+    scene.advanced()
     assert scene.limit(patient, "inpatient")["held_fen"] == 500_000
     assert scene.limit(patient, "outpatient")["held_fen"] == 0
 
@@ -42,7 +42,7 @@ def test_a_stay_in_hospital_counts_against_a_limit_of_its_own(scene: Scene, pati
 def test_a_visit_opened_twice_is_one_visit(scene: Scene, patient: Patient) -> None:
     assert not scene.opens(patient).repeated
     assert scene.opens(patient).repeated
-    scene.brought_on()
+    scene.advanced()
     assert scene.limit(patient)["held_fen"] == 50_000
 
 
@@ -86,7 +86,7 @@ def test_a_charge_that_comes_twice_stands_once(scene: Scene, patient: Patient) -
     scene.opens(patient)
     assert not scene.charges("L1", 1_000).repeated
     assert scene.charges("L1", 1_000).repeated
-    assert scene.brought_on().total_fen() == 1_000
+    assert scene.advanced().total_fen() == 1_000
 
 
 def test_the_same_line_with_another_amount_is_refused(scene: Scene, patient: Patient) -> None:
@@ -100,7 +100,7 @@ def test_a_credit_takes_back_what_its_charge_had(scene: Scene, patient: Patient)
     scene.opens(patient)
     scene.charges("L1", 1_000)
     scene.credits("C1", "L1", 1_000)
-    assert scene.brought_on().total_fen() == 0
+    assert scene.advanced().total_fen() == 0
 
 
 def test_no_more_is_taken_back_than_was_charged(scene: Scene, patient: Patient) -> None:
@@ -109,7 +109,7 @@ def test_no_more_is_taken_back_than_was_charged(scene: Scene, patient: Patient) 
     scene.credits("C1", "L1", 600)
     with pytest.raises(LineExceeded) as problem:
         scene.credits("C2", "L1", 401)
-    assert problem.value.members == {"left_fen": 400}
+    assert problem.value.members == {"remaining_fen": 400}
 
 
 def test_a_credit_waits_for_its_charge(scene: Scene, patient: Patient) -> None:
@@ -123,7 +123,7 @@ def test_an_adjustment_goes_up_or_down(scene: Scene, patient: Patient) -> None:
     scene.charges("L1", 1_000)
     scene.adjusts("A1", "L1", 250)
     scene.adjusts("A2", "L1", -50)
-    assert scene.brought_on().total_fen() == 1_200
+    assert scene.advanced().total_fen() == 1_200
 
 
 # ── the bill ──
@@ -148,10 +148,10 @@ def test_the_bill_waits_for_late_charges_unless_the_account_is_ended(scene: Scen
     scene.opens(patient)
     scene.charges("L1", 10_000)
     scene.closes(final=False)
-    assert scene.brought_on().stage() == "closing"
+    assert scene.advanced().stage() == "closing"
     scene.charges("L2", 2_000)
     scene.time_passes(minutes=30)
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert visit.stage() == "billed"
     assert visit.total_fen() == 12_000
 
@@ -159,7 +159,7 @@ def test_the_bill_waits_for_late_charges_unless_the_account_is_ended(scene: Scen
 def test_a_charge_after_the_bill_makes_the_same_bill_anew(scene: Scene, patient: Patient) -> None:
     before = scene.billed(patient, 10_000)
     scene.charges("L9", 5_000)
-    after = scene.brought_on()
+    after = scene.advanced()
     assert after.stage() == "billed"
     assert after.settlement is not None
     assert after.settlement.split.medfee_fen == 15_000
@@ -170,7 +170,7 @@ def test_a_charge_after_the_bill_makes_the_same_bill_anew(scene: Scene, patient:
 def test_a_credit_after_the_bill_makes_it_less(scene: Scene, patient: Patient) -> None:
     before = scene.billed(patient, 10_000, 8_000)
     scene.credits("C1", "L2", 8_000)
-    after = scene.brought_on()
+    after = scene.advanced()
     assert after.owed_fen() < before.owed_fen()
     assert scene.limit(patient)["used_fen"] == after.owed_fen()
 
@@ -184,10 +184,10 @@ def test_a_visit_without_charges_owes_nothing(scene: Scene, patient: Patient) ->
 def test_a_reopened_visit_is_billed_when_it_closes_again(scene: Scene, patient: Patient) -> None:
     scene.billed(patient, 10_000)
     scene.reopens()
-    assert scene.brought_on().stage() == "open"
+    assert scene.advanced().stage() == "open"
     scene.charges("L2", 1_000)
     scene.closes()
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert (visit.stage(), visit.total_fen()) == ("billed", 11_000)
 
 
@@ -197,7 +197,7 @@ def test_what_the_limit_does_not_cover_is_for_the_counter(scene: Scene, patient:
     assert visit.bill is not None
     assert visit.bill.covered_fen == limit_fen
     assert visit.bill.counter_fen == visit.bill.cash_fen - limit_fen > 0
-    assert scene.limit(patient)["free_fen"] == 0
+    assert scene.limit(patient)["available_fen"] == 0
 
 
 def test_the_hospital_tells_what_was_paid_at_the_counter_once(scene: Scene, patient: Patient) -> None:
@@ -217,7 +217,7 @@ def test_an_emergency_beyond_the_limit_is_an_exception_in_instalments(scene: Sce
     assert sum(part.amount_fen for part in visit.bill.schedule) == visit.bill.cash_fen
     assert len(visit.bill.schedule) == 1 + 6
     shown = scene.limit(patient)
-    assert (shown["used_fen"], shown["beyond_fen"]) == (limit_fen, visit.bill.exception_fen)
+    assert (shown["used_fen"], shown["over_limit_fen"]) == (limit_fen, visit.bill.exception_fen)
 
 
 def test_who_is_suspended_is_refused_but_never_in_an_emergency(scene: Scene, patient: Patient) -> None:
@@ -236,16 +236,16 @@ def test_who_is_suspended_is_refused_but_never_in_an_emergency(scene: Scene, pat
 
 def test_a_cancelled_visit_sets_its_credit_free(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
-    scene.brought_on()
+    scene.advanced()
     scene.cancels()
-    assert scene.brought_on().stage() == "cancelled"
+    assert scene.advanced().stage() == "cancelled"
     assert scene.limit(patient)["held_fen"] == 0
 
 
 def test_a_cancelled_visit_owes_nothing_and_has_no_settlement(scene: Scene, patient: Patient) -> None:
     scene.billed(patient, 20_000)
     scene.cancels()
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert (visit.stage(), visit.settlement, visit.owed_fen()) == ("cancelled", None, 0)
     assert scene.limit(patient)["used_fen"] == 0
 
@@ -259,7 +259,7 @@ def test_cancelling_twice_is_cancelling_once(scene: Scene, patient: Patient) -> 
 def test_nothing_more_is_charged_to_a_cancelled_visit(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.cancels()
-    with pytest.raises(VisitEnded):
+    with pytest.raises(VisitCancelled):
         scene.charges("L1", 100)
 
 
@@ -267,9 +267,9 @@ def test_what_was_paid_goes_back_when_the_visit_is_cancelled(scene: Scene, patie
     visit = scene.billed(patient, 20_000)
     paid = visit.owed_fen()
     assert scene.pays(patient, visit).status_code == 201
-    scene.brought_on()
+    scene.advanced()
     scene.cancels()
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert [refund.amount_fen for refund in visit.refunds] == [paid]
     assert (visit.stage(), visit.paid_fen()) == ("cancelled", 0)
     assert scene.limit(patient)["used_fen"] == 0
@@ -281,10 +281,10 @@ def test_a_cancellation_whose_answer_is_lost_is_gone_through_with_although_the_v
     scene.billed(patient, 20_000)
     scene.insurance.books.script("cancel", "lost_after")
     scene.reopens()
-    scene.brought_on()
+    scene.advanced()
     scene.closes()
     scene.time_passes(minutes=5)
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert visit.settlement is not None
     assert scene.insurance.in_force()[visit.id] == visit.settlement.split
 
@@ -296,7 +296,7 @@ def test_what_said_nothing_new_says_nothing_new_when_it_comes_again_after_the_op
     scene.tell(CloseVisit(scene.clock.now, final=True), event="closed-again")
     scene.reopens()
     scene.tell(CloseVisit(scene.clock.now, final=True), event="closed-again")
-    assert scene.brought_on().stage() == "open"
+    assert scene.advanced().stage() == "open"
 
 
 # ── after payment ──
@@ -315,9 +315,9 @@ def test_a_credited_line_of_a_paid_bill_is_refunded(scene: Scene, patient: Patie
     visit = scene.billed(patient, 20_000, 8_000)
     paid = visit.owed_fen()
     scene.pays(patient, visit)
-    scene.brought_on()
+    scene.advanced()
     scene.credits("C1", "L2", 8_000)
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert visit.bill is not None
     assert visit.paid_fen() == visit.bill.cash_fen < paid
     assert sum(refund.amount_fen for refund in visit.refunds) == paid - visit.bill.cash_fen
@@ -327,7 +327,7 @@ def test_a_credited_line_of_a_paid_bill_is_refunded(scene: Scene, patient: Patie
 def test_money_goes_back_within_a_year(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000, 8_000)
     scene.pays(patient, visit)
-    scene.brought_on()
+    scene.advanced()
     scene.time_passes(days=366)
     with pytest.raises(RefundTooLate):
         scene.credits("C1", "L2", 8_000)
