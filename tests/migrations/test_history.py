@@ -12,6 +12,7 @@ from backend.services.account.model import Session, SignInChallenge
 from backend.store import Document, Store
 from backend.store.migrations import Migration, find_migrations, migrate
 from tests.conftest import work_in
+from tests.migrations import medical_credit
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
 NOON_MS = 1_650_427_200_000
@@ -29,6 +30,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
         ),
     ),
+    *medical_credit.EXAMPLES,
 ]
 
 
