@@ -1,4 +1,4 @@
-"""How many visits a second go from their opening to their bill, on either store."""
+"""Visits per second from opening to bill, on both stores."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ VISITS, PATIENTS, MAX_CONCURRENT, CHARGES = 1_000, 200, 32, 5
 
 
 def bill() -> Table:
-    """Open, charge, close and bill a thousand visits, the insurance's sandbox included."""
+    """Open, charge, close and bill a thousand visits, including calls to the insurance sandbox."""
     rows: list[tuple[str, ...]] = []
     with TemporaryDirectory() as folder, mongod() as url:
         address, _, options = url.partition("?")
@@ -34,8 +34,8 @@ def bill() -> Table:
             ("MongoDB", f"{address.rstrip('/')}/visits?{options}"),
         ):
             prepare_store(store, documents_of(discover_services()))
-            seconds, told = asyncio.run(_run(store, Path(folder) / name))
-            rows.append((name, f"{VISITS / seconds:,.0f}", f"{told / seconds:,.0f}"))
+            seconds, commands = asyncio.run(_run(store, Path(folder) / name))
+            rows.append((name, f"{VISITS / seconds:,.0f}", f"{commands / seconds:,.0f}"))
     return Table(
         "visits",
         f"Visits from their opening to their bill: opened, {CHARGES} charges, closed, credit held, settled by the "

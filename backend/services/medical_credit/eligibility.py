@@ -57,7 +57,7 @@ class Eligibility(Struct, frozen=True):
 
 
 def terms_of(city: City, at: datetime) -> Terms:
-    """Return a function that gives the figures of the agreement in force at an instant."""
+    """Return a function that returns the figures of the agreement in force at an instant."""
 
     def term(name: Term) -> int:
         return cast("int", city.rulebook.evaluate(TERMS, TermAsked(name), at).result)

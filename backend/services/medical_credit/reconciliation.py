@@ -36,7 +36,7 @@ RETRY_DELAY = timedelta(minutes=1)
 async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Reconciliation:
     """Compare a hospital's file of a day with our visits, the insurance and the bank, and store the differences.
 
-    The same file gives the same result. With another file, the resolutions of the remaining differences are kept.
+    The same file produces the same result. With another file, the resolutions of the remaining differences are kept.
     Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
     """
     theirs = read_file(file)

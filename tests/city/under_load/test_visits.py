@@ -1,4 +1,4 @@
-"""A thousand visits at once over twenty hospitals, and somebody who pulls the plug in the middle."""
+"""A thousand concurrent visits at twenty hospitals, with an API process killed in the middle."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ LOSSES = {"lost_before": 20, "lost_after": 20}
 
 
 class Town:
-    """A city with twenty hospitals, two hundred patients, a misbehaving insurance and bank, and its API processes."""
+    """A city with twenty hospitals, two hundred patients, an unreliable insurance and bank, and its API processes."""
 
     def __init__(self, folder: Path, store: str, apis: int) -> None:
         self.ports = [free_port() for _ in range(apis)]
@@ -71,16 +71,16 @@ class Town:
         for port, api in zip(self.ports, self.apis, strict=True):
             wait_until(lambda port=port: listens(port), api.said, 60)
 
-    def pull_the_plug(self, api: Process) -> None:
+    def kill_and_restart(self, api: Process) -> None:
         api.kill()
         api.start()
 
-    # ── what hospitals and patients send, again and again until it is acknowledged ──
+    # ── requests of hospitals and patients, repeated until acknowledged ──
 
     async def send(
         self, client: httpx.AsyncClient, token: str, method: str, path: str, body: object, **headers: str
     ) -> dict[str, Any]:
-        give_up = time.monotonic() + 90
+        deadline = time.monotonic() + 90
         for attempt in range(10_000):
             port = self.ports[(hash(path) + attempt) % len(self.ports)]
             try:
@@ -96,7 +96,7 @@ class Town:
                 assert answer.status_code in (409, 503), answer.text
             except httpx.TransportError:
                 pass
-            assert time.monotonic() < give_up, f"{method} {path} was never acknowledged"
+            assert time.monotonic() < deadline, f"{method} {path} was never acknowledged"
             await asyncio.sleep(0.1)
         raise AssertionError(path)
 
@@ -146,23 +146,23 @@ def charge(context: str, line: int, at: str) -> dict[str, Any]:
 
 
 async def all_at_once(town: Town, work: list[Coroutine[Any, Any, None]], killed_after: int) -> None:
-    """Do all of it, forty at a time, and pull the plug of an API process once so much was acknowledged."""
+    """Run all jobs, forty at a time, and kill an API process after so many acknowledged requests."""
     slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def one(job: Coroutine[Any, Any, None]) -> None:
         async with slots:
             await job
 
-    async def somebody() -> None:
+    async def kill_one() -> None:
         while town.acknowledged < killed_after:  # noqa: ASYNC110  it is a count of acknowledgements, and no event
             await asyncio.sleep(0.01)
-        await asyncio.to_thread(town.pull_the_plug, town.apis[0])
+        await asyncio.to_thread(town.kill_and_restart, town.apis[0])
 
-    await asyncio.gather(somebody(), *map(one, work))
+    await asyncio.gather(kill_one(), *map(one, work))
 
 
-async def bring_to_rest(city: City) -> list[Visit]:
-    """Sweep without waiting for the clock until nothing is left to be done, and give the visits."""
+async def finish_all_steps(city: City) -> list[Visit]:
+    """Sweep without waiting for the clock until nothing is due, and return the visits."""
     for name in ("settle", "cancel", "reverse", "pay", "look_up"):
         port: Any = city.port(Insurance)
         port.books.make_trouble(name, {})
@@ -176,8 +176,8 @@ async def bring_to_rest(city: City) -> list[Visit]:
     return [visit async for visit in city.store.scan(Visit)]
 
 
-def hospitals_own(code: str, ours: str) -> str:
-    """Give a hospital's file from what it has sent, with the settlements that it was told."""
+def hospital_file(code: str, ours: str) -> str:
+    """Return a hospital's file built from the charges it sent and the settlements it received."""
     rows = [",".join(COLUMNS)]
     for number in range(VISITS):
         if number % HOSPITALS == int(code[1:]):
@@ -191,7 +191,7 @@ async def differences_of(city: City, code: str) -> list[Difference]:
     assert hospital is not None
     day = datetime.now(ZoneInfo("Asia/Shanghai")).date()
     return list(
-        (await reconcile(city, hospital, day, hospitals_own(code, await our_records(city, hospital, day)))).differences
+        (await reconcile(city, hospital, day, hospital_file(code, await our_records(city, hospital, day)))).differences
     )
 
 
@@ -207,9 +207,9 @@ def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
         api.stop()
 
 
-def test_a_thousand_visits_and_a_kill_leave_no_break_in_the_books(town: Town) -> None:
+def test_a_thousand_visits_and_a_killed_process_leave_no_difference(town: Town) -> None:
     if datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%H:%M") >= "23:55":
-        time.sleep(310)  # a day that ends in the middle is two days, and that is another test
+        time.sleep(310)  # visits on both sides of midnight belong to two days
 
     async def visits() -> None:
         async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=MAX_CONCURRENT * 6)) as client:
@@ -218,7 +218,7 @@ def test_a_thousand_visits_and_a_kill_leave_no_break_in_the_books(town: Town) ->
     begin = time.monotonic()
     asyncio.run(visits())
     took = time.monotonic() - begin
-    billed = in_city(town.environment, bring_to_rest)
+    billed = in_city(town.environment, finish_all_steps)
     assert {visit.stage() for visit in billed} <= {"billed", "paid"}
 
     async def payments() -> None:
@@ -228,7 +228,7 @@ def test_a_thousand_visits_and_a_kill_leave_no_break_in_the_books(town: Town) ->
 
     town.wait_until_whole()
     asyncio.run(payments())
-    found = in_city(town.environment, bring_to_rest)
+    found = in_city(town.environment, finish_all_steps)
     assert {visit.id for visit in found} == {visit_id(f"H{n % HOSPITALS:02}", f"V{n}") for n in range(VISITS)}
     assert {visit.stage() for visit in found} == {"paid"}
     assert {visit.total_fen() for visit in found} == {sum(2_000 + 100 * line for line in range(LINES))}

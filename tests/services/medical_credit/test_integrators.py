@@ -1,4 +1,4 @@
-"""What integrators of comparable systems ask for in public trackers, each line by its name."""
+"""Requirements that integrators of comparable systems name in public issue trackers."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +18,7 @@ def test_a_double_click_on_settle_makes_one_bill(scene: Scene, patient: Patient)
     assert (visit.bill_count, len(scene.insurance.books.calls("2207"))) == (1, 1)
 
 
-def test_a_double_cancel_gives_nothing_back_twice(scene: Scene, patient: Patient) -> None:
+def test_a_double_cancel_refunds_once(scene: Scene, patient: Patient) -> None:
     scene.pays(patient, scene.billed(patient, 20_000))
     scene.advanced()
     for _ in range(2):
@@ -55,7 +55,7 @@ def test_a_refund_keeps_its_lines(scene: Scene, patient: Patient) -> None:
     scene.advanced()
     scene.credits("C1", "L2", 3_000)
     scene.advanced()
-    lines = scene.shown(patient, visit)["lines"]
+    lines = scene.visit_details(patient, visit)["lines"]
     assert [(line["id"], line["amount_fen"], line["of"]) for line in lines] == [
         ("L1", 20_000, None),
         ("L2", 8_000, None),
@@ -80,7 +80,7 @@ def test_a_conditional_create_duplicates_nothing(scene: Scene, patient: Patient)
     assert len(scene.client.get("/v1/me/visits", headers=patient).json()["visits"]) == 1
 
 
-def test_what_fails_is_tried_again_ever_more_slowly_and_never_as_a_storm(scene: Scene, patient: Patient) -> None:
+def test_failed_steps_are_retried_with_a_growing_wait(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
     scene.insurance.books.make_trouble("settle", {"lost_before": 1_000})
@@ -96,7 +96,7 @@ def test_what_fails_is_tried_again_ever_more_slowly_and_never_as_a_storm(scene: 
     assert max(waits) <= MAX_BACKOFF.total_seconds() + 1
 
 
-def test_old_failures_do_not_run_again_once_they_were_mended(scene: Scene, patient: Patient) -> None:
+def test_a_resolved_failure_is_not_retried(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
     scene.insurance.books.script("settle", "lost_after")
@@ -109,7 +109,7 @@ def test_old_failures_do_not_run_again_once_they_were_mended(scene: Scene, patie
     assert len(scene.insurance.books.calls("2207")) == asked == 2
 
 
-def test_no_event_is_lost_however_long_the_other_side_is_away(scene: Scene, patient: Patient) -> None:
+def test_no_event_is_lost_while_the_insurance_does_not_answer(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
     scene.insurance.books.make_trouble("settle", {"lost_before": 1_000})
@@ -146,7 +146,7 @@ def test_a_forged_callback_pays_nothing(scene: Scene, patient: Patient) -> None:
     assert scene.advanced().paid_fen() == 0
 
 
-def test_paid_but_the_receipt_is_missing_is_found_out_by_asking_the_bank(scene: Scene, patient: Patient) -> None:
+def test_a_payment_without_a_receipt_is_looked_up_at_the_bank(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
     scene.bank.books.script("pay", "lost_after")
     shown = scene.pays(patient, visit).json()
@@ -159,7 +159,7 @@ def test_paid_but_the_receipt_is_missing_is_found_out_by_asking_the_bank(scene: 
 
 
 def test_the_copay_is_explained(scene: Scene, patient: Patient) -> None:
-    shown = scene.shown(patient, scene.billed(patient, 20_000))
+    shown = scene.visit_details(patient, scene.billed(patient, 20_000))
     assert [(share["payer"], share["amount_fen"]) for share in shown["shares"]] == [
         ("fund", 12_000),
         ("account", 1_000),

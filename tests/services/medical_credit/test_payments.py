@@ -1,7 +1,9 @@
-"""Paying a bill: once, whoever pays, however often, and whatever the bank does."""
+"""A bill is paid once, whoever pays, however often, and whatever the bank answers."""
 
 from datetime import timedelta
 
+from backend.services.medical_credit.eligibility import terms_of
+from backend.services.medical_credit.model.steps import next_debit_at
 from tests.services.health_code.scene import problem
 from tests.services.medical_credit.scene import Patient, Scene
 
@@ -51,7 +53,7 @@ def test_a_payment_without_a_key_is_refused(scene: Scene, patient: Patient) -> N
     problem(scene.client.post(path, json=body, headers=patient), 400, "invalid-request")
 
 
-def test_whoever_saw_an_older_bill_is_told_to_look_again(scene: Scene, patient: Patient) -> None:
+def test_a_payment_of_an_outdated_bill_is_refused_with_the_current_amount(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
     seen = visit.owed_fen()
     scene.charges("L9", 5_000)
@@ -82,7 +84,7 @@ def test_instalments_are_paid_one_by_one_or_all_at_once(scene: Scene, patient: P
 # ── family ──
 
 
-def test_a_family_member_pays_by_consent_of_both(scene: Scene, patient: Patient) -> None:
+def test_a_family_member_can_pay_when_both_consent(scene: Scene, patient: Patient) -> None:
     payer = scene.citizen("13800000104")
     visit = scene.billed(patient, 20_000)
     body = {"id_number": payer.id_number, "relation": "child"}
@@ -96,7 +98,7 @@ def test_a_family_member_pays_by_consent_of_both(scene: Scene, patient: Patient)
     assert scene.advanced().payments[0].method == "family"
 
 
-def test_a_consent_is_agreed_to_by_the_payer_alone(scene: Scene, patient: Patient) -> None:
+def test_only_the_payer_can_agree_to_a_consent(scene: Scene, patient: Patient) -> None:
     payer = scene.citizen("13800000104")
     body = {"id_number": payer.id_number, "relation": "spouse"}
     scene.client.post("/v1/me/family", json=body, headers=patient)
@@ -104,7 +106,7 @@ def test_a_consent_is_agreed_to_by_the_payer_alone(scene: Scene, patient: Patien
     problem(scene.client.put(f"/v1/me/family/{asked['id']}/agreement", headers=patient), 404, "not-found")
 
 
-def test_an_ended_consent_pays_no_more(scene: Scene, patient: Patient) -> None:
+def test_an_ended_consent_allows_no_payment(scene: Scene, patient: Patient) -> None:
     payer = scene.citizen("13800000104")
     visit = scene.billed(patient, 20_000)
     scene.client.post("/v1/me/family", json={"id_number": payer.id_number, "relation": "spouse"}, headers=patient)
@@ -114,7 +116,7 @@ def test_an_ended_consent_pays_no_more(scene: Scene, patient: Patient) -> None:
     problem(scene.pays(payer, visit, visit.owed_fen()), 404, "not-found")
 
 
-def test_at_most_five_family_members_are_bound(scene: Scene, patient: Patient) -> None:
+def test_a_patient_has_at_most_five_family_payers(scene: Scene, patient: Patient) -> None:
     members = [scene.citizen(f"1380000020{number}") for number in range(6)]
     asked = [
         scene.client.post("/v1/me/family", json={"id_number": one.id_number, "relation": "child"}, headers=patient)
@@ -137,7 +139,7 @@ def test_a_bill_is_debited_when_it_is_due_if_the_patient_agreed(scene: Scene) ->
     assert (visit.stage(), [payment.method for payment in visit.payments]) == ("paid", ["automatic"])
 
 
-def test_an_unpaid_bill_is_reminded_of_at_most_three_times(scene: Scene, patient: Patient) -> None:
+def test_at_most_three_reminders_are_sent_for_a_bill(scene: Scene, patient: Patient) -> None:
     scene.billed(patient, 20_000)
     for _ in range(10):
         scene.time_passes(hours=24)
@@ -155,7 +157,7 @@ def test_an_overdue_bill_suspends_and_payment_restores_at_once(scene: Scene, pat
     assert visit.notices[-1].kind == "restored"
 
 
-def test_three_breaches_in_succession_suspend_although_all_is_paid(scene: Scene, patient: Patient) -> None:
+def test_three_consecutive_breaches_suspend_even_if_all_bills_are_paid(scene: Scene, patient: Patient) -> None:
     for number in ("V1", "V2", "V3"):
         visit = scene.billed(patient, 20_000, number=number, kind="outpatient")
         for _ in range(8):
@@ -164,3 +166,16 @@ def test_three_breaches_in_succession_suspend_although_all_is_paid(scene: Scene,
         scene.advanced(number)
     scene.clock.now += timedelta(days=1)
     assert scene.credit(patient)["standing"] == "suspended"
+
+
+def test_a_failed_debit_is_announced_with_the_date_of_the_next_one(scene: Scene) -> None:
+    patient = scene.patient("13800000105", automatic_debit=True)
+    scene.bank.break_account(patient.id)
+    scene.billed(patient, 20_000)
+    terms = terms_of(scene.city, scene.clock.now)
+    retries: list[timedelta | None] = []
+    for _ in range(3):
+        scene.time_passes(hours=24 if retries else 48)
+        retry = next_debit_at(scene.advanced(), terms)
+        retries.append(None if retry is None else retry - scene.clock.now)
+    assert retries == [timedelta(hours=24), timedelta(hours=24), None]

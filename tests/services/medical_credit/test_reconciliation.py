@@ -1,4 +1,4 @@
-"""A hospital's day: what differs between the hospital, ourselves, the insurance and the bank, and how two mend it."""
+"""Reconciliation of a hospital's day: differences between four records, and repairs by two persons."""
 
 import re
 from typing import Any
@@ -29,13 +29,13 @@ def approver(sign_in: SignIn) -> Headers:
 
 
 class Day:
-    """The day of the first hospital, as an operator works on it."""
+    """The day of the first hospital, for an operator."""
 
     def __init__(self, scene: Scene, officer: Headers) -> None:
         self.scene, self.officer = scene, officer
 
     def file(self) -> str:
-        """Give a file of the hospital that agrees with us."""
+        """Return a file of the hospital that agrees with our records."""
         return self.scene.client.get(f"{DAY}/file", headers=self.officer).text
 
     def compare(self, file: str | None = None) -> dict[str, Any]:
@@ -51,8 +51,8 @@ class Day:
             for one in shown["differences"]
         ]
 
-    def mend(self, approver: Headers, file: str | None = None) -> list[str]:
-        """Accept and approve every break, and give what became of each."""
+    def repair(self, approver: Headers, file: str | None = None) -> list[str]:
+        """Accept and approve the repair of every difference, and return the states."""
         chosen = {"differences": [one["difference"]["id"] for one in self.compare(file)["differences"]]}
         client = self.scene.client
         assert client.post(f"{DAY}/acceptances", json=chosen, headers=self.officer).status_code == 200
@@ -70,7 +70,7 @@ def day(scene: Scene, officer: Headers) -> Day:
 # ── nothing differs ──
 
 
-def test_a_day_on_which_all_agree_has_no_break_and_adds_up(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_day_without_differences_adds_up(scene: Scene, patient: Patient, day: Day) -> None:
     visit = scene.billed(patient, 20_000, 4_000)
     scene.pays(patient, visit)
     scene.advanced()
@@ -86,7 +86,7 @@ def test_a_day_without_visits_agrees_with_an_empty_file(scene: Scene, day: Day) 
     assert day.compare(HEAD + "\n")["totals"]["visits"] == 0
 
 
-def test_the_same_file_again_gives_the_same(scene: Scene, patient: Patient, day: Day) -> None:
+def test_the_same_file_produces_the_same_differences(scene: Scene, patient: Patient, day: Day) -> None:
     scene.billed(patient, 20_000)
     file = day.file().replace("200.00", "201.00", 1)
     first, second = day.compare(file), day.compare(file)
@@ -96,13 +96,13 @@ def test_the_same_file_again_gives_the_same(scene: Scene, patient: Patient, day:
 # ── what differs between the hospital and us ──
 
 
-def test_a_line_that_only_the_hospital_has_is_taken_late(
+def test_a_line_that_only_the_hospital_has_is_added(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     scene.billed(patient, 20_000)
     file = day.file() + "V1,charge,L7,,A1,12.50,,,\n"
     assert day.differences(file) == [("line_only_at_hospital", "L7", "add_charge")]
-    assert day.mend(approver, file) == ["repaired"]
+    assert day.repair(approver, file) == ["repaired"]
     assert scene.advanced().total_fen() == 21_250
 
 
@@ -110,7 +110,7 @@ def test_a_line_that_only_we_have_is_credited(scene: Scene, patient: Patient, da
     scene.billed(patient, 20_000, 3_000)
     file = "".join(line for line in day.file().splitlines(keepends=True) if ",L2," not in line)
     assert day.differences(file) == [("line_missing_at_hospital", "L2", "credit_line")]
-    assert day.mend(approver, file) == ["repaired"]
+    assert day.repair(approver, file) == ["repaired"]
     assert scene.advanced().total_fen() == 20_000
 
 
@@ -118,17 +118,17 @@ def test_a_line_with_another_amount_is_adjusted(scene: Scene, patient: Patient, 
     scene.billed(patient, 20_000, 3_000)
     file = day.file().replace(",30.00,", ",25.00,")
     assert day.differences(file) == [("line_differs", "L2", "adjust_line")]
-    assert day.mend(approver, file) == ["repaired"]
+    assert day.repair(approver, file) == ["repaired"]
     assert scene.advanced().total_fen() == 22_500
 
 
-def test_a_line_that_stands_twice_at_the_hospital_is_for_people(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_duplicated_line_of_the_hospital_has_no_automatic_repair(scene: Scene, patient: Patient, day: Day) -> None:
     scene.billed(patient, 20_000)
     line = next(line for line in day.file().splitlines() if ",L1," in line)
     assert day.differences(day.file() + line + "\n") == [("line_duplicated_at_hospital", "L1", "contact_hospital")]
 
 
-def test_a_visit_that_only_one_side_has_is_for_people(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_visit_that_one_side_lacks_has_no_automatic_repair(scene: Scene, patient: Patient, day: Day) -> None:
     scene.billed(patient, 20_000)
     file = HEAD + "\nV2,charge,L1,,A1,12.50,,,\n"
     assert day.differences(file) == [
@@ -137,16 +137,14 @@ def test_a_visit_that_only_one_side_has_is_for_people(scene: Scene, patient: Pat
     ]
 
 
-def test_another_settlement_and_other_payments_at_the_counter_are_told(
-    scene: Scene, patient: Patient, day: Day
-) -> None:
+def test_differing_settlements_and_counter_payments_are_reported(scene: Scene, patient: Patient, day: Day) -> None:
     scene.billed(patient, 20_000)
     file = re.sub(r"(settlement,\w+,,,200.00),", r"\1,", day.file()).replace("settlement,", "settlement,x")
     kinds = [kind for kind, _, _ in day.differences(file + "V1,counter,P1,,,5.00,,,\n")]
     assert kinds == ["settlement_differs", "counter_differs"]
 
 
-def test_a_charge_after_payment_is_for_people(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_charge_after_payment_has_no_automatic_repair(scene: Scene, patient: Patient, day: Day) -> None:
     visit = scene.billed(patient, 20_000)
     scene.pays(patient, visit)
     scene.advanced()
@@ -170,7 +168,7 @@ def test_a_settlement_that_only_the_insurance_has_is_cancelled_there(
     scene.insurance.books.do(lambda file: file.execute("UPDATE settlements SET state = 'in_force'"))
     ((kind, _, repair),) = day.differences(HEAD + "\n")
     assert (kind, repair) == ("settlement_only_at_insurance", "cancel_at_insurance")
-    assert day.mend(approver, HEAD + "\n") == ["repaired"]
+    assert day.repair(approver, HEAD + "\n") == ["repaired"]
     assert scene.insurance.in_force() == {}
 
 
@@ -181,13 +179,13 @@ def test_a_settlement_that_the_insurance_does_not_have_is_made_again(
     scene.insurance.books.do(lambda file: file.execute("DELETE FROM settlements"))
     ((kind, _, repair),) = day.differences()
     assert (kind, repair) == ("settlement_missing_at_insurance", "settle_again")
-    assert day.mend(approver) == ["repaired"]
+    assert day.repair(approver) == ["repaired"]
     again = scene.advanced()
     assert again.settlement is not None
     assert scene.insurance.in_force()[visit.id] == again.settlement.split
 
 
-def test_a_payment_whose_receipt_is_missing_is_taken_from_the_banks_statement(
+def test_a_payment_without_a_receipt_is_accepted_from_the_banks_statement(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
@@ -195,11 +193,11 @@ def test_a_payment_whose_receipt_is_missing_is_taken_from_the_banks_statement(
     scene.pays(patient, visit)
     ((kind, _, repair),) = day.differences()
     assert (kind, repair) == ("payment_only_at_bank", "accept_bank_record")
-    assert day.mend(approver) == ["repaired"]
+    assert day.repair(approver) == ["repaired"]
     assert scene.advanced().stage() == "paid"
 
 
-def test_a_payment_that_the_bank_does_not_have_is_asked_for_and_never_forced(
+def test_a_payment_that_the_bank_does_not_have_is_queried_and_never_forced(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
@@ -208,11 +206,11 @@ def test_a_payment_that_the_bank_does_not_have_is_asked_for_and_never_forced(
     scene.bank.books.do(lambda file: file.execute("DELETE FROM transfers"))
     ((kind, _, repair),) = day.differences()
     assert (kind, repair) == ("payment_missing_at_bank", "query_bank")
-    assert day.mend(approver) == ["failed"]
+    assert day.repair(approver) == ["failed"]
     assert BankAnswer("unknown").outcome in day.compare()["differences"][0]["resolution"]["message"]
 
 
-def test_nothing_is_compared_while_the_bank_is_silent(scene: Scene, day: Day) -> None:
+def test_nothing_is_compared_while_the_bank_does_not_answer(scene: Scene, day: Day) -> None:
     scene.bank.books.script("statement", "lost_before")
     answer = scene.client.put(DAY, json={"file": HEAD + "\n"}, headers=day.officer)
     problem(answer, 503, "upstream-unavailable")
@@ -221,7 +219,9 @@ def test_nothing_is_compared_while_the_bank_is_silent(scene: Scene, day: Day) ->
 # ── two people ──
 
 
-def test_who_accepted_a_repair_cannot_approve_it(scene: Scene, patient: Patient, day: Day, approver: Headers) -> None:
+def test_the_person_who_accepted_a_repair_cannot_approve_it(
+    scene: Scene, patient: Patient, day: Day, approver: Headers
+) -> None:
     scene.billed(patient, 20_000)
     chosen = {
         "differences": [day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")["differences"][0]["difference"]["id"]]
@@ -231,7 +231,9 @@ def test_who_accepted_a_repair_cannot_approve_it(scene: Scene, patient: Patient,
     assert scene.advanced().total_fen() == 20_000
 
 
-def test_what_nobody_accepted_cannot_be_approved(scene: Scene, patient: Patient, day: Day, approver: Headers) -> None:
+def test_a_repair_must_be_accepted_before_it_is_approved(
+    scene: Scene, patient: Patient, day: Day, approver: Headers
+) -> None:
     scene.billed(patient, 20_000)
     chosen = {
         "differences": [day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")["differences"][0]["difference"]["id"]]
@@ -239,7 +241,7 @@ def test_what_nobody_accepted_cannot_be_approved(scene: Scene, patient: Patient,
     problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "not-accepted")
 
 
-def test_a_repair_that_no_longer_fits_is_told_and_not_forced(
+def test_a_repair_that_is_no_longer_possible_fails_with_a_message(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
@@ -252,7 +254,9 @@ def test_a_repair_that_no_longer_fits_is_told_and_not_forced(
     assert "paid" in one["resolution"]["message"]
 
 
-def test_a_corrected_file_keeps_what_became_of_the_breaks_that_stay(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_corrected_file_keeps_the_resolutions_of_remaining_differences(
+    scene: Scene, patient: Patient, day: Day
+) -> None:
     scene.billed(patient, 20_000)
     both = day.file() + "V1,charge,L7,,A1,12.50,,,\nV1,charge,L8,,A1,1.00,,,\n"
     ids = {one["difference"]["subject"]: one["difference"]["id"] for one in day.compare(both)["differences"]}
@@ -276,7 +280,7 @@ def test_the_page_shows_both_sides_without_script(scene: Scene, patient: Patient
     assert "<script>" not in answer.text
 
 
-def test_days_are_for_operators(scene: Scene, patient: Patient) -> None:
+def test_reconciliations_require_an_operator(scene: Scene, patient: Patient) -> None:
     problem(scene.client.get(DAY, headers=patient), 403, "not-allowed")
 
 
@@ -308,7 +312,7 @@ def test_a_wrong_row_is_named_with_its_column(row: str, where: str) -> None:
     assert refused.value.errors[0].pointer == where
 
 
-def test_a_file_with_another_head_is_refused_at_once() -> None:
+def test_a_file_with_another_header_is_refused_at_once() -> None:
     with pytest.raises(InvalidFile) as refused:
         read_file("a,b,c\n1,2,3\n1,2,3\n")
     assert [error.pointer for error in refused.value.errors] == ["row 1"]
