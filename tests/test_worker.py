@@ -160,7 +160,7 @@ def test_the_schedule_holds_the_sweeps_and_lets_none_pile_up() -> None:
         "medical_credit.sweep_messages",
         "medical_credit.sweep_reconciliations",
         "medical_credit.sweep_visits",
-        "medical_credit.sweep_what_has_ended",
+        "medical_credit.delete_expired",
         "talent_code.sweep_claims",
         "talent_code.sweep_lines",
         "talent_code.sweep_talents",

@@ -14,8 +14,8 @@ from backend.city.upstream import UpstreamTimeout
 from backend.i18n import yuan
 from backend.problems import Problem
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.reconciliation_page import KINDS, REPAIRS
-from backend.services.medical_credit.reconciling import our_side, reconcile
+from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES
+from backend.services.medical_credit.reconciliation import our_records, reconcile
 from integrations._city import in_city
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str) -
         faults = "".join(f"\n  {one.pointer}: {one.detail}" for one in getattr(error, "errors", ()))
         raise click.ClickException(f"{error}{faults}") from error
     _print(found)
-    if found.open_breaks():
+    if found.open_differences():
         raise click.exceptions.Exit(1)
 
 
@@ -62,7 +62,7 @@ async def _hospital(city: City, code: str) -> Hospital:
 
 
 async def _our_records(city: City, hospital: str, day: datetime) -> str:
-    return await our_side(city, await _hospital(city, hospital), day.date())
+    return await our_records(city, await _hospital(city, hospital), day.date())
 
 
 async def _compare(city: City, hospital: str, day: datetime, text: str) -> Reconciliation:
@@ -76,13 +76,15 @@ def _print(found: Reconciliation) -> None:
         f"insurance fund {yuan(totals.fund_fen)}, personal accounts {yuan(totals.account_fen)}, cash shares "
         f"{yuan(totals.cash_fen)}; payable to the hospital {yuan(totals.payout_fen)}."
     )
-    if not found.breaks:
+    if not found.differences:
         click.echo("No differences.")
         return
     table = Table("difference", "visit", "subject", "ours", "theirs", "repair", "state")
-    for one in found.breaks:
+    for one in found.differences:
         ours, theirs = ("-" if fen is None else yuan(fen) for fen in (one.ours_fen, one.theirs_fen))
-        state = found.handling(one.id).state
-        table.add_row(KINDS[one.kind], one.number, one.subject, ours, theirs, REPAIRS[one.repair], state)
+        state = found.resolution(one.id).state
+        table.add_row(
+            DIFFERENCE_TITLES[one.kind], one.number, one.subject, ours, theirs, REPAIR_TITLES[one.repair], state
+        )
     Console().print(table)
-    click.echo(f"Open differences: {len(found.open_breaks())} of {len(found.breaks)}.")
+    click.echo(f"Open differences: {len(found.open_differences())} of {len(found.differences)}.")

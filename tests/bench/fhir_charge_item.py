@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from backend.app import documents_of, open_city
 from backend.city.service import City, discover_integrations, discover_services
 from backend.security.identity import Access, Caller, Role
-from backend.services.medical_credit.advancing import advance
+from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import OpenVisit
 from backend.services.medical_credit.model.visit import visit_id
-from backend.services.medical_credit.visits import take
+from backend.services.medical_credit.saga import advance
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from tests.bench.health_code_read import CONNECTIONS, LAST_CORE, ROOT, ask, free_port, server
@@ -97,7 +97,7 @@ async def _create_visits(settings: Settings) -> str:
         await enrol(city, number)
     for number in range(VISITS):
         opening = OpenVisit(patients[number % len(patients)], "emergency", datetime.now(UTC))
-        opened = await take(city, hospital, f"V{number}", opening, f"open-{number}")
+        opened = await handle_command(city, hospital, f"V{number}", opening, f"open-{number}")
         await advance(city, opened.visit.id)
     token = _token(city)
     await city.store.close()

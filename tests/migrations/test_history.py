@@ -15,6 +15,7 @@ from backend.services.health_code.reports import ContactReported, HealthDeclared
 from backend.store import Document, Store
 from backend.store.migrations import Migration, find_migrations, migrate
 from tests.conftest import work_in
+from tests.migrations import medical_credit
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
 NOON_MS = 1_650_427_200_000
@@ -74,6 +75,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             id="r", revision=2, payload="d", person="h", event=ContactReported("close", NOON), due_ms=NOON_MS
         ),
     ),
+    *medical_credit.EXAMPLES,
 ]
 
 

@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from backend.city.person import parse_id_number
 from backend.i18n import Text
+from backend.services.medical_credit.eligibility import check_eligibility
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.connection import (
-    ANSWERS_KEPT_FOR,
+    ANSWER_RETENTION,
     EligibilityAnswer,
     eligibility_id,
 )
-from backend.services.medical_credit.visits import eligibility
 from backend.store import Duplicate
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
@@ -76,18 +76,18 @@ async def answer_eligibility_request(
     known = await store.get(EligibilityAnswer, key) if request.number is not None else None
     if known is not None:
         return _check_same(known, patient, request.visit_kind), False
-    found = await eligibility(context.city, context.hospital, request.id_number, request.visit_kind)
+    found = await check_eligibility(context.city, context.hospital, request.id_number, request.visit_kind)
     answer = EligibilityAnswer(
         id=key,
         hospital=context.hospital.id,
         number=request.number,
         patient=patient,
         kind=request.visit_kind,
-        made_at=context.now,
-        made_ms=_ms(context.now.timestamp()),
-        expires_ms=_ms((context.now + ANSWERS_KEPT_FOR).timestamp()),
-        may=found.may,
-        free_fen=found.free_fen,
+        created_at=context.now,
+        created_ms=_ms(context.now.timestamp()),
+        expires_ms=_ms((context.now + ANSWER_RETENTION).timestamp()),
+        eligible=found.eligible,
+        available_fen=found.available_fen,
     )
     try:
         return await store.insert(answer), True

@@ -76,7 +76,7 @@ _PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
     problems.RefundTooLate: "business-rule",
     problems.TooManyLines: "too-long",
     problems.UnknownLine: "not-found",
-    problems.VisitEnded: "business-rule",
+    problems.VisitCancelled: "business-rule",
     problems.VisitPaid: "business-rule",
 }
 """The IssueType of Problems for which FHIR has a more specific one than for their status."""

@@ -12,7 +12,7 @@ PAYMENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/payment-
 
 def payment_reconciliation(reconciliation: Reconciliation, hospital: Hospital) -> dict[str, Any]:
     """Return the resource. Its outcome is `partial` while differences are open, and `complete` afterwards."""
-    open_differences = reconciliation.open_breaks()
+    open_differences = reconciliation.open_differences()
     count = len(open_differences)
     disposition = "There are no open differences." if not count else f"Open differences: {count}."
     return {
@@ -49,4 +49,4 @@ def _money(amount_fen: int) -> dict[str, Decimal | str]:
 
 
 def _instant(reconciliation: Reconciliation) -> str:
-    return reconciliation.made_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return reconciliation.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -42,7 +42,7 @@ def find_in_visit(resource_type: str, context: RequestContext, visit: Visit, res
         return None
     if resource_type == "ChargeItem":
         return charge_item(context, visit, position) if position <= len(visit.lines) else None
-    return payment_notice(context, visit, position) if position <= len(visit.counter) else None
+    return payment_notice(context, visit, position) if position <= len(visit.counter_payments) else None
 
 
 async def read_resource(context: RequestContext, resource_type: str, resource_id: str) -> Json | None:

@@ -91,7 +91,7 @@ def charge_status(visit: Visit, position: int) -> str:
     line = visit.lines[position - 1]
     if line.of is None and visit.net_fen(line.id) == 0:
         return "entered-in-error"
-    is_settled = visit.settlement is not None and position <= visit.settlement.lines
+    is_settled = visit.settlement is not None and position <= visit.settlement.line_count
     return "billed" if is_settled and visit.bill is not None else "billable"
 
 
@@ -105,7 +105,7 @@ def line_position(visit: Visit, line_id: str) -> int | None:
 
 def payment_notice(context: RequestContext, visit: Visit, position: int) -> Json:
     """Return the PaymentNotice of a payment at the counter; positions count from 1."""
-    paid = visit.counter[position - 1]
+    paid = visit.counter_payments[position - 1]
     identifier = _identifier(context, "payment", paid.id)
     return with_meta(
         {
@@ -126,8 +126,8 @@ def payment_notice(context: RequestContext, visit: Visit, position: int) -> Json
 
 def payment_position(visit: Visit, payment: str) -> int | None:
     """Return the position of a payment at the counter, from 1."""
-    positions = range(1, len(visit.counter) + 1)
-    return next((position for position in positions if visit.counter[position - 1].id == payment), None)
+    positions = range(1, len(visit.counter_payments) + 1)
+    return next((position for position in positions if visit.counter_payments[position - 1].id == payment), None)
 
 
 # ── Invoice ──
@@ -237,14 +237,14 @@ def eligibility_request(context: RequestContext, answer: EligibilityAnswer) -> J
         "status": "active",
         "purpose": ["benefits"],
         "patient": {"type": "Patient", "identifier": _patient_identifier(context, answer.patient)},
-        "created": format_instant(answer.made_at),
+        "created": format_instant(answer.created_at),
         "provider": {"display": context.hospital.name},
         "insurer": INSURER,
         "item": [{"category": _category(answer)}],
     }
     if answer.number is not None:
         resource["identifier"] = _identifier(context, "eligibility", answer.number)
-    return with_meta(resource, answer.made_at)
+    return with_meta(resource, answer.created_at)
 
 
 def eligibility_response(context: RequestContext, answer: EligibilityAnswer) -> Json:
@@ -252,28 +252,28 @@ def eligibility_response(context: RequestContext, answer: EligibilityAnswer) -> 
     benefit: Json = {
         "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/benefit-type", "code": "benefit"}]}
     }
-    benefit["allowedMoney"] = money(answer.free_fen)
+    benefit["allowedMoney"] = money(answer.available_fen)
     resource: Json = {
         "resourceType": "CoverageEligibilityResponse",
         "id": answer.id,
         "status": "active",
         "purpose": ["benefits"],
         "patient": {"type": "Patient", "identifier": _patient_identifier(context, answer.patient)},
-        "created": format_instant(answer.made_at),
+        "created": format_instant(answer.created_at),
         "request": {"reference": f"CoverageEligibilityRequest/{answer.id}"},
         "outcome": "complete",
         "insurer": INSURER,
         "insurance": [
             {
                 "coverage": {"display": "先看病后付费 · pay later"},
-                "inforce": answer.may,
+                "inforce": answer.eligible,
                 "item": [{"category": _category(answer), "benefit": [benefit]}],
             }
         ],
     }
     if answer.number is not None:
         resource["identifier"] = _identifier(context, "eligibility", answer.number)
-    return with_meta(resource, answer.made_at)
+    return with_meta(resource, answer.created_at)
 
 
 def _category(answer: EligibilityAnswer) -> Json:

@@ -7,10 +7,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
+from backend.services.medical_credit.eligibility import find_person
 from backend.services.medical_credit.model.connection import EligibilityAnswer, eligibility_id
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.people import find_person
 from backend.store import Order
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
@@ -262,7 +262,7 @@ async def _find_within_visits(context: RequestContext, query: SearchQuery, defau
 
 
 def _matching_positions(query: SearchQuery, visit: Visit) -> Iterator[tuple[Visit, int]]:
-    names = [one.id for one in (visit.lines if query.resource_type == "ChargeItem" else visit.counter)]
+    names = [one.id for one in (visit.lines if query.resource_type == "ChargeItem" else visit.counter_payments)]
     ids, identifiers = query.values("_id"), query.values("identifier")
     for position, name in enumerate(names, 1):
         matches_id = all(f"{visit.id}-{position}" in values for values in ids)
@@ -316,7 +316,7 @@ async def _find_eligibility(context: RequestContext, query: SearchQuery) -> Sear
         own = [one for one in own if _was_created(context, query, one)]
         return SearchPage([build(context, one) for one in own], None, len(own))
     at_least, below = _bounds(context, query, "created")
-    order = Order("made_ms", "descending", at_least=at_least, below=below)
+    order = Order("created_ms", "descending", at_least=at_least, below=below)
     where = {"hospital": context.hospital.id}
     page = await store.find(EligibilityAnswer, where, order=order, cursor=query.cursor, limit=query.count)
     resources = [build(context, one) for one in page.documents if _was_created(context, query, one)]
@@ -326,6 +326,6 @@ async def _find_eligibility(context: RequestContext, query: SearchQuery) -> Sear
 
 def _was_created(context: RequestContext, query: SearchQuery, answer: EligibilityAnswer) -> bool:
     return all(
-        any(date_range.matches(answer.made_ms) for date_range in _date_ranges(context, "created", values))
+        any(date_range.matches(answer.created_ms) for date_range in _date_ranges(context, "created", values))
         for values in query.values("created")
     )

@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from backend.problems import Problem
+from backend.services.medical_credit.eligibility import find_person
+from backend.services.medical_credit.hospital_commands import apply_command, is_unchanged, save_visit
 from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit, PaidAtCounter
 from backend.services.medical_credit.model.problems import UnknownVisit
 from backend.services.medical_credit.model.visit import Visit
-from backend.services.medical_credit.people import find_person
 from backend.services.medical_credit.tasks import advance
-from backend.services.medical_credit.visits import hear, keep, says_nothing_new
 from backend.store import Conflict, Duplicate
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.operation_outcome import PreconditionFailed
@@ -103,8 +103,8 @@ async def _plan(context: RequestContext, visit_id: str, group: Sequence[_Indexed
             _check_if_match(context, one, visit)
             previous = visit
             for command in one.commands(visit):
-                changed = await hear(city, context.hospital, one.visit_number, visit, command, _new_event_id())
-                if not says_nothing_new(visit, changed):
+                changed = await apply_command(city, context.hospital, one.visit_number, visit, command, _new_event_id())
+                if not is_unchanged(visit, changed):
                     visit = changed
                     urgent = urgent or not isinstance(command, _LINE_COMMANDS)
             assert visit is not None, "commands to an unknown visit raise"
@@ -147,7 +147,7 @@ async def _store(
     city = context.city
     for attempt in range(MAX_ATTEMPTS):
         try:
-            visit = await keep(city, plan.before, plan.after)
+            visit = await save_visit(city, plan.before, plan.after)
         except (Conflict, Duplicate):
             await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not a secret
             plan = await _plan(context, visit_id, group)

@@ -17,17 +17,17 @@ from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import Problem
 from backend.services.medical_credit import tasks
+from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import (
-    KEPT_FOR,
     MAX_WAIT,
+    MESSAGE_RETENTION,
     HisMessage,
     MessageState,
     message_id,
 )
 from backend.services.medical_credit.model.visit import visit_id
-from backend.services.medical_credit.visits import take
 from backend.store import Conflict, Duplicate, Order
 from integrations.his.hl7v2.acknowledgement import AcknowledgementCode, acknowledge, requested_acknowledgements
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
@@ -56,7 +56,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.VisitChanged: "205",
     problems.LineExceeded: "102",
     problems.CannotPayLater: "206",
-    problems.VisitEnded: "206",
+    problems.VisitCancelled: "206",
     problems.VisitPaid: "206",
     problems.RefundTooLate: "206",
     problems.TooManyLines: "206",
@@ -155,7 +155,7 @@ async def _store(city: City, hospital: Hospital, message: Message, raw: bytes) -
         raw=city.encryption.encrypt(base64.b64encode(raw).decode()),
         digest=digest,
         received_ms=_ms(now),
-        expires_ms=_ms(now + KEPT_FOR),
+        expires_ms=_ms(now + MESSAGE_RETENTION),
         due_ms=_ms(now + RETRY_AFTER),
     )
     known = await city.store.get(HisMessage, new.id)
@@ -197,7 +197,7 @@ async def _apply(
         return ProcessingResult("AE", "failed", (error,)), visit
     for number, one in enumerate(parsed.commands):
         try:
-            await take(city, hospital, parsed.visit_number, one.command, f"{stored.id}/{number}")
+            await handle_command(city, hospital, parsed.visit_number, one.command, f"{stored.id}/{number}")
         except Problem as problem:
             return _failure(one, problem), visit
     return ProcessingResult("AA", "done"), visit

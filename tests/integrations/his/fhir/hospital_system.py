@@ -130,7 +130,7 @@ class HospitalSystem:
     def open_visit(self, patient: Patient, number: str = "V1", class_: str = "AMB") -> str:
         """Open a visit, and return the reference to its Encounter."""
         created = self.create(encounter(patient, number, class_))
-        self.scene.brought_on(number, self.hospital)
+        self.scene.advanced(number, self.hospital)
         return f"Encounter/{created['id']}"
 
     def close_account(self, visit: str) -> None:
@@ -138,7 +138,7 @@ class HospitalSystem:
         account = self.read(visit.replace("Encounter", "Account"))
         response = self.put(account | {"status": "inactive"})
         assert response.status_code == 200, response.text
-        self.scene.brought_on(account["identifier"][0]["value"], self.hospital)
+        self.scene.advanced(account["identifier"][0]["value"], self.hospital)
 
 
 def expect_error(response: httpx.Response, status: int, code: str, expression: str | None = None) -> Json:

@@ -52,8 +52,8 @@ def test_an_invoice_is_balanced_once_the_patient_has_paid(
     visit = first.open_visit(patient)
     first.create(charge(visit, "L1", 100))
     first.close_account(visit)
-    assert scene.pays(patient, scene.brought_on()).status_code == 201
-    scene.brought_on()
+    assert scene.pays(patient, scene.advanced()).status_code == 201
+    scene.advanced()
     assert first.read(visit.replace("Encounter", "Invoice"))["status"] == "balanced"
 
 
@@ -292,7 +292,7 @@ def test_a_visit_may_be_created_after_it_has_ended(first: HospitalSystem, patien
 def test_the_estimate_of_a_hospital_is_held(first: HospitalSystem, scene: Scene, patient: Patient) -> None:
     extension = [{"url": "urn:chengma:fhir:estimated-share", "valueMoney": {"value": 880.5, "currency": "CNY"}}]
     first.create(encounter(patient, extension=extension))
-    assert scene.brought_on().wanted_hold_fen == 88_050
+    assert scene.advanced().requested_hold_fen == 88_050
 
 
 def test_a_patient_may_be_contained(first: HospitalSystem, patient: Patient) -> None:
@@ -321,7 +321,7 @@ def test_a_version_does_not_change_while_the_resource_does_not_change(
     first: HospitalSystem, scene: Scene, patient: Patient
 ) -> None:
     created = first.post(encounter(patient))
-    scene.brought_on()
+    scene.advanced()
     first.create(charge(f"Encounter/{created.json()['id']}"))
     assert first.get(f"Encounter/{created.json()['id']}").headers["etag"] == created.headers["etag"]
 

@@ -1,12 +1,10 @@
-"""What a visit becomes when the hospital tells something of it: pure, and the same however often it is told."""
+"""Apply hospital commands to a visit: pure and idempotent."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from backend.i18n import Text
-from backend.services.medical_credit.facts import Term
+from backend.i18n import Text, yuan
 from backend.services.medical_credit.model.commands import (
     Adjustment,
     CancelVisit,
@@ -25,10 +23,11 @@ from backend.services.medical_credit.model.problems import (
     RefundTooLate,
     TooManyLines,
     UnknownLine,
+    VisitCancelled,
     VisitChanged,
-    VisitEnded,
     VisitPaid,
 )
+from backend.services.medical_credit.model.terms import Terms
 from backend.services.medical_credit.model.visit import (
     MAX_EVENTS,
     MAX_LINES,
@@ -37,15 +36,12 @@ from backend.services.medical_credit.model.visit import (
     Visit,
 )
 
-Terms = Callable[[Term], int]
-"""Gives a figure of the agreement, as it stands now."""
 
+def transition(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
+    """Return the visit after a command, or the same object if the command was applied before.
 
-def tell(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
-    """Apply what a hospital tells to a visit; gives back the same object where it was told before.
-
-    `event` names the message that brought it, `person` is whom an ID number in it leads to. Raises the Problems of this
-    service that name what does not fit.
+    `event` identifies the message that carried the command; `person` is the person whom an ID number in it identifies.
+    Raises the Problems of `model.problems`.
     """
     if isinstance(command, Charge | Credit | Adjustment):
         return _with_line(visit, _line(command), terms, now)
@@ -54,7 +50,7 @@ def tell(visit: Visit, command: Command, event: str, person: str | None, terms: 
     if event in visit.events:
         return visit
     changed = _changed(visit, command, person, terms, now)
-    # Also what says nothing new is remembered: told again after the opposite was told, it must say nothing new either.
+    # An event that changes nothing is recorded too: repeated after the opposite command, it must still change nothing.
     return replace(changed, events=(*visit.events, event)[-MAX_EVENTS:])
 
 
@@ -62,10 +58,10 @@ def _changed(visit: Visit, command: Command, person: str | None, terms: Terms, n
     if isinstance(command, CancelVisit):
         return visit if visit.cancelled_at is not None else replace(visit, cancelled_at=now, due_ms=_ms(now))
     if visit.cancelled_at is not None:
-        raise _ended()
+        raise _cancelled()
     match command:
         case OpenVisit():
-            return _opened_again(visit, command, person)
+            return _same_opening(visit, command, person)
         case ChangeVisit():
             return _corrected(visit, command, person)
         case CloseVisit():
@@ -73,14 +69,15 @@ def _changed(visit: Visit, command: Command, person: str | None, terms: Terms, n
         case ReopenVisit():
             return _reopened(visit, now)
         case _:
-            raise AssertionError(f"{type(command).__name__} is told elsewhere")
+            raise AssertionError(f"{type(command).__name__} is handled above")
 
 
-def _opened_again(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
+def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
     if person != visit.person or command.kind != visit.kind:
         raise VisitChanged(
             Text(
-                zh="该就诊号已用于另一次就诊。", en="This visit number was opened for another patient or kind of visit."
+                zh="该就诊号已用于其他患者或其他就诊类别。",
+                en="This visit number is already used for another patient or kind of visit.",
             )
         )
     return visit
@@ -90,22 +87,20 @@ def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
     if command.id_number is not None and person != visit.person:
         raise VisitChanged(
             Text(
-                zh="就诊人不能更改，请取消后重新登记。",
-                en="A visit stays with its patient; cancel it and open another.",
+                zh="就诊人不能更改，请取消本次就诊后重新登记。",
+                en="The patient of a visit cannot change; cancel the visit and open another.",
             )
         )
     kind, opened_at = command.kind or visit.kind, command.opened_at or visit.opened_at
     if (kind, opened_at) == (visit.kind, visit.opened_at):
         return visit
     if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill):
-        raise VisitChanged(
-            Text(zh="已结算的就诊不能更改类别。", en="The kind of a visit cannot change once it was settled.")
-        )
+        raise VisitChanged(Text(zh="已结算的就诊不能更改类别。", en="The kind of a settled visit cannot change."))
     if (kind == "inpatient") != (visit.kind == "inpatient"):
         raise VisitChanged(
             Text(
-                zh="门诊与住院额度不同，请另开就诊。",
-                en="Inpatient credit is another limit; open another visit for it.",
+                zh="住院使用单独的信用额度，请另开一次住院就诊。",
+                en="An inpatient stay uses a separate credit limit; open another visit for it.",
             )
         )
     return replace(visit, kind=kind, opened_at=opened_at, opened_ms=_ms(opened_at))
@@ -143,61 +138,84 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
     if known is not None:
         if (known.kind, known.code, known.amount_fen, known.of) != (line.kind, line.code, line.amount_fen, line.of):
             raise LineChanged(
-                Text(zh="同一明细号的内容不同。", en=f"The visit holds a line {line.id} that says something else.")
+                Text(
+                    zh=f"费用明细号{line.id}重复，但内容不同。",
+                    en=f"The visit already has a line {line.id} with other contents.",
+                )
             )
         return visit
     if visit.cancelled_at is not None:
-        raise _ended()
+        raise _cancelled()
     if len(visit.lines) >= MAX_LINES:
-        raise TooManyLines(Text(zh="明细过多。", en=f"A visit holds {MAX_LINES:,} lines at most."))
+        raise TooManyLines(
+            Text(
+                zh=f"一次就诊最多{MAX_LINES:,}条费用明细。",
+                en=f"A visit can have at most {MAX_LINES:,} lines.",
+            )
+        )
     if line.of is not None:
-        _refuse_unfit(visit, line)
+        _check_charge(visit, line)
     if visit.was_paid():
         if line.amount_fen > 0:
             raise _paid()
-        _refuse_late_refund(visit, terms, now)
+        _check_refund_period(visit, terms, now)
     settles = visit.closed_at is not None and visit.settlement is not None
     return replace(visit, lines=(*visit.lines, line), due_ms=_ms(now) if settles else visit.due_ms)
 
 
-def _refuse_unfit(visit: Visit, line: Line) -> None:
+def _check_charge(visit: Visit, line: Line) -> None:
     charge = visit.line(line.of or "")
     if charge is None or charge.of is not None:
-        raise UnknownLine(Text(zh="没有所指的收费明细。", en=f"The visit holds no charge {line.of}."), line=line.of)
-    left_fen = visit.net_fen(charge.id)
-    if left_fen + line.amount_fen < 0:
+        raise UnknownLine(
+            Text(zh=f"没有找到所引用的费用明细{line.of}。", en=f"The visit has no charge {line.of}."), line=line.of
+        )
+    remaining_fen = visit.net_fen(charge.id)
+    if remaining_fen + line.amount_fen < 0:
         raise LineExceeded(
-            Text(zh="退费超过该明细的余额。", en=f"Only {left_fen} fen are left of the charge {line.of}."),
-            left_fen=left_fen,
+            Text(
+                zh=f"退费金额超过该费用明细的可退金额（{yuan(remaining_fen)}元）。",
+                en=f"The amount exceeds what remains of charge {line.of}: {yuan(remaining_fen)} yuan.",
+            ),
+            remaining_fen=remaining_fen,
         )
 
 
-def _refuse_late_refund(visit: Visit, terms: Terms, now: datetime) -> None:
-    first = min(payment.asked_at for payment in visit.payments if payment.state != "failed")
+def _check_refund_period(visit: Visit, terms: Terms, now: datetime) -> None:
+    first = min(payment.requested_at for payment in visit.payments if payment.state != "failed")
     if now - first > timedelta(days=terms("refund_days")):
         raise RefundTooLate(
-            Text(zh="已超过原路退款期限。", en=f"Money goes back within {terms('refund_days')} days of the payment.")
+            Text(
+                zh=f"付款已满{terms('refund_days')}天，不能再原路退回。",
+                en=f"A payment can be refunded only within {terms('refund_days')} days.",
+            )
         )
 
 
 def _with_counter_payment(visit: Visit, command: PaidAtCounter) -> Visit:
-    known = next((one for one in visit.counter if one.id == command.payment), None)
+    known = next((one for one in visit.counter_payments if one.id == command.payment), None)
     if known is not None:
         if known.amount_fen != command.amount_fen:
             raise LineChanged(
-                Text(zh="同一付款号的金额不同。", en=f"The payment {command.payment} was told with another amount.")
+                Text(
+                    zh=f"窗口支付号{command.payment}重复，但金额不同。",
+                    en=f"Counter payment {command.payment} was already reported with another amount.",
+                )
             )
         return visit
-    return replace(visit, counter=(*visit.counter, CounterPayment(command.payment, command.amount_fen, command.at)))
+    payment = CounterPayment(command.payment, command.amount_fen, command.at)
+    return replace(visit, counter_payments=(*visit.counter_payments, payment))
 
 
-def _ended() -> VisitEnded:
-    return VisitEnded(Text(zh="该就诊已取消。", en="The visit was cancelled."))
+def _cancelled() -> VisitCancelled:
+    return VisitCancelled(Text(zh="该就诊已取消。", en="The visit was cancelled."))
 
 
 def _paid() -> VisitPaid:
     return VisitPaid(
-        Text(zh="账单已支付，不能再增加费用。", en="The bill is paid or being paid; it can only become less.")
+        Text(
+            zh="账单已支付或正在支付，不能再增加费用。",
+            en="The bill is paid or being paid; no more charges can be added.",
+        )
     )
 
 
