@@ -254,7 +254,7 @@ def test_eligibility_discloses_the_amount_and_nothing_else(
     cover = response["insurance"][0]
     assert cover["inforce"] is True
     allowed = cover["item"][0]["benefit"][0]["allowedMoney"]["value"]
-    assert round(allowed * 100) == scene.limit(patient)["free_fen"]
+    assert round(allowed * 100) == scene.limit(patient)["available_fen"]
     assert "640" not in str(response)
 
 
