@@ -12,7 +12,7 @@ from msgspec.structs import FieldInfo
 
 PREFIX = "CHENGMA_"
 FILE = "_file"
-HIDDEN = "..."
+MASK = "..."
 """What stands in the place of a user and their password."""
 
 
@@ -149,18 +149,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             if from_file:
                 wrong.append(f"{variable}: what stands in the file is wrong; {_description(setting.type)}")
             else:
-                wrong.append(f"{variable}={without_user(text)!r}: {error}; {_description(setting.type)}")
+                wrong.append(f"{variable}={mask_credentials(text)!r}: {error}; {_description(setting.type)}")
     if wrong:
         raise InvalidSettings("\n".join(wrong))
     return Settings(**values)
 
 
-def without_user(address: str) -> str:
+def mask_credentials(address: str) -> str:
     """Give an address as it may be shown: what stands before the last @ names a user and their password.
 
     That holds for a misspelt address too, and for a password with a `/` that should have been escaped.
     """
-    return re.sub(r"^(\w[\w+.-]*://)?.*@", rf"\1{HIDDEN}@", address, flags=re.DOTALL)
+    return re.sub(r"^(\w[\w+.-]*://)?.*@", rf"\1{MASK}@", address, flags=re.DOTALL)
 
 
 def _converted(setting: FieldInfo, text: str) -> Any:  # noqa: ANN401  each setting has its own type

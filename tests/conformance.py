@@ -10,14 +10,14 @@ from fhir.resources.R4B import get_fhir_model_class
 from jsonschema import Draft202012Validator
 
 from backend.settings import Settings
-from backend.web.openapi import contract_of
+from backend.web.openapi import discovered_document
 
 UNDOCUMENTED = {"/", "/reference", "/openapi.json", "/openapi.yaml", "/health/live", "/health/ready"}
 
 
 @cache
 def document() -> dict[str, Any]:
-    return json.loads(json.dumps(contract_of(Settings(development=True))))
+    return json.loads(json.dumps(discovered_document(Settings(development=True))))
 
 
 @cache

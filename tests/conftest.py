@@ -22,7 +22,6 @@ from stdnum.cn import ric
 from backend.app import create_app, documents_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.security.identity import Role
 from backend.services.account.api import grant
 from backend.settings import Settings
 from backend.store import Document, Store
@@ -198,7 +197,7 @@ class SignIn:
         *,
         name: str | None = None,
         id_number: str | None = None,
-        roles: Sequence[Role | str] = (),
+        roles: Sequence[str] = (),
         venues: Sequence[str] = (),
     ) -> dict[str, str]:
         """Give the headers of a signed-in person, who also gives their real name if there is one.
@@ -207,7 +206,7 @@ class SignIn:
         """
         if roles or venues:
             city = self.client.app.state.city
-            self.client.blocking_portal.call(grant, city, phone, tuple(map(Role, roles)), tuple(venues))
+            self.client.blocking_portal.call(grant, city, phone, tuple(roles), tuple(venues))
         tokens = self._refresh(phone) if phone in self.refresh_tokens else self._sign_in(phone)
         self.refresh_tokens[phone] = tokens["refresh_token"]
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}

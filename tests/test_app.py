@@ -103,7 +103,9 @@ JSON = {"content-type": "application/json"}
 
 def test_a_missing_body_is_refused(client: Client) -> None:
     body = problem(client.post("/v1/feasts", headers=JSON), 400, "invalid-request")
-    assert body["errors"] == [{"pointer": "", "detail": "The body is missing."}]
+    assert body["errors"] == [{"pointer": "", "detail": "没有提交内容。"}]
+    english = client.post("/v1/feasts", headers=JSON | {"accept-language": "en"})
+    assert english.json()["errors"] == [{"pointer": "", "detail": "The body is missing."}]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_a_problem_of_a_service_keeps_its_members_and_speaks_the_callers_languag
 
 
 def test_a_conflict_that_escapes_says_that_asking_again_is_safe(client: Client) -> None:
-    problem(client.get("/v1/faults/conflict"), 409, "changed-meanwhile")
+    problem(client.get("/v1/faults/conflict"), 409, "edit-conflict")
 
 
 def test_a_foreign_cursor_is_an_invalid_request(client: Client) -> None:

@@ -20,8 +20,8 @@ from backend.city.service import City
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.store import Document, Duplicate, Store, StoreUnavailable
 
-LOOK_SECONDS = 2.0
-REMEMBERED = 100
+POLL_SECONDS = 2.0
+MAX_HISTORY = 100
 IN_FORCE = "in-force"
 
 _log = logging.getLogger("chengma.rules")
@@ -36,7 +36,7 @@ class RulebookRelease(Document, kw_only=True):
     published: datetime
 
 
-class InForce(Struct, frozen=True):
+class Activation(Struct, frozen=True):
     """From `since` on the rulebook of this digest was in force."""
 
     digest: str
@@ -48,7 +48,7 @@ class RulebookPointer(Document, kw_only=True):
 
     collection: ClassVar[str] = "rulebook_pointers"
 
-    past: tuple[InForce, ...]
+    past: tuple[Activation, ...]
 
 
 class UnknownRelease(Exception):
@@ -62,16 +62,16 @@ async def store_release(store: Store, files: Mapping[str, SourceFile], rulebook:
         await store.insert(RulebookRelease(id=rulebook.digest, files=texts, published=now))
 
 
-async def put_in_force(store: Store, digest: str, now: datetime) -> None:
+async def activate_release(store: Store, digest: str, now: datetime) -> None:
     """Point to a release. Raises UnknownRelease, or Conflict if somebody else points elsewhere at the same time."""
     if await store.get(RulebookRelease, digest) is None:
         raise UnknownRelease(f"there is no release {digest}")
     pointer = await store.get(RulebookPointer, IN_FORCE)
-    entry = InForce(digest, now)
+    entry = Activation(digest, now)
     if pointer is None:
         await store.insert(RulebookPointer(id=IN_FORCE, past=(entry,)))
     elif pointer.past[-1].digest != digest:
-        await store.replace(replace(pointer, past=(*pointer.past[1 - REMEMBERED :], entry)))
+        await store.replace(replace(pointer, past=(*pointer.past[1 - MAX_HISTORY :], entry)))
 
 
 async def release_named(store: Store, beginning: str) -> str:
@@ -108,7 +108,7 @@ async def released_rulebook(
     return await asyncio.to_thread(make)
 
 
-async def take_up(city: City, facts: Sequence[type[Struct]]) -> City:
+async def load_active_rulebook(city: City, facts: Sequence[type[Struct]]) -> City:
     """Give the City with the rulebook that is in force now. Raises InvalidRulebook and StoreUnavailable."""
     digest = await digest_in_force(city.store)
     if digest is None or digest == city.rulebook.digest:
@@ -120,7 +120,7 @@ async def take_up(city: City, facts: Sequence[type[Struct]]) -> City:
 
 
 @asynccontextmanager
-async def keeping_up(
+async def follow_releases(
     present: Callable[[], City], take: Callable[[City], None], facts: Sequence[type[Struct]]
 ) -> AsyncGenerator[None, None]:
     """Take up the rulebook in force, and whatever is put in force later, until the end of the block.
@@ -128,7 +128,7 @@ async def keeping_up(
     Raises InvalidRulebook at the beginning; later, a rulebook that does not fit is told and not taken.
     """
     with suppress(StoreUnavailable):  # it is looked for again
-        take(await take_up(present(), facts))
+        take(await load_active_rulebook(present(), facts))
     looking = asyncio.create_task(_look_out(present, take, facts))
     try:
         yield
@@ -140,10 +140,10 @@ async def keeping_up(
 async def _look_out(present: Callable[[], City], take: Callable[[City], None], facts: Sequence[type[Struct]]) -> None:
     refused = ""
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
         try:
             city = present()
-            following = await take_up(city, facts)
+            following = await load_active_rulebook(city, facts)
             if following is not city:
                 take(following)
         except StoreUnavailable:

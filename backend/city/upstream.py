@@ -53,9 +53,9 @@ BankSignature = Annotated[str, HeaderParameter(name="Bank-Signature", max_length
 
 
 @runtime_checkable
-class Notices(Protocol):
+class Notifications(Protocol):
     """Brings notices to people's phones."""
 
-    async def tell(self, person: str, text: Text) -> None:
+    async def notify(self, person: str, text: Text) -> None:
         """Tell a person (the id of a Profile). Raises Silent."""
         ...

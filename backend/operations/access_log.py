@@ -20,15 +20,15 @@ import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.operations.load_shedding import LoadShedder
-from backend.operations.metrics import Answered, Served
+from backend.operations.metrics import AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
 """Where `scope["state"]` holds the id of the request."""
 
 _FLUSH_SECONDS = 0.25
-_MOST_LINES = 1_000
+_MAX_LINES = 1_000
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
 
 
@@ -40,13 +40,13 @@ class AccessLog:
     """
 
     def __init__(self, app: ASGIApp, load_shedder: LoadShedder, *, writes: bool = True) -> None:
-        self.served = Served()
+        self.served = RequestCounts()
         self._app = app
         self._load_shedder = load_shedder
         self._writes = writes
-        self._lines: list[str | Answered] = []
+        self._lines: list[str | AnsweredRequest] = []
         self._second = 0
-        self._stamp = ""
+        self._second_text = ""
         self._prefix = secrets.token_hex(6)
         self._counter = count(1)
 
@@ -78,7 +78,7 @@ class AccessLog:
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
         """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""
         line = {
-            "time": self._stamped(time.time()),
+            "time": self._timestamp(time.time()),
             "fault": type(error).__name__,
             "route": scope.get("path_template"),
             "request_id": scope["state"].get(REQUEST_ID),
@@ -93,7 +93,7 @@ class AccessLog:
         lines = [line for line in self._lines if self._writes or isinstance(line, str)]
         self._lines = []
         try:
-            sys.stdout.write("".join(line if isinstance(line, str) else self._written(line) for line in lines))
+            sys.stdout.write("".join(line if isinstance(line, str) else self._line(line) for line in lines))
             sys.stdout.flush()
         except (OSError, ValueError):  # nobody reads the log any more; the citizens' requests matter more
             self._writes = False
@@ -106,39 +106,41 @@ class AccessLog:
         lines.append(answered)
         if len(lines) == 1:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
-        elif len(lines) >= _MOST_LINES:
+        elif len(lines) >= _MAX_LINES:
             self.flush()
 
-    def _written(self, served: Answered) -> str:
+    def _line(self, served: AnsweredRequest) -> str:
         at, method, template, status, seconds, request_id = served
         route = f'"{template}"' if template else "null"
         return (
-            f'{{"time":"{self._stamped(at)}","method":"{method}","route":{route},'
+            f'{{"time":"{self._timestamp(at)}","method":"{method}","route":{route},'
             f'"status":{status},"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"}}\n'
         )
 
-    def _stamped(self, now: float) -> str:
+    def _timestamp(self, now: float) -> str:
         second = int(now)
         if second != self._second:
-            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+            self._second, self._second_text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._second_text}.{int((now - second) * 1000):03d}Z"
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 sent = value.decode("latin-1")
-                if _SANE_ID.fullmatch(sent):
+                if _VALID_ID.fullmatch(sent):
                     return sent
                 break
         return f"{self._prefix}{next(self._counter):06x}"
 
 
 def _as_line(members: Mapping[str, Any]) -> str:
-    blanked = {name: _LONG_NUMBER.sub("[number]", text) if name in _TOLD else text for name, text in members.items()}
+    blanked = {
+        name: _LONG_NUMBER.sub("[number]", text) if name in _FREE_TEXT else text for name, text in members.items()
+    }
     return msgspec.json.encode(blanked).decode() + "\n"
 
 
-_TOLD = ("message", "traceback")
+_FREE_TEXT = ("message", "traceback")
 
 
 class _JsonLines(logging.Formatter):

@@ -58,12 +58,12 @@ async def _store_and_rulebook(city: City) -> tuple[str, str]:
 async def _broker(city: City) -> str:
     if not city.settings.broker:
         return "none: the server does background work itself"
-    from backend.jobs.celery import answers
+    from backend.jobs.celery import broker_answers
 
-    return "ok" if await asyncio.to_thread(answers, city.settings) else "does not answer"
+    return "ok" if await asyncio.to_thread(broker_answers, city.settings) else "does not answer"
 
 
-def operating_routes() -> Sequence[ControllerRouterHandler]:
+def health_routes() -> Sequence[ControllerRouterHandler]:
     """Give the routes, which stand in no document for citizens."""
     routes: list[Any] = [live, ready]
     return routes

@@ -13,7 +13,7 @@ from backend.problems import Problem
 Priority = Literal["decoration", "ordinary", "essential"]
 """How long a route is kept up: images and histories, everything else, and the colour and its verification."""
 
-STORE_AWAY_SECONDS = 1.0
+STORE_UNAVAILABLE_SECONDS = 1.0
 _SHARES: dict[Priority, float] = {"decoration": 0.25, "ordinary": 0.5, "essential": 1.0}
 
 
@@ -33,13 +33,13 @@ class LoadShedder:
         self._store_away_until = 0.0
 
     @property
-    def store_is_away(self) -> bool:
+    def store_is_unavailable(self) -> bool:
         """Tell whether the store failed to answer within the last second."""
         return time.monotonic() < self._store_away_until
 
-    def note_store_away(self) -> None:
+    def note_store_unavailable(self) -> None:
         """Note that the store did not answer."""
-        self._store_away_until = time.monotonic() + STORE_AWAY_SECONDS
+        self._store_away_until = time.monotonic() + STORE_UNAVAILABLE_SECONDS
 
     def admit(self, priority: Priority) -> None:
         """Let a request of this rank go on. Raises Unavailable, at once, where there is no room for it.
@@ -51,7 +51,7 @@ class LoadShedder:
             raise unavailable()
 
     def _refuses(self, priority: Priority) -> bool:
-        return priority != "essential" and self.store_is_away
+        return priority != "essential" and self.store_is_unavailable
 
 
 def unavailable() -> Unavailable:

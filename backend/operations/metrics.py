@@ -16,26 +16,26 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 """Seconds. The buckets of all latencies."""
 
 
-class _Course(Struct):
+class _RouteCounts(Struct):
     """How the requests of one route went."""
 
     seconds: float = 0.0
     buckets: list[int] = []
 
 
-Answered = tuple[float, str, str | None, int, float, str]
+AnsweredRequest = tuple[float, str, str | None, int, float, str]
 """A request: when it was answered, its method, route and status, how many seconds it took, and its id."""
 
 
-class Served:
+class RequestCounts:
     """Counts the requests that a process has answered, by method, route and status.
 
     They wait in `answered` and are counted many at once, which costs each request less.
     """
 
     def __init__(self) -> None:
-        self.answered: deque[Answered] = deque()
-        self.courses: dict[tuple[str, str, int], _Course] = {}
+        self.answered: deque[AnsweredRequest] = deque()
+        self.routes: dict[tuple[str, str, int], _RouteCounts] = {}
         self._counting = Lock()
 
     def count(self) -> None:
@@ -44,11 +44,11 @@ class Served:
             while self.answered:
                 _, method, route, status, seconds, _ = self.answered.popleft()
                 key = (method, route or "none", status)
-                course = self.courses.get(key)
-                if course is None:
-                    course = self.courses[key] = _Course(buckets=[0] * (len(BOUNDS) + 1))
-                course.seconds += seconds
-                course.buckets[bisect_left(BOUNDS, seconds)] += 1
+                counts = self.routes.get(key)
+                if counts is None:
+                    counts = self.routes[key] = _RouteCounts(buckets=[0] * (len(BOUNDS) + 1))
+                counts.seconds += seconds
+                counts.buckets[bisect_left(BOUNDS, seconds)] += 1
 
     def read(self) -> Iterator[Metric]:
         """Give them to Prometheus."""
@@ -56,12 +56,12 @@ class Served:
         family = HistogramMetricFamily(
             "chengma_request_seconds", "Answered requests", labels=("method", "route", "status")
         )
-        for (method, route, status), course in list(self.courses.items()):
+        for (method, route, status), counts in list(self.routes.items()):
             total, buckets = 0, list[tuple[str, float]]()
-            for bound, count in zip((*map(str, BOUNDS), "+Inf"), course.buckets, strict=True):
+            for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts.buckets, strict=True):
                 total += count
                 buckets.append((bound, total))
-            family.add_metric((method, route, str(status)), buckets, course.seconds)
+            family.add_metric((method, route, str(status)), buckets, counts.seconds)
         yield family
 
 
@@ -84,7 +84,7 @@ class JobCounts:
         yield family
 
 
-def read_city(city: City) -> Iterator[Metric]:
+def city_metrics(city: City) -> Iterator[Metric]:
     """Give what rules decided, and by which rulebook."""
     decided = CounterMetricFamily("chengma_verdicts", "Verdicts given", labels=("module", "rule", "result"))
     for labels, count in list(city.decision_counts.items()):
@@ -111,7 +111,7 @@ class _Reading(Collector):
         return ()
 
 
-def registry_of(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
+def make_registry(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
     """Make a registry that reads the figures anew whenever Prometheus asks."""
     registry = CollectorRegistry()
     registry.register(_Reading(read))
@@ -120,7 +120,7 @@ def registry_of(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
 
 def serve_metrics(host: str, port: int, read: Callable[[], Iterable[Metric]]) -> Callable[[], None]:
     """Answer `GET /metrics` on a port of its own, apart from what citizens reach; give what ends it. Raises OSError."""
-    server, thread = start_http_server(port, host, registry_of(read))
+    server, thread = start_http_server(port, host, make_registry(read))
 
     def end() -> None:
         server.shutdown()

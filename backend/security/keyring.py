@@ -31,7 +31,7 @@ ROTATED: tuple[Use, ...] = ("code", "token", "field")
 """The lookup key finds people by their ID number and phone: another one would lose them all, so it stays."""
 
 KEY_BYTES = 32
-LOOK_AGAIN_SECONDS = 5.0
+REFRESH_SECONDS = 5.0
 SETTLED_NANOSECONDS = 2_000_000_000
 """Two changes of a folder may bear the same time, so that one this young is read again."""
 
@@ -40,7 +40,7 @@ MAX_TOKEN_CHARACTERS = 2_000
 
 _log = logging.getLogger("chengma.keys")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_PLAIN = bytes.maketrans(b"-_", b"+/")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def encode_segment(raw: bytes) -> bytes:
@@ -50,7 +50,7 @@ def encode_segment(raw: bytes) -> bytes:
 
 def decode_segment(segment: bytes) -> bytes:
     """Read a segment of a JWS. Raises ValueError."""
-    return a2b_base64(segment.translate(_PLAIN) + b"==")
+    return a2b_base64(segment.translate(_STANDARD) + b"==")
 
 
 class InvalidKeys(Exception):
@@ -121,7 +121,7 @@ class Keyring:
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
         self.folder = folder
         self._clock = clock
-        self._look_again = 0.0
+        self._refresh_at = 0.0
         self._changed = -1
         self.fault = ""
         self._read()
@@ -151,7 +151,7 @@ class Keyring:
 
         libsodium signs here, in two thirds of the time that OpenSSL takes: each code that is shown is signed anew.
         """
-        if time.monotonic() > self._look_again:
+        if time.monotonic() > self._refresh_at:
             self._refresh()
         signed = self._code_header + encode_segment(claims)
         signature = encode_segment(crypto_sign(signed, self._signing_key)[:crypto_sign_BYTES])
@@ -162,9 +162,9 @@ class Keyring:
         return {"keys": [key.public_jwk for key in self.keys("code")]}
 
     def _refresh(self) -> None:
-        if time.monotonic() <= self._look_again:
+        if time.monotonic() <= self._refresh_at:
             return
-        self._look_again = time.monotonic() + LOOK_AGAIN_SECONDS
+        self._refresh_at = time.monotonic() + REFRESH_SECONDS
         try:
             changed = self.folder.stat().st_mtime_ns
             if changed != self._changed or time.time_ns() - changed < SETTLED_NANOSECONDS:
@@ -214,13 +214,13 @@ def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
     if header is None or claims is None or signature is None:
         return None
     try:
-        said = msgspec.json.decode(header, type=_Header)
+        header_fields = msgspec.json.decode(header, type=_Header)
         keys = msgspec.convert(jwks.get("keys", []), list[_Jwk])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    key = next((key for key in keys if (key.kid, key.kty, key.crv) == (said.kid, "OKP", "Ed25519")), None)
+    key = next((key for key in keys if (key.kid, key.kty, key.crv) == (header_fields.kid, "OKP", "Ed25519")), None)
     public = _decoded(key.x) if key is not None else None
-    if said.alg != "EdDSA" or said.crit is not None or public is None or len(public) != KEY_BYTES:
+    if header_fields.alg != "EdDSA" or header_fields.crit is not None or public is None or len(public) != KEY_BYTES:
         return None
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, token.rpartition(".")[0].encode())

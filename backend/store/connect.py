@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from backend.settings import HIDDEN, without_user
+from backend.settings import MASK, mask_credentials
 from backend.store import Document, Store
 from backend.store.mongo.store import Driver, MongoStore
 from backend.store.sqlite.store import SqliteStore
@@ -38,8 +38,8 @@ def prepare_store(address: str, kinds: Sequence[type[Document]]) -> None:
         prepare(address, kinds)
 
 
-def place(address: str) -> str:
+def display_address(address: str) -> str:
     """Name a store to people, without the password that its address may hold."""
     if address.startswith(SQLITE):
         return address.removeprefix(SQLITE)
-    return without_user(address).replace(f"{HIDDEN}@", "", 1).partition("?")[0]
+    return mask_credentials(address).replace(f"{MASK}@", "", 1).partition("?")[0]

@@ -23,7 +23,7 @@ class CopyProgress(Document, kw_only=True):
     after: str = ""
 
 
-class Copied(Struct, frozen=True):
+class CopiedCollection(Struct, frozen=True):
     """A collection that is the same on both sides."""
 
     collection: str
@@ -41,7 +41,7 @@ async def copy_city(
     name: str,
     kinds: Sequence[type[Document]],
     progress: Callable[[str, int, int], None],
-) -> list[Copied]:
+) -> list[CopiedCollection]:
     """Copy every collection, then compare them, and give what is the same. Raises CopyRefused.
 
     `name` names the source, so that an interrupted copy is gone on with from the same one. `progress` is told the
@@ -51,7 +51,7 @@ async def copy_city(
     await _refuse_other_cities(target, name, wanted)
     for kind in wanted:
         await _copy(source, target, name, kind, progress)
-    copied = [await _same(source, target, kind) for kind in wanted]
+    copied = [await _compare(source, target, kind) for kind in wanted]
     for kind in wanted:
         done = await target.get(CopyProgress, kind.collection)
         if done is not None:
@@ -80,28 +80,28 @@ async def _copy(
     async for document in source.scan(kind, after=mark.after):
         batch.append(to_the_millisecond(document))
         if len(batch) == BATCH:
-            mark = await _keep(target, mark, batch)
+            mark = await _save_batch(target, mark, batch)
             done += len(batch)
             progress(kind.collection, done, total)
             batch = []
     if batch:
-        await _keep(target, mark, batch)
+        await _save_batch(target, mark, batch)
         progress(kind.collection, done + len(batch), total)
 
 
-async def _keep(target: Store, mark: CopyProgress, batch: Sequence[Document]) -> CopyProgress:
+async def _save_batch(target: Store, mark: CopyProgress, batch: Sequence[Document]) -> CopyProgress:
     await target.restore(batch)
     return await target.replace(replace(mark, after=batch[-1].id))
 
 
-async def _same(source: Store, target: Store, kind: type[Document]) -> Copied:
+async def _compare(source: Store, target: Store, kind: type[Document]) -> CopiedCollection:
     one, other = await _digest(source.scan(kind)), await _digest(target.scan(kind))
     if one != other:
         raise CopyRefused(
             f"{kind.collection} differs: {one[0]:,} documents with the digest {one[1]} in the source, {other[0]:,} "
             f"with {other[1]} in the target. Was the source written to meanwhile? Empty the target and copy again"
         )
-    return Copied(kind.collection, *one)
+    return CopiedCollection(kind.collection, *one)
 
 
 async def _digest(documents: AsyncIterator[Document]) -> tuple[int, str]:

@@ -119,7 +119,7 @@ async def migrate(
 
     Two that start at once do it once: the second waits until the first has ended. Raises UnknownSchema.
     """
-    async with _alone(store, "migration") as renew:
+    async with _exclusive(store, "migration") as renew:
         waiting = await pending(store, migrations)
         for migration in waiting:
             run = await store.get(MigrationRun, migration.id)
@@ -153,17 +153,17 @@ async def _run(
 
 
 @asynccontextmanager
-async def _alone(store: Store, what: str) -> AsyncGenerator[Callable[[], Any], None]:
+async def _exclusive(store: Store, what: str) -> AsyncGenerator[Callable[[], Any], None]:
     """Wait until nobody else does `what`, and keep others from it; call what is given to go on for another minute.
 
     Whoever dies holds it until the minute is over.
     """
     holder = secrets.token_hex(8)
-    lease = await _taken(store, what, holder)
+    lease = await _acquire(store, what, holder)
 
     async def renew() -> None:
         nonlocal lease
-        lease = await store.replace(replace(lease, until=_until()))
+        lease = await store.replace(replace(lease, until=_lease_end()))
 
     try:
         yield renew
@@ -171,10 +171,10 @@ async def _alone(store: Store, what: str) -> AsyncGenerator[Callable[[], Any], N
         await store.delete(lease)
 
 
-async def _taken(store: Store, what: str, holder: str) -> Lease:
+async def _acquire(store: Store, what: str, holder: str) -> Lease:
     while True:
         held = await store.get(Lease, what)
-        mine = Lease(id=what, holder=holder, until=_until())
+        mine = Lease(id=what, holder=holder, until=_lease_end())
         try:
             if held is None:
                 return await store.insert(mine)
@@ -190,7 +190,7 @@ def _now() -> datetime:
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
-def _until() -> datetime:
+def _lease_end() -> datetime:
     return datetime.fromtimestamp(int(_now().timestamp()) + LEASE_SECONDS, UTC)
 
 

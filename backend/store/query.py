@@ -25,7 +25,7 @@ def assert_declared(kind: type[Document], where: Mapping[str, Scalar], order: Or
     assert declared, f"{kind.__name__} declares no index on {sorted(asked)} ordered by {order and order.field}"
 
 
-def names_one(kind: type[Document], where: Mapping[str, Scalar]) -> bool:
+def finds_at_most_one(kind: type[Document], where: Mapping[str, Scalar]) -> bool:
     """Tell whether a unique index sees to it that no more than one document is found."""
     return any(index.unique and set(index.fields) == set(where) for index in kind.indexes)
 

@@ -22,9 +22,11 @@ from litestar.types import ControllerRouterHandler
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
+from backend.city.declarations import declared_roles
 from backend.city.service import City, Integration, Service, discover_integrations, discover_services
 from backend.operations.load_shedding import Unavailable
 from backend.problems import (
+    PROBLEM_JSON,
     BodyTooLarge,
     EditConflict,
     InternalError,
@@ -36,15 +38,16 @@ from backend.problems import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from backend.security.identity import public, signed_in
+from backend.security.identity import ROLE_FORMAT, public, signed_in
 from backend.settings import Settings
 from backend.web.openapi_page import reference_page
 
-PROBLEM_JSON = "application/problem+json"
 _REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
 
 
-def contract(services: Sequence[Service], integrations: Sequence[Integration], settings: Settings) -> dict[str, Any]:
+def openapi_document(
+    services: Sequence[Service], integrations: Sequence[Integration], settings: Settings
+) -> dict[str, Any]:
     """Give the OpenAPI 3.1 document of these services and integrations. Opens neither store nor keys."""
     app = _documented_app(services, integrations, settings)
     document = app.openapi_schema.to_schema()
@@ -59,18 +62,21 @@ def contract(services: Sequence[Service], integrations: Sequence[Integration], s
         operation = document["paths"][path][method]
         told = operation.get("description") or operation["summary"]
         operation["summary"], _, operation["description"] = told.partition("\n\n")
-        _state_forms(operation, handler, forms)
-        _state_problems(operation, handler, problems)
+        _describe_bodies(operation, handler, forms)
+        _describe_problems(operation, handler, problems)
     components = document["components"]
     components["headers"] = _HEADERS
-    components["schemas"] = dict(sorted((schemas | _problem_schemas(kinds)).items()))
+    schemas |= _problem_schemas(kinds)
+    if roles := sorted(declared_roles(services)):
+        schemas["Role"] = _ROLE | {"enum": roles}
+    components["schemas"] = dict(sorted(schemas.items()))
     document["paths"] = dict(sorted(document["paths"].items()))
-    return _without_noise(document)
+    return _without_redundant(document)
 
 
-def contract_of(settings: Settings) -> dict[str, Any]:
+def discovered_document(settings: Settings) -> dict[str, Any]:
     """Give the document of everything that is found under these settings."""
-    return contract(discover_services(), discover_integrations(settings.integrations), settings)
+    return openapi_document(discover_services(), discover_integrations(settings.integrations), settings)
 
 
 def as_yaml(document: dict[str, Any]) -> str:
@@ -95,7 +101,7 @@ def document_routes(
 
     @cache
     def document() -> dict[str, Any]:
-        return contract(services, integrations, settings)
+        return openapi_document(services, integrations, settings)
 
     @cache
     def page() -> str:
@@ -212,7 +218,7 @@ def _schemas(handlers: Sequence[HTTPRouteHandler]) -> tuple[dict[Any, Any], dict
     return dict(zip(distinct, forms, strict=True)), schemas
 
 
-def _state_forms(operation: dict[str, Any], handler: HTTPRouteHandler, forms: dict[Any, Any]) -> None:
+def _describe_bodies(operation: dict[str, Any], handler: HTTPRouteHandler, forms: dict[Any, Any]) -> None:
     if body := _body_type(handler):
         operation["requestBody"]["content"] = {"application/json": {"schema": forms[str(body)]}}
     answer = _answer_type(handler)
@@ -222,7 +228,7 @@ def _state_forms(operation: dict[str, Any], handler: HTTPRouteHandler, forms: di
             content["schema"] = forms[str(answer)]
 
 
-def _state_problems(operation: dict[str, Any], handler: HTTPRouteHandler, problems: Sequence[type[Problem]]) -> None:
+def _describe_problems(operation: dict[str, Any], handler: HTTPRouteHandler, problems: Sequence[type[Problem]]) -> None:
     if NotSignedIn in problems:
         operation["security"] = [{"accessToken": []}, *([{}] if public in _guards(handler) else [])]
     responses = operation["responses"]
@@ -252,6 +258,9 @@ _HEADERS_OF = {
     "429": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
     "503": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
 }
+
+
+_ROLE = {"title": "Role", "description": "What a signed-in person may do beyond their own affairs."}
 
 
 def _problem_schemas(kinds: dict[str, type[Problem]]) -> dict[str, Any]:
@@ -294,17 +303,19 @@ _FIELD_ERROR = {
 _FALSE_BY_DEFAULT = ("deprecated", "required", "allowEmptyValue", "allowReserved")
 
 
-def _says_nothing(key: str, item: object) -> bool:
+def _is_redundant(key: str, item: object) -> bool:
     return (item is False and key in _FALSE_BY_DEFAULT) or (item == "" and key == "description")
 
 
-def _without_noise(value: Any) -> Any:  # noqa: ANN401  a tree of JSON
+def _without_redundant(value: Any) -> Any:  # noqa: ANN401  a tree of JSON
     """Leave out what says nothing, and write whole limits as whole numbers."""
     if isinstance(value, dict):
+        if cast("dict[str, Any]", value).get("format") == ROLE_FORMAT:
+            return {"$ref": "#/components/schemas/Role"}
         items = cast("dict[str, Any]", value).items()
-        return {key: _without_noise(item) for key, item in items if not _says_nothing(key, item)}
+        return {key: _without_redundant(item) for key, item in items if not _is_redundant(key, item)}
     if isinstance(value, list):
-        return [_without_noise(item) for item in cast("list[Any]", value)]
+        return [_without_redundant(item) for item in cast("list[Any]", value)]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

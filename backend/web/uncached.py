@@ -36,10 +36,10 @@ class Uncached(Response[T], Generic[T]):
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:  # noqa: ANN401, ARG002  the framework's signature
         """Give what is sent."""
-        return _Sent(self.body, self.status_code)
+        return _UncachedAnswer(self.body, self.status_code)
 
 
-class _Sent(ASGIResponse):
+class _UncachedAnswer(ASGIResponse):
     def __init__(self, body: bytes, status_code: int) -> None:
         self.body = body
         self.status_code = status_code

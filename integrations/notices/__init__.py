@@ -3,7 +3,7 @@
 import logging
 
 from backend.city.service import Integration
-from backend.city.upstream import Notices
+from backend.city.upstream import Notifications
 from backend.i18n import Text
 from backend.settings import Settings
 
@@ -13,14 +13,14 @@ _log = logging.getLogger("chengma.notices")
 class LoggedNotices:
     """Writes to the log that a notice went out, without whom it went to and what it says."""
 
-    async def tell(self, person: str, text: Text) -> None:
+    async def notify(self, person: str, text: Text) -> None:
         """Tell a person."""
         assert person, "somebody is told"
         _log.info("notice of %d characters", len(text.zh))
 
 
-def _make(_settings: Settings) -> Notices:
+def _make(_settings: Settings) -> Notifications:
     return LoggedNotices()
 
 
-integration = Integration(port=Notices, make=_make)
+integration = Integration(port=Notifications, make=_make)

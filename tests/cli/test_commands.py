@@ -209,7 +209,12 @@ def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring
     assert verify(fresh[:-2] + ("AA" if fresh[-2:] != "AA" else "BB")) == (1, ["FORGED"])
     assert verify("no code at all") == (1, ["FORGED"])
     talent_code = keyring.sign_code(make_talent_claims("code-id", datetime.now(UTC), 60)[0])
-    assert verify(talent_code) == (1, ["FORGED"])
+    status, lines = verify(talent_code)
+    assert (status, lines[:2]) == (0, ["VALID", "人才码 TALENT (diamond)"]), "its audience says which service reads it"
+    foreign = keyring.sign_code(b'{"aud":"xx","sub":"s","jti":"j","iat":0,"exp":253402300799,"col":"g"}')
+    assert verify(foreign) == (1, ["FORGED"]), "no service has this audience"
+    mixed = keyring.sign_code(b'{"aud":"hc","sub":"s","jti":"j","iat":0,"exp":253402300799}')
+    assert verify(mixed) == (1, ["FORGED"]), "it lacks what a health code claims"
     assert list(empty.iterdir()) == []
 
 
@@ -219,7 +224,7 @@ def test_verifying_with_something_that_is_no_key_set_fails(content: str, tmp_pat
     file.write_text(content)
     found = chengma("verify", "x", "--keys", str(file), environment={"PYTHONPATH": str(ROOT)}, folder=tmp_path)
     assert found.returncode == 1
-    assert "is no JSON Web Key Set" in found.stderr
+    assert "is not a JSON Web Key Set" in found.stderr
     assert "Traceback" not in found.stderr
 
 
@@ -303,7 +308,7 @@ def test_a_city_is_moved_to_another_store_and_a_stale_one_is_refused(
     counts = {collection: int(count) for collection, count in lines}
     assert counts["profiles"] == 50
     assert counts["talents"] > 0
-    assert moved.stdout.splitlines()[-1].startswith(f"{sum(counts.values())} documents are the same in ")
+    assert moved.stdout.splitlines()[-1].startswith(f"{sum(counts.values())} documents are equal in ")
     again = chengma("copy", source, target, environment=environment, folder=tmp_path)
     assert (again.returncode, "copy into an empty store" in again.stderr) == (1, True)
     stale = chengma(

@@ -14,9 +14,9 @@ from backend.jobs.tasks import (
     Job,
     Task,
     background,
+    backoff_seconds,
     discover_tasks,
     run_job,
-    wait_seconds,
 )
 from backend.store import Store, StoreUnavailable
 from backend.store.sqlite.store import SqliteStore
@@ -76,7 +76,7 @@ async def wait_for_store(village: Village, times: int) -> None:
 @pytest.fixture
 def in_village(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Do something in a village whose jobs wait no time between their tries."""
-    monkeypatch.setattr(tasks, "wait_seconds", lambda _tries: 0.001)
+    monkeypatch.setattr(tasks, "backoff_seconds", lambda _attempts: 0.001)
 
     def run(work: Callable[[Village], Awaitable[None]], *, sweeps: bool = False) -> None:
         async def whole() -> None:
@@ -130,7 +130,7 @@ def test_what_keeps_failing_is_given_up_and_kept_for_an_operator(in_village: Cal
         await village.settled()
         assert len(village.begun) == 4
         [job] = await village.dead()
-        assert (job.task, job.arguments, job.attempts) == ("tests.fail_a_while", (100,), 4)
+        assert (job.task, job.arguments, job.attempts) == ("jobs.fail_a_while", (100,), 4)
         assert job.error == "RuntimeError: the ox is ill"
 
     in_village(work)
@@ -196,7 +196,7 @@ def test_at_the_end_what_runs_is_finished_and_what_waits_is_left_to_the_sweeps(
 def test_more_than_can_wait_is_left_to_the_sweeps(
     in_village: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(InProcessQueue, "WAITING_AT_MOST", 3)
+    monkeypatch.setattr(InProcessQueue, "MAX_PENDING", 3)
 
     async def work(village: Village) -> None:
         for number in range(5):
@@ -205,11 +205,11 @@ def test_more_than_can_wait_is_left_to_the_sweeps(
         assert village.begun == ["0", "1", "2"]
 
     in_village(work)
-    assert "is left to the sweeps: 3 jobs wait" in caplog.text
+    assert "is left to the sweeps: 3 jobs are waiting" in caplog.text
 
 
 def test_the_waits_grow_and_differ() -> None:
-    waits = [[wait_seconds(attempts) for _ in range(50)] for attempts in range(12)]
+    waits = [[backoff_seconds(attempts) for _ in range(50)] for attempts in range(12)]
     assert all(len(set(each)) == 50 for each in waits)
     assert all(2**attempts / 2 <= min(each) <= max(each) <= 2**attempts for attempts, each in enumerate(waits[:8]))
     assert max(waits[-1]) <= 300

@@ -8,9 +8,12 @@ import msgspec
 import pytest
 from pymongo import MongoClient
 
+from backend.i18n import Text
+from backend.jobs.tasks import DeadLetter
 from backend.services.account.model import Session, SignInChallenge
 from backend.store import Document, Store
 from backend.store.migrations import Migration, find_migrations, migrate
+from backend.web.idempotency import IdempotencyRecord, StoredProblem
 from tests.conftest import work_in
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
@@ -24,9 +27,58 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     ),
     (
         "0002_date_the_end_of_sign_in_codes",
-        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "attempts": 2, "used": False},
         SignInChallenge(
             id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
+        ),
+    ),
+    (
+        "0003_rename_fields_of_kept_answers",
+        {
+            "id": "k",
+            "revision": 2,
+            "payload": "digest",
+            "begun_at": NOON,
+            "expires_ms": NOON_MS,
+            "problem": {
+                "kind": "ChangedMeanwhile",
+                "detail": {"zh": "请重试。", "en": "Again."},
+                "errors": [],
+                "members": {},
+            },
+        },
+        IdempotencyRecord(
+            id="k",
+            revision=3,
+            payload="digest",
+            started_at=NOON,
+            expires_ms=NOON_MS,
+            problem=StoredProblem("EditConflict", Text(zh="请重试。", en="Again."), (), {}),
+        ),
+    ),
+    (
+        "0004_rename_fields_of_dead_jobs",
+        {
+            "id": "j",
+            "revision": 1,
+            "task": "health_code.finish_events",
+            "arguments": ["p", 3],
+            "at_ms": NOON_MS,
+            "dead": True,
+            "error": "away",
+            "tries": 5,
+            "losses": 1,
+        },
+        DeadLetter(
+            id="j",
+            revision=2,
+            task="health_code.finish_events",
+            arguments=("p", 3),
+            at_ms=NOON_MS,
+            dead=True,
+            error="away",
+            attempts=5,
+            losses=1,
         ),
     ),
 ]

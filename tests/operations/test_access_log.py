@@ -92,6 +92,6 @@ def test_a_fault_is_written_with_its_traceback_but_without_a_persons_number(
     AccessLog(served(), LoadShedder(100)).fault(scope, caught.value)
     (line,) = lines(capsys)
     assert (line["fault"], line["route"], line["request_id"]) == ("ValueError", "/v1/me", "r1")
-    assert "test_journal.py" in line["traceback"]
+    assert "test_access_log.py" in line["traceback"]
     assert "invalid literal for int() with base 10: 'no such person: [number], [number]'" in line["traceback"]
     assert "1990" not in line["traceback"]

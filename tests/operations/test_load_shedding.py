@@ -60,7 +60,7 @@ def test_images_go_first_and_the_colour_last(in_flight: int, decoration: bool, o
 
 def test_while_the_store_is_away_only_what_is_essential_is_tried() -> None:
     load_shedder = LoadShedder(requests_at_once=100)
-    load_shedder.note_store_away()
+    load_shedder.note_store_unavailable()
     assert admits(load_shedder) == {"decoration": False, "ordinary": False, "essential": True}
     time.sleep(1.05)
     assert admits(load_shedder) == {"decoration": True, "ordinary": True, "essential": True}

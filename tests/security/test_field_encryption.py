@@ -12,7 +12,7 @@ NOW = datetime(2022, 5, 20, tzinfo=UTC)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", -1.0)
     make_keys(tmp_path)
     return tmp_path
 

@@ -12,16 +12,30 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from backend.app import create_app
+from backend.city.declarations import declared_roles
+from backend.city.service import discover_services
 from backend.problems import NotSignedIn
 from backend.security import keyring as keys_module
-from backend.security.identity import GUARDS, Access, AccessClaims, Caller, Guard, Role, probe, public
+from backend.security.identity import (
+    OPEN_GUARDS,
+    Access,
+    AccessClaims,
+    Caller,
+    Guard,
+    RoleGuard,
+    probe,
+    public,
+    role_guard,
+)
 from backend.security.keyring import Keyring, make_keys, rotate
 from backend.settings import Settings
 from tests.conftest import Clock
 
 NOW = datetime(2022, 5, 20, 4, 0, tzinfo=UTC)
-ANNA = Caller("anna", "session", "citizen-anna", (Role.GATE,), ("west-lake",))
+ANNA = Caller("anna", "session", "citizen-anna", ("gate",), ("west-lake",))
 LIVES = timedelta(seconds=900)
+ROLES = sorted(declared_roles(discover_services()))
+GUARDS: list[Guard] = [*OPEN_GUARDS, *(role_guard(role) for role in ROLES if role != "citizen")]
 
 
 @pytest.fixture
@@ -31,7 +45,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def ring(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Keyring:
-    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", -1.0)
     make_keys(tmp_path / "keys")
     return Keyring.open(tmp_path / "keys", clock)
 
@@ -56,7 +70,7 @@ def part(value: dict[str, Any]) -> str:
 def test_an_access_token_tells_who_is_asking(access: Access) -> None:
     claims = check(access, bearer(access.issue(ANNA, NOW)))
     assert (claims.sub, claims.sid, claims.cit) == ("anna", "session", "citizen-anna")
-    assert (claims.rol, claims.ven) == ((Role.GATE,), ("west-lake",))
+    assert (claims.rol, claims.ven) == (("gate",), ("west-lake",))
 
 
 def test_the_scheme_may_be_written_in_any_case(access: Access) -> None:
@@ -161,7 +175,7 @@ def route(guard: Guard) -> Any:  # noqa: ANN401  a handler
 
 
 def guard_name(guard: Guard) -> str:
-    return (guard.__doc__ or "").rstrip(".").rsplit(" ", 1)[-1] if guard.__name__ == "guard" else guard.__name__
+    return guard.role if isinstance(guard, RoleGuard) else guard.__name__
 
 
 @pytest.fixture
@@ -194,13 +208,11 @@ OPEN = ("public", "probe", "signed_in")
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=guard_name)
-@pytest.mark.parametrize("role", [None, *Role])
-def test_a_guard_lets_in_whom_it_names_and_nobody_else(
-    ask: Callable[..., Any], guard: Guard, role: Role | None
-) -> None:
+@pytest.mark.parametrize("role", [None, *ROLES])
+def test_a_guard_lets_in_whom_it_names_and_nobody_else(ask: Callable[..., Any], guard: Guard, role: str | None) -> None:
     name = guard_name(guard)
     caller = Caller(f"caller-{role}", "s", None, () if role is None else (role,))
-    expected = 200 if name in OPEN or (role is not None and name == role.value != "citizen") else 403
+    expected = 200 if name in OPEN or (name == role != "citizen") else 403
     answer = ask(f"/for/{name}", caller)
     assert answer.status_code == expected
     if expected == 403:

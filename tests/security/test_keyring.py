@@ -26,7 +26,7 @@ def clock() -> Clock:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of fresh keys; rings look at it again without waiting."""
-    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", -1.0)
     make_keys(tmp_path / "keys")
     return tmp_path / "keys"
 
@@ -116,7 +116,7 @@ def test_after_a_rotation_the_old_key_verifies_until_its_overlap_ends(folder: Pa
 
 
 def test_a_running_ring_notices_a_rotation_within_seconds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", 0.05)
     ring = Keyring.open(folder)
     before = ring.current("code").kid
     made = rotate(folder, "code", NOW, timedelta(hours=1))

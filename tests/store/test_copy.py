@@ -16,7 +16,7 @@ from backend.services.health_code.model import HealthRecord
 from backend.settings import Settings
 from backend.store import Store
 from backend.store.connect import open_store, prepare_store
-from backend.store.copy import Copied, CopyProgress, CopyRefused, copy_city, to_the_millisecond
+from backend.store.copy import CopiedCollection, CopyProgress, CopyRefused, copy_city, to_the_millisecond
 from backend.store.sqlite.store import SqliteStore
 from tests.conftest import ROOT
 
@@ -47,7 +47,7 @@ def challenge() -> SignInChallenge:
     return SignInChallenge(id="p", code_digest="c", sent=(sent, sent + timedelta(minutes=1)), expires_ms=0)
 
 
-def moved(source: str, target: str, name: str = "city.db", stop_after: int | None = None) -> list[Copied]:
+def moved(source: str, target: str, name: str = "city.db", stop_after: int | None = None) -> list[CopiedCollection]:
     class Stopped(Exception):
         pass
 
@@ -59,7 +59,7 @@ def moved(source: str, target: str, name: str = "city.db", stop_after: int | Non
         if copied == stop_after:
             raise Stopped
 
-    async def whole() -> list[Copied]:
+    async def whole() -> list[CopiedCollection]:
         one, other = (open_store(address, KINDS, driver="pymongo") for address in (source, target))
         try:
             return await copy_city(one, other, name, KINDS, progress)

@@ -6,7 +6,8 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from backend.store import StoreUnavailable, mongo
+from backend.store import StoreUnavailable
+from backend.store.mongo import store as mongo
 from backend.store.mongo.schema import prepare
 from backend.store.mongo.store import Driver, MongoStore
 from tests.store.scene import KINDS, NOBODY, Letter
@@ -14,7 +15,7 @@ from tests.store.scene import KINDS, NOBODY, Letter
 
 @pytest.fixture(autouse=True)
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mongo, "AT_ONCE", 1)
+    monkeypatch.setattr(mongo, "MAX_CONCURRENT", 1)
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])

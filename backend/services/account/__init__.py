@@ -4,6 +4,7 @@ from backend.city.person import Profile
 from backend.city.service import Service
 from backend.i18n import Text
 from backend.services.account import api, sessions
+from backend.services.account.demo import demo
 from backend.services.account.invention import synthesize
 from backend.services.account.model import Account, Session, SignInChallenge
 
@@ -23,5 +24,12 @@ service = Service(
         api.show_public_keys,
     ],
     documents=[Account, SignInChallenge, Session, Profile],
+    roles=[
+        "operator",
+        "auditor",
+        "author",
+        "citizen",
+    ],  # the last three guard nothing today, but accounts may hold them
     synthesize=synthesize,
+    demo=demo,
 )

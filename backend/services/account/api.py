@@ -14,7 +14,15 @@ from backend.city.person import IdNumber, InvalidIdNumber, Profile, parse_id_num
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotFound
-from backend.security.identity import AccessClaims, Caller, Role, operator, public, signed_in
+from backend.security.identity import (
+    AccessClaims,
+    Caller,
+    Role,
+    public,
+    refuse_unknown_roles,
+    role_guard,
+    signed_in,
+)
 from backend.services.account.model import (
     Account,
     CodeExhausted,
@@ -47,6 +55,7 @@ from backend.services.account.sessions import (
 )
 from backend.store import Duplicate
 
+operator = role_guard("operator")
 AccountRequest = Request[Caller, AccessClaims, State]
 Venue = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
@@ -192,6 +201,7 @@ async def look_up_account(data: JSONBody[AccountWanted], city: NamedDependency[C
 @put("/v1/accounts/{account_id:str}/roles", guards=[operator])
 async def grant_roles(account_id: FromPath[str], data: JSONBody[Grant], city: NamedDependency[City]) -> AccountFound:
     """Set the roles and venues of an account; they count from its next access token on."""
+    refuse_unknown_roles(data.roles, city.roles)
     account = await city.store.get(Account, account_id)
     if account is None:
         raise _no_account()
@@ -209,6 +219,7 @@ async def show_public_keys(city: NamedDependency[City]) -> Response[PublicKeys]:
 
 async def grant(city: City, phone: str, roles: tuple[Role, ...], venues: tuple[str, ...] = ()) -> Account:
     """Give an account its roles and venues, making it where there is none: the first operator, and demonstrations."""
+    refuse_unknown_roles(roles, city.roles)
     account = await account_with(city, parse_phone(phone, city.settings.phone_region))
     return await city.store.replace(replace(account, roles=roles, venues=venues))
 

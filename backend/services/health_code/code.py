@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from backend.city.service import OfflineReading
 from backend.codes.image import Sign
 from backend.codes.signed_code import CodeClaims, Forged, Reading, nonces, read_code_for
 from backend.i18n import Text
@@ -57,3 +58,13 @@ def read_code(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: i
     It cannot tell whether the code was used before, or whether the colour has changed since.
     """
     return read_code_for(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)
+
+
+def read_offline(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> OfflineReading | None:
+    """Return what a health code says without asking the city; None if it is forged."""
+    reading = read_code(payload, jwks, now, skew_seconds)
+    if reading.outcome == "forged":
+        return None
+    claims, sign = reading.claims, SIGNS[reading.claims.colour]
+    description = f"{sign.word.zh} {sign.word.en} ({sign.shape})"
+    return OfflineReading(reading.outcome == "valid", description, claims.issued_at, claims.expires_at)

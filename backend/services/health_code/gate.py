@@ -14,10 +14,12 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.codes.signed_code import Reading
 from backend.i18n import Text
-from backend.security.identity import AccessClaims, Caller, gate
+from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.health_code.code import SIGNS, Claims, Colour, Shape, read_code
 from backend.services.health_code.model import COLOUR, HealthRecord, ScanChanged, ScanClaim, VenueNotYours, Visit
 from backend.store import Duplicate, StoreUnavailable
+
+gate = role_guard("gate")
 
 Outcome = Literal["valid", "expired", "forged", "replayed", "superseded"]
 
@@ -86,7 +88,7 @@ async def verify_code(
     try:
         return await _checked(data, reading, request.user.account_id, city, now)
     except StoreUnavailable:
-        request.app.state.load_shedder.note_store_away()
+        request.app.state.load_shedder.note_store_unavailable()
         return _unrecorded(reading)
 
 

@@ -15,12 +15,14 @@ from backend.city.person import parse_id_number
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
-from backend.security.identity import health_officer
+from backend.security.identity import role_guard
 from backend.services.health_code.events import take_event
 from backend.services.health_code.model import EventChanged, refuse_impossible
 from backend.services.health_code.reports import Event, Withdrawal
 
 PERSONS_AT_ONCE = 32
+
+health_officer = role_guard("health_officer")
 
 
 class HealthEvent(Struct, forbid_unknown_fields=True):

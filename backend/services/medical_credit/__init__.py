@@ -4,6 +4,7 @@ from backend.city.service import Service
 from backend.i18n import Text
 from backend.paylater.credit_account import CreditAccount
 from backend.services.medical_credit import api, family, payments, reconciliations
+from backend.services.medical_credit.demo import demo
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyConsent
@@ -48,4 +49,6 @@ service = Service(
         Reconciliation,
     ],
     facts=[CreditFacts, StandingFacts, TermAsked],
+    roles=["hospital", "operator", "approver"],
+    demo=demo,
 )

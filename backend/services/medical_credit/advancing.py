@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from backend.city.person import Profile
 from backend.city.service import City
-from backend.city.upstream import Notices, UpstreamRejected, UpstreamTimeout
+from backend.city.upstream import Notifications, UpstreamRejected, UpstreamTimeout
 from backend.paylater.credit_account import CreditAccount, Overtaken
 from backend.services.medical_credit.model.covering import (
     cover,
@@ -301,7 +301,7 @@ async def _remind(city: City, visit: Visit, now: datetime) -> None:
 async def _tell(city: City, visit: Visit, _now: datetime) -> None:
     """Hand the oldest notice over; one that was interrupted just then is told twice rather than never."""
     notice = next(one for one in visit.notices if not one.told)
-    await city.port(Notices).tell(visit.person, notice_text(notice))
+    await city.port(Notifications).notify(visit.person, notice_text(notice))
     told = tuple(replace(one, told=True) if one is notice else one for one in visit.notices)
     await city.store.replace(replace(visit, notices=told, failures=0))
 

@@ -13,7 +13,7 @@ from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
 from backend.problems import NotFound
-from backend.security.identity import AccessClaims, Caller, approver, operator
+from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import InvalidFile
 from backend.services.medical_credit.model.reconciliation import Break, Handling, Reconciliation, Totals
@@ -31,6 +31,8 @@ from backend.store import Order
 
 StaffRequest = Request[Caller, AccessClaims, State]
 PAGE = 31
+operator = role_guard("operator")
+approver = role_guard("approver")
 _POLICY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-store"}
 
 

@@ -24,7 +24,7 @@ from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from backend.store import Conflict, Document, Duplicate, Order, Page, Scalar, StoreUnavailable
-from backend.store.query import MAX_PAGE, Cursors, assert_declared, indexed_fields, names_one
+from backend.store.query import MAX_PAGE, Cursors, assert_declared, finds_at_most_one, indexed_fields
 
 D = TypeVar("D", bound=Document)
 Driver = Literal["motor", "pymongo"]
@@ -32,11 +32,11 @@ Driver = Literal["motor", "pymongo"]
 DATABASE = "chengma"
 """Where the address names no database."""
 
-AT_ONCE = 32
+MAX_CONCURRENT = 32
 """How many operations of one process are with the driver at once: fewer than it has connections."""
 
 SCAN_BATCH = 1_000
-APART_SECONDS = 10.0
+SEPARATE_READS_SECONDS = 10.0
 DUPLICATE_KEY = 11_000
 CODEC = CodecOptions[dict[str, Any]](tz_aware=True, tzinfo=UTC)
 
@@ -61,7 +61,7 @@ def client_options(timeout_ms: int) -> dict[str, Any]:
     }
 
 
-class _Reading(Struct):
+class _BatchRead(Struct):
     """The documents that one turn of the event loop asks for by id, and the task that reads them in the next one."""
 
     ids: list[str]
@@ -82,18 +82,18 @@ class MongoStore:
         self._driver = driver
         self._timeout_ms = timeout_ms
         self._collections: dict[type[Document], Any] = {}
-        self._readings: dict[type[Document], _Reading] = {}
-        self._apart_until = 0.0
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._batch_reads: dict[type[Document], _BatchRead] = {}
+        self._separate_reads_until = 0.0
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def get(self, kind: type[D], document_id: str) -> D | None:
         """Read one document by its id, or None."""
-        if time.monotonic() < self._apart_until:
+        if time.monotonic() < self._separate_reads_until:
             bodies = await self._bodies_of(kind, [document_id])
         else:
-            reading = self._readings.get(kind)
+            reading = self._batch_reads.get(kind)
             if reading is None:
-                reading = self._readings[kind] = _Reading([], asyncio.create_task(self._read_together(kind)))
+                reading = self._batch_reads[kind] = _BatchRead([], asyncio.create_task(self._read_batch(kind)))
             reading.ids.append(document_id)
             bodies = await asyncio.shield(reading.bodies)  # from whoever of the others goes away
         body = bodies.get(document_id)
@@ -119,11 +119,13 @@ class MongoStore:
         cursors = Cursors(kind, where, order)
         sign = -1 if order is not None and order.direction == "descending" else 1
         keys = [order.field, "_id"] if order is not None else ["_id"]
-        asked = [dict(where), *([_range(order)] if order is not None else [])]
+        query = [dict(where), *([_range(order)] if order is not None else [])]
         if cursor is not None:
-            asked.append(_behind(order, *cursors.read(cursor)))
-        by = [] if names_one(kind, where) else [(key, sign) for key in keys]  # or MongoDB sorts a single document
-        bodies = await self._bodies(kind, {"$and": asked}, by, limit + 1)
+            query.append(_after_last(order, *cursors.read(cursor)))
+        by = (
+            [] if finds_at_most_one(kind, where) else [(key, sign) for key in keys]
+        )  # or MongoDB sorts a single document
+        bodies = await self._bodies(kind, {"$and": query}, by, limit + 1)
         last = bodies[limit - 1] if len(bodies) > limit else None
         value = None if last is None else last[keys[0]]
         if isinstance(value, Int64):  # what BSON reads an instant in milliseconds as; a cursor holds plain numbers
@@ -138,14 +140,14 @@ class MongoStore:
             assert_declared(kind, where, None)
         else:
             options["hint"] = "_id_"  # or the whole collection would be read
-        async with self._answering():
+        async with self._operation():
             return int(await self._collection(kind).count_documents(dict(where), **options))
 
     async def insert(self, document: D) -> D:
         """Store a new document durably and give it back at revision 1. Raises Duplicate."""
         stored = replace(document, revision=1)
         try:
-            async with self._answering():
+            async with self._operation():
                 await self._collection(type(document)).insert_one(body_of(stored))
         except DuplicateKeyError as error:
             raise _duplicate(document, error.details) from error
@@ -154,10 +156,10 @@ class MongoStore:
     async def replace(self, document: D) -> D:
         """Store a changed document durably if its revision still stands. Raises Conflict or Duplicate."""
         stored = replace(document, revision=document.revision + 1)
-        asked = {"_id": document.id, "revision": document.revision}
+        query = {"_id": document.id, "revision": document.revision}
         try:
-            async with self._answering():
-                done = await self._collection(type(document)).replace_one(asked, body_of(stored))
+            async with self._operation():
+                done = await self._collection(type(document)).replace_one(query, body_of(stored))
         except DuplicateKeyError as error:
             raise _duplicate(document, error.details) from error
         if not done.matched_count:
@@ -166,9 +168,9 @@ class MongoStore:
 
     async def delete(self, document: Document) -> None:
         """Remove a document durably, if the stored one still has its revision. Raises Conflict."""
-        asked = {"_id": document.id, "revision": document.revision}
-        async with self._answering():
-            done = await self._collection(type(document)).delete_one(asked)
+        query = {"_id": document.id, "revision": document.revision}
+        async with self._operation():
+            done = await self._collection(type(document)).delete_one(query)
         if not done.deleted_count:
             raise Conflict(document.collection, document.id, document.revision)
 
@@ -186,7 +188,7 @@ class MongoStore:
         collection = self._collection(type(documents[0]))
         bodies = [body_of(document) for document in documents]
         try:
-            async with self._answering():
+            async with self._operation():
                 await collection.insert_many(bodies, ordered=False)  # twice as fast as replacing what is not there
         except BulkWriteError as error:
             refused = _duplicates(error)
@@ -195,14 +197,14 @@ class MongoStore:
     async def _overwrite(self, collection: Any, bodies: Sequence[dict[str, Any]], one: Document) -> None:  # noqa: ANN401  either driver's collection
         writes = [ReplaceOne({"_id": body["_id"]}, body, upsert=True) for body in bodies]
         try:
-            async with self._answering():
+            async with self._operation():
                 await collection.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
             raise _duplicate(one, _duplicates(error)[0]) from error
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
         """Read documents by ascending id, from behind `after`, as they lie there."""
-        async with self._answering():
+        async with self._operation():
             found = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
             bodies = cast("list[dict[str, Any]]", await found.to_list(limit))
         return [{"id": body.pop("_id"), **body} for body in bodies]
@@ -213,11 +215,11 @@ class MongoStore:
         for body in bodies:
             absent = {"id", *(name for name in self._indexed[collection] if body.get(name) is None)}
             changed = {name: value for name, value in body.items() if name not in absent}
-            asked = {"_id": body["id"], "revision": body["revision"]}
-            writes.append(ReplaceOne(asked, changed | {"revision": body["revision"] + 1}))
+            query = {"_id": body["id"], "revision": body["revision"]}
+            writes.append(ReplaceOne(query, changed | {"revision": body["revision"] + 1}))
         if not writes:
             return 0
-        async with self._answering():
+        async with self._operation():
             return int((await self._database[collection].bulk_write(writes, ordered=False)).matched_count)
 
     async def close(self) -> None:
@@ -248,38 +250,38 @@ class MongoStore:
     def _database(self) -> Any:  # noqa: ANN401  either driver's database
         return self.client.get_default_database(DATABASE, codec_options=CODEC)
 
-    async def _read_together(self, kind: type[Document]) -> dict[str, dict[str, Any]]:
+    async def _read_batch(self, kind: type[Document]) -> dict[str, dict[str, Any]]:
         """Read by one question what a turn of the event loop has asked for: a trip for each costs twice as much.
 
         In a sharded cluster one shard that is away fails them all, so what follows is read apart for a while.
         """
-        reading = self._readings.pop(kind)
+        reading = self._batch_reads.pop(kind)
         try:
             return await self._bodies_of(kind, reading.ids)
         except StoreUnavailable:
-            self._apart_until = time.monotonic() + APART_SECONDS
+            self._separate_reads_until = time.monotonic() + SEPARATE_READS_SECONDS
             raise
 
     async def _bodies_of(self, kind: type[Document], ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(ids), SCAN_BATCH):
             batch = list(ids[start : start + SCAN_BATCH])
-            asked = {"_id": {"$in": batch} if len(batch) > 1 else batch[0]}
-            for body in await self._bodies(kind, asked, [], len(batch)):
+            query = {"_id": {"$in": batch} if len(batch) > 1 else batch[0]}
+            for body in await self._bodies(kind, query, [], len(batch)):
                 found[body["_id"]] = body
         return found
 
     async def _bodies(
-        self, kind: type[Document], asked: dict[str, Any], order: list[tuple[str, int]], limit: int
+        self, kind: type[Document], query: dict[str, Any], order: list[tuple[str, int]], limit: int
     ) -> list[dict[str, Any]]:
-        async with self._answering():
+        async with self._operation():
             found = self._collection(kind).find(
-                asked, limit=limit, batch_size=limit, sort=order or None, max_time_ms=self._timeout_ms
+                query, limit=limit, batch_size=limit, sort=order or None, max_time_ms=self._timeout_ms
             )
             return cast("list[dict[str, Any]]", await found.to_list(limit))
 
     @asynccontextmanager
-    async def _answering(self) -> AsyncGenerator[None, None]:
+    async def _operation(self) -> AsyncGenerator[None, None]:
         """Wait for a turn at the driver, for no longer than an operation may take, and say where MongoDB is away.
 
         What it refuses is raised as it is, and StoreUnavailable where it does not answer or no turn comes in time.
@@ -288,7 +290,7 @@ class MongoStore:
         """
         try:
             async with asyncio.timeout(self._timeout_ms / 1_000):
-                await self._turns.acquire()
+                await self._slots.acquire()
         except TimeoutError as error:
             raise StoreUnavailable("MongoDB does not answer: too many operations wait for it") from error
         try:
@@ -302,7 +304,7 @@ class MongoStore:
                 raise StoreUnavailable(f"MongoDB has no primary: {type(error).__name__}") from error
             raise
         finally:
-            self._turns.release()
+            self._slots.release()
 
 
 def _range(order: Order) -> dict[str, Any]:
@@ -310,7 +312,7 @@ def _range(order: Order) -> dict[str, Any]:
     return {order.field: ends or {"$exists": True}}
 
 
-def _behind(order: Order | None, value: Scalar, last_id: str) -> dict[str, Any]:
+def _after_last(order: Order | None, value: Scalar, last_id: str) -> dict[str, Any]:
     """Ask for what comes after the last document of a page."""
     if order is None:
         return {"_id": {"$gt": last_id}}

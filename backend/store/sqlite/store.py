@@ -166,14 +166,14 @@ class SqliteStore:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-    write_ahead(connection)
+    enable_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return connection
 
 
-def write_ahead(connection: sqlite3.Connection) -> None:
+def enable_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Turn the log on; SQLite does not wait by itself where somebody else is just making the same file."""
     end = time.monotonic() + BUSY_MILLISECONDS / 1_000
     while True:
@@ -217,13 +217,13 @@ class _Table:
         for field in self.fields:
             if field not in there:
                 connection.execute(f"ALTER TABLE {self.name} ADD COLUMN {_quoted(field)}")
-        written = self._written(connection)
+        written = self._kept_columns(connection)
         if stale := [field for field in self.fields if field not in written]:
             self._fill(connection, stale)
         self._make_indexes(connection)
         connection.execute("COMMIT")
 
-    def _written(self, connection: sqlite3.Connection) -> set[str]:
+    def _kept_columns(self, connection: sqlite3.Connection) -> set[str]:
         """The columns that were kept up to now: a field of no index is not, though its column may be there."""
         text = "SELECT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i WHERE l.origin = 'c'"
         return {row[0] for row in connection.execute(text, (self.kind.collection,))}

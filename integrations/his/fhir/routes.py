@@ -21,7 +21,7 @@ from backend.city.service import City
 from backend.i18n import Text, preferred_language
 from backend.operations.access_log import REQUEST_ID
 from backend.problems import FieldError, UnsupportedMediaType
-from backend.security.identity import hospital, public
+from backend.security.identity import public, role_guard
 from backend.settings import Settings
 from integrations.his.fhir.bundle import Said, answer_bundle
 from integrations.his.fhir.capability_statement import INTERACTIONS, capability_statement, smart_configuration
@@ -29,6 +29,8 @@ from integrations.his.fhir.exchange import Answer, Asked, Desk, Json, encode, et
 from integrations.his.fhir.interactions import perform
 from integrations.his.fhir.outcome import FHIR_JSON, InvalidResource, NotAcceptable, told
 from integrations.his.fhir.smart import FORM, AnyRequest, admit, give_token
+
+hospital = role_guard("hospital")
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 """Amounts are read from the text as it stands, and never pass through a binary fraction."""
