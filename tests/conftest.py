@@ -94,7 +94,7 @@ def emptied_url(prepared_url: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the address of an empty store of either kind, made ready for all that a city keeps."""
+    """Return the address of an empty store of either kind, made ready for all that a city keeps."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/city.db"
     url: str = request.getfixturevalue("emptied_url")
@@ -177,7 +177,7 @@ def client(app: Litestar) -> Iterator[TestClient[Litestar]]:
 
 
 def newest_code(client: TestClient[Litestar], phone: str) -> str:
-    """Give the sign-in code that was sent to a phone last, as the development outbox shows it."""
+    """Return the sign-in code that was sent to a phone last, as the development outbox shows it."""
     newest = client.post("/v1/development/outbox", json={"phone": phone}).json()["messages"][0]
     code = re.search(r"\d{6}", newest)
     assert code, newest
@@ -200,7 +200,7 @@ class SignIn:
         roles: Sequence[str] = (),
         venues: Sequence[str] = (),
     ) -> dict[str, str]:
-        """Give the headers of a signed-in person, who also gives their real name if there is one.
+        """Return the headers of a signed-in person, who also gives their real name if there is one.
 
         Signing in again gives new headers; without an ID number the person gets one that follows from the phone.
         """

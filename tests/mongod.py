@@ -80,7 +80,7 @@ class Mongod(Process):
 
 @contextmanager
 def mongod(*options: str) -> Iterator[str]:
-    """Give the address of a replica set for the block; `options` are mongod's own. Raises NoMongodError."""
+    """Return the address of a replica set for the block; `options` are mongod's own. Raises NoMongodError."""
     given = os.environ.get("MONGODB_URL")
     if given:
         yield given
@@ -95,7 +95,7 @@ def mongod(*options: str) -> Iterator[str]:
 
 
 def _fetched() -> tuple[Path, Path]:
-    """Give the program and the folder of its libraries, fetched if they are not there yet."""
+    """Return the program and the folder of its libraries, fetched if they are not there yet."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise NoMongodError("mongod is fetched for Linux on x86-64 alone; set MONGODB_URL to use another")
     CACHE.parent.mkdir(exist_ok=True)

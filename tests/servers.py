@@ -22,7 +22,7 @@ READY_SECONDS = 20
 
 
 def free_port() -> int:
-    """Give a port of the loopback address that nobody listens on."""
+    """Return a port of the loopback address that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
@@ -44,12 +44,12 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Give its process id."""
+        """Return its process id."""
         return self._process.pid
 
     @property
     def runs(self) -> bool:
-        """Tell whether it has not ended."""
+        """Return whether it has not ended."""
         return self._process.poll() is None
 
     def kill(self) -> None:
@@ -64,7 +64,7 @@ class Process:
         return self._process.wait(seconds)
 
     def said(self) -> str:
-        """Give what it has written."""
+        """Return what it has written."""
         return self.output.read_text(errors="replace")
 
 
@@ -74,7 +74,7 @@ def chengma(folder: Path, name: str, environment: Mapping[str, str], *command: s
 
 
 def city_environment(folder: Path, store: str, broker: str, **settings: object) -> dict[str, str]:
-    """Give what a city's processes find in their environment."""
+    """Return what a city's processes find in their environment."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
     set_ = {f"CHENGMA_{name.upper()}": str(value) for name, value in settings.items()}
     return {
@@ -99,13 +99,13 @@ def wait_until(holds: Callable[[], object], said: Callable[[], str] = str, secon
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody listens on a port."""
+    """Return whether somebody listens on a port."""
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def messages(log: Path) -> list[str]:
-    """Give what a process has logged so far, leaving out what is no line of JSON."""
+    """Return what a process has logged so far, leaving out what is no line of JSON."""
     lines = [line for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
     return [message for line in lines if (message := json.loads(line).get("message"))]
 
@@ -122,11 +122,11 @@ class RedisServer(Process):
 
     @property
     def url(self) -> str:
-        """Give its address."""
+        """Return its address."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def answers(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it answers."""
         with redis.Redis(port=self.port, socket_timeout=1) as client:
             try:
                 return bool(client.ping())
@@ -136,7 +136,7 @@ class RedisServer(Process):
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """Give the address of a Redis until the end of the block; `REDIS_URL` names another one to use.
+    """Return the address of a Redis until the end of the block; `REDIS_URL` names another one to use.
 
     Of that one each process in which tests run has a database of its own, since all workers share the name of a queue.
     """

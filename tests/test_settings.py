@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from backend.settings import InvalidSettings, Settings, read_settings
-from backend.store.connect import place
+from backend.store.connect import display_address
 
 
 def test_an_empty_environment_gives_the_embedded_default() -> None:
@@ -53,13 +53,13 @@ def test_what_is_wrong_with_a_file_is_told_without_its_content(tmp_path: Path) -
     broker, keys, driver, port, port_file, rules, speed, store, zone = str(caught.value).splitlines()
     assert broker == f"CHENGMA_BROKER_FILE='{tmp_path}/none': cannot be read: No such file or directory"
     assert keys == f"CHENGMA_KEYS_FILE='{tmp_path}': cannot be read: Is a directory"
-    assert driver.startswith("CHENGMA_MONGO_DRIVER_FILE: what stands in the file is wrong; what speaks to MongoDB")
+    assert driver.startswith("CHENGMA_MONGO_DRIVER_FILE: the content of the file is invalid; the MongoDB driver")
     assert port.startswith("CHENGMA_PORT='no number': Expected `int`")
-    assert port_file == "CHENGMA_PORT_FILE: CHENGMA_PORT is given too; give one of them"
-    assert rules.startswith("CHENGMA_RULES_FILE: what stands in the file is wrong")
+    assert port_file == "CHENGMA_PORT_FILE: CHENGMA_PORT is set too; set only one of them"
+    assert rules.startswith("CHENGMA_RULES_FILE: the content of the file is invalid")
     assert speed.startswith("CHENGMA_SPEED_FILE: there is no such setting")
-    assert store.startswith("CHENGMA_STORE_FILE: what stands in the file is wrong; where documents live")
-    assert zone.startswith("CHENGMA_TIME_ZONE_FILE: what stands in the file is wrong; the city's IANA time zone")
+    assert store.startswith("CHENGMA_STORE_FILE: the content of the file is invalid; the document store")
+    assert zone.startswith("CHENGMA_TIME_ZONE_FILE: the content of the file is invalid; the city's IANA time zone")
     assert "secret" not in str(caught.value)
 
 
@@ -91,4 +91,4 @@ def test_a_wrong_address_is_told_without_its_password(variable: str, given: str,
     ],
 )
 def test_a_place_is_named_without_a_password(address: str, named: str) -> None:
-    assert place(address) == named
+    assert display_address(address) == named

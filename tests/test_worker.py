@@ -48,7 +48,7 @@ class Street:
         self.jobs.publish(Job(task, arguments, job_id))
 
     def attempts(self, name: str) -> list[int]:
-        """Give the processes that began an errand of this name."""
+        """Return the processes that began an errand of this name."""
         lines = (line.split() for line in self.notes.read_text().splitlines())
         return [int(process) for known, process in lines if known == name]
 

@@ -86,7 +86,7 @@ def _people_lines(outputs: Sequence[DemoOutput]) -> list[str]:
 
 
 async def _staff_lines(city: City, demos: Sequence[Demo], accounts: DemoAccounts) -> list[str]:
-    """Give the staff of all services their roles, and return a line for each, by phone."""
+    """Return the staff of all services their roles, and return a line for each, by phone."""
     staff = sorted((one for demo in demos for one in demo.staff), key=lambda one: one.phone)
     for one in staff:
         await accounts.grant(city, one.phone, (one.role,), one.venues)

@@ -1,8 +1,8 @@
 """The access log, and the id of each request.
 
-One line of JSON for each request says what an operator needs and nothing about a person: the route's template stands in
-place of the path, and neither query nor body nor address is written. This is the only layer around every request, so it
-is plain ASGI and writes its lines in batches.
+One JSON line per request says what an operator needs and nothing about a person: the route template replaces the path,
+and query, body and address are omitted. This is the only middleware around every request, so it is plain ASGI and
+writes its lines in batches.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
-"""Where `scope["state"]` holds the id of the request."""
+"""The key of `scope["state"]` under which the id of the request is stored."""
 
 _FLUSH_SECONDS = 0.25
 _MAX_LINES = 1_000
@@ -35,8 +35,8 @@ _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
 class AccessLog:
     """Wraps an ASGI application: gives each request an id, and writes a line about it to standard output.
 
-    A caller's own `X-Request-Id` is kept if it has at most 64 letters, digits, `.`, `_` and `-`. Lines wait for at most
-    a quarter of a second; `flush` writes them at once.
+    A caller's own `X-Request-Id` is used if it has at most 64 letters, digits, `.`, `_` and `-`. Lines are written
+    within a quarter of a second, or at once by `flush`.
     """
 
     def __init__(self, app: ASGIApp, load_shedder: LoadShedder, *, writes: bool = True) -> None:
@@ -76,7 +76,7 @@ class AccessLog:
             self._note(scope, status, time.perf_counter() - started, request_id)
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
-        """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""
+        """Log an internal error with its traceback; long numbers, which may belong to a person, are masked."""
         line = {
             "time": self._timestamp(time.time()),
             "fault": type(error).__name__,
@@ -88,14 +88,14 @@ class AccessLog:
         self.flush()
 
     def flush(self) -> None:
-        """Count the requests that wait to be counted, and write the lines that wait to be written."""
+        """Count pending requests, and write pending lines."""
         self.served.count()
         lines = [line for line in self._lines if self._writes or isinstance(line, str)]
         self._lines = []
         try:
             sys.stdout.write("".join(line if isinstance(line, str) else self._line(line) for line in lines))
             sys.stdout.flush()
-        except (OSError, ValueError):  # nobody reads the log any more; the citizens' requests matter more
+        except (OSError, ValueError):  # the log has no reader any more; requests continue without it
             self._writes = False
 
     def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
@@ -134,10 +134,10 @@ class AccessLog:
 
 
 def _as_line(members: Mapping[str, Any]) -> str:
-    blanked = {
+    masked = {
         name: _LONG_NUMBER.sub("[number]", text) if name in _FREE_TEXT else text for name, text in members.items()
     }
-    return msgspec.json.encode(blanked).decode() + "\n"
+    return msgspec.json.encode(masked).decode() + "\n"
 
 
 _FREE_TEXT = ("message", "traceback")
@@ -157,7 +157,7 @@ class _JsonLines(logging.Formatter):
 
 
 def log_as_json_lines() -> None:
-    """Let everything that is logged in this process be written to standard output as JSON lines as well."""
+    """Write all log records of this process to standard output as JSON lines."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

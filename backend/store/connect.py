@@ -1,4 +1,4 @@
-"""Opening the store that an address names; the composition root alone does it."""
+"""Opens the store of an address; only composition roots use it."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ SQLITE = "sqlite:///"
 def open_store(
     address: str, kinds: Sequence[type[Document]], *, driver: Driver = "motor", timeout_ms: int = 3_000
 ) -> Store:
-    """Open an embedded file, made where there is none, or a MongoDB that `prepare_store` has made ready.
+    """Open an embedded file, which is created if missing, or a MongoDB that `prepare_store` has prepared.
 
-    Raises OSError for a file that cannot be opened, and PyMongoError for a wrong address. Whether a
-    MongoDB answers is not tried here.
+    Raises OSError for a file that cannot be opened, and PyMongoError for an invalid address. It does not check whether
+    a MongoDB answers.
     """
     if not address.startswith(SQLITE):
         return MongoStore(address, kinds, driver=driver, timeout_ms=timeout_ms)
@@ -31,7 +31,7 @@ def open_store(
 
 
 def prepare_store(address: str, kinds: Sequence[type[Document]]) -> None:
-    """Make the collections, indexes and validators that the declarations ask for; an embedded file does so itself."""
+    """Create the declared collections, indexes and validators of a MongoDB; an embedded file creates its own."""
     if not address.startswith(SQLITE):
         from backend.store.mongo.schema import prepare
 
@@ -39,7 +39,7 @@ def prepare_store(address: str, kinds: Sequence[type[Document]]) -> None:
 
 
 def display_address(address: str) -> str:
-    """Name a store to people, without the password that its address may hold."""
+    """Return the address of a store for display, without a user or password."""
     if address.startswith(SQLITE):
         return address.removeprefix(SQLITE)
     return mask_credentials(address).replace(f"{MASK}@", "", 1).partition("?")[0]

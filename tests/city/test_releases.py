@@ -37,7 +37,7 @@ SAID = "Nothing found"
 
 
 def edition(folder: Path, says: str) -> Path:
-    """Give a folder with the city's rules, in which a green code gives another reason."""
+    """Return a folder with the city's rules, in which a green code gives another reason."""
     shutil.copytree(ROOT / "rules", folder)
     colour = folder / "health_code" / "colour.yaml"
     text = colour.read_text()

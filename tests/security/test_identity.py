@@ -103,7 +103,7 @@ def test_an_access_token_counts_until_it_expires_and_not_longer(access: Access, 
 
 
 def forgeries(token: str, ring: Keyring) -> dict[str, bytes]:
-    """Give what somebody would try who has a token but no key of ours."""
+    """Return what somebody would try who has a token but no key of ours."""
     header, claims, signature = token.split(".")
     kid, code_key = ring.current("token").kid, ring.current("code")
     said = jwt.decode(token, options={"verify_signature": False})

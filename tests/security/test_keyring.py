@@ -132,7 +132,7 @@ def test_the_lookup_key_is_not_rotated(folder: Path) -> None:
 
 
 def forgeries(token: str, ring: Keyring) -> dict[str, str]:
-    """Give what a forger would try, from a true token and the public keys."""
+    """Return what a forger would try, from a true token and the public keys."""
     header, claims, signature = token.split(".")
     (public,) = ring.jwks()["keys"]
     stranger = Ed25519PrivateKey.generate()

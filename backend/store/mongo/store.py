@@ -1,7 +1,7 @@
-"""The city's store: MongoDB, a replica set or a sharded cluster.
+"""The production store: MongoDB, as a replica set or a sharded cluster.
 
-Documents lie in collections of their own names, field by field, `id` as `_id`. Writes are acknowledged by the majority
-and reads see what the majority holds, so that losing a primary loses nothing.
+Each kind of document has a collection of its own, with its fields, and `id` as `_id`. Writes are acknowledged by the
+majority and reads see what the majority has, so losing a primary loses no data.
 
 Only calls that motor and PyMongo's own asyncio client share are used: motor's maintenance ended in May 2026.
 """
@@ -30,10 +30,10 @@ D = TypeVar("D", bound=Document)
 Driver = Literal["motor", "pymongo"]
 
 DATABASE = "chengma"
-"""Where the address names no database."""
+"""The database if the address names none."""
 
 MAX_CONCURRENT = 32
-"""How many operations of one process are with the driver at once: fewer than it has connections."""
+"""The maximum number of concurrent operations of one process: fewer than the driver has connections."""
 
 SCAN_BATCH = 1_000
 SEPARATE_READS_SECONDS = 10.0
@@ -42,9 +42,9 @@ CODEC = CodecOptions[dict[str, Any]](tz_aware=True, tzinfo=UTC)
 
 
 def client_options(timeout_ms: int) -> dict[str, Any]:
-    """Give the options of every client: nothing waits without an end, and no write counts before the majority has it.
+    """Return the options of every client: all waits are bounded, and writes are acknowledged by the majority.
 
-    `timeout_ms` bounds each operation with all its retries. An address may set another value for any of them.
+    `timeout_ms` bounds each operation with all its retries. The address may override any option.
     """
     return {
         "w": "majority",
@@ -62,7 +62,7 @@ def client_options(timeout_ms: int) -> dict[str, Any]:
 
 
 class _BatchRead(Struct):
-    """The documents that one turn of the event loop asks for by id, and the task that reads them in the next one."""
+    """The ids that are read in one turn of the event loop, and the task that reads them in the next turn."""
 
     ids: list[str]
     bodies: asyncio.Task[dict[str, dict[str, Any]]]
@@ -71,7 +71,7 @@ class _BatchRead(Struct):
 class MongoStore:
     """A Store in a MongoDB database. It belongs to the event loop that first uses it.
 
-    The collections and their indexes are made by `backend.store.mongo.schema.prepare`.
+    `backend.store.mongo.schema.prepare` creates the collections and their indexes.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class MongoStore:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def get(self, kind: type[D], document_id: str) -> D | None:
-        """Read one document by its id, or None."""
+        """Return one document by its id, or None."""
         if time.monotonic() < self._separate_reads_until:
             bodies = await self._bodies_of(kind, [document_id])
         else:
@@ -95,12 +95,12 @@ class MongoStore:
             if reading is None:
                 reading = self._batch_reads[kind] = _BatchRead([], asyncio.create_task(self._read_batch(kind)))
             reading.ids.append(document_id)
-            bodies = await asyncio.shield(reading.bodies)  # from whoever of the others goes away
+            bodies = await asyncio.shield(reading.bodies)  # other readers may be cancelled
         body = bodies.get(document_id)
         return None if body is None else document_of(kind, body)
 
     async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
-        """Read several documents by their ids; ids that are not there are left out."""
+        """Return several documents by their ids, without those that do not exist."""
         bodies = await self._bodies_of(kind, document_ids)
         return {document_id: document_of(kind, body) for document_id, body in bodies.items()}
 
@@ -113,7 +113,7 @@ class MongoStore:
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[D]:
-        """Read the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
+        """Return the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
         assert 1 <= limit <= MAX_PAGE, f"a page holds 1 to {MAX_PAGE} documents"
         assert_declared(kind, where, order)
         cursors = Cursors(kind, where, order)
@@ -124,27 +124,27 @@ class MongoStore:
             query.append(_after_last(order, *cursors.read(cursor)))
         by = (
             [] if finds_at_most_one(kind, where) else [(key, sign) for key in keys]
-        )  # or MongoDB sorts a single document
+        )  # otherwise MongoDB sorts a single document
         bodies = await self._bodies(kind, {"$and": query}, by, limit + 1)
         last = bodies[limit - 1] if len(bodies) > limit else None
         value = None if last is None else last[keys[0]]
-        if isinstance(value, Int64):  # what BSON reads an instant in milliseconds as; a cursor holds plain numbers
+        if isinstance(value, Int64):  # BSON decodes milliseconds as Int64; a cursor needs plain numbers
             value = int(value)
         more = None if last is None else cursors.write(value, last["_id"])
         return Page([document_of(kind, body) for body in bodies[:limit]], more)
 
     async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
-        """Count the documents whose declared fields equal `where` (all of them for an empty one)."""
+        """Return the number of documents whose declared fields equal `where` (all documents if it is empty)."""
         options: dict[str, Any] = {"maxTimeMS": self._timeout_ms}
         if where:
             assert_declared(kind, where, None)
         else:
-            options["hint"] = "_id_"  # or the whole collection would be read
+            options["hint"] = "_id_"  # otherwise the whole collection is read
         async with self._operation():
             return int(await self._collection(kind).count_documents(dict(where), **options))
 
     async def insert(self, document: D) -> D:
-        """Store a new document durably and give it back at revision 1. Raises Duplicate."""
+        """Store a new document durably and return it at revision 1. Raises Duplicate."""
         stored = replace(document, revision=1)
         try:
             async with self._operation():
@@ -154,7 +154,7 @@ class MongoStore:
         return stored
 
     async def replace(self, document: D) -> D:
-        """Store a changed document durably if its revision still stands. Raises Conflict or Duplicate."""
+        """Store a changed document durably if its revision is still current. Raises Conflict or Duplicate."""
         stored = replace(document, revision=document.revision + 1)
         query = {"_id": document.id, "revision": document.revision}
         try:
@@ -167,7 +167,7 @@ class MongoStore:
         return stored
 
     async def delete(self, document: Document) -> None:
-        """Remove a document durably, if the stored one still has its revision. Raises Conflict."""
+        """Delete a document durably if its revision is still current. Raises Conflict."""
         query = {"_id": document.id, "revision": document.revision}
         async with self._operation():
             done = await self._collection(type(document)).delete_one(query)
@@ -175,21 +175,21 @@ class MongoStore:
             raise Conflict(document.collection, document.id, document.revision)
 
     async def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:
-        """Walk a whole collection by ascending id, from behind `after`, while others read and write."""
+        """Yield a whole collection by ascending id, starting after `after`, while others read and write."""
         while bodies := await self._bodies(kind, {"_id": {"$gt": after}}, [("_id", 1)], SCAN_BATCH):
             for body in bodies:
                 yield document_of(kind, body)
             after = bodies[-1]["_id"]
 
     async def restore(self, documents: Sequence[Document]) -> None:
-        """Store documents of one kind durably as they are, over what has their ids. Raises Duplicate."""
+        """Store documents of one kind durably with their revisions, replacing the same ids. Raises Duplicate."""
         if not documents:
             return
         collection = self._collection(type(documents[0]))
         bodies = [body_of(document) for document in documents]
         try:
             async with self._operation():
-                await collection.insert_many(bodies, ordered=False)  # twice as fast as replacing what is not there
+                await collection.insert_many(bodies, ordered=False)  # twice as fast as upserts
         except BulkWriteError as error:
             refused = _duplicates(error)
             await self._overwrite(collection, [bodies[int(one["index"])] for one in refused], documents[0])
@@ -232,7 +232,7 @@ class MongoStore:
 
     @cached_property
     def client(self) -> Any:  # noqa: ANN401  either driver's client
-        """Give the driver's own client, opened when it is first asked for."""
+        """Return the driver's own client, opened on first use."""
         options = client_options(self._timeout_ms)
         if self._driver == "pymongo":
             return AsyncMongoClient[dict[str, Any]](self._url, **options)
@@ -251,9 +251,10 @@ class MongoStore:
         return self.client.get_default_database(DATABASE, codec_options=CODEC)
 
     async def _read_batch(self, kind: type[Document]) -> dict[str, dict[str, Any]]:
-        """Read by one question what a turn of the event loop has asked for: a trip for each costs twice as much.
+        """Return the documents requested in one turn of the event loop, by one query: twice as fast as one for each.
 
-        In a sharded cluster one shard that is away fails them all, so what follows is read apart for a while.
+        In a sharded cluster one missing shard makes the whole query fail, so documents are then read separately for
+        a while.
         """
         reading = self._batch_reads.pop(kind)
         try:
@@ -282,17 +283,16 @@ class MongoStore:
 
     @asynccontextmanager
     async def _operation(self) -> AsyncGenerator[None, None]:
-        """Wait for a turn at the driver, for no longer than an operation may take, and say where MongoDB is away.
+        """Wait for a free slot, with a timeout. Raises StoreUnavailable if MongoDB does not answer.
 
-        What it refuses is raised as it is, and StoreUnavailable where it does not answer or no turn comes in time.
-        Where its own connections run out, the driver serves whoever comes just then before those that wait, some of
-        whom then wait until their time is over; here everybody is served in the order in which they came.
+        Refusals of MongoDB are raised unchanged. If its connections run out, the driver serves new operations before
+        waiting ones, some of which then time out; the slots serve all operations in order of arrival.
         """
         try:
             async with asyncio.timeout(self._timeout_ms / 1_000):
                 await self._slots.acquire()
         except TimeoutError as error:
-            raise StoreUnavailable("MongoDB does not answer: too many operations wait for it") from error
+            raise StoreUnavailable("MongoDB does not answer: too many operations are waiting") from error
         try:
             yield
         except (DuplicateKeyError, BulkWriteError):
@@ -313,16 +313,16 @@ def _range(order: Order) -> dict[str, Any]:
 
 
 def _after_last(order: Order | None, value: Scalar, last_id: str) -> dict[str, Any]:
-    """Ask for what comes after the last document of a page."""
+    """Return the condition for documents after the last one of a page."""
     if order is None:
         return {"_id": {"$gt": last_id}}
     sign = "$lt" if order.direction == "descending" else "$gt"
-    beside = {order.field: value, "_id": {sign: last_id}}
-    return {"$or": [{order.field: {sign: value}}, beside], order.field: {f"{sign}e": value}}
+    same_value = {order.field: value, "_id": {sign: last_id}}
+    return {"$or": [{order.field: {sign: value}}, same_value], order.field: {f"{sign}e": value}}
 
 
 def body_of(document: Document) -> dict[str, Any]:
-    """Write a document for the driver. Indexed fields that are None are left out: a unique index passes over them."""
+    """Return a document for the driver, without indexed fields that are None: a unique index ignores missing fields."""
     body: dict[str, Any] = msgspec.to_builtins(document, builtin_types=(datetime, bytes))
     body["_id"] = body.pop("id")
     for field in indexed_fields(type(document)):
@@ -332,13 +332,13 @@ def body_of(document: Document) -> dict[str, Any]:
 
 
 def document_of(kind: type[D], body: dict[str, Any]) -> D:
-    """Read a document as the driver gave it."""
+    """Return a document from the driver's form."""
     whole = {field: None for field in indexed_fields(kind) if field not in body}
     return msgspec.convert({**body, **whole, "id": body["_id"]}, kind)
 
 
 def _duplicates(error: BulkWriteError) -> Sequence[Mapping[str, Any]]:
-    """Give the writes that were refused as duplicates. Raises the error itself where anything else went wrong."""
+    """Return the writes that were refused as duplicates. Raises the error itself if there is any other error."""
     details: Mapping[str, Any] = error.details or {}
     refused = details.get("writeErrors", [])
     if not refused or details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in refused):

@@ -1,4 +1,4 @@
-"""The one thread that writes to an SQLite file, so that the writes of many tasks share one commit."""
+"""The thread that writes to an SQLite file, so that the writes of many tasks share one commit."""
 
 import asyncio
 import queue
@@ -13,12 +13,12 @@ from backend.store import Duplicate
 
 MAX_GROUP = 1_000
 CHECKPOINT_WRITES = 2_000
-"""The log is folded into the file after so many writes, or later if more keep coming; never during a request's read."""
+"""The log is checkpointed after this many writes, or later under load; never during a read of a request."""
 MAX_LOG_PAGES = 2**14
 
 
 class Write(msgspec.Struct, frozen=True):
-    """One statement; `refuse` gives the error where it changed nothing."""
+    """One statement; `refuse` returns the error if it changed no row."""
 
     text: str
     values: tuple[Any, ...]
@@ -30,10 +30,10 @@ _Waiting = tuple[Write, "asyncio.Future[None]"]
 
 
 class Writer:
-    """The one thread that writes. What waits for it is committed as one group.
+    """The writing thread. Pending writes are committed as one group.
 
-    What the tasks of a loop write in one turn is handed over together: a thread that is woken for each write would
-    commit each by itself, and take the interpreter from the others as often.
+    The writes of one turn of an event loop are handed over together: a thread that is woken for each write would commit
+    each separately, and take the interpreter lock each time.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -46,7 +46,7 @@ class Writer:
         self._thread.start()
 
     async def write(self, write: Write) -> None:
-        """Wait until the write is durable. Raises what the store refused it with."""
+        """Write durably. Raises the store's refusal."""
         assert not self._stopped, "the store is closed"
         assert self._thread.is_alive(), "the store's writer has ended"
         loop = asyncio.get_running_loop()
@@ -64,14 +64,14 @@ class Writer:
             self._waiting.put(gathered)
 
     def stop(self) -> None:
-        """Take no more writes; those that wait are still committed."""
+        """Accept no more writes; pending writes are still committed."""
         self._stopped = True
         for loop in list(self._gathered):
             self._hand_over(loop)
         self._waiting.put(None)
 
     def join(self) -> None:
-        """Wait until that is done, and the connection closed."""
+        """Wait until pending writes are committed and the connection is closed."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -95,7 +95,7 @@ class Writer:
         self._connection.close()
 
     def _commit(self, writes: Sequence[Write]) -> list[Exception | None]:
-        """Carry out a group of writes in one transaction; a refused one leaves the others alone."""
+        """Run a group of writes in one transaction; a refused write does not affect the others."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._execute(write) for write in writes]
@@ -114,7 +114,7 @@ class Writer:
             columns = str(error).partition("failed: ")[2].split(", ")
             return Duplicate(write.collection, tuple(column.rpartition(".")[2] for column in columns))
         except (sqlite3.ProgrammingError, OverflowError, ValueError) as error:
-            return error  # a value that no column holds: its writer's mistake, not the group's
+            return error  # a value that no column accepts: an error of this write, not of the group
         return None if changed else write.refuse()
 
     @staticmethod
@@ -129,10 +129,10 @@ class Writer:
     def _checkpoint(self) -> None:
         try:
             _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages > MAX_LOG_PAGES:  # readers without a pause would let it grow for ever: wait for one
+            if pages > MAX_LOG_PAGES:  # constant readers would let it grow without limit: wait for them
                 self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except sqlite3.OperationalError:
-            return  # another process holds the file; the log stays and is folded in next time
+            return  # another process holds the file; the next checkpoint will do it
         self._since_checkpoint = 0
 
 
