@@ -94,7 +94,7 @@ def test_a_wrong_method_names_the_right_ones(client: Client) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"title": "x", }', b"title=x", b"\xff\xfe", b'"\xff"', b"[" * 5_000])
-def test_a_body_that_is_no_json_is_refused(client: Client, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(client: Client, body: bytes) -> None:
     problem(client.post("/v1/feasts", content=body, headers=JSON), 400, "invalid-request")
 
 
@@ -190,7 +190,7 @@ def test_a_foreign_cursor_is_an_invalid_request(client: Client) -> None:
     assert error["pointer"] == "cursor"
 
 
-def test_a_fault_of_ours_tells_nothing_but_the_request_id(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_internal_error_reveals_only_the_request_id(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     answer = client.get("/v1/faults/fault", headers={"X-Request-Id": "look-me-up", "Accept-Language": "en"})
     body = problem(answer, 500, "internal-error")
     assert set(body) == {"type", "title", "status", "detail", "request_id"}

@@ -6,7 +6,7 @@ from backend.settings import InvalidSettings, Settings, read_settings
 from backend.store.connect import display_address
 
 
-def test_an_empty_environment_gives_the_embedded_default() -> None:
+def test_an_empty_environment_returns_the_embedded_default() -> None:
     assert read_settings({}) == Settings()
 
 
@@ -31,7 +31,7 @@ def test_a_setting_may_be_the_content_of_a_file(tmp_path: Path) -> None:
     assert read_settings({"CHENGMA_STORE_FILE": str(secret)}).store == "mongodb://anna:secret@mongo/chengma"
 
 
-def test_what_is_wrong_with_a_file_is_told_without_its_content(tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_without_its_content(tmp_path: Path) -> None:
     secret = tmp_path / "store"
     secret.write_text("mongo://anna:secret@mongo")
     binary = tmp_path / "rules"
@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_file_is_told_without_its_content(tmp_path: Path) -
         ("CHENGMA_TRACES", "ftp://anna:secret@collector", "ftp://...@collector"),
     ],
 )
-def test_a_wrong_address_is_told_without_its_password(variable: str, given: str, shown: str) -> None:
+def test_an_invalid_address_is_reported_without_its_password(variable: str, given: str, shown: str) -> None:
     with pytest.raises(InvalidSettings) as caught:
         read_settings({variable: given})
     assert str(caught.value).startswith(f"{variable}='{shown}': ")

@@ -79,7 +79,7 @@ def test_a_worker_does_what_it_is_sent_once(street: Street) -> None:
     assert [len(street.attempts(f"errand-{number}")) for number in range(20)] == [1] * 20
 
 
-def test_a_job_whose_worker_is_killed_comes_again_and_counts_once(street: Street) -> None:
+def test_a_job_whose_worker_is_killed_is_delivered_again_and_takes_effect_once(street: Street) -> None:
     street.send("under_load.walk", "slow", 1_000)
     wait_until(lambda: street.attempts("slow"), street.worker.said)
     os.kill(street.attempts("slow")[0], signal.SIGKILL)
@@ -92,7 +92,7 @@ def test_a_job_whose_worker_is_killed_comes_again_and_counts_once(street: Street
     assert street.dead() == ["0 jobs failed for good."]
 
 
-def test_a_job_that_takes_each_worker_along_is_given_up(street: Street) -> None:
+def test_a_job_that_kills_each_worker_becomes_a_dead_letter(street: Street) -> None:
     street.send("under_load.die", "poison")
     wait_until(lambda: "poison" in "".join(street.dead()), street.worker.said)
     assert len(street.attempts("poison")) == 3
@@ -103,14 +103,14 @@ def test_a_job_that_takes_each_worker_along_is_given_up(street: Street) -> None:
     wait_until(lambda: street.kept(Errand, "afterwards"), street.worker.said)
 
 
-def test_what_fails_is_tried_again_given_up_and_handed_out_again(street: Street) -> None:
+def test_a_failed_job_is_retried_dead_lettered_and_enqueued_again(street: Street) -> None:
     street.send("under_load.fall", "hole")
     wait_until(lambda: len(street.dead()) == 2, street.worker.said)
     assert len(street.attempts("hole")) == 2
     line, counted = street.dead()
     assert line == "job  under_load.fall('hole',)  after 2 attempts: RuntimeError: there is a hole in the road"
     assert counted == "1 jobs failed for good. `chengma jobs retry ID` retries one."
-    assert street.chengma("jobs", "retry", "job").stdout == "under_load.fall is tried again.\n"
+    assert street.chengma("jobs", "retry", "job").stdout == "under_load.fall is enqueued again.\n"
     wait_until(lambda: len(street.attempts("hole")) == 4, street.worker.said)
     found = street.chengma("jobs", "retry", "nothing")
     assert (found.returncode, found.stderr.splitlines()) == (
@@ -125,7 +125,7 @@ def test_a_task_that_takes_too_long_is_cut_off(street: Street) -> None:
     assert "TimeoutError" in street.dead()[0]
 
 
-def test_a_worker_that_is_told_to_end_finishes_what_it_does(street: Street) -> None:
+def test_a_worker_that_is_told_to_stop_finishes_its_job(street: Street) -> None:
     street.send("under_load.walk", "last", 1_500)
     wait_until(lambda: street.attempts("last"), street.worker.said)
     assert street.worker.stop() == 0
@@ -170,7 +170,7 @@ def test_the_schedule_holds_the_sweeps_and_lets_none_pile_up() -> None:
         assert entry["options"]["expires"] <= entry["schedule"].total_seconds()
 
 
-def test_a_worker_without_a_broker_is_told_what_it_needs(tmp_path: Path) -> None:
+def test_a_worker_without_a_broker_reports_what_it_needs(tmp_path: Path) -> None:
     environment = city_environment(tmp_path, f"sqlite:///{tmp_path}/city.db", "")
     for command in ("worker", "beat"):
         found = subprocess.run(

@@ -91,7 +91,7 @@ def serve() -> None:
 def demo(citizens: int, chance: int) -> None:
     """Create an invented city, print how to sign in, and serve it.
 
-    The city is kept: a second run starts in seconds, with the same people and everything that they did since. Codes
+    The city is stored: a second run starts in seconds, with the same people and everything that they did since. Codes
     sent by text message can be read at /v1/development/outbox.
     """
     from msgspec.structs import replace

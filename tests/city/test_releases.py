@@ -53,7 +53,7 @@ async def publish(store: Store, folder: Path) -> Rulebook:
     return rulebook
 
 
-def test_a_release_gives_the_rulebook_that_was_published(address: str, tmp_path: Path) -> None:
+def test_a_release_returns_the_rulebook_that_was_published(address: str, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         assert await digest_in_force(store) is None
         published = await publish(store, edition(tmp_path / "one", "All is well"))
@@ -148,7 +148,7 @@ def test_a_request_keeps_the_rulebook_with_which_it_began(client: TestClient[Lit
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_release_that_does_not_fit_is_told_and_not_taken_up(
+def test_a_release_that_does_not_fit_is_logged_and_not_used(
     client: TestClient[Litestar], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     city: City = client.app.state.city

@@ -219,7 +219,7 @@ def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "\x00"])
-def test_verifying_with_something_that_is_no_key_set_fails(content: str, tmp_path: Path) -> None:
+def test_verifying_without_a_valid_key_set_fails(content: str, tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     file.write_text(content)
     found = chengma("verify", "x", "--keys", str(file), environment={"PYTHONPATH": str(ROOT)}, folder=tmp_path)
@@ -290,7 +290,7 @@ def test_a_code_key_is_rotated_and_the_old_one_still_verifies(environment: dict[
 @pytest.mark.parametrize(
     "command", [(), ("serve",), ("demo",), ("seed",), ("keys",), ("keys", "rotate"), ("verify",), ("rules",)]
 )
-def test_each_command_tells_what_it_does(command: Sequence[str], environment: dict[str, str], tmp_path: Path) -> None:
+def test_each_command_has_a_help_text(command: Sequence[str], environment: dict[str, str], tmp_path: Path) -> None:
     found = chengma(*command, "--help", environment=environment, folder=tmp_path)
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("Usage: chengma")

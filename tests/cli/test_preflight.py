@@ -91,7 +91,7 @@ def mongod_alone(tmp_path: Path, mongod_url: str) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("options", ["", "?replicaSet=city"])
-def test_a_mongod_that_is_no_replica_set(environment: dict[str, str], mongod_alone: int, options: str) -> None:
+def test_a_mongod_that_is_not_a_replica_set(environment: dict[str, str], mongod_alone: int, options: str) -> None:
     line = refused(environment | {"CHENGMA_STORE": f"mongodb://127.0.0.1:{mongod_alone}/chengma{options}"})
     assert "is not a replica set" in line
     assert "start it with --replSet" in line
@@ -129,7 +129,7 @@ def test_a_key_that_others_may_read(environment: dict[str, str], tmp_path: Path)
     key = next((tmp_path / "keys").glob("token_*.json"))
     key.chmod(0o644)
     line = refused(environment)
-    assert f"{key}: others may read this key; `chmod 600` it" in line
+    assert f"{key}: other users can read this key; run `chmod 600` on it" in line
 
 
 def test_a_published_rulebook_that_does_not_fit_this_edition(environment: dict[str, str], tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def rent(tmp_path: Path) -> Path:
     return path
 
 
-def test_check_counts_what_is_sound() -> None:
+def test_check_counts_valid_rules() -> None:
     found = run("check")
     assert found.exit_code == 0
     assert "227 rules in 30 modules are sound" in found.output
@@ -91,7 +91,7 @@ def test_check_shows_terms_that_contradict_themselves(rent: Path) -> None:
     )
 
 
-def test_test_counts_the_cases_that_hold() -> None:
+def test_test_counts_the_cases_that_pass() -> None:
     found = run("test")
     assert found.exit_code == 0
     assert "690 cases pass and cover 227 rules in 30 modules" in found.output

@@ -262,7 +262,7 @@ def test_a_write_that_was_not_answered_says_that_it_is_not_known(database_url: s
     asyncio.run(work())
 
 
-def test_a_city_counts_what_it_refused(client: TestClient[Litestar]) -> None:
+def test_refused_requests_are_counted(client: TestClient[Litestar]) -> None:
     load_shedder: LoadShedder = client.app.state.load_shedder
     load_shedder.in_flight = 1_000
     assert client.get("/.well-known/jwks.json").status_code == 503

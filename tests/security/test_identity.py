@@ -67,7 +67,7 @@ def part(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).rstrip(b"=").decode()
 
 
-def test_an_access_token_tells_who_is_asking(access: Access) -> None:
+def test_an_access_token_identifies_the_caller(access: Access) -> None:
     claims = check(access, bearer(access.issue(ANNA, NOW)))
     assert (claims.sub, claims.sid, claims.cit) == ("anna", "session", "citizen-anna")
     assert (claims.rol, claims.ven) == (("gate",), ("west-lake",))
@@ -85,7 +85,7 @@ def test_an_access_token_can_be_checked_by_another_library(access: Access, ring:
     assert read["sub"] == "anna"
 
 
-def test_an_access_token_does_not_count_before_its_time(access: Access, clock: Clock) -> None:
+def test_an_access_token_is_invalid_before_its_time(access: Access, clock: Clock) -> None:
     token = bearer(access.issue(ANNA, NOW + timedelta(hours=1)))
     with pytest.raises(NotSignedIn):
         check(access, token)
@@ -93,7 +93,7 @@ def test_an_access_token_does_not_count_before_its_time(access: Access, clock: C
     assert check(access, token).sub == "anna"
 
 
-def test_an_access_token_counts_until_it_expires_and_not_longer(access: Access, clock: Clock) -> None:
+def test_an_access_token_is_valid_until_it_expires(access: Access, clock: Clock) -> None:
     token = bearer(access.issue(ANNA, NOW))
     clock.now = NOW + LIVES - timedelta(seconds=1)
     assert check(access, token).sub == "anna"
@@ -147,7 +147,7 @@ def test_a_token_of_our_key_for_another_purpose_is_refused(access: Access, ring:
             check(access, bearer(token))
 
 
-def test_after_a_rotation_old_tokens_count_until_the_overlap_ends(
+def test_after_a_rotation_old_tokens_are_valid_until_the_overlap_ends(
     access: Access, ring: Keyring, clock: Clock, tmp_path: Path
 ) -> None:
     access = Access(replace(Settings(), access_token_seconds=86_400), ring, clock)
@@ -209,7 +209,9 @@ OPEN = ("public", "probe", "signed_in")
 
 @pytest.mark.parametrize("guard", GUARDS, ids=guard_name)
 @pytest.mark.parametrize("role", [None, *ROLES])
-def test_a_guard_lets_in_whom_it_names_and_nobody_else(ask: Callable[..., Any], guard: Guard, role: str | None) -> None:
+def test_a_guard_admits_the_callers_that_it_names_and_no_others(
+    ask: Callable[..., Any], guard: Guard, role: str | None
+) -> None:
     name = guard_name(guard)
     caller = Caller(f"caller-{role}", "s", None, () if role is None else (role,))
     expected = 200 if name in OPEN or (name == role != "citizen") else 403
@@ -219,12 +221,12 @@ def test_a_guard_lets_in_whom_it_names_and_nobody_else(ask: Callable[..., Any], 
         assert answer.json()["type"] == "/problems/not-allowed"
 
 
-def test_only_whoever_gave_their_real_name_is_a_citizen(ask: Callable[..., Any]) -> None:
+def test_only_a_caller_with_a_verified_identity_is_a_citizen(ask: Callable[..., Any]) -> None:
     assert ask("/for/citizen", Caller("anna", "s")).status_code == 403
     assert ask("/for/citizen", Caller("anna", "s", "citizen-anna")).status_code == 200
 
 
-def test_whoever_is_not_signed_in_is_told_how(ask: Callable[..., Any]) -> None:
+def test_a_caller_who_is_not_signed_in_learns_how_to(ask: Callable[..., Any]) -> None:
     answer = ask("/for/signed_in")
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert answer.json()["type"] == "/problems/not-signed-in"
@@ -236,6 +238,7 @@ def test_a_person_who_asks_too_often_waits_for_the_next_minute(ask: Callable[...
     assert [ask("/for/signed_in", ANNA).status_code for _ in range(6)] == [200] * 5 + [429]
     refused = ask("/for/signed_in", ANNA)
     assert (refused.json()["type"], refused.headers["Retry-After"]) == ("/problems/too-many-requests", "42")
+    assert refused.json()["detail"] == "操作太频繁，请42秒后再试。"
     assert ask("/for/signed_in", Caller("bob", "s")).status_code == 200
     clock.now = NOW + timedelta(seconds=60)
     assert ask("/for/signed_in", ANNA).status_code == 200
@@ -246,7 +249,7 @@ def test_an_address_that_asks_too_often_waits(ask: Callable[..., Any]) -> None:
     assert ask("/for/signed_in", ANNA).status_code == 200
 
 
-def test_what_was_counted_is_forgotten_after_its_minute(access: Access, clock: Clock) -> None:
+def test_request_counts_are_dropped_after_a_minute(access: Access, clock: Clock) -> None:
     for person in range(1_000):
         access.count(f"person {person}", 10, NOW.timestamp())
     clock.now = NOW + timedelta(minutes=1)

@@ -101,14 +101,14 @@ def test_an_interrupted_copy_is_gone_on_with(city: str, database_url: str, stop_
 def test_a_copy_of_another_city_is_not_gone_on_with(city: str, database_url: str) -> None:
     prepare_store(database_url, KINDS)
     moved(city, database_url, stop_after=1)
-    with pytest.raises(CopyRefused, match=r"the target holds part of a copy of city\.db"):
+    with pytest.raises(CopyRefused, match=r"the target contains part of a copy of city\.db"):
         moved(city, database_url, name="another.db")
 
 
 def test_a_target_that_holds_a_city_is_refused(city: str, database_url: str) -> None:
     prepare_store(database_url, KINDS)
     moved(city, database_url)
-    with pytest.raises(CopyRefused, match=r"the target holds .* of its own: copy into an empty store"):
+    with pytest.raises(CopyRefused, match=r"the target already contains .*: copy into an empty store"):
         moved(city, database_url)
 
 

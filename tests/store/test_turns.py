@@ -19,7 +19,7 @@ def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
-def test_whoever_writes_again_and_again_writes_after_those_who_wait(database_url: str, driver: Driver) -> None:
+def test_operations_are_served_in_order_of_arrival(database_url: str, driver: Driver) -> None:
     prepare(database_url, KINDS)
     written: list[str] = []
 
@@ -39,7 +39,7 @@ def test_whoever_writes_again_and_again_writes_after_those_who_wait(database_url
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
-def test_whoever_waits_for_a_turn_is_told_in_time_that_the_store_is_away(driver: Driver) -> None:
+def test_waiting_for_a_slot_times_out_as_an_unavailable_store(driver: Driver) -> None:
     async def work() -> float:
         store = MongoStore(NOBODY, KINDS, driver=driver, timeout_ms=300)
         begun = time.monotonic()

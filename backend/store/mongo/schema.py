@@ -36,9 +36,9 @@ def prepare(url: str, kinds: Sequence[type[Document]]) -> None:
     """
     with MongoClient[dict[str, Any]](url, **client_options(SCHEMA_MILLISECONDS)) as client:
         database = client.get_default_database(DATABASE)
-        there = set(database.list_collection_names())
+        existing = set(database.list_collection_names())
         for kind in kinds:
-            if kind.collection not in there:
+            if kind.collection not in existing:
                 database.create_collection(kind.collection)
             database.command("collMod", kind.collection, validator=validator(kind), validationLevel="strict")
             _make_indexes(database, kind)
@@ -46,12 +46,12 @@ def prepare(url: str, kinds: Sequence[type[Document]]) -> None:
 
 def _make_indexes(database: Database[dict[str, Any]], kind: type[Document]) -> None:
     collection = database[kind.collection]
-    wanted = {index_name(index): index for index in kind.indexes}
+    declared = {index_name(index): index for index in kind.indexes}
     found = collection.index_information()
-    there = {name for name, index in found.items() if dict(index["key"]) not in ({"_id": 1}, dict(kind.shard_key))}
-    if missing := [_model(name, index) for name, index in wanted.items() if name not in there]:
+    existing = {name for name, index in found.items() if dict(index["key"]) not in ({"_id": 1}, dict(kind.shard_key))}
+    if missing := [_model(name, index) for name, index in declared.items() if name not in existing]:
         collection.create_indexes(missing)
-    for name in there - wanted.keys():
+    for name in existing - declared.keys():
         collection.drop_index(name)
 
 

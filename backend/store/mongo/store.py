@@ -203,14 +203,14 @@ class MongoStore:
             raise _duplicate(one, _duplicates(error)[0]) from error
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
-        """Read documents by ascending id, from behind `after`, as they lie there."""
+        """Return documents by ascending id, starting after `after`, as stored."""
         async with self._operation():
             found = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
             bodies = cast("list[dict[str, Any]]", await found.to_list(limit))
         return [{"id": body.pop("_id"), **body} for body in bodies]
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
-        """Store changed bodies, each at its next revision, if the one it has still stands; give how many."""
+        """Store changed bodies, each at its next revision, if its revision is still current; return how many."""
         writes: list[ReplaceOne[dict[str, Any]]] = []
         for body in bodies:
             absent = {"id", *(name for name in self._indexed[collection] if body.get(name) is None)}

@@ -213,9 +213,9 @@ class _Table:
             " (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL"
             f"{columns})"
         )
-        there = {row[1] for row in connection.execute(f"PRAGMA table_info({self.name})")}
+        existing = {row[1] for row in connection.execute(f"PRAGMA table_info({self.name})")}
         for field in self.fields:
-            if field not in there:
+            if field not in existing:
                 connection.execute(f"ALTER TABLE {self.name} ADD COLUMN {_quoted(field)}")
         written = self._kept_columns(connection)
         if stale := [field for field in self.fields if field not in written]:
@@ -236,12 +236,12 @@ class _Table:
             connection.execute(text, (*(stored.get(field) for field in fields), stored["id"]))
 
     def _make_indexes(self, connection: sqlite3.Connection) -> None:
-        wanted = {f"{self.kind.collection}__{index_name(index)}": index for index in self.kind.indexes}
-        there = [row[1] for row in connection.execute(f"PRAGMA index_list({self.name})") if row[3] == "c"]
-        for name in there:
-            if name not in wanted:
+        declared = {f"{self.kind.collection}__{index_name(index)}": index for index in self.kind.indexes}
+        existing = [row[1] for row in connection.execute(f"PRAGMA index_list({self.name})") if row[3] == "c"]
+        for name in existing:
+            if name not in declared:
                 connection.execute(f"DROP INDEX {_quoted(name)}")
-        for name, index in wanted.items():
+        for name, index in declared.items():
             columns = [*index.fields, *([index.ordered] if index.ordered else []), *([] if index.unique else ["id"])]
             unique = "UNIQUE " if index.unique else ""
             listed = ", ".join(map(_quoted, columns))

@@ -39,7 +39,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._waiting: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+        self._collected: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._since_checkpoint = 0
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -51,22 +51,22 @@ class Writer:
         assert self._thread.is_alive(), "the store's writer has ended"
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        gathered = self._gathered.get(loop)
-        if gathered is None:
-            gathered = self._gathered[loop] = []
+        collected = self._collected.get(loop)
+        if collected is None:
+            collected = self._collected[loop] = []
             loop.call_soon(self._hand_over, loop)
-        gathered.append((write, done))
+        collected.append((write, done))
         await done
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        gathered = self._gathered.pop(loop, None)
-        if gathered:
-            self._waiting.put(gathered)
+        collected = self._collected.pop(loop, None)
+        if collected:
+            self._waiting.put(collected)
 
     def stop(self) -> None:
         """Accept no more writes; pending writes are still committed."""
         self._stopped = True
-        for loop in list(self._gathered):
+        for loop in list(self._collected):
             self._hand_over(loop)
         self._waiting.put(None)
 
@@ -77,18 +77,18 @@ class Writer:
     def _run(self) -> None:
         running = True
         while running:
-            handed, writes = self._waiting.get(), list[_Waiting]()
-            while handed is not None:
-                writes.extend(handed)
+            batch, writes = self._waiting.get(), list[_Waiting]()
+            while batch is not None:
+                writes.extend(batch)
                 if len(writes) >= MAX_GROUP:
                     break
                 try:
-                    handed = self._waiting.get_nowait()
+                    batch = self._waiting.get_nowait()
                 except queue.Empty:
                     break
-            running = handed is not None
+            running = batch is not None
             if writes:
-                self._answer(writes, self._commit([write for write, _ in writes]))
+                self._resolve_futures(writes, self._commit([write for write, _ in writes]))
             if self._since_checkpoint > CHECKPOINT_WRITES and self._waiting.empty():
                 self._checkpoint()
         self._checkpoint()
@@ -118,7 +118,7 @@ class Writer:
         return None if changed else write.refuse()
 
     @staticmethod
-    def _answer(writes: Sequence[_Waiting], outcomes: Sequence[Exception | None]) -> None:
+    def _resolve_futures(writes: Sequence[_Waiting], outcomes: Sequence[Exception | None]) -> None:
         loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Exception | None]]] = {}
         for (_, done), outcome in zip(writes, outcomes, strict=True):
             loops.setdefault(done.get_loop(), []).append((done, outcome))
