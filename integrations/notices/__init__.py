@@ -5,13 +5,13 @@ named after the provider, with a class that implements `Notices`, and create it 
 """
 
 from backend.city.service import Integration
-from backend.city.upstream import Notices
+from backend.city.upstream import Notifications
 from backend.settings import Settings
 from integrations.notices.sandbox import SandboxNotices
 
 
-def _make(_settings: Settings) -> Notices:
+def _make(_settings: Settings) -> Notifications:
     return SandboxNotices()
 
 
-integration = Integration(port=Notices, make=_make)
+integration = Integration(port=Notifications, make=_make)

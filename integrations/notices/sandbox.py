@@ -10,7 +10,7 @@ _log = logging.getLogger("chengma.notices")
 class SandboxNotices:
     """Logs each notification, without the person and the text; sends nothing."""
 
-    async def tell(self, person: str, text: Text) -> None:
+    async def notify(self, person: str, text: Text) -> None:
         """Log a notification to a person."""
         assert person, "a notification has a recipient"
         _log.info("notification of %d characters", len(text.zh))

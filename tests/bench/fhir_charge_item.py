@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from backend.app import documents_of, open_city
 from backend.city.service import City, discover_integrations, discover_services
-from backend.security.identity import Access, Caller, Role
+from backend.security.identity import Access, Caller
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import OpenVisit
 from backend.services.medical_credit.model.visit import visit_id
@@ -106,7 +106,7 @@ async def _create_visits(settings: Settings) -> str:
 
 def _token(city: City) -> str:
     access = Access(city.settings, city.keys, city.now)
-    caller = Caller("hospital:HZ001", "bench", roles=(Role.HOSPITAL,), scopes=("system/*.cruds",))
+    caller = Caller("hospital:HZ001", "bench", roles=("hospital",), scopes=("system/*.cruds",))
     return access.issue(caller, datetime.now(UTC), 3_600)
 
 

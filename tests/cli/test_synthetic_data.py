@@ -49,7 +49,7 @@ def test_each_citizen_has_a_profile_an_account_and_a_health_record(settings: Set
         assert counts(city) == [40, 40, 40]
 
 
-def test_invented_id_numbers_have_their_checksum_and_are_nobodys(settings: Settings, clock: Clock) -> None:
+def test_invented_id_numbers_have_a_checksum_and_belong_to_no_one(settings: Settings, clock: Clock) -> None:
     with opened(settings, clock) as city:
         fill(city, 40)
         people = asyncio.run(every(city, Person))
@@ -94,7 +94,7 @@ def test_an_interrupted_run_is_finished_by_the_next(settings: Settings, clock: C
         assert counts(city) == [1_200, 1_200, 1_200]
 
 
-def test_progress_is_told_up_to_the_end(settings: Settings, clock: Clock) -> None:
+def test_progress_is_reported_up_to_the_end(settings: Settings, clock: Clock) -> None:
     told: list[tuple[int, int]] = []
     with opened(settings, clock) as city:
         fill(city, 600, progress=lambda done, total: told.append((done, total)))

@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from backend.app import create_app
-from backend.security.identity import Caller, Role
+from backend.security.identity import Caller
 from tests.migrations.old_city import Json, Place, read_json, set_clocks
 
 VOLATILE = frozenset({"payload", "issued_at", "expires_at", "access_token", "refresh_token", "cursor"})
@@ -41,7 +41,7 @@ class Asking:
         scopes: Sequence[str] = (),
         venues: Sequence[str] = (),
     ) -> Json:
-        caller = Caller(account, "s", citizen, tuple(map(Role, roles)), tuple(venues), tuple(scopes))
+        caller = Caller(account, "s", citizen, tuple(roles), tuple(venues), tuple(scopes))
         token = self.app.state.access.issue(caller, self.app.state.city.now())
         return {"Authorization": f"Bearer {token}"}
 

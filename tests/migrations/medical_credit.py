@@ -401,6 +401,6 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             "answer": _json(_SHOWN),
             "problem": None,
         },
-        IdempotencyRecord(id="k", revision=3, payload="d", begun_at=NOON, expires_ms=NOON_MS, answer=_json(_DETAILS)),
+        IdempotencyRecord(id="k", revision=3, payload="d", started_at=NOON, expires_ms=NOON_MS, answer=_json(_DETAILS)),
     ),
 ]

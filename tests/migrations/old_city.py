@@ -19,7 +19,7 @@ import msgspec
 from pymongo import MongoClient
 
 from backend.app import documents_of, facts_of, open_city
-from backend.city.releases import take_up
+from backend.city.releases import load_active_rulebook
 from backend.city.service import City, discover_integrations, discover_services
 from backend.jobs.tasks import Job, discover_tasks
 from backend.settings import Settings
@@ -167,7 +167,7 @@ async def opened(place: Place) -> AsyncGenerator[tuple[City, Mapping[str, Any], 
     city = open_city(place.settings, services, discover_integrations("integrations"), clock=place.clock, jobs=queue)
     set_clocks(city, place.clock)
     try:
-        yield await take_up(city, facts_of(services)), discover_tasks(), queue
+        yield await load_active_rulebook(city, facts_of(services)), discover_tasks(), queue
     finally:
         await city.store.close()
 

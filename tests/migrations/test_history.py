@@ -8,12 +8,15 @@ import msgspec
 import pytest
 from pymongo import MongoClient
 
+from backend.i18n import Text
+from backend.jobs.tasks import DeadLetter
 from backend.services.account.model import Session, SignInChallenge
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord
 from backend.services.health_code.reports import ContactReported, HealthDeclared, Report
 from backend.store import Document, Store
 from backend.store.migrations import Migration, find_migrations, migrate
+from backend.web.idempotency import IdempotencyRecord, StoredProblem
 from tests.conftest import work_in
 from tests.migrations import medical_credit
 
@@ -28,7 +31,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     ),
     (
         "0002_date_the_end_of_sign_in_codes",
-        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "attempts": 2, "used": False},
         SignInChallenge(
             id="p", revision=3, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
         ),
@@ -76,6 +79,55 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         ),
     ),
     *medical_credit.EXAMPLES,
+    (
+        "0003_rename_fields_of_kept_answers",
+        {
+            "id": "k",
+            "revision": 2,
+            "payload": "digest",
+            "begun_at": NOON,
+            "expires_ms": NOON_MS,
+            "problem": {
+                "kind": "ChangedMeanwhile",
+                "detail": {"zh": "请重试。", "en": "Again."},
+                "errors": [],
+                "members": {},
+            },
+        },
+        IdempotencyRecord(
+            id="k",
+            revision=3,
+            payload="digest",
+            started_at=NOON,
+            expires_ms=NOON_MS,
+            problem=StoredProblem("EditConflict", Text(zh="请重试。", en="Again."), (), {}),
+        ),
+    ),
+    (
+        "0004_rename_fields_of_dead_jobs",
+        {
+            "id": "j",
+            "revision": 1,
+            "task": "health_code.finish_events",
+            "arguments": ["p", 3],
+            "at_ms": NOON_MS,
+            "dead": True,
+            "error": "away",
+            "tries": 5,
+            "losses": 1,
+        },
+        DeadLetter(
+            id="j",
+            revision=2,
+            task="health_code.finish_events",
+            arguments=("p", 3),
+            at_ms=NOON_MS,
+            dead=True,
+            error="away",
+            attempts=5,
+            losses=1,
+        ),
+    ),
 ]
 
 

@@ -62,7 +62,7 @@ def test_images_go_first_and_the_colour_last(in_flight: int, decoration: bool, o
 
 def test_while_the_store_is_away_only_what_is_essential_is_tried() -> None:
     load_shedder = LoadShedder(requests_at_once=100)
-    load_shedder.note_store_away()
+    load_shedder.note_store_unavailable()
     assert admits(load_shedder) == {"decoration": False, "ordinary": False, "essential": True}
     time.sleep(1.05)
     assert admits(load_shedder) == {"decoration": True, "ordinary": True, "essential": True}
@@ -264,7 +264,7 @@ def test_a_write_that_was_not_answered_says_that_it_is_not_known(database_url: s
     asyncio.run(work())
 
 
-def test_a_city_counts_what_it_refused(client: TestClient[Litestar]) -> None:
+def test_refused_requests_are_counted(client: TestClient[Litestar]) -> None:
     load_shedder: LoadShedder = client.app.state.load_shedder
     load_shedder.in_flight = 1_000
     assert client.get("/.well-known/jwks.json").status_code == 503

@@ -8,6 +8,7 @@ from backend.city.person import Person
 from backend.city.service import Service
 from backend.i18n import Text
 from backend.services.account.api import citizen, operator, sign_in, verifier
+from backend.services.account.demo import demo
 from backend.services.account.model import Account, Session, SignInChallenge
 from backend.services.account.synthetic import synthesize
 
@@ -27,5 +28,7 @@ service = Service(
         verifier.show_public_keys,
     ],
     documents=[Account, SignInChallenge, Session, Person],
+    roles=["operator", "auditor", "author", "citizen"],  # the last three guard nothing yet, but accounts may hold them
     synthesize=synthesize,
+    demo=demo,
 )

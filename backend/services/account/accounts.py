@@ -5,7 +5,7 @@ import secrets
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.security.identity import CitizenRequest, Role
+from backend.security.identity import CitizenRequest, Role, refuse_unknown_roles
 from backend.services.account.model import Account, parse_phone, session_ended
 from backend.store import Duplicate
 
@@ -44,6 +44,7 @@ async def find_or_create_account(city: City, phone: str) -> Account:
 
 async def set_roles(city: City, phone: str, roles: tuple[Role, ...], venues: tuple[str, ...] = ()) -> Account:
     """Set an account's roles and venues, and create it if needed: for the first operator, and for demonstrations."""
+    refuse_unknown_roles(roles, city.roles)
     account = await find_or_create_account(city, parse_phone(phone, city.settings.phone_region))
     return await city.store.replace(replace(account, roles=roles, venues=venues))
 

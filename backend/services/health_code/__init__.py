@@ -5,9 +5,11 @@ Read `facts` first (the input of the rules in `rules/health_code`), then `report
 routes in `api`. `tasks` completes interrupted events.
 """
 
-from backend.city.service import Service
+from backend.city.service import CodeFormat, Service
 from backend.i18n import Text
 from backend.services.health_code.api import citizen, gate, officer
+from backend.services.health_code.code import AUDIENCE, read_offline
+from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanReservation, VenueVisit
 from backend.services.health_code.synthetic import synthesize
@@ -27,5 +29,8 @@ service = Service(
     ],
     documents=[HealthRecord, HealthEventReceipt, VenueVisit, ScanReservation],
     facts=[HealthFacts],
+    roles=["gate", "health_officer"],
     synthesize=synthesize,
+    codes=[CodeFormat(AUDIENCE, read_offline)],
+    demo=demo,
 )

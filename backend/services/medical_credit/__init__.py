@@ -10,6 +10,7 @@ from backend.i18n import Text
 from backend.paylater.credit_account import CreditAccount
 from backend.services.medical_credit import pages
 from backend.services.medical_credit.api import bank, citizen, family, officer
+from backend.services.medical_credit.demo import demo
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyConsent
@@ -54,4 +55,6 @@ service = Service(
         Reconciliation,
     ],
     facts=[CreditFacts, StandingFacts, TermAsked],
+    roles=["hospital", "operator", "approver"],
+    demo=demo,
 )

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from backend.city.service import City
 from backend.i18n import yuan
-from backend.security.identity import operator
+from backend.security.identity import role_guard
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import (
     DIFFERENCE_TITLES,
@@ -23,6 +23,8 @@ from backend.services.medical_credit.model.reconciliation import (
     Resolution,
 )
 from backend.services.medical_credit.reconciliation import find_hospital, find_reconciliation
+
+operator = role_guard("operator")
 
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-store"}
 _STYLE = """

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from backend.city.person import Person
 from backend.city.service import City
-from backend.city.upstream import Notices, UpstreamRejected, UpstreamTimeout
+from backend.city.upstream import Notifications, UpstreamRejected, UpstreamTimeout
 from backend.paylater.credit_account import CreditAccount, Superseded
 from backend.services.medical_credit.eligibility import open_account, terms_of, update_account
 from backend.services.medical_credit.model.coverage import (
@@ -325,7 +325,7 @@ async def _send_notice(city: City, visit: Visit, now: datetime) -> None:
     notice = next(one for one in visit.notices if not one.sent)
     next_debit = next_debit_at(visit, terms_of(city, now))
     text = notice_text(notice, visit, next_debit, ZoneInfo(city.settings.time_zone))
-    await city.port(Notices).tell(visit.person, text)
+    await city.port(Notifications).notify(visit.person, text)
     notices = tuple(replace(one, sent=True) if one is notice else one for one in visit.notices)
     await city.store.replace(replace(visit, notices=notices, failures=0))
 

@@ -1,8 +1,10 @@
 """The talent code: one code for a talent, a class with reasons, and benefits that pay in seconds."""
 
-from backend.city.service import Service
+from backend.city.service import CodeFormat, Service
 from backend.i18n import Text
 from backend.services.talent_code import api, benefits, officer, partners
+from backend.services.talent_code.code import AUDIENCE, read_offline
+from backend.services.talent_code.demo import demo
 from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
 from backend.services.talent_code.invention import synthesize
 from backend.services.talent_code.model.budget import Budget
@@ -38,5 +40,8 @@ service = Service(
     ],
     documents=[Talent, Claim, Budget, Usage],
     facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermAsked],
+    roles=["partner", "talent_officer"],
     synthesize=synthesize,
+    codes=[CodeFormat(AUDIENCE, read_offline)],
+    demo=demo,
 )

@@ -9,7 +9,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.city.upstream import BankAnswer, Notices, UpstreamRejected, UpstreamTimeout
+from backend.city.upstream import BankAnswer, Notifications, UpstreamRejected, UpstreamTimeout
 from backend.services.talent_code.auditing import audit
 from backend.services.talent_code.budgets import current_budget, enter
 from backend.services.talent_code.model.benefit import barrier, terms_in
@@ -299,7 +299,7 @@ async def _ask_insurance(city: City, claim: Claim, now: datetime) -> Claim | Non
 async def _tell(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Hand the oldest notice over; one that was interrupted just then is told twice rather than never."""
     notice = next(one for one in claim.notices if not one.told)
-    await in_time(city.port(Notices).tell(claim.subject, claim_notice(notice, claim.title)))
+    await in_time(city.port(Notifications).notify(claim.subject, claim_notice(notice, claim.title)))
     told = tuple(replace(one, told=True) if one is notice else one for one in claim.notices)
     return await keep(city, replace(claim, notices=told, failures=0), now)
 

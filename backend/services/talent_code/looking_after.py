@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.city.upstream import Notices, UpstreamTimeout
+from backend.city.upstream import Notifications, UpstreamTimeout
 from backend.services.talent_code.advancing import advance, own_claims
 from backend.services.talent_code.evidence import look_into
 from backend.services.talent_code.model.notices import talent_notice
@@ -99,7 +99,7 @@ async def _tell(city: City, talent: Talent) -> None:
     waiting = [notice for notice in talent.notices if not notice.told]
     for notice in waiting:
         try:
-            await in_time(city.port(Notices).tell(talent.id, talent_notice(notice)))
+            await in_time(city.port(Notifications).notify(talent.id, talent_notice(notice)))
         except UpstreamTimeout:
             await change_talent(city, talent.id, lambda talent, _now: replace(talent, failures=talent.failures + 1))
             return

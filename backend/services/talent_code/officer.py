@@ -18,7 +18,7 @@ from backend.city.service import City
 from backend.city.upstream import BankSignature, ForgedNotice
 from backend.i18n import Text
 from backend.problems import NotAllowed, NotFound
-from backend.security.identity import CitizenRequest, public, talent_officer
+from backend.security.identity import CitizenRequest, public, role_guard
 from backend.services.talent_code import tasks
 from backend.services.talent_code.advancing import change_claim, note_collection, note_payout
 from backend.services.talent_code.budgets import current_budget, open_budget
@@ -33,6 +33,8 @@ from backend.services.talent_code.shown import ClaimShown, claim_shown
 from backend.store import Order
 
 PAGE = 50
+
+talent_officer = role_guard("talent_officer")
 
 
 class AppealListed(Struct, frozen=True):

@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 from backend.city.service import City
 from backend.codes.signed_code import CodeClaims, GenuineCode
 from backend.i18n import Text
-from backend.security.identity import CitizenRequest, partner
+from backend.security.identity import CitizenRequest, role_guard
 from backend.services.talent_code.code import read_talent_code
 from backend.services.talent_code.facts import Partner
 from backend.services.talent_code.model.benefit import Judgement, title_of
@@ -38,6 +38,8 @@ from backend.services.talent_code.people import terms_of, zone_of
 from backend.store import Conflict, Duplicate
 
 MAX_ATTEMPTS = 50
+
+partner = role_guard("partner")
 
 Payload = Annotated[str, Meta(min_length=1, max_length=2_000)]
 Place = Annotated[str, Meta(min_length=1, max_length=64)]

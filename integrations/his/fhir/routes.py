@@ -21,7 +21,7 @@ from backend.city.service import City
 from backend.i18n import Text, preferred_language
 from backend.operations.access_log import REQUEST_ID
 from backend.problems import FieldError, UnsupportedMediaType
-from backend.security.identity import hospital, public
+from backend.security.identity import public, role_guard
 from backend.settings import Settings
 from integrations.his.fhir.bundle import ResponseOptions, process_bundle
 from integrations.his.fhir.capability_statement import INTERACTIONS, capability_statement, smart_configuration
@@ -30,6 +30,8 @@ from integrations.his.fhir.interactions import Interaction, InteractionResult, p
 from integrations.his.fhir.operation_outcome import FHIR_JSON, InvalidResource, NotAcceptable, success_outcome
 from integrations.his.fhir.representation import Json, encode, etag
 from integrations.his.fhir.smart import FORM, AnyRequest, issue_token, request_context
+
+hospital = role_guard("hospital")
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 """Decodes amounts from their text as Decimal; they never become binary floating point."""

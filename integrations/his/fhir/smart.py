@@ -15,7 +15,7 @@ from litestar.datastructures import State
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotSignedIn
-from backend.security.identity import Access, Caller, Role
+from backend.security.identity import Access, Caller
 from backend.services.medical_credit.model.connection import UsedAssertion, used_assertion_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.store import Duplicate
@@ -65,7 +65,7 @@ async def _token(request: AnyRequest, city: City, base: str) -> Json:
     if not scopes:
         raise TokenError("invalid_scope", "none of these scopes can be granted to this hospital")
     now = city.now()
-    caller = Caller(f"{ACCOUNT_PREFIX}{hospital.id}", "backend-services", roles=(Role.HOSPITAL,), scopes=scopes)
+    caller = Caller(f"{ACCOUNT_PREFIX}{hospital.id}", "backend-services", roles=("hospital",), scopes=scopes)
     access = cast("Access", request.app.state.access)
     return {
         "access_token": access.issue(caller, now, TOKEN_SECONDS),

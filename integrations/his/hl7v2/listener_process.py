@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from backend.app import documents_of, facts_of, open_city, open_jobs
-from backend.city.releases import keeping_up
+from backend.city.releases import follow_releases
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.preflight import NotReady, check_before_serving
 from backend.jobs.tasks import discover_tasks
@@ -58,7 +58,7 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> None:
 
     try:
         async with (
-            keeping_up(lambda: cities[-1], use_city, facts_of(services)),
+            follow_releases(lambda: cities[-1], use_city, facts_of(services)),
             jobs,
             serve_mllp(
                 handle, settings.mllp_host, settings.mllp_port, handle_oversize=reject_oversize, tls=tls

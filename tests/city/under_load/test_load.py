@@ -20,7 +20,7 @@ from backend.city.service import discover_services
 from backend.operations.access_log import _LONG_NUMBER
 from backend.rulebook import load_rulebook
 from backend.security.field_encryption import FieldEncryption
-from backend.security.identity import Access, Caller, Role
+from backend.security.identity import Access, Caller
 from backend.security.keyring import Keyring, make_keys
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, VenueVisit
 from backend.services.health_code.reports import ContactReported, HealthDeclared
@@ -143,8 +143,8 @@ async def gather_crowd(place: Place) -> Crowd:
         Citizen(profile.id, number, headers(Caller(f"account-{profile.id}", "session", profile.id)))
         for profile, number in zip(profiles, numbers, strict=True)
     ]
-    officer = headers(Caller("officer", "session", roles=(Role.HEALTH_OFFICER,)))
-    gate = headers(Caller("gate", "session", roles=(Role.GATE,), venues=VENUES))
+    officer = headers(Caller("officer", "session", roles=("health_officer",)))
+    gate = headers(Caller("gate", "session", roles=("gate",), venues=VENUES))
     return Crowd(place.ports, people, officer, gate, now - timedelta(days=1))
 
 

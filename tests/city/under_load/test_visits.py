@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from backend.city.service import City
-from backend.security.identity import Access, Caller, Role
+from backend.security.identity import Access, Caller
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS
 from backend.services.medical_credit.model.reconciliation import Difference
@@ -62,7 +62,7 @@ class Town:
         now = datetime.now(UTC)
         self.tokens = {
             code: access.issue(
-                Caller(f"hospital:{code}", "city", roles=(Role.HOSPITAL,), scopes=("system/*.cruds",)), now, 3_600
+                Caller(f"hospital:{code}", "city", roles=("hospital",), scopes=("system/*.cruds",)), now, 3_600
             )
             for code in self.hospitals
         }

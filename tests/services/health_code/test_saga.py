@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from backend.city.service import City
-from backend.operations.load_shedding import STORE_AWAY_SECONDS
+from backend.operations.load_shedding import STORE_UNAVAILABLE_SECONDS
 from backend.services.health_code import saga
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord
 from backend.services.health_code.tasks import finish_event, sweep_events
@@ -73,7 +73,7 @@ def test_an_interrupted_event_is_completed_by_the_sweep_and_applied_once(
     assert scene.colour(wang) == "red"
     [record] = stored(client, HealthRecord)
     assert [report.key for report in record.reports] == [receipt.id]
-    time.sleep(STORE_AWAY_SECONDS)  # for so long histories are refused after the store failed
+    time.sleep(STORE_UNAVAILABLE_SECONDS)  # for so long histories are refused after the store failed
     assert [colour for _, colour in scene.history(wang)] == ["red", "green"]
     assert scene.outcomes(event) == ["repeated"]
 

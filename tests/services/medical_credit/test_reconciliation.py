@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.city.upstream import BankAnswer
-from backend.security.identity import Role
 from backend.services.medical_credit.model.hospital_file import COLUMNS, InvalidFile, read_file
 from tests.conftest import SignIn
 from tests.services.health_code.scene import Headers, problem
@@ -20,12 +19,12 @@ DAY = "/v1/reconciliations/HZ001/2022-04-20"
 
 @pytest.fixture
 def officer(sign_in: SignIn) -> Headers:
-    return sign_in("13800000008", roles=[Role.OPERATOR])
+    return sign_in("13800000008", roles=["operator"])
 
 
 @pytest.fixture
 def approver(sign_in: SignIn) -> Headers:
-    return sign_in("13800000009", roles=[Role.APPROVER, Role.OPERATOR])
+    return sign_in("13800000009", roles=["approver", "operator"])
 
 
 class Day:

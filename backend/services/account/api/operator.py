@@ -8,10 +8,12 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotFound
-from backend.security.identity import operator
+from backend.security.identity import refuse_unknown_roles, role_guard
 from backend.services.account.accounts import find_account
 from backend.services.account.api.schemas import AccountLookupRequest, AccountSummary, RoleGrant
 from backend.services.account.model import Account, InvalidPhone, parse_phone
+
+operator = role_guard("operator")
 
 
 @post("/v1/accounts/lookups", guards=[operator], status_code=200, problems=(InvalidPhone, NotFound))
@@ -28,6 +30,7 @@ async def grant_roles(
     account_id: FromPath[str], data: JSONBody[RoleGrant], city: NamedDependency[City]
 ) -> AccountSummary:
     """Set the roles and venues of an account; they take effect with its next access token."""
+    refuse_unknown_roles(data.roles, city.roles)
     account = await city.store.get(Account, account_id)
     if account is None:
         raise _no_account()

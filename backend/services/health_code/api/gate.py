@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.codes.signed_code import GenuineCode
 from backend.i18n import Text
-from backend.security.identity import AccessClaims, Caller, gate
+from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.health_code.api.schemas import ScanOutcome, ScanRequest, Verification
 from backend.services.health_code.code import STYLES, Colour, HealthCodeClaims, read_code
 from backend.services.health_code.model import (
@@ -25,6 +25,8 @@ from backend.services.health_code.model import (
     VenueVisit,
 )
 from backend.store import Duplicate, StoreUnavailable
+
+gate = role_guard("gate")
 
 _EXPIRED = Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask the person to refresh and show again.")
 _FORGED = Text(
@@ -73,7 +75,7 @@ async def verify_code(
     try:
         return await _verify(data, scanned, request.user.account_id, city, now)
     except StoreUnavailable:
-        request.app.state.load_shedder.note_store_away()
+        request.app.state.load_shedder.note_store_unavailable()
         return _offline_result(scanned)
 
 

@@ -12,7 +12,7 @@ from litestar.params import JSONBody
 from backend.city.person import parse_id_number
 from backend.city.service import City
 from backend.problems import Problem
-from backend.security.identity import health_officer
+from backend.security.identity import role_guard
 from backend.services.health_code.api.schemas import (
     EventRejection,
     EventResult,
@@ -22,6 +22,8 @@ from backend.services.health_code.api.schemas import (
 )
 from backend.services.health_code.model import EventIdReused, check_plausible
 from backend.services.health_code.saga import accept_event
+
+health_officer = role_guard("health_officer")
 
 MAX_CONCURRENT_PERSONS = 32
 

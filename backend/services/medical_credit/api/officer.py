@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
-from backend.security.identity import AccessClaims, Caller, approver, operator
+from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.medical_credit.api.schemas import (
     HospitalFile,
     ReconciliationDetails,
@@ -31,6 +31,8 @@ from backend.services.medical_credit.reconciliation import (
     reconcile,
 )
 from backend.store import Order
+
+operator, approver = role_guard("operator"), role_guard("approver")
 
 StaffRequest = Request[Caller, AccessClaims, State]
 PAGE = 31

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from backend.security.identity import Caller, Role
+from backend.security.identity import Caller
 from backend.services.medical_credit.model.hospital import Hospital
 from tests.services.medical_credit.scene import Patient, Scene
 
@@ -89,7 +89,7 @@ class HospitalSystem:
 
     @property
     def token(self) -> str:
-        caller = Caller(f"hospital:{self.hospital.id}", "test", roles=(Role.HOSPITAL,), scopes=self.scopes)
+        caller = Caller(f"hospital:{self.hospital.id}", "test", roles=("hospital",), scopes=self.scopes)
         return self.scene.client.app.state.access.issue(caller, self.scene.clock.now)
 
     def request(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:

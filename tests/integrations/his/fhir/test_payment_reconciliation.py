@@ -4,8 +4,8 @@ from datetime import date
 
 from fhir.resources.R4B.paymentreconciliation import PaymentReconciliation
 
-from backend.services.medical_credit.model.hospital_file import COLUMNS, read_file
 from backend.services.medical_credit.model.comparison import compare
+from backend.services.medical_credit.model.hospital_file import COLUMNS, read_file
 from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals, VisitTotal
 from backend.services.medical_credit.reconciliation import our_records, reconcile
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
