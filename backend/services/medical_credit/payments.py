@@ -2,13 +2,12 @@
 
 import hashlib
 from datetime import datetime
-from typing import Literal
 
 from backend.city.service import City
 from backend.city.upstream import BankAnswer
 from backend.i18n import Text, yuan
 from backend.services.medical_credit.model.problems import NothingToPay, PaymentFailed, PaymentInProgress
-from backend.services.medical_credit.model.visit import Payment, Visit
+from backend.services.medical_credit.model.visit import Payment, PaymentScope, Visit
 from backend.services.medical_credit.transfers import (
     record_payment_outcome,
     record_refund_outcome,
@@ -19,11 +18,8 @@ from backend.store import Conflict
 
 MAX_ATTEMPTS = 20
 
-Scope = Literal["now", "all"]
-"""What to pay: what is due now, or all that is owed."""
 
-
-async def pay(city: City, visit: Visit, payer: str, key: str, amount_fen: int, scope: Scope) -> Visit:
+async def pay(city: City, visit: Visit, payer: str, key: str, amount_fen: int, scope: PaymentScope) -> Visit:
     """Pay the bill of a visit, once for this payer and key. Returns the visit with the payment.
 
     `amount_fen` is the amount that the payer saw. Raises NothingToPay, PaymentInProgress or PaymentFailed.
@@ -72,7 +68,7 @@ async def _reload(city: City, visit: Visit) -> Visit:
     return found
 
 
-def _check_payable(visit: Visit, amount_fen: int, scope: Scope, now: datetime) -> None:
+def _check_payable(visit: Visit, amount_fen: int, scope: PaymentScope, now: datetime) -> None:
     if visit.pending_payment() is not None:
         raise PaymentInProgress(
             Text(

@@ -11,8 +11,7 @@ from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.enrolment import Purpose, Relation, Standing
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Resolution, Totals
-from backend.services.medical_credit.model.visit import LineKind, Stage, Visit
-from backend.services.medical_credit.payments import Scope
+from backend.services.medical_credit.model.visit import LineKind, PaymentScope, Stage, Visit
 
 # ── enrolment and limits ──
 
@@ -158,7 +157,7 @@ class PaymentRequest(Struct, forbid_unknown_fields=True):
     """A payment of what is due `now` or of `all` that is owed; `amount_fen` is the amount that the caller saw."""
 
     amount_fen: Annotated[int, Meta(ge=1, le=10**13)]
-    scope: Scope = "now"
+    scope: PaymentScope = "now"
 
 
 # ── family payers ──

@@ -21,6 +21,9 @@ MAX_EVENTS = 100
 
 LineKind = Literal["charge", "credit", "adjustment"]
 NoticeKind = Literal["bill", "reminder", "debit_failed", "suspended", "restored", "refunded", "cancelled"]
+PaymentScope = Literal["now", "all"]
+"""What to pay: what is due now, or all that is owed."""
+
 Stage = Literal["open", "closing", "billed", "paid", "cancelling", "cancelled"]
 
 
