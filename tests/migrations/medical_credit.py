@@ -396,7 +396,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             "id": "k",
             "revision": 2,
             "payload": "d",
-            "begun_at": NOON,
+            "started_at": NOON,
             "expires_ms": NOON_MS,
             "answer": _json(_SHOWN),
             "problem": None,

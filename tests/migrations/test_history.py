@@ -31,54 +31,11 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     ),
     (
         "0002_date_the_end_of_sign_in_codes",
-        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "attempts": 2, "used": False},
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
         SignInChallenge(
             id="p", revision=3, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
         ),
     ),
-    (
-        "0005_rename_attempts_of_sign_in_codes",
-        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "tries": 2, "used": True},
-        SignInChallenge(id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS, attempts=2, used=True),
-    ),
-    (
-        "0007_rename_events_of_health_records",
-        {
-            "id": "h",
-            "revision": 1,
-            "code_id": "c",
-            "facts": {},
-            "history": [],
-            "reports": [
-                {"said": {"kind": "contact", "level": "close", "at": NOON}, "key": "k"},
-                {"said": {"kind": "declaration", "at": NOON, "symptoms": ["fever"]}},
-            ],
-        },
-        HealthRecord(
-            id="h",
-            revision=2,
-            code_id="c",
-            facts=HealthFacts(),
-            history=(),
-            reports=(Report(ContactReported("close", NOON), "k"), Report(HealthDeclared(NOON, ("fever",)))),
-        ),
-    ),
-    (
-        "0008_rename_events_of_health_event_receipts",
-        {
-            "id": "r",
-            "revision": 1,
-            "payload": "d",
-            "person": "h",
-            "applied": False,
-            "said": {"kind": "contact", "level": "close", "at": NOON},
-            "due_ms": NOON_MS,
-        },
-        HealthEventReceipt(
-            id="r", revision=2, payload="d", person="h", event=ContactReported("close", NOON), due_ms=NOON_MS
-        ),
-    ),
-    *medical_credit.EXAMPLES,
     (
         "0003_rename_fields_of_kept_answers",
         {
@@ -128,6 +85,49 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             losses=1,
         ),
     ),
+    (
+        "0005_rename_attempts_of_sign_in_codes",
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "tries": 2, "used": True},
+        SignInChallenge(id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS, attempts=2, used=True),
+    ),
+    (
+        "0007_rename_events_of_health_records",
+        {
+            "id": "h",
+            "revision": 1,
+            "code_id": "c",
+            "facts": {},
+            "history": [],
+            "reports": [
+                {"said": {"kind": "contact", "level": "close", "at": NOON}, "key": "k"},
+                {"said": {"kind": "declaration", "at": NOON, "symptoms": ["fever"]}},
+            ],
+        },
+        HealthRecord(
+            id="h",
+            revision=2,
+            code_id="c",
+            facts=HealthFacts(),
+            history=(),
+            reports=(Report(ContactReported("close", NOON), "k"), Report(HealthDeclared(NOON, ("fever",)))),
+        ),
+    ),
+    (
+        "0008_rename_events_of_health_event_receipts",
+        {
+            "id": "r",
+            "revision": 1,
+            "payload": "d",
+            "person": "h",
+            "applied": False,
+            "said": {"kind": "contact", "level": "close", "at": NOON},
+            "due_ms": NOON_MS,
+        },
+        HealthEventReceipt(
+            id="r", revision=2, payload="d", person="h", event=ContactReported("close", NOON), due_ms=NOON_MS
+        ),
+    ),
+    *medical_credit.EXAMPLES,
 ]
 
 

@@ -38,7 +38,7 @@ def test_a_document_is_found_by_its_renamed_field(
 
 def test_a_stored_problem_has_its_new_name() -> None:
     problem = {"kind": "PaymentInFlight", "detail": {"zh": "请勿重复支付。", "en": "Do not pay twice."}}
-    body = {"id": "k", "revision": 1, "begun_at": NOON, "answer": None, "problem": problem}
+    body = {"id": "k", "revision": 1, "started_at": NOON, "answer": None, "problem": problem}
     assert PAYMENTS(body) == body | {"problem": problem | {"kind": "PaymentInProgress"}}
 
 
