@@ -111,11 +111,7 @@ def test_a_query_without_a_declared_index_is_a_programmers_error(opened: Open) -
 
 @pytest.mark.parametrize("direction", ["ascending", "descending"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-def test_pages_contain_each_document_once_in_order_even_at_equal_times(
-    opened: Open,
-    direction: Any,  # noqa: ANN401  the order's word
-    limit: int,
-) -> None:
+def test_pages_have_each_document_once_in_order_at_equal_times(opened: Open, direction: Any, limit: int) -> None:  # noqa: ANN401  one of two words
     async def work(store: Store) -> None:
         for n in range(20):
             await store.insert(Letter(id=f"{n:02}", sent_ms=n // 6))
