@@ -10,8 +10,8 @@ import msgspec
 from backend.city.service import Integration
 from backend.city.upstream import UpstreamTimeout
 from backend.services.school_lookup.family import Child, Family, FamilyHome, HouseholdRegistration, Parent
-from backend.services.school_lookup.invented_district import COLUMNS, DISTRICT, HOUSES, WEST_EAST
 from backend.services.school_lookup.ports import FamilyRegister
+from backend.services.school_lookup.synthetic_district import COLUMNS, DISTRICT, HOUSES, WEST_EAST
 from backend.settings import Settings
 from integrations._sandbox import Books
 

@@ -12,14 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from backend.i18n import Text
-from backend.services.school_lookup.checking import Fault, faults_of
+from backend.services.school_lookup.editions import edition_before, keep_plan, read_edition
 from backend.services.school_lookup.facts import AdmissionFacts
-from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.model import Imported, SchoolEdition, SchoolPlan
 from backend.services.school_lookup.plan import read_as, shape_of
-from backend.services.school_lookup.plans import edition_before, keep_plan, read_edition
+from backend.services.school_lookup.plan_check import Fault, faults_of
+from backend.services.school_lookup.synthetic_district import invented_plan
 from integrations._city import in_city
-from integrations.schools.folder import Reading, write_folder
+from integrations.schools.plan_folder import Reading, write_folder
 
 if TYPE_CHECKING:
     from backend.city.service import City

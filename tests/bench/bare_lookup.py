@@ -8,8 +8,8 @@ import uvicorn
 from litestar import Litestar, post
 from litestar.params import JSONBody
 
-from backend.services.school_lookup.answering import LookupAnswer
-from backend.services.school_lookup.api import Lookup
+from backend.services.school_lookup.api.public import Lookup
+from backend.services.school_lookup.lookup import LookupAnswer
 
 
 def main(answer: Path, port: int) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import shapely
 
 from backend.services.school_lookup.atlas import Atlas
-from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.plan import shape_of
+from backend.services.school_lookup.synthetic_district import invented_plan
 from tests.bench.health_code_read import CONNECTIONS, LAST_CORE, ROOT, ask, free_port, server
 from tests.bench.report import Table, alternate, ratio_of
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from backend.services.school_lookup.addresses import AddressRange
-from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.plan import MultiPolygon, Plan, School, Zone
+from backend.services.school_lookup.synthetic_district import invented_plan
 from integrations.schools.command import schools
-from integrations.schools.folder import Reading, write_folder
+from integrations.schools.plan_folder import Reading, write_folder
 from tests.conftest import ROOT
 from tests.services.school_lookup.scene import PLAN, square
 
@@ -121,7 +121,7 @@ def test_a_missing_file_is_named(run: Run, folder: Path) -> None:
 def test_another_coordinate_system_is_converted_when_declared_and_suspected_when_not(run: Run, tmp_path: Path) -> None:
     from backend.services.school_lookup.coordinates import from_wgs84
     from backend.services.school_lookup.plan import points_of
-    from tests.services.school_lookup.test_checking import drawn_in
+    from tests.services.school_lookup.test_plan_check import drawn_in
 
     plan = invented_plan(2026)
     write_folder(plan, tmp_path / "first")

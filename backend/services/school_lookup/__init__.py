@@ -2,10 +2,10 @@
 
 from backend.city.service import Service
 from backend.i18n import Text
-from backend.services.school_lookup import api
+from backend.services.school_lookup.api import public as api
 from backend.services.school_lookup.facts import AdmissionFacts, AgeFacts, MigrantFacts, ParentFacts, SeatFacts
-from backend.services.school_lookup.invention import synthesize
 from backend.services.school_lookup.model import SchoolEdition, SchoolPlan, SchoolZones
+from backend.services.school_lookup.synthetic import synthesize
 
 service = Service(
     name="school_lookup",

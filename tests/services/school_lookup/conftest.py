@@ -6,7 +6,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from backend.services.school_lookup.plans import keep_plan
+from backend.services.school_lookup.editions import keep_plan
 from tests.conftest import Clock
 from tests.services.school_lookup.scene import PLAN, SPRING
 

@@ -6,8 +6,8 @@ import shapely
 
 from backend.services.school_lookup.addresses import parse_address
 from backend.services.school_lookup.atlas import Atlas, pairs_of
-from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.plan import Stage, Zone, shape_of
+from backend.services.school_lookup.synthetic_district import invented_plan
 from tests.services.school_lookup.scene import EAST, NORTH, WEST, ZONES
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,6 @@ from ruamel.yaml.error import YAMLError
 
 from backend.i18n import Text
 from backend.services.school_lookup.addresses import AddressRange
-from backend.services.school_lookup.checking import Fault
 from backend.services.school_lookup.maps import past_csv, schools_csv, table
 from backend.services.school_lookup.plan import (
     AddressPoint,
@@ -31,6 +30,7 @@ from backend.services.school_lookup.plan import (
     School,
     Zone,
 )
+from backend.services.school_lookup.plan_check import Fault
 
 T = TypeVar("T")
 ADDRESS_COLUMNS = ("address", "longitude", "latitude")

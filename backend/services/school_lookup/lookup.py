@@ -9,9 +9,7 @@ from backend.i18n import Text
 from backend.problems import FieldError
 from backend.rulebook import Rulebook
 from backend.services.school_lookup.addresses import Address
-from backend.services.school_lookup.catchments import Catchments, SchoolShown, Seats, Standing
-from backend.services.school_lookup.chance import Chance
-from backend.services.school_lookup.deciding import (
+from backend.services.school_lookup.admission import (
     DOCUMENTS,
     Admission,
     Beginning,
@@ -27,10 +25,11 @@ from backend.services.school_lookup.deciding import (
     migration_of,
     reasons_of,
 )
+from backend.services.school_lookup.catchments import Catchments, SchoolShown, Seats, Standing
+from backend.services.school_lookup.chance import Chance
 from backend.services.school_lookup.facts import STAGES, AdmissionFacts, Home, Stage
 from backend.services.school_lookup.family import Child, Family
-from backend.services.school_lookup.model import AddressUnknown, OutsideTheCity
-from backend.services.school_lookup.placing import (
+from backend.services.school_lookup.geocoding import (
     Candidate,
     Certainty,
     Place,
@@ -38,6 +37,7 @@ from backend.services.school_lookup.placing import (
     is_swapped,
     places_of,
 )
+from backend.services.school_lookup.model import AddressUnknown, OutsideTheCity
 from backend.services.school_lookup.plan import Calendar, School, Zone
 
 

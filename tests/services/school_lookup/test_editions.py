@@ -10,11 +10,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from msgspec.structs import replace
 
-from backend.services.school_lookup import plans
-from backend.services.school_lookup.invented_district import invented_plan
+from backend.services.school_lookup import editions as plans
+from backend.services.school_lookup.editions import digest_of, edition_before, keep_plan, read_plan
 from backend.services.school_lookup.model import SchoolPlan
 from backend.services.school_lookup.plan import Plan
-from backend.services.school_lookup.plans import digest_of, edition_before, keep_plan, read_plan
+from backend.services.school_lookup.synthetic_district import invented_plan
 from backend.store import Document, Store, StoreUnavailable
 from tests.conftest import work_in
 from tests.services.school_lookup.scene import HEADING, PLAN, SPRING
@@ -186,7 +186,7 @@ def test_a_district_or_year_without_a_plan_is_told(published: TestClient[Litesta
 def test_the_city_that_is_invented_has_a_district_to_look_at(client: TestClient[Litestar]) -> None:
     from random import Random
 
-    from backend.services.school_lookup.invention import synthesize
+    from backend.services.school_lookup.synthetic import synthesize
 
     city = client.app.state.city
 

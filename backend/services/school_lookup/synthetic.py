@@ -5,9 +5,9 @@ from random import Random
 
 from backend.city.person import Person
 from backend.city.service import City
-from backend.services.school_lookup.invented_district import invented_plan
+from backend.services.school_lookup.editions import parts_of, plan_id
 from backend.services.school_lookup.model import Imported, SchoolPlan
-from backend.services.school_lookup.plans import parts_of, plan_id
+from backend.services.school_lookup.synthetic_district import invented_plan
 from backend.store import Document
 
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import load_rulebook
+from backend.services.school_lookup.admission import decide
 from backend.services.school_lookup.catchments import Catchments
 from backend.services.school_lookup.chance import Chance, PastYear, chance_of, expected_applicants, wilson
-from backend.services.school_lookup.deciding import decide
 from backend.services.school_lookup.facts import AdmissionFacts, Home, Registration
 from backend.services.school_lookup.plan import PastBatch
 from tests.conftest import ROOT

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from backend.services.school_lookup.addresses import AddressRange
-from backend.services.school_lookup.answering import LookupAnswer, answer
 from backend.services.school_lookup.catchments import Catchments
 from backend.services.school_lookup.family import Child, Family, FamilyHome, HouseholdRegistration, MapPoint, Parent
-from backend.services.school_lookup.invented_district import invented_plan
+from backend.services.school_lookup.lookup import LookupAnswer, answer
 from backend.services.school_lookup.plan import Plan, Zone, geometry_of, shape_of
-from tests.services.school_lookup.test_deciding import RULEBOOK
+from backend.services.school_lookup.synthetic_district import invented_plan
+from tests.services.school_lookup.test_admission import RULEBOOK
 
 CITY = ZoneInfo("Asia/Shanghai")
 PLAN = invented_plan(2026)

@@ -17,10 +17,11 @@ from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
 from backend.security.identity import admit_citizen, public
-from backend.services.school_lookup.answering import DistrictShown, LookupAnswer, answer, shown
 from backend.services.school_lookup.catchments import Catchments
+from backend.services.school_lookup.editions import plans_of
 from backend.services.school_lookup.facts import Year
 from backend.services.school_lookup.family import Family, contradictions_of
+from backend.services.school_lookup.lookup import DistrictShown, LookupAnswer, answer, shown
 from backend.services.school_lookup.maps import past_csv, schools_csv, schools_geojson, zones_geojson
 from backend.services.school_lookup.model import (
     AddressUnknown,
@@ -30,7 +31,6 @@ from backend.services.school_lookup.model import (
     OutsideTheCity,
 )
 from backend.services.school_lookup.plan import DistrictCode, Plan
-from backend.services.school_lookup.plans import plans_of
 from backend.services.school_lookup.ports import FamilyRegister
 from backend.web.fast_paths import city_of
 

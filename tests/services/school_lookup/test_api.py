@@ -8,10 +8,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from msgspec.structs import replace
 
-from backend.services.school_lookup import plans
+from backend.services.school_lookup import editions as plans
 from backend.services.school_lookup.coordinates import CoordinateSystem, from_wgs84
+from backend.services.school_lookup.editions import keep_plan
 from backend.services.school_lookup.family import Child, Family, FamilyHome, HouseholdRegistration
-from backend.services.school_lookup.plans import keep_plan
 from backend.services.school_lookup.ports import FamilyRegister
 from integrations.family_register import SandboxFamilyRegister
 from tests.conftest import SignIn, id_number_for
@@ -407,12 +407,12 @@ def test_the_sandbox_invents_families_of_every_kind_that_can_be_answered() -> No
     from datetime import date
     from zoneinfo import ZoneInfo
 
-    from backend.services.school_lookup.answering import answer
     from backend.services.school_lookup.catchments import Catchments
     from backend.services.school_lookup.family import contradictions_of
-    from backend.services.school_lookup.invented_district import invented_plan
+    from backend.services.school_lookup.lookup import answer
+    from backend.services.school_lookup.synthetic_district import invented_plan
     from integrations.family_register import _invented
-    from tests.services.school_lookup.test_deciding import RULEBOOK
+    from tests.services.school_lookup.test_admission import RULEBOOK
 
     today = date(2026, 5, 4)
     district = Catchments("e", invented_plan(2026), ZoneInfo("Asia/Shanghai"))

@@ -6,9 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from backend.services.school_lookup.addresses import AddressRange
-from backend.services.school_lookup.checking import Fault, faults_of
 from backend.services.school_lookup.coordinates import CoordinateSystem, from_wgs84
-from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.plan import (
     AddressPoint,
     MultiPolygon,
@@ -18,6 +16,8 @@ from backend.services.school_lookup.plan import (
     read_as,
     shape_of,
 )
+from backend.services.school_lookup.plan_check import Fault, faults_of
+from backend.services.school_lookup.synthetic_district import invented_plan
 from tests.services.school_lookup.scene import (
     ADDRESSES,
     HEADING,
