@@ -1,4 +1,4 @@
-"""What the rules say of a child before a catchment: its batch, its place within it, and what would change both."""
+"""Evaluate the rules for a child: its stage, its batch in a catchment, its rank in the batch, and possible changes."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.rulebook import Rulebook, Verdict
 from backend.rulebook.language.temporal import midnight
-from backend.services.school_lookup.catchments import Catchments
+from backend.services.school_lookup.district import District
 from backend.services.school_lookup.facts import (
     STAGES,
     AdmissionFacts,
@@ -24,26 +24,27 @@ from backend.services.school_lookup.facts import (
     Stage,
 )
 from backend.services.school_lookup.family import Child, Family, Parent
+from backend.services.school_lookup.plan import Heading
 
 AGE, MIGRANT, POINTS = "school_lookup.age", "school_lookup.migrant", "school_lookup.points"
 TIES, DOCUMENTS = "school_lookup.ties", "school_lookup.documents"
-SCHOOL_YEARS = 16
-"""Further ahead than this no child waits for school."""
+MAX_YEARS_AHEAD = 16
+"""The number of years in which the next possible year of entry is searched."""
 
 Rank = tuple[Any, ...]
-Admission = Literal["catchment", "points", "late", "lottery"]
+AdmissionRoute = Literal["catchment", "points", "late", "lottery"]
 
 
-class Reason(Struct, frozen=True, gc=False):
-    """A rule that spoke: its word, why, and what would change it."""
+class FiredRule(Struct, frozen=True, gc=False):
+    """A rule that fired: its result, the reason, and what would change it."""
 
-    word: str
+    result: str
     because: Text
     remedy: Text | None = None
 
 
-class Decided(Struct, frozen=True, gc=False):
-    """A child before one catchment. `rank` is the smaller the better; of two children the smaller goes first."""
+class AdmissionDecision(Struct, frozen=True, gc=False):
+    """The decision on a child's application to one catchment; the child with the smaller `rank` goes first."""
 
     facts: AdmissionFacts
     verdict: Verdict
@@ -51,30 +52,30 @@ class Decided(Struct, frozen=True, gc=False):
     rank: Rank
 
     @property
-    def is_taken(self) -> bool:
-        """Tell whether the catchment may take the child."""
+    def is_eligible(self) -> bool:
+        """Return whether a school of the catchment may admit the child."""
         return self.verdict.result != "none"
 
     @property
     def batch(self) -> int | None:
-        """Give the number of the batch, if the child is in one."""
+        """Return the number of the batch, or None if the child is in none."""
         return batch_of(self.verdict)
 
     @property
-    def admission(self) -> Admission:
-        """Give by what way the child comes to the school."""
-        ways: dict[str, Admission] = {"placed": "points", "late": "late"}
-        return ways.get(self.verdict.result, "catchment")
+    def admission(self) -> AdmissionRoute:
+        """Return the route by which the child is admitted."""
+        routes: dict[str, AdmissionRoute] = {"placed": "points", "late": "late"}
+        return routes.get(self.verdict.result, "catchment")
 
 
 def batch_of(verdict: Verdict) -> int | None:
-    """Give the number of the batch that a verdict names, if it names one."""
-    word: str = verdict.result
-    return int(word.removeprefix("batch_")) if word.startswith("batch_") else None
+    """Return the number of the batch that a verdict names, or None."""
+    result: str = verdict.result
+    return int(result.removeprefix("batch_")) if result.startswith("batch_") else None
 
 
 class Change(Struct, frozen=True, gc=False):
-    """Something that would put a child in another batch: what, and in which then; None was or is in no batch."""
+    """A change of the facts that would put a child in a better batch; None means in no batch."""
 
     change: Text
     school: str
@@ -82,48 +83,48 @@ class Change(Struct, frozen=True, gc=False):
     to_batch: int | None
 
 
-class Migration(Struct, frozen=True, gc=False):
-    """What the rules say of a family that is registered outside the city: what it lacks, and its points.
+class MigrantEligibility(Struct, frozen=True, gc=False):
+    """The eligibility of a family that is registered outside the city: the conditions it does not meet, and its points.
 
-    The higher parent's points count, the official ones where they are known.
+    The points are those of the parent with more points, and the official ones if they are known.
     """
 
-    lacking: tuple[Reason, ...]
+    missing: tuple[FiredRule, ...]
     points: int
     points_are_official: bool
 
 
-def migration_of(rulebook: Rulebook, catchments: Catchments, family: Family) -> Migration:
-    """Decide on the parents of a migrant family."""
-    at, zone = catchments.application_begins, catchments.time_zone
-    parents = tuple(_parent_facts(parent, zone) for parent in family.parents)
-    verdict = rulebook.evaluate(MIGRANT, MigrantFacts(catchments.heading.year, parents), at)
+def migrant_eligibility_of(rulebook: Rulebook, district: District, family: Family) -> MigrantEligibility:
+    """Return the eligibility of a family that is registered outside the city."""
+    at, time_zone = district.application_start, district.time_zone
+    parents = tuple(_parent_facts(parent, time_zone) for parent in family.parents)
+    verdict = rulebook.evaluate(MIGRANT, MigrantFacts(district.heading.year, parents), at)
     official = [parent.points for parent in family.parents if parent.points is not None]
     estimated = [cast("int", rulebook.evaluate(POINTS, parent, at).result) for parent in parents]
-    return Migration(reasons_of(rulebook, verdict), max(official or estimated or [0]), bool(official))
+    return MigrantEligibility(fired_rules(rulebook, verdict), max(official or estimated or [0]), bool(official))
 
 
-def _parent_facts(parent: Parent, zone: ZoneInfo) -> ParentFacts:
+def _parent_facts(parent: Parent, time_zone: ZoneInfo) -> ParentFacts:
     days = (parent.permit_since, parent.insured_since, parent.employed_since)
-    return ParentFacts(*(None if day is None else midnight(day, zone) for day in days))
+    return ParentFacts(*(None if day is None else midnight(day, time_zone) for day in days))
 
 
-def reasons_of(rulebook: Rulebook, verdict: Verdict) -> tuple[Reason, ...]:
-    """Give every rule that spoke in a verdict that collects, in the order of the rules."""
-    return _reasons(rulebook, verdict.module, verdict.at, verdict.fired)
+def fired_rules(rulebook: Rulebook, verdict: Verdict) -> tuple[FiredRule, ...]:
+    """Return the rules that fired in a verdict of the strategy `collect`, in the order of the module."""
+    return _fired_rules(rulebook, verdict.module, verdict.at, verdict.fired)
 
 
 @lru_cache(maxsize=1_000)
-def _reasons(rulebook: Rulebook, module: str, at: datetime, fired: tuple[str, ...]) -> tuple[Reason, ...]:
+def _fired_rules(rulebook: Rulebook, module: str, at: datetime, fired: tuple[str, ...]) -> tuple[FiredRule, ...]:
     rules = {rule.id: rule for rule in rulebook.in_force(module, at)}
-    return tuple(Reason(str(rules[name].then), rules[name].because, rules[name].remedy) for name in fired)
+    return tuple(FiredRule(str(rules[name].then), rules[name].because, rules[name].remedy) for name in fired)
 
 
 # ── age ──
 
 
-class Beginning(Struct, frozen=True, gc=False):
-    """The stage that a child would begin this year, if any, why, and otherwise the next year in which it may."""
+class StageDecision(Struct, frozen=True, gc=False):
+    """The stage that a child enters this year, with the reason; or None, with the next year in which it may enter."""
 
     stage: Stage | None
     because: Text
@@ -131,45 +132,45 @@ class Beginning(Struct, frozen=True, gc=False):
     next_year: int | None
 
 
-def beginning_of(rulebook: Rulebook, catchments: Catchments, child: Child) -> Beginning:
-    """Decide which stage a child begins: the one that is asked for, or the one that its age allows."""
+def decide_stage(rulebook: Rulebook, district: District, child: Child) -> StageDecision:
+    """Decide which stage a child enters: the requested one, or the one that its age allows."""
     stages: tuple[Stage, ...] = STAGES if child.stage is None else (child.stage,)
-    facts = AgeFacts(stages[0], catchments.heading.year, midnight(child.born_on, catchments.time_zone), child.deferred)
-    at = catchments.application_begins
+    facts = AgeFacts(stages[0], district.heading.year, midnight(child.born_on, district.time_zone), child.deferred)
+    at = district.application_start
     verdicts = dict[Stage, Verdict]()
     for stage in stages:
         verdicts[stage] = verdict = rulebook.evaluate(AGE, replace(facts, stage=stage), at)
         if verdict.result == "admissible":
-            return Beginning(stage, verdict.because, None, None)
-    refused = verdicts[stages[-1] if verdicts[stages[0]].result == "too_old" else stages[0]]
+            return StageDecision(stage, verdict.because, None, None)
+    rejected = verdicts[stages[-1] if verdicts[stages[0]].result == "too_old" else stages[0]]
     later = (
         facts.year + years
-        for years in range(1, SCHOOL_YEARS)
+        for years in range(1, MAX_YEARS_AHEAD)
         for stage in stages
         if rulebook.evaluate(AGE, replace(facts, stage=stage, year=facts.year + years), at).result == "admissible"
     )
-    return Beginning(None, refused.because, refused.remedy, next(later, None))
+    return StageDecision(None, rejected.because, rejected.remedy, next(later, None))
 
 
 # ── batch ──
 
 
-def decide(rulebook: Rulebook, catchments: Catchments, facts: AdmissionFacts) -> Decided:
-    """Decide on a child before a catchment."""
-    verdict, place = _batch(rulebook, catchments, facts)
-    ties = rulebook.evaluate(TIES, facts, catchments.application_begins)
-    return Decided(facts, verdict, ties, (place, *_tie_rank(facts, ties)))
+def decide(rulebook: Rulebook, district: District, facts: AdmissionFacts) -> AdmissionDecision:
+    """Decide on a child's application to a catchment."""
+    verdict, order = _evaluate_batch(rulebook, district, facts)
+    ties = rulebook.evaluate(TIES, facts, district.application_start)
+    return AdmissionDecision(facts, verdict, ties, (order, *_tie_rank(facts, ties)))
 
 
-def _batch(rulebook: Rulebook, catchments: Catchments, facts: AdmissionFacts) -> tuple[Verdict, int]:
-    """Give the verdict on the batch, and its place in the order in which batches are admitted."""
-    verdict = rulebook.evaluate(catchments.batches, facts, catchments.application_begins)
-    words = cast("tuple[str, ...]", rulebook.modules[catchments.batches].result)
-    return verdict, words.index(verdict.result)
+def _evaluate_batch(rulebook: Rulebook, district: District, facts: AdmissionFacts) -> tuple[Verdict, int]:
+    """Return the verdict on the batch, and its position in the order in which batches are admitted."""
+    verdict = rulebook.evaluate(district.batches, facts, district.application_start)
+    results = cast("tuple[str, ...]", rulebook.modules[district.batches].result)
+    return verdict, results.index(verdict.result)
 
 
 def _tie_rank(facts: AdmissionFacts, ties: Verdict) -> Rank:
-    """Give a child's place within its batch, by the criteria in the order of Gongshu 2018 [V]."""
+    """Return a child's rank within its batch, by the criteria of Gongshu 2018 in their order [V]."""
     share = max((home.parents_percent for home in facts.homes if home.place == "catchment"), default=0)
     since = facts.registration.since.timestamp() if "registration" in ties.result and facts.registration else 0.0
     return (since, "pupil_on_property" in ties.result, "registered_apart" in ties.result, -share)
@@ -179,23 +180,23 @@ def admission_facts(
     family: Family,
     child: Child,
     stage: Stage,
-    zone: ZoneInfo,
+    time_zone: ZoneInfo,
     *,
     registered_here: bool,
     homes: tuple[Home, ...],
     eligible: bool,
 ) -> AdmissionFacts:
-    """Put together what the rules may read of a child before one catchment."""
+    """Return the facts that the rules may read of a child's application to one catchment."""
     registration = None
     if family.registration.in_city and child.registered_since is not None:
         registration = Registration(
             "catchment" if registered_here else "city",
-            midnight(child.registered_since, zone),
+            midnight(child.registered_since, time_zone),
             family.registration.parents,
         )
     return AdmissionFacts(
         stage,
-        midnight(child.born_on, zone),
+        midnight(child.born_on, time_zone),
         registration,
         homes,
         "eligible" if eligible else "lacking",
@@ -203,46 +204,66 @@ def admission_facts(
     )
 
 
-# ── what would change the answer ──
+# ── possible changes ──
 
 
-def changes_of(rulebook: Rulebook, catchments: Catchments, school: str, decided: Decided) -> Iterator[Change]:
-    """Give each single thing that would put the child in a better batch of this catchment."""
-    for text, changed in _alternatives(decided.facts, catchments):
-        verdict, place = _batch(rulebook, catchments, changed)
-        if place < decided.rank[0]:
-            yield Change(text, school, decided.batch, batch_of(verdict))
+def changes_of(rulebook: Rulebook, district: District, school: str, decision: AdmissionDecision) -> Iterator[Change]:
+    """Yield each single change that would put the child in a better batch of this catchment."""
+    for text, changed in _alternatives(decision.facts, district):
+        verdict, order = _evaluate_batch(rulebook, district, changed)
+        if order < decision.rank[0]:
+            yield Change(text, school, decision.batch, batch_of(verdict))
 
 
-def _alternatives(facts: AdmissionFacts, catchments: Catchments) -> Iterator[tuple[Text, AdmissionFacts]]:
-    day, begins = catchments.heading.calendar.application_from, catchments.application_begins
+def _alternatives(facts: AdmissionFacts, district: District) -> Iterator[tuple[Text, AdmissionFacts]]:
+    day, start = district.heading.calendar.application_from, district.application_start
     registration = facts.registration
     lives_here = any(home.place == "catchment" for home in facts.homes)
     if registration is None:
         if facts.migrant == "lacking":
-            yield _MIGRANT, replace(facts, migrant="eligible")
+            yield _migrant(district.heading.year - 1), replace(facts, migrant="eligible")
     elif registration.place == "city" and lives_here:
-        yield _by_day(day), replace(facts, registration=Registration("catchment", begins, "all"))
+        yield _by_day(day), replace(facts, registration=Registration("catchment", start, "all"))
     elif registration.place == "catchment":
-        if registration.since > begins:
-            yield _by_day(day), replace(facts, registration=replace(registration, since=begins))
+        if registration.since > start:
+            yield _by_day(day), replace(facts, registration=replace(registration, since=start))
         if registration.parents != "all":
             yield _TOGETHER, replace(facts, registration=replace(registration, parents="all"))
         if registration.since > facts.born_at:
             yield _AT_BIRTH, replace(facts, registration=replace(registration, since=facts.born_at))
     elsewhere = tuple(home for home in facts.homes if home.place == "city" and home.parents_percent)
     if elsewhere:
-        yield _NO_OTHER_HOME, replace(facts, homes=tuple(home for home in facts.homes if home not in elsewhere))
+        others = tuple(home for home in facts.homes if home not in elsewhere)
+        yield _no_other_home(district.heading), replace(facts, homes=others)
 
 
-_MIGRANT = Text(
-    zh="父母在上一年8月31日前办妥居住证、社会保险和劳动合同或营业执照",
-    en="Permits, insurance, and a contract or licence held in time",
+_TOGETHER = Text(zh="父母双方与孩子的户籍在同一处", en="Both parents are registered together with the child")
+_AT_BIRTH = Text(
+    zh="假如孩子出生时即落户于此（已不能改变，仅供了解）",
+    en="If the child had been registered here since birth (this cannot be changed; for information only)",
 )
-_TOGETHER = Text(zh="父母户籍都与孩子在同一处", en="Both parents registered together with the child")
-_AT_BIRTH = Text(zh="孩子出生时即落户于此", en="The child registered here at its birth")
-_NO_OTHER_HOME = Text(zh="父母在城区没有其他住房", en="No other home of the parents in the city")
+
+
+def _migrant(year: int) -> Text:
+    return Text(
+        zh=f"父母双方持有居住证，且至少一方参保、一方有劳动合同或营业执照，均在{year}年8月31日（含）前办妥",
+        en=(
+            "Both parents hold residence permits, at least one has social insurance and one an employment contract or "
+            f"business licence, all by 31 August {year}"
+        ),
+    )
+
+
+def _no_other_home(heading: Heading) -> Text:
+    names = "、".join((heading.district, *heading.city_districts))
+    return Text(
+        zh=f"假如父母在{names}没有其他住房（以不动产登记为准，仅供了解）",
+        en=f"If the parents had no other home in {names} (as in the property register; for information only)",
+    )
 
 
 def _by_day(day: date) -> Text:
-    return Text(zh=f"在{day}前（含当日）将户籍迁入学区", en=f"A registration here by {day}")
+    return Text(
+        zh=f"户籍在{day.year}年{day.month}月{day.day}日（含）前已迁入学区",
+        en=f"The child is registered in the catchment by {day}",
+    )

@@ -1,4 +1,8 @@
-"""Keeping plans: an edition is stored in parts under its digest, and counts when a pointer says so, all or nothing."""
+"""Store plans and hold those in force in memory.
+
+An edition is stored in parts under its digest. It takes effect, as a whole, when the pointer of its district and year
+names it.
+"""
 
 import asyncio
 import hashlib
@@ -14,46 +18,43 @@ import msgspec
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.services.school_lookup.catchments import Catchments
-from backend.services.school_lookup.model import Imported, SchoolEdition, SchoolPlan, SchoolZones
+from backend.services.school_lookup.district import District
+from backend.services.school_lookup.model import Imported, SchoolCatchments, SchoolEdition, SchoolPlan
 from backend.services.school_lookup.plan import Heading, Plan
 from backend.store import Document, Duplicate, Store
 
-ZONES_IN_A_PART = 50
-"""A document of so many zones stays far below what a store takes, with thousands of corners each."""
+CATCHMENTS_PER_PART = 50
+"""A document with this many catchments is far below the size limit of a store, at thousands of corners each."""
 
-REMEMBERED = 100
-LOOK_SECONDS = 1.0
-"""A plan that was imported by another process counts here after so long."""
+MAX_HISTORY = 100
+REFRESH_SECONDS = 1.0
+"""The longest time after which a plan that another process imported takes effect here."""
 
 
 def digest_of(plan: Plan) -> str:
-    """Give the digest that names a plan as an edition: of all that is kept of it."""
-    kept = (plan.heading, plan.boundary, plan.schools, plan.past, plan.zones)
-    return hashlib.sha256(msgspec.json.encode(kept)).hexdigest()
+    """Return the digest that identifies a plan as an edition, over everything that is stored of it."""
+    stored = (plan.heading, plan.boundary, plan.schools, plan.past, plan.catchments)
+    return hashlib.sha256(msgspec.json.encode(stored)).hexdigest()
 
 
 def plan_id(heading: Heading) -> str:
-    """Give the id under which the edition that counts is pointed to."""
+    """Return the id of the document that names the edition in force."""
     return f"{heading.code}-{heading.year}"
 
 
-def parts_of(plan: Plan) -> list[Document]:
-    """Give the documents of a plan. The one that stands for the whole, under the plan's edition, is the last.
-
-    They never change once they are stored.
-    """
-    edition = digest_of(plan)
-    zones = [plan.zones[begin : begin + ZONES_IN_A_PART] for begin in range(0, len(plan.zones), ZONES_IN_A_PART)]
+def documents_of(plan: Plan) -> list[Document]:
+    """Return the documents of a plan, which never change once stored. The last one has the id of the edition."""
+    edition, size = digest_of(plan), CATCHMENTS_PER_PART
+    parts = [plan.catchments[start : start + size] for start in range(0, len(plan.catchments), size)]
     return [
-        *(SchoolZones(id=_part_id(edition, number), zones=part) for number, part in enumerate(zones)),
+        *(SchoolCatchments(id=_part_id(edition, number), catchments=part) for number, part in enumerate(parts)),
         SchoolEdition(
             id=edition,
             heading=plan.heading,
             boundary=plan.boundary,
             schools=plan.schools,
             past=plan.past,
-            zone_parts=len(zones),
+            catchment_parts=len(parts),
         ),
     ]
 
@@ -62,44 +63,44 @@ def _part_id(edition: str, number: int) -> str:
     return f"{edition}-{number:04}"
 
 
-async def keep_plan(store: Store, plan: Plan, now: datetime) -> str:
-    """Store a checked plan in WGS 84, and let it count from now on; give its edition.
+async def store_plan(store: Store, plan: Plan, now: datetime) -> str:
+    """Store a checked plan in WGS 84, put it in force, and return its edition.
 
-    Nothing counts before all of it is stored. Raises Conflict, or Duplicate for the first one, where another plan of
-    this district and year came to count at the same time.
+    Nothing takes effect before all of it is stored. Raises Conflict, or Duplicate for the first plan, if another plan
+    of this district and year took effect at the same time.
     """
-    parts = parts_of(plan)
-    for document in parts:
-        with suppress(Duplicate):  # an import that was interrupted is simply done again
+    documents = documents_of(plan)
+    for document in documents:
+        with suppress(Duplicate):  # repeating an interrupted import completes it
             await store.insert(document)
-    edition = parts[-1].id
+    edition = documents[-1].id
     pointer = await store.get(SchoolPlan, plan_id(plan.heading))
     if pointer is None:
         await store.insert(SchoolPlan(id=plan_id(plan.heading), imported=(Imported(edition, now),)))
     elif pointer.imported[-1].edition != edition:
-        imported = (*pointer.imported[1 - REMEMBERED :], Imported(edition, now))
+        imported = (*pointer.imported[1 - MAX_HISTORY :], Imported(edition, now))
         await store.replace(replace(pointer, imported=imported))
     return edition
 
 
 async def read_edition(store: Store, edition: str) -> SchoolEdition:
-    """Read what stands for a plan that was stored: all but its zones."""
-    head = await store.get(SchoolEdition, edition)
-    assert head is not None, "what is pointed to was stored before"
-    return head
+    """Return a stored plan without its catchments."""
+    found = await store.get(SchoolEdition, edition)
+    assert found is not None, "an edition is stored before a pointer names it"
+    return found
 
 
 async def read_plan(store: Store, edition: str) -> Plan:
-    """Read a plan that was stored, but for its addresses, which are not kept."""
-    head = await read_edition(store, edition)
-    ids = [_part_id(edition, number) for number in range(head.zone_parts)]
-    parts = await store.get_many(SchoolZones, ids)
-    zones = [zone for part in ids for zone in parts[part].zones]
-    return Plan(head.heading, head.boundary, head.schools, zones, head.past)
+    """Return a stored plan; its addresses are not stored."""
+    found = await read_edition(store, edition)
+    ids = [_part_id(edition, number) for number in range(found.catchment_parts)]
+    parts = await store.get_many(SchoolCatchments, ids)
+    catchments = [catchment for part in ids for catchment in parts[part].catchments]
+    return Plan(found.heading, found.boundary, found.schools, catchments, found.past)
 
 
-async def edition_before(store: Store, heading: Heading) -> SchoolEdition | None:
-    """Give the newest plan of the same district of this year or earlier, against which a new one is held."""
+async def previous_edition(store: Store, heading: Heading) -> SchoolEdition | None:
+    """Return the district's newest plan up to this year, for comparison with a new one."""
     earlier = [
         pointer
         async for pointer in store.scan(SchoolPlan)
@@ -111,57 +112,60 @@ async def edition_before(store: Store, heading: Heading) -> SchoolEdition | None
     return await read_edition(store, newest.imported[-1].edition)
 
 
-# ── what a process holds in memory ──
+# ── in memory ──
 
 
-class _Shelf:
-    """The plans that count, made ready; looked at anew once a second."""
+class _PlanCache:
+    """The plans in force, prepared for lookups; refreshed once a second."""
 
     def __init__(self) -> None:
-        self.plans: dict[str, Catchments] = {}
-        self.looked_at = -LOOK_SECONDS
-        self.looking: asyncio.Task[None] | None = None
+        self.districts: dict[str, District] = {}
+        self.refreshed_at = -REFRESH_SECONDS
+        self.refreshing: asyncio.Task[None] | None = None
 
-    async def look(self, store: Store, zone: ZoneInfo) -> None:
-        """Read what came to count since."""
-        plans = dict[str, Catchments]()
+    async def refresh(self, store: Store, time_zone: ZoneInfo) -> None:
+        """Load the plans that took effect since the last refresh."""
+        districts = dict[str, District]()
         async for pointer in store.scan(SchoolPlan):
-            edition, known = pointer.imported[-1].edition, self.plans.get(pointer.id)
-            if known is None or known.edition != edition:
+            edition, district = pointer.imported[-1].edition, self.districts.get(pointer.id)
+            if district is None or district.edition != edition:
                 plan = await read_plan(store, edition)
-                known = await asyncio.to_thread(Catchments, edition, plan, zone)
-            plans[pointer.id] = known
-        self.plans = plans
+                district = await asyncio.to_thread(District, edition, plan, time_zone)
+            districts[pointer.id] = district
+        self.districts = districts
 
-    def of(self, year: int | None) -> list[Catchments]:
-        """Give the plans of a year, or of the newest one."""
-        wanted = max((one.heading.year for one in self.plans.values()), default=0) if year is None else year
-        return [one for one in self.plans.values() if one.heading.year == wanted]
+    def of_year(self, year: int | None) -> list[District]:
+        """Return the plans of a year, or of the newest one."""
+        if year is None:
+            year = max((one.heading.year for one in self.districts.values()), default=0)
+        return [one for one in self.districts.values() if one.heading.year == year]
 
 
 _log = logging.getLogger("chengma.schools")
-_shelves: WeakKeyDictionary[Store, _Shelf] = WeakKeyDictionary()
+_caches: WeakKeyDictionary[Store, _PlanCache] = WeakKeyDictionary()
 
 
-def _tell_failure(looking: asyncio.Task[None]) -> None:
-    if not looking.cancelled() and looking.exception() is not None:
-        _log.warning("school plans could not be looked at, those known go on: %s", looking.exception())
+def _log_failure(refreshing: asyncio.Task[None]) -> None:
+    if not refreshing.cancelled() and refreshing.exception() is not None:
+        _log.warning("school plans could not be refreshed, using the cached ones: %s", refreshing.exception())
 
 
-async def plans_of(city: City, year: int | None) -> Sequence[Catchments]:
-    """Give the plans of a year, or of the newest year that has any, by district; none where there are none.
+async def districts_of(city: City, year: int | None) -> Sequence[District]:
+    """Return the plans of a year, or of the newest year that has any, by district; empty if there are none.
 
-    What is known goes on while the store is away. Raises StoreUnavailable where nothing is known yet.
+    Cached plans stay in use while the store is unavailable. Raises StoreUnavailable if nothing is cached yet.
     """
-    shelf = _shelves.get(city.store)
-    if shelf is None:
-        shelf = _shelves[city.store] = _Shelf()
-    if time.monotonic() - shelf.looked_at >= LOOK_SECONDS and (shelf.looking is None or shelf.looking.done()):
-        shelf.looked_at = time.monotonic()
-        shelf.looking = asyncio.create_task(shelf.look(city.store, ZoneInfo(city.settings.time_zone)))
-        shelf.looking.add_done_callback(_tell_failure)
-    found = shelf.of(year)
-    if found or shelf.looking is None:
+    cache = _caches.get(city.store)
+    if cache is None:
+        cache = _caches[city.store] = _PlanCache()
+    if time.monotonic() - cache.refreshed_at >= REFRESH_SECONDS and (
+        cache.refreshing is None or cache.refreshing.done()
+    ):
+        cache.refreshed_at = time.monotonic()
+        cache.refreshing = asyncio.create_task(cache.refresh(city.store, ZoneInfo(city.settings.time_zone)))
+        cache.refreshing.add_done_callback(_log_failure)
+    found = cache.of_year(year)
+    if found or cache.refreshing is None:
         return found
-    await shelf.looking
-    return shelf.of(year)
+    await cache.refreshing
+    return cache.of_year(year)

@@ -1,4 +1,4 @@
-"""Putting the answer together: every school that may take each child of a family, why, and what would change it."""
+"""Assemble the result of a lookup: every school that may admit each child of a family, why, and possible changes."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -8,25 +8,29 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.problems import FieldError
 from backend.rulebook import Rulebook
-from backend.services.school_lookup.addresses import Address
 from backend.services.school_lookup.admission import (
     DOCUMENTS,
-    Admission,
-    Beginning,
-    Change,
-    Decided,
-    Migration,
+    AdmissionDecision,
+    MigrantEligibility,
     Rank,
-    Reason,
+    StageDecision,
     admission_facts,
-    beginning_of,
     changes_of,
     decide,
-    migration_of,
-    reasons_of,
+    decide_stage,
+    fired_rules,
+    migrant_eligibility_of,
 )
-from backend.services.school_lookup.catchments import Catchments, SchoolShown, Seats, Standing
-from backend.services.school_lookup.chance import Chance
+from backend.services.school_lookup.api.schemas import (
+    CatchmentCandidate,
+    ChildResult,
+    IneligibleSchool,
+    LookupResult,
+    PlaceDetails,
+    SchoolChoice,
+    district_details,
+)
+from backend.services.school_lookup.district import District, SchoolDetails, SchoolOutlook
 from backend.services.school_lookup.facts import STAGES, AdmissionFacts, Home, Stage
 from backend.services.school_lookup.family import Child, Family
 from backend.services.school_lookup.geocoding import (
@@ -37,136 +41,41 @@ from backend.services.school_lookup.geocoding import (
     is_swapped,
     places_of,
 )
-from backend.services.school_lookup.model import AddressUnknown, OutsideTheCity
-from backend.services.school_lookup.plan import Calendar, School, Zone
-
-
-class SchoolChoice(Struct, frozen=True, gc=False):
-    """A school that may take the child: by which way, in which batch and why, and how it stands among others there.
-
-    `certainty` says how sure it is that the places lie in its catchment, `doubts` why it is not surer. `ties` are what
-    counts within the batch; `chance` is None where the past tells nothing.
-    """
-
-    school: SchoolShown
-    certainty: Certainty
-    doubts: list[Text]
-    admission: Admission
-    batch: int | None
-    rule: str
-    because: Text
-    remedy: Text | None
-    ties: tuple[Reason, ...]
-    seats: Seats
-    chance: Chance | None
-
-
-class NotHere(Struct, frozen=True, gc=False):
-    """A school in whose catchment the family has a place, and why it does not take the child."""
-
-    school: str
-    name: str
-    because: Text
-
-
-class ChildAnswer(Struct, frozen=True, gc=False):
-    """What was found for one child, the best school first; no `stage` where it begins school in another year."""
-
-    stage: Stage | None
-    because: Text
-    remedy: Text | None
-    next_year: int | None
-    schools: list[SchoolChoice]
-    not_here: list[NotHere]
-    would_change: list[Change]
-    documents: tuple[Reason, ...]
-
-
-class CandidateShown(Struct, frozen=True, gc=False):
-    """A catchment that a place belongs to, or may belong to."""
-
-    district: str
-    stage: Stage
-    zone: str
-    school: str
-    certainty: Certainty
-    reason: Text | None
-    boundary_metres: int | None
-
-
-class PlaceShown(Struct, frozen=True, gc=False):
-    """How a place of the request was understood, and the catchments it may belong to for the children's stages.
-
-    Without any it lies in no district whose plan is published, or no child begins school this year.
-    """
-
-    pointer: str
-    understood: Address
-    catchments: list[CandidateShown]
-
-
-class DistrictShown(Struct, frozen=True, gc=False):
-    """The plan that was read; `edition` is its digest. `invented`: nothing of it is real."""
-
-    district: str
-    code: str
-    year: int
-    edition: str
-    source: str
-    invented: bool
-    calendar: Calendar
-
-
-class LookupAnswer(Struct, frozen=True, gc=False):
-    """The answer to a lookup. `shared_schools` may take every child of the family; `migration` is for migrants only."""
-
-    districts: list[DistrictShown]
-    places: list[PlaceShown]
-    children: list[ChildAnswer]
-    shared_schools: list[SchoolShown]
-    migration: Migration | None
-    rulebook: str
+from backend.services.school_lookup.model import OutsideCity, UnknownAddress
+from backend.services.school_lookup.plan import Catchment, School
 
 
 class _Located(Struct, frozen=True, gc=False):
-    """Where the places of a family lie in one district: the candidates of each, by its pointer."""
+    """The places of a family in one district: the candidates of each, by its pointer."""
 
-    catchments: Catchments
+    district: District
     places: dict[str, Place]
     candidates: dict[str, dict[Stage, list[Candidate]]]
-    migration: Migration | None
+    migrant_eligibility: MigrantEligibility | None
 
 
-def answer(rulebook: Rulebook, districts: Sequence[Catchments], family: Family) -> LookupAnswer:
-    """Answer a lookup by the plans of one year, of which there is one at least.
+def look_up(rulebook: Rulebook, districts: Sequence[District], family: Family) -> LookupResult:
+    """Look up the schools of a family in the plans of one year, at least one.
 
-    Raises AddressUnknown and OutsideTheCity where a place should lie in one of the districts but was not found.
+    Raises UnknownAddress and OutsideCity if a place that should be in one of the districts was not found.
     """
     places = list(places_of(family))
-    beginnings = [beginning_of(rulebook, districts[0], child) for child in family.children]
-    stages: list[Stage] = [stage for stage in STAGES if any(begins.stage == stage for begins in beginnings)]
+    decisions = [decide_stage(rulebook, districts[0], child) for child in family.children]
+    stages: list[Stage] = [stage for stage in STAGES if any(one.stage == stage for one in decisions)]
     located = [_locate(rulebook, one, stages, places, family) for one in districts]
-    _refuse_unfound(places, stages, located)
+    _check_found(places, stages, located)
     located = [one for one in located if any(any(found.values()) for found in one.candidates.values())] or located[:1]
     children = [
-        _child_answer(rulebook, located, family, child, begins)
-        for child, begins in zip(family.children, beginnings, strict=True)
+        _child_result(rulebook, located, family, child, decision)
+        for child, decision in zip(family.children, decisions, strict=True)
     ]
-    return LookupAnswer(
-        [shown(one.catchments) for one in located],
-        [_place_shown(place, located) for place in places],
+    return LookupResult(
+        [district_details(one.district) for one in located],
+        [_place_details(place, located) for place in places],
         children,
         _shared(children),
-        next((one.migration for one in located if one.migration is not None), None),
+        next((one.migrant_eligibility for one in located if one.migrant_eligibility is not None), None),
         rulebook.digest,
-    )
-
-
-def shown(catchments: Catchments) -> DistrictShown:
-    """Show which plan this is."""
-    head = catchments.heading
-    return DistrictShown(
-        head.district, head.code, head.year, catchments.edition, head.source, head.invented, head.calendar
     )
 
 
@@ -174,63 +83,75 @@ def shown(catchments: Catchments) -> DistrictShown:
 
 
 def _locate(
-    rulebook: Rulebook, catchments: Catchments, stages: Sequence[Stage], places: Sequence[Place], family: Family
+    rulebook: Rulebook, district: District, stages: Sequence[Stage], places: Sequence[Place], family: Family
 ) -> _Located:
     candidates = dict[str, dict[Stage, list[Candidate]]]()
     for place in places:
-        if catchments.is_named(place.address.district):
-            same = next((one.pointer for one in places if one.pointer in candidates and one.is_at(place)), None)
+        if district.may_contain(place.address.district):
+            same = next((one.pointer for one in places if one.pointer in candidates and one.is_same_as(place)), None)
             candidates[place.pointer] = (
-                {stage: candidates_of(catchments.atlases[stage], place) for stage in stages}
-                if same is None
-                else candidates[same]
+                {stage: candidates_of(district, stage, place) for stage in stages} if same is None else candidates[same]
             )
-    migration = None if family.registration.in_city else migration_of(rulebook, catchments, family)
-    return _Located(catchments, {place.pointer: place for place in places}, candidates, migration)
+    eligibility = None if family.registration.in_city else migrant_eligibility_of(rulebook, district, family)
+    return _Located(district, {place.pointer: place for place in places}, candidates, eligibility)
 
 
-def _refuse_unfound(places: Sequence[Place], stages: Sequence[Stage], located: Sequence[_Located]) -> None:
+def _check_found(places: Sequence[Place], stages: Sequence[Stage], located: Sequence[_Located]) -> None:
     for place in places:
         if is_swapped(place):
-            raise OutsideTheCity(
+            raise OutsideCity(
                 Text(
-                    zh="经度和纬度可能填反了。", en="Longitude and latitude look swapped: longitude is about 120 here."
+                    zh="地图位置有误，请在地图上重新选点。",
+                    en="The position is wrong: longitude and latitude look swapped. Select the point on the map again.",
                 ),
                 errors=(FieldError(f"{place.pointer}/point", "Longitude and latitude look swapped."),),
             )
-        reads = [one for one in located if place.pointer in one.candidates]
-        if not reads or all(any(one.candidates[place.pointer][stage] for one in reads) for stage in stages):
+        searched = [one for one in located if place.pointer in one.candidates]
+        if not searched or all(any(one.candidates[place.pointer][stage] for one in searched) for stage in stages):
             continue
-        if place.point is not None and not any(one.catchments.covers(place.point) for one in located):
-            raise OutsideTheCity(
-                Text(zh="该位置不在已公布学区的范围内。", en="The point lies in no district whose plan is published."),
-                errors=(FieldError(f"{place.pointer}/point", "This lies in no district whose plan is published."),),
+        if place.point is not None and not any(one.district.covers(place.point) for one in located):
+            raise OutsideCity(
+                Text(
+                    zh="该位置所在的区尚未公布学区，或不在本市。请核对位置，或咨询所在区教育局。",
+                    en=(
+                        "The district of this point has not published its catchments, or the point is outside the "
+                        "city. Check the point, or ask the education bureau of the district."
+                    ),
+                ),
+                errors=(FieldError(f"{place.pointer}/point", "This point is in no district with a published plan."),),
             )
-        raise _unknown(place, reads)
+        raise _unknown(place, searched)
 
 
-def _unknown(place: Place, reads: Sequence[_Located]) -> AddressUnknown:
-    known = any(atlas.knows(place.address) for one in reads for atlas in one.catchments.atlases.values())
+def _unknown(place: Place, searched: Sequence[_Located]) -> UnknownAddress:
+    known = any(atlas.is_known(place.address) for one in searched for atlas in one.district.atlases.values())
+    bureau = searched[0].district.bureau if len(searched) == 1 else "所在区教育局"
     detail = Text(
-        zh="没有找到该路或小区，请核对地址，或在地图上选点。",
-        en="No catchment names this road or community; check it, or give a point on the map.",
+        zh=f"没有找到该道路或小区，请核对地址，或在地图上选点；仍查不到的，请咨询{bureau}。",
+        en=(
+            "No catchment contains this road or community. Check the address, or select a point on the map; otherwise "
+            "ask the district education bureau."
+        ),
     )
     if known:
         detail = Text(
-            zh="此路或小区存在，但没有学区包含该门牌号，请核对。",
-            en="The road or community is known, but no catchment has this number; check it.",
+            zh=f"有此道路或小区，但没有学区包含该门牌号，请核对门牌号，或咨询{bureau}。",
+            en=(
+                "The road or community is known, but no catchment contains this door number. Check it, or ask the "
+                "district education bureau."
+            ),
         )
     errors = (FieldError(f"{place.pointer}/address", detail.en),)
-    return AddressUnknown(detail, errors=errors, understood=place.address)
+    return UnknownAddress(detail, errors=errors, parsed=place.address)
 
 
-def _place_shown(place: Place, located: Sequence[_Located]) -> PlaceShown:
+def _place_details(place: Place, located: Sequence[_Located]) -> PlaceDetails:
     found = [
-        CandidateShown(
-            one.catchments.heading.code,
+        CatchmentCandidate(
+            one.district.heading.code,
             stage,
-            candidate.zone.id,
-            candidate.zone.school,
+            candidate.catchment.id,
+            candidate.catchment.school,
             candidate.certainty,
             candidate.reason,
             candidate.boundary_metres,
@@ -239,157 +160,160 @@ def _place_shown(place: Place, located: Sequence[_Located]) -> PlaceShown:
         for stage, candidates in one.candidates.get(place.pointer, {}).items()
         for candidate in candidates
     ]
-    return PlaceShown(place.pointer, place.address, found)
+    return PlaceDetails(place.pointer, place.address, found)
 
 
 # ── children ──
 
 
 class _Option(Struct, frozen=True, gc=False):
-    """A child before one catchment, and which places speak for it."""
+    """A child's application to one catchment, and the places of the family that may be in it."""
 
     located: _Located
-    zone: Zone
-    support: list[Candidate]
-    decided: Decided
+    catchment: Catchment
+    candidates: list[Candidate]
+    decision: AdmissionDecision
 
     @property
     def school(self) -> School:
-        return self.located.catchments.schools[self.zone.school]
+        return self.located.district.schools[self.catchment.school]
 
     def order(self) -> Rank:
-        """Give what schools are ordered by: those that are sure first, then by rank."""
-        return (self.certainty() == "possible", *self.decided.rank, self.zone.id)
+        """Return the sort key of the schools: certain ones first, then by rank."""
+        return (self.certainty() == "possible", *self.decision.rank, self.catchment.id)
 
     def certainty(self) -> Certainty:
-        said = {one.certainty for one in self.support}
-        return "possible" if "possible" in said else "by_map" if "by_map" in said else "certain"
+        certainties = {one.certainty for one in self.candidates}
+        return "possible" if "possible" in certainties else "by_map" if "by_map" in certainties else "certain"
 
 
-def _child_answer(
-    rulebook: Rulebook, located: Sequence[_Located], family: Family, child: Child, begins: Beginning
-) -> ChildAnswer:
-    if begins.stage is None:
-        return ChildAnswer(None, begins.because, begins.remedy, begins.next_year, [], [], [], ())
+def _child_result(
+    rulebook: Rulebook, located: Sequence[_Located], family: Family, child: Child, decision: StageDecision
+) -> ChildResult:
+    stage = decision.stage
+    if stage is None:
+        return ChildResult(None, decision.because, decision.remedy, decision.next_year, [], [], [], ())
     options = sorted(
-        (option for one in located for option in _options(rulebook, one, family, child, begins.stage)),
+        (option for one in located for option in _options(rulebook, one, family, child, stage)),
         key=_Option.order,
     )
-    best = dict[SchoolShown, _Option]()
+    best = dict[SchoolDetails, _Option]()
     for option in options:
-        if option.decided.is_taken:
-            best.setdefault(_standing(rulebook, option.located, option.school.id).school, option)
+        if option.decision.is_eligible:
+            best.setdefault(_outlook(rulebook, option.located, option.school.id).school, option)
     choices = [_choice(rulebook, option) for option in best.values()]
     choices.extend(
-        _lot(rulebook, one, school.id) for one in located for school in one.catchments.private_schools[begins.stage]
+        _private(rulebook, one, school.id) for one in located for school in one.district.private_schools[stage]
     )
-    facts = options[0].decided.facts if options else _facts(located[0], family, child, begins.stage, None)
-    documents = rulebook.evaluate(DOCUMENTS, facts, located[0].catchments.application_begins)
-    return ChildAnswer(
-        begins.stage,
-        begins.because,
+    facts = options[0].decision.facts if options else _facts(located[0], family, child, stage, None)
+    documents = rulebook.evaluate(DOCUMENTS, facts, located[0].district.application_start)
+    return ChildResult(
+        stage,
+        decision.because,
         None,
         None,
         choices,
-        [_not_here(option) for option in options if not option.decided.is_taken],
+        [_ineligible(option) for option in options if not option.decision.is_eligible],
         [
             change
             for option in options
-            for change in changes_of(rulebook, option.located.catchments, option.school.id, option.decided)
+            for change in changes_of(rulebook, option.located.district, option.school.id, option.decision)
         ],
-        reasons_of(rulebook, documents),
+        fired_rules(rulebook, documents),
     )
 
 
 def _options(rulebook: Rulebook, one: _Located, family: Family, child: Child, stage: Stage) -> Iterator[_Option]:
-    support = dict[str, list[Candidate]]()
+    by_catchment = dict[str, list[Candidate]]()
     for found in one.candidates.values():
         for candidate in found[stage]:
-            support.setdefault(candidate.zone.id, []).append(candidate)
-    for candidates in support.values():
-        zone = candidates[0].zone
-        facts = _facts(one, family, child, stage, zone)
-        yield _Option(one, zone, candidates, decide(rulebook, one.catchments, facts))
+            by_catchment.setdefault(candidate.catchment.id, []).append(candidate)
+    for candidates in by_catchment.values():
+        catchment = candidates[0].catchment
+        facts = _facts(one, family, child, stage, catchment)
+        yield _Option(one, catchment, candidates, decide(rulebook, one.district, facts))
 
 
-def _facts(one: _Located, family: Family, child: Child, stage: Stage, zone: Zone | None) -> AdmissionFacts:
+def _facts(one: _Located, family: Family, child: Child, stage: Stage, catchment: Catchment | None) -> AdmissionFacts:
     homes = [
         Home(place, home.parents_percent, home.grandparents_percent, home.pupil)
         for number, home in enumerate(family.homes)
-        if (place := _place_of(one, f"/family/homes/{number}", stage, zone)) is not None
+        if (place := _place_of(one, f"/family/homes/{number}", stage, catchment)) is not None
     ]
     return admission_facts(
         family,
         child,
         stage,
-        one.catchments.time_zone,
-        registered_here=_place_of(one, "/family/registration", stage, zone) == "catchment",
+        one.district.time_zone,
+        registered_here=_place_of(one, "/family/registration", stage, catchment) == "catchment",
         homes=tuple(homes),
-        eligible=one.migration is not None and not one.migration.lacking,
+        eligible=one.migrant_eligibility is not None and not one.migrant_eligibility.missing,
     )
 
 
-def _place_of(one: _Located, pointer: str, stage: Stage, zone: Zone | None) -> Literal["catchment", "city"] | None:
-    """Tell whether a place may lie in a zone, or elsewhere in the city; None if it is not in the city at all."""
+def _place_of(
+    one: _Located, pointer: str, stage: Stage, catchment: Catchment | None
+) -> Literal["catchment", "city"] | None:
+    """Return whether a place may be in a catchment, or elsewhere in the city; None if it is outside the city."""
     found = one.candidates.get(pointer, {}).get(stage, ())
-    if any(candidate.zone is zone for candidate in found):
+    if any(candidate.catchment is catchment for candidate in found):
         return "catchment"
     place = one.places.get(pointer)
-    return "city" if found or (place is not None and one.catchments.counts(place.address.district)) else None
+    return "city" if found or (place is not None and one.district.is_in_city(place.address.district)) else None
 
 
-def _standing(rulebook: Rulebook, one: _Located, school: str) -> Standing:
-    return one.catchments.standing(rulebook)[school]
+def _outlook(rulebook: Rulebook, one: _Located, school: str) -> SchoolOutlook:
+    return one.district.outlooks(rulebook)[school]
 
 
 def _choice(rulebook: Rulebook, option: _Option) -> SchoolChoice:
-    decided, standing = option.decided, _standing(rulebook, option.located, option.school.id)
+    decision, outlook = option.decision, _outlook(rulebook, option.located, option.school.id)
     return SchoolChoice(
-        standing.school,
+        outlook.school,
         option.certainty(),
-        [candidate.reason for candidate in option.support if candidate.reason is not None],
-        decided.admission,
-        decided.batch,
-        decided.verdict.rule,
-        decided.verdict.because,
-        decided.verdict.remedy,
-        reasons_of(rulebook, decided.ties),
-        standing.seats,
-        None if decided.batch is None else standing.chances.get(decided.batch),
+        [candidate.reason for candidate in option.candidates if candidate.reason is not None],
+        decision.admission,
+        decision.batch,
+        decision.verdict.rule,
+        decision.verdict.because,
+        decision.verdict.remedy,
+        fired_rules(rulebook, decision.ties),
+        outlook.seats,
+        None if decision.batch is None else outlook.chances.get(decision.batch),
     )
 
 
-def _lot(rulebook: Rulebook, one: _Located, school: str) -> SchoolChoice:
-    standing = _standing(rulebook, one, school)
+def _private(rulebook: Rulebook, one: _Located, school: str) -> SchoolChoice:
+    outlook = _outlook(rulebook, one, school)
     return SchoolChoice(
-        standing.school,
+        outlook.school,
         "certain",
         [],
         "lottery",
         None,
         "private-school",
-        _LOT,
+        _DRAW,
         None,
         (),
-        standing.seats,
-        standing.chances.get(1),
+        outlook.seats,
+        outlook.chances.get(1),
     )
 
 
-_LOT = Text(
+_DRAW = Text(
     zh="民办学校与公办学校同步报名；报名人数超过招生计划的，电脑随机录取，未录取的按户籍类别统筹安排。",
     en=(
-        "A private school, applied to at the same time as public ones: more applicants than places are drawn by lot, "
-        "and who is not drawn is placed within the same category (2020 [V])."
+        "A private school takes applications at the same time as public ones. If there are more applicants than "
+        "places, a draw decides, and children who are not drawn are placed according to their registration category."
     ),
 )
 
 
-def _not_here(option: _Option) -> NotHere:
-    return NotHere(option.school.id, option.school.name, option.decided.verdict.because)
+def _ineligible(option: _Option) -> IneligibleSchool:
+    return IneligibleSchool(option.school.id, option.school.name, option.decision.verdict.because)
 
 
-def _shared(children: Sequence[ChildAnswer]) -> list[SchoolShown]:
+def _shared(children: Sequence[ChildResult]) -> list[SchoolDetails]:
     if len(children) == 1:
         return []
     found = [[choice.school for choice in child.schools] for child in children]

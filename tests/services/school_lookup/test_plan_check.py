@@ -1,4 +1,4 @@
-"""What is wrong with a plan is named with its feature; a sound plan has no fault."""
+"""Faults of a plan are reported with their features; a correct plan has none."""
 
 from datetime import date
 
@@ -12,24 +12,24 @@ from backend.services.school_lookup.plan import (
     MultiPolygon,
     PastBatch,
     Plan,
+    plan_to_wgs84,
     points_of,
-    read_as,
     shape_of,
 )
 from backend.services.school_lookup.plan_check import Fault, faults_of
-from backend.services.school_lookup.synthetic_district import invented_plan
+from backend.services.school_lookup.synthetic_district import synthetic_plan
 from tests.services.school_lookup.scene import (
     ADDRESSES,
+    CATCHMENTS,
     HEADING,
     PAST,
     PLAN,
     SCHOOLS,
     WEST,
-    ZONES,
+    catchment,
     plan_with,
     school,
     square,
-    zone,
 )
 
 BOW_TIE = MultiPolygon([[[[120.10, 30.30], [120.11, 30.31], [120.11, 30.30], [120.10, 30.31], [120.10, 30.30]]]])
@@ -39,88 +39,90 @@ def kinds(faults: list[Fault]) -> set[tuple[str, str]]:
     return {(fault.feature, fault.kind) for fault in faults}
 
 
-def test_a_sound_plan_has_no_fault() -> None:
+def test_a_correct_plan_has_no_fault() -> None:
     assert faults_of(PLAN) == []
 
 
 @pytest.mark.parametrize("year", [2024, 2026])
-def test_the_invented_district_is_as_large_as_it_says_and_sound(year: int) -> None:
-    plan = invented_plan(year)
+def test_the_synthetic_district_is_large_enough_and_has_no_fault(year: int) -> None:
+    plan = synthetic_plan(year)
     assert len(plan.schools) >= 60
-    assert len(plan.zones) >= 80
-    assert len({one.double_district for one in plan.zones} - {None}) == 5
+    assert len(plan.catchments) >= 80
+    assert len({one.double_district for one in plan.catchments} - {None}) == 5
     assert len(plan.addresses) >= 3_000
-    assert plan.heading.invented
+    assert plan.heading.synthetic
     assert faults_of(plan) == []
 
 
-def test_the_same_seed_invents_the_same_district() -> None:
-    assert invented_plan(2026, 7) == invented_plan(2026, 7) != invented_plan(2026, 8)
+def test_the_same_seed_gives_the_same_district() -> None:
+    assert synthetic_plan(2026, 7) == synthetic_plan(2026, 7) != synthetic_plan(2026, 8)
 
 
-def test_a_ring_that_crosses_itself_is_named_with_the_place_where_it_does() -> None:
-    (fault,) = faults_of(plan_with(replace(zone("west"), geometry=BOW_TIE)))
-    assert (fault.feature, fault.kind) == ("zone:west", "invalid_geometry")
+def test_a_ring_that_crosses_itself_is_reported_with_its_position() -> None:
+    (fault,) = faults_of(plan_with(replace(catchment("west"), geometry=BOW_TIE)))
+    assert (fault.feature, fault.kind) == ("catchment:west", "invalid_geometry")
     assert "120.105 30.305" in fault.text.en
 
 
-def test_latitude_before_longitude_is_no_geometry_of_china() -> None:
+def test_latitude_before_longitude_is_an_invalid_geometry() -> None:
     swapped = square(30.30, 120.10, 30.31, 120.11)
-    assert kinds(faults_of(plan_with(replace(zone("west"), geometry=swapped)))) == {("zone:west", "invalid_geometry")}
+    assert kinds(faults_of(plan_with(replace(catchment("west"), geometry=swapped)))) == {
+        ("catchment:west", "invalid_geometry")
+    }
 
 
-def test_an_overlap_that_is_no_declared_double_district_is_named() -> None:
-    wider = replace(zone("west"), geometry=square(120.10, 30.30, 120.111, 30.31))
+def test_an_undeclared_overlap_is_reported() -> None:
+    wider = replace(catchment("west"), geometry=square(120.10, 30.30, 120.111, 30.31))
     (fault,) = faults_of(plan_with(wider))
-    assert (fault.feature, fault.kind) == ("zone:west", "overlap")
+    assert (fault.feature, fault.kind) == ("catchment:west", "overlap")
     assert "east" in fault.text.en
 
 
-def test_zones_overlap_knowingly_only_where_both_declare_the_same_double_district() -> None:
-    alone = replace(zone("north-1"), double_district=None)
-    assert kinds(faults_of(plan_with(alone))) == {("zone:north-1", "overlap")}
-    other = replace(zone("north-1"), double_district="another")
-    assert kinds(faults_of(plan_with(other))) == {("zone:north-1", "overlap")}
+def test_an_overlap_is_declared_only_if_both_catchments_name_the_same_double_district() -> None:
+    alone = replace(catchment("north-1"), double_district=None)
+    assert kinds(faults_of(plan_with(alone))) == {("catchment:north-1", "overlap")}
+    other = replace(catchment("north-1"), double_district="another")
+    assert kinds(faults_of(plan_with(other))) == {("catchment:north-1", "overlap")}
 
 
-def test_a_gap_is_named_by_what_lies_beside_it() -> None:
-    narrower = replace(zone("west"), geometry=square(120.10, 30.30, 120.109, 30.31))
+def test_a_gap_is_reported_with_the_adjacent_catchments() -> None:
+    narrower = replace(catchment("west"), geometry=square(120.10, 30.30, 120.109, 30.31))
     (fault,) = faults_of(plan_with(narrower))
     assert (fault.feature, fault.kind) == ("boundary", "gap")
     assert "east" in fault.text.en
     assert "west" in fault.text.en
 
 
-def test_what_is_no_wider_than_a_pencil_is_neither_gap_nor_overlap() -> None:
+def test_a_sliver_is_neither_a_gap_nor_an_overlap() -> None:
     metre = 1e-5
-    narrower = replace(zone("west"), geometry=square(120.10, 30.30, 120.11 - metre, 30.31))
-    wider = replace(zone("west"), geometry=square(120.10, 30.30, 120.11 + metre, 30.31))
+    narrower = replace(catchment("west"), geometry=square(120.10, 30.30, 120.11 - metre, 30.31))
+    wider = replace(catchment("west"), geometry=square(120.10, 30.30, 120.11 + metre, 30.31))
     assert faults_of(plan_with(narrower)) == faults_of(plan_with(wider)) == []
 
 
-def test_a_zone_beyond_the_boundary_is_named() -> None:
-    beyond = replace(zone("west"), geometry=square(120.09, 30.30, 120.11, 30.31))
-    assert kinds(faults_of(plan_with(beyond))) == {("zone:west", "outside")}
+def test_a_catchment_beyond_the_boundary_is_reported() -> None:
+    beyond = replace(catchment("west"), geometry=square(120.09, 30.30, 120.11, 30.31))
+    assert kinds(faults_of(plan_with(beyond))) == {("catchment:west", "outside")}
 
 
-def test_a_zone_without_a_school_and_a_public_school_without_a_zone_are_named() -> None:
-    nobodys = replace(zone("all"), school="S9")
-    assert kinds(faults_of(plan_with(nobodys))) == {("zone:all", "no_school"), ("school:S3", "no_zone")}
+def test_a_catchment_without_a_school_and_a_public_school_without_a_catchment_are_reported() -> None:
+    nobodys = replace(catchment("all"), school="S9")
+    assert kinds(faults_of(plan_with(nobodys))) == {("catchment:all", "no_school"), ("school:S3", "no_catchment")}
 
 
-def test_a_private_school_needs_no_zone() -> None:
+def test_a_private_school_needs_no_catchment() -> None:
     private = school("X2", WEST, 30, kind="private")
     assert faults_of(plan_with(schools=[*SCHOOLS, private])) == []
 
 
-def test_a_zone_without_ranges_is_named_because_they_are_the_authority() -> None:
-    silent = replace(zone("west"), address_ranges=[])
-    assert ("zone:west", "no_zone") in kinds(faults_of(plan_with(silent)))
+def test_a_catchment_without_address_ranges_is_reported() -> None:
+    silent = replace(catchment("west"), address_ranges=[])
+    assert ("catchment:west", "no_catchment") in kinds(faults_of(plan_with(silent)))
 
 
-def test_a_range_that_contradicts_the_map_is_named_by_the_address_that_shows_it() -> None:
-    west = replace(zone("west"), address_ranges=zone("east").address_ranges)
-    east = replace(zone("east"), address_ranges=zone("west").address_ranges)
+def test_a_range_that_contradicts_the_map_is_reported_with_the_address() -> None:
+    west = replace(catchment("west"), address_ranges=catchment("east").address_ranges)
+    east = replace(catchment("east"), address_ranges=catchment("west").address_ranges)
     (first, second, third) = faults_of(plan_with(west, east))
     assert [first.feature, second.feature, third.feature] == ["address:1", "address:2", "address:4"]
     assert {one.kind for one in (first, second, third)} == {"contradiction"}
@@ -128,24 +130,26 @@ def test_a_range_that_contradicts_the_map_is_named_by_the_address_that_shows_it(
     assert "west" in first.text.en
 
 
-def test_an_address_that_nobody_can_read_is_named() -> None:
+def test_an_unreadable_address_is_reported() -> None:
     addresses = [*ADDRESSES, AddressPoint("???", *WEST)]
     assert kinds(faults_of(plan_with(addresses=addresses))) == {("address:5", "unreadable_address")}
 
 
-def test_the_same_id_twice_is_named() -> None:
-    assert ("zone:west", "twice") in kinds(faults_of(replace(PLAN, zones=[*ZONES, zone("west")])))
-    assert ("school:S1", "twice") in kinds(faults_of(replace(PLAN, schools=[*SCHOOLS, SCHOOLS[0]])))
+def test_a_duplicate_id_is_reported() -> None:
+    assert ("catchment:west", "duplicate") in kinds(
+        faults_of(replace(PLAN, catchments=[*CATCHMENTS, catchment("west")]))
+    )
+    assert ("school:S1", "duplicate") in kinds(faults_of(replace(PLAN, schools=[*SCHOOLS, SCHOOLS[0]])))
 
 
 @pytest.mark.parametrize(
     "wrong", [PastBatch("S9", 2017, 1, 1, 1), PastBatch("S1", 2017, 3, 1, 2), PastBatch("S1", 2018, 1, 1, 1)]
 )
-def test_a_past_that_cannot_be_is_named_by_its_row(wrong: PastBatch) -> None:
+def test_impossible_past_admissions_are_reported_with_their_row(wrong: PastBatch) -> None:
     assert kinds(faults_of(replace(PLAN, past=[*PAST, wrong]))) == {(f"past:{len(PAST) + 1}", "past")}
 
 
-def test_a_calendar_out_of_order_is_named() -> None:
+def test_dates_in_the_wrong_order_are_reported() -> None:
     calendar = replace(HEADING.calendar, application_until=date(2018, 5, 31))
     assert kinds(faults_of(replace(PLAN, heading=replace(HEADING, calendar=calendar)))) == {("plan", "calendar")}
     another_year = replace(HEADING, year=2019)
@@ -156,7 +160,7 @@ def test_a_calendar_out_of_order_is_named() -> None:
 
 
 def drawn_in(plan: Plan, system: CoordinateSystem) -> Plan:
-    """Give a plan as it is published when somebody drew it in another coordinate system."""
+    """Return a plan as if it had been drawn in another coordinate system."""
 
     def area(geometry: MultiPolygon) -> MultiPolygon:
         import numpy as np
@@ -169,29 +173,29 @@ def drawn_in(plan: Plan, system: CoordinateSystem) -> Plan:
     return replace(
         plan,
         boundary=area(plan.boundary),
-        zones=[replace(one, geometry=area(one.geometry)) for one in plan.zones],
+        catchments=[replace(one, geometry=area(one.geometry)) for one in plan.catchments],
         addresses=[AddressPoint(one.address, *at) for one, at in zip(plan.addresses, addresses, strict=True)],
     )
 
 
 @pytest.mark.parametrize("system", ["GCJ02", "BD09"])
 def test_a_declared_coordinate_system_is_converted(system: CoordinateSystem) -> None:
-    plan = invented_plan(2026)
-    read = read_as(drawn_in(plan, system), system)
+    plan = synthetic_plan(2026)
+    read = plan_to_wgs84(drawn_in(plan, system), system)
     assert faults_of(read, shape_of(plan.boundary)) == []
 
 
 @pytest.mark.parametrize("system", ["GCJ02", "BD09"])
-def test_an_undeclared_one_is_suspected_by_the_boundary_of_the_year_before(system: CoordinateSystem) -> None:
-    plan = invented_plan(2026)
+def test_an_undeclared_one_is_suspected_from_the_boundary_of_the_previous_plan(system: CoordinateSystem) -> None:
+    plan = synthetic_plan(2026)
     (fault,) = faults_of(drawn_in(plan, system), shape_of(plan.boundary))
     assert (fault.feature, fault.kind) == ("plan", "coordinates")
     assert system in fault.text.en
 
 
 @pytest.mark.parametrize("system", ["GCJ02", "BD09"])
-def test_zones_or_addresses_alone_in_another_system_are_suspected_by_the_other_half(system: CoordinateSystem) -> None:
-    plan = invented_plan(2026)
+def test_catchments_or_addresses_alone_in_another_system_are_suspected(system: CoordinateSystem) -> None:
+    plan = synthetic_plan(2026)
     drawn = drawn_in(plan, system)
     mixed = replace(plan, addresses=drawn.addresses)
     other = replace(drawn, addresses=plan.addresses)
@@ -200,6 +204,6 @@ def test_zones_or_addresses_alone_in_another_system_are_suspected_by_the_other_h
         assert (fault.kind, system in fault.text.en) == ("coordinates", True)
 
 
-def test_a_range_may_name_a_road_that_no_address_is_known_of() -> None:
-    more = replace(zone("west"), address_ranges=[*zone("west").address_ranges, AddressRange(road="新路")])
+def test_a_range_may_name_a_road_without_known_addresses() -> None:
+    more = replace(catchment("west"), address_ranges=[*catchment("west").address_ranges, AddressRange(road="新路")])
     assert faults_of(plan_with(more)) == []
