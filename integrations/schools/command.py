@@ -118,6 +118,6 @@ def list_() -> None:
     for since, edition in in_city(read):
         heading = edition.heading
         click.echo(
-            f"{heading.code}  {heading.year}  {heading.district}  {edition.id[:16]}  since {since:%Y-%m-%d %H:%M} "
-            f"({since.tzinfo})  {heading.source}"
+            f"{heading.code}  {heading.year}  {heading.district}  {edition.id[:16]}  "
+            f"since {since.isoformat(' ', 'minutes')}  {heading.source}"
         )
