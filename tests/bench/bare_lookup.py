@@ -5,11 +5,9 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
-from backend.services.school_lookup.api.public import LookupRequest
+from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult
 from litestar import Litestar, post
 from litestar.params import JSONBody
-
-from backend.services.school_lookup.lookup import LookupResult
 
 
 def main(answer: Path, port: int) -> None:

@@ -8,7 +8,7 @@
     30.30 └─────────┴─────────┘
        120.10    120.11    120.12
 
-In the west lie the odd numbers of 和平路 and the buildings 1 to 5 of 桃花苑, in the east the even ones and 6 to 10.
+In the west are the odd numbers of 和平路 and the buildings 1 to 5 of 桃花苑, in the east the even ones and 6 to 10.
 Application begins on 1 June 2018, by the batches of Gongshu; a child of six was born on 10 March 2012.
 """
 

@@ -31,8 +31,8 @@ def points_on(shapes: np.ndarray, count: int) -> np.ndarray:
     chosen = RANDOM.integers(0, len(begins), count // 4)
     share = RANDOM.choice([0.0, 0.25, 0.5, 1.0], (len(chosen), 1))
     on_edges = begins[chosen] + (ends[chosen] - begins[chosen]) * share
-    beside = on_edges + RANDOM.choice([-1e-13, 0, 1e-13], on_edges.shape)
-    return np.concatenate([anywhere, on_edges, beside])
+    near = on_edges + RANDOM.choice([-1e-13, 0, 1e-13], on_edges.shape)
+    return np.concatenate([anywhere, on_edges, near])
 
 
 def test_a_hundred_thousand_points_agree_with_plain_covers_boundaries_included() -> None:
@@ -84,11 +84,11 @@ def test_a_double_district_gives_two_catchments_and_others_one() -> None:
 
 def test_the_distance_to_a_boundary_is_reported_in_metres_on_either_side() -> None:
     degree = 111_320 * np.cos(np.radians(30.31))
-    beside = (120.11 + 10 / degree, 30.305)
+    near = (120.11 + 10 / degree, 30.305)
     atlas = Atlas(PRIMARY)
-    away = {atlas.catchments[catchment].id: metres for catchment, metres in atlas.at_point(beside, 30)[1].items()}
+    away = {atlas.catchments[catchment].id: metres for catchment, metres in atlas.at_point(near, 30)[1].items()}
     assert {name: round(metres) for name, metres in away.items()} == {"west": 10, "east": 10}
-    assert atlas.at_point(beside, 5)[1] == {}
+    assert atlas.at_point(near, 5)[1] == {}
 
 
 def test_boundaries_near_a_point_are_the_same_for_one_point_and_for_many() -> None:
