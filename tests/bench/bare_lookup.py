@@ -5,9 +5,10 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
-from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult
 from litestar import Litestar, post
 from litestar.params import JSONBody
+
+from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult
 
 
 def main(answer: Path, port: int) -> None:
