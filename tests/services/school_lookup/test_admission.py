@@ -1,4 +1,4 @@
-"""Who goes before whom, and what the past says of the chance."""
+"""The rank of children within a batch, and the chance of admission."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import load_rulebook
-from backend.services.school_lookup.catchments import Catchments
+from backend.services.school_lookup.admission import decide
 from backend.services.school_lookup.chance import Chance, PastYear, chance_of, expected_applicants, wilson
-from backend.services.school_lookup.deciding import decide
+from backend.services.school_lookup.district import District
 from backend.services.school_lookup.facts import AdmissionFacts, Home, Registration
 from backend.services.school_lookup.plan import PastBatch
 from tests.conftest import ROOT
@@ -21,8 +21,8 @@ from tests.services.school_lookup.scene import HEADING, PAST, PLAN
 
 CITY = ZoneInfo("Asia/Shanghai")
 RULEBOOK = load_rulebook(ROOT / "rules", facts_of(discover_services()), CITY)
-GONGSHU = Catchments("gongshu", PLAN, CITY)
-GENERAL = Catchments("general", replace(PLAN, heading=replace(HEADING, batches="general_batch")), CITY)
+GONGSHU = District("gongshu", PLAN, CITY)
+GENERAL = District("general", replace(PLAN, heading=replace(HEADING, batches="general_batch")), CITY)
 BORN = datetime(2012, 3, 9, 16, 0, tzinfo=UTC)
 
 percents = st.sampled_from([(100, 0), (0, 100), (50, 50), (1, 99), (30, 0), (0, 0)])
@@ -46,47 +46,42 @@ children = st.builds(
     homes=st.lists(homes, max_size=3).map(tuple),
     migrant=st.sampled_from(["eligible", "lacking"]),
 )
-either = pytest.mark.parametrize("catchments", [GONGSHU, GENERAL], ids=["gongshu", "general"])
+either = pytest.mark.parametrize("district", [GONGSHU, GENERAL], ids=["gongshu", "general"])
 
 
 @either
 @given(facts=children, days=st.integers(0, 2_400))
-def test_an_earlier_registration_never_worsens_a_rank(catchments: Catchments, facts: AdmissionFacts, days: int) -> None:
+def test_an_earlier_registration_never_worsens_a_rank(district: District, facts: AdmissionFacts, days: int) -> None:
     if facts.registration is None:
         return
     earlier = max(BORN, facts.registration.since - timedelta(days))
     then = replace(facts, registration=replace(facts.registration, since=earlier))
-    assert decide(RULEBOOK, catchments, then).rank <= decide(RULEBOOK, catchments, facts).rank
+    assert decide(RULEBOOK, district, then).rank <= decide(RULEBOOK, district, facts).rank
 
 
 @either
 @given(facts=children)
-def test_parents_who_register_with_the_child_never_worsen_its_rank(
-    catchments: Catchments, facts: AdmissionFacts
-) -> None:
+def test_parents_who_register_with_the_child_never_worsen_its_rank(district: District, facts: AdmissionFacts) -> None:
     if facts.registration is None:
         return
     then = replace(facts, registration=replace(facts.registration, parents="all"))
-    assert decide(RULEBOOK, catchments, then).rank <= decide(RULEBOOK, catchments, facts).rank
+    assert decide(RULEBOOK, district, then).rank <= decide(RULEBOOK, district, facts).rank
 
 
 @either
 @given(facts=children)
-def test_a_pupil_who_leaves_the_property_never_worsens_a_rank(catchments: Catchments, facts: AdmissionFacts) -> None:
+def test_a_pupil_who_leaves_the_property_never_worsens_a_rank(district: District, facts: AdmissionFacts) -> None:
     then = replace(facts, homes=tuple(replace(home, pupil="none") for home in facts.homes))
-    assert decide(RULEBOOK, catchments, then).rank <= decide(RULEBOOK, catchments, facts).rank
+    assert decide(RULEBOOK, district, then).rank <= decide(RULEBOOK, district, facts).rank
 
 
 @either
 @given(facts=children)
-def test_a_sibling_on_the_property_is_as_good_as_nobody(catchments: Catchments, facts: AdmissionFacts) -> None:
+def test_a_sibling_on_the_property_is_as_good_as_nobody(district: District, facts: AdmissionFacts) -> None:
     def with_pupil(pupil: str) -> AdmissionFacts:
         return replace(facts, homes=tuple(replace(home, pupil=pupil) for home in facts.homes))
 
-    assert (
-        decide(RULEBOOK, catchments, with_pupil("sibling")).rank
-        == decide(RULEBOOK, catchments, with_pupil("none")).rank
-    )
+    assert decide(RULEBOOK, district, with_pupil("sibling")).rank == decide(RULEBOOK, district, with_pupil("none")).rank
 
 
 OWN = Home("catchment", parents_percent=100)
@@ -123,7 +118,7 @@ def test_ties_are_broken_in_the_order_of_gongshu(first: AdmissionFacts, second: 
 # ── the chance ──
 
 
-def test_the_interval_is_that_of_wilson() -> None:
+def test_the_interval_is_wilsons() -> None:
     """10 of 20: (0.5 + z2/40 +- z sqrt(0.25/20 + z2/1600)) / (1 + z2/20), z = 1.96."""
     low, high = wilson(10, 20)
     assert (round(low, 4), round(high, 4)) == (0.2993, 0.7007)
@@ -136,7 +131,7 @@ def test_the_range_spans_all_past_years_and_names_them() -> None:
     assert chance_of(years) == Chance(29, 100, tuple(years))
 
 
-def test_without_applicants_there_is_no_chance_to_tell() -> None:
+def test_without_applicants_there_is_no_chance() -> None:
     assert chance_of([]) is chance_of([PastYear(2016, 0, 0)]) is None
 
 

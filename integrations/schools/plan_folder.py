@@ -1,12 +1,13 @@
-"""A plan as a folder of files that spreadsheets and map programs write: read with every fault named, and written.
+"""Read and write a plan as a folder of files that spreadsheets and map programs can edit.
 
-`plan.yaml` is the heading, `boundary.geojson` the district, `zones.geojson` the areas, `address_ranges.csv` what they
-consist of, `schools.csv` the schools with their seats; `past_batches.csv` and `addresses.csv` may be missing. Tables
-are UTF-8, or GB18030 as spreadsheets write it in China.
+`plan.yaml` is the heading, `boundary.geojson` the boundary, `catchments.geojson` the areas, `address_ranges.csv` their
+address ranges, `schools.csv` the schools with their places; `past_batches.csv` and `addresses.csv` are optional. Tables
+are in UTF-8, or in GB18030 as spreadsheets write it in China.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,10 +19,10 @@ from ruamel.yaml.error import YAMLError
 
 from backend.i18n import Text
 from backend.services.school_lookup.addresses import AddressRange
-from backend.services.school_lookup.checking import Fault
 from backend.services.school_lookup.maps import past_csv, schools_csv, table
 from backend.services.school_lookup.plan import (
     AddressPoint,
+    Catchment,
     Code,
     Heading,
     MultiPolygon,
@@ -29,17 +30,17 @@ from backend.services.school_lookup.plan import (
     Plan,
     Polygon,
     School,
-    Zone,
 )
+from backend.services.school_lookup.plan_check import Fault
 
 T = TypeVar("T")
 ADDRESS_COLUMNS = ("address", "longitude", "latitude")
 
 
-class ZoneRange(AddressRange, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A row of `address_ranges.csv`: a range, and the zone that it belongs to."""
+class CatchmentRange(AddressRange, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A row of `address_ranges.csv`: a range and its catchment."""
 
-    zone: Code
+    catchment: Code
 
 
 class _Properties(Struct):
@@ -57,34 +58,34 @@ class _Boundary(Struct):
     geometry: MultiPolygon | Polygon
 
 
-class Reading:
-    """A folder that is read; `faults` are what was found wrong with it."""
+class FolderReader:
+    """Reads a plan from a folder; `faults` lists everything that cannot be read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.faults: list[Fault] = []
 
     def plan(self) -> Plan | None:
-        """Give the plan, its coordinates as they stand; None where something cannot be read."""
+        """Return the plan in its declared coordinates, or None if something cannot be read."""
         heading, boundary = self._heading(), self._boundary()
         areas = list(self._areas())
-        ranges = list(self._rows("address_ranges.csv", ZoneRange))
+        ranges = list(self._rows("address_ranges.csv", CatchmentRange))
         schools = list(self._rows("schools.csv", School))
-        past = list(self._rows("past_batches.csv", PastBatch, needed=False))
-        addresses = list(self._rows("addresses.csv", AddressPoint, needed=False))
-        zones = self._zones(areas, ranges)
+        past = list(self._rows("past_batches.csv", PastBatch, required=False))
+        addresses = list(self._rows("addresses.csv", AddressPoint, required=False))
+        catchments = self._catchments(areas, ranges)
         if heading is None or boundary is None or self.faults:
             return None
-        return Plan(heading, boundary, schools, zones, past, addresses)
+        return Plan(heading, boundary, schools, catchments, past, addresses)
 
-    def _refuse(self, place: str, detail: str) -> None:
-        self.faults.append(Fault(place, "unreadable", Text(zh=f"无法读取：{detail}", en=detail)))
+    def _add_fault(self, place: str, zh: str, en: str) -> None:
+        self.faults.append(Fault(place, "unreadable", Text(zh=f"无法读取：{zh}", en=en)))
 
-    def _text(self, name: str, *, needed: bool = True) -> str | None:
+    def _text(self, name: str, *, required: bool = True) -> str | None:
         path = self._folder / name
         if not path.is_file():
-            if needed:
-                self._refuse(name, "This file is missing.")
+            if required:
+                self._add_fault(name, "缺少此文件", "This file is missing.")
             return None
         data = path.read_bytes()
         for encoding in ("utf-8-sig", "gb18030"):
@@ -92,7 +93,7 @@ class Reading:
                 return data.decode(encoding)
             except UnicodeDecodeError:
                 continue
-        self._refuse(name, "This is neither UTF-8 nor GB18030.")
+        self._add_fault(name, "编码应为UTF-8或GB18030", "The encoding must be UTF-8 or GB18030.")
         return None
 
     def _heading(self) -> Heading | None:
@@ -102,7 +103,7 @@ class Reading:
         try:
             return msgspec.convert(_yaml().load(text), Heading)
         except (YAMLError, msgspec.ValidationError) as error:
-            self._refuse("plan.yaml", str(error))
+            self._add_fault("plan.yaml", _chinese(error), str(error))
             return None
 
     def _boundary(self) -> MultiPolygon | Polygon | None:
@@ -112,50 +113,51 @@ class Reading:
         try:
             return msgspec.json.decode(text, type=_Boundary).geometry
         except msgspec.DecodeError as error:
-            self._refuse("boundary.geojson", str(error))
+            self._add_fault("boundary.geojson", _chinese(error), str(error))
             return None
 
     def _areas(self) -> Iterator[_Area]:
-        text = self._text("zones.geojson")
+        text = self._text("catchments.geojson")
         if text is None:
             return
         try:
             features: Any = msgspec.json.decode(text, type=dict[str, Any]).get("features")
         except msgspec.DecodeError as error:
-            self._refuse("zones.geojson", str(error))
+            self._add_fault("catchments.geojson", _chinese(error), str(error))
             return
         if not isinstance(features, list):
-            self._refuse("zones.geojson", "This is no FeatureCollection.")
+            self._add_fault("catchments.geojson", "应为FeatureCollection", "This file must be a FeatureCollection.")
             return
         for number, feature in enumerate(cast("list[Any]", features), 1):
             try:
                 yield msgspec.convert(feature, _Area)
             except msgspec.ValidationError as error:
-                self._refuse(_name_of(feature, number), str(error))
+                self._add_fault(_feature_name(feature, number), _chinese(error), str(error))
 
-    def _rows(self, name: str, kind: type[T], *, needed: bool = True) -> Iterator[T]:
-        text = self._text(name, needed=needed)
+    def _rows(self, name: str, kind: type[T], *, required: bool = True) -> Iterator[T]:
+        text = self._text(name, required=required)
         reader = csv.DictReader(io.StringIO(text or "", newline=""))
         for row in reader:
             try:
                 yield msgspec.convert({column: value for column, value in row.items() if value}, kind, strict=False)
             except msgspec.ValidationError as error:
-                self._refuse(f"{name}:{reader.line_num}", str(error))
+                self._add_fault(f"{name}:{reader.line_num}", _chinese(error), str(error))
 
-    def _zones(self, areas: Iterable[_Area], ranges: Iterable[ZoneRange]) -> list[Zone]:
-        by_zone: dict[str, list[AddressRange]] = {area.properties.id: [] for area in areas}
+    def _catchments(self, areas: Iterable[_Area], ranges: Iterable[CatchmentRange]) -> list[Catchment]:
+        by_catchment: dict[str, list[AddressRange]] = {area.properties.id: [] for area in areas}
         all_read = not self.faults
         for number, one in enumerate(ranges, 2):
-            if one.zone not in by_zone:
+            if one.catchment not in by_catchment:
                 if all_read:
-                    self._refuse(f"address_ranges.csv:{number}", f"There is no zone {one.zone}.")
+                    place, name = f"address_ranges.csv:{number}", one.catchment
+                    self._add_fault(place, f"学区{name}不存在", f"There is no catchment {name}.")
                 continue
-            by_zone[one.zone].append(AddressRange(**_fields(one)))
+            by_catchment[one.catchment].append(AddressRange(**_fields(one)))
         return [
-            Zone(
+            Catchment(
                 area.properties.id,
                 area.properties.school,
-                by_zone[area.properties.id],
+                by_catchment[area.properties.id],
                 area.geometry,
                 area.properties.double_district,
             )
@@ -163,34 +165,50 @@ class Reading:
         ]
 
 
-def _name_of(feature: Any, number: int) -> str:  # noqa: ANN401  any JSON
-    """Name a feature that cannot be read: by its id if it has one, else by its number."""
+def _chinese(error: Exception) -> str:
+    """Describe in Chinese where a file does not have the required form."""
+    mark: Any = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"第{mark.line + 1}行格式有误"
+    path = re.search(r"at `([^`]+)`", str(error))
+    return "格式有误" if path is None else f"{path[1].removeprefix('$.')}格式有误"
+
+
+def _feature_name(feature: Any, number: int) -> str:  # noqa: ANN401  any JSON
+    """Return a name for an unreadable feature: by its id if it has one, else by its number."""
     try:
-        return f"zone:{feature['properties']['id']}"
+        return f"catchment:{feature['properties']['id']}"
     except (KeyError, TypeError):
-        return f"zones.geojson, feature {number}"
+        return f"catchments.geojson, feature {number}"
 
 
 def write_folder(plan: Plan, folder: Path) -> None:
-    """Write a plan as the files that `Reading` reads. Raises OSError."""
+    """Write a plan as the files that FolderReader reads. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "plan.yaml").open("w", encoding="utf-8") as file:
         _yaml().dump(msgspec.to_builtins(plan.heading), file)
     _write_json(folder / "boundary.geojson", _feature({"district": plan.heading.district}, plan.boundary))
     areas = [
-        _feature({"id": zone.id, "school": zone.school, "double_district": zone.double_district}, zone.geometry)
-        for zone in plan.zones
+        _feature(
+            {"id": catchment.id, "school": catchment.school, "double_district": catchment.double_district},
+            catchment.geometry,
+        )
+        for catchment in plan.catchments
     ]
-    _write_json(folder / "zones.geojson", {"type": "FeatureCollection", "features": areas})
-    ranges = [ZoneRange(zone=zone.id, **_fields(one)) for zone in plan.zones for one in zone.address_ranges]
-    (folder / "address_ranges.csv").write_bytes(table(("zone", *AddressRange.__struct_fields__), ranges))
+    _write_json(folder / "catchments.geojson", {"type": "FeatureCollection", "features": areas})
+    ranges = [
+        CatchmentRange(catchment=catchment.id, **_fields(one))
+        for catchment in plan.catchments
+        for one in catchment.address_ranges
+    ]
+    (folder / "address_ranges.csv").write_bytes(table(("catchment", *AddressRange.__struct_fields__), ranges))
     (folder / "schools.csv").write_bytes(schools_csv(plan))
     (folder / "past_batches.csv").write_bytes(past_csv(plan))
     (folder / "addresses.csv").write_bytes(table(ADDRESS_COLUMNS, plan.addresses))
 
 
 def _fields(one: AddressRange) -> dict[str, Any]:
-    """Give the fields of a range, without the zone if it names one."""
+    """Return the fields of a range, without its catchment."""
     return {name: getattr(one, name) for name in AddressRange.__struct_fields__}
 
 
