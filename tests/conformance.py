@@ -35,30 +35,30 @@ def must_conform(response: httpx.Response) -> None:
     """Fail on a response whose status, media type or form is not in the document."""
     response.read()
     method, path = response.request.method.lower(), re.sub("/+", "/", response.request.url.path)
-    if method == "options":  # every route tells its methods
+    if method == "options":  # every route lists its methods in Allow
         return
     if path == "/fhir" or path.startswith("/fhir/"):
         must_be_fhir(response, path)
         return
-    said = f"{method.upper()} {path} answered {response.status_code}: {response.text[:500]}"
+    summary = f"{method.upper()} {path} answered {response.status_code}: {response.text[:500]}"
     operations = next((document()["paths"][known] for pattern, known in paths() if pattern.fullmatch(path)), None)
     media_type = response.headers.get("content-type", "").partition(";")[0]
     if operations is None or method not in operations:
         if path not in UNDOCUMENTED:
-            assert response.status_code == (404 if operations is None else 405), said
-            assert media_type == "application/problem+json", said
+            assert response.status_code == (404 if operations is None else 405), summary
+            assert media_type == "application/problem+json", summary
         return
     promised = operations[method]["responses"].get(str(response.status_code))
-    assert promised is not None, f"{said}\nThe route does not declare this status; see `problems=` in contract.py."
-    assert response.headers["x-request-id"], said
+    assert promised is not None, f"{summary}\nThe route does not declare this status; see `problems=` in contract.py."
+    assert response.headers["x-request-id"], summary
     if "content" in promised:
-        assert media_type in promised["content"], said
-        if media_type == "application/geo+json":  # bytes that were written once; RFC 7946 says what they are
-            assert response.json()["type"] == "FeatureCollection", said
+        assert media_type in promised["content"], summary
+        if media_type == "application/geo+json":  # a file that is generated once; RFC 7946 defines its form
+            assert response.json()["type"] == "FeatureCollection", summary
         elif media_type.endswith("json"):
             schema = json.dumps(promised["content"][media_type]["schema"])
             errors = [error.message for error in validator(schema).iter_errors(response.json())]
-            assert not errors, f"{said}\n" + "\n".join(errors)
+            assert not errors, f"{summary}\n" + "\n".join(errors)
 
 
 def must_be_fhir(response: httpx.Response, path: str) -> None:
@@ -66,32 +66,32 @@ def must_be_fhir(response: httpx.Response, path: str) -> None:
 
     The contract there is the CapabilityStatement. Signing in has its own form, that of OAuth.
     """
-    said = f"{response.request.method} {path} answered {response.status_code}: {response.text[:500]}"
-    assert response.headers["x-request-id"], said
+    summary = f"{response.request.method} {path} answered {response.status_code}: {response.text[:500]}"
+    assert response.headers["x-request-id"], summary
     media_type = response.headers.get("content-type", "").partition(";")[0]
     if path.rstrip("/") == "/fhir/token" and response.status_code in (200, 400, 401):
-        assert media_type == "application/json", said
-        assert {"access_token", "expires_in"} <= response.json().keys() or response.json()["error"], said
+        assert media_type == "application/json", summary
+        assert {"access_token", "expires_in"} <= response.json().keys() or response.json()["error"], summary
         return
     if path.startswith("/fhir/.well-known/") and response.is_success:
-        assert media_type == "application/json", said
+        assert media_type == "application/json", summary
         return
     if not response.content and response.status_code < 400:
         return
-    assert media_type == "application/fhir+json", said
+    assert media_type == "application/fhir+json", summary
     resource = response.json()
-    must_be_resource(resource, said)
+    must_be_resource(resource, summary)
     if response.is_error:
-        assert resource["resourceType"] == "OperationOutcome", said
-        assert resource["id"] == response.headers["x-request-id"], said
+        assert resource["resourceType"] == "OperationOutcome", summary
+        assert resource["id"] == response.headers["x-request-id"], summary
 
 
-def must_be_resource(resource: dict[str, Any], said: str) -> None:
+def must_be_resource(resource: dict[str, Any], summary: str) -> None:
     """Fail on an invalid FHIR R4 resource; the entries of a bundle are checked separately."""
     get_fhir_model_class(resource["resourceType"]).model_validate(resource)
     for entry in resource.get("entry", []):
         if "resource" in entry:
-            must_be_resource(entry["resource"], said)
+            must_be_resource(entry["resource"], summary)
         outcome = entry.get("response", {}).get("outcome")
         if outcome:
-            must_be_resource(outcome, said)
+            must_be_resource(outcome, summary)

@@ -160,7 +160,7 @@ def rules_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def signatures_are_parsed_once() -> Iterator[None]:
-    """Parse the signature of each handler once for all cities of a run: it is half of what making an app takes."""
+    """Parse the signature of each handler once for all cities of a run; it takes half of the time to create an app."""
     parse = ParsedSignature.from_fn
     parsed: dict[tuple[object, ...], ParsedSignature] = {}
 

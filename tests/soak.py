@@ -1,6 +1,6 @@
 """Run the property tests with many examples and the kill tests in full, for an hour at most: `make soak`.
 
-What each run found is written to RESULTS.md, with the commit.
+The results are written to RESULTS.md, with the commit.
 """
 
 import os

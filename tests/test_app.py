@@ -77,7 +77,7 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     return body
 
 
-def test_a_good_request_is_answered(client: Client) -> None:
+def test_a_valid_request_is_answered(client: Client) -> None:
     answer = client.post("/v1/feasts", json={"title": "中秋", "seats": 12, "guests": [{"name": "王"}]})
     assert answer.status_code == 201
     assert answer.json() == {"title": "中秋", "seats": 12, "guests": [{"name": "王"}]}
@@ -126,9 +126,7 @@ def test_a_missing_body_is_refused(client: Client) -> None:
         (None, "", "Expected `object`, got `null`"),
     ],
 )
-def test_a_body_of_the_wrong_form_is_refused_with_the_place(
-    client: Client, body: object, pointer: str, detail: str
-) -> None:
+def test_an_invalid_body_is_refused_with_a_pointer(client: Client, body: object, pointer: str, detail: str) -> None:
     answer = client.post("/v1/feasts", content=json.dumps(body), headers=JSON)
     (error,) = problem(answer, 400, "invalid-request")["errors"]
     assert error["pointer"] == pointer
@@ -147,13 +145,13 @@ def test_a_body_in_another_media_type_is_refused(client: Client, media_type: str
     problem(answer, 415, "unsupported-media-type")
 
 
-def test_the_character_set_of_a_media_type_is_no_hindrance(client: Client) -> None:
+def test_a_media_type_may_have_a_character_set(client: Client) -> None:
     headers = {"content-type": "application/json; charset=utf-8"}
     assert client.post("/v1/feasts", content=b'{"title": "x", "seats": 1}', headers=headers).status_code == 201
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_of_ten_megabytes_is_refused_without_being_read_whole(feast_app: Litestar, announced: bool) -> None:
+def test_a_body_of_ten_megabytes_is_refused_without_being_read_completely(feast_app: Litestar, announced: bool) -> None:
     chunk, read, sent = b"x" * 64_000, [0], list[dict[str, Any]]()
 
     async def receive() -> dict[str, Any]:
@@ -173,7 +171,7 @@ def test_a_body_of_ten_megabytes_is_refused_without_being_read_whole(feast_app: 
     assert read[0] <= (0 if announced else 1_100_000)
 
 
-def test_a_problem_of_a_service_keeps_its_members_and_speaks_the_callers_language(client: Client) -> None:
+def test_a_problem_of_a_service_keeps_its_members_and_is_in_the_callers_language(client: Client) -> None:
     chinese = problem(client.get("/v1/faults/unknown"), 404, "not-found")
     assert (chinese["detail"], chinese["feast_id"]) == ("没有这场宴席。", "f1")
     answer = client.get("/v1/faults/unknown", headers={"Accept-Language": "en-GB, zh;q=0.5"})
@@ -181,7 +179,7 @@ def test_a_problem_of_a_service_keeps_its_members_and_speaks_the_callers_languag
     assert answer.headers["content-language"] == "en"
 
 
-def test_a_conflict_that_escapes_says_that_asking_again_is_safe(client: Client) -> None:
+def test_an_unhandled_conflict_is_reported_as_an_edit_conflict(client: Client) -> None:
     problem(client.get("/v1/faults/conflict"), 409, "edit-conflict")
 
 

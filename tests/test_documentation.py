@@ -64,7 +64,7 @@ def test_every_relative_link_resolves(name: str) -> None:
             assert anchor in anchors(file.read_text("utf-8")), target
 
 
-# ── what is generated or declared elsewhere ──
+# ── tables and diagrams that are generated or declared in code ──
 
 
 def test_the_settings_table_is_the_settings() -> None:
@@ -174,8 +174,8 @@ def surroundings(folder: Path) -> dict[str, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
-    return kept | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
+    return inherited | {
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "200",
         "no_proxy": "*",
@@ -188,7 +188,7 @@ def surroundings(folder: Path) -> dict[str, str]:
 
 
 def as_shown(script: str, screen: str) -> str:
-    """Use the people whom the demonstration has printed, as the guide asks its reader to."""
+    """Replace the guide's people with those that the demonstration printed."""
     (talent,) = re.findall(r"^  (1\d{10})  .*? TALENT [A-E]  ", screen, re.MULTILINE)
     ((newcomer, degree),) = re.findall(r"^  (1\d{10})  no class yet; may declare (.+)$", screen, re.MULTILINE)
     (green,) = re.findall(r"^  (1\d{10})  .*? GREEN  ", screen, re.MULTILINE)
@@ -199,7 +199,7 @@ def as_shown(script: str, screen: str) -> str:
 
 
 def put_the_benefit() -> str:
-    """Return the shell function that puts the guide's benefit among the rules."""
+    """Return the shell function that adds the guide's benefit to the rules."""
     *_, module, cases = re.findall(
         r"^```yaml\n(.*?)^```$", PAGES["docs/add-a-rule-module.md"], re.DOTALL | re.MULTILINE
     )
@@ -210,7 +210,7 @@ def put_the_benefit() -> str:
 
 
 def plainly(text: str) -> list[str]:
-    """Replace what differs from run to run: instants, digests, and counts of rules."""
+    """Replace parts that differ between runs: instants, digests, and counts of rules."""
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z| UTC|\+0[08]:00)", "<instant>", text)
     text = re.sub(r"\b[0-9a-f]{16,64}\b", "<digest>", text)
     text = re.sub(r"^\d+ cases hold.*", "<cases hold>", text, flags=re.MULTILINE)
@@ -218,7 +218,7 @@ def plainly(text: str) -> list[str]:
 
 
 def chunks(expected: str) -> list[list[str]]:
-    """Split what is expected where it leaves lines out."""
+    """Split an expected output where it omits lines."""
     found: list[list[str]] = [[]]
     for line in plainly(expected):
         if line == "...":

@@ -26,12 +26,12 @@ def test_the_type_of_a_problem_follows_from_its_name(kind: type[Problem], path: 
     assert kind.type_path() == path
 
 
-def test_a_problem_speaks_either_language() -> None:
+def test_a_problem_is_available_in_both_languages() -> None:
     assert NotFound(GONE).body("zh", "r1")["detail"] == "没有了。"
     assert NotFound(GONE).body("en", "r1")["detail"] == "It is gone."
 
 
-def test_the_body_of_a_problem_is_what_rfc_9457_names_and_its_own_members() -> None:
+def test_the_body_of_a_problem_has_the_members_of_rfc_9457_and_its_own() -> None:
     assert CodeTriedTooOften(GONE, tries_left=0).body("en", "r1") == {
         "type": "/problems/code-tried-too-often",
         "title": "Code tried too often",

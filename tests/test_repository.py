@@ -1,4 +1,4 @@
-"""Facts about the repository as a whole that no single part can keep."""
+"""Rules for the repository as a whole."""
 
 import ast
 import re
@@ -39,10 +39,10 @@ def test_the_runtime_lock_holds_all_that_the_backend_needs_without_the_tests() -
     text = (ROOT / "requirements.lock").read_text()
     locked = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [Requirement(line) for line in project["dependencies"]]
+    requirements = [Requirement(line) for line in project["dependencies"]]
     seen: set[str] = set()
-    while asked:
-        needed = asked.pop()
+    while requirements:
+        needed = requirements.pop()
         if str(needed) in seen or (needed.marker is not None and not needed.marker.evaluate({"extra": ""})):
             continue
         seen.add(str(needed))
@@ -51,10 +51,10 @@ def test_the_runtime_lock_holds_all_that_the_backend_needs_without_the_tests() -
             extras = [extra for extra in needed.extras if further.marker and further.marker.evaluate({"extra": extra})]
             if extras:
                 further.marker = None
-            asked.append(further)
+            requirements.append(further)
 
 
-def test_no_file_names_a_package_index_or_a_path_of_somebodys_machine() -> None:
+def test_no_file_contains_a_package_index_or_a_path_of_a_local_machine() -> None:
     wrong = re.compile(
         r"--(extra-)?index-url|--find-links|pypi\.[a-z]+/simple|/(home|Users|root|work)/[a-z]+/|file:///"
     )
@@ -71,7 +71,7 @@ def test_no_file_holds_a_private_key() -> None:
 
 
 @pytest.mark.parametrize("word", ["make run", "make test", "chengma verify", "/reference", "CHENGMA_", "libzbar"])
-def test_the_readme_says_how_to_begin(word: str) -> None:
+def test_the_readme_explains_how_to_start(word: str) -> None:
     assert word in (ROOT / "README.md").read_text()
 
 
@@ -102,11 +102,11 @@ def test_each_function_of_the_backend_has_at_most_60_lines() -> None:
     assert not long
 
 
-def test_names_hide_nothing_behind_empty_words() -> None:
+def test_no_name_contains_an_empty_word() -> None:
     empty = re.compile(r"\b(class|def) \w*(Manager|Helper|Utils?|Abstract|_helper|_utils)\b")
     assert not {f"{path.relative_to(ROOT)}: {match[0]}" for path in OURS if (match := empty.search(TEXTS[path]))}
 
 
-def test_nothing_is_left_to_do_in_a_comment() -> None:
+def test_no_comment_is_marked_as_unfinished() -> None:
     mark = re.compile("TO" + "DO|FIX" + "ME")
     assert not [str(path.relative_to(ROOT)) for path in OURS if mark.search(TEXTS[path])]

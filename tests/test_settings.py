@@ -10,13 +10,13 @@ def test_an_empty_environment_returns_the_embedded_default() -> None:
     assert read_settings({}) == Settings()
 
 
-def test_a_setting_is_read_in_the_type_that_it_has() -> None:
+def test_a_setting_is_converted_to_its_type() -> None:
     assert read_settings({"CHENGMA_PORT": "9000", "CHENGMA_DEVELOPMENT": "true"}) == Settings(
         port=9000, development=True
     )
 
 
-def test_every_bad_setting_is_named_in_a_line_of_its_own() -> None:
+def test_each_invalid_setting_is_reported_on_its_own_line() -> None:
     with pytest.raises(InvalidSettings) as caught:
         read_settings({"CHENGMA_PORT": "99999", "CHENGMA_STOR": "x", "CHENGMA_TIME_ZONE": "Mars/Olympus"})
     port, misspelt, zone = str(caught.value).splitlines()
@@ -90,5 +90,5 @@ def test_an_invalid_address_is_reported_without_its_password(variable: str, give
         ("redis://:se/c?ret@redis:6379/0", "redis://redis:6379/0"),
     ],
 )
-def test_a_place_is_named_without_a_password(address: str, named: str) -> None:
+def test_an_address_is_displayed_without_its_password(address: str, named: str) -> None:
     assert display_address(address) == named

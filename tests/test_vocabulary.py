@@ -1,4 +1,4 @@
-"""The dialect of the first edition does not come back: neither its names nor its phrases."""
+"""The names and phrases of the first edition are not used again."""
 
 import ast
 import re

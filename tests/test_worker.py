@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 class Street:
-    """A worker with its Redis and MongoDB, and what it has done."""
+    """A worker with its Redis and MongoDB."""
 
     def __init__(self, folder: Path, store: str, broker: str) -> None:
         self.folder, self.store = folder, store
@@ -40,7 +40,7 @@ class Street:
         self.jobs = CeleryQueue(Settings(broker=broker))
         arguments = [sys.executable, "-c", "from tests.city.under_load.errands import run_worker; run_worker()"]
         self.worker = Process(arguments, folder / "worker.log", self.environment)
-        wait_until(lambda: "is in force" in self.worker.said(), self.worker.said)
+        wait_until(lambda: "is in force" in self.worker.log_text(), self.worker.log_text)
 
     def chengma(self, *command: str) -> "subprocess.CompletedProcess[str]":
         arguments = [sys.executable, "-m", "backend", *command]
@@ -50,11 +50,11 @@ class Street:
         self.jobs.publish(Job(task, arguments, job_id))
 
     def attempts(self, name: str) -> list[int]:
-        """Return the processes that began an errand of this name."""
+        """Return the processes that started an errand of this name."""
         lines = (line.split() for line in self.notes.read_text().splitlines())
         return [int(process) for known, process in lines if known == name]
 
-    def kept(self, kind: type, document_id: str) -> object:
+    def stored(self, kind: type, document_id: str) -> object:
         async def read(store: Store) -> object:
             return await store.get(kind, document_id)
 
@@ -73,47 +73,47 @@ def street(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Street
     street.jobs._app.close()
 
 
-def test_a_worker_does_what_it_is_sent_once(street: Street) -> None:
+def test_a_worker_runs_each_job_once(street: Street) -> None:
     for number in range(20):
         street.send("under_load.walk", f"errand-{number}", 1, job_id=f"job-{number}")
-    wait_until(lambda: street.attempts("errand-19") and not street.jobs.waiting(), street.worker.said)
-    wait_until(lambda: street.kept(Errand, "errand-19"))
+    wait_until(lambda: street.attempts("errand-19") and not street.jobs.waiting(), street.worker.log_text)
+    wait_until(lambda: street.stored(Errand, "errand-19"))
     assert [len(street.attempts(f"errand-{number}")) for number in range(20)] == [1] * 20
 
 
 def test_a_job_whose_worker_is_killed_is_delivered_again_and_takes_effect_once(street: Street) -> None:
     street.send("under_load.walk", "slow", 1_000)
-    wait_until(lambda: street.attempts("slow"), street.worker.said)
+    wait_until(lambda: street.attempts("slow"), street.worker.log_text)
     os.kill(street.attempts("slow")[0], signal.SIGKILL)
-    wait_until(lambda: len(street.attempts("slow")) == 2, street.worker.said)
-    wait_until(lambda: street.kept(Errand, "slow"))
+    wait_until(lambda: len(street.attempts("slow")) == 2, street.worker.log_text)
+    wait_until(lambda: street.stored(Errand, "slow"))
     one, other = street.attempts("slow")
     assert one != other
-    assert street.kept(Errand, "slow") == Errand(id="slow", revision=1)
-    wait_until(lambda: street.kept(DeadLetter, "job") is None)
+    assert street.stored(Errand, "slow") == Errand(id="slow", revision=1)
+    wait_until(lambda: street.stored(DeadLetter, "job") is None)
     assert street.dead() == ["0 jobs failed for good."]
 
 
 def test_a_job_that_kills_each_worker_becomes_a_dead_letter(street: Street) -> None:
     street.send("under_load.die", "poison")
-    wait_until(lambda: "poison" in "".join(street.dead()), street.worker.said)
+    wait_until(lambda: "poison" in "".join(street.dead()), street.worker.log_text)
     assert len(street.attempts("poison")) == 3
     assert street.dead()[0].startswith(
         "job  under_load.die('poison',)  after 0 attempts: 3 workers died while running it"
     )
     street.send("under_load.walk", "afterwards", 1)
-    wait_until(lambda: street.kept(Errand, "afterwards"), street.worker.said)
+    wait_until(lambda: street.stored(Errand, "afterwards"), street.worker.log_text)
 
 
 def test_a_failed_job_is_retried_dead_lettered_and_enqueued_again(street: Street) -> None:
     street.send("under_load.fall", "hole")
-    wait_until(lambda: len(street.dead()) == 2, street.worker.said)
+    wait_until(lambda: len(street.dead()) == 2, street.worker.log_text)
     assert len(street.attempts("hole")) == 2
     line, counted = street.dead()
     assert line == "job  under_load.fall('hole',)  after 2 attempts: RuntimeError: there is a hole in the road"
     assert counted == "1 jobs failed for good. `chengma jobs retry ID` retries one."
     assert street.chengma("jobs", "retry", "job").stdout == "under_load.fall is enqueued again.\n"
-    wait_until(lambda: len(street.attempts("hole")) == 4, street.worker.said)
+    wait_until(lambda: len(street.attempts("hole")) == 4, street.worker.log_text)
     found = street.chengma("jobs", "retry", "nothing")
     assert (found.returncode, found.stderr.splitlines()) == (
         1,
@@ -121,40 +121,40 @@ def test_a_failed_job_is_retried_dead_lettered_and_enqueued_again(street: Street
     )
 
 
-def test_a_task_that_takes_too_long_is_cut_off(street: Street) -> None:
+def test_a_task_that_takes_too_long_is_stopped(street: Street) -> None:
     street.send("under_load.dawdle", "slow")
-    wait_until(lambda: len(street.dead()) == 2, street.worker.said, seconds=15)
+    wait_until(lambda: len(street.dead()) == 2, street.worker.log_text, seconds=15)
     assert "TimeoutError" in street.dead()[0]
 
 
-def test_a_worker_that_is_told_to_stop_finishes_its_job(street: Street) -> None:
+def test_a_stopping_worker_finishes_its_job(street: Street) -> None:
     street.send("under_load.walk", "last", 1_500)
-    wait_until(lambda: street.attempts("last"), street.worker.said)
+    wait_until(lambda: street.attempts("last"), street.worker.log_text)
     assert street.worker.stop() == 0
-    assert street.kept(Errand, "last") == Errand(id="last", revision=1)
+    assert street.stored(Errand, "last") == Errand(id="last", revision=1)
 
 
-def test_beat_has_interrupted_events_finished(street: Street) -> None:
-    said = ContactReported("close", datetime(2022, 4, 19, tzinfo=UTC))
-    receipt = HealthEventReceipt(id="r", payload="p", person="wang", said=said, due_ms=1)
+def test_interrupted_events_are_completed_through_beat(street: Street) -> None:
+    event = ContactReported("close", datetime(2022, 4, 19, tzinfo=UTC))
+    receipt = HealthEventReceipt(id="r", payload="p", person="wang", event=event, due_ms=1)
 
-    async def leave_it_half_done(store: Store) -> None:
+    async def insert_unapplied(store: Store) -> None:
         rulebook = load_rulebook(ROOT / "rules", facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
         await store.insert(new_record("wang", "code-id-wang", None, rulebook, datetime(2022, 4, 20, tzinfo=UTC)))
         await store.insert(receipt)
 
-    work_in(street.store, leave_it_half_done)
+    work_in(street.store, insert_unapplied)
     beat = Process([sys.executable, "-m", "backend", "beat"], street.folder / "beat.log", street.environment)
     try:
-        wait_until(lambda: getattr(street.kept(HealthEventReceipt, "r"), "applied", False), beat.said)
+        wait_until(lambda: getattr(street.stored(HealthEventReceipt, "r"), "applied", False), beat.log_text)
     finally:
         assert beat.stop() == 0
-    record = street.kept(HealthRecord, "wang")
+    record = street.stored(HealthRecord, "wang")
     assert isinstance(record, HealthRecord)
     assert [report.key for report in record.reports] == ["r"]
 
 
-def test_the_schedule_holds_the_sweeps_and_lets_none_pile_up() -> None:
+def test_the_schedule_contains_the_sweeps_and_lets_none_pile_up() -> None:
     schedule = beat_schedule(discover_tasks())
     assert schedule.keys() == {
         "account.sweep_sessions",
@@ -182,6 +182,6 @@ def test_a_worker_without_a_broker_reports_what_it_needs(tmp_path: Path) -> None
         assert found.stderr.startswith("Error: CHENGMA_BROKER is empty")
 
 
-def test_what_a_worker_logs_is_json_and_names_the_rulebook(street: Street) -> None:
-    lines = [json.loads(line) for line in street.worker.said().splitlines() if line.startswith("{")]
+def test_a_worker_logs_json_and_names_the_rulebook(street: Street) -> None:
+    lines = [json.loads(line) for line in street.worker.log_text().splitlines() if line.startswith("{")]
     assert any("is in force" in line["message"] for line in lines)

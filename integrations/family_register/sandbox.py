@@ -15,7 +15,7 @@ from integrations._sandbox import Books
 
 
 class SandboxFamilyRegister:
-    """Makes synthetic families: a person always has the same one, and every tenth person has no children."""
+    """Returns synthetic families: always the same one for a person; one person in ten has no children."""
 
     def __init__(self, books: Books) -> None:
         self.books = books

@@ -1,4 +1,4 @@
-"""Run the benchmarks, or those that are named, and write what they found to RESULTS.md."""
+"""Run all benchmarks and write their results to RESULTS.md, or run and print the named ones."""
 
 import sys
 from datetime import UTC, datetime
@@ -33,10 +33,10 @@ BENCHMARKS = {
 
 
 def main(names: list[str]) -> None:
-    """Run and print; all of them together are also written down."""
+    """Run and print benchmarks; a run of all of them is also written to RESULTS.md."""
     unknown = set(names) - BENCHMARKS.keys()
     if unknown:
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        sys.exit(f"unknown benchmark: {', '.join(sorted(unknown))}; use one of: {', '.join(BENCHMARKS)}")
     found: list[str] = []
     for name in names or BENCHMARKS:
         found.append(BENCHMARKS[name]().markdown())

@@ -1,4 +1,4 @@
-"""Invented cities for the benchmarks, made once and kept in a folder that git ignores."""
+"""Synthetic cities for the benchmarks, created once and cached in a folder that git ignores."""
 
 import asyncio
 from pathlib import Path
@@ -14,14 +14,14 @@ CACHE = Path(__file__).parents[2] / ".cache" / "bench"
 
 
 class BenchCity(Struct, frozen=True):
-    """A city on the disk."""
+    """A city on disk."""
 
     store: Path
     keys: Path
 
     @property
     def settings(self) -> Settings:
-        """Give the settings that open it."""
+        """Return the settings that open it."""
         return Settings(store=f"sqlite:///{self.store}", keys=str(self.keys))
 
     def open(self) -> City:
@@ -29,8 +29,8 @@ class BenchCity(Struct, frozen=True):
         return open_city(self.settings, discover_services(), discover_integrations("integrations"))
 
 
-def a_city_of(citizens: int) -> BenchCity:
-    """Give a city with so many people; the first call takes about a minute for 100,000."""
+def synthetic_city(citizens: int) -> BenchCity:
+    """Return a city with this number of citizens; the first call takes about a minute for 100,000."""
     found = BenchCity(CACHE / f"{citizens}.db", CACHE / "keys")
     CACHE.mkdir(parents=True, exist_ok=True)
     asyncio.run(_fill(found.open(), citizens))

@@ -1,4 +1,4 @@
-"""How many claims to a benefit a second are matched, reserved and paid, on either store."""
+"""Claims to a benefit that are matched, reserved and paid per second, on both stores."""
 
 import asyncio
 import statistics
@@ -18,7 +18,7 @@ PEOPLE, SUFFICES_FOR, EACH_FEN, AT_ONCE = 1_000, 500, 50_00, 64
 
 
 def pay() -> Table:
-    """Let a thousand people claim one benefit whose budget suffices for half of them."""
+    """Measure a thousand claims to one benefit whose budget suffices for half of them."""
     rows: list[tuple[str, ...]] = []
     with TemporaryDirectory() as folder, mongod() as url:
         address, _, options = url.partition("?")
@@ -32,9 +32,9 @@ def pay() -> Table:
     return Table(
         "claims",
         f"Claims to one benefit by {PEOPLE:,} people, {AT_ONCE} at once, of whom the budget suffices for "
-        f"{SUFFICES_FOR:,}: judged, noted with the person, reserved, paid by the bank's sandbox (a file of its own, "
-        f"each call durable) and entered, or put in line; one process, without HTTP. And how long people waited.",
-        ("store", "claims per second", "paid: median", "paid: slowest", "in line: median", "in line: slowest"),
+        f"{SUFFICES_FOR:,}: decided, stored with the person, reserved, paid by the bank's sandbox (a file of its own, "
+        f"each call durable) and recorded, or queued; one process, without HTTP. Also the waiting times.",
+        ("store", "claims per second", "paid: median", "paid: slowest", "queued: median", "queued: slowest"),
         rows,
     )
 
@@ -48,5 +48,7 @@ async def _run(store: str, folder: Path, rules: Path) -> tuple[str, ...]:
     paid = [answer.seconds for answer in answers if answer.claim.state == "granted"]
     waiting = [answer.seconds for answer in answers if answer.claim.state == "waiting"]
     assert (len(paid), len(waiting)) == (SUFFICES_FOR, PEOPLE - SUFFICES_FOR)
-    told = [f"{1_000 * figure:,.0f} ms" for some in (paid, waiting) for figure in (statistics.median(some), max(some))]
-    return (f"{PEOPLE / seconds:,.0f}", *told)
+    latencies = [
+        f"{1_000 * figure:,.0f} ms" for some in (paid, waiting) for figure in (statistics.median(some), max(some))
+    ]
+    return (f"{PEOPLE / seconds:,.0f}", *latencies)

@@ -1,9 +1,8 @@
-"""The three-colour code of the city's standing plan, written by hand in Python, with the instant of the next change.
+"""The three-colour code of the plan in force, written by hand in Python, with the instant of the next change.
 
-It gives what the compiled rules give, whole Verdicts, so that their speed can be measured against it. It is written as
-somebody would who cares for speed: it goes through each list once, skips those that are empty, and uses what a general
-compiler cannot know, that of all reasons of a kind only the last one matters. The words that people read are data, and
-are taken from the rulebook.
+It returns the same Verdicts as the compiled rules, to compare their speed. It is written for speed: it iterates over
+each list once, skips empty lists, and uses a fact that a general compiler cannot know: only the last reason of a kind
+matters. The texts that people read come from the rulebook.
 """
 
 from collections.abc import Callable
@@ -39,11 +38,11 @@ RED = frozenset(
 
 Decide = Callable[[HealthFacts, datetime], Verdict]
 Fired = dict[str, datetime]
-"""The rules that speak, in the order of the plan, each with the instant at which it falls silent."""
+"""The rules that fire, in the order of the plan, each with the instant at which it stops firing."""
 
 
 def write_by_hand(rulebook: Rulebook, at: datetime) -> Decide:
-    """Give the hand-written function, which tells its verdicts in the words of the rules in force at `at`."""
+    """Return the hand-written function; its verdicts have the texts of the rules in force at `at`."""
     words = {rule.id: (rule.because, rule.remedy) for rule in rulebook.in_force(MODULE, at)}
     otherwise = rulebook.modules[MODULE].otherwise
     because_nothing, nothing_to_do = otherwise.because, otherwise.remedy
@@ -68,7 +67,7 @@ def write_by_hand(rulebook: Rulebook, at: datetime) -> Decide:
 
 
 def _judge(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:  # noqa: C901, PLR0912  one branch for each list
-    """Note the rules that speak; give when the next one begins, which can only be that of missing check-ins."""
+    """Record the rules that fire; return when the next one starts, which can only be that of missing check-ins."""
     begins = NEVER
     negative = LONG_AGO
     for test in facts.tests:
@@ -127,7 +126,7 @@ def _judge_contacts(facts: HealthFacts, now: datetime, negative: datetime, fired
 
 
 def _judge_isolations(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:
-    """Judge orders to isolate; give when the next rule begins."""
+    """Record the rules on isolation that fire; return when the next rule starts."""
     isolated = observed = LONG_AGO
     begins = NEVER
     for isolation in facts.isolations:
@@ -148,7 +147,7 @@ def _judge_isolations(facts: HealthFacts, now: datetime, fired: Fired) -> dateti
 
 
 def _checked_in(isolation: Isolation) -> bool:
-    """Tell whether seven check-ins lie within seven days."""
+    """Return whether seven check-ins are within seven days."""
     days = sorted(isolation.check_ins)
     return any(last - first < WEEK for first, last in zip(days, days[CHECK_INS_DUE - 1 :], strict=False))
 

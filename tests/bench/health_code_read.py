@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from backend.city.person import Person
 from backend.security.identity import Access, Caller
 from backend.store.sqlite.store import SqliteStore
-from tests.bench.city import BenchCity, a_city_of
+from tests.bench.city import BenchCity, synthetic_city
 from tests.bench.report import Table
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +33,8 @@ FIRST_CORE, LAST_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0
 
 
 def read() -> Table:
-    """Read the codes of 100,000 people, each once, and the bare route's fixed response as often."""
-    city = a_city_of(CITIZENS)
+    """Compare reading 100,000 codes, each once, with as many reads of the bare route's fixed response."""
+    city = synthetic_city(CITIZENS)
     prepared = asyncio.run(requests(city, CITIZENS))
     with ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory()))
@@ -83,16 +83,16 @@ async def requests(city: BenchCity, citizens: int) -> list[bytes]:
     opened = city.open()
     access = Access(city.settings, opened.keys, opened.now)
     assert isinstance(opened.store, SqliteStore)
-    made: list[bytes] = []
+    prepared: list[bytes] = []
     async for person in opened.store.scan(Person):
         token = access.issue(Caller(f"a-{person.id}", "session", person.id), datetime.now(UTC))
         head = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Language: zh\r\nAuthorization: Bearer {token}\r\n\r\n"
-        made.append(head.encode())
-        if len(made) == citizens:
+        prepared.append(head.encode())
+        if len(prepared) == citizens:
             break
     await opened.store.close()
-    assert len(made) == citizens
-    return made
+    assert len(prepared) == citizens
+    return prepared
 
 
 def rate(port: int, requests: Sequence[bytes]) -> float:
@@ -169,8 +169,8 @@ def server(arguments: Sequence[str], port: int, environment: dict[str, str], log
 
 
 def _listens(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The city over MongoDB, beside what its driver does alone: reading codes, loading a city, walking through it."""
+"""Compare a city on MongoDB with its driver alone: reading codes, loading a city, scanning it."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from backend.store.connect import prepare_store
 from backend.store.copy import to_the_millisecond
 from backend.store.mongo.store import Driver, MongoStore
 from backend.store.sqlite.store import SqliteStore
-from tests.bench.city import BenchCity, a_city_of
+from tests.bench.city import BenchCity, synthetic_city
 from tests.bench.health_code_read import (
     CONNECTIONS,
     FIRST_CORE,
@@ -46,22 +46,22 @@ DRIVERS: Sequence[Driver] = ("motor", "pymongo")
 
 
 def read_codes() -> Table:
-    """Read the code of 20,000 different people, each once, beside as many bare reads of their records."""
-    city = a_city_of(100_000)
-    asked = asyncio.run(requests(city, CITIZENS))
-    os.sched_setaffinity(0, {LAST_CORE})  # which mongod inherits
+    """Compare reading the codes of 20,000 people, each once, with as many bare reads of their records."""
+    city = synthetic_city(100_000)
+    prepared = asyncio.run(requests(city, CITIZENS))
+    os.sched_setaffinity(0, {LAST_CORE})  # mongod inherits this
     with mongod(*CACHE) as url, TemporaryDirectory() as folder:
         environment = _environment(city, url)
         subprocess.run([sys.executable, "-m", "backend", "migrate"], env=environment, cwd=folder, check=True)
         asyncio.run(_fill(city.store, url))
-        rows = [_compare(driver, asked, url, environment, Path(folder)) for driver in DRIVERS]
+        rows = [_compare(driver, prepared, url, environment, Path(folder)) for driver in DRIVERS]
     os.sched_setaffinity(0, {FIRST_CORE, LAST_CORE})
     return Table(
         "mongodb_health_code",
-        f"`GET {PATH}` over MongoDB for {CITIZENS:,} different citizens, beside bare reads of the same records: "
-        '`find_one({"_id": ...})` by the same driver under uvloop, with neither server nor decoding. Either runs on '
+        f"`GET {PATH}` over MongoDB for {CITIZENS:,} different citizens, compared with bare reads of the same records: "
+        '`find_one({"_id": ...})` by the same driver under uvloop, without server and decoding. Each runs on '
         f"one core with {CONNECTIONS} at once, mongod and the client on the other; {ROUNDS} rounds in turn. "
-        "Wanted: 0.6 or more.",
+        "Target: 0.6 or more.",
         ("driver", "codes per second", "bare reads per second", "of the bare reads"),
         rows,
     )
@@ -77,7 +77,7 @@ def _environment(city: BenchCity, url: str) -> dict[str, str]:
 
 
 async def _fill(path: Path, url: str) -> None:
-    """Copy the first citizens, in the order of their ids, in which they are asked."""
+    """Copy the first citizens in the order of their ids, which is that of the requests."""
     kinds: Sequence[type[Document]] = (Person, HealthRecord)
     source, target = (
         SqliteStore.open(path, documents_of(discover_services())),
@@ -98,16 +98,16 @@ async def _fill(path: Path, url: str) -> None:
 
 
 def _compare(
-    driver: Driver, asked: Sequence[bytes], url: str, environment: dict[str, str], folder: Path
+    driver: Driver, prepared: Sequence[bytes], url: str, environment: dict[str, str], folder: Path
 ) -> tuple[str, ...]:
-    size = len(asked) // ROUNDS
+    size = len(prepared) // ROUNDS
     rates: list[tuple[float, float]] = []
     with ExitStack() as running:
         port = free_port()
         environment = environment | {"CHENGMA_MONGO_DRIVER": driver, "CHENGMA_PORT": str(port)}
         running.enter_context(server(["-m", "backend", "serve"], port, environment, folder / f"{driver}.log"))
         for round_ in range(ROUNDS):
-            ours = rate(port, asked[round_ * size : (round_ + 1) * size])
+            ours = rate(port, prepared[round_ * size : (round_ + 1) * size])
             rates.append((ours, _alone("find_one", url, driver, size, core=FIRST_CORE).rate))
     ours, theirs = zip(*rates, strict=True)
     ratio = statistics.median(our / their for our, their in rates)
@@ -115,14 +115,14 @@ def _compare(
 
 
 def load_and_scan() -> Table:
-    """Load a million profiles and read them all, each in a process of its own."""
+    """Load a million profiles and read them all, each step in its own process."""
     with mongod(*CACHE) as url:
         prepare_store(url, documents_of(discover_services()))
         loaded = _alone("load", url, "pymongo", PROFILES)
         scanned = {driver: _alone("scan", url, driver, PROFILES) for driver in DRIVERS}
     return Table(
         "mongodb_bulk",
-        f"{PROFILES:,} profiles, copies of one with ids and digests of their own, through `Store.restore` by "
+        f"{PROFILES:,} profiles, copies of one with unique ids and digests, through `Store.restore` by "
         f"{BATCH:,}, {LOADERS} batches at once, into a mongod on the same machine with 1 GB of cache, with the "
         "city's validators and unique index; then all of them read through `Store.scan`, as a preview does. Each in a "
         "process of its own.",
@@ -139,11 +139,11 @@ def _row(what: str, found: Found) -> tuple[str, ...]:
 
 
 def _alone(work: str, url: str, driver: Driver, number: int, *, core: int | None = None) -> Found:
-    """Run one of the works of `mongodb_process`, on a core if one is named."""
+    """Run one operation of `mongodb_process` in its own process, on `core` if given."""
     command = [sys.executable, "-m", "tests.bench.mongodb_process", work, url, driver, str(number)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
-        said, _ = process.communicate()
+        output, _ = process.communicate()
     assert process.returncode == 0, f"{work} failed"
-    return msgspec.json.decode(said, type=Found)
+    return msgspec.json.decode(output, type=Found)

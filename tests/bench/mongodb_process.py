@@ -1,4 +1,4 @@
-"""What the benchmarks of MongoDB do in a process of its own, so that the processor and the memory are its own."""
+"""Operations of the MongoDB benchmarks that run in their own process, to measure its time and memory alone."""
 
 import asyncio
 import sys
@@ -25,26 +25,26 @@ WARM_UP = 500
 
 
 class Found(Struct, frozen=True):
-    """How many documents a second, and the most memory that the process ever had."""
+    """The documents per second, and the peak memory of the process."""
 
     rate: float
     peak_bytes: int
 
 
 def main(work: str, url: str, driver: Driver, number: int) -> None:
-    """Do one of `find_one`, `load` and `scan` over so many documents; print what was Found as JSON."""
+    """Run `find_one`, `load` or `scan` on `number` documents, and print the result as JSON."""
     rate = uvloop.run(
         {"find_one": _find_one, "load": _load, "scan": _scan}[work](
             MongoStore(url, [Person, HealthRecord], driver=driver), number
         )
     )
-    status = Path("/proc/self/status").read_text()  # getrusage would give the most of whoever started this process
+    status = Path("/proc/self/status").read_text()  # getrusage would include the peak of the parent process
     peak = int(status.partition("VmHWM:")[2].split()[0]) * 1_024
     print(msgspec.json.encode(Found(rate, peak)).decode())
 
 
 async def _find_one(store: MongoStore, number: int) -> float:
-    """Read records by id with nothing but the driver, in as many tasks as the server has connections."""
+    """Read records by id with the driver alone, in as many tasks as the server has connections."""
     collection = store.client.get_default_database(DATABASE)[HealthRecord.collection]
     ids = [body["_id"] async for body in collection.find({}, ["_id"]).sort("_id", -1).limit(number + WARM_UP)]
     assert len(ids) == number + WARM_UP
@@ -63,7 +63,7 @@ async def _find_one(store: MongoStore, number: int) -> float:
 
 
 async def _load(store: MongoStore, number: int) -> float:
-    """Store copies of one profile, each with an id and a digest of its own, some batches at once."""
+    """Store copies of one profile with unique ids and digests, in concurrent batches."""
     batches = _batches(number)
 
     async def restore_all() -> None:
@@ -95,7 +95,7 @@ def _batches(number: int) -> Iterator[list[Person]]:
 
 
 async def _scan(store: MongoStore, number: int) -> float:
-    """Read every profile, as a preview does."""
+    """Read every profile, as the preview of a rulebook does."""
     begin = time.perf_counter()
     count = 0
     async for _ in cast("AsyncIterator[Any]", store.scan(Person)):

@@ -1,4 +1,4 @@
-"""People to decide about: those of the invented city, and others with a reason of nearly every kind."""
+"""Synthetic facts of people, with reasons of nearly every kind."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,9 +28,9 @@ _MINUTES = LONGEST_DAYS * 24 * 60
 
 
 def rich_facts(chance: Random, now: datetime, number: int) -> Iterator[HealthFacts]:
-    """Invent the facts of `number` people with none to three facts of each kind, from the last sixteen days.
+    """Yield synthetic facts of `number` people, with none to three facts of each kind, from the last sixteen days.
 
-    A third of the instants lie on whole days before now, where the rules turn over.
+    A third of the instants are whole days before now, when verdicts change.
     """
     for _ in range(number):
         yield HealthFacts(
@@ -50,7 +50,7 @@ def rich_facts(chance: Random, now: datetime, number: int) -> Iterator[HealthFac
 
 
 def _some(chance: Random, now: datetime, make: Callable[[datetime], T]) -> tuple[T, ...]:
-    """Make none to three facts, none most often, in order of time."""
+    """Return up to three facts, most often none, in order of time."""
     number = chance.choice((0, 0, 0, 0, 1, 1, 2, 3))
     return tuple(make(at) for at in sorted(_before(chance, now) for _ in range(number)))
 

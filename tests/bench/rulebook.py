@@ -1,4 +1,4 @@
-"""The rulebook: a whole module's verdict beside the same written by hand, and the loading of many rules."""
+"""Compare a module of the rulebook with the same rules written by hand, and time the loading of many rules."""
 
 import asyncio
 import statistics
@@ -17,7 +17,7 @@ from backend.services.health_code import service
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthRecord
 from backend.store.sqlite.store import SqliteStore
-from tests.bench.city import a_city_of
+from tests.bench.city import synthetic_city
 from tests.bench.colour_by_hand import MODULE, Decide, write_by_hand
 from tests.bench.profiles import rich_facts
 from tests.bench.report import Table, alternate, ratio_of
@@ -34,14 +34,14 @@ def evaluate() -> Table:
     now = datetime.now(UTC)
     by_hand = write_by_hand(rulebook, now)
     people = {
-        "the invented city's people": asyncio.run(_facts_of(a_city_of(5_000).store)),
+        "the synthetic city's people": asyncio.run(_facts_of(synthetic_city(5_000).store)),
         "people with 0 to 3 facts of every kind": list(rich_facts(Random(1), now, 5_000)),
     }
     rows = [_compare(name, facts, rulebook, by_hand, now) for name, facts in people.items()]
     return Table(
         "rulebook_evaluate",
-        f"`Rulebook.evaluate` of the whole colour module beside a function written by hand that gives equal Verdicts, "
-        f"`changes_at` included; {ROUNDS} rounds in turn. Wanted: 70 % of its speed or more.",
+        f"`Rulebook.evaluate` of the whole colour module, compared with a function written by hand that returns "
+        f"equal Verdicts, `changes_at` included; {ROUNDS} rounds in turn. Target: 70 % of its speed or more.",
         ("people", "by the rules", "by hand", "speed of the rules (by hand = 1)"),
         rows,
     )
@@ -75,7 +75,7 @@ async def _facts_of(path: Path) -> list[HealthFacts]:
 
 
 def load() -> Table:
-    """Time the loading of many rules: the colour's rules again and again, each time with other figures."""
+    """Time the loading of many rules: copies of the colour's rules with different figures."""
     text = (RULES / "health_code" / "colour.yaml").read_text(encoding="utf-8")
     with TemporaryDirectory() as folder:
         root = Path(folder) / "health_code"
@@ -83,24 +83,24 @@ def load() -> Table:
         for copy in range(-(-RULES_LOADED // text.count("  - id: "))):
             named = text.replace("module: health_code.colour", f"module: health_code.colour{copy}")
             (root / f"colour{copy}.yaml").write_text(named.replace("14d", f"{14 + copy}d"), encoding="utf-8")
-        taken: list[tuple[float, float]] = []
+        durations: list[tuple[float, float]] = []
         count = 0
         for _ in range(5):
             begin = time.perf_counter()
             rulebook = load_rulebook(Path(folder), service.facts, CITY)
             loaded = time.perf_counter()
             rulebook.compile()
-            taken.append((loaded - begin, time.perf_counter() - loaded))
+            durations.append((loaded - begin, time.perf_counter() - loaded))
             count = sum(len(module.rules) for module in rulebook.modules.values())
-    reading, compiling = (statistics.median(seconds) for seconds in zip(*taken, strict=True))
+    reading, compiling = (statistics.median(seconds) for seconds in zip(*durations, strict=True))
     return Table(
         "rulebook_load",
-        f"Reading, checking and compiling {count} rules of the colour's kind, each span of law by itself; median of 5. "
-        "Wanted: 150 rules in less than a second.",
+        f"Reading, checking and compiling {count} rules like those of the colour, each period of law separately; "
+        "median of 5. Target: 150 rules in less than a second.",
         ("step", "seconds"),
         [
             ("read, check, review", f"{reading:.2f}"),
-            ("compile every span of law", f"{compiling:.2f}"),
+            ("compile every period of law", f"{compiling:.2f}"),
             ("together", f"**{reading + compiling:.2f}**"),
         ],
     )

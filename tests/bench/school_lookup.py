@@ -36,13 +36,13 @@ def points() -> Table:
     shapes = np.array([shape_of(catchment.geometry) for catchment in catchments])
     atlas, tree = Atlas(catchments), shapely.STRtree(shapes)
     west, south, east, north = shapely.total_bounds(shapes)
-    asked = np.random.default_rng(1).uniform([west, south], [east, north], (POINTS, 2))
+    coordinates = np.random.default_rng(1).uniform([west, south], [east, north], (POINTS, 2))
     rows = list[tuple[str, ...]]()
     for what, predicate in (("by bounding box", None), ("by coverage", "covered_by")):
         mine, theirs = alternate(
             POINT_ROUNDS,
-            lambda: atlas.covering(asked),
-            lambda predicate=predicate: tree.query(shapely.points(asked), predicate=predicate),
+            lambda: atlas.covering(coordinates),
+            lambda predicate=predicate: tree.query(shapely.points(coordinates), predicate=predicate),
         )
         ratio = 1 / ratio_of(mine, theirs)
         times = f"{statistics.median(mine) * 1e3:.1f}", f"{statistics.median(theirs) * 1e3:.1f}"
@@ -89,11 +89,11 @@ def lookups() -> Table:
 
 def _measure(what: Kind, ours: int, environment: Mapping[str, str], folder: Path) -> tuple[str, ...]:
     answer, bare = folder / f"{what}.json", free_port()
-    asked = _requests(_families(what))
-    answer.write_bytes(ask(ours, asked[:1])[1])
+    prepared = _requests(_families(what))
+    answer.write_bytes(ask(ours, prepared[:1])[1])
     with server(["-m", "tests.bench.bare_lookup", str(answer), str(bare)], bare, environment, folder / "bare.log"):
         os.sched_setaffinity(0, {LAST_CORE})
-        rates = [(_rate(ours, asked), _rate(bare, asked)) for _ in range(ROUNDS)]
+        rates = [(_rate(ours, prepared), _rate(bare, prepared)) for _ in range(ROUNDS)]
     mine, theirs = zip(*rates, strict=True)
     ratio = statistics.median(one / other for one, other in rates)
     size = f"{answer.stat().st_size:,}"
@@ -105,7 +105,7 @@ def _families(what: Kind) -> list[Mapping[str, object]]:
     known, land = plan.addresses, shape_of(plan.boundary)
     west, south, east, north = shapely.buffer(land, -0.01).bounds
     anywhere = np.random.default_rng(1).uniform([west, south], [east, north], (LOOKUPS, 2)).tolist()
-    made = list[Mapping[str, object]]()
+    families = list[Mapping[str, object]]()
     for number in range(LOOKUPS):
         one, (longitude, latitude) = known[number % len(known)], anywhere[number]
         at: Mapping[str, object] = {"address": one.address}
@@ -113,17 +113,17 @@ def _families(what: Kind) -> list[Mapping[str, object]]:
             at = {"point": {"longitude": longitude, "latitude": latitude}}
         child = {"born_on": "2020-03-10", "registered_since": "2021-05-01"}
         home = {**at, "grandparents_percent": 100}
-        made.append({"children": [child], "registration": {**at, "parents": "some"}, "homes": [home]})
-    return made
+        families.append({"children": [child], "registration": {**at, "parents": "some"}, "homes": [home]})
+    return families
 
 
 def _requests(families: Sequence[Mapping[str, object]]) -> list[bytes]:
-    made = list[bytes]()
+    prepared = list[bytes]()
     for family in families:
         body = json.dumps({"family": family}, ensure_ascii=False).encode()
         head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        made.append(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    return made
+        prepared.append(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return prepared
 
 
 def _rate(port: int, requests: Sequence[bytes]) -> float:

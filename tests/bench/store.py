@@ -1,4 +1,4 @@
-"""The embedded store beside the library that it stands on."""
+"""Compare the embedded store with sqlite3."""
 
 import asyncio
 import sqlite3
@@ -12,7 +12,7 @@ from time import perf_counter
 from backend.services.health_code.model import HealthRecord
 from backend.store import Document
 from backend.store.sqlite.store import SqliteStore
-from tests.bench.city import a_city_of
+from tests.bench.city import synthetic_city
 from tests.bench.report import Table
 
 READS = 20_000
@@ -29,8 +29,8 @@ class Note(Document):
 
 
 def compare() -> Table:
-    """Time reads beside bare sqlite3 reads of the same rows, and writes one by one beside writes at once."""
-    path = a_city_of(5_000).store
+    """Compare reads with bare sqlite3 reads of the same rows, and sequential with concurrent writes."""
+    path = synthetic_city(5_000).store
     reads = asyncio.run(_reads(path))
     with TemporaryDirectory() as folder:
         writes = asyncio.run(_writes(Path(folder) / "notes.db"))
@@ -50,15 +50,15 @@ def compare() -> Table:
 async def _reads(path: Path) -> tuple[float, float]:
     store = SqliteStore.open(path, [HealthRecord])
     ids = [record.id async for record in store.scan(HealthRecord)]
-    asked = Random(1).choices(ids, k=READS)
+    ids_read = Random(1).choices(ids, k=READS)
     plain = sqlite3.connect(path)
 
     async def ours() -> None:
-        for id_ in asked:
+        for id_ in ids_read:
             await store.get(HealthRecord, id_)
 
     async def theirs() -> None:
-        for id_ in asked:
+        for id_ in ids_read:
             plain.execute("SELECT body FROM health_records WHERE id = ?", (id_,)).fetchone()
 
     rates = [(READS / await _seconds(ours), READS / await _seconds(theirs)) for _ in range(ROUNDS)]

@@ -1,4 +1,4 @@
-"""Mistakes in what services and integrations declare keep the city from starting, with a line that says what to do."""
+"""Invalid declarations of services and integrations prevent the city from starting; each error names the remedy."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ def town(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def service(folder: str, **parts: str) -> None:
-        whole = {
+        definition = {
             "name": folder,
             "kind": folder.title(),
             "collection": folder,
@@ -94,7 +94,7 @@ def town(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         } | parts
         package = tmp_path / "blueville" / folder
         package.mkdir(parents=True)
-        (package / "__init__.py").write_text(SERVICE.format(**whole))
+        (package / "__init__.py").write_text(SERVICE.format(**definition))
         (package / "tasks.py").write_text(
             "from backend.jobs.tasks import background\n\n@background()\nasync def water(city): ...\n"
         )
@@ -121,7 +121,7 @@ def refusal(settings: Settings) -> str:
     return str(refused.value)
 
 
-def test_what_fits_together_starts(town: Town) -> None:
+def test_consistent_declarations_start(town: Town) -> None:
     reference = 'water = TaskReference("trees.water")'
     create_app(
         town(other={}, guards='role_guard("gardener")', roles='"gardener"', reference=reference),
@@ -130,7 +130,7 @@ def test_what_fits_together_starts(town: Town) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trees", "other", "said"),
+    ("trees", "other", "message"),
     [
         pytest.param(
             {},
@@ -199,10 +199,10 @@ def test_what_fits_together_starts(town: Town) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_together_is_refused_with_what_to_do(
-    town: Town, trees: dict[str, str], other: dict[str, str] | None, said: str
+def test_an_inconsistent_declaration_is_refused_with_a_remedy(
+    town: Town, trees: dict[str, str], other: dict[str, str] | None, message: str
 ) -> None:
-    assert refusal(town(other=other, **trees)) == said
+    assert refusal(town(other=other, **trees)) == message
 
 
 def test_an_integration_for_no_port_is_refused(town: Town) -> None:
@@ -220,7 +220,7 @@ integration = Integration(port=Weather, make=lambda settings: None)
     )
 
 
-def test_an_integration_may_refer_to_tasks_that_exist_only(town: Town) -> None:
+def test_an_integration_can_only_refer_to_existing_tasks(town: Town) -> None:
     reference = """
 from backend.city.service import Integration
 from backend.jobs.tasks import TaskReference

@@ -1,4 +1,4 @@
-"""Rulebooks in the store: published whole, taken up without a restart, rolled back."""
+"""Rulebooks in the store: published completely, loaded without a restart, rolled back."""
 
 import asyncio
 import shutil
@@ -35,16 +35,16 @@ pytestmark = pytest.mark.slow
 CITY = ZoneInfo("Asia/Shanghai")
 FACTS = facts_of(discover_services())
 NOW = datetime(2022, 5, 1, tzinfo=UTC)
-SAID = "Nothing found"
+DEFAULT_REASON = "Nothing found"
 
 
-def edition(folder: Path, says: str) -> Path:
-    """Return a folder with the city's rules, in which a green code gives another reason."""
+def edition(folder: Path, new_reason: str) -> Path:
+    """Return a copy of the city's rules in which a green code has another reason."""
     shutil.copytree(ROOT / "rules", folder)
     colour = folder / "health_code" / "colour.yaml"
     text = colour.read_text()
-    assert SAID in text
-    colour.write_text(text.replace(SAID, says))
+    assert DEFAULT_REASON in text
+    colour.write_text(text.replace(DEFAULT_REASON, new_reason))
     return folder
 
 
@@ -80,7 +80,7 @@ def test_publishing_the_same_again_changes_nothing(address: str, tmp_path: Path)
     work_in(address, work)
 
 
-def test_a_rollback_points_back_by_the_beginning_of_a_digest(address: str, tmp_path: Path) -> None:
+def test_a_rollback_selects_a_release_by_the_beginning_of_its_digest(address: str, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         one = await publish(store, edition(tmp_path / "one", "All is well"))
         two = await publish(store, edition(tmp_path / "two", "Nothing at all"))
@@ -100,9 +100,12 @@ def test_a_rollback_points_back_by_the_beginning_of_a_digest(address: str, tmp_p
     work_in(address, work)
 
 
-def test_of_two_who_point_elsewhere_at_once_one_is_refused(address: str, tmp_path: Path) -> None:
+def test_one_of_two_concurrent_activations_is_in_force_afterwards(address: str, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
-        digests = [(await publish(store, edition(tmp_path / says, says))).digest for says in ("one", "two", "three")]
+        digests = [
+            (await publish(store, edition(tmp_path / new_reason, new_reason))).digest
+            for new_reason in ("one", "two", "three")
+        ]
         both = (activate_release(store, digest, NOW) for digest in digests[:2])
         outcomes = await asyncio.gather(*both, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} <= {Conflict, type(None)}
@@ -122,12 +125,12 @@ def reason(client: TestClient[Litestar], headers: dict[str, str]) -> tuple[str, 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_running_server_takes_up_what_is_published(
+def test_a_running_server_loads_a_published_rulebook(
     client: TestClient[Litestar], sign_in: SignIn, tmp_path: Path
 ) -> None:
     wang = sign_in("13800138000", name="王芳")
     before = reason(client, wang)
-    assert before[0] == SAID
+    assert before[0] == DEFAULT_REASON
     store = client.app.state.city.store
     published = client.blocking_portal.call(publish, store, edition(tmp_path / "one", "All is well"))
     client.blocking_portal.call(asyncio.sleep, 2)
@@ -138,8 +141,8 @@ def test_a_running_server_takes_up_what_is_published(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_request_keeps_the_rulebook_with_which_it_began(client: TestClient[Litestar], tmp_path: Path) -> None:
-    """A City is never changed: who holds one decides by one rulebook, whatever is published meanwhile."""
+def test_a_request_keeps_the_rulebook_with_which_it_started(client: TestClient[Litestar], tmp_path: Path) -> None:
+    """A City is immutable, so a request uses one rulebook even if another is published during the request."""
     city: City = client.app.state.city
     client.blocking_portal.call(publish, city.store, edition(tmp_path / "one", "All is well"))
     client.blocking_portal.call(asyncio.sleep, 2)
@@ -165,14 +168,14 @@ def test_a_release_that_does_not_fit_is_logged_and_not_used(
     client.blocking_portal.call(publish_broken)
     client.blocking_portal.call(asyncio.sleep, 0.5)
     assert client.app.state.city.rulebook is city.rulebook
-    told = [record.message for record in caplog.records if "does not fit this edition" in record.message]
-    assert len(told) <= 1
+    warnings = [record.message for record in caplog.records if "does not fit this edition" in record.message]
+    assert len(warnings) <= 1
     answer = client.get("/health/ready")
     assert answer.status_code == 503
     assert "was published" in answer.json()["rulebook"]
 
 
-def test_a_server_that_starts_goes_by_the_rulebook_in_force(settings: Settings, tmp_path: Path) -> None:
+def test_a_starting_server_uses_the_rulebook_in_force(settings: Settings, tmp_path: Path) -> None:
     with TestClient(create_app(settings)) as client:
         store = client.app.state.city.store
         published = client.blocking_portal.call(publish, store, edition(tmp_path / "one", "All is well"))
@@ -180,7 +183,7 @@ def test_a_server_that_starts_goes_by_the_rulebook_in_force(settings: Settings, 
         assert client.app.state.city.rulebook.digest == published.digest
 
 
-def test_a_broken_release_is_refused_with_its_place(address: str) -> None:
+def test_an_invalid_release_is_refused_with_file_and_line(address: str) -> None:
     async def work(store: Store) -> None:
         release = RulebookRelease(id="d" * 64, files={"health_code.frame": "module: x"}, published=NOW)
         await store.insert(release)
@@ -190,7 +193,7 @@ def test_a_broken_release_is_refused_with_its_place(address: str) -> None:
     work_in(address, work)
 
 
-def test_what_a_new_rulebook_has_in_common_with_the_one_before_is_taken_over(tmp_path: Path) -> None:
+def test_a_new_rulebook_reuses_the_unchanged_modules_of_the_previous_one(tmp_path: Path) -> None:
     before = load_rulebook(ROOT / "rules", FACTS, CITY)
     shutil.copytree(ROOT / "rules", tmp_path / "rules")
     frame = tmp_path / "rules" / "health_code" / "frame.yaml"

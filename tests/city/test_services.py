@@ -90,7 +90,7 @@ otherwise:
 
 @pytest.fixture
 def settings_with_trees(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Add the service as its author would: one folder of code, one of rules."""
+    """Add a service as its author would: a folder of code and a folder of rules."""
     (tmp_path / "greentown" / "trees").mkdir(parents=True)
     (tmp_path / "greentown" / "__init__.py").touch()
     (tmp_path / "greentown_integrations").mkdir()

@@ -33,12 +33,12 @@ READY_SECONDS = 30
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Everything an operator sets, below a temporary folder."""
+    """Return the environment that an operator sets, with all files in a temporary folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
-    return kept | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
+    return inherited | {
         "PYTHONPATH": str(ROOT),
         "CHENGMA_PORT": str(port),
         "CHENGMA_RULES": str(ROOT / "rules"),
@@ -97,7 +97,7 @@ def sign_in(client: httpx.Client, phone: str) -> dict[str, str]:
 
 
 def citizens_shown(output: Path) -> dict[str, str]:
-    """Read from the screen which phone is whose: the colours' and the staff's."""
+    """Return the phones that the command printed, by colour or staff role."""
     return {
         word.lower(): phone
         for phone, word in re.findall(r"^  (1\d{10})  .*?([A-Z]{3,})  ", output.read_text(), re.MULTILINE)
@@ -105,7 +105,7 @@ def citizens_shown(output: Path) -> dict[str, str]:
 
 
 def talents_shown(output: Path) -> list[tuple[str, str]]:
-    """Read from the screen whose phone belongs to a talent, and their class."""
+    """Return the phones of talents that the command printed, with their class."""
     return re.findall(r"^  (1\d{10})  .*? TALENT ([A-E])  ", output.read_text(), re.MULTILINE)
 
 
@@ -145,7 +145,7 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
 
 
 def payload_on(output: Path) -> str:
-    """Scan the QR code that stands in a terminal's output."""
+    """Return the payload of the QR code in a terminal's output."""
     rows = [line for line in output.read_text().splitlines() if len(line) > 30 and set(line) <= set(" ▄▀█")]
     pixels = [[symbol in half for symbol in line] for line in rows for half in ("▀█", "▄█")]
     image = Image.new("L", (len(pixels[0]), len(pixels)))
@@ -189,8 +189,8 @@ def jwks(tmp_path: Path) -> tuple[Keyring, Path]:
 
 
 def payload(keyring: Keyring, seconds_ago: int) -> str:
-    made = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-    return keyring.sign_code(make_claims("code-id", "yellow", made, 60)[0])
+    issued_at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    return keyring.sign_code(make_claims("code-id", "yellow", issued_at, 60)[0])
 
 
 def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring, Path], tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_verifying_without_a_valid_key_set_fails(content: str, tmp_path: Path) -
     assert "Traceback" not in found.stderr
 
 
-def test_every_wrong_setting_is_named_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+def test_all_invalid_settings_are_reported_at_once(environment: dict[str, str], tmp_path: Path) -> None:
     wrong = {"CHENGMA_PORT": "many", "CHENGMA_TIME_ZONE": "Moon/Crater", "CHENGMA_SPEED": "fast"}
     found = chengma("serve", environment=environment | wrong, folder=tmp_path)
     assert found.returncode == 2
@@ -239,7 +239,7 @@ def test_every_wrong_setting_is_named_at_once(environment: dict[str, str], tmp_p
     assert "Traceback" not in found.stderr
 
 
-def test_a_wrong_rule_keeps_the_server_from_starting_and_is_shown_in_its_place(
+def test_an_invalid_rule_prevents_the_server_from_starting_and_is_shown_with_its_line(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     rules = tmp_path / "rules" / "health_code"
@@ -254,7 +254,7 @@ def test_a_wrong_rule_keeps_the_server_from_starting_and_is_shown_in_its_place(
     assert not (tmp_path / "var").exists()
 
 
-def test_a_port_that_is_taken_ends_the_server_with_an_error(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_port_in_use_ends_the_server_with_an_error(environment: dict[str, str], tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", int(environment["CHENGMA_PORT"])))
         taken.listen()
@@ -276,7 +276,7 @@ def test_a_code_key_is_rotated_and_the_old_one_still_verifies(environment: dict[
 
     keys("make")
     old = Keyring.open(tmp_path / "var" / "keys")
-    made = payload(old, seconds_ago=0)
+    code = payload(old, seconds_ago=0)
     assert keys("list").count("current") == 4
     assert "from now on" in keys("rotate", "code")
     listed = keys("list").splitlines()
@@ -286,7 +286,7 @@ def test_a_code_key_is_rotated_and_the_old_one_still_verifies(environment: dict[
     published: dict[str, Any] = json.loads(file.read_text())
     assert len(published["keys"]) == 2
     assert "d" not in published["keys"][0]
-    assert chengma("verify", made, "--keys", str(file), environment=environment, folder=tmp_path).returncode == 0
+    assert chengma("verify", code, "--keys", str(file), environment=environment, folder=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_city_is_moved_to_another_store_and_a_stale_one_is_refused(
     assert "Traceback" not in again.stderr + stale.stderr
 
 
-def test_a_file_of_the_edition_before_is_refused_until_it_is_migrated(
+def test_a_file_of_the_previous_edition_is_refused_until_it_is_migrated(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "var").mkdir()

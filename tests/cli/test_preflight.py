@@ -1,4 +1,4 @@
-"""What is set wrongly stops the start with one clear line, and without anybody's password in it."""
+"""A misconfigured city does not start; the error is one clear line without a password."""
 
 import os
 import shutil
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
-    return kept | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
+    return inherited | {
         "PYTHONPATH": str(ROOT),
         "CHENGMA_PORT": str(free_port()),
         "CHENGMA_RULES": str(ROOT / "rules"),
@@ -38,7 +38,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def refused(environment: dict[str, str], *command: str) -> str:
-    """Start the city, which must end at once with one line; give the line."""
+    """Start the city, which must exit at once with one line; return the line."""
     began = time.monotonic()
     found = subprocess.run(
         [*command, sys.executable, "-m", "backend", "serve"],
@@ -57,7 +57,7 @@ def refused(environment: dict[str, str], *command: str) -> str:
     return lines[0]
 
 
-def test_an_address_that_is_none(environment: dict[str, str]) -> None:
+def test_an_invalid_address(environment: dict[str, str]) -> None:
     line = refused(environment | {"CHENGMA_STORE": "mongodb://anna:secret@127.0.0.1:many/chengma"})
     assert "CHENGMA_STORE is not a valid MongoDB address" in line
 
@@ -83,7 +83,7 @@ def test_a_store_that_does_not_answer(environment: dict[str, str]) -> None:
 
 @pytest.fixture
 def mongod_alone(tmp_path: Path, mongod_url: str) -> Iterator[int]:
-    """A mongod that is not a member of a replica set; its port."""
+    """Yield the port of a mongod that is not a member of a replica set."""
     assert mongod_url
     if os.environ.get("MONGODB_URL"):
         pytest.skip("MONGODB_URL names a server; this test starts another kind of its own")

@@ -1,4 +1,4 @@
-"""`chengma rules`, as those who write rules run it."""
+"""`chengma rules`, as authors of rules run it."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def run(*arguments: str, given: str | None = None, folder: Path = ROOT / "rules"
 
 @pytest.fixture
 def wrong(tmp_path: Path) -> Path:
-    """A folder in which the frame's rule misspells a field."""
+    """Return a folder of rules in which the rule of `frame` misspells a field."""
     folder = tmp_path / "health_code"
     folder.mkdir()
     text = (ROOT / "rules" / "health_code" / "frame.yaml").read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def wrong(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rent(tmp_path: Path) -> Path:
-    """The file of a benefit, alone in a folder of rules."""
+    """Return the file of a benefit, the only one in its folder of rules."""
     path = tmp_path / "talent_code" / "rent.yaml"
     path.parent.mkdir()
     path.write_text(RENT, encoding="utf-8")
@@ -76,13 +76,13 @@ def test_check_shows_each_fault_and_exits_with_one(wrong: Path) -> None:
         assert "Error: 1 fault in the rules" in found.output
 
 
-def test_check_of_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
+def test_check_reports_a_missing_folder(tmp_path: Path) -> None:
     found = run("check", str(tmp_path / "rulez"))
     assert found.exit_code == 1
     assert "there is no such folder of rules" in found.output
 
 
-def test_check_shows_terms_that_contradict_themselves(rent: Path) -> None:
+def test_check_reports_contradictory_terms(rent: Path) -> None:
     rent.write_text(RENT.replace("{percent: 50, insured_months: 12}", "{percent: 60, insured_months: 12}"))
     found = run("check", str(rent.parents[1]))
     assert found.exit_code == 1
@@ -97,7 +97,7 @@ def test_test_counts_the_cases_that_pass() -> None:
     assert "690 cases pass and cover 227 rules in 30 modules" in found.output
 
 
-def test_test_fails_where_a_case_does_not_hold(tmp_path: Path) -> None:
+def test_test_fails_if_a_case_fails(tmp_path: Path) -> None:
     folder = tmp_path / "health_code"
     folder.mkdir()
     for name in ("frame.yaml", "frame.cases.yaml"):
@@ -118,26 +118,26 @@ def test_explain_shows_the_verdict_and_each_step_of_the_rule_that_fired() -> Non
     assert "· fever → yellow\n" in found.output
 
 
-def test_explain_shows_why_a_rule_was_silent(tmp_path: Path) -> None:
+def test_explain_shows_why_a_rule_did_not_fire(tmp_path: Path) -> None:
     facts = tmp_path / "facts.yaml"
     facts.write_text("contacts:\n  - {level: close, at: '2022-05-01T12:00:00+08:00'}\n", encoding="utf-8")
-    asked = ("--facts", str(facts), "--at", "2022-05-20T12:00:00+08:00", "--rule", "close-contact")
-    found = run("explain", "health_code.colour", *asked)
+    arguments = ("--facts", str(facts), "--at", "2022-05-20T12:00:00+08:00", "--rule", "close-contact")
+    found = run("explain", "health_code.colour", *arguments)
     assert found.exit_code == 0
     assert found.output.startswith("· close-contact → red\n")
     assert "now - c.at < isolation  =  false\n" in found.output
     assert "now - c.at  =  19d\n" in found.output
 
 
-def test_explain_can_judge_by_the_law_of_another_day() -> None:
-    asked = ("health_code.colour", "--facts", "-", "--at", "2022-05-20T12:00:00+08:00", "--on", "2023-06-01")
-    assert ": green by otherwise\n" in run("explain", *asked, given=CONTACT).output
+def test_explain_can_use_the_rules_of_another_day() -> None:
+    arguments = ("health_code.colour", "--facts", "-", "--at", "2022-05-20T12:00:00+08:00", "--on", "2023-06-01")
+    assert ": green by otherwise\n" in run("explain", *arguments, given=CONTACT).output
 
 
-def test_explain_shows_the_number_that_a_module_answers(rent: Path) -> None:
+def test_explain_shows_the_number_that_a_module_returns(rent: Path) -> None:
     master = '{born_at: "2000-01-01T00:00:00+08:00", degree: master}'
-    asked = ("--facts", "-", "--at", "2022-05-20T12:00:00+08:00")
-    found = run("explain", "talent_code.rent", *asked, given=master, folder=rent.parents[1])
+    arguments = ("--facts", "-", "--at", "2022-05-20T12:00:00+08:00")
+    found = run("explain", "talent_code.rent", *arguments, given=master, folder=rent.parents[1])
     assert found.output.startswith("talent_code.rent at 2022-05-20T12:00:00+08:00: 1000000 by graduate\n")
     assert "✓ graduate → rent_fen\n" in found.output
 
@@ -153,13 +153,13 @@ def test_explain_shows_the_number_that_a_module_answers(rent: Path) -> None:
         (("health_code.colour", "--rule", "fewer"), "{}", "no rule 'fewer' of health_code.colour is in force then"),
     ],
 )
-def test_explain_says_what_is_wrong_with_its_arguments(arguments: tuple[str, ...], given: str, message: str) -> None:
+def test_explain_reports_invalid_arguments(arguments: tuple[str, ...], given: str, message: str) -> None:
     found = run("explain", *arguments, "--facts", "-", given=given)
     assert found.exit_code in (1, 2)
     assert message in found.output
 
 
-def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHENGMA_TIME_ZONE", "Asia/Hangzhou")
     found = run("check")
     assert found.exit_code == 2

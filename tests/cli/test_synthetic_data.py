@@ -73,7 +73,7 @@ def test_the_same_seed_invents_the_same_people(settings: Settings, clock: Clock,
     assert seen[0] == seen[1]
 
 
-def test_a_bigger_city_begins_with_the_same_people(settings: Settings, clock: Clock) -> None:
+def test_a_larger_city_starts_with_the_same_people(settings: Settings, clock: Clock) -> None:
     with opened(settings, clock) as city:
         assert fill(city, 20) == 20
         assert fill(city, 20) == 0
@@ -95,14 +95,16 @@ def test_an_interrupted_run_is_finished_by_the_next(settings: Settings, clock: C
 
 
 def test_progress_is_reported_up_to_the_end(settings: Settings, clock: Clock) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     with opened(settings, clock) as city:
-        fill(city, 600, progress=lambda done, total: told.append((done, total)))
+        fill(city, 600, progress=lambda done, total: reported.append((done, total)))
         talents = asyncio.run(city.store.count(Talent, {}))
-    assert told == sorted(told)
-    assert told[0] == (500, 3_000), (
+    assert reported == sorted(reported)
+    assert reported[0] == (500, 3_000), (
         "at first a document of each person is expected of each of four services, and a Profile"
     )
     assert 30 < talents < 60
-    whole = 1_804 + talents
-    assert told[-1] == (whole, whole), "three documents of each person, four of the invented district, and few talents"
+    total = 1_804 + talents
+    assert reported[-1] == (total, total), (
+        "three documents of each person, four of the invented district, and few talents"
+    )

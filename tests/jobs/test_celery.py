@@ -1,4 +1,4 @@
-"""Jobs as messages of the broker."""
+"""Jobs as messages in the broker."""
 
 from backend.jobs.celery import job_of, message_of
 from backend.jobs.tasks import Job

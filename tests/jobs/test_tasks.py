@@ -1,4 +1,4 @@
-"""Background work without a broker: the server's own loop does it, tries it again, and gives it up."""
+"""Background work without a broker: the server's event loop runs, retries and dead-letters jobs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,23 +25,23 @@ NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
 
 
 class Village:
-    """What tasks need of a city: a store and a clock. `begun` counts what was begun, by argument."""
+    """The parts of a city that tasks need: a store and a clock. `begun` lists the arguments of started tasks."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.begun: list[str] = []
         self.failures = 0
         self.tasks: dict[str, Task[...]] = {task.name: task for task in (sow, fail_a_while, sleep_in, wait_for_store)}
-        self.jobs = InProcessQueue(self.tasks, self.carry)
+        self.jobs = InProcessQueue(self.tasks, self.run_task)
 
     def now(self) -> datetime:
         return NOON
 
-    async def carry(self, job: Job) -> tuple[Job, float] | None:
+    async def run_task(self, job: Job) -> tuple[Job, float] | None:
         return await run_job(self.tasks, job, self)
 
     async def settled(self) -> None:
-        while self.jobs.waiting():  # noqa: ASYNC110  the jobs tell nobody when they are done
+        while self.jobs.waiting():  # noqa: ASYNC110  jobs do not signal their end
             await asyncio.sleep(0.005)
 
     async def dead(self) -> list[DeadLetter]:
@@ -75,7 +75,7 @@ async def wait_for_store(village: Village, times: int) -> None:
 
 @pytest.fixture
 def in_village(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Do something in a village whose jobs wait no time between their tries."""
+    """Return a function that runs a test in a village whose jobs are retried without a wait."""
     monkeypatch.setattr(tasks, "backoff_seconds", lambda _attempts: 0.001)
 
     def run(work: Callable[[Village], Awaitable[None]], *, sweeps: bool = False) -> None:

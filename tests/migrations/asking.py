@@ -1,4 +1,4 @@
-"""What everybody is asked and answers in the city of 70001f4, and how two such answers are compared."""
+"""Collect the answers of a migrated city of 70001f4 to every request, and compare them with those of 70001f4."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,22 +14,22 @@ from tests.conftest import ROOT
 from tests.migrations.old_city import Json, Place, read_json, set_clocks
 
 VOLATILE = frozenset({"payload", "issued_at", "expires_at", "access_token", "refresh_token", "cursor"})
-"""What differs in each answer."""
+"""Fields that differ in each answer."""
 
 WORDED = frozenset({"message", "word", "label", "title", "remedy"})
-"""Texts that today's code or rules may word otherwise; the reasons that were stored are not among them."""
+"""Texts that today's code or rules may word differently; stored reasons are not among them."""
 
 
-def asked(place: Place) -> Json:
-    """Ask everybody's questions of a server of this city."""
+def ask_everything(place: Place) -> Json:
+    """Return the answers of this city's server to every request."""
     app = create_app(place.settings, clock=place.clock)
     set_clocks(app.state.city, place.clock)
     with TestClient(app) as client:
-        return Asking(client, app).everything()
+        return AnswerCollector(client, app).collect()
 
 
-class Asking:
-    """Asks as each person, as staff, as a hospital, and as anybody."""
+class AnswerCollector:
+    """Sends requests as each person, as staff, as a hospital, and without signing in."""
 
     def __init__(self, client: TestClient[Litestar], app: Litestar) -> None:
         self.client, self.app = client, app
@@ -47,12 +47,12 @@ class Asking:
         token = self.app.state.access.issue(caller, self.app.state.city.now())
         return {"Authorization": f"Bearer {token}"}
 
-    def get(self, path: str, headers: Json, **asked: str) -> Json:
-        """Give the status where a request is refused, and else the answer."""
-        answer = self.client.get(path, headers=headers, params=asked)
+    def get(self, path: str, headers: Json, **parameters: str) -> Json:
+        """Return the answer, or only the status if the request is refused."""
+        answer = self.client.get(path, headers=headers, params=parameters)
         return answer.json() if answer.status_code == 200 else {"status": answer.status_code}
 
-    def everything(self) -> Json:
+    def collect(self) -> Json:
         staff = self.headers("staff", None, ("operator", "approver", "talent_officer"))
         return {
             "people": {one["citizen"]: self.person(one) for one in self.people},
@@ -108,8 +108,8 @@ class Asking:
 
     def schools(self) -> Json:
         answers: list[Json] = []
-        for asked in read_json("lookups.json.gz"):
-            answer = self.client.post("/v1/school-lookups", json=asked)
+        for lookup in read_json("lookups.json.gz"):
+            answer = self.client.post("/v1/school-lookups", json=lookup)
             answers.append(answer.json() if answer.status_code == 200 else {"status": answer.status_code})
         return answers
 
@@ -117,13 +117,13 @@ class Asking:
         system = self.headers(f"hospital:{hospital}", None, ("hospital",), ("system/*.cruds",))
         found: Json = {}
         for kind in ("Encounter", "Account", "Invoice"):
-            asked: Json = {"_count": "100"}
-            bundle = self.client.get(f"/fhir/{kind}", headers=system, params=asked).json()
+            parameters: Json = {"_count": "100"}
+            bundle = self.client.get(f"/fhir/{kind}", headers=system, params=parameters).json()
             found[kind] = [one["resource"] for one in bundle.get("entry", [])]
         return found
 
     def replay(self, one: Json) -> Json:
-        """Send a request again that was answered before: the answer is the first one."""
+        """Repeat a request that was answered before; the answer must be the first one."""
         me = self.headers(one["account"], one["citizen"], one["roles"], venues=one["venues"])
         body = {"scope" if name == "what" else name: part for name, part in one["body"].items()}
         answer = self.client.post(one["path"], json=body, headers={**me, "Idempotency-Key": one["key"] or "-"})
@@ -134,7 +134,7 @@ class Asking:
 
 
 def comparable(value: Json, where: str = "") -> Json:
-    """Leave out what differs in each answer, and what may be worded otherwise."""
+    """Return an answer without the fields that differ in each answer or may be worded differently."""
     if isinstance(value, list):
         return [comparable(part, where) for part in cast("list[Json]", value)]
     if not isinstance(value, dict):
@@ -145,7 +145,7 @@ def comparable(value: Json, where: str = "") -> Json:
         if name not in VOLATILE
         and not (name in WORDED and isinstance(part, dict))
         and not (name == "because" and where in ("clawback", "shares", "schools"))
-        and not (name == "id" and where in ("found", "difference"))  # derived from the kind, which has another name
+        and not (name == "id" and where in ("found", "difference"))  # derived from the kind, which was renamed
         and name not in ("meta", "text", "display", "status_line")
     }
 
@@ -183,7 +183,7 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
 
 
 def read_renames() -> Json:
-    """Return `openapi/renames.yaml`, which lists what has another name today."""
+    """Return `openapi/renames.yaml`, which lists all renamed wire names."""
     return YAML(typ="safe").load((ROOT / "openapi" / "renames.yaml").read_text(encoding="utf-8"))
 
 
@@ -208,7 +208,7 @@ def renamed(value: Json, renames: Json, section: str, field: str = "") -> Json:
 
 
 def balances(answers: Json) -> Json:
-    """Give what people have, owe and are to get, with their colours and classes; of what is paid, no receipts."""
+    """Return what people own, owe and will receive, with colours and classes, but without receipts."""
     people: Json = {}
     for citizen, one in answers["people"].items():
         people[citizen] = {
@@ -241,19 +241,19 @@ def amounts(shown: Json) -> Json:
 
 
 def differences(expected: Json, found: Json, where: str = "") -> Iterator[str]:
-    """Name each place at which two answers differ."""
+    """Yield a description of each difference between two answers."""
     if isinstance(expected, dict) and isinstance(found, dict):
         before, after = cast("dict[str, Json]", expected), cast("dict[str, Json]", found)
         for name in sorted(before.keys() | after.keys()):
             if name in before and name in after:
                 yield from differences(before[name], after[name], f"{where}/{name}")
             else:
-                yield f"{where}/{name}: only {'70001f4' if name in before else 'today'} has it"
+                yield f"{where}/{name}: only in {'70001f4' if name in before else 'the answer of today'}"
     elif isinstance(expected, list) and isinstance(found, list):
         ones, others = cast("list[Json]", expected), cast("list[Json]", found)
         if len(ones) != len(others):
-            yield f"{where}: {len(ones)} were, {len(others)} are"
+            yield f"{where}: {len(ones)} before, {len(others)} today"
         for place, (one, other) in enumerate(zip(ones, others, strict=False)):
             yield from differences(one, other, f"{where}/{place}")
     elif expected != found:
-        yield f"{where}: {expected!r} was, {found!r} is"
+        yield f"{where}: {expected!r} before, {found!r} today"

@@ -205,7 +205,7 @@ ENROLMENT_AFTER = Enrolment(
 
 
 def difference_id(*contents: object) -> str:
-    """Return the id that a comparison gives to a difference."""
+    """Return the id of a difference as a comparison derives it."""
     return hashlib.sha256("\n".join(map(str, contents)).encode()).hexdigest()[:16]
 
 

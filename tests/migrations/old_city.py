@@ -1,7 +1,7 @@
 """The city that the code of 70001f4 filled, with its keys and sandboxes, on either store.
 
-`city_of_70001f4/` holds every document as that code stored it, the test keys it used, the books of the sandboxes, and
-what it answered to everybody at one instant (`answers`) and, balances only, forty days later (`later`).
+`city_of_70001f4/` holds every document as that code stored it, the test keys it used, the books of the sandboxes,
+its answers to every request at one instant (`answers`), and the balances forty days later (`later`).
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def read_json(name: str) -> Json:
 
 
 def as_stored(value: Json) -> Any:  # noqa: ANN401  any part of a document
-    """Give a value of the dump as either store keeps it: an instant is written as {"$at": ...}."""
+    """Return a value of the dump as both stores store it; an instant is dumped as {"$at": ...}."""
     if isinstance(value, dict):
         parts = cast("dict[str, Json]", value)
         if parts.keys() == {"$at"}:
@@ -55,7 +55,7 @@ def as_stored(value: Json) -> Any:  # noqa: ANN401  any part of a document
 
 
 def put_in_sqlite(path: Path) -> None:
-    """Make the embedded file with the tables, columns and indexes that it had."""
+    """Create the embedded file with its original tables, columns and indexes."""
     file = sqlite3.connect(path)
     file.executescript((HERE / "schema.sql").read_text(encoding="utf-8"))
     for line in read_lines("city.jsonl.gz"):
@@ -71,7 +71,7 @@ def put_in_sqlite(path: Path) -> None:
 
 
 def put_in_mongodb(url: str) -> None:
-    """Make the collections with the indexes that they had; an indexed field that was None was left out."""
+    """Create the collections with their original indexes, without indexed fields that are None."""
     indexes: dict[str, Json] = json.loads((HERE / "indexes.json").read_text(encoding="utf-8"))
     with MongoClient[dict[str, Any]](url) as client:
         database = client.get_default_database()
@@ -88,7 +88,7 @@ def put_in_mongodb(url: str) -> None:
 
 
 class Place:
-    """Where the city is put: its settings, with keys and sandboxes of its own."""
+    """A copy of the city: its settings, clock, keys and sandboxes."""
 
     def __init__(self, folder: Path, store: str) -> None:
         keys = folder / "keys"
@@ -112,20 +112,20 @@ class Place:
         )
 
     def migrate(self) -> None:
-        """Bring the store up to the code of today, as `chengma migrate` does."""
+        """Migrate the store to today's schema, as `chengma migrate` does."""
         kinds = documents_of(discover_services())
         prepare_store(self.settings.store, kinds)
 
-        async def whole() -> None:
+        async def migrate_all() -> None:
             store = open_store(self.settings.store, kinds, driver="pymongo")
             await migrate(store, find_migrations(), lambda _migration, _seen: None)
             assert await pending(store, find_migrations()) == []
             await store.close()
 
-        asyncio.run(whole())
+        asyncio.run(migrate_all())
 
     async def time_passes(self) -> None:
-        """Let the sweeps find what is due every five days for forty days, and do it, one job after the other."""
+        """Advance the clock forty days in steps of five; after each step, run the sweeps and their jobs one by one."""
         async with opened(self) as (city, tasks, queue):
             for _ in range(LATER // STEP):
                 self.clock.now += STEP
@@ -141,7 +141,7 @@ class Place:
 
 
 class Queue:
-    """Takes jobs, for the test to do in their order."""
+    """Collects jobs, which the test runs in order."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -173,7 +173,7 @@ async def opened(place: Place) -> AsyncGenerator[tuple[City, Mapping[str, Any], 
 
 
 def set_clocks(city: City, clock: Callable[[], datetime]) -> None:
-    """Have the sandboxes go by the test's clock."""
+    """Set the clock of the sandboxes to that of the test."""
     for port in city.ports.values():
         books: Any = getattr(port, "books", None)
         if books is not None:

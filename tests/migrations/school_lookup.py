@@ -1,4 +1,4 @@
-"""Examples of the migrations of the school lookup: what was stored, and what it becomes."""
+"""Documents of the school lookup before and after its migrations."""
 
 from datetime import date
 from typing import Any

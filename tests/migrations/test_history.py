@@ -1,4 +1,4 @@
-"""What each migration makes of the documents before it, on both stores."""
+"""Documents before and after each migration, on both stores."""
 
 import sqlite3
 from datetime import UTC, datetime
@@ -137,11 +137,11 @@ def migration_called(name: str) -> Migration:
 
 
 @pytest.mark.parametrize(("name", "before", "after"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
-def test_a_migration_makes_of_what_was_there_what_is_expected_now(
+def test_a_migration_produces_the_expected_document(
     address: str, name: str, before: dict[str, Any], after: Document
 ) -> None:
     work_in(address, lambda store: store.count(type(after), {}))
-    put_as_it_was(address, after.collection, before)
+    insert_raw(address, after.collection, before)
 
     async def work(store: Store) -> None:
         onward = [migration for migration in find_migrations() if migration.id >= name]
@@ -152,19 +152,19 @@ def test_a_migration_makes_of_what_was_there_what_is_expected_now(
 
 
 @pytest.mark.parametrize(("name", "before"), [(name, before) for name, before, _ in EXAMPLES])
-def test_a_migration_leaves_alone_what_it_has_changed(name: str, before: dict[str, Any]) -> None:
+def test_a_migration_does_not_change_a_document_twice(name: str, before: dict[str, Any]) -> None:
     change = migration_called(name).change
     changed = change(before)
     assert changed is not None
     assert change(changed) is None
 
 
-def test_every_migration_has_its_example() -> None:
+def test_every_migration_has_an_example() -> None:
     assert [migration.id for migration in find_migrations()] == [name for name, _, _ in EXAMPLES]
 
 
-def put_as_it_was(address: str, collection: str, body: dict[str, Any]) -> None:
-    """Store a document in a form that no Struct of today has, past the store."""
+def insert_raw(address: str, collection: str, body: dict[str, Any]) -> None:
+    """Insert a document of an older schema directly, because no current Struct has its form."""
     if address.startswith("sqlite"):
         row = (body["id"], body["revision"], msgspec.msgpack.encode(body))
         with sqlite3.connect(address.removeprefix("sqlite:///")) as connection:
@@ -173,6 +173,6 @@ def put_as_it_was(address: str, collection: str, body: dict[str, Any]) -> None:
         return
     with MongoClient[dict[str, Any]](address) as client:
         database = client.get_default_database()
-        database.command("collMod", collection, validationLevel="off")  # it came before there was a validator
+        database.command("collMod", collection, validationLevel="off")  # it is older than the validator
         database[collection].insert_one({"_id": body["id"], **{n: v for n, v in body.items() if n != "id"}})
         database.command("collMod", collection, validationLevel="strict")

@@ -1,4 +1,4 @@
-"""What the migrations of pay later leave alone, and that renamed fields are found by."""
+"""Documents that the migrations of pay later do not change, and queries by renamed fields."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Running migrations: each once, in order, resumable, alone, and never over an edited history."""
+"""Migrations run once, in order, resumably and by one process at a time; an edited history is refused."""
 
 import asyncio
 import os
@@ -34,14 +34,14 @@ KINDS = [Letter, Postcard]
 
 
 def stamp(body: dict[str, Any]) -> dict[str, Any] | None:
-    """Write the text of a letter in capitals, and count how often that was done."""
+    """Convert the text of a letter to capitals, and count the changes."""
     if body["text"].isupper():
         return None
     return body | {"text": body["text"].upper(), "number": (body.get("number") or 0) + 1}
 
 
-def migration(number: int = 1, **said: Any) -> Migration:  # noqa: ANN401  any member
-    return replace(Migration(f"{number:04}_write_in_capitals", "Louder", "letters", stamp, "sum"), **said)
+def migration(number: int = 1, **fields: Any) -> Migration:  # noqa: ANN401  any member
+    return replace(Migration(f"{number:04}_write_in_capitals", "Louder", "letters", stamp, "sum"), **fields)
 
 
 def quiet(_migration: Migration, _seen: int) -> None:
@@ -62,11 +62,11 @@ def address(address: str) -> str:
 
 
 def test_every_document_is_changed_once_in_batches_and_progress_is_reported(address: str) -> None:
-    told: list[int] = []
+    reported: list[int] = []
 
     async def work(store: Store) -> None:
         await letters(store, 25)
-        done = await migrate(store, [migration()], lambda _migration, seen: told.append(seen), batch=10)
+        done = await migrate(store, [migration()], lambda _migration, seen: reported.append(seen), batch=10)
         assert [one.id for one in done] == ["0001_write_in_capitals"]
         found = [letter async for letter in store.scan(Letter)]
         assert {(letter.text, letter.number, letter.revision) for letter in found} == {("HELLO", 1, 2)}
@@ -76,10 +76,10 @@ def test_every_document_is_changed_once_in_batches_and_progress_is_reported(addr
         assert (run.done, run.changed, run.after) == (True, 25, "000024")
 
     work_in(address, work, KINDS)
-    assert told == [10, 20, 25]
+    assert reported == [10, 20, 25]
 
 
-def test_what_is_done_is_not_done_again(address: str) -> None:
+def test_a_completed_migration_is_not_run_again(address: str) -> None:
     async def work(store: Store) -> None:
         await letters(store, 3)
         await migrate(store, [migration()], quiet)
@@ -92,7 +92,7 @@ def test_what_is_done_is_not_done_again(address: str) -> None:
     work_in(address, work, KINDS)
 
 
-def test_two_that_start_at_once_do_it_once(address: str) -> None:
+def test_two_processes_that_start_at_once_migrate_once(address: str) -> None:
     calls: list[str] = []
 
     def counted(body: dict[str, Any]) -> dict[str, Any] | None:
@@ -109,7 +109,7 @@ def test_two_that_start_at_once_do_it_once(address: str) -> None:
     assert len(calls) == 50
 
 
-def test_a_document_that_is_written_meanwhile_keeps_what_was_written(address: str) -> None:
+def test_a_concurrent_write_is_not_lost(address: str) -> None:
     async def work(store: Store) -> None:
         await letters(store, 3)
         writing = list[asyncio.Task[Letter]]()
@@ -153,7 +153,7 @@ def test_an_edited_history_is_refused(address: str) -> None:
         ):
             with pytest.raises(UnknownSchema, match=r"0001_write_in_capitals\.py was edited after it ran: restore it"):
                 await refused
-        assert await store.count(Lease, {}) == 0, "the lock is let go"
+        assert await store.count(Lease, {}) == 0, "the lease is released"
 
     work_in(address, work, KINDS)
 
@@ -169,7 +169,7 @@ def test_a_migration_of_a_later_edition_is_refused(address: str) -> None:
     work_in(address, work, KINDS)
 
 
-def test_a_migration_that_comes_behind_one_that_is_done_is_refused(address: str) -> None:
+def test_a_new_migration_numbered_before_a_completed_one_is_refused(address: str) -> None:
     async def work(store: Store) -> None:
         await migrate(store, [migration(2)], quiet)
         with pytest.raises(UnknownSchema, match="comes after 0002_write_in_capitals was run"):
@@ -178,7 +178,7 @@ def test_a_migration_that_comes_behind_one_that_is_done_is_refused(address: str)
     work_in(address, work, KINDS)
 
 
-def test_what_is_pending_keeps_a_server_from_starting_and_is_planned(address: str) -> None:
+def test_a_pending_migration_prevents_a_server_from_starting_and_is_planned(address: str) -> None:
     async def work(store: Store) -> None:
         with pytest.raises(UnknownSchema, match="the store lacks 0001_write_in_capitals: run `chengma migrate`"):
             await assert_up_to_date(store, [migration()])
@@ -189,7 +189,7 @@ def test_what_is_pending_keeps_a_server_from_starting_and_is_planned(address: st
 
 
 @pytest.mark.parametrize("names", [["0001_a", "0001_b"], ["1_a"], ["0001_A"]])
-def test_migrations_have_a_number_of_their_own(
+def test_each_migration_has_its_own_number_of_four_digits(
     names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / f"moves_{abs(hash(tuple(names)))}"
@@ -222,12 +222,12 @@ asyncio.run(main())
 
 async def end_lease(store: Store) -> None:
     lease = await store.get(Lease, "migration")
-    assert lease is not None, "whoever died still holds it"
+    assert lease is not None, "the killed process still holds the lease"
     await store.delete(lease)
 
 
-def test_a_migration_that_was_killed_again_and_again_changes_each_document_once(address: str) -> None:
-    """Six kills, each after a few batches; the lease of the dead is ended by hand rather than waited for."""
+def test_a_repeatedly_killed_migration_changes_each_document_once(address: str) -> None:
+    """Each of six processes is killed after a few batches; its lease is deleted instead of waiting for it to expire."""
     work_in(address, lambda store: letters(store, 6_000), KINDS)
     for batches in range(1, 7):
         with subprocess.Popen(

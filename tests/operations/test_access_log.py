@@ -41,7 +41,7 @@ def test_a_line_contains_the_route_and_never_the_path_or_the_query(capsys: pytes
     assert set(line) == {"time", "method", "route", "status", "duration_ms", "request_id"}
 
 
-def test_an_unknown_path_and_an_invented_method_are_not_written_down(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_path_and_an_invented_method_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     with TestClient(served()) as client:
         client.get("/13800138000")
         client.request("13800138000", "/v1/people/x")
@@ -56,14 +56,14 @@ def test_a_valid_request_id_is_used(sent: str, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("sent", ["", "a" * 65, "two words", 'quo"te', "line\tbreak", "号"])
-def test_an_odd_request_id_is_replaced(sent: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_request_id_is_replaced(sent: str, capsys: pytest.CaptureFixture[str]) -> None:
     with TestClient(served()) as client:
         given = client.get("/v1/people/x", headers={"X-Request-Id": sent.encode()}).headers["x-request-id"]
     assert re.fullmatch("[0-9a-f]{18}", given)
     assert lines(capsys)[0]["request_id"] == given
 
 
-def test_made_request_ids_differ() -> None:
+def test_generated_request_ids_differ() -> None:
     with TestClient(served(writes=False)) as client:
         ids = {client.get("/v1/people/x").headers["x-request-id"] for _ in range(50)}
     assert len(ids) == 50
@@ -83,7 +83,7 @@ def test_lines_wait_for_at_most_a_quarter_of_a_second(capsys: pytest.CaptureFixt
         assert len(lines(capsys)) == 1
 
 
-def test_a_fault_is_written_with_its_traceback_but_without_a_persons_number(
+def test_an_error_is_logged_with_its_traceback_but_without_personal_numbers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(ValueError, match="invalid literal") as caught:

@@ -28,13 +28,13 @@ def compose() -> dict[str, Any]:
 
 
 def test_the_guide_names_the_shard_key_of_the_collections() -> None:
-    """A collection that it does not list is sharded by the hash of its id, as the guide says of every collection."""
+    """Collections that it does not list are sharded by the hash of their id, as the guide explains."""
     (table,) = re.findall(r"^\| collection \|.*?\n\n", OPERATING, re.DOTALL | re.MULTILINE)
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))
     keys = {kind.collection: dict(kind.shard_key) for kind in documents_of(discover_services())}
     named = {name: {"_id": "hashed"} if key == '`{_id: "hashed"}`' else {} for name, key in rows.items()}
     assert len(rows) > 25
-    assert set(named) <= set(keys), "these collections do not exist: take them out of docs/operating.md"
+    assert set(named) <= set(keys), "these collections do not exist: remove them from docs/operating.md"
     assert {name: named.get(name, dict(HASHED_ID)) for name in keys} == keys
 
 
@@ -49,14 +49,14 @@ def test_the_command_that_the_guide_names_shards_every_collection_by_its_declare
     }
 
 
-def test_a_backup_of_one_instant_is_described_as_mongodump_allows_it() -> None:
+def test_the_guide_describes_a_point_in_time_backup_as_mongodump_supports_it() -> None:
     (address,) = re.findall(r"uri: (mongodb://\S+)\" > backup.yaml", OPERATING)
     assert "/?" in address, "--oplog dumps whole servers, so the address names no database"
     assert "mongodump --config=backup.yaml --oplog" in OPERATING
     assert "mongorestore --config=backup.yaml --oplogReplay" in OPERATING
 
 
-def test_every_command_that_is_named_exists() -> None:
+def test_every_command_in_the_guide_exists() -> None:
     named = re.findall(r"(?:^|`|\$ |bin/)chengma ([a-z]+)(?: ([a-z]+))?", GUIDES, re.MULTILINE)
     assert len(named) > 50
     for name, second in named:
@@ -66,21 +66,21 @@ def test_every_command_that_is_named_exists() -> None:
             assert second in command.commands, f"{name} {second}"
 
 
-def test_every_setting_that_is_named_exists(compose: dict[str, Any]) -> None:
+def test_every_setting_in_the_guide_exists(compose: dict[str, Any]) -> None:
     text = GUIDES + DOCKERFILE + msgspec.json.encode(compose).decode()
     named = set(re.findall(rf"{PREFIX}[A-Z_]+", text))
     assert len(named) > 5
     assert {name.removesuffix(FILE.upper()) for name in named} <= SETTINGS
 
 
-def test_every_figure_that_is_named_is_one_that_prometheus_reads() -> None:
+def test_every_metric_in_the_guide_is_exported_to_prometheus() -> None:
     source = "".join(path.read_text() for path in (ROOT / "backend").rglob("*.py"))
     for name in set(re.findall(r"`?(chengma_[a-z_]+)", OPERATING)):
         bare = re.sub(r"_(total|count|bucket|sum)$", "", name)
         assert f'"{bare}"' in source, name
 
 
-def test_compose_starts_a_whole_city(compose: dict[str, Any]) -> None:
+def test_compose_starts_a_complete_city(compose: dict[str, Any]) -> None:
     services = compose["services"]
     commands = {name: service["command"] for name, service in services.items() if service.get("image") == "chengma"}
     assert [name for name, command in commands.items() if command[0] == "serve"] == ["api-1", "api-2"]
@@ -93,7 +93,7 @@ def test_compose_starts_a_whole_city(compose: dict[str, Any]) -> None:
     assert all("--keyFile" in member["command"] for member in members)
 
 
-def test_compose_lets_nobody_in_from_outside_and_holds_no_secret(compose: dict[str, Any]) -> None:
+def test_compose_publishes_ports_only_locally_and_contains_no_secret(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), name
@@ -103,8 +103,8 @@ def test_compose_lets_nobody_in_from_outside_and_holds_no_secret(compose: dict[s
     assert "secrets/" in (ROOT / ".gitignore").read_text()
 
 
-def test_compose_makes_the_first_user_of_mongodb_as_mongodb_lets_it(compose: dict[str, Any]) -> None:
-    """From the same host, on the primary, and with roles of `admin` alone: others are refused to the first user."""
+def test_compose_creates_the_first_mongodb_user_as_mongodb_permits(compose: dict[str, Any]) -> None:
+    """MongoDB accepts the first user only from the same host, on the primary, and with roles of `admin`."""
     setup = compose["services"]["mongo-setup"]
     assert setup["network_mode"] == "service:mongo-1"
     (script,) = setup["command"]
@@ -116,7 +116,7 @@ def test_compose_makes_the_first_user_of_mongodb_as_mongodb_lets_it(compose: dic
     assert {name for name in compose["secrets"] if f'secret("{name}")' in script} == set(setup["secrets"])
 
 
-def test_figures_are_read_from_inside_alone(compose: dict[str, Any]) -> None:
+def test_the_metrics_port_is_not_published(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         port = service.get("environment", {}).get("CHENGMA_METRICS_PORT")
         assert not [line for line in service.get("ports", ()) if port and line.endswith(f":{port}")], name

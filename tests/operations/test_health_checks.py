@@ -1,4 +1,4 @@
-"""What an operator's machines see: health, and figures for Prometheus."""
+"""Health checks, and metrics for Prometheus."""
 
 import re
 import socket
@@ -33,11 +33,11 @@ def client(settings: Settings, clock: Clock) -> Iterator[TestClient[Litestar]]:
         yield client
 
 
-def figures(settings: Settings) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Read the figures as Prometheus does, by name and labels."""
+def metrics(settings: Settings) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Read the metrics as Prometheus does; return them by name and labels."""
     with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics") as answer:
         text = answer.read().decode()
-    assert not re.search(r"138001380", text), "no figure bears a person's phone"
+    assert not re.search(r"138001380", text), "no metric contains a phone number"
     families = text_string_to_metric_families(text)
     return {
         (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
@@ -46,7 +46,7 @@ def figures(settings: Settings) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def test_a_server_lives_and_is_ready_as_often_as_it_is_asked(client: TestClient[Litestar]) -> None:
+def test_a_server_is_live_and_ready_at_every_check(client: TestClient[Litestar]) -> None:
     for _ in range(15):
         assert client.get("/health/live").json() == {"alive": True}
         answer = client.get("/health/ready")
@@ -70,17 +70,17 @@ def test_a_server_stays_ready_without_its_broker(settings: Settings) -> None:
     with TestClient(create_app(replace(settings, broker=broker))) as client:
         answer = client.get("/health/ready")
         assert (answer.status_code, answer.json()["broker"]) == (200, "does not answer")
-        assert figures(settings)["chengma_jobs_waiting", ()] == -1
+        assert metrics(settings)["chengma_jobs_waiting", ()] == -1
 
 
-def test_prometheus_reads_rates_latencies_verdicts_and_the_rulebook(
+def test_metrics_include_rates_latencies_verdicts_and_the_rulebook(
     client: TestClient[Litestar], settings: Settings
 ) -> None:
     wang = SignIn(client)("13800138000", name="王芳")
     for _ in range(3):
         client.get("/v1/me/health-code", headers=wang)
     client.get("/v1/me/health-code")
-    found = figures(settings)
+    found = metrics(settings)
     code = ("GET", "/v1/me/health-code")
     assert found["chengma_request_seconds_count", (*code, "200")] == 3
     assert found["chengma_request_seconds_count", (*code, "401")] == 1
@@ -94,11 +94,11 @@ def test_prometheus_reads_rates_latencies_verdicts_and_the_rulebook(
     assert found["chengma_store_away", ()] == 0
 
 
-def test_the_figures_are_not_where_citizens_are(client: TestClient[Litestar]) -> None:
+def test_metrics_are_not_served_on_the_public_port(client: TestClient[Litestar]) -> None:
     assert client.get("/metrics").status_code == 404
 
 
-def test_the_port_of_the_figures_is_free_again_when_the_server_has_ended(settings: Settings) -> None:
+def test_the_metrics_port_is_free_again_after_the_server_stops(settings: Settings) -> None:
     for _ in range(2):
         with TestClient(create_app(settings)):
-            assert figures(settings)["chengma_jobs_waiting", ()] == 0
+            assert metrics(settings)["chengma_jobs_waiting", ()] == 0

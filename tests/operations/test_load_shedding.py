@@ -1,4 +1,4 @@
-"""When the store is slow or gone: refusals within a bounded time, and the colour and its verification last."""
+"""If the store is slow or unavailable, requests fail fast; the code and its verification are refused last."""
 
 import asyncio
 import time
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.slow
 
 TIMEOUT_MS = 800
 
-# ── the ladder ──
+# ── priorities ──
 
 
 def admits(load_shedder: LoadShedder) -> dict[str, bool]:
-    """Tell which ranks are let in."""
+    """Return whether requests of each priority are admitted."""
     admitted: dict[str, bool] = {}
     for rank in ("decoration", "ordinary", "essential"):
         try:
@@ -60,7 +60,7 @@ def test_images_go_first_and_the_colour_last(in_flight: int, decoration: bool, o
     assert admits(load_shedder) == {"decoration": decoration, "ordinary": ordinary, "essential": essential}
 
 
-def test_while_the_store_is_away_only_what_is_essential_is_tried() -> None:
+def test_only_essential_requests_are_tried_while_the_store_is_unavailable() -> None:
     load_shedder = LoadShedder(requests_at_once=100)
     load_shedder.note_store_unavailable()
     assert admits(load_shedder) == {"decoration": False, "ordinary": False, "essential": True}
@@ -90,11 +90,11 @@ def test_the_rank_of_each_route_is_known(app: Litestar) -> None:
     }
 
 
-# ── a store that is slow, or gone ──
+# ── a slow or unavailable store ──
 
 
-class Line:
-    """A line to a real server, over TCP, that can be cut or made to say nothing for a while."""
+class Proxy:
+    """A TCP proxy to a real server that can be cut or silenced for a while."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
@@ -137,46 +137,46 @@ class Line:
             writer.close()
 
 
-class Troubled:
-    """A city whose line to its MongoDB is in our hands."""
+class FaultyCity:
+    """A city that is connected to MongoDB through a proxy."""
 
-    def __init__(self, client: TestClient[Litestar], line: Line, hand: BlockingPortal, clock: Clock) -> None:
-        self.client, self.line, self.hand = client, line, hand
+    def __init__(self, client: TestClient[Litestar], proxy: Proxy, portal: BlockingPortal, clock: Clock) -> None:
+        self.client, self.proxy, self.portal = client, proxy, portal
         sign_in = SignIn(client)
         self.wang = SignedInPerson(client.app, sign_in("13800138001", name="王芳", id_number=id_number(1)))
         self.gate = SignedInPerson(client.app, sign_in("13800138003", roles=("gate",), venues=("west-lake",)))
         self.clock = clock
-        self.payload: str = self.ask("GET", "/v1/me/health-code").json()["payload"]
+        self.payload: str = self.request("GET", "/v1/me/health-code").json()["payload"]
 
-    def ask(self, method: str, path: str, **said: Any) -> httpx.Response:  # noqa: ANN401  a body
-        return self.client.request(method, path, headers=self.wang, **said)
+    def request(self, method: str, path: str, **body: Any) -> httpx.Response:  # noqa: ANN401  a body
+        return self.client.request(method, path, headers=self.wang, **body)
 
     def scan(self, payload: str | None = None) -> httpx.Response:
         body = {"payload": payload or self.payload, "venue": "west-lake", "scan_id": f"scan-{time.monotonic_ns()}"}
         return self.client.post("/v1/verifications", headers=self.gate, json=body)
 
     def silence(self) -> None:
-        self.hand.call(self.line.silent.clear)
+        self.portal.call(self.proxy.silent.clear)
 
     def cut(self) -> None:
-        self.hand.call(self.line.cut)
+        self.portal.call(self.proxy.cut)
 
-    def speak(self) -> None:
-        self.hand.call(self.line.silent.set)
+    def resume(self) -> None:
+        self.portal.call(self.proxy.silent.set)
 
 
 @pytest.fixture
-def troubled(settings: Settings, database_url: str, clock: Clock) -> Iterator[Troubled]:
+def faulty_city(settings: Settings, database_url: str, clock: Clock) -> Iterator[FaultyCity]:
     prepare_store(database_url, documents_of(discover_services()))
     host, _, port = database_url.removeprefix("mongodb://").partition("/")[0].partition(":")
     name = database_url.rpartition("/")[2].partition("?")[0]
-    line = Line(host, int(port))
-    with start_blocking_portal() as hand:
-        address = f"mongodb://127.0.0.1:{hand.call(line.open)}/{name}?directConnection=true"
+    proxy = Proxy(host, int(port))
+    with start_blocking_portal() as portal:
+        address = f"mongodb://127.0.0.1:{portal.call(proxy.open)}/{name}?directConnection=true"
         city = replace(settings, store=address, store_timeout_ms=TIMEOUT_MS)
         with TestClient(create_app(city, clock=clock)) as client:
-            yield Troubled(client, line, hand, clock)
-            hand.call(line.cut)
+            yield FaultyCity(client, proxy, portal, clock)
+            portal.call(proxy.cut)
 
 
 def timed(answer: httpx.Response, began: float) -> httpx.Response:
@@ -184,81 +184,83 @@ def timed(answer: httpx.Response, began: float) -> httpx.Response:
     return answer
 
 
-def refused(troubled: Troubled, method: str, path: str, **said: Any) -> None:  # noqa: ANN401  a body
+def refused(faulty_city: FaultyCity, method: str, path: str, **body: Any) -> None:  # noqa: ANN401  a body
     began = time.monotonic()
-    answer = timed(troubled.ask(method, path, **said), began)
+    answer = timed(faulty_city.request(method, path, **body), began)
     assert answer.status_code == 503, answer.text
     assert answer.json()["type"] == "/problems/unavailable"
     assert int(answer.headers["Retry-After"]) > 0
 
 
-@pytest.mark.parametrize("trouble", ["silence", "cut"])
-def test_requests_fail_fast_and_issued_codes_still_verify(troubled: Troubled, trouble: str) -> None:
-    getattr(troubled, trouble)()
-    refused(troubled, "GET", "/v1/me/health-code")
-    refused(troubled, "POST", "/v1/me/health-declarations", json={"symptoms": []})
-    refused(troubled, "GET", "/v1/me/health-code/image.svg")
-    refused(troubled, "GET", "/v1/me")
+@pytest.mark.parametrize("fault", ["silence", "cut"])
+def test_requests_fail_fast_and_issued_codes_still_verify(faulty_city: FaultyCity, fault: str) -> None:
+    getattr(faulty_city, fault)()
+    refused(faulty_city, "GET", "/v1/me/health-code")
+    refused(faulty_city, "POST", "/v1/me/health-declarations", json={"symptoms": []})
+    refused(faulty_city, "GET", "/v1/me/health-code/image.svg")
+    refused(faulty_city, "GET", "/v1/me")
     began = time.monotonic()
-    verified = timed(troubled.scan(), began).json()
+    verified = timed(faulty_city.scan(), began).json()
     assert (verified["outcome"], verified["colour"], verified["admit"]) == ("valid", "green", True)
     assert verified["recorded"] is False
-    assert troubled.scan(troubled.payload[:-3] + "AAA").json()["outcome"] == "forged"
-    assert troubled.client.get("/.well-known/jwks.json").status_code == 200
-    assert troubled.client.get("/health/live").status_code == 200
-    answer = troubled.client.get("/health/ready")
+    assert faulty_city.scan(faulty_city.payload[:-3] + "AAA").json()["outcome"] == "forged"
+    assert faulty_city.client.get("/.well-known/jwks.json").status_code == 200
+    assert faulty_city.client.get("/health/live").status_code == 200
+    answer = faulty_city.client.get("/health/ready")
     assert (answer.status_code, answer.json()["store"]) == (503, "does not answer")
 
 
-def test_what_is_not_essential_is_refused_at_once_while_the_store_is_away(troubled: Troubled) -> None:
-    troubled.silence()
-    refused(troubled, "GET", "/v1/me/health-code")
+def test_other_than_essential_requests_are_refused_at_once_while_the_store_is_unavailable(
+    faulty_city: FaultyCity,
+) -> None:
+    faulty_city.silence()
+    refused(faulty_city, "GET", "/v1/me/health-code")
     began = time.monotonic()
-    refused(troubled, "GET", "/v1/me/health-code/history")
-    refused(troubled, "GET", "/v1/me")
+    refused(faulty_city, "GET", "/v1/me/health-code/history")
+    refused(faulty_city, "GET", "/v1/me")
     assert time.monotonic() - began < TIMEOUT_MS / 1_000 / 4
 
 
-def test_when_the_store_is_back_everything_is(troubled: Troubled) -> None:
-    troubled.silence()
-    refused(troubled, "GET", "/v1/me/health-code")
-    troubled.speak()
+def test_all_requests_succeed_again_once_the_store_is_back(faulty_city: FaultyCity) -> None:
+    faulty_city.silence()
+    refused(faulty_city, "GET", "/v1/me/health-code")
+    faulty_city.resume()
     time.sleep(1.1)
-    assert troubled.ask("GET", "/v1/me/health-code").status_code == 200
-    assert troubled.ask("GET", "/v1/me/health-code/history").status_code == 200
-    first = troubled.scan().json()
+    assert faulty_city.request("GET", "/v1/me/health-code").status_code == 200
+    assert faulty_city.request("GET", "/v1/me/health-code/history").status_code == 200
+    first = faulty_city.scan().json()
     assert (first["outcome"], first["recorded"]) == ("valid", True)
-    assert troubled.client.get("/health/ready").status_code == 200
+    assert faulty_city.client.get("/health/ready").status_code == 200
 
 
-def test_an_expired_code_is_told_apart_without_the_store(troubled: Troubled) -> None:
-    troubled.silence()
-    troubled.clock.now += timedelta(minutes=5)
-    verified = troubled.scan().json()
+def test_an_expired_code_is_recognised_without_the_store(faulty_city: FaultyCity) -> None:
+    faulty_city.silence()
+    faulty_city.clock.now += timedelta(minutes=5)
+    verified = faulty_city.scan().json()
     assert (verified["outcome"], verified["recorded"], verified["colour"]) == ("expired", False, None)
 
 
-def test_a_write_that_was_not_answered_says_that_it_is_not_known(database_url: str) -> None:
-    """Whoever wrote must ask again: the write may have been kept or not."""
+def test_an_operation_without_an_answer_raises_store_unavailable(database_url: str) -> None:
+    """The outcome of a write is unknown then, so the caller must check it."""
     kinds: list[type[Document]] = documents_of(discover_services())
     prepare_store(database_url, kinds)
     host, _, port = database_url.removeprefix("mongodb://").partition("/")[0].partition(":")
 
     async def work() -> None:
-        line = Line(host, int(port))
-        ours = await line.open()
+        proxy = Proxy(host, int(port))
+        ours = await proxy.open()
         address = (
             f"mongodb://127.0.0.1:{ours}/{database_url.rpartition('/')[2].partition('?')[0]}?directConnection=true"
         )
         store: Store = open_store(address, kinds, driver="pymongo", timeout_ms=TIMEOUT_MS)
         await migrate(store, find_migrations(), lambda _migration, _seen: None)
-        line.silent.clear()
+        proxy.silent.clear()
         began = time.monotonic()
-        for ask in (lambda: store.count(kinds[0], {}), lambda: store.get(kinds[0], "x")):
+        for request in (lambda: store.count(kinds[0], {}), lambda: store.get(kinds[0], "x")):
             with pytest.raises(StoreUnavailable, match="MongoDB does not answer"):
-                await ask()
+                await request()
         assert time.monotonic() - began < 2 * 2.5 * TIMEOUT_MS / 1_000
-        await line.cut()
+        await proxy.cut()
         await store.close()
 
     asyncio.run(work())

@@ -1,4 +1,4 @@
-"""Traces, as a real collector receives them."""
+"""Traces as a real collector receives them."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ PHONE = "13800138000"
 
 
 class Collector:
-    """Receives traces by OTLP over HTTP."""
+    """Receives traces over OTLP/HTTP."""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
@@ -71,7 +71,7 @@ def attributes(span: Span) -> dict[str, object]:
     return {pair.key: pair.value.string_value or pair.value.int_value for pair in span.attributes}
 
 
-def test_a_request_and_what_it_asks_of_the_store_are_spans_of_one_trace(
+def test_a_request_and_its_store_operations_are_spans_of_one_trace(
     settings: Settings, clock: Clock, collector: Collector
 ) -> None:
     with TestClient(create_app(replace(settings, traces=collector.endpoint), clock=clock)) as client:
@@ -102,19 +102,19 @@ def test_a_request_and_what_it_asks_of_the_store_are_spans_of_one_trace(
 
 
 @get("/v1/people/{phone:str}", guards=[public])
-async def broken(phone: FromPath[str]) -> None:
+async def raise_error(phone: FromPath[str]) -> None:
     raise ValueError(f"nobody has the phone {phone}")
 
 
 @get("/v1/devices/{number:str}", guards=[public])
-async def forgotten(number: FromPath[str], city: NamedDependency[City]) -> None:
+async def delete_stale_session(number: FromPath[str], city: NamedDependency[City]) -> None:
     await city.store.delete(Session(id=number, revision=7, account_id="", refresh_digest="", expires_ms=0))
 
 
 def test_errors_are_marked_without_their_messages(settings: Settings, clock: Clock, collector: Collector) -> None:
     app = create_app(replace(settings, traces=collector.endpoint), clock=clock)
-    app.register(broken)
-    app.register(forgotten)
+    app.register(raise_error)
+    app.register(delete_stale_session)
     with TestClient(app) as client:
         assert client.get(f"/v1/people/{PHONE}").status_code == 500
         assert client.get(f"/v1/devices/{PHONE}").status_code == 409
@@ -130,14 +130,14 @@ def test_errors_are_marked_without_their_messages(settings: Settings, clock: Clo
     assert PHONE.encode() not in b"".join(collector.received)
 
 
-def test_what_the_city_does_between_requests_makes_no_spans(settings: Settings, collector: Collector) -> None:
+def test_store_operations_outside_requests_create_no_spans(settings: Settings, collector: Collector) -> None:
     with TestClient(create_app(replace(settings, traces=collector.endpoint))) as client:
         assert client.blocking_portal.call(client.app.state.city.store.count, Session, {}) == 0
     assert not collector.spans()
 
 
-def test_without_a_collector_nothing_of_it_is_imported(settings: Settings) -> None:
-    asked = {f"CHENGMA_{name.upper()}": str(getattr(settings, name)) for name in ("store", "keys", "rules")}
+def test_without_a_collector_opentelemetry_is_not_imported(settings: Settings) -> None:
+    variables = {f"CHENGMA_{name.upper()}": str(getattr(settings, name)) for name in ("store", "keys", "rules")}
     code = (
         "import os, sys\n"
         "from backend.app import create_app\n"
@@ -146,16 +146,16 @@ def test_without_a_collector_nothing_of_it_is_imported(settings: Settings) -> No
         "ours = ('backend.operations.tracing', 'opentelemetry.sdk', 'opentelemetry.exporter', 'opentelemetry.trace')\n"
         "print(type(app.state.city.store).__name__, [name for name in ours if name in sys.modules])"
     )
-    told = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | asked,
+        env=os.environ | variables,
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert told.stdout == "SqliteStore []\n", told.stderr
+    assert finished.stdout == "SqliteStore []\n", finished.stderr
 
 
 def test_a_missing_collector_does_not_affect_requests(settings: Settings, collector: Collector) -> None:

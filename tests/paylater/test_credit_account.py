@@ -35,8 +35,8 @@ def make_account(limit_fen: int = 100_000) -> CreditAccount:
     return CreditAccount(id="person:outpatient", limit_fen=limit_fen)
 
 
-def held(account: CreditAccount, name: str, fen: int, at: datetime = NOON, **said: bool) -> CreditAccount:
-    return hold(account, name, fen, created_at=at, expires_at=at + MONTH, at=at, **said)
+def held(account: CreditAccount, name: str, fen: int, at: datetime = NOON, **options: bool) -> CreditAccount:
+    return hold(account, name, fen, created_at=at, expires_at=at + MONTH, at=at, **options)
 
 
 def test_held_credit_is_not_available() -> None:

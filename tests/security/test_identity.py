@@ -103,23 +103,23 @@ def test_an_access_token_is_valid_until_it_expires(access: Access, clock: Clock)
 
 
 def forgeries(token: str, ring: Keyring) -> dict[str, bytes]:
-    """Return what somebody would try who has a token but no key of ours."""
+    """Return the forgeries that an attacker with a token, but without our keys, could try."""
     header, claims, signature = token.split(".")
     kid, code_key = ring.current("token").kid, ring.current("code")
-    said = jwt.decode(token, options={"verify_signature": False})
+    decoded = jwt.decode(token, options={"verify_signature": False})
     secret = "a secret of their own, long enough to sign with"
     return {
-        "other claims": bearer(f"{header}.{part(said | {'rol': ['operator']})}.{signature}"),
+        "other claims": bearer(f"{header}.{part(decoded | {'rol': ['operator']})}.{signature}"),
         "alg none": bearer(f"{part({'alg': 'none', 'kid': kid, 'typ': 'JWT'})}.{claims}."),
-        "alg none as a library makes it": bearer(jwt.encode(said, None, algorithm="none", headers={"kid": kid})),
-        "another secret": bearer(jwt.encode(said, secret, algorithm="HS256", headers={"kid": kid})),
-        "foreign kid": bearer(jwt.encode(said, secret, algorithm="HS256", headers={"kid": "zzzz"})),
-        "no kid": bearer(jwt.encode(said, ring.current("token").material, algorithm="HS256")),
+        "alg none as a library makes it": bearer(jwt.encode(decoded, None, algorithm="none", headers={"kid": kid})),
+        "another secret": bearer(jwt.encode(decoded, secret, algorithm="HS256", headers={"kid": kid})),
+        "foreign kid": bearer(jwt.encode(decoded, secret, algorithm="HS256", headers={"kid": "zzzz"})),
+        "no kid": bearer(jwt.encode(decoded, ring.current("token").material, algorithm="HS256")),
         "another algorithm": bearer(
-            jwt.encode(said, secret * 2, algorithm="HS512", headers={"kid": kid}),
+            jwt.encode(decoded, secret * 2, algorithm="HS512", headers={"kid": kid}),
         ),
         "the secret of a code key": bearer(
-            jwt.encode(said, code_key.material, algorithm="HS256", headers={"kid": code_key.kid})
+            jwt.encode(decoded, code_key.material, algorithm="HS256", headers={"kid": code_key.kid})
         ),
         "no signature": bearer(f"{header}.{claims}."),
         "two segments": bearer(f"{header}.{claims}"),
@@ -132,7 +132,7 @@ def forgeries(token: str, ring: Keyring) -> dict[str, bytes]:
     }
 
 
-def test_what_is_not_our_token_is_refused(access: Access, ring: Keyring) -> None:
+def test_a_token_that_is_not_ours_is_refused(access: Access, ring: Keyring) -> None:
     for name, forged in forgeries(access.issue(ANNA, NOW), ring).items():
         with pytest.raises(NotSignedIn):
             pytest.fail(f"{name}: {check(access, forged)}")
@@ -233,7 +233,7 @@ def test_a_caller_who_is_not_signed_in_learns_how_to(ask: Callable[..., Any]) ->
     assert ask("/for/public").status_code == 200
 
 
-def test_a_person_who_asks_too_often_waits_for_the_next_minute(ask: Callable[..., Any], clock: Clock) -> None:
+def test_a_person_with_too_many_requests_waits_for_the_next_minute(ask: Callable[..., Any], clock: Clock) -> None:
     clock.now = NOW + timedelta(seconds=18)
     assert [ask("/for/signed_in", ANNA).status_code for _ in range(6)] == [200] * 5 + [429]
     refused = ask("/for/signed_in", ANNA)
@@ -244,7 +244,7 @@ def test_a_person_who_asks_too_often_waits_for_the_next_minute(ask: Callable[...
     assert ask("/for/signed_in", ANNA).status_code == 200
 
 
-def test_an_address_that_asks_too_often_waits(ask: Callable[..., Any]) -> None:
+def test_an_address_with_too_many_requests_waits(ask: Callable[..., Any]) -> None:
     assert [ask("/for/public").status_code for _ in range(6)] == [200] * 5 + [429]
     assert ask("/for/signed_in", ANNA).status_code == 200
 

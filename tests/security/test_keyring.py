@@ -25,7 +25,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of fresh keys; rings look at it again without waiting."""
+    """Return a folder of new keys; key rings re-read it at every use."""
     monkeypatch.setattr(keys_module, "REFRESH_SECONDS", -1.0)
     make_keys(tmp_path / "keys")
     return tmp_path / "keys"
@@ -36,13 +36,13 @@ def part(value: dict[str, Any] | bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def test_making_keys_makes_one_of_each_use_that_only_its_owner_may_read(folder: Path) -> None:
+def test_a_new_folder_has_a_key_of_each_use_that_only_its_owner_can_read(folder: Path) -> None:
     assert sorted(key.use for key in Keyring.open(folder).keys(None)) == sorted(USES)
     assert {oct(path.stat().st_mode & 0o777) for path in folder.glob("*.json")} == {"0o600"}
     assert oct(folder.stat().st_mode & 0o777) == "0o700"
 
 
-def test_making_keys_again_makes_only_what_is_missing(folder: Path) -> None:
+def test_making_keys_again_creates_only_missing_keys(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.glob("*.json")}
     (lost,) = folder.glob("code_*.json")
     lost.unlink()
@@ -52,7 +52,7 @@ def test_making_keys_again_makes_only_what_is_missing(folder: Path) -> None:
     assert {name for name in before if after.get(name) != before[name]} == {lost.name}
 
 
-def test_two_starters_at_once_make_one_set_of_keys(tmp_path: Path) -> None:
+def test_two_processes_that_start_at_once_create_one_set_of_keys(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as starters:
         list(starters.map(lambda _: make_keys(tmp_path / "keys"), range(8)))
     assert len(list((tmp_path / "keys").glob("*.json"))) == len(USES)
@@ -78,7 +78,7 @@ def test_a_key_that_is_too_short_or_under_another_name_is_named(folder: Path) ->
         Keyring.open(folder)
 
 
-def test_a_missing_folder_or_key_says_how_to_make_it(folder: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_folder_or_key_explains_how_to_create_it(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidKeys, match="chengma keys make"):
         Keyring.open(tmp_path / "nowhere")
     for path in folder.glob("token_*.json"):
@@ -87,7 +87,7 @@ def test_a_missing_folder_or_key_says_how_to_make_it(folder: Path, tmp_path: Pat
         Keyring.open(folder)
 
 
-def test_what_was_signed_verifies(folder: Path) -> None:
+def test_a_signed_code_verifies(folder: Path) -> None:
     ring = Keyring.open(folder)
     assert verify_with_jwks(ring.sign_code(CLAIMS), ring.jwks()) == CLAIMS
 
@@ -132,7 +132,7 @@ def test_the_lookup_key_is_not_rotated(folder: Path) -> None:
 
 
 def forgeries(token: str, ring: Keyring) -> dict[str, str]:
-    """Return what a forger would try, from a true token and the public keys."""
+    """Return the forgeries that an attacker could derive from a valid token and the public keys."""
     header, claims, signature = token.split(".")
     (public,) = ring.jwks()["keys"]
     stranger = Ed25519PrivateKey.generate()

@@ -1,4 +1,4 @@
-"""Roles are declared by services, and no others can be granted."""
+"""Services declare roles; no other role can be granted."""
 
 import pytest
 from litestar import Litestar
@@ -23,8 +23,8 @@ def test_the_document_lists_the_roles_of_all_services() -> None:
 def test_a_role_that_no_service_declares_cannot_be_granted(client: Client, sign_in: SignIn) -> None:
     operator, anna = sign_in("13800000003", roles=["operator"]), sign_in("13800138000")
     account = client.get("/v1/me", headers=anna).json()["id"]
-    asked = {"roles": ["gate", "emperor"]}
-    refused = client.put(f"/v1/accounts/{account}/roles", json=asked, headers=operator | {"accept-language": "en"})
+    body = {"roles": ["gate", "emperor"]}
+    refused = client.put(f"/v1/accounts/{account}/roles", json=body, headers=operator | {"accept-language": "en"})
     assert (refused.status_code, refused.json()["type"]) == (400, "/problems/invalid-request")
     (error,) = refused.json()["errors"]
     assert error["pointer"] == "/roles/1"

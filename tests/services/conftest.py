@@ -10,9 +10,9 @@ from pymongo import MongoClient, monitoring
 
 from backend.security.keyring import Keyring, make_keys
 from backend.settings import Settings
-from tests.services.plans import Asked, slow_plans
+from tests.services.plans import CommandRecorder, slow_plans
 
-recorder = Asked()
+recorder = CommandRecorder()
 monitoring.register(recorder)
 explained: set[str] = set()
 
@@ -37,10 +37,12 @@ def settings(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Set
     url: str = request.getfixturevalue("emptied_url")
     with MongoClient[dict[str, object]](url) as client:
         database = client.get_default_database()
-        recorder.take(database.name)
+        recorder.pop_examples(database.name)
         recorder.unbounded.clear()
         yield replace(settings, store=url)
-        examples = {form: example for form, example in recorder.take(database.name).items() if form not in explained}
+        examples = {
+            form: example for form, example in recorder.pop_examples(database.name).items() if form not in explained
+        }
         assert slow_plans(database, examples) == []
     explained.update(examples)
     assert (recorder.transactions, recorder.unbounded) == ([], [])

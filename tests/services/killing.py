@@ -1,4 +1,4 @@
-"""A store whose process is killed at a drawn write: just before it, or just after."""
+"""A store whose process is killed just before or just after a chosen write."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -9,11 +9,11 @@ D = TypeVar("D", bound=Document)
 
 
 class Killed(BaseException):
-    """The process is gone; no `except Exception` hears of it."""
+    """The process was killed; `except Exception` does not catch it."""
 
 
 class KillingStore:
-    """Hands everything on, and kills whoever writes for the `countdown`-th time."""
+    """Forwards all calls, and raises Killed after `countdown` more writes."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Reading how MongoDB carries out what the services ask of it."""
+"""Check how MongoDB executes the commands of the services."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -6,13 +6,13 @@ from typing import Any, cast
 from pymongo import monitoring
 from pymongo.database import Database
 
-ASKED = {"find", "aggregate", "count", "distinct", "update", "delete", "findAndModify"}
-OF_THE_DRIVER = {"lsid", "txnNumber", "maxTimeMS", "readConcern", "writeConcern", "hint"}
+EXPLAINED_COMMANDS = {"find", "aggregate", "count", "distinct", "update", "delete", "findAndModify"}
+DRIVER_OPTIONS = {"lsid", "txnNumber", "maxTimeMS", "readConcern", "writeConcern", "hint"}
 SLOW = {"COLLSCAN": "reads the whole collection", "SORT": "sorts in memory"}
 
 
-class Asked(monitoring.CommandListener):
-    """Collects what is asked of databases, one example of each form."""
+class CommandRecorder(monitoring.CommandListener):
+    """Records one example of each form of command."""
 
     def __init__(self) -> None:
         self.transactions: list[str] = []
@@ -23,9 +23,9 @@ class Asked(monitoring.CommandListener):
         command = dict(event.command)
         if "startTransaction" in command:
             self.transactions.append(event.command_name)
-        if event.command_name in ASKED | {"insert"} and "maxTimeMS" not in command:
+        if event.command_name in EXPLAINED_COMMANDS | {"insert"} and "maxTimeMS" not in command:
             self.unbounded.append(event.command_name)
-        if event.command_name in ASKED:
+        if event.command_name in EXPLAINED_COMMANDS:
             examples = self._examples.setdefault(event.database_name, {})
             examples.setdefault(_form(event.command_name, command), command)
 
@@ -35,22 +35,24 @@ class Asked(monitoring.CommandListener):
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         pass
 
-    def take(self, database: str) -> dict[str, dict[str, Any]]:
-        """Give what was asked of a database, an example of each form, and forget it."""
+    def pop_examples(self, database: str) -> dict[str, dict[str, Any]]:
+        """Return and forget the recorded commands of a database, by form."""
         return self._examples.pop(database, {})
 
 
 def slow_plans(database: Database[dict[str, Any]], examples: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Have MongoDB explain the examples, and tell which of them it would carry out slowly."""
+    """Explain the commands with MongoDB, and return a description of each slow one."""
     found: list[str] = []
     for form, command in examples.items():
-        asked = {name: value for name, value in command.items() if name not in OF_THE_DRIVER and name[0] != "$"}
+        explained_command = {
+            name: value for name, value in command.items() if name not in DRIVER_OPTIONS and name[0] != "$"
+        }
         if "hint" in command:
-            asked["hint"] = command["hint"]
-        for many in ("updates", "deletes"):
-            if many in asked:
-                asked[many] = asked[many][:1]
-        explained = database.command("explain", asked, verbosity="queryPlanner")
+            explained_command["hint"] = command["hint"]
+        for writes in ("updates", "deletes"):
+            if writes in explained_command:
+                explained_command[writes] = explained_command[writes][:1]
+        explained = database.command("explain", explained_command, verbosity="queryPlanner")
         found.extend(f"{form}: {SLOW[stage]}" for stage in _stages(explained) if stage in SLOW)
     return found
 
@@ -68,9 +70,9 @@ def _stages(explained: Any) -> Iterator[str]:  # noqa: ANN401  a tree of JSON
 
 
 def _form(name: str, command: Mapping[str, Any]) -> str:
-    """Give what a command asks without its values, such as `find visits {'_id': 'str'}`."""
+    """Return the form of a command without its values, such as `find visits {'_id': 'str'}`."""
     filters = [command.get("filter"), command.get("query"), command.get("pipeline"), command.get("sort")]
-    filters.extend(write["q"] for many in ("updates", "deletes") for write in command.get(many, [])[:1])
+    filters.extend(write["q"] for writes in ("updates", "deletes") for write in command.get(writes, [])[:1])
     return f"{name} {command[name]} {[_without_values(one) for one in filters if one is not None]}"
 
 

@@ -12,7 +12,7 @@ from backend.city.service import discover_services
 from backend.services.health_code.model import HealthRecord
 from backend.store.mongo.schema import prepare, shard_commands
 from tests.services.conftest import recorder
-from tests.services.plans import Asked, slow_plans
+from tests.services.plans import CommandRecorder, slow_plans
 
 
 def test_a_read_by_id_is_explained_as_such(client: TestClient[Litestar], sign_in: Callable[..., object]) -> None:
@@ -35,12 +35,12 @@ def test_a_read_by_id_is_explained_as_such(client: TestClient[Litestar], sign_in
     ],
 )
 def test_a_slow_query_is_noticed(database_url: str, query: Callable[..., object], slow: str) -> None:
-    listener = Asked()
+    listener = CommandRecorder()
     with MongoClient[dict[str, object]](database_url, event_listeners=[listener]) as client:
         database = client.get_default_database()
         database.letters.insert_many([{"text": str(number)} for number in range(10)])
         query(database.letters)
-        (plan,) = slow_plans(database, listener.take(database.name))
+        (plan,) = slow_plans(database, listener.pop_examples(database.name))
     assert plan.endswith(slow)
 
 

@@ -1,4 +1,4 @@
-"""The stores that the shared suite is run on. A new adapter is one more entry here."""
+"""The stores on which the shared tests run. A new adapter needs an entry here."""
 
 from pathlib import Path
 

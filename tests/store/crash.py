@@ -1,4 +1,4 @@
-"""A process that writes until it is killed, and says on its standard output what is safely kept.
+"""A process that writes until it is killed, and prints what the store acknowledged.
 
 Each line is `id revision`, written after the store acknowledged that revision.
 """
@@ -13,7 +13,7 @@ from backend.store.sqlite.store import SqliteStore
 from tests.store.scene import KINDS, Letter
 
 
-async def write_for_ever(store: SqliteStore, start: int, writer: int) -> None:
+async def write_forever(store: SqliteStore, start: int, writer: int) -> None:
     for number in range(10**9):
         letter = await store.insert(Letter(id=f"{start}-{writer}-{number}", stamp=f"{start}.{writer}.{number}"))
         print(letter.id, letter.revision, flush=True)  # noqa: T201  the acknowledgement
@@ -24,7 +24,7 @@ async def write_for_ever(store: SqliteStore, start: int, writer: int) -> None:
 
 async def main(path: Path, start: int) -> None:
     store = SqliteStore.open(path, KINDS)
-    await asyncio.gather(*(write_for_ever(store, start, writer) for writer in range(8)))
+    await asyncio.gather(*(write_forever(store, start, writer) for writer in range(8)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests of the stores keep: letters in boxes."""
+"""Documents for the tests of the stores: letters in boxes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,11 +8,11 @@ from backend.store import Document, Index, Store
 
 T = TypeVar("T")
 Open = Callable[[], Store]
-"""Opens the store that a test works on; opened again, it holds what was kept before."""
+"""Opens the store of a test; reopened, it still has its documents."""
 
 
 class Letter(Document):
-    """A letter in a box. No two letters have the same stamp, or the same number of one sender."""
+    """A letter in a box. The stamp is unique, and so is the number among the letters of a sender."""
 
     collection: ClassVar[str] = "letters"
     indexes: ClassVar[tuple[Index, ...]] = (
@@ -33,7 +33,7 @@ class Letter(Document):
 
 
 class Postcard(Document):
-    """Another collection beside the letters."""
+    """A second collection."""
 
     collection: ClassVar[str] = "postcards"
 
@@ -44,13 +44,13 @@ NOBODY = "mongodb://127.0.0.1:9/?directConnection=true"
 
 
 def work_on(opened: Open, work: Callable[[Store], Awaitable[T]]) -> T:
-    """Open a store, work with it in an event loop of its own, and close it."""
+    """Open a store, run `work` in a new event loop, and close the store."""
 
-    async def whole() -> T:
+    async def run_work() -> T:
         store = opened()
         try:
             return await work(store)
         finally:
             await store.close()
 
-    return asyncio.run(whole())
+    return asyncio.run(run_work())

@@ -1,4 +1,4 @@
-"""What every store must do, whichever adapter keeps the documents."""
+"""The behaviour of a store that every adapter must have."""
 
 import asyncio
 from typing import Any
@@ -15,29 +15,29 @@ BY_TIME = Order("sent_ms")
 # ── one document ──
 
 
-def test_a_document_is_stored_whole_at_revision_one(opened: Open) -> None:
+def test_a_document_is_stored_completely_at_revision_one(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = await store.insert(Letter(id="1", text="城码 🀄\u0000", sent_ms=2**53, read=True))
-        assert kept.revision == 1
-        assert await store.get(Letter, "1") == kept
+        stored = await store.insert(Letter(id="1", text="城码 🀄\u0000", sent_ms=2**53, read=True))
+        assert stored.revision == 1
+        assert await store.get(Letter, "1") == stored
 
     work_on(opened, work)
 
 
-def test_documents_are_there_when_the_store_is_opened_again(opened: Open) -> None:
-    kept = work_on(opened, lambda store: store.insert(Letter(id="1", stamp="s")))
-    assert work_on(opened, lambda store: store.get(Letter, "1")) == kept
+def test_documents_persist_when_the_store_is_reopened(opened: Open) -> None:
+    stored = work_on(opened, lambda store: store.insert(Letter(id="1", stamp="s")))
+    assert work_on(opened, lambda store: store.get(Letter, "1")) == stored
 
 
-def test_a_large_document_is_stored_whole(opened: Open) -> None:
+def test_a_large_document_is_stored_completely(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = await store.insert(Letter(id="1", text="长" * 1_000_000))
-        assert await store.get(Letter, "1") == kept
+        stored = await store.insert(Letter(id="1", text="长" * 1_000_000))
+        assert await store.get(Letter, "1") == stored
 
     work_on(opened, work)
 
 
-def test_collections_are_apart(opened: Open) -> None:
+def test_collections_are_separate(opened: Open) -> None:
     async def work(store: Store) -> None:
         await store.insert(Letter(id="1"))
         await store.insert(Postcard(id="1"))
@@ -49,7 +49,7 @@ def test_collections_are_apart(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_what_is_not_there_is_none(opened: Open) -> None:
+def test_a_missing_document_is_none(opened: Open) -> None:
     async def work(store: Store) -> None:
         assert await store.get(Letter, "1") is None
         assert await store.get_many(Letter, []) == {}
@@ -63,8 +63,8 @@ def test_what_is_not_there_is_none(opened: Open) -> None:
 
 def test_many_documents_are_read_by_their_ids_and_missing_ones_left_out(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = {str(n): await store.insert(Letter(id=str(n))) for n in range(1_200)}
-        assert await store.get_many(Letter, [*reversed(kept), "gone", "0"]) == kept
+        stored = {str(n): await store.insert(Letter(id=str(n))) for n in range(1_200)}
+        assert await store.get_many(Letter, [*reversed(stored), "gone", "0"]) == stored
 
     work_on(opened, work)
 
@@ -80,10 +80,10 @@ def test_the_same_id_is_refused_and_the_first_document_stays(opened: Open) -> No
     work_on(opened, work)
 
 
-def test_a_replaced_document_goes_up_by_one_revision(opened: Open) -> None:
+def test_replacing_a_document_raises_its_revision_by_one(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = await store.insert(Letter(id="1"))
-        changed = await store.replace(replace(kept, text="new", box="b"))
+        stored = await store.insert(Letter(id="1"))
+        changed = await store.replace(replace(stored, text="new", box="b"))
         assert changed.revision == 2
         assert await store.get(Letter, "1") == changed
         assert (await store.find(Letter, {"box": "a"}, order=BY_TIME)).documents == []
@@ -105,11 +105,11 @@ def test_an_old_revision_is_refused_and_changes_nothing(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_what_was_deleted_cannot_be_replaced_or_deleted_again_but_its_values_are_free(opened: Open) -> None:
+def test_a_deleted_document_cannot_be_replaced_or_deleted_again_but_its_values_are_free(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = await store.insert(Letter(id="1", stamp="s"))
-        await store.delete(kept)
-        for again in (store.replace(kept), store.delete(kept)):
+        stored = await store.insert(Letter(id="1", stamp="s"))
+        await store.delete(stored)
+        for again in (store.replace(stored), store.delete(stored)):
             with pytest.raises(Conflict):
                 await again
         assert await store.get(Letter, "1") is None
@@ -155,8 +155,8 @@ def test_documents_without_a_unique_value_are_not_compared(opened: Open) -> None
 
 def test_a_document_keeps_its_own_unique_value_when_it_is_replaced(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = await store.insert(Letter(id="1", stamp="s"))
-        assert (await store.replace(replace(kept, text="new"))).stamp == "s"
+        stored = await store.insert(Letter(id="1", stamp="s"))
+        assert (await store.replace(replace(stored, text="new"))).stamp == "s"
 
     work_on(opened, work)
 
@@ -185,7 +185,7 @@ def test_a_unique_value_that_is_no_longer_used_is_free(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_of_thirty_two_who_want_one_unique_value_one_gets_it(opened: Open) -> None:
+def test_one_of_thirty_two_concurrent_writers_gets_a_unique_value(opened: Open) -> None:
     async def work(store: Store) -> None:
         letters = (Letter(id=str(n), stamp="s") for n in range(32))
         outcomes = await asyncio.gather(*map(store.insert, letters), return_exceptions=True)
@@ -220,7 +220,7 @@ def test_thirty_two_writers_of_one_document_lose_nothing(opened: Open) -> None:
         letter = await store.get(Letter, "1")
         assert letter is not None
         assert (letter.number, letter.revision) == (320, 321)
-        assert refused > 0, "the writers never met, so nothing was tried"
+        assert refused > 0, "no writes collided, so nothing was tested"
 
     work_on(opened, work)
 
@@ -239,8 +239,8 @@ def test_a_refused_write_does_not_affect_its_neighbours(opened: Open) -> None:
 def test_every_read_after_an_acknowledged_write_sees_it(opened: Open) -> None:
     async def work(store: Store) -> None:
         for n in range(200):
-            kept = await store.insert(Letter(id=str(n), stamp=str(n)))
-            assert await store.get(Letter, kept.id) == kept
+            stored = await store.insert(Letter(id=str(n), stamp=str(n)))
+            assert await store.get(Letter, stored.id) == stored
             assert await store.count(Letter, {"stamp": str(n)}) == 1
 
     work_on(opened, work)
@@ -258,10 +258,10 @@ def test_a_writer_sees_its_own_writes_while_many_others_read(opened: Open) -> No
 
         async def write(writer: int) -> None:
             for n in range(30):
-                kept = await store.insert(Letter(id=f"{writer}-{n}"))
-                assert await store.get(Letter, kept.id) == kept
-                kept = await store.replace(replace(kept, text="new"))
-                assert await store.get(Letter, kept.id) == kept
+                stored = await store.insert(Letter(id=f"{writer}-{n}"))
+                assert await store.get(Letter, stored.id) == stored
+                stored = await store.replace(replace(stored, text="new"))
+                assert await store.get(Letter, stored.id) == stored
 
         readers = [asyncio.create_task(read()) for _ in range(16)]
         await asyncio.gather(*map(write, range(16)))
@@ -271,7 +271,7 @@ def test_a_writer_sees_its_own_writes_while_many_others_read(opened: Open) -> No
     work_on(opened, work)
 
 
-def test_a_scan_meets_each_document_once_while_others_write(opened: Open) -> None:
+def test_a_scan_yields_each_document_once_during_writes(opened: Open) -> None:
     async def work(store: Store) -> None:
         stays = [f"{n:04}" for n in range(1_500)]
         for begun in range(0, 1_500, 100):
@@ -280,9 +280,9 @@ def test_a_scan_meets_each_document_once_while_others_write(opened: Open) -> Non
         async def disturb() -> None:
             for n in range(300):
                 fleeting = await store.insert(Letter(id=f"{n * 5:04}x"))
-                kept = await store.get(Letter, stays[n * 4])
-                assert kept is not None
-                await store.replace(replace(kept, text="changed"))
+                stored = await store.get(Letter, stays[n * 4])
+                assert stored is not None
+                await store.replace(replace(stored, text="changed"))
                 await store.delete(fleeting)
 
         disturbing = asyncio.create_task(disturb())
@@ -298,7 +298,7 @@ def test_a_scan_meets_each_document_once_while_others_write(opened: Open) -> Non
     work_on(opened, work)
 
 
-def test_a_scan_can_be_continued_behind_an_id(opened: Open) -> None:
+def test_a_scan_can_be_resumed_after_an_id(opened: Open) -> None:
     async def work(store: Store) -> None:
         for id_ in "abcd":
             await store.insert(Letter(id=id_))

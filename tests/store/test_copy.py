@@ -1,4 +1,4 @@
-"""Moving a city to another store: whole, resumable, verified."""
+"""Copy a city to another store: completely, resumably, and verified."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ CITIZENS = 2_500
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A city of 2,500 in a file; gives its address."""
+    """Return the address of a city with 2,500 citizens in a file."""
     folder = tmp_path_factory.mktemp("city")
     settings = Settings(store=f"sqlite:///{folder}/city.db", keys=str(folder / "keys"), rules=str(ROOT / "rules"))
 
@@ -44,7 +44,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def challenge() -> SignInChallenge:
-    """A code that was sent at an instant finer than MongoDB keeps it, as a city of an earlier edition has them."""
+    """Return a sign-in code with microseconds, which MongoDB does not store and earlier editions had."""
     sent = datetime(2022, 4, 20, 4, 0, 0, 123_456, tzinfo=UTC)
     return SignInChallenge(id="p", code_digest="c", sent=(sent, sent + timedelta(minutes=1)), expires_ms=0)
 
@@ -61,7 +61,7 @@ def moved(source: str, target: str, name: str = "city.db", stop_after: int | Non
         if copied == stop_after:
             raise Stopped
 
-    async def whole() -> list[CopiedCollection]:
+    async def copy_and_close() -> list[CopiedCollection]:
         one, other = (open_store(address, KINDS, driver="pymongo") for address in (source, target))
         try:
             return await copy_city(one, other, name, KINDS, progress)
@@ -71,10 +71,10 @@ def moved(source: str, target: str, name: str = "city.db", stop_after: int | Non
             await one.close()
             await other.close()
 
-    return asyncio.run(whole())
+    return asyncio.run(copy_and_close())
 
 
-def test_a_city_is_copied_whole_with_its_revisions(city: str, address: str, tmp_path: Path) -> None:
+def test_a_city_is_copied_completely_with_its_revisions(city: str, address: str, tmp_path: Path) -> None:
     target = address if address.startswith("mongodb") else f"sqlite:///{tmp_path}/other.db"
     copied = {line.collection: line.count for line in moved(city, target)}
     assert copied[Person.collection] == copied[Account.collection] == copied[HealthRecord.collection] == CITIZENS
@@ -84,8 +84,8 @@ def test_a_city_is_copied_whole_with_its_revisions(city: str, address: str, tmp_
         for kind in (Person, Account, HealthRecord):
             ours = {document.id: document async for document in one.scan(kind)}
             assert {document.id: document async for document in other.scan(kind)} == ours
-        kept = await other.get(SignInChallenge, "p")
-        assert kept == to_the_millisecond(await one.get(SignInChallenge, "p"))
+        stored = await other.get(SignInChallenge, "p")
+        assert stored == to_the_millisecond(await one.get(SignInChallenge, "p"))
         assert await other.count(CopyProgress, {}) == 0
         for store in (one, other):
             await store.close()
@@ -94,13 +94,13 @@ def test_a_city_is_copied_whole_with_its_revisions(city: str, address: str, tmp_
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 4, 6])
-def test_an_interrupted_copy_is_gone_on_with(city: str, database_url: str, stop_after: int) -> None:
+def test_an_interrupted_copy_is_resumed(city: str, database_url: str, stop_after: int) -> None:
     prepare_store(database_url, KINDS)
     assert moved(city, database_url, stop_after=stop_after) == []
     assert {line.collection: line.count for line in moved(city, database_url)}[Account.collection] == CITIZENS
 
 
-def test_a_copy_of_another_city_is_not_gone_on_with(city: str, database_url: str) -> None:
+def test_a_copy_of_another_city_is_not_resumed(city: str, database_url: str) -> None:
     prepare_store(database_url, KINDS)
     moved(city, database_url, stop_after=1)
     with pytest.raises(CopyRefused, match=r"the target contains part of a copy of city\.db"):
@@ -114,7 +114,7 @@ def test_a_target_that_holds_a_city_is_refused(city: str, database_url: str) -> 
         moved(city, database_url)
 
 
-def test_what_is_not_the_same_in_the_end_is_named(city: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_after_copying_is_reported(city: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     restore = SqliteStore.restore
 
     async def forget_one(self: SqliteStore, documents: Any) -> None:  # noqa: ANN401  documents
@@ -127,7 +127,7 @@ def test_what_is_not_the_same_in_the_end_is_named(city: str, tmp_path: Path, mon
         moved(city, f"sqlite:///{tmp_path}/other.db")
 
 
-def test_restoring_is_over_what_is_there(address: str) -> None:
+def test_restoring_replaces_existing_documents(address: str) -> None:
     async def work() -> None:
         store: Store = open_store(address, KINDS, driver="pymongo")
         await store.restore([challenge()])

@@ -1,4 +1,4 @@
-"""How every store finds documents: by equality and one range, page by page."""
+"""Find documents in every store: by equality and one range, page by page."""
 
 import asyncio
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def test_pages_in_order_of_an_instant_in_milliseconds_follow_one_another(opened:
     work_on(opened, work)
 
 
-def test_a_range_holds_its_beginning_and_not_its_end(opened: Open) -> None:
+def test_a_range_includes_its_start_and_excludes_its_end(opened: Open) -> None:
     async def work(store: Store) -> None:
         for at in range(6):
             await store.insert(Letter(id=str(at), sent_ms=at))
@@ -124,7 +124,7 @@ def test_pages_have_each_document_once_in_order_at_equal_times(opened: Open, dir
     work_on(opened, work)
 
 
-def test_pages_without_an_order_go_by_id(opened: Open) -> None:
+def test_pages_without_an_order_are_sorted_by_id(opened: Open) -> None:
     async def work(store: Store) -> None:
         for id_ in "badce":
             await store.insert(Letter(id=id_))
@@ -134,7 +134,7 @@ def test_pages_without_an_order_go_by_id(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_a_page_continues_where_the_last_ended_although_others_write(opened: Open) -> None:
+def test_a_page_continues_where_the_last_one_ended_despite_writes(opened: Open) -> None:
     async def work(store: Store) -> None:
         for n in range(10):
             await store.insert(Letter(id=str(n), sent_ms=10 * n))
@@ -150,7 +150,7 @@ def test_a_page_continues_where_the_last_ended_although_others_write(opened: Ope
 
 @pytest.mark.parametrize("direction", ["ascending", "descending"])
 @pytest.mark.parametrize("limit", [1, 7, 40])
-def test_pages_of_equal_times_meet_each_letter_once_while_others_write(
+def test_pages_of_equal_times_contain_each_letter_once_during_writes(
     opened: Open,
     direction: Any,  # noqa: ANN401  the order's word
     limit: int,
@@ -164,9 +164,9 @@ def test_pages_of_equal_times_meet_each_letter_once_while_others_write(
             nonlocal fleeting
             previous, fleeting = fleeting, await store.insert(Letter(id=f"{n * 7 % 120:03}y{n}", sent_ms=n % 3))
             await store.delete(previous)
-            kept = await store.get(Letter, stays[n])
-            assert kept is not None
-            await store.replace(replace(kept, text="changed"))
+            stored = await store.get(Letter, stays[n])
+            assert stored is not None
+            await store.replace(replace(stored, text="changed"))
 
         page = await store.find(Letter, {"box": "a"}, order=order, limit=limit)
         met = [letter.id for letter in page.documents]

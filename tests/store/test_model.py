@@ -1,4 +1,4 @@
-"""Any sequence of writes leaves in the store what it would leave in a dict."""
+"""Any sequence of writes has the same result in the store as in a dict."""
 
 import asyncio
 from collections.abc import Awaitable

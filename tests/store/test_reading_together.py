@@ -1,4 +1,4 @@
-"""Reads that begin at once are one question to MongoDB, and nobody who asks may notice."""
+"""Concurrent reads are combined into one query to MongoDB; no reader must notice."""
 
 import asyncio
 
@@ -12,17 +12,17 @@ from tests.store.scene import KINDS, NOBODY, Letter, Open, Postcard, work_on
 
 def test_each_of_many_concurrent_readers_gets_its_document(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = [await store.insert(Letter(id=str(number))) for number in range(40)]
+        stored = [await store.insert(Letter(id=str(number))) for number in range(40)]
         card = await store.insert(Postcard(id="1"))
         read = await asyncio.gather(
-            *(store.get(Letter, letter.id) for letter in kept), store.get(Postcard, "1"), store.get(Letter, "gone")
+            *(store.get(Letter, letter.id) for letter in stored), store.get(Postcard, "1"), store.get(Letter, "gone")
         )
-        assert read == [*kept, card, None]
+        assert read == [*stored, card, None]
 
     work_on(opened, work)
 
 
-def test_two_who_read_one_document_at_once_share_no_object(opened: Open) -> None:
+def test_concurrent_readers_of_one_document_share_no_object(opened: Open) -> None:
     async def work(store: Store) -> None:
         await store.insert(Letter(id="1"))
         one, other = await asyncio.gather(store.get(Letter, "1"), store.get(Letter, "1"))
@@ -58,7 +58,7 @@ def test_a_read_sees_what_was_written_before_it_among_others_that_began_earlier(
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
 def test_an_unavailable_store_is_reported_to_every_reader(driver: Driver) -> None:
     async def work(store: Store) -> None:
-        for _ in range(2):  # together, and then apart
+        for _ in range(2):  # in one batch, then separately
             answers = await asyncio.gather(*(store.get(Letter, str(n)) for n in range(8)), return_exceptions=True)
             assert [type(answer) for answer in answers] == [StoreUnavailable] * 8
 

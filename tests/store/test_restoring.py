@@ -1,4 +1,4 @@
-"""Moving documents into a store as they are."""
+"""Restore documents into a store without changes."""
 
 import pytest
 from msgspec.structs import replace
@@ -7,10 +7,10 @@ from backend.store import Duplicate, Store
 from tests.store.scene import Letter, Open, work_on
 
 
-def test_what_is_restored_keeps_its_revision_and_lies_over_what_was_there(opened: Open) -> None:
+def test_a_restored_document_keeps_its_revision_and_replaces_the_existing_one(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = {str(n): await store.insert(Letter(id=str(n), stamp=f"stamp {n}")) for n in range(3)}
-        restored = [replace(letter, revision=7, text="restored") for letter in kept.values()]
+        inserted = {str(n): await store.insert(Letter(id=str(n), stamp=f"stamp {n}")) for n in range(3)}
+        restored = [replace(letter, revision=7, text="restored") for letter in inserted.values()]
         restored.append(Letter(id="new", revision=3, stamp="new"))
         for _ in range(2):
             await store.restore(restored)

@@ -1,4 +1,4 @@
-"""What is the embedded file's own: it survives a kill, follows its declarations, and may be opened by two processes."""
+"""The embedded file: it survives kills, follows its declared indexes, and can be opened by two processes."""
 
 import asyncio
 import base64
@@ -65,20 +65,22 @@ def test_a_process_killed_while_it_writes_loses_nothing_that_was_acknowledged(tm
     for start in range(KILLS):
         with child("-m", "tests.store.crash", str(path), str(start)) as process:
             assert process.stdout is not None
-            said = process.stdout.readline()
+            output = process.stdout.readline()
             time.sleep(chance.uniform(0, 0.15))
             os.kill(process.pid, signal.SIGKILL)
-            said += process.stdout.read()
+            output += process.stdout.read()
         assert process.returncode == -signal.SIGKILL
-        for line in said[: said.rindex("\n")].splitlines():
+        for line in output[: output.rindex("\n")].splitlines():
             letter_id, revision = line.split()
             acknowledged[letter_id] = max(int(revision), acknowledged.get(letter_id, 0))
-        kept = work_on(lambda: SqliteStore.open(path, KINDS), lambda store: store.get_many(Letter, list(acknowledged)))
-        assert {id_ for id_ in acknowledged if id_ not in kept} == set()
+        stored = work_on(
+            lambda: SqliteStore.open(path, KINDS), lambda store: store.get_many(Letter, list(acknowledged))
+        )
+        assert {id_ for id_ in acknowledged if id_ not in stored} == set()
         for letter_id, revision in acknowledged.items():
-            letter = kept[letter_id]
+            letter = stored[letter_id]
             assert letter.revision >= revision
-            assert len(letter.text) == 200 * (letter.revision - 1), "a document is whole or not there"
+            assert len(letter.text) == 200 * (letter.revision - 1), "a document is complete or missing"
         with sqlite3.connect(path) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
@@ -101,24 +103,24 @@ def test_two_processes_on_one_file_lose_nothing(tmp_path: Path) -> None:
     letter = work_on(lambda: SqliteStore.open(path, KINDS), lambda store: store.get(Letter, "1"))
     assert letter is not None
     assert (letter.number, letter.revision) == (600, 601)
-    assert sum(refused) > 0, "the processes never met, so nothing was tried"
+    assert sum(refused) > 0, "no writes collided, so nothing was tested"
 
 
-def test_what_one_process_stores_another_reads(tmp_path: Path) -> None:
+def test_one_process_reads_what_another_stored(tmp_path: Path) -> None:
     async def work(one: SqliteStore) -> None:
         other = SqliteStore.open(tmp_path / "store.db", KINDS)
-        kept = await one.insert(Letter(id="1"))
-        assert await other.get(Letter, "1") == kept
-        await other.replace(kept)
+        stored = await one.insert(Letter(id="1"))
+        assert await other.get(Letter, "1") == stored
+        await other.replace(stored)
         with pytest.raises(Conflict):
-            await one.replace(kept)
+            await one.replace(stored)
         await other.close()
 
     work_on(lambda: SqliteStore.open(tmp_path / "store.db", KINDS), work)
 
 
 class Note(Document):
-    """A note, as it was first declared."""
+    """A note as first declared."""
 
     collection: ClassVar[str] = "notes"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("author",)),)
@@ -128,7 +130,7 @@ class Note(Document):
 
 
 class IndexedNote(Note):
-    """The same notes, to be found by their topic too."""
+    """The same notes with an additional index on the topic."""
 
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("author",)),
@@ -137,7 +139,7 @@ class IndexedNote(Note):
     )
 
 
-def test_a_new_index_finds_the_documents_that_were_there_before_it(tmp_path: Path) -> None:
+def test_a_new_index_finds_existing_documents(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     note = Note(id="1", author="anna", topic="rain")
     work_on(lambda: SqliteStore.open(path, [Note]), lambda store: store.insert(note))
@@ -163,7 +165,7 @@ def test_an_index_that_is_no_longer_declared_is_dropped(tmp_path: Path) -> None:
     work_on(lambda: SqliteStore.open(path, [Note]), work)
 
 
-def test_an_index_that_was_dropped_for_a_while_finds_what_was_written_meanwhile(tmp_path: Path) -> None:
+def test_a_recreated_index_finds_documents_that_were_written_without_it(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     note = IndexedNote(id="1", author="anna", topic="rain")
     work_on(lambda: SqliteStore.open(path, [IndexedNote]), lambda store: store.insert(note))
@@ -180,7 +182,7 @@ def test_an_index_that_was_dropped_for_a_while_finds_what_was_written_meanwhile(
     work_on(lambda: SqliteStore.open(path, [IndexedNote]), again)
 
 
-def test_a_unique_index_that_the_documents_break_is_refused_and_the_file_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_unique_index_that_the_documents_violate_is_refused_and_the_file_is_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
 
     async def twice(store: SqliteStore) -> None:
@@ -193,7 +195,7 @@ def test_a_unique_index_that_the_documents_break_is_refused_and_the_file_stays_a
     assert work_on(lambda: SqliteStore.open(path, [Note]), lambda store: store.count(Note, {})) == 2, refused
 
 
-def test_many_may_make_the_same_new_file_at_once(tmp_path: Path) -> None:
+def test_several_threads_can_create_the_same_file_at_once(tmp_path: Path) -> None:
     starters = 6
     barrier = threading.Barrier(starters)
 
@@ -207,7 +209,7 @@ def test_many_may_make_the_same_new_file_at_once(tmp_path: Path) -> None:
                 asyncio.run(store.close())
 
 
-def test_a_cursor_with_a_number_that_no_column_holds_is_refused(tmp_path: Path) -> None:
+def test_a_cursor_with_a_value_that_no_column_accepts_is_refused(tmp_path: Path) -> None:
     async def work(store: SqliteStore) -> None:
         for n in range(2):
             await store.insert(Letter(id=str(n)))

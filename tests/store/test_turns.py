@@ -1,4 +1,4 @@
-"""Operations on MongoDB take turns at the driver, so that nobody waits until their time is over while others go on."""
+"""Operations on MongoDB are queued in order, so that none times out while later ones are served."""
 
 import asyncio
 import time
@@ -42,10 +42,10 @@ def test_operations_are_served_in_order_of_arrival(database_url: str, driver: Dr
 def test_waiting_for_a_slot_times_out_as_an_unavailable_store(driver: Driver) -> None:
     async def work() -> float:
         store = MongoStore(NOBODY, KINDS, driver=driver, timeout_ms=300)
-        begun = time.monotonic()
-        told = await asyncio.gather(*(store.insert(Letter(id=name)) for name in "abcdefgh"), return_exceptions=True)
-        assert [type(one) for one in told] == [StoreUnavailable] * 8
+        started = time.monotonic()
+        results = await asyncio.gather(*(store.insert(Letter(id=name)) for name in "abcdefgh"), return_exceptions=True)
+        assert [type(one) for one in results] == [StoreUnavailable] * 8
         await store.close()
-        return time.monotonic() - begun
+        return time.monotonic() - started
 
     assert asyncio.run(work()) < 2, "one after the other would take 2.4 seconds"

@@ -1,4 +1,4 @@
-"""A document that several change at once: each change counts, or its writer hears that it does not."""
+"""Concurrent changes of a document: each takes effect, or its writer gets a conflict."""
 
 import asyncio
 
@@ -25,24 +25,24 @@ def test_thirty_concurrent_changes_all_take_effect(opened: Open) -> None:
     assert work_on(opened, work) == "!" * 30
 
 
-def test_where_nothing_is_to_be_changed_nothing_is_written(opened: Open) -> None:
+def test_an_update_without_a_change_writes_nothing(opened: Open) -> None:
     async def work(store: Store) -> None:
-        kept = await store.insert(Letter(id="1"))
-        assert await update_document(store, lambda: store.get(Letter, "1"), lambda letter: letter) == kept
+        stored = await store.insert(Letter(id="1"))
+        assert await update_document(store, lambda: store.get(Letter, "1"), lambda letter: letter) == stored
         assert await update_document(store, lambda: store.get(Letter, "2"), longer) is None
 
     work_on(opened, work)
 
 
-def test_a_writer_who_is_always_too_late_gets_the_conflict(opened: Open) -> None:
+def test_a_writer_that_is_always_too_late_gets_the_conflict(opened: Open) -> None:
     async def work(store: Store) -> None:
         old = await store.insert(Letter(id="1"))
         await store.replace(longer(old))
 
-        async def what_was() -> Letter:
+        async def read_outdated() -> Letter:
             return old
 
         with pytest.raises(Conflict):
-            await update_document(store, what_was, longer)
+            await update_document(store, read_outdated, longer)
 
     work_on(opened, work)

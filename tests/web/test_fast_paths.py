@@ -1,4 +1,4 @@
-"""The shortcuts on the path of a request give the same result as the framework's own way."""
+"""The shortcuts in the handling of a request have the same result as the framework's code."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""Requests that are sent again are answered as they were the first time."""
+"""A repeated request gets the same answer as the first one."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,21 +29,21 @@ class Receipt(Struct, frozen=True):
 
 
 class Till:
-    """Counts how often it was really asked."""
+    """Counts how often a request is carried out."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     async def pay(self) -> Receipt:
-        self.asked += 1
-        return Receipt(self.asked)
+        self.calls += 1
+        return Receipt(self.calls)
 
     async def refuse(self) -> Receipt:
-        self.asked += 1
-        raise InvalidRequest(Text(zh="不行", en="No"), errors=(FieldError("/x", "wrong"),), left=self.asked)
+        self.calls += 1
+        raise InvalidRequest(Text(zh="不行", en="No"), errors=(FieldError("/x", "wrong"),), left=self.calls)
 
     async def die(self) -> Receipt:
-        self.asked += 1
+        self.calls += 1
         raise RuntimeError("the process was killed")
 
 
@@ -52,7 +52,7 @@ def test_the_first_answer_is_returned_again(address: str) -> None:
         till = Till()
         for _ in range(3):
             assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay) == Receipt(1)
-        assert till.asked == 1
+        assert till.calls == 1
 
     work_in(address, work)
 
@@ -61,16 +61,16 @@ def test_an_error_is_an_answer_like_others(address: str) -> None:
     async def work(store: Store) -> None:
         till = Till()
         for _ in range(2):
-            with pytest.raises(InvalidRequest) as said:
+            with pytest.raises(InvalidRequest) as raised:
                 await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.refuse)
-            assert (said.value.detail.zh, said.value.members) == ("不行", {"left": 1})
-            assert said.value.errors == (FieldError("/x", "wrong"),)
-        assert till.asked == 1
+            assert (raised.value.detail.zh, raised.value.members) == ("不行", {"left": 1})
+            assert raised.value.errors == (FieldError("/x", "wrong"),)
+        assert till.calls == 1
 
     work_in(address, work)
 
 
-def test_a_key_is_its_callers_own(address: str) -> None:
+def test_a_key_belongs_to_one_caller(address: str) -> None:
     async def work(store: Store) -> None:
         till = Till()
         assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay) == Receipt(1)
@@ -85,7 +85,7 @@ def test_a_key_with_another_request_is_refused(address: str) -> None:
         await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay)
         with pytest.raises(IdempotencyKeyReused):
             await once(store, NOON, "wang", "key", "200 yuan", Receipt, till.pay)
-        assert till.asked == 1
+        assert till.calls == 1
 
     work_in(address, work)
 
@@ -97,7 +97,7 @@ def test_a_request_that_is_still_in_progress_is_refused(address: str) -> None:
             await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.die)
         with pytest.raises(RequestInProgress):
             await once(store, NOON + MAX_RUN_TIME - timedelta(seconds=1), "wang", "key", "100 yuan", Receipt, till.pay)
-        assert till.asked == 1
+        assert till.calls == 1
 
     work_in(address, work)
 

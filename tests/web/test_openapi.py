@@ -74,13 +74,13 @@ def test_an_operation_documents_the_problems_that_follow_from_it(
 
 
 @every_operation
-def test_whatever_a_caller_sends_is_bounded(method: str, path: str, operation: dict[str, Any]) -> None:  # noqa: ARG001  one table of operations
+def test_every_value_that_a_caller_sends_is_bounded(method: str, path: str, operation: dict[str, Any]) -> None:  # noqa: ARG001  one table of operations
     bodies = [content["schema"] for content in operation.get("requestBody", {}).get("content", {}).values()]
     assert not list(unbounded({"anyOf": bodies}, set()))
 
 
 def unbounded(schema: dict[str, Any], seen: set[str], place: str = "") -> Iterator[str]:
-    """Find the texts, numbers and lists of a schema that may be of any length, and objects that may hold anything."""
+    """Yield the texts, numbers and lists of a schema that have no limit, and objects without declared properties."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         if name not in seen:
@@ -133,7 +133,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Litest
 
 @pytest.fixture(scope="module")
 def headers(city: TestClient[Litestar]) -> dict[str, str]:
-    """Sign in somebody who may do everything, so that no guard hides a route's own faults."""
+    """Sign in a person with all roles, so that no guard hides the faults of a route."""
     return SignIn(city)("13800138000", name="王小明", roles=sorted(city.app.state.city.roles), venues=["west-lake"])
 
 

@@ -1,4 +1,4 @@
-"""Its part of the demonstration: a connected hospital."""
+"""Pay later in the demonstration: a connected hospital."""
 
 import json
 from collections.abc import AsyncIterator, Callable

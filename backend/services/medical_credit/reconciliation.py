@@ -152,21 +152,21 @@ async def _resolve(
     raise Conflict(Reconciliation.collection, hospital, 0)
 
 
-async def _save(city: City, made: Reconciliation) -> Reconciliation:
+async def _save(city: City, reconciliation: Reconciliation) -> Reconciliation:
     """Store a reconciliation with the resolutions that an earlier one has of the same differences."""
     for _ in range(MAX_ATTEMPTS):
-        known = await city.store.get(Reconciliation, made.id)
+        known = await city.store.get(Reconciliation, reconciliation.id)
         try:
             if known is None:
-                return await city.store.insert(made)
-            ids = {one.id for one in made.differences}
+                return await city.store.insert(reconciliation)
+            ids = {one.id for one in reconciliation.differences}
             resolutions = {key: resolution for key, resolution in known.resolutions.items() if key in ids}
             return await city.store.replace(
-                replace(made, revision=known.revision, resolutions=resolutions, due_ms=known.due_ms)
+                replace(reconciliation, revision=known.revision, resolutions=resolutions, due_ms=known.due_ms)
             )
         except (Conflict, Duplicate):
             continue
-    raise Conflict(Reconciliation.collection, made.id, 0)
+    raise Conflict(Reconciliation.collection, reconciliation.id, 0)
 
 
 def _bounds(city: City, day: date) -> tuple[datetime, datetime]:

@@ -72,7 +72,7 @@ class District:
         return self._boundary.covers(shapely.Point(point))
 
     def is_in_city(self, district: str | None) -> bool:
-        """Return whether an address counts as a home in the city; one that names no district does."""
+        """Return whether a home at this address is in the city; an address without a district is."""
         names = (self.heading.district, *self.heading.city_districts)
         return district is None or any(district.endswith(name) for name in names)
 

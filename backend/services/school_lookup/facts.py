@@ -30,7 +30,7 @@ class AgeFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Registration(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Where and since when a child is registered as a resident of the city, and how many of its parents with it."""
+    """A child's registration as a resident of the city: its place and first day, and the parents registered with it."""
 
     place: Literal["catchment", "city"]
     since: Instant

@@ -80,7 +80,7 @@ class Part(Struct, frozen=True):
 
     @property
     def is_null(self) -> bool:
-        """Whether the sender asks, by two quotes, to delete the value."""
+        """Return whether the sender asks, with two quotes, to delete the value."""
         return self.raw == '""'
 
     def required(self) -> str:

@@ -43,7 +43,7 @@ from integrations.his.hl7v2.trigger_events import (
 RETRY_AFTER = timedelta(minutes=1)
 MAX_RETRY_INTERVAL = timedelta(hours=6)
 MAX_PENDING = 200
-"""The most waiting messages of a visit that are read at once when another message of it has been processed."""
+"""The maximum number of waiting messages of a visit that are read at once after another of its messages."""
 
 _log = logging.getLogger("chengma.his")
 
@@ -242,7 +242,7 @@ async def _save_result(
 
 
 async def _retry_waiting(city: City, hospital: Hospital, visit: str, processed_id: str) -> None:
-    """Process the waiting messages of a visit, oldest first, until none of them succeeds any more."""
+    """Process the waiting messages of a visit, oldest first, until no more of them succeed."""
     order = Order("received_ms")
     progress = True
     while progress:

@@ -1,4 +1,4 @@
-"""A city of real processes, which somebody keeps killing, and the officers who go on reporting."""
+"""A city of real processes that are killed at random, and officers who keep reporting."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ PEOPLE = 200
 
 
 class Town:
-    """One mongod, one Redis, one API process, one worker; each is started again when it has ended."""
+    """One mongod, one Redis, one API process and one worker; each is restarted after it has ended."""
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.folder, self.chance = folder, chance
@@ -40,27 +40,27 @@ class Town:
         settings = {"port": self.port, "store_timeout_ms": 2_000, "access_log": "false"}
         self.environment = city_environment(folder, self.mongod.url, self.redis.url, **settings)
         migrating = chengma(folder, "migrate", self.environment, "migrate")
-        assert migrating._process.wait(30) == 0, migrating.said()
+        assert migrating._process.wait(30) == 0, migrating.log_text()
         self.api = chengma(folder, "api", self.environment, "serve")
         self.worker = chengma(folder, "worker", self.environment, "worker")
         self.kills = Counter[str]()
         self.jobs = CeleryQueue(Settings(broker=self.redis.url))
 
-    def wait_until_whole(self) -> None:
-        """Wait until everything runs and answers."""
-        self.start_what_ended()
+    def wait_until_ready(self) -> None:
+        """Wait until all processes run and answer."""
+        self.restart_stopped()
         self.mongod.wait_until_primary()
-        wait_until(self.redis.answers, self.redis.said)
-        wait_until(lambda: self.start_what_ended() or listens(self.port), self.api.said)
+        wait_until(self.redis.answers, self.redis.log_text)
+        wait_until(lambda: self.restart_stopped() or listens(self.port), self.api.log_text)
 
-    def start_what_ended(self) -> None:
-        """Start what was killed, or has refused to start because something else was away."""
+    def restart_stopped(self) -> None:
+        """Restart processes that were killed, or did not start because another one was unavailable."""
         for process in (self.mongod, self.redis, self.api, self.worker):
             if not process.runs:
                 process.start()
 
-    def kill_somebody(self) -> str | None:
-        """Kill one of them by chance; give whom, or None if they did not live."""
+    def kill_random_process(self) -> str | None:
+        """Kill a random process; return its name, or None if it was not running."""
         victim = self.chance.choice(("mongod", "redis", "api", "api", "worker", "worker", "worker's child"))
         if victim == "worker's child":
             children = _children(self.worker.pid) if self.worker.runs else []
@@ -76,7 +76,7 @@ class Town:
         return victim if killed else None
 
     def sweep(self) -> None:
-        """Publish the sweep, as beat does, only more often: half a minute would be too long between two kills."""
+        """Publish the sweep as beat does, but more often: half a minute is too long between two kills."""
         with suppress(OperationalError, OSError):
             self.jobs.publish(Job("health_code.sweep_events"))
 
@@ -86,7 +86,7 @@ class Town:
         return open_city(settings, discover_services(), discover_integrations("integrations"))
 
     def end(self) -> None:
-        """Stop everything."""
+        """Stop all processes."""
         for process in (self.api, self.worker, self.redis, self.mongod):
             if process.runs:
                 process.stop()
@@ -100,7 +100,7 @@ def _children(pid: int) -> list[int]:
 
 
 class Officers:
-    """They report events, batch after batch, and send a batch again until it is answered."""
+    """Officers who report batches of events, and send each batch again until it is answered."""
 
     def __init__(self, town: Town, number: int) -> None:
         city = town.city()
@@ -117,7 +117,7 @@ class Officers:
         self.ended = asyncio.Event()
 
     async def report_until(self, ended: asyncio.Event) -> None:
-        """Report until told to end."""
+        """Report until the event is set."""
         self.ended = ended
         async with httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=8) as client:
             await asyncio.gather(*(self._report(client, officer) for officer in range(self.number)))
@@ -150,10 +150,10 @@ class Officers:
 
 def _event(event_id: str, chance: random.Random) -> dict[str, object]:
     at = (datetime.now(UTC) - timedelta(hours=chance.randrange(1, 200))).isoformat()
-    said = {"kind": "test", "test": "pcr", "result": "negative", "sampled_at": at}
-    return {"source": "cdc", "id": event_id, "id_number": id_number(chance.randrange(PEOPLE)), "event": said}
+    event = {"kind": "test", "test": "pcr", "result": "negative", "sampled_at": at}
+    return {"source": "cdc", "id": event_id, "id_number": id_number(chance.randrange(PEOPLE)), "event": event}
 
 
 def elapsed(began: float) -> str:
-    """Tell how many seconds have gone by."""
+    """Return the elapsed seconds as text."""
     return f"{time.monotonic() - began:.0f} s"

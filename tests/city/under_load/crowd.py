@@ -1,4 +1,4 @@
-"""A crowd that uses a city: citizens, officers and gates, which remember what the city has acknowledged."""
+"""Citizens, officers and gates who use a city and record what it acknowledges."""
 
 import asyncio
 import time
@@ -26,20 +26,20 @@ class Citizen(Struct):
 
 
 class Acknowledged(Struct):
-    """What the city has said it did."""
+    """What the city has acknowledged."""
 
     contacts: Counter[tuple[str, datetime]] = msgspec.field(default_factory=Counter)
-    """By the person who declared it and its instant, of which each declaration has its own."""
+    """Keyed by the person who declared the contact and its instant, which is unique."""
     events: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
-    """By the person and the event's id."""
+    """Keyed by the person and the event's id."""
     scans: set[tuple[str, str]] = msgspec.field(default_factory=set[tuple[str, str]])
-    """By venue and scan id."""
+    """Pairs of venue and scan id."""
     rulebooks: list[tuple[float, int, str]] = []
-    """When a code was asked for, at which port, and by which rulebook it was decided."""
+    """The instant and port of each request for a code, and the rulebook of the response."""
 
 
 class Crowd:
-    """Asks at random, of any server, until its time is over. Whatever is not answered with 2xx ends it."""
+    """Sends random requests to all servers for some time; a response other than 2xx fails the test."""
 
     def __init__(
         self,
@@ -58,8 +58,8 @@ class Crowd:
         self._begin = begin
         self._numbers = count(1)
 
-    async def press(self, clients: int, seconds: float) -> None:
-        """Let so many clients ask, each one thing after the other."""
+    async def use_city(self, clients: int, seconds: float) -> None:
+        """Run clients that each send one request after the other."""
         end = time.monotonic() + seconds
         async with asyncio.TaskGroup() as group:
             for number in range(clients):
@@ -75,9 +75,9 @@ class Crowd:
                 self.answers[action.__name__] += 1
 
     async def _show(self, lines: Lines, chance: Random) -> dict[str, Any]:
-        person, port, asked = chance.choice(self._people), chance.choice(self._ports), time.monotonic()
+        person, port, sent_at = chance.choice(self._people), chance.choice(self._ports), time.monotonic()
         code = await lines.ask(port, "GET", "/v1/me/health-code", person.headers)
-        self.done.rulebooks.append((asked, port, code["rulebook"]))
+        self.done.rulebooks.append((sent_at, port, code["rulebook"]))
         return code
 
     async def _history(self, lines: Lines, chance: Random) -> None:
@@ -86,16 +86,16 @@ class Crowd:
         assert answer["colours"]
 
     async def _declare(self, lines: Lines, chance: Random) -> None:
-        """Declare a contact at an instant that no other has."""
-        person, port, asked = chance.choice(self._people), chance.choice(self._ports), time.monotonic()
+        """Declare a contact at a unique instant."""
+        person, port, sent_at = chance.choice(self._people), chance.choice(self._ports), time.monotonic()
         at = self._begin - timedelta(milliseconds=next(self._numbers))
         body = {"symptoms": [], "contacts": [{"level": "nearby", "at": at.isoformat()}]}
         code = await lines.ask(port, "POST", "/v1/me/health-declarations", person.headers, body)
-        self.done.rulebooks.append((asked, port, code["rulebook"]))
+        self.done.rulebooks.append((sent_at, port, code["rulebook"]))
         self.done.contacts[person.id, at] += 1
 
     async def _report(self, lines: Lines, chance: Random) -> None:
-        """Report events of some people; one time in four the answer is lost, and they are sent again, elsewhere."""
+        """Report events of some people; a quarter of the batches is sent to both servers at once."""
         people = chance.sample(self._people, 3)
         events = [
             {
@@ -106,9 +106,9 @@ class Crowd:
             }
             for person in people
         ]
-        asked = [chance.choice(self._ports)] if chance.random() < 0.75 else self._ports
+        ports = [chance.choice(self._ports)] if chance.random() < 0.75 else self._ports
         answers = await asyncio.gather(
-            *(lines.ask(port, "POST", "/v1/health-events", self._officer, {"events": events}) for port in asked)
+            *(lines.ask(port, "POST", "/v1/health-events", self._officer, {"events": events}) for port in ports)
         )
         outcomes = [result["outcome"] for answer in answers for result in answer["results"]]
         assert set(outcomes) <= {"applied", "repeated"}, outcomes
@@ -116,13 +116,13 @@ class Crowd:
             self.done.events[person.id, str(event["id"])] += 1
 
     async def _scan(self, lines: Lines, chance: Random) -> None:
-        """Show a code at a gate, whose scanner may send it twice, to both servers at once."""
+        """Show a code at a gate; a quarter of the scans is sent to both servers at once."""
         code = await self._show(lines, chance)
         venue, scan_id = chance.choice(VENUES), f"scan-{next(self._numbers):08}"
         body = {"payload": code["payload"], "venue": venue, "scan_id": scan_id}
-        asked = [chance.choice(self._ports)] if chance.random() < 0.75 else self._ports
+        ports = [chance.choice(self._ports)] if chance.random() < 0.75 else self._ports
         answers = await asyncio.gather(
-            *(lines.ask(port, "POST", "/v1/verifications", self._gate, body) for port in asked)
+            *(lines.ask(port, "POST", "/v1/verifications", self._gate, body) for port in ports)
         )
         for answer in answers:
             assert answer == answers[0]

@@ -1,7 +1,7 @@
-"""Tasks for the tests of workers, and a worker that knows them.
+"""Tasks for the tests of workers, and a worker that runs them.
 
-Each try of a task is noted in a file, so that a test sees how often it was begun; its effect is a document, so that a
-test sees how often it counted.
+Each attempt is recorded in a file, so that a test can count attempts; its effect is a document, so that a test can
+count effects.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from backend.worker import work
 
 
 class Errand(Document):
-    """An errand that was run."""
+    """A completed errand."""
 
     collection: ClassVar[str] = "errands"
 
@@ -28,14 +28,14 @@ class Errand(Document):
 
 
 def note(name: str) -> None:
-    """Note that a task was begun, and by which process."""
+    """Record the start of a task, and its process."""
     with Path(os.environ["ERRANDS"]).open("a") as notes:
         notes.write(f"{name} {os.getpid()}\n")
 
 
 @background(max_seconds=30)
 async def walk(city: City, name: str, milliseconds: int) -> None:
-    """Take some time, and then have an effect, once."""
+    """Wait, then store a document once."""
     note(name)
     await asyncio.sleep(milliseconds / 1_000)
     with suppress(Duplicate):
@@ -44,21 +44,21 @@ async def walk(city: City, name: str, milliseconds: int) -> None:
 
 @background(max_attempts=2)
 async def fall(_city: City, name: str) -> None:
-    """Fail each time."""
+    """Fail at every attempt."""
     note(name)
     raise RuntimeError("there is a hole in the road")
 
 
 @background()
 async def die(_city: City, name: str) -> None:
-    """Take the process along each time."""
+    """Kill the process at every attempt."""
     note(name)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @background(max_seconds=1, max_attempts=1)
 async def dawdle(_city: City, name: str) -> None:
-    """Take longer than it may."""
+    """Exceed the time limit."""
     note(name)
     await asyncio.sleep(20)
 
@@ -67,6 +67,6 @@ ERRANDS: dict[str, Task[Any]] = {task.name: task for task in (walk, fall, die, d
 
 
 def run_worker() -> None:
-    """Be a worker that knows these tasks beside the city's own."""
+    """Run a worker with these tasks and the city's own."""
     log_as_json_lines()
     work(load_settings(), "street", discover_tasks() | ERRANDS)

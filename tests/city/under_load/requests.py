@@ -1,4 +1,4 @@
-"""Requests over connections that are kept alive, with so little work that one process can be a crowd."""
+"""Send requests over keep-alive connections at a low cost, so that one process can act as many clients."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ ANSWER_SECONDS = 30
 
 
 class Lines:
-    """One client's connections, one to each server; they are used in any order, each for one request at a time."""
+    """The connections of one client, one to each server; each is used for one request at a time."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self._ports = ports
@@ -29,7 +29,7 @@ class Lines:
     async def ask(
         self, port: int, method: str, path: str, headers: Mapping[str, str], body: object = None
     ) -> dict[str, Any]:
-        """Send a request and give the JSON of its answer, which must be 2xx."""
+        """Send a request and return the JSON of its response, which must be 2xx."""
         reader, writer = self._lines[port]
         content = b"" if body is None else msgspec.json.encode(body)
         lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(content)}"]

@@ -1,4 +1,4 @@
-"""A city under load: two servers, two workers, MongoDB and Redis; amid it all a rulebook is published."""
+"""A city under load: two servers, two workers, MongoDB and Redis; a rulebook is published in the middle."""
 
 import asyncio
 import shutil
@@ -40,8 +40,8 @@ SECONDS = draws(20, soak=60)
 TAKEN_UP_SECONDS = 5
 
 
-class Place(Struct):
-    """Where a city runs."""
+class RunningCity(Struct):
+    """The processes and files of a running city."""
 
     folder: Path
     environment: dict[str, str]
@@ -51,7 +51,7 @@ class Place(Struct):
 
 
 @pytest.fixture
-def place(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Place]:
+def running_city(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RunningCity]:
     ports = [free_port(), free_port()]
     environment = city_environment(tmp_path, database_url, f"{redis_url.rpartition('/')[0]}/2")
     make_keys(tmp_path / "keys")
@@ -61,39 +61,39 @@ def place(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Place]:
         chengma(tmp_path, f"server-{port}", environment | {"CHENGMA_PORT": str(port)}, "serve") for port in ports
     ]
     try:
-        wait_until(lambda: all(map(listens, ports)), servers[0].said)
-        wait_until(lambda: all(messages(worker.output) for worker in workers), workers[0].said)
-        yield Place(
+        wait_until(lambda: all(map(listens, ports)), servers[0].log_text)
+        wait_until(lambda: all(messages(worker.output) for worker in workers), workers[0].log_text)
+        yield RunningCity(
             tmp_path,
             environment,
             ports,
             [server.output for server in servers],
             [worker.output for worker in workers],
         )
-        assert all(process.runs for process in (*servers, *workers)), "nobody fell"
+        assert all(process.runs for process in (*servers, *workers)), "no process ended"
     finally:
         for process in (*servers, *workers):
             process.stop()
 
 
 def command(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-    """Run `chengma` to its end."""
+    """Run a `chengma` command."""
     subprocess.run([sys.executable, "-m", "backend", *arguments], env=environment, cwd=folder, check=True, timeout=120)
 
 
-def test_a_city_under_load_loses_nothing_while_a_rulebook_is_published(place: Place) -> None:
-    old, rules = digest_of(ROOT / "rules"), reworded_rules(place.folder / "reworded")
+def test_a_city_under_load_loses_nothing_while_a_rulebook_is_published(running_city: RunningCity) -> None:
+    old, rules = digest_of(ROOT / "rules"), reworded_rules(running_city.folder / "reworded")
     new = digest_of(rules)
     assert old != new
-    crowd, published = asyncio.run(press(place, rules, new))
+    crowd, published = asyncio.run(use_city(running_city, rules, new))
     assert {digest for _, _, digest in crowd.done.rulebooks} == {old, new}
-    late = [(port, digest) for asked, port, digest in crowd.done.rulebooks if asked > published + TAKEN_UP_SECONDS]
-    assert set(late) == {(port, new) for port in place.ports}
-    asyncio.run(everything_stands_once(place, crowd))
+    late = [(port, digest) for sent_at, port, digest in crowd.done.rulebooks if sent_at > published + TAKEN_UP_SECONDS]
+    assert set(late) == {(port, new) for port in running_city.ports}
+    asyncio.run(check_everything_stored_once(running_city, crowd))
 
 
 def reworded_rules(folder: Path) -> Path:
-    """Copy the rules and say one thing in other words, so that they decide alike under another digest."""
+    """Copy the rules and reword one text, so that they decide the same under another digest."""
     shutil.copytree(ROOT / "rules", folder)
     frame = folder / "health_code" / "frame.yaml"
     text = frame.read_text(encoding="utf-8")
@@ -106,26 +106,26 @@ def digest_of(rules: Path) -> str:
     return load_rulebook(rules, facts_of(discover_services()), ZoneInfo("Asia/Shanghai")).digest
 
 
-async def press(place: Place, rules: Path, new: str) -> tuple[Crowd, float]:
-    """Let the crowd use the city, publish a rulebook in the middle, and give the instant at which that was done."""
-    crowd = await gather_crowd(place)
-    pressing = asyncio.create_task(crowd.press(CLIENTS, SECONDS))
+async def use_city(running_city: RunningCity, rules: Path, new: str) -> tuple[Crowd, float]:
+    """Let the crowd use the city, publish a rulebook in the middle, and return the crowd and when that was done."""
+    crowd = await create_crowd(running_city)
+    pressing = asyncio.create_task(crowd.use_city(CLIENTS, SECONDS))
     await asyncio.sleep(SECONDS / 2)
-    await asyncio.to_thread(command, ["rules", "publish", str(rules)], place.environment, place.folder)
+    await asyncio.to_thread(command, ["rules", "publish", str(rules)], running_city.environment, running_city.folder)
     published = time.monotonic()
-    digest = _LONG_NUMBER.sub("[number]", new[:16])  # logs blank whatever may be the number of a person
-    said = f"rulebook {digest} is in force"
-    for log in [*place.workers, *place.servers]:
+    digest = _LONG_NUMBER.sub("[number]", new[:16])  # logs mask anything that may be a personal number
+    log_line = f"rulebook {digest} is in force"
+    for log in [*running_city.workers, *running_city.servers]:
         left = published + TAKEN_UP_SECONDS - time.monotonic()
-        await asyncio.to_thread(wait_until, lambda log=log: said in messages(log), log.read_text, left)
+        await asyncio.to_thread(wait_until, lambda log=log: log_line in messages(log), log.read_text, left)
     await pressing
     return crowd, published
 
 
-async def gather_crowd(place: Place) -> Crowd:
-    """Make people of whom the city knows nothing but their Profile, an officer and a gate."""
+async def create_crowd(running_city: RunningCity) -> Crowd:
+    """Create people who have only a Profile, an officer and a gate."""
     now = datetime.now(UTC).replace(microsecond=0)
-    keys = Keyring.open(place.folder / "keys")
+    keys = Keyring.open(running_city.folder / "keys")
     access = Access(Settings(), keys, lambda: now)
 
     def headers(caller: Caller) -> dict[str, str]:
@@ -133,10 +133,10 @@ async def gather_crowd(place: Place) -> Crowd:
 
     numbers = [id_number_for(f"13800138{number:03}") for number in range(PEOPLE)]
     profiles = [
-        new_person(FieldEncryption(keys), parse_id_number(number, now.date()), f"person-{place:04}", now)
-        for place, number in enumerate(numbers)
+        new_person(FieldEncryption(keys), parse_id_number(number, now.date()), f"person-{index:04}", now)
+        for index, number in enumerate(numbers)
     ]
-    store = MongoStore(place.environment["CHENGMA_STORE"], KINDS)
+    store = MongoStore(running_city.environment["CHENGMA_STORE"], KINDS)
     await store.restore(profiles)
     await store.close()
     people = [
@@ -145,22 +145,22 @@ async def gather_crowd(place: Place) -> Crowd:
     ]
     officer = headers(Caller("officer", "session", roles=("health_officer",)))
     gate = headers(Caller("gate", "session", roles=("gate",), venues=VENUES))
-    return Crowd(place.ports, people, officer, gate, now - timedelta(days=1))
+    return Crowd(running_city.ports, people, officer, gate, now - timedelta(days=1))
 
 
-async def everything_stands_once(place: Place, crowd: Crowd) -> None:
-    """Hold what the city has acknowledged against what it keeps."""
-    store = MongoStore(place.environment["CHENGMA_STORE"], KINDS)
+async def check_everything_stored_once(running_city: RunningCity, crowd: Crowd) -> None:
+    """Compare what the city has acknowledged with what it stores."""
+    store = MongoStore(running_city.environment["CHENGMA_STORE"], KINDS)
     records = [record async for record in store.scan(HealthRecord)]
-    said = [(record.id, report) for record in records for report in record.reports]
+    log_line = [(record.id, report) for record in records for report in record.reports]
     contacts = Counter(
-        (person, report.event.at) for person, report in said if isinstance(report.event, ContactReported)
+        (person, report.event.at) for person, report in log_line if isinstance(report.event, ContactReported)
     )
     assert contacts == crowd.done.contacts
-    declared = Counter(person for person, report in said if isinstance(report.event, HealthDeclared))
+    declared = Counter(person for person, report in log_line if isinstance(report.event, HealthDeclared))
     assert declared == Counter(person for person, _ in crowd.done.contacts)
-    reported = Counter((person, report.key) for person, report in said if report.key is not None)
-    encryption = FieldEncryption(Keyring.open(place.folder / "keys"))
+    reported = Counter((person, report.key) for person, report in log_line if report.key is not None)
+    encryption = FieldEncryption(Keyring.open(running_city.folder / "keys"))
     events = crowd.done.events
     assert reported == Counter({(who, encryption.digest("health-event", f"load\n{event}")): 1 for who, event in events})
     receipts = [receipt async for receipt in store.scan(HealthEventReceipt)]
@@ -168,5 +168,5 @@ async def everything_stands_once(place: Place, crowd: Crowd) -> None:
     assert all(receipt.applied for receipt in receipts)
     visits = Counter([(visit.venue, visit.scan_id) async for visit in store.scan(VenueVisit)])
     assert visits == Counter(crowd.done.scans)
-    assert min(len(contacts), len(events), len(visits)) > CLIENTS, "too little was done to show anything"
+    assert min(len(contacts), len(events), len(visits)) > CLIENTS, "too few requests for a meaningful test"
     await store.close()

@@ -41,7 +41,7 @@ class Town:
         self.ports = [free_port() for _ in range(apis)]
         self.environment = city_environment(folder, store, "", access_log="false", system_requests_per_minute=10**6)
         migrating = chengma(folder, "migrate", self.environment, "migrate")
-        assert migrating._process.wait(60) == 0, migrating.said()
+        assert migrating._process.wait(60) == 0, migrating.log_text()
         self.hospitals = [f"H{number:02}" for number in range(HOSPITALS)]
         self.patients = [id_number(number) for number in range(PATIENTS)]
         self.people = in_city(self.environment, self._settle)
@@ -50,7 +50,7 @@ class Town:
             for port in self.ports
         ]
         self.acknowledged = 0
-        self.wait_until_whole()
+        self.wait_until_ready()
 
     async def _settle(self, city: City) -> list[str]:
         for code in self.hospitals:
@@ -70,9 +70,9 @@ class Town:
         self.citizens = {person: access.issue(Caller(f"a-{person}", "city", person), now, 3_600) for person in people}
         return people
 
-    def wait_until_whole(self) -> None:
+    def wait_until_ready(self) -> None:
         for port, api in zip(self.ports, self.apis, strict=True):
-            wait_until(lambda port=port: listens(port), api.said, 60)
+            wait_until(lambda port=port: listens(port), api.log_text, 60)
 
     def kill_and_restart(self, api: Process) -> None:
         api.kill()
@@ -109,7 +109,7 @@ class Town:
         opened = await self.send(client, token, "POST", "/fhir/Encounter", encounter(patient, number, at))
         context = f"Encounter/{opened['id']}"
         charges = [self.send(client, token, "POST", "/fhir/ChargeItem", charge(context, n, at)) for n in range(LINES)]
-        charges.append(self.send(client, token, "POST", "/fhir/ChargeItem", charge(context, 0, at)))  # once more
+        charges.append(self.send(client, token, "POST", "/fhir/ChargeItem", charge(context, 0, at)))  # send it again
         await asyncio.gather(*charges)
         path = f"/fhir/Account/{opened['id']}"
         account = await self.send(client, token, "GET", path, None)
@@ -201,12 +201,12 @@ async def differences_of(city: City, code: str) -> list[Difference]:
 @pytest.fixture(params=["sqlite", "mongodb"])
 def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
     if request.param == "sqlite":
-        made = Town(tmp_path, f"sqlite:///{tmp_path}/city.db", 1)
+        created = Town(tmp_path, f"sqlite:///{tmp_path}/city.db", 1)
     else:
         address, _, options = request.getfixturevalue("mongod_url").partition("?")
-        made = Town(tmp_path, f"{address.rstrip('/')}/visits_{uuid4().hex[:8]}?{options}", 2)
-    yield made
-    for api in made.apis:
+        created = Town(tmp_path, f"{address.rstrip('/')}/visits_{uuid4().hex[:8]}?{options}", 2)
+    yield created
+    for api in created.apis:
         api.stop()
 
 
@@ -229,7 +229,7 @@ def test_a_thousand_visits_and_a_killed_process_leave_no_difference(town: Town) 
             owing = [town.pay(client, visit) for visit in billed if visit.owed_fen() > 0]
             await all_at_once(town, owing, town.acknowledged + len(owing))
 
-    town.wait_until_whole()
+    town.wait_until_ready()
     asyncio.run(payments())
     found = in_city(town.environment, finish_all_steps)
     assert {visit.id for visit in found} == {visit_id(f"H{n % HOSPITALS:02}", f"V{n}") for n in range(VISITS)}

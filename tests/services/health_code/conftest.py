@@ -32,7 +32,7 @@ def sign_in(app: Litestar, sign_in: Callable[..., dict[str, str]]) -> SignIn:
 
 @pytest.fixture
 def wang(sign_in: SignIn) -> SignedInPerson:
-    """Wang Fang, a citizen, signed in."""
+    """Sign in Wang Fang, a citizen."""
     return sign_in("13800138001", name="王芳", id_number=id_number(1))
 
 

@@ -113,7 +113,7 @@ def test_a_person_who_declares_a_fever_is_yellow_at_once(client: Client, scene: 
     assert scene.colour(wang) == "yellow"
 
 
-def test_a_fever_is_not_ended_by_declaring_to_be_well_but_by_a_test(
+def test_a_fever_is_ended_by_a_test_and_not_by_declaring_to_be_well(
     client: Client, scene: Scene, wang: Headers
 ) -> None:
     declare(client, wang, symptoms=["fever"])
@@ -293,7 +293,7 @@ PAGES = ("/v1/me/health-code", "/v1/me/health-code/history", "/v1/me/health-code
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_stranger_sees_no_code(client: Client, page: str) -> None:
+def test_a_caller_who_is_not_signed_in_sees_no_code(client: Client, page: str) -> None:
     problem(client.get(page), 401, "not-signed-in")
 
 

@@ -25,7 +25,7 @@ def scan(client: Client, gatekeeper: Headers) -> Callable[..., httpx.Response]:
 Scan = Callable[..., httpx.Response]
 
 
-def test_a_valid_green_code_lets_in_and_records_a_visit(
+def test_a_valid_green_code_admits_its_holder_and_records_a_visit(
     client: Client, scene: Scene, wang: Headers, scan: Scan
 ) -> None:
     answer = scan(scene.code(wang)["payload"])
@@ -45,7 +45,9 @@ def test_a_valid_green_code_lets_in_and_records_a_visit(
 
 
 @pytest.mark.parametrize("colour", ["yellow", "red"])
-def test_a_valid_code_of_another_colour_does_not_let_in(scene: Scene, wang: Headers, scan: Scan, colour: str) -> None:
+def test_a_valid_code_of_another_colour_does_not_admit_its_holder(
+    scene: Scene, wang: Headers, scan: Scan, colour: str
+) -> None:
     place = {"yellow": "observation", "red": "home"}[colour]
     scene.report(scene.event("isolation", place=place, began_at=scene.ago(days=1)))
     answer = scan(scene.code(wang)["payload"]).json()
@@ -60,7 +62,9 @@ def test_a_code_is_valid_for_its_minute_and_half_a_minute_of_clock_difference(
     assert scan(payload).json()["outcome"] == "valid"
 
 
-def test_a_screenshot_expires_after_that(client: Client, scene: Scene, wang: Headers, scan: Scan) -> None:
+def test_a_screenshot_expires_after_a_minute_and_a_half(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
     payload = scene.code(wang)["payload"]
     scene.clock.now += timedelta(seconds=90)
     answer = scan(payload).json()
@@ -159,7 +163,7 @@ def test_another_document_signed_by_the_city_is_forged(client: Client, scan: Sca
     assert scan(receipt).json()["outcome"] == "forged"
 
 
-def test_a_code_of_a_person_who_was_erased_does_not_let_in(client: Client, scan: Scan, clock: Clock) -> None:
+def test_a_code_of_an_erased_person_does_not_admit_its_holder(client: Client, scan: Scan, clock: Clock) -> None:
     claims, _, _ = make_claims("nobodysCode1", "green", clock.now, 60)
     answer = scan(client.app.state.city.keys.sign_code(claims)).json()
     assert (answer["outcome"], answer["admit"], answer["colour"]) == ("superseded", False, None)

@@ -24,7 +24,7 @@ from tests.services.health_code.scene import Client, Headers, Scene, id_number, 
         ("false_statement", {"at": "2022-04-19T08:00:00+08:00"}, "false-statement"),
     ],
 )
-def test_a_code_is_right_on_the_very_next_read(
+def test_a_code_is_up_to_date_on_the_next_read(
     scene: Scene, wang: Headers, kind: str, details: dict[str, str], rule: str
 ) -> None:
     assert scene.code(wang)["rule"] == "otherwise"
@@ -121,7 +121,7 @@ def test_a_withdrawn_end_of_a_case_makes_it_a_case_again(scene: Scene, wang: Hea
 
 
 @pytest.mark.parametrize("of", ["unknown", "someone-elses"])
-def test_there_must_be_something_to_withdraw(scene: Scene, of: str) -> None:
+def test_a_withdrawal_of_an_unknown_event_is_refused(scene: Scene, of: str) -> None:
     scene.report(scene.event("contact", "someone-elses", person=id_number(2), level="close", at=scene.ago(days=1)))
     [refused] = scene.report(scene.event("withdrawal", of=of))
     assert (refused["outcome"], refused["problem"]["type"]) == ("refused", "/problems/nothing-to-withdraw")

@@ -60,7 +60,7 @@ def test_leaving_an_area_is_reported_as_the_same_stay() -> None:
     assert facts.stays == (Stay("high", day(1), day(4)),)
 
 
-def test_a_person_cannot_declare_away_what_an_officer_reported() -> None:
+def test_a_persons_declaration_does_not_replace_an_officers_report() -> None:
     reports = [*by_officer(StayReported("high", day(1))), *by_person(StayReported("high", day(1), day(2)))]
     assert derive_facts(None, reports).stays == (Stay("high", day(1)), Stay("high", day(1), day(2)))
 

@@ -73,7 +73,7 @@ def test_an_interrupted_event_is_completed_by_the_sweep_and_applied_once(
     assert scene.colour(wang) == "red"
     [record] = stored(client, HealthRecord)
     assert [report.key for report in record.reports] == [receipt.id]
-    time.sleep(STORE_UNAVAILABLE_SECONDS)  # for so long histories are refused after the store failed
+    time.sleep(STORE_UNAVAILABLE_SECONDS)  # histories are refused for this long after a failure of the store
     assert [colour for _, colour in scene.history(wang)] == ["red", "green"]
     assert scene.outcomes(event) == ["repeated"]
 

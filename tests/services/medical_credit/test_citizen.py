@@ -16,8 +16,8 @@ def test_enrolment_requires_explicit_consent(scene: Scene) -> None:
 def test_consent_must_be_to_the_current_version(scene: Scene) -> None:
     citizen = scene.citizen("13800000101")
     body = {"agreement": "2019-01", "i_agree": True}
-    said = problem(scene.client.post("/v1/me/medical-credit", json=body, headers=citizen), 409, "not-eligible")
-    assert said["agreement"] == "2026-01"
+    refused = problem(scene.client.post("/v1/me/medical-credit", json=body, headers=citizen), 409, "not-eligible")
+    assert refused["agreement"] == "2026-01"
 
 
 def test_limits_show_the_used_held_and_available_amounts(scene: Scene, patient: Patient) -> None:
@@ -52,8 +52,8 @@ def test_enrolment_can_be_ended_when_nothing_is_owed(scene: Scene, patient: Pati
 
 def test_enrolment_cannot_be_ended_while_a_bill_is_unpaid(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    said = problem(scene.client.delete("/v1/me/medical-credit", headers=patient), 409, "outstanding-balance")
-    assert said["owed_fen"] == visit.owed_fen()
+    refused = problem(scene.client.delete("/v1/me/medical-credit", headers=patient), 409, "outstanding-balance")
+    assert refused["owed_fen"] == visit.owed_fen()
     assert scene.credit(patient)["standing"] == "good"
 
 

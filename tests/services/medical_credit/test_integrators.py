@@ -103,10 +103,10 @@ def test_a_resolved_failure_is_not_retried(scene: Scene, patient: Patient) -> No
     scene.closes()
     scene.advanced()
     scene.time_passes(minutes=5)
-    asked = len(scene.insurance.books.calls("2207"))
+    settlements = len(scene.insurance.books.calls("2207"))
     scene.time_passes(hours=20)
     assert scene.advanced().stage() == "billed"
-    assert len(scene.insurance.books.calls("2207")) == asked == 2
+    assert len(scene.insurance.books.calls("2207")) == settlements == 2
 
 
 def test_no_event_is_lost_while_the_insurance_does_not_answer(scene: Scene, patient: Patient) -> None:

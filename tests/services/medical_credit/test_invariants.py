@@ -149,7 +149,7 @@ class Visits(RuleBasedStateMachine):
         world.insurance.set_balance(number, 5_000)
         return number, world.run(enrol)
 
-    # ── what happens ──
+    # ── events ──
 
     def _send(self, hospital: Hospital, number: str, command: Command, event: str | None = None) -> None:
         """Send a command; if the process is killed meanwhile, the hospital sends it again."""
@@ -243,10 +243,10 @@ class Visits(RuleBasedStateMachine):
     @rule(place=VISITS)
     def the_bank_notifies_twice(self, place: int) -> None:
         visit = self._visit(*self._at(place))
-        asked = visit.pending_payment() if visit is not None else None
-        if asked is None or self.bank_has(asked.id) is None:
+        pending = visit.pending_payment() if visit is not None else None
+        if pending is None or self.bank_has(pending.id) is None:
             return
-        notice = self.world.bank.read_notice(*self.world.bank.notice(asked.id))
+        notice = self.world.bank.read_notice(*self.world.bank.notice(pending.id))
         for _ in range(2):
             with suppress(Conflict, Killed):
                 self.world.run(lambda: record_bank_answer(self.world.city, notice.id, notice.answer))
@@ -271,8 +271,8 @@ class Visits(RuleBasedStateMachine):
         command = Charge(f"M{fen}", "110100001", "诊查费", fen, self.world.clock.now)
 
         async def at_once() -> None:
-            told = handle_command(city, hospital, number, command, f"at-once-{fen}")
-            await asyncio.gather(advance(city, key), told, advance(city, key), return_exceptions=True)
+            handling = handle_command(city, hospital, number, command, f"at-once-{fen}")
+            await asyncio.gather(advance(city, key), handling, advance(city, key), return_exceptions=True)
 
         with suppress(Killed):
             self.world.run(at_once)

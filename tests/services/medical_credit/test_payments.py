@@ -58,8 +58,8 @@ def test_a_payment_of_an_outdated_bill_is_refused_with_the_current_amount(scene:
     seen = visit.owed_fen()
     scene.charges("L9", 5_000)
     now = scene.advanced().owed_fen()
-    said = problem(scene.pays(patient, visit, seen), 409, "nothing-to-pay")
-    assert said["payable_fen"] == now
+    refused = problem(scene.pays(patient, visit, seen), 409, "nothing-to-pay")
+    assert refused["payable_fen"] == now
 
 
 def test_an_open_visit_has_nothing_to_pay(scene: Scene, patient: Patient) -> None:
@@ -90,8 +90,8 @@ def test_a_family_member_can_pay_when_both_consent(scene: Scene, patient: Patien
     body = {"id_number": payer.id_number, "relation": "child"}
     assert scene.client.post("/v1/me/family", json=body, headers=patient).status_code == 202
     problem(scene.pays(payer, visit, visit.owed_fen()), 404, "not-found")
-    (asked,) = scene.client.get("/v1/me/family", headers=payer).json()["consents"]
-    assert scene.client.put(f"/v1/me/family/{asked['id']}/agreement", headers=payer).status_code == 200
+    (consent,) = scene.client.get("/v1/me/family", headers=payer).json()["consents"]
+    assert scene.client.put(f"/v1/me/family/{consent['id']}/agreement", headers=payer).status_code == 200
     (bill,) = scene.client.get("/v1/me/family-bills", headers=payer).json()["visits"]
     assert bill["owed_fen"] == visit.owed_fen()
     assert scene.pays(payer, visit).json()["stage"] == "paid"
@@ -102,28 +102,28 @@ def test_only_the_payer_can_agree_to_a_consent(scene: Scene, patient: Patient) -
     payer = scene.citizen("13800000104")
     body = {"id_number": payer.id_number, "relation": "spouse"}
     scene.client.post("/v1/me/family", json=body, headers=patient)
-    (asked,) = scene.client.get("/v1/me/family", headers=patient).json()["consents"]
-    problem(scene.client.put(f"/v1/me/family/{asked['id']}/agreement", headers=patient), 404, "not-found")
+    (consent,) = scene.client.get("/v1/me/family", headers=patient).json()["consents"]
+    problem(scene.client.put(f"/v1/me/family/{consent['id']}/agreement", headers=patient), 404, "not-found")
 
 
 def test_an_ended_consent_allows_no_payment(scene: Scene, patient: Patient) -> None:
     payer = scene.citizen("13800000104")
     visit = scene.billed(patient, 20_000)
     scene.client.post("/v1/me/family", json={"id_number": payer.id_number, "relation": "spouse"}, headers=patient)
-    (asked,) = scene.client.get("/v1/me/family", headers=payer).json()["consents"]
-    scene.client.put(f"/v1/me/family/{asked['id']}/agreement", headers=payer)
-    assert scene.client.delete(f"/v1/me/family/{asked['id']}", headers=payer).status_code == 204
+    (consent,) = scene.client.get("/v1/me/family", headers=payer).json()["consents"]
+    scene.client.put(f"/v1/me/family/{consent['id']}/agreement", headers=payer)
+    assert scene.client.delete(f"/v1/me/family/{consent['id']}", headers=payer).status_code == 204
     problem(scene.pays(payer, visit, visit.owed_fen()), 404, "not-found")
 
 
 def test_a_patient_has_at_most_five_family_payers(scene: Scene, patient: Patient) -> None:
     members = [scene.citizen(f"1380000020{number}") for number in range(6)]
-    asked = [
+    responses = [
         scene.client.post("/v1/me/family", json={"id_number": one.id_number, "relation": "child"}, headers=patient)
         for one in members
     ]
-    assert [answer.status_code for answer in asked[:5]] == [202] * 5
-    problem(asked[5], 409, "too-many-family-payers")
+    assert [answer.status_code for answer in responses[:5]] == [202] * 5
+    problem(responses[5], 409, "too-many-family-payers")
 
 
 # ── when a bill is due ──

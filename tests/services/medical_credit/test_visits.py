@@ -202,9 +202,9 @@ def test_the_amount_over_the_limit_is_paid_at_the_counter(scene: Scene, patient:
 
 def test_a_repeated_counter_payment_is_recorded_once(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
-    told = PaidAtCounter("P1", 5_000, scene.clock.now)
-    assert not scene.send(told).repeated
-    assert scene.send(told).repeated
+    payment = PaidAtCounter("P1", 5_000, scene.clock.now)
+    assert not scene.send(payment).repeated
+    assert scene.send(payment).repeated
 
 
 def test_an_emergency_over_the_limit_is_an_exception_in_instalments(scene: Scene, patient: Patient) -> None:
@@ -250,7 +250,7 @@ def test_a_cancelled_visit_owes_nothing_and_has_no_settlement(scene: Scene, pati
     assert scene.limit(patient)["used_fen"] == 0
 
 
-def test_cancelling_twice_is_cancelling_once(scene: Scene, patient: Patient) -> None:
+def test_cancelling_twice_has_no_further_effect(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     assert not scene.cancels().repeated
     assert scene.cancels().repeated

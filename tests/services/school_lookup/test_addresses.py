@@ -40,7 +40,7 @@ def test_any_text_is_parsed_without_an_error(text: str) -> None:
 
 
 @given(st.integers(1, 99_999), st.sampled_from(["湖墅南路", "和平街", "霞湾巷"]))
-def test_a_number_survives_being_written(number: int, road: str) -> None:
+def test_any_number_of_a_road_is_parsed(number: int, road: str) -> None:
     assert parse_address(f"拱墅区{road}{number}号") == Address("拱墅区", road, number=number)
 
 

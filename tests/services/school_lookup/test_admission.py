@@ -77,7 +77,7 @@ def test_a_pupil_who_leaves_the_property_never_worsens_a_rank(district: District
 
 @either
 @given(facts=children)
-def test_a_sibling_on_the_property_is_as_good_as_nobody(district: District, facts: AdmissionFacts) -> None:
+def test_a_sibling_on_the_property_does_not_change_the_rank(district: District, facts: AdmissionFacts) -> None:
     def with_pupil(pupil: str) -> AdmissionFacts:
         return replace(facts, homes=tuple(replace(home, pupil=pupil) for home in facts.homes))
 

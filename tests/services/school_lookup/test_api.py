@@ -429,8 +429,8 @@ def test_the_sandbox_makes_synthetic_families_of_every_kind() -> None:
     known = [family for family in families if family is not None]
     assert not [error for family in known for error in contradictions_of(family, today)]
     found = [look_up_schools(RULEBOOK, [district], family) for family in known]
-    said = {choice.admission for one in found for child in one.children for choice in child.schools}
-    assert {"catchment", "lottery"} <= said
+    admissions = {choice.admission for one in found for child in one.children for choice in child.schools}
+    assert {"catchment", "lottery"} <= admissions
     assert {child.stage for one in found for child in one.children} == {"primary", "junior"}
 
 

@@ -100,7 +100,7 @@ def test_a_plan_is_compared_with_the_newest_one_of_its_district_up_to_its_year(a
     assert work_in(address, work) == [None, 2016, 2018, 2020]
 
 
-# ── what everybody may have ──
+# ── open data ──
 
 
 def test_plans_are_listed_with_their_source(published: TestClient[Litestar]) -> None:

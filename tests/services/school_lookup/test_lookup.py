@@ -124,8 +124,8 @@ def test_the_map_and_the_ranges_of_the_synthetic_district_agree(number: int) -> 
     by_range = Family((Child(date(2020, 1, 1), date(2020, 1, 1)),), HouseholdRegistration(one.address))
     point = MapPoint(one.longitude, one.latitude)
     by_map = replace(by_range, registration=HouseholdRegistration(point=point))
-    said = schools(look_up(RULEBOOK, [DISTRICT], by_range))[0]
-    assert said <= schools(look_up(RULEBOOK, [DISTRICT], by_map))[0]
+    found_by_range = schools(look_up(RULEBOOK, [DISTRICT], by_range))[0]
+    assert found_by_range <= schools(look_up(RULEBOOK, [DISTRICT], by_map))[0]
 
 
 def test_a_family_with_homes_in_two_districts_gets_the_schools_of_both() -> None:

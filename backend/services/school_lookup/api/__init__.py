@@ -1,1 +1,1 @@
-"""The routes of the school lookup, by subject, and the bodies that they take and return."""
+"""The routes of the school lookup, by subject, and their request and response bodies."""

@@ -1,4 +1,4 @@
-"""The bodies that the routes of the school lookup take and return."""
+"""The request and response bodies of the school lookup."""
 
 from msgspec import Struct
 

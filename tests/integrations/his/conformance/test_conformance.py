@@ -48,7 +48,7 @@ class OwnCity(Listener):
         self.api_port = free_port()
         environment = {**self.environment, "CHENGMA_PORT": str(self.api_port), "CHENGMA_ACCESS_LOG": "false"}
         self.api: Process = chengma(folder, "api", environment, "serve")
-        wait_until(lambda: listens(self.api_port), self.api.said, 30)
+        wait_until(lambda: listens(self.api_port), self.api.log_text, 30)
 
 
 @pytest.fixture(scope="module")

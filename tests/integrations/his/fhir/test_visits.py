@@ -163,7 +163,7 @@ def test_the_patient_of_a_visit_cannot_be_changed(first: HospitalSystem, scene: 
     assert first.post(charge(visit, "L2", subject=shown["subject"])).status_code == 201
 
 
-def test_each_hospital_has_another_pseudonym_for_a_patient(
+def test_each_hospital_has_its_own_pseudonym_for_a_patient(
     first: HospitalSystem, second: HospitalSystem, patient: Patient
 ) -> None:
     here = first.read(first.open_visit(patient))["subject"]["identifier"]["value"]

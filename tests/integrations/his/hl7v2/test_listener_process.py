@@ -36,7 +36,7 @@ class Listener:
     def start(self) -> None:
         self.process: Process = chengma(self.folder, "listen", self.environment, "his", "listen")
         before = len(self._ports())
-        wait_until(lambda: len(self._ports()) > before, self.process.said, 30)
+        wait_until(lambda: len(self._ports()) > before, self.process.log_text, 30)
         self.port = int(self._ports()[-1])
 
     def _ports(self) -> list[str]:
@@ -90,7 +90,7 @@ def listener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         store = f"{address.rstrip('/')}/listener_{time.time_ns()}?{options}"
     running = Listener(folder, store)
     yield running
-    assert running.process.stop() == 0, running.process.said()
+    assert running.process.stop() == 0, running.process.log_text()
 
 
 @pytest.fixture

@@ -57,4 +57,4 @@ def test_a_listener_with_incomplete_tls_settings_does_not_start(tmp_path: Path) 
     listener.process.environment = listener.environment
     listener.process.start()
     assert listener.process._process.wait(30) == 1
-    assert "set all of" in listener.process.said()
+    assert "set all of" in listener.process.log_text()
