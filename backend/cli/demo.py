@@ -34,8 +34,9 @@ from backend.services.health_code.model import COLOUR, HealthRecord
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.talent_code.code import SIGN
 from backend.services.talent_code.facts import Degree, TalentFacts
-from backend.services.talent_code.invention import invented_degrees
-from backend.services.talent_code.model.talent import CLASS, Grant, Talent
+from backend.services.talent_code.model.grants import CLASS_MODULE
+from backend.services.talent_code.model.talent import Grant, Talent
+from backend.services.talent_code.synthetic import synthetic_degrees
 from backend.settings import Settings
 from backend.store.connect import place, prepare_store
 from backend.store.migrations import find_migrations, migrate
@@ -180,9 +181,9 @@ async def _degree_for_a_class(city: City, person: str, now: datetime) -> Degree 
     """Give a degree that somebody has by the sandbox of its registry, and that alone gives a class."""
     profile = await city.store.get(Profile, person)
     assert profile is not None, "an invented city is whole"
-    for degree in invented_degrees(city.encryption.decrypt(profile.id_number), now):
+    for degree in synthetic_degrees(city.encryption.decrypt(profile.id_number), now):
         facts = TalentFacts(born_at=midnight(profile.born_on, city.rulebook.time_zone), degrees=(degree,))
-        if city.rulebook.evaluate(CLASS, facts, now).result != "none":
+        if city.rulebook.evaluate(CLASS_MODULE, facts, now).result != "none":
             return degree
     return None
 

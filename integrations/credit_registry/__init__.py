@@ -13,27 +13,27 @@ from backend.city.upstream import UpstreamTimeout
 from backend.services.medical_credit.facts import CreditFacts
 from backend.services.medical_credit.ports import CreditRegistry
 from backend.settings import Settings
-from integrations._sandbox import Books
+from integrations._sandbox.database import SandboxDatabase
 
 
 class SandboxRegistry:
     """Invents facts: the same person always has the same ones, and together people fill all bins of the scorecard."""
 
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, database: SandboxDatabase) -> None:
+        self.database = database
 
     async def facts(self, id_number: str, adult_at: datetime, senior_at: datetime) -> CreditFacts:
         """Give what is known of a person's credit. Raises Silent."""
         person = _digest(id_number)
 
         def work(file: sqlite3.Connection) -> CreditFacts | None:
-            if self.books.outcome(file, "facts") != "fine":
+            if self.database.outcome(file, "facts") != "fine":
                 return None
             set_ = file.execute("SELECT body FROM facts WHERE person = ?", (person,)).fetchone()
             known = msgspec.json.decode(set_["body"], type=CreditFacts) if set_ is not None else _invented(person)
             return replace(known, adult_at=adult_at, senior_at=senior_at)
 
-        facts = await self.books.work(work)
+        facts = await self.database.work(work)
         if facts is None:
             raise UpstreamTimeout("the credit registry does not answer")
         return facts
@@ -41,7 +41,7 @@ class SandboxRegistry:
     def set_facts(self, id_number: str, facts: CreditFacts) -> None:
         """Let this be known of a person from now on; their birthdays follow from the ID number."""
         row = (_digest(id_number), msgspec.json.encode(facts).decode())
-        self.books.do(lambda file: file.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", row))
+        self.database.do(lambda file: file.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", row))
 
 
 def _digest(id_number: str) -> str:
@@ -64,7 +64,7 @@ def _invented(person: str) -> CreditFacts:
 
 
 def _make(settings: Settings) -> SandboxRegistry:
-    return SandboxRegistry(Books(settings.sandbox))
+    return SandboxRegistry(SandboxDatabase(settings.sandbox))
 
 
 integration = Integration(port=CreditRegistry, make=_make)

@@ -13,28 +13,28 @@ from backend.services.school_lookup.family import Child, Family, FamilyHome, Hou
 from backend.services.school_lookup.invented_district import COLUMNS, DISTRICT, HOUSES, WEST_EAST
 from backend.services.school_lookup.ports import FamilyRegister
 from backend.settings import Settings
-from integrations._sandbox import Books
+from integrations._sandbox.database import SandboxDatabase
 
 
 class SandboxFamilyRegister:
     """Invents families: the same person always has the same one, and every tenth has no children."""
 
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, database: SandboxDatabase) -> None:
+        self.database = database
 
     async def family(self, id_number: str) -> Family | None:
         """Give the family of a person. Raises Silent."""
         person = _digest(id_number)
 
         def work(file: sqlite3.Connection) -> tuple[bool, Family | None]:
-            if self.books.outcome(file, "family") != "fine":
+            if self.database.outcome(file, "family") != "fine":
                 return False, None
             set_ = file.execute("SELECT body FROM families WHERE person = ?", (person,)).fetchone()
             if set_ is not None:
                 return True, msgspec.json.decode(set_["body"], type=Family)
-            return True, _invented(person, self.books.clock().date())
+            return True, _invented(person, self.database.clock().date())
 
-        answered, family = await self.books.work(work)
+        answered, family = await self.database.work(work)
         if not answered:
             raise UpstreamTimeout("the registers do not answer")
         return family
@@ -42,7 +42,7 @@ class SandboxFamilyRegister:
     def set_family(self, id_number: str, family: Family) -> None:
         """Let this be known of a person from now on."""
         row = (_digest(id_number), msgspec.json.encode(family).decode())
-        self.books.do(lambda file: file.execute("INSERT OR REPLACE INTO families VALUES (?, ?)", row))
+        self.database.do(lambda file: file.execute("INSERT OR REPLACE INTO families VALUES (?, ?)", row))
 
 
 def _digest(id_number: str) -> str:
@@ -74,7 +74,7 @@ def _birthday(year: int, chance: Random) -> date:
 
 
 def _make(settings: Settings) -> SandboxFamilyRegister:
-    return SandboxFamilyRegister(Books(settings.sandbox))
+    return SandboxFamilyRegister(SandboxDatabase(settings.sandbox))
 
 
 integration = Integration(port=FamilyRegister, make=_make)

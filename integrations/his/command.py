@@ -17,7 +17,7 @@ from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
-from integrations._city import in_city
+from integrations._commands import run_in_city
 from integrations.his.conformance.command import conformance
 from integrations.his.hl7v2.inbox import raw_of
 from integrations.his.hl7v2.listen import listen
@@ -67,7 +67,7 @@ def list_messages(state: MessageState, limit: int) -> None:
         newest = Order("received_ms", "descending")
         return (await city.store.find(HisMessage, {"state": state}, order=newest, limit=limit)).documents
 
-    found = in_city(read)
+    found = run_in_city(read)
     for one in found:
         at = datetime.fromtimestamp(one.received_ms / 1_000, UTC)
         click.echo(
@@ -87,7 +87,7 @@ def show_message(message_id: str, whole: bool) -> None:
         kept = await _kept(city, message_id)
         return kept, raw_of(city, kept)
 
-    kept, raw = in_city(read)
+    kept, raw = run_in_city(read)
     text = _readable(raw)
     click.echo(text if whole else _PERSONAL.sub(lambda found: found[1] + _LETTERS.sub("*", found[2]), text))
     click.echo(f"\n{kept.state} after {kept.attempts} tries{f': {kept.reason}' if kept.reason else ''}")
@@ -113,7 +113,7 @@ def retry_message(message_id: str) -> None:
         state = await city.port(Inbox).retry(city, message_id)
         return state, await _kept(city, message_id)
 
-    state, kept = in_city(work)
+    state, kept = run_in_city(work)
     click.echo(
         f"{kept.kind} {kept.control_id} of {kept.hospital} is {state}{f': {kept.reason}' if kept.reason else ''}"
     )
@@ -165,7 +165,7 @@ def add(code: str, name: str, jwks: Path | None, **speaks: Any) -> None:  # noqa
 
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code):
         raise click.ClickException("a hospital's code has letters, digits, `.`, `_` and `-`, 64 at most")
-    click.echo(f"{code} {name} is {'connected' if in_city(work) else 'changed'}.")
+    click.echo(f"{code} {name} is {'connected' if run_in_city(work) else 'changed'}.")
 
 
 def _public_keys(path: Path) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def list_hospitals() -> None:
     async def read(city: City) -> list[Hospital]:
         return (await city.store.find(Hospital, {}, order=Order("since_ms"), limit=1_000)).documents
 
-    for one in in_city(read):
+    for one in run_in_city(read):
         state = "" if one.enabled else "  disconnected"
         click.echo(f"{one.id:12}{one.encoding:10}{one.acknowledgement:12}{one.certificate or '-':20}{one.name}{state}")
 
@@ -205,5 +205,5 @@ def disable(code: str) -> None:
             raise click.ClickException(f"there is no hospital {code}; `chengma his hospitals list` lists them")
         await city.store.replace(replace(known, enabled=False))
 
-    in_city(work)
+    run_in_city(work)
     click.echo(f"{code} is disconnected.")

@@ -18,7 +18,7 @@ from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.model import Imported, SchoolEdition, SchoolPlan
 from backend.services.school_lookup.plan import read_as, shape_of
 from backend.services.school_lookup.plans import edition_before, keep_plan, read_edition
-from integrations._city import in_city
+from integrations._commands import run_in_city
 from integrations.schools.folder import Reading, write_folder
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def import_(folder: Path, check: bool) -> None:
         _refuse(reading.faults)
     else:
         head = plan.heading
-        edition, faults = in_city(lambda city: _take_in(city, plan, check=check))
+        edition, faults = run_in_city(lambda city: _take_in(city, plan, check=check))
         if faults:
             _refuse(faults)
         counts = f"{len(plan.schools)} schools, {len(plan.zones)} zones; {len(plan.addresses):,} addresses agree"
@@ -108,7 +108,7 @@ def list_() -> None:
         newest = [pointer.imported[-1] async for pointer in city.store.scan(SchoolPlan)]
         return [(since, await read_edition(city.store, since.edition)) for since in newest]
 
-    for since, edition in in_city(read):
+    for since, edition in run_in_city(read):
         head = edition.heading
         click.echo(
             f"{head.code}  {head.year}  {head.district}  {since.edition[:16]}  since {since.at:%Y-%m-%d %H:%M} UTC  "

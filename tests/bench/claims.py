@@ -12,7 +12,7 @@ from backend.store.connect import prepare_store
 from tests.bench.report import Table
 from tests.mongod import mongod
 from tests.services.talent_code.crowd import claim_at_once, make_talents
-from tests.services.talent_code.invented_rules import write_rules
+from tests.services.talent_code.sample_rules import write_rules
 
 PEOPLE, SUFFICES_FOR, EACH_FEN, AT_ONCE = 1_000, 500, 50_00, 64
 

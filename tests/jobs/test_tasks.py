@@ -227,13 +227,13 @@ def test_the_tasks_of_all_services_are_found_by_service_and_name() -> None:
         "medical_credit.sweep_reconciliations",
         "medical_credit.sweep_visits",
         "medical_credit.sweep_what_has_ended",
-        "talent_code.advance",
-        "talent_code.look_after",
-        "talent_code.serve_benefit",
+        "talent_code.advance_claim",
+        "talent_code.review_talent",
+        "talent_code.serve_waitlist",
         "talent_code.sweep_claims",
-        "talent_code.sweep_lines",
         "talent_code.sweep_talents",
         "talent_code.sweep_usages",
+        "talent_code.sweep_waitlists",
     }
 
 

@@ -12,14 +12,14 @@ from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.services.talent_code.facts import (
-    BENEFITS,
-    STANDINGS,
+    BENEFIT_PREFIX,
+    TALENT_CLASSES,
     AuditFacts,
     BenefitFacts,
     BenefitTerms,
     Instalment,
     TalentFacts,
-    TalentTermAsked,
+    TalentTermRequest,
     Term,
 )
 from tests.rulebook.people import instants_near, people
@@ -46,7 +46,7 @@ def rulebook() -> Rulebook:
 
 
 def terms_of(rulebook: Rulebook, benefit: str, at: datetime) -> BenefitTerms:
-    terms = rulebook.terms(BENEFITS + benefit, at)
+    terms = rulebook.terms(BENEFIT_PREFIX + benefit, at)
     assert isinstance(terms, BenefitTerms)
     return terms
 
@@ -83,7 +83,7 @@ def test_more_evidence_never_lowers_a_class(
     together = {name: getattr(facts, name) + getattr(further, name) for name in EVIDENCE}
     both = msgspec.structs.replace(facts, **together)
     alone, joined = (rulebook.evaluate(CLASS, person, at).result for person in (facts, both))
-    assert STANDINGS.index(joined) >= STANDINGS.index(alone)
+    assert TALENT_CLASSES.index(joined) >= TALENT_CLASSES.index(alone)
 
 
 def one_of(kind: str, name: str) -> TalentFacts:
@@ -134,7 +134,7 @@ def test_what_to_earn_is_said_for_each_edition(rulebook: Rulebook, letter: str) 
 
 
 def test_every_benefit_is_checked_by_hand(rulebook: Rulebook) -> None:
-    found = {name.removeprefix(BENEFITS) for name in rulebook.modules if name.startswith(BENEFITS)}
+    found = {name.removeprefix(BENEFIT_PREFIX) for name in rulebook.modules if name.startswith(BENEFIT_PREFIX)}
     assert found == by_hand.BENEFITS
 
 
@@ -155,10 +155,10 @@ def test_each_class_and_degree_has_its_figure_on_both_sides_of_each_day_of_chang
                     spent_fen=40_000_00,
                 )
                 figure = by_hand.figure_by_hand(benefit, facts, at)
-                assert rulebook.evaluate(BENEFITS + benefit, facts, at).result == figure
+                assert rulebook.evaluate(BENEFIT_PREFIX + benefit, facts, at).result == figure
                 law_of = at.astimezone(CITY).date()
                 recent = msgspec.structs.replace(facts, graduated_at=NOON - timedelta(days=100))
-                assert rulebook.evaluate(BENEFITS + benefit, recent, NOON, on=law_of).result == figure
+                assert rulebook.evaluate(BENEFIT_PREFIX + benefit, recent, NOON, on=law_of).result == figure
 
 
 @some.composite
@@ -171,13 +171,13 @@ def somebody_who_claims(draw: some.DrawFn) -> tuple[BenefitFacts, datetime]:
 
 @each_benefit
 def test_everybody_has_what_is_theirs_or_is_told_all_that_stands_against_it(rulebook: Rulebook, benefit: str) -> None:
-    against = {rule.id for rule in rulebook.modules[BENEFITS + benefit].rules if rule.then == 0}
+    against = {rule.id for rule in rulebook.modules[BENEFIT_PREFIX + benefit].rules if rule.then == 0}
 
     @settings(max_examples=200, deadline=None)
     @given(somebody_who_claims())
     def everybody(drawn: tuple[BenefitFacts, datetime]) -> None:
         facts, at = drawn
-        verdict = rulebook.evaluate(BENEFITS + benefit, facts, at)
+        verdict = rulebook.evaluate(BENEFIT_PREFIX + benefit, facts, at)
         reasons = by_hand.reasons_against_by_hand(benefit, facts, at)
         figure = by_hand.figure_by_hand(benefit, facts, at)
         assert against & set(verdict.fired) == reasons
@@ -190,7 +190,7 @@ def test_everybody_has_what_is_theirs_or_is_told_all_that_stands_against_it(rule
 
 @each_benefit
 def test_whatever_stands_against_a_benefit_says_what_to_do(rulebook: Rulebook, benefit: str) -> None:
-    module = rulebook.modules[BENEFITS + benefit]
+    module = rulebook.modules[BENEFIT_PREFIX + benefit]
     assert module.otherwise.then == 0
     assert module.otherwise.remedy is not None
     for rule in module.rules:
@@ -202,22 +202,22 @@ def test_whatever_stands_against_a_benefit_says_what_to_do(rulebook: Rulebook, b
 
 @each_benefit
 def test_a_benefit_has_terms_from_the_day_on_which_it_begins(rulebook: Rulebook, benefit: str) -> None:
-    assert rulebook.terms(BENEFITS + benefit, by_hand.REVISED - SECOND) is None
+    assert rulebook.terms(BENEFIT_PREFIX + benefit, by_hand.REVISED - SECOND) is None
     for at in AROUND_CHANGES[1:]:
-        assert rulebook.terms(BENEFITS + benefit, at) is not None
+        assert rulebook.terms(BENEFIT_PREFIX + benefit, at) is not None
 
 
 def test_new_graduates_have_half_after_six_months_of_insurance_and_half_after_twelve(rulebook: Rulebook) -> None:
     for at in AROUND_CHANGES[1:]:
         terms = terms_of(rulebook, "graduate_allowance", at)
         assert terms.instalments == (Instalment(50, 6), Instalment(50, 12))
-        assert terms.after_withdrawal == "go_on"
+        assert terms.after_withdrawal == "continue"
 
 
 def test_graduates_have_their_rent_for_three_years_and_since_the_extension_for_six(rulebook: Rulebook) -> None:
     for at, times in [(by_hand.GRADUATES_REVISED - SECOND, 3), (by_hand.GRADUATES_REVISED, 6)]:
         terms = terms_of(rulebook, "graduate_rent", at)
-        assert (terms.times_at_most, terms.cooldown) == (times, YEAR)
+        assert (terms.max_claims, terms.cooldown) == (times, YEAR)
 
 
 def test_the_tax_of_a_year_is_not_rewarded_twice_even_in_a_leap_year(rulebook: Rulebook) -> None:
@@ -231,7 +231,7 @@ def test_whoever_meets_the_rules_of_the_tax_reward_has_something_to_be_rewarded(
     base = terms_of(rulebook, "tax_reward", NOON).base
     assert base is not None
     assert base.less is not None
-    asked = rulebook.modules[f"{BENEFITS}tax_reward"].parameters["over_percent"].on(date(2026, 6, 1))
+    asked = rulebook.modules[f"{BENEFIT_PREFIX}tax_reward"].parameters["over_percent"].on(date(2026, 6, 1))
     assert asked is not None
     assert (base.of, base.less.of, base.less.percent) == ("tax_fen", "income_fen", asked.value)
 
@@ -261,6 +261,6 @@ def test_large_claims_are_always_audited_a_tenth_of_those_that_rest_on_a_stateme
 @pytest.mark.parametrize("term", get_args(Term))
 def test_every_term_is_given_by_exactly_one_rule_in_every_law(rulebook: Rulebook, term: Term) -> None:
     for at in (by_hand.CATALOGUE_BEGINS, *AROUND_CHANGES):
-        verdict = rulebook.evaluate("talent_code.terms", TalentTermAsked(term), at)
+        verdict = rulebook.evaluate("talent_code.terms", TalentTermRequest(term), at)
         assert verdict.fired == (term.replace("_", "-"),)
         assert verdict.result > 0

@@ -15,7 +15,7 @@ def test_a_double_click_on_settle_makes_one_bill(scene: Scene, patient: Patient)
         list(clicks.map(lambda _: scene.brought_on(), range(4)))
     scene.closes()
     visit = scene.brought_on()
-    assert (visit.billings, len(scene.insurance.books.calls("2207"))) == (1, 1)
+    assert (visit.billings, len(scene.insurance.database.calls("2207"))) == (1, 1)
 
 
 def test_a_double_cancel_gives_nothing_back_twice(scene: Scene, patient: Patient) -> None:
@@ -83,8 +83,8 @@ def test_a_conditional_create_duplicates_nothing(scene: Scene, patient: Patient)
 def test_what_fails_is_tried_again_ever_more_slowly_and_never_as_a_storm(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
-    scene.insurance.books.make_trouble("settle", {"lost_before": 1_000})
-    scene.insurance.books.make_trouble("reverse", {"lost_before": 1_000})
+    scene.insurance.database.inject_faults("settle", {"lost_before": 1_000})
+    scene.insurance.database.inject_faults("reverse", {"lost_before": 1_000})
     scene.closes()
     waits: list[float] = []
     for _ in range(14):
@@ -99,24 +99,24 @@ def test_what_fails_is_tried_again_ever_more_slowly_and_never_as_a_storm(scene: 
 def test_old_failures_do_not_run_again_once_they_were_mended(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
-    scene.insurance.books.script("settle", "lost_after")
+    scene.insurance.database.script_outcomes("settle", "lost_after")
     scene.closes()
     scene.brought_on()
     scene.time_passes(minutes=5)
-    asked = len(scene.insurance.books.calls("2207"))
+    asked = len(scene.insurance.database.calls("2207"))
     scene.time_passes(hours=20)
     assert scene.brought_on().stage() == "billed"
-    assert len(scene.insurance.books.calls("2207")) == asked == 2
+    assert len(scene.insurance.database.calls("2207")) == asked == 2
 
 
 def test_no_event_is_lost_however_long_the_other_side_is_away(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
-    scene.insurance.books.make_trouble("settle", {"lost_before": 1_000})
+    scene.insurance.database.inject_faults("settle", {"lost_before": 1_000})
     scene.closes()
     for _ in range(30):
         scene.time_passes(hours=1)
-    scene.insurance.books.calm()
+    scene.insurance.database.clear_faults()
     for _ in range(3):
         scene.time_passes(hours=1)
     assert scene.brought_on().stage() == "billed"
@@ -124,7 +124,7 @@ def test_no_event_is_lost_however_long_the_other_side_is_away(scene: Scene, pati
 
 def test_duplicate_callbacks_change_nothing(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.bank.books.script("pay", "pending")
+    scene.bank.database.script_outcomes("pay", "pending")
     scene.pays(patient, visit)
     (payment,) = scene.brought_on().payments
     body, signature = scene.bank.notice(payment.id)
@@ -137,7 +137,7 @@ def test_duplicate_callbacks_change_nothing(scene: Scene, patient: Patient) -> N
 
 def test_a_forged_callback_pays_nothing(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.bank.books.script("pay", "pending")
+    scene.bank.database.script_outcomes("pay", "pending")
     scene.pays(patient, visit)
     (payment,) = scene.brought_on().payments
     body, _ = scene.bank.notice(payment.id)
@@ -148,7 +148,7 @@ def test_a_forged_callback_pays_nothing(scene: Scene, patient: Patient) -> None:
 
 def test_paid_but_the_receipt_is_missing_is_found_out_by_asking_the_bank(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.bank.books.script("pay", "lost_after")
+    scene.bank.database.script_outcomes("pay", "lost_after")
     shown = scene.pays(patient, visit).json()
     assert shown["transfers"][0]["state"] == "asked"
     problem(scene.pays(patient, visit, visit.owed_fen(), key="key-2"), 409, "payment-in-flight")

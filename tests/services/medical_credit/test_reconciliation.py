@@ -154,12 +154,12 @@ def test_a_settlement_that_only_the_insurance_has_is_cancelled_there(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.insurance.books.do(
+    scene.insurance.database.do(
         lambda file: file.execute("UPDATE settlements SET visit = 'ghost' WHERE visit = ?", (visit.id,))
     )
     scene.cancels()
     scene.brought_on()
-    scene.insurance.books.do(lambda file: file.execute("UPDATE settlements SET state = 'in_force'"))
+    scene.insurance.database.do(lambda file: file.execute("UPDATE settlements SET state = 'in_force'"))
     ((kind, _, repair),) = day.breaks(HEAD + "\n")
     assert (kind, repair) == ("insurance_only_there", "cancel_at_insurance")
     assert day.mend(approver, HEAD + "\n") == ["repaired"]
@@ -170,7 +170,7 @@ def test_a_settlement_that_the_insurance_does_not_have_is_made_again(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.insurance.books.do(lambda file: file.execute("DELETE FROM settlements"))
+    scene.insurance.database.do(lambda file: file.execute("DELETE FROM settlements"))
     ((kind, _, repair),) = day.breaks()
     assert (kind, repair) == ("insurance_only_here", "settle_again")
     assert day.mend(approver) == ["repaired"]
@@ -183,7 +183,7 @@ def test_a_payment_whose_receipt_is_missing_is_taken_from_the_banks_statement(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.bank.books.script("pay", "lost_after")
+    scene.bank.database.script_outcomes("pay", "lost_after")
     scene.pays(patient, visit)
     ((kind, _, repair),) = day.breaks()
     assert (kind, repair) == ("payment_only_at_bank", "take_banks_word")
@@ -197,7 +197,7 @@ def test_a_payment_that_the_bank_does_not_have_is_asked_for_and_never_forced(
     visit = scene.billed(patient, 20_000)
     scene.pays(patient, visit)
     scene.brought_on()
-    scene.bank.books.do(lambda file: file.execute("DELETE FROM transfers"))
+    scene.bank.database.do(lambda file: file.execute("DELETE FROM transfers"))
     ((kind, _, repair),) = day.breaks()
     assert (kind, repair) == ("payment_only_here", "ask_bank_again")
     assert day.mend(approver) == ["unfit"]
@@ -205,7 +205,7 @@ def test_a_payment_that_the_bank_does_not_have_is_asked_for_and_never_forced(
 
 
 def test_nothing_is_compared_while_the_bank_is_silent(scene: Scene, day: Day) -> None:
-    scene.bank.books.script("statement", "lost_before")
+    scene.bank.database.script_outcomes("statement", "lost_before")
     answer = scene.client.put(DAY, json={"file": HEAD + "\n"}, headers=day.officer)
     problem(answer, 503, "other-side-away")
 

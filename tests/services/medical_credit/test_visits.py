@@ -279,7 +279,7 @@ def test_a_cancellation_whose_answer_is_lost_is_gone_through_with_although_the_v
     scene: Scene, patient: Patient
 ) -> None:
     scene.billed(patient, 20_000)
-    scene.insurance.books.script("cancel", "lost_after")
+    scene.insurance.database.script_outcomes("cancel", "lost_after")
     scene.reopens()
     scene.brought_on()
     scene.closes()

@@ -96,11 +96,11 @@ def test_its_cases_hold_beside_all_others(rules: Path) -> None:
 def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clock, sign_in: SignIn) -> None:
     scene = Scene(client, clock, sign_in)
     person = scene.talent(DOCTOR)
-    offered = {one["benefit"]: one for one in scene.benefits(person)["open"]}
+    offered = {one["benefit"]: one for one in scene.benefits(person)["available"]}
     assert (offered["moving"]["title"]["en"], offered["moving"]["amount_fen"]) == ("Money for moving house", 300_000)
     claim = scene.claimed(person, "moving")
     assert (claim["stage"], claim["paid_fen"], claim["because"]["en"]) == ("paid", 300_000, "You are in class E")
-    assert scene.claims(person, "moving").json()["type"] == "/problems/claimed-already"
+    assert scene.claims(person, "moving").json()["type"] == "/problems/already-claimed"
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clo
         (
             "    budget_fen: 1000000000\n",
             "    budget_fen: 1000000000\n    instalments: [{percent: 50, insured_months: 6}, {percent: 50}]\n",
-            "7:5: each instalment is due after more months of insurance than the one before",
+            "7:5: each instalment must be due after more months of insurance than the one before",
         ),
-        ("    budget_fen: 1000000000\n", "", "7:5: money needs `budget_fen`, and has neither `unit` nor `partners`"),
+        ("    budget_fen: 1000000000\n", "", "7:5: money needs `budget_fen`, and must not have `unit` or `partners`"),
         (
             "    budget_fen: 1000000000\n",
             "    budget_fen: 1000000000\n    excludes: [{benefit: monthly_rant}]\n",
@@ -125,7 +125,7 @@ def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clo
         (
             "    budget_fen: 1000000000\n",
             "    budget_fen: 1000000000\n    amount: share\n    base: {of: wealth_fen}\n",
-            "7:5: 'wealth_fen' is no figure of the facts: income_fen, spent_fen, tax_fen",
+            "7:5: 'wealth_fen' is not an amount in the facts: use one of income_fen, spent_fen, tax_fen",
         ),
         ("    subject: person\n", "    subject: persons\n", "9:14: 'persons' is"),
         ("    then: moving_fen\n", "    then: 2000000\n", "25:11: 2000000"),

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from backend.services.talent_code.budgets import open_budget
-from backend.services.talent_code.model.budget import Budget, Entry, make_entry
+from backend.services.talent_code.budgets import get_or_create_budget
+from backend.services.talent_code.model.budget import Budget, Entry, apply_entry
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.ports import PayoutBank
 from tests.services.health_code.scene import problem, stored
-from tests.services.talent_code.invented_rules import write_rules
+from tests.services.talent_code.sample_rules import write_rules
 from tests.services.talent_code.scene import CARD, DOCTOR, LEADER, OTHER_CARD, Citizen, Scene
 
 SetBudget = Callable[[int], None]
@@ -42,8 +42,8 @@ def told(scene: Scene, claim: dict[str, Any]) -> list[str]:
     """Give what the person was told of a claim."""
     found = scene.call(scene.city.store.get, Claim, claim["id"])
     assert found is not None
-    assert all(notice.told for notice in found.notices)
-    return [notice.kind for notice in found.notices]
+    assert all(notice.sent for notice in found.notifications)
+    return [notice.kind for notice in found.notifications]
 
 
 # ── waiting ──
@@ -54,7 +54,7 @@ def test_when_the_budget_is_used_up_one_is_told_at_once_and_waits(scene: Scene, 
     people = doctors(scene, 4)
     claims = [scene.claimed(person, "plain") for person in people]
     assert [claim["stage"] for claim in claims] == ["paid", "paid", "waiting", "waiting"]
-    assert claims[2]["message"]["en"].startswith("The budget is used up. Your claim is in line")
+    assert claims[2]["message"]["en"].startswith("This year's budget is used up. Your claim is on the waiting list")
     assert [told(scene, claim) for claim in claims[1:3]] == [["paid"], ["waiting"]]
     scene.time_passes(days=1)
     assert stages(scene, people, claims) == ["paid", "paid", "waiting", "waiting"]
@@ -79,7 +79,7 @@ def test_when_the_budget_grows_they_are_paid_by_themselves_in_their_order(scene:
         assert stages(scene, people, claims) == expected
     assert scene.budget("plain") == (0, 150, 0, 3)
     assert told(scene, claims[0]) == ["waiting", "paid"]
-    assert stored(scene.client, Claim)[0].line is None
+    assert stored(scene.client, Claim)[0].waitlist is None
 
 
 def test_whoever_comes_later_does_not_come_first(scene: Scene, set_budget: SetBudget) -> None:
@@ -98,11 +98,11 @@ def test_whoever_comes_later_does_not_come_first(scene: Scene, set_budget: SetBu
 def test_a_payout_that_fails_lets_the_next_have_the_money_at_once(scene: Scene, set_budget: SetBudget) -> None:
     set_budget(50)
     people, bank = doctors(scene, 2), scene.port(PayoutBank)
-    bank.books.script("pay_out", "pending")
+    bank.database.script_outcomes("pay_out", "pending")
     claims = [scene.claimed(person, "plain") for person in people]
     assert [claim["stage"] for claim in claims] == ["paying", "waiting"]
     scene.names_account(people[1], OTHER_CARD)
-    bank.break_account(CARD)
+    bank.close_account(CARD)
     body, signature = bank.notice(f"{claims[0]['id']}/payout/1/1")
     headers = {"Bank-Signature": signature, "Content-Type": "application/json"}
     assert scene.client.post("/v1/payout-notices", content=body, headers=headers).status_code == 202
@@ -131,11 +131,11 @@ def test_of_a_quota_the_place_of_a_failed_payout_goes_to_the_next(scene: Scene, 
     set_budget(20_000)
     people = doctors(scene, 4)
     claims = [scene.claimed(person, "thirds") for person in people[:2]]
-    scene.port(PayoutBank).books.script("pay_out", "pending")
+    scene.port(PayoutBank).database.script_outcomes("pay_out", "pending")
     claims += [scene.claimed(person, "thirds") for person in people[2:]]
     assert [claim["stage"] for claim in claims] == ["partly_paid", "partly_paid", "paying", "waiting"]
     assert scene.budget("thirds")[3] == 3
-    scene.port(PayoutBank).break_account(CARD)
+    scene.port(PayoutBank).close_account(CARD)
     scene.names_account(people[3], OTHER_CARD)
     scene.time_passes(seconds=20)
     scene.time_passes(seconds=30)
@@ -182,17 +182,17 @@ def test_whoever_leaves_the_line_is_free_of_it(scene: Scene, set_budget: SetBudg
     (doctor,) = doctors(scene, 1)
     waiting = scene.claimed(doctor, "halves")
     assert waiting["stage"] == "waiting"
-    problem(scene.claims(doctor, "spent", spent_fen=1_00), 409, "claimed-already")
+    problem(scene.claims(doctor, "spent", spent_fen=1_00), 409, "already-claimed")
     at = f"/v1/me/claims/{waiting['id']}"
     for _ in range(2):
         answer = scene.client.delete(at, headers=doctor)
-        assert (answer.status_code, answer.json()["stage"]) == (200, "given_up")
+        assert (answer.status_code, answer.json()["stage"]) == (200, "withdrawn")
     paid = scene.claimed(doctor, "spent", spent_fen=1_00)
     assert paid["stage"] == "paid"
-    problem(scene.client.delete(f"/v1/me/claims/{paid['id']}", headers=doctor), 409, "not-in-line")
+    problem(scene.client.delete(f"/v1/me/claims/{paid['id']}", headers=doctor), 409, "not-on-waitlist")
     set_budget(100)
     scene.time_passes(days=1)
-    assert scene.claim(doctor, waiting)["stage"] == "given_up"
+    assert scene.claim(doctor, waiting)["stage"] == "withdrawn"
     assert scene.budget("halves") == (0, 0, 0, 0)
 
 
@@ -204,7 +204,7 @@ def test_whose_class_is_withdrawn_waits_no_more_where_it_stops_with_the_class(
     claims = [scene.claimed(doctor, benefit) for benefit in ("halves", "plain")]
     scene.loses_class(doctor)
     assert stages(scene, [doctor, doctor], claims) == ["failed", "waiting"]
-    assert told(scene, claims[0]) == ["waiting", "stopped"]
+    assert told(scene, claims[0]) == ["waiting", "cancelled"]
     set_budget(1_000)
     scene.time_passes(seconds=15)
     assert stages(scene, [doctor, doctor], claims) == ["failed", "paid"]
@@ -223,8 +223,8 @@ def test_a_benefit_that_ends_ends_the_waiting_for_it(scene: Scene, set_budget: S
     scene.clock.now = datetime(2026, 3, 9, 16, tzinfo=UTC)
     scene.time_passes()
     assert stages(scene, people, claims) == ["paid", "failed"]
-    assert told(scene, claims[1]) == ["waiting", "stopped"]
-    assert "plain" not in {one["benefit"] for one in scene.benefits(people[1])["open"]}
+    assert told(scene, claims[1]) == ["waiting", "cancelled"]
+    assert "plain" not in {one["benefit"] for one in scene.benefits(people[1])["available"]}
     problem(scene.claims(people[1], "plain"), 404, "unknown-benefit")
 
 
@@ -244,11 +244,11 @@ def test_money_that_was_reserved_by_one_who_was_slow_reaches_whoever_waits_for_i
     claims.append(scene.claimed(people[1], "plain"))
     waiting = scene.call(scene.city.store.get, Claim, claims[0]["id"])
     assert waiting is not None
-    assert (waiting.budget, waiting.line) == ("plain:2026", "plain")
-    entry = Entry(waiting.reserve_id, "reserve", 50_00, waiting.claimed_at, 1)
+    assert (waiting.budget, waiting.waitlist) == ("plain:2026", "plain")
+    entry = Entry(waiting.reserve_entry_id, "reserve", 50_00, waiting.claimed_at, 1)
 
     async def comes_late() -> None:
-        await scene.city.store.replace(make_entry(await open_budget(scene.city, "plain:2026"), entry))
+        await scene.city.store.replace(apply_entry(await get_or_create_budget(scene.city, "plain:2026"), entry))
 
     set_budget(50)
     scene.call(comes_late)
@@ -270,8 +270,8 @@ def test_officers_see_budgets_and_whether_anybody_waits(scene: Scene, set_budget
     assert shown.keys() == {"halves", "plain", "spent", "thirds"}
     plain = shown["plain"]
     assert (plain["year"], plain["limit_fen"], plain["paid_fen"], plain["free_fen"]) == (2026, 80_00, 50_00, 30_00)
-    assert (plain["reserved_fen"], plain["returned_fen"], plain["quota"], plain["places"]) == (0, 0, None, 1)
-    assert (plain["waiting"], shown["thirds"]["waiting"], shown["thirds"]["quota"]) == (True, False, 3)
+    assert (plain["reserved_fen"], plain["returned_fen"], plain["quota"], plain["quota_used"]) == (0, 0, None, 1)
+    assert (plain["has_waitlist"], shown["thirds"]["has_waitlist"], shown["thirds"]["quota"]) == (True, False, 3)
     set_budget(100)
     scene.time_passes(seconds=15)
     (plain,) = [
@@ -279,5 +279,5 @@ def test_officers_see_budgets_and_whether_anybody_waits(scene: Scene, set_budget
         for one in scene.client.get("/v1/benefit-budgets", headers=officer).json()["budgets"]
         if one["benefit"] == "plain"
     ]
-    assert (plain["limit_fen"], plain["free_fen"], plain["waiting"]) == (100_00, 0, False)
+    assert (plain["limit_fen"], plain["free_fen"], plain["has_waitlist"]) == (100_00, 0, False)
     problem(scene.client.get("/v1/benefit-budgets", headers=people[0]), 403, "not-allowed")

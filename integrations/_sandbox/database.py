@@ -1,7 +1,7 @@
-"""Where the sandboxes of insurance, banks and registries keep their books: one SQLite file, which outlives us.
+"""The database of the sandboxes of insurance, banks and registries: one SQLite file that outlives the process.
 
-They stand in for what is outside the city, so they share nothing with its store, and several processes of the city may
-use the same file at once. What misbehaves is written into the file too, by tests and by whoever wants to see it.
+The sandboxes replace external systems, so they share nothing with the city's store. Several processes of the city may
+use the file at once. Tests and developers inject faults through it; these are stored in the file as well.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from typing import Literal, TypeVar
 from backend.store.sqlite.store import write_ahead
 
 T = TypeVar("T")
-Outcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang"]
-"""How a call ends: as it should; unheard; carried out without an answer; refused (a bank: failed); decided later;
-with the answer to another question; never.
+CallOutcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang"]
+"""The outcome of a call: success; lost before or after it took effect; refused (a bank: failed); decided later; an
+answer to another query; no answer at all.
 
-`refused` fits what asks for something to be done, `pending` what moves money; where a call cannot end so, it ends in
-silence. The calls of the talent code's registries may end in all these ways, and they alone with `wrong` and `hang`.
+`refused` suits calls that request an action, `pending` calls that move money; a call that does not support an outcome
+times out. The registries of the talent code support all of them, and only they support `wrong` and `hang`.
 """
 
 BUSY_SECONDS = 20.0
@@ -57,29 +57,29 @@ CREATE TABLE IF NOT EXISTS registered (
 """
 
 
-class Books:
-    """The file of the sandboxes. Every piece of work on it is one transaction, durable before anybody is answered."""
+class SandboxDatabase:
+    """The file of the sandboxes. Each call of `do` or `work` is one transaction, durable before it returns."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-        self._chance = SystemRandom()
-        self._made = False
+        self._random = SystemRandom()
+        self._prepared = False
 
     async def work(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do a piece of work in a thread."""
+        """Run a transaction in a thread."""
         return await asyncio.to_thread(self.do, work)
 
     def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do a piece of work here: all of it, or nothing where it raises."""
-        if not self._made:
+        """Run a transaction in this thread; it is rolled back if it raises."""
+        if not self._prepared:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as file:
             file.row_factory = sqlite3.Row
-            if not self._made:
+            if not self._prepared:
                 write_ahead(file)
                 file.executescript(_TABLES)
-                self._made = True
+                self._prepared = True
             file.execute("PRAGMA synchronous = FULL")
             file.execute("BEGIN IMMEDIATE")
             try:
@@ -90,35 +90,35 @@ class Books:
             file.execute("COMMIT")
             return done
 
-    # ── what misbehaves ──
+    # ── faults ──
 
-    def make_trouble(self, call: str, per_mille: Mapping[Outcome, int]) -> None:
-        """From now on let so many of a thousand calls of a port's method (`settle`, `pay`, `pay_out`, ...) end so.
+    def inject_faults(self, call: str, per_mille: Mapping[CallOutcome, int]) -> None:
+        """Set how many of a thousand calls of a port's method (`settle`, `pay`, `pay_out`, ...) have each outcome.
 
-        A method that several ports have (`look_up` of either bank) is one call here.
+        A method name that several ports share (`look_up` of both banks) is one call here.
         """
         self.do(
             lambda file: file.execute("INSERT OR REPLACE INTO trouble VALUES (?, ?)", (call, json.dumps(per_mille)))
         )
 
-    def script(self, call: str, *outcomes: Outcome) -> None:
-        """Let the next calls end so, one after the other, before chance decides again."""
+    def script_outcomes(self, call: str, *outcomes: CallOutcome) -> None:
+        """Set the outcomes of the next calls, in order; after them the injected faults apply again."""
         rows = [(call, outcome) for outcome in outcomes]
         self.do(lambda file: file.executemany("INSERT INTO script (call, outcome) VALUES (?, ?)", rows))
 
-    def calm(self) -> None:
-        """End all trouble."""
+    def clear_faults(self) -> None:
+        """Remove all injected faults and scripted outcomes."""
         self.do(lambda file: (file.execute("DELETE FROM trouble"), file.execute("DELETE FROM script")))
 
-    def outcome(self, file: sqlite3.Connection, call: str) -> Outcome:
-        """Decide how a call ends."""
+    def outcome(self, file: sqlite3.Connection, call: str) -> CallOutcome:
+        """Draw the outcome of a call."""
         scripted = file.execute("SELECT * FROM script WHERE call = ? ORDER BY place LIMIT 1", (call,)).fetchone()
         if scripted is not None:
             file.execute("DELETE FROM script WHERE place = ?", (scripted["place"],))
             return scripted["outcome"]
         plan = file.execute("SELECT per_mille FROM trouble WHERE call = ?", (call,)).fetchone()
-        drawn = self._chance.randrange(1_000)
-        shares: dict[Outcome, int] = json.loads(plan["per_mille"]) if plan is not None else {}
+        drawn = self._random.randrange(1_000)
+        shares: dict[CallOutcome, int] = json.loads(plan["per_mille"]) if plan is not None else {}
         for outcome, share in shares.items():
             if drawn < share:
                 return outcome
@@ -126,11 +126,11 @@ class Books:
         return "fine"
 
     def note_call(self, file: sqlite3.Connection, code: str, call_id: str) -> None:
-        """Keep a line of the interface's log."""
+        """Record a call in the interface's log."""
         file.execute("INSERT INTO calls (code, id, at) VALUES (?, ?, ?)", (code, call_id, self.clock().isoformat()))
 
     def calls(self, code: str) -> list[str]:
-        """Give the ids of the calls with a code, in their order."""
+        """Return the ids of the calls with a code, in order."""
         return self.do(
             lambda file: [
                 row["id"] for row in file.execute("SELECT id FROM calls WHERE code = ? ORDER BY place", (code,))

@@ -1,4 +1,4 @@
-"""The city as the commands of integrations open it."""
+"""Shared part of the integrations' commands."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,8 +11,8 @@ from backend.cli.errors import load_settings, report_errors
 T = TypeVar("T")
 
 
-def in_city(work: Callable[[City], Awaitable[T]]) -> T:
-    """Open the city of the settings, work in it, and close its store."""
+def run_in_city(work: Callable[[City], Awaitable[T]]) -> T:
+    """Open the city of the settings, run `work` on it, and close its store."""
     settings = load_settings()
 
     async def whole() -> T:

@@ -11,11 +11,12 @@ from litestar import Litestar
 from backend.city.person import Profile
 from backend.city.service import City
 from backend.cli.synthetic_data import _people
+from backend.services.talent_code.eligibility import time_zone_of, update_talent
 from backend.services.talent_code.facts import Degree, Prize, Title
-from backend.services.talent_code.invention import Merit, invented_degrees, invented_merits, synthesize
-from backend.services.talent_code.looking_after import look_after
-from backend.services.talent_code.model.talent import ask_again, happened_at
-from backend.services.talent_code.people import change_talent, zone_of
+from backend.services.talent_code.model.evidence import happened_at
+from backend.services.talent_code.model.talent import request_recheck
+from backend.services.talent_code.review import review_talent
+from backend.services.talent_code.synthetic import Merit, synthesize, synthetic_degrees, synthetic_merits
 from tests.conftest import Clock
 from tests.services.talent_code.scene import Scene
 
@@ -39,11 +40,11 @@ def people(city: City) -> list[Profile]:
 
 def known_of(city: City, person: Profile) -> set[Degree | Merit]:
     number = city.encryption.decrypt(person.id_number)
-    return {*invented_degrees(number, city.now()), *invented_merits(number, city.now())}
+    return {*synthetic_degrees(number, city.now()), *synthetic_merits(number, city.now())}
 
 
 def test_some_hundreds_of_5000_people_have_a_class_and_every_class_is_somebodys(city: City) -> None:
-    standings = Counter(talent.standing(TODAY) for talent in synthesize(city, Random(1), people_of(city, 5_000)))
+    standings = Counter(talent.class_at(TODAY) for talent in synthesize(city, Random(1), people_of(city, 5_000)))
     assert 200 < standings.total() < 400
     assert standings["e"] > standings["d"] > standings["c"] > standings["b"] > standings["a"] > 0
     assert standings["none"] == 0
@@ -68,7 +69,7 @@ def test_all_that_a_talent_is_said_to_have_is_confirmed_and_known_to_the_registr
 ) -> None:
     profiles = {person.id: person for person in people}
     for talent in synthesize(city, Random(1), people):
-        assert {one.said for one in talent.evidence} <= known_of(city, profiles[talent.id])
+        assert {one.qualification for one in talent.evidence} <= known_of(city, profiles[talent.id])
         assert {one.state for one in talent.evidence} == {"confirmed"}
         (grant,) = talent.grants
         assert all(one.confirmed_at == grant.granted_at <= TODAY for one in talent.evidence)
@@ -97,7 +98,7 @@ def test_nobody_is_to_be_looked_after_or_told_anything_before_a_class_is_reviewe
     for talent in synthesize(city, Random(1), people):
         assert talent.due_ms is not None
         assert talent.due_ms > soon_ms
-        assert all(notice.told for notice in talent.notices)
+        assert all(notice.sent for notice in talent.notifications)
 
 
 def test_nobody_has_a_degree_of_before_1982(city: City, people: list[Profile]) -> None:
@@ -107,27 +108,27 @@ def test_nobody_has_a_degree_of_before_1982(city: City, people: list[Profile]) -
 
 def test_somebody_born_in_1990_has_studied_by_2019_and_achieves_nothing_before_2018(city: City) -> None:
     numbers = [f"99{serial:04d}199001010011" for serial in range(500)]
-    degrees = [one for number in numbers for one in invented_degrees(number, TODAY)]
+    degrees = [one for number in numbers for one in synthetic_degrees(number, TODAY)]
     assert {(one.level, one.awarded_at.year) for one in degrees} == {
         ("bachelor", 2012),
         ("master", 2015),
         ("doctor", 2019),
     }
-    merits = [one for number in numbers for one in invented_merits(number, TODAY)]
-    assert {happened_at(one, zone_of(city)).year for one in merits} == set(range(2018, 2027))
+    merits = [one for number in numbers for one in synthetic_merits(number, TODAY)]
+    assert {happened_at(one, time_zone_of(city)).year for one in merits} == set(range(2018, 2027))
 
 
 def test_an_invented_talent_stands_a_review_by_the_registries(scene: Scene) -> None:
     people = {person.id: person for person in people_of(scene.city, 400)}
     talents = list(synthesize(scene.city, Random(1), list(people.values())))
-    learned = next(one for one in talents if isinstance(one.evidence[0].said, Degree))
-    deserving = next(one for one in talents if isinstance(one.evidence[-1].said, (Prize, Title)))
+    learned = next(one for one in talents if isinstance(one.evidence[0].qualification, Degree))
+    deserving = next(one for one in talents if isinstance(one.evidence[-1].qualification, (Prize, Title)))
     for talent in (learned, deserving):
         scene.call(scene.city.store.insert, people[talent.id])
         scene.call(scene.city.store.insert, talent)
         scene.clock.now = datetime(2026, 3, 3, 4, 0, tzinfo=UTC)
-        scene.call(change_talent, scene.city, talent.id, ask_again)
-        reviewed = scene.call(look_after, scene.city, talent.id)
+        scene.call(update_talent, scene.city, talent.id, request_recheck)
+        reviewed = scene.call(review_talent, scene.city, talent.id)
         assert reviewed is not None
         assert [one.state for one in reviewed.evidence] == ["confirmed"] * len(talent.evidence)
         assert all(one.answered_at == scene.clock.now for one in reviewed.evidence)
