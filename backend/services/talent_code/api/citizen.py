@@ -25,13 +25,13 @@ from backend.services.talent_code.api.responses import (
 )
 from backend.services.talent_code.api.schemas import (
     AccountEnding,
-    Benefits,
+    AppealRequest,
+    BankAccountRequest,
+    BenefitOverview,
     ClaimDetails,
-    NewAppeal,
-    NewBankAccount,
-    NewClaim,
-    NewEvidence,
-    NewRepayment,
+    ClaimRequest,
+    EvidenceRequest,
+    RepaymentRequest,
     TalentCode,
     TalentDetails,
 )
@@ -81,7 +81,7 @@ async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> U
     problems=(EvidenceOnRecord, EvidenceLimitReached, EvidenceInFuture),
 )
 async def declare_evidence(
-    data: JSONBody[NewEvidence], request: CitizenRequest, city: NamedDependency[City]
+    data: JSONBody[EvidenceRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> Uncached[TalentDetails]:
     """Declare a prize, title, degree, post or a year's pay. The responsible registry is queried at once.
 
@@ -107,7 +107,7 @@ async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City]
 
 @put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount,))
 async def set_bank_account(
-    data: JSONBody[NewBankAccount], request: CitizenRequest, city: NamedDependency[City]
+    data: JSONBody[BankAccountRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> AccountEnding:
     """Register the bank card for payouts; failed payouts are retried with it at once."""
     number, person = parse_card_number(data.number), citizen_id(request)
@@ -194,7 +194,7 @@ def _signed(city: City, talent: Talent, now: datetime) -> tuple[str, int, int]:
 
 
 @get("/v1/me/benefits", guards=[citizen], response_headers=NO_STORE)
-async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[Benefits]:
+async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[BenefitOverview]:
     """List the benefits that the caller can claim, has claimed and narrowly misses, with reasons.
 
     Until the caller states homes with a claim, none are assumed.
@@ -205,7 +205,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     available, near_misses = offers_and_near_misses(city, talent, now)
     services = await own_entitlements(city, talent, now)
     claimed = [claim_details(claim) for claim in await claims_of(city, person)]
-    return Uncached(Benefits(available, services, claimed, near_misses))
+    return Uncached(BenefitOverview(available, services, claimed, near_misses))
 
 
 @post(
@@ -223,7 +223,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     ),
 )
 async def claim_benefit(
-    data: JSONBody[NewClaim], request: CitizenRequest, city: NamedDependency[City], idempotency_key: IdempotencyKey
+    data: JSONBody[ClaimRequest], request: CitizenRequest, city: NamedDependency[City], idempotency_key: IdempotencyKey
 ) -> ClaimDetails:
     """Claim a benefit: it is judged, its budget reserved, and the money paid, within seconds and without documents.
 
@@ -258,7 +258,7 @@ async def leave_waitlist(request: CitizenRequest, city: NamedDependency[City], c
 
 @post("/v1/me/claims/{claim_id:str}/appeal", guards=[citizen], status_code=200, problems=(NothingToAppeal,))
 async def appeal_against_clawback(
-    data: JSONBody[NewAppeal], request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
+    data: JSONBody[AppealRequest], request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
 ) -> ClaimDetails:
     """Appeal against a claw-back or a reduction before the deadline; it is suspended until the appeal is decided."""
     return claim_details(await claims.file_appeal(city, await _own_claim(city, request, claim_id), data.text))
@@ -270,7 +270,7 @@ async def appeal_against_clawback(
     problems=(NothingToRepay, RepaymentInProgress, RepaymentFailed, IdempotencyKeyReused, RequestInProgress),
 )
 async def repay_claim(
-    data: JSONBody[NewRepayment],
+    data: JSONBody[RepaymentRequest],
     request: CitizenRequest,
     city: NamedDependency[City],
     claim_id: FromPath[str],

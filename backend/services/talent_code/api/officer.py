@@ -22,10 +22,10 @@ from backend.services.talent_code.api.responses import claim_details
 from backend.services.talent_code.api.schemas import (
     AppealDecision,
     AppealDetails,
-    Appeals,
+    AppealList,
     AppealSummary,
     BudgetDetails,
-    Budgets,
+    BudgetList,
     ClaimDetails,
     ReviewRequest,
 )
@@ -44,7 +44,7 @@ review_talent = TaskReference("talent_code.review_talent")
 
 
 @get("/v1/talent-appeals", guards=[talent_officer])
-async def list_appeals(city: NamedDependency[City], cursor: FromQuery[str | None] = None) -> Appeals:
+async def list_appeals(city: NamedDependency[City], cursor: FromQuery[str | None] = None) -> AppealList:
     """List the pending appeals, the oldest first."""
     page = await city.store.find(Claim, {}, order=Order("appealed_ms", at_least=0), cursor=cursor, limit=PAGE)
     listed = [
@@ -59,7 +59,7 @@ async def list_appeals(city: NamedDependency[City], cursor: FromQuery[str | None
         for claim in page.documents
         if claim.clawback is not None and claim.clawback.appeal is not None
     ]
-    return Appeals(listed, page.cursor)
+    return AppealList(listed, page.cursor)
 
 
 @get("/v1/talent-appeals/{claim_id:str}", guards=[talent_officer])
@@ -105,7 +105,7 @@ async def _appealed_claim(city: City, claim_id: str) -> Claim:
 
 
 @get("/v1/benefit-budgets", guards=[talent_officer])
-async def list_budgets(city: NamedDependency[City]) -> Budgets:
+async def list_budgets(city: NamedDependency[City]) -> BudgetList:
     """List this year's budgets of the benefits that are available now."""
     budgets: list[BudgetDetails] = []
     for benefit in benefit_names(city.rulebook):
@@ -129,7 +129,7 @@ async def list_budgets(city: NamedDependency[City]) -> Budgets:
                 bool(waiting.documents),
             )
         )
-    return Budgets(budgets)
+    return BudgetList(budgets)
 
 
 @post("/v1/talent-reviews", guards=[talent_officer], status_code=202, problems=(InvalidIdNumber,))

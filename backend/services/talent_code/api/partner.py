@@ -17,7 +17,7 @@ from backend.services.talent_code.api.schemas import (
     Entitlement,
     RedemptionRequest,
     ScanOutcome,
-    TalentScan,
+    TalentScanRequest,
     TalentVerification,
 )
 from backend.services.talent_code.code import read_talent_code
@@ -61,7 +61,7 @@ _MESSAGES: dict[ScanOutcome, Text] = {
 
 @post("/v1/talent-verifications", guards=[partner], status_code=200, problems=(PlaceNotAssigned,))
 async def verify_talent_code(
-    data: JSONBody[TalentScan], request: CitizenRequest, city: NamedDependency[City]
+    data: JSONBody[TalentScanRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> TalentVerification:
     """Verify a talent code and show its holder's entitlements at this kind of partner, and nothing else."""
     kind, now = _kind(request, data.place), city.now()

@@ -19,7 +19,7 @@ Place = Annotated[str, Meta(min_length=1, max_length=64)]
 ScanOutcome = Literal["valid", "expired", "forged", "no_class"]
 
 
-class TalentScan(Struct, forbid_unknown_fields=True):
+class TalentScanRequest(Struct, forbid_unknown_fields=True):
     """A talent code that was scanned at one of the caller's places, such as `park-xixi`."""
 
     payload: Payload
@@ -117,13 +117,13 @@ class TalentDetails(Struct, frozen=True):
     account_ending: str | None
 
 
-class NewEvidence(Struct, forbid_unknown_fields=True):
+class EvidenceRequest(Struct, forbid_unknown_fields=True):
     """A qualification that the caller declares."""
 
     qualification: Qualification
 
 
-class NewBankAccount(Struct, forbid_unknown_fields=True):
+class BankAccountRequest(Struct, forbid_unknown_fields=True):
     """The bank card for payouts: 12 to 19 digits, spaces allowed."""
 
     number: Annotated[str, Meta(min_length=12, max_length=30)]
@@ -244,7 +244,7 @@ class NearMissDetails(Struct, frozen=True):
     from_at: datetime | None
 
 
-class Benefits(Struct, frozen=True):
+class BenefitOverview(Struct, frozen=True):
     """The benefits that the caller can claim, has claimed and narrowly misses.
 
     `available` is money to claim, `services` are what partners honour on sight of the code, `claimed` are the claims,
@@ -257,7 +257,7 @@ class Benefits(Struct, frozen=True):
     near_misses: list[NearMissDetails]
 
 
-class NewClaim(Struct, forbid_unknown_fields=True):
+class ClaimRequest(Struct, forbid_unknown_fields=True):
     """The benefit to claim, and what the caller states: homes owned in the city, and the amount spent.
 
     A field that is left out states that there is none. Statements are accepted at once and may be audited later; money
@@ -269,13 +269,13 @@ class NewClaim(Struct, forbid_unknown_fields=True):
     spent_fen: Fen | None = None
 
 
-class NewAppeal(Struct, forbid_unknown_fields=True):
+class AppealRequest(Struct, forbid_unknown_fields=True):
     """Why the claw-back is wrong, in the caller's words."""
 
     text: Annotated[str, Meta(min_length=1, max_length=2_000)]
 
 
-class NewRepayment(Struct, forbid_unknown_fields=True):
+class RepaymentRequest(Struct, forbid_unknown_fields=True):
     """The amount owed, as the caller saw it."""
 
     amount_fen: Annotated[int, Meta(ge=1, le=10**13)]
@@ -298,7 +298,7 @@ class AppealSummary(Struct, frozen=True):
     appealed_at: datetime
 
 
-class Appeals(Struct, frozen=True):
+class AppealList(Struct, frozen=True):
     """Pending appeals, the oldest first, and the cursor of the next page."""
 
     appeals: list[AppealSummary]
@@ -343,7 +343,7 @@ class BudgetDetails(Struct, frozen=True):
     has_waitlist: bool
 
 
-class Budgets(Struct, frozen=True):
+class BudgetList(Struct, frozen=True):
     """The budgets of the benefits that are available now."""
 
     budgets: list[BudgetDetails]
