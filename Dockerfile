@@ -4,7 +4,7 @@ COPY requirements.lock .
 RUN python -m venv --without-pip /venv && \
     pip --python /venv/bin/python install --no-cache-dir --require-hashes --only-binary=:all: -r requirements.lock
 
-# What runs has no compiler, no pip and no right to change its own code.
+# The final image has no compiler and no pip, and its user cannot change the code.
 FROM python:3.11-slim
 RUN pip uninstall --yes --quiet wheel setuptools pip && \
     groupadd --gid 10001 city && useradd --uid 10001 --gid city --no-create-home --shell /usr/sbin/nologin city && \

@@ -1,7 +1,7 @@
-"""Words for citizens, in the two languages the city speaks.
+"""Texts for citizens, in Chinese and English.
 
-Every sentence that a citizen may read exists in Chinese and in English, so that no screen falls back to a language
-its reader does not know.
+Every sentence that a citizen may read exists in both languages, so that no screen falls back to a language its reader
+does not know.
 """
 
 import re
@@ -18,12 +18,12 @@ class Text(Struct, frozen=True, gc=False):
     en: str
 
     def in_language(self, language: str) -> str:
-        """Give the sentence in `language`, "zh" or "en"."""
+        """Return the sentence in `language`, "zh" or "en"."""
         return self.zh if language == "zh" else self.en
 
 
 def preferred_language(accept_language: str) -> str:
-    """Choose "zh" or "en" from an Accept-Language header; Chinese where the header names neither (RFC 9110, 12.5.4)."""
+    """Return "zh" or "en" for an Accept-Language header; Chinese if the header names neither (RFC 9110, 12.5.4)."""
     best, best_quality = "zh", 0.0
     for part in accept_language[:200].split(","):
         match = _QUALITY.match(part)
@@ -36,6 +36,13 @@ def preferred_language(accept_language: str) -> str:
 
 
 def yuan(fen: int) -> str:
-    """Write an amount of fen as yuan with two decimals."""
+    """Return an amount of fen in yuan for texts, such as "200,000" or "1,234.50": whole yuan have no decimals."""
+    sign = "-" if fen < 0 else ""
+    whole, rest = divmod(abs(fen), 100)
+    return f"{sign}{whole:,}" if rest == 0 else f"{sign}{whole:,}.{rest:02}"
+
+
+def decimal_yuan(fen: int) -> str:
+    """Return an amount of fen in yuan for files and tables, such as "200000.00": always two decimals, no commas."""
     sign = "-" if fen < 0 else ""
     return f"{sign}{abs(fen) // 100}.{abs(fen) % 100:02}"

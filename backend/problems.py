@@ -1,7 +1,7 @@
-"""Errors that a caller can act on, as RFC 9457 describes them.
+"""Errors that a caller can act on (RFC 9457).
 
-A service declares its own Problems beside the rule they protect. What a Problem looks like on the wire is written here
-once; `backend.app` hands it to the HTTP server.
+A service declares its own Problems next to the rule that they protect. This module defines their form on the wire;
+`backend.web.errors` sends them.
 """
 
 import re
@@ -11,23 +11,50 @@ from msgspec import Struct
 
 from backend.i18n import Text
 
+PROBLEM_JSON = "application/problem+json"
 
-class FieldError(Struct, frozen=True):
-    """What is wrong with one place of a request: `pointer` is a JSON pointer into the body, or the parameter's name."""
+_TITLES_ZH = {
+    400: "提交的内容有误",
+    401: "请先登录",
+    403: "没有权限",
+    404: "没有找到",
+    405: "不支持此操作",
+    409: "与当前状态不符",
+    413: "内容过大",
+    415: "不支持的内容格式",
+    422: "无法处理提交的内容",
+    429: "操作太频繁",
+    500: "系统出错",
+    503: "暂时无法办理",
+}
+"""The Chinese titles of Problems that have none of their own, by status."""
+
+
+class FieldError(Struct, frozen=True, omit_defaults=True):
+    """An error in one place of a request: `pointer` is a JSON pointer into the body, or the parameter's name.
+
+    `detail_zh` is the detail in Chinese, if there is one.
+    """
 
     pointer: str
     detail: str
+    detail_zh: str = ""
+
+    def in_language(self, language: str) -> "FieldError":
+        """Return the error as it is sent: with one detail, in `language` ("zh" or "en")."""
+        return FieldError(self.pointer, (self.detail_zh if language == "zh" else "") or self.detail)
 
 
 class Problem(Exception):
-    """An error a caller can act on.
+    """An error that a caller can act on.
 
-    `detail` is for a citizen; `members` are for machines and stand beside it in the answer. A subclass names its HTTP
-    `status` and `title`; its `type` follows from its name.
+    `detail` is for a citizen; `members` are for machines and are sent next to it. A subclass names its HTTP `status`
+    and its `title`, which is translated by `title_zh`; its `type` is derived from its name.
     """
 
     status: ClassVar[int]
     title: ClassVar[str]
+    title_zh: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -45,31 +72,36 @@ class Problem(Exception):
 
     @classmethod
     def type_path(cls) -> str:
-        """Give the Problem's type as a URI path, such as `/problems/credit-exhausted`."""
+        """Return the Problem's type as a URI path, such as `/problems/credit-exhausted`."""
         return "/problems/" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
 
+    @classmethod
+    def title_in(cls, language: str) -> str:
+        """Return the title in `language` ("zh" or "en")."""
+        return cls.title if language != "zh" else cls.title_zh or _TITLES_ZH.get(cls.status, cls.title)
+
     def body(self, language: str, request_id: str) -> dict[str, Any]:
-        """Give the members of the answer, `detail` in `language` ("zh" or "en")."""
+        """Return the members of the response, with the texts in `language` ("zh" or "en")."""
         body: dict[str, Any] = {
             "type": self.type_path(),
-            "title": self.title,
+            "title": self.title_in(language),
             "status": self.status,
             "detail": self.detail.in_language(language),
             "request_id": request_id,
         }
         if self.errors:
-            body["errors"] = self.errors
+            body["errors"] = tuple(error.in_language(language) for error in self.errors)
         return body | self.members
 
 
 class InvalidRequest(Problem):
-    """The request does not have the form that the OpenAPI document gives it."""
+    """The request does not match the OpenAPI document."""
 
     status, title = 400, "Invalid request"
 
 
 class NotSignedIn(Problem):
-    """The request carries no access token, or one that is forged, foreign or expired."""
+    """The request has no access token, or one that is forged, foreign or expired."""
 
     status, title = 401, "Not signed in"
 
@@ -81,7 +113,7 @@ class NotAllowed(Problem):
 
 
 class NotFound(Problem):
-    """There is nothing here that the caller may see."""
+    """There is nothing at this address that the caller may see."""
 
     status, title = 404, "Not found"
 
@@ -93,30 +125,30 @@ class MethodNotAllowed(Problem):
 
 
 class EditConflict(Problem):
-    """Somebody else changed the same thing at the same time; asking again is safe."""
+    """Someone else changed the same document at the same time; the request can be repeated."""
 
-    status, title = 409, "Changed meanwhile"
+    status, title, title_zh = 409, "Edit conflict", "内容刚刚被更改"
 
 
 class BodyTooLarge(Problem):
-    """The request's body is larger than the server accepts."""
+    """The request body is larger than the server accepts."""
 
     status, title = 413, "Body too large"
 
 
 class UnsupportedMediaType(Problem):
-    """The body is not in a media type that this route reads."""
+    """The body has a media type that this route does not read."""
 
     status, title = 415, "Unsupported media type"
 
 
 class TooManyRequests(Problem):
-    """The caller asks too often; `Retry-After` says when to come back."""
+    """The caller sends too many requests; `Retry-After` says how long to wait."""
 
     status, title = 429, "Too many requests"
 
 
 class InternalError(Problem):
-    """A fault of ours. It says nothing but the request id, by which the log is found."""
+    """An error of the server. The response contains only the request id, which identifies the log entry."""
 
     status, title = 500, "Internal error"

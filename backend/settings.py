@@ -1,4 +1,4 @@
-"""What an operator may set, read from the environment once, checked, and then frozen."""
+"""The settings of an operator, read from the environment once, checked and frozen."""
 
 import re
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from msgspec.structs import FieldInfo
 
 PREFIX = "CHENGMA_"
 FILE = "_file"
-HIDDEN = "..."
-"""What stands in the place of a user and their password."""
+MASK = "..."
+"""Replaces a user and password in an address."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,14 +123,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class InvalidSettings(Exception):
-    """One or more settings are wrong. The message has one line for each."""
+    """One or more settings are invalid. The message has one line for each."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables. Raises InvalidSettings, which names every bad one at once.
+    """Return the settings of environment variables. Raises InvalidSettings, which names every invalid one.
 
-    A setting may also be the content of a file: `CHENGMA_STORE_FILE=/run/secrets/store`. So a password stands in no
-    environment that others may see, and what the file holds is never told.
+    A setting may also be read from a file: `CHENGMA_STORE_FILE=/run/secrets/store`. A password is then not visible in
+    the environment, and the content of the file is never printed.
     """
     values: dict[str, Any] = {}
     wrong: list[str] = []
@@ -141,11 +141,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         name = variable.removeprefix(PREFIX).lower()
         setting = known.get(name) or known.get(name.removesuffix(FILE))
         if setting is None:
-            wrong.append(f"{variable}: there is no such setting; see docs/settings.md or `chengma settings`")
+            wrong.append(f"{variable}: there is no such setting; `chengma settings` lists them")
             continue
         from_file = setting.name != name
         if from_file and f"{PREFIX}{setting.name.upper()}" in environment:
-            wrong.append(f"{variable}: {PREFIX}{setting.name.upper()} is given too; give one of them")
+            wrong.append(f"{variable}: {PREFIX}{setting.name.upper()} is set too; set only one of them")
             continue
         try:
             given = Path(text).read_text(encoding="utf-8").rstrip("\r\n") if from_file else text
@@ -154,24 +154,24 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             wrong.append(f"{variable}={text!r}: cannot be read: {error.strerror}")
         except (msgspec.ValidationError, ValueError) as error:
             if from_file:
-                wrong.append(f"{variable}: what stands in the file is wrong; {_description(setting.type)}")
+                wrong.append(f"{variable}: the content of the file is invalid; {_description(setting.type)}")
             else:
-                wrong.append(f"{variable}={without_user(text)!r}: {error}; {_description(setting.type)}")
+                wrong.append(f"{variable}={mask_credentials(text)!r}: {error}; {_description(setting.type)}")
     if wrong:
         raise InvalidSettings("\n".join(wrong))
     return Settings(**values)
 
 
-def without_user(address: str) -> str:
-    """Give an address as it may be shown: what stands before the last @ names a user and their password.
+def mask_credentials(address: str) -> str:
+    """Return an address for display: everything before the last @, which is a user and password, is masked.
 
-    That holds for a misspelt address too, and for a password with a `/` that should have been escaped.
+    This includes misspelt addresses, and passwords with an unescaped `/`.
     """
-    return re.sub(r"^(\w[\w+.-]*://)?.*@", rf"\1{HIDDEN}@", address, flags=re.DOTALL)
+    return re.sub(r"^(\w[\w+.-]*://)?.*@", rf"\1{MASK}@", address, flags=re.DOTALL)
 
 
 def _converted(setting: FieldInfo, text: str) -> Any:  # noqa: ANN401  each setting has its own type
-    """Read the value of a setting. Raises ValidationError or ValueError."""
+    """Return the value of a setting. Raises ValidationError or ValueError."""
     value: Any = msgspec.convert(text, setting.type, strict=False)
     if setting.name == "time_zone":
         try:
@@ -182,7 +182,7 @@ def _converted(setting: FieldInfo, text: str) -> Any:  # noqa: ANN401  each sett
 
 
 def settings_table() -> str:
-    """Return the settings as a Markdown table, for docs/settings.md."""
+    """Return the settings as a Markdown table, for the documentation."""
     rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
     for setting in msgspec.structs.fields(Settings):
         default = str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)

@@ -1,1 +1,1 @@
-"""Outside help: each folder implements a port of a service."""
+"""Integrations: each package implements a port of a service, or adds an interface for other systems."""

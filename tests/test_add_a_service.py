@@ -19,15 +19,17 @@ ROUTE = "lost_property_register_item"
 TESTS = (
     "tests/services/lost_property",
     "tests/rules/test_modules.py",
-    "tests/services/test_queries.py::test_a_unique_index_is_one_that_holds_on_a_sharded_cluster",
-    "tests/test_contract.py::test_the_committed_document_is_the_generated_one",
-    f"tests/test_contract.py::test_an_operation_documents_the_problems_that_follow_from_it[{ROUTE}]",
-    f"tests/test_contract.py::test_whatever_a_caller_sends_is_bounded[{ROUTE}]",
-    f"tests/test_contract.py::test_schemathesis_finds_no_answer_outside_the_document[{ROUTE}-positive]",
-    f"tests/test_contract.py::test_schemathesis_finds_no_answer_outside_the_document[{ROUTE}-negative]",
-    "tests/test_operation_files.py",
+    "tests/services/test_queries.py::test_a_unique_index_also_works_on_a_sharded_cluster",
+    "tests/web/test_openapi.py::test_the_committed_document_is_the_generated_one",
+    f"tests/web/test_openapi.py::test_an_operation_documents_the_problems_that_follow_from_it[{ROUTE}]",
+    f"tests/web/test_openapi.py::test_whatever_a_caller_sends_is_bounded[{ROUTE}]",
+    f"tests/web/test_openapi.py::test_schemathesis_finds_no_answer_outside_the_document[{ROUTE}-positive]",
+    f"tests/web/test_openapi.py::test_schemathesis_finds_no_answer_outside_the_document[{ROUTE}-negative]",
+    "tests/operations/test_deployment_files.py",
     "tests/test_repository.py",
-    "tests/test_services.py",
+    "tests/city/test_services.py",
+    "tests/city/test_declarations.py",
+    "tests/test_architecture.py",
 )
 
 

@@ -94,7 +94,7 @@ def test_a_wrong_method_names_the_right_ones(client: Client) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"title": "x", }', b"title=x", b"\xff\xfe", b'"\xff"', b"[" * 5_000])
-def test_a_body_that_is_no_json_is_refused(client: Client, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(client: Client, body: bytes) -> None:
     problem(client.post("/v1/feasts", content=body, headers=JSON), 400, "invalid-request")
 
 
@@ -103,7 +103,9 @@ JSON = {"content-type": "application/json"}
 
 def test_a_missing_body_is_refused(client: Client) -> None:
     body = problem(client.post("/v1/feasts", headers=JSON), 400, "invalid-request")
-    assert body["errors"] == [{"pointer": "", "detail": "The body is missing."}]
+    assert body["errors"] == [{"pointer": "", "detail": "没有提交内容。"}]
+    english = client.post("/v1/feasts", headers=JSON | {"accept-language": "en"})
+    assert english.json()["errors"] == [{"pointer": "", "detail": "The body is missing."}]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_a_problem_of_a_service_keeps_its_members_and_speaks_the_callers_languag
 
 
 def test_a_conflict_that_escapes_says_that_asking_again_is_safe(client: Client) -> None:
-    problem(client.get("/v1/faults/conflict"), 409, "changed-meanwhile")
+    problem(client.get("/v1/faults/conflict"), 409, "edit-conflict")
 
 
 def test_a_foreign_cursor_is_an_invalid_request(client: Client) -> None:
@@ -188,7 +190,7 @@ def test_a_foreign_cursor_is_an_invalid_request(client: Client) -> None:
     assert error["pointer"] == "cursor"
 
 
-def test_a_fault_of_ours_tells_nothing_but_the_request_id(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_internal_error_reveals_only_the_request_id(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     answer = client.get("/v1/faults/fault", headers={"X-Request-Id": "look-me-up", "Accept-Language": "en"})
     body = problem(answer, 500, "internal-error")
     assert set(body) == {"type", "title", "status", "detail", "request_id"}

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from backend.i18n import Text
@@ -41,7 +42,7 @@ def test_the_body_of_a_problem_is_what_rfc_9457_names_and_its_own_members() -> N
     }
 
 
-def test_errors_stand_in_the_body_only_where_there_are_some() -> None:
+def test_errors_are_in_the_body_only_if_there_are_any() -> None:
     error = FieldError("/phone", "Expected `str`, got `int`")
     assert InvalidRequest(GONE, errors=(error,)).body("en", "r1")["errors"] == (error,)
     assert "errors" not in InvalidRequest(GONE).body("en", "r1")
@@ -49,3 +50,25 @@ def test_errors_stand_in_the_body_only_where_there_are_some() -> None:
 
 def test_the_english_detail_is_the_message_of_the_exception() -> None:
     assert str(NotFound(GONE)) == "It is gone."
+
+
+class CreditUsedUp(Problem):
+    """An example with a Chinese title."""
+
+    status, title, title_zh = 409, "Credit used up", "额度已用完"
+
+
+def test_a_chinese_answer_has_a_chinese_title_of_its_own_or_of_its_status() -> None:
+    assert CreditUsedUp(GONE).body("zh", "r1")["title"] == "额度已用完"
+    assert CodeTriedTooOften(GONE).body("zh", "r1")["title"] == "操作太频繁"
+    assert CreditUsedUp(GONE).body("en", "r1")["title"] == "Credit used up"
+
+
+def test_the_details_of_errors_are_in_the_language_of_the_answer() -> None:
+    error = FieldError("/phone", "A phone number has 11 digits.", "手机号码应为11位。")
+    problem = InvalidRequest(GONE, errors=(error, FieldError("/x", "wrong")))
+    assert problem.body("zh", "r1")["errors"] == (FieldError("/phone", "手机号码应为11位。"), FieldError("/x", "wrong"))
+    assert problem.body("en", "r1")["errors"][0] == FieldError("/phone", "A phone number has 11 digits.")
+    assert msgspec.json.encode(problem.body("zh", "r1")["errors"][0]) == (
+        '{"pointer":"/phone","detail":"手机号码应为11位。"}'.encode()
+    )

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from backend.settings import InvalidSettings, Settings, read_settings
-from backend.store.connect import place
+from backend.store.connect import display_address
 
 
-def test_an_empty_environment_gives_the_embedded_default() -> None:
+def test_an_empty_environment_returns_the_embedded_default() -> None:
     assert read_settings({}) == Settings()
 
 
@@ -31,7 +31,7 @@ def test_a_setting_may_be_the_content_of_a_file(tmp_path: Path) -> None:
     assert read_settings({"CHENGMA_STORE_FILE": str(secret)}).store == "mongodb://anna:secret@mongo/chengma"
 
 
-def test_what_is_wrong_with_a_file_is_told_without_its_content(tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_without_its_content(tmp_path: Path) -> None:
     secret = tmp_path / "store"
     secret.write_text("mongo://anna:secret@mongo")
     binary = tmp_path / "rules"
@@ -53,13 +53,13 @@ def test_what_is_wrong_with_a_file_is_told_without_its_content(tmp_path: Path) -
     broker, keys, driver, port, port_file, rules, speed, store, zone = str(caught.value).splitlines()
     assert broker == f"CHENGMA_BROKER_FILE='{tmp_path}/none': cannot be read: No such file or directory"
     assert keys == f"CHENGMA_KEYS_FILE='{tmp_path}': cannot be read: Is a directory"
-    assert driver.startswith("CHENGMA_MONGO_DRIVER_FILE: what stands in the file is wrong; the MongoDB driver")
+    assert driver.startswith("CHENGMA_MONGO_DRIVER_FILE: the content of the file is invalid; the MongoDB driver")
     assert port.startswith("CHENGMA_PORT='no number': Expected `int`")
-    assert port_file == "CHENGMA_PORT_FILE: CHENGMA_PORT is given too; give one of them"
-    assert rules.startswith("CHENGMA_RULES_FILE: what stands in the file is wrong")
+    assert port_file == "CHENGMA_PORT_FILE: CHENGMA_PORT is set too; set only one of them"
+    assert rules.startswith("CHENGMA_RULES_FILE: the content of the file is invalid")
     assert speed.startswith("CHENGMA_SPEED_FILE: there is no such setting")
-    assert store.startswith("CHENGMA_STORE_FILE: what stands in the file is wrong; the document store")
-    assert zone.startswith("CHENGMA_TIME_ZONE_FILE: what stands in the file is wrong; the city's IANA time zone")
+    assert store.startswith("CHENGMA_STORE_FILE: the content of the file is invalid; the document store")
+    assert zone.startswith("CHENGMA_TIME_ZONE_FILE: the content of the file is invalid; the city's IANA time zone")
     assert "secret" not in str(caught.value)
 
 
@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_file_is_told_without_its_content(tmp_path: Path) -
         ("CHENGMA_TRACES", "ftp://anna:secret@collector", "ftp://...@collector"),
     ],
 )
-def test_a_wrong_address_is_told_without_its_password(variable: str, given: str, shown: str) -> None:
+def test_an_invalid_address_is_reported_without_its_password(variable: str, given: str, shown: str) -> None:
     with pytest.raises(InvalidSettings) as caught:
         read_settings({variable: given})
     assert str(caught.value).startswith(f"{variable}='{shown}': ")
@@ -91,4 +91,4 @@ def test_a_wrong_address_is_told_without_its_password(variable: str, given: str,
     ],
 )
 def test_a_place_is_named_without_a_password(address: str, named: str) -> None:
-    assert place(address) == named
+    assert display_address(address) == named

@@ -1,4 +1,4 @@
-"""Background jobs through a real Redis and real workers: done once, tried again, given up, handed out again."""
+"""Background jobs through a real Redis and real workers: run once, retried, dead-lettered, enqueued again."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from backend.city.service import discover_services
 from backend.jobs.celery import CeleryQueue, beat_schedule
 from backend.jobs.tasks import DeadLetter, Job, discover_tasks
 from backend.rulebook import load_rulebook
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord, begin_record
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, new_record
 from backend.services.health_code.reports import ContactReported
 from backend.settings import Settings
 from backend.store import Store
@@ -50,7 +50,7 @@ class Street:
         self.jobs.publish(Job(task, arguments, job_id))
 
     def attempts(self, name: str) -> list[int]:
-        """Give the processes that began an errand of this name."""
+        """Return the processes that began an errand of this name."""
         lines = (line.split() for line in self.notes.read_text().splitlines())
         return [int(process) for known, process in lines if known == name]
 
@@ -75,14 +75,14 @@ def street(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Street
 
 def test_a_worker_does_what_it_is_sent_once(street: Street) -> None:
     for number in range(20):
-        street.send("city.walk", f"errand-{number}", 1, job_id=f"job-{number}")
+        street.send("under_load.walk", f"errand-{number}", 1, job_id=f"job-{number}")
     wait_until(lambda: street.attempts("errand-19") and not street.jobs.waiting(), street.worker.said)
     wait_until(lambda: street.kept(Errand, "errand-19"))
     assert [len(street.attempts(f"errand-{number}")) for number in range(20)] == [1] * 20
 
 
-def test_a_job_whose_worker_is_killed_comes_again_and_counts_once(street: Street) -> None:
-    street.send("city.walk", "slow", 1_000)
+def test_a_job_whose_worker_is_killed_is_delivered_again_and_takes_effect_once(street: Street) -> None:
+    street.send("under_load.walk", "slow", 1_000)
     wait_until(lambda: street.attempts("slow"), street.worker.said)
     os.kill(street.attempts("slow")[0], signal.SIGKILL)
     wait_until(lambda: len(street.attempts("slow")) == 2, street.worker.said)
@@ -91,42 +91,44 @@ def test_a_job_whose_worker_is_killed_comes_again_and_counts_once(street: Street
     assert one != other
     assert street.kept(Errand, "slow") == Errand(id="slow", revision=1)
     wait_until(lambda: street.kept(DeadLetter, "job") is None)
-    assert street.dead() == ["0 jobs were given up."]
+    assert street.dead() == ["0 jobs failed for good."]
 
 
-def test_a_job_that_takes_each_worker_along_is_given_up(street: Street) -> None:
-    street.send("city.die", "poison")
+def test_a_job_that_kills_each_worker_becomes_a_dead_letter(street: Street) -> None:
+    street.send("under_load.die", "poison")
     wait_until(lambda: "poison" in "".join(street.dead()), street.worker.said)
     assert len(street.attempts("poison")) == 3
-    assert street.dead()[0].startswith("job  city.die('poison',)  after 0 tries: 3 workers died with it")
-    street.send("city.walk", "afterwards", 1)
+    assert street.dead()[0].startswith(
+        "job  under_load.die('poison',)  after 0 attempts: 3 workers died while running it"
+    )
+    street.send("under_load.walk", "afterwards", 1)
     wait_until(lambda: street.kept(Errand, "afterwards"), street.worker.said)
 
 
-def test_what_fails_is_tried_again_given_up_and_handed_out_again(street: Street) -> None:
-    street.send("city.fall", "hole")
+def test_a_failed_job_is_retried_dead_lettered_and_enqueued_again(street: Street) -> None:
+    street.send("under_load.fall", "hole")
     wait_until(lambda: len(street.dead()) == 2, street.worker.said)
     assert len(street.attempts("hole")) == 2
     line, counted = street.dead()
-    assert line == "job  city.fall('hole',)  after 2 tries: RuntimeError: there is a hole in the road"
-    assert counted == "1 jobs were given up. `chengma jobs retry ID` tries one again."
-    assert street.chengma("jobs", "retry", "job").stdout == "city.fall is tried again.\n"
+    assert line == "job  under_load.fall('hole',)  after 2 attempts: RuntimeError: there is a hole in the road"
+    assert counted == "1 jobs failed for good. `chengma jobs retry ID` retries one."
+    assert street.chengma("jobs", "retry", "job").stdout == "under_load.fall is enqueued again.\n"
     wait_until(lambda: len(street.attempts("hole")) == 4, street.worker.said)
     found = street.chengma("jobs", "retry", "nothing")
     assert (found.returncode, found.stderr.splitlines()) == (
         1,
-        ["Error: no job nothing was given up; `chengma jobs list` lists them"],
+        ["Error: no failed job has the id nothing; `chengma jobs list` lists them"],
     )
 
 
 def test_a_task_that_takes_too_long_is_cut_off(street: Street) -> None:
-    street.send("city.dawdle", "slow")
+    street.send("under_load.dawdle", "slow")
     wait_until(lambda: len(street.dead()) == 2, street.worker.said, seconds=15)
     assert "TimeoutError" in street.dead()[0]
 
 
-def test_a_worker_that_is_told_to_end_finishes_what_it_does(street: Street) -> None:
-    street.send("city.walk", "last", 1_500)
+def test_a_worker_that_is_told_to_stop_finishes_its_job(street: Street) -> None:
+    street.send("under_load.walk", "last", 1_500)
     wait_until(lambda: street.attempts("last"), street.worker.said)
     assert street.worker.stop() == 0
     assert street.kept(Errand, "last") == Errand(id="last", revision=1)
@@ -138,7 +140,7 @@ def test_beat_has_interrupted_events_finished(street: Street) -> None:
 
     async def leave_it_half_done(store: Store) -> None:
         rulebook = load_rulebook(ROOT / "rules", facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
-        await store.insert(begin_record("wang", "code-id-wang", None, rulebook, datetime(2022, 4, 20, tzinfo=UTC)))
+        await store.insert(new_record("wang", "code-id-wang", None, rulebook, datetime(2022, 4, 20, tzinfo=UTC)))
         await store.insert(receipt)
 
     work_in(street.store, leave_it_half_done)
@@ -160,7 +162,7 @@ def test_the_schedule_holds_the_sweeps_and_lets_none_pile_up() -> None:
         "medical_credit.sweep_messages",
         "medical_credit.sweep_reconciliations",
         "medical_credit.sweep_visits",
-        "medical_credit.sweep_what_has_ended",
+        "medical_credit.delete_expired",
         "talent_code.sweep_claims",
         "talent_code.sweep_talents",
         "talent_code.sweep_usages",
@@ -170,7 +172,7 @@ def test_the_schedule_holds_the_sweeps_and_lets_none_pile_up() -> None:
         assert entry["options"]["expires"] <= entry["schedule"].total_seconds()
 
 
-def test_a_worker_without_a_broker_is_told_what_it_needs(tmp_path: Path) -> None:
+def test_a_worker_without_a_broker_reports_what_it_needs(tmp_path: Path) -> None:
     environment = city_environment(tmp_path, f"sqlite:///{tmp_path}/city.db", "")
     for command in ("worker", "beat"):
         found = subprocess.run(

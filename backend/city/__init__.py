@@ -1,1 +1,1 @@
-"""The city that every service shares: its context, its services and integrations, people, upstreams, rule releases."""
+"""Shared by all services: the City, services and integrations, people, upstreams, and rule releases."""

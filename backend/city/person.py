@@ -1,4 +1,4 @@
-"""What the city knows of a person, whether they use the services themselves or were only reported by an officer."""
+"""A person as the city knows them, whether they use its services or were only reported by an officer."""
 
 import re
 import secrets
@@ -21,13 +21,13 @@ _SEX_DIGIT = 16
 
 
 class InvalidIdNumber(Problem):
-    """The resident ID number is not one that can have been issued (GB 11643-1999)."""
+    """The resident ID number cannot have been issued (GB 11643-1999)."""
 
     status, title = 400, "Invalid ID number"
 
 
-class Profile(Document, kw_only=True):
-    """A person. `id` is random and says nothing of them; the ID number is sealed, and found by its keyed hash."""
+class Person(Document, kw_only=True):
+    """A person. `id` is random and not derived from them; the ID number is encrypted, and found by its keyed hash."""
 
     collection: ClassVar[str] = "profiles"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("id_digest",), unique=True),)
@@ -42,7 +42,7 @@ class Profile(Document, kw_only=True):
 
 
 class IdNumber(Struct, frozen=True):
-    """A resident ID number, and what it says of its holder."""
+    """A resident ID number, with the sex and birth date that it encodes."""
 
     number: str
     sex: Sex
@@ -50,18 +50,27 @@ class IdNumber(Struct, frozen=True):
 
 
 def parse_id_number(text: str, today: date, pointer: str = "/id_number") -> IdNumber:
-    """Read a resident ID number of 18 characters with its checksum. Raises InvalidIdNumber at the JSON `pointer`."""
+    """Parse a resident ID number of 18 characters with its checksum. Raises InvalidIdNumber at the JSON `pointer`."""
     number = text.strip().upper()
     if not _FORM.fullmatch(number):
-        raise _invalid("身份证号码应为18位，最后一位可以是X。", "An ID number has 17 digits and a digit or X.", pointer)
+        raise _invalid(
+            "身份证号码应为18位，最后一位可以是X。", "An ID number has 17 digits, then a digit or X.", pointer
+        )
     try:
         ric.validate(number)  # pyright: ignore[reportUnknownMemberType]  untyped library
         born_on = date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
     except (ValidationError, ValueError, LookupError) as error:  # stdnum fails on half-known divisions with a KeyError
-        chinese, english = "身份证号码校验不通过，请核对。", "The ID number's checksum, birth date or place is wrong."
+        chinese, english = (
+            "身份证号码有误，请核对。",
+            "The ID number's checksum, birth date or place is wrong; please check.",
+        )
         raise _invalid(chinese, english, pointer) from error
     if born_on > today:
-        raise _invalid("身份证号码中的出生日期在未来。", "The ID number's birth date lies in the future.", pointer)
+        raise _invalid(
+            "身份证号码中的出生日期晚于今天，请核对。",
+            "The birth date in the ID number is in the future; please check.",
+            pointer,
+        )
     return IdNumber(number, "male" if int(number[_SEX_DIGIT]) % 2 else "female", born_on)
 
 
@@ -69,23 +78,25 @@ def _invalid(chinese: str, english: str, pointer: str) -> InvalidIdNumber:
     return InvalidIdNumber(Text(zh=chinese, en=english), errors=(FieldError(pointer, english),))
 
 
-async def profile_for(store: Store, encryption: FieldEncryption, id_number: IdNumber, now: datetime) -> Profile:
-    """Find the person with this ID number, or begin their Profile."""
+async def find_or_create_person(
+    store: Store, encryption: FieldEncryption, id_number: IdNumber, now: datetime
+) -> Person:
+    """Return the person with this ID number, after creating it if there is none."""
     digest = id_digest(encryption, id_number.number)
     while True:
-        page = await store.find(Profile, {"id_digest": digest}, limit=1)
+        page = await store.find(Person, {"id_digest": digest}, limit=1)
         if page.documents:
             return page.documents[0]
         try:
-            return await store.insert(new_profile(encryption, id_number, secrets.token_urlsafe(12), now))
+            return await store.insert(new_person(encryption, id_number, secrets.token_urlsafe(12), now))
         except Duplicate:
-            continue  # somebody else reported the same person at the same time
+            continue  # a concurrent request created the same person
 
 
-def new_profile(encryption: FieldEncryption, id_number: IdNumber, profile_id: str, created: datetime) -> Profile:
-    """Make a Profile of what an ID number says."""
-    return Profile(
-        id=profile_id,
+def new_person(encryption: FieldEncryption, id_number: IdNumber, person_id: str, created: datetime) -> Person:
+    """Return a Person with the sex and birth date of an ID number."""
+    return Person(
+        id=person_id,
         id_number=encryption.encrypt(id_number.number),
         id_digest=id_digest(encryption, id_number.number),
         sex=id_number.sex,
@@ -95,10 +106,10 @@ def new_profile(encryption: FieldEncryption, id_number: IdNumber, profile_id: st
 
 
 def id_digest(encryption: FieldEncryption, number: str) -> str:
-    """Give the keyed hash by which an ID number is found."""
+    """Return the keyed hash that finds an ID number."""
     return encryption.digest("id-number", number)
 
 
 def age(born_on: date, on: date) -> int:
-    """Give the completed years of life on a day."""
+    """Return the age in completed years on a day."""
     return on.year - born_on.year - ((on.month, on.day) < (born_on.month, born_on.day))

@@ -1,8 +1,8 @@
 """Rulebooks in the store: a release is immutable and named by its digest, and one pointer says which is in force.
 
-Publishing and pointing are two steps, so that a second person's approval can come between them. Running processes
-look at the pointer every other second and exchange their City, which holds the rulebook, as a whole: a request keeps
-the City with which it began.
+Publishing and activating are two steps, so that a second person can approve in between. Running processes read the
+pointer every two seconds and replace their City, which contains the rulebook, as a whole: a request keeps the City with
+which it started.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from backend.city.service import City
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.store import Document, Duplicate, Store, StoreUnavailable
 
-LOOK_SECONDS = 2.0
-REMEMBERED = 100
+POLL_SECONDS = 2.0
+MAX_HISTORY = 100
 IN_FORCE = "in-force"
 
 _log = logging.getLogger("chengma.rules")
 
 
 class RulebookRelease(Document, kw_only=True):
-    """The files of a rulebook, by module; `id` is the rulebook's digest. Never changed."""
+    """The files of a rulebook, by module; `id` is the rulebook's digest. It never changes."""
 
     collection: ClassVar[str] = "rulebook_releases"
 
@@ -36,46 +36,46 @@ class RulebookRelease(Document, kw_only=True):
     published: datetime
 
 
-class InForce(Struct, frozen=True):
-    """From `since` on the rulebook of this digest was in force."""
+class Activation(Struct, frozen=True):
+    """The rulebook with this digest was put in force at `since`."""
 
     digest: str
     since: datetime
 
 
 class RulebookPointer(Document, kw_only=True):
-    """Which release is in force: the last of `past`. There is one such document."""
+    """The history of activations; the release of the last one is in force. There is one such document."""
 
     collection: ClassVar[str] = "rulebook_pointers"
 
-    past: tuple[InForce, ...]
+    past: tuple[Activation, ...]
 
 
 class UnknownRelease(Exception):
-    """No release has this digest, or more than one begins so."""
+    """No release has this digest, or the digests of several releases begin with it."""
 
 
 async def store_release(store: Store, files: Mapping[str, SourceFile], rulebook: Rulebook, now: datetime) -> None:
-    """Keep a checked rulebook as a release; the same one again changes nothing."""
+    """Store a checked rulebook as a release; storing it again changes nothing."""
     texts = {name: file.text for name, file in files.items()}
     with suppress(Duplicate):
         await store.insert(RulebookRelease(id=rulebook.digest, files=texts, published=now))
 
 
-async def put_in_force(store: Store, digest: str, now: datetime) -> None:
-    """Point to a release. Raises UnknownRelease, or Conflict if somebody else points elsewhere at the same time."""
+async def activate_release(store: Store, digest: str, now: datetime) -> None:
+    """Put a release in force. Raises UnknownRelease, or Conflict if someone else activates one at the same time."""
     if await store.get(RulebookRelease, digest) is None:
         raise UnknownRelease(f"there is no release {digest}")
     pointer = await store.get(RulebookPointer, IN_FORCE)
-    entry = InForce(digest, now)
+    entry = Activation(digest, now)
     if pointer is None:
         await store.insert(RulebookPointer(id=IN_FORCE, past=(entry,)))
     elif pointer.past[-1].digest != digest:
-        await store.replace(replace(pointer, past=(*pointer.past[1 - REMEMBERED :], entry)))
+        await store.replace(replace(pointer, past=(*pointer.past[1 - MAX_HISTORY :], entry)))
 
 
 async def release_named(store: Store, beginning: str) -> str:
-    """Give the digest of the one release whose digest begins so. Raises UnknownRelease."""
+    """Return the digest of the only release whose digest begins with `beginning`. Raises UnknownRelease."""
     found = [release.id async for release in store.scan(RulebookRelease) if release.id.startswith(beginning)]
     if len(found) != 1:
         many = "more than one release begins" if found else "no release begins"
@@ -84,7 +84,7 @@ async def release_named(store: Store, beginning: str) -> str:
 
 
 async def digest_in_force(store: Store) -> str | None:
-    """Give the digest of the release in force; None where none was ever published."""
+    """Return the digest of the release in force; None if none was ever published."""
     pointer = await store.get(RulebookPointer, IN_FORCE)
     return pointer.past[-1].digest if pointer is not None else None
 
@@ -92,12 +92,12 @@ async def digest_in_force(store: Store) -> str | None:
 async def released_rulebook(
     store: Store, digest: str, facts: Sequence[type[Struct]], time_zone: ZoneInfo, former: Rulebook | None = None
 ) -> Rulebook:
-    """Read a release and compile it, beside the event loop. Raises InvalidRulebook if it fits this edition no more.
+    """Return a release, compiled in a thread. Raises InvalidRulebook if it no longer fits this edition.
 
-    Modules that are as in a `former` rulebook of these facts are taken over: a busy city goes on sooner with the rest.
+    Modules that are unchanged since a `former` rulebook with these facts are reused, which saves time on a busy server.
     """
     release = await store.get(RulebookRelease, digest)
-    assert release is not None, "the pointer points only to releases, which are not deleted"
+    assert release is not None, "only existing releases are activated, and none is deleted"
     files = {name: SourceFile(f"{digest[:16]}/{name}", text, []) for name, text in release.files.items()}
 
     def make() -> Rulebook:
@@ -108,8 +108,8 @@ async def released_rulebook(
     return await asyncio.to_thread(make)
 
 
-async def take_up(city: City, facts: Sequence[type[Struct]]) -> City:
-    """Give the City with the rulebook that is in force now. Raises InvalidRulebook and StoreUnavailable."""
+async def load_active_rulebook(city: City, facts: Sequence[type[Struct]]) -> City:
+    """Return the City with the rulebook that is in force now. Raises InvalidRulebook or StoreUnavailable."""
     digest = await digest_in_force(city.store)
     if digest is None or digest == city.rulebook.digest:
         return city
@@ -120,35 +120,37 @@ async def take_up(city: City, facts: Sequence[type[Struct]]) -> City:
 
 
 @asynccontextmanager
-async def keeping_up(
-    present: Callable[[], City], take: Callable[[City], None], facts: Sequence[type[Struct]]
+async def follow_releases(
+    current: Callable[[], City], replace_city: Callable[[City], None], facts: Sequence[type[Struct]]
 ) -> AsyncGenerator[None, None]:
-    """Take up the rulebook in force, and whatever is put in force later, until the end of the block.
+    """Use the rulebook in force, and each one that is put in force later, until the end of the block.
 
-    Raises InvalidRulebook at the beginning; later, a rulebook that does not fit is told and not taken.
+    Raises InvalidRulebook at the start; later, a rulebook that does not fit is logged and not used.
     """
-    with suppress(StoreUnavailable):  # it is looked for again
-        take(await take_up(present(), facts))
-    looking = asyncio.create_task(_look_out(present, take, facts))
+    with suppress(StoreUnavailable):  # the next poll tries again
+        replace_city(await load_active_rulebook(current(), facts))
+    polling = asyncio.create_task(_poll(current, replace_city, facts))
     try:
         yield
     finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
 
 
-async def _look_out(present: Callable[[], City], take: Callable[[City], None], facts: Sequence[type[Struct]]) -> None:
+async def _poll(
+    current: Callable[[], City], replace_city: Callable[[City], None], facts: Sequence[type[Struct]]
+) -> None:
     refused = ""
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
         try:
-            city = present()
-            following = await take_up(city, facts)
-            if following is not city:
-                take(following)
+            city = current()
+            updated = await load_active_rulebook(city, facts)
+            if updated is not city:
+                replace_city(updated)
         except StoreUnavailable:
-            continue  # what is in force stays in force; the store's absence is told elsewhere
+            continue  # the rulebook stays in force; the missing store is reported elsewhere
         except InvalidRulebook as error:
             if str(error) != refused:
                 refused = str(error)
-                _log.error("the published rulebook does not fit this edition, and is not taken up: %s", error)
+                _log.error("the published rulebook does not fit this edition and is not used: %s", error)

@@ -1,13 +1,13 @@
-"""What a service is, what the city hands it, and how services and integrations are found.
+"""The definition of a service, the context its handlers get, and the discovery of services and integrations.
 
-A new service is one folder in `backend/services/`, one in `rules/` and one in `tests/`. Nothing lists them by hand.
+A new service is one folder in `backend/services/`, one in `rules/` and one in `tests/`. No list names it.
 """
 
 import importlib
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from random import Random
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -17,7 +17,8 @@ import msgspec
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from backend.city.person import Profile
+from backend.city.fast_clock import truncate_to_milliseconds
+from backend.city.person import Person
 from backend.i18n import Text
 from backend.jobs.tasks import JobQueue
 from backend.problems import Problem
@@ -29,14 +30,11 @@ from backend.store import Document, Store
 
 P = TypeVar("P")
 
-_MICROSECONDS = tuple(timedelta(microseconds=number) for number in range(1000))
-"""Taken from an instant, for which `datetime.replace` takes five times as long, on every request."""
-
 
 class City(Struct, frozen=True):
-    """What every handler and task works with.
+    """The context of every handler and task.
 
-    When another rulebook is published, a process goes on with another City; a request keeps the one it began with.
+    When another rulebook is published, a process replaces its City; a running request keeps the one it started with.
     """
 
     settings: Settings
@@ -47,27 +45,89 @@ class City(Struct, frozen=True):
     ports: Mapping[type, object]
     jobs: JobQueue
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    roles: frozenset[str] = frozenset()
+    """The roles that the services declare; no other can be granted."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
-    """How often each rule of each module gave each result, since the process began."""
+    """How often each rule of each module gave each result since the process started."""
 
     def now(self) -> datetime:
-        """Give the present instant, in UTC, to the millisecond: no store keeps more of it."""
-        at = self.clock()
-        return at - _MICROSECONDS[at.microsecond % 1000]
+        """Return the current instant in UTC, to the millisecond: stores keep no more."""
+        return truncate_to_milliseconds(self.clock())
 
     def today(self) -> date:
-        """Give the present day of the city's calendar."""
+        """Return the current day in the city's time zone."""
         return self.now().astimezone(ZoneInfo(self.settings.time_zone)).date()
 
     def port(self, protocol: type[P]) -> P:
-        """Give the integration that implements `protocol`, a service's port."""
+        """Return the integration that implements `protocol`, a service's port."""
         return cast("P", self.ports[protocol])
 
 
-class Service(Struct, frozen=True, kw_only=True):
-    """Something that citizens get from the city: its routes, its documents, and the facts that its rules may read.
+class OfflineReading(Struct, frozen=True):
+    """What a code says without asking the city: whether it is genuine, what it shows, and how long it is valid."""
 
-    `synthesize(city, chance, profiles)` yields the documents that a synthetic city of these people would hold of it.
+    is_valid: bool
+    description: str
+    valid_from: datetime
+    valid_until: datetime
+
+
+class CodeFormat(Struct, frozen=True):
+    """A kind of signed code, recognised by the `audience` of its claims.
+
+    `read(payload, jwks, now, skew_seconds)` returns what a code says, or None if it is forged.
+    """
+
+    audience: str
+    read: Callable[[str, dict[str, Any], datetime, int], OfflineReading | None]
+
+
+class DemoPerson(Struct, frozen=True):
+    """Someone invented who can sign in."""
+
+    phone: str
+    citizen_id: str
+
+
+class DemoStaff(Struct, frozen=True):
+    """An invented member of staff who can sign in with this phone."""
+
+    phone: str
+    title: str
+    role: str
+    venues: tuple[str, ...] = ()
+
+
+class DemoAccounts(Struct, frozen=True):
+    """How the demonstration finds and creates accounts; declared by the service that keeps them.
+
+    `people(city)` yields invented people who can sign in. `grant(city, phone, roles, venues)` sets an account's roles.
+    """
+
+    people: Callable[[City], AsyncIterator[DemoPerson]]
+    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[object]]
+
+
+class DemoOutput(Struct, frozen=True):
+    """The lines that a service adds to the output: `people` worth signing in as, and `notes` below them."""
+
+    people: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+class Demo(Struct, frozen=True, kw_only=True):
+    """A service's part of the demonstration. `show(city, people)` may iterate over invented people with `people()`."""
+
+    staff: Sequence[DemoStaff] = ()
+    show: Callable[[City, Callable[[], AsyncIterator[DemoPerson]]], Awaitable[DemoOutput]] | None = None
+    accounts: DemoAccounts | None = None
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """Something that the city offers to citizens: its routes, documents, roles, and the facts that its rules may read.
+
+    `synthesize(city, chance, profiles)` yields the documents that a synthetic city of these people holds of it.
+    `codes` and `demo` are its parts of `chengma verify` and `chengma demo`.
     """
 
     name: str
@@ -75,13 +135,17 @@ class Service(Struct, frozen=True, kw_only=True):
     routes: Sequence[ControllerRouterHandler]
     documents: Sequence[type[Document]] = ()
     facts: Sequence[type[Struct]] = ()
-    synthesize: Callable[[City, Random, Sequence[Profile]], Iterable[Document]] | None = None
+    roles: Sequence[str] = ()
+    """The roles that its guards ask for. Several services may declare the same role."""
+    synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
+    codes: Sequence[CodeFormat] = ()
+    demo: Demo | None = None
 
 
 class ProblemFormat(Struct, frozen=True, kw_only=True):
-    """How Problems are said below a path, where its clients expect another form than RFC 9457.
+    """The form of Problems below a path whose clients expect another form than RFC 9457.
 
-    `body(problem, language, request_id)` gives the answer's content, which is written as JSON of this `media_type`.
+    `body(problem, language, request_id)` returns the response's content, which is sent as JSON of this `media_type`.
     """
 
     prefix: str
@@ -89,12 +153,12 @@ class ProblemFormat(Struct, frozen=True, kw_only=True):
     body: Callable[[Problem, str, str], dict[str, Any]]
 
     def covers(self, path: str) -> bool:
-        """Tell whether a path lies below the prefix."""
+        """Return whether a path lies below the prefix."""
         return path.startswith(self.prefix) and path[len(self.prefix) : len(self.prefix) + 1] in ("", "/")
 
 
 class Integration(Struct, frozen=True, kw_only=True):
-    """Outside help: `make(settings)` gives an object that implements the service's `port`, if it has one.
+    """A connection to an external system: `make(settings)` returns an implementation of the service's `port`.
 
     `routes(settings)` returns the routes that it adds, `problem_format` is the form of Problems there, and `command`
     returns its part of the `chengma` command, which is named after the module. All are optional.
@@ -108,22 +172,22 @@ class Integration(Struct, frozen=True, kw_only=True):
 
 
 def discover_services(package: str = "backend.services") -> list[Service]:
-    """Import every module of `package` and give their `service` objects, by name."""
+    """Import every module of `package` and return their `service` objects, by name."""
     return [cast("Service", module.service) for module in _modules(package)]
 
 
 def discover_integrations(package: str) -> list[Integration]:
-    """Import every module of `package` and give their `integration` objects."""
+    """Import every module of `package` and return their `integration` objects."""
     return [cast("Integration", module.integration) for module in _modules(package) if hasattr(module, "integration")]
 
 
 def make_ports(integrations: Iterable[Integration], settings: Settings) -> dict[type, object]:
-    """Make what implements the services' ports, by port."""
+    """Create the implementations of the services' ports, by port."""
     return {one.port: one.make(settings) for one in integrations if one.port is not None and one.make is not None}
 
 
 def discover_commands(package: str) -> dict[str, Callable[[], click.Command]]:
-    """Give the commands that the integrations of `package` add, by the names of their modules."""
+    """Return the commands that the integrations of `package` add, by module name."""
     found = (
         (module.__name__.rpartition(".")[2], cast("Integration", module.integration)) for module in _modules(package)
     )
@@ -133,6 +197,6 @@ def discover_commands(package: str) -> dict[str, Callable[[], click.Command]]:
 def _modules(package: str) -> Iterator[Any]:
     folder = importlib.import_module(package)
     for found in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
-        if found.name.startswith("_"):  # what several of them share
+        if found.name.startswith("_"):  # shared by several of them
             continue
         yield importlib.import_module(f"{package}.{found.name}")

@@ -1,6 +1,6 @@
-"""External systems that several services use: errors of a call, a bank's answers and notifications, notices to people.
+"""External systems that several services use: errors of a call, a bank's answers and notices, notifications to people.
 
-All ids are made by us, and every call may be made again with the same id: it is then answered as it was before.
+We create all ids, and every call may be repeated with the same id: it returns the first answer.
 """
 
 from typing import Annotated, Literal, Protocol, runtime_checkable
@@ -13,23 +13,23 @@ from backend.problems import Problem
 
 
 class UpstreamTimeout(Exception):
-    """No answer came in time; whether the call took effect is unknown."""
+    """No answer arrived in time; it is unknown whether the call took effect."""
 
 
 class UpstreamRejected(Exception):
-    """The upstream refused the call and said why; repeating it unchanged is of no use."""
+    """The upstream rejected the call with a reason; repeating it unchanged does not help."""
 
 
 class UpstreamUnavailable(Problem):
-    """A registry, bank or insurer that this request needs does not answer at present."""
+    """A registry, bank or insurer that this request needs does not answer now."""
 
-    status, title = 503, "Upstream unavailable"
+    status, title, title_zh = 503, "Upstream unavailable", "对方系统暂时无法访问"
 
 
 class BankAnswer(Struct, frozen=True):
-    """What became of money that was to be moved.
+    """The outcome of a transfer of money.
 
-    `pending` says that the bank has it and will decide later; `unknown` that the bank never got it.
+    `pending`: the bank has the order and will decide later. `unknown`: the bank never received the order.
     """
 
     outcome: Literal["done", "failed", "pending", "unknown"]
@@ -38,11 +38,11 @@ class BankAnswer(Struct, frozen=True):
 
 
 class ForgedNotice(Exception):
-    """A notice that claims to be the bank's does not carry its signature."""
+    """A notice that claims to come from the bank does not have its signature."""
 
 
 class BankNotice(Struct, frozen=True):
-    """What the bank tells by itself, perhaps late, perhaps twice: what became of money that we had it move."""
+    """An unprompted message of the bank about a transfer that we ordered; it may be late or repeated."""
 
     id: str
     answer: BankAnswer
@@ -53,9 +53,9 @@ BankSignature = Annotated[str, HeaderParameter(name="Bank-Signature", max_length
 
 
 @runtime_checkable
-class Notices(Protocol):
-    """Brings notices to people's phones."""
+class Notifications(Protocol):
+    """Sends notifications to people's phones."""
 
-    async def tell(self, person: str, text: Text) -> None:
-        """Tell a person (the id of a Profile). Raises Silent."""
+    async def notify(self, person: str, text: Text) -> None:
+        """Send a text to a person (the id of a Profile). Raises UpstreamTimeout."""
         ...

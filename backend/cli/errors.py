@@ -1,4 +1,4 @@
-"""What the commands share: settings from the environment, and errors told to an operator rather than as a traceback."""
+"""Shared by all commands: settings from the environment, and errors without a traceback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BadSettings(click.ClickException):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the process's environment. Raises BadSettings."""
+    """Return the settings of the process's environment. Raises BadSettings."""
     try:
         return read_settings(os.environ)
     except InvalidSettings as error:
@@ -31,9 +31,10 @@ def load_settings() -> Settings:
 
 @contextmanager
 def report_errors() -> Generator[None, None, None]:
-    """Tell what is wrong with rules, keys, files or servers, rather than where our program noticed; exit with 1."""
+    """Report what is wrong with services, rules, keys, files or servers without a traceback, and exit with 1."""
     from pymongo.errors import PyMongoError
 
+    from backend.city.declarations import InvalidCity
     from backend.city.releases import UnknownRelease
     from backend.cli.preflight import NotReady
     from backend.rulebook import InvalidRulebook
@@ -48,6 +49,7 @@ def report_errors() -> Generator[None, None, None]:
         count = len(error.faults)
         raise click.ClickException(f"{count} fault{'s' if count > 1 else ''} in the rules") from error
     except (
+        InvalidCity,
         InvalidKeys,
         NotReady,
         OSError,

@@ -1,4 +1,4 @@
-"""The commands of those who operate a city: migrate its store, move it, look after its background jobs."""
+"""The commands of operators: migrate and copy the store, manage background jobs, run workers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from backend.app import documents_of
 from backend.city.service import discover_services
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.preflight import look_at_mongodb
+from backend.cli.preflight import check_mongodb
 from backend.jobs.tasks import DeadLetter, Job
 from backend.store import Conflict, Order
-from backend.store.connect import SQLITE, open_store, place, prepare_store, sharding
+from backend.store.connect import SQLITE, display_address, open_store, prepare_store, sharding
 from backend.store.copy import CopyRefused, copy_city
 from backend.store.migrations import assert_up_to_date, find_migrations, migrate, pending, plan
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def in_store(settings: Settings, work: Callable[[Store], Awaitable[T]], address: str | None = None) -> T:
-    """Open the store of the settings, or another, work on it, and close it."""
+def with_store(settings: Settings, work: Callable[[Store], Awaitable[T]], address: str | None = None) -> T:
+    """Open the store of the settings, or of another address, run `work` on it, and close it."""
 
-    async def whole() -> T:
+    async def run() -> T:
         store = open_store(
             address or settings.store, _documents(), driver="pymongo", timeout_ms=settings.store_timeout_ms
         )
@@ -41,7 +41,7 @@ def in_store(settings: Settings, work: Callable[[Store], Awaitable[T]], address:
         finally:
             await store.close()
 
-    return asyncio.run(whole())
+    return asyncio.run(run())
 
 
 def _documents() -> list[type[Document]]:
@@ -49,13 +49,13 @@ def _documents() -> list[type[Document]]:
 
 
 @click.command("migrate")
-@click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show the plan without changing anything.")
 @click.option("--shards", "only_shards", is_flag=True, help="Print the commands that shard the collections.")
 def migrate_(only_plan: bool, only_shards: bool) -> None:
-    """Bring the store to what this edition of the city expects.
+    """Migrate the store to the schema of this edition.
 
-    Makes collections, indexes and validators, then runs the migrations that it has not seen yet, each once. An
-    interrupted run is gone on with by the next; of two started at once one waits for the other.
+    Creates collections, indexes and validators, then runs each pending migration once. An interrupted run is resumed
+    by the next; if two start at once, one waits.
     """
     settings = load_settings()
     if only_shards:
@@ -64,13 +64,13 @@ def migrate_(only_plan: bool, only_shards: bool) -> None:
     with report_errors():
         migrations = find_migrations()
         if not settings.store.startswith(SQLITE):
-            look_at_mongodb(settings.store, settings.store_timeout_ms, settings.clock_skew_seconds)
+            check_mongodb(settings.store, settings.store_timeout_ms, settings.clock_skew_seconds)
         if only_plan:
-            click.echo("\n".join(in_store(settings, lambda store: _plan(store, migrations))))
+            click.echo("\n".join(with_store(settings, lambda store: _plan(store, migrations))))
             return
         prepare_store(settings.store, _documents())
-        done = in_store(settings, lambda store: _migrate(store, migrations))
-    click.echo(f"{len(done)} migrations done; {place(settings.store)} is up to date.")
+        done = with_store(settings, lambda store: _migrate(store, migrations))
+    click.echo(f"{len(done)} migrations done; {display_address(settings.store)} is up to date.")
 
 
 async def _plan(store: Store, migrations: list[Migration]) -> list[str]:
@@ -105,14 +105,14 @@ def _progress() -> Progress:
 def copy_(source: str, target: str) -> None:
     """Copy a city from the store SOURCE to the store TARGET, such as sqlite:///var/city.db mongodb://...
 
-    Nothing may be written to SOURCE meanwhile: stop its servers. TARGET is empty, or holds what an interrupted copy of
-    the same city has left; then it is gone on with. At the end every collection is read on both sides, and counted and
-    hashed; exits with 1 where they differ.
+    Stop the servers of SOURCE first: nothing may be written to it meanwhile. TARGET must be empty or contain an
+    interrupted copy of the same city, which is resumed. At the end every collection is counted and hashed in both
+    stores; exits with 1 if they differ.
     """
     settings = load_settings()
     with report_errors():
         prepare_store(target, _documents())
-        in_store(settings, lambda one: _copy(settings, one, source, target), source)
+        with_store(settings, lambda one: _copy(settings, one, source, target), source)
 
 
 async def _copy(settings: Settings, source: Store, name: str, address: str) -> None:
@@ -125,25 +125,26 @@ async def _copy(settings: Settings, source: Store, name: str, address: str) -> N
             def progress(collection: str, done: int, total: int) -> None:
                 bar.update(bars[collection], completed=done, total=total, visible=True)
 
-            found = await copy_city(source, target, place(name), _documents(), progress)
+            found = await copy_city(source, target, display_address(name), _documents(), progress)
     except CopyRefused as error:
         raise click.ClickException(str(error)) from error
     finally:
         await target.close()
     for line in found:
         click.echo(f"{line.collection:24}{line.count:>10,}  {line.digest}")
-    click.echo(f"{sum(line.count for line in found):,} documents are the same in {place(name)} and {place(address)}.")
+    total = sum(line.count for line in found)
+    click.echo(f"{total:,} documents are equal in {display_address(name)} and {display_address(address)}.")
 
 
 @click.group()
 def jobs() -> None:
-    """Look after background jobs that were given up."""
+    """Manage background jobs that failed for good."""
 
 
 @jobs.command("list")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1_000))
 def list_(limit: int) -> None:
-    """List the jobs that were given up, newest first, with the reason."""
+    """List the jobs that failed for good, newest first, with the reason."""
 
     async def read(store: Store) -> list[DeadLetter]:
         newest = Order("at_ms", "descending")
@@ -151,39 +152,41 @@ def list_(limit: int) -> None:
 
     settings = load_settings()
     with report_errors():
-        found = in_store(settings, read)
+        found = with_store(settings, read)
     for job in found:
-        click.echo(f"{job.id}  {job.task}{job.arguments}  after {job.attempts} tries: {job.error}")
-    click.echo(f"{len(found)} jobs were given up." + (" `chengma jobs retry ID` tries one again." if found else ""))
+        click.echo(f"{job.id}  {job.task}{job.arguments}  after {job.attempts} attempts: {job.error}")
+    click.echo(f"{len(found)} jobs failed for good." + (" `chengma jobs retry ID` retries one." if found else ""))
 
 
 @jobs.command("retry")
 @click.argument("job_id")
 def retry(job_id: str) -> None:
-    """Hand a job that was given up to a worker again."""
+    """Enqueue a job that failed for good again."""
     settings = load_settings()
     if not settings.broker:
-        raise click.ClickException("CHENGMA_BROKER is empty: no worker could take it; the sweeps of the server do")
+        raise click.ClickException(
+            "CHENGMA_BROKER is empty, so there are no workers; the sweeps of the server do the work"
+        )
 
     async def take(store: Store) -> DeadLetter:
         job = await store.get(DeadLetter, job_id)
         if job is None or not job.dead:
-            raise click.ClickException(f"no job {job_id} was given up; `chengma jobs list` lists them")
+            raise click.ClickException(f"no failed job has the id {job_id}; `chengma jobs list` lists them")
         from backend.jobs.celery import CeleryQueue
 
         await asyncio.to_thread(CeleryQueue(settings).publish, Job(job.task, job.arguments, job.id))
-        with suppress(Conflict):  # it failed again meanwhile, and stays
+        with suppress(Conflict):  # it failed again meanwhile and is kept
             await store.delete(job)
         return job
 
     with report_errors():
-        click.echo(f"{in_store(settings, take).task} is tried again.")
+        click.echo(f"{with_store(settings, take).task} is enqueued again.")
 
 
 @click.command("worker")
-@click.option("--name", default="worker", show_default=True, help="Its name in the log; give each its own.")
+@click.option("--name", default="worker", show_default=True, help="Worker name in the log; must be unique.")
 def worker(name: str) -> None:
-    """Do background jobs until interrupted; needs CHENGMA_BROKER. Start several for more."""
+    """Run background jobs until interrupted; needs CHENGMA_BROKER. Start several workers for more throughput."""
     settings = _with_broker()
     from backend.operations.access_log import log_as_json_lines
     from backend.worker import work
@@ -194,7 +197,7 @@ def worker(name: str) -> None:
 
 @click.command("beat")
 def beat() -> None:
-    """Start the sweeps at their times until interrupted; needs CHENGMA_BROKER. Start one of it."""
+    """Publish the sweeps on schedule until interrupted; needs CHENGMA_BROKER. Start exactly one."""
     settings = _with_broker()
     from backend.operations.access_log import log_as_json_lines
     from backend.worker import beat as run
@@ -209,7 +212,7 @@ def _with_broker() -> Settings:
 
     settings = load_settings()
     if not settings.broker:
-        raise click.ClickException("CHENGMA_BROKER is empty: the server does background work itself, without workers")
+        raise click.ClickException("CHENGMA_BROKER is empty: the server runs background jobs itself, without workers")
     with report_errors():
         services = discover_services()
         check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())

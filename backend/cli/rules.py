@@ -1,4 +1,4 @@
-"""The commands of those who write rules: is it right, does it do what I meant, and why did it say that?"""
+"""The commands of rule authors: check, test, publish and explain rule modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 from msgspec import Struct
 
-from backend.city.releases import IN_FORCE, RulebookPointer, put_in_force, release_named, store_release
+from backend.city.releases import IN_FORCE, RulebookPointer, activate_release, release_named, store_release
 from backend.city.service import discover_services
 from backend.cli.errors import load_settings, report_errors
 from backend.rulebook import load_rulebook, read_rules
@@ -36,13 +36,13 @@ FOLDER = click.argument("folder", required=False, type=click.Path(path_type=Path
 
 @click.group(help="Check, test and explain the rule modules.")
 def rules() -> None:
-    """Hold the commands together."""
+    """Group the commands."""
 
 
 @rules.command()
 @FOLDER
 def check(folder: Path | None) -> None:
-    """Check every rule module below FOLDER, or below the city's own folder of rules.
+    """Check every rule module in FOLDER (default: the city's own folder of rules).
 
     Prints each fault with its file, line and column, and exits with 1 if there is one.
     """
@@ -54,25 +54,25 @@ def check(folder: Path | None) -> None:
 @rules.command()
 @FOLDER
 def test(folder: Path | None) -> None:
-    """Try the cases that stand beside the rule modules below FOLDER, or below the city's own folder of rules.
+    """Run the cases next to the rule modules in FOLDER (default: the city's own folder of rules).
 
-    A case that fails is printed with what was expected, what came instead, and why. Every rule must fire in some case
-    and be silent in another of its time. Exits with 1 if anything is wrong.
+    A failed case is printed with the expected result, the actual result and the reason. Every rule must fire in one
+    case and not fire in another case of the same period. Exits with 1 if anything is wrong.
     """
     settings = load_settings()
     with report_errors():
         rulebook, cases = try_cases(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone))
-    click.echo(f"{cases} cases hold and try each of {_count(rulebook)}. Digest {rulebook.digest[:16]}")
+    click.echo(f"{cases} cases pass and cover {_count(rulebook)}. Digest {rulebook.digest[:16]}")
 
 
 @rules.command()
 @FOLDER
 def publish(folder: Path | None) -> None:
-    """Put the rule modules below FOLDER in force, in every running process, within seconds.
+    """Put the rule modules in FOLDER in force in every running process, within seconds.
 
-    They are checked and their cases tried first. What is stored is named by its digest and never changed.
+    They are checked and their cases are run first. The stored release is named by its digest and never changes.
     """
-    from backend.cli.operations import in_store
+    from backend.cli.operations import with_store
 
     settings = load_settings()
     where = folder or Path(settings.rules)
@@ -82,38 +82,38 @@ def publish(folder: Path | None) -> None:
         async def put(store: Store) -> None:
             now = datetime.now(UTC).replace(microsecond=0)
             await store_release(store, read_rules(where), rulebook, now)
-            await put_in_force(store, rulebook.digest, now)
+            await activate_release(store, rulebook.digest, now)
 
-        in_store(settings, put)
-    click.echo(f"{cases} cases hold. {_count(rulebook)} are in force. Digest {rulebook.digest[:16]}")
+        with_store(settings, put)
+    click.echo(f"{cases} cases pass. {_count(rulebook)} are in force. Digest {rulebook.digest[:16]}")
 
 
 @rules.command()
 def releases() -> None:
-    """List the releases that were in force, the one that is last."""
-    from backend.cli.operations import in_store
+    """List the releases that have been in force; the last one still is."""
+    from backend.cli.operations import with_store
 
     with report_errors():
-        pointer = in_store(load_settings(), lambda store: store.get(RulebookPointer, IN_FORCE))
+        pointer = with_store(load_settings(), lambda store: store.get(RulebookPointer, IN_FORCE))
     for entry in pointer.past if pointer is not None else ():
         click.echo(f"{entry.digest[:16]}  in force from {entry.since:%Y-%m-%d %H:%M:%S} UTC")
     if pointer is None:
-        click.echo("Nothing was published: each process goes by its own folder of rules.")
+        click.echo("No release was published: each process uses its own folder of rules.")
 
 
 @rules.command()
 @click.argument("digest")
 def rollback(digest: str) -> None:
     """Put an earlier release in force again; DIGEST is the beginning of its digest."""
-    from backend.cli.operations import in_store
+    from backend.cli.operations import with_store
 
     async def put(store: Store) -> str:
         whole = await release_named(store, digest)
-        await put_in_force(store, whole, datetime.now(UTC).replace(microsecond=0))
+        await activate_release(store, whole, datetime.now(UTC).replace(microsecond=0))
         return whole
 
     with report_errors():
-        whole = in_store(load_settings(), put)
+        whole = with_store(load_settings(), put)
     click.echo(f"The rulebook {whole[:16]} is in force.")
 
 
@@ -135,34 +135,36 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
     type=click.File(encoding="utf-8"),
     help="The facts, in YAML or JSON; - reads them from standard input.",
 )
-@click.option("--at", callback=_instant, help="The instant to decide for, with its offset from UTC; now if left out.")
-@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="The day whose law counts; the day of --at if left out.")
-@click.option("--rule", "only", help="Explain this rule alone, whether it fired or not.")
+@click.option("--at", callback=_instant, help="The instant to decide for, with its offset from UTC (default: now).")
+@click.option(
+    "--on", type=click.DateTime(["%Y-%m-%d"]), help="Use the rules in force on this day (default: the day of --at)."
+)
+@click.option("--rule", "only", help="Explain only this rule, whether or not it fired.")
 def explain(module: str, given: TextIO, at: datetime | None, on: datetime | None, only: str | None) -> None:
-    """Show what MODULE (such as health_code.colour) decides on some facts, and why, step by step."""
+    """Show what MODULE (such as health_code.colour) decides for given facts, and why, step by step."""
     settings = load_settings()
     rulebook = _load(settings, None)
     if module not in rulebook.modules:
-        raise click.ClickException(f"there is no module {module!r}; there are {', '.join(sorted(rulebook.modules))}")
+        raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(rulebook.modules))}")
     facts = _read_facts(SourceFile(given.name, given.read(), []), rulebook.modules[module])
     at = at or datetime.now(UTC)
     day = on.date() if on else None
-    pen = _Pen(ZoneInfo(settings.time_zone))
+    printer = _Printer(ZoneInfo(settings.time_zone))
     verdict = rulebook.evaluate(module, facts, at, on=day)
     explained = rulebook.explain(module, facts, at, on=day)
     if only is None:
-        click.echo("\n".join(pen.verdict(verdict)))
+        click.echo("\n".join(printer.verdict(verdict)))
     elif only not in {rule.id for rule, _ in explained}:
-        known = ", ".join(rule.id for rule, _ in explained) or "no rule"
+        known = ", ".join(rule.id for rule, _ in explained) or "none"
         raise click.ClickException(f"no rule {only!r} of {module} is in force then; in force: {known}")
     for rule, step in explained:
         if only in (None, rule.id):
-            click.echo("\n".join(pen.rule(rule, step, whole=step.value is True or only is not None)))
+            click.echo("\n".join(printer.rule(rule, step, whole=step.value is True or only is not None)))
 
 
 @dataclass(frozen=True)
-class _Pen:
-    """Writes verdicts and steps for people, in the city's time."""
+class _Printer:
+    """Prints verdicts and steps in the city's time zone."""
 
     zone: ZoneInfo
 
@@ -228,7 +230,7 @@ def _read_facts(file: SourceFile, module: Module) -> Struct:
     facts = None if root is None else GivenReader(file).struct(root, module.facts)
     if facts is None:
         click.echo("\n".join(map(str, file.faults)), err=True)
-        raise click.ClickException(f"these are no {module.facts.__name__}")
+        raise click.ClickException(f"the facts are not valid {module.facts.__name__}")
     return facts
 
 

@@ -1,7 +1,7 @@
-"""A synthetic city: people who do not exist, and whatever each service would know of them.
+"""A synthetic city: invented people, and the documents that each service would have about them.
 
-The same seed invents the same people with the same ids, so that an interrupted run is simply run again: what is there
-already is left alone. Their ID numbers lie in divisions 99xxxx, which no authority issues, so none is a real person's.
+The same seed creates the same people with the same ids, so an interrupted run is resumed by running it again: existing
+documents are kept. The ID numbers are in divisions 99xxxx, which no authority issues, so none belongs to a real person.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from random import Random
 from msgspec.structs import replace
 from stdnum.cn import ric  # pyright: ignore[reportMissingTypeStubs]  untyped library
 
-from backend.city.person import IdNumber, Profile, Sex, new_profile
+from backend.city.person import IdNumber, Person, Sex, new_person
 from backend.city.service import City, Service
 from backend.store import Document, Duplicate
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 OLDEST_DAYS = 95 * 365
 PEOPLE_PER_DIVISION = 500
 
@@ -32,32 +32,32 @@ _GIVEN = (
 async def fill_city(
     city: City, services: Sequence[Service], citizens: int, seed: int, progress: Callable[[int, int], None]
 ) -> int:
-    """Store the invented people and what each service makes of them; give how many people were new.
+    """Store the invented people and the documents of each service; return how many people are new.
 
-    `progress` is told how many documents are done, and about how many there will be.
+    `progress` is called with the number of documents done and the approximate total.
     """
-    people = list(islice(_people(city, Random(f"people {seed}")), citizens))  # noqa: S311  chance that repeats is wanted
-    if await city.store.get(Profile, people[-1].id):
+    people = list(islice(_people(city, Random(f"people {seed}")), citizens))  # noqa: S311  repeatable on purpose
+    if await city.store.get(Person, people[-1].id):
         return 0
-    inventors = [(service.name, service.synthesize) for service in services if service.synthesize]
+    synthesizers = [(service.name, service.synthesize) for service in services if service.synthesize]
     done, new = 0, 0
-    # A person's Profile comes last, so that the last one stands for a city that is whole.
+    # Profiles are stored last: if the last one is there, the city is complete.
     sources: list[Iterable[Document]] = [
-        *(synthesize(city, Random(f"{name} {seed}"), people) for name, synthesize in inventors),  # noqa: S311  likewise
+        *(synthesize(city, Random(f"{name} {seed}"), people) for name, synthesize in synthesizers),  # noqa: S311  likewise
         people,
     ]
-    for place, source in enumerate(sources):
-        total = done + citizens * (len(sources) - place)  # as if each had one for each person
+    for position, source in enumerate(sources):
+        total = done + citizens * (len(sources) - position)  # estimated as one document per person and source
         for batch in _batches(source):
             stored = await asyncio.gather(*(_store_new(city, document) for document in batch))
-            done, new = done + len(batch), new + sum(stored) * isinstance(batch[0], Profile)
+            done, new = done + len(batch), new + sum(stored) * isinstance(batch[0], Person)
             progress(done, max(done, total))
     return new
 
 
 def _batches(source: Iterable[Document]) -> Iterator[list[Document]]:
     documents = iter(source)
-    while batch := list(islice(documents, AT_ONCE)):
+    while batch := list(islice(documents, BATCH_SIZE)):
         yield batch
 
 
@@ -68,7 +68,7 @@ async def _store_new(city: City, document: Document) -> bool:
     return False
 
 
-def _people(city: City, chance: Random) -> Iterator[Profile]:
+def _people(city: City, chance: Random) -> Iterator[Person]:
     now = city.now()
     number = 0
     while True:
@@ -77,12 +77,12 @@ def _people(city: City, chance: Random) -> Iterator[Profile]:
         id_number = IdNumber(_id_number(number, sex, born_on), sex, born_on)
         name = chance.choice(_SURNAMES) + "".join(chance.choices(_GIVEN, k=chance.choice((1, 2, 2))))
         profile_id = base64.urlsafe_b64encode(chance.randbytes(12)).decode()
-        yield replace(new_profile(city.encryption, id_number, profile_id, now), name=city.encryption.encrypt(name))
+        yield replace(new_person(city.encryption, id_number, profile_id, now), name=city.encryption.encrypt(name))
         number += 1
 
 
 def _id_number(number: int, sex: Sex, born_on: date) -> str:
-    """Give the ID number (GB 11643-1999) of the invented person with this number in the city."""
+    """Return the ID number (GB 11643-1999) of the invented person with this index in the city."""
     division, order = divmod(number, PEOPLE_PER_DIVISION)
     body = f"99{division:04d}{born_on:%Y%m%d}{2 * order + (sex == 'male'):03d}"
     return body + str(ric.calc_check_digit(body + "0"))  # pyright: ignore[reportUnknownMemberType]  untyped library

@@ -1,1 +1,1 @@
-"""Signed codes: tokens, their QR images, and the thread pool that draws them."""
+"""Signed codes: their tokens, their QR images, and the thread that draws the images."""

@@ -1,7 +1,7 @@
-"""What every code of the city has: a QR payload that proves itself, with or without a network, to one audience.
+"""Signed codes: QR payloads that can be verified with or without a network.
 
-The payload is a compact EdDSA JWS. It names a `code_id` that leads to a person only inside the city, and the minute for
-which it counts; it holds nothing personal. Its audience says what kind of code it is, so that none passes for another.
+A payload is a compact EdDSA JWS. It holds a `code_id`, which only the city can resolve to a person, and a validity of
+one minute; it holds no personal data. Its audience names the kind of code, so that one kind is not accepted as another.
 """
 
 import secrets
@@ -21,7 +21,7 @@ EpochSeconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
 
 
 class CodeClaims(Struct, frozen=True, gc=False):
-    """What every code claims, in the short names of a JWT: `sub` is the code_id, `jti` differs each time."""
+    """The JWT claims that all codes share: `sub` is the code_id, `jti` is unique to each code."""
 
     aud: str
     sub: str
@@ -31,12 +31,12 @@ class CodeClaims(Struct, frozen=True, gc=False):
 
     @property
     def issued_at(self) -> datetime:
-        """Give the instant from which the code counts."""
+        """Return the instant from which the code is valid."""
         return datetime.fromtimestamp(self.iat, UTC)
 
     @property
     def expires_at(self) -> datetime:
-        """Give the instant from which it no longer does."""
+        """Return the instant at which the code expires."""
         return datetime.fromtimestamp(self.exp, UTC)
 
 
@@ -44,55 +44,55 @@ C = TypeVar("C", bound=CodeClaims)
 
 
 def make_code_id() -> str:
-    """Make a person's `code_id`: 12 characters by chance, which say nothing about the person."""
+    """Return a new `code_id`: 12 random characters, not derived from the person."""
     return secrets.token_urlsafe(9)
 
 
-def _draw_nonces() -> Iterator[str]:
-    """Give six characters by chance, again and again; drawn by the thousand, they need few calls of the system."""
+def _generate_nonces() -> Iterator[str]:
+    """Yield random strings of six characters; drawing a thousand at a time saves system calls."""
     while True:
         drawn = secrets.token_urlsafe(4_608)
         yield from (drawn[at : at + 6] for at in range(0, 6_144, 6))
 
 
-nonces = _draw_nonces()
-"""For the `jti` of each code that is made."""
+nonces = _generate_nonces()
+"""Values for the `jti` of new codes."""
 
 
-class Reading(Struct, Generic[C], frozen=True):
-    """What a code says by itself; an expired one still says for whom and when it counted."""
+class GenuineCode(Struct, Generic[C], frozen=True):
+    """A code that the city signed; an expired one still shows its `code_id` and when it was valid."""
 
     outcome: Literal["valid", "expired"]
     claims: C
 
 
-class Forged(Struct, frozen=True):
-    """What anything else says: nothing."""
+class ForgedCode(Struct, frozen=True):
+    """Anything else: a payload that the city did not sign as a code of this audience."""
 
     outcome: Literal["forged"] = "forged"
 
 
-def read_code_for(
+def read_signed_code(
     audience: str,
     decoder: msgspec.json.Decoder[C],
     payload: str,
     jwks: dict[str, Any],
     now: datetime,
     skew_seconds: int,
-) -> Reading[C] | Forged:
-    """Read a code of an audience with nothing but the city's published keys: no server, no store, no network.
+) -> GenuineCode[C] | ForgedCode:
+    """Verify a code of an audience with the city's published keys only: no server, no store, no network.
 
-    A code counts `skew_seconds` longer, and as much earlier, than it says, since clocks differ. A code of another
-    audience is forged. Whether a code was used before, it cannot tell by itself.
+    A code is accepted `skew_seconds` before and after its validity, because clocks differ. A code of another audience
+    is forged. Whether a code was used before cannot be seen from the code.
     """
     signed = verify_with_jwks(payload, jwks) if len(payload) <= MAX_PAYLOAD_CHARACTERS else None
     if signed is None:
-        return Forged()
+        return ForgedCode()
     try:
         claims = decoder.decode(signed)
     except ValueError:
-        return Forged()
+        return ForgedCode()
     if claims.aud != audience:
-        return Forged()
-    counts = claims.iat - skew_seconds <= now.timestamp() < claims.exp + skew_seconds
-    return Reading("valid" if counts else "expired", claims)
+        return ForgedCode()
+    valid = claims.iat - skew_seconds <= now.timestamp() < claims.exp + skew_seconds
+    return GenuineCode("valid" if valid else "expired", claims)

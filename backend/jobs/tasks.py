@@ -1,8 +1,7 @@
-"""Work that goes on after the answer: `@background` makes a function a task that any process of the city may do.
+"""Background work: `@background` makes a function a task that any process of the city can run.
 
-With a broker a task runs in a Celery worker, with none in the server's own loop. A message is a hint that may be lost
-or come twice; what makes sure are the sweeps, tasks with an `every`, which look for what is due. So a task must come
-out the same however often it runs.
+With a broker, tasks run in Celery workers; without one, in the server's own event loop. A message is a hint that may be
+lost or delivered twice. Sweeps, which are tasks with an `every`, find whatever is due, so every task is idempotent.
 """
 
 import asyncio
@@ -16,26 +15,28 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from random import Random
+from types import ModuleType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.store import Conflict, Document, Duplicate, Index, Store, StoreUnavailable
+from backend.store.time import to_ms
 
 P = ParamSpec("P")
 Argument = str | int | bool
-Work = Callable[Concatenate[Any, P], Coroutine[Any, Any, None]]
+TaskFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, None]]
 
-LONGEST_WAIT_SECONDS = 300.0
+MAX_BACKOFF_SECONDS = 300.0
 MAX_LOSSES = 3
 
 _log = logging.getLogger("chengma.tasks")
-_chance = Random()  # noqa: S311  it spreads what would come all at once, and guards nothing
+_random = Random()  # noqa: S311  jitter, not security
 
 
 class Job(Struct, frozen=True):
-    """One task to be done with these arguments, which are never personal; `attempts` counts how often it failed."""
+    """One run of a task with these arguments, which are never personal; `attempts` counts its failures."""
 
     task: str
     arguments: tuple[Argument, ...] = ()
@@ -44,38 +45,40 @@ class Job(Struct, frozen=True):
 
 
 class JobQueue(Protocol):
-    """Takes jobs and sees to it that they are tried, from the beginning of its block to the end."""
+    """Takes jobs and has them run, from the start of its `async with` block to the end."""
 
     async def __aenter__(self) -> object: ...
 
     async def __aexit__(self, *_: object) -> None: ...
 
     def waiting(self) -> int:
-        """Tell how many jobs wait."""
+        """Return how many jobs are waiting."""
         ...
 
     async def put(self, job: Job, *, delay_seconds: float = 0) -> None:
-        """Take a job. Where that fails it is logged and left to the sweeps: a citizen's request goes on."""
+        """Enqueue a job. A failure is only logged: the request continues, and a sweep does the work."""
         ...
 
 
 class Task(Generic[P]):
-    """A background function: called, it runs here; enqueued, it runs when a process has time for it."""
+    """A background function: called, it runs immediately; enqueued, it runs in some process later."""
 
-    def __init__(self, work: Work[P], *, every: timedelta | None, max_seconds: int, max_attempts: int) -> None:
-        self.name = f"{work.__module__.split('.')[-2]}.{work.__name__}"
-        self.work = work
+    def __init__(
+        self, function: TaskFunction[P], *, every: timedelta | None, max_seconds: int, max_attempts: int
+    ) -> None:
+        self.name = f"{function.__module__.split('.')[-2]}.{function.__name__}"
+        self.function = function
         self.every = every
         self.max_seconds = max_seconds
         self.max_attempts = max_attempts
-        self.__doc__ = work.__doc__
+        self.__doc__ = function.__doc__
 
     async def __call__(self, city: Any, *arguments: P.args, **named: P.kwargs) -> None:  # noqa: ANN401  see City
-        """Do it here and now."""
-        await self.work(city, *arguments, **named)
+        """Run the function immediately."""
+        await self.function(city, *arguments, **named)
 
     async def enqueue(self, jobs: JobQueue, *arguments: Argument) -> None:
-        """Have it done soon, by any process. A hint: what must be done is found by a sweep too."""
+        """Enqueue the task. Best effort: a sweep finds whatever must be done."""
         await TaskReference(self.name).enqueue(jobs, *arguments)
 
 
@@ -105,35 +108,47 @@ def undefined_tasks(tasks: Mapping[str, Task[Any]], package: str = "backend.serv
 
 def background(
     *, every: timedelta | None = None, max_seconds: int = 60, max_attempts: int = 5
-) -> Callable[[Work[P]], Task[P]]:
+) -> Callable[[TaskFunction[P]], Task[P]]:
     """Make an async function of `services/<name>/tasks.py` a task; its first argument is the City.
 
-    With `every` it is a sweep, run again and again. It is cancelled after `max_seconds`, and given up, for an
-    operator to look at, after `max_attempts` failures.
+    With `every` it is a sweep, which runs periodically. It is cancelled after `max_seconds`, and becomes a dead letter
+    after `max_attempts` failures.
     """
 
-    def make(work: Work[P]) -> Task[P]:
-        return Task(work, every=every, max_seconds=max_seconds, max_attempts=max_attempts)
+    def make(function: TaskFunction[P]) -> Task[P]:
+        return Task(function, every=every, max_seconds=max_seconds, max_attempts=max_attempts)
 
     return make
 
 
 def sweep_job(task: Task[Any]) -> Job:
-    """Give the job of a sweep. All times of a sweep share one id, so that a sweep that fails is given up once."""
+    """Return the job of a sweep. All runs of a sweep share one id, so that a failing sweep has one dead letter."""
     return Job(task.name, (), f"sweep:{task.name}")
 
 
 def discover_tasks(package: str = "backend.services") -> dict[str, Task[Any]]:
-    """Import the `tasks` of every service that has them, and give the tasks by name."""
-    folder = importlib.import_module(package)
-    names = [f"{package}.{found.name}.tasks" for found in pkgutil.iter_modules(folder.__path__)]
-    modules = [importlib.import_module(name) for name in sorted(names) if find_spec(name) is not None]
+    """Import the `tasks` of every service that has them, and return the tasks by name."""
+    modules = service_modules(package, "tasks")
     tasks = [value for module in modules for value in vars(module).values() if isinstance(value, Task)]
     return {task.name: task for task in tasks}
 
 
+def service_modules(package: str, name: str) -> list[ModuleType]:
+    """Import the module or package of this name from every service of `package` that has it."""
+    services = sorted(found.name for found in pkgutil.iter_modules(importlib.import_module(package).__path__))
+    names = [f"{package}.{service}.{name}" for service in services]
+    return [importlib.import_module(name) for name in names if _exists(name)]
+
+
+def _exists(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False  # its parent is a module, not a package
+
+
 class DeadLetter(Document, kw_only=True):
-    """A job that was given up, or, while `losses` are counted, one whose worker died with it."""
+    """A job that failed for good, or, while `losses` are counted, one whose worker died while running it."""
 
     collection: ClassVar[str] = "dead_jobs"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("dead",), ordered="at_ms"),)
@@ -148,92 +163,92 @@ class DeadLetter(Document, kw_only=True):
 
 
 class JobContext(Protocol):
-    """What carrying out needs of a City."""
+    """The part of a City that running a job needs."""
 
     @property
     def store(self) -> Store:
-        """Where documents live."""
+        """The store of documents."""
         ...
 
     def now(self) -> datetime:
-        """Give the present instant."""
+        """Return the current instant."""
         ...
 
 
 async def run_job(tasks: Mapping[str, Task[Any]], job: Job, city: JobContext) -> tuple[Job, float] | None:
-    """Do a job. Give it back, with the seconds to wait, if it is to be tried again; a hopeless one is kept as dead."""
+    """Run a job. Return it with the seconds to wait if it is to be retried; a hopeless one becomes a dead letter."""
     task = tasks.get(job.task)
     try:
         if task is None:
-            raise LookupError(f"there is no task {job.task!r}; was it made by another edition of the city?")  # noqa: TRY301
+            raise LookupError(f"there is no task {job.task!r}; was the job enqueued by another edition of the city?")  # noqa: TRY301
         async with asyncio.timeout(task.max_seconds):
-            await task.work(city, *job.arguments)
+            await task.function(city, *job.arguments)
     except StoreUnavailable as error:
         _log.warning("%s waits for the store: %s", job.task, error)
-        return job, wait_seconds(job.attempts + 1)
-    except Exception as error:  # noqa: BLE001  whatever a task fails with
+        return job, backoff_seconds(job.attempts + 1)
+    except Exception as error:  # noqa: BLE001  any error of a task
         tried = replace(job, attempts=job.attempts + 1)
-        _log.warning("%s failed for the %d. time", job.task, tried.attempts, exc_info=error)
+        _log.warning("%s failed (attempt %d)", job.task, tried.attempts, exc_info=error)
         if task is not None and tried.attempts < task.max_attempts:
-            return tried, wait_seconds(tried.attempts)
+            return tried, backoff_seconds(tried.attempts)
         return await _dead_letter(city, tried, f"{type(error).__name__}: {error}")
     return None
 
 
-def wait_seconds(attempts: int) -> float:
-    """Give how long to wait before the next try: twice as long each time, and never the same for two."""
-    return _chance.uniform(0.5, 1) * min(2.0**attempts, LONGEST_WAIT_SECONDS)
+def backoff_seconds(attempts: int) -> float:
+    """Return how long to wait before the next attempt: exponential backoff with jitter."""
+    return _random.uniform(0.5, 1) * min(2.0**attempts, MAX_BACKOFF_SECONDS)
 
 
 async def _dead_letter(city: JobContext, job: Job, error: str) -> tuple[Job, float] | None:
-    """Keep a job as dead, once; where the store is away the job stays alive."""
+    """Store a job as a dead letter, once; if the store does not answer, return the job for a retry."""
     try:
         await _save(city, job, await city.store.get(DeadLetter, job.id), dead=True, error=error[:500])
     except StoreUnavailable:
-        return job, wait_seconds(job.attempts)
-    _log.error("%s is given up: %s", job.task, error)
+        return job, backoff_seconds(job.attempts)
+    _log.error("%s failed for good: %s", job.task, error)
     return None
 
 
 async def run_lost_job(tasks: Mapping[str, Task[Any]], job: Job, city: JobContext) -> tuple[Job, float] | None:
-    """Do a job that came again, as if its last worker had died with it; after too many such it is kept as dead."""
+    """Run a job that was delivered again because its worker died; after too many losses it becomes a dead letter."""
     try:
         if await _lost_too_often(city, job):
-            _log.error("%s is given up: its workers died with it", job.task)
+            _log.error("%s failed for good: its workers died while running it", job.task)
             return None
     except StoreUnavailable as error:
         _log.warning("%s waits for the store: %s", job.task, error)
-        return job, wait_seconds(job.attempts + 1)
-    again = await run_job(tasks, job, city)
+        return job, backoff_seconds(job.attempts + 1)
+    retry = await run_job(tasks, job, city)
     with suppress(StoreUnavailable, Conflict):
         known = await city.store.get(DeadLetter, job.id)
         if known is not None and not known.dead:
-            await city.store.delete(known)  # this worker lives
-    return again
+            await city.store.delete(known)  # this worker survived
+    return retry
 
 
 async def _lost_too_often(city: JobContext, job: Job) -> bool:
-    """Count that a worker died with this job; tell whether so many did that it is now dead."""
+    """Count the loss of a worker with this job; return whether it is now a dead letter."""
     known = await city.store.get(DeadLetter, job.id)
     losses = 1 if known is None else known.losses + 1
     dead = losses >= MAX_LOSSES
-    await _save(city, job, known, dead=dead, error=f"{losses} workers died with it", losses=losses)
+    await _save(city, job, known, dead=dead, error=f"{losses} workers died while running it", losses=losses)
     return dead
 
 
 async def _save(
     city: JobContext, job: Job, known: DeadLetter | None, *, dead: bool, error: str, losses: int = 0
 ) -> None:
-    kept = DeadLetter(
+    letter = DeadLetter(
         id=job.id,
         revision=known.revision if known is not None else 0,
         task=job.task,
         arguments=job.arguments,
-        at_ms=int(city.now().timestamp() * 1_000),
+        at_ms=to_ms(city.now()),
         dead=dead,
         error=error,
         attempts=job.attempts,
         losses=losses,
     )
-    with suppress(Duplicate, Conflict):  # the same message came twice
-        await (city.store.insert(kept) if known is None else city.store.replace(kept))
+    with suppress(Duplicate, Conflict):  # the message was delivered twice
+        await (city.store.insert(letter) if known is None else city.store.replace(letter))

@@ -1,8 +1,8 @@
 """The access log, and the id of each request.
 
-One line of JSON for each request says what an operator needs and nothing about a person: the route's template stands in
-place of the path, and neither query nor body nor address is written. This is the only layer around every request, so it
-is plain ASGI and writes its lines in batches.
+One JSON line per request says what an operator needs and nothing about a person: the route template replaces the path,
+and query, body and address are omitted. This is the only middleware around every request, so it is plain ASGI and
+writes its lines in batches.
 """
 
 import asyncio
@@ -20,33 +20,33 @@ import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.operations.load_shedding import LoadShedder
-from backend.operations.metrics import Answered, Served
+from backend.operations.metrics import AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
-"""Where `scope["state"]` holds the id of the request."""
+"""The key of `scope["state"]` under which the id of the request is stored."""
 
 _FLUSH_SECONDS = 0.25
-_MOST_LINES = 1_000
+_MAX_LINES = 1_000
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
 
 
 class AccessLog:
     """Wraps an ASGI application: gives each request an id, and writes a line about it to standard output.
 
-    A caller's own `X-Request-Id` is kept if it has at most 64 letters, digits, `.`, `_` and `-`. Lines wait for at most
-    a quarter of a second; `flush` writes them at once.
+    A caller's own `X-Request-Id` is used if it has at most 64 letters, digits, `.`, `_` and `-`. Lines are written
+    within a quarter of a second, or at once by `flush`.
     """
 
     def __init__(self, app: ASGIApp, load_shedder: LoadShedder, *, writes: bool = True) -> None:
-        self.served = Served()
+        self.served = RequestCounts()
         self._app = app
         self._load_shedder = load_shedder
         self._writes = writes
-        self._lines: list[str | Answered] = []
+        self._lines: list[str | AnsweredRequest] = []
         self._second = 0
-        self._stamp = ""
+        self._second_text = ""
         self._prefix = secrets.token_hex(6)
         self._counter = count(1)
 
@@ -76,9 +76,9 @@ class AccessLog:
             self._note(scope, status, time.perf_counter() - started, request_id)
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
-        """Write what went wrong inside, with its traceback; long numbers, which may be a person's, are blanked."""
+        """Log an internal error with its traceback; long numbers, which may belong to a person, are masked."""
         line = {
-            "time": self._stamped(time.time()),
+            "time": self._timestamp(time.time()),
             "fault": type(error).__name__,
             "route": scope.get("path_template"),
             "request_id": scope["state"].get(REQUEST_ID),
@@ -88,14 +88,14 @@ class AccessLog:
         self.flush()
 
     def flush(self) -> None:
-        """Count the requests that wait to be counted, and write the lines that wait to be written."""
+        """Count pending requests, and write pending lines."""
         self.served.count()
         lines = [line for line in self._lines if self._writes or isinstance(line, str)]
         self._lines = []
         try:
-            sys.stdout.write("".join(line if isinstance(line, str) else self._written(line) for line in lines))
+            sys.stdout.write("".join(line if isinstance(line, str) else self._line(line) for line in lines))
             sys.stdout.flush()
-        except (OSError, ValueError):  # nobody reads the log any more; the citizens' requests matter more
+        except (OSError, ValueError):  # the log has no reader any more; requests continue without it
             self._writes = False
 
     def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
@@ -106,39 +106,41 @@ class AccessLog:
         lines.append(answered)
         if len(lines) == 1:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
-        elif len(lines) >= _MOST_LINES:
+        elif len(lines) >= _MAX_LINES:
             self.flush()
 
-    def _written(self, served: Answered) -> str:
+    def _line(self, served: AnsweredRequest) -> str:
         at, method, template, status, seconds, request_id = served
         route = f'"{template}"' if template else "null"
         return (
-            f'{{"time":"{self._stamped(at)}","method":"{method}","route":{route},'
+            f'{{"time":"{self._timestamp(at)}","method":"{method}","route":{route},'
             f'"status":{status},"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"}}\n'
         )
 
-    def _stamped(self, now: float) -> str:
+    def _timestamp(self, now: float) -> str:
         second = int(now)
         if second != self._second:
-            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+            self._second, self._second_text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._second_text}.{int((now - second) * 1000):03d}Z"
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 sent = value.decode("latin-1")
-                if _SANE_ID.fullmatch(sent):
+                if _VALID_ID.fullmatch(sent):
                     return sent
                 break
         return f"{self._prefix}{next(self._counter):06x}"
 
 
 def _as_line(members: Mapping[str, Any]) -> str:
-    blanked = {name: _LONG_NUMBER.sub("[number]", text) if name in _TOLD else text for name, text in members.items()}
-    return msgspec.json.encode(blanked).decode() + "\n"
+    masked = {
+        name: _LONG_NUMBER.sub("[number]", text) if name in _FREE_TEXT else text for name, text in members.items()
+    }
+    return msgspec.json.encode(masked).decode() + "\n"
 
 
-_TOLD = ("message", "traceback")
+_FREE_TEXT = ("message", "traceback")
 
 
 class _JsonLines(logging.Formatter):
@@ -155,7 +157,7 @@ class _JsonLines(logging.Formatter):
 
 
 def log_as_json_lines() -> None:
-    """Let everything that is logged in this process be written to standard output as JSON lines as well."""
+    """Write all log records of this process to standard output as JSON lines."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

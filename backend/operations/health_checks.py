@@ -1,4 +1,4 @@
-"""What an operator's machines ask a server: does it live, and is it ready for citizens?"""
+"""Health checks for an operator's machines: is the process alive, and is it ready for requests?"""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ READY_SECONDS = 3.0
 
 
 class Health(Struct, frozen=True):
-    """What a part of the city can do: `ok`, or what is wrong with it."""
+    """The state of each part of the city: `ok`, or what is wrong."""
 
     store: str
     broker: str
@@ -28,20 +28,20 @@ class Health(Struct, frozen=True):
 
 @get("/health/live", guards=[probe], priority="essential", include_in_schema=False)
 async def live() -> dict[str, bool]:
-    """Tell that the process answers. Where it does not, it wants a restart."""
+    """Answer as long as the process is alive. If it does not answer, restart it."""
     return {"alive": True}
 
 
 @get("/health/ready", guards=[probe], priority="essential", include_in_schema=False)
 async def ready(city: NamedDependency[City]) -> Response[Health]:
-    """Tell whether store, broker, keys and rulebook are as they should be: 200, or 503 with what is wrong.
+    """Check store, broker, keys and rulebook: 200, or 503 with what is wrong.
 
-    Without the broker background work waits and citizens notice nothing, so a server stays ready.
+    A server without its broker stays ready: background work waits, and citizens notice nothing.
     """
     (store, rulebook), broker = await asyncio.gather(_store_and_rulebook(city), _broker(city))
     health = Health(store, broker, city.keys.fault or "ok", rulebook)
-    good = (health.store, health.keys, health.rulebook) == ("ok", "ok", "ok")
-    return Response(health, status_code=200 if good else 503, headers={"Cache-Control": "no-store"})
+    is_ready = (health.store, health.keys, health.rulebook) == ("ok", "ok", "ok")
+    return Response(health, status_code=200 if is_ready else 503, headers={"Cache-Control": "no-store"})
 
 
 async def _store_and_rulebook(city: City) -> tuple[str, str]:
@@ -57,13 +57,13 @@ async def _store_and_rulebook(city: City) -> tuple[str, str]:
 
 async def _broker(city: City) -> str:
     if not city.settings.broker:
-        return "none: the server does background work itself"
-    from backend.jobs.celery import answers
+        return "none: the server runs background jobs itself"
+    from backend.jobs.celery import broker_answers
 
-    return "ok" if await asyncio.to_thread(answers, city.settings) else "does not answer"
+    return "ok" if await asyncio.to_thread(broker_answers, city.settings) else "does not answer"
 
 
-def operating_routes() -> Sequence[ControllerRouterHandler]:
-    """Give the routes, which stand in no document for citizens."""
+def health_routes() -> Sequence[ControllerRouterHandler]:
+    """Return the routes of the health checks, which are not in the OpenAPI document."""
     routes: list[Any] = [live, ready]
     return routes

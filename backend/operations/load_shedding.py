@@ -1,7 +1,7 @@
-"""What a process refuses when it has too much on its hands: first what only decorates, to the last the colour.
+"""What an overloaded process refuses: decorative content first, the colour last.
 
-The measure is how many requests are begun and not yet answered, which grows as soon as the store is slow, and whether
-the store has just failed to answer.
+The load is the number of requests that are started and not yet answered, which grows as soon as the store is slow, and
+whether the store has just failed to answer.
 """
 
 import time
@@ -11,52 +11,52 @@ from backend.i18n import Text
 from backend.problems import Problem
 
 Priority = Literal["decoration", "ordinary", "essential"]
-"""How long a route is kept up: images and histories, everything else, and the colour and its verification."""
+"""The priority of a route: images and histories, everything else, and the colour and its verification."""
 
-STORE_AWAY_SECONDS = 1.0
+STORE_UNAVAILABLE_SECONDS = 1.0
 _SHARES: dict[Priority, float] = {"decoration": 0.25, "ordinary": 0.5, "essential": 1.0}
 
 
 class Unavailable(Problem):
-    """The city cannot do this just now; `Retry-After` says when to ask again."""
+    """The city cannot do this now; `Retry-After` says when to try again."""
 
-    status, title = 503, "Unavailable"
+    status, title, title_zh = 503, "Unavailable", "系统繁忙"
 
 
 class LoadShedder:
-    """How much one process has on its hands."""
+    """Refuses requests when one process is overloaded."""
 
     def __init__(self, requests_at_once: int) -> None:
         self.in_flight = 0
         self.refused = 0
         self._limits = {priority: max(1, int(requests_at_once * share)) for priority, share in _SHARES.items()}
-        self._store_away_until = 0.0
+        self._store_unavailable_until = 0.0
 
     @property
-    def store_is_away(self) -> bool:
-        """Tell whether the store failed to answer within the last second."""
-        return time.monotonic() < self._store_away_until
+    def store_is_unavailable(self) -> bool:
+        """Return whether the store has failed to answer within the last second."""
+        return time.monotonic() < self._store_unavailable_until
 
-    def note_store_away(self) -> None:
-        """Note that the store did not answer."""
-        self._store_away_until = time.monotonic() + STORE_AWAY_SECONDS
+    def note_store_unavailable(self) -> None:
+        """Record that the store did not answer."""
+        self._store_unavailable_until = time.monotonic() + STORE_UNAVAILABLE_SECONDS
 
     def admit(self, priority: Priority) -> None:
-        """Let a request of this rank go on. Raises Unavailable, at once, where there is no room for it.
+        """Admit a request of this priority. Raises Unavailable, at once, if the process is overloaded.
 
-        What is essential is tried even while the store is away: so it is noticed that the store is back.
+        Essential requests are admitted even while the store does not answer, which shows when it answers again.
         """
-        if self.in_flight > self._limits[priority] or (self._store_away_until and self._refuses(priority)):
+        if self.in_flight > self._limits[priority] or (self._store_unavailable_until and self._refuses(priority)):
             self.refused += 1
             raise unavailable()
 
     def _refuses(self, priority: Priority) -> bool:
-        return priority != "essential" and self.store_is_away
+        return priority != "essential" and self.store_is_unavailable
 
 
 def unavailable() -> Unavailable:
-    """Give the Problem that asks to come back in two seconds."""
+    """Return the Problem that asks the caller to try again in two seconds."""
     return Unavailable(
-        Text(zh="系统繁忙，请稍后再试。", en="The city's system is busy; please try again in a moment."),
+        Text(zh="系统繁忙，请2秒后再试。", en="The city's system is busy; please try again in 2 seconds."),
         headers={"Retry-After": "2"},
     )

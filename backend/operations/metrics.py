@@ -1,4 +1,4 @@
-"""What an operator's Prometheus reads: how many, how fast, what was decided, and what waits."""
+"""Metrics for Prometheus: request counts and latencies, decisions, and waiting jobs."""
 
 from bisect import bisect_left
 from collections import deque
@@ -13,79 +13,79 @@ from prometheus_client.registry import Collector
 from backend.city.service import City
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Seconds. The buckets of all latencies."""
+"""The buckets of all latencies, in seconds."""
 
 
-class _Course(Struct):
-    """How the requests of one route went."""
+class _RouteCounts(Struct):
+    """The latencies of the requests of one route."""
 
     seconds: float = 0.0
     buckets: list[int] = []
 
 
-Answered = tuple[float, str, str | None, int, float, str]
-"""A request: when it was answered, its method, route and status, how many seconds it took, and its id."""
+AnsweredRequest = tuple[float, str, str | None, int, float, str]
+"""An answered request: time, method, route, status, duration in seconds, and id."""
 
 
-class Served:
+class RequestCounts:
     """Counts the requests that a process has answered, by method, route and status.
 
-    They wait in `answered` and are counted many at once, which costs each request less.
+    Requests are collected in `answered` and counted in batches, which is cheaper.
     """
 
     def __init__(self) -> None:
-        self.answered: deque[Answered] = deque()
-        self.courses: dict[tuple[str, str, int], _Course] = {}
+        self.answered: deque[AnsweredRequest] = deque()
+        self.routes: dict[tuple[str, str, int], _RouteCounts] = {}
         self._counting = Lock()
 
     def count(self) -> None:
-        """Count those that wait; the server's thread does, and Prometheus's."""
+        """Count pending requests; called from the server thread and the Prometheus thread."""
         with self._counting:
             while self.answered:
                 _, method, route, status, seconds, _ = self.answered.popleft()
                 key = (method, route or "none", status)
-                course = self.courses.get(key)
-                if course is None:
-                    course = self.courses[key] = _Course(buckets=[0] * (len(BOUNDS) + 1))
-                course.seconds += seconds
-                course.buckets[bisect_left(BOUNDS, seconds)] += 1
+                counts = self.routes.get(key)
+                if counts is None:
+                    counts = self.routes[key] = _RouteCounts(buckets=[0] * (len(BOUNDS) + 1))
+                counts.seconds += seconds
+                counts.buckets[bisect_left(BOUNDS, seconds)] += 1
 
     def read(self) -> Iterator[Metric]:
-        """Give them to Prometheus."""
+        """Yield the metrics for Prometheus."""
         self.count()
         family = HistogramMetricFamily(
             "chengma_request_seconds", "Answered requests", labels=("method", "route", "status")
         )
-        for (method, route, status), course in list(self.courses.items()):
+        for (method, route, status), counts in list(self.routes.items()):
             total, buckets = 0, list[tuple[str, float]]()
-            for bound, count in zip((*map(str, BOUNDS), "+Inf"), course.buckets, strict=True):
+            for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts.buckets, strict=True):
                 total += count
                 buckets.append((bound, total))
-            family.add_metric((method, route, str(status)), buckets, course.seconds)
+            family.add_metric((method, route, str(status)), buckets, counts.seconds)
         yield family
 
 
 class JobCounts:
-    """Counts what became of the jobs that a process has tried."""
+    """Counts the outcomes of the jobs that a process has run."""
 
     def __init__(self) -> None:
         self.outcomes: dict[tuple[str, str], int] = {}
 
     def note(self, task: str, outcome: str) -> None:
-        """Count a try: `done` or `retried`."""
+        """Count an attempt: `done` or `retried`."""
         key = (task, outcome)
         self.outcomes[key] = self.outcomes.get(key, 0) + 1
 
     def read(self) -> Iterator[Metric]:
-        """Give them to Prometheus."""
-        family = CounterMetricFamily("chengma_jobs", "Background jobs tried", labels=("task", "outcome"))
+        """Yield the metrics for Prometheus."""
+        family = CounterMetricFamily("chengma_jobs", "Attempts of background jobs", labels=("task", "outcome"))
         for labels, count in list(self.outcomes.items()):
             family.add_metric(labels, count)
         yield family
 
 
-def read_city(city: City) -> Iterator[Metric]:
-    """Give what rules decided, and by which rulebook."""
+def city_metrics(city: City) -> Iterator[Metric]:
+    """Yield the decisions of the rules, and the rulebook in force."""
     decided = CounterMetricFamily("chengma_verdicts", "Verdicts given", labels=("module", "rule", "result"))
     for labels, count in list(city.decision_counts.items()):
         decided.add_metric(labels, count)
@@ -95,9 +95,9 @@ def read_city(city: City) -> Iterator[Metric]:
     yield rulebook
 
 
-def gauge(name: str, said: str, value: float) -> Metric:
-    """Give one figure of now."""
-    return GaugeMetricFamily(name, said, value)
+def gauge(name: str, meaning: str, value: float) -> Metric:
+    """Return one current value."""
+    return GaugeMetricFamily(name, meaning, value)
 
 
 class _Reading(Collector):
@@ -111,16 +111,16 @@ class _Reading(Collector):
         return ()
 
 
-def registry_of(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
-    """Make a registry that reads the figures anew whenever Prometheus asks."""
+def make_registry(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
+    """Return a registry that reads the metrics whenever Prometheus asks."""
     registry = CollectorRegistry()
     registry.register(_Reading(read))
     return registry
 
 
 def serve_metrics(host: str, port: int, read: Callable[[], Iterable[Metric]]) -> Callable[[], None]:
-    """Answer `GET /metrics` on a port of its own, apart from what citizens reach; give what ends it. Raises OSError."""
-    server, thread = start_http_server(port, host, registry_of(read))
+    """Serve `GET /metrics` on a separate port, and return the function that stops it. Raises OSError."""
+    server, thread = start_http_server(port, host, make_registry(read))
 
     def end() -> None:
         server.shutdown()

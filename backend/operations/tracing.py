@@ -1,8 +1,8 @@
-"""Where the time of a request goes, told by OpenTelemetry to the collector that the settings name.
+"""Traces of requests, sent by OpenTelemetry to the collector of the settings.
 
-A span says the route's template, never the path, and of the store the operation and the collection, never what was
-asked for. What went wrong is named by its kind alone, since its words may hold what was asked for. Nothing of this is
-imported where no collector is named.
+A span contains the route template, never the path; and for the store, the operation and the collection, never the
+query. Errors are named by their type only, since their messages may contain the query. This module is imported only if
+a collector is set.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ _TRACEPARENT = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Sends spans to a collector by OTLP over HTTP, in batches, beside the event loop."""
+    """Sends spans to a collector by OTLP over HTTP, in batches and in a thread."""
 
     def __init__(self, endpoint: str) -> None:
         self._provider = TracerProvider(resource=Resource.create({"service.name": "chengma"}))
@@ -34,7 +34,7 @@ class Tracing:
         self._tracer: Tracer = self._provider.get_tracer("chengma")
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """Give an application that makes a span of each request; its parent is what `traceparent` names."""
+        """Return an application that creates a span for each request; its parent is the span of `traceparent`."""
 
         async def traced(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
@@ -59,16 +59,16 @@ class Tracing:
         return traced
 
     def store(self, store: Store) -> Store:
-        """Give a store that makes a span of each operation of a request; what goes on between requests makes none."""
+        """Return a store that creates a span for each operation within a request, and none outside of requests."""
         return cast("Store", _TracedStore(store, self._tracer))
 
     def end(self) -> None:
-        """Send what waits."""
+        """Send the pending spans."""
         self._provider.shutdown()
 
 
 def _parent(scope: Scope) -> Context:
-    """Read `traceparent`, and no `tracestate`: whatever a phone wrote there would be passed on."""
+    """Return the context of `traceparent`. `tracestate` is ignored: a client could write anything into it."""
     for name, value in scope["headers"]:
         if name == b"traceparent":
             return _TRACEPARENT.extract({"traceparent": value.decode("latin-1")}, Context())
@@ -88,7 +88,7 @@ def _describe(span: Span, scope: Mapping[str, Any], status: int) -> None:
 
 
 class _TracedStore:
-    """A store whose operations make spans; everything else is passed on."""
+    """A store whose operations create spans; everything else is delegated."""
 
     def __init__(self, store: Store, tracer: Tracer) -> None:
         self._store = store

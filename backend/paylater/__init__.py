@@ -1,1 +1,1 @@
-"""The engine that pay-later services share."""
+"""The engine shared by pay-later services: credit accounts with two-phase holds."""

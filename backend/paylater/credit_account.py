@@ -1,9 +1,9 @@
-"""Pay-later arithmetic that several services share: two-phase credit within a limit.
+"""A credit account with two-phase credit within a limit, shared by pay-later services.
 
-Credit is first held, then posted up to what was held, or voided, or it expires: the phases are those of TigerBeetle's
-pending transfers. All ids are the caller's; doing the same again changes nothing, and doing something else under the
-same id is refused. One account is one Document, so that a conditional write of it makes each step whole: under any
-interleaving the limit is kept. Everything here is pure; amounts are in fen.
+Credit is first held. A hold is then posted (in full or in part), voided, or it expires: the phases of TigerBeetle's
+pending transfers. All ids come from the caller. Repeating a step changes nothing, and reusing an id for something else
+is refused. An account is one Document and each step is one conditional write, so concurrent writers cannot exceed the
+limit. Everything here is pure; amounts are in fen.
 """
 
 from collections.abc import Callable
@@ -13,40 +13,40 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.i18n import Text
+from backend.i18n import Text, yuan
 from backend.problems import Problem
 from backend.store import Document
 
 MAX_HOLDS = 200
-"""How many holds an account keeps before those that are over are archived."""
+"""An account with more holds archives the resolved ones."""
 
 MIN_RETENTION = timedelta(days=1)
-"""No hold is archived sooner: what was interrupted is finished within a day, or found by an operator."""
+"""No hold is archived sooner: an interrupted step is resumed within a day, or an operator finds it."""
 
 HoldState = Literal["held", "posted", "voided", "expired"]
 Movement = Literal["repay", "release", "return"]
 
 
 class CreditExhausted(Problem):
-    """The limit does not leave this much."""
+    """The available credit is less than the amount requested."""
 
     status, title = 409, "Credit limit reached"
 
 
 class TransferChanged(Problem):
-    """The same id was used before for something else."""
+    """The id was used before with another amount or purpose."""
 
     status, title = 409, "Transfer changed"
 
 
 class HoldResolved(Problem):
-    """The hold was posted, voided or expired before, and that stands."""
+    """The hold is already posted, voided or expired, so this step is refused."""
 
     status, title = 409, "Hold resolved"
 
 
 class HoldArchived(Problem):
-    """The hold is from a time of which all holds are archived; it cannot be applied again."""
+    """The hold was created before the archive date of the account, so it cannot be placed again."""
 
     status, title = 409, "Hold archived"
 
@@ -58,17 +58,17 @@ class UnknownHold(Problem):
 
 
 class HoldExceeded(Problem):
-    """More was to be posted, or taken back, than was held or posted."""
+    """The amount to post exceeds the hold, or the amount to repay, release or return exceeds what was posted."""
 
-    status, title = 409, "Beyond the hold"
+    status, title = 409, "Hold exceeded"
 
 
-class Overtaken(Exception):
-    """Somebody with a later edition has acted on this hold already; read again what is to be done."""
+class Superseded(Exception):
+    """A later version of the caller's decision was already applied to this hold; read it again and decide again."""
 
 
 class Transfer(Struct, frozen=True, gc=False):
-    """A movement of a posted hold: debt that was repaid, was released without payment, or money returned after it."""
+    """A movement on a posted hold: a repayment, a release of debt without payment, or money returned to the payer."""
 
     id: str
     kind: Movement
@@ -77,44 +77,44 @@ class Transfer(Struct, frozen=True, gc=False):
 
 
 class Hold(Struct, frozen=True, gc=False):
-    """Credit set aside at `made_at` for one purpose, until `expires_at`.
+    """Credit held from `created_at` to `expires_at` for one purpose.
 
-    `wanted_fen` was asked for, `amount_fen` was granted. A hold `over_limit` the limit is an exception, and is counted
-    apart from what is within it. `edition` is the caller's own count of what it has decided about the hold.
+    `requested_fen` was requested and `amount_fen` granted. A hold with `over_limit` is an exception and does not use
+    the limit. `version` numbers the caller's decisions about the hold.
     """
 
     id: str
-    wanted_fen: int
+    requested_fen: int
     amount_fen: int
-    made_at: datetime
+    created_at: datetime
     expires_at: datetime
     over_limit: bool = False
-    edition: int = 0
+    version: int = 0
     state: HoldState = "held"
     posted_fen: int = 0
     transfers: tuple[Transfer, ...] = ()
 
     def held_fen(self, at: datetime) -> int:
-        """Give what is set aside at an instant and neither posted nor given back."""
+        """Return the amount held at an instant and neither posted nor voided."""
         return self.amount_fen if self.state == "held" and at < self.expires_at else 0
 
     def moved_fen(self, kind: Movement) -> int:
-        """Give the sum of the movements of a kind."""
+        """Return the sum of the movements of a kind."""
         return sum(transfer.amount_fen for transfer in self.transfers if transfer.kind == kind)
 
     def due_fen(self) -> int:
-        """Give what was posted and not released: the debt as it was to be paid."""
+        """Return the debt before repayment: what was posted and not released."""
         return self.posted_fen - self.moved_fen("release")
 
     def owed_fen(self) -> int:
-        """Give what is still to be paid; negative while more was paid than the debt is now."""
+        """Return the unpaid debt; negative while more was paid than is now due."""
         return self.due_fen() - self.moved_fen("repay") + self.moved_fen("return")
 
 
 class CreditAccount(Document, kw_only=True):
-    """What one person may owe for one purpose, and every hold of it that is not archived, oldest first.
+    """What one person may owe for one purpose, with all holds that are not archived, oldest first.
 
-    Holds made at `archived_until` or before are archived, unless they stand here.
+    Holds created at `archived_until` or earlier are archived unless they are still listed here.
     """
 
     collection: ClassVar[str] = "credit_accounts"
@@ -124,68 +124,72 @@ class CreditAccount(Document, kw_only=True):
     archived_until: datetime | None = None
 
     def held_fen(self, at: datetime) -> int:
-        """Give what is set aside within the limit."""
+        """Return the amount held within the limit."""
         return sum(hold.held_fen(at) for hold in self.holds if not hold.over_limit)
 
     def used_fen(self) -> int:
-        """Give what is owed within the limit."""
+        """Return the unpaid debt within the limit."""
         return sum(max(0, hold.owed_fen()) for hold in self.holds if not hold.over_limit)
 
     def over_limit_fen(self, at: datetime) -> int:
-        """Give what is set aside or owed beyond the limit, as exceptions."""
+        """Return the amount held or owed over the limit, as exceptions."""
         return sum(hold.held_fen(at) + max(0, hold.owed_fen()) for hold in self.holds if hold.over_limit)
 
-    def free_fen(self, at: datetime) -> int:
-        """Give what may still be held; never negative, even where the limit was lowered below what is owed."""
+    def available_fen(self, at: datetime) -> int:
+        """Return the available credit; never negative, even if the limit was lowered below the debt."""
         return max(0, self.limit_fen - self.held_fen(at) - self.used_fen())
 
     def find(self, hold_id: str) -> Hold | None:
-        """Give a hold by its id, or None."""
+        """Return the hold with this id, or None."""
         return next((hold for hold in self.holds if hold.id == hold_id), None)
 
 
 def hold(
     account: CreditAccount,
     hold_id: str,
-    wanted_fen: int,
+    requested_fen: int,
     *,
-    made_at: datetime,
+    created_at: datetime,
     expires_at: datetime,
     at: datetime,
-    partly: bool = False,
+    allow_partial: bool = False,
     over_limit: bool = False,
 ) -> CreditAccount:
-    """Set credit aside, if the limit leaves it; `partly` takes what it leaves, `over_limit` does not ask.
+    """Hold credit if enough is available.
 
-    `made_at` is when the id was made, the same each time it is tried. Raises CreditExhausted, TransferChanged or
+    With `allow_partial` a smaller amount is held if less is available; with `over_limit` the limit is not checked.
+    `created_at` is when the id was created, the same at each attempt. Raises CreditExhausted, TransferChanged or
     HoldArchived.
     """
-    assert wanted_fen >= 0, "credit is never negative"
+    assert requested_fen >= 0, "credit is never negative"
     known = account.find(hold_id)
     if known is not None:
-        if (known.wanted_fen, known.over_limit) != (wanted_fen, over_limit):
+        if (known.requested_fen, known.over_limit) != (requested_fen, over_limit):
             raise _changed(hold_id)
         return account
-    if account.archived_until is not None and made_at <= account.archived_until:
+    if account.archived_until is not None and created_at <= account.archived_until:
         raise HoldArchived(
-            Text(zh="该笔额度已归档，不能再次使用。", en=f"The hold {hold_id} is archived and cannot be applied again.")
+            Text(zh="该笔预留额度已归档，不能再次使用。", en=f"Hold {hold_id} is archived and cannot be placed again.")
         )
-    free_fen = account.free_fen(at)
-    if wanted_fen > free_fen and not (partly or over_limit):
+    available_fen = account.available_fen(at)
+    if requested_fen > available_fen and not (allow_partial or over_limit):
         raise CreditExhausted(
-            Text(zh="信用额度不足。", en="The credit limit does not leave this much."),
-            wanted_fen=wanted_fen,
-            free_fen=free_fen,
+            Text(
+                zh=f"可用额度不足：需要{yuan(requested_fen)}元，可用{yuan(available_fen)}元。",
+                en=f"Not enough credit: {yuan(requested_fen)} yuan requested, {yuan(available_fen)} yuan available.",
+            ),
+            requested_fen=requested_fen,
+            available_fen=available_fen,
         )
-    granted_fen = wanted_fen if over_limit else min(wanted_fen, free_fen)
-    made = Hold(hold_id, wanted_fen, granted_fen, made_at, expires_at, over_limit)
-    return archive(replace(account, holds=(*account.holds, made)), at)
+    granted_fen = requested_fen if over_limit else min(requested_fen, available_fen)
+    placed = Hold(hold_id, requested_fen, granted_fen, created_at, expires_at, over_limit)
+    return archive(replace(account, holds=(*account.holds, placed)), at)
 
 
 def post(account: CreditAccount, hold_id: str, amount_fen: int, at: datetime) -> CreditAccount:
-    """Make a part of a hold, or all of it, a debt; the rest is free again.
+    """Turn a hold into debt, in full or in part; the rest becomes available again.
 
-    Raises UnknownHold, BeyondHold, HoldResolved (an expired hold is resolved) or TransferChanged.
+    Raises UnknownHold, HoldExceeded, HoldResolved (an expired hold is resolved) or TransferChanged.
     """
 
     def posted(known: Hold) -> Hold:
@@ -197,15 +201,18 @@ def post(account: CreditAccount, hold_id: str, amount_fen: int, at: datetime) ->
             raise _resolved(known)
         if not 0 <= amount_fen <= known.amount_fen:
             raise HoldExceeded(
-                Text(zh="入账金额超过预留额度。", en=f"{amount_fen} fen are more than the {known.amount_fen} held.")
+                Text(
+                    zh="记账金额超过预留额度。",
+                    en=f"The amount, {amount_fen} fen, exceeds the hold of {known.amount_fen} fen.",
+                )
             )
         return replace(known, state="posted", posted_fen=amount_fen)
 
-    return _with(account, hold_id, posted)
+    return _with_hold(account, hold_id, posted)
 
 
 def void(account: CreditAccount, hold_id: str, at: datetime) -> CreditAccount:
-    """Give a hold back unused. Raises UnknownHold or HoldResolved."""
+    """Release an unused hold. Raises UnknownHold or HoldResolved."""
 
     def voided(known: Hold) -> Hold:
         if known.state == "voided":
@@ -214,27 +221,27 @@ def void(account: CreditAccount, hold_id: str, at: datetime) -> CreditAccount:
             raise _resolved(known)
         return replace(known, state="voided")
 
-    return _with(account, hold_id, voided)
+    return _with_hold(account, hold_id, voided)
 
 
 def expire(account: CreditAccount, at: datetime) -> CreditAccount:
-    """Note which holds have expired. They counted no more since they did."""
-    late = {known.id for known in account.holds if known.state == "held" and at >= known.expires_at}
-    if not late:
+    """Mark the holds that have expired; they stopped using the limit when they did."""
+    expired = {known.id for known in account.holds if known.state == "held" and at >= known.expires_at}
+    if not expired:
         return account
     return replace(
         account,
-        holds=tuple(replace(known, state="expired") if known.id in late else known for known in account.holds),
+        holds=tuple(replace(known, state="expired") if known.id in expired else known for known in account.holds),
     )
 
 
 def move(
     account: CreditAccount, hold_id: str, transfer_id: str, kind: Movement, amount_fen: int, at: datetime
 ) -> CreditAccount:
-    """Repay a debt, release it without payment, or note that money was returned, once for this transfer id.
+    """Record a repayment, a release without payment or a return of money, once for this transfer id.
 
-    No more is released than was posted, and no more returned than was repaid. Raises UnknownHold, HoldResolved for a
-    hold that was not posted, BeyondHold or TransferChanged.
+    A release cannot exceed the posted amount, nor a return the repaid amount. Raises UnknownHold, HoldResolved for a
+    hold that was not posted, HoldExceeded or TransferChanged.
     """
 
     def moved(known: Hold) -> Hold:
@@ -252,36 +259,39 @@ def move(
         }[kind]
         if not 0 < amount_fen <= most:
             raise HoldExceeded(
-                Text(zh="金额超过可结清的部分。", en=f"{amount_fen} fen are more than the {most} that can be moved.")
+                Text(
+                    zh="金额超过该笔账单可结清的部分。",
+                    en=f"The amount, {amount_fen} fen, exceeds the {most} fen that can be settled.",
+                )
             )
         return replace(known, transfers=(*known.transfers, Transfer(transfer_id, kind, amount_fen, at)))
 
-    return _with(account, hold_id, moved)
+    return _with_hold(account, hold_id, moved)
 
 
-def overtake(account: CreditAccount, hold_id: str, edition: int) -> CreditAccount:
-    """Note that what follows is the caller's decision of this edition. Raises Overtaken after a later one.
+def supersede(account: CreditAccount, hold_id: str, version: int) -> CreditAccount:
+    """Record the version of the caller's decision on a hold. Raises Superseded if a later one is recorded.
 
-    So a slow process cannot carry out what a faster one has decided anew meanwhile. Raises UnknownHold.
+    This stops a slow process from applying a decision that another process has replaced. Raises UnknownHold.
     """
 
-    def overtaken(known: Hold) -> Hold:
-        if known.edition > edition:
-            raise Overtaken(f"{hold_id} is at edition {known.edition}, not {edition}")
-        return known if known.edition == edition else replace(known, edition=edition)
+    def superseded(known: Hold) -> Hold:
+        if known.version > version:
+            raise Superseded(f"{hold_id} is at version {known.version}, not {version}")
+        return known if known.version == version else replace(known, version=version)
 
-    return _with(account, hold_id, overtaken)
+    return _with_hold(account, hold_id, superseded)
 
 
 def archive(account: CreditAccount, at: datetime) -> CreditAccount:
-    """Let go of the oldest holds that are over, where there are too many; they cannot be applied again."""
-    spare = len(account.holds) - MAX_HOLDS
-    over = [known for known in account.holds if _over(known, at)]
-    gone = sorted(over, key=lambda known: known.made_at)[: max(0, spare)]
-    if not gone:
+    """Archive the oldest resolved holds if there are too many; an archived hold cannot be placed again."""
+    excess = len(account.holds) - MAX_HOLDS
+    archivable = [known for known in account.holds if _is_archivable(known, at)]
+    archived = sorted(archivable, key=lambda known: known.created_at)[: max(0, excess)]
+    if not archived:
         return account
-    until = max(known.made_at for known in gone)
-    names = {known.id for known in gone}
+    until = max(known.created_at for known in archived)
+    names = {known.id for known in archived}
     return replace(
         account,
         holds=tuple(known for known in account.holds if known.id not in names),
@@ -289,15 +299,15 @@ def archive(account: CreditAccount, at: datetime) -> CreditAccount:
     )
 
 
-def _over(known: Hold, at: datetime) -> bool:
+def _is_archivable(known: Hold, at: datetime) -> bool:
     resolved = known.state in ("voided", "expired") or (known.state == "posted" and known.owed_fen() == 0)
-    return resolved and at - known.made_at > MIN_RETENTION
+    return resolved and at - known.created_at > MIN_RETENTION
 
 
-def _with(account: CreditAccount, hold_id: str, change: Callable[[Hold], Hold]) -> CreditAccount:
+def _with_hold(account: CreditAccount, hold_id: str, change: Callable[[Hold], Hold]) -> CreditAccount:
     known = account.find(hold_id)
     if known is None:
-        raise UnknownHold(Text(zh="没有该笔预留额度。", en=f"The account has no hold {hold_id}."))
+        raise UnknownHold(Text(zh="没有找到该笔预留额度。", en=f"The account has no hold {hold_id}."))
     changed = change(known)
     if changed is known:
         return account
@@ -306,10 +316,12 @@ def _with(account: CreditAccount, hold_id: str, change: Callable[[Hold], Hold]) 
 
 def _changed(transfer_id: str) -> TransferChanged:
     return TransferChanged(
-        Text(zh="同一编号的金额或用途不同。", en=f"The id {transfer_id} was used before for something else.")
+        Text(
+            zh="同一编号已用于其他金额或用途。", en=f"Id {transfer_id} was used before with another amount or purpose."
+        )
     )
 
 
 def _resolved(known: Hold) -> HoldResolved:
     state = "expired" if known.state == "held" else known.state
-    return HoldResolved(Text(zh="该笔额度已处理完毕。", en=f"The hold {known.id} is {state}."), state=state)
+    return HoldResolved(Text(zh="该笔预留额度已处理完毕。", en=f"Hold {known.id} is already {state}."), state=state)

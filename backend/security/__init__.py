@@ -1,1 +1,1 @@
-"""Who a caller is, and the keys that sign, verify and encrypt."""
+"""Identity of callers, and the keys that sign, verify and encrypt."""

@@ -1,4 +1,4 @@
-"""Personal identifiers at rest: encrypted field by field, and found by a keyed hash."""
+"""Encryption of personal identifiers in the store, field by field, and the keyed hashes by which they are found."""
 
 import base64
 import hmac
@@ -13,7 +13,7 @@ _NONCE_BYTES = 12
 
 
 class UndecryptableField(Exception):
-    """A sealed text was changed, or its key is missing."""
+    """An encrypted text was changed, or its key is missing."""
 
 
 class FieldEncryption:
@@ -24,15 +24,15 @@ class FieldEncryption:
         self._lookup: tuple[str, hmac.HMAC] | None = None
 
     def encrypt(self, text: str) -> str:
-        """Encrypt a text (AES-256-GCM); each time it looks different."""
+        """Return a text encrypted with AES-256-GCM; the result differs each time."""
         key = self._keyring.current("field")
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + AESGCM(key.material).encrypt(nonce, text.encode(), key.kid.encode())
-        return f"{key.kid}.{base64.urlsafe_b64encode(sealed).decode()}"
+        encrypted = nonce + AESGCM(key.material).encrypt(nonce, text.encode(), key.kid.encode())
+        return f"{key.kid}.{base64.urlsafe_b64encode(encrypted).decode()}"
 
-    def decrypt(self, sealed: str) -> str:
-        """Decrypt what `encrypt` gave, with whatever key it was sealed. Raises Unsealable."""
-        kid, _, body = sealed.partition(".")
+    def decrypt(self, encrypted: str) -> str:
+        """Decrypt the output of `encrypt`, whichever key was used. Raises UndecryptableField."""
+        kid, _, body = encrypted.partition(".")
         key = next((key for key in self._keyring.keys("field") if key.kid == kid), None)
         if key is None:
             raise UndecryptableField(f"there is no field key {kid!r}")
@@ -40,13 +40,13 @@ class FieldEncryption:
             raw = base64.urlsafe_b64decode(body)
             return AESGCM(key.material).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], kid.encode()).decode()
         except (InvalidTag, ValueError) as error:
-            raise UndecryptableField(f"a text sealed with the key {kid!r} was changed") from error
+            raise UndecryptableField(f"a text encrypted with the key {kid!r} was changed") from error
 
     def digest(self, kind: str, text: str) -> str:
-        """Give a keyed hash (HMAC-SHA256, base64url) by which a text of this kind is found again."""
+        """Return a keyed hash (HMAC-SHA256, base64url) by which a text of this kind is found."""
         key = self._keyring.current("lookup")
         if self._lookup is None or self._lookup[0] != key.kid:
             self._lookup = (key.kid, hmac.new(key.material, digestmod="sha256"))
-        keyed = self._lookup[1].copy()  # `hmac.digest` would hand the interpreter to another thread each time
+        keyed = self._lookup[1].copy()  # `hmac.digest` would release the GIL each time
         keyed.update(f"{kind}\0{text}".encode())
         return base64.urlsafe_b64encode(keyed.digest()).rstrip(b"=").decode()

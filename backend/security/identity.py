@@ -1,15 +1,14 @@
-"""Who is asking, and what they may do: access tokens, roles, rate limits, and the guards that every route declares.
+"""Access tokens, roles, rate limits, and the guards that routes declare.
 
-Only we check access tokens, on every request, so they are HS256 and the check is lean: the header segment must be that
-of one of our token keys, which fixes key and algorithm before anything of the token is read.
+Only the city itself checks access tokens, on every request. They are therefore HS256, and the check is lean: the header
+segment must equal that of one of our token keys, which fixes key and algorithm before the rest of the token is read.
 """
 
 import hmac
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import jwt
 import msgspec
@@ -17,36 +16,28 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from backend.i18n import Text
-from backend.problems import NotAllowed, NotSignedIn, TooManyRequests
+from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn, TooManyRequests
 from backend.security.keyring import Keyring, decode_segment, encode_segment
 from backend.settings import Settings
 
 AUDIENCE = "access"
+_NO_PERMISSION = "您的账号没有此项权限，请联系管理员。"
 _BEARER = b"bearer "
 _MAX_TOKEN_BYTES = 4_096
 _MINUTE = 60
+ROLE_FORMAT = "role"
+"""Marks role names in schemas; the OpenAPI document replaces them by the enumeration of all declared roles."""
 
 
-class Role(StrEnum):
-    """What a signed-in person may do beyond their own affairs."""
-
-    CITIZEN = "citizen"
-    GATE = "gate"
-    HOSPITAL = "hospital"
-    AUTHOR = "author"
-    APPROVER = "approver"
-    HEALTH_OFFICER = "health_officer"
-    AUDITOR = "auditor"
-    OPERATOR = "operator"
-    PARTNER = "partner"
-    TALENT_OFFICER = "talent_officer"
+Role = Annotated[str, Meta(max_length=64, extra_json_schema={"format": ROLE_FORMAT})]
+"""The name of a role. Services declare the roles they need; see `Service.roles`."""
 
 
 class Caller(Struct, frozen=True, gc=False):
-    """Who is asking. `citizen_id` is the id of their Profile, once they have given their real name.
+    """The caller of a request. `citizen_id` is the id of their Profile, once their identity is verified.
 
     `scopes` are what a system, such as a hospital's, was granted for one token (RFC 6749).
     """
@@ -60,7 +51,7 @@ class Caller(Struct, frozen=True, gc=False):
 
 
 class AccessClaims(Struct, frozen=True, gc=False):
-    """What an access token says: account, session, citizen, roles, venues, scopes, until when (epoch seconds)."""
+    """The claims of an access token: account, session, citizen, roles, venues and scopes; times in epoch seconds."""
 
     sub: str
     sid: str
@@ -76,14 +67,14 @@ class AccessClaims(Struct, frozen=True, gc=False):
 _claims = msgspec.json.Decoder(AccessClaims)
 
 CitizenRequest = Request[Caller, AccessClaims, State]
-"""A request of somebody who has signed in."""
+"""A request of a signed-in caller."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 Guard = Callable[[Connection, BaseRouteHandler], Coroutine[Any, Any, None]]
 
 
 class Access:
-    """Issues access tokens, checks them, and counts requests. One per process."""
+    """Issues and checks access tokens, and limits request rates. One per process."""
 
     def __init__(self, settings: Settings, keys: Keyring, clock: Callable[[], datetime]) -> None:
         self._settings = settings
@@ -94,7 +85,7 @@ class Access:
         self._requests: dict[str, int] = {}
 
     def issue(self, caller: Caller, at: datetime, seconds: int | None = None) -> str:
-        """Give an access token that counts from `at` for so many seconds, or for the time that the settings say."""
+        """Return an access token valid from `at` for `seconds` (default: `access_token_seconds` of the settings)."""
         issued = int(at.timestamp())
         expires = issued + (seconds or self._settings.access_token_seconds)
         claims = {"sub": caller.account_id, "sid": caller.session_id, "aud": AUDIENCE, "iat": issued, "exp": expires}
@@ -108,7 +99,7 @@ class Access:
         )
 
     def claims(self, authorization: bytes, now: float) -> AccessClaims:
-        """Check an `Authorization` header at `now` (epoch seconds). Raises NotSignedIn for all but our own tokens."""
+        """Return the claims of an `Authorization` header, checked at `now` (epoch seconds). Raises NotSignedIn."""
         if authorization[: len(_BEARER)].lower() != _BEARER or len(authorization) > _MAX_TOKEN_BYTES:
             raise _not_signed_in()
         signed, _, signature = authorization[len(_BEARER) :].rpartition(b".")
@@ -129,7 +120,7 @@ class Access:
         return claims
 
     def _secret(self, header: bytes) -> hmac.HMAC:
-        """Give the keyed hash that a token's header names, ready to be copied: only headers like ours are known."""
+        """Return the HMAC for a token's header segment, to be copied. Raises NotSignedIn for other headers."""
         self._secrets = {
             _header(key.kid): hmac.new(key.material, digestmod="sha256") for key in self._keys.keys("token")
         }
@@ -137,39 +128,35 @@ class Access:
             raise _not_signed_in()
         return self._secrets[header]
 
-    def forget_retired_keys(self) -> None:
-        """Look the token keys up anew; called once a minute, when the counts begin anew."""
-        self._secrets = {}
-
-    def count(self, who: str, at_most: int, now: float) -> None:
-        """Count a request of a person or an address. Raises TooManyRequests beyond `at_most` in one minute."""
+    def count(self, subject: str, limit: int, now: float) -> None:
+        """Count a request of a person or an address. Raises TooManyRequests above `limit` in one minute."""
         minute = now // _MINUTE
         if minute != self._minute:
             self._minute, self._requests = minute, {}
-            self.forget_retired_keys()
-        count = self._requests[who] = self._requests.get(who, 0) + 1
-        if count > at_most:
+            self._secrets = {}  # retired keys are dropped within a minute
+        count = self._requests[subject] = self._requests.get(subject, 0) + 1
+        if count > limit:
             raise too_many_requests(_MINUTE - int(now) % _MINUTE)
 
     def admit(self, connection: Connection) -> AccessClaims:
-        """Let a signed-in person in, within their rate. Raises NotSignedIn or TooManyRequests."""
+        """Authenticate a caller and apply their rate limit. Raises NotSignedIn or TooManyRequests."""
         for name, value in connection.scope["headers"]:
             if name == b"authorization":
                 now = self._clock().timestamp()
                 claims = self.claims(value, now)
                 settings = self._settings
-                at_most = settings.system_requests_per_minute if claims.scp else settings.person_requests_per_minute
-                self.count(claims.sub, at_most, now)
+                limit = settings.system_requests_per_minute if claims.scp else settings.person_requests_per_minute
+                self.count(claims.sub, limit, now)
                 scope = connection.scope
                 scope["auth"] = claims
                 scope["user"] = Caller(claims.sub, claims.sid, claims.cit, claims.rol, claims.ven, claims.scp)
                 return claims
         raise _not_signed_in()
 
-    def admit_anybody(self, connection: Connection) -> None:
-        """Let anybody in, within the rate of their network address. Raises TooManyRequests.
+    def admit_anonymous(self, connection: Connection) -> None:
+        """Apply the rate limit of the caller's network address. Raises TooManyRequests.
 
-        The address is that of the peer: a proxy before the server counts as one, unless uvicorn is told to trust it.
+        The address is that of the peer. All requests through a proxy share its address unless uvicorn trusts the proxy.
         """
         client = connection.scope["client"]
         address = client[0] if client else ""
@@ -177,91 +164,89 @@ class Access:
 
 
 def _header(kid: str) -> bytes:
-    """Give the header segment of the tokens that PyJWT makes with this key."""
+    """Return the header segment of the tokens that PyJWT makes with this key."""
     header = json.dumps({"alg": "HS256", "kid": kid, "typ": "JWT"}, separators=(",", ":"), sort_keys=True)
     return encode_segment(header.encode())
 
 
 def _not_signed_in() -> NotSignedIn:
-    return NotSignedIn(Text(zh="请先登录，或重新登录。", en="Sign in first, or sign in again."))
+    return NotSignedIn(Text(zh="请先登录，或重新登录。", en="Please sign in, or sign in again."))
 
 
 def too_many_requests(seconds: int) -> TooManyRequests:
-    """Give the Problem that tells to come back in so many seconds."""
+    """Return the Problem for a caller who must wait this many seconds."""
+    wait = max(1, seconds)
     return TooManyRequests(
-        Text(zh="请求过于频繁，请稍后再试。", en="Too many requests; come back later."),
-        headers={"Retry-After": str(max(1, seconds))},
+        Text(zh=f"操作太频繁，请{wait}秒后再试。", en=f"Too many requests; please try again in {wait} seconds."),
+        headers={"Retry-After": str(wait)},
     )
 
 
 async def public(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Anybody, within the rate of a network address."""
-    connection.scope["app"].state.access.admit_anybody(connection)
+    """Admit anyone, within the rate limit of their network address."""
+    connection.scope["app"].state.access.admit_anonymous(connection)
 
 
 async def probe(_connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Whoever looks whether the server lives, as often as they like: it tells nothing and costs next to nothing."""
+    """Admit health probes without a rate limit: the answer is cheap and reveals nothing."""
 
 
 async def signed_in(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Whoever has signed in."""
+    """Admit signed-in callers."""
     connection.scope["app"].state.access.admit(connection)
 
 
 async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Whoever has signed in and given their real name."""
+    """Admit signed-in callers whose identity is verified."""
     admit_citizen(connection)
 
 
 def admit_citizen(connection: Connection) -> str:
-    """Give the citizen's id of whoever has signed in and given their real name. Raises NotSignedIn and NotAllowed.
+    """Return the citizen id of a signed-in caller with a verified identity. Raises NotSignedIn and NotAllowed.
 
-    For routes that anybody may use and that do more for citizens; `citizen` is the guard of all others.
+    For public routes that do more for citizens; all other routes use the guard `citizen`.
     """
     claims: AccessClaims = connection.scope["app"].state.access.admit(connection)
     if claims.cit is None:
-        raise NotAllowed(Text(zh="请先完成实名认证。", en="Give your real name first (PUT /v1/me/real-name)."))
+        raise NotAllowed(Text(zh="请先完成实名认证。", en="Please verify your identity first (PUT /v1/me/real-name)."))
     return claims.cit
 
 
 def citizen_id(request: CitizenRequest) -> str:
-    """Give the id of the caller's Profile, on routes whose guard is `citizen`."""
-    assert request.user.citizen_id is not None, "the guard lets in only real-named citizens"
+    """Return the id of the caller's Profile, on routes whose guard is `citizen`."""
+    assert request.user.citizen_id is not None, "the guard admits only verified citizens"
     return request.user.citizen_id
 
 
-def _only(role: Role) -> Guard:
-    async def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
-        if role not in connection.scope["app"].state.access.admit(connection).rol:
-            raise NotAllowed(Text(zh="您没有此权限。", en=f"This needs the role {role.value!r}."))
+class RoleGuard:
+    """A guard that admits callers with one role."""
 
-    guard.__doc__ = f"Whoever has the role {role.value}."
-    return guard
+    def __init__(self, role: str) -> None:
+        self.role = role
+
+    async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
+        """Admit a caller who has the role. Raises NotSignedIn, TooManyRequests or NotAllowed."""
+        if self.role not in connection.scope["app"].state.access.admit(connection).rol:
+            raise NotAllowed(Text(zh=_NO_PERMISSION, en=f"Your account does not have the role {self.role!r}."))
 
 
-gate = _only(Role.GATE)
-hospital = _only(Role.HOSPITAL)
-author = _only(Role.AUTHOR)
-approver = _only(Role.APPROVER)
-health_officer = _only(Role.HEALTH_OFFICER)
-auditor = _only(Role.AUDITOR)
-operator = _only(Role.OPERATOR)
-partner = _only(Role.PARTNER)
-talent_officer = _only(Role.TALENT_OFFICER)
+def role_guard(role: str) -> RoleGuard:
+    """Return the guard of routes that only callers with this role may use; a service must declare the role."""
+    return RoleGuard(role)
 
-GUARDS: Sequence[Guard] = (
-    public,
-    probe,
-    signed_in,
-    citizen,
-    gate,
-    hospital,
-    author,
-    approver,
-    health_officer,
-    auditor,
-    operator,
-    partner,
-    talent_officer,
-)
-"""The guards, of which every route declares exactly one."""
+
+def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointer: str = "/roles") -> None:
+    """Refuse to grant roles that no service declares. Raises InvalidRequest."""
+    known = ", ".join(sorted(declared))
+    errors = [
+        FieldError(f"{pointer}/{place}", f"There is no role {role!r}; use one of: {known}.", f"没有“{role}”这一角色。")
+        for place, role in enumerate(roles)
+        if role not in declared
+    ]
+    if errors:
+        detail = Text(zh="角色不存在，请核对后重试。", en="A role does not exist; please check the roles.")
+        raise InvalidRequest(detail, errors=tuple(errors))
+
+
+OPEN_GUARDS: Sequence[Guard] = (public, probe, signed_in, citizen)
+"""The guards that need no role. Every route declares one of these or a RoleGuard."""

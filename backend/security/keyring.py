@@ -1,7 +1,7 @@
-"""The city's keys: made, kept in files, rotated with overlap, and used to sign what others verify.
+"""The city's keys: stored in files, rotated with overlap, and used to sign what others verify.
 
-Each key is one JSON file that only its owner may read. A new key of a kind takes over at once; the old one still
-verifies until its overlap ends. Running processes notice within seconds and need no restart.
+Each key is one JSON file that only its owner may read. A new key of a kind is used at once; the old one verifies until
+its overlap ends. Running processes pick up changes within seconds, without a restart.
 """
 
 import fcntl
@@ -28,29 +28,29 @@ from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypa
 Use = Literal["code", "token", "field", "lookup"]
 USES: tuple[Use, ...] = ("code", "token", "field", "lookup")
 ROTATED: tuple[Use, ...] = ("code", "token", "field")
-"""The lookup key finds people by their ID number and phone: another one would lose them all, so it stays."""
+"""The lookup key is not rotated: people are found by ID number and phone with it, and a new key would lose them."""
 
 KEY_BYTES = 32
-LOOK_AGAIN_SECONDS = 5.0
+REFRESH_SECONDS = 5.0
 SETTLED_NANOSECONDS = 2_000_000_000
-"""Two changes of a folder may bear the same time, so that one this young is read again."""
+"""Two changes of a folder may have the same timestamp, so a folder that changed this recently is read again."""
 
 MAX_TOKEN_CHARACTERS = 2_000
 
 
 _log = logging.getLogger("chengma.keys")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_PLAIN = bytes.maketrans(b"-_", b"+/")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def encode_segment(raw: bytes) -> bytes:
-    """Write bytes as a segment of a JWS: base64url without padding. The library's way costs three times as much."""
+    """Return bytes as a segment of a JWS: base64url without padding. The library takes three times as long."""
     return b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=")
 
 
 def decode_segment(segment: bytes) -> bytes:
-    """Read a segment of a JWS. Raises ValueError."""
-    return a2b_base64(segment.translate(_PLAIN) + b"==")
+    """Return the bytes of a segment of a JWS. Raises ValueError."""
+    return a2b_base64(segment.translate(_STANDARD) + b"==")
 
 
 class InvalidKeys(Exception):
@@ -61,7 +61,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """One key: `kid` names it, `use` says what for, and it counts until `retires` (None: it is the current one).
+    """One key: `kid` names it, `use` is its purpose, and it is active until `retires` (None: it is the current one).
 
     `code` keys sign what others verify (Ed25519 seeds), `token` keys sign access tokens (HMAC-SHA256), `field` keys
     encrypt identifiers (AES-256-GCM), the `lookup` key makes the keyed hashes by which they are found.
@@ -75,20 +75,20 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     @cached_property
     def private(self) -> Ed25519PrivateKey:
-        """Give the signing key of a `code` key."""
+        """Return the signing key of a `code` key."""
         return Ed25519PrivateKey.from_private_bytes(self.material)
 
     @cached_property
     def public_jwk(self) -> dict[str, str]:
-        """Give the public half of a `code` key as a JSON Web Key."""
+        """Return the public half of a `code` key as a JSON Web Key."""
         x = encode_segment(self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
         return {"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "use": "sig", "alg": "EdDSA", "x": x}
 
 
 def make_keys(folder: Path) -> None:
-    """Make the keys that are missing in a folder, and the folder. Safe for two starters at once.
+    """Create the folder and any missing keys. Safe when two processes start at once.
 
-    Where none is missing the folder is only read, and may be mounted so.
+    If no key is missing the folder is only read, so it may be mounted read-only.
     """
     if folder.is_dir() and {key.use for key in _read(folder) if key.retires is None} == set(USES):
         return
@@ -100,12 +100,12 @@ def make_keys(folder: Path) -> None:
 
 
 def rotate(folder: Path, use: Use, now: datetime, overlap: timedelta) -> Key:
-    """Make a new current key; the old one verifies until `now + overlap`. Old `field` keys decrypt for ever.
+    """Create a new current key; the old one verifies until `now + overlap`. Old `field` keys decrypt permanently.
 
-    Raises InvalidKeys for the lookup key, which cannot be exchanged without losing every person's lookup.
+    Raises InvalidKeys for the lookup key, which cannot be replaced without losing the lookup of every person.
     """
     if use not in ROTATED:
-        raise InvalidKeys(f"the {use} key is not rotated: people are found by it")
+        raise InvalidKeys(f"the {use} key cannot be rotated: people are found by it")
     with _locked(folder):
         current = [key for key in _read(folder) if key.use == use and key.retires is None]
         made = _new_key(folder, use, now)
@@ -116,23 +116,23 @@ def rotate(folder: Path, use: Use, now: datetime, overlap: timedelta) -> Key:
 
 
 class Keyring:
-    """The keys of one process, read again when their folder changes; `fault` tells why they last were not."""
+    """The keys of one process, read again when their folder changes; `fault` is the error of the last attempt."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
         self.folder = folder
         self._clock = clock
-        self._look_again = 0.0
+        self._refresh_at = 0.0
         self._changed = -1
         self.fault = ""
         self._read()
 
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> "Keyring":
-        """Read the keys of a folder. Raises InvalidKeys."""
+        """Open the keys of a folder. Raises InvalidKeys."""
         return cls(folder, clock)
 
     def keys(self, use: Use | None = None) -> list[Key]:
-        """Give the keys that still count, of one use or of all; the current ones first, then the youngest."""
+        """Return the active keys, of one use or of all: the current ones first, then the newest."""
         self._refresh()
         now = self._clock()
         return [
@@ -142,29 +142,29 @@ class Keyring:
         ]
 
     def current(self, use: Use) -> Key:
-        """Give the key that signs or encrypts now."""
+        """Return the current key, which signs or encrypts."""
         self._refresh()
         return self._current[use]
 
     def sign_code(self, claims: bytes) -> str:
         """Sign the bytes of a JSON object as a compact EdDSA JWS (RFC 8037).
 
-        libsodium signs here, in two thirds of the time that OpenSSL takes: each code that is shown is signed anew.
+        Every code that is shown is signed. libsodium takes two thirds of the time of OpenSSL.
         """
-        if time.monotonic() > self._look_again:
+        if time.monotonic() > self._refresh_at:
             self._refresh()
         signed = self._code_header + encode_segment(claims)
         signature = encode_segment(crypto_sign(signed, self._signing_key)[:crypto_sign_BYTES])
         return (signed + b"." + signature).decode()
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Give the public keys with which others verify, as a JSON Web Key Set."""
+        """Return the public keys that verify codes, as a JSON Web Key Set."""
         return {"keys": [key.public_jwk for key in self.keys("code")]}
 
     def _refresh(self) -> None:
-        if time.monotonic() <= self._look_again:
+        if time.monotonic() <= self._refresh_at:
             return
-        self._look_again = time.monotonic() + LOOK_AGAIN_SECONDS
+        self._refresh_at = time.monotonic() + REFRESH_SECONDS
         try:
             changed = self.folder.stat().st_mtime_ns
             if changed != self._changed or time.time_ns() - changed < SETTLED_NANOSECONDS:
@@ -172,7 +172,7 @@ class Keyring:
             self.fault = ""
         except (InvalidKeys, OSError) as error:
             self.fault = str(error)
-            _log.error("the keys in force stay in force: %s", error)
+            _log.error("the keys could not be read again, and the previous ones stay active: %s", error)
 
     def _read(self) -> None:
         changed = self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0
@@ -180,7 +180,7 @@ class Keyring:
         current = {key.use: key for key in reversed(found) if key.retires is None}
         for use in USES:
             if use not in current:
-                raise InvalidKeys(f"{self.folder}: there is no {use} key; `chengma keys make` makes what is missing")
+                raise InvalidKeys(f"{self.folder}: the {use} key is missing; `chengma keys make` creates missing keys")
         self._keys, self._current = found, current
         code = current["code"]
         self._signing_key = crypto_sign_seed_keypair(code.material)[1]
@@ -203,9 +203,9 @@ class _Jwk(Struct):
 
 
 def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
-    """Give the claims of a compact EdDSA JWS that a key of the set signed; None for any other text.
+    """Return the claims of a compact EdDSA JWS that was signed by a key of the set; None for any other text.
 
-    Needs nothing but its arguments: no server, no store, no network. The algorithm is fixed by the key.
+    Works offline. The key determines the algorithm.
     """
     segments = token.split(".") if len(token) <= MAX_TOKEN_CHARACTERS else []
     if len(segments) != 3:  # noqa: PLR2004  header, claims, signature
@@ -214,13 +214,13 @@ def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
     if header is None or claims is None or signature is None:
         return None
     try:
-        said = msgspec.json.decode(header, type=_Header)
+        header_fields = msgspec.json.decode(header, type=_Header)
         keys = msgspec.convert(jwks.get("keys", []), list[_Jwk])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    key = next((key for key in keys if (key.kid, key.kty, key.crv) == (said.kid, "OKP", "Ed25519")), None)
+    key = next((key for key in keys if (key.kid, key.kty, key.crv) == (header_fields.kid, "OKP", "Ed25519")), None)
     public = _decoded(key.x) if key is not None else None
-    if said.alg != "EdDSA" or said.crit is not None or public is None or len(public) != KEY_BYTES:
+    if header_fields.alg != "EdDSA" or header_fields.crit is not None or public is None or len(public) != KEY_BYTES:
         return None
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, token.rpartition(".")[0].encode())
@@ -230,7 +230,7 @@ def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
 
 
 def _decoded(segment: str) -> bytes | None:
-    """Decode base64url in its one canonical form, without padding."""
+    """Return the bytes of canonical base64url without padding; None for any other text."""
     try:
         decoded = decode_segment(segment.encode("ascii"))
     except ValueError:
@@ -254,11 +254,11 @@ def _locked(folder: Path) -> Generator[None, None, None]:
 
 def _read(folder: Path) -> list[Key]:
     if not folder.is_dir():
-        raise InvalidKeys(f"{folder}: there is no such folder of keys; `chengma keys make` makes them")
+        raise InvalidKeys(f"{folder}: the folder of keys does not exist; `chengma keys make` creates it")
     keys: list[Key] = []
     for path in sorted(folder.glob("[!.]*.json")):
         if path.stat().st_mode & 0o077:
-            raise InvalidKeys(f"{path}: others may read this key; `chmod 600` it, and think about rotating it")
+            raise InvalidKeys(f"{path}: other users can read this key; run `chmod 600` on it, and consider rotating it")
         try:
             key = msgspec.json.decode(path.read_bytes(), type=Key)
         except (OSError, msgspec.DecodeError) as error:
@@ -278,7 +278,7 @@ def _new_key(folder: Path, use: Use, now: datetime) -> Key:
 
 
 def _write(folder: Path, key: Key) -> None:
-    """Write a key file whole or not at all."""
+    """Write a key file atomically."""
     draft = folder / f".{_file_name(key)}"
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(key), indent=2))

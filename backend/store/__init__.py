@@ -1,7 +1,7 @@
-"""Where documents live: a narrow port with two adapters.
+"""The document store: a narrow port with two adapters.
 
 One aggregate is one document, stored whole, with a revision. No operation needs a transaction over several documents,
-which is what lets the same code run on an embedded file and on a sharded cluster.
+so the same code runs on an embedded file and on a sharded cluster.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_c
 from msgspec import Struct
 
 Scalar = str | int | bool | None
-"""What an indexed field may hold. Instants are stored as integers or as UTC text that sorts, never as floats."""
+"""The types of indexed fields. Instants are integers or sortable UTC text, never floats."""
 
 HASHED_ID: Mapping[str, str] = {"_id": "hashed"}
 ONE_SHARD: Mapping[str, str] = {}
@@ -19,7 +19,7 @@ ONE_SHARD: Mapping[str, str] = {}
 class Index(Struct, frozen=True):
     """A declared access path: equality on `fields`, then a range and an order on `ordered`, if given.
 
-    `unique` holds for the combination of `fields`; a document in which one of them is None is not compared.
+    `unique` applies to the combination of `fields`; a document in which one of them is None is exempt.
     """
 
     fields: tuple[str, ...]
@@ -31,10 +31,10 @@ class Document(Struct, kw_only=True):
     """One aggregate. `revision` counts its writes from 1; 0 means that it was never stored.
 
     A subclass names its `collection` and declares the `indexes` that `find` and `count` may use. Indexed fields are
-    top-level fields that hold a `Scalar`. Other instants are in UTC and count to the millisecond.
+    top-level fields of type `Scalar`. Other instants are in UTC, to the millisecond.
 
-    `shard_key` is how a cluster spreads the collection: by the hashed id, which spreads writes evenly and leads each
-    read by id to one shard. A unique index over other fields holds only where all documents lie on ONE_SHARD.
+    `shard_key` distributes the collection in a cluster. The default, the hashed id, distributes writes evenly and sends
+    each read by id to one shard. A unique index over other fields requires ONE_SHARD for all documents.
     """
 
     collection: ClassVar[str]
@@ -58,52 +58,52 @@ class Order(Struct, frozen=True):
 
 
 class Page(Struct, Generic[D], frozen=True):
-    """Documents in order, and the `cursor` that fetches the next page; None after the last one."""
+    """Documents in order, and the `cursor` of the next page; None after the last page."""
 
     documents: list[D]
     cursor: str | None
 
 
 class Duplicate(Exception):
-    """A document with this id, or with the same values in a unique index, is already there.
+    """A document with this id, or with the same values in a unique index, already exists.
 
-    `fields` names the index that refused, `("id",)` for the id itself.
+    `fields` are those of the violated index, `("id",)` for the id itself.
     """
 
     def __init__(self, collection: str, fields: tuple[str, ...]) -> None:
-        super().__init__(f"{collection} already holds a document with the same {' and '.join(fields)}")
+        super().__init__(f"{collection} already contains a document with the same {' and '.join(fields)}")
         self.collection = collection
         self.fields = fields
 
 
 class Conflict(Exception):
-    """The stored document has another revision than the one read, or is gone: read it again and decide anew."""
+    """The stored document has another revision than the one read, or was deleted: read it again and decide again."""
 
     def __init__(self, collection: str, document_id: str, revision: int) -> None:
         super().__init__(f"{collection}/{document_id} is no longer at revision {revision}")
 
 
 class InvalidCursor(Exception):
-    """The cursor was not made by this query."""
+    """The cursor belongs to another query."""
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer in time, or cannot be reached. Whether a write was kept is then not known."""
+    """The store did not answer in time or cannot be reached. It is unknown whether a write was stored."""
 
 
 @runtime_checkable
 class Store(Protocol):
-    """Keeps documents. Every method may be called from many tasks of one event loop at once.
+    """Stores documents. Every method may be called from many tasks of one event loop at once.
 
-    Every method raises StoreUnavailable, within a bounded time, where the store does not answer.
+    Every method raises StoreUnavailable, within a bounded time, if the store does not answer.
     """
 
     async def get(self, kind: type[D], document_id: str) -> D | None:
-        """Read one document by its id, or None."""
+        """Return one document by its id, or None."""
         ...
 
     async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
-        """Read several documents by their ids; ids that are not there are left out."""
+        """Return several documents by their ids, without those that do not exist."""
         ...
 
     async def find(
@@ -115,60 +115,60 @@ class Store(Protocol):
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[D]:
-        """Read the documents whose declared fields equal `where`, by `order` and then by id.
+        """Return the documents whose declared fields equal `where`, by `order` and then by id.
 
-        A declared index must hold exactly the fields of `where`, and `order.field` after them; asking for anything
-        else is a programmer's error (AssertionError). Raises InvalidCursor.
+        A declared index must consist of exactly the fields of `where`, followed by `order.field`; any other query is a
+        programming error (AssertionError). Raises InvalidCursor.
         """
         ...
 
     async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
-        """Count the documents whose declared fields equal `where` (all of them for an empty one)."""
+        """Return the number of documents whose declared fields equal `where` (all documents if it is empty)."""
         ...
 
     async def insert(self, document: D) -> D:
-        """Store a new document durably and give it back at revision 1. Raises Duplicate."""
+        """Store a new document durably and return it at revision 1. Raises Duplicate."""
         ...
 
     async def replace(self, document: D) -> D:
-        """Store a changed document durably, if the stored one still has its revision; give it back at the next one.
+        """Store a changed document durably if its revision is still current; return it at the next revision.
 
-        Raises Conflict, or Duplicate where a unique index refuses.
+        Raises Conflict, or Duplicate if a unique index is violated.
         """
         ...
 
     async def delete(self, document: Document) -> None:
-        """Remove a document durably, if the stored one still has its revision. Raises Conflict."""
+        """Delete a document durably if its revision is still current. Raises Conflict."""
         ...
 
     def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:
-        """Walk a whole collection by ascending id, from behind `after`, while others read and write.
+        """Yield a whole collection by ascending id, starting after `after`, while others read and write.
 
-        A document that is there from beginning to end is met exactly once.
+        A document that exists from start to end is yielded exactly once.
         """
         ...
 
     async def restore(self, documents: Sequence[Document]) -> None:
-        """Store documents of one kind durably as they are, revisions and all, over what has their ids.
+        """Store documents of one kind durably with their revisions, replacing documents with the same ids.
 
-        For moving a city to another store; what lives is written by `insert` and `replace`. Raises Duplicate.
+        Only for copying a city to another store. Raises Duplicate.
         """
         ...
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
-        """Read documents by ascending id, from behind `after`, as they lie there, whatever form they have.
+        """Return documents by ascending id, starting after `after`, as stored, whatever their schema.
 
-        A field that holds None may be missing. For migrations, as `write_bodies` is.
+        A field that is None may be missing. For migrations, like `write_bodies`.
         """
         ...
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
-        """Store changed bodies durably, each at its next revision; one whose revision no longer stands is left.
+        """Store changed bodies durably, each at its next revision, if its revision is still current.
 
-        Gives how many were stored.
+        Returns how many were stored.
         """
         ...
 
     async def close(self) -> None:
-        """Finish what was acknowledged and let go of the files or connections."""
+        """Finish pending writes and close files or connections."""
         ...

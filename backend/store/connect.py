@@ -1,11 +1,11 @@
-"""Opening the store that an address names; the composition root alone does it."""
+"""Opens the store of an address; only composition roots use it."""
 
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from backend.settings import HIDDEN, without_user
+from backend.settings import MASK, mask_credentials
 from backend.store import Document, Store
 from backend.store.mongo.store import Driver, MongoStore
 from backend.store.sqlite.store import SqliteStore
@@ -17,10 +17,10 @@ DATABASE = "chengma"
 def open_store(
     address: str, kinds: Sequence[type[Document]], *, driver: Driver = "motor", timeout_ms: int = 3_000
 ) -> Store:
-    """Open an embedded file, made where there is none, or a MongoDB that `prepare_store` has made ready.
+    """Open an embedded file, which is created if missing, or a MongoDB that `prepare_store` has prepared.
 
-    Raises OSError for a file that cannot be opened, and PyMongoError for a wrong address. Whether a
-    MongoDB answers is not tried here.
+    Raises OSError for a file that cannot be opened, and PyMongoError for an invalid address. It does not check whether
+    a MongoDB answers.
     """
     if not address.startswith(SQLITE):
         return MongoStore(address, kinds, driver=driver, timeout_ms=timeout_ms)
@@ -33,18 +33,18 @@ def open_store(
 
 
 def prepare_store(address: str, kinds: Sequence[type[Document]]) -> None:
-    """Make the collections, indexes and validators that the declarations ask for; an embedded file does so itself."""
+    """Create the declared collections, indexes and validators of a MongoDB; an embedded file creates its own."""
     if not address.startswith(SQLITE):
         from backend.store.mongo.schema import prepare
 
         prepare(address, kinds)
 
 
-def place(address: str) -> str:
-    """Name a store to people, without the password that its address may hold."""
+def display_address(address: str) -> str:
+    """Return the address of a store for display, without a user or password."""
     if address.startswith(SQLITE):
         return address.removeprefix(SQLITE)
-    return without_user(address).replace(f"{HIDDEN}@", "", 1).partition("?")[0]
+    return mask_credentials(address).replace(f"{MASK}@", "", 1).partition("?")[0]
 
 
 def sharding(address: str, kinds: Sequence[type[Document]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Moving a city from one store to another: resumable, and verified at the end by counts and hashes."""
+"""Copying a city from one store to another: resumable, and verified at the end by counts and hashes."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -9,13 +9,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.store import Document, Store
+from backend.store import Document, Store, time
 
 BATCH = 1_000
 
 
 class CopyProgress(Document, kw_only=True):
-    """How far a collection was copied: up to the id `after`. Its `id` is the collection's name."""
+    """The progress of a collection: copied up to the id `after`. Its `id` is the collection's name."""
 
     collection: ClassVar[str] = "copy_progress"
 
@@ -23,8 +23,8 @@ class CopyProgress(Document, kw_only=True):
     after: str = ""
 
 
-class Copied(Struct, frozen=True):
-    """A collection that is the same on both sides."""
+class CopiedCollection(Struct, frozen=True):
+    """A collection that is equal in both stores."""
 
     collection: str
     count: int
@@ -32,7 +32,7 @@ class Copied(Struct, frozen=True):
 
 
 class CopyRefused(Exception):
-    """The target holds something else, or what was copied is not the same. The message names it."""
+    """The target contains other data, or the copy differs from its source. The message names the collection."""
 
 
 async def copy_city(
@@ -41,18 +41,18 @@ async def copy_city(
     name: str,
     kinds: Sequence[type[Document]],
     progress: Callable[[str, int, int], None],
-) -> list[Copied]:
-    """Copy every collection, then compare them, and give what is the same. Raises CopyRefused.
+) -> list[CopiedCollection]:
+    """Copy every collection, then compare both stores, and return the collections. Raises CopyRefused.
 
-    `name` names the source, so that an interrupted copy is gone on with from the same one. `progress` is told the
-    collection, how many documents are done, and how many there are.
+    `name` identifies the source, so that an interrupted copy resumes from the same source. `progress` is called with
+    the collection, the number of documents done, and the total.
     """
-    wanted = [kind for kind in kinds if kind is not CopyProgress]
-    await _refuse_other_cities(target, name, wanted)
-    for kind in wanted:
+    copied_kinds = [kind for kind in kinds if kind is not CopyProgress]
+    await _refuse_other_cities(target, name, copied_kinds)
+    for kind in copied_kinds:
         await _copy(source, target, name, kind, progress)
-    copied = [await _same(source, target, kind) for kind in wanted]
-    for kind in wanted:
+    copied = [await _compare(source, target, kind) for kind in copied_kinds]
+    for kind in copied_kinds:
         done = await target.get(CopyProgress, kind.collection)
         if done is not None:
             await target.delete(done)
@@ -63,9 +63,11 @@ async def _refuse_other_cities(target: Store, name: str, kinds: Sequence[type[Do
     for kind in kinds:
         progress = await target.get(CopyProgress, kind.collection)
         if progress is not None and progress.source != name:
-            raise CopyRefused(f"the target holds part of a copy of {progress.source}: go on with that, or empty it")
+            raise CopyRefused(
+                f"the target contains part of a copy of {progress.source}: resume that copy, or empty the target"
+            )
         if progress is None and await target.count(kind, {}):
-            raise CopyRefused(f"the target holds {kind.collection} of its own: copy into an empty store")
+            raise CopyRefused(f"the target already contains {kind.collection}: copy into an empty store")
 
 
 async def _copy(
@@ -80,28 +82,28 @@ async def _copy(
     async for document in source.scan(kind, after=mark.after):
         batch.append(to_the_millisecond(document))
         if len(batch) == BATCH:
-            mark = await _keep(target, mark, batch)
+            mark = await _save_batch(target, mark, batch)
             done += len(batch)
             progress(kind.collection, done, total)
             batch = []
     if batch:
-        await _keep(target, mark, batch)
+        await _save_batch(target, mark, batch)
         progress(kind.collection, done + len(batch), total)
 
 
-async def _keep(target: Store, mark: CopyProgress, batch: Sequence[Document]) -> CopyProgress:
+async def _save_batch(target: Store, mark: CopyProgress, batch: Sequence[Document]) -> CopyProgress:
     await target.restore(batch)
     return await target.replace(replace(mark, after=batch[-1].id))
 
 
-async def _same(source: Store, target: Store, kind: type[Document]) -> Copied:
+async def _compare(source: Store, target: Store, kind: type[Document]) -> CopiedCollection:
     one, other = await _digest(source.scan(kind)), await _digest(target.scan(kind))
     if one != other:
         raise CopyRefused(
             f"{kind.collection} differs: {one[0]:,} documents with the digest {one[1]} in the source, {other[0]:,} "
             f"with {other[1]} in the target. Was the source written to meanwhile? Empty the target and copy again"
         )
-    return Copied(kind.collection, *one)
+    return CopiedCollection(kind.collection, *one)
 
 
 async def _digest(documents: AsyncIterator[Document]) -> tuple[int, str]:
@@ -113,9 +115,9 @@ async def _digest(documents: AsyncIterator[Document]) -> tuple[int, str]:
 
 
 def to_the_millisecond(value: Any) -> Any:  # noqa: ANN401  a document or any part of one
-    """Give a document with its instants to the millisecond, as every store keeps them; an older city has finer ones."""
+    """Return a document with its instants truncated to the millisecond; those of an older city may be finer."""
     if isinstance(value, datetime):
-        return value.replace(microsecond=value.microsecond // 1000 * 1000)
+        return time.to_the_millisecond(value)
     if isinstance(value, Struct):
         return _changed(value)
     if isinstance(value, tuple):

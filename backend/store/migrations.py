@@ -1,8 +1,8 @@
-"""Changes of what is already stored: forward only, each once, recorded in the store itself.
+"""Migrations of stored documents: forward only, each run once, recorded in the store itself.
 
 A migration is a module `migrations/0001_<verb_noun>.py` whose docstring says what it is for. It names one COLLECTION,
-and `change(body)` gives the changed document, or None for one that needs no change or has it already: a run that was
-interrupted is gone through again from the last batch that was recorded. A field that holds None may be missing.
+and `change(body)` returns the changed document, or None if it needs no change or is already changed: an interrupted run
+resumes from the last recorded batch. A field that is None may be missing.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.store import Conflict, Document, Duplicate, Store
+from backend.store.time import to_the_millisecond
 
 LEASE_SECONDS = 60
 BATCH = 1_000
@@ -28,7 +29,7 @@ _NAME = re.compile(r"\d{4}_[a-z][a-z0-9_]*")
 
 
 class Migration(Struct, frozen=True):
-    """One change; `id` is the module's name, `checksum` that of its file."""
+    """One migration; `id` is the name of its module, `checksum` the hash of its file."""
 
     id: str
     title: str
@@ -38,7 +39,7 @@ class Migration(Struct, frozen=True):
 
 
 class MigrationRun(Document, kw_only=True):
-    """That a migration was begun; it has changed everything up to the id `after`, and all of it once it is `done`."""
+    """The progress of a migration that was started: it has processed all ids up to `after`, and all if it is `done`."""
 
     collection: ClassVar[str] = "migration_runs"
 
@@ -50,7 +51,7 @@ class MigrationRun(Document, kw_only=True):
 
 
 class Lease(Document, kw_only=True):
-    """That one process alone does something until `until`; its `id` says what."""
+    """The exclusive right of one process to do something until `until`; its `id` says what."""
 
     collection: ClassVar[str] = "leases"
 
@@ -59,16 +60,18 @@ class Lease(Document, kw_only=True):
 
 
 class UnknownSchema(Exception):
-    """The store does not hold what this edition of the city expects. The message says what to do."""
+    """The store does not have the schema that this edition expects. The message says what to do."""
 
 
 def find_migrations(package: str = "migrations") -> list[Migration]:
-    """Import the migrations of a package, in order. Raises UnknownSchema for two with one number, or a wrong name."""
+    """Return the migrations of a package, in order. Raises UnknownSchema for a repeated number or a wrong name."""
     folder = importlib.import_module(package)
     names = sorted(found.name for found in pkgutil.iter_modules(folder.__path__))
     for name, following in zip(names, [*names[1:], ""], strict=True):
         if not _NAME.fullmatch(name) or name[:4] == following[:4]:
-            raise UnknownSchema(f"migrations/{name}.py: a migration is named by four digits of its own and some words")
+            raise UnknownSchema(
+                f"migrations/{name}.py: the name must be four digits that no other migration has, and some words"
+            )
     return [_read(importlib.import_module(f"{package}.{name}"), name) for name in names]
 
 
@@ -79,47 +82,49 @@ def _read(module: Any, name: str) -> Migration:  # noqa: ANN401  a module
 
 
 async def pending(store: Store, migrations: Sequence[Migration]) -> list[Migration]:
-    """Give the migrations that are not done. Raises UnknownSchema for a history that is not ours."""
+    """Return the migrations that are not done. Raises UnknownSchema for a history that does not fit."""
     known = {migration.id: migration for migration in migrations}
     runs = {run.id: run async for run in store.scan(MigrationRun)}
     for run in runs.values():
         migration = known.get(run.id)
         if migration is None:
             raise UnknownSchema(
-                f"the store was changed by {run.id}, which this edition does not know: start the edition that made it"
+                f"the store was migrated by {run.id}, which this edition does not have: start the edition that ran it"
             )
         if migration.checksum != run.checksum:
-            raise UnknownSchema(f"migrations/{run.id}.py was edited after it ran: restore it, and write another one")
+            raise UnknownSchema(
+                f"migrations/{run.id}.py was edited after it ran: restore it, and write a new migration"
+            )
     waiting = [migration for migration in migrations if migration.id not in runs or not runs[migration.id].done]
     done = [run.id for run in runs.values() if run.done]
     for migration in waiting:
         if done and migration.id < max(done):
             raise UnknownSchema(
-                f"migrations/{migration.id}.py comes too late: {max(done)} is done; give it a new number"
+                f"migrations/{migration.id}.py comes after {max(done)} was run: give it a higher number"
             )
     return waiting
 
 
 async def assert_up_to_date(store: Store, migrations: Sequence[Migration]) -> None:
-    """Refuse a store on which migrations are still to be done. Raises UnknownSchema."""
+    """Check that no migration is pending. Raises UnknownSchema."""
     if waiting := await pending(store, migrations):
         names = ", ".join(migration.id for migration in waiting)
-        raise UnknownSchema(f"the store lacks {names}: run `chengma migrate` (with --plan to see what it would do)")
+        raise UnknownSchema(f"the store lacks {names}: run `chengma migrate` (with --plan to show what it would do)")
 
 
 async def is_empty(store: Store, migrations: Sequence[Migration]) -> bool:
-    """Tell that the store holds nothing that these migrations would change: a new one is born as they would make it."""
+    """Return whether the collections of these migrations are empty, as in a new store, which needs no migration."""
     return not [one for one in migrations if await store.read_bodies(one.collection, "", 1)]
 
 
 async def migrate(
     store: Store, migrations: Sequence[Migration], progress: Callable[[Migration, int], None], batch: int = BATCH
 ) -> list[Migration]:
-    """Do what is pending, in order, and give it; `progress` is told how many documents were gone through.
+    """Run the pending migrations in order, and return them; `progress` is called with the documents processed.
 
-    Two that start at once do it once: the second waits until the first has ended. Raises UnknownSchema.
+    If two processes start at once, the second waits until the first has finished. Raises UnknownSchema.
     """
-    async with _alone(store, "migration") as renew:
+    async with _exclusive(store, "migration") as renew:
         waiting = await pending(store, migrations)
         for migration in waiting:
             run = await store.get(MigrationRun, migration.id)
@@ -143,7 +148,7 @@ async def _run(
         changed = [body for body in map(migration.change, bodies) if body is not None]
         written = await store.write_bodies(migration.collection, changed)
         run = replace(run, changed=run.changed + written)
-        if written == len(changed):  # else somebody wrote meanwhile: the batch is read again
+        if written == len(changed):  # otherwise a document changed meanwhile, and the batch is read again
             seen += len(bodies)
             run = replace(run, after=cast("str", bodies[-1]["id"]))
             progress(migration, seen)
@@ -153,17 +158,17 @@ async def _run(
 
 
 @asynccontextmanager
-async def _alone(store: Store, what: str) -> AsyncGenerator[Callable[[], Any], None]:
-    """Wait until nobody else does `what`, and keep others from it; call what is given to go on for another minute.
+async def _exclusive(store: Store, what: str) -> AsyncGenerator[Callable[[], Any], None]:
+    """Wait for the lease of `what`, and hold it during the block; call the yielded function to renew it for a minute.
 
-    Whoever dies holds it until the minute is over.
+    A process that dies keeps the lease until the minute is over.
     """
     holder = secrets.token_hex(8)
-    lease = await _taken(store, what, holder)
+    lease = await _acquire(store, what, holder)
 
     async def renew() -> None:
         nonlocal lease
-        lease = await store.replace(replace(lease, until=_until()))
+        lease = await store.replace(replace(lease, until=_lease_end()))
 
     try:
         yield renew
@@ -171,31 +176,30 @@ async def _alone(store: Store, what: str) -> AsyncGenerator[Callable[[], Any], N
         await store.delete(lease)
 
 
-async def _taken(store: Store, what: str, holder: str) -> Lease:
+async def _acquire(store: Store, what: str, holder: str) -> Lease:
     while True:
         held = await store.get(Lease, what)
-        mine = Lease(id=what, holder=holder, until=_until())
+        mine = Lease(id=what, holder=holder, until=_lease_end())
         try:
             if held is None:
                 return await store.insert(mine)
             if held.until < _now():
                 return await store.replace(replace(mine, revision=held.revision))
         except (Duplicate, Conflict):
-            pass  # somebody else was faster
+            pass  # another process was faster
         await asyncio.sleep(0.2)
 
 
 def _now() -> datetime:
-    at = datetime.now(UTC)
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+    return to_the_millisecond(datetime.now(UTC))
 
 
-def _until() -> datetime:
+def _lease_end() -> datetime:
     return datetime.fromtimestamp(int(_now().timestamp()) + LEASE_SECONDS, UTC)
 
 
 def plan(waiting: Sequence[Migration], counts: Mapping[str, int]) -> list[str]:
-    """Say what `migrate` would do, a line for each migration."""
+    """Return what `migrate` would do, a line for each migration."""
     return [f"{one.id}  {one.collection}: {counts.get(one.collection, 0):,} documents  {one.title}" for one in waiting]
 
 

@@ -8,20 +8,25 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 
-def instants(said: Struct) -> Iterator[tuple[str, datetime]]:
-    """Give the instants that a Struct names, by field."""
-    for field in fields(said):
-        value = getattr(said, field.name)
+def to_ms(at: datetime) -> int:
+    """Return an instant in milliseconds since 1970, as indexed fields hold it."""
+    return int(at.timestamp() * 1_000)
+
+
+def to_the_millisecond(at: datetime) -> datetime:
+    """Return an instant in UTC, truncated to the millisecond."""
+    at = at.astimezone(UTC)
+    return at.replace(microsecond=at.microsecond // 1_000 * 1_000)
+
+
+def instants(struct: Struct) -> Iterator[tuple[str, datetime]]:
+    """Yield the fields of a Struct that hold an instant, with their values."""
+    for field in fields(struct):
+        value = getattr(struct, field.name)
         if isinstance(value, datetime):
             yield field.name, value
 
 
-def in_utc(said: Any) -> Any:  # noqa: ANN401  any Struct, and the same kind comes back
-    """Give a Struct with its instants in UTC, to the millisecond, as every store keeps them."""
-    return replace(said, **{name: to_the_millisecond(at) for name, at in instants(said)})
-
-
-def to_the_millisecond(at: datetime) -> datetime:
-    """Give an instant in UTC as every store keeps it."""
-    at = at.astimezone(UTC)
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+def in_utc(struct: Any) -> Any:  # noqa: ANN401  any Struct, and the same kind is returned
+    """Return a Struct with its instants in UTC, truncated to the millisecond."""
+    return replace(struct, **{name: to_the_millisecond(at) for name, at in instants(struct)})

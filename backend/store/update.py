@@ -1,4 +1,4 @@
-"""Changing a document that others change at the same time: one write, tried again when somebody else was faster."""
+"""Changes a document that others may change at the same time: one conditional write, retried after a conflict."""
 
 import asyncio
 import random
@@ -10,14 +10,14 @@ from backend.store import Conflict, Document, Store
 D = TypeVar("D", bound=Document)
 
 MAX_ATTEMPTS = 100
-"""Of several writers one always wins, so that a hundred at once are all served."""
+"""One of several writers always succeeds, so a hundred concurrent writers all succeed."""
 
 
 async def update_document(store: Store, load: Callable[[], Awaitable[D | None]], change: Callable[[D], D]) -> D | None:
-    """Change a document as it stands now, which `load` gives; None where there is none.
+    """Load a document, change it, store it and return it; None if `load` returns None.
 
-    `change` gives back the same object where there is nothing to change. Raises Conflict if others kept changing it,
-    and whatever `load` and `change` raise.
+    `change` returns the same object if there is nothing to change. Raises Conflict if others keep changing it,
+    and what `load` and `change` raise.
     """
     for attempt in range(1, MAX_ATTEMPTS + 1):
         document = await load()
@@ -31,5 +31,5 @@ async def update_document(store: Store, load: Callable[[], Awaitable[D | None]],
         except Conflict:
             if attempt == MAX_ATTEMPTS:
                 raise
-            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  spreads the writers, guards nothing
-    raise AssertionError("the last try ends it")
+            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not security
+    raise AssertionError("the last attempt returns or raises")

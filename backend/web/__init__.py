@@ -1,1 +1,1 @@
-"""What all HTTP routes share: errors, OpenAPI, idempotency and uncached responses."""
+"""Shared by all HTTP routes: requests, errors, OpenAPI, idempotency, uncached responses and fast paths."""

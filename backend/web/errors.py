@@ -1,4 +1,4 @@
-"""How requests are read strictly, and how what went wrong is said in HTTP, as RFC 9457 describes it."""
+"""Strict reading of requests, and errors as HTTP responses (RFC 9457)."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from backend.i18n import Text, preferred_language
 from backend.operations.access_log import REQUEST_ID
 from backend.operations.load_shedding import unavailable
 from backend.problems import (
+    PROBLEM_JSON,
     BodyTooLarge,
     EditConflict,
     FieldError,
@@ -32,23 +33,22 @@ from backend.problems import (
 from backend.store import Conflict, InvalidCursor, StoreUnavailable
 
 AnyRequest = Request[Any, Any, Any]
-PROBLEM_JSON = "application/problem+json"
 _PLAIN_JSON = (b"content-type", b"application/json")
 
 
 class StrictRequest(Request[Any, Any, State]):
-    """A request whose JSON body is read strictly into what the handler declares: no text passes for a number.
+    """A request whose JSON body is decoded strictly into the Struct that the handler declares.
 
-    Litestar would first decode to plain objects and then convert them leniently.
+    Litestar would decode to plain objects first and then convert them leniently, such as a text to a number.
     """
 
     async def json(self) -> Any:  # noqa: ANN401  any Struct that a handler declares
-        """Read the body. Raises UnsupportedMediaType or InvalidRequest."""
-        if _PLAIN_JSON not in self.scope["headers"]:  # which spares nearly every request the parsing of its header
+        """Return the decoded body. Raises UnsupportedMediaType or InvalidRequest."""
+        if _PLAIN_JSON not in self.scope["headers"]:  # nearly all requests have exactly this header
             media_type = self.content_type[0].lower()
             if media_type != "application/json" and not media_type.endswith("+json"):
                 raise UnsupportedMediaType(
-                    Text(zh="请求体必须是 application/json。", en="The body must be sent as application/json.")
+                    Text(zh="提交的内容须为application/json格式。", en="The body must be sent as application/json.")
                 )
         body = await self.body()
         try:
@@ -56,14 +56,14 @@ class StrictRequest(Request[Any, Any, State]):
         except msgspec.ValidationError as error:
             raise _invalid([field_error(str(error))]) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _invalid([FieldError("", f"The body is no JSON: {error}")]) from error
+            raise _invalid([FieldError("", f"The body is not JSON: {error}")]) from error
 
     async def body(self) -> bytes:
-        """Read the body's bytes. Raises InvalidRequest if the caller hung up before the end."""
+        """Return the bytes of the body. Raises InvalidRequest if the caller disconnected before the end."""
         try:
             return await super().body()
         except InternalServerException as error:
-            raise _invalid([FieldError("", "The body ended early.")]) from error
+            raise _invalid([FieldError("", "The body ended early.", "提交的内容不完整。")]) from error
 
 
 @cache
@@ -76,7 +76,7 @@ _NAMED = re.compile(r"(?:missing required|unknown) field `(?P<name>.*)`$", re.DO
 
 
 def field_error(message: str) -> FieldError:
-    """Read msgspec's message, such as "Expected `int`, got `str` - at `$.x[1].n`", as a detail with a JSON pointer."""
+    """Return msgspec's message, such as "Expected `int`, got `str` - at `$.x[1].n`", as detail and JSON pointer."""
     match = _PLACE.match(message)
     assert match, "every part of the pattern may be empty"
     steps = re.findall(r"[^.\[\]]+", match["path"] or "")
@@ -88,7 +88,7 @@ def field_error(message: str) -> FieldError:
 
 def _invalid(errors: Sequence[FieldError]) -> InvalidRequest:
     return InvalidRequest(
-        Text(zh="请求格式不正确。", en="The request does not have the form that the document gives it."),
+        Text(zh="提交的内容有误，请核对后重试。", en="The request is invalid; please check it and try again."),
         errors=tuple(errors),
     )
 
@@ -100,8 +100,8 @@ def _answer_problem(request: AnyRequest, problem: Problem) -> Response[dict[str,
         headers.setdefault("WWW-Authenticate", "Bearer")
     for problem_format in cast("Sequence[ProblemFormat]", request.app.state.get("problem_formats", ())):
         if problem_format.covers(request.scope["path"]):
-            said = problem_format.body(problem, language, request.scope["state"][REQUEST_ID])
-            return Response(said, status_code=problem.status, media_type=problem_format.media_type, headers=headers)
+            body = problem_format.body(problem, language, request.scope["state"][REQUEST_ID])
+            return Response(body, status_code=problem.status, media_type=problem_format.media_type, headers=headers)
     return Response(
         problem.body(language, request.scope["state"][REQUEST_ID]),
         status_code=problem.status,
@@ -110,23 +110,29 @@ def _answer_problem(request: AnyRequest, problem: Problem) -> Response[dict[str,
     )
 
 
-_SAID: dict[int, tuple[type[Problem], Text]] = {
-    401: (NotSignedIn, Text(zh="请先登录。", en="Sign in first.")),
-    403: (NotAllowed, Text(zh="您无权进行此操作。", en="You may not do this.")),
-    404: (NotFound, Text(zh="没有找到您请求的内容。", en="There is nothing here.")),
-    405: (MethodNotAllowed, Text(zh="此地址不支持该方法。", en="This address does not know the method.")),
-    413: (BodyTooLarge, Text(zh="请求体过大。", en="The body is too large.")),
-    415: (UnsupportedMediaType, Text(zh="不支持的媒体类型。", en="The media type is not supported.")),
-    429: (TooManyRequests, Text(zh="请求过于频繁，请稍后再试。", en="Too many requests; come back later.")),
+_DETAILS: dict[int, tuple[type[Problem], Text]] = {
+    401: (NotSignedIn, Text(zh="请先登录，或重新登录。", en="Please sign in, or sign in again.")),
+    403: (
+        NotAllowed,
+        Text(zh="您的账号没有此项权限，请联系管理员。", en="Your account does not have this permission."),
+    ),
+    404: (NotFound, Text(zh="没有找到您要的内容，请核对后重试。", en="Nothing was found at this address.")),
+    405: (MethodNotAllowed, Text(zh="此处不支持这种操作。", en="This address does not support the method.")),
+    413: (BodyTooLarge, Text(zh="提交的内容过大，请减少后重试。", en="The body is too large.")),
+    415: (UnsupportedMediaType, Text(zh="不支持提交内容的格式。", en="The media type is not supported.")),
+    429: (
+        TooManyRequests,
+        Text(zh="操作太频繁，请1分钟后再试。", en="Too many requests; please try again in a minute."),
+    ),
 }
 
 
 def _answer_http_exception(request: AnyRequest, error: HTTPException) -> Response[dict[str, Any]]:
-    """Say what Litestar noticed by itself as a Problem."""
-    if error.status_code >= 500:  # noqa: PLR2004  HTTP's own line between their faults and ours
-        return _answer_fault(request, error)
-    if error.status_code in _SAID:
-        kind, detail = _SAID[error.status_code]
+    """Return an error of the framework as a Problem."""
+    if error.status_code >= 500:  # noqa: PLR2004  from here on the error is the server's
+        return _answer_internal_error(request, error)
+    if error.status_code in _DETAILS:
+        kind, detail = _DETAILS[error.status_code]
         return _answer_problem(request, kind(detail, headers=dict(error.headers or {})))
     errors = [_litestar_error(extra) for extra in error.extra or ()] if isinstance(error, ValidationException) else []
     return _answer_problem(request, _invalid(errors or [FieldError("", error.detail)]))
@@ -134,30 +140,33 @@ def _answer_http_exception(request: AnyRequest, error: HTTPException) -> Respons
 
 def _litestar_error(extra: Any) -> FieldError:  # noqa: ANN401  Litestar leaves the form of `extra` open
     if extra.get("source") == "body" or extra.get("key") == "data":
-        return FieldError("", "The body is missing." if extra["message"] == "'data'" else extra["message"])
+        if extra["message"] == "'data'":
+            return FieldError("", "The body is missing.", "没有提交内容。")
+        return FieldError("", extra["message"])
     return FieldError(extra.get("key", ""), field_error(extra["message"]).detail)
 
 
 def _answer_conflict(request: AnyRequest, _error: Conflict) -> Response[dict[str, Any]]:
-    detail = Text(
-        zh="同一内容刚刚被他人更改，请重试。", en="Somebody else changed the same thing just now; please try again."
-    )
+    detail = Text(zh="同一内容刚刚被他人更改，请重试。", en="Someone else has just changed this; please try again.")
     return _answer_problem(request, EditConflict(detail))
 
 
 def _answer_invalid_cursor(request: AnyRequest, _error: InvalidCursor) -> Response[dict[str, Any]]:
-    return _answer_problem(request, _invalid([FieldError("cursor", "This query did not make the cursor.")]))
+    return _answer_problem(
+        request, _invalid([FieldError("cursor", "The cursor belongs to another query.", "翻页位置无效，请重新查询。")])
+    )
 
 
 def _answer_unavailable(request: AnyRequest, _error: StoreUnavailable) -> Response[dict[str, Any]]:
-    request.app.state.load_shedder.note_store_away()
+    request.app.state.load_shedder.note_store_unavailable()
     return _answer_problem(request, unavailable())
 
 
-def _answer_fault(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
+def _answer_internal_error(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
     request.app.state.access_log.fault(request.scope, error)
     detail = Text(
-        zh="系统出错，我们已有记录。请稍后再试。", en="Something went wrong on our side, and is on record. Try later."
+        zh="系统出错，已自动记录，请稍后再试；急需办理请拨打12345。",
+        en="An error occurred on our side and was logged; please try again later. If it is urgent, call 12345.",
     )
     return _answer_problem(request, InternalError(detail))
 
@@ -168,5 +177,5 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Any, Any], Response[An
     Conflict: _answer_conflict,
     InvalidCursor: _answer_invalid_cursor,
     StoreUnavailable: _answer_unavailable,
-    Exception: _answer_fault,
+    Exception: _answer_internal_error,
 }

@@ -1,7 +1,7 @@
-"""Requests that may be sent again: the first answer is kept under the caller's `Idempotency-Key`, and given again.
+"""Requests that may be repeated: the first answer is stored under the caller's `Idempotency-Key` and returned again.
 
-As draft-ietf-httpapi-idempotency-key-header has it: a missing key is refused, a known key with another payload too, and
-so is one whose first request still runs. Errors are answers like others.
+As in draft-ietf-httpapi-idempotency-key-header, these are refused: a missing key, a known key with another payload, and
+a key whose first request is still in progress. Problems are stored like other answers.
 """
 
 import hashlib
@@ -17,36 +17,37 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
 from backend.store import Conflict, Document, Duplicate, Index, Store
+from backend.store.time import to_ms
 
-KEPT_FOR = timedelta(days=2)
+RETENTION = timedelta(days=2)
 MAX_RUN_TIME = timedelta(seconds=60)
-"""Whoever has not answered by then was interrupted, and the same request may be carried out again."""
+"""A request without an answer after this time was interrupted; the same request may run again."""
 
-FAULTS_OF_OURS = 500
-"""A Problem from here on says to try again later, which the same key may."""
+SERVER_ERRORS = 500
+"""Problems with this status or a higher one are not stored: the same request may be repeated later."""
 
 S = TypeVar("S", bound=Struct)
 
 IdempotencyKey = Annotated[
     str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
 ]
-"""The header by which a caller names a request, so that it may be sent again."""
+"""The header that names a request, so that it can be repeated."""
 
 
 class IdempotencyKeyReused(Problem):
-    """The Idempotency-Key was used before, for a request with another content."""
+    """The Idempotency-Key was used before, for a request with other content."""
 
-    status, title = 422, "Idempotency-Key reused"
+    status, title, title_zh = 422, "Idempotency-Key reused", "提交的内容与之前不同"
 
 
 class RequestInProgress(Problem):
-    """The first request with this Idempotency-Key is still being carried out."""
+    """The first request with this Idempotency-Key is still in progress."""
 
-    status, title = 409, "Request in flight"
+    status, title, title_zh = 409, "Request in progress", "请求正在处理"
 
 
 class StoredProblem(Struct, frozen=True):
-    """A Problem that was answered, so that it can be answered again."""
+    """A Problem that was answered; `kind` is the name of its class."""
 
     kind: str
     detail: Text
@@ -55,87 +56,102 @@ class StoredProblem(Struct, frozen=True):
 
 
 class IdempotencyRecord(Document, kw_only=True):
-    """What was answered to the request with a key; its `id` follows from the caller and the key.
+    """The answer to the request with a key; its `id` is derived from the caller and the key.
 
-    `payload` is the digest of what was asked. Until there is an answer neither `answer` nor `problem` is there.
+    `payload` is the digest of the request. Until it is answered, both `answer` and `problem` are None.
     """
 
     collection: ClassVar[str] = "kept_answers"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
 
     payload: str
-    begun_at: datetime
+    started_at: datetime
     expires_ms: int
     answer: str | None = None
     problem: StoredProblem | None = None
 
 
 async def once(
-    store: Store, now: datetime, caller: str, key: str, asked: object, kind: type[S], work: Callable[[], Awaitable[S]]
+    store: Store, now: datetime, caller: str, key: str, request: object, kind: type[S], work: Callable[[], Awaitable[S]]
 ) -> S:
-    """Do `work` once for the caller's key, and give its answer, also to whoever asks again.
+    """Run `work` once for the caller's key and return its answer, including to repeated requests.
 
-    `asked` is what the request says. `work` must come out the same when it is repeated after an interruption. Raises
-    KeyReused, RequestInFlight, and whatever Problem `work` raised, each time; but one that says to come back later
-    is not kept.
+    `request` is the content of the request. `work` must have the same outcome if it is repeated after an interruption.
+    Raises IdempotencyKeyReused, RequestInProgress, and the Problem that `work` raised, each time; a Problem that asks
+    to try again later is not stored.
     """
-    digest = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
-    begun = IdempotencyRecord(
+    started = IdempotencyRecord(
         id=hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest(),
-        payload=digest,
-        begun_at=now,
-        expires_ms=int((now + KEPT_FOR).timestamp() * 1_000),
+        payload=hashlib.sha256(msgspec.json.encode(request)).hexdigest(),
+        started_at=now,
+        expires_ms=to_ms(now + RETENTION),
     )
-    kept = await _begin(store, begun)
-    if kept.answer is not None:
-        return msgspec.json.decode(kept.answer, type=kind)
-    if kept.problem is not None:
-        raise _again(kept.problem)
+    record = await _start(store, started)
+    earlier = _earlier_answer(record, kind)
+    if isinstance(earlier, Problem):
+        raise earlier
+    if earlier is not None:
+        return earlier
     try:
         answer = await work()
     except Problem as problem:
-        if problem.status >= FAULTS_OF_OURS:
-            await store.delete(kept)
+        if problem.status >= SERVER_ERRORS:
+            await store.delete(record)
             raise
-        said = StoredProblem(type(problem).__name__, problem.detail, problem.errors, problem.members)
-        await store.replace(replace(kept, problem=said))
+        stored = StoredProblem(type(problem).__name__, problem.detail, problem.errors, problem.members)
+        await store.replace(replace(record, answer=None, problem=stored))
         raise
-    await store.replace(replace(kept, answer=msgspec.json.encode(answer).decode()))
+    await store.replace(replace(record, answer=msgspec.json.encode(answer).decode(), problem=None))
     return answer
 
 
-async def _begin(store: Store, begun: IdempotencyRecord) -> IdempotencyRecord:
-    """Note that the request runs, or give what is known of it. Raises KeyReused or RequestInFlight."""
+async def _start(store: Store, started: IdempotencyRecord) -> IdempotencyRecord:
+    """Record that the request runs, or return its record. Raises IdempotencyKeyReused or RequestInProgress."""
     try:
-        return await store.insert(begun)
+        return await store.insert(started)
     except Duplicate:
-        known = await store.get(IdempotencyRecord, begun.id)
+        known = await store.get(IdempotencyRecord, started.id)
     if known is None:
-        raise _in_flight()  # its time ran out just now
-    if known.payload != begun.payload:
+        raise _in_progress()  # it has just expired
+    if known.payload != started.payload:
         raise IdempotencyKeyReused(
-            Text(zh="同一幂等键用于不同的请求。", en="This Idempotency-Key was used for another request.")
+            Text(
+                zh="这次提交与之前的内容不同，请刷新页面后重试。",
+                en="This Idempotency-Key was used for another request; please reload the page and try again.",
+            )
         )
     if known.answer is None and known.problem is None:
-        if begun.begun_at - known.begun_at < MAX_RUN_TIME:
-            raise _in_flight()
+        if started.started_at - known.started_at < MAX_RUN_TIME:
+            raise _in_progress()
         try:
-            return await store.replace(replace(known, begun_at=begun.begun_at))
+            return await store.replace(replace(known, started_at=started.started_at))
         except Conflict:
-            raise _in_flight() from None
+            raise _in_progress() from None
     return known
 
 
-def _in_flight() -> RequestInProgress:
+def _in_progress() -> RequestInProgress:
     return RequestInProgress(
-        Text(zh="相同的请求正在处理，请稍候。", en="The same request is being carried out; ask again in a moment."),
+        Text(zh="相同的请求正在处理，请稍候。", en="The same request is in progress; please try again in a moment."),
         headers={"Retry-After": "2"},
     )
 
 
-def _again(said: StoredProblem) -> Problem:
-    kinds: dict[str, type[Problem]] = {kind.__name__: kind for kind in _kinds(Problem)}
-    return kinds[said.kind](said.detail, errors=said.errors, **said.members)
+def _earlier_answer(record: IdempotencyRecord, kind: type[S]) -> S | Problem | None:
+    """Return the stored answer; None if there is none, or if an earlier edition stored it in another form.
+
+    The work is then repeated, as after an interruption. Renamed Problems are handled by a migration of the records.
+    """
+    if record.problem is not None:
+        kinds = {kind.__name__: kind for kind in _kinds(Problem)}
+        stored = record.problem
+        return (
+            kinds[stored.kind](stored.detail, errors=stored.errors, **stored.members) if stored.kind in kinds else None
+        )
+    try:
+        return None if record.answer is None else msgspec.json.decode(record.answer, type=kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def _kinds(kind: type[Problem]) -> list[type[Problem]]:

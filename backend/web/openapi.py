@@ -1,7 +1,7 @@
-"""Finishing the OpenAPI document: what Litestar cannot know of the Problems a caller may meet.
+"""The OpenAPI document: Litestar's own, completed with the Problems that a caller may receive.
 
-The document is a promise: schemathesis holds every route to it. A route names the Problems of its own rules as
-`@post(..., problems=(CodeExpired, ...))`; those that follow from its guard, its body and its parameters are added here.
+schemathesis tests every route against the document. A route names the Problems of its own rules as
+`@post(..., problems=(CodeExpired, ...))`; the Problems of its guard, body and parameters are added here.
 """
 
 import io
@@ -22,9 +22,11 @@ from litestar.types import ControllerRouterHandler
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
+from backend.city.declarations import declared_roles
 from backend.city.service import City, Integration, Service, discover_integrations, discover_services
 from backend.operations.load_shedding import Unavailable
 from backend.problems import (
+    PROBLEM_JSON,
     BodyTooLarge,
     EditConflict,
     InternalError,
@@ -36,16 +38,17 @@ from backend.problems import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from backend.security.identity import public, signed_in
+from backend.security.identity import ROLE_FORMAT, public, signed_in
 from backend.settings import Settings
 from backend.web.openapi_page import reference_page
 
-PROBLEM_JSON = "application/problem+json"
 _REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
 
 
-def contract(services: Sequence[Service], integrations: Sequence[Integration], settings: Settings) -> dict[str, Any]:
-    """Give the OpenAPI 3.1 document of these services and integrations. Opens neither store nor keys."""
+def openapi_document(
+    services: Sequence[Service], integrations: Sequence[Integration], settings: Settings
+) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of these services and integrations. Opens neither store nor keys."""
     app = _documented_app(services, integrations, settings)
     document = app.openapi_schema.to_schema()
     document.pop("servers", None)
@@ -57,24 +60,27 @@ def contract(services: Sequence[Service], integrations: Sequence[Integration], s
         for kind in problems:
             assert kinds.setdefault(kind.__name__, kind) is kind, f"two Problems are called {kind.__name__}"
         operation = document["paths"][path][method]
-        told = operation.get("description") or operation["summary"]
-        operation["summary"], _, operation["description"] = told.partition("\n\n")
-        _state_forms(operation, handler, forms)
-        _state_problems(operation, handler, problems)
+        text = operation.get("description") or operation["summary"]
+        operation["summary"], _, operation["description"] = text.partition("\n\n")
+        _describe_bodies(operation, handler, forms)
+        _describe_problems(operation, handler, problems)
     components = document["components"]
     components["headers"] = _HEADERS
-    components["schemas"] = dict(sorted((schemas | _problem_schemas(kinds)).items()))
+    schemas |= _problem_schemas(kinds)
+    if roles := sorted(declared_roles(services)):
+        schemas["Role"] = _ROLE | {"enum": roles}
+    components["schemas"] = dict(sorted(schemas.items()))
     document["paths"] = dict(sorted(document["paths"].items()))
-    return _without_noise(document)
+    return _without_redundant(document)
 
 
-def contract_of(settings: Settings) -> dict[str, Any]:
-    """Give the document of everything that is found under these settings."""
-    return contract(discover_services(), discover_integrations(settings.integrations), settings)
+def discovered_document(settings: Settings) -> dict[str, Any]:
+    """Return the document of all services and integrations that these settings find."""
+    return openapi_document(discover_services(), discover_integrations(settings.integrations), settings)
 
 
 def as_yaml(document: dict[str, Any]) -> str:
-    """Write a document as YAML, the same text for the same document."""
+    """Return a document as YAML; the text is the same for the same document."""
     yaml: Any = YAML(typ="rt")
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -85,17 +91,17 @@ def as_yaml(document: dict[str, Any]) -> str:
 
 
 def _never(_value: object) -> bool:
-    return True  # no value is written as a reference to an equal one
+    return True  # equal values are repeated, not referenced
 
 
 def document_routes(
     services: Sequence[Service], integrations: Sequence[Integration], settings: Settings
 ) -> list[ControllerRouterHandler]:
-    """Make the routes that show the document: as JSON, as YAML, and as a page to read, each when first asked for."""
+    """Return the routes of the document: as JSON, as YAML, and as a page, each built on first use."""
 
     @cache
     def document() -> dict[str, Any]:
-        return contract(services, integrations, settings)
+        return openapi_document(services, integrations, settings)
 
     @cache
     def page() -> str:
@@ -127,7 +133,7 @@ def document_routes(
 
 def _documented_app(services: Sequence[Service], integrations: Sequence[Integration], settings: Settings) -> Litestar:
     async def give_city() -> City:
-        raise AssertionError("this application is described and never served")
+        raise AssertionError("this application is documented and never served")
 
     tagged: list[ControllerRouterHandler] = [
         Router("/", route_handlers=service.routes, tags=[service.name]) for service in services
@@ -157,7 +163,7 @@ def _documented_app(services: Sequence[Service], integrations: Sequence[Integrat
 
 _DESCRIPTION = """\
 The citizen services of a city. Every error is a Problem (RFC 9457) whose `type` names it; `detail` is for people, in
-Chinese or English by `Accept-Language`. Every answer carries `X-Request-Id`, by which the operator finds it in the log.
+Chinese or English by `Accept-Language`. Every response has an `X-Request-Id`, which identifies it in the log.
 """
 
 
@@ -194,7 +200,7 @@ def _body_type(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401  any type that
     return None if field is None else field.annotation
 
 
-def _answer_type(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401  any type that a handler gives
+def _answer_type(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401  any type that a handler returns
     field = handler.parsed_fn_signature.return_type
     if field.is_subclass_of(Response):
         field = field.inner_types[0] if field.inner_types else None
@@ -202,9 +208,9 @@ def _answer_type(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401  any type th
 
 
 def _schemas(handlers: Sequence[HTTPRouteHandler]) -> tuple[dict[Any, Any], dict[str, Any]]:
-    """Give the schema of each type, and the named schemas, as msgspec enforces them.
+    """Return the schema of each type, and the named schemas, as msgspec enforces them.
 
-    Litestar's own lack what msgspec refuses, such as unknown members.
+    Litestar's own schemas omit constraints such as the refusal of unknown members.
     """
     types = [kind for handler in handlers for kind in (_body_type(handler), _answer_type(handler)) if kind is not None]
     distinct = {str(kind): kind for kind in types}
@@ -212,7 +218,7 @@ def _schemas(handlers: Sequence[HTTPRouteHandler]) -> tuple[dict[Any, Any], dict
     return dict(zip(distinct, forms, strict=True)), schemas
 
 
-def _state_forms(operation: dict[str, Any], handler: HTTPRouteHandler, forms: dict[Any, Any]) -> None:
+def _describe_bodies(operation: dict[str, Any], handler: HTTPRouteHandler, forms: dict[Any, Any]) -> None:
     if body := _body_type(handler):
         operation["requestBody"]["content"] = {"application/json": {"schema": forms[str(body)]}}
     answer = _answer_type(handler)
@@ -222,12 +228,12 @@ def _state_forms(operation: dict[str, Any], handler: HTTPRouteHandler, forms: di
             content["schema"] = forms[str(answer)]
 
 
-def _state_problems(operation: dict[str, Any], handler: HTTPRouteHandler, problems: Sequence[type[Problem]]) -> None:
+def _describe_problems(operation: dict[str, Any], handler: HTTPRouteHandler, problems: Sequence[type[Problem]]) -> None:
     if NotSignedIn in problems:
         operation["security"] = [{"accessToken": []}, *([{}] if public in _guards(handler) else [])]
     responses = operation["responses"]
     for status in [status for status in responses if status >= "400"]:
-        del responses[status]  # Litestar's own form of errors, which is never sent
+        del responses[status]  # Litestar's own error schema, which is never sent
     for status in sorted({kind.status for kind in problems}):
         kinds = [kind for kind in problems if kind.status == status]
         references = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in kinds]
@@ -241,10 +247,10 @@ def _state_problems(operation: dict[str, Any], handler: HTTPRouteHandler, proble
 
 _HEADERS: dict[str, Any] = {
     "RequestId": {
-        "description": "Names the request in the operator's log: the one sent, or one that was made.",
+        "description": "Identifies the request in the operator's log: the id that was sent, or a new one.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     },
-    "RetryAfter": {"description": "Seconds until asking again is of use.", "schema": {"type": "integer", "minimum": 0}},
+    "RetryAfter": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer", "minimum": 0}},
     "Authenticate": {"description": "How to sign in (RFC 6750).", "schema": {"type": "string"}},
 }
 _HEADERS_OF = {
@@ -252,6 +258,9 @@ _HEADERS_OF = {
     "429": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
     "503": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
 }
+
+
+_ROLE = {"title": "Role", "description": "What a signed-in person may do beyond their own affairs."}
 
 
 def _problem_schemas(kinds: dict[str, type[Problem]]) -> dict[str, Any]:
@@ -268,14 +277,14 @@ def _problem_schemas(kinds: dict[str, type[Problem]]) -> dict[str, Any]:
 
 _PROBLEM = {
     "title": "Problem",
-    "description": "An error that a caller can act on (RFC 9457). Further members may stand beside these.",
+    "description": "An error that a caller can act on (RFC 9457). There may be further members.",
     "type": "object",
     "required": ["type", "title", "status", "detail", "request_id"],
     "properties": {
         "type": {"type": "string", "description": "names the Problem"},
         "title": {"type": "string"},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string", "description": "what to tell the citizen, in the language asked for"},
+        "detail": {"type": "string", "description": "what to show to the citizen, in the requested language"},
         "request_id": {"type": "string"},
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
     },
@@ -294,22 +303,24 @@ _FIELD_ERROR = {
 _FALSE_BY_DEFAULT = ("deprecated", "required", "allowEmptyValue", "allowReserved")
 
 
-def _says_nothing(key: str, item: object) -> bool:
+def _is_redundant(key: str, item: object) -> bool:
     return (item is False and key in _FALSE_BY_DEFAULT) or (item == "" and key == "description")
 
 
-def _without_noise(value: Any) -> Any:  # noqa: ANN401  a tree of JSON
-    """Leave out what says nothing, and write whole limits as whole numbers."""
+def _without_redundant(value: Any) -> Any:  # noqa: ANN401  a tree of JSON
+    """Drop redundant schema members, and write integral limits as integers."""
     if isinstance(value, dict):
+        if cast("dict[str, Any]", value).get("format") == ROLE_FORMAT:
+            return {"$ref": "#/components/schemas/Role"}
         items = cast("dict[str, Any]", value).items()
-        return {key: _without_noise(item) for key, item in items if not _says_nothing(key, item)}
+        return {key: _without_redundant(item) for key, item in items if not _is_redundant(key, item)}
     if isinstance(value, list):
-        return [_without_noise(item) for item in cast("list[Any]", value)]
+        return [_without_redundant(item) for item in cast("list[Any]", value)]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _folded(value: Any) -> Any:  # noqa: ANN401  a tree of JSON
-    """Show texts of several lines as blocks."""
+    """Write texts of several lines as YAML blocks."""
     if isinstance(value, dict):
         return {key: _folded(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The API reference as one page, made from the OpenAPI document; it needs no script and no other server."""
+"""The API reference as one HTML page, generated from the OpenAPI document, without scripts or other servers."""
 
 import re
 from html import escape
@@ -16,7 +16,7 @@ td, th { text-align: left; vertical-align: top } small { opacity: .7 }
 
 
 def reference_page(document: dict[str, Any]) -> str:
-    """Give the document as HTML: each service with its operations, then the schemas."""
+    """Return the document as HTML: the operations of each service, then the schemas."""
     info = document["info"]
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(info['title'])}</title>",
@@ -78,7 +78,7 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 
 
 def _form(schema: dict[str, Any]) -> str:
-    """Give a schema in a few words, such as "array of string" or a link to the named one."""
+    """Return a schema in a few words, such as "array of string" or a link to the named one."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f"<a href='#{name}'>{name}</a>"
@@ -94,8 +94,8 @@ def _form(schema: dict[str, Any]) -> str:
     if "items" in schema:
         return f"{words} of {_form(schema['items'])}"
     limits = ("format", "pattern", "minLength", "maxLength", "minimum", "maximum", "default")
-    told = " ".join(f"{limit} {schema[limit]}" for limit in limits if limit in schema)
-    return f"{escape(words)} <small>{escape(told)}</small>"
+    limit_text = " ".join(f"{limit} {schema[limit]}" for limit in limits if limit in schema)
+    return f"{escape(words)} <small>{escape(limit_text)}</small>"
 
 
 def _row(head: str, cell: str) -> str:

@@ -1,7 +1,7 @@
-"""The answer to whoever asks for a code: encoded at once, and kept by nobody on the way.
+"""A response that is encoded immediately and marked no-store.
 
-The health code is asked for more often than anything else in the city, and the framework's own way from a Struct to
-bytes costs as much as all our decisions together.
+The health code is requested more often than anything else in the city, and the framework's conversion of a Struct to
+bytes takes as long as all our decisions together.
 """
 
 from typing import Any, Generic, TypeVar
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 NO_STORE = [
     ResponseHeader(
-        name="Cache-Control", value="no-store", documentation_only=True, description="A code is kept by nobody."
+        name="Cache-Control", value="no-store", documentation_only=True, description="A code must not be stored."
     )
 ]
-"""What the OpenAPI document says of the headers that a Fresh answer has."""
+"""The headers of an Uncached response in the OpenAPI document."""
 
 UNCACHED_HEADERS = {"Cache-Control": "no-store"}
 
@@ -35,11 +35,11 @@ class Uncached(Response[T], Generic[T]):
         self.status_code = status_code
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:  # noqa: ANN401, ARG002  the framework's signature
-        """Give what is sent."""
-        return _Sent(self.body, self.status_code)
+        """Return the response that is sent."""
+        return _UncachedAnswer(self.body, self.status_code)
 
 
-class _Sent(ASGIResponse):
+class _UncachedAnswer(ASGIResponse):
     def __init__(self, body: bytes, status_code: int) -> None:
         self.body = body
         self.status_code = status_code

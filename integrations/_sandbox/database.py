@@ -14,7 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Literal, TypeVar
 
-from backend.store.sqlite.store import write_ahead
+from backend.store.sqlite.store import enable_write_ahead_log
 
 T = TypeVar("T")
 CallOutcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang"]
@@ -77,7 +77,7 @@ class SandboxDatabase:
         with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as file:
             file.row_factory = sqlite3.Row
             if not self._prepared:
-                write_ahead(file)
+                enable_write_ahead_log(file)
                 file.executescript(_TABLES)
                 self._prepared = True
             file.execute("PRAGMA synchronous = FULL")

@@ -1,4 +1,8 @@
-"""Hospitals: what their information systems tell the city, and what they are told, by HL7 v2 and FHIR R4."""
+"""Hospital information systems (HIS): receive visits and charges by FHIR R4 and HL7 v2, and answer their requests.
+
+Read `mapping` first: it maps the hospitals' terms to commands. Then read the two interfaces, `fhir` (from `routes`) and
+`hl7v2` (from `message_receiver`). `conformance` tests a hospital's system, or ours.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,22 +12,21 @@ from litestar.types import ControllerRouterHandler
 from backend.city.service import Integration
 from backend.services.medical_credit.ports import Inbox
 from backend.settings import Settings
-from integrations.his.fhir.outcome import DIALECT
+from integrations.his.fhir.operation_outcome import PROBLEM_FORMAT
 
 if TYPE_CHECKING:
     import click
 
 
 def _make(_settings: Settings) -> Inbox:
-    from integrations.his.hl7v2.inbox import MessageInbox
+    from integrations.his.hl7v2.message_receiver import Hl7Inbox
 
-    return MessageInbox()
+    return Hl7Inbox()
 
 
 def _routes(settings: Settings) -> Sequence[ControllerRouterHandler]:
-    from integrations.his.fhir.routes import (
-        fhir_routes,
-    )  # the FHIR models take a fifth of a second, which no command waits for
+    # importing the FHIR models takes a fifth of a second, which would delay every command
+    from integrations.his.fhir.routes import fhir_routes
 
     return fhir_routes(settings)
 
@@ -34,4 +37,4 @@ def _command() -> "click.Command":
     return his
 
 
-integration = Integration(port=Inbox, make=_make, routes=_routes, command=_command, problem_format=DIALECT)
+integration = Integration(port=Inbox, make=_make, routes=_routes, command=_command, problem_format=PROBLEM_FORMAT)

@@ -1,4 +1,4 @@
-"""`chengma his`: the listener for hospitals' messages, the messages that wait, and the hospitals themselves."""
+"""`chengma his`: run the MLLP listener, manage messages that were not processed, and connect hospitals."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
 from integrations._commands import run_in_city
 from integrations.his.conformance.command import conformance
-from integrations.his.hl7v2.inbox import raw_of
-from integrations.his.hl7v2.listen import listen
+from integrations.his.hl7v2.listener_process import run_listener
+from integrations.his.hl7v2.message_receiver import raw_message
 from integrations.his.reconcile_command import reconcile_
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LETTERS = re.compile(r"[^\W_]")
 
 @click.group()
 def his() -> None:
-    """Connect hospitals, listen to their systems, and look after their messages."""
+    """Connect hospitals, run the MLLP listener, and manage messages."""
 
 
 his.add_command(conformance)
@@ -46,22 +46,22 @@ his.add_command(reconcile_)
 def listen_() -> None:
     """Listen for HL7 v2 messages over MLLP until interrupted.
 
-    Address, port and TLS are settings (CHENGMA_MLLP_...). Every message is stored before it is answered.
+    Address, port and TLS are settings (CHENGMA_MLLP_...). Every message is stored before it is acknowledged.
     """
     with report_errors():
-        listen(load_settings())
+        run_listener(load_settings())
 
 
 @his.group()
 def messages() -> None:
-    """Look after messages that wait for another one, or could not be carried out."""
+    """Manage messages that wait for another message, or failed."""
 
 
 @messages.command("list")
 @click.option("--state", default="failed", show_default=True, type=click.Choice(STATES))
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1_000))
 def list_messages(state: MessageState, limit: int) -> None:
-    """List messages in a state, the newest first, with the reason."""
+    """List the messages in a state, newest first, with the reason."""
 
     async def read(city: City) -> list[HisMessage]:
         newest = Order("received_ms", "descending")
@@ -73,26 +73,26 @@ def list_messages(state: MessageState, limit: int) -> None:
         click.echo(
             f"{one.id}  {at:%Y-%m-%d %H:%M:%S}  {one.hospital}  {one.kind}  {one.control_id}  {one.reason or ''}"
         )
-    advice = " `chengma his messages show ID` shows one, `retry ID` tries it again." if found else ""
-    click.echo(f"{len(found)} messages are {state}.{advice}")
+    hint = " `chengma his messages show ID` shows a message, `retry ID` processes it again." if found else ""
+    click.echo(f"{len(found)} messages are {state}.{hint}")
 
 
 @messages.command("show")
 @click.argument("message_id")
-@click.option("--whole", is_flag=True, help="With what identifies the patient, which is masked otherwise.")
+@click.option("--whole", is_flag=True, help="Show patient identifiers, which are masked by default.")
 def show_message(message_id: str, whole: bool) -> None:
-    """Show a message as it came, and what was answered."""
+    """Show a message as it was received, and its reply."""
 
     async def read(city: City) -> tuple[HisMessage, bytes]:
-        kept = await _kept(city, message_id)
-        return kept, raw_of(city, kept)
+        stored = await _find(city, message_id)
+        return stored, raw_message(city, stored)
 
-    kept, raw = run_in_city(read)
+    stored, raw = run_in_city(read)
     text = _readable(raw)
     click.echo(text if whole else _PERSONAL.sub(lambda found: found[1] + _LETTERS.sub("*", found[2]), text))
-    click.echo(f"\n{kept.state} after {kept.attempts} tries{f': {kept.reason}' if kept.reason else ''}")
-    if kept.answer:
-        click.echo(f"\n{kept.answer.replace(chr(13), chr(10)).rstrip()}")
+    click.echo(f"\n{stored.state}, attempts: {stored.attempts}{f', reason: {stored.reason}' if stored.reason else ''}")
+    if stored.answer:
+        click.echo(f"\n{stored.answer.replace(chr(13), chr(10)).rstrip()}")
 
 
 def _readable(raw: bytes) -> str:
@@ -106,85 +106,94 @@ def _readable(raw: bytes) -> str:
 @messages.command("retry")
 @click.argument("message_id")
 def retry_message(message_id: str) -> None:
-    """Try a message again; what it was answered stays as it was."""
+    """Process a message again; the original answer does not change."""
 
     async def work(city: City) -> tuple[str | None, HisMessage]:
-        await _kept(city, message_id)
+        await _find(city, message_id)
         state = await city.port(Inbox).retry(city, message_id)
-        return state, await _kept(city, message_id)
+        return state, await _find(city, message_id)
 
-    state, kept = run_in_city(work)
-    click.echo(
-        f"{kept.kind} {kept.control_id} of {kept.hospital} is {state}{f': {kept.reason}' if kept.reason else ''}"
-    )
+    state, stored = run_in_city(work)
+    reason = f": {stored.reason}" if stored.reason else ""
+    click.echo(f"{stored.kind} {stored.control_id} of {stored.hospital} is {state}{reason}")
     if state == "failed":
         raise click.exceptions.Exit(1)
 
 
-async def _kept(city: City, message_id: str) -> HisMessage:
-    kept = await city.store.get(HisMessage, message_id)
-    if kept is None:
-        raise click.ClickException(f"there is no message {message_id}; `chengma his messages list` lists them")
-    return kept
+async def _find(city: City, message_id: str) -> HisMessage:
+    stored = await city.store.get(HisMessage, message_id)
+    if stored is None:
+        raise click.ClickException(f"message {message_id} not found; `chengma his messages list` lists messages")
+    return stored
 
 
 @his.group()
 def hospitals() -> None:
-    """Connect hospitals, and disconnect them."""
+    """Connect and disconnect hospitals."""
 
 
 @hospitals.command("add")
 @click.argument("code")
 @click.argument("name")
-@click.option("--jwks", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its public keys for FHIR.")
-@click.option("--encoding", default="utf-8", show_default=True, type=click.Choice(["utf-8", "gb18030"]))
+@click.option(
+    "--jwks",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with its public keys (JWK Set) for FHIR.",
+)
+@click.option(
+    "--encoding",
+    default="utf-8",
+    show_default=True,
+    type=click.Choice(["utf-8", "gb18030"]),
+    help="Encoding of messages without MSH-18.",
+)
 @click.option(
     "--acknowledgement",
     default="by_message",
     show_default=True,
     type=click.Choice(["by_message", "original", "enhanced"]),
-    help="By MSH-15 and MSH-16 of each message, or one mode for all.",
+    help="Acknowledgement mode: by MSH-15 and MSH-16 of each message, or one mode for all messages.",
 )
-@click.option("--certificate", help="The common name of its MLLP client's certificate.")
-def add(code: str, name: str, jwks: Path | None, **speaks: Any) -> None:  # noqa: ANN401  click's options
-    """Connect the hospital CODE (MSH-4), or change how it is connected."""
+@click.option("--certificate", help="Common name in the certificate of its MLLP client.")
+def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # noqa: ANN401  click's options
+    """Connect the hospital CODE (MSH-4 and FHIR client id), or change its connection."""
     keys = _public_keys(jwks) if jwks is not None else None
 
     async def work(city: City) -> bool:
         known = await city.store.get(Hospital, code)
         now_ms = int(city.now().timestamp() * 1_000)
-        made = Hospital(id=code, name=name, since_ms=now_ms, jwks=keys or {"keys": []}, **speaks)
+        new = Hospital(id=code, name=name, since_ms=now_ms, jwks=keys or {"keys": []}, **connection)
         if known is None:
-            await city.store.insert(made)
+            await city.store.insert(new)
             return True
         changed = replace(
-            made, revision=known.revision, since_ms=known.since_ms, jwks=keys or known.jwks, scopes=known.scopes
+            new, revision=known.revision, since_ms=known.since_ms, jwks=keys or known.jwks, scopes=known.scopes
         )
         await city.store.replace(changed)
         return False
 
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code):
-        raise click.ClickException("a hospital's code has letters, digits, `.`, `_` and `-`, 64 at most")
-    click.echo(f"{code} {name} is {'connected' if run_in_city(work) else 'changed'}.")
+        raise click.ClickException("a hospital code has at most 64 characters: letters, digits, `.`, `_` and `-`")
+    click.echo(f"{code} {name} is {'connected' if run_in_city(work) else 'updated'}.")
 
 
 def _public_keys(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except ValueError as error:
-        raise click.ClickException(f"{path} is no JSON: {error}") from error
+        raise click.ClickException(f"{path} is not valid JSON: {error}") from error
     keys = cast("dict[str, Any]", found).get("keys") if isinstance(found, dict) else None
     if not isinstance(keys, list) or not keys:
-        raise click.ClickException(f"{path} is no JSON Web Key Set: it holds no keys")
+        raise click.ClickException(f"{path} is not a JSON Web Key Set: it has no keys")
     for key in cast("list[dict[str, Any]]", keys):
         if "d" in key or "k" in key:
-            raise click.ClickException(f"{path} holds a private key; only public keys are handed over")
+            raise click.ClickException(f"{path} contains a private key; it must contain public keys only")
     return cast("dict[str, Any]", found)
 
 
 @hospitals.command("list")
 def list_hospitals() -> None:
-    """List the hospitals that are connected."""
+    """List all hospitals, with how they are connected."""
 
     async def read(city: City) -> list[Hospital]:
         return (await city.store.find(Hospital, {}, order=Order("since_ms"), limit=1_000)).documents
@@ -197,12 +206,12 @@ def list_hospitals() -> None:
 @hospitals.command("disable")
 @click.argument("code")
 def disable(code: str) -> None:
-    """Disconnect a hospital at once; its visits stay. `add` connects it again."""
+    """Disconnect a hospital at once; its visits are kept. `add` connects it again."""
 
     async def work(city: City) -> None:
         known = await city.store.get(Hospital, code)
         if known is None:
-            raise click.ClickException(f"there is no hospital {code}; `chengma his hospitals list` lists them")
+            raise click.ClickException(f"hospital {code} not found; `chengma his hospitals list` lists hospitals")
         await city.store.replace(replace(known, enabled=False))
 
     run_in_city(work)

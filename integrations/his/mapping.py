@@ -1,7 +1,7 @@
-"""What hospitals' words mean in the city's: the one mapping that FHIR and HL7 v2 share.
+"""Map the hospitals' terms to the city's: one mapping that FHIR and HL7 v2 share.
 
-Pure: texts come in, Commands come out. What cannot be said in the city's words is Unmappable, which names the element
-by a neutral name; each door then says where that stands in its own message.
+Pure: strings come in, commands come out. A value that cannot be mapped raises Unmappable, which names the element by a
+neutral name; each interface then reports the place of that element in its own message.
 """
 
 import re
@@ -21,7 +21,7 @@ from backend.services.medical_credit.model.commands import (
     PaidAtCounter,
 )
 
-Where = Literal[
+Element = Literal[
     "visit",
     "patient",
     "class",
@@ -30,23 +30,23 @@ Where = Literal[
     "closed_at",
     "estimate",
     "line",
-    "of",
+    "original_line",
     "code",
     "title",
     "amount",
-    "at",
+    "occurred_at",
     "transaction",
     "payment",
 ]
-"""The elements of which something may be wrong."""
+"""The elements that can have a fault."""
 
 Fault = Literal["required", "value", "unknown"]
-"""What is wrong: it is missing, it has not the form it must have, or it is a code that nobody here knows."""
+"""A required element is missing, its value has the wrong form, or its code is unknown."""
 
 ID_NUMBER_SYSTEM = "urn:oid:2.16.156.10011.1.3"
-"""The resident identity card, as China's shared health documents name it (WS/T 500)."""
+"""The resident identity card in China's shared health documents (WS/T 500)."""
 
-CLASSES: dict[str, VisitKind] = {
+VISIT_KINDS: dict[str, VisitKind] = {
     "AMB": "outpatient",
     "SS": "outpatient",
     "HH": "outpatient",
@@ -61,23 +61,23 @@ CLASSES: dict[str, VisitKind] = {
     "I": "inpatient",
     "B": "inpatient",
 }
-"""Kinds of visits by HL7 table 0004 (PV1-2) and v3 ActCode (Encounter.class). What is only planned is no visit yet."""
+"""Kinds of visits by HL7 table 0004 (PV1-2) and v3 ActCode (Encounter.class). Planned visits are not mapped."""
 
 ACT_CODES: dict[VisitKind, tuple[str, str]] = {
     "outpatient": ("AMB", "ambulatory"),
     "emergency": ("EMER", "emergency"),
     "inpatient": ("IMP", "inpatient encounter"),
 }
-"""The v3 ActCode of each kind of visit, and how it is displayed."""
+"""The v3 ActCode of each kind of visit, with its display text."""
 
 Transaction = Literal["charge", "credit", "adjustment", "payment"]
 TRANSACTIONS: dict[str, Transaction] = {"CG": "charge", "CD": "credit", "AJ": "adjustment", "PY": "payment"}
 """HL7 table 0017 (FT1-6)."""
 
-FIRST_YEAR, LAST_YEAR = 2000, 2100
+MIN_YEAR, MAX_YEAR = 2000, 2100
 _YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]{1,2}))?", re.ASCII)
 _QUANTITY = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,4})?", re.ASCII)
-_NAME = re.compile(r"[^\s|^~\\&]{1,64}")
+_IDENTIFIER = re.compile(r"[^\s|^~\\&]{1,64}")
 _MAX_TITLE = 200
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -87,207 +87,246 @@ _INSTANT = re.compile(
 
 
 class Unmappable(Exception):
-    """Something that a hospital said has no place here: at which element, what is wrong with it, and words.
+    """A value that cannot be mapped: its element, the fault, and a text.
 
-    The words never repeat the value, which may be personal.
+    The text never repeats the value, which may be personal.
     """
 
-    def __init__(self, where: Where, fault: Fault, text: Text) -> None:
-        super().__init__(f"{where}: {text.en}")
-        self.where: Where = where
+    def __init__(self, element: Element, fault: Fault, text: Text) -> None:
+        super().__init__(f"{element}: {text.en}")
+        self.element: Element = element
         self.fault: Fault = fault
         self.text = text
 
 
-def missing(where: Where) -> Unmappable:
-    """Say that an element is missing."""
-    return Unmappable(where, "required", Text(zh="缺少必填内容。", en="This is required."))
+def missing_element(element: Element) -> Unmappable:
+    """Return the error for a missing element."""
+    return Unmappable(element, "required", Text(zh="请补充此项必填内容。", en="This element is required."))
 
 
-def fen_of(text: str | int | Decimal | None, where: Where = "amount") -> int:
-    """Give an amount in yuan, with at most two decimal places, in fen. Raises Unmappable.
+def fen_from_yuan(text: str | int | Decimal | None, element: Element = "amount") -> int:
+    """Return an amount in yuan, with at most two decimal places, in fen. Raises Unmappable.
 
-    A third place is an error even where it is a zero: nobody here rounds. So are exponents, and what exceeds a hundred
-    million yuan.
+    A third decimal place is an error even if it is zero, because nothing is rounded. So are exponents, and amounts
+    above a hundred million yuan.
     """
     if text is None or text == "":
-        raise missing(where)
+        raise missing_element(element)
     found = _YUAN.fullmatch(str(text))
     if found is None:
-        raise _wrong_amount(where)
+        raise _invalid_amount(element)
     sign, yuan, fen = found.groups()
     amount_fen = int(yuan) * 100 + int((fen or "").ljust(2, "0"))
     if amount_fen > MAX_AMOUNT_FEN:
-        raise _wrong_amount(where)
+        raise _invalid_amount(element)
     return -amount_fen if sign == "-" else amount_fen
 
 
-def _wrong_amount(where: Where) -> Unmappable:
+def _invalid_amount(element: Element) -> Unmappable:
     return Unmappable(
-        where,
+        element,
         "value",
         Text(
-            zh="金额须以元为单位，至多两位小数，不超过一亿元。",
-            en="An amount is in yuan with at most two decimal places, and a hundred million at most.",
+            zh="金额须以元为单位，最多两位小数，不超过1亿元（含）。",
+            en="The amount must be in yuan, with at most two decimal places, and not above a hundred million.",
         ),
     )
 
 
-def positive_fen_of(text: str | int | Decimal | None, where: Where = "amount") -> int:
-    """Give an amount above zero. Raises Unmappable."""
-    amount_fen = fen_of(text, where)
+def positive_fen_from_yuan(text: str | int | Decimal | None, element: Element = "amount") -> int:
+    """Return an amount above zero in fen. Raises Unmappable."""
+    amount_fen = fen_from_yuan(text, element)
     if amount_fen <= 0:
-        raise Unmappable(where, "value", Text(zh="金额须大于零。", en="The amount must be above zero."))
+        raise Unmappable(element, "value", Text(zh="金额须大于零。", en="The amount must be above zero."))
     return amount_fen
 
 
-def yuan_of(amount_fen: int) -> Decimal:
-    """Give fen in yuan, with both decimal places."""
+def yuan_from_fen(amount_fen: int) -> Decimal:
+    """Return fen in yuan, with both decimal places."""
     return Decimal(amount_fen).scaleb(-2)
 
 
-def name_of(text: str | None, where: Where) -> str:
-    """Give what a hospital names a visit, a line, a code or a payment. Raises Unmappable."""
+def parse_identifier(text: str | None, element: Element) -> str:
+    """Return a hospital's identifier of a visit, line, code or payment. Raises Unmappable."""
     if text is None or not text.strip():
-        raise missing(where)
-    if not _NAME.fullmatch(text) or not text.isprintable():
+        raise missing_element(element)
+    if not _IDENTIFIER.fullmatch(text) or not text.isprintable():
         raise Unmappable(
-            where,
+            element,
             "value",
             Text(
-                zh="标识至多64个字符，不含空格和 | ^ ~ \\ &。",
-                en="A name has at most 64 characters, no spaces or |^~\\&.",
+                zh="标识最多64个字符，不能含空格和|^~\\&。",
+                en="An identifier has at most 64 characters, without spaces or |^~\\&.",
             ),
         )
     return text
 
 
-def title_of(text: str | None) -> str:
-    """Give what people read of a line. Raises Unmappable."""
-    plain = (text or "").strip()
-    if len(plain) > _MAX_TITLE:
-        raise Unmappable("title", "value", Text(zh="名称过长。", en=f"A title has {_MAX_TITLE} characters at most."))
-    return plain
+def parse_title(text: str | None) -> str:
+    """Return the title of a line, as people read it. Raises Unmappable."""
+    stripped = (text or "").strip()
+    if len(stripped) > _MAX_TITLE:
+        raise Unmappable(
+            "title",
+            "value",
+            Text(zh=f"名称最多{_MAX_TITLE}个字符。", en=f"A title has at most {_MAX_TITLE} characters."),
+        )
+    return stripped
 
 
-def id_number_of(text: str | None) -> str:
-    """Give a resident ID number as it was sent; whether it can have been issued is judged where people are found."""
+def require_id_number(text: str | None) -> str:
+    """Return a resident ID number in upper case, without checking it. Raises Unmappable if it is missing."""
     if text is None or not text.strip():
-        raise missing("patient")
+        raise missing_element("patient")
     return text.strip().upper()
 
 
-def kind_of(code: str | None) -> VisitKind:
-    """Give the kind of visit that a class names, in either table. Raises Unmappable."""
+def visit_kind(code: str | None) -> VisitKind:
+    """Return the kind of visit of a class, in either code system. Raises Unmappable."""
     if not code:
-        raise missing("class")
-    kind = CLASSES.get(code)
-    if kind is None:
-        raise Unmappable("class", "unknown", Text(zh="未知的就诊类别。", en="This class of visit is not known here."))
-    return kind
+        raise missing_element("class")
+    transaction_type = VISIT_KINDS.get(code)
+    if transaction_type is None:
+        raise Unmappable("class", "unknown", Text(zh="不支持该就诊类别。", en="This class of visit is not supported."))
+    return transaction_type
 
 
-def instant_of(text: str | None, zone: tzinfo, where: Where) -> datetime:
-    """Give the instant of an ISO 8601 date or date and time, those without an offset in `zone`. Raises Unmappable."""
+def parse_instant(text: str | None, time_zone: tzinfo, element: Element) -> datetime:
+    """Return the instant of an ISO 8601 date or date-time, by default in `time_zone`. Raises Unmappable."""
     if not text:
-        raise missing(where)
+        raise missing_element(element)
     if not _INSTANT.fullmatch(text):
-        raise _wrong_instant(where)
+        raise _invalid_instant(element)
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:  # there is no 31 April
-        raise _wrong_instant(where) from None
-    return settled_instant(at if at.tzinfo else at.replace(tzinfo=zone), where)
+    except ValueError:  # such as 31 April
+        raise _invalid_instant(element) from None
+    return normalize_instant(at if at.tzinfo else at.replace(tzinfo=time_zone), element)
 
 
-def settled_instant(at: datetime, where: Where) -> datetime:
-    """Give an instant as the city keeps it: in UTC, to the millisecond. Raises Unmappable for one of another age."""
-    if not FIRST_YEAR <= at.year <= LAST_YEAR:
-        raise _wrong_instant(where)
+def normalize_instant(at: datetime, element: Element) -> datetime:
+    """Return an instant in UTC, cut to the millisecond. Raises Unmappable unless it is between 2000 and 2100."""
+    if not MIN_YEAR <= at.year <= MAX_YEAR:
+        raise _invalid_instant(element)
     return (at - timedelta(microseconds=at.microsecond % 1_000)).astimezone(UTC)
 
 
-def _wrong_instant(where: Where) -> Unmappable:
+def _invalid_instant(element: Element) -> Unmappable:
     return Unmappable(
-        where, "value", Text(zh="不是有效的日期时间。", en="This is no date and time between 2000 and 2100.")
+        element,
+        "value",
+        Text(
+            zh="请填写2000年至2100年之间的有效日期时间。",
+            en="This must be a date and time between 2000 and 2100.",
+        ),
     )
 
 
 # ── commands ──
 
 
-def open_visit(
+def build_open_visit(
     id_number: str | None, class_: str | None, opened_at: datetime, estimate: str | int | Decimal | None = None
 ) -> OpenVisit:
-    """A person comes to the hospital. Raises Unmappable."""
-    estimate_fen = None if estimate is None else positive_fen_of(estimate, "estimate")
-    return OpenVisit(id_number_of(id_number), kind_of(class_), opened_at, estimate_fen)
+    """Return the command for a new visit. Raises Unmappable."""
+    estimate_fen = None if estimate is None else positive_fen_from_yuan(estimate, "estimate")
+    return OpenVisit(require_id_number(id_number), visit_kind(class_), opened_at, estimate_fen)
 
 
-def charge(
+def build_charge(
     line: str | None, code: str | None, title: str | None, amount: str | int | Decimal | None, at: datetime
 ) -> Charge:
-    """Something has its price (FT1-6 CG). Raises Unmappable."""
-    return Charge(name_of(line, "line"), name_of(code, "code"), title_of(title), positive_fen_of(amount), at)
+    """Return the command for a charge (FT1-6 CG). Raises Unmappable."""
+    return Charge(
+        parse_identifier(line, "line"),
+        parse_identifier(code, "code"),
+        parse_title(title),
+        positive_fen_from_yuan(amount),
+        at,
+    )
 
 
-def credit(
-    line: str | None, of: str | None, amount: str | int | Decimal | None, at: datetime, title: str | None = None
-) -> Credit:
-    """A charge is taken back, all or in part (FT1-6 CD); some write the amount below zero. Raises Unmappable."""
-    amount_fen = abs(fen_of(amount))
-    if amount_fen == 0:
-        raise Unmappable("amount", "value", Text(zh="退费金额不能为零。", en="A credit is of some amount."))
-    return Credit(name_of(line, "line"), name_of(of, "of"), amount_fen, at, title_of(title))
-
-
-def adjustment(
-    line: str | None, of: str | None, amount: str | int | Decimal | None, at: datetime, title: str | None = None
-) -> Adjustment:
-    """A charge is corrected by a difference, up or down (FT1-6 AJ). Raises Unmappable."""
-    return Adjustment(name_of(line, "line"), name_of(of, "of"), fen_of(amount), at, title_of(title))
-
-
-def paid_at_counter(payment: str | None, amount: str | int | Decimal | None, at: datetime) -> PaidAtCounter:
-    """The patient paid at the hospital (FT1-6 PY); some write payments below zero. Raises Unmappable."""
-    amount_fen = abs(fen_of(amount))
-    if amount_fen == 0:
-        raise Unmappable("amount", "value", Text(zh="付款金额不能为零。", en="A payment is of some amount."))
-    return PaidAtCounter(name_of(payment, "payment"), amount_fen, at)
-
-
-def transaction(
-    kind: str | None,
+def build_credit(
     line: str | None,
-    of: str | None,
+    original_line: str | None,
+    amount: str | int | Decimal | None,
+    at: datetime,
+    title: str | None = None,
+) -> Credit:
+    """Return the command for a credit of all or part of a charge (FT1-6 CD); its sign is ignored. Raises Unmappable."""
+    amount_fen = abs(fen_from_yuan(amount))
+    if amount_fen == 0:
+        raise Unmappable(
+            "amount", "value", Text(zh="退费金额不能为零。", en="The amount of a credit must not be zero.")
+        )
+    return Credit(
+        parse_identifier(line, "line"),
+        parse_identifier(original_line, "original_line"),
+        amount_fen,
+        at,
+        parse_title(title),
+    )
+
+
+def build_adjustment(
+    line: str | None,
+    original_line: str | None,
+    amount: str | int | Decimal | None,
+    at: datetime,
+    title: str | None = None,
+) -> Adjustment:
+    """Return the command for an adjustment of a charge, up or down (FT1-6 AJ). Raises Unmappable."""
+    return Adjustment(
+        parse_identifier(line, "line"),
+        parse_identifier(original_line, "original_line"),
+        fen_from_yuan(amount),
+        at,
+        parse_title(title),
+    )
+
+
+def build_counter_payment(payment: str | None, amount: str | int | Decimal | None, at: datetime) -> PaidAtCounter:
+    """Return the command for a payment at the hospital (FT1-6 PY); its sign is ignored. Raises Unmappable."""
+    amount_fen = abs(fen_from_yuan(amount))
+    if amount_fen == 0:
+        raise Unmappable(
+            "amount", "value", Text(zh="付款金额不能为零。", en="The amount of a payment must not be zero.")
+        )
+    return PaidAtCounter(parse_identifier(payment, "payment"), amount_fen, at)
+
+
+def build_transaction(
+    transaction_type: str | None,
+    line: str | None,
+    original_line: str | None,
     code: str | None,
     title: str | None,
     amount: str | int | Decimal | None,
     at: datetime,
 ) -> Command:
-    """Give what a financial transaction of this kind (FT1-6) means; payments have no code. Raises Unmappable."""
-    if not kind:
-        raise missing("transaction")
-    match TRANSACTIONS.get(kind):
+    """Return the command for a financial transaction of this type (FT1-6); payments have no code. Raises Unmappable."""
+    if not transaction_type:
+        raise missing_element("transaction")
+    match TRANSACTIONS.get(transaction_type):
         case "charge":
-            return charge(line, code, title, amount, at)
+            return build_charge(line, code, title, amount, at)
         case "credit":
-            return credit(line, of, amount, at, title)
+            return build_credit(line, original_line, amount, at, title)
         case "adjustment":
-            return adjustment(line, of, amount, at, title)
+            return build_adjustment(line, original_line, amount, at, title)
         case "payment":
-            return paid_at_counter(line, amount, at)
+            return build_counter_payment(line, amount, at)
         case _:
             raise Unmappable(
-                "transaction", "unknown", Text(zh="未知的交易类型。", en="This transaction type is not known.")
+                "transaction", "unknown", Text(zh="不支持该交易类型。", en="This transaction type is not supported.")
             )
 
 
 def is_amount(text: str) -> bool:
-    """Tell whether a text is an amount in yuan with at most two decimal places."""
+    """Return whether a text is an amount in yuan with at most two decimal places."""
     return _YUAN.fullmatch(text) is not None
 
 
 def is_quantity(text: str) -> bool:
-    """Tell whether a text is a quantity above zero, with at most four decimal places."""
+    """Return whether a text is a quantity above zero, with at most four decimal places."""
     return _QUANTITY.fullmatch(text) is not None and float(text) > 0

@@ -1,26 +1,17 @@
-"""Notices to people's phones. The embedded default sends none: it writes to the log that there was one."""
+"""Notifications to people's phones.
 
-import logging
+The default is the sandbox (`sandbox`), which sends nothing. To use a real provider, add a module next to it,
+named after the provider, with a class that implements `Notices`, and create it in `_make` from the settings.
+"""
 
 from backend.city.service import Integration
-from backend.city.upstream import Notices
-from backend.i18n import Text
+from backend.city.upstream import Notifications
 from backend.settings import Settings
-
-_log = logging.getLogger("chengma.notices")
-
-
-class LoggedNotices:
-    """Writes to the log that a notice went out, without whom it went to and what it says."""
-
-    async def tell(self, person: str, text: Text) -> None:
-        """Tell a person."""
-        assert person, "somebody is told"
-        _log.info("notice of %d characters", len(text.zh))
+from integrations.notices.sandbox import SandboxNotices
 
 
-def _make(_settings: Settings) -> Notices:
-    return LoggedNotices()
+def _make(_settings: Settings) -> Notifications:
+    return SandboxNotices()
 
 
-integration = Integration(port=Notices, make=_make)
+integration = Integration(port=Notifications, make=_make)

@@ -1,4 +1,4 @@
-"""Education bureaus: the plans that they publish, as files."""
+"""The school plans of education bureaus, as files."""
 
 from typing import TYPE_CHECKING
 

@@ -7,7 +7,7 @@ import msgspec
 import uvicorn
 from litestar import Litestar, get
 
-from backend.services.health_code.api import HealthCode
+from backend.services.health_code.api.schemas import HealthCode
 
 
 def main(answer: Path, port: int) -> None:

@@ -1,4 +1,4 @@
-"""A bare Litestar route that only validates a ChargeItem with fhir.resources: what that and the server cost alone."""
+"""A bare Litestar route that only validates a ChargeItem with fhir.resources, to compare with."""
 
 import sys
 
@@ -8,7 +8,7 @@ from litestar import Litestar, Request, Response, post
 
 
 def main(port: int) -> None:
-    """Serve it."""
+    """Serve the route."""
 
     @post("/fhir/ChargeItem")
     async def validate(request: Request) -> Response[bytes]:  # type: ignore[type-arg]

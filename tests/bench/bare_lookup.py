@@ -1,4 +1,4 @@
-"""A bare Litestar route that decodes a lookup and returns an answer from a Struct: what framework and server cost."""
+"""A bare Litestar route that decodes a lookup and returns a fixed Struct: the cost of framework and server."""
 
 import sys
 from pathlib import Path
@@ -8,16 +8,15 @@ import uvicorn
 from litestar import Litestar, post
 from litestar.params import JSONBody
 
-from backend.services.school_lookup.answering import LookupAnswer
-from backend.services.school_lookup.api import Lookup
+from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult
 
 
 def main(answer: Path, port: int) -> None:
-    """Serve the answer that stands in a file."""
-    fixed = msgspec.json.decode(answer.read_bytes(), type=LookupAnswer)
+    """Serve the answer in a file."""
+    fixed = msgspec.json.decode(answer.read_bytes(), type=LookupResult)
 
     @post("/v1/school-lookups", status_code=200)
-    async def look_up(data: JSONBody[Lookup]) -> LookupAnswer:
+    async def look_up(data: JSONBody[LookupRequest]) -> LookupResult:
         assert data.family is not None
         return fixed
 

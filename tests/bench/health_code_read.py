@@ -1,4 +1,4 @@
-"""`GET /v1/me/health-code` on a real server, beside a bare Litestar route that returns the same JSON."""
+"""Measure `GET /v1/me/health-code` on a real server, next to a bare Litestar route that returns the same JSON."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.security.identity import Access, Caller
 from backend.store.sqlite.store import SqliteStore
 from tests.bench.city import BenchCity, a_city_of
@@ -29,13 +29,13 @@ CONNECTIONS = 32
 READY_SECONDS = 60
 PATH = "/v1/me/health-code"
 FIRST_CORE, LAST_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
-"""Servers are measured on the first, and what asks them runs on the last."""
+"""The measured servers run on the first core, the client on the last."""
 
 
 def read() -> Table:
-    """Read the code of 100,000 different people, each once, and as often the bare route's fixed answer."""
+    """Read the codes of 100,000 people, each once, and the bare route's fixed response as often."""
     city = a_city_of(CITIZENS)
-    asked = asyncio.run(requests(city, CITIZENS))
+    prepared = asyncio.run(requests(city, CITIZENS))
     with ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory()))
         chengma, bare = free_port(), free_port()
@@ -48,28 +48,28 @@ def read() -> Table:
         }
         running.enter_context(server(["-m", "backend", "serve"], chengma, environment, folder / "chengma.log"))
         answer = folder / "answer.json"
-        answer.write_bytes(ask(chengma, asked[:1])[1])
+        answer.write_bytes(ask(chengma, prepared[:1])[1])
         bare_server = ["-m", "tests.bench.bare", str(answer), str(bare)]
         running.enter_context(server(bare_server, bare, environment, folder / "bare.log"))
-        return _measure(asked, chengma, bare)
+        return _measure(prepared, chengma, bare)
 
 
-def _measure(asked: Sequence[bytes], chengma: int, bare: int) -> Table:
+def _measure(prepared: Sequence[bytes], chengma: int, bare: int) -> Table:
     os.sched_setaffinity(0, {LAST_CORE})
-    size = len(asked) // ROUNDS
+    size = len(prepared) // ROUNDS
     rates: list[tuple[float, float]] = []
     for round_ in range(ROUNDS):
-        share = asked[round_ * size : (round_ + 1) * size]
+        share = prepared[round_ * size : (round_ + 1) * size]
         rates.append((rate(chengma, share), rate(bare, share)))
     ours, theirs = zip(*rates, strict=True)
     ratio = statistics.median(our / their for our, their in rates)
     return Table(
         "health_code_read",
         f"`GET {PATH}`: token check, store read, rules and signing for {size * ROUNDS:,} different citizens, each "
-        "asked once, beside a bare Litestar route that returns the same JSON from a Struct. Each is served by one "
+        "read once, next to a bare Litestar route that returns the same JSON from a Struct. Each is served by one "
         "uvicorn worker (uvloop, httptools), ours as `chengma serve` starts it, with its access log. "
         f"{CONNECTIONS} connections kept alive, one client process on a core of its own, {ROUNDS} rounds in turn. "
-        "Wanted: 0.35 or more.",
+        "Target: 0.35 or more.",
         ("route", "requests per second", "of the bare route"),
         [
             ("bare Litestar route", f"{statistics.median(theirs):,.0f}", "1"),
@@ -79,13 +79,13 @@ def _measure(asked: Sequence[bytes], chengma: int, bare: int) -> Table:
 
 
 async def requests(city: BenchCity, citizens: int) -> list[bytes]:
-    """Make a request for each of so many citizens, with a token of their own."""
+    """Return a request for each of `citizens` citizens, each with its own token."""
     opened = city.open()
     access = Access(city.settings, opened.keys, opened.now)
     assert isinstance(opened.store, SqliteStore)
     made: list[bytes] = []
-    async for profile in opened.store.scan(Profile):
-        token = access.issue(Caller(f"a-{profile.id}", "session", profile.id), datetime.now(UTC))
+    async for person in opened.store.scan(Person):
+        token = access.issue(Caller(f"a-{person.id}", "session", person.id), datetime.now(UTC))
         head = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Language: zh\r\nAuthorization: Bearer {token}\r\n\r\n"
         made.append(head.encode())
         if len(made) == citizens:
@@ -96,15 +96,15 @@ async def requests(city: BenchCity, citizens: int) -> list[bytes]:
 
 
 def rate(port: int, requests: Sequence[bytes]) -> float:
-    """Give how many requests are answered in a second."""
+    """Return how many requests are answered per second."""
     seconds, _ = ask(port, requests)
     return len(requests) / seconds
 
 
 def ask(port: int, requests: Sequence[bytes]) -> tuple[float, bytes]:
-    """Send each request once over connections that are kept alive; give the seconds and the last body."""
+    """Send each request once over keep-alive connections; return the seconds and the last body."""
     poll = select.epoll()
-    waiting = iter(requests)
+    remaining = iter(requests)
     connections: dict[int, socket.socket] = {}
     for _ in range(min(CONNECTIONS, len(requests))):
         connection = socket.create_connection(("127.0.0.1", port))
@@ -113,14 +113,14 @@ def ask(port: int, requests: Sequence[bytes]) -> tuple[float, bytes]:
         poll.register(connection.fileno(), select.EPOLLIN)
     begin = time.perf_counter()
     for connection in connections.values():
-        connection.sendall(next(waiting))
+        connection.sendall(next(remaining))
     answered, body = 0, b""
     while answered < len(requests):
         for number, _event in poll.poll():
             connection = connections[number]
             body = _body(connection)
             answered += 1
-            request = next(waiting, None)
+            request = next(remaining, None)
             if request is not None:
                 connection.sendall(request)
     seconds = time.perf_counter() - begin
@@ -142,7 +142,7 @@ def _body(connection: socket.socket) -> bytes:
 
 
 def free_port() -> int:
-    """Give a port where nobody listens."""
+    """Return a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
@@ -150,17 +150,17 @@ def free_port() -> int:
 
 @contextmanager
 def server(arguments: Sequence[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """Run a server on the first core until the end of the block; it is stopped by its process id."""
+    """Run a server on the first core until the end of the block, then stop it by its process id."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments], env=environment, cwd=ROOT, stdout=output, stderr=output
         )
     os.sched_setaffinity(process.pid, {FIRST_CORE})
     try:
-        give_up = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + READY_SECONDS
         while not _listens(port):
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < give_up, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         yield
     finally:

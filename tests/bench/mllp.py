@@ -1,4 +1,4 @@
-"""HL7 v2 messages over MLLP, read and acknowledged by our listener, beside python-hl7's own."""
+"""HL7 v2 messages over MLLP, parsed and acknowledged by our listener, compared with that of python-hl7."""
 
 import asyncio
 import os
@@ -18,9 +18,9 @@ import uvloop
 from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server
 
 from integrations.his.hl7v2.acknowledgement import acknowledge
-from integrations.his.hl7v2.message import read
-from integrations.his.hl7v2.mllp import END, START, Peer, serve_mllp
-from integrations.his.mapping import fen_of
+from integrations.his.hl7v2.message import parse_message
+from integrations.his.hl7v2.mllp_listener import END_BLOCK, START_BLOCK, Peer, serve_mllp
+from integrations.his.mapping import fen_from_yuan
 from tests.bench.health_code_read import LAST_CORE, free_port, server
 from tests.bench.report import Table
 
@@ -31,7 +31,7 @@ CHARGES = 5
 
 
 def a_message(number: int) -> bytes:
-    """Give a message with five charges, of about six hundred bytes."""
+    """Return a message with five charges, of about six hundred bytes."""
     lines = [
         f"MSH|^~\\&|HIS|第一医院|CHENGMA|CITY|20261124093000||DFT^P03^DFT_P03|M-{number}|P|2.5||||||UNICODE UTF-8",
         "EVN|P03|20261124093000",
@@ -43,8 +43,8 @@ def a_message(number: int) -> bytes:
     return "".join(f"{line}\r" for line in lines).encode()
 
 
-def answer() -> Table:
-    """Send messages over a few connections, each waiting for its answer, in turn to either listener."""
+def compare() -> Table:
+    """Measure both listeners in turn, over a few connections that each wait for the reply."""
     with ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory()))
         ports: list[int] = []
@@ -59,12 +59,12 @@ def answer() -> Table:
     ratio = statistics.median(our / their for our, their in rates)
     return Table(
         "mllp",
-        f"HL7 v2 charges (DFT^P03, {CHARGES} FT1, {len(messages[0]):,} bytes) over MLLP, read and acknowledged, with "
-        "nothing stored, beside python-hl7's asyncio listener with `create_ack()`. Ours also reads every amount, since "
-        "it splits a field only when it is asked for. Each is one process on uvloop; "
-        f"{CONNECTIONS} connections, each waiting for its answer, one client process on a core of its own; {ROUNDS} "
+        f"HL7 v2 charges (DFT^P03, {CHARGES} FT1, {len(messages[0]):,} bytes) over MLLP, parsed and acknowledged, "
+        "without a store, compared with python-hl7's asyncio listener and `create_ack()`. Ours also reads every "
+        "amount, because it splits fields on access. One process each, on uvloop; "
+        f"{CONNECTIONS} connections that wait for each reply, one client process on its own core; {ROUNDS} "
         f"rounds of {MESSAGES:,} messages in turn.",
-        ("listener", "messages per second", "of python-hl7's"),
+        ("listener", "messages per second", "relative to python-hl7"),
         [
             ("python-hl7 `start_hl7_server`", f"{statistics.median(theirs):,.0f}", "1"),
             ("`serve_mllp`", f"{statistics.median(ours):,.0f}", f"**{ratio:.2f}**"),
@@ -73,31 +73,31 @@ def answer() -> Table:
 
 
 def rate(port: int, messages: Sequence[bytes]) -> float:
-    """Give how many messages are answered in a second."""
+    """Return how many messages are acknowledged per second."""
     poll = select.epoll()
-    waiting = iter(messages)
+    pending = iter(messages)
     connections: dict[int, socket.socket] = {}
     for _ in range(CONNECTIONS):
         connection = socket.create_connection(("127.0.0.1", port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connections[connection.fileno()] = connection
         poll.register(connection.fileno(), select.EPOLLIN)
-    begin = time.perf_counter()
+    started = time.perf_counter()
     for connection in connections.values():
-        connection.sendall(START + next(waiting) + END)
-    answered = 0
-    while answered < len(messages):
+        connection.sendall(START_BLOCK + next(pending) + END_BLOCK)
+    acknowledged = 0
+    while acknowledged < len(messages):
         for number, _event in poll.poll():
             connection = connections[number]
             received = connection.recv(65_536)
-            while not received.endswith(END):
+            while not received.endswith(END_BLOCK):
                 received += connection.recv(65_536)
             assert b"MSA|AA|" in received, received
-            answered += 1
-            message = next(waiting, None)
+            acknowledged += 1
+            message = next(pending, None)
             if message is not None:
-                connection.sendall(START + message + END)
-    seconds = time.perf_counter() - begin
+                connection.sendall(START_BLOCK + message + END_BLOCK)
+    seconds = time.perf_counter() - started
     for connection in connections.values():
         connection.close()
     poll.close()
@@ -105,21 +105,21 @@ def rate(port: int, messages: Sequence[bytes]) -> float:
 
 
 async def ours(port: int) -> None:
-    """Listen as the city does."""
+    """Run our listener."""
 
-    async def take(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
-        message = read(raw, "utf-8")
+    async def handle(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
+        message = parse_message(raw, "utf-8")
         amounts = [charge.field(11).component(1).subcomponent(1) for charge in message.all("FT1")]
-        assert sum(fen_of(amount.text) for amount in amounts) == CHARGES * 1_250
-        answer_id = f"C-{message.header.field(10).text}"
-        yield acknowledge(message, "AA", control_id=answer_id, now=datetime.now(UTC))
+        assert sum(fen_from_yuan(amount.text) for amount in amounts) == CHARGES * 1_250
+        reply_id = f"C-{message.header.field(10).text}"
+        yield acknowledge(message, "AA", control_id=reply_id, now=datetime.now(UTC))
 
-    async with serve_mllp(take, "127.0.0.1", port):
+    async with serve_mllp(handle, "127.0.0.1", port):
         await asyncio.Event().wait()
 
 
 async def theirs(port: int) -> None:
-    """Listen as python-hl7's documentation shows."""
+    """Run python-hl7's listener as its documentation shows."""
 
     async def serve(reader: HL7StreamReader, writer: HL7StreamWriter) -> None:
         with suppress(IncompleteReadError, ConnectionError):
@@ -136,7 +136,7 @@ async def theirs(port: int) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
-        print(answer().markdown())
+        print(compare().markdown())
     else:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run({"ours": ours, "theirs": theirs}[sys.argv[1]](int(sys.argv[2])))

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from backend.app import documents_of
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import discover_services
 from backend.services.health_code.model import HealthRecord
 from backend.store import Document
@@ -78,7 +78,7 @@ def _environment(city: BenchCity, url: str) -> dict[str, str]:
 
 async def _fill(path: Path, url: str) -> None:
     """Copy the first citizens, in the order of their ids, in which they are asked."""
-    kinds: Sequence[type[Document]] = (Profile, HealthRecord)
+    kinds: Sequence[type[Document]] = (Person, HealthRecord)
     source, target = (
         SqliteStore.open(path, documents_of(discover_services())),
         MongoStore(url, kinds, timeout_ms=60_000),

@@ -14,7 +14,7 @@ import uvloop
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.services.health_code.model import HealthRecord
 from backend.store.mongo.store import DATABASE, Driver, MongoStore
 
@@ -35,7 +35,7 @@ def main(work: str, url: str, driver: Driver, number: int) -> None:
     """Do one of `find_one`, `load` and `scan` over so many documents; print what was Found as JSON."""
     rate = uvloop.run(
         {"find_one": _find_one, "load": _load, "scan": _scan}[work](
-            MongoStore(url, [Profile, HealthRecord], driver=driver), number
+            MongoStore(url, [Person, HealthRecord], driver=driver), number
         )
     )
     status = Path("/proc/self/status").read_text()  # getrusage would give the most of whoever started this process
@@ -77,10 +77,10 @@ async def _load(store: MongoStore, number: int) -> float:
     return number / seconds
 
 
-def _batches(number: int) -> Iterator[list[Profile]]:
+def _batches(number: int) -> Iterator[list[Person]]:
     chance = Random(1)
     sealed = "v1." + "q" * 64
-    one = Profile(
+    one = Person(
         id="",
         revision=1,
         id_number=sealed,
@@ -98,7 +98,7 @@ async def _scan(store: MongoStore, number: int) -> float:
     """Read every profile, as a preview does."""
     begin = time.perf_counter()
     count = 0
-    async for _ in cast("AsyncIterator[Any]", store.scan(Profile)):
+    async for _ in cast("AsyncIterator[Any]", store.scan(Person)):
         count += 1
     seconds = time.perf_counter() - begin
     assert count == number

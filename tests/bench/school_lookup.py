@@ -1,4 +1,4 @@
-"""Where points lie beside shapely's own tree, and `POST /v1/school-lookups` beside a bare route with the same JSON."""
+"""Compare point queries with shapely's own tree, and `POST /v1/school-lookups` with a bare route of the same JSON."""
 
 import json
 import os
@@ -15,8 +15,8 @@ import numpy as np
 import shapely
 
 from backend.services.school_lookup.atlas import Atlas
-from backend.services.school_lookup.invented_district import invented_plan
 from backend.services.school_lookup.plan import shape_of
+from backend.services.school_lookup.synthetic_district import synthetic_plan
 from tests.bench.health_code_read import CONNECTIONS, LAST_CORE, ROOT, ask, free_port, server
 from tests.bench.report import Table, alternate, ratio_of
 
@@ -29,16 +29,16 @@ PATH = "/v1/school-lookups"
 
 
 def points() -> Table:
-    """Find the zones of random points in the invented district."""
-    plan = invented_plan(YEAR)
+    """Find the catchments of random points in the synthetic district."""
+    plan = synthetic_plan(YEAR)
     stages = {school.id: school.stage for school in plan.schools}
-    zones = [zone for zone in plan.zones if stages[zone.school] == "primary"]
-    shapes = np.array([shape_of(zone.geometry) for zone in zones])
-    atlas, tree = Atlas(zones), shapely.STRtree(shapes)
+    catchments = [catchment for catchment in plan.catchments if stages[catchment.school] == "primary"]
+    shapes = np.array([shape_of(catchment.geometry) for catchment in catchments])
+    atlas, tree = Atlas(catchments), shapely.STRtree(shapes)
     west, south, east, north = shapely.total_bounds(shapes)
     asked = np.random.default_rng(1).uniform([west, south], [east, north], (POINTS, 2))
     rows = list[tuple[str, ...]]()
-    for what, predicate in (("whose boxes hold them", None), ("that cover them", "covered_by")):
+    for what, predicate in (("by bounding box", None), ("by coverage", "covered_by")):
         mine, theirs = alternate(
             POINT_ROUNDS,
             lambda: atlas.covering(asked),
@@ -46,18 +46,19 @@ def points() -> Table:
         )
         ratio = 1 / ratio_of(mine, theirs)
         times = f"{statistics.median(mine) * 1e3:.1f}", f"{statistics.median(theirs) * 1e3:.1f}"
-        rows.append((f"`STRtree.query` for zones {what}", *times, f"**{ratio:.2f}**"))
+        rows.append((f"`STRtree.query` of catchments {what}", *times, f"**{ratio:.2f}**"))
     return Table(
         "school_points",
-        f"Which of {len(zones)} zones cover each of {POINTS:,} random points, boundaries included and in order, beside "
-        f"shapely's STRtree alone over the same zones and points; {POINT_ROUNDS} rounds in turn. Wanted: less than 2.",
-        ("beside", "ours, ms", "theirs, ms", "ours takes"),
+        f"Which of {len(catchments)} catchments cover each of {POINTS:,} random points, boundaries included and in "
+        "order, compared with shapely's STRtree alone over the same catchments and points; "
+        f"{POINT_ROUNDS} alternating rounds. Target: less than 2.",
+        ("compared with", "ours, ms", "theirs, ms", "ours takes"),
         rows,
     )
 
 
 def lookups() -> Table:
-    """Look the schools of families up, with addresses of all over the invented district."""
+    """Look up the schools of families with addresses all over the synthetic district."""
     with ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory()))
         ours = free_port()
@@ -69,18 +70,18 @@ def lookups() -> Table:
             "CHENGMA_PORT": str(ours),
             "CHENGMA_ADDRESS_REQUESTS_PER_MINUTE": "100000000",
         }
-        for command in (["invent", f"{folder}/plan", "--year", str(YEAR)], ["import", f"{folder}/plan"]):
+        for command in (["synthesize", f"{folder}/plan", "--year", str(YEAR)], ["import", f"{folder}/plan"]):
             chengma = [sys.executable, "-m", "backend", "schools", *command]
             subprocess.run(chengma, env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         running.enter_context(server(["-m", "backend", "serve"], ours, environment, folder / "ours.log"))
         rows = [_measure(what, ours, environment, folder) for what in KINDS]
     return Table(
         "school_lookups",
-        f"`POST {PATH}` for {LOOKUPS:,} families of the invented district who own a home where they are registered: "
-        "addresses, places, age, batch, ties, seats, chance, documents, what would change the answer; beside a bare "
-        "Litestar route that decodes the same body and returns the same JSON, that of one of them, from a Struct. One "
+        f"`POST {PATH}` for {LOOKUPS:,} families of the synthetic district who own the home in which they "
+        "are registered: addresses, places, age, batch, ties, seats, chance, documents, possible changes; compared "
+        "with a bare Litestar route that decodes the same body and returns the same JSON from a Struct. One "
         f"uvicorn worker each, {CONNECTIONS} connections, one client process on a core of its own, {ROUNDS} rounds in "
-        "turn. Wanted: 0.3 or more.",
+        "turn. Target: 0.3 or more.",
         ("the registration is given by", "JSON, bytes", "our requests per second", "the bare route's", "ratio"),
         rows,
     )
@@ -100,7 +101,7 @@ def _measure(what: Kind, ours: int, environment: Mapping[str, str], folder: Path
 
 
 def _families(what: Kind) -> list[Mapping[str, object]]:
-    plan = invented_plan(YEAR)
+    plan = synthetic_plan(YEAR)
     known, land = plan.addresses, shape_of(plan.boundary)
     west, south, east, north = shapely.buffer(land, -0.01).bounds
     anywhere = np.random.default_rng(1).uniform([west, south], [east, north], (LOOKUPS, 2)).tolist()

@@ -1,4 +1,4 @@
-"""How many visits a second go from their opening to their bill, on either store."""
+"""Visits per second from opening to bill, on both stores."""
 
 import asyncio
 import time
@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 
 from backend.app import documents_of, open_city
 from backend.city.service import City, discover_integrations, discover_services
-from backend.services.medical_credit.advancing import advance
+from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import Charge, CloseVisit, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.visits import take
+from backend.services.medical_credit.saga import advance
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from tests.bench.health_code_read import ROOT
@@ -21,11 +21,11 @@ from tests.integrations.his.hospital import connect, enrol
 from tests.mongod import mongod
 from tests.services.health_code.scene import id_number
 
-VISITS, PATIENTS, AT_ONCE, CHARGES = 1_000, 200, 32, 5
+VISITS, PATIENTS, MAX_CONCURRENT, CHARGES = 1_000, 200, 32, 5
 
 
 def bill() -> Table:
-    """Open, charge, close and bill a thousand visits, the insurance's sandbox included."""
+    """Open, charge, close and bill a thousand visits, including calls to the insurance sandbox."""
     rows: list[tuple[str, ...]] = []
     with TemporaryDirectory() as folder, mongod() as url:
         address, _, options = url.partition("?")
@@ -34,13 +34,13 @@ def bill() -> Table:
             ("MongoDB", f"{address.rstrip('/')}/visits?{options}"),
         ):
             prepare_store(store, documents_of(discover_services()))
-            seconds, told = asyncio.run(_run(store, Path(folder) / name))
-            rows.append((name, f"{VISITS / seconds:,.0f}", f"{told / seconds:,.0f}"))
+            seconds, commands = asyncio.run(_run(store, Path(folder) / name))
+            rows.append((name, f"{VISITS / seconds:,.0f}", f"{commands / seconds:,.0f}"))
     return Table(
         "visits",
         f"Visits from their opening to their bill: opened, {CHARGES} charges, closed, credit held, settled by the "
         f"insurance's sandbox (a file of its own, each call durable), posted and billed; {VISITS:,} visits of "
-        f"{PATIENTS} patients, {AT_ONCE} at once, one process, without HTTP.",
+        f"{PATIENTS} patients, {MAX_CONCURRENT} at once, one process, without HTTP.",
         ("store", "visits per second", "commands per second"),
         rows,
     )
@@ -55,7 +55,7 @@ async def _run(store: str, folder: Path) -> tuple[float, int]:
     patients = [id_number(number) for number in range(PATIENTS)]
     for number in patients:
         await enrol(city, number)
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def one(number: int) -> None:
         async with slots:
@@ -70,10 +70,14 @@ async def _run(store: str, folder: Path) -> tuple[float, int]:
 
 async def _visit(city: City, hospital: Hospital, number: int, patients: Sequence[str]) -> None:
     name, at = f"V{number}", datetime.now(UTC)
-    opened = await take(city, hospital, name, OpenVisit(patients[number % PATIENTS], "emergency", at), f"{name}-open")
+    opened = await handle_command(
+        city, hospital, name, OpenVisit(patients[number % PATIENTS], "emergency", at), f"{name}-open"
+    )
     for line in range(CHARGES):
-        await take(city, hospital, name, Charge(f"L{line}", "110100001", "诊查费", 2_000, at), f"{name}-{line}")
-    await take(city, hospital, name, CloseVisit(at, final=True), f"{name}-close")
+        await handle_command(
+            city, hospital, name, Charge(f"L{line}", "110100001", "诊查费", 2_000, at), f"{name}-{line}"
+        )
+    await handle_command(city, hospital, name, CloseVisit(at, final=True), f"{name}-close")
     visit = await advance(city, opened.visit.id)
     assert visit is not None
     assert visit.bill is not None, visit

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from stdnum.cn import ric
 
-from backend.city.person import InvalidIdNumber, Profile, age, parse_id_number, profile_for
+from backend.city.person import InvalidIdNumber, Person, age, find_or_create_person, parse_id_number
 from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Keyring, make_keys
 from backend.store.sqlite.store import SqliteStore
@@ -22,18 +22,18 @@ WOMAN = with_checksum("33010619900307002")
 MAN = with_checksum("33010619900307001")
 
 
-def test_an_id_number_tells_sex_and_birth_date() -> None:
+def test_an_id_number_encodes_sex_and_birth_date() -> None:
     woman, man = parse_id_number(WOMAN, TODAY), parse_id_number(MAN, TODAY)
     assert (woman.sex, woman.born_on) == ("female", date(1990, 3, 7))
     assert (man.sex, man.born_on) == ("male", date(1990, 3, 7))
 
 
-def test_a_check_character_x_may_be_written_small() -> None:
+def test_a_check_character_x_may_be_lower_case() -> None:
     number = next(n for n in (with_checksum(f"33010619900307{order:03}") for order in range(100)) if n.endswith("X"))
     assert parse_id_number(f" {number.lower()} ", TODAY).number == number
 
 
-def test_who_is_born_today_has_a_number_and_who_is_born_tomorrow_has_none() -> None:
+def test_a_birth_date_may_be_today_but_not_tomorrow() -> None:
     assert parse_id_number(with_checksum("33010620220520001"), TODAY).born_on == TODAY
     with pytest.raises(InvalidIdNumber) as caught:
         parse_id_number(with_checksum("33010620220521001"), TODAY)
@@ -55,31 +55,31 @@ def test_who_is_born_today_has_a_number_and_who_is_born_tomorrow_has_none() -> N
     ],
     ids=["checksum", "30 February", "month 13", "no such place", "17", "19", "full width", "Chinese", "empty"],
 )
-def test_a_number_that_was_never_issued_is_refused_at_its_place(text: str) -> None:
+def test_an_invalid_number_is_refused_with_its_pointer(text: str) -> None:
     with pytest.raises(InvalidIdNumber) as caught:
         parse_id_number(text, TODAY, "/people/3/id_number")
     assert caught.value.errors[0].pointer == "/people/3/id_number"
 
 
-def test_one_person_has_one_profile_even_if_thirty_two_report_them_at_once(tmp_path: Path) -> None:
+def test_a_person_is_stored_once_even_if_thirty_two_requests_create_them_at_once(tmp_path: Path) -> None:
     make_keys(tmp_path / "keys")
     encryption = FieldEncryption(Keyring.open(tmp_path / "keys"))
 
     async def report() -> None:
-        store = SqliteStore.open(tmp_path / "city.db", [Profile])
+        store = SqliteStore.open(tmp_path / "city.db", [Person])
         number = parse_id_number(WOMAN, TODAY)
-        found = await asyncio.gather(*(profile_for(store, encryption, number, NOW) for _ in range(32)))
-        assert len({profile.id for profile in found}) == 1
-        assert await store.count(Profile, {}) == 1
+        found = await asyncio.gather(*(find_or_create_person(store, encryption, number, NOW) for _ in range(32)))
+        assert len({person.id for person in found}) == 1
+        assert await store.count(Person, {}) == 1
         assert encryption.decrypt(found[0].id_number) == WOMAN
         assert found[0].created == NOW
         await store.close()
 
     asyncio.run(report())
-    kept = b"".join(path.read_bytes() for path in tmp_path.glob("city.db*"))
-    assert WOMAN.encode() not in kept
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("city.db*"))
+    assert WOMAN.encode() not in stored
 
 
-def test_somebody_is_a_year_older_on_their_birthday() -> None:
+def test_a_person_is_a_year_older_on_their_birthday() -> None:
     assert [age(date(1990, 3, 7), date(2022, 3, day)) for day in (6, 7)] == [31, 32]
     assert [age(date(2020, 2, 29), day) for day in (date(2021, 2, 28), date(2021, 3, 1))] == [0, 1]

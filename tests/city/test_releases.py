@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from backend.app import create_app, facts_of
 from backend.city import releases
 from backend.city.releases import (
-    InForce,
+    Activation,
     RulebookPointer,
     RulebookRelease,
     UnknownRelease,
+    activate_release,
     digest_in_force,
-    put_in_force,
     release_named,
     released_rulebook,
     store_release,
@@ -39,7 +39,7 @@ SAID = "Nothing found"
 
 
 def edition(folder: Path, says: str) -> Path:
-    """Give a folder with the city's rules, in which a green code gives another reason."""
+    """Return a folder with the city's rules, in which a green code gives another reason."""
     shutil.copytree(ROOT / "rules", folder)
     colour = folder / "health_code" / "colour.yaml"
     text = colour.read_text()
@@ -51,11 +51,11 @@ def edition(folder: Path, says: str) -> Path:
 async def publish(store: Store, folder: Path) -> Rulebook:
     rulebook = load_rulebook(folder, FACTS, CITY)
     await store_release(store, read_rules(folder), rulebook, NOW)
-    await put_in_force(store, rulebook.digest, NOW)
+    await activate_release(store, rulebook.digest, NOW)
     return rulebook
 
 
-def test_a_release_gives_the_rulebook_that_was_published(address: str, tmp_path: Path) -> None:
+def test_a_release_returns_the_rulebook_that_was_published(address: str, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         assert await digest_in_force(store) is None
         published = await publish(store, edition(tmp_path / "one", "All is well"))
@@ -75,7 +75,7 @@ def test_publishing_the_same_again_changes_nothing(address: str, tmp_path: Path)
         assert await store.count(RulebookRelease, {}) == 1
         pointer = await store.get(RulebookPointer, "in-force")
         assert pointer is not None
-        assert pointer.past == (InForce(published.digest, NOW),)
+        assert pointer.past == (Activation(published.digest, NOW),)
 
     work_in(address, work)
 
@@ -85,7 +85,7 @@ def test_a_rollback_points_back_by_the_beginning_of_a_digest(address: str, tmp_p
         one = await publish(store, edition(tmp_path / "one", "All is well"))
         two = await publish(store, edition(tmp_path / "two", "Nothing at all"))
         assert await digest_in_force(store) == two.digest
-        await put_in_force(store, await release_named(store, one.digest[:10]), NOW)
+        await activate_release(store, await release_named(store, one.digest[:10]), NOW)
         assert await digest_in_force(store) == one.digest
         pointer = await store.get(RulebookPointer, "in-force")
         assert pointer is not None
@@ -95,7 +95,7 @@ def test_a_rollback_points_back_by_the_beginning_of_a_digest(address: str, tmp_p
         with pytest.raises(UnknownRelease, match="more than one release begins with ''"):
             await release_named(store, "")
         with pytest.raises(UnknownRelease):
-            await put_in_force(store, "beef", NOW)
+            await activate_release(store, "beef", NOW)
 
     work_in(address, work)
 
@@ -103,7 +103,7 @@ def test_a_rollback_points_back_by_the_beginning_of_a_digest(address: str, tmp_p
 def test_of_two_who_point_elsewhere_at_once_one_is_refused(address: str, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         digests = [(await publish(store, edition(tmp_path / says, says))).digest for says in ("one", "two", "three")]
-        both = (put_in_force(store, digest, NOW) for digest in digests[:2])
+        both = (activate_release(store, digest, NOW) for digest in digests[:2])
         outcomes = await asyncio.gather(*both, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} <= {Conflict, type(None)}
         assert await digest_in_force(store) in digests[:2]
@@ -113,7 +113,7 @@ def test_of_two_who_point_elsewhere_at_once_one_is_refused(address: str, tmp_pat
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(releases, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(releases, "POLL_SECONDS", 0.05)
 
 
 def reason(client: TestClient[Litestar], headers: dict[str, str]) -> tuple[str, str]:
@@ -150,7 +150,7 @@ def test_a_request_keeps_the_rulebook_with_which_it_began(client: TestClient[Lit
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_release_that_does_not_fit_is_told_and_not_taken_up(
+def test_a_release_that_does_not_fit_is_logged_and_not_used(
     client: TestClient[Litestar], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     city: City = client.app.state.city

@@ -141,7 +141,7 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
         assert time.monotonic() - began < 10
         assert "300 citizens, 0 of them new" in output.read_text()
         assert citizens_shown(output) == shown
-        assert client.get("/v1/me", headers=headers).json()["real_named"] is True
+        assert client.get("/v1/me", headers=headers).json()["identity_verified"] is True
 
 
 def payload_on(output: Path) -> str:
@@ -211,17 +211,22 @@ def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring
     assert verify(fresh[:-2] + ("AA" if fresh[-2:] != "AA" else "BB")) == (1, ["FORGED"])
     assert verify("no code at all") == (1, ["FORGED"])
     talent_code = keyring.sign_code(make_talent_claims("code-id", datetime.now(UTC), 60)[0])
-    assert verify(talent_code) == (1, ["FORGED"])
+    status, lines = verify(talent_code)
+    assert (status, lines[:2]) == (0, ["VALID", "人才码 TALENT (diamond)"]), "its audience says which service reads it"
+    foreign = keyring.sign_code(b'{"aud":"xx","sub":"s","jti":"j","iat":0,"exp":253402300799,"col":"g"}')
+    assert verify(foreign) == (1, ["FORGED"]), "no service has this audience"
+    mixed = keyring.sign_code(b'{"aud":"hc","sub":"s","jti":"j","iat":0,"exp":253402300799}')
+    assert verify(mixed) == (1, ["FORGED"]), "it lacks what a health code claims"
     assert list(empty.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "\x00"])
-def test_verifying_with_something_that_is_no_key_set_fails(content: str, tmp_path: Path) -> None:
+def test_verifying_without_a_valid_key_set_fails(content: str, tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     file.write_text(content)
     found = chengma("verify", "x", "--keys", str(file), environment={"PYTHONPATH": str(ROOT)}, folder=tmp_path)
     assert found.returncode == 1
-    assert "is no JSON Web Key Set" in found.stderr
+    assert "is not a JSON Web Key Set" in found.stderr
     assert "Traceback" not in found.stderr
 
 
@@ -287,7 +292,7 @@ def test_a_code_key_is_rotated_and_the_old_one_still_verifies(environment: dict[
 @pytest.mark.parametrize(
     "command", [(), ("serve",), ("demo",), ("seed",), ("keys",), ("keys", "rotate"), ("verify",), ("rules",)]
 )
-def test_each_command_tells_what_it_does(command: Sequence[str], environment: dict[str, str], tmp_path: Path) -> None:
+def test_each_command_has_a_help_text(command: Sequence[str], environment: dict[str, str], tmp_path: Path) -> None:
     found = chengma(*command, "--help", environment=environment, folder=tmp_path)
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("Usage: chengma")
@@ -305,7 +310,7 @@ def test_a_city_is_moved_to_another_store_and_a_stale_one_is_refused(
     counts = {collection: int(count) for collection, count in lines}
     assert counts["profiles"] == 50
     assert counts["talents"] > 0
-    assert moved.stdout.splitlines()[-1].startswith(f"{sum(counts.values())} documents are the same in ")
+    assert moved.stdout.splitlines()[-1].startswith(f"{sum(counts.values())} documents are equal in ")
     again = chengma("copy", source, target, environment=environment, folder=tmp_path)
     assert (again.returncode, "copy into an empty store" in again.stderr) == (1, True)
     stale = chengma(

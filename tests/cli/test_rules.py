@@ -62,7 +62,7 @@ def rent(tmp_path: Path) -> Path:
     return path
 
 
-def test_check_counts_what_is_sound() -> None:
+def test_check_counts_valid_rules() -> None:
     found = run("check")
     assert found.exit_code == 0
     assert "227 rules in 30 modules are sound" in found.output
@@ -91,10 +91,10 @@ def test_check_shows_terms_that_contradict_themselves(rent: Path) -> None:
     )
 
 
-def test_test_counts_the_cases_that_hold() -> None:
+def test_test_counts_the_cases_that_pass() -> None:
     found = run("test")
     assert found.exit_code == 0
-    assert "690 cases hold and try each of 227 rules in 30 modules" in found.output
+    assert "690 cases pass and cover 227 rules in 30 modules" in found.output
 
 
 def test_test_fails_where_a_case_does_not_hold(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_explain_shows_the_number_that_a_module_answers(rent: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "given", "message"),
     [
-        (("health_code.color",), "{}", "there is no module 'health_code.color'; there are health_code.colour"),
+        (("health_code.color",), "{}", "there is no module 'health_code.color'; use one of: health_code.colour"),
         (("health_code.colour",), '{"contcts": []}', "<stdin>:1:2: unknown field 'contcts' of HealthFacts"),
         (("health_code.colour",), "", "the file is empty"),
         (("health_code.colour", "--at", "2022-05-20"), "{}", "'2022-05-20' is no instant such as"),

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from stdnum.cn import ric
 
 from backend.app import open_city
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
 from backend.services.account.model import Account
@@ -35,12 +35,12 @@ def fill(
     return asyncio.run(fill_city(city, SERVICES, citizens, seed, progress))
 
 
-async def every(city: City, kind: type[Profile]) -> list[Profile]:
+async def every(city: City, kind: type[Person]) -> list[Person]:
     return [profile async for profile in city.store.scan(kind)]
 
 
 def counts(city: City) -> list[int]:
-    return [asyncio.run(city.store.count(kind, {})) for kind in (Profile, Account, HealthRecord)]
+    return [asyncio.run(city.store.count(kind, {})) for kind in (Person, Account, HealthRecord)]
 
 
 def test_each_citizen_has_a_profile_an_account_and_a_health_record(settings: Settings, clock: Clock) -> None:
@@ -49,10 +49,10 @@ def test_each_citizen_has_a_profile_an_account_and_a_health_record(settings: Set
         assert counts(city) == [40, 40, 40]
 
 
-def test_invented_id_numbers_have_their_checksum_and_are_nobodys(settings: Settings, clock: Clock) -> None:
+def test_invented_id_numbers_have_a_checksum_and_belong_to_no_one(settings: Settings, clock: Clock) -> None:
     with opened(settings, clock) as city:
         fill(city, 40)
-        people = asyncio.run(every(city, Profile))
+        people = asyncio.run(every(city, Person))
         for person in people:
             number = city.encryption.decrypt(person.id_number)
             assert number[-1] == ric.calc_check_digit(number)
@@ -68,7 +68,7 @@ def test_the_same_seed_invents_the_same_people(settings: Settings, clock: Clock,
         with opened(replace(settings, store=f"sqlite:///{tmp_path}/{name}.db"), clock) as city:
             fill(city, 30, seed=7)
             seen.append(
-                [(p.id, p.born_on, city.encryption.decrypt(p.name or "")) for p in asyncio.run(every(city, Profile))]
+                [(p.id, p.born_on, city.encryption.decrypt(p.name or "")) for p in asyncio.run(every(city, Person))]
             )
     assert seen[0] == seen[1]
 
@@ -94,7 +94,7 @@ def test_an_interrupted_run_is_finished_by_the_next(settings: Settings, clock: C
         assert counts(city) == [1_200, 1_200, 1_200]
 
 
-def test_progress_is_told_up_to_the_end(settings: Settings, clock: Clock) -> None:
+def test_progress_is_reported_up_to_the_end(settings: Settings, clock: Clock) -> None:
     told: list[tuple[int, int]] = []
     with opened(settings, clock) as city:
         fill(city, 600, progress=lambda done, total: told.append((done, total)))

@@ -11,7 +11,7 @@ import pytest
 
 from backend.city.upstream import BankAnswer, ForgedNotice, UpstreamRejected, UpstreamTimeout
 from integrations._sandbox.database import SandboxDatabase
-from integrations.payment import SandboxBank
+from integrations.payment.sandbox import SandboxBank
 from integrations.payout.sandbox import PayoutEntry, SandboxPayoutBank
 from tests.conftest import ROOT
 

@@ -1,4 +1,4 @@
-"""`chengma schools`, as an education bureau's people use it: files in, a report of every fault, all or nothing."""
+"""`chengma schools` imports a plan, all or nothing, with a report of every fault."""
 
 import csv
 import json
@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from backend.services.school_lookup.addresses import AddressRange
-from backend.services.school_lookup.invented_district import invented_plan
-from backend.services.school_lookup.plan import MultiPolygon, Plan, School, Zone
+from backend.services.school_lookup.plan import Catchment, MultiPolygon, Plan, School
+from backend.services.school_lookup.synthetic_district import synthetic_plan
 from integrations.schools.command import schools
-from integrations.schools.folder import Reading, write_folder
+from integrations.schools.plan_folder import FolderReader, write_folder
 from tests.conftest import ROOT
 from tests.services.school_lookup.scene import PLAN, square
 
@@ -43,25 +43,25 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "plan"
 
 
-def test_what_is_written_is_read_again(folder: Path) -> None:
-    reading = Reading(folder)
+def test_a_written_plan_is_read_back(folder: Path) -> None:
+    reading = FolderReader(folder)
     assert (reading.plan(), reading.faults) == (PLAN, [])
 
 
-def test_a_sound_plan_is_imported_and_listed(run: Run, folder: Path) -> None:
+def test_a_correct_plan_is_imported_and_listed(run: Run, folder: Path) -> None:
     done = run("import", folder)
     assert done.exit_code == 0, done.output
-    assert "试验区 2018: 4 schools, 5 zones; 4 addresses agree. It is in force as edition" in done.output
+    assert "试验区 2018: 4 schools, 5 catchments, 4 addresses. In force as edition" in done.output
     assert "990002  2018  试验区" in run("list").output
 
 
 def test_a_plan_can_be_checked_without_being_stored(run: Run, folder: Path) -> None:
-    assert "It is sound, and not stored." in run("import", folder, "--check").output
+    assert "No faults; nothing was stored." in run("import", folder, "--check").output
     assert run("list").output == ""
 
 
-def test_the_invented_district_can_be_tried(run: Run, tmp_path: Path) -> None:
-    assert run("invent", tmp_path / "new", "--year", 2026).exit_code == 0
+def test_the_synthetic_district_can_be_tried(run: Run, tmp_path: Path) -> None:
+    assert run("synthesize", tmp_path / "new", "--year", 2026).exit_code == 0
     assert run("import", tmp_path / "new").exit_code == 0
 
 
@@ -81,14 +81,14 @@ def broken(folder: Path, file: str, change: Callable[[str], str]) -> None:
     [
         ("schools.csv", "S2,试验S2学校,primary", "S2,试验S2学校,kindergarten", "schools.csv:3"),
         ("schools.csv", ",100,", ",-1,", "schools.csv:3"),
-        ("zones.geojson", '"id":"east"', '"id":"the east"', "zone:the east"),
+        ("catchments.geojson", '"id":"east"', '"id":"the east"', "catchment:the east"),
         (
-            "zones.geojson",
+            "catchments.geojson",
             '"type":"MultiPolygon","coordinates":[[[[120.11,',
             '"type":"Circle","coordinates":[[[[120.11,',
-            "zone:east",
+            "catchment:east",
         ),
-        ("zones.geojson", '{"type":"FeatureCollection"', '{"type":', "zones.geojson"),
+        ("catchments.geojson", '{"type":"FeatureCollection"', '{"type":', "catchments.geojson"),
         ("address_ranges.csv", "east,和平路", "nowhere,和平路", "address_ranges.csv:4"),
         ("address_ranges.csv", ",even,", ",round,", "address_ranges.csv:4"),
         ("past_batches.csv", "S1,2016,1,40,40", "S1,2016,1,40,forty", "past_batches.csv:2"),
@@ -99,7 +99,7 @@ def broken(folder: Path, file: str, change: Callable[[str], str]) -> None:
         ("boundary.geojson", '"geometry"', '"geography"', "boundary.geojson"),
     ],
 )
-def test_what_cannot_be_read_is_named_and_nothing_is_stored(
+def test_an_unreadable_part_is_reported_and_nothing_is_stored(
     run: Run, folder: Path, file: str, before: str, after: str, named: str
 ) -> None:
     broken(folder, file, lambda text: text.replace(before, after, 1))
@@ -110,9 +110,9 @@ def test_what_cannot_be_read_is_named_and_nothing_is_stored(
     assert run("list").output == ""
 
 
-def test_a_missing_file_is_named(run: Run, folder: Path) -> None:
-    (folder / "zones.geojson").unlink()
-    assert "zones.geojson" in run("import", folder).output
+def test_a_missing_file_is_reported(run: Run, folder: Path) -> None:
+    (folder / "catchments.geojson").unlink()
+    assert "catchments.geojson" in run("import", folder).output
     (folder / "past_batches.csv").unlink()
     (folder / "addresses.csv").unlink()
     assert "past_batches.csv" not in run("import", folder).output
@@ -121,9 +121,9 @@ def test_a_missing_file_is_named(run: Run, folder: Path) -> None:
 def test_another_coordinate_system_is_converted_when_declared_and_suspected_when_not(run: Run, tmp_path: Path) -> None:
     from backend.services.school_lookup.coordinates import from_wgs84
     from backend.services.school_lookup.plan import points_of
-    from tests.services.school_lookup.test_checking import drawn_in
+    from tests.services.school_lookup.test_plan_check import drawn_in
 
-    plan = invented_plan(2026)
+    plan = synthetic_plan(2026)
     write_folder(plan, tmp_path / "first")
     assert run("import", tmp_path / "first").exit_code == 0
     drawn = drawn_in(plan, "GCJ02")
@@ -138,51 +138,53 @@ def test_another_coordinate_system_is_converted_when_declared_and_suspected_when
     assert run("import", tmp_path / "declared").exit_code == 0
 
 
-def ten_thousand_zones() -> Plan:
-    """Give a district of 100 by 100 squares."""
+def ten_thousand_catchments() -> Plan:
+    """Return a district of 100 by 100 squares."""
     side = 0.001
-    made = list[Zone]()
+    made = list[Catchment]()
     places = list[School]()
     for column in range(100):
         for row in range(100):
             west, south = 120 + column * side, 30 + row * side
             name = f"{column:02}{row:02}"
             area = square(west, south, west + side, south + side)
-            made.append(Zone(f"Z{name}", f"S{name}", [AddressRange(road="路", first_number=len(made))], area))
+            made.append(Catchment(f"Z{name}", f"S{name}", [AddressRange(road="路", first_number=len(made))], area))
             places.append(replace(PLAN.schools[0], id=f"S{name}", longitude=west + side / 2, latitude=south + side / 2))
     return replace(
         PLAN,
         boundary=square(120, 30, 120 + 100 * side, 30 + 100 * side),
-        zones=made,
+        catchments=made,
         schools=places,
         past=[],
         addresses=[],
     )
 
 
-def test_one_bad_feature_in_ten_thousand_is_named_and_nothing_is_imported(run: Run, tmp_path: Path) -> None:
-    plan = ten_thousand_zones()
+def test_one_bad_feature_in_ten_thousand_is_reported_and_nothing_is_imported(run: Run, tmp_path: Path) -> None:
+    plan = ten_thousand_catchments()
     bow_tie = MultiPolygon([[[[120, 30], [120.001, 30.001], [120.001, 30], [120, 30.001], [120, 30]]]])
-    zones = [replace(zone, geometry=bow_tie) if zone.id == "Z4321" else zone for zone in plan.zones]
-    write_folder(replace(plan, zones=zones), tmp_path / "bad")
+    catchments = [
+        replace(catchment, geometry=bow_tie) if catchment.id == "Z4321" else catchment for catchment in plan.catchments
+    ]
+    write_folder(replace(plan, catchments=catchments), tmp_path / "bad")
     done = run("import", tmp_path / "bad")
     assert done.exit_code == 1
-    assert "│ zone:Z4321 " in done.output
+    assert "│ catchment:Z4321 " in done.output
     assert "1 fault; nothing was stored" in done.output
     assert run("list").output == ""
 
 
 def test_ten_thousand_good_features_are_imported(run: Run, tmp_path: Path) -> None:
-    write_folder(ten_thousand_zones(), tmp_path / "good")
+    write_folder(ten_thousand_catchments(), tmp_path / "good")
     done = run("import", tmp_path / "good")
-    assert "10000 schools, 10000 zones" in done.output, done.output
+    assert "10000 schools, 10000 catchments" in done.output, done.output
 
 
-def test_the_tables_that_the_api_gives_are_those_that_are_imported(folder: Path) -> None:
+def test_the_tables_of_the_api_equal_those_that_are_imported(folder: Path) -> None:
     from backend.services.school_lookup.maps import past_csv, schools_csv
 
     assert schools_csv(PLAN) == (folder / "schools.csv").read_bytes()
     assert past_csv(PLAN) == (folder / "past_batches.csv").read_bytes()
     header = next(csv.reader((folder / "address_ranges.csv").read_text(encoding="utf-8").splitlines()))
-    assert header[0] == "zone"
+    assert header[0] == "catchment"
     assert json.loads((folder / "boundary.geojson").read_text())["type"] == "Feature"

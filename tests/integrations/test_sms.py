@@ -8,25 +8,25 @@ from msgspec.structs import replace
 
 from backend.app import create_app
 from backend.settings import Settings
-from integrations import sms
+from integrations.sms import sandbox
 
 
-def test_the_log_tells_that_a_message_was_sent_but_neither_words_nor_number(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_neither_the_text_nor_the_phone_number(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "chengma.sms"):
-        asyncio.run(sms.LoggedSms(keeps=False).send("+8613912345678", "Code 123456"))
+        asyncio.run(sandbox.SandboxSms(use_outbox=False).send("+8613912345678", "Code 123456"))
     assert "+86139****5678" in caplog.text
     assert "123456" not in caplog.text
     assert "13912345678" not in caplog.text
 
 
-def test_the_outbox_keeps_the_newest_thousand_messages_newest_first(client: TestClient[Litestar]) -> None:
+def test_the_outbox_holds_the_latest_thousand_messages_newest_first(client: TestClient[Litestar]) -> None:
     async def send() -> None:
-        for number in range(sms.MAX_OUTBOX + 1):
-            await sms.LoggedSms(keeps=True).send("+8613900000999", f"message {number}")
+        for number in range(sandbox.MAX_OUTBOX + 1):
+            await sandbox.SandboxSms(use_outbox=True).send("+8613900000999", f"message {number}")
 
     asyncio.run(send())
-    kept = client.post("/v1/development/outbox", json={"phone": "13900000999"}).json()["messages"]
-    assert (len(kept), kept[0], kept[-1]) == (1_000, "message 1000", "message 1")
+    messages = client.post("/v1/development/outbox", json={"phone": "13900000999"}).json()["messages"]
+    assert (len(messages), messages[0], messages[-1]) == (1_000, "message 1000", "message 1")
 
 
 def test_outside_development_there_is_no_outbox(settings: Settings) -> None:
@@ -36,7 +36,7 @@ def test_outside_development_there_is_no_outbox(settings: Settings) -> None:
     assert answer.json()["type"] == "/problems/not-found"
 
 
-def test_outside_development_no_message_is_kept() -> None:
-    sms._outbox.clear()
-    asyncio.run(sms.LoggedSms(keeps=False).send("+8613900000999", "secret"))
-    assert list(sms._outbox) == []
+def test_outside_development_no_message_is_stored() -> None:
+    sandbox._outbox.clear()
+    asyncio.run(sandbox.SandboxSms(use_outbox=False).send("+8613900000999", "secret"))
+    assert list(sandbox._outbox) == []

@@ -14,9 +14,9 @@ from backend.jobs.tasks import (
     Job,
     Task,
     background,
+    backoff_seconds,
     discover_tasks,
     run_job,
-    wait_seconds,
 )
 from backend.store import Store, StoreUnavailable
 from backend.store.sqlite.store import SqliteStore
@@ -76,7 +76,7 @@ async def wait_for_store(village: Village, times: int) -> None:
 @pytest.fixture
 def in_village(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Do something in a village whose jobs wait no time between their tries."""
-    monkeypatch.setattr(tasks, "wait_seconds", lambda _tries: 0.001)
+    monkeypatch.setattr(tasks, "backoff_seconds", lambda _attempts: 0.001)
 
     def run(work: Callable[[Village], Awaitable[None]], *, sweeps: bool = False) -> None:
         async def whole() -> None:
@@ -94,7 +94,7 @@ def in_village(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     return run
 
 
-def test_what_is_enqueued_is_done_soon_and_once(in_village: Callable[..., None]) -> None:
+def test_an_enqueued_task_runs_soon_and_once(in_village: Callable[..., None]) -> None:
     async def work(village: Village) -> None:
         for field in ("north", "south"):
             await sow.enqueue(village.jobs, field)
@@ -114,7 +114,7 @@ def test_a_task_may_be_called_like_any_function(in_village: Callable[..., None])
     in_village(work)
 
 
-def test_what_fails_is_tried_again(in_village: Callable[..., None]) -> None:
+def test_a_failed_task_is_retried(in_village: Callable[..., None]) -> None:
     async def work(village: Village) -> None:
         await fail_a_while.enqueue(village.jobs, 3)
         await village.settled()
@@ -124,19 +124,19 @@ def test_what_fails_is_tried_again(in_village: Callable[..., None]) -> None:
     in_village(work)
 
 
-def test_what_keeps_failing_is_given_up_and_kept_for_an_operator(in_village: Callable[..., None]) -> None:
+def test_a_task_that_keeps_failing_becomes_a_dead_letter(in_village: Callable[..., None]) -> None:
     async def work(village: Village) -> None:
         await fail_a_while.enqueue(village.jobs, 100)
         await village.settled()
         assert len(village.begun) == 4
         [job] = await village.dead()
-        assert (job.task, job.arguments, job.attempts) == ("tests.fail_a_while", (100,), 4)
+        assert (job.task, job.arguments, job.attempts) == ("jobs.fail_a_while", (100,), 4)
         assert job.error == "RuntimeError: the ox is ill"
 
     in_village(work)
 
 
-def test_waiting_for_the_store_counts_as_no_try(in_village: Callable[..., None]) -> None:
+def test_waiting_for_the_store_is_not_an_attempt(in_village: Callable[..., None]) -> None:
     async def work(village: Village) -> None:
         await wait_for_store.enqueue(village.jobs, 10)
         await village.settled()
@@ -146,7 +146,7 @@ def test_waiting_for_the_store_counts_as_no_try(in_village: Callable[..., None])
     in_village(work)
 
 
-def test_what_takes_too_long_is_cut_off_and_given_up(in_village: Callable[..., None]) -> None:
+def test_a_task_that_takes_too_long_is_cancelled_and_becomes_a_dead_letter(in_village: Callable[..., None]) -> None:
     async def work(village: Village) -> None:
         await sleep_in.enqueue(village.jobs)
         await village.settled()
@@ -155,7 +155,7 @@ def test_what_takes_too_long_is_cut_off_and_given_up(in_village: Callable[..., N
     in_village(work)
 
 
-def test_a_task_of_another_edition_is_given_up(in_village: Callable[..., None]) -> None:
+def test_a_task_of_another_edition_becomes_a_dead_letter(in_village: Callable[..., None]) -> None:
     async def work(village: Village) -> None:
         await village.jobs.put(Job("health_code.divine", (), "j"))
         await village.settled()
@@ -177,7 +177,7 @@ def test_sweeps_run_again_and_again_until_the_end(in_village: Callable[..., None
     assert village_of_later[0].jobs.waiting() == 0
 
 
-def test_at_the_end_what_runs_is_finished_and_what_waits_is_left_to_the_sweeps(
+def test_at_the_end_running_jobs_finish_and_waiting_jobs_are_left_to_the_sweeps(
     in_village: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(InProcessQueue, "GRACE_SECONDS", 0.3)
@@ -193,10 +193,10 @@ def test_at_the_end_what_runs_is_finished_and_what_waits_is_left_to_the_sweeps(
     assert "in an hour" not in kept[0].begun
 
 
-def test_more_than_can_wait_is_left_to_the_sweeps(
+def test_jobs_beyond_the_limit_are_left_to_the_sweeps(
     in_village: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(InProcessQueue, "WAITING_AT_MOST", 3)
+    monkeypatch.setattr(InProcessQueue, "MAX_PENDING", 3)
 
     async def work(village: Village) -> None:
         for number in range(5):
@@ -205,11 +205,11 @@ def test_more_than_can_wait_is_left_to_the_sweeps(
         assert village.begun == ["0", "1", "2"]
 
     in_village(work)
-    assert "is left to the sweeps: 3 jobs wait" in caplog.text
+    assert "is left to the sweeps: 3 jobs are waiting" in caplog.text
 
 
-def test_the_waits_grow_and_differ() -> None:
-    waits = [[wait_seconds(attempts) for _ in range(50)] for attempts in range(12)]
+def test_the_backoff_grows_and_has_jitter() -> None:
+    waits = [[backoff_seconds(attempts) for _ in range(50)] for attempts in range(12)]
     assert all(len(set(each)) == 50 for each in waits)
     assert all(2**attempts / 2 <= min(each) <= max(each) <= 2**attempts for attempts, each in enumerate(waits[:8]))
     assert max(waits[-1]) <= 300
@@ -221,19 +221,19 @@ def test_the_tasks_of_all_services_are_found_by_service_and_name() -> None:
         "health_code.finish_event",
         "health_code.sweep_events",
         "medical_credit.advance",
-        "medical_credit.repair_breaks",
+        "medical_credit.apply_repairs",
         "medical_credit.retry_message",
         "medical_credit.sweep_messages",
         "medical_credit.sweep_reconciliations",
         "medical_credit.sweep_visits",
-        "medical_credit.sweep_what_has_ended",
+        "medical_credit.delete_expired",
         "talent_code.advance_claim",
         "talent_code.review_talent",
         "talent_code.serve_waitlist",
         "talent_code.sweep_claims",
+        "talent_code.sweep_waitlists",
         "talent_code.sweep_talents",
         "talent_code.sweep_usages",
-        "talent_code.sweep_waitlists",
     }
 
 

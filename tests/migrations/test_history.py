@@ -8,10 +8,17 @@ import msgspec
 import pytest
 from pymongo import MongoClient
 
+from backend.i18n import Text
+from backend.jobs.tasks import DeadLetter
 from backend.services.account.model import Session, SignInChallenge
+from backend.services.health_code.facts import HealthFacts
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord
+from backend.services.health_code.reports import ContactReported, HealthDeclared, Report
 from backend.store import Document, Store
 from backend.store.migrations import Migration, find_migrations, migrate
+from backend.web.idempotency import IdempotencyRecord, StoredProblem
 from tests.conftest import work_in
+from tests.migrations import medical_credit, school_lookup
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
 NOON_MS = 1_650_427_200_000
@@ -26,9 +33,102 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         "0002_date_the_end_of_sign_in_codes",
         {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
         SignInChallenge(
-            id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
+            id="p", revision=3, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
         ),
     ),
+    (
+        "0003_rename_fields_of_kept_answers",
+        {
+            "id": "k",
+            "revision": 2,
+            "payload": "digest",
+            "begun_at": NOON,
+            "expires_ms": NOON_MS,
+            "problem": {
+                "kind": "ChangedMeanwhile",
+                "detail": {"zh": "请重试。", "en": "Again."},
+                "errors": [],
+                "members": {},
+            },
+        },
+        IdempotencyRecord(
+            id="k",
+            revision=3,
+            payload="digest",
+            started_at=NOON,
+            expires_ms=NOON_MS,
+            problem=StoredProblem("EditConflict", Text(zh="请重试。", en="Again."), (), {}),
+        ),
+    ),
+    (
+        "0004_rename_fields_of_dead_jobs",
+        {
+            "id": "j",
+            "revision": 1,
+            "task": "health_code.finish_events",
+            "arguments": ["p", 3],
+            "at_ms": NOON_MS,
+            "dead": True,
+            "error": "away",
+            "tries": 5,
+            "losses": 1,
+        },
+        DeadLetter(
+            id="j",
+            revision=2,
+            task="health_code.finish_events",
+            arguments=("p", 3),
+            at_ms=NOON_MS,
+            dead=True,
+            error="away",
+            attempts=5,
+            losses=1,
+        ),
+    ),
+    (
+        "0005_rename_attempts_of_sign_in_codes",
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "tries": 2, "used": True},
+        SignInChallenge(id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS, attempts=2, used=True),
+    ),
+    (
+        "0007_rename_events_of_health_records",
+        {
+            "id": "h",
+            "revision": 1,
+            "code_id": "c",
+            "facts": {},
+            "history": [],
+            "reports": [
+                {"said": {"kind": "contact", "level": "close", "at": NOON}, "key": "k"},
+                {"said": {"kind": "declaration", "at": NOON, "symptoms": ["fever"]}},
+            ],
+        },
+        HealthRecord(
+            id="h",
+            revision=2,
+            code_id="c",
+            facts=HealthFacts(),
+            history=(),
+            reports=(Report(ContactReported("close", NOON), "k"), Report(HealthDeclared(NOON, ("fever",)))),
+        ),
+    ),
+    (
+        "0008_rename_events_of_health_event_receipts",
+        {
+            "id": "r",
+            "revision": 1,
+            "payload": "d",
+            "person": "h",
+            "applied": False,
+            "said": {"kind": "contact", "level": "close", "at": NOON},
+            "due_ms": NOON_MS,
+        },
+        HealthEventReceipt(
+            id="r", revision=2, payload="d", person="h", event=ContactReported("close", NOON), due_ms=NOON_MS
+        ),
+    ),
+    *medical_credit.EXAMPLES,
+    *school_lookup.EXAMPLES,
 ]
 
 
@@ -44,7 +144,8 @@ def test_a_migration_makes_of_what_was_there_what_is_expected_now(
     put_as_it_was(address, after.collection, before)
 
     async def work(store: Store) -> None:
-        await migrate(store, [migration_called(name)], lambda _migration, _seen: None)
+        onward = [migration for migration in find_migrations() if migration.id >= name]
+        await migrate(store, onward, lambda _migration, _seen: None)
         assert await store.get(type(after), after.id) == after
 
     work_in(address, work)

@@ -61,7 +61,7 @@ def address(address: str) -> str:
     return address
 
 
-def test_every_document_is_changed_once_in_batches_and_progress_is_told(address: str) -> None:
+def test_every_document_is_changed_once_in_batches_and_progress_is_reported(address: str) -> None:
     told: list[int] = []
 
     async def work(store: Store) -> None:
@@ -134,7 +134,7 @@ def test_a_document_that_is_written_meanwhile_keeps_what_was_written(address: st
     work_in(address, work, KINDS)
 
 
-def test_the_lock_of_somebody_who_died_is_taken_when_its_time_is_over(address: str) -> None:
+def test_the_expired_lease_of_a_dead_process_is_taken_over(address: str) -> None:
     async def work(store: Store) -> None:
         await store.insert(Lease(id="migration", holder="gone", until=datetime.now(UTC) + timedelta(seconds=1)))
         began = time.monotonic()
@@ -162,7 +162,7 @@ def test_a_migration_of_a_later_edition_is_refused(address: str) -> None:
     async def work(store: Store) -> None:
         await migrate(store, [migration(1), migration(2)], quiet)
         with pytest.raises(
-            UnknownSchema, match="was changed by 0002_write_in_capitals, which this edition does not know"
+            UnknownSchema, match="was migrated by 0002_write_in_capitals, which this edition does not have"
         ):
             await assert_up_to_date(store, [migration(1)])
 
@@ -172,7 +172,7 @@ def test_a_migration_of_a_later_edition_is_refused(address: str) -> None:
 def test_a_migration_that_comes_behind_one_that_is_done_is_refused(address: str) -> None:
     async def work(store: Store) -> None:
         await migrate(store, [migration(2)], quiet)
-        with pytest.raises(UnknownSchema, match="comes too late"):
+        with pytest.raises(UnknownSchema, match="comes after 0002_write_in_capitals was run"):
             await pending(store, [migration(1), migration(2)])
 
     work_in(address, work, KINDS)
@@ -198,7 +198,7 @@ def test_migrations_have_a_number_of_their_own(
     for name in names:
         (folder / f"{name}.py").write_text('"""X."""\nCOLLECTION = "x"\n\n\ndef change(body): return None\n')
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UnknownSchema, match="four digits of its own"):
+    with pytest.raises(UnknownSchema, match="four digits that no other migration has"):
         find_migrations(folder.name)
 
 

@@ -29,7 +29,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_line_tells_the_route_and_never_the_path_or_the_query(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_contains_the_route_and_never_the_path_or_the_query(capsys: pytest.CaptureFixture[str]) -> None:
     with TestClient(served()) as client:
         client.get("/v1/people/13800138000?id=110101199003070012", headers={"Authorization": "Bearer secret"})
     (line,) = lines(capsys)
@@ -49,7 +49,7 @@ def test_an_unknown_path_and_an_invented_method_are_not_written_down(capsys: pyt
 
 
 @pytest.mark.parametrize("sent", ["mine-1", "a" * 64, "A.b_c-9"])
-def test_a_sane_request_id_is_kept(sent: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_valid_request_id_is_used(sent: str, capsys: pytest.CaptureFixture[str]) -> None:
     with TestClient(served()) as client:
         assert client.get("/v1/people/x", headers={"X-Request-Id": sent}).headers["x-request-id"] == sent
     assert lines(capsys)[0]["request_id"] == sent
@@ -92,6 +92,6 @@ def test_a_fault_is_written_with_its_traceback_but_without_a_persons_number(
     AccessLog(served(), LoadShedder(100)).fault(scope, caught.value)
     (line,) = lines(capsys)
     assert (line["fault"], line["route"], line["request_id"]) == ("ValueError", "/v1/me", "r1")
-    assert "test_journal.py" in line["traceback"]
+    assert "test_access_log.py" in line["traceback"]
     assert "invalid literal for int() with base 10: 'no such person: [number], [number]'" in line["traceback"]
     assert "1990" not in line["traceback"]

@@ -53,7 +53,7 @@ def test_a_server_lives_and_is_ready_as_often_as_it_is_asked(client: TestClient[
         assert answer.status_code == 200
     assert answer.json() == {
         "store": "ok",
-        "broker": "none: the server does background work itself",
+        "broker": "none: the server runs background jobs itself",
         "keys": "ok",
         "rulebook": "ok",
     }

@@ -21,7 +21,7 @@ from backend.store import Document, Store, StoreUnavailable
 from backend.store.connect import open_store, prepare_store
 from backend.store.migrations import find_migrations, migrate
 from tests.conftest import Clock, SignIn
-from tests.services.health_code.scene import Person, id_number
+from tests.services.health_code.scene import SignedInPerson, id_number
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_images_go_first_and_the_colour_last(in_flight: int, decoration: bool, o
 
 def test_while_the_store_is_away_only_what_is_essential_is_tried() -> None:
     load_shedder = LoadShedder(requests_at_once=100)
-    load_shedder.note_store_away()
+    load_shedder.note_store_unavailable()
     assert admits(load_shedder) == {"decoration": False, "ordinary": False, "essential": True}
     time.sleep(1.05)
     assert admits(load_shedder) == {"decoration": True, "ordinary": True, "essential": True}
@@ -143,8 +143,8 @@ class Troubled:
     def __init__(self, client: TestClient[Litestar], line: Line, hand: BlockingPortal, clock: Clock) -> None:
         self.client, self.line, self.hand = client, line, hand
         sign_in = SignIn(client)
-        self.wang = Person(client.app, sign_in("13800138001", name="王芳", id_number=id_number(1)))
-        self.gate = Person(client.app, sign_in("13800138003", roles=("gate",), venues=("west-lake",)))
+        self.wang = SignedInPerson(client.app, sign_in("13800138001", name="王芳", id_number=id_number(1)))
+        self.gate = SignedInPerson(client.app, sign_in("13800138003", roles=("gate",), venues=("west-lake",)))
         self.clock = clock
         self.payload: str = self.ask("GET", "/v1/me/health-code").json()["payload"]
 
@@ -264,7 +264,7 @@ def test_a_write_that_was_not_answered_says_that_it_is_not_known(database_url: s
     asyncio.run(work())
 
 
-def test_a_city_counts_what_it_refused(client: TestClient[Litestar]) -> None:
+def test_refused_requests_are_counted(client: TestClient[Litestar]) -> None:
     load_shedder: LoadShedder = client.app.state.load_shedder
     load_shedder.in_flight = 1_000
     assert client.get("/.well-known/jwks.json").status_code == 503

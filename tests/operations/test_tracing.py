@@ -111,9 +111,7 @@ async def forgotten(number: FromPath[str], city: NamedDependency[City]) -> None:
     await city.store.delete(Session(id=number, revision=7, account_id="", refresh_digest="", expires_ms=0))
 
 
-def test_what_goes_wrong_is_marked_and_told_without_its_words(
-    settings: Settings, clock: Clock, collector: Collector
-) -> None:
+def test_errors_are_marked_without_their_messages(settings: Settings, clock: Clock, collector: Collector) -> None:
     app = create_app(replace(settings, traces=collector.endpoint), clock=clock)
     app.register(broken)
     app.register(forgotten)
@@ -160,7 +158,7 @@ def test_without_a_collector_nothing_of_it_is_imported(settings: Settings) -> No
     assert told.stdout == "SqliteStore []\n", told.stderr
 
 
-def test_a_collector_that_is_away_disturbs_nobody(settings: Settings, collector: Collector) -> None:
+def test_a_missing_collector_does_not_affect_requests(settings: Settings, collector: Collector) -> None:
     collector.server.shutdown()
     with TestClient(create_app(replace(settings, traces=collector.endpoint))) as client:
         assert client.get("/health/live").status_code == 200

@@ -1,4 +1,4 @@
-"""Two-phase credit: what holds whatever is done in whatever order."""
+"""Two-phase credit: invariants under every order of operations."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,14 +15,14 @@ from backend.paylater.credit_account import (
     HoldExceeded,
     HoldResolved,
     Movement,
-    Overtaken,
+    Superseded,
     TransferChanged,
     UnknownHold,
     expire,
     hold,
     move,
-    overtake,
     post,
+    supersede,
     void,
 )
 from backend.problems import Problem
@@ -31,73 +31,73 @@ NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
 
 
-def an_account(limit_fen: int = 100_000) -> CreditAccount:
+def make_account(limit_fen: int = 100_000) -> CreditAccount:
     return CreditAccount(id="person:outpatient", limit_fen=limit_fen)
 
 
 def held(account: CreditAccount, name: str, fen: int, at: datetime = NOON, **said: bool) -> CreditAccount:
-    return hold(account, name, fen, made_at=at, expires_at=at + MONTH, at=at, **said)
+    return hold(account, name, fen, created_at=at, expires_at=at + MONTH, at=at, **said)
 
 
-def test_what_is_held_is_no_longer_free() -> None:
-    account = held(an_account(100_000), "visit", 30_000)
-    assert (account.held_fen(NOON), account.used_fen(), account.free_fen(NOON)) == (30_000, 0, 70_000)
+def test_held_credit_is_not_available() -> None:
+    account = held(make_account(100_000), "visit", 30_000)
+    assert (account.held_fen(NOON), account.used_fen(), account.available_fen(NOON)) == (30_000, 0, 70_000)
 
 
-def test_a_hold_beyond_the_limit_is_refused_and_changes_nothing() -> None:
-    account = held(an_account(100_000), "visit", 30_000)
+def test_a_hold_over_the_limit_is_refused_and_changes_nothing() -> None:
+    account = held(make_account(100_000), "visit", 30_000)
     with pytest.raises(CreditExhausted) as refused:
         held(account, "other", 70_001)
-    assert refused.value.members == {"wanted_fen": 70_001, "free_fen": 70_000}
+    assert refused.value.members == {"requested_fen": 70_001, "available_fen": 70_000}
 
 
 def test_the_whole_limit_can_be_held() -> None:
-    assert held(an_account(100_000), "visit", 100_000).free_fen(NOON) == 0
+    assert held(make_account(100_000), "visit", 100_000).available_fen(NOON) == 0
 
 
 def test_a_partial_hold_takes_what_the_limit_leaves() -> None:
-    account = held(held(an_account(100_000), "visit", 80_000), "other", 50_000, partly=True)
+    account = held(held(make_account(100_000), "visit", 80_000), "other", 50_000, allow_partial=True)
     other = account.find("other")
     assert other is not None
-    assert (other.wanted_fen, other.amount_fen) == (50_000, 20_000)
+    assert (other.requested_fen, other.amount_fen) == (50_000, 20_000)
 
 
 def test_posting_less_than_was_held_frees_the_rest() -> None:
-    account = post(held(an_account(100_000), "visit", 50_000), "visit", 12_345, NOON)
-    assert (account.held_fen(NOON), account.used_fen(), account.free_fen(NOON)) == (0, 12_345, 87_655)
+    account = post(held(make_account(100_000), "visit", 50_000), "visit", 12_345, NOON)
+    assert (account.held_fen(NOON), account.used_fen(), account.available_fen(NOON)) == (0, 12_345, 87_655)
 
 
 def test_no_more_is_posted_than_was_held() -> None:
     with pytest.raises(HoldExceeded):
-        post(held(an_account(), "visit", 500), "visit", 501, NOON)
+        post(held(make_account(), "visit", 500), "visit", 501, NOON)
 
 
 def test_posting_twice_is_posting_once() -> None:
-    account = post(held(an_account(), "visit", 500), "visit", 400, NOON)
+    account = post(held(make_account(), "visit", 500), "visit", 400, NOON)
     assert post(account, "visit", 400, NOON) is account
 
 
 def test_posting_another_amount_under_the_same_id_is_refused() -> None:
-    account = post(held(an_account(), "visit", 500), "visit", 400, NOON)
+    account = post(held(make_account(), "visit", 500), "visit", 400, NOON)
     with pytest.raises(TransferChanged):
         post(account, "visit", 300, NOON)
 
 
 def test_a_voided_hold_cannot_be_posted() -> None:
-    account = void(held(an_account(), "visit", 500), "visit", NOON)
-    assert account.free_fen(NOON) == account.limit_fen
+    account = void(held(make_account(), "visit", 500), "visit", NOON)
+    assert account.available_fen(NOON) == account.limit_fen
     with pytest.raises(HoldResolved):
         post(account, "visit", 400, NOON)
 
 
 def test_a_posted_hold_cannot_be_voided() -> None:
-    account = post(held(an_account(), "visit", 500), "visit", 400, NOON)
+    account = post(held(make_account(), "visit", 500), "visit", 400, NOON)
     with pytest.raises(HoldResolved):
         void(account, "visit", NOON)
 
 
-def test_a_hold_counts_until_the_instant_at_which_it_expires() -> None:
-    account = held(an_account(), "visit", 500)
+def test_a_hold_uses_the_limit_until_it_expires() -> None:
+    account = held(make_account(), "visit", 500)
     before, at = NOON + MONTH - timedelta(milliseconds=1), NOON + MONTH
     assert (account.held_fen(before), account.held_fen(at)) == (500, 0)
     with pytest.raises(HoldResolved) as refused:
@@ -109,17 +109,17 @@ def test_a_hold_counts_until_the_instant_at_which_it_expires() -> None:
 
 def test_an_unknown_hold_is_named() -> None:
     with pytest.raises(UnknownHold, match="nothing"):
-        post(an_account(), "nothing", 1, NOON)
+        post(make_account(), "nothing", 1, NOON)
 
 
-def test_a_repaid_debt_is_free_again() -> None:
-    account = post(held(an_account(100_000), "visit", 500), "visit", 400, NOON)
+def test_repaid_debt_becomes_available_again() -> None:
+    account = post(held(make_account(100_000), "visit", 500), "visit", 400, NOON)
     account = move(account, "visit", "payment", "repay", 400, NOON)
-    assert (account.used_fen(), account.free_fen(NOON)) == (0, 100_000)
+    assert (account.used_fen(), account.available_fen(NOON)) == (0, 100_000)
 
 
-def test_a_payment_counts_once_and_never_beyond_the_debt() -> None:
-    account = post(held(an_account(), "visit", 500), "visit", 400, NOON)
+def test_a_repayment_is_recorded_once_and_cannot_exceed_the_debt() -> None:
+    account = post(held(make_account(), "visit", 500), "visit", 400, NOON)
     account = move(account, "visit", "payment", "repay", 300, NOON)
     assert move(account, "visit", "payment", "repay", 300, NOON) is account
     with pytest.raises(HoldExceeded):
@@ -129,7 +129,7 @@ def test_a_payment_counts_once_and_never_beyond_the_debt() -> None:
 
 
 def test_a_debt_that_was_paid_and_then_released_is_owed_back() -> None:
-    account = post(held(an_account(), "visit", 500), "visit", 400, NOON)
+    account = post(held(make_account(), "visit", 500), "visit", 400, NOON)
     account = move(account, "visit", "payment", "repay", 400, NOON)
     account = move(account, "visit", "credited", "release", 150, NOON)
     assert account.holds[0].owed_fen() == -150
@@ -137,33 +137,33 @@ def test_a_debt_that_was_paid_and_then_released_is_owed_back() -> None:
     assert account.holds[0].owed_fen() == 0
 
 
-def test_no_more_is_returned_than_was_paid() -> None:
-    account = post(held(an_account(), "visit", 500), "visit", 400, NOON)
+def test_returns_cannot_exceed_repayments() -> None:
+    account = post(held(make_account(), "visit", 500), "visit", 400, NOON)
     account = move(account, "visit", "payment", "repay", 100, NOON)
     with pytest.raises(HoldExceeded):
         move(account, "visit", "refund", "return", 101, NOON)
 
 
-def test_an_exception_is_counted_apart_from_the_limit() -> None:
-    account = held(held(an_account(1_000), "visit", 1_000), "emergency", 700, beyond=True)
-    assert (account.held_fen(NOON), account.over_limit_fen(NOON), account.free_fen(NOON)) == (1_000, 700, 0)
+def test_an_exception_does_not_use_the_limit() -> None:
+    account = held(held(make_account(1_000), "visit", 1_000), "emergency", 700, over_limit=True)
+    assert (account.held_fen(NOON), account.over_limit_fen(NOON), account.available_fen(NOON)) == (1_000, 700, 0)
 
 
-def test_a_lowered_limit_leaves_nothing_free_and_takes_nothing_back() -> None:
-    account = post(held(an_account(1_000), "visit", 900), "visit", 900, NOON)
+def test_a_lowered_limit_leaves_no_available_credit_and_keeps_the_debt() -> None:
+    account = post(held(make_account(1_000), "visit", 900), "visit", 900, NOON)
     account.limit_fen = 500
-    assert (account.used_fen(), account.free_fen(NOON)) == (900, 0)
+    assert (account.used_fen(), account.available_fen(NOON)) == (900, 0)
 
 
-def test_who_decided_earlier_cannot_act_after_who_decided_later() -> None:
-    account = overtake(held(an_account(), "visit", 500), "visit", 2)
-    assert overtake(account, "visit", 2) is account
-    with pytest.raises(Overtaken):
-        overtake(account, "visit", 1)
+def test_an_earlier_decision_is_refused_after_a_later_one() -> None:
+    account = supersede(held(make_account(), "visit", 500), "visit", 2)
+    assert supersede(account, "visit", 2) is account
+    with pytest.raises(Superseded):
+        supersede(account, "visit", 1)
 
 
-def test_archived_holds_cannot_be_applied_again() -> None:
-    account = an_account(10**9)
+def test_archived_holds_cannot_be_placed_again() -> None:
+    account = make_account(10**9)
     for number in range(MAX_HOLDS + 50):
         at = NOON + timedelta(days=number)
         account = void(held(account, f"visit-{number}", 100, at), f"visit-{number}", at)
@@ -172,8 +172,8 @@ def test_archived_holds_cannot_be_applied_again() -> None:
         held(account, "visit-0", 100, NOON)
 
 
-def test_what_is_held_or_owed_is_never_archived() -> None:
-    account = post(held(an_account(10**9), "unpaid", 100), "unpaid", 100, NOON)
+def test_unresolved_holds_are_never_archived() -> None:
+    account = post(held(make_account(10**9), "unpaid", 100), "unpaid", 100, NOON)
     for number in range(MAX_HOLDS + 50):
         at = NOON + timedelta(days=number)
         account = void(held(account, f"visit-{number}", 100, at), f"visit-{number}", at)
@@ -185,19 +185,25 @@ AMOUNTS = st.integers(0, 700)
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Whatever comes, in whatever order and however often, the limit is kept and nothing is counted twice."""
+    """Under any order and repetition of operations the limit holds and nothing is counted twice."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.account = an_account(1_000)
+        self.account = make_account(1_000)
         self.now = NOON
         self.resolved: dict[str, str] = {}
 
-    @rule(name=NAMES, fen=AMOUNTS, partly=st.booleans())
-    def hold(self, name: str, fen: int, partly: bool) -> None:
+    @rule(name=NAMES, fen=AMOUNTS, allow_partial=st.booleans())
+    def hold(self, name: str, fen: int, allow_partial: bool) -> None:
         try:
             self.account = hold(
-                self.account, name, fen, made_at=NOON, expires_at=NOON + timedelta(hours=9), at=self.now, partly=partly
+                self.account,
+                name,
+                fen,
+                created_at=NOON,
+                expires_at=NOON + timedelta(hours=9),
+                at=self.now,
+                allow_partial=allow_partial,
             )
         except Problem:
             return
@@ -239,7 +245,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def what_is_free_held_and_used_is_the_limit(self) -> None:
-        free, at = self.account.free_fen(self.now), self.now
+        free, at = self.account.available_fen(self.now), self.now
         assert free + self.account.held_fen(at) + self.account.used_fen() == self.account.limit_fen
 
     @invariant()
@@ -251,7 +257,7 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def each_hold_balances(self) -> None:
         for one in self.account.holds:
-            assert 0 <= one.moved_fen("release") <= one.posted_fen <= one.amount_fen <= one.wanted_fen
+            assert 0 <= one.moved_fen("release") <= one.posted_fen <= one.amount_fen <= one.requested_fen
             assert one.moved_fen("return") <= one.moved_fen("repay") <= one.posted_fen + one.moved_fen("return")
 
 

@@ -12,7 +12,7 @@ NOW = datetime(2022, 5, 20, tzinfo=UTC)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", -1.0)
     make_keys(tmp_path)
     return tmp_path
 
@@ -22,7 +22,7 @@ def encryption(folder: Path) -> FieldEncryption:
     return FieldEncryption(Keyring.open(folder))
 
 
-def test_what_was_sealed_can_be_read_again_and_looks_different_each_time(encryption: FieldEncryption) -> None:
+def test_an_encrypted_text_can_be_decrypted_and_differs_each_time(encryption: FieldEncryption) -> None:
     one, other = encryption.encrypt("张三"), encryption.encrypt("张三")
     assert one != other
     assert "张三" not in one
@@ -30,12 +30,12 @@ def test_what_was_sealed_can_be_read_again_and_looks_different_each_time(encrypt
 
 
 @pytest.mark.parametrize("changed", ["", "x", "zzzz.AAAA", "张.三"])
-def test_what_was_never_sealed_is_refused(encryption: FieldEncryption, changed: str) -> None:
+def test_a_text_that_was_never_encrypted_is_refused(encryption: FieldEncryption, changed: str) -> None:
     with pytest.raises(UndecryptableField):
         encryption.decrypt(changed)
 
 
-def test_a_changed_seal_is_refused(encryption: FieldEncryption) -> None:
+def test_a_changed_encrypted_text_is_refused(encryption: FieldEncryption) -> None:
     sealed = encryption.encrypt("33010619900307001X")
     for place in (7, 20, len(sealed) - 8):
         changed = sealed[:place] + ("A" if sealed[place] != "A" else "B") + sealed[place + 1 :]
@@ -53,7 +53,7 @@ def test_after_a_rotation_old_values_are_always_decrypted_and_people_are_still_f
     assert encryption.digest("name", "张三") == digest
 
 
-def test_a_digest_is_kept_apart_by_its_kind_and_by_the_citys_key(encryption: FieldEncryption, tmp_path: Path) -> None:
+def test_a_digest_depends_on_its_kind_and_on_the_citys_key(encryption: FieldEncryption, tmp_path: Path) -> None:
     assert encryption.digest("phone", "1") == encryption.digest("phone", "1")
     assert encryption.digest("phone", "1") != encryption.digest("id-number", "1")
     make_keys(tmp_path / "other")

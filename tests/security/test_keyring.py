@@ -26,7 +26,7 @@ def clock() -> Clock:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of fresh keys; rings look at it again without waiting."""
-    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", -1.0)
     make_keys(tmp_path / "keys")
     return tmp_path / "keys"
 
@@ -59,7 +59,7 @@ def test_two_starters_at_once_make_one_set_of_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"kid": 1}'])
-def test_a_file_that_is_no_key_is_named(folder: Path, content: bytes) -> None:
+def test_an_invalid_key_file_is_named(folder: Path, content: bytes) -> None:
     (path,) = folder.glob("code_*.json")
     path.write_bytes(content)
     with pytest.raises(InvalidKeys, match=path.name):
@@ -83,7 +83,7 @@ def test_a_missing_folder_or_key_says_how_to_make_it(folder: Path, tmp_path: Pat
         Keyring.open(tmp_path / "nowhere")
     for path in folder.glob("token_*.json"):
         path.unlink()
-    with pytest.raises(InvalidKeys, match="there is no token key; `chengma keys make`"):
+    with pytest.raises(InvalidKeys, match="the token key is missing; `chengma keys make`"):
         Keyring.open(folder)
 
 
@@ -116,7 +116,7 @@ def test_after_a_rotation_the_old_key_verifies_until_its_overlap_ends(folder: Pa
 
 
 def test_a_running_ring_notices_a_rotation_within_seconds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys_module, "LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", 0.05)
     ring = Keyring.open(folder)
     before = ring.current("code").kid
     made = rotate(folder, "code", NOW, timedelta(hours=1))
@@ -127,12 +127,12 @@ def test_a_running_ring_notices_a_rotation_within_seconds(folder: Path, monkeypa
 
 
 def test_the_lookup_key_is_not_rotated(folder: Path) -> None:
-    with pytest.raises(InvalidKeys, match="the lookup key is not rotated"):
+    with pytest.raises(InvalidKeys, match="the lookup key cannot be rotated"):
         rotate(folder, "lookup", NOW, timedelta())
 
 
 def forgeries(token: str, ring: Keyring) -> dict[str, str]:
-    """Give what a forger would try, from a true token and the public keys."""
+    """Return what a forger would try, from a true token and the public keys."""
     header, claims, signature = token.split(".")
     (public,) = ring.jwks()["keys"]
     stranger = Ed25519PrivateKey.generate()
@@ -173,7 +173,7 @@ def test_a_set_without_usable_keys_verifies_nothing(folder: Path, jwks: dict[str
     assert verify_with_jwks(Keyring.open(folder).sign_code(CLAIMS), jwks) is None
 
 
-def test_a_draft_that_a_killed_rotation_left_is_no_key(folder: Path) -> None:
+def test_the_draft_of_a_killed_rotation_is_ignored(folder: Path) -> None:
     (whole,) = folder.glob("code_*.json")
     (folder / f".{whole.name}").write_bytes(whole.read_bytes()[:20])
     assert len(Keyring.open(folder).keys()) == len(USES)
@@ -184,7 +184,7 @@ def test_a_running_ring_keeps_its_keys_when_the_folder_breaks(folder: Path, capl
     ring = Keyring.open(folder)
     (folder / "code_stray.json").write_text("{}")
     assert verify_with_jwks(ring.sign_code(CLAIMS), ring.jwks()) == CLAIMS
-    assert "the keys in force stay in force" in caplog.text
+    assert "the previous ones stay active" in caplog.text
     assert "code_stray.json" in caplog.text
     shutil.rmtree(folder)
     assert verify_with_jwks(ring.sign_code(CLAIMS), ring.jwks()) == CLAIMS

@@ -1,4 +1,4 @@
-"""Every service is tried on both stores: the embedded file and a real MongoDB, which explains what it was asked."""
+"""Every service is tested on both stores: the embedded file, and a real MongoDB that explains each query."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +12,8 @@ from backend.security.keyring import Keyring, make_keys
 from backend.settings import Settings
 from tests.services.plans import Asked, slow_plans
 
-asked = Asked()
-monitoring.register(asked)
+recorder = Asked()
+monitoring.register(recorder)
 explained: set[str] = set()
 
 
@@ -26,10 +26,10 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def settings(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Settings]:
-    """Give the settings of a city on either store.
+    """Return the settings of a city on either store.
 
-    After a test on MongoDB, every form of query that its services made is explained: none may read a whole collection,
-    or sort in memory, or need a transaction, or take as long as it likes: a city of millions has no time for it.
+    After a test on MongoDB, every form of query that its services made is explained. None may read a whole collection,
+    sort in memory, need a transaction or run without a time limit: a city of millions cannot afford it.
     """
     if request.param == "sqlite":
         yield settings
@@ -37,18 +37,18 @@ def settings(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Set
     url: str = request.getfixturevalue("emptied_url")
     with MongoClient[dict[str, object]](url) as client:
         database = client.get_default_database()
-        asked.take(database.name)
-        asked.unbounded.clear()
+        recorder.take(database.name)
+        recorder.unbounded.clear()
         yield replace(settings, store=url)
-        examples = {form: example for form, example in asked.take(database.name).items() if form not in explained}
+        examples = {form: example for form, example in recorder.take(database.name).items() if form not in explained}
         assert slow_plans(database, examples) == []
     explained.update(examples)
-    assert (asked.transactions, asked.unbounded) == ([], [])
+    assert (recorder.transactions, recorder.unbounded) == ([], [])
 
 
 @pytest.fixture
-def everything_kept(settings: Settings, tmp_path: Path) -> Callable[[], bytes]:
-    """Give all bytes that the store holds."""
+def stored_bytes(settings: Settings, tmp_path: Path) -> Callable[[], bytes]:
+    """Return all bytes that the store holds."""
 
     def read() -> bytes:
         if settings.store.startswith("sqlite"):

@@ -15,7 +15,7 @@ BY_TIME = Order("sent_ms")
 # ── one document ──
 
 
-def test_a_document_is_kept_whole_at_revision_one(opened: Open) -> None:
+def test_a_document_is_stored_whole_at_revision_one(opened: Open) -> None:
     async def work(store: Store) -> None:
         kept = await store.insert(Letter(id="1", text="城码 🀄\u0000", sent_ms=2**53, read=True))
         assert kept.revision == 1
@@ -24,12 +24,12 @@ def test_a_document_is_kept_whole_at_revision_one(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_what_was_kept_is_there_when_the_store_is_opened_again(opened: Open) -> None:
+def test_documents_are_there_when_the_store_is_opened_again(opened: Open) -> None:
     kept = work_on(opened, lambda store: store.insert(Letter(id="1", stamp="s")))
     assert work_on(opened, lambda store: store.get(Letter, "1")) == kept
 
 
-def test_a_large_document_is_kept_whole(opened: Open) -> None:
+def test_a_large_document_is_stored_whole(opened: Open) -> None:
     async def work(store: Store) -> None:
         kept = await store.insert(Letter(id="1", text="长" * 1_000_000))
         assert await store.get(Letter, "1") == kept
@@ -176,7 +176,7 @@ def test_a_refused_document_takes_none_of_its_other_values(opened: Open) -> None
     work_on(opened, work)
 
 
-def test_a_unique_value_that_was_given_up_is_free(opened: Open) -> None:
+def test_a_unique_value_that_is_no_longer_used_is_free(opened: Open) -> None:
     async def work(store: Store) -> None:
         first = await store.insert(Letter(id="1", stamp="s"))
         await store.replace(replace(first, stamp=None))
@@ -225,7 +225,7 @@ def test_thirty_two_writers_of_one_document_lose_nothing(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_one_refused_write_leaves_those_beside_it_alone(opened: Open) -> None:
+def test_a_refused_write_does_not_affect_its_neighbours(opened: Open) -> None:
     async def work(store: Store) -> None:
         await store.insert(Letter(id="0", stamp="s"))
         letters = [Letter(id=str(n), stamp="s" if n % 5 == 0 else None) for n in range(1, 101)]
@@ -236,7 +236,7 @@ def test_one_refused_write_leaves_those_beside_it_alone(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_what_a_writer_was_told_is_kept_is_seen_by_every_read_after(opened: Open) -> None:
+def test_every_read_after_an_acknowledged_write_sees_it(opened: Open) -> None:
     async def work(store: Store) -> None:
         for n in range(200):
             kept = await store.insert(Letter(id=str(n), stamp=str(n)))

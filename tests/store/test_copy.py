@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backend.app import documents_of, open_city
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
 from backend.services.account.model import Account, SignInChallenge
@@ -16,7 +16,7 @@ from backend.services.health_code.model import HealthRecord
 from backend.settings import Settings
 from backend.store import Store
 from backend.store.connect import open_store, prepare_store
-from backend.store.copy import Copied, CopyProgress, CopyRefused, copy_city, to_the_millisecond
+from backend.store.copy import CopiedCollection, CopyProgress, CopyRefused, copy_city, to_the_millisecond
 from backend.store.sqlite.store import SqliteStore
 from tests.conftest import ROOT
 
@@ -49,7 +49,7 @@ def challenge() -> SignInChallenge:
     return SignInChallenge(id="p", code_digest="c", sent=(sent, sent + timedelta(minutes=1)), expires_ms=0)
 
 
-def moved(source: str, target: str, name: str = "city.db", stop_after: int | None = None) -> list[Copied]:
+def moved(source: str, target: str, name: str = "city.db", stop_after: int | None = None) -> list[CopiedCollection]:
     class Stopped(Exception):
         pass
 
@@ -61,7 +61,7 @@ def moved(source: str, target: str, name: str = "city.db", stop_after: int | Non
         if copied == stop_after:
             raise Stopped
 
-    async def whole() -> list[Copied]:
+    async def whole() -> list[CopiedCollection]:
         one, other = (open_store(address, KINDS, driver="pymongo") for address in (source, target))
         try:
             return await copy_city(one, other, name, KINDS, progress)
@@ -77,11 +77,11 @@ def moved(source: str, target: str, name: str = "city.db", stop_after: int | Non
 def test_a_city_is_copied_whole_with_its_revisions(city: str, address: str, tmp_path: Path) -> None:
     target = address if address.startswith("mongodb") else f"sqlite:///{tmp_path}/other.db"
     copied = {line.collection: line.count for line in moved(city, target)}
-    assert copied[Profile.collection] == copied[Account.collection] == copied[HealthRecord.collection] == CITIZENS
+    assert copied[Person.collection] == copied[Account.collection] == copied[HealthRecord.collection] == CITIZENS
 
     async def compare() -> None:
         one, other = (open_store(place, KINDS, driver="pymongo") for place in (city, target))
-        for kind in (Profile, Account, HealthRecord):
+        for kind in (Person, Account, HealthRecord):
             ours = {document.id: document async for document in one.scan(kind)}
             assert {document.id: document async for document in other.scan(kind)} == ours
         kept = await other.get(SignInChallenge, "p")
@@ -103,14 +103,14 @@ def test_an_interrupted_copy_is_gone_on_with(city: str, database_url: str, stop_
 def test_a_copy_of_another_city_is_not_gone_on_with(city: str, database_url: str) -> None:
     prepare_store(database_url, KINDS)
     moved(city, database_url, stop_after=1)
-    with pytest.raises(CopyRefused, match=r"the target holds part of a copy of city\.db"):
+    with pytest.raises(CopyRefused, match=r"the target contains part of a copy of city\.db"):
         moved(city, database_url, name="another.db")
 
 
 def test_a_target_that_holds_a_city_is_refused(city: str, database_url: str) -> None:
     prepare_store(database_url, KINDS)
     moved(city, database_url)
-    with pytest.raises(CopyRefused, match=r"the target holds .* of its own: copy into an empty store"):
+    with pytest.raises(CopyRefused, match=r"the target already contains .*: copy into an empty store"):
         moved(city, database_url)
 
 

@@ -111,7 +111,7 @@ def test_a_query_without_a_declared_index_is_a_programmers_error(opened: Open) -
 
 @pytest.mark.parametrize("direction", ["ascending", "descending"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-def test_pages_give_each_document_once_in_order_even_at_equal_times(opened: Open, direction: Any, limit: int) -> None:  # noqa: ANN401  the order's word
+def test_pages_have_each_document_once_in_order_at_equal_times(opened: Open, direction: Any, limit: int) -> None:  # noqa: ANN401  one of two words
     async def work(store: Store) -> None:
         for n in range(20):
             await store.insert(Letter(id=f"{n:02}", sent_ms=n // 6))
@@ -134,7 +134,7 @@ def test_pages_without_an_order_go_by_id(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_a_page_goes_on_where_the_last_ended_although_others_write(opened: Open) -> None:
+def test_a_page_continues_where_the_last_ended_although_others_write(opened: Open) -> None:
     async def work(store: Store) -> None:
         for n in range(10):
             await store.insert(Letter(id=str(n), sent_ms=10 * n))

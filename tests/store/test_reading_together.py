@@ -10,7 +10,7 @@ from backend.store.mongo.store import Driver, MongoStore
 from tests.store.scene import KINDS, NOBODY, Letter, Open, Postcard, work_on
 
 
-def test_each_of_many_who_read_at_once_gets_what_they_asked_for(opened: Open) -> None:
+def test_each_of_many_concurrent_readers_gets_its_document(opened: Open) -> None:
     async def work(store: Store) -> None:
         kept = [await store.insert(Letter(id=str(number))) for number in range(40)]
         card = await store.insert(Postcard(id="1"))
@@ -32,7 +32,7 @@ def test_two_who_read_one_document_at_once_share_no_object(opened: Open) -> None
     work_on(opened, work)
 
 
-def test_whoever_goes_away_takes_nothing_from_those_who_asked_at_the_same_time(opened: Open) -> None:
+def test_a_cancelled_reader_does_not_affect_the_others_of_its_batch(opened: Open) -> None:
     async def work(store: Store) -> None:
         letter = await store.insert(Letter(id="1"))
         first, second = asyncio.create_task(store.get(Letter, "1")), asyncio.create_task(store.get(Letter, "1"))
@@ -56,7 +56,7 @@ def test_a_read_sees_what_was_written_before_it_among_others_that_began_earlier(
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
-def test_an_absent_store_is_told_to_everybody_who_reads(driver: Driver) -> None:
+def test_an_unavailable_store_is_reported_to_every_reader(driver: Driver) -> None:
     async def work(store: Store) -> None:
         for _ in range(2):  # together, and then apart
             answers = await asyncio.gather(*(store.get(Letter, str(n)) for n in range(8)), return_exceptions=True)

@@ -104,7 +104,7 @@ def test_two_processes_on_one_file_lose_nothing(tmp_path: Path) -> None:
     assert sum(refused) > 0, "the processes never met, so nothing was tried"
 
 
-def test_what_one_process_keeps_another_sees(tmp_path: Path) -> None:
+def test_what_one_process_stores_another_reads(tmp_path: Path) -> None:
     async def work(one: SqliteStore) -> None:
         other = SqliteStore.open(tmp_path / "store.db", KINDS)
         kept = await one.insert(Letter(id="1"))
@@ -223,7 +223,7 @@ def test_a_cursor_with_a_number_that_no_column_holds_is_refused(tmp_path: Path) 
     work_on(lambda: SqliteStore.open(tmp_path / "store.db", KINDS), work)
 
 
-def test_a_value_that_no_column_holds_fails_alone_and_the_store_goes_on(tmp_path: Path) -> None:
+def test_a_value_that_no_column_accepts_fails_alone_and_the_store_continues(tmp_path: Path) -> None:
     async def work(store: SqliteStore) -> None:
         good, bad = Letter(id="1"), Letter(id="2", sent_ms=2**63)
         outcomes = await asyncio.gather(store.insert(good), store.insert(bad), return_exceptions=True)
@@ -235,7 +235,7 @@ def test_a_value_that_no_column_holds_fails_alone_and_the_store_goes_on(tmp_path
     work_on(lambda: SqliteStore.open(tmp_path / "store.db", KINDS), work)
 
 
-def test_text_that_no_column_holds_fails_alone_and_the_store_goes_on(tmp_path: Path) -> None:
+def test_text_that_no_column_accepts_fails_alone_and_the_store_continues(tmp_path: Path) -> None:
     async def work(store: SqliteStore) -> None:
         with pytest.raises(UnicodeEncodeError):
             await asyncio.wait_for(store.delete(Letter(id="\ud800", revision=1)), 5)
@@ -244,7 +244,7 @@ def test_text_that_no_column_holds_fails_alone_and_the_store_goes_on(tmp_path: P
     work_on(lambda: SqliteStore.open(tmp_path / "store.db", KINDS), work)
 
 
-def test_what_waits_when_the_store_closes_is_kept_and_what_comes_later_is_refused(tmp_path: Path) -> None:
+def test_pending_writes_are_stored_when_the_store_closes_and_later_ones_are_refused(tmp_path: Path) -> None:
     async def work() -> None:
         store = SqliteStore.open(tmp_path / "store.db", KINDS)
         waiting = [asyncio.create_task(store.insert(Letter(id=str(n)))) for n in range(50)]
@@ -267,6 +267,6 @@ def test_a_closed_store_refuses_writes(tmp_path: Path) -> None:
         asyncio.run(store.insert(Letter(id="1")))
 
 
-def test_a_folder_is_no_store(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_store(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         SqliteStore.open(tmp_path, KINDS)

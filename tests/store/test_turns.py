@@ -6,7 +6,8 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from backend.store import StoreUnavailable, mongo
+from backend.store import StoreUnavailable
+from backend.store.mongo import store as mongo
 from backend.store.mongo.schema import prepare
 from backend.store.mongo.store import Driver, MongoStore
 from tests.store.scene import KINDS, NOBODY, Letter
@@ -14,11 +15,11 @@ from tests.store.scene import KINDS, NOBODY, Letter
 
 @pytest.fixture(autouse=True)
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mongo, "AT_ONCE", 1)
+    monkeypatch.setattr(mongo, "MAX_CONCURRENT", 1)
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
-def test_whoever_writes_again_and_again_writes_after_those_who_wait(database_url: str, driver: Driver) -> None:
+def test_operations_are_served_in_order_of_arrival(database_url: str, driver: Driver) -> None:
     prepare(database_url, KINDS)
     written: list[str] = []
 
@@ -38,7 +39,7 @@ def test_whoever_writes_again_and_again_writes_after_those_who_wait(database_url
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
-def test_whoever_waits_for_a_turn_is_told_in_time_that_the_store_is_away(driver: Driver) -> None:
+def test_waiting_for_a_slot_times_out_as_an_unavailable_store(driver: Driver) -> None:
     async def work() -> float:
         store = MongoStore(NOBODY, KINDS, driver=driver, timeout_ms=300)
         begun = time.monotonic()

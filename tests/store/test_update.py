@@ -14,7 +14,7 @@ def longer(letter: Letter) -> Letter:
     return replace(letter, text=letter.text + "!")
 
 
-def test_thirty_changes_at_once_all_count(opened: Open) -> None:
+def test_thirty_concurrent_changes_all_take_effect(opened: Open) -> None:
     async def work(store: Store) -> str:
         await store.insert(Letter(id="1"))
         await asyncio.gather(*(update_document(store, lambda: store.get(Letter, "1"), longer) for _ in range(30)))
@@ -34,7 +34,7 @@ def test_where_nothing_is_to_be_changed_nothing_is_written(opened: Open) -> None
     work_on(opened, work)
 
 
-def test_whoever_is_always_too_late_hears_of_the_conflict(opened: Open) -> None:
+def test_a_writer_who_is_always_too_late_gets_the_conflict(opened: Open) -> None:
     async def work(store: Store) -> None:
         old = await store.insert(Letter(id="1"))
         await store.replace(longer(old))

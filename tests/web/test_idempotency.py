@@ -1,15 +1,24 @@
 """Requests that are sent again are answered as they were the first time."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.city.upstream import UpstreamUnavailable
 from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest
 from backend.store import Store
-from backend.web.idempotency import MAX_RUN_TIME, IdempotencyKeyReused, IdempotencyRecord, RequestInProgress, once
+from backend.web.idempotency import (
+    MAX_RUN_TIME,
+    IdempotencyKeyReused,
+    IdempotencyRecord,
+    RequestInProgress,
+    StoredProblem,
+    once,
+)
 from tests.conftest import work_in
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
@@ -38,7 +47,7 @@ class Till:
         raise RuntimeError("the process was killed")
 
 
-def test_the_first_answer_is_given_again(address: str) -> None:
+def test_the_first_answer_is_returned_again(address: str) -> None:
     async def work(store: Store) -> None:
         till = Till()
         for _ in range(3):
@@ -81,7 +90,7 @@ def test_a_key_with_another_request_is_refused(address: str) -> None:
     work_in(address, work)
 
 
-def test_a_request_whose_first_try_still_runs_is_told_to_wait(address: str) -> None:
+def test_a_request_that_is_still_in_progress_is_refused(address: str) -> None:
     async def work(store: Store) -> None:
         till = Till()
         with pytest.raises(RuntimeError):
@@ -104,7 +113,7 @@ def test_a_request_that_was_interrupted_is_carried_out_after_a_minute(address: s
     work_in(address, work)
 
 
-def test_answers_are_kept_for_two_days(address: str) -> None:
+def test_answers_are_stored_for_two_days(address: str) -> None:
     async def work(store: Store) -> None:
         await once(store, NOON, "wang", "key", "100 yuan", Receipt, Till().pay)
         kept = [document async for document in store.scan(IdempotencyRecord)]
@@ -113,7 +122,7 @@ def test_answers_are_kept_for_two_days(address: str) -> None:
     work_in(address, work)
 
 
-def test_whoever_is_told_to_come_back_later_may_do_so_with_the_same_key(address: str) -> None:
+def test_a_request_that_was_refused_for_now_may_be_repeated_with_the_same_key(address: str) -> None:
     async def away() -> Receipt:
         raise UpstreamUnavailable(Text(zh="稍后再试", en="come back later"))
 
@@ -121,5 +130,25 @@ def test_whoever_is_told_to_come_back_later_may_do_so_with_the_same_key(address:
         with pytest.raises(UpstreamUnavailable):
             await once(store, NOON, "wang", "key", "100 yuan", Receipt, away)
         assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, Till().pay) == Receipt(1)
+
+    work_in(address, work)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"answer": '{"amount": 1}'},
+        {"problem": StoredProblem("NoProblemOfToday", Text(zh="不行", en="No"), (), {})},
+    ],
+    ids=["answer", "problem"],
+)
+def test_a_record_in_a_form_that_no_longer_exists_is_answered_again(address: str, stored: dict[str, Any]) -> None:
+    async def work(store: Store) -> None:
+        till = Till()
+        await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay)
+        (record,) = [document async for document in store.scan(IdempotencyRecord)]
+        await store.replace(replace(record, **({"answer": None} | stored)))
+        for _ in range(2):
+            assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay) == Receipt(2)
 
     work_in(address, work)

@@ -1,10 +1,10 @@
-"""Accounts, sign-in codes and sessions: the documents, and what may be done with them. Pure."""
+"""Accounts, sign-in codes and sessions: documents and pure decisions."""
 
 import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import ClassVar, Literal
 
 import phonenumbers
@@ -16,29 +16,29 @@ from backend.problems import FieldError, Problem
 from backend.security.identity import Caller, Role
 from backend.store import ONE_SHARD, Document, Index
 
-CODE_LIVES = timedelta(minutes=5)
-RESEND_AFTER = timedelta(seconds=60)
+CODE_LIFETIME = timedelta(minutes=5)
+RESEND_INTERVAL = timedelta(seconds=60)
 MAX_ATTEMPTS = 5
-CODES_A_DAY = 10
+MAX_CODES_PER_DAY = 10
 _NAME = re.compile(
     r"[㐀-鿿\U00020000-\U0003134F]{1,20}(?:[·•][㐀-鿿\U00020000-\U0003134F]{1,20}){0,4}|[A-Za-z][A-Za-z .'\-]{1,49}"
 )
 
 
 class InvalidPhone(Problem):
-    """The phone number is none that a text message can reach."""
+    """The phone number cannot receive text messages."""
 
     status, title = 400, "Invalid phone"
 
 
 class WrongCode(Problem):
-    """The code is not the one that was sent last, or no longer counts."""
+    """The code is not the one that was sent last, or has expired."""
 
     status, title = 400, "Wrong code"
 
 
 class CodeExhausted(Problem):
-    """The code was tried too often; a new one is needed."""
+    """The code was tried too often; request a new one."""
 
     status, title = 429, "Code exhausted"
 
@@ -50,27 +50,27 @@ class SessionEnded(Problem):
 
 
 class InvalidName(Problem):
-    """The name cannot stand on an identity card, or what was given contradicts the ID number."""
+    """The name is not one that an identity card can show."""
 
     status, title = 400, "Invalid name"
 
 
-class RealNameMismatch(Problem):
-    """Sex or birth date contradict the ID number."""
+class IdentityMismatch(Problem):
+    """Sex or birth date contradicts the ID number."""
 
-    status, title = 400, "Real name mismatch"
+    status, title = 400, "Identity mismatch"
 
 
 class IdNumberInUse(Problem):
-    """Another account has given this ID number."""
+    """Another account is verified with this ID number."""
 
     status, title = 409, "ID number in use"
 
 
-class RealNameFixed(Problem):
-    """The account has given another real name before; it is given once."""
+class IdentityAlreadyVerified(Problem):
+    """The account is verified as another person; an identity is verified once."""
 
-    status, title = 409, "Real name fixed"
+    status, title = 409, "Identity already verified"
 
 
 class PhoneInUse(Problem):
@@ -80,7 +80,7 @@ class PhoneInUse(Problem):
 
 
 class Account(Document, kw_only=True):
-    """Somebody who signs in with a phone; `citizen_id` is their Profile, once they have given their real name."""
+    """An account that signs in by phone; `citizen_id` is the id of its Person once its identity is verified."""
 
     collection: ClassVar[str] = "accounts"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
@@ -95,9 +95,9 @@ class Account(Document, kw_only=True):
 
 
 class SignInChallenge(Document, kw_only=True):
-    """The code that was sent to a phone last; `id` is the phone's keyed hash. `sent` are the sendings of a day.
+    """The code that was sent to a phone last; `id` is the phone's keyed hash.
 
-    It is forgotten at `expires_ms`, when the day of the last sending is over.
+    `sent` lists when codes were sent during a day. The document is deleted after `expires_ms`, a day after the last.
     """
 
     collection: ClassVar[str] = "sign_in_challenges"
@@ -111,7 +111,7 @@ class SignInChallenge(Document, kw_only=True):
 
 
 class Session(Document, kw_only=True):
-    """A signed-in device. Its refresh token is exchanged at each use; only the hash of the last one is kept."""
+    """A signed-in device. Its refresh token changes at each use; only the hash of the last one is stored."""
 
     collection: ClassVar[str] = "sessions"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
@@ -122,7 +122,7 @@ class Session(Document, kw_only=True):
 
 
 def parse_phone(text: str, region: str) -> str:
-    """Read a phone number, national or with a + prefix, and give it in E.164 form. Raises InvalidPhone."""
+    """Parse a phone number, national or with a + prefix; return it in E.164 form. Raises InvalidPhone."""
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException as error:
@@ -134,26 +134,36 @@ def parse_phone(text: str, region: str) -> str:
 
 
 def _invalid_phone() -> InvalidPhone:
-    english = "This is no mobile phone number."
-    return InvalidPhone(Text(zh="手机号码不正确。", en=english), errors=(FieldError("/phone", english),))
+    english = "This is not a mobile phone number; enter one that can receive text messages."
+    chinese = "手机号码不正确，请填写能接收短信的手机号码。"
+    return InvalidPhone(Text(zh=chinese, en=english), errors=(FieldError("/phone", english),))
 
 
 def new_code() -> str:
-    """Give six random digits."""
+    """Return a new code of six random digits."""
     return f"{secrets.randbelow(10**6):06d}"
 
 
+def sign_in_message(code: str) -> Text:
+    """Return the text message that carries a code."""
+    minutes = int(CODE_LIFETIME.total_seconds()) // 60
+    return Text(
+        zh=f"【城码】验证码{code}，{minutes}分钟内有效。工作人员不会索要，请勿告诉他人。",
+        en=f"[Chengma] Your code is {code}, valid for {minutes} minutes. Our staff never ask for it; do not share it.",
+    )
+
+
 def seconds_until_resend(challenge: SignInChallenge, now: datetime) -> int:
-    """Give how long to wait before another code may be sent to this phone; 0 for not at all."""
+    """Return the seconds to wait before another code may be sent to this phone; 0 if it may be sent now."""
     recent = [sent for sent in challenge.sent if now - sent < timedelta(days=1)]
-    waits = [RESEND_AFTER - (now - recent[-1])] if recent else []
-    if len(recent) >= CODES_A_DAY:
+    waits = [RESEND_INTERVAL - (now - recent[-1])] if recent else []
+    if len(recent) >= MAX_CODES_PER_DAY:
         waits.append(timedelta(days=1) - (now - recent[0]))
     return max(0, *(int(wait.total_seconds()) + 1 for wait in waits if wait > timedelta(0)), 0)
 
 
-def send_first(phone_digest: str, code_digest: str, now: datetime) -> SignInChallenge:
-    """Send the first code to a phone, or the first since the last was forgotten."""
+def first_challenge(phone_digest: str, code_digest: str, now: datetime) -> SignInChallenge:
+    """Return the challenge for a phone that has none."""
     return SignInChallenge(id=phone_digest, code_digest=code_digest, sent=(now,), expires_ms=_forgotten_ms(now))
 
 
@@ -161,85 +171,104 @@ def _forgotten_ms(sent: datetime) -> int:
     return int((sent + timedelta(days=1)).timestamp() * 1_000)
 
 
-def send_again(challenge: SignInChallenge, code_digest: str, now: datetime) -> SignInChallenge:
-    """Exchange the code of a phone for a new one."""
+def renew_challenge(challenge: SignInChallenge, code_digest: str, now: datetime) -> SignInChallenge:
+    """Replace the code of a phone and reset its attempts."""
     recent = tuple(sent for sent in challenge.sent if now - sent < timedelta(days=1))
     sent = (*recent, now)
     return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=_forgotten_ms(now), attempts=0, used=False)
 
 
-def try_code(challenge: SignInChallenge | None, code_digest: str, now: datetime) -> tuple[SignInChallenge, bool]:
-    """Count a try, and tell whether the code is right. Store the challenge before believing the answer.
+def check_code(challenge: SignInChallenge | None, code_digest: str, now: datetime) -> tuple[SignInChallenge, bool]:
+    """Count an attempt; return the challenge to store, and whether the code is correct. Store it before acting on that.
 
-    Raises WrongCode where there is no code that still counts, and CodeExhausted after five tries.
+    Raises WrongCode if no code is valid, and CodeExhausted after five attempts.
     """
-    if challenge is None or challenge.used or now - challenge.sent[-1] >= CODE_LIVES:
+    if challenge is None or challenge.used or now - challenge.sent[-1] >= CODE_LIFETIME:
         raise wrong_code()
     if challenge.attempts >= MAX_ATTEMPTS:
         raise CodeExhausted(
-            Text(zh="验证码尝试次数过多，请重新获取。", en="The code was tried too often; ask for a new one."),
-            headers={"Retry-After": str(int(RESEND_AFTER.total_seconds()))},
+            Text(zh="验证码尝试次数过多，请重新获取。", en="Too many attempts; request a new code."),
+            headers={"Retry-After": str(int(RESEND_INTERVAL.total_seconds()))},
         )
-    right = hmac.compare_digest(challenge.code_digest, code_digest)
-    return replace(challenge, attempts=challenge.attempts + 1, used=right), right
+    correct = hmac.compare_digest(challenge.code_digest, code_digest)
+    return replace(challenge, attempts=challenge.attempts + 1, used=correct), correct
 
 
 def wrong_code() -> WrongCode:
-    """Give the Problem for a code that is wrong, expired, used or never sent: nobody learns which."""
-    return WrongCode(Text(zh="验证码错误或已失效。", en="The code is wrong or no longer counts."))
+    """Return the Problem for a code that is wrong, expired, used or never sent; it does not disclose which."""
+    return WrongCode(
+        Text(
+            zh="验证码错误或已失效，请核对或重新获取。",
+            en="The code is wrong or has expired; check it or request a new one.",
+        )
+    )
 
 
 def session_ended() -> SessionEnded:
-    """Give the Problem that asks to sign in again."""
+    """Return the Problem that asks to sign in again."""
     return SessionEnded(Text(zh="登录已失效，请重新登录。", en="The session has ended; sign in again."))
 
 
 def parse_name(text: str) -> str:
-    """Read a name as it may stand on an identity card. Raises InvalidName."""
+    """Parse a name as an identity card shows it. Raises InvalidName."""
     name = " ".join(text.split()).replace("•", "·")
     if not _NAME.fullmatch(name):
-        english = "A name has Chinese characters, perhaps with ·, or Latin letters."
-        raise InvalidName(Text(zh="姓名格式不正确。", en=english), errors=(FieldError("/name", english),))
+        english = "Enter the name as on the identity card: Chinese characters, optionally with ·, or Latin letters."
+        chinese = "姓名格式不正确，请按身份证上的姓名填写。"
+        raise InvalidName(Text(zh=chinese, en=english), errors=(FieldError("/name", english),))
     return name
 
 
-def refuse_mismatch(id_number: IdNumber, sex: Literal["female", "male"] | None, born_on: object) -> None:
-    """Refuse a sex or birth date that contradicts the ID number. Raises RealNameMismatch."""
+def check_id_details(id_number: IdNumber, sex: Literal["female", "male"] | None, born_on: date | None) -> None:
+    """Check that sex and birth date, if given, agree with the ID number. Raises IdentityMismatch."""
     wrong = [
-        FieldError(pointer, "It contradicts the ID number.")
-        for pointer, given, said in (("/sex", sex, id_number.sex), ("/born_on", born_on, id_number.born_on))
-        if given is not None and given != said
+        FieldError(pointer, "contradicts the ID number")
+        for pointer, given, expected in (("/sex", sex, id_number.sex), ("/born_on", born_on, id_number.born_on))
+        if given is not None and given != expected
     ]
     if wrong:
-        detail = Text(zh="性别或出生日期与身份证号码不符。", en="Sex or birth date contradict the ID number.")
-        raise RealNameMismatch(detail, errors=tuple(wrong))
+        detail = Text(
+            zh="性别或出生日期与身份证号码不符，请核对。",
+            en="Sex or birth date contradicts the ID number; please check.",
+        )
+        raise IdentityMismatch(detail, errors=tuple(wrong))
 
 
 def id_number_in_use() -> IdNumberInUse:
-    """Give the Problem for an ID number that another account has; it does not tell whose."""
+    """Return the Problem for an ID number of another account; it does not disclose which account."""
     return IdNumberInUse(
         Text(
-            zh="该身份证号码已绑定其他账户。",
-            en="Another account has given this ID number; call the city if that is wrong.",
+            zh="该身份证号码已在其他账户实名。如非您本人操作，请拨打12345。",
+            en="Another account is verified with this ID number. If that was not you, call 12345.",
+        )
+    )
+
+
+def identity_already_verified() -> IdentityAlreadyVerified:
+    """Return the Problem for an account that is already verified as another person."""
+    return IdentityAlreadyVerified(
+        Text(
+            zh="本账户已完成实名认证，不能自行更改。信息有误的，请拨打12345。",
+            en="This account's identity is verified and cannot be changed here. If it is wrong, call 12345.",
         )
     )
 
 
 def caller_of(account: Account, session_id: str) -> Caller:
-    """Give who an account's holder is to the guards."""
+    """Return the Caller that guards see for an account."""
     return Caller(account.id, session_id, account.citizen_id, account.roles, account.venues)
 
 
 def masked_phone(phone: str) -> str:
-    """Give a phone of which only the ends can be read."""
+    """Return a phone with all but its first and last digits masked."""
     return phone[:-8] + "****" + phone[-4:]
 
 
 def masked_name(name: str) -> str:
-    """Give a name of which only the last character can be read."""
+    """Return a name with all but its last character masked."""
     return "*" * (len(name) - 1) + name[-1]
 
 
 def masked_id_number(number: str) -> str:
-    """Give an ID number of which only the ends can be read."""
+    """Return an ID number with all but its first and last character masked."""
     return number[0] + "*" * 16 + number[-1]

@@ -1,4 +1,4 @@
-"""What accounts need from outside: somebody who sends text messages."""
+"""The external dependency of accounts: a sender of text messages."""
 
 from typing import Protocol, runtime_checkable
 

@@ -1,26 +1,36 @@
-"""The three-colour health code: a colour to trust, the reason for it, and a QR code that proves it at a gate."""
+"""The three-colour health code: citizens get a colour, the reason for it, and a QR code that proves it at a gate.
 
-from backend.city.service import Service
+Read `facts` first (the input of the rules in `rules/health_code`), then `reports` (how facts are derived), `model`
+(records, visits and decisions), `records` and `saga` (the same with the store), `code` (the QR payload), then the
+routes in `api`. `tasks` completes interrupted events.
+"""
+
+from backend.city.service import CodeFormat, Service
 from backend.i18n import Text
-from backend.services.health_code import api, gate, officer
+from backend.services.health_code.api import citizen, gate, officer
+from backend.services.health_code.code import AUDIENCE, read_offline
+from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
-from backend.services.health_code.invention import synthesize
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanClaim, Visit
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanReservation, VenueVisit
+from backend.services.health_code.synthetic import synthesize
 
 service = Service(
     name="health_code",
     title=Text(zh="健康码", en="Health code"),
     routes=[
-        api.show_health_code,
-        api.show_history,
-        api.show_svg,
-        api.show_png,
-        api.declare_health,
-        api.check_in,
+        citizen.show_health_code,
+        citizen.show_history,
+        citizen.show_svg,
+        citizen.show_png,
+        citizen.declare_health,
+        citizen.check_in,
         gate.verify_code,
         officer.report_health_events,
     ],
-    documents=[HealthRecord, HealthEventReceipt, Visit, ScanClaim],
+    documents=[HealthRecord, HealthEventReceipt, VenueVisit, ScanReservation],
     facts=[HealthFacts],
+    roles=["gate", "health_officer"],
     synthesize=synthesize,
+    codes=[CodeFormat(AUDIENCE, read_offline)],
+    demo=demo,
 )

@@ -1,12 +1,13 @@
-"""The health code itself: what its QR image holds, and how a colour is told to people."""
+"""The health code itself: the claims in its QR image, and the style of each colour."""
 
 from datetime import datetime
 from typing import Any, Literal, get_args
 
 import msgspec
 
-from backend.codes.image import Sign
-from backend.codes.signed_code import CodeClaims, Forged, Reading, nonces, read_code_for
+from backend.city.service import OfflineReading
+from backend.codes.image import CodeStyle
+from backend.codes.signed_code import CodeClaims, ForgedCode, GenuineCode, nonces, read_signed_code
 from backend.i18n import Text
 
 Colour = Literal["green", "yellow", "red"]
@@ -15,45 +16,57 @@ COLOURS: tuple[Colour, ...] = get_args(Colour)
 
 AUDIENCE = "hc"
 
-SIGNS: dict[str, Sign[Shape]] = {
-    "green": Sign(Text(zh="绿码", en="GREEN"), "circle", "#00803c", "#ffffff"),
-    "yellow": Sign(Text(zh="黄码", en="YELLOW"), "triangle", "#ffc400", "#000000"),
-    "red": Sign(Text(zh="红码", en="RED"), "octagon", "#c8102e", "#ffffff"),
+STYLES: dict[str, CodeStyle[Shape]] = {
+    "green": CodeStyle(Text(zh="绿码", en="GREEN"), "circle", "#00803c", "#ffffff"),
+    "yellow": CodeStyle(Text(zh="黄码", en="YELLOW"), "triangle", "#ffc400", "#000000"),
+    "red": CodeStyle(Text(zh="红码", en="RED"), "octagon", "#c8102e", "#ffffff"),
 }
 
 _LETTERS: dict[str, Literal["g", "y", "r"]] = {"green": "g", "yellow": "y", "red": "r"}
 _COLOURS: dict[str, Colour] = {"g": "green", "y": "yellow", "r": "red"}
 
 
-class Claims(CodeClaims, frozen=True, gc=False):
-    """What a health code claims: `col` is the first letter of the colour."""
+class HealthCodeClaims(CodeClaims, frozen=True, gc=False):
+    """The claims of a health code: `col` is the first letter of the colour."""
 
     col: Literal["g", "y", "r"]
 
     @property
     def colour(self) -> Colour:
-        """Give the colour with which the code was issued."""
+        """Return the colour with which the code was issued."""
         return _COLOURS[self.col]
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Claims)
+_decoder = msgspec.json.Decoder(HealthCodeClaims)
 
 
 def make_claims(code_id: str, colour: str, now: datetime, seconds: int) -> tuple[bytes, int, int]:
-    """Make the claims of a code that counts from `now` for `seconds`; give them with both instants in epoch seconds."""
+    """Return the claims of a code valid for `seconds` from `now`, and its start and end in epoch seconds."""
     issued = int(now.timestamp())
     expires = issued + seconds
     return (
-        _encoder.encode(Claims(AUDIENCE, code_id, next(nonces), issued, expires, _LETTERS[colour])),
+        _encoder.encode(HealthCodeClaims(AUDIENCE, code_id, next(nonces), issued, expires, _LETTERS[colour])),
         issued,
         expires,
     )
 
 
-def read_code(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> Reading[Claims] | Forged:
-    """Read a health code with nothing but the city's published keys.
+def read_code(
+    payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int
+) -> GenuineCode[HealthCodeClaims] | ForgedCode:
+    """Verify a health code with the city's published keys only.
 
-    It cannot tell whether the code was used before, or whether the colour has changed since.
+    Whether the code was used before, or the colour has changed since, cannot be seen from the code.
     """
-    return read_code_for(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)
+    return read_signed_code(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)
+
+
+def read_offline(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> OfflineReading | None:
+    """Return what a health code says without asking the city; None if it is forged."""
+    reading = read_code(payload, jwks, now, skew_seconds)
+    if reading.outcome == "forged":
+        return None
+    claims, style = reading.claims, STYLES[reading.claims.colour]
+    description = f"{style.label.zh} {style.label.en} ({style.shape})"
+    return OfflineReading(reading.outcome == "valid", description, claims.issued_at, claims.expires_at)

@@ -1,7 +1,7 @@
-"""What the rules of the health code may read of a person.
+"""The facts about a person that the rules of the health code may read.
 
-Facts say what happened and when, never what colour follows: that is the rules' to say. Every list is in order of time
-and bounded, every instant is aware and in UTC once it is stored.
+Facts state what happened and when; only the rules decide the colour. Every list is in order of time and bounded. Every
+instant has a time zone, and is stored in UTC.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 MAX_FACTS = 50
-"""Of each kind of fact the newest are kept; no rule looks back further than fifty of a kind."""
+"""The newest facts of each kind are kept; no rule looks further back than fifty of a kind."""
 
 MAX_CHECK_INS = 60
 
@@ -28,7 +28,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Contact(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Contact with a case, last at `at`: close, secondary (of a close contact), or nearby in place and time."""
+    """Contact with a case, last at `at`: close, secondary (with a close contact), or nearby in place and time."""
 
     level: Literal["close", "secondary", "nearby"]
     at: Instant
@@ -44,21 +44,21 @@ class LabTest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Symptom(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A symptom that the person declared to have at `at`."""
+    """A symptom that the person declared at `at`."""
 
     kind: SymptomKind
     at: Instant
 
 
 class Declaration(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """The person declared their health at `at`; `well` says that they named no symptom."""
+    """A health declaration of the person at `at`; `well` if it named no symptom."""
 
     at: Instant
     well: bool
 
 
 class Stay(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A stay in an area of this risk; no `left_at` while the person is still there."""
+    """A stay in an area of this risk; `left_at` is missing while the person is still there."""
 
     risk: Literal["high", "medium", "low"]
     entered_at: Instant
@@ -73,9 +73,9 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Isolation(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """An order to isolate, or to watch one's health ("observation").
+    """An order to isolate, or to monitor one's health at home ("observation").
 
-    `check_ins` are the days on which the person checked in, each as the instant at which it began in the city.
+    `check_ins` are the days on which the person checked in, each as the instant at which the day began in the city.
     """
 
     place: Literal["central", "home", "observation"]
@@ -91,19 +91,19 @@ class Dose(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class MissedMassTest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A round of mass testing, closed at `at`, for which the person did not come."""
+    """A round of mass testing, closed at `at`, that the person missed."""
 
     at: Instant
 
 
 class FalseStatement(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A health officer found at `at` that the person had declared something untrue."""
+    """A health officer found at `at` that a declaration of the person was false."""
 
     at: Instant
 
 
 class HealthFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """All that the rules of the health code may read of a person. `born_at` is the midnight of the day of birth."""
+    """All facts that the rules of the health code may read. `born_at` is the midnight that began the day of birth."""
 
     born_at: Instant | None = None
     cases: Annotated[tuple[Case, ...], Meta(max_length=MAX_FACTS)] = ()

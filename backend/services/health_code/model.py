@@ -1,7 +1,7 @@
-"""A person's health record, the visits that gates record, and what is decided about them.
+"""Health records, venue visits, and the pure decisions about them.
 
-No colour is stored as the truth: it is decided by the rules whenever it is asked for. A record keeps the facts, and the
-history of colours to the second at which each began.
+The current colour is never stored: the rules decide it on every read. A record holds the facts, and the history of
+colours with the second at which each began.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, Problem
 from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, LabTest
-from backend.services.health_code.reports import Event, Report, facts_of, remember
+from backend.services.health_code.reports import Event, Report, append_reports, derive_facts
 from backend.store import Document, Index
 from backend.store.time import instants, to_the_millisecond
 
@@ -24,11 +24,11 @@ COLOUR = "health_code.colour"
 FRAME = "health_code.frame"
 
 MAX_HISTORY = 200
-MAX_COLOUR_CHANGES = 200
-"""How many changes of the verdict are followed in search of a change of the colour."""
+MAX_VERDICT_CHANGES = 200
+"""How many changes of the verdict are followed to find the next change of the colour."""
 
 EARLIEST = datetime.fromisoformat("2015-01-01T00:00:00+00:00")
-"""Nothing that happened before is taken as a health report: it is a slip of the pen."""
+"""Reports of anything earlier are refused as typing errors."""
 
 
 class ColourChange(Struct, frozen=True, gc=False):
@@ -42,10 +42,10 @@ class ColourChange(Struct, frozen=True, gc=False):
 
 
 class HealthRecord(Document, kw_only=True):
-    """What the health code knows of a person; its `id` is that of their Profile.
+    """A person's health record; its `id` is that of the Person.
 
-    `code_id` stands for the person in QR codes; it is drawn by chance from 2^72, so that no two are the same.
-    `history` has the newest flip last and is never empty.
+    `code_id` identifies the person in QR codes; it is random, one of 2^72, so that no two are the same. `history` has
+    the newest change last and is never empty.
     """
 
     collection: ClassVar[str] = "health_records"
@@ -58,11 +58,11 @@ class HealthRecord(Document, kw_only=True):
 
 
 class HealthEventReceipt(Document, kw_only=True):
-    """That an event of a source was taken; its `id` is the digest of the source and the event's id.
+    """The receipt of an accepted event; its `id` is the digest of the source and the event's id.
 
-    `payload` is the digest of what the event said, `person` whom it is about. It is `applied` once it stands in the
-    person's record. Until then it holds what is to be applied, `said` or the id of the event that it `withdraws`, and
-    falls due at `due_ms` to a sweep; whoever sends the event again finishes it as well.
+    `payload` is the digest of the event's content, `person` the id of the Person concerned. The receipt is `applied`
+    once the person's record contains the event. Until then it holds the work to do, the `event` or the id of the event
+    that it `withdraws`, and is due for a sweep at `due_ms`; sending the event again completes it too.
     """
 
     collection: ClassVar[str] = "health_event_receipts"
@@ -71,15 +71,15 @@ class HealthEventReceipt(Document, kw_only=True):
     payload: str
     person: str
     applied: bool = False
-    said: Event | None = None
+    event: Event | None = None
     withdraws: str | None = None
     due_ms: int | None = None
 
 
-class Visit(Document, kw_only=True):
-    """A code that was shown at a venue; its `id` follows from the venue and the code, so a code counts there once.
+class VenueVisit(Document, kw_only=True):
+    """A code scanned at a venue; its `id` is derived from venue and code, so that a code is valid there once.
 
-    `person` leads to the Profile, for tracing contacts.
+    `person` is the id of the Person, for contact tracing; `gate` the account that scanned.
     """
 
     collection: ClassVar[str] = "visits"
@@ -97,10 +97,10 @@ class Visit(Document, kw_only=True):
     gate: str
 
 
-class ScanClaim(Document, kw_only=True):
-    """That a scan id was used at a venue, for this Visit and no other; its `id` follows from the two.
+class ScanReservation(Document, kw_only=True):
+    """The reservation of a scan id at a venue for one VenueVisit; its `id` is derived from the two.
 
-    A unique index of the visits would say the same, but only where all visits of the city lie on one shard.
+    A unique index on the visits would do the same, but only if all visits of the city were on one shard.
     """
 
     collection: ClassVar[str] = "scan_claims"
@@ -109,21 +109,21 @@ class ScanClaim(Document, kw_only=True):
 
 
 class EventInFuture(Problem):
-    """An instant lies in the future, where nothing can have happened yet."""
+    """A reported time is in the future."""
 
     status, title = 422, "Event in the future"
 
 
 class NotInIsolation(Problem):
-    """There is no isolation for which to check in."""
+    """The person is not in isolation, so no check-in is due."""
 
     status, title = 409, "Not in isolation"
 
 
-class EventChanged(Problem):
-    """An event with the same source and id was reported before, and said something else."""
+class EventIdReused(Problem):
+    """An event with the same source and id, but another content, was reported before."""
 
-    status, title = 409, "Event changed"
+    status, title = 409, "Event id reused"
 
 
 class NothingToWithdraw(Problem):
@@ -132,122 +132,126 @@ class NothingToWithdraw(Problem):
     status, title = 409, "Nothing to withdraw"
 
 
-class VenueNotYours(Problem):
-    """The caller does not stand at this venue's gate."""
+class VenueNotAssigned(Problem):
+    """The caller's account is not assigned to this venue."""
 
-    status, title = 403, "Not your venue"
+    status, title = 403, "Venue not assigned"
 
 
-class ScanChanged(Problem):
+class ScanIdReused(Problem):
     """The same scan id was sent before with another code."""
 
-    status, title = 409, "Scan changed"
+    status, title = 409, "Scan id reused"
 
 
-def begin_record(
-    profile_id: str, code_id: str, born_at: datetime | None, rulebook: Rulebook, now: datetime
+def new_record(
+    person_id: str, code_id: str, born_at: datetime | None, rulebook: Rulebook, now: datetime
 ) -> HealthRecord:
-    """Make the record of a person of whom nothing was reported yet."""
+    """Return the record of a person about whom nothing was reported yet."""
     facts = HealthFacts(born_at=born_at)
     verdict = rulebook.evaluate(COLOUR, facts, now)
-    return HealthRecord(id=profile_id, code_id=code_id, facts=facts, history=(_flip(verdict, now),))
+    return HealthRecord(id=person_id, code_id=code_id, facts=facts, history=(_colour_change(verdict, now),))
 
 
-def tells(flip: ColourChange, verdict: Verdict) -> bool:
-    """Tell that a flip says what the verdict says."""
-    return flip.colour == verdict.result and flip.rule == verdict.rule
+def same_decision(change: ColourChange, verdict: Verdict) -> bool:
+    """Return whether a change of colour and a verdict have the same colour and rule."""
+    return change.colour == verdict.result and change.rule == verdict.rule
 
 
-def catch_up(record: HealthRecord, rulebook: Rulebook, now: datetime) -> HealthRecord:
-    """Bring a record's history up to `now`, with each flip at the instant at which it came.
+def update_history(record: HealthRecord, rulebook: Rulebook, now: datetime) -> HealthRecord:
+    """Return a record with its history up to `now`, each change at the instant at which it took effect.
 
-    Where another rulebook has changed the answer, nobody can say when, and the flip counts from now.
+    If the answer differs because another rulebook was activated, the instant is unknown, and the change is dated now.
     """
     history = list(record.history)
     current = rulebook.evaluate(COLOUR, record.facts, now)
-    for verdict in islice(rulebook.onward(COLOUR, record.facts, history[-1].at), MAX_COLOUR_CHANGES):
-        if verdict.at > now or (verdict.at == record.history[-1].at and not tells(history[-1], verdict)):
+    for verdict in islice(rulebook.onward(COLOUR, record.facts, history[-1].at), MAX_VERDICT_CHANGES):
+        if verdict.at > now or (verdict.at == record.history[-1].at and not same_decision(history[-1], verdict)):
             break
-        if not tells(history[-1], verdict):
-            history.append(_flip(verdict, verdict.at))
-    if not tells(history[-1], current) and history[-1].at <= now:
-        history.append(_flip(current, now))
+        if not same_decision(history[-1], verdict):
+            history.append(_colour_change(verdict, verdict.at))
+    if not same_decision(history[-1], current) and history[-1].at <= now:
+        history.append(_colour_change(current, now))
     return replace(record, history=tuple(history[-MAX_HISTORY:]))
 
 
-def take_reports(record: HealthRecord, reports: Iterable[Report], rulebook: Rulebook, now: datetime) -> HealthRecord:
-    """Add reports to a record, and the flip that follows from them."""
-    return _with_reports(record, remember(record.reports, reports), rulebook, now)
+def apply_reports(record: HealthRecord, reports: Iterable[Report], rulebook: Rulebook, now: datetime) -> HealthRecord:
+    """Return a record with reports added, and the colour change that results."""
+    return _with_reports(record, append_reports(record.reports, reports), rulebook, now)
 
 
 def withdraw_report(record: HealthRecord, key: str, rulebook: Rulebook, now: datetime) -> HealthRecord:
-    """Take an officer's report back, and note the flip that follows."""
+    """Return a record without an officer's report, and with the colour change that results."""
     return _with_reports(record, tuple(report for report in record.reports if report.key != key), rulebook, now)
 
 
 def _with_reports(record: HealthRecord, reports: tuple[Report, ...], rulebook: Rulebook, now: datetime) -> HealthRecord:
-    before = catch_up(record, rulebook, now)
-    facts = facts_of(record.facts.born_at, reports)
+    before = update_history(record, rulebook, now)
+    facts = derive_facts(record.facts.born_at, reports)
     verdict = rulebook.evaluate(COLOUR, facts, now)
-    history = before.history if tells(before.history[-1], verdict) else (*before.history, _flip(verdict, now))
+    history = (
+        before.history
+        if same_decision(before.history[-1], verdict)
+        else (*before.history, _colour_change(verdict, now))
+    )
     return replace(before, facts=facts, reports=reports, history=history[-MAX_HISTORY:])
 
 
-def _flip(verdict: Verdict, at: datetime) -> ColourChange:
+def _colour_change(verdict: Verdict, at: datetime) -> ColourChange:
     return ColourChange(to_the_millisecond(at), verdict.result, verdict.rule, verdict.because, verdict.rulebook)
 
 
-def coloured_since(history: Sequence[ColourChange]) -> datetime:
-    """Give the instant since which the colour has been what it is now, whatever the rule."""
+def colour_since(history: Sequence[ColourChange]) -> datetime:
+    """Return the instant since which the colour has been the same, whatever the rule."""
     since = history[-1]
-    for flip in reversed(history):
-        if flip.colour != since.colour:
+    for change in reversed(history):
+        if change.colour != since.colour:
             break
-        since = flip
+        since = change
     return since.at
 
 
 def next_colour(facts: HealthFacts, verdict: Verdict, rulebook: Rulebook) -> tuple[datetime, str] | None:
-    """Give when the colour changes next if nothing is reported, and to which; None if it never does."""
+    """Return when the colour changes next if nothing is reported, and to which; None if it never does."""
     if verdict.changes_at is None:
         return None
-    for later in islice(rulebook.onward(COLOUR, facts, verdict.at), MAX_COLOUR_CHANGES):
+    for later in islice(rulebook.onward(COLOUR, facts, verdict.at), MAX_VERDICT_CHANGES):
         if later.result != verdict.result:
             return later.at, later.result
     return None
 
 
 def latest_pcr(facts: HealthFacts) -> LabTest | None:
-    """Give the PCR test that was sampled last, of those with a result."""
+    """Return the PCR test with a result that was sampled last."""
     for test in reversed(facts.tests):
         if test.kind == "pcr" and test.result != "awaiting":
             return test
     return None
 
 
-def refuse_impossible(said: Iterable[tuple[str, Struct]], now: datetime) -> None:
-    """Refuse reports of what cannot have happened; each comes with the JSON pointer at which it stands in the body.
+def check_plausible(events: Iterable[tuple[str, Struct]], now: datetime) -> None:
+    """Check that the times of events are possible; each event comes with its JSON pointer in the body.
 
     Raises EventInFuture, or InvalidRequest for instants before 2015 or in the wrong order.
     """
     future: list[FieldError] = []
     wrong: list[FieldError] = []
-    for pointer, report in said:
-        named = list(instants(report))
+    for pointer, event in events:
+        named = list(instants(event))
         for name, at in named:
             if at > now:
-                future.append(FieldError(f"{pointer}/{name}", "lies in the future"))
+                future.append(FieldError(f"{pointer}/{name}", "is in the future"))
             elif at < EARLIEST:
-                wrong.append(FieldError(f"{pointer}/{name}", "lies before 2015"))
+                wrong.append(FieldError(f"{pointer}/{name}", "is before 2015"))
         if len(named) > 1 and named[1][1] < named[0][1]:
-            wrong.append(FieldError(f"{pointer}/{named[1][0]}", f"lies before {named[0][0]}"))
+            wrong.append(FieldError(f"{pointer}/{named[1][0]}", f"is before {named[0][0]}"))
     if future:
         raise EventInFuture(
-            Text(zh="申报的时间在未来，请核对。", en="What is reported lies in the future; please check the time."),
+            Text(zh="填写的时间晚于现在，请核对。", en="The time entered is in the future; please check it."),
             errors=tuple(future),
         )
     if wrong:
         raise InvalidRequest(
-            Text(zh="申报的时间有误，请核对。", en="What is reported has a wrong time; please check it."),
+            Text(zh="填写的时间有误，请核对。", en="The time entered is wrong; please check it."),
             errors=tuple(wrong),
         )

@@ -1,7 +1,7 @@
-"""What health officers and citizens report, and the facts that follow from it.
+"""Reports of health officers and citizens, and the facts derived from them.
 
-Facts are never edited: they are worked out anew from the reports. So a report that is withdrawn leaves no trace in
-them, and reports that arrive in the wrong order give the same facts.
+Facts are never edited: they are derived again from all reports. So a withdrawn report leaves no trace in them, and
+reports that arrive in the wrong order give the same facts.
 """
 
 from collections import Counter
@@ -34,30 +34,30 @@ from backend.services.health_code.facts import (
 from backend.store.time import instants
 
 Draft = dict[str, list[Any]]
-"""The facts while they are worked out, by the names of HealthFacts; and `check_ins`."""
+"""The facts while they are being derived, by the names of HealthFacts; and `check_ins`."""
 
 MAX_REPORTS = 200
-"""The newest reports that a record keeps of one person; of the kind that is reported most, the oldest go first."""
+"""How many reports a record keeps; beyond that, the oldest of the most frequent kind are discarded."""
 
 
 class CaseReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="case"):
-    """The person is a case since then."""
+    """The person has been a case `since` then."""
 
     status: Literal["confirmed", "suspected", "asymptomatic"]
     since: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["cases"].append(Case(self.status, self.since))
 
 
 class CaseEnded(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="case_ended"):
-    """A doctor discharged the person, or ruled the suspicion out; it ends every case reported as since before."""
+    """A doctor discharged the person, or ruled out the suspicion; it ends every case that began before."""
 
     at: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["cases"] = [_ended(case, self.at) for case in facts["cases"]]
 
 
@@ -67,8 +67,8 @@ class ContactReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field
     level: Literal["close", "secondary", "nearby"]
     at: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["contacts"].append(Contact(self.level, self.at))
 
 
@@ -80,10 +80,10 @@ class SampleTested(Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
     sampled_at: Instant
     reported_at: Instant | None = None
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         test = LabTest(self.test, self.result, self.sampled_at, self.reported_at)
-        _put(facts["tests"], test, same=("kind", "sampled_at"))
+        _append_unique(facts["tests"], test, same=("kind", "sampled_at"))
 
 
 class StayReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="stay"):
@@ -93,9 +93,9 @@ class StayReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
     entered_at: Instant
     left_at: Instant | None = None
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
-        _put(facts["stays"], Stay(self.risk, self.entered_at, self.left_at), same=("risk", "entered_at"))
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
+        _append_unique(facts["stays"], Stay(self.risk, self.entered_at, self.left_at), same=("risk", "entered_at"))
 
 
 class EntryReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="entry"):
@@ -104,8 +104,8 @@ class EntryReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     country: Country
     entered_at: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["entries"].append(Entry(self.country, self.entered_at))
 
 
@@ -115,8 +115,8 @@ class IsolationOrdered(Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     place: Literal["central", "home", "observation"]
     began_at: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["isolations"].append(Isolation(self.place, self.began_at))
 
 
@@ -125,8 +125,8 @@ class IsolationEnded(Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
     at: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["isolations"] = [_released(isolation, self.at) for isolation in facts["isolations"]]
 
 
@@ -135,18 +135,18 @@ class DoseGiven(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
 
     at: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["doses"].append(Dose(self.at))
 
 
 class MassTestMissed(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="missed_mass_test"):
-    """The person did not come to a round of mass testing that closed at `at`."""
+    """The person missed a round of mass testing that closed at `at`."""
 
     at: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["missed_mass_tests"].append(MissedMassTest(self.at))
 
 
@@ -155,13 +155,13 @@ class FalseStatementFound(Struct, frozen=True, forbid_unknown_fields=True, tag_f
 
     at: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["false_statements"].append(FalseStatement(self.at))
 
 
 class Withdrawal(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="withdrawal"):
-    """The earlier event `of` the same source was wrong and counts no more."""
+    """The source withdraws its earlier event with the id `of`."""
 
     of: Annotated[str, Meta(min_length=1, max_length=100)]
 
@@ -179,7 +179,7 @@ Event = (
     | MassTestMissed
     | FalseStatementFound
 )
-"""What a health officer may report of a person."""
+"""What a health officer may report about a person."""
 
 
 class HealthDeclared(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="declaration"):
@@ -188,8 +188,8 @@ class HealthDeclared(Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     at: Instant
     symptoms: tuple[SymptomKind, ...]
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["declarations"].append(Declaration(self.at, well=not self.symptoms))
         facts["symptoms"].extend(Symptom(kind, self.at) for kind in self.symptoms)
 
@@ -200,36 +200,37 @@ class CheckedIn(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
     at: Instant
     day: Instant
 
-    def onto(self, facts: Draft) -> None:
-        """Add what follows from it to the facts."""
+    def apply_to(self, facts: Draft) -> None:
+        """Apply the event to the facts."""
         facts["check_ins"].append(self)
 
 
 class Report(Struct, frozen=True):
-    """One thing said of a person. A health officer's has the `key` of its event, a person's own has none."""
+    """An event in a person's record. A health officer's has the `key` of its receipt, a person's own has none."""
 
-    said: Event | HealthDeclared | CheckedIn
+    event: Event | HealthDeclared | CheckedIn
     key: str | None = None
 
 
-def remember(reports: Sequence[Report], new: Iterable[Report]) -> tuple[Report, ...]:
-    """Add reports, and let go of the oldest where there are too many.
+def append_reports(reports: Sequence[Report], new: Iterable[Report]) -> tuple[Report, ...]:
+    """Add reports, and discard the oldest when there are too many.
 
-    What is reported most goes first, so that years of tests never push out the one report that keeps a person red.
+    The most frequent kind is discarded first, so that years of tests never displace the one report that keeps a person
+    red.
     """
     kept = [*reports, *new]
     while len(kept) > MAX_REPORTS:
-        kind = Counter(type(report.said) for report in kept).most_common(1)[0][0]
-        kept.remove(next(report for report in kept if type(report.said) is kind))
+        kind = Counter(type(report.event) for report in kept).most_common(1)[0][0]
+        kept.remove(next(report for report in kept if type(report.event) is kind))
     return tuple(kept)
 
 
-def facts_of(born_at: datetime | None, reports: Sequence[Report]) -> HealthFacts:
-    """Work out the facts that follow from the reports."""
-    # The two sides are kept apart, so that a person's declaration never changes what an officer reported.
+def derive_facts(born_at: datetime | None, reports: Sequence[Report]) -> HealthFacts:
+    """Derive the facts from the reports."""
+    # The two sources are separate, so that a person's declaration never changes what an officer reported.
     official, own = _draft(), _draft()
-    for report in sorted(reports, key=lambda report: _happened_at(report.said)):
-        report.said.onto(own if report.key is None else official)
+    for report in sorted(reports, key=lambda report: _happened_at(report.event)):
+        report.event.apply_to(own if report.key is None else official)
     check_ins = own.pop("check_ins")
     official["isolations"] = [_checked_in(isolation, check_ins) for isolation in official["isolations"]]
     return HealthFacts(born_at=born_at, **{name: _merged(official[name], own[name]) for name in own})
@@ -239,8 +240,8 @@ def _draft() -> Draft:
     return {name: [] for name in ("check_ins", *HealthFacts.__struct_fields__) if name != "born_at"}
 
 
-def _happened_at(said: Struct) -> datetime:
-    return next(at for _, at in instants(said))
+def _happened_at(event: Struct) -> datetime:
+    return next(at for _, at in instants(event))
 
 
 def _ended(case: Case, at: datetime) -> Case:
@@ -251,8 +252,8 @@ def _released(isolation: Isolation, at: datetime) -> Isolation:
     return replace(isolation, released_at=at) if isolation.released_at is None else isolation
 
 
-def _put(facts: list[Any], fact: Struct, same: tuple[str, ...]) -> None:
-    """Put a fact in the place of one that is the same by these fields, or at the end."""
+def _append_unique(facts: list[Any], fact: Struct, same: tuple[str, ...]) -> None:
+    """Append a fact, and remove those that are the same by these fields."""
     facts[:] = [old for old in facts if any(getattr(old, name) != getattr(fact, name) for name in same)]
     facts.append(fact)
 

@@ -1,28 +1,28 @@
-"""What the health code does behind the scenes: finishing reported events that a crash has interrupted."""
+"""Background work of the health code: complete reported events that a crash interrupted."""
 
 from datetime import timedelta
 
 from backend.city.service import City
 from backend.jobs.tasks import background
-from backend.services.health_code import events
 from backend.services.health_code.model import HealthEventReceipt
+from backend.services.health_code.saga import apply_receipt
 from backend.store import Order
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 
 
 @background()
 async def finish_event(city: City, receipt_id: str) -> None:
-    """Finish taking an event whose receipt stands and whose record may not say it yet."""
+    """Apply an event that has a receipt but may not be in the person's record yet."""
     receipt = await city.store.get(HealthEventReceipt, receipt_id)
     if receipt is not None and not receipt.applied:
-        await events.finish_event(city, receipt, city.now())
+        await apply_receipt(city, receipt, city.now())
 
 
 @background(every=timedelta(seconds=15))
 async def sweep_events(city: City) -> None:
-    """Have every event finished that should be by now."""
+    """Enqueue the events that are overdue."""
     due = Order("due_ms", below=int(city.now().timestamp() * 1_000))
-    page = await city.store.find(HealthEventReceipt, {}, order=due, limit=AT_ONCE)
+    page = await city.store.find(HealthEventReceipt, {}, order=due, limit=BATCH_SIZE)
     for receipt in page.documents:
         await finish_event.enqueue(city.jobs, receipt.id)

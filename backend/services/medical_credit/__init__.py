@@ -1,9 +1,16 @@
-"""See the doctor, pay later: credit limits, one bill for each visit, and hospitals connected through their systems."""
+"""See the doctor, pay later: citizens get a credit limit, one bill per visit, and pay it after the visit.
+
+Hospitals connect through `integrations/his`. Read `facts`, then `model` (`visit`, `steps`, `coverage`), `saga`, and
+`api`. `hospital_commands` applies what hospitals send; `reconciliation` and `repairs` keep the records of hospital,
+insurance, bank and city in agreement.
+"""
 
 from backend.city.service import Service
 from backend.i18n import Text
 from backend.paylater.credit_account import CreditAccount
-from backend.services.medical_credit import api, family, payments, reconciliations
+from backend.services.medical_credit import pages
+from backend.services.medical_credit.api import bank, citizen, family, officer
+from backend.services.medical_credit.demo import demo
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyConsent
@@ -16,25 +23,25 @@ service = Service(
     name="medical_credit",
     title=Text(zh="先看病后付费", en="See the doctor, pay later"),
     routes=[
-        api.show_medical_credit,
-        api.open_medical_credit,
-        api.close_medical_credit,
-        api.list_visits,
-        api.show_visit,
-        payments.pay_bill,
-        payments.take_bank_notice,
-        family.ask_family_member,
-        family.list_family,
+        citizen.show_medical_credit,
+        citizen.open_medical_credit,
+        citizen.close_medical_credit,
+        citizen.list_visits,
+        citizen.show_visit,
+        citizen.pay_bill,
+        bank.receive_bank_notice,
+        family.request_family_payer,
+        family.list_family_consents,
         family.agree_to_pay,
         family.end_family_consent,
         family.list_family_bills,
-        reconciliations.reconcile_day,
-        reconciliations.list_days,
-        reconciliations.show_day,
-        reconciliations.show_page,
-        reconciliations.show_our_side,
-        reconciliations.accept_repairs,
-        reconciliations.approve_repairs,
+        officer.reconcile_day,
+        officer.list_reconciliations,
+        officer.show_reconciliation,
+        pages.show_reconciliation_page,
+        officer.export_our_records,
+        officer.accept_repairs,
+        officer.approve_repairs,
     ],
     documents=[
         Enrolment,
@@ -48,4 +55,6 @@ service = Service(
         Reconciliation,
     ],
     facts=[CreditFacts, StandingFacts, TermAsked],
+    roles=["hospital", "operator", "approver"],
+    demo=demo,
 )

@@ -1,7 +1,7 @@
-"""What the rules of medical credit may read: of a person's credit, of their standing, and which term is asked for.
+"""The facts that the rules of medical credit may read: a person's credit, their standing, and the requested term.
 
-Amounts are in fen. The facts of `CreditFacts` come from the city's registries; those of `StandingFacts` are put
-together for each decision from what stands in the store.
+Amounts are in fen. `CreditFacts` come from the city's registries; `StandingFacts` are built from stored documents for
+each decision. Published rulebooks use these names, so renaming one makes stored releases invalid.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 VisitKind = Literal["outpatient", "emergency", "inpatient"]
 IncomeBand = Literal["none", "low", "middle", "high", "top"]
 RealNameLevel = Literal["number", "face", "bank"]
-"""How a person's name was proved: by the ID number alone, by their face too, or by a bank account too."""
+"""How a person's identity was verified: by ID number only, or also by face or bank account."""
 
 Term = Literal[
     "opening_hold_outpatient_fen",
@@ -32,15 +32,15 @@ Term = Literal[
     "family_at_most",
     "facts_days",
 ]
-"""The figures of the agreement, each decided by `medical_credit.terms` as the law stands that day."""
+"""The figures of the agreement; `medical_credit.terms` decides each as of a given day."""
 
 
 class CreditFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """What the registries say of a person's credit.
+    """A person's credit as recorded in the registries.
 
-    `city_score` is the city's credit score (300 to 1,000), missing where the person has none. `arrears_fen` is what
-    they owe to public bodies by final decision, `breaches` how often they did not keep an agreement in the last two
-    years. `adult_at` and `senior_at` are the midnights of the 18th and of the 65th birthday.
+    `city_score` is the city's credit score (300 to 1,000), None if the person has none. `arrears_fen` is what they owe
+    to public bodies by final decision. `breaches` is how often they missed an agreed payment in the last two years.
+    `adult_at` and `senior_at` are midnight of the 18th and 65th birthdays.
     """
 
     adult_at: Instant
@@ -54,23 +54,23 @@ class CreditFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Overdue(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A bill, or an instalment, that is owed, and since when it should have been paid."""
+    """An unpaid bill or instalment and its due date."""
 
     due_at: Instant
     owed_fen: Annotated[int, Meta(ge=0, le=10**13)]
 
 
 class Breach(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """At `at` a bill stayed unpaid although it was debited as often as agreed."""
+    """A breach: at `at`, a bill was still unpaid after the agreed number of debits."""
 
     at: Instant
 
 
 class StandingFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """What decides whether a person may pay later just now.
+    """The facts that decide whether a person may pay later now.
 
-    `visit` is the kind of visit asked about, "none" where somebody just looks. `free_fen` is what the limit leaves.
-    `breaches` are those since the last bill that was paid in time, in order of time.
+    `visit` is the kind of visit requested, or "none" if there is no visit. `free_fen` is the available credit.
+    `breaches` are those since the last bill that was paid on time, oldest first.
     """
 
     adult_at: Instant
@@ -83,6 +83,6 @@ class StandingFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class TermAsked(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Which figure of the agreement is asked for."""
+    """The figure of the agreement that is requested."""
 
     term: Term

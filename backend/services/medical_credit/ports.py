@@ -1,8 +1,8 @@
-"""What medical credit needs from outside: the medical insurance, a bank, the city's registries, and notices to people.
+"""External dependencies: the medical insurance, a bank, the city's registries, and the inbox of hospital messages.
 
-All amounts are in fen, all ids are made by us, and every call may be made again with the same id: it is then answered
-as it was before. A call that is not answered in time raises `UpstreamTimeout`, and nobody knows whether it took
-effect: ask with `reverse` or `look_up` before anything else.
+All amounts are in fen. The city creates all ids, and every call can be repeated with the same id: the answer is then
+the same. A call that times out raises `UpstreamTimeout`, and it is unknown whether it took effect: call `reverse` or
+`look_up` before anything else.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from backend.services.medical_credit.facts import CreditFacts, VisitKind
 
 
 class ClaimLine(Struct, frozen=True):
-    """A fee line of a claim (2204): `id` is unique in the visit (feedetl_sn), credited lines are already netted."""
+    """A fee line of a claim (2204), net of credits and adjustments; `id` is unique in the visit (feedetl_sn)."""
 
     id: str
     code: str
     amount_fen: int
 
 
-class Claim(Struct, frozen=True):
-    """What the insurance is asked to settle: a whole visit of an insured person.
+class InsuranceClaim(Struct, frozen=True):
+    """A claim to the insurer for one visit of an insured person.
 
-    `message_id` names this one attempt (the omsgid by which 2601 reverses it), `visit` all attempts of the visit.
+    `message_id` identifies this attempt (the omsgid by which 2601 reverses it); `visit` identifies all attempts.
     """
 
     message_id: str
@@ -41,7 +41,7 @@ class Claim(Struct, frozen=True):
 class Split(Struct, frozen=True):
     """How the insurance split a claim (2207), to the fen.
 
-    medfee = fund + person's part + hospital's part, and person's part = own account + family's account + cash.
+    medfee = fund + hospital's share + person's share; person's share = own account + family account + cash.
     """
 
     settlement_id: str
@@ -53,8 +53,8 @@ class Split(Struct, frozen=True):
     cash_fen: int
 
 
-class SettledThere(Struct, frozen=True):
-    """A settlement as the insurance's own books hold it (3202); cancelled ones are left out."""
+class InsurerSettlement(Struct, frozen=True):
+    """A settlement in force in the insurer's books (3202)."""
 
     settlement_id: str
     visit: str
@@ -66,37 +66,38 @@ class SettledThere(Struct, frozen=True):
 
 @runtime_checkable
 class Insurance(Protocol):
-    """The national medical insurance's interface, as far as a city needs it."""
+    """The part of the national medical insurance interface that a city needs."""
 
-    async def insured(self, id_number: str) -> bool:
-        """Tell whether a person is insured (1101). Raises Silent."""
+    async def is_insured(self, id_number: str) -> bool:
+        """Return whether a person is insured (1101). Raises UpstreamTimeout."""
         ...
 
-    async def settle(self, claim: Claim) -> Split:
-        """Register the visit, upload its lines and settle it (2201, 2204, 2207). Raises Silent or Refused.
+    async def settle(self, claim: InsuranceClaim) -> Split:
+        """Register the visit, upload its lines and settle it (2201, 2204, 2207).
 
-        A visit with a settlement in force is Refused under another message id, until that settlement is cancelled.
+        Raises UpstreamTimeout or UpstreamRejected. A second claim for the visit under another message id is rejected
+        until the settlement in force is cancelled.
         """
         ...
 
     async def cancel(self, settlement_id: str, message_id: str) -> None:
-        """Cancel a settlement (2208); one that is cancelled already stays so. Raises Silent or Refused."""
+        """Cancel a settlement (2208); it may already be cancelled. Raises UpstreamTimeout or UpstreamRejected."""
         ...
 
     async def reverse(self, message_id: str) -> None:
-        """Undo whatever came of a `settle` whose answer was lost (2601); if nothing came of it, see that nothing does.
+        """Reverse a `settle` whose answer was lost (2601). If it has not arrived yet, it is rejected when it does.
 
-        Raises Silent.
+        Raises UpstreamTimeout.
         """
         ...
 
-    async def settled(self, hospital: str, day: date) -> Sequence[SettledThere]:
-        """Give the settlements of a hospital that were made on a day and still stand (3201, 3202). Raises Silent."""
+    async def settlements(self, hospital: str, day: date) -> Sequence[InsurerSettlement]:
+        """Return a hospital's settlements of a day that are in force (3201, 3202). Raises UpstreamTimeout."""
         ...
 
 
 class BankEntry(Struct, frozen=True):
-    """A line of the bank's own statement: what was paid to us (`payment`) or returned by us (`refund`)."""
+    """An entry of the bank's statement: a payment to the city, or a refund by the city."""
 
     id: str
     kind: Literal["payment", "refund"]
@@ -107,26 +108,26 @@ class BankEntry(Struct, frozen=True):
 
 @runtime_checkable
 class Bank(Protocol):
-    """Takes payments from people's bound cards, and returns them to where they came from."""
+    """Debits citizens' bound cards and refunds payments to the original account."""
 
     async def pay(self, payment_id: str, payer: str, amount_fen: int) -> BankAnswer:
-        """Debit `payer` (the id of a Profile) once for this payment id. Raises Silent."""
+        """Debit `payer` (the id of a Profile) once for this payment id. Raises UpstreamTimeout."""
         ...
 
     async def refund(self, refund_id: str, payment_id: str, amount_fen: int) -> BankAnswer:
-        """Return a part of a payment to where it came from, once for this refund id. Raises Silent."""
+        """Refund a payment, in full or in part, once for this refund id. Raises UpstreamTimeout."""
         ...
 
     async def look_up(self, transfer_id: str) -> BankAnswer:
-        """Tell what became of a payment or refund. Raises Silent."""
+        """Return the outcome of a payment or refund. Raises UpstreamTimeout."""
         ...
 
     async def statement(self, day: date) -> Sequence[BankEntry]:
-        """Give what was done on a day. Raises Silent."""
+        """Return the entries of a day. Raises UpstreamTimeout."""
         ...
 
     def read_notice(self, body: bytes, signature: str) -> BankNotice:
-        """Check and read a notice of the bank. Raises ForgedNotice."""
+        """Verify and decode a notification from the bank. Raises ForgedNotice."""
         ...
 
 
@@ -135,14 +136,14 @@ class CreditRegistry(Protocol):
     """The city's registries of credit, insurance and income."""
 
     async def facts(self, id_number: str, adult_at: datetime, senior_at: datetime) -> CreditFacts:
-        """Give what is known of a person's credit. Raises Silent."""
+        """Return a person's credit facts. Raises UpstreamTimeout."""
         ...
 
 
 @runtime_checkable
 class Inbox(Protocol):
-    """Where hospitals' messages come in, and are tried again."""
+    """Stores the messages of hospitals and processes them again when they are due."""
 
     async def retry(self, city: City, message: str) -> str | None:
-        """Try a message again that waited or was cut off; gives its state then, or None for an unknown one."""
+        """Process a waiting or interrupted message again. Returns its state, or None for an unknown message."""
         ...

@@ -1,75 +1,76 @@
-"""What medical credit does behind the scenes: bring visits on, and forget what has run out."""
+"""Background work of pay later: advance visits, retry messages, apply repairs, and delete expired records."""
 
 from contextlib import suppress
 from datetime import timedelta
 
 from backend.city.service import City
 from backend.jobs.tasks import background
-from backend.services.medical_credit import advancing
+from backend.services.medical_credit import saga
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.ports import Inbox
+from backend.services.medical_credit.repairs import repair_approved
 from backend.store import Conflict, Order
 from backend.web.idempotency import IdempotencyRecord
 
-AT_ONCE = 500
+BATCH_SIZE = 500
+DELETION_BATCH_SIZE = 1_000
 
 
 @background()
 async def advance(city: City, visit_id: str) -> None:
-    """Do what is to be done for a visit now."""
-    await advancing.advance(city, visit_id)
+    """Do the steps of a visit that are due."""
+    await saga.advance(city, visit_id)
 
 
 @background(every=timedelta(seconds=15))
 async def sweep_visits(city: City) -> None:
-    """Have every visit brought on that is due, the longest due first."""
-    due = Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
-    page = await city.store.find(Visit, {}, order=due, limit=AT_ONCE)
+    """Enqueue the visits that are due, the longest overdue first."""
+    page = await city.store.find(Visit, {}, order=_due(city), limit=BATCH_SIZE)
     for visit in page.documents:
         await advance.enqueue(city.jobs, visit.id)
 
 
 @background()
 async def retry_message(city: City, message_id: str) -> None:
-    """Try a hospital's message again that waits for another, or was cut off before it was answered."""
+    """Process a hospital's message again that waits for another one or was interrupted."""
     await city.port(Inbox).retry(city, message_id)
 
 
 @background(every=timedelta(seconds=30))
 async def sweep_messages(city: City) -> None:
-    """Have every message tried again that is due."""
-    due = Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
-    page = await city.store.find(HisMessage, {}, order=due, limit=AT_ONCE)
+    """Enqueue the messages that are due."""
+    page = await city.store.find(HisMessage, {}, order=_due(city), limit=BATCH_SIZE)
     for message in page.documents:
         await retry_message.enqueue(city.jobs, message.id)
 
 
 @background()
-async def repair_breaks(city: City, reconciliation_id: str) -> None:
-    """Carry out the approved repairs of a hospital's day that are not done yet."""
-    from backend.services.medical_credit.reconciling import repair_approved
-
+async def apply_repairs(city: City, reconciliation_id: str) -> None:
+    """Apply the approved repairs of a hospital's day that are not applied yet."""
     await repair_approved(city, reconciliation_id)
 
 
 @background(every=timedelta(minutes=1))
 async def sweep_reconciliations(city: City) -> None:
-    """Have approved repairs gone on with that were interrupted."""
-    due = Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
-    page = await city.store.find(Reconciliation, {}, order=due, limit=AT_ONCE)
+    """Enqueue the reconciliations whose approved repairs were interrupted."""
+    page = await city.store.find(Reconciliation, {}, order=_due(city), limit=BATCH_SIZE)
     for found in page.documents:
-        await repair_breaks.enqueue(city.jobs, found.id)
+        await apply_repairs.enqueue(city.jobs, found.id)
 
 
 @background(every=timedelta(minutes=5))
-async def sweep_what_has_ended(city: City) -> None:
-    """Forget answers, messages and uses that nobody can ask for again; a thousand of each at a time, oldest first."""
-    ended = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
+async def delete_expired(city: City) -> None:
+    """Delete expired answers, messages and assertions, up to a thousand of each kind, oldest first."""
+    expired = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
     for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer):
-        page = await city.store.find(kind, {}, order=ended, limit=1_000)
+        page = await city.store.find(kind, {}, order=expired, limit=DELETION_BATCH_SIZE)
         for document in page.documents:
-            with suppress(Conflict):  # somebody else sweeps too
+            with suppress(Conflict):  # another sweep may delete it first
                 await city.store.delete(document)
+
+
+def _due(city: City) -> Order:
+    return Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)

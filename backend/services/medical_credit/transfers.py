@@ -1,66 +1,49 @@
-"""Asking the bank for money, and noting what it says: the first decision stands, whoever brings it and how often."""
+"""Request payments from the bank, and record the outcome of payments and refunds: the first outcome is final."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.city.upstream import BankAnswer, UpstreamTimeout
-from backend.services.medical_credit.model.steps import notify, rested
+from backend.services.medical_credit.eligibility import terms_of
+from backend.services.medical_credit.model.steps import add_notice, rescheduled
 from backend.services.medical_credit.model.visit import Payment, Visit
-from backend.services.medical_credit.people import terms_of
 from backend.services.medical_credit.ports import Bank
-from backend.store.update import update_document
+from backend.services.medical_credit.visits import update_visit
 
 
-async def change_visit(city: City, visit_id: str, change: Callable[[Visit, datetime], Visit]) -> Visit:
-    """Change a visit as it stands now; `change` gives back the same object where there is nothing to change.
+async def request_payment(city: City, visit: Visit, payment: Payment, now: datetime) -> Visit:
+    """Store a new payment of a visit, request it from the bank, and record the outcome.
 
-    Raises Conflict if others kept changing it.
+    If the bank does not answer, the payment stays `requested` and is looked up later. Raises Conflict, before the bank
+    is called, if another writer changed the visit.
     """
-
-    def changed(visit: Visit) -> Visit:
-        now = city.now()
-        after = change(visit, now)
-        return visit if after is visit else rested(after, now, terms_of(city, now))
-
-    visit = await update_document(city.store, lambda: city.store.get(Visit, visit_id), changed)
-    assert visit is not None, "visits are not deleted"
-    return visit
-
-
-async def ask_bank_to_pay(city: City, visit: Visit, payment: Payment, now: datetime) -> Visit:
-    """Note that a payment is asked for, ask the bank, and note what it says. The visit has no such payment yet.
-
-    Where the bank does not answer the payment stays `asked`, and is looked up later. Raises Conflict, before the bank
-    was asked, where somebody else changed the visit.
-    """
-    asking = replace(visit, payments=(*visit.payments, payment))
-    asking = await city.store.replace(rested(asking, now, terms_of(city, now)))
+    requested = replace(visit, payments=(*visit.payments, payment))
+    requested = await city.store.replace(rescheduled(requested, now, terms_of(city, now)))
     try:
         answer = await city.port(Bank).pay(payment.id, payment.payer, payment.amount_fen)
     except UpstreamTimeout:
-        return asking
-    return await note_payment(city, visit.id, payment.id, answer)
+        return requested
+    return await record_payment_outcome(city, visit.id, payment.id, answer)
 
 
-async def note_payment(city: City, visit_id: str, payment_id: str, answer: BankAnswer) -> Visit:
-    """Note what became of a payment, once: the first decision stands, whoever brings it and however often."""
-    return await change_visit(city, visit_id, lambda visit, now: _with_answer(visit, payment_id, answer, now))
+async def record_payment_outcome(city: City, visit_id: str, payment_id: str, answer: BankAnswer) -> Visit:
+    """Record the outcome of a payment; a repeated or later outcome changes nothing."""
+    return await update_visit(city, visit_id, lambda visit, now: _with_payment_outcome(visit, payment_id, answer, now))
 
 
-async def note_refund(city: City, visit_id: str, refund_id: str, answer: BankAnswer) -> Visit:
-    """Note what became of a refund, once."""
-    return await change_visit(city, visit_id, lambda visit, now: _with_refund_answer(visit, refund_id, answer, now))
+async def record_refund_outcome(city: City, visit_id: str, refund_id: str, answer: BankAnswer) -> Visit:
+    """Record the outcome of a refund; a repeated or later outcome changes nothing."""
+    return await update_visit(city, visit_id, lambda visit, now: _with_refund_outcome(visit, refund_id, answer, now))
 
 
-def _with_answer(visit: Visit, payment_id: str, answer: BankAnswer, now: datetime) -> Visit:
+def _with_payment_outcome(visit: Visit, payment_id: str, answer: BankAnswer, now: datetime) -> Visit:
     known = next((one for one in visit.payments if one.id == payment_id), None)
-    if known is None or known.state != "asked" or answer.outcome in ("pending", "unknown"):
+    if known is None or known.state != "requested" or answer.outcome in ("pending", "unknown"):
         return visit
     done = answer.outcome == "done"
-    noted = replace(
+    decided = replace(
         known,
         state="paid" if done else "failed",
         answered_at=now,
@@ -70,28 +53,27 @@ def _with_answer(visit: Visit, payment_id: str, answer: BankAnswer, now: datetim
     was_late = visit.breached_at is not None
     changed = replace(
         visit,
-        payments=tuple(noted if one is known else one for one in visit.payments),
-        moved_ms=int(now.timestamp() * 1_000),
+        payments=tuple(decided if one is known else one for one in visit.payments),
+        bank_answered_ms=int(now.timestamp() * 1_000),
         failures=0,
     )
     if done and was_late and changed.owed_fen() <= 0:
-        return notify(changed, "restored", known.amount_fen, now)
-    if not done and known.means == "automatic":
-        return notify(changed, "debit_failed", known.amount_fen, now)
+        return add_notice(changed, "restored", known.amount_fen, now)
+    if not done and known.method == "automatic":
+        return add_notice(changed, "debit_failed", known.amount_fen, now)
     return changed
 
 
-def _with_refund_answer(visit: Visit, refund_id: str, answer: BankAnswer, now: datetime) -> Visit:
+def _with_refund_outcome(visit: Visit, refund_id: str, answer: BankAnswer, now: datetime) -> Visit:
     known = next((one for one in visit.refunds if one.id == refund_id), None)
-    if known is None or known.state != "asked" or answer.outcome in ("pending", "unknown"):
+    if known is None or known.state != "requested" or answer.outcome in ("pending", "unknown"):
         return visit
     done = answer.outcome == "done"
-    noted = replace(known, state="done" if done else "failed", answered_at=now, receipt=answer.receipt)
-    failures = 0 if done else visit.failures + 1
+    decided = replace(known, state="done" if done else "failed", answered_at=now, receipt=answer.receipt)
     changed = replace(
         visit,
-        refunds=tuple(noted if one is known else one for one in visit.refunds),
-        moved_ms=int(now.timestamp() * 1_000),
-        failures=failures,
+        refunds=tuple(decided if one is known else one for one in visit.refunds),
+        bank_answered_ms=int(now.timestamp() * 1_000),
+        failures=0 if done else visit.failures + 1,
     )
-    return notify(changed, "refunded", known.amount_fen, now) if done else changed
+    return add_notice(changed, "refunded", known.amount_fen, now) if done else changed

@@ -1,24 +1,32 @@
-"""Which school: a parent enters household registration and home, and knows in one tap."""
+"""School lookup: which schools may admit a child, by household registration and home.
+
+A parent enters the family, or lets the city read it from its registers, and gets every possible school with the batch,
+the reason, the chance of admission, the documents to bring, and what would change the result.
+
+Read `facts` and `plan` first (what is known of a family and of a district), then `addresses`, `atlas` and `geocoding`
+(which catchments a place belongs to), `admission` (what the rules decide), and `lookup`, which assembles the result.
+`editions` stores plans and holds those in force in memory; `plan_check` checks a plan before it is imported.
+"""
 
 from backend.city.service import Service
 from backend.i18n import Text
-from backend.services.school_lookup import api
+from backend.services.school_lookup.api import lookups, plans
 from backend.services.school_lookup.facts import AdmissionFacts, AgeFacts, MigrantFacts, ParentFacts, SeatFacts
-from backend.services.school_lookup.invention import synthesize
-from backend.services.school_lookup.model import SchoolEdition, SchoolPlan, SchoolZones
+from backend.services.school_lookup.model import SchoolCatchments, SchoolEdition, SchoolPlan
+from backend.services.school_lookup.synthetic import synthesize
 
 service = Service(
     name="school_lookup",
     title=Text(zh="入学查询", en="School lookup"),
     routes=[
-        api.look_up_schools,
-        api.list_plans,
-        api.show_schools_map,
-        api.show_zones_map,
-        api.show_schools_table,
-        api.show_past_table,
+        lookups.look_up_schools,
+        plans.list_plans,
+        plans.show_schools_map,
+        plans.show_catchments_map,
+        plans.show_schools_table,
+        plans.show_past_table,
     ],
-    documents=[SchoolEdition, SchoolZones, SchoolPlan],
+    documents=[SchoolEdition, SchoolCatchments, SchoolPlan],
     facts=[AgeFacts, AdmissionFacts, MigrantFacts, ParentFacts, SeatFacts],
     synthesize=synthesize,
 )

@@ -1,7 +1,7 @@
-"""Addresses as people write them, and the ranges of addresses by which catchments are published.
+"""Parse addresses as people write them, and match them with the address ranges of published catchments.
 
-No kept library reads door numbers, lanes and buildings of Chinese addresses (those there are stop at the district, or
-are trained models of gigabytes), so this is a small grammar of our own.
+No maintained library parses the door numbers, lanes and buildings of Chinese addresses: the existing ones stop at the
+district or are trained models of several gigabytes. This module is a small grammar instead.
 """
 
 import re
@@ -25,7 +25,7 @@ _TOWN = re.compile(r"[^\d路街巷弄镇乡]{2,6}(?:街道|镇(?!江|海|东|西
 _NEIGHBOURHOOD = re.compile(r"[^\d路街巷弄]{2,6}(?:社区|居委会)(?=.)")
 _ROAD = re.compile(r"(\d{1,3}号(?:大街|路)|[^\d号幢栋路街]{1,12}(?:大道|大街|路|街|巷|弄|里|道|胡同|埭))(?=\d|$)")
 _ROAD_BEFORE_MORE = re.compile(r"([^\d号幢栋路街]{1,12}(?:大道|路|大街|街))(?=[^\d]{2})")
-"""A road that only leads there: what follows is a lane or a community."""
+"""A road that is followed by a lane or a community, not by a door number."""
 
 _LANE = re.compile(r"(\d{1,5})弄")
 _NUMBER = re.compile(r"(\d{1,5})(?:[-—–之](\d{1,4}))?号(?!楼)")
@@ -37,7 +37,7 @@ _ROOM = re.compile(r"(\d{1,5})(?:室)?$")
 
 
 class Address(Struct, frozen=True, gc=False):
-    """What an address says; None for what it does not. A building is a number, or a letter, as written."""
+    """The parts of an address; None for parts that it does not have. A building is a number or a letter, as written."""
 
     district: str | None = None
     road: str | None = None
@@ -49,72 +49,72 @@ class Address(Struct, frozen=True, gc=False):
     building: str | None = None
     unit: int | None = None
     room: int | None = None
-    rest: str = ""
-    """What the grammar made nothing of."""
+    unparsed: str = ""
+    """The remainder that the grammar does not cover."""
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether it names no place at all, neither road nor community."""
+        """Return whether the address names neither a road nor a community."""
         return self.road is None and self.community is None
 
 
 def parse_address(text: str) -> Address:
-    """Read an address: district, road, lane, number, community, building, unit, room, as far as it has them.
+    """Parse an address into district, road, lane, number, community, building, unit and room, as far as it has them.
 
-    Full-width characters, spaces, and Chinese numerals before 号, 弄, 幢, 单元 and 室 are read like any others.
-    Province, city, street office and neighbourhood are passed over.
+    Full-width characters, spaces, and Chinese numerals before 号, 弄, 幢, 单元 and 室 are accepted. Province, city,
+    subdistrict and neighbourhood are skipped.
     """
     if not text:
         return Address()
-    reading = _Reading(_plain(text))
-    reading.take(_PROVINCE_AND_CITY)
-    district = reading.text_of(_DISTRICT)
-    reading.take(_TOWN)
-    reading.take(_NEIGHBOURHOOD)
-    leading = reading.text_of(_ROAD_BEFORE_MORE)
-    road = reading.text_of(_ROAD) or leading
-    lane = reading.whole_of(_LANE)
-    community, found = None, reading.take(_NUMBER) or (None if road is None else reading.take(_NUMBER_ALONE))
-    if not reading.rest[1:].startswith("座"):
-        community = reading.text_of(_COMMUNITY)
-    found = found or reading.take(_NUMBER)
+    parser = _AddressParser(_normalised(text))
+    parser.consume(_PROVINCE_AND_CITY)
+    district = parser.text(_DISTRICT)
+    parser.consume(_TOWN)
+    parser.consume(_NEIGHBOURHOOD)
+    leading = parser.text(_ROAD_BEFORE_MORE)
+    road = parser.text(_ROAD) or leading
+    lane = parser.number(_LANE)
+    community, found = None, parser.consume(_NUMBER) or (None if road is None else parser.consume(_NUMBER_ALONE))
+    if not parser.unparsed[1:].startswith("座"):
+        community = parser.text(_COMMUNITY)
+    found = found or parser.consume(_NUMBER)
     number, annex = (None, None) if found is None else (int(found[1]), int(found[2]) if found[2] else None)
-    building = reading.text_of(_BUILDING)
-    unit = reading.whole_of(_UNIT)
-    room = reading.whole_of(_ROOM)
+    building = parser.text(_BUILDING)
+    unit = parser.number(_UNIT)
+    room = parser.number(_ROOM)
     building = None if building is None else building.lstrip("0") or "0"
-    return Address(district, road, lane, number, annex, community, building, unit, room, reading.rest)
+    return Address(district, road, lane, number, annex, community, building, unit, room, parser.unparsed)
 
 
-class _Reading:
-    """A text that is read from its beginning."""
+class _AddressParser:
+    """A text that is consumed from its beginning."""
 
     def __init__(self, text: str) -> None:
-        self.rest = text
+        self.unparsed = text
 
-    def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        found = pattern.match(self.rest)
+    def consume(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self.unparsed)
         if found is not None:
-            self.rest = self.rest[found.end() :]
+            self.unparsed = self.unparsed[found.end() :]
         return found
 
-    def text_of(self, pattern: re.Pattern[str]) -> str | None:
-        found = self.take(pattern)
+    def text(self, pattern: re.Pattern[str]) -> str | None:
+        found = self.consume(pattern)
         return None if found is None else found[1]
 
-    def whole_of(self, pattern: re.Pattern[str]) -> int | None:
-        found = self.take(pattern)
+    def number(self, pattern: re.Pattern[str]) -> int | None:
+        found = self.consume(pattern)
         return None if found is None else int(found[1])
 
 
-def _plain(text: str) -> str:
+def _normalised(text: str) -> str:
     narrow = unicodedata.normalize("NFKC", text).upper()
     joined = re.sub(r"[\s,.;，。；]+|\(.*?\)", "", narrow)
-    return _NUMERAL.sub(lambda found: str(_whole(found[0])), joined)
+    return _NUMERAL.sub(lambda found: str(_numeral_value(found[0])), joined)
 
 
-def _whole(numeral: str) -> int:
-    """Give the number that a Chinese numeral below a thousand names, in either way of writing (一百八十六, 一八六)."""
+def _numeral_value(numeral: str) -> int:
+    """Return the value of a Chinese numeral below 1,000, in either notation (一百八十六, 一八六)."""
     if not any(unit in numeral for unit in _UNITS):
         return int("".join(str(_DIGITS[digit]) for digit in numeral))
     total, digit = 0, None
@@ -128,10 +128,10 @@ def _whole(numeral: str) -> int:
 
 
 class AddressRange(Struct, frozen=True, forbid_unknown_fields=True):
-    """Addresses that belong to a catchment: of a road or a community, all of it or a part.
+    """Addresses that belong to a catchment: all or a part of a road or a community.
 
-    Numbers and buildings are from and to, both included; `parity` is that of the door numbers. A community is known by
-    its name with or without the road that leads to it.
+    The first and last numbers and buildings are included; `parity` is that of the door numbers. A community matches by
+    its name, with or without the road that leads to it.
     """
 
     road: str | None = None
@@ -144,20 +144,20 @@ class AddressRange(Struct, frozen=True, forbid_unknown_fields=True):
     last_building: int | None = None
 
     def match(self, address: Address) -> Match:
-        """Tell whether an address lies in it; `maybe` where the address leaves out what would tell."""
-        told: Match = "yes"
-        for step in (self._number, self._building, self._lane, self._place):  # the first ones rule most out
-            said = step(address)
-            if said == "no":
-                return said
-            if said == "maybe":
-                told = said
-        return told
+        """Return whether an address is in the range; `maybe` if the address leaves out the part that decides."""
+        result: Match = "yes"
+        for check in (self._number, self._building, self._lane, self._place):  # the first ones exclude most
+            match = check(address)
+            if match == "no":
+                return match
+            if match == "maybe":
+                result = match
+        return result
 
     def missing(self, address: Address) -> str | None:
-        """Give what an address leaves out that would tell whether it lies in this range: the name of its field."""
-        steps = {"lane": self._lane(address), "number": self._number(address), "building": self._building(address)}
-        return next((field for field, step in steps.items() if step == "maybe"), None)
+        """Return the name of the field that an address leaves out and that decides whether it is in this range."""
+        checks = {"lane": self._lane(address), "number": self._number(address), "building": self._building(address)}
+        return next((field for field, match in checks.items() if match == "maybe"), None)
 
     def _place(self, address: Address) -> Match:
         if self.community is not None:

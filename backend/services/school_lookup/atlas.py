@@ -1,6 +1,6 @@
-"""Where catchments lie, held in memory: which zones a point or an address belongs to, and which it may belong to.
+"""An in-memory index of catchments: find those that contain, or may contain, a point or an address.
 
-An atlas answers for one stage of one plan. Points are longitude and latitude in WGS 84.
+An atlas holds one stage of one plan. Points are longitude and latitude in WGS 84.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from shapely import STRtree
 
 from backend.services.school_lookup.addresses import Address, AddressRange, Match
 from backend.services.school_lookup.coordinates import Points, metres
-from backend.services.school_lookup.plan import Zone, shape_of
+from backend.services.school_lookup.plan import Catchment, shape_of
 
 Indexes = npt.NDArray[np.intp]
 Point = tuple[float, float]
@@ -24,59 +24,59 @@ Point = tuple[float, float]
 
 CELL_METRES = 50.0
 MAX_CELLS = 200_000
-"""Of those that were asked for once, so many are remembered: 500 km2, more than a district has."""
+"""The maximum number of cached cells: 500 km2, more than the area of a district."""
 
 
-class Found(Struct, frozen=True):
-    """A zone that an address may belong to; `missing` names what the address leaves out where it is not certain."""
+class AddressMatch(Struct, frozen=True):
+    """A catchment that an address may belong to; `missing` names the part that the address lacks for certainty."""
 
-    zone: Zone
+    catchment: Catchment
     match: Match
     missing: str | None = None
 
 
 class Atlas:
-    """The zones of one stage, as shapes and as ranges of addresses."""
+    """The catchments of one stage, as shapes and as address ranges."""
 
-    def __init__(self, zones: Sequence[Zone]) -> None:
-        self.zones = tuple(zones)
-        self._shapes = np.array([shape_of(zone.geometry) for zone in zones], dtype=object)
+    def __init__(self, catchments: Sequence[Catchment]) -> None:
+        self.catchments = tuple(catchments)
+        self._shapes = np.array([shape_of(catchment.geometry) for catchment in catchments], dtype=object)
         shapely.prepare(self._shapes)
         self._tree = STRtree(self._shapes)
-        self._inner: dict[tuple[float, float, float], list[int] | None] = {}
-        self._ranges: dict[str, list[tuple[Zone, AddressRange]]] = defaultdict(list)
-        for zone in zones:
-            for one in zone.address_ranges:
+        self._cells: dict[tuple[float, float, float], list[int] | None] = {}
+        self._ranges: dict[str, list[tuple[Catchment, AddressRange]]] = defaultdict(list)
+        for catchment in catchments:
+            for one in catchment.address_ranges:
                 for name in (one.road, one.community):
                     if name is not None:
-                        self._ranges[name].append((zone, one))
+                        self._ranges[name].append((catchment, one))
 
     def covering(self, points: Points) -> tuple[Indexes, Indexes]:
-        """Give which of the points which zones cover, boundaries included: pairs of indexes, by point, then zone."""
-        at, zone = self._tree.query(shapely.points(points))
-        covered = shapely.intersects_xy(self._shapes[zone], points[at, 0], points[at, 1])
-        pairs = np.sort(at[covered] * len(self._shapes) + zone[covered], kind="stable")  # one number sorts faster
+        """Return which points are in which catchments, boundaries included: pairs of indexes in order of points."""
+        at, catchment = self._tree.query(shapely.points(points))
+        covered = shapely.intersects_xy(self._shapes[catchment], points[at, 0], points[at, 1])
+        pairs = np.sort(at[covered] * len(self._shapes) + catchment[covered], kind="stable")  # one number sorts faster
         return np.divmod(pairs, len(self._shapes))
 
-    def around(self, point: Point, within_metres: float) -> tuple[list[int], dict[int, float]]:
-        """Give which zones cover a single point, and how far it lies from the boundaries of those that come near.
+    def at_point(self, point: Point, within_metres: float) -> tuple[list[int], dict[int, float]]:
+        """Return which catchments cover a point, and its distance from each boundary within `within_metres`.
 
-        Most points lie in a square that no boundary comes near. All of such a square lies in the same zones, which are
-        worked out when it is first asked for.
+        Most points are in a square cell that no boundary comes near. Such a cell is in the same catchments throughout;
+        they are computed at the first request and cached.
         """
         longitude, latitude = point
         east, north = self._degree_metres
         cell = (longitude * east // CELL_METRES, latitude * north // CELL_METRES, within_metres)
-        known = self._inner.get(cell)
-        if known is None and cell not in self._inner and len(self._inner) < MAX_CELLS:
-            known = self._inner[cell] = self._inside(*cell)
-        if known is not None:
-            return known, {}
+        cached = self._cells.get(cell)
+        if cached is None and cell not in self._cells and len(self._cells) < MAX_CELLS:
+            cached = self._cells[cell] = self._catchments_of_cell(*cell)
+        if cached is not None:
+            return cached, {}
         here = shapely.Point(longitude * east, latitude * north)
         return self._covering_one(shapely.Point(longitude, latitude)), self._distances(here, within_metres)
 
-    def _inside(self, column: float, row: float, within_metres: float) -> list[int] | None:
-        """Give which zones cover all of a square; None where a boundary comes near it."""
+    def _catchments_of_cell(self, column: float, row: float, within_metres: float) -> list[int] | None:
+        """Return which catchments cover a whole cell, or None if a boundary is near it."""
         west, south = column * CELL_METRES, row * CELL_METRES
         square = shapely.box(west, south, west + CELL_METRES, south + CELL_METRES)
         if len(self._edges.query(square, predicate="dwithin", distance=within_metres)):
@@ -86,45 +86,45 @@ class Atlas:
 
     def _covering_one(self, at: shapely.Point) -> list[int]:
         boxes: list[int] = self._tree.query(at).tolist()
-        return sorted(zone for zone in boxes if self._shapes[zone].covers(at))
+        return sorted(catchment for catchment in boxes if self._shapes[catchment].covers(at))
 
     def near(self, points: Points, within_metres: float) -> tuple[Indexes, Indexes]:
-        """Give which of the points lie within a distance of which zones' boundaries, on either side."""
+        """Return which points are within a distance of which catchments' boundaries, on either side."""
         at, edge = self._edges.query(
             shapely.points(metres(points, self._latitude)), predicate="dwithin", distance=within_metres
         )
-        pairs = np.unique(np.column_stack([at, self._edge_zones[edge]]), axis=0)
+        pairs = np.unique(np.column_stack([at, self._edge_catchments[edge]]), axis=0)
         return pairs[:, 0], pairs[:, 1]
 
     def _distances(self, here: shapely.Point, within_metres: float) -> dict[int, float]:
         edges = self._edges.query(here, predicate="dwithin", distance=within_metres)
         if not len(edges):
             return {}
-        zones: list[int] = self._edge_zones[edges].tolist()
+        catchments: list[int] = self._edge_catchments[edges].tolist()
         distances = cast("list[float]", shapely.distance(self._segments[0][edges], here).tolist())  # pyright: ignore[reportUnknownMemberType]
         nearest = dict[int, float]()
-        for zone, away in zip(zones, distances, strict=True):
-            nearest[zone] = min(away, nearest.get(zone, away))
+        for catchment, distance in zip(catchments, distances, strict=True):
+            nearest[catchment] = min(distance, nearest.get(catchment, distance))
         return nearest
 
-    def at_address(self, address: Address) -> list[Found]:
-        """Give the zones that have an address in their ranges, or may have it; the certain ones first."""
-        found = dict[str, Found]()
-        for zone, one in self._named(address):
+    def at_address(self, address: Address) -> list[AddressMatch]:
+        """Return the catchments whose ranges contain, or may contain, an address; the certain ones first."""
+        found = dict[str, AddressMatch]()
+        for catchment, one in self._named(address):
             match = one.match(address)
             if match == "yes":
-                found[zone.id] = Found(zone, match)
+                found[catchment.id] = AddressMatch(catchment, match)
             elif match == "maybe":
-                found.setdefault(zone.id, Found(zone, match, one.missing(address)))
-        return sorted(found.values(), key=lambda one: (one.match != "yes", one.zone.id))
+                found.setdefault(catchment.id, AddressMatch(catchment, match, one.missing(address)))
+        return sorted(found.values(), key=lambda one: (one.match != "yes", one.catchment.id))
 
-    def _named(self, address: Address) -> Iterator[tuple[Zone, AddressRange]]:
+    def _named(self, address: Address) -> Iterator[tuple[Catchment, AddressRange]]:
         for name in (address.road, address.community):
             if name is not None:
                 yield from self._ranges.get(name, ())
 
-    def knows(self, address: Address) -> bool:
-        """Tell whether the road or the community of an address occurs in any range."""
+    def is_known(self, address: Address) -> bool:
+        """Return whether any range has the road or the community of an address."""
         return any(True for _ in self._named(address))
 
     @cached_property
@@ -138,7 +138,7 @@ class Atlas:
         return float(corners[:, 1].mean()) if len(corners) else 0.0
 
     @cached_property
-    def _edge_zones(self) -> Indexes:
+    def _edge_catchments(self) -> Indexes:
         return self._segments[1]
 
     @cached_property
@@ -147,7 +147,7 @@ class Atlas:
 
     @cached_property
     def _segments(self) -> tuple[npt.NDArray[np.object_], Indexes]:
-        """Every edge of every zone on a plane of metres, and whose it is: they are found faster than whole rings."""
+        """Return every edge of every catchment, in metres on a plane, and its catchment: faster to query than rings."""
         rings, polygons = shapely.get_rings(shapely.get_parts(self._shapes), return_index=True)
         owner = shapely.get_parts(self._shapes, return_index=True)[1][polygons]
         corners, ring = shapely.get_coordinates(rings, return_index=True)
@@ -158,6 +158,6 @@ class Atlas:
 
 
 def pairs_of(indexes: tuple[Indexes, Indexes] | Indexes) -> list[tuple[int, int]]:
-    """Give two arrays of indexes as pairs."""
+    """Return two arrays of indexes as a list of pairs."""
     first, second = cast("tuple[list[int], list[int]]", (indexes[0].tolist(), indexes[1].tolist()))
     return list(zip(first, second, strict=True))

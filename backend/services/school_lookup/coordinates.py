@@ -1,7 +1,7 @@
-"""The coordinate systems of Chinese maps: WGS 84, GCJ-02 (which the law asks of maps) and BD-09 (Baidu's).
+"""The coordinate systems of Chinese maps: WGS 84, GCJ-02 (required by law for maps) and BD-09 (Baidu's).
 
-The city keeps WGS 84. GCJ-02 is WGS 84 with an offset of some hundred metres that changes from place to place; BD-09 is
-GCJ-02 with another. Neither has a published standard: the formulas are those that all map software has in common, [W].
+The city stores WGS 84. GCJ-02 is WGS 84 with an offset of some hundred metres that changes from place to place; BD-09
+adds a second offset. Neither has a published standard: the formulas are those that all map software shares, [W].
 Points are longitude and latitude in degrees, in arrays of the shape (n, 2).
 """
 
@@ -16,26 +16,26 @@ CoordinateSystem = Literal["WGS84", "GCJ02", "BD09"]
 
 _SEMI_MAJOR_METRES = 6_378_245.0
 _ECCENTRICITY_SQUARED = 0.00669342162296594323
-"""Of the Krasovsky ellipsoid, by which GCJ-02 turns its offset in metres into degrees."""
+"""The Krasovsky ellipsoid, with which GCJ-02 converts its offset from metres to degrees."""
 
 _BD09_TURN = np.pi * 3_000 / 180
 _BD09_SHIFT = np.array([0.0065, 0.006])
-_MAX_ROUNDS, _CLOSE_ENOUGH_DEGREES = 12, 1e-13
-"""Each round of the inverse brings it closer by three digits at least."""
+_MAX_ITERATIONS, _TOLERANCE_DEGREES = 12, 1e-13
+"""Each iteration of the inverse gains at least three digits."""
 
 METRES_PER_DEGREE = 111_320.0
-"""Of latitude; of longitude times the cosine of the latitude."""
+"""For latitude; for longitude, multiply by the cosine of the latitude."""
 
 
 def to_wgs84(points: Points, system: CoordinateSystem) -> Points:
-    """Give points of a coordinate system in WGS 84, within a millimetre."""
+    """Convert points from a coordinate system to WGS 84, within a millimetre."""
     if system == "BD09":
         points = _inverse(_gcj02_to_bd09, points)
     return points if system == "WGS84" else _inverse(_wgs84_to_gcj02, points)
 
 
 def from_wgs84(points: Points, system: CoordinateSystem) -> Points:
-    """Give points of WGS 84 in another coordinate system."""
+    """Convert points from WGS 84 to another coordinate system."""
     if system == "WGS84":
         return points
     gcj02 = _wgs84_to_gcj02(points)
@@ -43,21 +43,21 @@ def from_wgs84(points: Points, system: CoordinateSystem) -> Points:
 
 
 def metres(points: Points, latitude: float) -> Points:
-    """Lay points on a plane whose unit is the metre, true to size near a latitude."""
+    """Project points onto a plane in metres, true to scale near a latitude."""
     return points * np.array([METRES_PER_DEGREE * np.cos(np.radians(latitude)), METRES_PER_DEGREE])
 
 
 def is_in_china(longitude: float, latitude: float) -> bool:
-    """Tell whether a position may lie in China, roughly: 73 to 136 degrees east, 3 to 54 north."""
+    """Return whether a position may be in China, roughly: 73 to 136 degrees east, 3 to 54 north."""
     return 73 <= longitude <= 136 and 3 <= latitude <= 54  # noqa: PLR2004  the bounds of the country
 
 
 def _inverse(forward: Callable[[Points], Points], points: Points) -> Points:
     found = points
-    for _ in range(_MAX_ROUNDS):
-        missed = points - forward(found)
-        found = found + missed
-        if np.abs(missed).max(initial=0.0) < _CLOSE_ENOUGH_DEGREES:
+    for _ in range(_MAX_ITERATIONS):
+        error = points - forward(found)
+        found = found + error
+        if np.abs(error).max(initial=0.0) < _TOLERANCE_DEGREES:
             break
     return found
 

@@ -1,6 +1,6 @@
-"""What the rules of the school lookup may read, of a child, its family, and a school's seats.
+"""The facts that the rules of the school lookup may read: a child, its family, and a school's places.
 
-Days are instants here: the midnight, in the city, at which they begin. `now` is the first day of application.
+Days are given as instants: the midnight, in the city, at which they begin. `now` is the first day of application.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ Stage = Literal["primary", "junior"]
 Year = Annotated[int, Meta(ge=2000, le=2100)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Pupil = Literal["none", "sibling", "other"]
-"""Who of the property goes to the school already: nobody, a sibling of the child, or a child of somebody else."""
+"""The child from this property who already attends the school: none, a sibling, or a child of another family."""
 
 STAGES: tuple[Stage, ...] = ("primary", "junior")
 MAX_HOMES = 10
@@ -21,7 +21,7 @@ MAX_PARENTS = 2
 
 
 class AgeFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """When a child was born, and the year and stage that it would begin; `deferred` by an office's decision."""
+    """The birth of a child, and the stage and year of entry; `deferred` if the bureau decided so."""
 
     stage: Stage
     year: Year
@@ -30,7 +30,7 @@ class AgeFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Registration(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Where a child is registered as a resident of the city, since when, and how many of its parents with it."""
+    """Where and since when a child is registered as a resident of the city, and how many of its parents with it."""
 
     place: Literal["catchment", "city"]
     since: Instant
@@ -40,7 +40,7 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 class Home(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A home of the family, and the shares that the parents (or the child) and the grandparents own in it.
 
-    Where both shares are 0 it is rented.
+    If both shares are 0, the home is rented.
     """
 
     place: Literal["catchment", "city"]
@@ -50,9 +50,9 @@ class Home(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class AdmissionFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A child before one catchment; no `registration` where it is registered outside the city.
+    """A child's application to one catchment; no `registration` if the child is registered outside the city.
 
-    Only the districts that the plan counts are "the city" here. `migrant` is what `school_lookup.migrant` said.
+    "The city" means the district and the plan's `city_districts`. `migrant` is the result of `school_lookup.migrant`.
     """
 
     stage: Stage
@@ -64,7 +64,7 @@ class AdmissionFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class ParentFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Since when a parent has held a residence permit, social insurance, and a contract of work or a licence."""
+    """The first days of a parent's residence permit, social insurance, and employment contract or business licence."""
 
     permit_since: Instant | None = None
     insured_since: Instant | None = None
@@ -72,14 +72,14 @@ class ParentFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class MigrantFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """The parents of a child that is registered outside the city."""
+    """The parents of a child who is registered outside the city."""
 
     year: Year
     parents: Annotated[tuple[ParentFacts, ...], Meta(max_length=MAX_PARENTS)] = ()
 
 
 class SeatFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A school's seats, and how many are expected to apply: the mean of the past years."""
+    """A school's places, and the expected number of applicants: the mean of the past years."""
 
     seats: Annotated[int, Meta(ge=0, le=10_000)]
     expected: Annotated[int, Meta(ge=0, le=1_000_000)]

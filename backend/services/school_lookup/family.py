@@ -1,4 +1,4 @@
-"""What a family says of itself: its children, where they are registered, its homes, and its parents."""
+"""A family's information: the children, their registration, the homes, and the parents."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -15,12 +15,12 @@ MAX_CHILDREN = 6
 AddressText = Annotated[str, Meta(max_length=MAX_TEXT)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Latitude = Annotated[
-    float, Meta(ge=-180, le=180, description="from -90 to 90; beyond it is told that the two are swapped")
+    float, Meta(ge=-180, le=180, description="from -90 to 90; a value beyond is reported as swapped with the longitude")
 ]
 
 
 class MapPoint(Struct, frozen=True, forbid_unknown_fields=True):
-    """A point on a map. Chinese map clients give GCJ02, Baidu's BD09."""
+    """A point on a map. Chinese map clients use GCJ02; Baidu's use BD09."""
 
     longitude: Longitude
     latitude: Latitude
@@ -28,7 +28,10 @@ class MapPoint(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HouseholdRegistration(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the children are registered, and how many of their parents with them; `in_city` false: elsewhere."""
+    """The place where the children are registered, and how many of their parents with them.
+
+    `in_city` is false if they are registered outside the city.
+    """
 
     address: AddressText = ""
     point: MapPoint | None = None
@@ -39,7 +42,7 @@ class HouseholdRegistration(Struct, frozen=True, forbid_unknown_fields=True):
 class FamilyHome(Struct, frozen=True, forbid_unknown_fields=True):
     """A home of the family: the shares of the parents (with the children) and of the grandparents; rented if none.
 
-    `pupil` is who of the property goes to the school there already.
+    `pupil` is the child from this property who already attends the school there.
     """
 
     address: AddressText = ""
@@ -50,7 +53,7 @@ class FamilyHome(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Child(Struct, frozen=True, forbid_unknown_fields=True):
-    """A child: its stage follows from its age where it is not said; `registered_since` is the day at this address."""
+    """A child; without `stage`, the age determines it. `registered_since` is the first day at this address."""
 
     born_on: date
     registered_since: date | None = None
@@ -59,7 +62,7 @@ class Child(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Parent(Struct, frozen=True, forbid_unknown_fields=True):
-    """Since when a parent has held what is asked of migrants, and their official residence points, if known."""
+    """The first days on which a parent met the conditions for migrants, and the official residence points, if known."""
 
     permit_since: date | None = None
     insured_since: date | None = None
@@ -68,7 +71,7 @@ class Parent(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Family(Struct, frozen=True, forbid_unknown_fields=True):
-    """All that is asked about; children of one family are answered together."""
+    """A family that looks up schools; its children are looked up together."""
 
     children: Annotated[tuple[Child, ...], Meta(min_length=1, max_length=MAX_CHILDREN)]
     registration: HouseholdRegistration = HouseholdRegistration(in_city=False)
@@ -80,26 +83,26 @@ FIRST_YEAR, LAST_YEAR = 1900, 2100
 
 
 def contradictions_of(family: Family, today: date) -> Iterator[FieldError]:
-    """Give what cannot be true of a family, each with its place below `/family`."""
+    """Yield the contradictions in a family's information, each with its JSON pointer below `/family`."""
     for pointer, day in _days(family):
         if not FIRST_YEAR <= day.year <= LAST_YEAR:
-            yield FieldError(pointer, f"Years from {FIRST_YEAR} to {LAST_YEAR} are understood.")
+            yield FieldError(pointer, f"The year must be from {FIRST_YEAR} to {LAST_YEAR}.")
     for number, child in enumerate(family.children):
         at = f"/family/children/{number}"
         if child.born_on > today:
-            yield FieldError(f"{at}/born_on", "This day of birth lies in the future.")
+            yield FieldError(f"{at}/born_on", "The date of birth is in the future.")
         if family.registration.in_city and child.registered_since is None:
-            yield FieldError(f"{at}/registered_since", "Say since when the child is registered there.")
+            yield FieldError(f"{at}/registered_since", "State the day since which the child has been registered there.")
         if child.registered_since is not None and child.registered_since < child.born_on:
-            yield FieldError(f"{at}/registered_since", "Nobody is registered before their birth.")
+            yield FieldError(f"{at}/registered_since", "The registration is before the date of birth.")
     if family.registration.in_city and not (family.registration.address or family.registration.point):
-        yield FieldError("/family/registration/address", "Give the address, or a point on the map.")
+        yield FieldError("/family/registration/address", "Give the address or a point on the map.")
     for number, home in enumerate(family.homes):
         at = f"/family/homes/{number}"
         if home.parents_percent + home.grandparents_percent > 100:  # noqa: PLR2004  per cent
-            yield FieldError(f"{at}/parents_percent", "The shares of a home are 100 per cent at most, together.")
+            yield FieldError(f"{at}/parents_percent", "The shares of a home must not exceed 100 per cent in total.")
         if not (home.address or home.point):
-            yield FieldError(f"{at}/address", "Give the address, or a point on the map.")
+            yield FieldError(f"{at}/address", "Give the address or a point on the map.")
 
 
 def _days(family: Family) -> Iterator[tuple[str, date]]:

@@ -1,4 +1,4 @@
-"""Plans for everybody's own use: schools and zones as GeoJSON (RFC 7946), and tables as CSV (RFC 4180)."""
+"""Plans as open data: schools and catchments as GeoJSON (RFC 7946), and tables as CSV (RFC 4180)."""
 
 import csv
 import io
@@ -8,46 +8,51 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from backend.services.school_lookup.plan import Plan, School, Zone
+from backend.services.school_lookup.plan import Catchment, Plan, School
 
 SCHOOL_COLUMNS = ("id", "name", "stage", "kind", "longitude", "latitude", "address", "seats", "campus")
 PAST_COLUMNS = ("school", "year", "batch", "applied", "admitted")
 
 
 def schools_geojson(plan: Plan) -> bytes:
-    """Give the schools as points."""
+    """Return the schools as points."""
     return _collection(plan, [_point(school) for school in plan.schools])
 
 
-def zones_geojson(plan: Plan) -> bytes:
-    """Give the zones as areas; the address ranges beside each are the authority."""
-    return _collection(plan, [_area(zone) for zone in plan.zones])
+def catchments_geojson(plan: Plan) -> bytes:
+    """Return the catchments as areas with their address ranges, which take precedence over the areas."""
+    return _collection(plan, [_area(catchment) for catchment in plan.catchments])
 
 
 def schools_csv(plan: Plan) -> bytes:
-    """Give the schools with their seats, in the form in which they are imported."""
+    """Return the schools with their places, in the form in which they are imported."""
     return table(SCHOOL_COLUMNS, plan.schools)
 
 
 def past_csv(plan: Plan) -> bytes:
-    """Give the past admissions by batch, in the form in which they are imported."""
+    """Return the past admissions by batch, in the form in which they are imported."""
     return table(PAST_COLUMNS, plan.past)
 
 
 def _collection(plan: Plan, features: Sequence[dict[str, Any]]) -> bytes:
-    head = plan.heading
-    about = {"district": head.code, "year": head.year, "source": head.source, "invented": head.invented}
+    heading = plan.heading
+    about = {
+        "district": heading.code,
+        "year": heading.year,
+        "source": heading.source,
+        "synthetic": heading.synthetic,
+    }
     return msgspec.json.encode({"type": "FeatureCollection", **about, "features": features})
 
 
 def _point(school: School) -> dict[str, Any]:
     properties: dict[str, Any] = msgspec.to_builtins(school)
-    at = [properties.pop("longitude"), properties.pop("latitude")]
-    return _feature(properties, {"type": "Point", "coordinates": at})
+    position = [properties.pop("longitude"), properties.pop("latitude")]
+    return _feature(properties, {"type": "Point", "coordinates": position})
 
 
-def _area(zone: Zone) -> dict[str, Any]:
-    properties: dict[str, Any] = msgspec.to_builtins(zone)
+def _area(catchment: Catchment) -> dict[str, Any]:
+    properties: dict[str, Any] = msgspec.to_builtins(catchment)
     return _feature(properties, properties.pop("geometry"))
 
 
@@ -56,7 +61,7 @@ def _feature(properties: dict[str, Any], geometry: dict[str, Any]) -> dict[str, 
 
 
 def table(columns: Sequence[str], rows: Iterable[Struct]) -> bytes:
-    """Write Structs as a table of some of their fields, which are its columns."""
+    """Return Structs as a CSV table whose columns are some of their fields."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)

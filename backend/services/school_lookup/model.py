@@ -1,4 +1,4 @@
-"""The plans of the districts as they are kept, and what can be wrong with a question about them."""
+"""The stored plans of the districts, and the Problems of the school lookup."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -6,45 +6,45 @@ from typing import ClassVar
 from msgspec import Struct
 
 from backend.problems import Problem
-from backend.services.school_lookup.plan import Heading, MultiPolygon, PastBatch, Polygon, School, Zone
+from backend.services.school_lookup.plan import Catchment, Heading, MultiPolygon, PastBatch, Polygon, School
 from backend.store import Document
 
 
 class NoSchoolPlan(Problem):
-    """No plan was published for this district and year, or for any."""
+    """No plan has been published for this district and year, or none at all."""
 
     status, title = 404, "No school plan"
 
 
-class AddressUnknown(Problem):
-    """The address names no road or community of the districts whose plans are published. `understood` is what was read.
+class UnknownAddress(Problem):
+    """The published catchments do not contain the road or community of the address. `parsed` is the address as read.
 
-    Addresses of districts that publish no plan here are no error.
+    An address in a district that has no published plan here is not an error.
     """
 
-    status, title = 422, "Address unknown"
+    status, title = 422, "Unknown address"
 
 
-class OutsideTheCity(Problem):
-    """The point lies in no district whose plan is published, or its longitude and latitude are swapped."""
+class OutsideCity(Problem):
+    """The point is in no district with a published plan, or its longitude and latitude are swapped."""
 
     status, title = 422, "Outside the city"
 
 
 class InvalidFamily(Problem):
-    """What was said of the family cannot be true, such as a registration before birth."""
+    """The family's information contradicts itself, for example a registration before birth."""
 
     status, title = 422, "Invalid family"
 
 
-class NothingRegistered(Problem):
-    """The registers know no children of the caller."""
+class NoRegisteredChildren(Problem):
+    """The city's registers have no record of children of the caller."""
 
-    status, title = 404, "Nothing registered"
+    status, title = 404, "No registered children"
 
 
 class SchoolEdition(Document, kw_only=True):
-    """A plan that was imported, without its zones; `id` is the digest of all of it. Never changed."""
+    """An imported plan without its catchments; `id` is the digest of the whole plan. Never changed."""
 
     collection: ClassVar[str] = "school_editions"
 
@@ -52,26 +52,26 @@ class SchoolEdition(Document, kw_only=True):
     boundary: MultiPolygon | Polygon
     schools: list[School]
     past: list[PastBatch]
-    zone_parts: int
+    catchment_parts: int
 
 
-class SchoolZones(Document, kw_only=True):
-    """A part of an edition's zones; `id` is the edition's and the part's number. Never changed."""
+class SchoolCatchments(Document, kw_only=True):
+    """One part of an edition's catchments; `id` is the id of the edition and the part's number. Never changed."""
 
     collection: ClassVar[str] = "school_zones"
 
-    zones: list[Zone]
+    catchments: list[Catchment]
 
 
 class Imported(Struct, frozen=True):
-    """At `at` an edition came to count."""
+    """The edition that took effect at `at`."""
 
     edition: str
     at: datetime
 
 
 class SchoolPlan(Document, kw_only=True):
-    """Which edition counts for a district and year: the last of `imported`. `id` is the district's code and year."""
+    """The edition in force for a district and year: the last of `imported`. `id` is the district's code and year."""
 
     collection: ClassVar[str] = "school_plans"
 

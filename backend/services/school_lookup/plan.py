@@ -1,4 +1,4 @@
-"""What an education bureau publishes for one district and year: schools, their zones, seats, and past admissions."""
+"""The plan that an education bureau publishes for one district and year: schools, catchments and past admissions."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -28,13 +28,13 @@ class MultiPolygon(Struct, frozen=True, tag="MultiPolygon"):
 
 
 class Polygon(Struct, frozen=True, tag="Polygon"):
-    """A GeoJSON Polygon, which counts as a MultiPolygon of one."""
+    """A GeoJSON Polygon, treated as a MultiPolygon of one."""
 
     coordinates: Rings
 
 
 class School(Struct, frozen=True):
-    """A campus of a school, for one stage; `seats` are those that its first year has."""
+    """A campus of a school, for one stage; `seats` is the number of places in its first year."""
 
     id: Code
     name: Name
@@ -47,10 +47,10 @@ class School(Struct, frozen=True):
     campus: Annotated[str, Meta(max_length=100)] = ""
 
 
-class Zone(Struct, frozen=True):
-    """The catchment of a school. Its address ranges are the authority; the map is a drawing of them.
+class Catchment(Struct, frozen=True):
+    """The catchment of a school. Its address ranges take precedence over its geometry.
 
-    Zones with the same `double_district` share their land knowingly: an address there has several schools.
+    Catchments with the same `double_district` overlap on purpose: an address there has several schools.
     """
 
     id: Code
@@ -61,7 +61,7 @@ class Zone(Struct, frozen=True):
 
 
 class PastBatch(Struct, frozen=True):
-    """How many applied to a school in one batch of one year, and how many it admitted; a lot is batch 1."""
+    """The applications and admissions of a school in one batch of one year; a private school's draw is batch 1."""
 
     school: Code
     year: Year
@@ -71,7 +71,7 @@ class PastBatch(Struct, frozen=True):
 
 
 class AddressPoint(Struct, frozen=True):
-    """Where an address lies, from the bureau of place names; the map is held against it."""
+    """The position of an address, from the place names bureau; used to check the map."""
 
     address: Annotated[str, Meta(min_length=1, max_length=200)]
     longitude: float
@@ -82,7 +82,7 @@ P = TypeVar("P", School, AddressPoint)
 
 
 class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
-    """The days of an admission, each in the city's calendar; application lasts through its last day."""
+    """The dates of an admission, in the city's calendar; `application_until` is the last day of application."""
 
     publication: date
     application_from: date
@@ -91,16 +91,17 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
     school_begins: date
 
     def is_in_order(self) -> bool:
-        """Tell whether each day lies after the one before it, or on it."""
+        """Return whether no date is before the preceding one."""
         days = (self.publication, self.application_from, self.application_until, self.admission, self.school_begins)
         return list(days) == sorted(days)
 
 
 class Heading(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a plan is of, where it comes from, and how it is to be read (`plan.yaml`).
+    """The district and year of a plan, its source, and its conventions (`plan.yaml`).
 
-    `code` is the district's by GB/T 2260. `batches` names the rule module that puts children in batches here, such as
-    `gongshu_batch`. A home in one of `counted_districts`, and in the district itself, is a home in the city.
+    `code` is the district's code by GB/T 2260. `batches` names the rule module that assigns children to batches, such
+    as `gongshu_batch`. A home in the district or in one of `city_districts` is a home in the city. `synthetic` marks
+    data that is not real.
     """
 
     district: Name
@@ -110,53 +111,55 @@ class Heading(Struct, frozen=True, forbid_unknown_fields=True):
     coordinates: CoordinateSystem
     batches: Code
     calendar: Calendar
-    counted_districts: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
-    invented: bool = False
+    city_districts: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
+    synthetic: bool = False
 
 
 class Plan(Struct, frozen=True):
-    """All that is published for a district and year. Coordinates are as `heading` declares them."""
+    """A whole plan. Coordinates are in the system that `heading` declares."""
 
     heading: Heading
     boundary: MultiPolygon | Polygon
     schools: list[School]
-    zones: list[Zone]
+    catchments: list[Catchment]
     past: list[PastBatch] = []
     addresses: list[AddressPoint] = []
 
 
 def shape_of(geometry: MultiPolygon | Polygon) -> shapely.MultiPolygon:
-    """Give the shape of a GeoJSON geometry, valid or not. Raises ValueError where no ring can be made of it."""
+    """Return the shape of a GeoJSON geometry, valid or not. Raises ValueError if it cannot form rings."""
     parts = _parts(geometry)
-    made = [shapely.Polygon(_flat(rings[0]), [_flat(hole) for hole in rings[1:]]) for rings in parts if rings]
-    return shapely.MultiPolygon(made)
+    polygons = [shapely.Polygon(_flat(rings[0]), [_flat(hole) for hole in rings[1:]]) for rings in parts if rings]
+    return shapely.MultiPolygon(polygons)
 
 
 def geometry_of(shape: shapely.MultiPolygon) -> MultiPolygon:
-    """Give the GeoJSON geometry of a shape."""
-    told: dict[str, Any] = shapely.geometry.mapping(shape)
-    return MultiPolygon([[[list(at) for at in ring] for ring in polygon] for polygon in told["coordinates"]])
+    """Return the GeoJSON geometry of a shape."""
+    mapping: dict[str, Any] = shapely.geometry.mapping(shape)
+    return MultiPolygon([[[list(at) for at in ring] for ring in polygon] for polygon in mapping["coordinates"]])
 
 
-def read_as(plan: Plan, system: CoordinateSystem) -> Plan:
-    """Take the coordinates of a plan for those of a system, and give the plan in WGS 84."""
+def plan_to_wgs84(plan: Plan, system: CoordinateSystem) -> Plan:
+    """Convert a plan to WGS 84, assuming that its coordinates are in this system."""
     if system == "WGS84":
         return plan
     return replace(
         plan,
-        boundary=_moved(plan.boundary, system),
-        schools=_placed(plan.schools, system),
-        zones=[replace(zone, geometry=_moved(zone.geometry, system)) for zone in plan.zones],
-        addresses=_placed(plan.addresses, system),
+        boundary=_converted(plan.boundary, system),
+        schools=_converted_points(plan.schools, system),
+        catchments=[
+            replace(catchment, geometry=_converted(catchment.geometry, system)) for catchment in plan.catchments
+        ],
+        addresses=_converted_points(plan.addresses, system),
     )
 
 
-def points_of(placed: Sequence[School | AddressPoint]) -> Points:
-    """Give where schools or addresses lie: longitude and latitude."""
-    return np.array([(one.longitude, one.latitude) for one in placed], dtype=np.float64).reshape(-1, 2)
+def points_of(located: Sequence[School | AddressPoint]) -> Points:
+    """Return the positions of schools or addresses: longitude and latitude."""
+    return np.array([(one.longitude, one.latitude) for one in located], dtype=np.float64).reshape(-1, 2)
 
 
-def _moved(geometry: MultiPolygon | Polygon, system: CoordinateSystem) -> MultiPolygon:
+def _converted(geometry: MultiPolygon | Polygon, system: CoordinateSystem) -> MultiPolygon:
     return MultiPolygon([[_ring(ring, system) for ring in rings] for rings in _parts(geometry)])
 
 
@@ -172,6 +175,6 @@ def _flat(ring: list[Position]) -> Points:
     return np.array([position[:2] for position in ring], dtype=np.float64)
 
 
-def _placed(placed: list[P], system: CoordinateSystem) -> list[P]:
-    points = to_wgs84(points_of(placed), system)
-    return [replace(one, longitude=x, latitude=y) for one, (x, y) in zip(placed, points.tolist(), strict=True)]
+def _converted_points(located: list[P], system: CoordinateSystem) -> list[P]:
+    points = to_wgs84(points_of(located), system)
+    return [replace(one, longitude=x, latitude=y) for one, (x, y) in zip(located, points.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""What the school lookup needs from outside: the registers of households, property and residence permits."""
+"""The external dependency of the school lookup: the registers of households, property and residence permits."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,8 +7,11 @@ from backend.services.school_lookup.family import Family
 
 @runtime_checkable
 class FamilyRegister(Protocol):
-    """What the city has on record of a family, so that nothing is typed twice."""
+    """The city's records of families, so that a parent need not type them again."""
 
     async def family(self, id_number: str) -> Family | None:
-        """Give the family of the parent with this ID number; None where no children are known. Raises Silent."""
+        """Return the family of the parent with this ID number, or None if no children are on record.
+
+        Raises UpstreamTimeout.
+        """
         ...

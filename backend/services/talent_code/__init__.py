@@ -4,9 +4,11 @@ Read `facts` (what the rules may use) and `model` first; then `review` (evidence
 (from the tap to the payout), `budgets` and `waitlist`, `audits`, and last `api`.
 """
 
-from backend.city.service import Service
+from backend.city.service import CodeFormat, Service
 from backend.i18n import Text
 from backend.services.talent_code.api import bank, citizen, officer, partner
+from backend.services.talent_code.code import AUDIENCE, read_offline
+from backend.services.talent_code.demo import demo
 from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermRequest
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
@@ -17,6 +19,9 @@ from backend.services.talent_code.synthetic import synthesize
 service = Service(
     name="talent_code",
     title=Text(zh="人才码", en="Talent code"),
+    roles=["partner", "talent_officer"],
+    codes=[CodeFormat(AUDIENCE, read_offline)],
+    demo=demo,
     routes=[
         citizen.show_talent,
         citizen.declare_evidence,

@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from backend.codes.image import Sign
-from backend.codes.signed_code import CodeClaims, Forged, Reading, nonces, read_code_for
+from backend.city.service import OfflineReading
+from backend.codes.image import CodeStyle
+from backend.codes.signed_code import CodeClaims, ForgedCode, GenuineCode, nonces, read_signed_code
 from backend.i18n import Text
 
 AUDIENCE = "tc"
 
-SIGN = Sign(Text(zh="人才码", en="TALENT"), "diamond", "#0b4f9e", "#ffffff")
+SIGN = CodeStyle(Text(zh="人才码", en="TALENT"), "diamond", "#0b4f9e", "#ffffff")
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(CodeClaims)
@@ -29,9 +30,18 @@ def make_claims(code_id: str, now: datetime, seconds: int) -> tuple[bytes, int, 
 
 def read_talent_code(
     payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int
-) -> Reading[CodeClaims] | Forged:
+) -> GenuineCode[CodeClaims] | ForgedCode:
     """Read a talent code with the city's published keys alone.
 
     The result does not show whether the code was used before, or whether its holder still has a class.
     """
-    return read_code_for(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)
+    return read_signed_code(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)
+
+
+def read_offline(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> OfflineReading | None:
+    """Return what a talent code says without asking the city; None if it is forged."""
+    reading = read_talent_code(payload, jwks, now, skew_seconds)
+    if reading.outcome == "forged":
+        return None
+    claims, description = reading.claims, f"{SIGN.label.zh} {SIGN.label.en} ({SIGN.shape})"
+    return OfflineReading(reading.outcome == "valid", description, claims.issued_at, claims.expires_at)

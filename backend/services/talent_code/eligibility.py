@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.codes.signed_code import make_code_id
@@ -54,9 +54,9 @@ async def with_timeout(answer: Awaitable[T]) -> T:
         raise UpstreamTimeout("no answer came in time") from error
 
 
-async def profile_of(city: City, person: str) -> Profile:
-    """Return a known person's Profile."""
-    profile = await city.store.get(Profile, person)
+async def profile_of(city: City, person: str) -> Person:
+    """Return a known person's record."""
+    profile = await city.store.get(Person, person)
     assert profile is not None, "a talent is a known person"
     return profile
 

@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.city.upstream import Notices, UpstreamTimeout
+from backend.city.upstream import Notifications, UpstreamTimeout
 from backend.services.talent_code.eligibility import (
     get_or_create_talent,
     refresh_figures,
@@ -99,7 +99,9 @@ async def _notify(city: City, talent: Talent) -> None:
     registry_days = talent_terms(city, city.now())("registry_days")
     for notification in [one for one in talent.notifications if not one.sent]:
         try:
-            await with_timeout(city.port(Notices).tell(talent.id, talent_message(notification, talent, registry_days)))
+            await with_timeout(
+                city.port(Notifications).notify(talent.id, talent_message(notification, talent, registry_days))
+            )
         except UpstreamTimeout:
             await update_talent(city, talent.id, lambda talent, _now: replace(talent, failures=talent.failures + 1))
             return

@@ -12,7 +12,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.city.upstream import BankAnswer, Notices, UpstreamRejected, UpstreamTimeout
+from backend.city.upstream import BankAnswer, Notifications, UpstreamRejected, UpstreamTimeout
 from backend.jobs.tasks import TaskReference
 from backend.services.talent_code.audits import audit_claim
 from backend.services.talent_code.budgets import current_budget_id, post_entry
@@ -307,7 +307,9 @@ async def _check_insurance(city: City, claim: Claim, now: datetime) -> Claim | N
 async def _notify(city: City, claim: Claim, now: datetime) -> Claim | None:
     """Send the oldest notification; if interrupted, it is sent twice rather than never."""
     notification = next(one for one in claim.notifications if not one.sent)
-    await with_timeout(city.port(Notices).tell(claim.subject, claim_message(notification, claim, time_zone_of(city))))
+    await with_timeout(
+        city.port(Notifications).notify(claim.subject, claim_message(notification, claim, time_zone_of(city)))
+    )
     notifications = tuple(replace(one, sent=True) if one is notification else one for one in claim.notifications)
     return await save_claim(city, replace(claim, notifications=notifications, failures=0), now)
 

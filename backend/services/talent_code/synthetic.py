@@ -11,7 +11,7 @@ from typing import TypeVar, get_args
 
 from msgspec.structs import replace
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.eligibility import talent_terms, time_zone_of
@@ -48,7 +48,7 @@ CHINA_TIME = timezone(timedelta(hours=8))
 """The time zone of the registries' records."""
 
 
-def synthesize(city: City, chance: Random, profiles: Sequence[Profile]) -> Iterator[Talent]:
+def synthesize(city: City, chance: Random, profiles: Sequence[Person]) -> Iterator[Talent]:
     """Yield a Talent for each profile whose evidence gives a class; the same seed and clock give the same talents.
 
     One in five has not declared anything yet. The others did so in the last 300 days, and were granted the class at
@@ -67,7 +67,7 @@ def synthesize(city: City, chance: Random, profiles: Sequence[Profile]) -> Itera
                 yield reschedule(talent, now, talent_terms(city, now)("review_days"))
 
 
-def _confirmed(city: City, profile: Profile, code_id: str, evidence: Sequence[Merit | Degree], at: datetime) -> Talent:
+def _confirmed(city: City, profile: Person, code_id: str, evidence: Sequence[Merit | Degree], at: datetime) -> Talent:
     """Return a talent whose evidence was declared and confirmed at an instant, with the class that it gives.
 
     Their notifications are marked as sent.

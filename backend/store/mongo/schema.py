@@ -1,4 +1,4 @@
-"""What a MongoDB must hold before the city works on it: collections, indexes, and validators made from the Structs."""
+"""Prepares a MongoDB: collections, indexes, and validators derived from the Structs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from backend.store.mongo.store import DATABASE, client_options
 from backend.store.query import index_name, indexed_fields
 
 SCHEMA_MILLISECONDS = 3_600_000
-"""An index over a whole city takes its time."""
+"""Indexing a whole city takes long."""
 
 _SIMPLE: Mapping[type[forms.Type], Sequence[str]] = {
     forms.NoneType: ("null",),
@@ -29,16 +29,16 @@ _SIMPLE: Mapping[type[forms.Type], Sequence[str]] = {
 
 
 def prepare(url: str, kinds: Sequence[type[Document]]) -> None:
-    """Make collections, indexes and validators what the declarations say. Raises PyMongoError.
+    """Create or update collections, indexes and validators as declared. Raises PyMongoError.
 
-    Run again it changes nothing. An index that is declared no more is dropped after the others were made; that of the
-    shard key, which an operator or the cluster made, stays.
+    It is idempotent. Indexes that are no longer declared are dropped after the others were created; the index of the
+    shard key, which an operator or the cluster created, is kept.
     """
     with MongoClient[dict[str, Any]](url, **client_options(SCHEMA_MILLISECONDS)) as client:
         database = client.get_default_database(DATABASE)
-        there = set(database.list_collection_names())
+        existing = set(database.list_collection_names())
         for kind in kinds:
-            if kind.collection not in there:
+            if kind.collection not in existing:
                 database.create_collection(kind.collection)
             database.command("collMod", kind.collection, validator=validator(kind), validationLevel="strict")
             _make_indexes(database, kind)
@@ -46,12 +46,12 @@ def prepare(url: str, kinds: Sequence[type[Document]]) -> None:
 
 def _make_indexes(database: Database[dict[str, Any]], kind: type[Document]) -> None:
     collection = database[kind.collection]
-    wanted = {index_name(index): index for index in kind.indexes}
+    declared = {index_name(index): index for index in kind.indexes}
     found = collection.index_information()
-    there = {name for name, index in found.items() if dict(index["key"]) not in ({"_id": 1}, dict(kind.shard_key))}
-    if missing := [_model(name, index) for name, index in wanted.items() if name not in there]:
+    existing = {name for name, index in found.items() if dict(index["key"]) not in ({"_id": 1}, dict(kind.shard_key))}
+    if missing := [_model(name, index) for name, index in declared.items() if name not in existing]:
         collection.create_indexes(missing)
-    for name in there - wanted.keys():
+    for name in existing - declared.keys():
         collection.drop_index(name)
 
 
@@ -64,9 +64,9 @@ def _model(name: str, index: Index) -> IndexModel:
 
 
 def validator(kind: type[Document]) -> dict[str, Any]:
-    """Give the $jsonSchema of a collection: whatever else writes to it, no document of another form gets in.
+    """Return the $jsonSchema of a collection, which refuses documents of another form from any client.
 
-    Fields that have a default may be missing, so that a new field does not shut out the edition that runs still.
+    Fields with a default may be missing, so that a new field does not block the previous edition while it still runs.
     """
     described = forms.type_info(kind)
     assert isinstance(described, forms.StructType), "documents are Structs"
@@ -118,7 +118,7 @@ def _names(bson_type: str | Sequence[str]) -> Sequence[str]:
 
 
 def shard_commands(database: str, kinds: Sequence[type[Document]]) -> list[str]:
-    """Give the commands with which an operator spreads the collections of a sharded cluster, one for each."""
+    """Return the commands that shard the collections in a cluster, one for each."""
     return [
         f"sh.shardCollection('{database}.{kind.collection}', {msgspec.json.encode(kind.shard_key).decode()})"
         for kind in kinds

@@ -1,7 +1,7 @@
-"""The city's store: MongoDB, a replica set or a sharded cluster.
+"""The production store: MongoDB, as a replica set or a sharded cluster.
 
-Documents lie in collections of their own names, field by field, `id` as `_id`. Writes are acknowledged by the majority
-and reads see what the majority holds, so that losing a primary loses nothing.
+Each kind of document has a collection of its own, with its fields, and `id` as `_id`. Writes are acknowledged by the
+majority and reads see what the majority has, so losing a primary loses no data.
 
 Only calls that motor and PyMongo's own asyncio client share are used: motor's maintenance ended in May 2026.
 """
@@ -24,27 +24,27 @@ from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from backend.store import Conflict, Document, Duplicate, Order, Page, Scalar, StoreUnavailable
-from backend.store.query import MAX_PAGE, Cursors, assert_declared, indexed_fields, names_one
+from backend.store.query import MAX_PAGE, Cursors, assert_declared, finds_at_most_one, indexed_fields
 
 D = TypeVar("D", bound=Document)
 Driver = Literal["motor", "pymongo"]
 
 DATABASE = "chengma"
-"""Where the address names no database."""
+"""The database if the address names none."""
 
-AT_ONCE = 32
-"""How many operations of one process are with the driver at once: fewer than it has connections."""
+MAX_CONCURRENT = 32
+"""The maximum number of concurrent operations of one process: fewer than the driver has connections."""
 
 SCAN_BATCH = 1_000
-APART_SECONDS = 10.0
+SEPARATE_READS_SECONDS = 10.0
 DUPLICATE_KEY = 11_000
 CODEC = CodecOptions[dict[str, Any]](tz_aware=True, tzinfo=UTC)
 
 
 def client_options(timeout_ms: int) -> dict[str, Any]:
-    """Give the options of every client: nothing waits without an end, and no write counts before the majority has it.
+    """Return the options of every client: all waits are bounded, and writes are acknowledged by the majority.
 
-    `timeout_ms` bounds each operation with all its retries. An address may set another value for any of them.
+    `timeout_ms` bounds each operation with all its retries. The address may override any option.
     """
     return {
         "w": "majority",
@@ -61,8 +61,8 @@ def client_options(timeout_ms: int) -> dict[str, Any]:
     }
 
 
-class _Reading(Struct):
-    """The documents that one turn of the event loop asks for by id, and the task that reads them in the next one."""
+class _BatchRead(Struct):
+    """The ids that are read in one turn of the event loop, and the task that reads them in the next turn."""
 
     ids: list[str]
     bodies: asyncio.Task[dict[str, dict[str, Any]]]
@@ -71,7 +71,7 @@ class _Reading(Struct):
 class MongoStore:
     """A Store in a MongoDB database. It belongs to the event loop that first uses it.
 
-    The collections and their indexes are made by `backend.store.mongo.schema.prepare`.
+    `backend.store.mongo.schema.prepare` creates the collections and their indexes.
     """
 
     def __init__(
@@ -82,25 +82,25 @@ class MongoStore:
         self._driver = driver
         self._timeout_ms = timeout_ms
         self._collections: dict[type[Document], Any] = {}
-        self._readings: dict[type[Document], _Reading] = {}
-        self._apart_until = 0.0
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._batch_reads: dict[type[Document], _BatchRead] = {}
+        self._separate_reads_until = 0.0
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def get(self, kind: type[D], document_id: str) -> D | None:
-        """Read one document by its id, or None."""
-        if time.monotonic() < self._apart_until:
+        """Return one document by its id, or None."""
+        if time.monotonic() < self._separate_reads_until:
             bodies = await self._bodies_of(kind, [document_id])
         else:
-            reading = self._readings.get(kind)
+            reading = self._batch_reads.get(kind)
             if reading is None:
-                reading = self._readings[kind] = _Reading([], asyncio.create_task(self._read_together(kind)))
+                reading = self._batch_reads[kind] = _BatchRead([], asyncio.create_task(self._read_batch(kind)))
             reading.ids.append(document_id)
-            bodies = await asyncio.shield(reading.bodies)  # from whoever of the others goes away
+            bodies = await asyncio.shield(reading.bodies)  # other readers may be cancelled
         body = bodies.get(document_id)
         return None if body is None else document_of(kind, body)
 
     async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
-        """Read several documents by their ids; ids that are not there are left out."""
+        """Return several documents by their ids, without those that do not exist."""
         bodies = await self._bodies_of(kind, document_ids)
         return {document_id: document_of(kind, body) for document_id, body in bodies.items()}
 
@@ -113,51 +113,53 @@ class MongoStore:
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[D]:
-        """Read the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
+        """Return the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
         assert 1 <= limit <= MAX_PAGE, f"a page holds 1 to {MAX_PAGE} documents"
         assert_declared(kind, where, order)
         cursors = Cursors(kind, where, order)
         sign = -1 if order is not None and order.direction == "descending" else 1
         keys = [order.field, "_id"] if order is not None else ["_id"]
-        asked = [dict(where), *([_range(order)] if order is not None else [])]
+        query = [dict(where), *([_range(order)] if order is not None else [])]
         if cursor is not None:
-            asked.append(_behind(order, *cursors.read(cursor)))
-        by = [] if names_one(kind, where) else [(key, sign) for key in keys]  # or MongoDB sorts a single document
-        bodies = await self._bodies(kind, {"$and": asked}, by, limit + 1)
+            query.append(_after_last(order, *cursors.read(cursor)))
+        by = (
+            [] if finds_at_most_one(kind, where) else [(key, sign) for key in keys]
+        )  # otherwise MongoDB sorts a single document
+        bodies = await self._bodies(kind, {"$and": query}, by, limit + 1)
         last = bodies[limit - 1] if len(bodies) > limit else None
         value = None if last is None else last[keys[0]]
-        if isinstance(value, Int64):  # what BSON reads an instant in milliseconds as; a cursor holds plain numbers
+        if isinstance(value, Int64):  # BSON decodes milliseconds as Int64; a cursor needs plain numbers
             value = int(value)
         more = None if last is None else cursors.write(value, last["_id"])
         return Page([document_of(kind, body) for body in bodies[:limit]], more)
 
     async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
-        """Count the documents whose declared fields equal `where` (all of them for an empty one)."""
+        """Return the number of documents whose declared fields equal `where` (all documents if it is empty)."""
         options: dict[str, Any] = {"maxTimeMS": self._timeout_ms}
         if where:
             assert_declared(kind, where, None)
         else:
-            options["hint"] = "_id_"  # or the whole collection would be read
-        async with self._answering():
+            options["hint"] = "_id_"  # otherwise the whole collection is read
+        async with self._operation():
             return int(await self._collection(kind).count_documents(dict(where), **options))
 
     async def insert(self, document: D) -> D:
-        """Store a new document durably and give it back at revision 1. Raises Duplicate."""
+        """Store a new document durably and return it at revision 1. Raises Duplicate."""
         stored = replace(document, revision=1)
         try:
-            async with self._answering():
+            async with self._operation():
                 await self._collection(type(document)).insert_one(body_of(stored))
         except DuplicateKeyError as error:
             raise _duplicate(document, error.details) from error
         return stored
 
     async def replace(self, document: D) -> D:
-        """Store a changed document durably if its revision still stands. Raises Conflict or Duplicate."""
+        """Store a changed document durably if its revision is still current. Raises Conflict or Duplicate."""
         stored = replace(document, revision=document.revision + 1)
-        asked = {"_id": document.id, "revision": document.revision}
+        query = {"_id": document.id, "revision": document.revision}
         try:
-            async with self._answering():
-                done = await self._collection(type(document)).replace_one(asked, body_of(stored))
+            async with self._operation():
+                done = await self._collection(type(document)).replace_one(query, body_of(stored))
         except DuplicateKeyError as error:
             raise _duplicate(document, error.details) from error
         if not done.matched_count:
@@ -165,29 +167,29 @@ class MongoStore:
         return stored
 
     async def delete(self, document: Document) -> None:
-        """Remove a document durably, if the stored one still has its revision. Raises Conflict."""
-        asked = {"_id": document.id, "revision": document.revision}
-        async with self._answering():
-            done = await self._collection(type(document)).delete_one(asked)
+        """Delete a document durably if its revision is still current. Raises Conflict."""
+        query = {"_id": document.id, "revision": document.revision}
+        async with self._operation():
+            done = await self._collection(type(document)).delete_one(query)
         if not done.deleted_count:
             raise Conflict(document.collection, document.id, document.revision)
 
     async def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:
-        """Walk a whole collection by ascending id, from behind `after`, while others read and write."""
+        """Yield a whole collection by ascending id, starting after `after`, while others read and write."""
         while bodies := await self._bodies(kind, {"_id": {"$gt": after}}, [("_id", 1)], SCAN_BATCH):
             for body in bodies:
                 yield document_of(kind, body)
             after = bodies[-1]["_id"]
 
     async def restore(self, documents: Sequence[Document]) -> None:
-        """Store documents of one kind durably as they are, over what has their ids. Raises Duplicate."""
+        """Store documents of one kind durably with their revisions, replacing the same ids. Raises Duplicate."""
         if not documents:
             return
         collection = self._collection(type(documents[0]))
         bodies = [body_of(document) for document in documents]
         try:
-            async with self._answering():
-                await collection.insert_many(bodies, ordered=False)  # twice as fast as replacing what is not there
+            async with self._operation():
+                await collection.insert_many(bodies, ordered=False)  # twice as fast as upserts
         except BulkWriteError as error:
             refused = _duplicates(error)
             await self._overwrite(collection, [bodies[int(one["index"])] for one in refused], documents[0])
@@ -195,29 +197,29 @@ class MongoStore:
     async def _overwrite(self, collection: Any, bodies: Sequence[dict[str, Any]], one: Document) -> None:  # noqa: ANN401  either driver's collection
         writes = [ReplaceOne({"_id": body["_id"]}, body, upsert=True) for body in bodies]
         try:
-            async with self._answering():
+            async with self._operation():
                 await collection.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
             raise _duplicate(one, _duplicates(error)[0]) from error
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
-        """Read documents by ascending id, from behind `after`, as they lie there."""
-        async with self._answering():
+        """Return documents by ascending id, starting after `after`, as stored."""
+        async with self._operation():
             found = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
             bodies = cast("list[dict[str, Any]]", await found.to_list(limit))
         return [{"id": body.pop("_id"), **body} for body in bodies]
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
-        """Store changed bodies, each at its next revision, if the one it has still stands; give how many."""
+        """Store changed bodies, each at its next revision, if its revision is still current; return how many."""
         writes: list[ReplaceOne[dict[str, Any]]] = []
         for body in bodies:
             absent = {"id", *(name for name in self._indexed[collection] if body.get(name) is None)}
             changed = {name: value for name, value in body.items() if name not in absent}
-            asked = {"_id": body["id"], "revision": body["revision"]}
-            writes.append(ReplaceOne(asked, changed | {"revision": body["revision"] + 1}))
+            query = {"_id": body["id"], "revision": body["revision"]}
+            writes.append(ReplaceOne(query, changed | {"revision": body["revision"] + 1}))
         if not writes:
             return 0
-        async with self._answering():
+        async with self._operation():
             return int((await self._database[collection].bulk_write(writes, ordered=False)).matched_count)
 
     async def close(self) -> None:
@@ -230,7 +232,7 @@ class MongoStore:
 
     @cached_property
     def client(self) -> Any:  # noqa: ANN401  either driver's client
-        """Give the driver's own client, opened when it is first asked for."""
+        """Return the driver's own client, opened on first use."""
         options = client_options(self._timeout_ms)
         if self._driver == "pymongo":
             return AsyncMongoClient[dict[str, Any]](self._url, **options)
@@ -248,49 +250,49 @@ class MongoStore:
     def _database(self) -> Any:  # noqa: ANN401  either driver's database
         return self.client.get_default_database(DATABASE, codec_options=CODEC)
 
-    async def _read_together(self, kind: type[Document]) -> dict[str, dict[str, Any]]:
-        """Read by one question what a turn of the event loop has asked for: a trip for each costs twice as much.
+    async def _read_batch(self, kind: type[Document]) -> dict[str, dict[str, Any]]:
+        """Return the documents requested in one turn of the event loop, by one query: twice as fast as one for each.
 
-        In a sharded cluster one shard that is away fails them all, so what follows is read apart for a while.
+        In a sharded cluster one missing shard makes the whole query fail, so documents are then read separately for
+        a while.
         """
-        reading = self._readings.pop(kind)
+        reading = self._batch_reads.pop(kind)
         try:
             return await self._bodies_of(kind, reading.ids)
         except StoreUnavailable:
-            self._apart_until = time.monotonic() + APART_SECONDS
+            self._separate_reads_until = time.monotonic() + SEPARATE_READS_SECONDS
             raise
 
     async def _bodies_of(self, kind: type[Document], ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(ids), SCAN_BATCH):
             batch = list(ids[start : start + SCAN_BATCH])
-            asked = {"_id": {"$in": batch} if len(batch) > 1 else batch[0]}
-            for body in await self._bodies(kind, asked, [], len(batch)):
+            query = {"_id": {"$in": batch} if len(batch) > 1 else batch[0]}
+            for body in await self._bodies(kind, query, [], len(batch)):
                 found[body["_id"]] = body
         return found
 
     async def _bodies(
-        self, kind: type[Document], asked: dict[str, Any], order: list[tuple[str, int]], limit: int
+        self, kind: type[Document], query: dict[str, Any], order: list[tuple[str, int]], limit: int
     ) -> list[dict[str, Any]]:
-        async with self._answering():
+        async with self._operation():
             found = self._collection(kind).find(
-                asked, limit=limit, batch_size=limit, sort=order or None, max_time_ms=self._timeout_ms
+                query, limit=limit, batch_size=limit, sort=order or None, max_time_ms=self._timeout_ms
             )
             return cast("list[dict[str, Any]]", await found.to_list(limit))
 
     @asynccontextmanager
-    async def _answering(self) -> AsyncGenerator[None, None]:
-        """Wait for a turn at the driver, for no longer than an operation may take, and say where MongoDB is away.
+    async def _operation(self) -> AsyncGenerator[None, None]:
+        """Wait for a free slot, with a timeout. Raises StoreUnavailable if MongoDB does not answer.
 
-        What it refuses is raised as it is, and StoreUnavailable where it does not answer or no turn comes in time.
-        Where its own connections run out, the driver serves whoever comes just then before those that wait, some of
-        whom then wait until their time is over; here everybody is served in the order in which they came.
+        Refusals of MongoDB are raised unchanged. If its connections run out, the driver serves new operations before
+        waiting ones, some of which then time out; the slots serve all operations in order of arrival.
         """
         try:
             async with asyncio.timeout(self._timeout_ms / 1_000):
-                await self._turns.acquire()
+                await self._slots.acquire()
         except TimeoutError as error:
-            raise StoreUnavailable("MongoDB does not answer: too many operations wait for it") from error
+            raise StoreUnavailable("MongoDB does not answer: too many operations are waiting") from error
         try:
             yield
         except (DuplicateKeyError, BulkWriteError):
@@ -302,7 +304,7 @@ class MongoStore:
                 raise StoreUnavailable(f"MongoDB has no primary: {type(error).__name__}") from error
             raise
         finally:
-            self._turns.release()
+            self._slots.release()
 
 
 def _range(order: Order) -> dict[str, Any]:
@@ -310,17 +312,17 @@ def _range(order: Order) -> dict[str, Any]:
     return {order.field: ends or {"$exists": True}}
 
 
-def _behind(order: Order | None, value: Scalar, last_id: str) -> dict[str, Any]:
-    """Ask for what comes after the last document of a page."""
+def _after_last(order: Order | None, value: Scalar, last_id: str) -> dict[str, Any]:
+    """Return the condition for documents after the last one of a page."""
     if order is None:
         return {"_id": {"$gt": last_id}}
     sign = "$lt" if order.direction == "descending" else "$gt"
-    beside = {order.field: value, "_id": {sign: last_id}}
-    return {"$or": [{order.field: {sign: value}}, beside], order.field: {f"{sign}e": value}}
+    same_value = {order.field: value, "_id": {sign: last_id}}
+    return {"$or": [{order.field: {sign: value}}, same_value], order.field: {f"{sign}e": value}}
 
 
 def body_of(document: Document) -> dict[str, Any]:
-    """Write a document for the driver. Indexed fields that are None are left out: a unique index passes over them."""
+    """Return a document for the driver, without indexed fields that are None: a unique index ignores missing fields."""
     body: dict[str, Any] = msgspec.to_builtins(document, builtin_types=(datetime, bytes))
     body["_id"] = body.pop("id")
     for field in indexed_fields(type(document)):
@@ -330,13 +332,13 @@ def body_of(document: Document) -> dict[str, Any]:
 
 
 def document_of(kind: type[D], body: dict[str, Any]) -> D:
-    """Read a document as the driver gave it."""
+    """Return a document from the driver's form."""
     whole = {field: None for field in indexed_fields(kind) if field not in body}
     return msgspec.convert({**body, **whole, "id": body["_id"]}, kind)
 
 
 def _duplicates(error: BulkWriteError) -> Sequence[Mapping[str, Any]]:
-    """Give the writes that were refused as duplicates. Raises the error itself where anything else went wrong."""
+    """Return the writes that were refused as duplicates. Raises the error itself if there is any other error."""
     details: Mapping[str, Any] = error.details or {}
     refused = details.get("writeErrors", [])
     if not refused or details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in refused):

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file, no server.
 
-Reads run directly on the event loop, since a hop to a thread costs more than the read. Writes go to one writer thread,
-which commits whatever waits for it in one group with `synchronous=FULL`; a write is acknowledged after its commit.
+Reads run on the event loop, since handing them to a thread costs more than the read. Writes go to one writer thread,
+which commits all pending writes as a group with `synchronous=FULL`; a write is acknowledged after its commit.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ D = TypeVar("D", bound=Document)
 SCAN_BATCH = 500
 BUSY_MILLISECONDS = 10_000
 MAPPED_BYTES = 2**34
-"""So much of the file is read where the system's cache holds it, without a call and a copy for each page."""
+"""The part of the file that is memory-mapped, which saves a system call and a copy for each page."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class SqliteStore:
-    """A Store in one SQLite file. Documents whose ordered field is None are left out of a query with that order."""
+    """A Store in one SQLite file. Documents whose ordered field is None are not in a query with that order."""
 
     def __init__(self, path: Path, kinds: Sequence[type[Document]]) -> None:
         self._tables = {kind: _Table(kind) for kind in kinds}
@@ -38,24 +38,24 @@ class SqliteStore:
             for table in self._tables.values():
                 table.prepare(writer)
         except Exception:
-            writer.close()  # or it would keep the file locked
+            writer.close()  # otherwise it keeps the file locked
             raise
         self._reader = _connect(path)
         self._writer = Writer(writer)
 
     @classmethod
     def open(cls, path: Path, kinds: Sequence[type[Document]]) -> "SqliteStore":
-        """Open the file, or make it; tables, columns and indexes follow the declarations of `kinds`."""
+        """Open or create the file; tables, columns and indexes follow the declarations of `kinds`."""
         return cls(path, kinds)
 
     async def get(self, kind: type[D], document_id: str) -> D | None:
-        """Read one document by its id, or None."""
+        """Return one document by its id, or None."""
         table = self._tables[kind]
         row = self._read(table.select_one, (document_id,)).fetchone()
         return None if row is None else table.decode(row[0])
 
     async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
-        """Read several documents by their ids; ids that are not there are left out."""
+        """Return several documents by their ids, without those that do not exist."""
         table = self._tables[kind]
         found: dict[str, D] = {}
         for start in range(0, len(document_ids), SCAN_BATCH):
@@ -75,7 +75,7 @@ class SqliteStore:
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[D]:
-        """Read the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
+        """Return the documents whose declared fields equal `where`, by `order` and then by id; see Store.find."""
         assert 1 <= limit <= MAX_PAGE, f"a page holds 1 to {MAX_PAGE} documents"
         table = self._tables[kind]
         assert_declared(kind, where, order)
@@ -86,7 +86,7 @@ class SqliteStore:
         return Page([table.decode(row[0]) for row in rows[:limit]], more)
 
     async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
-        """Count the documents whose declared fields equal `where` (all of them for an empty one)."""
+        """Return the number of documents whose declared fields equal `where` (all documents if it is empty)."""
         table = self._tables[kind]
         if where:
             assert_declared(kind, where, None)
@@ -94,23 +94,23 @@ class SqliteStore:
         return int(self._read(query.count_text(), query.values).fetchone()[0])
 
     async def insert(self, document: D) -> D:
-        """Store a new document durably and give it back at revision 1. Raises Duplicate."""
+        """Store a new document durably and return it at revision 1. Raises Duplicate."""
         stored = replace(document, revision=1)
         await self._writer.write(self._tables[type(document)].insertion(stored))
         return stored
 
     async def replace(self, document: D) -> D:
-        """Store a changed document durably if its revision still stands. Raises Conflict or Duplicate."""
+        """Store a changed document durably if its revision is still current. Raises Conflict or Duplicate."""
         stored = replace(document, revision=document.revision + 1)
         await self._writer.write(self._tables[type(document)].replacement(stored, document.revision))
         return stored
 
     async def delete(self, document: Document) -> None:
-        """Remove a document durably, if the stored one still has its revision. Raises Conflict."""
+        """Delete a document durably if its revision is still current. Raises Conflict."""
         await self._writer.write(self._tables[type(document)].deletion(document))
 
     async def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:
-        """Walk a whole collection by ascending id, from behind `after`, while others read and write."""
+        """Yield a whole collection by ascending id, starting after `after`, while others read and write."""
         table = self._tables[kind]
         text = f"SELECT id, body FROM {table.name} WHERE id > ? ORDER BY id LIMIT {SCAN_BATCH}"  # noqa: S608  our own names
         while rows := self._read(text, (after,)).fetchall():
@@ -120,18 +120,18 @@ class SqliteStore:
             await asyncio.sleep(0)
 
     async def restore(self, documents: Sequence[Document]) -> None:
-        """Store documents of one kind durably as they are, over what has their ids. Raises Duplicate."""
+        """Store documents of one kind durably with their revisions, replacing the same ids. Raises Duplicate."""
         if documents:
             table = self._tables[type(documents[0])]
             await asyncio.gather(*(self._writer.write(table.restoration(document)) for document in documents))
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
-        """Read documents by ascending id, from behind `after`, as they lie there."""
+        """Return documents by ascending id, starting after `after`, as stored."""
         text = f"SELECT body FROM {_quoted(collection)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608  our own names
         return [msgspec.msgpack.decode(body) for (body,) in self._read(text, (after, limit)).fetchall()]
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
-        """Store changed bodies, each at its next revision, if the one it has still stands; give how many."""
+        """Store changed bodies, each at its next revision, if its revision is still current; return how many."""
         table = next(table for kind, table in self._tables.items() if kind.collection == collection)
         writes = [self._writer.write(table.rewriting(body)) for body in bodies]
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
@@ -141,17 +141,17 @@ class SqliteStore:
         return outcomes.count(None)
 
     async def close(self) -> None:
-        """Finish the writes that wait, then close the file."""
+        """Finish pending writes, then close the file."""
         self._writer.stop()
         await asyncio.to_thread(self._writer.join)
         self._stop_reading()
         self._reader.close()
 
     def _read(self, text: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        """Read within the one look at the file that all reads of this turn of the event loop share.
+        """Run a query in the read transaction that all reads of this turn of the event loop share.
 
-        A look costs two locks, as much as the read itself. It ends before whoever waits for a write goes on, so that
-        every write is seen by the reads that follow its acknowledgement.
+        A transaction costs two locks, as much as the read itself. It ends before tasks that wait for a write continue,
+        so that reads see every write that was acknowledged before them.
         """
         if not self._reader.in_transaction:
             self._reader.execute("BEGIN")
@@ -166,15 +166,15 @@ class SqliteStore:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-    write_ahead(connection)
+    enable_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return connection
 
 
-def write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn the log on; SQLite does not wait by itself where somebody else is just making the same file."""
+def enable_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Enable write-ahead logging; SQLite does not wait if another process is creating the file."""
     end = time.monotonic() + BUSY_MILLISECONDS / 1_000
     while True:
         try:
@@ -188,7 +188,7 @@ def write_ahead(connection: sqlite3.Connection) -> None:
 
 
 class _Table:
-    """How one kind of document lies in the file: its id, revision and body, and a column for each indexed field."""
+    """The table of one kind of document: id, revision and body, and a column for each indexed field."""
 
     def __init__(self, kind: type[Document]) -> None:
         self.kind = kind
@@ -205,7 +205,7 @@ class _Table:
         self.update = f"UPDATE {self.name} SET {changes} WHERE id = ? AND revision = ?"  # noqa: S608  likewise
 
     def prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the table, its columns and its indexes what the declaration says."""
+        """Create or update the table, its columns and its indexes as declared."""
         connection.execute("BEGIN IMMEDIATE")
         columns = "".join(f", {_quoted(field)}" for field in self.fields)
         connection.execute(
@@ -213,18 +213,18 @@ class _Table:
             " (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL"
             f"{columns})"
         )
-        there = {row[1] for row in connection.execute(f"PRAGMA table_info({self.name})")}
+        existing = {row[1] for row in connection.execute(f"PRAGMA table_info({self.name})")}
         for field in self.fields:
-            if field not in there:
+            if field not in existing:
                 connection.execute(f"ALTER TABLE {self.name} ADD COLUMN {_quoted(field)}")
-        written = self._written(connection)
+        written = self._kept_columns(connection)
         if stale := [field for field in self.fields if field not in written]:
             self._fill(connection, stale)
         self._make_indexes(connection)
         connection.execute("COMMIT")
 
-    def _written(self, connection: sqlite3.Connection) -> set[str]:
-        """The columns that were kept up to now: a field of no index is not, though its column may be there."""
+    def _kept_columns(self, connection: sqlite3.Connection) -> set[str]:
+        """Return the columns that are up to date: those of existing indexes."""
         text = "SELECT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i WHERE l.origin = 'c'"
         return {row[0] for row in connection.execute(text, (self.kind.collection,))}
 
@@ -232,16 +232,16 @@ class _Table:
         changes = ", ".join(f"{_quoted(field)} = ?" for field in fields)
         text = f"UPDATE {self.name} SET {changes} WHERE id = ?"  # noqa: S608  our own names
         for (body,) in connection.execute(f"SELECT body FROM {self.name}").fetchall():  # noqa: S608  likewise
-            lying = msgspec.msgpack.decode(body)  # which may be of a form that is yet to be migrated
-            connection.execute(text, (*(lying.get(field) for field in fields), lying["id"]))
+            stored = msgspec.msgpack.decode(body)  # it may have the schema before a pending migration
+            connection.execute(text, (*(stored.get(field) for field in fields), stored["id"]))
 
     def _make_indexes(self, connection: sqlite3.Connection) -> None:
-        wanted = {f"{self.kind.collection}__{index_name(index)}": index for index in self.kind.indexes}
-        there = [row[1] for row in connection.execute(f"PRAGMA index_list({self.name})") if row[3] == "c"]
-        for name in there:
-            if name not in wanted:
+        declared = {f"{self.kind.collection}__{index_name(index)}": index for index in self.kind.indexes}
+        existing = [row[1] for row in connection.execute(f"PRAGMA index_list({self.name})") if row[3] == "c"]
+        for name in existing:
+            if name not in declared:
                 connection.execute(f"DROP INDEX {_quoted(name)}")
-        for name, index in wanted.items():
+        for name, index in declared.items():
             columns = [*index.fields, *([index.ordered] if index.ordered else []), *([] if index.unique else ["id"])]
             unique = "UNIQUE " if index.unique else ""
             listed = ", ".join(map(_quoted, columns))
@@ -279,7 +279,7 @@ class _Table:
 
 
 def _unreachable() -> Exception:
-    return AssertionError("an insert either changes something or fails")
+    return AssertionError("an insert either changes a row or fails")
 
 
 def _quoted(name: str) -> str:
@@ -287,7 +287,7 @@ def _quoted(name: str) -> str:
 
 
 class _Query:
-    """One `find` as SQL. The names in it are the declaration's; whatever a caller gives is a bound value."""
+    """One `find` as SQL. Names come from declarations; values of callers are bound parameters."""
 
     def __init__(
         self, table: str, where: Mapping[str, Scalar], order: Order | None, last: Sequence[Any] | None

@@ -1,4 +1,4 @@
-"""The one thread that writes to an SQLite file, so that the writes of many tasks share one commit."""
+"""The thread that writes to an SQLite file, so that the writes of many tasks share one commit."""
 
 import asyncio
 import queue
@@ -13,12 +13,12 @@ from backend.store import Duplicate
 
 MAX_GROUP = 1_000
 CHECKPOINT_WRITES = 2_000
-"""The log is folded into the file after so many writes, or later if more keep coming; never during a request's read."""
+"""The log is checkpointed after this many writes, or later under load; never during a read of a request."""
 MAX_LOG_PAGES = 2**14
 
 
 class Write(msgspec.Struct, frozen=True):
-    """One statement; `refuse` gives the error where it changed nothing."""
+    """One statement; `refuse` returns the error if it changed no row."""
 
     text: str
     values: tuple[Any, ...]
@@ -30,72 +30,72 @@ _Waiting = tuple[Write, "asyncio.Future[None]"]
 
 
 class Writer:
-    """The one thread that writes. What waits for it is committed as one group.
+    """The writing thread. Pending writes are committed as one group.
 
-    What the tasks of a loop write in one turn is handed over together: a thread that is woken for each write would
-    commit each by itself, and take the interpreter from the others as often.
+    The writes of one turn of an event loop are handed over together: a thread that is woken for each write would commit
+    each separately, and take the interpreter lock each time.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._waiting: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+        self._collected: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._since_checkpoint = 0
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     async def write(self, write: Write) -> None:
-        """Wait until the write is durable. Raises what the store refused it with."""
+        """Write durably. Raises the store's refusal."""
         assert not self._stopped, "the store is closed"
         assert self._thread.is_alive(), "the store's writer has ended"
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        gathered = self._gathered.get(loop)
-        if gathered is None:
-            gathered = self._gathered[loop] = []
+        collected = self._collected.get(loop)
+        if collected is None:
+            collected = self._collected[loop] = []
             loop.call_soon(self._hand_over, loop)
-        gathered.append((write, done))
+        collected.append((write, done))
         await done
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        gathered = self._gathered.pop(loop, None)
-        if gathered:
-            self._waiting.put(gathered)
+        collected = self._collected.pop(loop, None)
+        if collected:
+            self._waiting.put(collected)
 
     def stop(self) -> None:
-        """Take no more writes; those that wait are still committed."""
+        """Accept no more writes; pending writes are still committed."""
         self._stopped = True
-        for loop in list(self._gathered):
+        for loop in list(self._collected):
             self._hand_over(loop)
         self._waiting.put(None)
 
     def join(self) -> None:
-        """Wait until that is done, and the connection closed."""
+        """Wait until pending writes are committed and the connection is closed."""
         self._thread.join()
 
     def _run(self) -> None:
         running = True
         while running:
-            handed, writes = self._waiting.get(), list[_Waiting]()
-            while handed is not None:
-                writes.extend(handed)
+            batch, writes = self._waiting.get(), list[_Waiting]()
+            while batch is not None:
+                writes.extend(batch)
                 if len(writes) >= MAX_GROUP:
                     break
                 try:
-                    handed = self._waiting.get_nowait()
+                    batch = self._waiting.get_nowait()
                 except queue.Empty:
                     break
-            running = handed is not None
+            running = batch is not None
             if writes:
-                self._answer(writes, self._commit([write for write, _ in writes]))
+                self._resolve_futures(writes, self._commit([write for write, _ in writes]))
             if self._since_checkpoint > CHECKPOINT_WRITES and self._waiting.empty():
                 self._checkpoint()
         self._checkpoint()
         self._connection.close()
 
     def _commit(self, writes: Sequence[Write]) -> list[Exception | None]:
-        """Carry out a group of writes in one transaction; a refused one leaves the others alone."""
+        """Run a group of writes in one transaction; a refused write does not affect the others."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._execute(write) for write in writes]
@@ -114,11 +114,11 @@ class Writer:
             columns = str(error).partition("failed: ")[2].split(", ")
             return Duplicate(write.collection, tuple(column.rpartition(".")[2] for column in columns))
         except (sqlite3.ProgrammingError, OverflowError, ValueError) as error:
-            return error  # a value that no column holds: its writer's mistake, not the group's
+            return error  # a value that no column accepts: an error of this write, not of the group
         return None if changed else write.refuse()
 
     @staticmethod
-    def _answer(writes: Sequence[_Waiting], outcomes: Sequence[Exception | None]) -> None:
+    def _resolve_futures(writes: Sequence[_Waiting], outcomes: Sequence[Exception | None]) -> None:
         loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Exception | None]]] = {}
         for (_, done), outcome in zip(writes, outcomes, strict=True):
             loops.setdefault(done.get_loop(), []).append((done, outcome))
@@ -129,10 +129,10 @@ class Writer:
     def _checkpoint(self) -> None:
         try:
             _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages > MAX_LOG_PAGES:  # readers without a pause would let it grow for ever: wait for one
+            if pages > MAX_LOG_PAGES:  # constant readers would let it grow without limit: wait for them
                 self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except sqlite3.OperationalError:
-            return  # another process holds the file; the log stays and is folded in next time
+            return  # another process holds the file; the next checkpoint will do it
         self._since_checkpoint = 0
 
 

@@ -1,1 +1,1 @@
-"""The conformance kit: checks that a system on the other side of FHIR or HL7 v2 behaves as documented."""
+"""Conformance checks of a FHIR or HL7 v2 interface, for a hospital's test system and for ours."""

@@ -1,4 +1,4 @@
-"""Bundles: a batch is many interactions, a transaction is all of them or none as far as one visit goes."""
+"""Process bundles: a batch performs each entry on its own, a transaction all entries or none (within one visit)."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,113 +12,132 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.problems import EditConflict, FieldError, Problem
 from backend.store import Conflict
-from integrations.his.fhir import kinds as fhir_kinds
-from integrations.his.fhir.exchange import Answer, Asked, Desk, Json, etag
-from integrations.his.fhir.interactions import CHANGES, ENQUIRY, READERS, existing, perform, permit, resource_of
-from integrations.his.fhir.outcome import InvalidResource, outcome, told, unprocessable
-from integrations.his.fhir.reading import Write
-from integrations.his.fhir.references import OF_A_VISIT, References, Target, dicts, identifier_of, target_of_number
-from integrations.his.fhir.writing import AT_A_TIME, write
+from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.elements import business_identifier, objects_in
+from integrations.his.fhir.interactions import (
+    CREATE_PARSERS,
+    ELIGIBILITY_REQUEST,
+    UPDATE_PARSERS,
+    Interaction,
+    InteractionResult,
+    authorize,
+    find_existing,
+    perform,
+    validated_resource,
+)
+from integrations.his.fhir.operation_outcome import (
+    InvalidResource,
+    operation_outcome,
+    success_outcome,
+    unprocessable,
+)
+from integrations.his.fhir.references import VISIT_RESOURCE_TYPES, References, ReferenceTarget, visit_target
+from integrations.his.fhir.representation import Json, etag
+from integrations.his.fhir.resource_lookup import find_in_visit
+from integrations.his.fhir.visit_writes import YIELD_EVERY, VisitWrite, apply_writes
 
 T = TypeVar("T")
 
 MAX_ENTRIES = 1_000
-_ORDER = ("Encounter", "Account", "ChargeItem", "PaymentNotice")
-"""What is created first: nothing is told of a visit before it is opened."""
+_CREATION_ORDER = ("Encounter", "Account", "ChargeItem", "PaymentNotice")
+"""The order in which resources are created: a visit before its account, charges and payments."""
 
 
 class Entry(Struct, frozen=True):
-    """An entry of a bundle: its place, what it is called in the bundle, and what it asks for."""
+    """An entry of a bundle: its index, its `fullUrl` and its interaction."""
 
-    place: int
+    index: int
     full_url: str
-    asked: Asked
+    interaction: Interaction
 
 
-class Said(Struct, frozen=True):
-    """How the answers of a bundle are wanted."""
+class ResponseOptions(Struct, frozen=True):
+    """How to answer: the `return` preference of `Prefer`, the language, and the request id for OperationOutcomes."""
 
-    returned: str
+    return_preference: str
     language: str
     request_id: str
 
 
-async def answer_bundle(desk: Desk, body: Json, said: Said) -> Json:
-    """Carry out a bundle, and give the Bundle of the answers, in the order of its entries.
+async def process_bundle(context: RequestContext, body: Json, options: ResponseOptions) -> Json:
+    """Process a batch or transaction and return the response Bundle, in the order of the entries.
 
-    Raises InvalidResource, and for a transaction the Problem of the first entry that cannot be carried out.
+    Raises InvalidResource, and for a transaction the Problem of the first entry that fails.
     """
-    kind = body.get("type")
-    if body.get("resourceType") != "Bundle" or kind not in ("batch", "transaction"):
-        raise _invalid("Bundle.type", "The body must be a Bundle of the type batch or transaction.")
+    bundle_type = body.get("type")
+    if body.get("resourceType") != "Bundle" or bundle_type not in ("batch", "transaction"):
+        raise _invalid("Bundle.type", "The body must be a Bundle of type batch or transaction.")
     entries = body.get("entry", [])
     if not isinstance(entries, list) or len(cast("list[object]", entries)) > MAX_ENTRIES:
-        raise _invalid("Bundle.entry", f"A bundle has {MAX_ENTRIES:,} entries at most.")
+        raise _invalid("Bundle.entry", f"A bundle has at most {MAX_ENTRIES:,} entries.")
     listed = cast("list[object]", entries)
-    if kind == "transaction":
-        answers = await _transaction(desk, [_entry(desk, place, one) for place, one in enumerate(listed)])
-        shown = [_answered(answer, said) for answer in answers]
+    if bundle_type == "transaction":
+        parsed = [_parse_entry(context, index, one) for index, one in enumerate(listed)]
+        response_entries = [_response_entry(result, options) for result in await _process_transaction(context, parsed)]
     else:
-        shown = [await _one_of_batch(desk, place, one, said) for place, one in enumerate(listed)]
-    bundle: Json = {"resourceType": "Bundle", "type": f"{kind}-response"}
-    return bundle | {"entry": shown} if shown else bundle
+        response_entries = [
+            await _process_batch_entry(context, index, one, options) for index, one in enumerate(listed)
+        ]
+    bundle: Json = {"resourceType": "Bundle", "type": f"{bundle_type}-response"}
+    return bundle | {"entry": response_entries} if response_entries else bundle
 
 
-def _entry(desk: Desk, place: int, given: object) -> Entry:
-    """Read an entry. Raises InvalidResource."""
-    entry = cast("Json", given) if isinstance(given, dict) else {}
+def _parse_entry(context: RequestContext, index: int, raw: object) -> Entry:
+    """Return an entry. Raises InvalidResource."""
+    entry = cast("Json", raw) if isinstance(raw, dict) else {}
     request = entry.get("request")
     request = cast("Json", request) if isinstance(request, dict) else {}
     texts = {name: request.get(name) for name in ("method", "url", "ifMatch", "ifNoneMatch", "ifNoneExist")}
     url, method, full_url = texts["url"], texts["method"], entry.get("fullUrl", "")
     optional = (texts["ifMatch"], texts["ifNoneMatch"], texts["ifNoneExist"])
     if not isinstance(url, str) or not isinstance(method, str) or not isinstance(full_url, str):
-        raise _invalid("Bundle.entry.request", "An entry has a request with a method and a url.", place)
+        raise _invalid("Bundle.entry.request", "An entry needs a request with a method and a url.", index)
     if not all(text is None or isinstance(text, str) for text in optional):
-        raise _invalid("Bundle.entry.request", "The conditions of a request are texts.", place)
-    path, _, query = url.removeprefix(desk.base).removeprefix("/").partition("?")
-    kind, _, rest = path.partition("/")
+        raise _invalid("Bundle.entry.request", "The conditions of a request must be strings.", index)
+    path, _, query = url.removeprefix(context.base).removeprefix("/").partition("?")
+    resource_type, _, rest = path.partition("/")
     resource = entry.get("resource")
-    asked = Asked(
+    interaction = Interaction(
         method=method.upper(),
-        kind=kind,
-        id=unquote(rest) or None,
-        query=tuple(parse_qsl(query, keep_blank_values=True)),
-        body=cast("Json", resource) if isinstance(resource, dict) else None,
+        resource_type=resource_type,
+        resource_id=unquote(rest) or None,
+        parameters=tuple(parse_qsl(query, keep_blank_values=True)),
+        resource=cast("Json", resource) if isinstance(resource, dict) else None,
         if_match=texts["ifMatch"],
         if_none_match=texts["ifNoneMatch"],
         if_none_exist=texts["ifNoneExist"],
     )
-    return Entry(place, full_url, asked)
+    return Entry(index, full_url, interaction)
 
 
-def _invalid(expression: str, said: str, place: int | None = None) -> InvalidResource:
-    text = Text(zh="Bundle 格式不正确。", en=said)
-    problem = InvalidResource(text, errors=(FieldError(expression, said),))
-    if place is not None:
-        problem.members["entry"] = place
+def _invalid(expression: str, detail: str, index: int | None = None) -> InvalidResource:
+    text = Text(zh="Bundle格式不正确，请按所列元素修正。", en=detail)
+    problem = InvalidResource(text, errors=(FieldError(expression, detail),))
+    if index is not None:
+        problem.members["entry"] = index
     return problem
 
 
 # ── batch ──
 
 
-async def _one_of_batch(desk: Desk, place: int, given: object, said: Said) -> Json:
-    """Carry out one entry; what is wrong with it is said in its place, and the others go on."""
-    if place % AT_A_TIME == 0:
+async def _process_batch_entry(context: RequestContext, index: int, raw: object, options: ResponseOptions) -> Json:
+    """Perform one entry; its Problem becomes its response, and the other entries are still performed."""
+    if index % YIELD_EVERY == 0:
         await asyncio.sleep(0)
     try:
-        return _answered(await perform(desk, _entry(desk, place, given).asked), said)
+        return _response_entry(await perform(context, _parse_entry(context, index, raw).interaction), options)
     except Problem as problem:
-        return _refused(problem, said)
+        return _error_entry(problem, options)
     except Conflict:
-        return _refused(EditConflict(Text(zh="请重试。", en="It was changed meanwhile; try again.")), said)
+        text = Text(zh="请重试：该资源刚被更改。", en="The resource was changed by another request; try again.")
+        return _error_entry(EditConflict(text), options)
 
 
-def _refused(problem: Problem, said: Said) -> Json:
+def _error_entry(problem: Problem, options: ResponseOptions) -> Json:
     response = {
         "status": _status(problem.status),
-        "outcome": outcome(problem, said.language, said.request_id),
+        "outcome": operation_outcome(problem, options.language, options.request_id),
     }
     return {"response": response}
 
@@ -126,130 +145,141 @@ def _refused(problem: Problem, said: Said) -> Json:
 # ── transaction ──
 
 
-async def _transaction(desk: Desk, entries: Sequence[Entry]) -> list[Answer]:
-    """Carry out all entries: first what creates, then what updates, then what reads."""
+async def _process_transaction(context: RequestContext, entries: Sequence[Entry]) -> list[InteractionResult]:
+    """Perform all entries: creates first, then updates, then reads."""
     for entry in entries:
-        _named(entry, lambda asked: permit(desk, asked))
-    changes = [entry for entry in entries if entry.asked.method == "PUT"]
-    if len({(entry.asked.kind, entry.asked.id) for entry in changes}) < len(changes):
-        raise _invalid("Bundle.entry", "A transaction updates each resource once at most.")
-    creations = sorted((entry for entry in entries if entry.asked.method == "POST"), key=_rank)
-    references, known = await _resolve(desk, creations)
+        _for_entry(entry, lambda interaction: authorize(context, interaction))
+    updates = [entry for entry in entries if entry.interaction.method == "PUT"]
+    updated = {(entry.interaction.resource_type, entry.interaction.resource_id) for entry in updates}
+    if len(updated) < len(updates):
+        raise _invalid("Bundle.entry", "A transaction may update each resource only once.")
+    creates = sorted((entry for entry in entries if entry.interaction.method == "POST"), key=_creation_rank)
+    references, known = await _resolve(context, creates)
     writes = [
-        (entry.place, _read(desk, entry, references)) for entry in (*creations, *changes) if entry.place not in known
+        (entry.index, _parse_write(context, entry, references))
+        for entry in (*creates, *updates)
+        if entry.index not in known
     ]
-    done = await write(desk, writes)
-    answers: dict[int, Answer] = {}
-    for count, ((place, one), written) in enumerate(zip(writes, done, strict=True), 1):
-        if count % AT_A_TIME == 0:
+    results: dict[int, InteractionResult] = {}
+    done = await apply_writes(context, writes)
+    for count, ((index, write), written) in enumerate(zip(writes, done, strict=True), 1):
+        if count % YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        resource = fhir_kinds.shown_of(one.kind, desk, written.visit, written.id)
-        created = entries[place].asked.method == "POST"
-        location = f"{desk.base}/{one.kind}/{written.id}" if created else None
-        answers[place] = Answer(201 if created and written.new else 200, resource, location)
-    for place, resource in known.items():
-        answers[place] = Answer(200, resource, f"{desk.base}/{resource['resourceType']}/{resource['id']}")
+        resource = find_in_visit(write.resource_type, context, written.visit, written.resource_id)
+        is_create = entries[index].interaction.method == "POST"
+        location = f"{context.base}/{write.resource_type}/{written.resource_id}" if is_create else None
+        results[index] = InteractionResult(201 if is_create and written.changed else 200, resource, location)
+    for index, resource in known.items():
+        location = f"{context.base}/{resource['resourceType']}/{resource['id']}"
+        results[index] = InteractionResult(200, resource, location)
     for entry in entries:
-        if entry.asked.method == "GET":
-            answers[entry.place] = await perform(desk, entry.asked)
-    return [answers[entry.place] for entry in entries]
+        if entry.interaction.method == "GET":
+            results[entry.index] = await perform(context, entry.interaction)
+    return [results[entry.index] for entry in entries]
 
 
-def _rank(entry: Entry) -> tuple[int, bool]:
-    """Order what is created: a credit comes after its charge."""
-    kind = entry.asked.kind
-    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), bool(dicts(entry.asked.body, "partOf")))
+def _creation_rank(entry: Entry) -> tuple[int, bool]:
+    """Return the sort key of a create; a credit comes after its charge."""
+    resource_type = entry.interaction.resource_type
+    rank = _CREATION_ORDER.index(resource_type) if resource_type in _CREATION_ORDER else len(_CREATION_ORDER)
+    return rank, bool(objects_in(entry.interaction.resource, "partOf"))
 
 
-async def _resolve(desk: Desk, creations: Sequence[Entry]) -> tuple[References, dict[int, Json]]:
-    """Give what the full URLs stand for, and what `ifNoneExist` has found to be there already."""
-    references: dict[str, Target] = {}
+async def _resolve(context: RequestContext, creates: Sequence[Entry]) -> tuple[References, dict[int, Json]]:
+    """Return the targets of the `fullUrl`s, and by entry the resources that `ifNoneExist` found."""
+    references: dict[str, ReferenceTarget] = {}
     known: dict[int, Json] = {}
-    for entry in creations:
-        if entry.asked.kind == ENQUIRY:
-            text = Text(zh="请单独询问额度。", en="Ask for eligibility by itself, or in a batch.")
-            raise _of_entry(entry, unprocessable(ENQUIRY, text, "not-supported"))
-        body = _named(entry, resource_of)
-        target = _target(desk, entry.asked.kind, body)
-        if entry.asked.if_none_exist is not None:
-            found = await _existing(desk, entry, body, references)
+    for entry in creates:
+        if entry.interaction.resource_type == ELIGIBILITY_REQUEST:
+            text = Text(
+                zh="资格查询请单独提交，或放入batch。",
+                en="Send an eligibility request on its own, or in a batch.",
+            )
+            raise _with_entry(entry, unprocessable(ELIGIBILITY_REQUEST, text, "not-supported"))
+        resource = _for_entry(entry, validated_resource)
+        target = _new_target(context, entry.interaction.resource_type, resource)
+        if entry.interaction.if_none_exist is not None:
+            found = await _find_existing(context, entry, resource, references)
             if found is not None:
-                known[entry.place] = found
-                target = _target_of(found)
+                known[entry.index] = found
+                target = _existing_target(found)
         if entry.full_url and target is not None:
             if entry.full_url in references:
-                raise _invalid("Bundle.entry.fullUrl", "Two entries have the same fullUrl.", entry.place)
+                raise _invalid("Bundle.entry.fullUrl", "Two entries have the same fullUrl.", entry.index)
             references[entry.full_url] = target
     return references, known
 
 
-async def _existing(desk: Desk, entry: Entry, body: Json, references: References) -> Json | None:
+async def _find_existing(context: RequestContext, entry: Entry, resource: Json, references: References) -> Json | None:
     try:
-        wanted = READERS[entry.asked.kind](desk, body, references)
-        return await existing(desk, entry.asked, wanted.visit)
+        write = CREATE_PARSERS[entry.interaction.resource_type](context, resource, references)
+        return await find_existing(context, entry.interaction, write.visit_id)
     except Problem as problem:
-        raise _of_entry(entry, problem) from None
+        raise _with_entry(entry, problem) from None
 
 
-def _target(desk: Desk, kind: str, body: Json) -> Target | None:
-    """Give what a resource that is to be created will be known by, even before it is there."""
-    if kind in OF_A_VISIT:
-        number = identifier_of(body, desk.system("visit"))
-        return None if number is None else target_of_number(desk, number, kind)
-    line = identifier_of(body, desk.system("charge"))
-    return Target(kind, "", line=line) if kind == "ChargeItem" and line is not None else None
+def _new_target(context: RequestContext, resource_type: str, resource: Json) -> ReferenceTarget | None:
+    """Return the target of references to a resource that is about to be created."""
+    if resource_type in VISIT_RESOURCE_TYPES:
+        number = business_identifier(resource, context.system("visit"))
+        return None if number is None else visit_target(context, number, resource_type)
+    line_id = business_identifier(resource, context.system("charge"))
+    is_line = resource_type == "ChargeItem" and line_id is not None
+    return ReferenceTarget(resource_type, "", line_id=line_id) if is_line else None
 
 
-def _target_of(resource: Json) -> Target:
-    kind, key = resource["resourceType"], resource["id"]
-    if kind in OF_A_VISIT:
-        return Target(kind, key, resource["identifier"][0]["value"])
-    return Target(kind, "", line=resource["identifier"][0]["value"])
+def _existing_target(resource: Json) -> ReferenceTarget:
+    resource_type, resource_id = resource["resourceType"], resource["id"]
+    if resource_type in VISIT_RESOURCE_TYPES:
+        return ReferenceTarget(resource_type, resource_id, resource["identifier"][0]["value"])
+    return ReferenceTarget(resource_type, "", line_id=resource["identifier"][0]["value"])
 
 
-def _read(desk: Desk, entry: Entry, references: References) -> Write:
-    asked = entry.asked
+def _parse_write(context: RequestContext, entry: Entry, references: References) -> VisitWrite:
+    interaction = entry.interaction
     try:
-        body = resource_of(asked)
-        if asked.id is None:
-            return READERS[asked.kind](desk, body, references)
-        return replace(CHANGES[asked.kind](desk, asked.id, body, references), if_match=asked.if_match)
+        resource = validated_resource(interaction)
+        if interaction.resource_id is None:
+            return CREATE_PARSERS[interaction.resource_type](context, resource, references)
+        parse_update = UPDATE_PARSERS[interaction.resource_type]
+        write = parse_update(context, interaction.resource_id, resource, references)
+        return replace(write, if_match=interaction.if_match)
     except Problem as problem:
-        raise _of_entry(entry, problem) from None
+        raise _with_entry(entry, problem) from None
 
 
-def _of_entry(entry: Entry, problem: Problem) -> Problem:
-    problem.members["entry"] = entry.place
+def _with_entry(entry: Entry, problem: Problem) -> Problem:
+    problem.members["entry"] = entry.index
     return problem
 
 
-def _named(entry: Entry, work: Callable[[Asked], T]) -> T:
-    """Do something with what an entry asks for; what is wrong with it is said of the entry."""
+def _for_entry(entry: Entry, work: Callable[[Interaction], T]) -> T:
+    """Return the result of `work`; a Problem that it raises gets the index of the entry."""
     try:
-        return work(entry.asked)
+        return work(entry.interaction)
     except Problem as problem:
-        raise _of_entry(entry, problem) from None
+        raise _with_entry(entry, problem) from None
 
 
-# ── answers ──
+# ── responses ──
 
 
 def _status(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
 
 
-def _answered(answer: Answer, said: Said) -> Json:
-    response: Json = {"status": _status(answer.status)}
-    if answer.location is not None:
-        response["location"] = answer.location
-    resource = answer.resource
+def _response_entry(result: InteractionResult, options: ResponseOptions) -> Json:
+    response: Json = {"status": _status(result.status)}
+    if result.location is not None:
+        response["location"] = result.location
+    resource = result.resource
     entry: Json = {"response": response}
     if resource is None or resource["resourceType"] == "Bundle":
         return entry if resource is None else {"resource": resource, **entry}
     response["etag"] = etag(resource)
     response["lastModified"] = resource["meta"]["lastUpdated"]
-    if said.returned == "OperationOutcome":
-        response["outcome"] = told(Text(zh="完成。", en="Done."), said.language)
-    elif said.returned != "minimal" or answer.location is None:
+    if options.return_preference == "OperationOutcome":
+        response["outcome"] = success_outcome(Text(zh="处理完成。", en="Done."), options.language)
+    elif options.return_preference != "minimal" or result.location is None:
         return {"resource": resource, **entry}
     return entry

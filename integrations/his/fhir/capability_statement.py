@@ -1,8 +1,8 @@
-"""What the FHIR door says of itself: its CapabilityStatement, and how to sign in."""
+"""The CapabilityStatement of the FHIR interface, and its SMART configuration."""
 
-from integrations.his.fhir.exchange import Json
-from integrations.his.fhir.outcome import FHIR_JSON
-from integrations.his.fhir.query import SECRET, parameters_of
+from integrations.his.fhir.operation_outcome import FHIR_JSON
+from integrations.his.fhir.representation import Json
+from integrations.his.fhir.search_parameters import PATIENT_IDENTIFIER, parameters_of
 from integrations.his.mapping import ID_NUMBER_SYSTEM
 
 INTERACTIONS = {
@@ -15,39 +15,40 @@ INTERACTIONS = {
     "CoverageEligibilityResponse": "rs",
     "PaymentReconciliation": "rs",
 }
-"""What can be done with each kind of resources: create, read, update, search."""
+"""The interactions of each resource type: create, read, update, search."""
 
-_NAMES = {"c": "create", "r": "read", "u": "update", "s": "search-type"}
+_INTERACTION_CODES = {"c": "create", "r": "read", "u": "update", "s": "search-type"}
 
-_SAID = f"""\
-A hospital sees and changes its own visits, and no others. It names its visits, charges, payments and requests by
-`identifier`: the first official one counts, or the first; any system is taken and none is compared, for each hospital
-has one sequence of numbers for each thing. Whatever is created twice under one identifier is one.
-Patients are named by `subject.identifier` with the resident ID number (system `{ID_NUMBER_SYSTEM}`), also of a
-contained Patient; they are shown under an identifier that means nothing to anybody else. Search by ID number is by POST
-to _search. Amounts are CNY with at most two decimal places.
+_DOCUMENTATION = f"""\
+A hospital can read and change its own visits only. It identifies its visits, charges, payments and requests by
+`identifier`: the first with use "official", else the first. Any system is accepted and systems are not compared,
+because each hospital has one sequence of numbers per resource type. Creating the same identifier again returns the
+existing resource.
+Patients are identified by `subject.identifier` with the resident ID number (system `{ID_NUMBER_SYSTEM}`), or by that of
+a contained Patient; responses contain a pseudonym that is unique to the hospital. To search by ID number, POST to
+_search. Amounts are in CNY with at most two decimal places.
 """
-_SAID_OF = {
-    "Encounter": """A visit. Status finished: the patient left; cancelled: it did not take place; in-progress again: \
-reopened.""",
-    "Account": """Comes with its Encounter under the same id. Status inactive: no more charges are expected, and the \
-bill is made at once.""",
-    "ChargeItem": """A charge, `priceOverride` being its total. A credit is below zero and partOf its charge; an \
-adjustment, up or down, has the overrideReason "adjustment". Updated to entered-in-error, all that is left of it is \
-taken back.""",
-    "Invoice": """The one bill of a visit, under the visit's id. totalPriceComponent: base less deductions is \
-totalNet; what is informational divides it. Searches leave the lines out.""",
-    "PaymentNotice": "What the patient paid at the counter, of what credit does not cover.",
-    "CoverageEligibilityRequest": """May this person pay later, for the class of visit in item.category? The answer \
-has the same id.""",
-    "CoverageEligibilityResponse": "insurance.inforce, and the most that can be covered as benefit.allowedMoney.",
-    "PaymentReconciliation": """A day that was compared with the hospital's file: what the city pays for each visit. \
-Outcome partial: something still differs.""",
+_RESOURCE_DOCUMENTATION = {
+    "Encounter": """A visit. Status finished: the patient has left; cancelled: the visit did not take place; \
+in-progress after finished: reopened.""",
+    "Account": """Created with its Encounter, under the same id. Status inactive: no more charges are expected, and \
+the bill is issued at once.""",
+    "ChargeItem": """A charge; `priceOverride` is its total. A credit is below zero and partOf its charge; an \
+adjustment, up or down, has the overrideReason "adjustment". An update to entered-in-error credits the rest of the \
+charge.""",
+    "Invoice": """The bill of a visit, under the visit's id. totalPriceComponent: base minus deductions is totalNet; \
+the informational components divide totalNet. Searches omit the lines.""",
+    "PaymentNotice": "A payment at the hospital's counter, for the part that credit does not cover.",
+    "CoverageEligibilityRequest": """Asks whether a person may pay later for the class of visit in item.category. \
+The response has the same id.""",
+    "CoverageEligibilityResponse": "insurance.inforce, and the available amount as benefit.allowedMoney.",
+    "PaymentReconciliation": """A reconciled day: what the city pays for each visit. Outcome partial: there are open \
+differences.""",
 }
 
 
 def capability_statement(base: str, date: str) -> Json:
-    """Give the CapabilityStatement of the server at this address."""
+    """Return the CapabilityStatement of the server at this base URL."""
     security = {
         "cors": False,
         "service": [
@@ -75,35 +76,44 @@ def capability_statement(base: str, date: str) -> Json:
         "publisher": "Chengma 城码",
         "kind": "instance",
         "software": {"name": "Chengma"},
-        "implementation": {"description": "See the doctor, pay later: the city's door for hospitals", "url": base},
+        "implementation": {
+            "description": "Pay later for medical care: the city's interface for hospitals",
+            "url": base,
+        },
         "fhirVersion": "4.0.1",
         "format": [FHIR_JSON, "application/json"],
         "rest": [
             {
                 "mode": "server",
-                "documentation": _SAID,
+                "documentation": _DOCUMENTATION,
                 "security": security,
-                "resource": [_resource(kind, letters) for kind, letters in INTERACTIONS.items()],
+                "resource": [
+                    _resource(resource_type, permissions) for resource_type, permissions in INTERACTIONS.items()
+                ],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
             }
         ],
     }
 
 
-def _resource(kind: str, letters: str) -> Json:
+def _resource(resource_type: str, permissions: str) -> Json:
     parameters = [
         {"name": name, "type": type_}
-        | ({"documentation": "By POST to _search only: it never stands in a URL."} if name == SECRET else {})
-        for name, type_ in parameters_of(kind).items()
+        | (
+            {"documentation": "By POST to _search only: ID numbers must not appear in URLs."}
+            if name == PATIENT_IDENTIFIER
+            else {}
+        )
+        for name, type_ in parameters_of(resource_type).items()
     ]
     return {
-        "type": kind,
-        "documentation": _SAID_OF[kind],
-        "interaction": [{"code": _NAMES[letter]} for letter in letters],
+        "type": resource_type,
+        "documentation": _RESOURCE_DOCUMENTATION[resource_type],
+        "interaction": [{"code": _INTERACTION_CODES[permission]} for permission in permissions],
         "versioning": "versioned",
         "readHistory": False,
         "updateCreate": False,
-        "conditionalCreate": "c" in letters,
+        "conditionalCreate": "c" in permissions,
         "conditionalRead": "not-match",
         "conditionalUpdate": False,
         "conditionalDelete": "not-supported",
@@ -113,13 +123,13 @@ def _resource(kind: str, letters: str) -> Json:
 
 
 def smart_configuration(base: str) -> Json:
-    """Say how to sign in (SMART App Launch 2, Backend Services)."""
+    """Return the SMART configuration (SMART App Launch 2, Backend Services)."""
     return {
         "token_endpoint": f"{base}/token",
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384", "EdDSA"],
         "scopes_supported": ["system/*.read", "system/*.write", "system/*.cruds"]
-        + [f"system/{kind}.{letters}" for kind, letters in INTERACTIONS.items()],
+        + [f"system/{resource_type}.{permissions}" for resource_type, permissions in INTERACTIONS.items()],
         "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
     }

@@ -1,4 +1,4 @@
-"""Carrying out one interaction: read, search, create or update."""
+"""Perform one FHIR interaction: read, search, create or update."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -8,30 +8,38 @@ from fhir.resources.R4B.chargeitem import ChargeItem
 from fhir.resources.R4B.coverageeligibilityrequest import CoverageEligibilityRequest
 from fhir.resources.R4B.encounter import Encounter
 from fhir.resources.R4B.paymentnotice import PaymentNotice
+from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from backend.i18n import Text
 from backend.problems import FieldError, MethodNotAllowed, NotFound
-from integrations.his.fhir import kinds as fhir_kinds
 from integrations.his.fhir.capability_statement import INTERACTIONS
-from integrations.his.fhir.charges import change_charge_item, read_charge_item, read_enquiry, read_payment_notice
-from integrations.his.fhir.exchange import Answer, Asked, Desk, Json, Letter, matches, nothing_here
-from integrations.his.fhir.outcome import MAX_ISSUES, InvalidResource, PreconditionFailed
-from integrations.his.fhir.plain_charge import is_plain_charge
-from integrations.his.fhir.query import read_query
-from integrations.his.fhir.reading import (
-    Change,
-    Read,
-    change_account,
-    change_encounter,
-    read_account,
-    read_encounter,
+from integrations.his.fhir.charge_item_fast_path import is_common_charge_item
+from integrations.his.fhir.charge_items import parse_charge_item_update, parse_new_charge_item
+from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.eligibility_requests import answer_eligibility_request, parse_eligibility_request
+from integrations.his.fhir.encounters import (
+    parse_account_update,
+    parse_encounter_update,
+    parse_new_account,
+    parse_new_encounter,
 )
-from integrations.his.fhir.search import find, search
-from integrations.his.fhir.writing import enquire, write
+from integrations.his.fhir.operation_outcome import (
+    MAX_ISSUES,
+    InvalidResource,
+    PreconditionFailed,
+    resource_not_found,
+)
+from integrations.his.fhir.payment_notices import parse_new_payment_notice
+from integrations.his.fhir.representation import Json, matches_etag
+from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, find_in_visit, read_resource
+from integrations.his.fhir.scopes import Permission
+from integrations.his.fhir.search import find_page, search
+from integrations.his.fhir.search_parameters import parse_search
+from integrations.his.fhir.visit_writes import CreateParser, UpdateParser, apply_writes
 
-ENQUIRY = "CoverageEligibilityRequest"
+ELIGIBILITY_REQUEST = "CoverageEligibilityRequest"
 MODELS: Mapping[str, type[BaseModel]] = {
     "Account": Account,
     "ChargeItem": ChargeItem,
@@ -39,127 +47,171 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "Encounter": Encounter,
     "PaymentNotice": PaymentNotice,
 }
-READERS: Mapping[str, Read] = {
-    "Account": read_account,
-    "ChargeItem": read_charge_item,
-    "Encounter": read_encounter,
-    "PaymentNotice": read_payment_notice,
+CREATE_PARSERS: Mapping[str, CreateParser] = {
+    "Account": parse_new_account,
+    "ChargeItem": parse_new_charge_item,
+    "Encounter": parse_new_encounter,
+    "PaymentNotice": parse_new_payment_notice,
 }
-CHANGES: Mapping[str, Change] = {
-    "Account": change_account,
-    "ChargeItem": change_charge_item,
-    "Encounter": change_encounter,
+UPDATE_PARSERS: Mapping[str, UpdateParser] = {
+    "Account": parse_account_update,
+    "ChargeItem": parse_charge_item_update,
+    "Encounter": parse_encounter_update,
 }
-_WHAT: Mapping[tuple[str, bool], Letter] = {
+_PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
     ("GET", True): "r",
     ("GET", False): "s",
     ("POST", False): "c",
     ("PUT", True): "u",
 }
+"""The permission for each method, without or with a resource id."""
 
 
-async def perform(desk: Desk, asked: Asked) -> Answer:
-    """Carry out an interaction. Raises the Problem of what cannot be done."""
-    letter = permit(desk, asked)
-    if letter == "r":
-        return await _read(desk, asked)
-    if letter == "s":
-        query = read_query(desk, asked.kind, asked.query, strict=asked.strict, secret=asked.secret)
-        return Answer(200, await search(desk, query))
-    body = resource_of(asked)
-    if letter == "u":
-        change = replace(CHANGES[asked.kind](desk, asked.id or "", body, {}), if_match=asked.if_match)
-        written = (await write(desk, [(None, change)]))[0]
-        return Answer(200, fhir_kinds.shown_of(asked.kind, desk, written.visit, written.id))
-    return await _create(desk, asked, body)
+class Interaction(Struct, frozen=True):
+    """One interaction: a request of its own, or an entry of a bundle.
+
+    `parameters` are those of a search. `in_body` is true if they were sent in a body, where personal identifiers are
+    allowed.
+    """
+
+    method: str
+    resource_type: str
+    resource_id: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    resource: Json | None = None
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_none_exist: str | None = None
+    strict: bool = False
+    in_body: bool = False
 
 
-def permit(desk: Desk, asked: Asked) -> Letter:
-    """Give what an interaction does. Raises NotFound, MethodNotAllowed or NotAllowed for what cannot or may not be."""
-    letters = INTERACTIONS.get(asked.kind)
-    if letters is None:
-        raise NotFound(Text(zh="没有这类资源。", en=f"Resources of the type {asked.kind[:64]!r} are not kept here."))
-    letter = _WHAT.get((asked.method, asked.id is not None))
-    if letter is None or letter not in letters:
-        raise MethodNotAllowed(Text(zh="此处不支持该操作。", en="This cannot be done with resources of this type."))
-    desk.demand(asked.kind, letter)
-    return letter
+class InteractionResult(Struct, frozen=True):
+    """The HTTP status, the resource or searchset Bundle, and the URL of a resource that was created or found."""
+
+    status: int
+    resource: Json | None = None
+    location: str | None = None
 
 
-def resource_of(asked: Asked) -> Json:
-    """Give the resource that was sent. Raises InvalidResource, with the FHIRPath of each fault."""
-    body = asked.body
-    if body is None or body.get("resourceType") != asked.kind:
-        raise _invalid([FieldError(f"{asked.kind}", f"The body must be a resource of the type {asked.kind}.")])
-    if asked.id is not None and body.get("id") != asked.id:
-        raise _invalid([FieldError(f"{asked.kind}.id", "The id in the resource must be that in the URL.")])
-    if asked.kind == "ChargeItem" and is_plain_charge(body):
-        return body
+async def perform(context: RequestContext, interaction: Interaction) -> InteractionResult:
+    """Perform an interaction. Raises the Problem of one that is not possible or not permitted."""
+    permission = authorize(context, interaction)
+    resource_type = interaction.resource_type
+    if permission == "r":
+        return await _read(context, interaction)
+    if permission == "s":
+        query = parse_search(
+            context, resource_type, interaction.parameters, strict=interaction.strict, in_body=interaction.in_body
+        )
+        return InteractionResult(200, await search(context, query))
+    resource = validated_resource(interaction)
+    if permission == "u":
+        parsed = UPDATE_PARSERS[resource_type](context, interaction.resource_id or "", resource, {})
+        write = replace(parsed, if_match=interaction.if_match)
+        result = (await apply_writes(context, [(None, write)]))[0]
+        return InteractionResult(200, find_in_visit(resource_type, context, result.visit, result.resource_id))
+    return await _create(context, interaction, resource)
+
+
+def authorize(context: RequestContext, interaction: Interaction) -> Permission:
+    """Return the permission that an interaction needs. Raises NotFound, MethodNotAllowed or NotAllowed."""
+    resource_type = interaction.resource_type
+    permissions = INTERACTIONS.get(resource_type)
+    if permissions is None:
+        raise NotFound(Text(zh="不支持该资源类型。", en=f"The resource type {resource_type[:64]!r} is not supported."))
+    permission = _PERMISSIONS.get((interaction.method, interaction.resource_id is not None))
+    if permission is None or permission not in permissions:
+        raise MethodNotAllowed(
+            Text(zh="该资源类型不支持此操作。", en="This resource type does not support this interaction.")
+        )
+    context.require_scope(resource_type, permission)
+    return permission
+
+
+def validated_resource(interaction: Interaction) -> Json:
+    """Return the resource that was sent. Raises InvalidResource with the FHIRPath of each fault."""
+    resource, resource_type = interaction.resource, interaction.resource_type
+    if resource is None or resource.get("resourceType") != resource_type:
+        raise _invalid([FieldError(resource_type, f"The body must be a resource of type {resource_type}.")])
+    if interaction.resource_id is not None and resource.get("id") != interaction.resource_id:
+        raise _invalid([FieldError(f"{resource_type}.id", "The id of the resource must equal the id in the URL.")])
+    if resource_type == "ChargeItem" and is_common_charge_item(resource):
+        return resource
     try:
-        MODELS[asked.kind].model_validate(body)
+        MODELS[resource_type].model_validate(resource)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ISSUES]
-        raise _invalid([FieldError(_path(asked.kind, fault["loc"]), fault["msg"][:300]) for fault in faults]) from None
+        raise _invalid(
+            [FieldError(_path(resource_type, fault["loc"]), fault["msg"][:300]) for fault in faults]
+        ) from None
     except RecursionError:
-        raise _invalid([FieldError(asked.kind, "The resource is nested too deeply.")]) from None
-    return body
+        raise _invalid([FieldError(resource_type, "The resource is nested too deeply.")]) from None
+    return resource
 
 
-def _path(kind: str, steps: tuple[int | str, ...]) -> str:
-    path = kind
+def _path(resource_type: str, steps: tuple[int | str, ...]) -> str:
+    path = resource_type
     for step in steps:
         path += f"[{step}]" if isinstance(step, int) else f".{step}"
     return path[:200]
 
 
 def _invalid(errors: list[FieldError]) -> InvalidResource:
-    text = Text(zh="资源不符合 FHIR R4。", en="This is no such resource as FHIR R4 has it.")
+    text = Text(zh="不是有效的FHIR R4资源，请按所列元素逐项修正。", en="This is not a valid FHIR R4 resource.")
     return InvalidResource(text, errors=tuple(errors))
 
 
-async def _read(desk: Desk, asked: Asked) -> Answer:
-    resource = await fhir_kinds.read(desk, asked.kind, asked.id or "")
+async def _read(context: RequestContext, interaction: Interaction) -> InteractionResult:
+    resource = await read_resource(context, interaction.resource_type, interaction.resource_id or "")
     if resource is None:
-        raise nothing_here()
-    if asked.if_none_match is not None and matches(asked.if_none_match, resource):
-        return Answer(304, resource)
-    return Answer(200, resource)
+        raise resource_not_found()
+    if interaction.if_none_match is not None and matches_etag(interaction.if_none_match, resource):
+        return InteractionResult(304, resource)
+    return InteractionResult(200, resource)
 
 
-async def _create(desk: Desk, asked: Asked, body: Json) -> Answer:
-    if asked.kind == ENQUIRY:
-        known = await existing(desk, asked)
+async def _create(context: RequestContext, interaction: Interaction, resource: Json) -> InteractionResult:
+    resource_type = interaction.resource_type
+    if resource_type == ELIGIBILITY_REQUEST:
+        known = await find_existing(context, interaction)
         if known is not None:
-            return _created(desk, known, new=False)
-        answer, new = await enquire(desk, read_enquiry(desk, body, {}))
-        return _created(desk, fhir_kinds.ELIGIBILITY[ENQUIRY](desk, answer), new=new)
-    wanted = READERS[asked.kind](desk, body, {})
-    if asked.if_none_exist is not None:
-        known = await existing(desk, asked, wanted.visit)
+            return _created(context, known, new=False)
+        answer, new = await answer_eligibility_request(context, parse_eligibility_request(context, resource, {}))
+        return _created(context, ELIGIBILITY_RESOURCES[ELIGIBILITY_REQUEST](context, answer), new=new)
+    write = CREATE_PARSERS[resource_type](context, resource, {})
+    if interaction.if_none_exist is not None:
+        known = await find_existing(context, interaction, write.visit_id)
         if known is not None:
-            return _created(desk, known, new=False)
-    written = (await write(desk, [(None, wanted)]))[0]
-    resource = fhir_kinds.shown_of(asked.kind, desk, written.visit, written.id)
-    assert resource is not None, "what was written can be shown"
-    return _created(desk, resource, new=written.new)
+            return _created(context, known, new=False)
+    result = (await apply_writes(context, [(None, write)]))[0]
+    created = find_in_visit(resource_type, context, result.visit, result.resource_id)
+    assert created is not None, "a written resource is in its visit"
+    return _created(context, created, new=result.changed)
 
 
-def _created(desk: Desk, resource: Json, *, new: bool) -> Answer:
-    location = f"{desk.base}/{resource['resourceType']}/{resource['id']}"
-    return Answer(201 if new else 200, resource, location)
+def _created(context: RequestContext, resource: Json, *, new: bool) -> InteractionResult:
+    location = f"{context.base}/{resource['resourceType']}/{resource['id']}"
+    return InteractionResult(201 if new else 200, resource, location)
 
 
-async def existing(desk: Desk, asked: Asked, within: str | None = None) -> Json | None:
-    """Give the one resource that `If-None-Exist` finds, if any. Raises PreconditionFailed where it finds several."""
-    if asked.if_none_exist is None:
+async def find_existing(context: RequestContext, interaction: Interaction, visit_id: str | None = None) -> Json | None:
+    """Return the one resource that matches `If-None-Exist`, or None. Raises PreconditionFailed if several match."""
+    if interaction.if_none_exist is None:
         return None
-    pairs = parse_qsl(asked.if_none_exist.removeprefix(f"{asked.kind}?").removeprefix("?"), keep_blank_values=True)
+    resource_type = interaction.resource_type
+    criteria = interaction.if_none_exist.removeprefix(f"{resource_type}?").removeprefix("?")
+    pairs = parse_qsl(criteria, keep_blank_values=True)
     if not pairs:
-        raise PreconditionFailed(Text(zh="If-None-Exist 没有条件。", en="If-None-Exist asks for nothing."))
-    query = read_query(desk, asked.kind, pairs, strict=True, secret=True)
-    found = await find(desk, replace(query, count=2, counts_only=False), within)
-    if len(found.resources) > 1 or found.cursor is not None:
-        raise PreconditionFailed(Text(zh="有多个资源符合条件。", en="More than one resource matches."))
-    if not found.resources:
+        raise PreconditionFailed(
+            Text(zh="请在If-None-Exist中填写查询条件。", en="If-None-Exist contains no search criteria.")
+        )
+    query = parse_search(context, resource_type, pairs, strict=True, in_body=True)
+    page = await find_page(context, replace(query, count=2, count_only=False), visit_id)
+    if len(page.resources) > 1 or page.cursor is not None:
+        raise PreconditionFailed(
+            Text(zh="请缩小查询条件：有多个资源符合。", en="More than one resource matches; narrow the criteria.")
+        )
+    if not page.resources:
         return None
-    return await fhir_kinds.read(desk, asked.kind, found.resources[0]["id"])
+    return await read_resource(context, resource_type, page.resources[0]["id"])

@@ -1,4 +1,4 @@
-"""Finding a hospital's own resources."""
+"""Search the hospital's own resources."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
@@ -7,51 +7,60 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
+from backend.services.medical_credit.eligibility import find_person
 from backend.services.medical_credit.model.connection import EligibilityAnswer, eligibility_id
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.people import find_person
 from backend.store import Order
-from integrations.his.fhir.exchange import Desk, Json
-from integrations.his.fhir.kinds import ELIGIBILITY, RECONCILIATION, visit_id_of
-from integrations.his.fhir.query import SECRET, Query, Span, invalid, links, span_of, token
-from integrations.his.fhir.reconciliation import payment_reconciliation
-from integrations.his.fhir.references import OF_A_VISIT
+from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.payment_reconciliation import payment_reconciliation
+from integrations.his.fhir.references import VISIT_RESOURCE_TYPES
+from integrations.his.fhir.representation import Json
+from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, RECONCILIATION, visit_id_in
 from integrations.his.fhir.resources import account, charge_item, encounter, invoice, payment_notice
-from integrations.his.mapping import instant_of
+from integrations.his.fhir.search_parameters import (
+    PATIENT_IDENTIFIER,
+    DateRange,
+    SearchQuery,
+    invalid_parameter,
+    page_links,
+    parse_search_date,
+    token_code,
+)
+from integrations.his.mapping import parse_instant
 
-MAX_PAGES = 20
-"""How many pages of the store are looked through for one page of an answer."""
+MAX_STORE_PAGES = 20
+"""The most pages of the store that are read for one page of results."""
 
 MAX_COUNTED = 5_000
-NOBODY = ""
+NO_PERSON = ""
 
 
-class Found(Struct, frozen=True):
-    """A page of resources, where the next begins, and how many there are in all, if that is known."""
+class SearchPage(Struct, frozen=True):
+    """A page of resources, the cursor of the next page, and the total if it is known."""
 
     resources: list[Json]
     cursor: str | None = None
     total: int | None = None
 
 
-async def search(desk: Desk, query: Query) -> Json:
-    """Give a page of what a search finds, as a Bundle. Raises InvalidSearch."""
-    if query.person is None and query.values(SECRET):
-        query = await _with_person(desk, query)
-    if query.counts_only:
-        total = await _count(desk, query)
-        return {"resourceType": "Bundle", "type": "searchset", "total": total, "link": links(desk, query, None)}
-    found = await find(desk, query)
-    following = None if found.cursor is None else replace(query, cursor=found.cursor)
+async def search(context: RequestContext, query: SearchQuery) -> Json:
+    """Return a page of results as a searchset Bundle. Raises InvalidSearch."""
+    if query.person is None and query.values(PATIENT_IDENTIFIER):
+        query = await _with_person(context, query)
+    if query.count_only:
+        total = await _count(context, query)
+        return {"resourceType": "Bundle", "type": "searchset", "total": total, "link": page_links(context, query, None)}
+    found = await find_page(context, query)
+    next_query = None if found.cursor is None else replace(query, cursor=found.cursor)
     bundle: Json = {"resourceType": "Bundle", "type": "searchset"}
     if found.total is not None:
         bundle["total"] = found.total
-    bundle["link"] = links(desk, query, following)
+    bundle["link"] = page_links(context, query, next_query)
     if found.resources:
         bundle["entry"] = [
             {
-                "fullUrl": f"{desk.base}/{query.kind}/{resource['id']}",
+                "fullUrl": f"{context.base}/{query.resource_type}/{resource['id']}",
                 "resource": resource,
                 "search": {"mode": "match"},
             }
@@ -60,248 +69,263 @@ async def search(desk: Desk, query: Query) -> Json:
     return bundle
 
 
-async def find(desk: Desk, query: Query, within: str | None = None) -> Found:
-    """Give a page of resources; `within` is the visit meant where a search names none. Raises InvalidSearch."""
-    if query.kind in ELIGIBILITY:
-        return await _answers(desk, query)
-    if query.kind == RECONCILIATION:
-        return await _days(desk, query)
-    if query.kind in OF_A_VISIT:
-        return await _visits(desk, query)
-    return await _parts(desk, query, within)
+async def find_page(context: RequestContext, query: SearchQuery, default_visit_id: str | None = None) -> SearchPage:
+    """Return a page of resources; `default_visit_id` applies if the search names no visit. Raises InvalidSearch."""
+    if query.resource_type in ELIGIBILITY_RESOURCES:
+        return await _find_eligibility(context, query)
+    if query.resource_type == RECONCILIATION:
+        return await _find_reconciliations(context, query)
+    if query.resource_type in VISIT_RESOURCE_TYPES:
+        return await _find_visits(context, query)
+    return await _find_within_visits(context, query, default_visit_id)
 
 
-async def _with_person(desk: Desk, query: Query) -> Query:
-    """Find whom an ID number means once, and then go on with their Profile: no link carries the number."""
-    people: set[str] = {NOBODY}
-    for values in query.values(SECRET):
-        named = {await find_person(desk.city, token(value)) or NOBODY for value in values}
-        people = named if people == {NOBODY} else people & named
-    kept = tuple((name, values) for name, values in query.given if name != SECRET)
+async def _with_person(context: RequestContext, query: SearchQuery) -> SearchQuery:
+    """Return the query with the person of an ID number in its place, so that no page link carries the number."""
+    people: set[str] = {NO_PERSON}
+    for values in query.values(PATIENT_IDENTIFIER):
+        named = {await find_person(context.city, token_code(value)) or NO_PERSON for value in values}
+        people = named if people == {NO_PERSON} else people & named
+    criteria = tuple((name, values) for name, values in query.criteria if name != PATIENT_IDENTIFIER)
     if len(people) > 1:
-        raise invalid(SECRET, Text(zh="一次查询一名患者。", en="Ask for one patient at a time."))
-    return replace(query, given=kept, person=people.pop() if people else NOBODY)
+        text = Text(zh="一次只能查询一名患者。", en="Search for one patient at a time.")
+        raise invalid_parameter(PATIENT_IDENTIFIER, text)
+    return replace(query, criteria=criteria, person=people.pop() if people else NO_PERSON)
 
 
-async def _count(desk: Desk, query: Query) -> int:
-    total, asked = 0, replace(query, counts_only=False, count=100)
+async def _count(context: RequestContext, query: SearchQuery) -> int:
+    total, page_query = 0, replace(query, count_only=False, count=100)
     while True:
-        found = await find(desk, asked)
+        found = await find_page(context, page_query)
         total += len(found.resources)
         if found.cursor is None:
             return total
         if total >= MAX_COUNTED:
-            raise invalid(
-                "_count", Text(zh="数量过多，请缩小范围。", en="There are too many to count; narrow the search.")
+            raise invalid_parameter(
+                "_count",
+                Text(zh="请缩小查询范围：结果过多，无法计数。", en="Too many results to count; narrow the search."),
             )
-        asked = replace(asked, cursor=found.cursor)
+        page_query = replace(page_query, cursor=found.cursor)
 
 
-# ── what visits are shown as ──
+# ── Encounter, Account, Invoice ──
 
 
-def _shown(kind: str) -> Callable[[Desk, Visit], Json]:
-    if kind == "Invoice":
-        return lambda desk, visit: invoice(desk, visit, whole=False)
-    return encounter if kind == "Encounter" else account
+def _resource_builder(resource_type: str) -> Callable[[RequestContext, Visit], Json]:
+    if resource_type == "Invoice":
+        return lambda context, visit: invoice(context, visit, with_lines=False)
+    return encounter if resource_type == "Encounter" else account
 
 
-async def _visits(desk: Desk, query: Query) -> Found:
-    show, keys = _shown(query.kind), _keys(desk, query)
-    if keys is not None:
-        known = await desk.city.store.get_many(Visit, sorted(keys))
+async def _find_visits(context: RequestContext, query: SearchQuery) -> SearchPage:
+    build, visit_ids = _resource_builder(query.resource_type), _visit_ids(context, query)
+    if visit_ids is not None:
+        known = await context.city.store.get_many(Visit, sorted(visit_ids))
         own = sorted(known.values(), key=lambda visit: (visit.opened_ms, visit.id))
-        shown = [(visit, show(desk, visit)) for visit in own if visit.hospital == desk.hospital.id]
-        resources = [one for visit, one in shown if _fits(desk, query, visit, one)]
-        return Found(resources, None, len(resources))
+        candidates = [(visit, build(context, visit)) for visit in own if visit.hospital == context.hospital.id]
+        resources = [one for visit, one in candidates if _matches(context, query, visit, one)]
+        return SearchPage(resources, None, len(resources))
     cursor, found = query.cursor, list[Json]()
-    for _ in range(MAX_PAGES):
-        visits, cursor = await _page(desk, query, cursor)
-        shown = [(visit, show(desk, visit)) for visit in visits if visit.hospital == desk.hospital.id]
-        found.extend(one for visit, one in shown if _fits(desk, query, visit, one))
+    for _ in range(MAX_STORE_PAGES):
+        visits, cursor = await _visit_page(context, query, cursor)
+        candidates = [(visit, build(context, visit)) for visit in visits if visit.hospital == context.hospital.id]
+        found.extend(one for visit, one in candidates if _matches(context, query, visit, one))
         if found or cursor is None:
             break
-    return Found(found, cursor, len(found) if cursor is None and query.cursor is None else None)
+    return SearchPage(found, cursor, len(found) if cursor is None and query.cursor is None else None)
 
 
-async def _page(desk: Desk, query: Query, cursor: str | None) -> tuple[Sequence[Visit], str | None]:
-    store = desk.city.store
+async def _visit_page(
+    context: RequestContext, query: SearchQuery, cursor: str | None
+) -> tuple[Sequence[Visit], str | None]:
+    store = context.city.store
     if query.person is not None:
-        if query.person == NOBODY:
+        if query.person == NO_PERSON:
             return [], None
         by_opening = Order("opened_ms", "descending")
         page = await store.find(Visit, {"person": query.person}, order=by_opening, cursor=cursor, limit=query.count)
         return page.documents, page.cursor
-    name, field = "date", "settled_ms" if query.kind == "Invoice" and query.values("date") else "opened_ms"
+    name, field = "date", "settled_ms" if query.resource_type == "Invoice" and query.values("date") else "opened_ms"
     if query.values("_lastUpdated") or query.sort.endswith("_lastUpdated"):
         name, field = "_lastUpdated", "changed_ms"
-    at_least, below = _bounds(desk, query, name) if field != "opened_ms" or query.kind == "Encounter" else (None, None)
-    rising = bool(query.sort) and not query.sort.startswith("-")
+    at_least, below = (
+        _bounds(context, query, name) if field != "opened_ms" or query.resource_type == "Encounter" else (None, None)
+    )
+    is_ascending = bool(query.sort) and not query.sort.startswith("-")
     order = Order(
         field,
-        "ascending" if rising else "descending",
+        "ascending" if is_ascending else "descending",
         at_least=0 if at_least is None and field == "settled_ms" else at_least,
         below=below,
     )
-    page = await store.find(Visit, {"hospital": desk.hospital.id}, order=order, cursor=cursor, limit=query.count)
+    page = await store.find(Visit, {"hospital": context.hospital.id}, order=order, cursor=cursor, limit=query.count)
     return page.documents, page.cursor
 
 
-def _bounds(desk: Desk, query: Query, name: str) -> tuple[int | None, int | None]:
-    """Give the interval in which all that a date allows lies; of several alternatives none narrows it."""
+def _bounds(context: RequestContext, query: SearchQuery, name: str) -> tuple[int | None, int | None]:
+    """Return the interval that contains all matches of a date parameter; a list of alternatives does not narrow it."""
     lows, highs = list[int](), list[int]()
     for values in query.values(name):
         if len(values) == 1:
-            low, high = span_of(name, values[0], desk.zone).bounds()
+            low, high = parse_search_date(name, values[0], context.time_zone).bounds()
             lows.extend([] if low is None else [low])
             highs.extend([] if high is None else [high])
     return max(lows, default=None), min(highs, default=None)
 
 
-def _keys(desk: Desk, query: Query) -> set[str] | None:
-    """Give the ids of the visits that a search names, or None where it names none."""
-    sets = list(_named(desk, query))
+def _visit_ids(context: RequestContext, query: SearchQuery) -> set[str] | None:
+    """Return the ids of the visits that a search names, or None if it names none."""
+    sets = list(_named_visit_ids(context, query))
     return None if not sets else set[str].intersection(*sets)
 
 
-def _named(desk: Desk, query: Query) -> Iterator[set[str]]:
+def _named_visit_ids(context: RequestContext, query: SearchQuery) -> Iterator[set[str]]:
     numbers = ["context.identifier", "account.identifier", "request.identifier"]
-    numbers.extend(["identifier"] if query.kind in OF_A_VISIT else [])
+    numbers.extend(["identifier"] if query.resource_type in VISIT_RESOURCE_TYPES else [])
     for name in numbers:
         for values in query.values(name):
-            yield {visit_id(desk.hospital.id, token(value)) for value in values}
+            yield {visit_id(context.hospital.id, token_code(value)) for value in values}
     for values in query.values("_id"):
-        yield {visit_id_of(query.kind, value) for value in values}
+        yield {visit_id_in(query.resource_type, value) for value in values}
     for name in ("context", "account", "request"):
         for values in query.values(name):
-            yield {_key(desk, value) for value in values}
+            yield {_reference_id(context, value) for value in values}
 
 
-def _key(desk: Desk, reference: str) -> str:
-    return reference.removeprefix(desk.base + "/").rpartition("/")[2]
+def _reference_id(context: RequestContext, reference: str) -> str:
+    return reference.removeprefix(context.base + "/").rpartition("/")[2]
 
 
-def _fits(desk: Desk, query: Query, visit: Visit, resource: Json) -> bool:
-    """Tell whether a resource has all that is asked for beside its visit."""
+def _matches(context: RequestContext, query: SearchQuery, visit: Visit, resource: Json) -> bool:
+    """Return whether a resource meets the criteria that do not select visits by id."""
     if query.person is not None and visit.person != query.person:
         return False
-    for name, values in query.given:
+    for name, values in query.criteria:
         match name:
             case "status":
-                fits = resource["status"] in map(token, values)
+                matches = resource["status"] in map(token_code, values)
             case "class":
-                fits = resource["class"]["code"] in map(token, values)
+                matches = resource["class"]["code"] in map(token_code, values)
             case "date":
-                fits = _fits_date(desk, name, values, resource)
+                matches = _matches_date(context, name, values, resource)
             case "_lastUpdated":
-                fits = any(span.holds(visit.changed_ms) for span in _spans(desk, name, values))
+                matches = any(
+                    date_range.matches(visit.changed_ms) for date_range in _date_ranges(context, name, values)
+                )
             case _:
-                fits = True
-        if not fits:
+                matches = True
+        if not matches:
             return False
     return True
 
 
-def _fits_date(desk: Desk, name: str, values: Sequence[str], resource: Json) -> bool:
-    """Compare the day on which a visit began, or a bill was made."""
-    spans = _spans(desk, name, values)
-    told = resource["period"]["start"] if resource["resourceType"] == "Encounter" else resource.get("date")
-    if told is None:
+def _matches_date(context: RequestContext, name: str, values: Sequence[str], resource: Json) -> bool:
+    """Return whether the start of a visit, or the date of an invoice, is in the range."""
+    date_ranges = _date_ranges(context, name, values)
+    value = resource["period"]["start"] if resource["resourceType"] == "Encounter" else resource.get("date")
+    if value is None:
         return False
-    at = int(instant_of(told, desk.zone, "at").timestamp() * 1_000)
-    return any(span.holds(at) for span in spans)
+    at = int(parse_instant(value, context.time_zone, "occurred_at").timestamp() * 1_000)
+    return any(date_range.matches(at) for date_range in date_ranges)
 
 
-def _spans(desk: Desk, name: str, values: Sequence[str]) -> list[Span]:
-    return [span_of(name, value, desk.zone) for value in values]
+def _date_ranges(context: RequestContext, name: str, values: Sequence[str]) -> list[DateRange]:
+    return [parse_search_date(name, value, context.time_zone) for value in values]
 
 
-# ── what lies in visits ──
+# ── ChargeItem, PaymentNotice ──
 
 
-async def _parts(desk: Desk, query: Query, within: str | None) -> Found:
-    keys = _keys(desk, query)
-    if keys is None:
-        if within is None:
-            names = ("context", "account") if query.kind == "ChargeItem" else ("request",)
-            text = Text(zh="请指明所属就诊。", en=f"Name the visit too, by {' or '.join(names)}.")
-            raise invalid(names[0], text, "too-costly")
-        keys = {within}
-    known = await desk.city.store.get_many(Visit, sorted(keys))
+async def _find_within_visits(context: RequestContext, query: SearchQuery, default_visit_id: str | None) -> SearchPage:
+    visit_ids = _visit_ids(context, query)
+    if visit_ids is None:
+        if default_visit_id is None:
+            names = ("context", "account") if query.resource_type == "ChargeItem" else ("request",)
+            text = Text(
+                zh=f"请同时用{'或'.join(names)}指明所属就诊。",
+                en=f"Add a search parameter for the visit: {' or '.join(names)}.",
+            )
+            raise invalid_parameter(names[0], text, "too-costly")
+        visit_ids = {default_visit_id}
+    known = await context.city.store.get_many(Visit, sorted(visit_ids))
     found = [
         one
         for visit in sorted(known.values(), key=lambda visit: (visit.opened_ms, visit.id))
-        if visit.hospital == desk.hospital.id
-        for one in _places(query, visit)
+        if visit.hospital == context.hospital.id
+        for one in _matching_positions(query, visit)
     ]
-    begin = int(query.cursor or 0)
-    end = begin + query.count
-    show = charge_item if query.kind == "ChargeItem" else payment_notice
-    resources = [show(desk, visit, place) for visit, place in found[begin:end]]
-    return Found(resources, str(end) if end < len(found) else None, len(found))
+    start = int(query.cursor or 0)
+    end = start + query.count
+    build = charge_item if query.resource_type == "ChargeItem" else payment_notice
+    resources = [build(context, visit, position) for visit, position in found[start:end]]
+    return SearchPage(resources, str(end) if end < len(found) else None, len(found))
 
 
-def _places(query: Query, visit: Visit) -> Iterator[tuple[Visit, int]]:
-    names = [one.id for one in (visit.lines if query.kind == "ChargeItem" else visit.counter)]
-    ids, named = query.values("_id"), query.values("identifier")
-    for place, name in enumerate(names, 1):
-        wanted = all(f"{visit.id}-{place}" in values for values in ids)
-        if wanted and all(name in map(token, values) for values in named):
-            yield visit, place
+def _matching_positions(query: SearchQuery, visit: Visit) -> Iterator[tuple[Visit, int]]:
+    names = [one.id for one in (visit.lines if query.resource_type == "ChargeItem" else visit.counter_payments)]
+    ids, identifiers = query.values("_id"), query.values("identifier")
+    for position, name in enumerate(names, 1):
+        matches_id = all(f"{visit.id}-{position}" in values for values in ids)
+        if matches_id and all(name in map(token_code, values) for values in identifiers):
+            yield visit, position
 
 
-# ── days ──
+# ── PaymentReconciliation ──
 
 
-async def _days(desk: Desk, query: Query) -> Found:
-    """Give days that were compared, the newest first; a day is named by its date, as identifier or as `created`."""
-    store, hospital = desk.city.store, desk.hospital
-    sets = [{token(value) for value in values} for name in ("identifier", "created") for values in query.values(name)]
+async def _find_reconciliations(context: RequestContext, query: SearchQuery) -> SearchPage:
+    """Return reconciled days, newest first; `identifier` and `created` select a day by its date."""
+    store, hospital = context.city.store, context.hospital
+    sets = [
+        {token_code(value) for value in values} for name in ("identifier", "created") for values in query.values(name)
+    ]
     if sets or query.values("_id"):
-        ids = [{_day_id(desk, day) for day in days} for days in sets]
+        ids = [{_reconciliation_id(context, day) for day in days} for days in sets]
         ids.extend(set(values) for values in query.values("_id"))
         known = await store.get_many(Reconciliation, sorted(set[str].intersection(*ids)))
         own = [one for one in known.values() if one.hospital == hospital.id]
-        return Found([payment_reconciliation(one, hospital) for one in own], None, len(own))
+        return SearchPage([payment_reconciliation(one, hospital) for one in own], None, len(own))
     newest = Order("day", "descending")
     where = {"hospital": hospital.id}
     page = await store.find(Reconciliation, where, order=newest, cursor=query.cursor, limit=query.count)
     resources = [payment_reconciliation(one, hospital) for one in page.documents]
-    return Found(resources, page.cursor, len(resources) if page.cursor is None and query.cursor is None else None)
+    return SearchPage(resources, page.cursor, len(resources) if page.cursor is None and query.cursor is None else None)
 
 
-def _day_id(desk: Desk, text: str) -> str:
+def _reconciliation_id(context: RequestContext, text: str) -> str:
     try:
-        return reconciliation_id(desk.hospital.id, date.fromisoformat(text.removeprefix("eq")))
+        return reconciliation_id(context.hospital.id, date.fromisoformat(text.removeprefix("eq")))
     except ValueError:
-        raise invalid("created", Text(zh="请给出日期，如 2026-01-31。", en="Name a day, such as 2026-01-31.")) from None
+        raise invalid_parameter(
+            "created", Text(zh="请填写日期，如2026-01-31。", en="This must be a date, such as 2026-01-31.")
+        ) from None
 
 
-# ── eligibility ──
+# ── CoverageEligibilityRequest, CoverageEligibilityResponse ──
 
 
-async def _answers(desk: Desk, query: Query) -> Found:
-    show, sets, store = ELIGIBILITY[query.kind], list[set[str]](), desk.city.store
+async def _find_eligibility(context: RequestContext, query: SearchQuery) -> SearchPage:
+    build, sets, store = ELIGIBILITY_RESOURCES[query.resource_type], list[set[str]](), context.city.store
     for values in query.values("identifier"):
-        sets.append({eligibility_id(desk.hospital.id, token(value)) for value in values})
+        sets.append({eligibility_id(context.hospital.id, token_code(value)) for value in values})
     for name in ("_id", "request"):
-        sets.extend({_key(desk, value) for value in values} for values in query.values(name))
+        sets.extend({_reference_id(context, value) for value in values} for values in query.values(name))
     if sets:
         known = await store.get_many(EligibilityAnswer, sorted(set[str].intersection(*sets)))
-        own = [one for one in known.values() if one.hospital == desk.hospital.id]
-        own = [one for one in own if _was_made(desk, query, one)]
-        return Found([show(desk, one) for one in own], None, len(own))
-    at_least, below = _bounds(desk, query, "created")
-    order = Order("made_ms", "descending", at_least=at_least, below=below)
-    where = {"hospital": desk.hospital.id}
+        own = [one for one in known.values() if one.hospital == context.hospital.id]
+        own = [one for one in own if _was_created(context, query, one)]
+        return SearchPage([build(context, one) for one in own], None, len(own))
+    at_least, below = _bounds(context, query, "created")
+    order = Order("created_ms", "descending", at_least=at_least, below=below)
+    where = {"hospital": context.hospital.id}
     page = await store.find(EligibilityAnswer, where, order=order, cursor=query.cursor, limit=query.count)
-    resources = [show(desk, one) for one in page.documents if _was_made(desk, query, one)]
-    whole = page.cursor is None and query.cursor is None
-    return Found(resources, page.cursor, len(resources) if whole else None)
+    resources = [build(context, one) for one in page.documents if _was_created(context, query, one)]
+    is_only_page = page.cursor is None and query.cursor is None
+    return SearchPage(resources, page.cursor, len(resources) if is_only_page else None)
 
 
-def _was_made(desk: Desk, query: Query, answer: EligibilityAnswer) -> bool:
+def _was_created(context: RequestContext, query: SearchQuery, answer: EligibilityAnswer) -> bool:
     return all(
-        any(span.holds(answer.made_ms) for span in _spans(desk, "created", values))
+        any(date_range.matches(answer.created_ms) for date_range in _date_ranges(context, "created", values))
         for values in query.values("created")
     )

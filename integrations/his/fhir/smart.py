@@ -1,7 +1,7 @@
-"""How a hospital's systems sign in: SMART Backend Services, a client assertion signed with the hospital's own key.
+"""SMART Backend Services: a hospital's system gets an access token for a client assertion signed with its own key.
 
-The keys are those that the hospital registered, known by their `kid`; a key fixes its algorithm, whatever the assertion
-says. An assertion counts once.
+Keys are those that the hospital has registered, identified by `kid`. The key determines the algorithm, whatever the
+assertion says. An assertion can be used once.
 """
 
 from datetime import datetime, timedelta
@@ -15,17 +15,18 @@ from litestar.datastructures import State
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotSignedIn
-from backend.security.identity import Access, Caller, Role
+from backend.security.identity import Access, Caller
 from backend.services.medical_credit.model.connection import UsedAssertion, used_assertion_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.store import Duplicate
-from integrations.his.fhir.exchange import Desk, Json, allowed_by, encode, permitted
+from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.representation import Json, encode
+from integrations.his.fhir.scopes import grant_scopes
 
-ACCOUNT = "hospital:"
+ACCOUNT_PREFIX = "hospital:"
 TOKEN_SECONDS = 300
-ASSERTION_LIVES = timedelta(minutes=5)
+MAX_ASSERTION_LIFETIME = timedelta(minutes=5)
 MAX_FORM_BYTES = 20_000
-MAX_SCOPES = 50
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FORM = "application/x-www-form-urlencoded"
 MIN_RSA_BITS = 2_048
@@ -33,38 +34,38 @@ MIN_RSA_BITS = 2_048
 AnyRequest = Request[Any, Any, State]
 
 
-class Refusal(Exception):
-    """Why no token is given: an error of RFC 6749, 5.2, and words for whoever connects the hospital."""
+class TokenError(Exception):
+    """A refused token request: an error code of RFC 6749, 5.2, and a description for the engineer."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(description)
         self.error = error
 
 
-async def give_token(request: AnyRequest, city: City, base: str) -> Response[bytes]:
-    """Give an access token for a signed assertion, or an error as RFC 6749 has it."""
+async def issue_token(request: AnyRequest, city: City, base: str) -> Response[bytes]:
+    """Return an access token for a client assertion, or an error response of RFC 6749."""
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     try:
         answer = await _token(request, city, base)
-    except Refusal as refusal:
-        status = 401 if refusal.error == "invalid_client" else 400
-        said = encode({"error": refusal.error, "error_description": str(refusal)})
-        return Response(said, status_code=status, media_type="application/json", headers=headers)
+    except TokenError as token_error:
+        status = 401 if token_error.error == "invalid_client" else 400
+        content = encode({"error": token_error.error, "error_description": str(token_error)})
+        return Response(content, status_code=status, media_type="application/json", headers=headers)
     return Response(encode(answer), status_code=200, media_type="application/json", headers=headers)
 
 
 async def _token(request: AnyRequest, city: City, base: str) -> Json:
     form = await _form(request)
     if form.get("grant_type") != "client_credentials":
-        raise Refusal("unsupported_grant_type", "the grant_type must be client_credentials")
+        raise TokenError("unsupported_grant_type", "the grant_type must be client_credentials")
     if form.get("client_assertion_type") != ASSERTION_TYPE:
-        raise Refusal("invalid_request", f"the client_assertion_type must be {ASSERTION_TYPE}")
-    hospital = await _client(city, form.get("client_assertion", ""), f"{base}/token")
-    scopes = granted(form.get("scope", "").split(), hospital.scopes)
+        raise TokenError("invalid_request", f"the client_assertion_type must be {ASSERTION_TYPE}")
+    hospital = await _authenticate_client(city, form.get("client_assertion", ""), f"{base}/token")
+    scopes = grant_scopes(form.get("scope", "").split(), hospital.scopes)
     if not scopes:
-        raise Refusal("invalid_scope", "none of these scopes can be granted to this hospital")
+        raise TokenError("invalid_scope", "none of these scopes can be granted to this hospital")
     now = city.now()
-    caller = Caller(f"{ACCOUNT}{hospital.id}", "backend-services", roles=(Role.HOSPITAL,), scopes=scopes)
+    caller = Caller(f"{ACCOUNT_PREFIX}{hospital.id}", "backend-services", roles=("hospital",), scopes=scopes)
     access = cast("Access", request.app.state.access)
     return {
         "access_token": access.issue(caller, now, TOKEN_SECONDS),
@@ -76,49 +77,49 @@ async def _token(request: AnyRequest, city: City, base: str) -> Json:
 
 async def _form(request: AnyRequest) -> dict[str, str]:
     if request.content_type[0].lower() != FORM:
-        raise Refusal("invalid_request", f"the body must be sent as {FORM}")
+        raise TokenError("invalid_request", f"the body must be sent as {FORM}")
     body = await request.body()
     if len(body) > MAX_FORM_BYTES:
-        raise Refusal("invalid_request", "the body is too long")
+        raise TokenError("invalid_request", "the body is too long")
     try:
         pairs = parse_qsl(body.decode(), max_num_fields=20)
     except ValueError as error:
-        raise Refusal("invalid_request", "the body is no form") from error
+        raise TokenError("invalid_request", "the body is not a valid form") from error
     if len(dict(pairs)) < len(pairs):
-        raise Refusal("invalid_request", "a parameter is given twice")
+        raise TokenError("invalid_request", "a parameter occurs more than once")
     return dict(pairs)
 
 
-async def _client(city: City, assertion: str, audience: str) -> Hospital:
-    """Give the hospital that signed an assertion for us. Raises Refusal, which does not tell who is connected."""
+async def _authenticate_client(city: City, assertion: str, audience: str) -> Hospital:
+    """Return the hospital that signed an assertion. Raises TokenError, which does not disclose who is connected."""
     now = city.now()
     try:
         header = jwt.get_unverified_header(assertion)
         claimed = jwt.decode(assertion, options={"verify_signature": False, "verify_exp": False, "verify_nbf": False})
     except jwt.InvalidTokenError as error:
-        raise Refusal("invalid_client", "the client_assertion is no signed JWT") from error
+        raise TokenError("invalid_client", "the client_assertion is not a signed JWT") from error
     client = claimed.get("iss")
-    hospital = await city.store.get(Hospital, client) if isinstance(client, str) and len(client) <= 64 else None  # noqa: PLR2004  a code is short
+    hospital = await city.store.get(Hospital, client) if isinstance(client, str) and len(client) <= 64 else None  # noqa: PLR2004  the longest hospital code
     key = None if hospital is None else _key(hospital, header)
     if hospital is None or key is None or not hospital.enabled:
-        raise Refusal("invalid_client", "no enabled client has such a key")
+        raise TokenError("invalid_client", "no enabled client is registered with this key")
     claims = _verified(assertion, key, audience, client)
-    expires = _counts_until(claims, now, city.settings.clock_skew_seconds)
+    expires = _expiry(claims, now, city.settings.clock_skew_seconds)
     jti = claims["jti"]
-    if not isinstance(jti, str) or not 1 <= len(jti) <= 255:  # noqa: PLR2004  likewise
-        raise Refusal("invalid_client", "the jti must be a text of 1 to 255 characters")
-    use = UsedAssertion(
+    if not isinstance(jti, str) or not 1 <= len(jti) <= 255:  # noqa: PLR2004  our bound
+        raise TokenError("invalid_client", "the jti must be a string of 1 to 255 characters")
+    used = UsedAssertion(
         id=used_assertion_id(hospital.id, jti), expires_ms=int((expires + timedelta(minutes=5)).timestamp() * 1_000)
     )
     try:
-        await city.store.insert(use)
+        await city.store.insert(used)
     except Duplicate:
-        raise Refusal("invalid_client", "this assertion was used before") from None
+        raise TokenError("invalid_client", "this assertion has already been used") from None
     return hospital
 
 
 def _key(hospital: Hospital, header: dict[str, Any]) -> jwt.PyJWK | None:
-    """Give the hospital's key that an assertion names, if the assertion is signed in the way of that key."""
+    """Return the registered key that an assertion names, if the assertion uses the algorithm of that key."""
     listed = hospital.jwks.get("keys")
     keys = cast("list[object]", listed) if isinstance(listed, list) else []
     known = [cast("Json", key) for key in keys if isinstance(key, dict)]
@@ -133,7 +134,7 @@ def _key(hospital: Hospital, header: dict[str, Any]) -> jwt.PyJWK | None:
 
 
 def algorithm_of(key: Json) -> str | None:
-    """Give the one algorithm that a public key is used with; None for a key that is too weak or of no use here."""
+    """Return the algorithm of a public key; None if the key is too weak or of an unsupported type."""
     match key.get("kty"), key.get("crv"):
         case "RSA", _:
             strong = len(str(key.get("n", ""))) * 6 >= MIN_RSA_BITS
@@ -148,7 +149,7 @@ def algorithm_of(key: Json) -> str | None:
 
 
 def _verified(assertion: str, key: jwt.PyJWK, audience: str, client: object) -> Json:
-    """Check signature, audience and issuer; the clock is ours, and is asked later."""
+    """Return the claims after checking signature, audience and issuer; times are checked later, by the city's clock."""
     required = {
         "require": ["iss", "sub", "aud", "exp", "jti"],
         "verify_exp": False,
@@ -160,50 +161,37 @@ def _verified(assertion: str, key: jwt.PyJWK, audience: str, client: object) -> 
             assertion, key, algorithms=[key.algorithm_name], audience=audience, options=cast("Any", required)
         )
     except jwt.InvalidAudienceError as error:
-        raise Refusal("invalid_client", f"the aud must be {audience}") from error
+        raise TokenError("invalid_client", f"the aud must be {audience}") from error
     except jwt.MissingRequiredClaimError as error:
-        raise Refusal("invalid_client", f"the claim {error.claim} is missing") from error
+        raise TokenError("invalid_client", f"the claim {error.claim} is missing") from error
     except jwt.InvalidTokenError as error:
-        raise Refusal("invalid_client", "the signature is not that of this key") from error
+        raise TokenError("invalid_client", "the signature does not match the key") from error
     if not claims["iss"] == claims["sub"] == client:
-        raise Refusal("invalid_client", "iss and sub must both be the client's id")
+        raise TokenError("invalid_client", "iss and sub must both be the client id")
     return claims
 
 
-def _counts_until(claims: Json, now: datetime, skew_seconds: int) -> datetime:
-    """Give when an assertion expires. Raises Refusal unless that is within five minutes from now."""
+def _expiry(claims: Json, now: datetime, skew_seconds: int) -> datetime:
+    """Return when an assertion expires. Raises TokenError unless that is within five minutes from now."""
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
     if any(isinstance(time, bool) or not isinstance(time, int | float) for time in times.values()):
-        raise Refusal("invalid_client", "exp, iat and nbf must be numbers")
+        raise TokenError("invalid_client", "exp, iat and nbf must be numbers")
     present, skew = now.timestamp(), float(skew_seconds)
     begins = max(times.get("iat", 0), times.get("nbf", 0))
     if not begins - skew <= present < times["exp"] + skew:
-        raise Refusal("invalid_client", "the assertion is expired, or not valid yet")
-    if times["exp"] - present > ASSERTION_LIVES.total_seconds() + skew:
-        raise Refusal("invalid_client", "an assertion expires within five minutes")
+        raise TokenError("invalid_client", "the assertion has expired or is not yet valid")
+    if times["exp"] - present > MAX_ASSERTION_LIFETIME.total_seconds() + skew:
+        raise TokenError("invalid_client", "exp must be at most five minutes from now")
     return now + timedelta(seconds=times["exp"] - present)
 
 
-def granted(asked: list[str], registered: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the scopes that are both asked for and registered; one that is only partly so is narrowed to that part."""
-    may = permitted(registered)
-    found: dict[str, None] = {}
-    for scope in asked[:MAX_SCOPES]:
-        wanted = allowed_by(scope)
-        allowed = wanted & may
-        if wanted and allowed == wanted:
-            found[scope] = None
-            continue
-        for kind in sorted({kind for kind, _ in allowed}):
-            found[f"system/{kind}.{''.join(letter for letter in 'cruds' if (kind, letter) in allowed)}"] = None
-    return tuple(found)
-
-
-async def admit(request: AnyRequest, city: City, base: str) -> Desk:
-    """Give the desk of the hospital that asks. Raises NotSignedIn for one that is not connected now."""
+async def request_context(request: AnyRequest, city: City, base: str) -> RequestContext:
+    """Return the context for the calling hospital. Raises NotSignedIn if it is not connected or is disabled."""
     caller: Caller = request.scope["user"]
-    known = caller.account_id.startswith(ACCOUNT)
-    hospital = await city.store.get(Hospital, caller.account_id.removeprefix(ACCOUNT)) if known else None
+    known = caller.account_id.startswith(ACCOUNT_PREFIX)
+    hospital = await city.store.get(Hospital, caller.account_id.removeprefix(ACCOUNT_PREFIX)) if known else None
     if hospital is None or not hospital.enabled:
-        raise NotSignedIn(Text(zh="该医院未接入或已停用。", en="This hospital is not connected, or was disabled."))
-    return Desk(city, hospital, base, caller.scopes)
+        raise NotSignedIn(
+            Text(zh="该医院未接入或已停用，请联系城市管理员。", en="This hospital is not connected, or is disabled.")
+        )
+    return RequestContext(city, hospital, base, caller.scopes)

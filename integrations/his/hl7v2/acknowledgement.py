@@ -1,4 +1,4 @@
-"""Answers to HL7 v2 messages: which are wanted, and how they are written."""
+"""HL7 v2 acknowledgements: which of them a message requests, and how they are written."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,72 +7,74 @@ from typing import Literal
 from msgspec import Struct
 
 from backend.i18n import Text
-from integrations.his.hl7v2.error import CODES, Hl7Error, Place
+from integrations.his.hl7v2.errors import CONDITION_CODES, Hl7Error, Location
 from integrations.his.hl7v2.message import Message, Syntax, escape
 
-Acknowledgement = Literal["AA", "AE", "AR", "CA", "CE", "CR"]
-Mode = Literal["by_message", "original", "enhanced"]
-Condition = Literal["AL", "NE", "ER", "SU"]
+AcknowledgementCode = Literal["AA", "AE", "AR", "CA", "CE", "CR"]
+AcknowledgementMode = Literal["by_message", "original", "enhanced"]
+AcknowledgementCondition = Literal["AL", "NE", "ER", "SU"]
 
 MAX_ERRORS = 100
 CONDITIONS = ("AL", "NE", "ER", "SU")
-"""HL7 table 0155: always, never, on errors only, on success only."""
+"""HL7 table 0155: always, never, on error or reject only, on success only."""
 
 
-class Wanted(Struct, frozen=True):
-    """Which answers a sender waits for: a commit answer (CA, CE, CR) and then one of the application (AA, AE, AR).
+class RequestedAcknowledgements(Struct, frozen=True):
+    """The acknowledgements that a sender requests: accept (CA, CE, CR) and application acknowledgement (AA, AE, AR).
 
-    In the original mode there is one answer, the application's, whatever went wrong.
+    In the original mode there is one acknowledgement, that of the application, even for rejected messages.
     """
 
     mode: Literal["original", "enhanced"]
-    commit: Condition
-    application: Condition
+    accept: AcknowledgementCondition
+    application: AcknowledgementCondition
 
-    def wants_commit(self, *, ok: bool) -> bool:
-        """Tell whether an answer is due when the message was stored, or could not be."""
-        return _is_due(self.commit, ok=ok)
+    def accept_due(self, *, ok: bool) -> bool:
+        """Return whether to send an accept acknowledgement; `ok` says if the message was stored."""
+        return _is_due(self.accept, ok=ok)
 
-    def wants_application(self, *, ok: bool) -> bool:
-        """Tell whether an answer is due when the message was carried out, or could not be."""
+    def application_due(self, *, ok: bool) -> bool:
+        """Return whether to send an application acknowledgement; `ok` says if the message was processed."""
         return _is_due(self.application, ok=ok)
 
 
-def _is_due(condition: Condition, *, ok: bool) -> bool:
+def _is_due(condition: AcknowledgementCondition, *, ok: bool) -> bool:
     return condition in ("AL", "SU" if ok else "ER")
 
 
-def wanted_acknowledgements(message: Message, mode: Mode = "by_message") -> Wanted:
-    """Tell which answers are wanted, by MSH-15 and MSH-16 or by the mode that a hospital is set to.
+def requested_acknowledgements(message: Message, mode: AcknowledgementMode = "by_message") -> RequestedAcknowledgements:
+    """Return the requested acknowledgements, by MSH-15 and MSH-16 or by the mode configured for the hospital.
 
-    By message, both empty mean the original mode, and one alone empty means never. In a hospital that is set to the
-    enhanced mode, an empty one means always. Raises Hl7Error 103.
+    By message, two empty fields mean the original mode, and one empty field means never. For a hospital configured for
+    the enhanced mode, an empty field means always. Raises Hl7Error 103.
     """
     if mode == "original":
-        return Wanted("original", "NE", "AL")
+        return RequestedAcknowledgements("original", "NE", "AL")
     accept, application = _condition(message, 15), _condition(message, 16)
     if mode == "by_message" and accept is application is None:
-        return Wanted("original", "NE", "AL")
-    silent: Condition = "AL" if mode == "enhanced" else "NE"
-    return Wanted("enhanced", accept or silent, application or silent)
+        return RequestedAcknowledgements("original", "NE", "AL")
+    default: AcknowledgementCondition = "AL" if mode == "enhanced" else "NE"
+    return RequestedAcknowledgements("enhanced", accept or default, application or default)
 
 
-def _condition(message: Message, number: int) -> Condition | None:
+def _condition(message: Message, number: int) -> AcknowledgementCondition | None:
     part = message.header.field(number)
     text = part.text
     if text and text not in CONDITIONS:
         raise Hl7Error(
-            part.place, "103", Text(zh=f"{part.place} 不在表 0155 中", en=f"{part.place}: not in table 0155")
+            part.location,
+            "103",
+            Text(zh=f"{part.location}的值不在HL7表0155中", en=f"{part.location} is not in HL7 table 0155"),
         )
     return text or None
 
 
 def acknowledge(
-    message: Message, code: Acknowledgement, errors: Sequence[Hl7Error] = (), *, control_id: str, now: datetime
+    message: Message, code: AcknowledgementCode, errors: Sequence[Hl7Error] = (), *, control_id: str, now: datetime
 ) -> bytes:
-    """Write the answer to a message, in its delimiters and its encoding; `control_id` is the answer's own (MSH-10).
+    """Return the acknowledgement of a message, in its delimiters and encoding; `control_id` is its own MSH-10.
 
-    A message that cannot be read is answered by what `header_of` gives. At most 100 errors are told.
+    For a message that cannot be parsed, pass the result of `parse_header`. At most 100 errors are reported.
     """
     header, syntax = message.header, message.syntax
     trigger = header.field(9).component(2).raw
@@ -83,29 +85,29 @@ def acknowledge(
     msh[9] = syntax.component.join(("ACK", trigger, "ACK")) if trigger else "ACK"
     msh[10] = escape(control_id, syntax)
     msh[11], msh[12], msh[18] = (header.field(number).raw for number in (11, 12, 18))
-    del msh[1]  # it is the delimiter itself
-    old = header.field(12).text < "2.5"
+    del msh[1]  # MSH-1 is the delimiter itself
+    before_2_5 = header.field(12).text < "2.5"
     msa = ["MSA", code, header.field(10).raw]
-    if old and errors:
-        msa.append(escape(errors[0].text.zh, syntax))  # MSA-3; it was withdrawn later
-    lines = [msh, msa, *(_error(error, syntax, old=old) for error in errors[:MAX_ERRORS])]
+    if before_2_5 and errors:
+        msa.append(escape(errors[0].text.zh, syntax))  # MSA-3, withdrawn in later versions
+    lines = [msh, msa, *(_error(error, syntax, before_2_5=before_2_5) for error in errors[:MAX_ERRORS])]
     text = "".join(syntax.field.join(fields).rstrip(syntax.field) + "\r" for fields in lines)
     return text.encode(syntax.encoding)
 
 
-def _error(error: Hl7Error, syntax: Syntax, *, old: bool) -> list[str]:
-    """Write an ERR segment. Before version 2.5 there was only ERR-1, place and code together."""
-    place, named = error.place or Place(""), (error.code, CODES[error.code], "HL70357")
-    location = place.location(syntax.component) if error.place else ""
-    first = [place.segment, str(place.sequence), str(place.field or ""), syntax.subcomponent.join(named)]
+def _error(error: Hl7Error, syntax: Syntax, *, before_2_5: bool) -> list[str]:
+    """Return an ERR segment. Before version 2.5, ERR-1 holds the location and the code."""
+    location, meaning = error.location or Location(""), CONDITION_CODES[error.code]
+    code = (error.code, meaning, "HL70357")
+    err_1 = [location.segment, str(location.sequence), str(location.field or ""), syntax.subcomponent.join(code)]
     return [
         "ERR",
-        syntax.component.join(first) if old else "",
-        location,
-        syntax.component.join(named),
+        syntax.component.join(err_1) if before_2_5 else "",
+        location.to_erl(syntax.component) if error.location else "",
+        syntax.component.join(code),
         error.severity,
         "",
         "",
-        escape(f"{error.place}: {CODES[error.code]}" if error.place else CODES[error.code], syntax),
+        escape(f"{error.location}: {meaning}" if error.location else meaning, syntax),
         escape(f"{error.text.zh} {error.text.en}", syntax),
     ]

@@ -18,7 +18,7 @@ from backend.app import open_city
 from backend.city.service import City, discover_integrations, discover_services
 from backend.jobs.celery import CeleryQueue
 from backend.jobs.tasks import Job
-from backend.security.identity import Access, Caller, Role
+from backend.security.identity import Access, Caller
 from backend.security.keyring import make_keys
 from backend.settings import Settings
 from tests.mongod import Mongod
@@ -107,7 +107,7 @@ class Officers:
         access = Access(city.settings, city.keys, lambda: datetime.now(UTC))
         long = access._settings.__class__(access_token_seconds=86_400)
         access._settings = long
-        caller = Caller("officer", "session", None, (Role.HEALTH_OFFICER,))
+        caller = Caller("officer", "session", None, ("health_officer",))
         self.headers = {"Authorization": f"Bearer {access.issue(caller, datetime.now(UTC))}"}
         self.address = f"http://127.0.0.1:{town.port}"
         self.number = number

@@ -17,7 +17,7 @@ from tests.city.under_load.requests import Lines
 VENUES = ("library", "station")
 
 
-class Person(Struct):
+class Citizen(Struct):
     """A citizen: the id of their Profile, their ID number, and the headers of their app."""
 
     id: str
@@ -44,7 +44,7 @@ class Crowd:
     def __init__(
         self,
         ports: Sequence[int],
-        people: Sequence[Person],
+        people: Sequence[Citizen],
         officer: dict[str, str],
         gate: dict[str, str],
         begin: datetime,

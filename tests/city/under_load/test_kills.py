@@ -12,9 +12,9 @@ import pytest
 
 from backend.city.service import City
 from backend.jobs.tasks import DeadLetter
-from backend.services.health_code.events import event_key
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord
 from backend.services.health_code.reports import MAX_REPORTS
+from backend.services.health_code.saga import event_key
 from tests.city.under_load.cast import Officers, Town
 from tests.conftest import lacking
 from tests.draws import draws

@@ -15,25 +15,25 @@ import pytest
 from msgspec import Struct
 
 from backend.app import facts_of
-from backend.city.person import Profile, new_profile, parse_id_number
+from backend.city.person import Person, new_person, parse_id_number
 from backend.city.service import discover_services
 from backend.operations.access_log import _LONG_NUMBER
 from backend.rulebook import load_rulebook
 from backend.security.field_encryption import FieldEncryption
-from backend.security.identity import Access, Caller, Role
+from backend.security.identity import Access, Caller
 from backend.security.keyring import Keyring, make_keys
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord, Visit
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, VenueVisit
 from backend.services.health_code.reports import ContactReported, HealthDeclared
 from backend.settings import Settings
 from backend.store.mongo.store import MongoStore
-from tests.city.under_load.crowd import VENUES, Crowd, Person
+from tests.city.under_load.crowd import VENUES, Citizen, Crowd
 from tests.conftest import ROOT, id_number_for
 from tests.draws import draws
 from tests.servers import chengma, city_environment, free_port, listens, messages, wait_until
 
 pytestmark = pytest.mark.slow
 
-KINDS = (Profile, HealthRecord, HealthEventReceipt, Visit)
+KINDS = (Person, HealthRecord, HealthEventReceipt, VenueVisit)
 PEOPLE = 640
 CLIENTS = 64
 SECONDS = draws(20, soak=60)
@@ -133,18 +133,18 @@ async def gather_crowd(place: Place) -> Crowd:
 
     numbers = [id_number_for(f"13800138{number:03}") for number in range(PEOPLE)]
     profiles = [
-        new_profile(FieldEncryption(keys), parse_id_number(number, now.date()), f"person-{place:04}", now)
+        new_person(FieldEncryption(keys), parse_id_number(number, now.date()), f"person-{place:04}", now)
         for place, number in enumerate(numbers)
     ]
     store = MongoStore(place.environment["CHENGMA_STORE"], KINDS)
     await store.restore(profiles)
     await store.close()
     people = [
-        Person(profile.id, number, headers(Caller(f"account-{profile.id}", "session", profile.id)))
+        Citizen(profile.id, number, headers(Caller(f"account-{profile.id}", "session", profile.id)))
         for profile, number in zip(profiles, numbers, strict=True)
     ]
-    officer = headers(Caller("officer", "session", roles=(Role.HEALTH_OFFICER,)))
-    gate = headers(Caller("gate", "session", roles=(Role.GATE,), venues=VENUES))
+    officer = headers(Caller("officer", "session", roles=("health_officer",)))
+    gate = headers(Caller("gate", "session", roles=("gate",), venues=VENUES))
     return Crowd(place.ports, people, officer, gate, now - timedelta(days=1))
 
 
@@ -153,9 +153,11 @@ async def everything_stands_once(place: Place, crowd: Crowd) -> None:
     store = MongoStore(place.environment["CHENGMA_STORE"], KINDS)
     records = [record async for record in store.scan(HealthRecord)]
     said = [(record.id, report) for record in records for report in record.reports]
-    contacts = Counter((person, report.said.at) for person, report in said if isinstance(report.said, ContactReported))
+    contacts = Counter(
+        (person, report.event.at) for person, report in said if isinstance(report.event, ContactReported)
+    )
     assert contacts == crowd.done.contacts
-    declared = Counter(person for person, report in said if isinstance(report.said, HealthDeclared))
+    declared = Counter(person for person, report in said if isinstance(report.event, HealthDeclared))
     assert declared == Counter(person for person, _ in crowd.done.contacts)
     reported = Counter((person, report.key) for person, report in said if report.key is not None)
     encryption = FieldEncryption(Keyring.open(place.folder / "keys"))
@@ -164,7 +166,7 @@ async def everything_stands_once(place: Place, crowd: Crowd) -> None:
     receipts = [receipt async for receipt in store.scan(HealthEventReceipt)]
     assert len(receipts) == len(events)
     assert all(receipt.applied for receipt in receipts)
-    visits = Counter([(visit.venue, visit.scan_id) async for visit in store.scan(Visit)])
+    visits = Counter([(visit.venue, visit.scan_id) async for visit in store.scan(VenueVisit)])
     assert visits == Counter(crowd.done.scans)
     assert min(len(contacts), len(events), len(visits)) > CLIENTS, "too little was done to show anything"
     await store.close()

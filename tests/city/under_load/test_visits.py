@@ -1,4 +1,4 @@
-"""A thousand visits at once over twenty hospitals, and somebody who pulls the plug in the middle."""
+"""A thousand concurrent visits at twenty hospitals, with an API process killed in the middle."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from backend.city.service import City
-from backend.security.identity import Access, Caller, Role
-from backend.services.medical_credit.advancing import advance
+from backend.security.identity import Access, Caller
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS
-from backend.services.medical_credit.model.reconciliation import Break
+from backend.services.medical_credit.model.reconciliation import Difference
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Bank, BankEntry, Insurance
-from backend.services.medical_credit.reconciling import our_side, reconcile
+from backend.services.medical_credit.reconciliation import our_records, reconcile
+from backend.services.medical_credit.saga import advance
 from backend.store import Order
 from tests.draws import draws
 from tests.integrations.his.hospital import connect, enrol, in_city
@@ -29,13 +29,13 @@ from tests.services.health_code.scene import id_number
 
 pytestmark = pytest.mark.slow
 
-VISITS, HOSPITALS, PATIENTS, AT_ONCE = draws(400, soak=1_000), 20, 200, 40
+VISITS, HOSPITALS, PATIENTS, MAX_CONCURRENT = draws(400, soak=1_000), 20, 200, 40
 LINES = 4
 LOSSES = {"lost_before": 20, "lost_after": 20}
 
 
 class Town:
-    """A city with twenty hospitals, two hundred patients, a misbehaving insurance and bank, and its API processes."""
+    """A city with twenty hospitals, two hundred patients, an unreliable insurance and bank, and its API processes."""
 
     def __init__(self, folder: Path, store: str, apis: int) -> None:
         self.ports = [free_port() for _ in range(apis)]
@@ -62,7 +62,7 @@ class Town:
         now = datetime.now(UTC)
         self.tokens = {
             code: access.issue(
-                Caller(f"hospital:{code}", "city", roles=(Role.HOSPITAL,), scopes=("system/*.cruds",)), now, 3_600
+                Caller(f"hospital:{code}", "city", roles=("hospital",), scopes=("system/*.cruds",)), now, 3_600
             )
             for code in self.hospitals
         }
@@ -74,16 +74,16 @@ class Town:
         for port, api in zip(self.ports, self.apis, strict=True):
             wait_until(lambda port=port: listens(port), api.said, 60)
 
-    def pull_the_plug(self, api: Process) -> None:
+    def kill_and_restart(self, api: Process) -> None:
         api.kill()
         api.start()
 
-    # ── what hospitals and patients send, again and again until it is acknowledged ──
+    # ── requests of hospitals and patients, repeated until acknowledged ──
 
     async def send(
         self, client: httpx.AsyncClient, token: str, method: str, path: str, body: object, **headers: str
     ) -> dict[str, Any]:
-        give_up = time.monotonic() + 90
+        deadline = time.monotonic() + 90
         for attempt in range(10_000):
             port = self.ports[(hash(path) + attempt) % len(self.ports)]
             try:
@@ -99,7 +99,7 @@ class Town:
                 assert answer.status_code in (409, 503), answer.text
             except httpx.TransportError:
                 pass
-            assert time.monotonic() < give_up, f"{method} {path} was never acknowledged"
+            assert time.monotonic() < deadline, f"{method} {path} was never acknowledged"
             await asyncio.sleep(0.1)
         raise AssertionError(path)
 
@@ -116,7 +116,7 @@ class Town:
         await self.send(client, token, "PUT", path, account | {"status": "inactive"})
 
     async def pay(self, client: httpx.AsyncClient, visit: Visit) -> None:
-        wanted = {"amount_fen": visit.owed_fen(), "what": "all"}
+        wanted = {"amount_fen": visit.owed_fen(), "scope": "all"}
         path, token = f"/v1/me/visits/{visit.id}/payments", self.citizens[visit.person]
         twice = (
             self.send(client, token, "POST", path, wanted, **{"Idempotency-Key": f"pay-{visit.id}"}) for _ in range(2)
@@ -149,23 +149,23 @@ def charge(context: str, line: int, at: str) -> dict[str, Any]:
 
 
 async def all_at_once(town: Town, work: list[Coroutine[Any, Any, None]], killed_after: int) -> None:
-    """Do all of it, forty at a time, and pull the plug of an API process once so much was acknowledged."""
-    slots = asyncio.Semaphore(AT_ONCE)
+    """Run all jobs, forty at a time, and kill an API process after so many acknowledged requests."""
+    slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def one(job: Coroutine[Any, Any, None]) -> None:
         async with slots:
             await job
 
-    async def somebody() -> None:
+    async def kill_one() -> None:
         while town.acknowledged < killed_after:  # noqa: ASYNC110  it is a count of acknowledgements, and no event
             await asyncio.sleep(0.01)
-        await asyncio.to_thread(town.pull_the_plug, town.apis[0])
+        await asyncio.to_thread(town.kill_and_restart, town.apis[0])
 
-    await asyncio.gather(somebody(), *map(one, work))
+    await asyncio.gather(kill_one(), *map(one, work))
 
 
-async def bring_to_rest(city: City) -> list[Visit]:
-    """Sweep without waiting for the clock until nothing is left to be done, and give the visits."""
+async def finish_all_steps(city: City) -> list[Visit]:
+    """Sweep without waiting for the clock until nothing is due, and return the visits."""
     for name in ("settle", "cancel", "reverse", "pay", "look_up"):
         port: Any = city.port(Insurance)
         port.database.inject_faults(name, {})
@@ -179,8 +179,8 @@ async def bring_to_rest(city: City) -> list[Visit]:
     return [visit async for visit in city.store.scan(Visit)]
 
 
-def hospitals_own(code: str, ours: str) -> str:
-    """Give a hospital's file from what it has sent, with the settlements that it was told."""
+def hospital_file(code: str, ours: str) -> str:
+    """Return a hospital's file built from the charges it sent and the settlements it received."""
     rows = [",".join(COLUMNS)]
     for number in range(VISITS):
         if number % HOSPITALS == int(code[1:]):
@@ -189,11 +189,13 @@ def hospitals_own(code: str, ours: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-async def breaks_of(city: City, code: str) -> list[Break]:
+async def differences_of(city: City, code: str) -> list[Difference]:
     hospital = await city.store.get(Hospital, code)
     assert hospital is not None
     day = datetime.now(ZoneInfo("Asia/Shanghai")).date()
-    return list((await reconcile(city, hospital, day, hospitals_own(code, await our_side(city, hospital, day)))).breaks)
+    return list(
+        (await reconcile(city, hospital, day, hospital_file(code, await our_records(city, hospital, day)))).differences
+    )
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
@@ -208,34 +210,34 @@ def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
         api.stop()
 
 
-def test_a_thousand_visits_and_a_kill_leave_no_break_in_the_books(town: Town) -> None:
+def test_a_thousand_visits_and_a_killed_process_leave_no_difference(town: Town) -> None:
     if datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%H:%M") >= "23:55":
-        time.sleep(310)  # a day that ends in the middle is two days, and that is another test
+        time.sleep(310)  # visits on both sides of midnight belong to two days
 
     async def visits() -> None:
-        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=AT_ONCE * 6)) as client:
+        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=MAX_CONCURRENT * 6)) as client:
             await all_at_once(town, [town.visit(client, number) for number in range(VISITS)], VISITS * LINES)
 
     begin = time.monotonic()
     asyncio.run(visits())
     took = time.monotonic() - begin
-    billed = in_city(town.environment, bring_to_rest)
+    billed = in_city(town.environment, finish_all_steps)
     assert {visit.stage() for visit in billed} <= {"billed", "paid"}
 
     async def payments() -> None:
-        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=AT_ONCE * 6)) as client:
+        async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=MAX_CONCURRENT * 6)) as client:
             owing = [town.pay(client, visit) for visit in billed if visit.owed_fen() > 0]
             await all_at_once(town, owing, town.acknowledged + len(owing))
 
     town.wait_until_whole()
     asyncio.run(payments())
-    found = in_city(town.environment, bring_to_rest)
+    found = in_city(town.environment, finish_all_steps)
     assert {visit.id for visit in found} == {visit_id(f"H{n % HOSPITALS:02}", f"V{n}") for n in range(VISITS)}
     assert {visit.stage() for visit in found} == {"paid"}
     assert {visit.total_fen() for visit in found} == {sum(2_000 + 100 * line for line in range(LINES))}
     assert all(sum(payment.state == "paid" for payment in visit.payments) <= 1 for visit in found)
     for code in town.hospitals:
-        assert in_city(town.environment, lambda city, code=code: breaks_of(city, code)) == []
+        assert in_city(town.environment, lambda city, code=code: differences_of(city, code)) == []
     paid = sum(visit.paid_fen() for visit in found)
     assert sum(entry.amount_fen for entry in in_city(town.environment, _the_bank)) == paid > 0
     print(f"{VISITS} visits in {took:.0f} s, {town.acknowledged} requests acknowledged")  # noqa: T201

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.conftest import Clock, SignIn
-from tests.integrations.his.fhir_hospital import HospitalSystem
+from tests.integrations.his.fhir.hospital_system import HospitalSystem
 from tests.services.medical_credit.scene import Client, Patient, Scene
 
 
@@ -17,7 +17,7 @@ def patient(scene: Scene) -> Patient:
 
 @pytest.fixture
 def first(scene: Scene) -> HospitalSystem:
-    """Give the system of the first hospital, signed in with all that it may ask for."""
+    """Return the system of the first hospital, with all scopes."""
     return HospitalSystem(scene, scene.first)
 
 

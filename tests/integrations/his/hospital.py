@@ -1,4 +1,4 @@
-"""A connected hospital and its patient for the tests of both doors, and the messages that its system sends."""
+"""A connected hospital and its patient for the tests of both interfaces, and the messages that its system sends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from backend.app import open_city
-from backend.city.person import parse_id_number, profile_for
+from backend.city.person import find_or_create_person, parse_id_number
 from backend.city.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
@@ -24,29 +24,29 @@ _numbers = count(1)
 
 
 def in_city(environment: Mapping[str, str], work: Callable[[City], Awaitable[T]]) -> T:
-    """Open the city of an environment beside its processes, work in it, and close its store."""
+    """Open the city of an environment, next to its running processes, do the work, and close the store."""
     settings = read_settings({name: value for name, value in environment.items() if name.startswith("CHENGMA_")})
 
-    async def whole() -> T:
+    async def run() -> T:
         city = open_city(settings, discover_services(), discover_integrations("integrations"))
         try:
             return await work(city)
         finally:
             await city.store.close()
 
-    return asyncio.run(whole())
+    return asyncio.run(run())
 
 
-async def connect(city: City, code: str = "HZ001", **speaks: Any) -> Hospital:  # noqa: ANN401  fields of a Hospital
+async def connect(city: City, code: str = "HZ001", **fields: Any) -> Hospital:  # noqa: ANN401  fields of a Hospital
     """Connect a hospital."""
-    made = Hospital(id=code, name=f"医院 {code}", since_ms=0, **{"jwks": {"keys": []}, **speaks})
-    return await city.store.insert(made)
+    hospital = Hospital(id=code, name=f"医院 {code}", since_ms=0, **{"jwks": {"keys": []}, **fields})
+    return await city.store.insert(hospital)
 
 
 async def enrol(city: City, number: str = WANG) -> str:
-    """Let somebody have agreed to pay later, and give the id of their Profile."""
+    """Enrol a person in pay later, and return the id of their Profile."""
     now = city.now()
-    profile = await profile_for(city.store, city.encryption, parse_id_number(number, city.today()), now)
+    profile = await find_or_create_person(city.store, city.encryption, parse_id_number(number, city.today()), now)
     insurance: Any = city.port(Insurance)
     insurance.set_balance(number, 1_000)
     await city.store.insert(
@@ -63,12 +63,12 @@ async def enrol(city: City, number: str = WANG) -> str:
 
 
 def visit_of(environment: Mapping[str, str], number: str, hospital: str = "HZ001") -> Visit | None:
-    """Give a visit as it stands."""
+    """Return a visit in its present state."""
     return in_city(environment, lambda city: city.store.get(Visit, visit_id(hospital, number)))
 
 
-class System:
-    """A hospital's information system: it writes messages. Each has a control id of its own, unless one is given."""
+class Hl7System:
+    """A hospital's information system that sends HL7 v2. Messages have unique control IDs unless one is passed."""
 
     def __init__(self, hospital: str = "HZ001", character_set: str = "UNICODE UTF-8", patient: str = WANG) -> None:
         self.hospital, self.character_set, self.patient = hospital, character_set, patient
@@ -79,14 +79,14 @@ class System:
         header = f"MSH|^~\\&|HIS|{self.hospital}|CHENGMA|CITY|{at}||{kind}|{control}|P|2.5|||{acknowledgement}||"
         return "\r".join([f"{header}{self.character_set}", *segments]) + "\r"
 
-    def opens(self, visit: str, patient: str = "", class_: str = "O", **said: str) -> str:
-        return self.message("ADT^A04", *self._patient(visit, patient or self.patient, class_), **said)
+    def registration(self, visit: str, patient: str = "", class_: str = "O", **options: str) -> str:
+        return self.message("ADT^A04", *self._patient(visit, patient or self.patient, class_), **options)
 
-    def tells(self, trigger: str, visit: str, patient: str = "", class_: str = "O", **said: str) -> str:
-        return self.message(trigger, *self._patient(visit, patient or self.patient, class_), **said)
+    def visit_message(self, trigger: str, visit: str, patient: str = "", class_: str = "O", **options: str) -> str:
+        return self.message(trigger, *self._patient(visit, patient or self.patient, class_), **options)
 
-    def charges(self, visit: str, *transactions: str, **said: str) -> str:
-        return self.message("DFT^P03", *self._patient(visit, self.patient, "O"), *transactions, **said)
+    def charge_message(self, visit: str, *transactions: str, **options: str) -> str:
+        return self.message("DFT^P03", *self._patient(visit, self.patient, "O"), *transactions, **options)
 
     @staticmethod
     def _patient(visit: str, patient: str, class_: str) -> tuple[str, str]:
@@ -97,6 +97,6 @@ class System:
 def transaction(
     line: str, yuan: str, kind: str = "CG", code: str = "110100001", title: str = "诊查费", of: str = ""
 ) -> str:
-    """Write one FT1 segment."""
+    """Return an FT1 segment."""
     fields = ["FT1", "1", line, "", "20261124093000+0800", "", kind, code, title, "", "", yuan]
     return "|".join([*fields, *[""] * 19, of])

@@ -1,4 +1,4 @@
-"""Signing in by phone and code, as apps do it and as others try it."""
+"""Sign-in by phone and code, as apps use it and as attackers try it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ WRONG = "000000"
 
 @pytest.fixture(autouse=True)
 def empty_outbox() -> None:
-    from integrations import sms
+    from integrations.sms import sandbox
 
-    sms._outbox.clear()
+    sandbox._outbox.clear()
 
 
 def ask_for_code(client: Client, phone: str = ANNA) -> httpx.Response:
@@ -36,7 +36,7 @@ def sign_in(client: Client, code: str, phone: str = ANNA) -> httpx.Response:
     return client.post("/v1/sessions", json={"phone": phone, "code": code})
 
 
-def other_than(code: str) -> str:
+def another(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06}"
 
 
@@ -54,15 +54,28 @@ def test_a_code_by_text_message_opens_a_session(client: Client) -> None:
     answer = sign_in(client, newest_code(client, ANNA))
     assert answer.status_code == 201
     tokens = answer.json()
-    assert (tokens["expires_in_seconds"], tokens["real_named"]) == (900, False)
+    assert (tokens["expires_in_seconds"], tokens["identity_verified"]) == (900, False)
     me = client.get("/v1/me", headers={"Authorization": f"Bearer {tokens['access_token']}"}).json()
     assert (me["id"], me["phone"], me["roles"]) == (tokens["account_id"], "+86139****5678", [])
 
 
-def test_whoever_signs_in_again_has_the_same_account(client: Client, clock: Clock) -> None:
+def test_signing_in_again_leads_to_the_same_account(client: Client, clock: Clock) -> None:
     first = signed_in(client)
     clock.now += timedelta(minutes=2)
     assert signed_in(client)["account_id"] == first["account_id"]
+
+
+@pytest.mark.parametrize(
+    ("accept_language", "message"),
+    [
+        ("zh-CN", "【城码】验证码{code}，5分钟内有效。工作人员不会索要，请勿告诉他人。"),
+        ("en", "[Chengma] Your code is {code}, valid for 5 minutes. Our staff never ask for it; do not share it."),
+    ],
+)
+def test_the_text_message_is_in_the_language_of_the_request(client: Client, accept_language: str, message: str) -> None:
+    client.post("/v1/sign-in-codes", json={"phone": ANNA}, headers={"Accept-Language": accept_language})
+    assert list(messages(client)) == [message.format(code=newest_code(client, ANNA))]
+    assert len(message) <= 160
 
 
 @pytest.mark.parametrize("phone", ["13912345678", "+86 139 1234 5678", "+8613912345678", "139-1234-5678"])
@@ -72,37 +85,37 @@ def test_a_phone_may_be_written_in_several_ways(client: Client, phone: str) -> N
 
 
 @pytest.mark.parametrize("phone", ["12345", "0571-87654321", "+861391234567", "phone number", "+" * 20])
-def test_what_is_no_mobile_phone_is_refused_at_its_place(client: Client, phone: str) -> None:
+def test_an_invalid_mobile_phone_is_refused_with_its_pointer(client: Client, phone: str) -> None:
     answer = ask_for_code(client, phone)
     refused(answer, 400, "invalid-phone")
     assert answer.json()["errors"][0]["pointer"] == "/phone"
 
 
-def test_the_answer_does_not_tell_whether_a_phone_has_an_account(client: Client, clock: Clock) -> None:
+def test_the_answer_does_not_disclose_whether_a_phone_has_an_account(client: Client, clock: Clock) -> None:
     signed_in(client)
     clock.now += timedelta(minutes=2)
     known, unknown = ask_for_code(client, ANNA), ask_for_code(client, "13912340000")
     assert (known.status_code, known.json()) == (unknown.status_code, unknown.json())
-    known, unknown = sign_in(client, WRONG, "13912349999"), sign_in(client, other_than(newest_code(client, ANNA)))
+    known, unknown = sign_in(client, WRONG, "13912349999"), sign_in(client, another(newest_code(client, ANNA)))
     assert known.status_code == unknown.status_code == 400
     assert known.json() | {"request_id": ""} == unknown.json() | {"request_id": ""}
 
 
-def test_a_wrong_code_is_refused_and_the_right_one_still_counts(client: Client) -> None:
+def test_a_wrong_code_is_refused_and_the_correct_one_is_still_valid(client: Client) -> None:
     ask_for_code(client)
     code = newest_code(client, ANNA)
-    refused(sign_in(client, other_than(code)), 400, "wrong-code")
+    refused(sign_in(client, another(code)), 400, "wrong-code")
     assert sign_in(client, code).status_code == 201
 
 
-def test_a_code_counts_once(client: Client) -> None:
+def test_a_code_is_valid_once(client: Client) -> None:
     ask_for_code(client)
     code = newest_code(client, ANNA)
     assert sign_in(client, code).status_code == 201
     refused(sign_in(client, code), 400, "wrong-code")
 
 
-def test_a_code_counts_for_five_minutes(client: Client, clock: Clock) -> None:
+def test_a_code_is_valid_for_five_minutes(client: Client, clock: Clock) -> None:
     ask_for_code(client)
     clock.now += timedelta(minutes=5)
     refused(sign_in(client, newest_code(client, ANNA)), 400, "wrong-code")
@@ -119,24 +132,24 @@ def test_a_newer_code_replaces_the_older(client: Client, clock: Clock) -> None:
     assert sign_in(client, new).status_code == 201
 
 
-def test_a_code_of_another_phone_does_not_count(client: Client) -> None:
+def test_a_code_of_another_phone_is_refused(client: Client) -> None:
     ask_for_code(client, ANNA)
     ask_for_code(client, "13912340000")
     if newest_code(client, ANNA) != newest_code(client, "13912340000"):
         refused(sign_in(client, newest_code(client, "13912340000"), ANNA), 400, "wrong-code")
 
 
-def test_a_code_that_was_tried_five_times_is_dead(client: Client) -> None:
+def test_a_code_is_exhausted_after_five_attempts(client: Client) -> None:
     ask_for_code(client)
     code = newest_code(client, ANNA)
     for _ in range(5):
-        refused(sign_in(client, other_than(code)), 400, "wrong-code")
+        refused(sign_in(client, another(code)), 400, "wrong-code")
     refused(sign_in(client, code), 429, "code-exhausted")
 
 
-def test_of_thirty_two_guesses_at_once_at_most_five_count(app: Litestar, client: Client) -> None:
+def test_at_most_five_of_thirty_two_concurrent_guesses_are_checked(app: Litestar, client: Client) -> None:
     ask_for_code(client)
-    wrong = other_than(newest_code(client, ANNA))
+    wrong = another(newest_code(client, ANNA))
 
     async def guess() -> list[int]:
         transport = httpx.ASGITransport(app=cast("Any", app))
@@ -166,7 +179,7 @@ def test_another_code_is_sent_after_a_minute_and_ten_a_day(client: Client, clock
 
 
 @pytest.mark.parametrize("code", ["12345", "1234567", "12345a", "１２３４５６", "", 123456])
-def test_what_is_no_code_is_refused_at_its_place(client: Client, code: object) -> None:
+def test_an_invalid_code_is_refused_with_its_pointer(client: Client, code: object) -> None:
     answer = client.post("/v1/sessions", json={"phone": ANNA, "code": code})
     refused(answer, 400, "invalid-request")
     assert answer.json()["errors"][0]["pointer"] == "/code"
@@ -194,11 +207,11 @@ def test_a_refresh_token_used_twice_ends_the_session_for_thief_and_owner(client:
     refused(refresh(client, second["refresh_token"]), 401, "session-ended")
 
 
-def test_an_ended_session_says_how_to_sign_in(client: Client) -> None:
+def test_an_ended_session_asks_to_sign_in(client: Client) -> None:
     assert refresh(client, "x" * 20).headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_of_eight_who_exchange_one_refresh_token_at_once_one_gets_tokens(app: Litestar, client: Client) -> None:
+def test_one_of_eight_concurrent_refreshes_gets_tokens(app: Litestar, client: Client) -> None:
     body = {"refresh_token": signed_in(client)["refresh_token"]}
 
     async def exchange() -> list[int]:
@@ -220,7 +233,7 @@ def test_another_device_of_the_same_account_stays_signed_in(client: Client, cloc
     assert refresh(client, tablet["refresh_token"]).status_code == 201
 
 
-def test_a_refresh_token_counts_for_thirty_days(client: Client, clock: Clock) -> None:
+def test_a_refresh_token_is_valid_for_thirty_days(client: Client, clock: Clock) -> None:
     tokens = signed_in(client)
     clock.now += timedelta(days=30)
     refused(refresh(client, tokens["refresh_token"]), 401, "session-ended")
@@ -231,14 +244,14 @@ def test_an_invented_refresh_token_is_refused(client: Client, token: str) -> Non
     refused(refresh(client, token), 401, "session-ended")
 
 
-def test_an_access_token_is_no_refresh_token_and_the_other_way_round(client: Client) -> None:
+def test_access_and_refresh_tokens_cannot_replace_each_other(client: Client) -> None:
     tokens = signed_in(client)
     assert refresh(client, tokens["access_token"][:200]).status_code == 401
     answer = client.get("/v1/me", headers={"Authorization": f"Bearer {tokens['refresh_token']}"})
     refused(answer, 401, "not-signed-in")
 
 
-def test_whoever_signs_out_cannot_refresh(client: Client) -> None:
+def test_a_session_cannot_be_refreshed_after_signing_out(client: Client) -> None:
     tokens = signed_in(client)
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     assert client.delete("/v1/sessions/current", headers=headers).status_code == 204

@@ -1,4 +1,4 @@
-"""People and places of the health code's examples. It is noon of 20 April 2022 in the city, unless a test says more."""
+"""People and places in the tests of the health code. It is noon of 20 April 2022, unless a test sets the clock."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from tests.services.health_code.scene import Clock, Person, Scene, id_number
+from tests.services.health_code.scene import Clock, Scene, SignedInPerson, id_number
 
 RULES = Path(__file__).parents[3] / "rules"
 
@@ -21,32 +21,32 @@ def rulebook() -> Rulebook:
     return load_rulebook(RULES, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
 
 
-SignIn = Callable[..., Person]
+SignIn = Callable[..., SignedInPerson]
 
 
 @pytest.fixture
 def sign_in(app: Litestar, sign_in: Callable[..., dict[str, str]]) -> SignIn:
-    """Sign somebody in as everywhere, but for longer than an access token lives: these tests wait for weeks."""
-    return lambda phone, **who: Person(app, sign_in(phone, **who))
+    """Sign in as in all tests, but for longer than an access token is valid: these tests cover weeks."""
+    return lambda phone, **who: SignedInPerson(app, sign_in(phone, **who))
 
 
 @pytest.fixture
-def wang(sign_in: SignIn) -> Person:
+def wang(sign_in: SignIn) -> SignedInPerson:
     """Wang Fang, a citizen, signed in."""
     return sign_in("13800138001", name="王芳", id_number=id_number(1))
 
 
 @pytest.fixture
-def officer(sign_in: SignIn) -> Person:
+def officer(sign_in: SignIn) -> SignedInPerson:
     return sign_in("13800138002", roles=("health_officer",))
 
 
 @pytest.fixture
-def gatekeeper(sign_in: SignIn) -> Person:
-    """Someone at the gate of the west lake museum, and of no other place."""
+def gatekeeper(sign_in: SignIn) -> SignedInPerson:
+    """A member of the gate staff of the West Lake museum only."""
     return sign_in("13800138003", roles=("gate",), venues=("west-lake-museum",))
 
 
 @pytest.fixture
-def scene(client: TestClient[Litestar], clock: Clock, officer: Person) -> Scene:
+def scene(client: TestClient[Litestar], clock: Clock, officer: SignedInPerson) -> Scene:
     return Scene(client, clock, officer)

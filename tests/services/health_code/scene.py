@@ -1,4 +1,4 @@
-"""What people do in the health code's tests, in few words."""
+"""Short forms of what people do in the tests of the health code."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,20 +10,20 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from stdnum.cn import ric
 
-from backend.security.identity import Caller, Role
+from backend.security.identity import Caller
 from backend.store import Document
 
 Client = TestClient[Litestar]
 Headers = Mapping[str, str]
 
 
-class Person(Headers):
-    """The headers of somebody who has signed in, and whose app fetches a new access token whenever it needs one."""
+class SignedInPerson(Headers):
+    """The headers of a signed-in person, whose app fetches a new access token whenever it needs one."""
 
     def __init__(self, app: Litestar, headers: Headers) -> None:
-        said = jwt.decode(headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
-        roles = tuple(map(Role, said.get("rol", ())))
-        self.caller = Caller(said["sub"], said["sid"], said.get("cit"), roles, tuple(said.get("ven", ())))
+        claims = jwt.decode(headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+        roles = tuple(claims.get("rol", ()))
+        self.caller = Caller(claims["sub"], claims["sid"], claims.get("cit"), roles, tuple(claims.get("ven", ())))
         self.app = app
 
     def __getitem__(self, name: str) -> str:
@@ -38,7 +38,7 @@ class Person(Headers):
 
 
 def id_number(serial: int, year: int = 1990) -> str:
-    """Give the resident ID number of a person born in Hangzhou on 7 March of a year."""
+    """Return the resident ID number of a person born in Hangzhou on 7 March of a year."""
     number = f"330106{year}0307{serial:03}"
     return number + ric.calc_check_digit(number + "0")
 
@@ -48,7 +48,7 @@ class Clock(Protocol):
 
 
 class Scene:
-    """What people do in these tests, in few words."""
+    """Short forms of what people do in these tests."""
 
     def __init__(self, client: TestClient[Litestar], clock: Clock, officer: Headers) -> None:
         self.client, self.clock, self.officer = client, clock, officer
@@ -67,14 +67,14 @@ class Scene:
         return [(entry["at"], entry["colour"]) for entry in answer.json()["colours"]]
 
     def event(
-        self, kind: str, event_id: str | None = None, *, person: str | None = None, **said: str
+        self, kind: str, event_id: str | None = None, *, person: str | None = None, **details: str
     ) -> dict[str, Any]:
         self.events += 1
         return {
             "source": "hangzhou-cdc",
             "id": event_id or f"event-{self.events}",
             "id_number": person or id_number(1),
-            "event": {"kind": kind, **said},
+            "event": {"kind": kind, **details},
         }
 
     def report(self, *events: dict[str, Any]) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ class Scene:
 
 
 def stored(client: Client, kind: type[Document]) -> list[Any]:
-    """Give all documents of a kind."""
+    """Return all documents of a kind."""
 
     async def collect() -> list[Any]:
         return [document async for document in client.app.state.city.store.scan(kind)]
@@ -103,7 +103,7 @@ def stored(client: Client, kind: type[Document]) -> list[Any]:
 
 
 def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
-    """Give the body of a Problem of this kind."""
+    """Return the body of a response that is a Problem of this kind."""
     assert answer.status_code == status, answer.text
     assert answer.json()["type"] == f"/problems/{kind}"
     return answer.json()

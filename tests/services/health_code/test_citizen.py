@@ -15,20 +15,20 @@ from backend.services.health_code.model import HealthRecord
 from tests.services.health_code.scene import Client, Headers, Scene, problem, stored
 
 
-def declare(client: Client, person: Headers, **said: Any) -> httpx.Response:  # noqa: ANN401  any JSON
-    return client.post("/v1/me/health-declarations", headers=person, json={"symptoms": [], **said})
+def declare(client: Client, person: Headers, **details: Any) -> httpx.Response:  # noqa: ANN401  any JSON
+    return client.post("/v1/me/health-declarations", headers=person, json={"symptoms": [], **details})
 
 
-def test_a_citizen_of_whom_nothing_is_known_is_green(scene: Scene, wang: Headers) -> None:
+def test_a_citizen_without_reports_is_green(scene: Scene, wang: Headers) -> None:
     code = scene.code(wang)
-    assert (code["colour"], code["word"], code["shape"]) == ("green", {"zh": "绿码", "en": "GREEN"}, "circle")
+    assert (code["colour"], code["label"], code["shape"]) == ("green", {"zh": "绿码", "en": "GREEN"}, "circle")
     assert (code["rule"], code["because"]["zh"], code["remedy"]) == ("otherwise", "未见异常", None)
     assert (code["changes_at"], code["changes_to"]) == (None, None)
     assert code["since"] == "2022-04-20T04:00:00Z"
     assert (code["issued_at"], code["expires_at"]) == ("2022-04-20T04:00:00Z", "2022-04-20T04:01:00Z")
 
 
-def test_a_code_says_why_and_what_to_do_and_when_it_changes(scene: Scene, wang: Headers) -> None:
+def test_a_code_shows_its_reason_its_remedy_and_when_it_changes(scene: Scene, wang: Headers) -> None:
     scene.report(scene.event("contact", level="close", at="2022-04-19T08:00:00+08:00"))
     code = scene.code(wang)
     assert (code["colour"], code["shape"], code["rule"]) == ("red", "octagon", "close-contact")
@@ -40,7 +40,7 @@ def test_a_code_says_why_and_what_to_do_and_when_it_changes(scene: Scene, wang: 
     assert (code["changes_at"], code["changes_to"]) == ("2022-05-03T00:00:00Z", "yellow")
 
 
-def test_a_code_turns_on_the_second_and_nobody_has_to_touch_it(scene: Scene, wang: Headers) -> None:
+def test_a_code_changes_its_colour_on_the_second_without_any_request(scene: Scene, wang: Headers) -> None:
     scene.report(scene.event("isolation", place="observation", began_at="2022-04-20T08:00:00+08:00"))
     scene.set_clock("2022-04-27T07:59:59.999999+08:00")
     assert scene.colour(wang) == "yellow"
@@ -63,7 +63,7 @@ def test_history_has_the_exact_second_though_it_was_read_a_month_later(scene: Sc
     assert scene.history(wang) == expected
 
 
-def test_the_payload_is_short_and_names_nobody(client: Client, scene: Scene, wang: Headers) -> None:
+def test_the_payload_is_short_and_holds_no_personal_data(client: Client, scene: Scene, wang: Headers) -> None:
     code = scene.code(wang)
     assert len(code["payload"]) <= 250
     claims = json.loads(verify_with_jwks(code["payload"], client.app.state.city.keys.jwks()))
@@ -72,19 +72,21 @@ def test_the_payload_is_short_and_names_nobody(client: Client, scene: Scene, wan
     assert not any(personal in json.dumps(claims) for personal in ("13800138001", "王芳", "330106"))
 
 
-def test_each_look_at_a_code_makes_a_fresh_one_for_the_same_person(client: Client, scene: Scene, wang: Headers) -> None:
+def test_each_read_of_a_code_makes_a_new_payload_for_the_same_person(
+    client: Client, scene: Scene, wang: Headers
+) -> None:
     jwks = client.app.state.city.keys.jwks()
     first, second = (json.loads(verify_with_jwks(scene.code(wang)["payload"], jwks)) for _ in range(2))
     assert first["sub"] == second["sub"]
     assert first["jti"] != second["jti"]
 
 
-def test_a_code_is_kept_by_nobody_on_the_way(client: Client, wang: Headers) -> None:
+def test_a_code_is_not_cached(client: Client, wang: Headers) -> None:
     for page in ("", "/history", "/image.svg", "/image.png"):
         assert client.get(f"/v1/me/health-code{page}", headers=wang).headers["cache-control"] == "no-store"
 
 
-def test_the_gold_frame_and_the_latest_test_stand_beside_the_colour(scene: Scene, wang: Headers) -> None:
+def test_the_gold_frame_and_the_latest_test_are_shown_next_to_the_colour(scene: Scene, wang: Headers) -> None:
     assert scene.code(wang)["decoration"] == {"frame": "none", "latest_pcr": None}
     scene.report(
         scene.event("vaccination", at="2021-06-01T09:00:00+08:00"),
@@ -104,7 +106,7 @@ def test_the_gold_frame_and_the_latest_test_stand_beside_the_colour(scene: Scene
 # ── Declarations ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_whoever_declares_a_fever_is_yellow_at_once(client: Client, scene: Scene, wang: Headers) -> None:
+def test_a_person_who_declares_a_fever_is_yellow_at_once(client: Client, scene: Scene, wang: Headers) -> None:
     answer = declare(client, wang, symptoms=["fever"])
     assert answer.status_code == 201
     assert (answer.json()["colour"], answer.json()["rule"]) == ("yellow", "fever")
@@ -132,7 +134,7 @@ def test_a_cough_ends_when_the_person_declares_to_be_well_a_day_later(
 
 
 @pytest.mark.parametrize(
-    ("said", "rule"),
+    ("details", "rule"),
     [
         ({"contacts": [{"level": "close", "at": "2022-04-19T08:00:00+08:00"}]}, "close-contact"),
         ({"stays": [{"risk": "high", "entered_at": "2022-04-19T08:00:00+08:00"}]}, "high-risk-area"),
@@ -141,21 +143,21 @@ def test_a_cough_ends_when_the_person_declares_to_be_well_a_day_later(
     ],
 )
 def test_contacts_stays_and_entries_are_declared_in_the_same_way(
-    client: Client, wang: Headers, said: dict[str, Any], rule: str
+    client: Client, wang: Headers, details: dict[str, Any], rule: str
 ) -> None:
-    assert declare(client, wang, **said).json()["rule"] == rule
+    assert declare(client, wang, **details).json()["rule"] == rule
 
 
-def test_a_declaration_takes_nothing_back_that_an_officer_reported(client: Client, scene: Scene, wang: Headers) -> None:
+def test_a_declaration_withdraws_nothing_that_an_officer_reported(client: Client, scene: Scene, wang: Headers) -> None:
     scene.report(scene.event("stay", risk="high", entered_at="2022-04-01T08:00:00+08:00"))
     stay = {"risk": "high", "entered_at": "2022-04-01T08:00:00+08:00", "left_at": "2022-04-02T08:00:00+08:00"}
     assert declare(client, wang, stays=[stay]).json()["colour"] == "red"
 
 
-def test_what_lies_in_the_future_is_refused_and_nothing_is_kept(client: Client, scene: Scene, wang: Headers) -> None:
+def test_an_event_in_the_future_is_refused_and_nothing_is_stored(client: Client, scene: Scene, wang: Headers) -> None:
     stays = [{"risk": "high", "entered_at": "2022-04-20T12:00:00.001+08:00"}]
     refused = problem(declare(client, wang, symptoms=["fever"], stays=stays), 422, "event-in-future")
-    assert refused["errors"] == [{"pointer": "/stays/0/entered_at", "detail": "lies in the future"}]
+    assert refused["errors"] == [{"pointer": "/stays/0/entered_at", "detail": "is in the future"}]
     assert scene.colour(wang) == "green"
 
 
@@ -189,7 +191,7 @@ def test_what_lies_in_the_future_is_refused_and_nothing_is_kept(client: Client, 
         ),
     ],
 )
-def test_a_declaration_of_the_wrong_form_is_refused_with_its_place(
+def test_an_invalid_declaration_is_refused_with_a_pointer(
     client: Client, wang: Headers, body: dict[str, Any], pointer: str
 ) -> None:
     answer = client.post("/v1/me/health-declarations", headers=wang, json=body)
@@ -235,7 +237,7 @@ def test_two_check_ins_on_a_day_of_the_city_count_once(client: Client, scene: Sc
     assert days == ["2022-04-19T16:00:00+00:00", "2022-04-20T16:00:00+00:00"]
 
 
-def test_whoever_is_not_in_isolation_need_not_check_in(client: Client, scene: Scene, wang: Headers) -> None:
+def test_a_person_who_is_not_in_isolation_need_not_check_in(client: Client, scene: Scene, wang: Headers) -> None:
     problem(client.post("/v1/me/isolation-check-ins", headers=wang), 409, "not-in-isolation")
     scene.report(
         scene.event("isolation", place="home", began_at="2022-04-18T08:00:00+08:00"),
@@ -247,21 +249,21 @@ def test_whoever_is_not_in_isolation_need_not_check_in(client: Client, scene: Sc
 # ── Images ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_image_holds_a_fresh_code(client: Client, wang: Headers) -> None:
+def test_an_image_holds_a_new_code(client: Client, wang: Headers) -> None:
     answer = client.get("/v1/me/health-code/image.png", headers=wang)
     assert answer.headers["content-type"] == "image/png"
     [found] = zxingcpp.read_barcodes(Image.open(io.BytesIO(answer.content)))
     assert json.loads(verify_with_jwks(found.text, client.app.state.city.keys.jwks()))["col"] == "g"
 
 
-def test_a_vector_image_is_given_as_such(client: Client, scene: Scene, wang: Headers) -> None:
+def test_a_vector_image_is_served_as_svg(client: Client, scene: Scene, wang: Headers) -> None:
     scene.report(scene.event("contact", level="close", at="2022-04-19T08:00:00+08:00"))
     answer = client.get("/v1/me/health-code/image.svg", headers=wang)
     assert answer.headers["content-type"].startswith("image/svg+xml")
     assert "红码 RED" in answer.text
 
 
-def test_only_a_green_code_wears_its_gold_frame(client: Client, scene: Scene, wang: Headers) -> None:
+def test_only_a_green_code_has_its_gold_frame(client: Client, scene: Scene, wang: Headers) -> None:
     def corner() -> Any:  # noqa: ANN401  a pixel, as the library gives it
         image = Image.open(io.BytesIO(client.get("/v1/me/health-code/image.png", headers=wang).content))
         return image.convert("RGB").getpixel((1, 1))
@@ -276,16 +278,16 @@ def test_only_a_green_code_wears_its_gold_frame(client: Client, scene: Scene, wa
     assert corner() == (0xFF, 0xC4, 0x00)
 
 
-def test_when_too_many_images_are_drawn_one_is_told_to_come_back(
+def test_a_request_for_an_image_is_refused_when_the_queue_is_full(
     client: Client, wang: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_worker, "waiting", MAX_QUEUED)
+    monkeypatch.setattr(image_worker, "pending", MAX_QUEUED)
     answer = client.get("/v1/me/health-code/image.svg", headers=wang)
-    problem(answer, 503, "drawing-busy")
+    problem(answer, 503, "image-worker-busy")
     assert answer.headers["retry-after"] == "1"
 
 
-# ── Who may ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Access ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 PAGES = ("/v1/me/health-code", "/v1/me/health-code/history", "/v1/me/health-code/image.svg")
 

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.services.health_code.code import make_claims
-from backend.services.health_code.model import Visit
+from backend.services.health_code.code import COLOURS, make_claims
+from backend.services.health_code.model import VenueVisit
 from backend.services.talent_code.code import make_claims as make_talent_claims
 from tests.services.health_code.scene import Client, Clock, Headers, Scene, stored
 
@@ -25,19 +25,21 @@ def scan(client: Client, gatekeeper: Headers) -> Callable[..., httpx.Response]:
 Scan = Callable[..., httpx.Response]
 
 
-def test_a_valid_green_code_lets_in_and_leaves_a_visit(client: Client, scene: Scene, wang: Headers, scan: Scan) -> None:
+def test_a_valid_green_code_lets_in_and_records_a_visit(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
     answer = scan(scene.code(wang)["payload"])
     assert answer.status_code == 200
     assert answer.json() == {
         "outcome": "valid",
         "admit": True,
-        "message": {"zh": "绿码有效，请通行。", "en": "VALID, GREEN. Let in."},
+        "message": {"zh": "绿码，可以放行。", "en": "GREEN. Let in."},
         "colour": "green",
-        "word": {"zh": "绿码", "en": "GREEN"},
+        "label": {"zh": "绿码", "en": "GREEN"},
         "shape": "circle",
         "recorded": True,
     }
-    [visit] = stored(client, Visit)
+    [visit] = stored(client, VenueVisit)
     assert (visit.venue, visit.scan_id, visit.outcome, visit.colour) == (MUSEUM, "scan-0001", "valid", "green")
     assert visit.at_ms == 1_650_427_200_000
 
@@ -50,18 +52,20 @@ def test_a_valid_code_of_another_colour_does_not_let_in(scene: Scene, wang: Head
     assert (answer["outcome"], answer["colour"], answer["admit"]) == ("valid", colour, False)
 
 
-def test_a_code_counts_its_minute_and_half_a_minute_for_clocks(scene: Scene, wang: Headers, scan: Scan) -> None:
+def test_a_code_is_valid_for_its_minute_and_half_a_minute_of_clock_difference(
+    scene: Scene, wang: Headers, scan: Scan
+) -> None:
     payload = scene.code(wang)["payload"]
     scene.clock.now += timedelta(seconds=89)
     assert scan(payload).json()["outcome"] == "valid"
 
 
-def test_a_screenshot_dies_after_that(client: Client, scene: Scene, wang: Headers, scan: Scan) -> None:
+def test_a_screenshot_expires_after_that(client: Client, scene: Scene, wang: Headers, scan: Scan) -> None:
     payload = scene.code(wang)["payload"]
     scene.clock.now += timedelta(seconds=90)
     answer = scan(payload).json()
     assert (answer["outcome"], answer["admit"], answer["colour"]) == ("expired", False, None)
-    assert stored(client, Visit) == []
+    assert stored(client, VenueVisit) == []
 
 
 def test_a_forwarded_code_is_replayed_at_the_same_venue(
@@ -71,7 +75,7 @@ def test_a_forwarded_code_is_replayed_at_the_same_venue(
     assert scan(payload, "scan-0001").json()["outcome"] == "valid"
     answer = scan(payload, "scan-0002").json()
     assert (answer["outcome"], answer["admit"], answer["colour"]) == ("replayed", False, None)
-    assert len(stored(client, Visit)) == 1
+    assert len(stored(client, VenueVisit)) == 1
 
 
 def test_a_forwarded_code_that_has_also_expired_is_expired(scene: Scene, wang: Headers, scan: Scan) -> None:
@@ -81,7 +85,7 @@ def test_a_forwarded_code_that_has_also_expired_is_expired(scene: Scene, wang: H
     assert scan(payload, "scan-0002").json()["outcome"] == "expired"
 
 
-def test_a_scan_that_was_sent_again_gets_its_first_answer_even_much_later(
+def test_a_scan_that_is_sent_again_gets_its_first_answer_even_much_later(
     client: Client, scene: Scene, wang: Headers, scan: Scan
 ) -> None:
     payload = scene.code(wang)["payload"]
@@ -89,28 +93,26 @@ def test_a_scan_that_was_sent_again_gets_its_first_answer_even_much_later(
     scene.report(scene.event("contact", level="close", at=scene.ago(days=1)))
     scene.clock.now += timedelta(hours=1)
     assert scan(payload, "scan-0001").json() == first
-    assert len(stored(client, Visit)) == 1
+    assert len(stored(client, VenueVisit)) == 1
 
 
-def test_a_fresh_code_of_the_same_person_is_valid_again(
-    client: Client, scene: Scene, wang: Headers, scan: Scan
-) -> None:
+def test_a_new_code_of_the_same_person_is_valid_again(client: Client, scene: Scene, wang: Headers, scan: Scan) -> None:
     for scan_id in ("scan-0001", "scan-0002"):
         assert scan(scene.code(wang)["payload"], scan_id).json()["outcome"] == "valid"
-    assert len({visit.person for visit in stored(client, Visit)}) == 1
+    assert len({visit.person for visit in stored(client, VenueVisit)}) == 1
 
 
 def test_a_talent_code_is_forged_at_a_gate_though_the_city_signed_it(client: Client, clock: Clock, scan: Scan) -> None:
     claims, _, _ = make_talent_claims("Qm3k_x-7PaZ1", clock.now, 60)
     answer = scan(client.app.state.city.keys.sign_code(claims)).json()
     assert (answer["outcome"], answer["admit"], answer["colour"]) == ("forged", False, None)
-    assert stored(client, Visit) == []
+    assert stored(client, VenueVisit) == []
 
 
 def test_a_scan_id_that_was_used_for_another_code_is_refused(scene: Scene, wang: Headers, scan: Scan) -> None:
     scan(scene.code(wang)["payload"], "scan-0001")
     answer = scan(scene.code(wang)["payload"], "scan-0001")
-    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/scan-changed")
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/scan-id-reused")
 
 
 def test_a_code_whose_colour_has_changed_since_is_superseded(scene: Scene, wang: Headers, scan: Scan) -> None:
@@ -120,7 +122,7 @@ def test_a_code_whose_colour_has_changed_since_is_superseded(scene: Scene, wang:
     assert (answer["outcome"], answer["colour"], answer["admit"]) == ("superseded", "red", False)
 
 
-def test_a_red_code_is_superseded_as_soon_as_it_was_withdrawn(scene: Scene, wang: Headers, scan: Scan) -> None:
+def test_a_red_code_is_superseded_as_soon_as_its_reason_is_withdrawn(scene: Scene, wang: Headers, scan: Scan) -> None:
     scene.report(scene.event("contact", "wrong", level="close", at=scene.ago(days=1)))
     payload = scene.code(wang)["payload"]
     scene.report(scene.event("withdrawal", of="wrong"))
@@ -128,7 +130,7 @@ def test_a_red_code_is_superseded_as_soon_as_it_was_withdrawn(scene: Scene, wang
     assert (answer["outcome"], answer["colour"]) == ("superseded", "green")
 
 
-def test_a_code_turns_between_being_shown_and_being_scanned(scene: Scene, wang: Headers, scan: Scan) -> None:
+def test_a_colour_changes_between_showing_and_scanning(scene: Scene, wang: Headers, scan: Scan) -> None:
     scene.report(scene.event("isolation", place="observation", began_at="2022-04-20T08:00:00+08:00"))
     scene.set_clock("2022-04-27T07:59:50+08:00")
     payload = scene.code(wang)["payload"]
@@ -137,9 +139,7 @@ def test_a_code_turns_between_being_shown_and_being_scanned(scene: Scene, wang: 
     assert (answer["outcome"], answer["colour"]) == ("superseded", "green")
 
 
-def test_a_forged_code_is_told_as_such_and_leaves_no_trace(
-    client: Client, scene: Scene, wang: Headers, scan: Scan
-) -> None:
+def test_a_forged_code_is_reported_and_not_recorded(client: Client, scene: Scene, wang: Headers, scan: Scan) -> None:
     head, body, signature = scene.code(wang)["payload"].split(".")
     swapped = signature[:-4] + ("AAAA" if signature[-4:] != "AAAA" else "BBBB")
     for payload in (
@@ -151,31 +151,46 @@ def test_a_forged_code_is_told_as_such_and_leaves_no_trace(
     ):
         answer = scan(payload).json()
         assert (answer["outcome"], answer["admit"], answer["colour"]) == ("forged", False, None)
-    assert stored(client, Visit) == []
+    assert stored(client, VenueVisit) == []
 
 
-def test_something_else_that_the_city_signed_is_forged(client: Client, scan: Scan) -> None:
+def test_another_document_signed_by_the_city_is_forged(client: Client, scan: Scan) -> None:
     receipt = client.app.state.city.keys.sign_code(b'{"aud":"receipt","amount_fen":100}')
     assert scan(receipt).json()["outcome"] == "forged"
 
 
-def test_a_code_of_someone_who_was_erased_does_not_let_in(client: Client, scan: Scan, clock: Clock) -> None:
+def test_a_code_of_a_person_who_was_erased_does_not_let_in(client: Client, scan: Scan, clock: Clock) -> None:
     claims, _, _ = make_claims("nobodysCode1", "green", clock.now, 60)
     answer = scan(client.app.state.city.keys.sign_code(claims)).json()
     assert (answer["outcome"], answer["admit"], answer["colour"]) == ("superseded", False, None)
 
 
-def test_every_outcome_has_words_of_its_own() -> None:
-    from backend.services.health_code.gate import _MESSAGES, _VALID
+def test_every_outcome_has_its_own_message() -> None:
+    from backend.services.health_code.api.gate import _message
 
-    said = [*_MESSAGES.values(), *_VALID.values()]
-    assert len({text.zh for text in said}) == len({text.en for text in said}) == 7
+    messages = [
+        *(_message("valid", colour) for colour in COLOURS),
+        *(_message("superseded", colour) for colour in (*COLOURS, None)),
+        *(_message(outcome, None) for outcome in ("expired", "forged", "replayed")),
+    ]
+    assert len({text.zh for text in messages}) == len({text.en for text in messages}) == 10
+
+
+def test_the_message_names_the_colour_that_a_code_has_now(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
+    payload = scene.code(wang)["payload"]
+    scene.report(scene.event("contact", level="close", at=scene.ago(days=1)))
+    assert scan(payload).json()["message"]["zh"] == "健康码颜色已变为红色，请对方刷新后重新出示。"
+    claims, _, _ = make_claims("nobodysCode1", "green", scene.clock.now, 60)
+    erased = scan(client.app.state.city.keys.sign_code(claims), "scan-0002").json()
+    assert erased["message"]["zh"] == "此码已失效，请对方刷新后重新出示。"
 
 
 @pytest.mark.parametrize("venue", ["lingyin-temple", "no-such-venue", "健康"])
 def test_gate_staff_scan_at_their_own_venue_only(scene: Scene, wang: Headers, scan: Scan, venue: str) -> None:
     answer = scan(scene.code(wang)["payload"], venue=venue)
-    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/venue-not-yours")
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/venue-not-assigned")
 
 
 def test_a_citizen_cannot_verify_codes(client: Client, scene: Scene, wang: Headers, officer: Headers) -> None:
@@ -196,7 +211,7 @@ def test_a_citizen_cannot_verify_codes(client: Client, scene: Scene, wang: Heade
         {"colour": "green"},
     ],
 )
-def test_a_scan_of_the_wrong_form_is_refused(client: Client, gatekeeper: Headers, change: dict[str, Any]) -> None:
+def test_an_invalid_scan_is_refused(client: Client, gatekeeper: Headers, change: dict[str, Any]) -> None:
     body = {"payload": "x", "venue": MUSEUM, "scan_id": "scan-0001"} | change
     answer = client.post("/v1/verifications", headers=gatekeeper, json=body)
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-request")

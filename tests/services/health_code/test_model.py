@@ -15,13 +15,13 @@ from backend.services.health_code.model import (
     COLOUR,
     EventInFuture,
     HealthRecord,
-    begin_record,
-    catch_up,
-    coloured_since,
+    apply_reports,
+    check_plausible,
+    colour_since,
     latest_pcr,
+    new_record,
     next_colour,
-    refuse_impossible,
-    take_reports,
+    update_history,
     withdraw_report,
 )
 from backend.services.health_code.reports import (
@@ -44,31 +44,31 @@ SECOND = timedelta(seconds=1)
 
 
 def local(text: str) -> datetime:
-    """Give an instant in the city, such as "2022-09-01 08:00"."""
+    """Return an instant in the city, such as "2022-09-01 08:00"."""
     return datetime.fromisoformat(f"{text}+08:00").astimezone(UTC)
 
 
-def new_record(rulebook: Rulebook, at: datetime) -> HealthRecord:
-    return begin_record("p1", "c1", None, rulebook, at)
+def empty_record(rulebook: Rulebook, at: datetime) -> HealthRecord:
+    return new_record("p1", "c1", None, rulebook, at)
 
 
 def with_events(rulebook: Rulebook, at: datetime, *events: Event | HealthDeclared) -> HealthRecord:
     reports = [Report(event, f"k{number}") for number, event in enumerate(events)]
-    return take_reports(new_record(rulebook, at - timedelta(days=1)), reports, rulebook, at)
+    return apply_reports(empty_record(rulebook, at - timedelta(days=1)), reports, rulebook, at)
 
 
 def colours(record: HealthRecord) -> list[tuple[datetime, str]]:
-    return [(flip.at, flip.colour) for flip in record.history]
+    return [(change.at, change.colour) for change in record.history]
 
 
 def test_a_new_record_begins_green(rulebook: Rulebook) -> None:
     noon = local("2022-04-20 12:00")
-    assert colours(new_record(rulebook, noon)) == [(noon, "green")]
+    assert colours(empty_record(rulebook, noon)) == [(noon, "green")]
 
 
-def test_history_has_the_very_second_of_each_flip_however_late_it_is_read(rulebook: Rulebook) -> None:
+def test_history_has_the_exact_second_of_each_change_however_late_it_is_read(rulebook: Rulebook) -> None:
     record = with_events(rulebook, local("2022-09-02 10:00"), ContactReported("close", local("2022-09-01 08:00")))
-    read = catch_up(record, rulebook, local("2022-10-30 23:00"))
+    read = update_history(record, rulebook, local("2022-10-30 23:00"))
     assert colours(read) == [
         (local("2022-09-01 10:00"), "green"),
         (local("2022-09-02 10:00"), "red"),
@@ -77,21 +77,24 @@ def test_history_has_the_very_second_of_each_flip_however_late_it_is_read(rulebo
     ]
 
 
-def test_a_flip_by_law_is_dated_to_the_midnight_of_the_law(rulebook: Rulebook) -> None:
+def test_a_change_of_the_law_is_dated_to_its_midnight(rulebook: Rulebook) -> None:
     record = with_events(rulebook, local("2023-01-05 10:00"), CaseReported("confirmed", local("2023-01-05 08:00")))
-    assert colours(catch_up(record, rulebook, local("2023-02-01 12:00")))[-1] == (local("2023-01-08 00:00"), "green")
+    assert colours(update_history(record, rulebook, local("2023-02-01 12:00")))[-1] == (
+        local("2023-01-08 00:00"),
+        "green",
+    )
 
 
 def test_reading_twice_adds_nothing(rulebook: Rulebook) -> None:
     record = with_events(rulebook, local("2022-09-02 10:00"), ContactReported("close", local("2022-09-01 08:00")))
-    read = catch_up(record, rulebook, local("2022-09-09 12:00"))
-    assert catch_up(read, rulebook, local("2022-09-09 12:00")) == read
+    read = update_history(record, rulebook, local("2022-09-09 12:00"))
+    assert update_history(read, rulebook, local("2022-09-09 12:00")) == read
 
 
-def test_a_report_is_told_from_when_it_was_taken_and_flips_before_it_keep_their_second(rulebook: Rulebook) -> None:
+def test_a_report_applies_from_its_acceptance_and_earlier_changes_keep_their_second(rulebook: Rulebook) -> None:
     record = with_events(rulebook, local("2022-09-02 10:00"), ContactReported("close", local("2022-09-01 08:00")))
     fever = Report(HealthDeclared(local("2022-09-20 07:30"), ("fever",)))
-    record = take_reports(record, [fever], rulebook, local("2022-09-20 07:30"))
+    record = apply_reports(record, [fever], rulebook, local("2022-09-20 07:30"))
     assert colours(record)[-2:] == [(local("2022-09-11 08:00"), "green"), (local("2022-09-20 07:30"), "yellow")]
 
 
@@ -102,23 +105,23 @@ def test_a_withdrawn_report_turns_the_code_back(rulebook: Rulebook) -> None:
     assert [colour for _, colour in colours(record)] == ["green", "red", "green"]
 
 
-def test_an_exchanged_rulebook_does_not_rewrite_the_past(rulebook: Rulebook) -> None:
+def test_a_new_rulebook_does_not_rewrite_the_past(rulebook: Rulebook) -> None:
     record = with_events(rulebook, local("2022-09-02 10:00"), ContactReported("close", local("2022-09-01 08:00")))
     stricter = record.history[-1]
     before = replace(record, history=(*record.history[:-1], replace(stricter, colour="green", rulebook="older")))
-    read = catch_up(before, rulebook, local("2022-09-03 10:00"))
+    read = update_history(before, rulebook, local("2022-09-03 10:00"))
     assert colours(read)[1:] == [(local("2022-09-02 10:00"), "green"), (local("2022-09-03 10:00"), "red")]
 
 
-def test_a_colour_counts_since_it_is_the_same_though_the_reason_changes(rulebook: Rulebook) -> None:
+def test_a_colour_keeps_its_start_while_only_the_reason_changes(rulebook: Rulebook) -> None:
     record = with_events(rulebook, local("2022-09-02 10:00"), ContactReported("close", local("2022-09-01 08:00")))
     case = Report(CaseReported("confirmed", local("2022-09-03 08:00")), "k9")
-    record = take_reports(record, [case], rulebook, local("2022-09-03 10:00"))
-    assert [flip.rule for flip in record.history] == ["otherwise", "close-contact", "confirmed"]
-    assert coloured_since(record.history) == local("2022-09-02 10:00")
+    record = apply_reports(record, [case], rulebook, local("2022-09-03 10:00"))
+    assert [change.rule for change in record.history] == ["otherwise", "close-contact", "confirmed"]
+    assert colour_since(record.history) == local("2022-09-02 10:00")
 
 
-def test_the_next_colour_passes_over_changes_of_the_reason(rulebook: Rulebook) -> None:
+def test_the_next_colour_skips_changes_of_the_reason(rulebook: Rulebook) -> None:
     at = local("2022-09-02 10:00")
     record = with_events(
         rulebook,
@@ -145,36 +148,36 @@ def test_the_latest_test_is_the_one_sampled_last_that_has_a_result(rulebook: Rul
     assert latest.sampled_at == local("2022-09-03 08:00")
 
 
-def test_what_lies_in_the_future_is_refused_with_its_place() -> None:
+def test_a_time_in_the_future_is_refused_with_its_pointer() -> None:
     now = local("2022-09-02 10:00")
-    said = [("/stays/0", StayReported("high", now, now + SECOND)), ("/stays/1", StayReported("low", now))]
+    events = [("/stays/0", StayReported("high", now, now + SECOND)), ("/stays/1", StayReported("low", now))]
     with pytest.raises(EventInFuture) as refused:
-        refuse_impossible(said, now)
+        check_plausible(events, now)
     assert [error.pointer for error in refused.value.errors] == ["/stays/0/left_at"]
 
 
-def test_what_ends_before_it_began_is_refused() -> None:
+def test_an_end_before_its_beginning_is_refused() -> None:
     now = local("2022-09-02 10:00")
     with pytest.raises(InvalidRequest) as refused:
-        refuse_impossible([("/event", SampleTested("pcr", "negative", now, now - SECOND))], now)
+        check_plausible([("/event", SampleTested("pcr", "negative", now, now - SECOND))], now)
     assert [error.pointer for error in refused.value.errors] == ["/event/reported_at"]
 
 
 @pytest.mark.parametrize("year", ["0001", "1899", "2014"])
-def test_what_lies_long_ago_is_refused(year: str) -> None:
+def test_a_time_long_ago_is_refused(year: str) -> None:
     long_ago = datetime.fromisoformat(f"{year}-01-01T00:00:00+14:00")
     with pytest.raises(InvalidRequest):
-        refuse_impossible([("/event", ContactReported("close", long_ago))], local("2022-09-02 10:00"))
+        check_plausible([("/event", ContactReported("close", long_ago))], local("2022-09-02 10:00"))
 
 
-# ── Right to the second, for any profile ────────────────────────────────────────────────────────────────────────────
+# ── Exact to the second, for any person ────────────────────────────────────────────────────────────────────────────
 
 BEGIN, END = local("2020-02-01 00:00"), local("2026-12-31 00:00")
 
 
 @some.composite
 def stories(draw: some.DrawFn) -> list[tuple[datetime, Event | HealthDeclared | CheckedIn]]:
-    """Make what happens to a person within some weeks, in order: when it is told, and what."""
+    """Draw the events of a person within some weeks, in order, each with the instant of its report."""
     now = BEGIN + timedelta(minutes=draw(some.integers(0, (END - BEGIN) // timedelta(minutes=1))))
     story: list[tuple[datetime, Event | HealthDeclared | CheckedIn]] = []
     for _ in range(draw(some.integers(1, 6))):
@@ -218,28 +221,32 @@ def _events(at: datetime) -> some.SearchStrategy[Event | HealthDeclared | Checke
 def test_the_colour_of_a_history_is_what_the_rules_say_at_any_instant(
     rulebook: Rulebook, story: list[tuple[datetime, Event | HealthDeclared | CheckedIn]], chance: Random
 ) -> None:
-    record = new_record(rulebook, story[0][0] - timedelta(days=1))
+    record = empty_record(rulebook, story[0][0] - timedelta(days=1))
     known = [(record.history[0].at, record.facts)]
-    for number, (told, event) in enumerate(story):
+    for number, (reported, event) in enumerate(story):
         key = None if isinstance(event, HealthDeclared | CheckedIn) else f"k{number}"
-        record = take_reports(record, [Report(event, key)], rulebook, told)
-        known.append((told, record.facts))
+        record = apply_reports(record, [Report(event, key)], rulebook, reported)
+        known.append((reported, record.facts))
     last = story[-1][0] + timedelta(days=40)
-    record = catch_up(record, rulebook, last)
-    ends = [flip.at for flip in record.history[1:]] + [last]
-    for flip, end in zip(record.history, ends, strict=True):
-        span = end - flip.at
-        instants = {flip.at, *(flip.at + span * chance.random() for _ in range(3)), max(flip.at, end - SECOND / 1_000)}
+    record = update_history(record, rulebook, last)
+    ends = [change.at for change in record.history[1:]] + [last]
+    for change, end in zip(record.history, ends, strict=True):
+        span = end - change.at
+        instants = {
+            change.at,
+            *(change.at + span * chance.random() for _ in range(3)),
+            max(change.at, end - SECOND / 1_000),
+        }
         for at in instants:
-            if flip.at <= at < end:
+            if change.at <= at < end:
                 facts = next(facts for since, facts in reversed(known) if since <= at)
                 verdict = rulebook.evaluate(COLOUR, facts, at)
-                assert (verdict.result, verdict.rule) == (flip.colour, flip.rule), at
+                assert (verdict.result, verdict.rule) == (change.colour, change.rule), at
 
 
 @settings(max_examples=150, deadline=None)
 @given(stories(), some.randoms(use_true_random=False))
-def test_a_verdict_stands_until_the_instant_it_names(
+def test_a_verdict_is_the_same_until_the_instant_it_names(
     rulebook: Rulebook, story: list[tuple[datetime, Event | HealthDeclared | CheckedIn]], chance: Random
 ) -> None:
     reports = [
@@ -247,7 +254,7 @@ def test_a_verdict_stands_until_the_instant_it_names(
         for n, (_, event) in enumerate(story)
     ]
     at = story[-1][0]
-    facts = take_reports(new_record(rulebook, at - timedelta(days=1)), reports, rulebook, at).facts
+    facts = apply_reports(empty_record(rulebook, at - timedelta(days=1)), reports, rulebook, at).facts
     verdict = rulebook.evaluate(COLOUR, facts, at)
     end = verdict.changes_at or at + timedelta(days=400)
     last = end - SECOND / 1_000_000

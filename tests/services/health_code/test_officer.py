@@ -9,7 +9,7 @@ from tests.services.health_code.scene import Client, Headers, Scene, id_number, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "rule"),
+    ("kind", "details", "rule"),
     [
         ("case", {"status": "confirmed", "since": "2022-04-19T08:00:00+08:00"}, "confirmed"),
         ("case", {"status": "suspected", "since": "2022-04-19T08:00:00+08:00"}, "suspected"),
@@ -25,10 +25,10 @@ from tests.services.health_code.scene import Client, Headers, Scene, id_number, 
     ],
 )
 def test_a_code_is_right_on_the_very_next_read(
-    scene: Scene, wang: Headers, kind: str, said: dict[str, str], rule: str
+    scene: Scene, wang: Headers, kind: str, details: dict[str, str], rule: str
 ) -> None:
     assert scene.code(wang)["rule"] == "otherwise"
-    assert scene.outcomes(scene.event(kind, **said)) == ["applied"]
+    assert scene.outcomes(scene.event(kind, **details)) == ["applied"]
     assert scene.code(wang)["rule"] == rule
 
 
@@ -66,11 +66,11 @@ def test_the_same_instant_in_another_time_zone_is_the_same_event(scene: Scene) -
     assert scene.outcomes(first, again) == ["applied", "repeated"]
 
 
-def test_the_same_id_with_another_content_is_a_conflict_and_the_first_stands(scene: Scene, wang: Headers) -> None:
+def test_the_same_id_with_another_content_is_a_conflict_and_the_first_applies(scene: Scene, wang: Headers) -> None:
     first = scene.event("contact", "e1", level="close", at=scene.ago(days=1))
     changed = scene.event("contact", "e1", level="secondary", at=scene.ago(days=1))
     [_, conflict] = scene.report(first, changed)
-    assert (conflict["outcome"], conflict["problem"]["type"]) == ("conflict", "/problems/event-changed")
+    assert (conflict["outcome"], conflict["problem"]["type"]) == ("conflict", "/problems/event-id-reused")
     assert scene.code(wang)["rule"] == "close-contact"
 
 
@@ -90,7 +90,7 @@ def test_another_source_may_use_the_same_id(scene: Scene) -> None:
     assert scene.outcomes(event, other) == ["applied", "applied"]
 
 
-def test_a_withdrawal_turns_the_code_back_and_history_tells_both(scene: Scene, wang: Headers) -> None:
+def test_a_withdrawal_turns_the_code_back_and_history_shows_both(scene: Scene, wang: Headers) -> None:
     scene.code(wang)
     scene.clock.now = scene.clock.now.replace(minute=10)
     scene.report(scene.event("contact", "e1", level="close", at=scene.ago(days=1)))
@@ -135,7 +135,7 @@ def test_events_may_come_in_the_wrong_order(scene: Scene, wang: Headers) -> None
     assert scene.colour(wang) == "green"
 
 
-def test_somebody_who_is_not_registered_yet_finds_the_event_when_they_sign_in(
+def test_a_person_who_is_not_registered_yet_finds_the_event_after_signing_in(
     scene: Scene, sign_in: Callable[..., Headers]
 ) -> None:
     assert scene.outcomes(scene.event("contact", person=id_number(7), level="close", at=scene.ago(days=1))) == [
@@ -144,7 +144,7 @@ def test_somebody_who_is_not_registered_yet_finds_the_event_when_they_sign_in(
     assert scene.colour(sign_in("13800138007", name="赵敏", id_number=id_number(7))) == "red"
 
 
-def test_one_bad_event_does_not_keep_the_others_out(client: Client, scene: Scene) -> None:
+def test_an_invalid_event_does_not_affect_the_others(client: Client, scene: Scene) -> None:
     results = scene.report(
         scene.event("contact", level="close", at=scene.ago(days=1)),
         scene.event("contact", person="110105194912310021", level="close", at=scene.ago(days=1)),
@@ -153,12 +153,12 @@ def test_one_bad_event_does_not_keep_the_others_out(client: Client, scene: Scene
     )
     assert [result["outcome"] for result in results] == ["applied", "refused", "refused", "applied"]
     assert results[2]["problem"]["type"] == "/problems/event-in-future"
-    assert results[2]["problem"]["errors"] == [{"pointer": "/events/2/event/at", "detail": "lies in the future"}]
+    assert results[2]["problem"]["errors"] == [{"pointer": "/events/2/event/at", "detail": "is in the future"}]
     [record] = stored(client, HealthRecord)
     assert len(record.reports) == len(stored(client, HealthEventReceipt)) == 2
 
 
-def test_five_hundred_events_are_taken_at_once_and_not_one_more(client: Client, scene: Scene, officer: Headers) -> None:
+def test_a_batch_has_at_most_five_hundred_events(client: Client, scene: Scene, officer: Headers) -> None:
     events = [
         scene.event("contact", person=id_number(number % 50), level="close", at=scene.ago(days=1))
         for number in range(501)
@@ -169,7 +169,7 @@ def test_five_hundred_events_are_taken_at_once_and_not_one_more(client: Client, 
     assert answer.status_code == 400
 
 
-def test_thirty_two_officers_report_of_one_person_at_once_and_nothing_is_lost(
+def test_thirty_two_officers_report_about_one_person_at_once_and_nothing_is_lost(
     client: Client, scene: Scene, officer: Headers
 ) -> None:
     events = [scene.event("contact", level="close", at=scene.ago(days=1, minutes=n)) for n in range(32)]
@@ -188,7 +188,9 @@ def test_thirty_two_officers_report_of_one_person_at_once_and_nothing_is_lost(
     assert len(record.facts.contacts) == 32
 
 
-def test_the_same_event_from_many_officers_at_once_counts_once(client: Client, scene: Scene, officer: Headers) -> None:
+def test_the_same_event_from_many_officers_at_once_is_applied_once(
+    client: Client, scene: Scene, officer: Headers
+) -> None:
     event = scene.event("contact", level="close", at=scene.ago(days=1))
 
     def post() -> None:
@@ -203,11 +205,11 @@ def test_the_same_event_from_many_officers_at_once_counts_once(client: Client, s
     assert len(record.facts.contacts) == 1
 
 
-def test_nothing_that_names_a_person_or_an_event_is_kept_in_the_open(client: Client, scene: Scene) -> None:
+def test_identifiers_of_persons_and_events_are_not_stored_in_clear_text(client: Client, scene: Scene) -> None:
     scene.report(scene.event("contact", "wang-fang-330106", level="close", at=scene.ago(days=1)))
-    kept = repr(stored(client, HealthRecord)) + repr(stored(client, HealthEventReceipt))
-    assert id_number(1) not in kept
-    assert "wang-fang" not in kept
+    contents = repr(stored(client, HealthRecord)) + repr(stored(client, HealthEventReceipt))
+    assert id_number(1) not in contents
+    assert "wang-fang" not in contents
 
 
 def test_only_health_officers_report_events(client: Client, scene: Scene, wang: Headers, gatekeeper: Headers) -> None:
@@ -233,7 +235,7 @@ def test_only_health_officers_report_events(client: Client, scene: Scene, wang: 
         {"colour": "red"},
     ],
 )
-def test_events_of_the_wrong_form_are_refused_as_a_whole(
+def test_a_batch_with_an_invalid_event_is_refused_as_a_whole(
     client: Client, scene: Scene, officer: Headers, change: dict[str, Any]
 ) -> None:
     good = scene.event("contact", level="close", at=scene.ago(days=1))

@@ -19,8 +19,8 @@ from backend.services.health_code.reports import (
     Report,
     SampleTested,
     StayReported,
-    facts_of,
-    remember,
+    append_reports,
+    derive_facts,
 )
 from backend.store.time import in_utc, instants
 
@@ -33,60 +33,60 @@ def by_officer(*events: Event) -> list[Report]:
     return [Report(event, f"key-{number}") for number, event in enumerate(events)]
 
 
-def by_person(*said: StayReported | HealthDeclared | CheckedIn) -> list[Report]:
-    return [Report(what) for what in said]
+def by_person(*events: StayReported | HealthDeclared | CheckedIn) -> list[Report]:
+    return [Report(event) for event in events]
 
 
-def test_a_case_ends_when_a_doctor_says_so() -> None:
-    facts = facts_of(None, by_officer(CaseReported("confirmed", day(1)), CaseEnded(day(10))))
+def test_a_case_ends_when_a_doctor_discharges_the_person() -> None:
+    facts = derive_facts(None, by_officer(CaseReported("confirmed", day(1)), CaseEnded(day(10))))
     assert facts.cases == (Case("confirmed", day(1), day(10)),)
 
 
 def test_an_end_does_not_end_a_case_that_came_later() -> None:
-    facts = facts_of(
+    facts = derive_facts(
         None, by_officer(CaseReported("suspected", day(1)), CaseEnded(day(3)), CaseReported("confirmed", day(5)))
     )
     assert facts.cases == (Case("suspected", day(1), day(3)), Case("confirmed", day(5)))
 
 
-def test_a_result_takes_the_place_of_the_test_that_was_awaited() -> None:
+def test_a_result_replaces_the_awaited_test() -> None:
     awaited = SampleTested("pcr", "awaiting", day(1))
-    facts = facts_of(None, by_officer(awaited, SampleTested("pcr", "negative", day(1), day(2))))
+    facts = derive_facts(None, by_officer(awaited, SampleTested("pcr", "negative", day(1), day(2))))
     assert facts.tests == (LabTest("pcr", "negative", day(1), day(2)),)
 
 
 def test_leaving_an_area_is_reported_as_the_same_stay() -> None:
-    facts = facts_of(None, by_officer(StayReported("high", day(1)), StayReported("high", day(1), day(4))))
+    facts = derive_facts(None, by_officer(StayReported("high", day(1)), StayReported("high", day(1), day(4))))
     assert facts.stays == (Stay("high", day(1), day(4)),)
 
 
 def test_a_person_cannot_declare_away_what_an_officer_reported() -> None:
     reports = [*by_officer(StayReported("high", day(1))), *by_person(StayReported("high", day(1), day(2)))]
-    assert facts_of(None, reports).stays == (Stay("high", day(1)), Stay("high", day(1), day(2)))
+    assert derive_facts(None, reports).stays == (Stay("high", day(1)), Stay("high", day(1), day(2)))
 
 
-def test_a_declaration_without_symptoms_says_that_one_is_well() -> None:
-    facts = facts_of(None, by_person(HealthDeclared(day(1), ("fever", "cough")), HealthDeclared(day(2), ())))
+def test_a_declaration_without_symptoms_means_that_the_person_is_well() -> None:
+    facts = derive_facts(None, by_person(HealthDeclared(day(1), ("fever", "cough")), HealthDeclared(day(2), ())))
     assert facts.symptoms == (Symptom("fever", day(1)), Symptom("cough", day(1)))
     assert facts.declarations == (Declaration(day(1), well=False), Declaration(day(2), well=True))
 
 
-def test_check_ins_count_for_the_isolation_that_had_begun() -> None:
+def test_check_ins_belong_to_the_isolation_that_had_begun() -> None:
     reports = [
         *by_officer(IsolationOrdered("home", day(3))),
         *by_person(CheckedIn(day(1), day(1, 0)), CheckedIn(day(3, 20), day(3, 0)), CheckedIn(day(4), day(4, 0))),
     ]
-    assert facts_of(None, reports).isolations == (Isolation("home", day(3), None, (day(3, 0), day(4, 0))),)
+    assert derive_facts(None, reports).isolations == (Isolation("home", day(3), None, (day(3, 0), day(4, 0))),)
 
 
 def test_a_release_ends_the_isolations_that_had_begun() -> None:
-    facts = facts_of(
+    facts = derive_facts(
         None, by_officer(IsolationOrdered("central", day(1)), IsolationEnded(day(5)), IsolationOrdered("home", day(8)))
     )
     assert [isolation.released_at for isolation in facts.isolations] == [day(5), None]
 
 
-said = some.one_of(
+events_of_any_kind = some.one_of(
     some.builds(CaseReported, some.sampled_from(["confirmed", "suspected"]), some.integers(1, 28).map(day)),
     some.builds(CaseEnded, some.integers(1, 28).map(day)),
     some.builds(ContactReported, some.just("close"), some.integers(1, 28).map(day)),
@@ -96,23 +96,23 @@ said = some.one_of(
 )
 
 
-@given(some.lists(said, max_size=12), some.randoms(use_true_random=False))
+@given(some.lists(events_of_any_kind, max_size=12), some.randoms(use_true_random=False))
 def test_facts_do_not_depend_on_the_order_in_which_reports_arrive(events: list[Event], chance: Random) -> None:
     reports = by_officer(*{next(at for _, at in instants(event)): event for event in events}.values())
     shuffled = list(reports)
     chance.shuffle(shuffled)
-    assert facts_of(None, shuffled) == facts_of(None, reports)
+    assert derive_facts(None, shuffled) == derive_facts(None, reports)
 
 
-def test_years_of_tests_never_push_out_the_report_that_keeps_a_person_red() -> None:
+def test_years_of_tests_never_displace_the_report_that_keeps_a_person_red() -> None:
     case = Report(CaseReported("confirmed", day(1)), "case")
     tests = [Report(SampleTested("pcr", "negative", day(2) + timedelta(days=n)), f"test-{n}") for n in range(500)]
-    kept = remember([case], tests)
+    kept = append_reports([case], tests)
     assert len(kept) == MAX_REPORTS
     assert kept[0] is case
     assert kept[1:] == tuple(tests[-MAX_REPORTS + 1 :])
 
 
-def test_instants_are_kept_in_utc_to_the_millisecond() -> None:
+def test_instants_are_stored_in_utc_to_the_millisecond() -> None:
     local = datetime.fromisoformat("2022-04-20T12:00:00.123987+08:00")
     assert in_utc(ContactReported("close", local)).at.isoformat() == "2022-04-20T04:00:00.123000+00:00"

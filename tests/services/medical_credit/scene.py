@@ -1,4 +1,4 @@
-"""What hospitals and patients do in the tests of medical credit, in few words."""
+"""Hospitals and patients for the tests of pay later."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -11,8 +11,8 @@ from litestar.testing import TestClient
 
 from backend.city.service import City
 from backend.paylater.credit_account import CreditAccount
-from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
+from backend.services.medical_credit.hospital_commands import CommandResult, handle_command
 from backend.services.medical_credit.model.commands import (
     Adjustment,
     CancelVisit,
@@ -27,13 +27,13 @@ from backend.services.medical_credit.model.enrolment import AGREEMENT, Purpose, 
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Bank, CreditRegistry, Insurance
-from backend.services.medical_credit.visits import Taken, take
+from backend.services.medical_credit.saga import advance
 from backend.store import Order
-from integrations.credit_registry import SandboxRegistry
-from integrations.insurance import SandboxInsurance
-from integrations.payment import SandboxBank
+from integrations.credit_registry.sandbox import SandboxRegistry
+from integrations.insurance.sandbox import SandboxInsurance
+from integrations.payment.sandbox import SandboxBank
 from tests.conftest import id_number_for
-from tests.services.health_code.scene import Person
+from tests.services.health_code.scene import SignedInPerson
 
 T = TypeVar("T")
 Client = TestClient[Litestar]
@@ -49,11 +49,11 @@ FACTS = CreditFacts(
     insurance_years=8,
     income="middle",
 )
-"""What the registries say of everybody in these tests; the birthdays follow from the ID number."""
+"""The credit facts of everyone in these tests; the birthdays follow from the ID number."""
 
 
-def a_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
-    """Give a hospital that is connected."""
+def make_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
+    """Return a connected hospital."""
     return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []})
 
 
@@ -61,20 +61,20 @@ class Clock(Protocol):
     now: datetime
 
 
-class Patient(Person):
+class Patient(SignedInPerson):
     """A citizen with their resident ID number."""
 
     id_number: str
 
     @property
     def id(self) -> str:
-        """Give the id of their Profile."""
+        """Return the id of their Profile."""
         assert self.caller.citizen_id is not None
         return self.caller.citizen_id
 
 
 class Scene:
-    """A city with hospitals; visits are known by the hospital's number for them."""
+    """A city with hospitals; visits are identified by the hospital's number."""
 
     def __init__(self, client: Client, clock: Clock, sign_in: Callable[..., Any]) -> None:
         self.client, self.clock, self._sign_in = client, clock, sign_in
@@ -99,15 +99,15 @@ class Scene:
         return self.city.port(CreditRegistry)
 
     def call(self, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        """Do asynchronous work in the server's own loop."""
+        """Run asynchronous work in the server's event loop."""
         assert self.client.blocking_portal is not None
         return self.client.blocking_portal.call(work, *arguments)
 
     def hospital(self, code: str, name: str) -> Hospital:
-        return self.call(self.city.store.insert, a_hospital(code, name))
+        return self.call(self.city.store.insert, make_hospital(code, name))
 
     def citizen(self, phone: str) -> Patient:
-        """Sign somebody in who has given their real name."""
+        """Sign in a citizen with a verified identity."""
         patient = Patient(self.client.app, self._sign_in(phone, name="王小明"))
         patient.id_number = id_number_for(phone)
         self.insurance.set_balance(patient.id_number, 1_000)
@@ -115,7 +115,7 @@ class Scene:
         return patient
 
     def patient(self, phone: str = "13800000101", *, automatic_debit: bool = False) -> Patient:
-        """Sign somebody in who has opened medical credit."""
+        """Sign in a citizen who is enrolled in pay later."""
         patient = self.citizen(phone)
         answer = self.open_credit(patient, automatic_debit=automatic_debit)
         assert answer.status_code == 201, answer.text
@@ -133,89 +133,93 @@ class Scene:
     def limit(self, patient: Patient, purpose: str = "outpatient") -> dict[str, Any]:
         return next(one for one in self.credit(patient)["limits"] if one["purpose"] == purpose)
 
-    # ── what the hospital tells ──
+    # ── the hospital's commands ──
 
-    def tell(
+    def send(
         self, command: Command, number: str = "V1", *, event: str | None = None, hospital: Hospital | None = None
-    ) -> Taken:
-        """Have a hospital tell something of its visit; each time in a message of its own, unless `event` names one."""
+    ) -> CommandResult:
+        """Send a hospital's command about its visit, in a new message unless `event` names one."""
         self._events += 1
-        return self.call(take, self.city, hospital or self.first, number, command, event or f"event-{self._events}")
+        return self.call(
+            handle_command, self.city, hospital or self.first, number, command, event or f"event-{self._events}"
+        )
 
     def opens(
         self, patient: Patient, number: str = "V1", kind: VisitKind = "outpatient", *, estimate_fen: int | None = None
-    ) -> Taken:
-        return self.tell(OpenVisit(patient.id_number, kind, self.clock.now, estimate_fen), number)
+    ) -> CommandResult:
+        return self.send(OpenVisit(patient.id_number, kind, self.clock.now, estimate_fen), number)
 
-    def charges(self, line: str, fen: int, number: str = "V1", code: str = "110100001", title: str = "诊查费") -> Taken:
-        return self.tell(Charge(line, code, title, fen, self.clock.now), number)
+    def charges(
+        self, line: str, fen: int, number: str = "V1", code: str = "110100001", title: str = "诊查费"
+    ) -> CommandResult:
+        return self.send(Charge(line, code, title, fen, self.clock.now), number)
 
-    def credits(self, line: str, of: str, fen: int, number: str = "V1") -> Taken:
-        return self.tell(Credit(line, of, fen, self.clock.now), number)
+    def credits(self, line: str, of: str, fen: int, number: str = "V1") -> CommandResult:
+        return self.send(Credit(line, of, fen, self.clock.now), number)
 
-    def adjusts(self, line: str, of: str, fen: int, number: str = "V1") -> Taken:
-        return self.tell(Adjustment(line, of, fen, self.clock.now), number)
+    def adjusts(self, line: str, of: str, fen: int, number: str = "V1") -> CommandResult:
+        return self.send(Adjustment(line, of, fen, self.clock.now), number)
 
-    def closes(self, number: str = "V1", *, final: bool = True) -> Taken:
-        return self.tell(CloseVisit(self.clock.now, final), number)
+    def closes(self, number: str = "V1", *, final: bool = True) -> CommandResult:
+        return self.send(CloseVisit(self.clock.now, final), number)
 
-    def reopens(self, number: str = "V1") -> Taken:
-        return self.tell(ReopenVisit(), number)
+    def reopens(self, number: str = "V1") -> CommandResult:
+        return self.send(ReopenVisit(), number)
 
-    def cancels(self, number: str = "V1") -> Taken:
-        return self.tell(CancelVisit(), number)
+    def cancels(self, number: str = "V1") -> CommandResult:
+        return self.send(CancelVisit(), number)
 
-    # ── what follows ──
+    # ── the steps that follow ──
 
-    def brought_on(self, number: str = "V1", hospital: Hospital | None = None) -> Visit:
-        """Have what is to be done for a visit done, and give it as it stands then."""
+    def advanced(self, number: str = "V1", hospital: Hospital | None = None) -> Visit:
+        """Do all due steps of a visit, and return it."""
         for _ in range(200):
             visit = self.call(advance, self.city, visit_id((hospital or self.first).id, number))
             assert visit is not None
             asking = visit.attempt is not None and not visit.attempt.reversing
-            returning = any(refund.state != "failed" and not refund.credited for refund in visit.refunds)
+            returning = any(refund.state != "failed" and not refund.applied for refund in visit.refunds)
             if not asking and not returning:
                 break
-            time.sleep(0.01)  # a background job is asking the insurance or the bank just now
+            time.sleep(0.01)  # a background job is waiting for the insurance or the bank
         return visit
 
     def billed(self, patient: Patient, *charges_fen: int, number: str = "V1", kind: VisitKind = "outpatient") -> Visit:
-        """Have a whole visit take place, with these charges, up to its bill."""
+        """Run a visit with these charges from its opening to its bill."""
         self.opens(patient, number, kind)
         for place, fen in enumerate(charges_fen, 1):
             self.charges(f"L{place}", fen, number)
         self.closes(number)
-        return self.brought_on(number)
+        return self.advanced(number)
 
     def account(self, patient: Patient, purpose: Purpose = "outpatient") -> CreditAccount:
         found = self.call(self.city.store.get, CreditAccount, account_id(patient.id, purpose))
         assert found is not None
         return found
 
-    def shown(self, patient: Patient, visit: Visit) -> dict[str, Any]:
+    def visit_details(self, patient: Patient, visit: Visit) -> dict[str, Any]:
         answer = self.client.get(f"/v1/me/visits/{visit.id}", headers=patient)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def pays(
-        self, payer: Patient, visit: Visit, fen: int | None = None, *, key: str = "key-1", what: str = "now"
+        self, payer: Patient, visit: Visit, fen: int | None = None, *, key: str = "key-1", scope: str = "now"
     ) -> httpx.Response:
-        """Have somebody press the button: what is due now, or all, or another amount that their app showed them."""
+        """Pay what is due now, all that is owed, or another amount that the app displayed."""
         if fen is None:
-            bill = self.shown(payer, visit)["bill"]
-            fen = bill["payable_now_fen"] if what == "now" else bill["owed_fen"]
+            bill = self.visit_details(payer, visit)["bill"]
+            fen = bill["payable_now_fen"] if scope == "now" else bill["owed_fen"]
         path, headers = f"/v1/me/visits/{visit.id}/payments", {**payer, "Idempotency-Key": key}
-        return self.client.post(path, json={"amount_fen": fen, "what": what}, headers=headers)
+        return self.client.post(path, json={"amount_fen": fen, "scope": scope}, headers=headers)
 
     def time_passes(self, **span: float) -> None:
-        """Let time pass, and the sweep look at what is due, again and again until nothing is."""
+        """Let time pass, then sweep until nothing is due."""
         self.clock.now += timedelta(**span)
-        self.sweeps()
+        self.sweep()
 
-    def sweeps(self) -> None:
-        """Have the sweep find what is due, and do it here."""
+    def sweep(self) -> None:
+        """Find the due visits as the sweep does, and do their steps here."""
 
-        async def bring_on() -> None:
+        async def advance_due() -> None:
             for _ in range(20):
                 due = Order("due_ms", below=int(self.clock.now.timestamp() * 1_000) + 1)
                 page = await self.city.store.find(Visit, {}, order=due)
@@ -224,4 +228,4 @@ class Scene:
                 for visit in page.documents:
                     await advance(self.city, visit.id)
 
-        self.call(bring_on)
+        self.call(advance_due)

@@ -1,4 +1,4 @@
-"""What citizens see of their credit, and how they open and close it."""
+"""Citizens enrol in pay later, see their limits and visits, and end the enrolment."""
 
 from datetime import timedelta
 
@@ -6,37 +6,37 @@ from tests.services.health_code.scene import problem
 from tests.services.medical_credit.scene import Patient, Scene
 
 
-def test_credit_is_opened_with_explicit_consent_alone(scene: Scene) -> None:
+def test_enrolment_requires_explicit_consent(scene: Scene) -> None:
     citizen = scene.citizen("13800000101")
     body = {"agreement": "2026-01", "i_agree": False}
     problem(scene.client.post("/v1/me/medical-credit", json=body, headers=citizen), 409, "not-eligible")
-    problem(scene.client.get("/v1/me/medical-credit", headers=citizen), 409, "no-medical-credit")
+    problem(scene.client.get("/v1/me/medical-credit", headers=citizen), 409, "not-enrolled")
 
 
-def test_consent_is_to_the_edition_in_force(scene: Scene) -> None:
+def test_consent_must_be_to_the_current_version(scene: Scene) -> None:
     citizen = scene.citizen("13800000101")
     body = {"agreement": "2019-01", "i_agree": True}
     said = problem(scene.client.post("/v1/me/medical-credit", json=body, headers=citizen), 409, "not-eligible")
     assert said["agreement"] == "2026-01"
 
 
-def test_limits_are_shown_with_what_is_used_held_and_free(scene: Scene, patient: Patient) -> None:
+def test_limits_show_the_used_held_and_available_amounts(scene: Scene, patient: Patient) -> None:
     shown = scene.limit(patient)
     assert 50_000 <= shown["limit_fen"] <= 500_000
-    assert (shown["used_fen"], shown["held_fen"], shown["beyond_fen"]) == (0, 0, 0)
-    assert shown["free_fen"] == shown["limit_fen"]
+    assert (shown["used_fen"], shown["held_fen"], shown["over_limit_fen"]) == (0, 0, 0)
+    assert shown["available_fen"] == shown["limit_fen"]
     assert scene.limit(patient, "inpatient")["limit_fen"] == 1_500_000
 
 
-def test_each_reason_for_the_limit_says_what_it_adds(scene: Scene, patient: Patient) -> None:
+def test_each_factor_of_the_limit_says_what_it_adds(scene: Scene, patient: Patient) -> None:
     shown = scene.limit(patient)
-    assert shown["why"]
-    total = sum(reason["amount_fen"] for reason in shown["why"])
+    assert shown["factors"]
+    total = sum(reason["amount_fen"] for reason in shown["factors"])
     assert shown["limit_fen"] == min(500_000, max(50_000, total))
-    assert all(reason["because"]["zh"] and reason["because"]["en"] for reason in shown["why"])
+    assert all(reason["because"]["zh"] and reason["because"]["en"] for reason in shown["factors"])
 
 
-def test_credit_is_opened_once_however_often_it_is_asked(scene: Scene, patient: Patient) -> None:
+def test_repeated_enrolment_changes_only_automatic_debit(scene: Scene, patient: Patient) -> None:
     first = scene.credit(patient)["consented_at"]
     scene.clock.now += timedelta(days=1)
     assert scene.open_credit(patient, automatic_debit=True).status_code == 201
@@ -44,15 +44,15 @@ def test_credit_is_opened_once_however_often_it_is_asked(scene: Scene, patient: 
     assert (shown["consented_at"], shown["automatic_debit"]) == (first, True)
 
 
-def test_credit_can_be_closed_when_nothing_is_owed(scene: Scene, patient: Patient) -> None:
+def test_enrolment_can_be_ended_when_nothing_is_owed(scene: Scene, patient: Patient) -> None:
     assert scene.client.delete("/v1/me/medical-credit", headers=patient).status_code == 204
-    problem(scene.client.get("/v1/me/medical-credit", headers=patient), 409, "no-medical-credit")
+    problem(scene.client.get("/v1/me/medical-credit", headers=patient), 409, "not-enrolled")
     assert scene.open_credit(patient).status_code == 201
 
 
-def test_credit_stays_open_while_something_is_owed(scene: Scene, patient: Patient) -> None:
+def test_enrolment_cannot_be_ended_while_a_bill_is_unpaid(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    said = problem(scene.client.delete("/v1/me/medical-credit", headers=patient), 409, "still-owed")
+    said = problem(scene.client.delete("/v1/me/medical-credit", headers=patient), 409, "outstanding-balance")
     assert said["owed_fen"] == visit.owed_fen()
     assert scene.credit(patient)["standing"] == "good"
 
@@ -70,9 +70,9 @@ def test_visits_are_listed_newest_first_page_by_page(scene: Scene, patient: Pati
 
 def test_the_bill_explains_who_pays_which_part_of_the_fee(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000, 4_000)
-    shown = scene.shown(patient, visit)
+    shown = scene.visit_details(patient, visit)
     assert shown["medical_fee_fen"] == 24_000 == sum(share["amount_fen"] for share in shown["shares"])
-    assert shown["shares"][-1]["who"] == "cash"
+    assert shown["shares"][-1]["payer"] == "cash"
     assert shown["shares"][-1]["amount_fen"] == shown["bill"]["cash_fen"]
     assert [line["id"] for line in shown["lines"]] == ["L1", "L2"]
 

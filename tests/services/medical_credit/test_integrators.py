@@ -1,8 +1,8 @@
-"""What integrators of comparable systems ask for in public trackers, each line by its name."""
+"""Requirements that integrators of comparable systems name in public issue trackers."""
 
 from concurrent.futures import ThreadPoolExecutor
 
-from backend.services.medical_credit.model.steps import LONGEST_WAIT
+from backend.services.medical_credit.model.steps import MAX_BACKOFF
 from tests.services.health_code.scene import problem
 from tests.services.medical_credit.scene import Patient, Scene
 
@@ -12,30 +12,30 @@ def test_a_double_click_on_settle_makes_one_bill(scene: Scene, patient: Patient)
     scene.charges("L1", 20_000)
     scene.closes()
     with ThreadPoolExecutor(4) as clicks:
-        list(clicks.map(lambda _: scene.brought_on(), range(4)))
+        list(clicks.map(lambda _: scene.advanced(), range(4)))
     scene.closes()
-    visit = scene.brought_on()
-    assert (visit.billings, len(scene.insurance.database.calls("2207"))) == (1, 1)
+    visit = scene.advanced()
+    assert (visit.bill_count, len(scene.insurance.database.calls("2207"))) == (1, 1)
 
 
-def test_a_double_cancel_gives_nothing_back_twice(scene: Scene, patient: Patient) -> None:
+def test_a_double_cancel_refunds_once(scene: Scene, patient: Patient) -> None:
     scene.pays(patient, scene.billed(patient, 20_000))
-    scene.brought_on()
+    scene.advanced()
     for _ in range(2):
         scene.cancels()
-        scene.brought_on()
-    visit = scene.brought_on()
+        scene.advanced()
+    visit = scene.advanced()
     assert sum(refund.amount_fen for refund in visit.refunds) == visit.payments[0].amount_fen
     assert visit.paid_fen() == 0
 
 
 def test_a_cancel_after_a_refund_returns_only_what_is_left(scene: Scene, patient: Patient) -> None:
     scene.pays(patient, scene.billed(patient, 20_000, 8_000))
-    scene.brought_on()
+    scene.advanced()
     scene.credits("C1", "L2", 8_000)
-    first = scene.brought_on()
+    first = scene.advanced()
     scene.cancels()
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert len(first.refunds) == 1
     assert sum(refund.amount_fen for refund in visit.refunds) == visit.payments[0].amount_fen
 
@@ -44,18 +44,18 @@ def test_the_due_amount_is_right_after_return_and_cancel(scene: Scene, patient: 
     before = scene.billed(patient, 20_000).owed_fen()
     scene.charges("L2", 8_000)
     scene.credits("C1", "L2", 8_000)
-    assert scene.brought_on().owed_fen() == before
+    assert scene.advanced().owed_fen() == before
     scene.cancels()
-    assert scene.brought_on().owed_fen() == 0
+    assert scene.advanced().owed_fen() == 0
 
 
 def test_a_refund_keeps_its_lines(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000, 8_000)
     scene.pays(patient, visit)
-    scene.brought_on()
+    scene.advanced()
     scene.credits("C1", "L2", 3_000)
-    scene.brought_on()
-    lines = scene.shown(patient, visit)["lines"]
+    scene.advanced()
+    lines = scene.visit_details(patient, visit)["lines"]
     assert [(line["id"], line["amount_fen"], line["of"]) for line in lines] == [
         ("L1", 20_000, None),
         ("L2", 8_000, None),
@@ -68,7 +68,7 @@ def test_a_waiver_is_a_negative_line_that_names_what_it_waives(scene: Scene, pat
     scene.charges("L1", 20_000)
     scene.adjusts("W1", "L1", -20_000)
     scene.closes()
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert (visit.total_fen(), visit.owed_fen(), visit.lines[1].of) == (0, 0, "L1")
 
 
@@ -80,7 +80,7 @@ def test_a_conditional_create_duplicates_nothing(scene: Scene, patient: Patient)
     assert len(scene.client.get("/v1/me/visits", headers=patient).json()["visits"]) == 1
 
 
-def test_what_fails_is_tried_again_ever_more_slowly_and_never_as_a_storm(scene: Scene, patient: Patient) -> None:
+def test_failed_steps_are_retried_with_a_growing_wait(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
     scene.insurance.database.inject_faults("settle", {"lost_before": 1_000})
@@ -88,28 +88,28 @@ def test_what_fails_is_tried_again_ever_more_slowly_and_never_as_a_storm(scene: 
     scene.closes()
     waits: list[float] = []
     for _ in range(14):
-        visit = scene.brought_on()
+        visit = scene.advanced()
         assert visit.due_ms is not None
         waits.append(visit.due_ms / 1_000 - scene.clock.now.timestamp())
         scene.time_passes(seconds=max(1.0, waits[-1]))
     assert waits[-1] > 60 * max(1.0, waits[1])
-    assert max(waits) <= LONGEST_WAIT.total_seconds() + 1
+    assert max(waits) <= MAX_BACKOFF.total_seconds() + 1
 
 
-def test_old_failures_do_not_run_again_once_they_were_mended(scene: Scene, patient: Patient) -> None:
+def test_a_resolved_failure_is_not_retried(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
     scene.insurance.database.script_outcomes("settle", "lost_after")
     scene.closes()
-    scene.brought_on()
+    scene.advanced()
     scene.time_passes(minutes=5)
     asked = len(scene.insurance.database.calls("2207"))
     scene.time_passes(hours=20)
-    assert scene.brought_on().stage() == "billed"
+    assert scene.advanced().stage() == "billed"
     assert len(scene.insurance.database.calls("2207")) == asked == 2
 
 
-def test_no_event_is_lost_however_long_the_other_side_is_away(scene: Scene, patient: Patient) -> None:
+def test_no_event_is_lost_while_the_insurance_does_not_answer(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
     scene.insurance.database.inject_faults("settle", {"lost_before": 1_000})
@@ -119,19 +119,19 @@ def test_no_event_is_lost_however_long_the_other_side_is_away(scene: Scene, pati
     scene.insurance.database.clear_faults()
     for _ in range(3):
         scene.time_passes(hours=1)
-    assert scene.brought_on().stage() == "billed"
+    assert scene.advanced().stage() == "billed"
 
 
 def test_duplicate_callbacks_change_nothing(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
     scene.bank.database.script_outcomes("pay", "pending")
     scene.pays(patient, visit)
-    (payment,) = scene.brought_on().payments
+    (payment,) = scene.advanced().payments
     body, signature = scene.bank.notice(payment.id)
     for _ in range(3):
         answer = scene.client.post("/v1/bank-notices", content=body, headers={"Bank-Signature": signature})
         assert answer.status_code == 202
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert (visit.stage(), visit.paid_fen()) == ("paid", payment.amount_fen)
 
 
@@ -139,28 +139,28 @@ def test_a_forged_callback_pays_nothing(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
     scene.bank.database.script_outcomes("pay", "pending")
     scene.pays(patient, visit)
-    (payment,) = scene.brought_on().payments
+    (payment,) = scene.advanced().payments
     body, _ = scene.bank.notice(payment.id)
     answer = scene.client.post("/v1/bank-notices", content=body, headers={"Bank-Signature": "0" * 64})
     problem(answer, 403, "not-allowed")
-    assert scene.brought_on().paid_fen() == 0
+    assert scene.advanced().paid_fen() == 0
 
 
-def test_paid_but_the_receipt_is_missing_is_found_out_by_asking_the_bank(scene: Scene, patient: Patient) -> None:
+def test_a_payment_without_a_receipt_is_looked_up_at_the_bank(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
     scene.bank.database.script_outcomes("pay", "lost_after")
     shown = scene.pays(patient, visit).json()
-    assert shown["transfers"][0]["state"] == "asked"
-    problem(scene.pays(patient, visit, visit.owed_fen(), key="key-2"), 409, "payment-in-flight")
+    assert shown["transfers"][0]["state"] == "requested"
+    problem(scene.pays(patient, visit, visit.owed_fen(), key="key-2"), 409, "payment-in-progress")
     scene.time_passes(minutes=2)
-    visit = scene.brought_on()
+    visit = scene.advanced()
     assert (visit.stage(), len(scene.bank.entries())) == ("paid", 1)
     assert visit.payments[0].receipt == scene.bank.entries()[0].receipt
 
 
 def test_the_copay_is_explained(scene: Scene, patient: Patient) -> None:
-    shown = scene.shown(patient, scene.billed(patient, 20_000))
-    assert [(share["who"], share["amount_fen"]) for share in shown["shares"]] == [
+    shown = scene.visit_details(patient, scene.billed(patient, 20_000))
+    assert [(share["payer"], share["amount_fen"]) for share in shown["shares"]] == [
         ("fund", 12_000),
         ("account", 1_000),
         ("cash", 7_000),

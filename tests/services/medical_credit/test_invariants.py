@@ -1,4 +1,4 @@
-"""What holds of all visits, whatever comes twice, in another order, unheard, or is cut off in the middle."""
+"""Invariants of all visits under repeated, reordered, lost and interrupted calls."""
 
 import asyncio
 import tempfile
@@ -24,12 +24,12 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from backend.app import open_city
-from backend.city.person import parse_id_number, profile_for
+from backend.city.person import find_or_create_person, parse_id_number
 from backend.city.service import City, discover_integrations, discover_services
 from backend.paylater.credit_account import CreditAccount
 from backend.problems import Problem
-from backend.services.medical_credit.advancing import advance
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import (
     Adjustment,
     CancelVisit,
@@ -43,9 +43,9 @@ from backend.services.medical_credit.model.commands import (
 from backend.services.medical_credit.model.enrolment import Enrolment, account_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.payments import PaymentWanted, note_bank_answer, pay
+from backend.services.medical_credit.payments import pay, record_bank_answer
 from backend.services.medical_credit.ports import Bank, Insurance, Split
-from backend.services.medical_credit.visits import take
+from backend.services.medical_credit.saga import advance
 from backend.settings import Settings
 from backend.store import Conflict
 from integrations._sandbox.database import CallOutcome
@@ -68,7 +68,7 @@ CALLS = ("settle", "cancel", "reverse", "pay", "refund", "look_up")
 
 
 class World:
-    """One city for all examples, each of which has people and visits of its own."""
+    """One city for all examples; each example has its own people and visits."""
 
     def __init__(self, folder: Path) -> None:
         self.runner = asyncio.Runner()
@@ -111,7 +111,7 @@ def world() -> Iterator[World]:
 
 
 class Visits(RuleBasedStateMachine):
-    """Hospitals tell, people pay, insurance and bank misbehave, processes are killed; then everything comes to rest."""
+    """Hospitals send commands, people pay, insurance and bank fail, processes are killed; then all steps finish."""
 
     world: ClassVar[World]
 
@@ -122,7 +122,7 @@ class Visits(RuleBasedStateMachine):
         world.insurance.database.clear_faults()
         world.store.countdown = None
         self.numbers: list[tuple[Hospital, str]] = []
-        self.told: list[tuple[Hospital, str, Command, str]] = []
+        self.sent_commands: list[tuple[Hospital, str, Command, str]] = []
         self.events = count(1)
         self.persons = [self._enrol(automatic) for _ in range(2)]
 
@@ -133,7 +133,7 @@ class Visits(RuleBasedStateMachine):
 
         async def enrol() -> str:
             known = parse_id_number(number, world.city.today())
-            profile = await profile_for(world.city.store, world.city.encryption, known, NOON)
+            profile = await find_or_create_person(world.city.store, world.city.encryption, known, NOON)
             await world.city.store.insert(
                 Enrolment(
                     id=profile.id,
@@ -151,16 +151,16 @@ class Visits(RuleBasedStateMachine):
 
     # ── what happens ──
 
-    def _tell(self, hospital: Hospital, number: str, command: Command, event: str | None = None) -> None:
-        """Tell something; the process may be killed meanwhile, and then the hospital tells it again."""
+    def _send(self, hospital: Hospital, number: str, command: Command, event: str | None = None) -> None:
+        """Send a command; if the process is killed meanwhile, the hospital sends it again."""
         event = event or f"event-{next(self.events)}"
         for _ in range(3):
             with suppress(Killed):
                 try:
-                    self.world.run(lambda: take(self.world.city, hospital, number, command, event))
+                    self.world.run(lambda: handle_command(self.world.city, hospital, number, command, event))
                 except Problem:
                     return
-                self.told.append((hospital, number, command, event))
+                self.sent_commands.append((hospital, number, command, event))
                 return
 
     def _at(self, place: int) -> tuple[Hospital, str]:
@@ -170,7 +170,7 @@ class Visits(RuleBasedStateMachine):
     def opens(self, who: int, where: int, kind: VisitKind) -> None:
         hospital, number = HOSPITALS[where % 2], f"V{next(self.world.serial)}"
         self.numbers.append((hospital, number))
-        self._tell(hospital, number, OpenVisit(self.persons[who % 2][0], kind, self.world.clock.now))
+        self._send(hospital, number, OpenVisit(self.persons[who % 2][0], kind, self.world.clock.now))
         self.world.visits += 1
 
     @rule(who=PLACES, where=PLACES, fen=FEN, kind=st.sampled_from(["outpatient", "emergency", "inpatient"]))
@@ -184,46 +184,46 @@ class Visits(RuleBasedStateMachine):
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS, line=PLACES, fen=FEN)
     def charges(self, place: int, line: int, fen: int) -> None:
-        self._tell(*self._at(place), Charge(f"L{line}", "110100001", "诊查费", fen, self.world.clock.now))
+        self._send(*self._at(place), Charge(f"L{line}", "110100001", "诊查费", fen, self.world.clock.now))
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS, line=PLACES, of=PLACES, fen=FEN)
     def credits(self, place: int, line: int, of: int, fen: int) -> None:
-        self._tell(*self._at(place), Credit(f"C{line}", f"L{of}", fen, self.world.clock.now))
+        self._send(*self._at(place), Credit(f"C{line}", f"L{of}", fen, self.world.clock.now))
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS, line=PLACES, of=PLACES, fen=st.integers(-9_000, 9_000))
     def adjusts(self, place: int, line: int, of: int, fen: int) -> None:
-        self._tell(*self._at(place), Adjustment(f"A{line}", f"L{of}", fen, self.world.clock.now))
+        self._send(*self._at(place), Adjustment(f"A{line}", f"L{of}", fen, self.world.clock.now))
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS, final=st.booleans())
     def closes(self, place: int, final: bool) -> None:
-        self._tell(*self._at(place), CloseVisit(self.world.clock.now, final))
+        self._send(*self._at(place), CloseVisit(self.world.clock.now, final))
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS)
     def closes_and_bills(self, place: int) -> None:
-        self._tell(*self._at(place), CloseVisit(self.world.clock.now, final=True))
+        self._send(*self._at(place), CloseVisit(self.world.clock.now, final=True))
         self.advances(place)
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS)
     def reopens(self, place: int) -> None:
-        self._tell(*self._at(place), ReopenVisit())
+        self._send(*self._at(place), ReopenVisit())
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS)
     def cancels(self, place: int) -> None:
-        self._tell(*self._at(place), CancelVisit())
+        self._send(*self._at(place), CancelVisit())
 
-    @precondition(lambda self: self.told)
+    @precondition(lambda self: self.sent_commands)
     @rule(place=st.integers(0, 50))
-    def tells_again(self, place: int) -> None:
-        """Whatever was told once and taken says nothing new."""
-        hospital, number, command, event = self.told[place % len(self.told)]
+    def a_command_is_repeated(self, place: int) -> None:
+        """A command that was accepted before changes nothing."""
+        hospital, number, command, event = self.sent_commands[place % len(self.sent_commands)]
         before = self._visit(hospital, number)
-        taken = self.world.run(lambda: take(self.world.city, hospital, number, command, event))
+        taken = self.world.run(lambda: handle_command(self.world.city, hospital, number, command, event))
         assert taken.repeated, command
         assert self._visit(hospital, number) == before
 
@@ -234,21 +234,22 @@ class Visits(RuleBasedStateMachine):
         if visit is None or visit.stage() != "billed":
             return
         fen = visit.owed_fen() if everything else visit.payable_now_fen(world.clock.now)
-        wanted = PaymentWanted(fen, "all" if everything else "now")
         with suppress(Problem, Conflict, Killed):
-            world.run(lambda: pay(world.city, visit, self.persons[who % 2][1], key, wanted))
+            world.run(
+                lambda: pay(world.city, visit, self.persons[who % 2][1], key, fen, "all" if everything else "now")
+            )
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS)
-    def the_bank_tells_twice(self, place: int) -> None:
+    def the_bank_notifies_twice(self, place: int) -> None:
         visit = self._visit(*self._at(place))
-        asked = visit.asked() if visit is not None else None
+        asked = visit.pending_payment() if visit is not None else None
         if asked is None or self.bank_has(asked.id) is None:
             return
         notice = self.world.bank.read_notice(*self.world.bank.notice(asked.id))
         for _ in range(2):
             with suppress(Conflict, Killed):
-                self.world.run(lambda: note_bank_answer(self.world.city, notice.id, notice.answer))
+                self.world.run(lambda: record_bank_answer(self.world.city, notice.id, notice.answer))
 
     def bank_has(self, transfer_id: str) -> object:
         return self.world.bank.database.do(
@@ -270,7 +271,7 @@ class Visits(RuleBasedStateMachine):
         command = Charge(f"M{fen}", "110100001", "诊查费", fen, self.world.clock.now)
 
         async def at_once() -> None:
-            told = take(city, hospital, number, command, f"at-once-{fen}")
+            told = handle_command(city, hospital, number, command, f"at-once-{fen}")
             await asyncio.gather(advance(city, key), told, advance(city, key), return_exceptions=True)
 
         with suppress(Killed):
@@ -282,18 +283,18 @@ class Visits(RuleBasedStateMachine):
         self._sweep()
 
     @rule(call=st.sampled_from(CALLS), outcome=st.sampled_from(["lost_before", "lost_after", "refused", "pending"]))
-    def there_is_trouble(self, call: str, outcome: CallOutcome) -> None:
+    def a_call_will_fail(self, call: str, outcome: CallOutcome) -> None:
         fits = {"pending": ("pay", "refund"), "refused": ("settle", "pay")}.get(outcome, CALLS)
         if call in fits:
             self.world.insurance.database.script_outcomes(call, outcome)
             self.world.did[f"{call} {outcome}"] += 1
 
     @rule(countdown=st.integers(0, 4), after=st.booleans())
-    def somebody_will_be_killed(self, countdown: int, after: bool) -> None:
+    def a_process_will_be_killed(self, countdown: int, after: bool) -> None:
         self.world.store.countdown, self.world.store.after = countdown, after
 
     def _sweep(self) -> int:
-        """Bring on what is due of this example; one sweep."""
+        """Do the due steps of this example's visits; one sweep."""
         city, now_ms = self.world.city, int(self.world.clock.now.timestamp() * 1_000)
         found = 0
         for hospital, number in self.numbers:
@@ -315,7 +316,7 @@ class Visits(RuleBasedStateMachine):
         ids = [account_id(person, purpose) for _, person in self.persons for purpose in ("outpatient", "inpatient")]
         return list(self.world.run(lambda: self.world.city.store.get_many(CreditAccount, ids)).values())
 
-    # ── what holds at every moment ──
+    # ── invariants at every moment ──
 
     @invariant()
     def the_limit_is_kept(self) -> None:
@@ -325,21 +326,21 @@ class Visits(RuleBasedStateMachine):
     @invariant()
     def nobody_pays_twice_at_once(self) -> None:
         for visit in self._visits() if hasattr(self, "persons") else ():
-            assert sum(payment.state == "asked" for payment in visit.payments) <= 1
+            assert sum(payment.state == "requested" for payment in visit.payments) <= 1
 
-    # ── what holds when all is calm again ──
+    # ── invariants once all steps are finished ──
 
     def teardown(self) -> None:
         if not hasattr(self, "persons"):
             return
         self.world.insurance.database.clear_faults()
         self.world.store.countdown = None
-        self._come_to_rest()
+        self._finish_all_steps()
         standing = self.world.insurance.in_force()
         entries = self.world.bank.entries()
         accounts = {account.id: account for account in self._accounts()}
         for visit in self._visits():
-            self._is_at_rest(visit)
+            self._is_finished(visit)
             self._is_settled_once(visit, standing.get(visit.id))
             moved = {entry.id: entry for entry in entries if entry.id.startswith(f"{visit.id}/")}
             self._agrees_with_the_bank(visit, moved)
@@ -352,7 +353,7 @@ class Visits(RuleBasedStateMachine):
     def _counts(visit: Visit, person: str) -> bool:
         return visit.person == person and visit.settlement is not None and visit.settlement.split.settlement_id != ""
 
-    def _come_to_rest(self) -> None:
+    def _finish_all_steps(self) -> None:
         for _ in range(400):
             due = [visit.due_ms for visit in self._visits() if visit.due_ms is not None]
             if not due:
@@ -363,13 +364,13 @@ class Visits(RuleBasedStateMachine):
         raise AssertionError([(visit, visit.due_ms) for visit in self._visits() if visit.due_ms is not None])
 
     @staticmethod
-    def _is_at_rest(visit: Visit) -> None:
+    def _is_finished(visit: Visit) -> None:
         assert visit.attempt is None
         assert visit.stage() not in ("closing", "cancelling"), visit
-        assert all(payment.state != "asked" for payment in visit.payments)
-        assert all(payment.credited for payment in visit.payments if payment.state == "paid")
-        assert all(refund.credited for refund in visit.refunds if refund.state == "done")
-        assert all(notice.told for notice in visit.notices)
+        assert all(payment.state != "requested" for payment in visit.payments)
+        assert all(payment.applied for payment in visit.payments if payment.state == "paid")
+        assert all(refund.applied for refund in visit.refunds if refund.state == "done")
+        assert all(notice.sent for notice in visit.notices)
 
     @staticmethod
     def _is_settled_once(visit: Visit, there: Split | None) -> None:
@@ -398,7 +399,7 @@ class Visits(RuleBasedStateMachine):
         assert visit.owed_fen() >= 0, "nobody has paid more than the bill"
 
     def _agrees_with_the_account(self, person: str, accounts: dict[str, CreditAccount]) -> None:
-        """Debits equal credits: what the account says is owed is what the bills say, visit by visit."""
+        """The account and the bills agree on the debt of each visit."""
         now = self.world.clock.now
         for visit in self._visits():
             if visit.person != person:
@@ -410,7 +411,7 @@ class Visits(RuleBasedStateMachine):
             assert sum(hold.due_fen() for hold in holds) == visit.payable_fen(), visit
             assert sum(hold.owed_fen() for hold in holds) == visit.owed_fen(), visit
             assert sum(hold.held_fen(now) for hold in holds) == 0
-            beyond = sum(hold.due_fen() for hold in holds if hold.beyond)
+            beyond = sum(hold.due_fen() for hold in holds if hold.over_limit)
             assert beyond == (visit.bill.exception_fen if visit.bill is not None else 0)
 
 
@@ -420,7 +421,7 @@ def _counted(world: World) -> Iterator[None]:
     print(f"{world.visits} visits, {world.store.kills} kills, {dict(world.did)}")  # noqa: T201
 
 
-def test_whatever_happens_every_fen_is_accounted_for(world: World) -> None:
+def test_every_fen_is_accounted_for(world: World) -> None:
     with _counted(world):
         run_state_machine_as_test(
             Visits,

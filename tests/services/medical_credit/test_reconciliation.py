@@ -1,4 +1,4 @@
-"""A hospital's day: what differs between the hospital, ourselves, the insurance and the bank, and how two mend it."""
+"""Reconciliation of a hospital's day: differences between four records, and repairs by two persons."""
 
 import re
 from typing import Any
@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.city.upstream import BankAnswer
-from backend.security.identity import Role
 from backend.services.medical_credit.model.hospital_file import COLUMNS, InvalidFile, read_file
 from tests.conftest import SignIn
 from tests.services.health_code.scene import Headers, problem
@@ -20,22 +19,22 @@ DAY = "/v1/reconciliations/HZ001/2022-04-20"
 
 @pytest.fixture
 def officer(sign_in: SignIn) -> Headers:
-    return sign_in("13800000008", roles=[Role.OPERATOR])
+    return sign_in("13800000008", roles=["operator"])
 
 
 @pytest.fixture
 def approver(sign_in: SignIn) -> Headers:
-    return sign_in("13800000009", roles=[Role.APPROVER, Role.OPERATOR])
+    return sign_in("13800000009", roles=["approver", "operator"])
 
 
 class Day:
-    """The day of the first hospital, as an operator works on it."""
+    """The day of the first hospital, for an operator."""
 
     def __init__(self, scene: Scene, officer: Headers) -> None:
         self.scene, self.officer = scene, officer
 
     def file(self) -> str:
-        """Give a file of the hospital that agrees with us."""
+        """Return a file of the hospital that agrees with our records."""
         return self.scene.client.get(f"{DAY}/file", headers=self.officer).text
 
     def compare(self, file: str | None = None) -> dict[str, Any]:
@@ -44,19 +43,22 @@ class Day:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def breaks(self, file: str | None = None) -> list[tuple[str, str, str]]:
+    def differences(self, file: str | None = None) -> list[tuple[str, str, str]]:
         shown = self.compare(file)
-        return [(one["found"]["kind"], one["found"]["subject"], one["found"]["repair"]) for one in shown["breaks"]]
+        return [
+            (one["difference"]["kind"], one["difference"]["subject"], one["difference"]["repair"])
+            for one in shown["differences"]
+        ]
 
-    def mend(self, approver: Headers, file: str | None = None) -> list[str]:
-        """Accept and approve every break, and give what became of each."""
-        chosen = {"breaks": [one["found"]["id"] for one in self.compare(file)["breaks"]]}
+    def repair(self, approver: Headers, file: str | None = None) -> list[str]:
+        """Accept and approve the repair of every difference, and return the states."""
+        chosen = {"differences": [one["difference"]["id"] for one in self.compare(file)["differences"]]}
         client = self.scene.client
         assert client.post(f"{DAY}/acceptances", json=chosen, headers=self.officer).status_code == 200
         answer = client.post(f"{DAY}/approvals", json=chosen, headers=approver)
         assert answer.status_code == 200, answer.text
-        self.scene.brought_on()
-        return [one["handling"]["state"] for one in answer.json()["breaks"]]
+        self.scene.advanced()
+        return [one["resolution"]["state"] for one in answer.json()["differences"]]
 
 
 @pytest.fixture
@@ -67,13 +69,13 @@ def day(scene: Scene, officer: Headers) -> Day:
 # ── nothing differs ──
 
 
-def test_a_day_on_which_all_agree_has_no_break_and_adds_up(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_day_without_differences_adds_up(scene: Scene, patient: Patient, day: Day) -> None:
     visit = scene.billed(patient, 20_000, 4_000)
     scene.pays(patient, visit)
-    scene.brought_on()
+    scene.advanced()
     shown = day.compare()
     sums = shown["totals"]
-    assert shown["breaks"] == []
+    assert shown["differences"] == []
     assert sums["medfee_fen"] == 24_000 == sums["fund_fen"] + sums["account_fen"] + sums["cash_fen"]
     assert sums["cash_fen"] == sums["covered_fen"] == sums["paid_fen"] == sums["payout_fen"]
 
@@ -83,68 +85,71 @@ def test_a_day_without_visits_agrees_with_an_empty_file(scene: Scene, day: Day) 
     assert day.compare(HEAD + "\n")["totals"]["visits"] == 0
 
 
-def test_the_same_file_again_gives_the_same(scene: Scene, patient: Patient, day: Day) -> None:
+def test_the_same_file_produces_the_same_differences(scene: Scene, patient: Patient, day: Day) -> None:
     scene.billed(patient, 20_000)
     file = day.file().replace("200.00", "201.00", 1)
     first, second = day.compare(file), day.compare(file)
-    assert first["breaks"] == second["breaks"] != []
+    assert first["differences"] == second["differences"] != []
 
 
 # ── what differs between the hospital and us ──
 
 
-def test_a_line_that_only_the_hospital_has_is_taken_late(
+def test_a_line_that_only_the_hospital_has_is_added(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     scene.billed(patient, 20_000)
     file = day.file() + "V1,charge,L7,,A1,12.50,,,\n"
-    assert day.breaks(file) == [("line_only_there", "L7", "take_charge")]
-    assert day.mend(approver, file) == ["repaired"]
-    assert scene.brought_on().total_fen() == 21_250
+    assert day.differences(file) == [("line_only_at_hospital", "L7", "add_charge")]
+    assert day.repair(approver, file) == ["repaired"]
+    assert scene.advanced().total_fen() == 21_250
 
 
 def test_a_line_that_only_we_have_is_credited(scene: Scene, patient: Patient, day: Day, approver: Headers) -> None:
     scene.billed(patient, 20_000, 3_000)
     file = "".join(line for line in day.file().splitlines(keepends=True) if ",L2," not in line)
-    assert day.breaks(file) == [("line_only_here", "L2", "credit_line")]
-    assert day.mend(approver, file) == ["repaired"]
-    assert scene.brought_on().total_fen() == 20_000
+    assert day.differences(file) == [("line_missing_at_hospital", "L2", "credit_line")]
+    assert day.repair(approver, file) == ["repaired"]
+    assert scene.advanced().total_fen() == 20_000
 
 
 def test_a_line_with_another_amount_is_adjusted(scene: Scene, patient: Patient, day: Day, approver: Headers) -> None:
     scene.billed(patient, 20_000, 3_000)
     file = day.file().replace(",30.00,", ",25.00,")
-    assert day.breaks(file) == [("line_differs", "L2", "adjust_line")]
-    assert day.mend(approver, file) == ["repaired"]
-    assert scene.brought_on().total_fen() == 22_500
+    assert day.differences(file) == [("line_differs", "L2", "adjust_line")]
+    assert day.repair(approver, file) == ["repaired"]
+    assert scene.advanced().total_fen() == 22_500
 
 
-def test_a_line_that_stands_twice_at_the_hospital_is_for_people(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_duplicated_line_of_the_hospital_has_no_automatic_repair(scene: Scene, patient: Patient, day: Day) -> None:
     scene.billed(patient, 20_000)
     line = next(line for line in day.file().splitlines() if ",L1," in line)
-    assert day.breaks(day.file() + line + "\n") == [("line_twice_there", "L1", "ask_hospital")]
+    assert day.differences(day.file() + line + "\n") == [("line_duplicated_at_hospital", "L1", "contact_hospital")]
 
 
-def test_a_visit_that_only_one_side_has_is_for_people(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_visit_that_one_side_lacks_has_no_automatic_repair(scene: Scene, patient: Patient, day: Day) -> None:
     scene.billed(patient, 20_000)
     file = HEAD + "\nV2,charge,L1,,A1,12.50,,,\n"
-    assert day.breaks(file) == [("visit_only_here", "V1", "ask_hospital"), ("visit_only_there", "V2", "ask_hospital")]
+    assert day.differences(file) == [
+        ("visit_missing_at_hospital", "V1", "contact_hospital"),
+        ("visit_only_at_hospital", "V2", "contact_hospital"),
+    ]
 
 
-def test_another_settlement_and_other_payments_at_the_counter_are_told(
-    scene: Scene, patient: Patient, day: Day
-) -> None:
+def test_differing_settlements_and_counter_payments_are_reported(scene: Scene, patient: Patient, day: Day) -> None:
     scene.billed(patient, 20_000)
     file = re.sub(r"(settlement,\w+,,,200.00),", r"\1,", day.file()).replace("settlement,", "settlement,x")
-    kinds = [kind for kind, _, _ in day.breaks(file + "V1,counter,P1,,,5.00,,,\n")]
+    kinds = [kind for kind, _, _ in day.differences(file + "V1,counter,P1,,,5.00,,,\n")]
     assert kinds == ["settlement_differs", "counter_differs"]
 
 
-def test_a_charge_after_payment_is_for_people(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_charge_after_payment_has_no_automatic_repair(scene: Scene, patient: Patient, day: Day) -> None:
     visit = scene.billed(patient, 20_000)
     scene.pays(patient, visit)
-    scene.brought_on()
-    assert day.breaks(day.file() + "V1,charge,L7,,A1,12.50,,,\n") == [("line_only_there", "L7", "ask_hospital")]
+    scene.advanced()
+    assert day.differences(day.file() + "V1,charge,L7,,A1,12.50,,,\n") == [
+        ("line_only_at_hospital", "L7", "contact_hospital")
+    ]
 
 
 # ── insurance and bank ──
@@ -158,11 +163,11 @@ def test_a_settlement_that_only_the_insurance_has_is_cancelled_there(
         lambda file: file.execute("UPDATE settlements SET visit = 'ghost' WHERE visit = ?", (visit.id,))
     )
     scene.cancels()
-    scene.brought_on()
+    scene.advanced()
     scene.insurance.database.do(lambda file: file.execute("UPDATE settlements SET state = 'in_force'"))
-    ((kind, _, repair),) = day.breaks(HEAD + "\n")
-    assert (kind, repair) == ("insurance_only_there", "cancel_at_insurance")
-    assert day.mend(approver, HEAD + "\n") == ["repaired"]
+    ((kind, _, repair),) = day.differences(HEAD + "\n")
+    assert (kind, repair) == ("settlement_only_at_insurance", "cancel_at_insurance")
+    assert day.repair(approver, HEAD + "\n") == ["repaired"]
     assert scene.insurance.in_force() == {}
 
 
@@ -171,82 +176,94 @@ def test_a_settlement_that_the_insurance_does_not_have_is_made_again(
 ) -> None:
     visit = scene.billed(patient, 20_000)
     scene.insurance.database.do(lambda file: file.execute("DELETE FROM settlements"))
-    ((kind, _, repair),) = day.breaks()
-    assert (kind, repair) == ("insurance_only_here", "settle_again")
-    assert day.mend(approver) == ["repaired"]
-    again = scene.brought_on()
+    ((kind, _, repair),) = day.differences()
+    assert (kind, repair) == ("settlement_missing_at_insurance", "settle_again")
+    assert day.repair(approver) == ["repaired"]
+    again = scene.advanced()
     assert again.settlement is not None
     assert scene.insurance.in_force()[visit.id] == again.settlement.split
 
 
-def test_a_payment_whose_receipt_is_missing_is_taken_from_the_banks_statement(
+def test_a_payment_without_a_receipt_is_accepted_from_the_banks_statement(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
     scene.bank.database.script_outcomes("pay", "lost_after")
     scene.pays(patient, visit)
-    ((kind, _, repair),) = day.breaks()
-    assert (kind, repair) == ("payment_only_at_bank", "take_banks_word")
-    assert day.mend(approver) == ["repaired"]
-    assert scene.brought_on().stage() == "paid"
+    ((kind, _, repair),) = day.differences()
+    assert (kind, repair) == ("payment_only_at_bank", "accept_bank_record")
+    assert day.repair(approver) == ["repaired"]
+    assert scene.advanced().stage() == "paid"
 
 
-def test_a_payment_that_the_bank_does_not_have_is_asked_for_and_never_forced(
+def test_a_payment_that_the_bank_does_not_have_is_queried_and_never_forced(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
     scene.pays(patient, visit)
-    scene.brought_on()
+    scene.advanced()
     scene.bank.database.do(lambda file: file.execute("DELETE FROM transfers"))
-    ((kind, _, repair),) = day.breaks()
-    assert (kind, repair) == ("payment_only_here", "ask_bank_again")
-    assert day.mend(approver) == ["unfit"]
-    assert BankAnswer("unknown").outcome in day.compare()["breaks"][0]["handling"]["said"]
+    ((kind, _, repair),) = day.differences()
+    assert (kind, repair) == ("payment_missing_at_bank", "query_bank")
+    assert day.repair(approver) == ["failed"]
+    assert BankAnswer("unknown").outcome in day.compare()["differences"][0]["resolution"]["message"]
 
 
-def test_nothing_is_compared_while_the_bank_is_silent(scene: Scene, day: Day) -> None:
+def test_nothing_is_compared_while_the_bank_does_not_answer(scene: Scene, day: Day) -> None:
     scene.bank.database.script_outcomes("statement", "lost_before")
     answer = scene.client.put(DAY, json={"file": HEAD + "\n"}, headers=day.officer)
-    problem(answer, 503, "other-side-away")
+    problem(answer, 503, "upstream-unavailable")
 
 
 # ── two people ──
 
 
-def test_who_accepted_a_repair_cannot_approve_it(scene: Scene, patient: Patient, day: Day, approver: Headers) -> None:
+def test_the_person_who_accepted_a_repair_cannot_approve_it(
+    scene: Scene, patient: Patient, day: Day, approver: Headers
+) -> None:
     scene.billed(patient, 20_000)
-    chosen = {"breaks": [day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")["breaks"][0]["found"]["id"]]}
+    chosen = {
+        "differences": [day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")["differences"][0]["difference"]["id"]]
+    }
     scene.client.post(f"{DAY}/acceptances", json=chosen, headers=approver)
     problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "same-person")
-    assert scene.brought_on().total_fen() == 20_000
+    assert scene.advanced().total_fen() == 20_000
 
 
-def test_what_nobody_accepted_cannot_be_approved(scene: Scene, patient: Patient, day: Day, approver: Headers) -> None:
+def test_a_repair_must_be_accepted_before_it_is_approved(
+    scene: Scene, patient: Patient, day: Day, approver: Headers
+) -> None:
     scene.billed(patient, 20_000)
-    chosen = {"breaks": [day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")["breaks"][0]["found"]["id"]]}
+    chosen = {
+        "differences": [day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")["differences"][0]["difference"]["id"]]
+    }
     problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "not-accepted")
 
 
-def test_a_repair_that_no_longer_fits_is_told_and_not_forced(
+def test_a_repair_that_is_no_longer_possible_fails_with_a_message(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
     file = day.file() + "V1,charge,L7,,A1,12.50,,,\n"
-    chosen = {"breaks": [day.compare(file)["breaks"][0]["found"]["id"]]}
+    chosen = {"differences": [day.compare(file)["differences"][0]["difference"]["id"]]}
     scene.client.post(f"{DAY}/acceptances", json=chosen, headers=day.officer)
     scene.pays(patient, visit)
-    (one,) = scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver).json()["breaks"]
-    assert one["handling"]["state"] == "unfit"
-    assert "paid" in one["handling"]["said"]
+    (one,) = scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver).json()["differences"]
+    assert one["resolution"]["state"] == "failed"
+    assert "paid" in one["resolution"]["message"]
 
 
-def test_a_corrected_file_keeps_what_became_of_the_breaks_that_stay(scene: Scene, patient: Patient, day: Day) -> None:
+def test_a_corrected_file_keeps_the_resolutions_of_remaining_differences(
+    scene: Scene, patient: Patient, day: Day
+) -> None:
     scene.billed(patient, 20_000)
     both = day.file() + "V1,charge,L7,,A1,12.50,,,\nV1,charge,L8,,A1,1.00,,,\n"
-    ids = {one["found"]["subject"]: one["found"]["id"] for one in day.compare(both)["breaks"]}
-    scene.client.post(f"{DAY}/acceptances", json={"breaks": [ids["L7"]]}, headers=day.officer)
+    ids = {one["difference"]["subject"]: one["difference"]["id"] for one in day.compare(both)["differences"]}
+    scene.client.post(f"{DAY}/acceptances", json={"differences": [ids["L7"]]}, headers=day.officer)
     corrected = day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")
-    assert [(one["found"]["id"], one["handling"]["state"]) for one in corrected["breaks"]] == [(ids["L7"], "accepted")]
+    assert [(one["difference"]["id"], one["resolution"]["state"]) for one in corrected["differences"]] == [
+        (ids["L7"], "accepted")
+    ]
 
 
 # ── the page, and who may see it ──
@@ -258,11 +275,11 @@ def test_the_page_shows_both_sides_without_script(scene: Scene, patient: Patient
     answer = scene.client.get(f"{DAY}/page", headers=day.officer)
     assert answer.headers["content-type"].startswith("text/html")
     assert "12.50" in answer.text
-    assert "take the charge late" in answer.text
+    assert "add the charge" in answer.text
     assert "<script>" not in answer.text
 
 
-def test_days_are_for_operators(scene: Scene, patient: Patient) -> None:
+def test_reconciliations_require_an_operator(scene: Scene, patient: Patient) -> None:
     problem(scene.client.get(DAY, headers=patient), 403, "not-allowed")
 
 
@@ -294,7 +311,7 @@ def test_a_wrong_row_is_named_with_its_column(row: str, where: str) -> None:
     assert refused.value.errors[0].pointer == where
 
 
-def test_a_file_with_another_head_is_refused_at_once() -> None:
+def test_a_file_with_another_header_is_refused_at_once() -> None:
     with pytest.raises(InvalidFile) as refused:
         read_file("a,b,c\n1,2,3\n1,2,3\n")
     assert [error.pointer for error in refused.value.errors] == ["row 1"]

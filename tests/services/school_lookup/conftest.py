@@ -6,7 +6,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from backend.services.school_lookup.plans import keep_plan
+from backend.services.school_lookup.editions import store_plan
 from tests.conftest import Clock
 from tests.services.school_lookup.scene import PLAN, SPRING
 
@@ -22,15 +22,15 @@ def clock() -> Clock:
 def published(client: TestClient[Litestar]) -> TestClient[Litestar]:
     """A city whose test district has published its plan."""
     assert client.blocking_portal is not None
-    client.blocking_portal.call(keep_plan, client.app.state.city.store, PLAN, SPRING)
+    client.blocking_portal.call(store_plan, client.app.state.city.store, PLAN, SPRING)
     return client
 
 
 @pytest.fixture
 def look_up(published: TestClient[Litestar]) -> LookUp:
-    """Ask which schools may take the children of a family."""
+    """Look up the schools of a family."""
 
-    def ask(family: dict[str, Any], **more: object) -> httpx.Response:
+    def post(family: dict[str, Any], **more: object) -> httpx.Response:
         return published.post("/v1/school-lookups", json={"family": family, **more})
 
-    return ask
+    return post

@@ -1,14 +1,14 @@
-"""A district that a reader can draw: two squares in the south, and one above both that has two schools.
+"""A district that is easy to draw: two squares in the south, and one above both that has two schools.
 
     30.32 ┌───────────────────┐
-          │ 双桥街: S1 and S2 │        a primary school's zones; the junior school S3 has all of it,
+          │ 双桥街: S1 and S2 │        catchments of primary schools; the junior school S3 has all of it,
     30.31 ├─────────┬─────────┤        and X1 is private
           │ west:   │ east:   │
           │ S1      │ S2      │
     30.30 └─────────┴─────────┘
        120.10    120.11    120.12
 
-In the west lie the odd numbers of 和平路 and the buildings 1 to 5 of 桃花苑, in the east the even ones and 6 to 10.
+In the west are the odd numbers of 和平路 and the buildings 1 to 5 of 桃花苑, in the east the even ones and 6 to 10.
 Application begins on 1 June 2018, by the batches of Gongshu; a child of six was born on 10 March 2012.
 """
 
@@ -21,12 +21,12 @@ from backend.services.school_lookup.addresses import AddressRange
 from backend.services.school_lookup.plan import (
     AddressPoint,
     Calendar,
+    Catchment,
     Heading,
     MultiPolygon,
     PastBatch,
     Plan,
     School,
-    Zone,
 )
 
 SPRING = datetime(2018, 5, 2, 4, 0, tzinfo=UTC)
@@ -34,7 +34,7 @@ WEST, EAST, NORTH = (120.105, 30.305), (120.115, 30.305), (120.11, 30.315)
 
 
 def square(west: float, south: float, east: float, north: float) -> MultiPolygon:
-    """Give the area between these degrees."""
+    """Return the area between these degrees."""
     return MultiPolygon([[[[west, south], [east, south], [east, north], [west, north], [west, south]]]])
 
 
@@ -59,7 +59,7 @@ HEADING = Heading(
     "WGS84",
     "gongshu_batch",
     Calendar(date(2018, 4, 1), date(2018, 6, 1), date(2018, 6, 10), date(2018, 7, 1), date(2018, 9, 1)),
-    counted_districts=("西湖区",),
+    city_districts=("西湖区",),
 )
 SCHOOLS = [
     school("S1", WEST, 60),
@@ -70,22 +70,22 @@ SCHOOLS = [
 ODD = AddressRange(road="和平路", first_number=1, last_number=99, parity="odd")
 EVEN = AddressRange(road="和平路", first_number=2, last_number=98, parity="even")
 BRIDGE = AddressRange(road="双桥街")
-ZONES = [
-    Zone(
+CATCHMENTS = [
+    Catchment(
         "west",
         "S1",
         [ODD, AddressRange(community="桃花苑", first_building=1, last_building=5)],
         square(120.10, 30.30, 120.11, 30.31),
     ),
-    Zone(
+    Catchment(
         "east",
         "S2",
         [EVEN, AddressRange(community="桃花苑", first_building=6, last_building=10)],
         square(120.11, 30.30, 120.12, 30.31),
     ),
-    Zone("north-1", "S1", [BRIDGE], square(120.10, 30.31, 120.12, 30.32), "D"),
-    Zone("north-2", "S2", [BRIDGE], square(120.10, 30.31, 120.12, 30.32), "D"),
-    Zone(
+    Catchment("north-1", "S1", [BRIDGE], square(120.10, 30.31, 120.12, 30.32), "D"),
+    Catchment("north-2", "S2", [BRIDGE], square(120.10, 30.31, 120.12, 30.32), "D"),
+    Catchment(
         "all",
         "S3",
         [AddressRange(road="和平路"), AddressRange(community="桃花苑"), BRIDGE],
@@ -106,18 +106,18 @@ ADDRESSES = [
     AddressPoint("试验区双桥街1号", *NORTH),
     AddressPoint("试验区桃花苑3幢", *WEST),
 ]
-PLAN = Plan(HEADING, square(120.10, 30.30, 120.12, 30.32), SCHOOLS, ZONES, PAST, ADDRESSES)
+PLAN = Plan(HEADING, square(120.10, 30.30, 120.12, 30.32), SCHOOLS, CATCHMENTS, PAST, ADDRESSES)
 
 
-def zone(name: str) -> Zone:
-    """Give one of the zones."""
-    return next(one for one in ZONES if one.id == name)
+def catchment(name: str) -> Catchment:
+    """Return one of the catchments."""
+    return next(one for one in CATCHMENTS if one.id == name)
 
 
-def plan_with(*zones: Zone, **changes: object) -> Plan:
-    """Give the plan with these zones in the place of those with the same ids, and with other changes."""
-    changed = {one.id: one for one in zones}
-    return replace(PLAN, zones=[changed.get(one.id, one) for one in ZONES], **changes)
+def plan_with(*catchments: Catchment, **changes: object) -> Plan:
+    """Return the plan with these catchments instead of those with the same ids, and with other changes."""
+    changed = {one.id: one for one in catchments}
+    return replace(PLAN, catchments=[changed.get(one.id, one) for one in CATCHMENTS], **changes)
 
 
 # ── a family ──
@@ -126,12 +126,12 @@ HOME = "试验区和平路7号"
 
 
 def a_child(**more: object) -> dict[str, Any]:
-    """Give a child of six, registered since birth."""
+    """Return a child of six, registered since birth."""
     return {"born_on": "2012-03-10", "registered_since": "2012-03-20", **more}
 
 
 def a_family(*children: dict[str, Any], **more: object) -> dict[str, Any]:
-    """Give a family that owns the home in which all of it is registered, in the west."""
+    """Return a family that owns the home in which all of it is registered, in the west."""
     return {
         "children": list(children or (a_child(),)),
         "registration": {"address": HOME},

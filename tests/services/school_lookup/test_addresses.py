@@ -1,4 +1,4 @@
-"""How addresses are read, and which ranges have them."""
+"""Addresses are parsed, and matched with address ranges."""
 
 import pytest
 from hypothesis import given
@@ -30,12 +30,12 @@ from backend.services.school_lookup.addresses import Address, AddressRange, Matc
         ("", Address()),
     ],
 )
-def test_an_address_is_read_as_a_postman_reads_it(text: str, read: Address) -> None:
+def test_an_address_is_parsed_into_its_parts(text: str, read: Address) -> None:
     assert parse_address(text) == read
 
 
 @given(st.text(max_size=200))
-def test_whatever_is_written_is_read_without_an_error(text: str) -> None:
+def test_any_text_is_parsed_without_an_error(text: str) -> None:
     assert parse_address(text) == parse_address(f" {text} ")
 
 
@@ -79,7 +79,7 @@ COMMUNITY = AddressRange(community="桃花苑", first_building=3, last_building=
         (COMMUNITY, "桃花苑A座", "no", None),
     ],
 )
-def test_a_range_has_an_address_or_may_have_it_where_something_is_missing(
+def test_a_range_contains_an_address_or_may_contain_it_if_a_part_is_missing(
     range_: AddressRange, text: str, match: Match, missing: str | None
 ) -> None:
     address = parse_address(text)

@@ -35,7 +35,7 @@ from backend.services.talent_code.saga import advance_claim
 from backend.services.talent_code.waitlist import serve_all_waitlists
 from backend.store import Order
 from tests.conftest import Clock, id_number_for
-from tests.services.health_code.scene import Person
+from tests.services.health_code.scene import SignedInPerson
 
 T = TypeVar("T")
 Client = TestClient[Litestar]
@@ -52,7 +52,7 @@ CARD = "6217000010000000003"
 OTHER_CARD = "6217000010000000011"
 
 
-class Citizen(Person):
+class Citizen(SignedInPerson):
     """A citizen with their resident ID number."""
 
     id_number: str
@@ -119,17 +119,17 @@ class Scene:
         self.names_account(person)
         return person
 
-    def officer(self, phone: str = "13800000901") -> Person:
+    def officer(self, phone: str = "13800000901") -> SignedInPerson:
         """Sign a talent officer in."""
-        return Person(self.client.app, self._sign_in(phone, roles=["talent_officer"]))
+        return SignedInPerson(self.client.app, self._sign_in(phone, roles=["talent_officer"]))
 
-    def partner(self, *places: str, phone: str = "13800000902") -> Person:
+    def partner(self, *places: str, phone: str = "13800000902") -> SignedInPerson:
         """Sign somebody in who works at these places."""
-        return Person(self.client.app, self._sign_in(phone, roles=["partner"], venues=places))
+        return SignedInPerson(self.client.app, self._sign_in(phone, roles=["partner"], venues=places))
 
-    def gate(self, *venues: str, phone: str = "13800000903") -> Person:
+    def gate(self, *venues: str, phone: str = "13800000903") -> SignedInPerson:
         """Sign somebody in who scans health codes at these venues."""
-        return Person(self.client.app, self._sign_in(phone, roles=["gate"], venues=venues))
+        return SignedInPerson(self.client.app, self._sign_in(phone, roles=["gate"], venues=venues))
 
     # ── what they do ──
 

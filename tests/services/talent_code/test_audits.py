@@ -19,7 +19,7 @@ from backend.services.talent_code.model.steps import record_audit, reduce_open_i
 from backend.services.talent_code.ports import PayoutBank, PropertyRegister, SocialInsurance, Tax
 from integrations._sandbox.database import CallOutcome
 from tests.conftest import SignIn
-from tests.services.health_code.scene import Person, problem
+from tests.services.health_code.scene import SignedInPerson, problem
 from tests.services.talent_code.sample_rules import write_rules
 from tests.services.talent_code.scene import CARD, DOCTOR, LEADER, Citizen, Scene
 
@@ -58,7 +58,7 @@ def repays(scene: Scene, person: Citizen, claim: dict[str, Any], yuan: int, key:
     return scene.client.post(at, json={"amount_fen": yuan * YUAN}, headers=headers)
 
 
-def decides(scene: Scene, officer: Person, claim: dict[str, Any], decision: str) -> httpx.Response:
+def decides(scene: Scene, officer: SignedInPerson, claim: dict[str, Any], decision: str) -> httpx.Response:
     body = {"decision": decision, "reason": REASON}
     return scene.client.put(f"/v1/talent-appeals/{claim['id']}", json=body, headers=officer)
 
@@ -342,7 +342,7 @@ def test_nobody_decides_their_own_appeal_or_without_a_reason_or_without_being_an
     problem(decides(scene, doctor, claim, "drop"), 403, "not-allowed")
     problem(scene.client.get("/v1/talent-appeals", headers=doctor), 403, "not-allowed")
     del sign_in.refresh_tokens["13800000101"]  # that of a month ago
-    herself = Person(scene.client.app, sign_in("13800000101", roles=["talent_officer"]))
+    herself = SignedInPerson(scene.client.app, sign_in("13800000101", roles=["talent_officer"]))
     problem(decides(scene, herself, claim, "drop"), 403, "own-appeal")
     at, officer = f"/v1/talent-appeals/{claim['id']}", scene.officer()
     for reason in ({"zh": "", "en": "x"}, {"zh": "x"}):

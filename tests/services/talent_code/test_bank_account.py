@@ -53,12 +53,12 @@ def test_a_wrong_number_is_refused_and_the_right_one_before_it_stays(scene: Scen
 
 
 def test_the_number_is_sealed_and_only_its_ending_is_ever_shown(
-    scene: Scene, everything_kept: Callable[[], bytes], caplog: pytest.LogCaptureFixture
+    scene: Scene, stored_bytes: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     person = scene.talent(DOCTOR)
     number = CARD.replace(" ", "")
-    kept = everything_kept()
+    kept = stored_bytes()
     assert person.id.encode() in kept, "the store is read"
     for said in (number, CARD, number[:-4]):
         assert said.encode() not in kept

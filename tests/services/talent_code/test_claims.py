@@ -39,7 +39,7 @@ def test_one_tap_pays_at_once_and_gives_a_receipt(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     claim = scene.claimed(doctor, "monthly_rent")
     assert (claim["stage"], claim["paid_fen"], claim["rule"]) == ("paid", 2_500 * YUAN, "class-e")
-    assert claim["message"] == {"zh": "已发放2500.00元。", "en": "2500.00 yuan were paid."}
+    assert claim["message"] == {"zh": "已发放2,500元。", "en": "2,500 yuan were paid."}
     (instalment,) = claim["instalments"]
     assert (instalment["state"], instalment["paid_at"]) == ("paid", "2026-03-02T04:00:00Z")
     assert [instalment["receipt"]] == [one.receipt for one in scene.port(PayoutBank).entries()]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from backend.city.upstream import Notices, UpstreamTimeout
+from backend.city.upstream import Notifications, UpstreamTimeout
 from backend.i18n import Text
 from backend.services.talent_code.facts import Pay, Post, Prize
 from backend.services.talent_code.model.notifications import talent_message
@@ -299,7 +299,7 @@ class Silenced:
         self.silent, self.attempts = True, 0
         self.told: list[str] = []
 
-    async def tell(self, _person: str, text: Text) -> None:
+    async def notify(self, _person: str, text: Text) -> None:
         self.attempts += 1
         if self.silent:
             raise UpstreamTimeout("no answer")
@@ -309,7 +309,7 @@ class Silenced:
 def test_a_notice_that_could_not_be_handed_over_is_tried_again_with_growing_pauses(scene: Scene) -> None:
     notices = Silenced()
     assert isinstance(scene.city.ports, dict)
-    scene.city.ports[Notices] = notices
+    scene.city.ports[Notifications] = notices
     scene.talent(DOCTOR)
     for pause in (10, 20, 40):
         attempts = notices.attempts

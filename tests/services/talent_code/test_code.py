@@ -8,22 +8,22 @@ import pytest
 from PIL import Image
 
 from backend.codes.image import draw_png, draw_svg
-from backend.codes.signed_code import Reading, make_code_id
+from backend.codes.signed_code import GenuineCode, make_code_id
 from backend.security.keyring import Keyring, verify_with_jwks
 from backend.services.health_code import code as health_code
 from backend.services.talent_code.code import SIGN, make_claims, read_talent_code
-from tests.seeing import (
+from tests.codes.scanners import (
     PAYLOAD,
     SCANNERS,
-    SEEN,
+    VIEWS,
     Scanner,
-    Seen,
+    View,
     contrast,
-    foot,
+    footer,
     in_grey,
-    shown_png,
-    shown_svg,
-    words_end,
+    label_end,
+    open_png,
+    open_svg,
 )
 
 NOON = datetime(2024, 5, 20, 4, 0, tzinfo=UTC)
@@ -57,7 +57,7 @@ def test_no_two_talent_codes_are_the_same(keyring: Keyring) -> None:
 
 def test_a_talent_code_is_read_without_the_city(keyring: Keyring) -> None:
     reading = read_talent_code(signed(keyring), keyring.jwks(), NOON, SKEW)
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, GenuineCode)
     assert (reading.outcome, reading.claims.sub) == ("valid", "Qm3k_x-7PaZ1")
     assert (reading.claims.issued_at, reading.claims.expires_at) == (NOON, NOON + timedelta(seconds=60))
 
@@ -73,7 +73,7 @@ def test_it_counts_for_a_minute_and_what_clocks_may_differ(keyring: Keyring, sec
 
 def test_an_expired_code_still_says_for_whom_it_counted(keyring: Keyring) -> None:
     reading = read_talent_code(signed(keyring), keyring.jwks(), NOON + timedelta(days=1), SKEW)
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, GenuineCode)
     assert (reading.outcome, reading.claims.sub) == ("expired", "Qm3k_x-7PaZ1")
 
 
@@ -139,30 +139,30 @@ def test_something_else_that_the_city_signed_is_no_talent_code(keyring: Keyring,
 
 
 def png() -> Image.Image:
-    return shown_png(draw_png(PAYLOAD, SIGN))
+    return open_png(draw_png(PAYLOAD, SIGN))
 
 
 def svg() -> Image.Image:
-    return shown_svg(draw_svg(PAYLOAD, SIGN))
+    return open_svg(draw_svg(PAYLOAD, SIGN))
 
 
 @pytest.mark.parametrize("read", SCANNERS)
-@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize("seen", VIEWS)
 @pytest.mark.parametrize("draw", [png, svg])
-def test_its_image_is_read_by_every_scanner(draw: Callable[[], Image.Image], seen: Seen, read: Scanner) -> None:
+def test_its_image_is_read_by_every_scanner(draw: Callable[[], Image.Image], seen: View, read: Scanner) -> None:
     assert read(seen(draw())) == [PAYLOAD]
 
 
 def test_someone_who_sees_no_colours_tells_it_from_every_health_code() -> None:
-    feet = [draw_png(PAYLOAD, sign) for sign in (SIGN, *health_code.SIGNS.values())]
-    assert len({in_grey(foot(shown_png(drawn))).tobytes() for drawn in feet}) == 4
-    assert SIGN.shape not in {sign.shape for sign in health_code.SIGNS.values()}
+    feet = [draw_png(PAYLOAD, sign) for sign in (SIGN, *health_code.STYLES.values())]
+    assert len({in_grey(footer(open_png(drawn))).tobytes() for drawn in feet}) == 4
+    assert SIGN.shape not in {sign.shape for sign in health_code.STYLES.values()}
 
 
 def test_it_stands_on_blue_in_white_beside_a_diamond_on_its_corner() -> None:
     image = png()
     assert image.getpixel((1, 1)) == (0x0B, 0x4F, 0x9E)
-    assert contrast(SIGN.ink, SIGN.lettering) >= 4.5
+    assert contrast(SIGN.background, SIGN.foreground) >= 4.5
     assert '<polygon points="11.00,74.00 17.00,80.00 11.00,86.00 5.00,80.00" fill="#ffffff"/>' in draw_svg(
         PAYLOAD, SIGN
     )
@@ -175,4 +175,4 @@ def test_a_vector_image_says_its_word_in_both_languages() -> None:
 
 
 def test_its_words_end_before_the_edge() -> None:
-    assert words_end(draw_svg(PAYLOAD, SIGN)) < 1
+    assert label_end(draw_svg(PAYLOAD, SIGN)) < 1

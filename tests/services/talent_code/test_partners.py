@@ -18,7 +18,7 @@ from backend.services.talent_code.code import make_claims
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.tasks import sweep_usages
 from backend.store import StoreUnavailable
-from tests.services.health_code.scene import Person, problem, stored
+from tests.services.health_code.scene import SignedInPerson, problem, stored
 from tests.services.talent_code.scene import DOCTOR, STATE_SECOND, Citizen, Scene
 
 PARK, LAKE, HOSPITAL, SCHOOL, METRO = (
@@ -36,7 +36,7 @@ class Desk:
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.client = scene, scene.client
-        self.person: Person = scene.partner(*PLACES)
+        self.person: SignedInPerson = scene.partner(*PLACES)
         self._ids = count(1)
 
     def scans(self, payload: str, place: str = PARK) -> dict[str, Any]:

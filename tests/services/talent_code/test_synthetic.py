@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from litestar import Litestar
 
-from backend.city.person import Profile
+from backend.city.person import Person
 from backend.city.service import City
 from backend.cli.synthetic_data import _people
 from backend.services.talent_code.eligibility import time_zone_of, update_talent
@@ -29,16 +29,16 @@ def city(app: Litestar, clock: Clock) -> City:
     return app.state.city
 
 
-def people_of(city: City, count: int) -> list[Profile]:
+def people_of(city: City, count: int) -> list[Person]:
     return list(islice(_people(city, Random("people 1")), count))
 
 
 @pytest.fixture
-def people(city: City) -> list[Profile]:
+def people(city: City) -> list[Person]:
     return people_of(city, 1_000)
 
 
-def known_of(city: City, person: Profile) -> set[Degree | Merit]:
+def known_of(city: City, person: Person) -> set[Degree | Merit]:
     number = city.encryption.decrypt(person.id_number)
     return {*synthetic_degrees(number, city.now()), *synthetic_merits(number, city.now())}
 
@@ -65,7 +65,7 @@ def test_of_those_whose_degree_gives_a_class_four_in_five_have_it(city: City) ->
 
 
 def test_all_that_a_talent_is_said_to_have_is_confirmed_and_known_to_the_registries(
-    city: City, people: list[Profile]
+    city: City, people: list[Person]
 ) -> None:
     profiles = {person.id: person for person in people}
     for talent in synthesize(city, Random(1), people):
@@ -75,7 +75,7 @@ def test_all_that_a_talent_is_said_to_have_is_confirmed_and_known_to_the_registr
         assert all(one.confirmed_at == grant.granted_at <= TODAY for one in talent.evidence)
 
 
-def test_the_same_chance_makes_the_same_talents(city: City, people: list[Profile]) -> None:
+def test_the_same_chance_makes_the_same_talents(city: City, people: list[Person]) -> None:
     one, other = (list(synthesize(city, Random(7), people[:500])) for _ in range(2))
     assert one == other
     assert one != list(synthesize(city, Random(8), people[:500]))
@@ -92,7 +92,7 @@ def test_a_city_that_is_invented_in_another_month_has_the_same_talents(city: Cit
 
 
 def test_nobody_is_to_be_looked_after_or_told_anything_before_a_class_is_reviewed(
-    city: City, people: list[Profile]
+    city: City, people: list[Person]
 ) -> None:
     soon_ms = TODAY.timestamp() * 1_000
     for talent in synthesize(city, Random(1), people):
@@ -101,7 +101,7 @@ def test_nobody_is_to_be_looked_after_or_told_anything_before_a_class_is_reviewe
         assert all(notice.sent for notice in talent.notifications)
 
 
-def test_nobody_has_a_degree_of_before_1982(city: City, people: list[Profile]) -> None:
+def test_nobody_has_a_degree_of_before_1982(city: City, people: list[Person]) -> None:
     degrees = [one for person in people for one in known_of(city, person) if isinstance(one, Degree)]
     assert min(one.awarded_at.year for one in degrees) == 1982
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from backend.app import documents_of, facts_of, open_city
-from backend.city.person import parse_id_number, profile_for
+from backend.city.person import find_or_create_person, parse_id_number
 from backend.city.service import City, discover_integrations, discover_services
 from backend.rulebook import load_rulebook
 from backend.services.talent_code.facts import Degree, Title
@@ -162,7 +162,7 @@ class World:
         async def make() -> str:
             city = self.real
             known = parse_id_number(number, city.today())
-            profile = await profile_for(city.store, city.encryption, known, NOON)
+            profile = await find_or_create_person(city.store, city.encryption, known, NOON)
             evidence = tuple(
                 Evidence(f"e{place}", one, NOON, NOON, "confirmed", confirmed_at=NOON, answered_at=NOON)
                 for place, one in enumerate(qualification, 1)

@@ -1,1 +1,1 @@
-"""Visits, bills, credit and consent, and what becomes of them: pure, without input or output."""
+"""Documents, pure decisions and Problems of pay later; nothing here does I/O."""

@@ -1,6 +1,7 @@
-"""What a hospital tells of a visit, whichever way it comes in: FHIR and HL7 v2 are both mapped to these.
+"""The commands that a hospital sends about a visit; FHIR and HL7 v2 messages are both mapped to them.
 
-Each command may come twice: a line is known by its id within the visit, all others by the `event` that brought them.
+A command may arrive more than once. Lines are recognised by their id within the visit, other commands by the id of the
+`event` that carried them.
 """
 
 from datetime import datetime
@@ -11,10 +12,10 @@ from msgspec import Meta, Struct
 from backend.services.medical_credit.facts import VisitKind
 
 MAX_AMOUNT_FEN = 10_000_000_000
-"""A hundred million yuan: no line of a bill is more, and sums stay far from 64 bits."""
+"""A hundred million yuan, the maximum of one line; sums stay far below 64 bits."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\s|^~\\&]+$")]
-"""How a hospital names a visit, a line or a payment of its own."""
+"""A hospital's own identifier of a visit, a line or a payment."""
 
 Title = Annotated[str, Meta(max_length=200)]
 Fen = Annotated[int, Meta(ge=1, le=MAX_AMOUNT_FEN)]
@@ -22,7 +23,7 @@ SignedFen = Annotated[int, Meta(ge=-MAX_AMOUNT_FEN, le=MAX_AMOUNT_FEN)]
 
 
 class OpenVisit(Struct, frozen=True, tag="open"):
-    """A person comes to the hospital. `estimate_fen` is what the hospital expects the person's own share to be."""
+    """Open a visit. `estimate_fen` is the hospital's estimate of the person's share."""
 
     id_number: str
     kind: VisitKind
@@ -31,7 +32,7 @@ class OpenVisit(Struct, frozen=True, tag="open"):
 
 
 class ChangeVisit(Struct, frozen=True, tag="change"):
-    """The hospital corrects what it said of the visit (A08, P05); None leaves a thing as it is."""
+    """Correct the data of a visit (A08, P05); None leaves a field unchanged."""
 
     kind: VisitKind | None = None
     opened_at: datetime | None = None
@@ -39,7 +40,7 @@ class ChangeVisit(Struct, frozen=True, tag="change"):
 
 
 class Charge(Struct, frozen=True, tag="charge"):
-    """Something that was done for the patient, or given to them, and its price."""
+    """Add a charge line: a treatment or an item, and its price."""
 
     line: Name
     code: Name
@@ -49,7 +50,7 @@ class Charge(Struct, frozen=True, tag="charge"):
 
 
 class Credit(Struct, frozen=True, tag="credit"):
-    """A part of the charge `of`, or all of it, taken back."""
+    """Credit the charge `of`, in full or in part."""
 
     line: Name
     of: Name
@@ -59,7 +60,7 @@ class Credit(Struct, frozen=True, tag="credit"):
 
 
 class Adjustment(Struct, frozen=True, tag="adjustment"):
-    """A correction of the charge `of` by a difference, up or down; a waiver is one of them."""
+    """Adjust the charge `of` by a difference, up or down; a waiver is an adjustment."""
 
     line: Name
     of: Name
@@ -69,7 +70,7 @@ class Adjustment(Struct, frozen=True, tag="adjustment"):
 
 
 class PaidAtCounter(Struct, frozen=True, tag="paid_at_counter"):
-    """The patient paid at the hospital what credit does not cover."""
+    """Record a payment at the hospital's counter for what credit does not cover."""
 
     payment: Name
     amount_fen: Fen
@@ -77,18 +78,18 @@ class PaidAtCounter(Struct, frozen=True, tag="paid_at_counter"):
 
 
 class CloseVisit(Struct, frozen=True, tag="close"):
-    """The patient leaves (A03). With `final` no further charge is expected (P06), and the bill is made at once."""
+    """Close a visit (A03). With `final`, no more charges are expected (P06) and the bill is issued at once."""
 
     at: datetime
     final: bool = False
 
 
 class ReopenVisit(Struct, frozen=True, tag="reopen"):
-    """The patient stays after all (A13)."""
+    """Reopen a closed visit (A13)."""
 
 
 class CancelVisit(Struct, frozen=True, tag="cancel"):
-    """The visit did not take place (A11); whatever was paid is returned."""
+    """Cancel a visit that did not take place (A11); payments are refunded."""
 
 
 Command = (

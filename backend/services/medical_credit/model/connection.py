@@ -1,4 +1,4 @@
-"""What is kept of a hospital's requests beside its visits: that it has signed in, and what it was told of a person."""
+"""Records of a hospital's requests apart from its visits: used sign-in assertions and eligibility answers."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -7,11 +7,11 @@ from typing import ClassVar
 from backend.services.medical_credit.facts import VisitKind
 from backend.store import Document, Index
 
-ANSWERS_KEPT_FOR = timedelta(days=30)
+ANSWER_RETENTION = timedelta(days=30)
 
 
 class UsedAssertion(Document, kw_only=True):
-    """That a signed assertion (its `jti`) was used, which counts once; it is forgotten after it has expired."""
+    """A signed assertion (its `jti`) that was used and cannot be used again; it is deleted after it expires."""
 
     collection: ClassVar[str] = "used_assertions"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
@@ -20,14 +20,14 @@ class UsedAssertion(Document, kw_only=True):
 
 
 class EligibilityAnswer(Document, kw_only=True):
-    """What a hospital asked about a person, and the answer; `patient` is what the person is called to this hospital.
+    """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
 
-    Its `id` follows from the hospital and its own `number` for the request, so that a repeated request is one.
+    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
     indexes: ClassVar[tuple[Index, ...]] = (
-        Index(("hospital",), ordered="made_ms"),
+        Index(("hospital",), ordered="created_ms"),
         Index((), ordered="expires_ms"),
     )
 
@@ -35,18 +35,18 @@ class EligibilityAnswer(Document, kw_only=True):
     number: str | None
     patient: str
     kind: VisitKind
-    made_at: datetime
-    made_ms: int
+    created_at: datetime
+    created_ms: int
     expires_ms: int
-    may: bool
-    free_fen: int
+    eligible: bool
+    available_fen: int
 
 
 def used_assertion_id(hospital: str, jti: str) -> str:
-    """Give the id under which the use of an assertion is kept."""
+    """Return the id of the record of an assertion."""
     return hashlib.sha256(f"assertion\n{hospital}\n{jti}".encode()).hexdigest()
 
 
 def eligibility_id(hospital: str, number: str) -> str:
-    """Give the id of the answer to a hospital's request of this number."""
+    """Return the id of the answer to a hospital's request with this number."""
     return hashlib.sha256(f"eligibility\n{hospital}\n{number}".encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""A person's agreement to pay later, and what is decided about it."""
+"""A person's agreement to pay later, family consents, and the facts of a decision on standing."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ STANDING = "medical_credit.standing"
 TERMS = "medical_credit.terms"
 
 AGREEMENT = "2026-01"
-"""The edition of the agreement that people consent to."""
+"""The version of the agreement that people consent to."""
 
 ADULT_YEARS, SENIOR_YEARS = 18, 65
 MAX_BREACHES = 50
@@ -27,18 +27,18 @@ Relation = Literal["spouse", "child", "parent"]
 Standing = Literal["good", "exception", "exhausted", "suspended", "ineligible"]
 
 
-class NotedBreach(Struct, frozen=True, gc=False):
-    """At `at` the bill of a visit was not paid although it was debited as often as agreed."""
+class RecordedBreach(Struct, frozen=True, gc=False):
+    """A breach: at `at`, the bill of a visit was still unpaid after the agreed number of debits."""
 
     visit: str
     at: datetime
 
 
 class Enrolment(Document, kw_only=True):
-    """That a person has agreed to pay later; its `id` is that of their Profile.
+    """A person's enrolment in pay later; its `id` is that of their Profile.
 
-    `agreement` is the edition they consented to at `consented_at`. `facts` are what the registries said at `facts_at`;
-    `kept_at` is when a bill was last paid in time.
+    `agreement` is the version they consented to at `consented_at`. `facts` were read from the registries at `facts_at`.
+    `paid_on_time_at` is when a bill was last paid on time after a breach.
     """
 
     collection: ClassVar[str] = "medical_credit_enrolments"
@@ -49,14 +49,14 @@ class Enrolment(Document, kw_only=True):
     facts: CreditFacts
     facts_at: datetime
     closed_at: datetime | None = None
-    breaches: tuple[NotedBreach, ...] = ()
-    kept_at: datetime | None = None
+    breaches: tuple[RecordedBreach, ...] = ()
+    paid_on_time_at: datetime | None = None
 
 
 class FamilyConsent(Document, kw_only=True):
-    """That a family member pays for a patient: the patient asks, and the payer agrees; either may end it.
+    """A family payer's consent to pay for a patient: the patient requests it, the payer agrees, either can end it.
 
-    Its `id` follows from the two. `live` says that it is asked for or agreed, and not ended.
+    The `id` is derived from both persons. `live` is False once the consent has ended.
     """
 
     collection: ClassVar[str] = "family_consents"
@@ -65,28 +65,28 @@ class FamilyConsent(Document, kw_only=True):
     patient: str
     payer: str
     relation: Relation
-    asked_at: datetime
+    requested_at: datetime
     agreed_at: datetime | None = None
     live: bool = True
 
 
 def family_consent_id(patient: str, payer: str) -> str:
-    """Give the id of the consent between a patient and a payer."""
+    """Return the id of the consent between a patient and a payer."""
     return hashlib.sha256(f"family\n{patient}\n{payer}".encode()).hexdigest()[:32]
 
 
 def purpose_of(kind: VisitKind) -> Purpose:
-    """Tell which limit a visit counts against: the stays in hospital have their own [S]."""
+    """Return the limit that a visit uses: inpatient stays have their own [S]."""
     return "inpatient" if kind == "inpatient" else "outpatient"
 
 
 def account_id(person: str, purpose: Purpose) -> str:
-    """Give the id of a person's credit account."""
+    """Return the id of a person's credit account."""
     return f"{person}:{purpose}"
 
 
 def birthday(born_on: date, years: int, zone: ZoneInfo) -> datetime:
-    """Give the midnight at which somebody completes so many years; who was born on 29 February does so on 1 March."""
+    """Return midnight of a birthday; for a person born on 29 February it is 1 March in other years."""
     try:
         day = born_on.replace(year=born_on.year + years)
     except ValueError:
@@ -95,19 +95,19 @@ def birthday(born_on: date, years: int, zone: ZoneInfo) -> datetime:
 
 
 def overdue_parts(visits: Iterable[Visit]) -> tuple[Overdue, ...]:
-    """Give what is owed for these visits, and by when it was to be paid."""
+    """Return the unpaid parts of the bills of these visits, at most a hundred, with their due dates."""
     return tuple(Overdue(part.due_at, part.amount_fen) for visit in visits for part in visit.unpaid())[:100]
 
 
 def standing_facts(
-    enrolment: Enrolment, kind: VisitKind | None, free_fen: int, owing: tuple[Overdue, ...]
+    enrolment: Enrolment, kind: VisitKind | None, available_fen: int, owing: tuple[Overdue, ...]
 ) -> StandingFacts:
-    """Put together what decides whether a person may pay later."""
-    since = enrolment.kept_at
+    """Build the facts that decide whether a person may pay later."""
+    since = enrolment.paid_on_time_at
     return StandingFacts(
         adult_at=enrolment.facts.adult_at,
         visit=kind or "none",
-        free_fen=free_fen,
+        free_fen=available_fen,
         city_score=enrolment.facts.city_score,
         arrears_fen=enrolment.facts.arrears_fen,
         owing=owing,

@@ -1,4 +1,4 @@
-"""A hospital that is connected, and how its systems speak."""
+"""A connected hospital and the settings of its interfaces."""
 
 from typing import Any, ClassVar, Literal
 
@@ -6,11 +6,11 @@ from backend.store import Document, Index
 
 
 class Hospital(Document, kw_only=True):
-    """A connected hospital; its `id` is its code, which stands in MSH-4 and in its client assertions.
+    """A connected hospital; its `id` is the code that it sends in MSH-4 and in its client assertions.
 
-    `jwks` are the public keys with which it signs in to FHIR, `scopes` what it may ask for there. `encoding` counts
-    where a message does not name its own in MSH-18; `acknowledgement` says whether MSH-15 and MSH-16 of each message
-    decide, or one mode for all. `certificate` is the subject of the client certificate that its MLLP client shows.
+    `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
+    applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and MSH-16 of each message determine the
+    acknowledgement mode, or one mode applies to all. `certificate` is the subject of its MLLP client certificate.
     """
 
     collection: ClassVar[str] = "hospitals"

@@ -1,4 +1,4 @@
-"""The file with which a hospital tells once a day what it holds of its visits, and our own side in the same form.
+"""The file in which a hospital reports its visits once a day, and our records in the same format.
 
 CSV with a header line, in UTF-8 (with or without a byte order mark) or GB18030; amounts in yuan with two places:
 
@@ -10,9 +10,9 @@ V1,settlement,6f1c...,,,40.00,24.00,10.00,6.00
 V1,counter,P1,,,6.00,,,
 ```
 
-`record` is `charge`, `credit`, `adjustment`, `settlement` (its `id` is that of the insurance's settlement, `amount` the
-medical fee) or `counter` (what the patient paid at the hospital). A visit stands in the file of the day on which it was
-settled. The family's account counts to `account`.
+`record` is `charge`, `credit`, `adjustment`, `settlement` (`id` is the id of the insurance settlement, `amount` the
+medical fee) or `counter` (a payment at the hospital's counter). A visit is listed in the file of the day on which it
+was settled. `account` includes the family account.
 """
 
 import csv
@@ -23,7 +23,7 @@ from typing import Literal, cast
 
 from msgspec import Struct
 
-from backend.i18n import Text, yuan
+from backend.i18n import Text, decimal_yuan
 from backend.problems import FieldError, Problem
 from backend.services.medical_credit.model.visit import Visit
 
@@ -38,13 +38,13 @@ _MAX_NAME = 64
 
 
 class InvalidFile(Problem):
-    """The hospital's file has not the form that it must have; `errors` name rows and columns."""
+    """The hospital's file has format errors; `errors` name rows and columns."""
 
     status, title = 422, "Invalid file"
 
 
 class FiledLine(Struct, frozen=True, gc=False):
-    """A line of a visit, as a side holds it."""
+    """A line of a visit in the hospital's records or in ours."""
 
     id: str
     record: LineRecord
@@ -54,7 +54,7 @@ class FiledLine(Struct, frozen=True, gc=False):
 
 
 class FiledSettlement(Struct, frozen=True, gc=False):
-    """A settlement of the insurance, as a side holds it."""
+    """An insurance settlement in the hospital's records or in ours."""
 
     id: str
     medfee_fen: int
@@ -64,24 +64,24 @@ class FiledSettlement(Struct, frozen=True, gc=False):
 
 
 class FiledVisit(Struct, frozen=True):
-    """A visit, as a side holds it; `twice` are the ids of lines that stand more than once."""
+    """A visit in the hospital's records or in ours; `duplicates` are the ids of repeated lines."""
 
     number: str
     lines: Mapping[str, FiledLine]
     settlement: FiledSettlement | None
     counter_fen: int
-    twice: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
 
 
 class _Visit(Struct):
     lines: dict[str, FiledLine] = {}
     settlement: FiledSettlement | None = None
     counter: dict[str, int] = {}
-    twice: list[str] = []
+    duplicates: list[str] = []
 
 
 def read_file(text: str) -> dict[str, FiledVisit]:
-    """Read a hospital's file, by the numbers of its visits. Raises InvalidFile with every fault, twenty at most."""
+    """Return the visits of a hospital's file by number. Raises InvalidFile, which lists at most twenty faults."""
     rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     faults: list[FieldError] = []
     found: dict[str, _Visit] = {}
@@ -90,56 +90,59 @@ def read_file(text: str) -> dict[str, FiledVisit]:
         if tuple(head) != COLUMNS:
             faults.append(FieldError("row 1", f"the columns must be {','.join(COLUMNS)}"))
         for number, row in enumerate(rows, 2):
-            if faults and (len(faults) >= MAX_FAULTS or number == 2):  # noqa: PLR2004  under a wrong head all is wrong
+            if faults and (len(faults) >= MAX_FAULTS or number == 2):  # noqa: PLR2004  with a wrong header every row is wrong
                 break
             if number > MAX_ROWS:
-                faults.append(FieldError(f"row {number}", f"a file has {MAX_ROWS:,} rows at most"))
+                faults.append(FieldError(f"row {number}", f"a file can have at most {MAX_ROWS:,} rows"))
                 break
             if row:
-                _take(row, f"row {number}", found, faults)
+                _read_row(row, f"row {number}", found, faults)
     except csv.Error as error:
         faults.append(FieldError(f"row {rows.line_num}", str(error)))
     if faults:
         raise InvalidFile(
-            Text(zh="对账文件有误。", en="The hospital's file has not the right form."), errors=tuple(faults)
+            Text(
+                zh="对账文件格式有误，请按所列的行和列更正后重新提交。",
+                en="The hospital's file has errors; correct the listed rows and columns and submit it again.",
+            ),
+            errors=tuple(faults),
         )
     return {
-        number: FiledVisit(number, visit.lines, visit.settlement, sum(visit.counter.values()), tuple(visit.twice))
+        number: FiledVisit(number, visit.lines, visit.settlement, sum(visit.counter.values()), tuple(visit.duplicates))
         for number, visit in found.items()
     }
 
 
-def _take(row: list[str], where: str, found: dict[str, _Visit], faults: list[FieldError]) -> None:
+def _read_row(row: list[str], where: str, found: dict[str, _Visit], faults: list[FieldError]) -> None:
     if len(row) != len(COLUMNS):
         faults.append(FieldError(where, f"has {len(row)} columns, not {len(COLUMNS)}"))
         return
-    given: dict[str, str] = dict(zip(COLUMNS, (value.strip() for value in row), strict=True))
+    values: dict[str, str] = dict(zip(COLUMNS, (value.strip() for value in row), strict=True))
     before = len(faults)
     faults.extend(
-        FieldError(f"{where}, {column}", f"has 1 to {_MAX_NAME} characters")
+        FieldError(f"{where}, {column}", f"must have 1 to {_MAX_NAME} characters")
         for column in ("visit", "id")
-        if not 1 <= len(given[column]) <= _MAX_NAME
+        if not 1 <= len(values[column]) <= _MAX_NAME
     )
-    if given["record"] not in RECORDS:
-        faults.append(FieldError(f"{where}, record", f"is one of {', '.join(RECORDS)}"))
-    wanted = ("amount", "fund", "account", "cash") if given["record"] == "settlement" else ("amount",)
-    fen = {column: _fen(given[column], f"{where}, {column}", faults) for column in wanted}
+    if values["record"] not in RECORDS:
+        faults.append(FieldError(f"{where}, record", f"must be one of {', '.join(RECORDS)}"))
+    amounts = ("amount", "fund", "account", "cash") if values["record"] == "settlement" else ("amount",)
+    fen = {column: _fen(values[column], f"{where}, {column}", faults) for column in amounts}
     if len(faults) > before:
         return
-    visit = found.setdefault(given["visit"], _Visit())
-    _keep(visit, given, fen)
+    _add_record(found.setdefault(values["visit"], _Visit()), values, fen)
 
 
-def _keep(visit: _Visit, given: Mapping[str, str], fen: Mapping[str, int]) -> None:
-    match given["record"]:
+def _add_record(visit: _Visit, values: Mapping[str, str], fen: Mapping[str, int]) -> None:
+    match values["record"]:
         case "settlement":
-            visit.settlement = FiledSettlement(given["id"], fen["amount"], fen["fund"], fen["account"], fen["cash"])
+            visit.settlement = FiledSettlement(values["id"], fen["amount"], fen["fund"], fen["account"], fen["cash"])
         case "counter":
-            visit.counter[given["id"]] = fen["amount"]
+            visit.counter[values["id"]] = fen["amount"]
         case record:
-            line = FiledLine(given["id"], cast("LineRecord", record), given["of"], given["code"], fen["amount"])
+            line = FiledLine(values["id"], cast("LineRecord", record), values["of"], values["code"], fen["amount"])
             if line.id in visit.lines:
-                visit.twice.append(line.id)
+                visit.duplicates.append(line.id)
             else:
                 visit.lines[line.id] = line
 
@@ -147,14 +150,14 @@ def _keep(visit: _Visit, given: Mapping[str, str], fen: Mapping[str, int]) -> No
 def _fen(text: str, where: str, faults: list[FieldError]) -> int:
     found = _YUAN.fullmatch(text)
     if found is None:
-        faults.append(FieldError(where, "is no amount in yuan with two decimal places, such as 12.50"))
+        faults.append(FieldError(where, "must be an amount in yuan with two decimal places, such as 12.50"))
         return 0
     sign, whole, part = found.groups()
     return int(f"{sign}{whole}{part}")
 
 
-def filed(visit: Visit) -> FiledVisit:
-    """Give our side of a visit."""
+def our_record(visit: Visit) -> FiledVisit:
+    """Return our record of a visit."""
     settled = visit.settlement
     return FiledVisit(
         visit.number,
@@ -167,24 +170,24 @@ def filed(visit: Visit) -> FiledVisit:
             settled.split.account_fen + settled.split.family_account_fen,
             settled.split.cash_fen,
         ),
-        sum(payment.amount_fen for payment in visit.counter),
+        sum(payment.amount_fen for payment in visit.counter_payments),
     )
 
 
 def write_file(visits: Iterable[Visit]) -> str:
-    """Write our side of visits in the hospital's form."""
+    """Return our records of visits in the hospital's format."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for visit in visits:
         for line in visit.lines:
             rows.writerow(
-                [visit.number, line.kind, line.id, line.of or "", line.code, yuan(line.amount_fen), "", "", ""]
+                [visit.number, line.kind, line.id, line.of or "", line.code, decimal_yuan(line.amount_fen), "", "", ""]
             )
-        ours = filed(visit).settlement
+        ours = our_record(visit).settlement
         if ours is not None:
-            shares = [yuan(fen) for fen in (ours.medfee_fen, ours.fund_fen, ours.account_fen, ours.cash_fen)]
+            shares = [decimal_yuan(fen) for fen in (ours.medfee_fen, ours.fund_fen, ours.account_fen, ours.cash_fen)]
             rows.writerow([visit.number, "settlement", ours.id, "", "", *shares])
-        for payment in visit.counter:
-            rows.writerow([visit.number, "counter", payment.id, "", "", yuan(payment.amount_fen), "", "", ""])
+        for payment in visit.counter_payments:
+            rows.writerow([visit.number, "counter", payment.id, "", "", decimal_yuan(payment.amount_fen), "", "", ""])
     return text.getvalue()

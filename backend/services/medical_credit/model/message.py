@@ -1,4 +1,4 @@
-"""What a hospital's system has sent, kept as it came before it is answered."""
+"""A message from a hospital's system, stored unchanged before it is answered."""
 
 import hashlib
 from datetime import timedelta
@@ -6,21 +6,21 @@ from typing import ClassVar, Literal
 
 from backend.store import Document, Index
 
-KEPT_FOR = timedelta(days=90)
-"""For so long a message that comes again is answered from the store."""
+MESSAGE_RETENTION = timedelta(days=90)
+"""How long a repeated message is answered from the store."""
 
 MAX_WAIT = timedelta(days=3)
-"""A message that waits for another one is given up for an operator to look at after this time."""
+"""How long a message may wait for another one before it fails and an operator must check it."""
 
 MessageState = Literal["received", "done", "waiting", "failed"]
 
 
 class HisMessage(Document, kw_only=True):
-    """A message of a hospital; its `id` follows from the hospital, the sending application, and the control id.
+    """A message from a hospital; its `id` is derived from the hospital, the sending application and the control id.
 
-    `raw` is sealed, for it holds personal data, and `digest` tells whether the same came again. `answer` is what was
-    answered for the application, as text, and `answer_code` its code; `reason` says in words why it waits or failed.
-    `visit` is the visit that it is about, once that could be read.
+    `raw` is encrypted because it holds personal data; `digest` recognises a repeated message. `answer` is the text of
+    the application acknowledgement and `answer_code` its code. `reason` says why the message waits or failed. `visit`
+    is set once the visit that the message refers to is known.
     """
 
     collection: ClassVar[str] = "his_messages"
@@ -48,5 +48,5 @@ class HisMessage(Document, kw_only=True):
 
 
 def message_id(hospital: str, application: str, control_id: str) -> str:
-    """Give the id of a message: by hospital (MSH-4), sending application (MSH-3) and control id (MSH-10)."""
+    """Return the id of a message from its hospital (MSH-4), sending application (MSH-3) and control id (MSH-10)."""
     return hashlib.sha256(f"message\n{hospital}\n{application}\n{control_id}".encode()).hexdigest()[:32]

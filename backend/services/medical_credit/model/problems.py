@@ -1,111 +1,123 @@
-"""What can stand in the way of paying later, each named after the rule that it protects."""
+"""The Problems of pay later, each named after the rule that it protects."""
 
 from backend.problems import Problem
 
 
 class UnknownPatient(Problem):
-    """No person with this ID number has agreed to pay later."""
+    """No person with this ID number is enrolled in pay later."""
 
     status, title = 404, "Unknown patient"
 
 
 class UnknownVisit(Problem):
-    """The hospital has told of no such visit."""
+    """The hospital has not opened a visit with this number."""
 
     status, title = 404, "Unknown visit"
 
 
 class UnknownLine(Problem):
-    """A credit or adjustment speaks of a charge that is not there, or not there yet."""
+    """A credit or adjustment refers to a charge that the visit does not have, or not yet."""
 
     status, title = 409, "Unknown line"
 
 
 class LineChanged(Problem):
-    """The visit holds a line with this id that says something else."""
+    """The visit already has a line with this id and other contents."""
 
     status, title = 409, "Line changed"
 
 
 class LineExceeded(Problem):
-    """More would be taken back than the line charged."""
+    """A credit or adjustment exceeds what remains of the charge."""
 
-    status, title = 409, "Beyond the line"
+    status, title = 409, "Line exceeded"
 
 
 class TooManyLines(Problem):
-    """The visit holds as many lines as it can."""
+    """The visit has the maximum number of lines."""
 
     status, title = 409, "Too many lines"
 
 
 class VisitChanged(Problem):
-    """The visit was opened before and said something else that cannot be changed any more."""
+    """The command contradicts data of the visit that cannot change."""
 
     status, title = 409, "Visit changed"
 
 
-class VisitEnded(Problem):
+class VisitCancelled(Problem):
     """The visit was cancelled."""
 
-    status, title = 409, "Visit ended"
+    status, title = 409, "Visit cancelled"
 
 
 class VisitPaid(Problem):
-    """The visit's bill is paid or being paid; it can only become less."""
+    """The visit's bill is paid or being paid, so no more charges can be added."""
 
     status, title = 409, "Visit paid"
 
 
 class RefundTooLate(Problem):
-    """The time in which money goes back to where it came from is over."""
+    """The period in which a payment can be refunded to the original account has ended."""
 
     status, title = 409, "Refund too late"
 
 
 class CannotPayLater(Problem):
-    """The person cannot pay later for this visit. The hospital does not learn why."""
+    """The person cannot pay later for this visit. The reason is not disclosed to the hospital."""
 
     status, title = 409, "Cannot pay later"
 
 
-class NoMedicalCredit(Problem):
-    """The caller has not opened medical credit, or has closed it."""
+class NotEnrolled(Problem):
+    """The caller is not enrolled in pay later, or has ended the enrolment."""
 
-    status, title = 409, "No medical credit"
+    status, title = 409, "Not enrolled"
 
 
 class NotEligible(Problem):
-    """The rules do not let the caller open medical credit now."""
+    """The rules do not allow the caller to enrol in pay later now."""
 
     status, title = 409, "Not eligible"
 
 
-class StillOwed(Problem):
-    """Medical credit cannot be closed while something is owed or a visit runs."""
+class OutstandingBalance(Problem):
+    """Pay later cannot be ended while a bill is unpaid or a visit is in progress."""
 
-    status, title = 409, "Still owed"
+    status, title = 409, "Outstanding balance"
 
 
 class NothingToPay(Problem):
-    """Nothing of this bill is to be paid."""
+    """The bill has no such amount to pay now."""
 
     status, title = 409, "Nothing to pay"
 
 
-class PaymentInFlight(Problem):
-    """A payment of this bill is with the bank, which has not yet said what became of it."""
+class PaymentInProgress(Problem):
+    """The bank is still processing a payment of this bill."""
 
-    status, title = 409, "Payment in flight"
+    status, title = 409, "Payment in progress"
 
 
 class PaymentFailed(Problem):
-    """The bank did not carry the payment out."""
+    """The bank declined the payment."""
 
     status, title = 402, "Payment failed"
 
 
-class FamilyFull(Problem):
-    """As many family members as may be are bound already."""
+class TooManyFamilyPayers(Problem):
+    """The caller has the maximum number of family payers."""
 
-    status, title = 409, "Family full"
+    status, title = 409, "Too many family payers"
+
+
+class SamePerson(Problem):
+    """The person who accepted a repair cannot also approve it."""
+
+    status, title = 409, "Same person"
+
+
+class NotAccepted(Problem):
+    """The difference is not in the state that this step requires."""
+
+    status, title = 409, "Not accepted"

@@ -1,64 +1,97 @@
-"""Comparing what four sides hold of a day: the hospital, ourselves, the insurance, and the bank. Pure."""
+"""The reconciliation of a hospital's day: the differences found, their resolution, and the totals."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import ClassVar, Literal
 
 from msgspec import Struct, field
 
-from backend.services.medical_credit.model.hospital_file import FiledLine, FiledVisit, filed
-from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import BankEntry, SettledThere
+from backend.services.medical_credit.model.hospital_file import FiledLine
 from backend.store import Document, Index
 
-MAX_BREAKS = 2_000
+MAX_DIFFERENCES = 2_000
 
-BreakKind = Literal[
-    "visit_only_there",
-    "visit_only_here",
-    "line_only_there",
-    "line_only_here",
+DifferenceKind = Literal[
+    "visit_only_at_hospital",
+    "visit_missing_at_hospital",
+    "line_only_at_hospital",
+    "line_missing_at_hospital",
     "line_differs",
-    "line_twice_there",
+    "line_duplicated_at_hospital",
     "settlement_differs",
     "counter_differs",
-    "insurance_only_there",
-    "insurance_only_here",
-    "insurance_differs",
+    "settlement_only_at_insurance",
+    "settlement_missing_at_insurance",
+    "insurance_split_differs",
     "payment_only_at_bank",
-    "payment_only_here",
+    "payment_missing_at_bank",
     "refund_only_at_bank",
-    "refund_only_here",
+    "refund_missing_at_bank",
     "transfer_differs",
 ]
 RepairKind = Literal[
-    "take_charge",
-    "take_credit",
+    "add_charge",
+    "add_credit",
     "credit_line",
     "adjust_line",
     "cancel_at_insurance",
     "settle_again",
-    "take_banks_word",
-    "ask_bank_again",
-    "ask_hospital",
+    "accept_bank_record",
+    "query_bank",
+    "contact_hospital",
 ]
-"""How a break can be mended; the last is for people alone."""
+"""How a difference can be repaired; `contact_hospital` has no automatic repair."""
 
-State = Literal["open", "accepted", "approved", "repaired", "unfit"]
+ResolutionState = Literal["open", "accepted", "approved", "repaired", "failed"]
+
+DIFFERENCE_TITLES: dict[DifferenceKind, str] = {
+    "visit_only_at_hospital": "就诊仅医院有 · visit only at the hospital",
+    "visit_missing_at_hospital": "就诊仅我方有 · visit missing at the hospital",
+    "line_only_at_hospital": "费用明细仅医院有 · line only at the hospital",
+    "line_missing_at_hospital": "费用明细仅我方有 · line missing at the hospital",
+    "line_differs": "费用明细不一致 · line differs",
+    "line_duplicated_at_hospital": "医院费用明细重复 · line duplicated at the hospital",
+    "settlement_differs": "结算不一致 · settlement differs",
+    "counter_differs": "窗口支付不一致 · counter payments differ",
+    "settlement_only_at_insurance": "结算仅医保有 · settlement only at the insurance",
+    "settlement_missing_at_insurance": "结算仅我方有 · settlement missing at the insurance",
+    "insurance_split_differs": "医保分割不一致 · split differs at the insurance",
+    "payment_only_at_bank": "付款仅银行有 · payment only at the bank",
+    "payment_missing_at_bank": "付款仅我方有 · payment missing at the bank",
+    "refund_only_at_bank": "退款仅银行有 · refund only at the bank",
+    "refund_missing_at_bank": "退款仅我方有 · refund missing at the bank",
+    "transfer_differs": "收付金额不一致 · transfer differs",
+}
+REPAIR_TITLES: dict[RepairKind, str] = {
+    "add_charge": "补记收费 · add the charge",
+    "add_credit": "补记退费 · add the credit",
+    "credit_line": "退费 · credit the line",
+    "adjust_line": "差额调整 · adjust by the difference",
+    "cancel_at_insurance": "撤销医保结算 · cancel at the insurance",
+    "settle_again": "重新结算 · settle again",
+    "accept_bank_record": "以银行为准 · accept the bank's record",
+    "query_bank": "再次查询银行 · query the bank again",
+    "contact_hospital": "与医院核实 · contact the hospital",
+}
+STATE_TITLES: dict[ResolutionState, str] = {
+    "open": "待处理 · open",
+    "accepted": "已受理 · accepted",
+    "approved": "已批准 · approved",
+    "repaired": "已修复 · repaired",
+    "failed": "无法修复 · failed",
+}
 
 
-class Break(Struct, frozen=True):
-    """A difference between two sides, at the smallest thing in which they differ.
+class Difference(Struct, frozen=True):
+    """A difference between our records and those of another party, at the level of one line, settlement or transfer.
 
-    `id` follows from all that it says, so the same difference found again is the same break. `ours_fen` and
-    `theirs_fen` are the amounts of either side, None where a side has none. `subject` is the line, settlement or
-    transfer concerned; `line` is the hospital's line, where the repair needs it.
+    The `id` is derived from the other fields, so the same difference keeps its id in a later comparison. `ours_fen`
+    and `theirs_fen` are the amounts, None if a side has none. `subject` is the id of the line, settlement or transfer;
+    `line` is the hospital's line if the repair needs it.
     """
 
     id: str
-    kind: BreakKind
+    kind: DifferenceKind
     visit: str
     number: str
     subject: str
@@ -68,19 +101,19 @@ class Break(Struct, frozen=True):
     line: FiledLine | None = None
 
 
-class Handling(Struct, frozen=True):
-    """What became of a break: accepted by one person, approved by another, then repaired, or found not to fit."""
+class Resolution(Struct, frozen=True):
+    """The resolution of a difference: accepted by one person, approved by another, then repaired or failed."""
 
-    state: State = "open"
+    state: ResolutionState = "open"
     accepted_by: str | None = None
     accepted_at: datetime | None = None
     approved_by: str | None = None
     approved_at: datetime | None = None
-    said: str | None = None
+    message: str | None = None
 
 
 class Totals(Struct, frozen=True):
-    """The sums of a day over a hospital's settled visits, in fen; `payout_fen` is what the city owes the hospital."""
+    """The totals of a hospital's settled visits of a day, in fen; `payout_fen` is what the city owes the hospital."""
 
     visits: int = 0
     medfee_fen: int = 0
@@ -96,7 +129,7 @@ class Totals(Struct, frozen=True):
 
 
 class VisitTotal(Struct, frozen=True, gc=False):
-    """A settled visit of the day: its number, its medical fee, and what the city pays the hospital for it."""
+    """A settled visit of the day: its number, medical fee, and the amount that the city owes the hospital for it."""
 
     number: str
     visit: str
@@ -105,9 +138,10 @@ class VisitTotal(Struct, frozen=True, gc=False):
 
 
 class Reconciliation(Document, kw_only=True):
-    """A hospital's day: what was compared, what differs, and what became of it. Its `id` follows from the two.
+    """The reconciliation of a hospital's day; its `id` is derived from hospital and day.
 
-    `breaks` and `handled` go together by the ids of the breaks. `due_ms` is when a sweep carries approved repairs out.
+    `resolutions` are keyed by the ids of `differences`. `omitted` counts differences that were too many to store.
+    `due_ms` is when a sweep resumes approved repairs.
     """
 
     collection: ClassVar[str] = "reconciliations"
@@ -115,242 +149,24 @@ class Reconciliation(Document, kw_only=True):
 
     hospital: str
     day: str
-    made_at: datetime
+    created_at: datetime
     file_digest: str
     totals: Totals
     visits: tuple[VisitTotal, ...] = ()
-    breaks: tuple[Break, ...] = ()
-    handled: dict[str, Handling] = field(default_factory=dict[str, Handling])
-    left_out: int = 0
+    differences: tuple[Difference, ...] = ()
+    resolutions: dict[str, Resolution] = field(default_factory=dict[str, Resolution])
+    omitted: int = 0
     due_ms: int | None = None
 
-    def handling(self, break_id: str) -> Handling:
-        """Give what became of a break."""
-        return self.handled.get(break_id, Handling())
+    def resolution(self, difference_id: str) -> Resolution:
+        """Return the resolution of a difference."""
+        return self.resolutions.get(difference_id, Resolution())
 
-    def open_breaks(self) -> list[Break]:
-        """Give the breaks that are not repaired."""
-        return [one for one in self.breaks if self.handling(one.id).state != "repaired"]
+    def open_differences(self) -> list[Difference]:
+        """Return the differences that are not repaired."""
+        return [one for one in self.differences if self.resolution(one.id).state != "repaired"]
 
 
 def reconciliation_id(hospital: str, day: date) -> str:
-    """Give the id of a hospital's day."""
+    """Return the id of the reconciliation of a hospital's day."""
     return hashlib.sha256(f"reconciliation\n{hospital}\n{day}".encode()).hexdigest()[:32]
-
-
-def compare(
-    hospital: str,
-    ours: Sequence[Visit],
-    theirs: Mapping[str, FiledVisit],
-    insured: Iterable[SettledThere],
-    banked: Iterable[BankEntry],
-    known: Mapping[str, Visit],
-) -> list[Break]:
-    """Give every difference of a day, visit by visit.
-
-    `ours` are the visits that were settled that day, `theirs` the hospital's file, `insured` and `banked` what the
-    insurance and the bank did that day. `known` are all our visits that any of them speaks of, by id.
-    """
-    breaks: list[Break] = []
-    mine = {visit.number: visit for visit in ours}
-    for number in sorted(mine.keys() | theirs.keys()):
-        visit = mine.get(number) or known.get(visit_id(hospital, number))
-        breaks.extend(_with_hospital(number, visit, theirs.get(number), settled_today=number in mine))
-    breaks.extend(_with_insurance(ours, insured, known))
-    breaks.extend(_with_bank(ours, banked, known))
-    return breaks
-
-
-def _break(
-    kind: BreakKind,
-    visit: str,
-    number: str,
-    subject: str,
-    ours_fen: int | None,
-    theirs_fen: int | None,
-    repair: RepairKind,
-    line: FiledLine | None = None,
-) -> Break:
-    said = "\n".join(map(str, (kind, visit, number, subject, ours_fen, theirs_fen)))
-    key = hashlib.sha256(said.encode()).hexdigest()[:16]
-    return Break(key, kind, visit, number, subject, ours_fen, theirs_fen, repair, line)
-
-
-def _with_hospital(
-    number: str, visit: Visit | None, theirs: FiledVisit | None, *, settled_today: bool
-) -> Iterable[Break]:
-    if visit is None:
-        assert theirs is not None, "a number is one side's"
-        total = sum(line.amount_fen for line in theirs.lines.values())
-        yield _break("visit_only_there", "", number, number, None, total, "ask_hospital")
-        return
-    if theirs is None:
-        yield _break("visit_only_here", visit.id, number, number, visit.total_fen(), None, "ask_hospital")
-        return
-    ours = filed(visit)
-    for line_id in theirs.twice:
-        fen = theirs.lines[line_id].amount_fen
-        yield _break("line_twice_there", visit.id, number, line_id, fen, 2 * fen, "ask_hospital")
-    for line_id in sorted(ours.lines.keys() | theirs.lines.keys()):
-        yield from _line(visit, ours.lines.get(line_id), theirs.lines.get(line_id))
-    if settled_today and ours.settlement != theirs.settlement:
-        mine, other = ours.settlement, theirs.settlement
-        subject = mine.id if mine is not None else "-"
-        ours_fen, theirs_fen = (mine and mine.cash_fen, other and other.cash_fen)
-        yield _break("settlement_differs", visit.id, number, subject, ours_fen, theirs_fen, "ask_hospital")
-    if ours.counter_fen != theirs.counter_fen:
-        subject = "counter"
-        yield _break("counter_differs", visit.id, number, subject, ours.counter_fen, theirs.counter_fen, "ask_hospital")
-
-
-def _line(visit: Visit, ours: FiledLine | None, theirs: FiledLine | None) -> Iterable[Break]:
-    if ours is None:
-        assert theirs is not None, "a line is one side's"
-        repair: RepairKind = "take_charge" if theirs.record == "charge" else "take_credit"
-        fits = not (theirs.amount_fen > 0 and visit.was_paid())
-        yield _break(
-            "line_only_there",
-            visit.id,
-            visit.number,
-            theirs.id,
-            None,
-            theirs.amount_fen,
-            repair if fits else "ask_hospital",
-            theirs,
-        )
-    elif theirs is None:
-        fits = ours.record == "charge" and visit.net_fen(ours.id) > 0
-        repair = "credit_line" if fits else "ask_hospital"
-        yield _break("line_only_here", visit.id, visit.number, ours.id, ours.amount_fen, None, repair)
-    elif ours != theirs:
-        same = (ours.record, ours.of, ours.code) == (theirs.record, theirs.of, theirs.code)
-        up = theirs.amount_fen > ours.amount_fen
-        fits = same and ours.record == "charge" and not (up and visit.was_paid())
-        yield _break(
-            "line_differs",
-            visit.id,
-            visit.number,
-            ours.id,
-            ours.amount_fen,
-            theirs.amount_fen,
-            "adjust_line" if fits else "ask_hospital",
-            theirs,
-        )
-
-
-def _with_insurance(
-    ours: Sequence[Visit], insured: Iterable[SettledThere], known: Mapping[str, Visit]
-) -> Iterable[Break]:
-    there = {one.settlement_id: one for one in insured}
-    for visit in ours:
-        settled = visit.settlement
-        if settled is None or not settled.split.settlement_id:
-            continue
-        split, other = settled.split, there.pop(settled.split.settlement_id, None)
-        subject, fen = split.settlement_id, split.medfee_fen
-        if other is None:
-            yield _break("insurance_only_here", visit.id, visit.number, subject, fen, None, "settle_again")
-        elif (split.medfee_fen, split.fund_fen, split.account_fen, split.cash_fen) != (
-            other.medfee_fen,
-            other.fund_fen,
-            other.account_fen,
-            other.cash_fen,
-        ):
-            yield _break(
-                "insurance_differs", visit.id, visit.number, subject, split.cash_fen, other.cash_fen, "settle_again"
-            )
-    for ghost in there.values():
-        visit = known.get(ghost.visit)
-        settled = visit.settlement if visit is not None else None
-        if settled is not None and settled.split.settlement_id == ghost.settlement_id:
-            continue  # it is of another day here: settled there just before midnight, noted here just after
-        number = visit.number if visit is not None else "-"
-        yield _break(
-            "insurance_only_there",
-            ghost.visit,
-            number,
-            ghost.settlement_id,
-            None,
-            ghost.medfee_fen,
-            "cancel_at_insurance",
-        )
-
-
-def _with_bank(ours: Sequence[Visit], banked: Iterable[BankEntry], known: Mapping[str, Visit]) -> Iterable[Break]:
-    moved = {entry.id: entry for entry in banked}
-    visits = {visit.id: visit for visit in (*known.values(), *ours)}
-    for visit in visits.values():
-        transfers = [(one.id, one.amount_fen, one.state == "paid", "payment") for one in visit.payments]
-        transfers += [(one.id, one.amount_fen, one.state == "done", "refund") for one in visit.refunds]
-        for transfer_id, fen, done, kind in transfers:
-            entry = moved.pop(transfer_id, None)
-            if entry is not None and not done:
-                only: BreakKind = "payment_only_at_bank" if kind == "payment" else "refund_only_at_bank"
-                yield _break(only, visit.id, visit.number, transfer_id, None, entry.amount_fen, "take_banks_word")
-            elif entry is not None and entry.amount_fen != fen:
-                yield _break(
-                    "transfer_differs", visit.id, visit.number, transfer_id, fen, entry.amount_fen, "ask_bank_again"
-                )
-    for entry in moved.values():
-        visit = visits.get(entry.id.partition("/")[0])
-        number = visit.number if visit is not None else "-"
-        only = "payment_only_at_bank" if entry.kind == "payment" else "refund_only_at_bank"
-        repair: RepairKind = "ask_bank_again"
-        yield _break(only, entry.id.partition("/")[0], number, entry.id, None, entry.amount_fen, repair)
-
-
-def missing_at_bank(
-    visits: Iterable[Visit], banked: Iterable[BankEntry], begins: datetime, ends: datetime
-) -> list[Break]:
-    """Give the transfers that we hold as done within [begins, ends) and the bank does not."""
-    there = {entry.id for entry in banked}
-    found: list[Break] = []
-    for visit in visits:
-        for payment in visit.payments:
-            at = payment.answered_at
-            if payment.state == "paid" and at is not None and begins <= at < ends and payment.id not in there:
-                found.append(
-                    _break(
-                        "payment_only_here",
-                        visit.id,
-                        visit.number,
-                        payment.id,
-                        payment.amount_fen,
-                        None,
-                        "ask_bank_again",
-                    )
-                )
-        for refund in visit.refunds:
-            at = refund.answered_at
-            if refund.state == "done" and at is not None and begins <= at < ends and refund.id not in there:
-                found.append(
-                    _break(
-                        "refund_only_here", visit.id, visit.number, refund.id, refund.amount_fen, None, "ask_bank_again"
-                    )
-                )
-    return found
-
-
-def totals_of(visits: Sequence[Visit], banked: Iterable[BankEntry]) -> tuple[Totals, tuple[VisitTotal, ...]]:
-    """Give the sums of a day's settled visits, and of what the bank moved for them that day."""
-    sums: Counter[str] = Counter()
-    each: list[VisitTotal] = []
-    for visit in visits:
-        split, bill = visit.settlement and visit.settlement.split, visit.bill
-        if split is None:
-            continue
-        payout = bill.payable_fen if bill is not None else 0
-        each.append(VisitTotal(visit.number, visit.id, split.medfee_fen, payout))
-        sums.update(
-            medfee_fen=split.medfee_fen,
-            fund_fen=split.fund_fen,
-            account_fen=split.account_fen + split.family_account_fen,
-            cash_fen=split.cash_fen,
-            covered_fen=bill.covered_fen if bill is not None else 0,
-            exception_fen=bill.exception_fen if bill is not None else 0,
-            counter_fen=bill.counter_fen if bill is not None else 0,
-            payout_fen=payout,
-        )
-    for entry in banked:
-        sums["paid_fen" if entry.kind == "payment" else "refunded_fen"] += entry.amount_fen
-    return Totals(visits=len(each), **sums), tuple(each)

@@ -11,12 +11,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec.structs import replace
 
-from backend.city.person import InvalidIdNumber, Profile, id_digest, parse_id_number
+from backend.city.person import InvalidIdNumber, Person, id_digest, parse_id_number
 from backend.city.service import City
 from backend.i18n import Text
 from backend.jobs.tasks import TaskReference
 from backend.problems import NotFound
-from backend.security.identity import CitizenRequest, talent_officer
+from backend.security.identity import CitizenRequest, role_guard
 from backend.services.talent_code import claims
 from backend.services.talent_code.api.responses import claim_details
 from backend.services.talent_code.api.schemas import (
@@ -39,6 +39,8 @@ from backend.services.talent_code.saga import update_claim
 from backend.store import Order
 
 PAGE = 50
+
+talent_officer = role_guard("talent_officer")
 
 review_talent = TaskReference("talent_code.review_talent")
 
@@ -139,7 +141,7 @@ async def request_review(data: JSONBody[ReviewRequest], city: NamedDependency[Ci
     The answer does not reveal whether the person is a talent.
     """
     number = parse_id_number(data.id_number, city.today()).number
-    found = await city.store.find(Profile, {"id_digest": id_digest(city.encryption, number)}, limit=1)
+    found = await city.store.find(Person, {"id_digest": id_digest(city.encryption, number)}, limit=1)
     if found.documents and await city.store.get(Talent, found.documents[0].id) is not None:
         person = found.documents[0].id
         await update_talent(city, person, request_recheck)

@@ -9,9 +9,9 @@ from litestar.params import JSONBody
 from msgspec import Struct
 
 from backend.city.service import City
-from backend.codes.signed_code import CodeClaims, Reading
+from backend.codes.signed_code import CodeClaims, GenuineCode
 from backend.i18n import Text
-from backend.security.identity import CitizenRequest, partner
+from backend.security.identity import CitizenRequest, role_guard
 from backend.services.talent_code.api.responses import entitlement, services_with_usage
 from backend.services.talent_code.api.schemas import (
     Entitlement,
@@ -44,6 +44,8 @@ from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.store import Conflict, Duplicate
 
 MAX_ATTEMPTS = 50
+
+partner = role_guard("partner")
 
 _MESSAGES: dict[ScanOutcome, Text] = {
     "valid": Text(zh="人才码核验通过。", en="VALID."),
@@ -139,7 +141,7 @@ def _kind(request: CitizenRequest, place: str) -> Partner:
 async def _read(city: City, payload: str, now: datetime) -> tuple[ScanOutcome, _Scanned | None]:
     """Read a code and find its holder; None if it is forged or its holder no longer exists."""
     reading = read_talent_code(payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
-    if not isinstance(reading, Reading):
+    if not isinstance(reading, GenuineCode):
         return "forged", None
     holders = (await city.store.find(Talent, {"code_id": reading.claims.sub}, limit=1)).documents
     outcome: ScanOutcome = reading.outcome

@@ -1,0 +1,130 @@
+"""Checks at start-up: what services and integrations declare must fit together.
+
+All mistakes are reported at once, each in one line that says what to do.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from backend.city import upstream
+from backend.city.service import Integration, Service
+from backend.jobs.tasks import Task, service_modules, undefined_tasks
+from backend.security.identity import OPEN_GUARDS, RoleGuard
+from backend.store import Document
+
+
+class InvalidCity(Exception):
+    """Services or integrations do not fit together. The message has one line for each mistake."""
+
+
+def check_declarations(
+    services: Sequence[Service],
+    integrations: Sequence[Integration],
+    system_documents: Sequence[type[Document]],
+    tasks: Mapping[str, Task[Any]],
+    packages: tuple[str, str],
+) -> None:
+    """Check what services and integrations declare; `packages` are theirs. Raises InvalidCity."""
+    services_package, integrations_package = packages
+    _refuse(
+        [
+            *_repeated_names(services),
+            *_repeated_collections(services, system_documents),
+            *_repeated_audiences(services),
+            *_undefined_tasks(tasks, services_package),
+            *_undefined_tasks(tasks, integrations_package),
+            *_undeclared_ports(integrations, services_package),
+        ]
+    )
+
+
+def check_guards(app: Litestar, services: Sequence[Service]) -> None:
+    """Check that each route declares exactly one guard, and no role that is not declared. Raises InvalidCity."""
+    roles = declared_roles(services)
+    _refuse(
+        [mistake for route in app.routes if isinstance(route, HTTPRoute) for mistake in _guard_mistakes(route, roles)]
+    )
+
+
+def declared_roles(services: Iterable[Service]) -> frozenset[str]:
+    """Return the roles that the services declare."""
+    return frozenset(role for service in services for role in service.roles)
+
+
+def _refuse(mistakes: Sequence[str]) -> None:
+    if mistakes:
+        raise InvalidCity("\n".join(mistakes))
+
+
+def _repeated_names(services: Sequence[Service]) -> Iterator[str]:
+    for name, count in Counter(service.name for service in services).items():
+        if count > 1:
+            yield f"{count} services are named {name!r}: give each Service its own name, that of its package"
+
+
+def _repeated_collections(services: Sequence[Service], system_documents: Sequence[type[Document]]) -> Iterator[str]:
+    owners: dict[str, list[str]] = defaultdict(list)
+    for kind in system_documents:
+        owners[kind.collection].append("the city itself")
+    for service in services:
+        for kind in service.documents:
+            owners[kind.collection].append(f"the service {service.name!r} ({kind.__name__})")
+    for collection, several in owners.items():
+        if len(several) > 1:
+            yield (
+                f"the collection {collection!r} is registered by {' and by '.join(several)}: "
+                "register it once, or give the Document another `collection`"
+            )
+
+
+def _repeated_audiences(services: Sequence[Service]) -> Iterator[str]:
+    for audience, count in Counter(code.audience for service in services for code in service.codes).items():
+        if count > 1:
+            yield f"{count} kinds of codes have the audience {audience!r}: give each CodeFormat its own"
+
+
+def _undefined_tasks(tasks: Mapping[str, Task[Any]], package: str) -> Iterator[str]:
+    for name, module in undefined_tasks(tasks, package).items():
+        yield (
+            f"{module} refers to the task {name!r}, which nobody defines: "
+            f"define it with @background in the `tasks` of its service, or use one of: {', '.join(sorted(tasks))}"
+        )
+
+
+def _undeclared_ports(integrations: Sequence[Integration], package: str) -> Iterator[str]:
+    modules = [*service_modules(package, "ports"), upstream]
+    declared = {value for module in modules for value in vars(module).values() if _is_protocol(value)}
+    for integration in integrations:
+        port = integration.port
+        if port is not None and port not in declared:
+            yield (
+                f"an integration implements {port.__module__}.{port.__qualname__}, which is no port of a service: "
+                f"declare it as a Protocol in {package}/<name>/ports.py, or remove the integration"
+            )
+
+
+def _is_protocol(value: object) -> bool:
+    return isinstance(value, type) and bool(getattr(value, "_is_protocol", False))
+
+
+def _guard_mistakes(route: HTTPRoute, roles: frozenset[str]) -> Iterator[str]:
+    for method, (handler, _) in route.route_handler_map.items():
+        if method == "OPTIONS":
+            continue
+        place = f"{method} {route.path} ({handler.handler_name})"
+        guards = cast("Sequence[object]", handler.resolve_guards())  # pyright: ignore[reportUnknownMemberType]
+        if len(guards) != 1:
+            yield f"{place} declares {len(guards)} guards: declare exactly one, such as `guards=[citizen]`"
+        for guard in guards:
+            if isinstance(guard, RoleGuard):
+                if guard.role not in roles:
+                    yield (
+                        f"{place} asks for the role {guard.role!r}, which no service declares: "
+                        f"add it to `Service(roles=...)`, or use one of: {', '.join(sorted(roles))}"
+                    )
+            elif guard not in OPEN_GUARDS:
+                yield f"{place} has a guard of its own: use role_guard(...) or a guard of backend.security.identity"

@@ -1,0 +1,54 @@
+"""Find, create and authorise accounts."""
+
+import secrets
+
+from msgspec.structs import replace
+
+from backend.city.service import City
+from backend.security.identity import CitizenRequest, Role, refuse_unknown_roles
+from backend.services.account.model import Account, parse_phone, session_ended
+from backend.store import Duplicate
+
+
+async def own_account(city: City, request: CitizenRequest) -> Account:
+    """Return the caller's account. Raises SessionEnded if it no longer exists."""
+    account = await city.store.get(Account, request.user.account_id)
+    if account is None:
+        raise session_ended()
+    return account
+
+
+async def find_account(city: City, phone: str) -> Account | None:
+    """Return the account whose main phone this is, or None."""
+    page = await city.store.find(Account, {"phone_digest": phone_digest_of(city, phone)}, limit=1)
+    return page.documents[0] if page.documents else None
+
+
+async def find_or_create_account(city: City, phone: str) -> Account:
+    """Return the account of a phone, after creating it if there is none."""
+    while True:
+        found = await find_account(city, phone)
+        if found is not None:
+            return found
+        account = Account(
+            id=secrets.token_urlsafe(12),
+            phone=city.encryption.encrypt(phone),
+            phone_digest=phone_digest_of(city, phone),
+            created=city.now(),
+        )
+        try:
+            return await city.store.insert(account)
+        except Duplicate:
+            continue  # the same person signed in on two devices at the same time
+
+
+async def set_roles(city: City, phone: str, roles: tuple[Role, ...], venues: tuple[str, ...] = ()) -> Account:
+    """Set an account's roles and venues, and create it if needed: for the first operator, and for demonstrations."""
+    refuse_unknown_roles(roles, city.roles)
+    account = await find_or_create_account(city, parse_phone(phone, city.settings.phone_region))
+    return await city.store.replace(replace(account, roles=roles, venues=venues))
+
+
+def phone_digest_of(city: City, phone: str) -> str:
+    """Return the keyed hash that finds a phone."""
+    return city.encryption.digest("phone", phone)

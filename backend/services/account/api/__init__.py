@@ -1,0 +1,1 @@
+"""The routes of accounts, by audience: sign_in, citizen, operator, verifier."""

@@ -1,0 +1,111 @@
+"""Requests and responses of accounts."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from backend.security.identity import Role
+
+Phone = Annotated[str, Meta(min_length=5, max_length=32, description="national, or with a + prefix")]
+Code = Annotated[str, Meta(pattern="^[0-9]{6}$")]
+Venue = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class SignInCodeRequest(Struct, forbid_unknown_fields=True):
+    """The phone to send a sign-in code to."""
+
+    phone: Phone
+
+
+class SignInCodeSent(Struct, frozen=True):
+    """A code was sent; the response is the same whether or not the phone has an account."""
+
+    expires_in_seconds: int
+    resend_in_seconds: int
+
+
+class SignInRequest(Struct, forbid_unknown_fields=True):
+    """A phone, and the code that was sent to it."""
+
+    phone: Phone
+    code: Code
+
+
+class RefreshRequest(Struct, forbid_unknown_fields=True):
+    """The refresh token of a session; it can be used once."""
+
+    refresh_token: Annotated[str, Meta(min_length=10, max_length=200)]
+
+
+class Tokens(Struct, frozen=True):
+    """The tokens of a signed-in device. The access token goes into `Authorization: Bearer ...`."""
+
+    access_token: str
+    expires_in_seconds: int
+    refresh_token: str
+    account_id: str
+    identity_verified: bool
+
+
+class AccountDetails(Struct, frozen=True):
+    """The caller's account; identifiers are masked."""
+
+    id: str
+    phone: str
+    identity_verified: bool
+    name: str | None
+    id_number: str | None
+    roles: tuple[Role, ...]
+    venues: tuple[str, ...]
+
+
+class IdentityVerificationRequest(Struct, forbid_unknown_fields=True):
+    """A person's real name and resident ID number; sex and birth date, if given, must agree with the number."""
+
+    name: Annotated[str, Meta(min_length=2, max_length=60)]
+    id_number: Annotated[str, Meta(min_length=15, max_length=20)]
+    sex: Literal["female", "male"] | None = None
+    born_on: date | None = None
+
+
+class VerifiedAccount(Struct, frozen=True):
+    """The account after its identity was verified, and an access token for routes that only citizens may use."""
+
+    account: AccountDetails
+    access_token: str
+    expires_in_seconds: int
+
+
+class PhoneChangeRequest(Struct, forbid_unknown_fields=True):
+    """The new main phone, and the code that was sent to it."""
+
+    phone: Phone
+    code: Code
+
+
+class AccountLookupRequest(Struct, forbid_unknown_fields=True):
+    """The phone of the account that an operator looks for."""
+
+    phone: Phone
+
+
+class AccountSummary(Struct, frozen=True):
+    """An account, as an operator sees it."""
+
+    id: str
+    roles: tuple[Role, ...]
+    venues: tuple[str, ...]
+
+
+class RoleGrant(Struct, forbid_unknown_fields=True):
+    """All roles of an account, and the venues at whose gates it may scan."""
+
+    roles: Annotated[list[Role], Meta(max_length=8)]
+    venues: Annotated[list[Venue], Meta(max_length=50)] = []
+
+
+class PublicKeys(Struct, frozen=True):
+    """A JSON Web Key Set (RFC 7517): the public keys that verify the city's codes."""
+
+    keys: list[dict[str, str]]

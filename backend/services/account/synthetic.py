@@ -1,0 +1,27 @@
+"""Accounts of the synthetic city: each person has a phone to sign in with."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from backend.city.person import Person
+from backend.city.service import City
+from backend.services.account.model import Account
+
+
+def synthesize(city: City, chance: Random, people: Sequence[Person]) -> Iterator[Account]:
+    """Yield an account for each person, with a phone of its own; the same seed gives the same accounts."""
+    for number, person in enumerate(people):
+        phone = synthetic_phone(number)
+        yield Account(
+            id=base64.urlsafe_b64encode(chance.randbytes(12)).decode(),
+            phone=city.encryption.encrypt(phone),
+            phone_digest=city.encryption.digest("phone", phone),
+            created=city.now(),
+            citizen_id=person.id,
+        )
+
+
+def synthetic_phone(number: int) -> str:
+    """Return the phone of the synthetic person with this number."""
+    return f"+86139{number:08d}"

@@ -1,0 +1,1 @@
+"""The routes of the health code, by audience: citizen, gate, officer."""

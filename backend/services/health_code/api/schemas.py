@@ -1,0 +1,148 @@
+"""Requests and responses of the health code."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from backend.i18n import Text
+from backend.problems import FieldError
+from backend.services.health_code.code import Colour, Shape
+from backend.services.health_code.facts import Contact, Entry, Stay, SymptomKind
+from backend.services.health_code.reports import Event, Withdrawal
+
+ScanOutcome = Literal["valid", "expired", "forged", "replayed", "superseded"]
+
+
+class PcrTest(Struct, frozen=True, gc=False):
+    """The PCR test that was sampled last, and its age in whole hours."""
+
+    result: Literal["positive", "negative", "awaiting"]
+    sampled_at: datetime
+    reported_at: datetime | None
+    hours: int
+
+
+class Decoration(Struct, frozen=True, gc=False):
+    """Shown next to the colour, without effect on it: a gold frame for vaccination, and the latest PCR test."""
+
+    frame: Literal["none", "gold"]
+    latest_pcr: PcrTest | None
+
+
+class HealthCode(Struct, frozen=True, gc=False):
+    """A person's code as of now.
+
+    `because` is the reason for the colour, `remedy` what turns it green again. The code has had its colour `since`, and
+    becomes `changes_to` at `changes_at` if nothing is reported. `payload` is the content of the QR image; it is valid
+    until `expires_at`.
+    """
+
+    colour: Colour
+    label: Text
+    shape: Shape
+    rule: str
+    because: Text
+    remedy: Text | None
+    since: datetime
+    changes_at: datetime | None
+    changes_to: Colour | None
+    decoration: Decoration
+    payload: str
+    issued_at: datetime
+    expires_at: datetime
+    rulebook: str
+
+
+class PastColour(Struct, frozen=True):
+    """A colour that the code had from `at` on, and the rule that decided it."""
+
+    at: datetime
+    colour: Colour
+    label: Text
+    rule: str
+    because: Text
+    rulebook: str
+
+
+class ColourHistory(Struct, frozen=True):
+    """The colours of a person's code, newest first, at most 200."""
+
+    colours: list[PastColour]
+
+
+class HealthDeclarationRequest(Struct, forbid_unknown_fields=True):
+    """A person's health declaration: current symptoms, or an empty list; contacts, stays in risk areas and entries."""
+
+    symptoms: Annotated[list[SymptomKind], Meta(max_length=7)]
+    contacts: Annotated[list[Contact], Meta(max_length=20)] = []
+    stays: Annotated[list[Stay], Meta(max_length=20)] = []
+    entries: Annotated[list[Entry], Meta(max_length=20)] = []
+
+
+class ScanRequest(Struct, forbid_unknown_fields=True):
+    """A code scanned at a venue. The scanner generates `scan_id`; repeating it returns the first answer."""
+
+    payload: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    venue: Annotated[str, Meta(min_length=1, max_length=64)]
+    scan_id: Annotated[str, Meta(min_length=8, max_length=64)]
+
+
+class Verification(Struct, frozen=True):
+    """The result of a scan. `colour` is the person's current colour, if the code identifies a person.
+
+    Let people in only if `admit` is true; `message` says what else to do. If the city's records are unreachable, only
+    the code was verified, as by an offline scanner: the colour is the one it was issued with, whether it was used
+    before is unknown, and the visit is not `recorded`.
+    """
+
+    outcome: ScanOutcome
+    admit: bool
+    message: Text
+    colour: Colour | None = None
+    label: Text | None = None
+    shape: Shape | None = None
+    recorded: bool = True
+
+
+class HealthEvent(Struct, forbid_unknown_fields=True):
+    """An event that `source` reports, under its own `id`, about the person with this resident ID number."""
+
+    source: Annotated[str, Meta(min_length=1, max_length=64)]
+    id: Annotated[str, Meta(min_length=1, max_length=100)]
+    id_number: Annotated[str, Meta(min_length=1, max_length=32)]
+    event: Event | Withdrawal
+
+
+class HealthEventBatch(Struct, forbid_unknown_fields=True):
+    """Events in the order in which they became known."""
+
+    events: Annotated[list[HealthEvent], Meta(min_length=1, max_length=500)]
+
+
+class EventRejection(Struct, frozen=True):
+    """Why an event was not applied: the members of a Problem."""
+
+    type: str
+    title: str
+    detail: Text
+    errors: tuple[FieldError, ...]
+
+
+class EventResult(Struct, frozen=True):
+    """The result of one event.
+
+    It was `applied`, or is `repeated` (applied before), or in `conflict` with an earlier event of the same id, or was
+    `refused`.
+    """
+
+    source: str
+    id: str
+    outcome: Literal["applied", "repeated", "conflict", "refused"]
+    problem: EventRejection | None = None
+
+
+class EventResults(Struct, frozen=True):
+    """One result for each event, in the same order."""
+
+    results: list[EventResult]

@@ -1,0 +1,58 @@
+"""Its part of the demonstration: one citizen of each colour, and a code to scan."""
+
+from collections.abc import AsyncIterator, Callable
+
+from backend.city.service import City, Demo, DemoOutput, DemoPerson, DemoStaff
+from backend.codes.terminal import qr_lines, sign_text
+from backend.services.health_code.code import COLOURS, STYLES, Colour, make_claims
+from backend.services.health_code.model import COLOUR, HealthRecord
+
+_SIGN_IN = """
+Sign in as the citizen with the green code, in another terminal:
+
+  A={address}/v1  J='Content-Type: application/json'
+  curl -s $A/sign-in-codes -H "$J" -d '{{"phone": "{phone}"}}'
+  curl -s $A/development/outbox -H "$J" -d '{{"phone": "{phone}"}}'
+  curl -s $A/sessions -H "$J" -d '{{"phone": "{phone}", "code": "THE CODE"}}'
+  curl -s $A/me/health-code -H 'Authorization: Bearer THE ACCESS TOKEN'
+"""
+
+
+async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> DemoOutput:
+    now = city.now()
+    found: dict[Colour, tuple[str, HealthRecord]] = {}
+    async for person in people():
+        record = await city.store.get(HealthRecord, person.citizen_id)
+        if record is None:
+            break
+        found.setdefault(city.rulebook.evaluate(COLOUR, record.facts, now).result, (person.phone, record))
+        if len(found) == len(COLOURS):
+            break
+    lines = [
+        f"{phone}  {sign_text(STYLES[colour])}  {because.zh} · {because.en}"
+        for colour in COLOURS
+        if colour in found
+        for phone, record in [found[colour]]
+        for because in [city.rulebook.evaluate(COLOUR, record.facts, now).because]
+    ]
+    return DemoOutput(lines, _notes(city, *found["green"]) if "green" in found else [])
+
+
+def _notes(city: City, phone: str, record: HealthRecord) -> list[str]:
+    seconds = city.settings.code_seconds
+    claims, _, _ = make_claims(record.code_id, "green", city.now(), seconds)
+    return [
+        _SIGN_IN.format(address=f"http://{city.settings.host}:{city.settings.port}", phone=phone),
+        f"The code of {phone}, {sign_text(STYLES['green'])}; it is valid for {seconds} seconds:\n",
+        *qr_lines(city.keys.sign_code(claims)),
+        "",
+    ]
+
+
+demo = Demo(
+    staff=[
+        DemoStaff("+8613800000001", "gate", "gate", ("west-lake",)),
+        DemoStaff("+8613800000002", "health officer", "health_officer"),
+    ],
+    show=_show,
+)

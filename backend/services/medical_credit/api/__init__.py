@@ -1,0 +1,1 @@
+"""HTTP handlers of pay later by audience: citizens, family payers, reconciliation officers, and the bank."""

@@ -1,0 +1,30 @@
+"""The handler for notifications from the bank."""
+
+from litestar import Request, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+
+from backend.city.service import City
+from backend.city.upstream import BankSignature, ForgedNotice
+from backend.i18n import Text
+from backend.problems import NotAllowed
+from backend.security.identity import public
+from backend.services.medical_credit.payments import record_bank_answer
+from backend.services.medical_credit.ports import Bank
+
+
+@post("/v1/bank-notices", guards=[public], status_code=202, problems=(NotAllowed,))
+async def receive_bank_notice(
+    request: Request[None, None, State], city: NamedDependency[City], bank_signature: BankSignature
+) -> None:
+    """Receive the bank's notification of the outcome of a payment or refund.
+
+    A late or repeated notification does not change a recorded outcome.
+    """
+    try:
+        notice = city.port(Bank).read_notice(await request.body(), bank_signature)
+    except ForgedNotice as error:
+        raise NotAllowed(
+            Text(zh="签名无效。", en="The signature is not the bank's; check the Bank-Signature header.")
+        ) from error
+    await record_bank_answer(city, notice.id, notice.answer)

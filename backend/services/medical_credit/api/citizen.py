@@ -1,0 +1,221 @@
+"""Handlers for citizens: enrol in pay later, see the limit and its reasons, see visits, and pay bills."""
+
+from datetime import datetime
+
+from litestar import delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec.structs import replace
+
+from backend.city.person import Person
+from backend.city.service import City
+from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
+from backend.i18n import Text
+from backend.paylater.credit_account import CreditAccount
+from backend.rulebook import Verdict
+from backend.security.identity import CitizenRequest, citizen, citizen_id
+from backend.services.medical_credit.api.schemas import (
+    Consent,
+    CreditLimit,
+    LimitFactor,
+    MedicalCredit,
+    PaymentRequest,
+    VisitDetails,
+    VisitList,
+    visit_details,
+    visit_summary,
+)
+from backend.services.medical_credit.eligibility import (
+    assess,
+    fetch_credit_facts,
+    limit_verdict,
+    open_account,
+    own_enrolment,
+    refresh_enrolment,
+)
+from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment, Purpose, account_id
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.problems import (
+    NotEligible,
+    NotEnrolled,
+    NothingToPay,
+    OutstandingBalance,
+    PaymentFailed,
+    PaymentInProgress,
+)
+from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.payments import pay
+from backend.services.medical_credit.visits import visible_visit
+from backend.store import Duplicate, Order
+from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
+
+PURPOSES: tuple[Purpose, ...] = ("outpatient", "inpatient")
+PAGE = 20
+
+
+@get("/v1/me/medical-credit", guards=[citizen], problems=(NotEnrolled,))
+async def show_medical_credit(request: CitizenRequest, city: NamedDependency[City]) -> MedicalCredit:
+    """Show the caller's limits, the amounts used, held and available, the reasons, and what would raise them."""
+    now = city.now()
+    enrolment = await own_enrolment(city, citizen_id(request))
+    return await _credit(city, await refresh_enrolment(city, enrolment, now), now)
+
+
+@post("/v1/me/medical-credit", guards=[citizen], problems=(NotEligible, UpstreamUnavailable))
+async def open_medical_credit(
+    data: JSONBody[Consent], request: CitizenRequest, city: NamedDependency[City]
+) -> MedicalCredit:
+    """Enrol the caller in pay later with their explicit consent; repeated, it changes automatic debit."""
+    now = city.now()
+    if not data.i_agree or data.agreement != AGREEMENT:
+        raise NotEligible(
+            Text(
+                zh=f"请先阅读并同意{AGREEMENT}版协议。",
+                en=f"Please read and agree to version {AGREEMENT} of the agreement.",
+            ),
+            agreement=AGREEMENT,
+        )
+    person = citizen_id(request)
+    known = await city.store.get(Enrolment, person)
+    profile = await city.store.get(Person, person)
+    assert profile is not None, "a citizen has a Profile"
+    try:
+        facts = await fetch_credit_facts(city, profile)
+    except UpstreamTimeout as error:
+        raise UpstreamUnavailable(
+            Text(
+                zh="暂时查不到信用信息，请1分钟后再试。",
+                en="The credit registry does not answer; please try again in a minute.",
+            ),
+            headers={"Retry-After": "60"},
+        ) from error
+    enrolment = Enrolment(
+        id=person,
+        revision=known.revision if known is not None else 0,
+        agreement=data.agreement,
+        consented_at=known.consented_at if known is not None and known.closed_at is None else now,
+        automatic_debit=data.automatic_debit,
+        facts=facts,
+        facts_at=now,
+        breaches=known.breaches if known is not None else (),
+        paid_on_time_at=known.paid_on_time_at if known is not None else None,
+    )
+    assessment = await assess(city, enrolment, None, now)
+    if assessment.standing not in ("good", "exhausted"):
+        raise NotEligible(assessment.verdict.because, rule=assessment.verdict.rule)
+    try:
+        stored = await (city.store.insert(enrolment) if known is None else city.store.replace(enrolment))
+    except Duplicate:
+        stored = await own_enrolment(city, person)
+    return await _credit(city, stored, now)
+
+
+@delete("/v1/me/medical-credit", guards=[citizen], problems=(NotEnrolled, OutstandingBalance))
+async def close_medical_credit(request: CitizenRequest, city: NamedDependency[City]) -> None:
+    """End the caller's enrolment; they can enrol again. No bill may be unpaid and no visit in progress."""
+    now = city.now()
+    enrolment = await own_enrolment(city, citizen_id(request))
+    closed = await city.store.replace(replace(enrolment, closed_at=now))
+    # Close first and check then, so that a visit that opens meanwhile is not missed.
+    newest = Order("opened_ms", "descending")
+    visits = await city.store.find(Visit, {"person": enrolment.id}, order=newest, limit=100)
+    in_progress = any(visit.stage() not in ("paid", "cancelled") for visit in visits.documents)
+    accounts = await city.store.get_many(CreditAccount, [account_id(enrolment.id, purpose) for purpose in PURPOSES])
+    owed_fen = sum(
+        account.used_fen() + account.held_fen(now) + account.over_limit_fen(now) for account in accounts.values()
+    )
+    if owed_fen or in_progress:
+        await city.store.replace(replace(closed, closed_at=None))
+        raise OutstandingBalance(
+            Text(
+                zh="您有未结清的账单或未结束的就诊，结清后可以关闭。",
+                en="You have an unpaid bill or a visit in progress; settle it first.",
+            ),
+            owed_fen=owed_fen,
+        )
+
+
+@get("/v1/me/visits", guards=[citizen])
+async def list_visits(
+    request: CitizenRequest, city: NamedDependency[City], cursor: FromQuery[str | None] = None
+) -> VisitList:
+    """List the caller's visits, newest first."""
+    newest = Order("opened_ms", "descending")
+    page = await city.store.find(Visit, {"person": citizen_id(request)}, order=newest, cursor=cursor, limit=PAGE)
+    hospitals = await city.store.get_many(Hospital, sorted({visit.hospital for visit in page.documents}))
+    return VisitList([visit_summary(visit, hospitals.get(visit.hospital)) for visit in page.documents], page.cursor)
+
+
+@get("/v1/me/visits/{visit_id:str}", guards=[citizen])
+async def show_visit(request: CitizenRequest, city: NamedDependency[City], visit_id: FromPath[str]) -> VisitDetails:
+    """Show a visit of the caller or of a patient for whom they pay: lines, shares of the fee with reasons, and bill."""
+    visit = await visible_visit(city, citizen_id(request), visit_id)
+    return visit_details(visit, await city.store.get(Hospital, visit.hospital), city.now())
+
+
+@post(
+    "/v1/me/visits/{visit_id:str}/payments",
+    guards=[citizen],
+    problems=(NothingToPay, PaymentInProgress, PaymentFailed, IdempotencyKeyReused, RequestInProgress),
+)
+async def pay_bill(
+    data: JSONBody[PaymentRequest],
+    request: CitizenRequest,
+    city: NamedDependency[City],
+    visit_id: FromPath[str],
+    idempotency_key: IdempotencyKey,
+) -> VisitDetails:
+    """Pay the bill of a visit once, however often the request is sent.
+
+    The same Idempotency-Key gets the same response, including errors. While the bank has not decided, the payment is
+    `requested` in the response and no other payment can be made.
+    """
+    payer = citizen_id(request)
+    visit = await visible_visit(city, payer, visit_id)
+
+    async def work() -> VisitDetails:
+        paid = await pay(city, visit, payer, idempotency_key, data.amount_fen, data.scope)
+        return visit_details(paid, await city.store.get(Hospital, paid.hospital), city.now())
+
+    payload = ("pay", visit_id, data.amount_fen, data.scope)
+    return await once(city.store, city.now(), payer, idempotency_key, payload, VisitDetails, work)
+
+
+async def _credit(city: City, enrolment: Enrolment, now: datetime) -> MedicalCredit:
+    assessment = await assess(city, enrolment, None, now)
+    verdict = assessment.verdict
+    return MedicalCredit(
+        standing=assessment.standing,
+        because=verdict.because,
+        remedy=verdict.remedy,
+        changes_at=verdict.changes_at,
+        limits=[await _limit(city, enrolment, purpose, now) for purpose in PURPOSES],
+        agreement=enrolment.agreement,
+        consented_at=enrolment.consented_at,
+        automatic_debit=enrolment.automatic_debit,
+        rulebook=verdict.rulebook,
+    )
+
+
+async def _limit(city: City, enrolment: Enrolment, purpose: Purpose, now: datetime) -> CreditLimit:
+    verdict = limit_verdict(city, enrolment, purpose, now)
+    account = await open_account(city, enrolment, purpose, now)
+    return CreditLimit(
+        purpose=purpose,
+        limit_fen=verdict.result,
+        used_fen=account.used_fen(),
+        held_fen=account.held_fen(now),
+        available_fen=account.available_fen(now),
+        over_limit_fen=account.over_limit_fen(now),
+        factors=_factors(city, verdict, now),
+    )
+
+
+def _factors(city: City, verdict: Verdict, now: datetime) -> list[LimitFactor]:
+    """Return what each rule that fired contributes to the limit."""
+    module, today = city.rulebook.modules[verdict.module], city.today()
+    return [
+        LimitFactor(rule.id, module.figure(rule.then, today), rule.because, rule.remedy)
+        for rule in city.rulebook.in_force(verdict.module, now)
+        if rule.id in verdict.fired
+    ]

@@ -1,0 +1,120 @@
+"""Handlers for operators and approvers, who reconcile a hospital's day and repair its differences."""
+
+from datetime import date
+
+from litestar import Request, Response, get, post, put
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from backend.city.service import City
+from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
+from backend.i18n import Text
+from backend.security.identity import AccessClaims, Caller, role_guard
+from backend.services.medical_credit.api.schemas import (
+    HospitalFile,
+    ReconciliationDetails,
+    ReconciliationList,
+    RepairSelection,
+    reconciliation_details,
+    reconciliation_summary,
+)
+from backend.services.medical_credit.model.hospital_file import InvalidFile
+from backend.services.medical_credit.model.problems import NotAccepted, SamePerson
+from backend.services.medical_credit.model.reconciliation import Reconciliation
+from backend.services.medical_credit.reconciliation import (
+    accept,
+    approve,
+    find_hospital,
+    find_reconciliation,
+    our_records,
+    reconcile,
+)
+from backend.store import Order
+
+operator, approver = role_guard("operator"), role_guard("approver")
+
+StaffRequest = Request[Caller, AccessClaims, State]
+PAGE = 31
+
+
+@put(
+    "/v1/reconciliations/{hospital:str}/{day:date}",
+    guards=[operator],
+    problems=(InvalidFile, UpstreamUnavailable),
+)
+async def reconcile_day(
+    data: JSONBody[HospitalFile], city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
+) -> ReconciliationDetails:
+    """Compare a hospital's file of a day with our visits, the insurance and the bank. It can be repeated."""
+    try:
+        return reconciliation_details(await reconcile(city, await find_hospital(city, hospital), day, data.file))
+    except UpstreamTimeout as error:
+        raise UpstreamUnavailable(
+            Text(
+                zh="医保或银行暂无应答，请1分钟后再试。",
+                en="The insurance or the bank does not answer; please try again in a minute.",
+            ),
+            headers={"Retry-After": "60"},
+        ) from error
+
+
+@get("/v1/reconciliations/{hospital:str}", guards=[operator])
+async def list_reconciliations(
+    city: NamedDependency[City], hospital: FromPath[str], cursor: FromQuery[str | None] = None
+) -> ReconciliationList:
+    """List the reconciled days of a hospital, newest first."""
+    newest = Order("day", "descending")
+    page = await city.store.find(Reconciliation, {"hospital": hospital}, order=newest, cursor=cursor, limit=PAGE)
+    return ReconciliationList([reconciliation_summary(one) for one in page.documents], page.cursor)
+
+
+@get("/v1/reconciliations/{hospital:str}/{day:date}", guards=[operator])
+async def show_reconciliation(
+    city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
+) -> ReconciliationDetails:
+    """Show the reconciliation of a hospital's day."""
+    return reconciliation_details(await find_reconciliation(city, hospital, day))
+
+
+@get("/v1/reconciliations/{hospital:str}/{day:date}/file", guards=[operator], media_type="text/csv")
+async def export_our_records(
+    city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
+) -> Response[str]:
+    """Export our records of a hospital's day in the format of its file."""
+    text = await our_records(city, await find_hospital(city, hospital), day)
+    return Response(text, media_type="text/csv", headers={"Cache-Control": "no-store"})
+
+
+@post(
+    "/v1/reconciliations/{hospital:str}/{day:date}/acceptances",
+    guards=[operator],
+    status_code=200,
+    problems=(NotAccepted,),
+)
+async def accept_repairs(
+    data: JSONBody[RepairSelection],
+    request: StaffRequest,
+    city: NamedDependency[City],
+    hospital: FromPath[str],
+    day: FromPath[date],
+) -> ReconciliationDetails:
+    """Accept the proposed repairs of differences; another person must approve them."""
+    return reconciliation_details(await accept(city, hospital, day, data.differences, request.user.account_id))
+
+
+@post(
+    "/v1/reconciliations/{hospital:str}/{day:date}/approvals",
+    guards=[approver],
+    status_code=200,
+    problems=(NotAccepted, SamePerson),
+)
+async def approve_repairs(
+    data: JSONBody[RepairSelection],
+    request: StaffRequest,
+    city: NamedDependency[City],
+    hospital: FromPath[str],
+    day: FromPath[date],
+) -> ReconciliationDetails:
+    """Approve repairs that another person accepted; they are applied at once, each once."""
+    return reconciliation_details(await approve(city, hospital, day, data.differences, request.user.account_id))

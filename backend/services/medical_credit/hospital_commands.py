@@ -1,0 +1,130 @@
+"""Handle hospital commands: find the visit, apply the command, and store it with one write."""
+
+import asyncio
+import random
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from backend.city.service import City
+from backend.i18n import Text
+from backend.services.medical_credit.eligibility import (
+    assess,
+    find_enrolment,
+    find_person,
+    refresh_enrolment,
+    terms_of,
+)
+from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.problems import CannotPayLater, UnknownVisit
+from backend.services.medical_credit.model.transitions import transition
+from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.store import Conflict, Duplicate
+
+MAX_ATTEMPTS = 100
+"""One of several concurrent writers always succeeds, so a hundred of them all succeed within these attempts."""
+
+OPENING_TIMEOUT = timedelta(seconds=30)
+"""A visit without a hold by then was interrupted, and the sweep resumes it."""
+
+
+class CommandResult(Struct, frozen=True):
+    """The visit after a command; `repeated` says that the command was already known and changed nothing."""
+
+    visit: Visit
+    repeated: bool
+
+
+async def handle_command(city: City, hospital: Hospital, number: str, command: Command, event: str) -> CommandResult:
+    """Apply a hospital's command to its visit `number` once; `event` identifies the message that carried it.
+
+    Raises the Problems of `model.problems`; then nothing is changed. The saga does the steps that follow.
+    """
+    key = visit_id(hospital.id, number)
+    for attempt in range(MAX_ATTEMPTS):
+        before = await city.store.get(Visit, key)
+        after = await apply_command(city, hospital, number, before, command, event)
+        try:
+            return CommandResult(await save_visit(city, before, after), repeated=is_unchanged(before, after))
+        except (Conflict, Duplicate):
+            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not used for security
+    raise Conflict(Visit.collection, key, 0)
+
+
+def is_unchanged(before: Visit | None, after: Visit) -> bool:
+    """Return True if at most the list of seen events changed."""
+    if before is None or after is before:
+        return after is before
+    return after.events is not before.events and replace(after, events=before.events) == before
+
+
+async def apply_command(
+    city: City, hospital: Hospital, number: str, visit: Visit | None, command: Command, event: str
+) -> Visit:
+    """Return the visit after a command without storing it; the same object if the command is already known.
+
+    Several commands can be applied and then be stored together or not at all. Raises the Problems of `model.problems`.
+    """
+    now = city.now()
+    if visit is not None:
+        return transition(visit, command, event, await _person_in(city, command), terms_of(city, now), now)
+    if not isinstance(command, OpenVisit):
+        raise UnknownVisit(
+            Text(zh=f"没有找到就诊号{number}的就诊记录。", en=f"Visit {number} has not been opened."), visit=number
+        )
+    return await _opened(city, hospital, number, command, event, now)
+
+
+async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
+    """Store a changed visit. Raises Conflict or Duplicate if another writer changed it since it was read."""
+    if after is before:
+        return after
+    touched = replace(after, changed_ms=_ms(city.now()))
+    return await city.store.insert(touched) if before is None else await city.store.replace(touched)
+
+
+async def _person_in(city: City, command: Command) -> str | None:
+    number = command.id_number if isinstance(command, OpenVisit | ChangeVisit) else None
+    return None if number is None else await find_person(city, number)
+
+
+async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str, now: datetime) -> Visit:
+    enrolment = await refresh_enrolment(city, await find_enrolment(city, command.id_number), now)
+    assessment = await assess(city, enrolment, command.kind, now)
+    if assessment.standing not in ("good", "exception"):
+        raise CannotPayLater(
+            Text(
+                zh="该患者本次不能先看病后付费，请按常规方式收费。",
+                en="This person cannot pay later for this visit; ask for payment now.",
+            )
+        )
+    terms = terms_of(city, now)
+    exceptional = assessment.standing == "exception"
+    opening_hold_fen = {
+        "outpatient": terms("opening_hold_outpatient_fen"),
+        "emergency": terms("opening_hold_emergency_fen"),
+        "inpatient": terms("opening_hold_inpatient_fen"),
+    }
+    return Visit(
+        id=visit_id(hospital.id, number),
+        hospital=hospital.id,
+        number=number,
+        person=enrolment.id,
+        kind=command.kind,
+        opened_at=command.opened_at,
+        opened_ms=_ms(command.opened_at),
+        created_at=now,
+        changed_ms=_ms(now),
+        requested_hold_fen=0 if exceptional else max(command.estimate_fen or 0, opening_hold_fen[command.kind]),
+        expires_at=now + timedelta(days=terms("hold_days")),
+        exceptional=exceptional,
+        automatic_debit=enrolment.automatic_debit,
+        events=(event,),
+        due_ms=_ms(now + OPENING_TIMEOUT),
+    )
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1_000)

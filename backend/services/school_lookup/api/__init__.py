@@ -1,0 +1,1 @@
+"""The routes of the school lookup, by subject, and the bodies that they take and return."""

@@ -1,0 +1,105 @@
+"""The public route of lookups: which schools may admit the children of a family."""
+
+from litestar import Request, post
+from litestar.datastructures import State
+from litestar.params import JSONBody
+
+from backend.city.person import Person
+from backend.city.service import City
+from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
+from backend.i18n import Text
+from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
+from backend.security.identity import admit_citizen, public
+from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult
+from backend.services.school_lookup.editions import districts_of
+from backend.services.school_lookup.family import Family, contradictions_of
+from backend.services.school_lookup.lookup import look_up
+from backend.services.school_lookup.model import (
+    InvalidFamily,
+    NoRegisteredChildren,
+    NoSchoolPlan,
+    OutsideCity,
+    UnknownAddress,
+)
+from backend.services.school_lookup.ports import FamilyRegister
+from backend.web.fast_paths import city_of
+
+AnyRequest = Request[object, object, State]
+
+
+@post(
+    "/v1/school-lookups",
+    guards=[public],
+    status_code=200,
+    problems=(
+        InvalidFamily,
+        NoRegisteredChildren,
+        NoSchoolPlan,
+        NotAllowed,
+        NotSignedIn,
+        OutsideCity,
+        UnknownAddress,
+        UpstreamUnavailable,
+    ),
+)
+async def look_up_schools(data: JSONBody[LookupRequest], request: AnyRequest) -> LookupResult:
+    """Return the schools that may admit the children of a family, with batch and reason.
+
+    Anyone may ask; nothing is stored. With `use_my_records`, a signed-in citizen agrees that the family is read from
+    the city's registers instead of being entered.
+    """
+    city = city_of(request)
+    districts = await districts_of(city, data.year)
+    if not districts:
+        raise _no_plan(data.year)
+    family = await _family(data, request, city)
+    errors = tuple(contradictions_of(family, city.today()))
+    if errors:
+        raise InvalidFamily(
+            Text(
+                zh="填写的信息有矛盾，请核对标出的各项后再提交。",
+                en="Some of the information is contradictory; check the fields that are listed.",
+            ),
+            errors=errors,
+        )
+    return look_up(city.rulebook, districts, family)
+
+
+def _no_plan(year: int | None) -> NoSchoolPlan:
+    chinese, english = ("", "") if year is None else (f"{year}年的", f" of {year}")
+    return NoSchoolPlan(
+        Text(
+            zh=f"{chinese}学区划分尚未公布，请在区教育局公布后再查。",
+            en=f"The catchments{english} are not published yet; search again once the education bureau has done so.",
+        )
+    )
+
+
+async def _family(data: LookupRequest, request: AnyRequest, city: City) -> Family:
+    if (data.family is None) != data.use_my_records:
+        detail = "Provide either the family, or your consent to use your records, but not both."
+        raise InvalidRequest(
+            Text(zh="请填写家庭信息，或同意使用登记信息，两者选一。", en=detail), errors=(FieldError("", detail),)
+        )
+    if data.family is not None:
+        return data.family
+    person = await city.store.get(Person, admit_citizen(request))
+    assert person is not None, "a citizen has a Person"
+    try:
+        family = await city.port(FamilyRegister).family(city.encryption.decrypt(person.id_number))
+    except UpstreamTimeout as error:
+        raise UpstreamUnavailable(
+            Text(
+                zh="登记信息暂时无法查询，请手动填写，或稍后再试。",
+                en="The city's registers do not answer; enter the family yourself, or try again later.",
+            ),
+            headers={"Retry-After": "60"},
+        ) from error
+    if family is None:
+        raise NoRegisteredChildren(
+            Text(
+                zh="没有查到您子女的登记信息，请手动填写。",
+                en="The city's registers have no record of your children; enter the family yourself.",
+            )
+        )
+    return family

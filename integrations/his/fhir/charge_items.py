@@ -1,0 +1,184 @@
+"""Parse ChargeItems into charges, credits and adjustments of their visit."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from msgspec.structs import replace
+
+from backend.i18n import Text
+from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit
+from backend.services.medical_credit.model.visit import Line, Visit
+from integrations.his import mapping
+from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.elements import (
+    business_identifier,
+    instant_in,
+    locate_errors,
+    money_value,
+    objects_in,
+    unsupported_status,
+)
+from integrations.his.fhir.operation_outcome import resource_not_found, unprocessable
+from integrations.his.fhir.references import (
+    References,
+    ReferenceTarget,
+    parse_patient,
+    resolve_reference,
+    resolve_visit,
+)
+from integrations.his.fhir.representation import Json
+from integrations.his.fhir.resources import line_position
+from integrations.his.fhir.visit_writes import CreateParser, UpdateParser, VisitWrite, existing_visit
+
+_PRICE = "ChargeItem.priceOverride"
+
+
+def _parse_new_charge_item(context: RequestContext, resource: Json, references: References) -> VisitWrite:
+    if resource.get("status") not in ("billable", "billed"):
+        raise unsupported_status("ChargeItem")
+    if resource.get("factorOverride") not in (None, 1):
+        text = Text(zh="请直接填写总价，不支持系数。", en="Send the total price; factors are not supported.")
+        raise unprocessable("ChargeItem.factorOverride", text)
+    line_id = mapping.parse_identifier(business_identifier(resource, context.system("charge")), "line")
+    target = resolve_visit(context, resource, ("context", "account"), references, "ChargeItem")
+    charge = _parse_price(context, resource, line_id)
+    patient = parse_patient(context, resource.get("subject"), resource, "ChargeItem.subject")
+    parents = objects_in(resource, "partOf")
+    if len(parents) > 1:
+        text = Text(zh="只能引用一条费用明细。", en="A ChargeItem can be part of one charge only.")
+        raise unprocessable("ChargeItem.partOf", text)
+    parent = (
+        resolve_reference(context, parents[0], ("ChargeItem",), references, "ChargeItem.partOf") if parents else None
+    )
+
+    def commands(visit: Visit | None) -> Sequence[Command]:
+        known = existing_visit(visit)
+        patient.check_patient_of(context, known)
+        if isinstance(charge, Charge) or parent is None:
+            return [charge]
+        return [replace(charge, of=_referenced_line(known, parent))]
+
+    def resource_id(visit: Visit) -> str:
+        return f"{visit.id}-{line_position(visit, line_id)}"
+
+    return VisitWrite(
+        resource_type="ChargeItem",
+        visit_id=target.visit_id,
+        visit_number=target.visit_number,
+        commands=commands,
+        resource_id=resource_id,
+        patient_id_number=patient.id_number,
+    )
+
+
+def _parse_price(context: RequestContext, resource: Json, line_id: str) -> Charge | Credit | Adjustment:
+    """Return the command of a ChargeItem; the charge that it is part of is filled in when the visit is known."""
+    price = money_value(cast("Json", resource.get("priceOverride") or {}), _PRICE)
+    coding = next((one for one in objects_in(resource.get("code"), "coding") if one.get("code")), cast("Json", {}))
+    text = cast("Json", resource.get("code") or {}).get("text") or coding.get("display")
+    period = cast("Json", resource.get("occurrencePeriod") or {})
+    occurrence = resource.get("occurrenceDateTime") or period.get("end") or period.get("start")
+    at = instant_in(context, occurrence or resource.get("enteredDate"), "occurred_at") or context.now
+    is_adjustment = str(resource.get("overrideReason", "")).strip().lower() == "adjustment"
+    if not objects_in(resource, "partOf"):
+        return mapping.build_charge(line_id, coding.get("code"), text, price, at)
+    if is_adjustment:
+        return mapping.build_adjustment(line_id, line_id, price, at, text)
+    if mapping.fen_from_yuan(price) >= 0:
+        raise unprocessable(
+            f"{_PRICE}.value",
+            Text(
+                zh="退费金额须小于零；差额调整请将overrideReason填为adjustment。",
+                en='The amount of a credit must be below zero; an adjustment needs the overrideReason "adjustment".',
+            ),
+        )
+    return mapping.build_credit(line_id, line_id, price, at, text)
+
+
+def _referenced_line(visit: Visit, target: ReferenceTarget) -> str:
+    """Return the id of the line that `partOf` references; the visit itself checks whether it is a charge."""
+    if target.line_id is not None and visit.line(target.line_id) is not None:
+        return target.line_id
+    if target.visit_id != visit.id or not 1 <= target.position <= len(visit.lines):
+        raise unprocessable(
+            "ChargeItem.partOf",
+            Text(zh="没有找到所引用的费用明细。", en="The visit has no such charge."),
+            "not-found",
+        )
+    return visit.lines[target.position - 1].id
+
+
+def _parse_charge_item_update(
+    context: RequestContext, item_id: str, resource: Json, _references: References
+) -> VisitWrite:
+    visit_id, _, position = item_id.rpartition("-")
+    status = resource.get("status")
+    patient = parse_patient(context, resource.get("subject"), resource, "ChargeItem.subject")
+
+    def commands(visit: Visit | None) -> Sequence[Command]:
+        known = existing_visit(visit)
+        line = _line_at(known, position)
+        patient.check_patient_of(context, known)
+        if status != "entered-in-error":
+            _check_unchanged(context, line, resource)
+            return []
+        if line.of is not None:
+            raise unprocessable(
+                "ChargeItem.status",
+                Text(
+                    zh="退费和差额调整不能撤销，请再做一笔差额调整。",
+                    en="A credit or adjustment cannot be withdrawn; send another adjustment.",
+                ),
+                "business-rule",
+            )
+        left_fen = known.net_fen(line.id)
+        if left_fen <= 0:
+            return []
+        corrections = sum(one.of == line.id for one in known.lines)
+        credit_id = f"chengma-void-{position}-{corrections + 1}"
+        return [Credit(credit_id, line.id, left_fen, context.now, line.title)]
+
+    return VisitWrite(
+        resource_type="ChargeItem",
+        visit_id=visit_id,
+        commands=commands,
+        resource_id=lambda _visit: item_id,
+        patient_id_number=patient.id_number,
+    )
+
+
+def _line_at(visit: Visit, position: str) -> Line:
+    if not position.isdecimal() or not 1 <= int(position[:6]) <= len(visit.lines) or str(int(position)) != position:
+        raise resource_not_found()
+    return visit.lines[int(position) - 1]
+
+
+def _check_unchanged(context: RequestContext, line: Line, resource: Json) -> None:
+    """Raise Unprocessable for another price, code or identifier: corrections must be visible as lines of their own."""
+    price_fen = mapping.fen_from_yuan(money_value(cast("Json", resource.get("priceOverride") or {}), _PRICE))
+    codes = [one.get("code") for one in objects_in(resource.get("code"), "coding")]
+    identifier = business_identifier(resource, context.system("charge"))
+    code_differs = line.code and codes and line.code not in codes
+    if price_fen != line.amount_fen or code_differs or identifier not in (None, line.id):
+        raise unprocessable(
+            "ChargeItem",
+            Text(
+                zh="费用明细不能直接修改，请用退费或差额调整。",
+                en="A charge cannot be changed; send a credit or an adjustment.",
+            ),
+            "business-rule",
+        )
+
+
+_PATHS = {
+    "visit": "ChargeItem.context",
+    "patient": "ChargeItem.subject",
+    "line": "ChargeItem.identifier",
+    "original_line": "ChargeItem.partOf",
+    "code": "ChargeItem.code",
+    "title": "ChargeItem.code.text",
+    "amount": "ChargeItem.priceOverride.value",
+    "occurred_at": "ChargeItem.occurrence",
+}
+parse_new_charge_item: CreateParser = locate_errors(_parse_new_charge_item, _PATHS)
+parse_charge_item_update: UpdateParser = locate_errors(_parse_charge_item_update, _PATHS)

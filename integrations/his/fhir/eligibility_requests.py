@@ -1,0 +1,111 @@
+"""Parse and answer CoverageEligibilityRequests: may this person pay later, and up to how much?"""
+
+import secrets
+from collections.abc import Callable
+from typing import cast
+
+from msgspec import Struct
+
+from backend.city.person import parse_id_number
+from backend.i18n import Text
+from backend.services.medical_credit.eligibility import check_eligibility
+from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model.connection import (
+    ANSWER_RETENTION,
+    EligibilityAnswer,
+    eligibility_id,
+)
+from backend.store import Duplicate
+from integrations.his import mapping
+from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.elements import business_identifier, locate_errors, objects_in, unsupported_status
+from integrations.his.fhir.operation_outcome import RequestChanged, unprocessable
+from integrations.his.fhir.references import References, parse_patient
+from integrations.his.fhir.representation import Json
+
+
+class EligibilityRequest(Struct, frozen=True):
+    """A request about a person and a kind of visit; `number` is the hospital's own, if it sent one."""
+
+    number: str | None
+    id_number: str
+    visit_kind: VisitKind
+
+
+def _parse_eligibility_request(context: RequestContext, resource: Json, _references: References) -> EligibilityRequest:
+    if resource.get("status") != "active":
+        raise unsupported_status("CoverageEligibilityRequest")
+    patient = parse_patient(context, resource.get("patient"), resource, "CoverageEligibilityRequest.patient")
+    if patient.id_number is None:
+        raise mapping.missing_element("patient")
+    identifier = business_identifier(resource, context.system("eligibility"))
+    number = None if identifier is None else mapping.parse_identifier(identifier, "visit")
+    categories = [cast("Json", one.get("category") or {}) for one in objects_in(resource, "item")]
+    codes = [str(coding.get("code")) for category in categories for coding in objects_in(category, "coding")]
+    kinds: set[VisitKind] = {mapping.visit_kind(code) for code in codes}
+    if len(kinds) > 1:
+        raise unprocessable(
+            "CoverageEligibilityRequest.item",
+            Text(zh="一次只能查询一种就诊类别。", en="Send one class of visit per request."),
+        )
+    kind: VisitKind = kinds.pop() if kinds else "outpatient"
+    return EligibilityRequest(number, patient.id_number, kind)
+
+
+_PATHS = {
+    "visit": "CoverageEligibilityRequest.identifier",
+    "patient": "CoverageEligibilityRequest.patient",
+    "class": "CoverageEligibilityRequest.item.category",
+}
+parse_eligibility_request: Callable[[RequestContext, Json, References], EligibilityRequest] = locate_errors(
+    _parse_eligibility_request, _PATHS
+)
+
+
+async def answer_eligibility_request(
+    context: RequestContext, request: EligibilityRequest
+) -> tuple[EligibilityAnswer, bool]:
+    """Return the stored answer to a request, and whether it is new.
+
+    A request that is repeated under its number gets its first answer again. Raises InvalidIdNumber.
+    """
+    store = context.city.store
+    key = secrets.token_hex(16) if request.number is None else eligibility_id(context.hospital.id, request.number)
+    id_number = parse_id_number(request.id_number, context.city.today()).number
+    patient = context.patient_pseudonym(f"id number {id_number}")
+    known = await store.get(EligibilityAnswer, key) if request.number is not None else None
+    if known is not None:
+        return _check_same(known, patient, request.visit_kind), False
+    found = await check_eligibility(context.city, context.hospital, request.id_number, request.visit_kind)
+    answer = EligibilityAnswer(
+        id=key,
+        hospital=context.hospital.id,
+        number=request.number,
+        patient=patient,
+        kind=request.visit_kind,
+        created_at=context.now,
+        created_ms=_ms(context.now.timestamp()),
+        expires_ms=_ms((context.now + ANSWER_RETENTION).timestamp()),
+        eligible=found.eligible,
+        available_fen=found.available_fen,
+    )
+    try:
+        return await store.insert(answer), True
+    except Duplicate:
+        return _check_same((await store.get(EligibilityAnswer, key)) or answer, patient, request.visit_kind), False
+
+
+def _check_same(known: EligibilityAnswer, patient: str, kind: VisitKind) -> EligibilityAnswer:
+    """Return the known answer. Raises RequestChanged if it was about another person or class of visit."""
+    if (known.patient, known.kind) != (patient, kind):
+        raise RequestChanged(
+            Text(
+                zh="请换一个资格查询号：此号已用于查询其他患者或其他就诊类别。",
+                en="Use another identifier: this one belongs to a request about another patient or class of visit.",
+            )
+        )
+    return known
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1_000)

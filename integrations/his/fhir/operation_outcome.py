@@ -1,0 +1,138 @@
+"""The Problems of the FHIR interface, and OperationOutcomes for every Problem."""
+
+from typing import Any
+
+from backend.city.person import InvalidIdNumber
+from backend.city.service import ProblemFormat
+from backend.i18n import Text
+from backend.problems import FieldError, NotFound, Problem
+from backend.services.medical_credit.model import problems
+from integrations.his.mapping import Fault, Unmappable
+
+FHIR_JSON = "application/fhir+json"
+PROBLEM_SYSTEM = "urn:chengma:problem"
+MAX_ISSUES = 20
+
+
+class InvalidResource(Problem):
+    """The body is not a valid FHIR R4 resource of the expected type."""
+
+    status, title = 400, "Invalid resource"
+
+
+class InvalidSearch(Problem):
+    """A search parameter is not supported or has an invalid value."""
+
+    status, title = 400, "Invalid search"
+
+
+class NotAcceptable(Problem):
+    """The client accepts no JSON."""
+
+    status, title = 406, "Not acceptable"
+
+
+class PreconditionFailed(Problem):
+    """The version does not match, or a conditional create found several resources."""
+
+    status, title = 412, "Precondition failed"
+
+
+class RequestChanged(Problem):
+    """The identifier of an eligibility request was already used for a different request."""
+
+    status, title = 409, "Request identifier already used"
+
+
+class Unprocessable(Problem):
+    """The resource is valid, but its content cannot be processed."""
+
+    status, title = 422, "Unprocessable resource"
+
+
+_STATUS_ISSUE_TYPES = {
+    400: "invalid",
+    401: "login",
+    403: "forbidden",
+    404: "not-found",
+    405: "not-supported",
+    406: "not-supported",
+    409: "conflict",
+    412: "conflict",
+    413: "too-long",
+    415: "not-supported",
+    422: "processing",
+    429: "throttled",
+    503: "transient",
+}
+"""The IssueType of each HTTP status."""
+
+_PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
+    InvalidIdNumber: "value",
+    InvalidResource: "structure",
+    problems.CannotPayLater: "business-rule",
+    problems.LineChanged: "duplicate",
+    problems.LineExceeded: "business-rule",
+    problems.RefundTooLate: "business-rule",
+    problems.TooManyLines: "too-long",
+    problems.UnknownLine: "not-found",
+    problems.VisitCancelled: "business-rule",
+    problems.VisitPaid: "business-rule",
+}
+"""The IssueType of Problems for which FHIR has a more specific one than for their status."""
+
+_FAULT_ISSUE_TYPES: dict[Fault, str] = {"required": "required", "value": "value", "unknown": "code-invalid"}
+
+
+def resource_not_found() -> NotFound:
+    """Return the Problem for a resource that does not exist, or belongs to another hospital."""
+    return NotFound(Text(zh="没有找到该资源。", en="The resource does not exist."))
+
+
+def unprocessable(expression: str, text: Text, code: str = "value") -> Unprocessable:
+    """Return the Problem for an element, which a FHIRPath names."""
+    return Unprocessable(text, errors=(FieldError(expression, text.en),), issue=code)
+
+
+def unprocessable_element(error: Unmappable, expression: str) -> Unprocessable:
+    """Return the Problem for an element that cannot be mapped."""
+    return unprocessable(expression, error.text, _FAULT_ISSUE_TYPES[error.fault])
+
+
+def operation_outcome(problem: Problem, language: str, request_id: str) -> dict[str, Any]:
+    """Return the OperationOutcome of a Problem: a text for people, its type and the FHIRPath for machines."""
+    kind = type(problem)
+    by_status = _STATUS_ISSUE_TYPES.get(problem.status, "exception")
+    code = problem.members.get("issue") or _PROBLEM_ISSUE_TYPES.get(kind) or by_status
+    details = {
+        "coding": [{"system": PROBLEM_SYSTEM, "code": kind.type_path().rpartition("/")[2], "display": kind.title}],
+        "text": problem.detail.in_language(language),
+    }
+    locations = [(_expression(error.pointer, problem), error.detail) for error in problem.errors[:MAX_ISSUES]]
+    issues = [_issue(code, details, diagnostics, expression) for expression, diagnostics in locations]
+    general = _issue(code, details, problem.detail.en, _expression("", problem))
+    return {"resourceType": "OperationOutcome", "id": request_id[:64], "issue": issues or [general]}
+
+
+def success_outcome(text: Text, language: str) -> dict[str, Any]:
+    """Return an informational OperationOutcome."""
+    issue = {"severity": "information", "code": "informational", "details": {"text": text.in_language(language)}}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def _issue(code: str, details: dict[str, Any], diagnostics: str, expression: str) -> dict[str, Any]:
+    issue = {"severity": "error", "code": code, "details": details, "diagnostics": diagnostics or details["text"]}
+    return issue | {"expression": [expression]} if expression else issue
+
+
+def _expression(pointer: str, problem: Problem) -> str:
+    """Return the FHIRPath of an element; for an entry of a bundle, relative to the bundle."""
+    entry = problem.members.get("entry")
+    path = pointer if pointer[:1].isupper() else ""
+    if entry is None:
+        return path
+    _, _, within = path.partition(".")
+    return f"Bundle.entry[{entry}]" + (f".resource.{within}" if within else "")
+
+
+PROBLEM_FORMAT = ProblemFormat(prefix="/fhir", media_type=FHIR_JSON, body=operation_outcome)

@@ -1,0 +1,52 @@
+"""A reconciled day as a PaymentReconciliation: the amount that the city pays for each visit, and open differences."""
+
+from decimal import Decimal
+from typing import Any
+
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.reconciliation import Reconciliation
+from integrations.his.mapping import yuan_from_fen
+
+PAYMENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/payment-type", "code": "payment"}]}
+
+
+def payment_reconciliation(reconciliation: Reconciliation, hospital: Hospital) -> dict[str, Any]:
+    """Return the resource. Its outcome is `partial` while differences are open, and `complete` afterwards."""
+    open_differences = reconciliation.open_differences()
+    count = len(open_differences)
+    disposition = "There are no open differences." if not count else f"Open differences: {count}."
+    return {
+        "resourceType": "PaymentReconciliation",
+        "id": reconciliation.id,
+        "meta": {"versionId": str(reconciliation.revision), "lastUpdated": _instant(reconciliation)},
+        "identifier": [{"system": f"urn:chengma:hospital:{hospital.id}:day", "value": reconciliation.day}],
+        "status": "active",
+        "period": {"start": reconciliation.day, "end": reconciliation.day},
+        "created": _instant(reconciliation),
+        "outcome": "complete" if not open_differences else "partial",
+        "disposition": disposition,
+        "paymentDate": reconciliation.day,
+        "paymentAmount": _money(reconciliation.totals.payout_fen),
+        "detail": [
+            {
+                "identifier": {"system": f"urn:chengma:hospital:{hospital.id}:visit", "value": one.number},
+                "type": PAYMENT,
+                "request": {"reference": f"Invoice/{one.visit}"},
+                "date": reconciliation.day,
+                "amount": _money(one.payout_fen),
+            }
+            for one in reconciliation.visits
+        ],
+        "processNote": [
+            {"type": "display", "text": f"{one.kind}: visit {one.number}, {one.subject}"}
+            for one in open_differences[:100]
+        ],
+    }
+
+
+def _money(amount_fen: int) -> dict[str, Decimal | str]:
+    return {"value": yuan_from_fen(amount_fen), "currency": "CNY"}
+
+
+def _instant(reconciliation: Reconciliation) -> str:
+    return reconciliation.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,173 @@
+"""Apply writes to visits: check all of them first, then store each visit once, or nothing at all."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from backend.i18n import Text
+from backend.problems import Problem
+from backend.services.medical_credit.eligibility import find_person
+from backend.services.medical_credit.hospital_commands import apply_command, is_unchanged, save_visit
+from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit, PaidAtCounter
+from backend.services.medical_credit.model.problems import UnknownVisit
+from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.tasks import advance
+from backend.store import Conflict, Duplicate
+from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.operation_outcome import PreconditionFailed
+from integrations.his.fhir.references import References, wrong_patient
+from integrations.his.fhir.representation import Json, matches_etag
+from integrations.his.fhir.resource_lookup import find_in_visit
+
+MAX_ATTEMPTS = 100
+"""One of several concurrent writers always succeeds, so a hundred at once are all served."""
+
+YIELD_EVERY = 20
+"""After this many entries of a bundle, other requests get their turn."""
+
+_LINE_COMMANDS = (Charge, Credit, Adjustment, PaidAtCounter)
+
+
+class VisitWrite(Struct, frozen=True):
+    """A create or update of a resource, as commands to the visit with this id.
+
+    `commands` returns the commands to a visit in its present state, `resource_id` the id of the resource after them.
+    `patient_id_number` is set if the resource names its patient by ID number; it must be the patient of the visit.
+    """
+
+    resource_type: str
+    visit_id: str
+    commands: Callable[[Visit | None], Sequence[Command]]
+    resource_id: Callable[[Visit], str]
+    visit_number: str = ""
+    patient_id_number: str | None = None
+    if_match: str | None = None
+
+
+CreateParser = Callable[[RequestContext, Json, References], VisitWrite]
+UpdateParser = Callable[[RequestContext, str, Json, References], VisitWrite]
+
+
+class WriteResult(Struct, frozen=True):
+    """The id of a written resource, its visit after all writes, and whether this write `changed` the visit."""
+
+    resource_id: str
+    visit: Visit
+    changed: bool
+
+
+class _VisitPlan(Struct, frozen=True):
+    """A visit before and after its writes, which of them change it, and whether to process it at once (`urgent`)."""
+
+    before: Visit | None
+    after: Visit
+    changes: list[bool]
+    urgent: bool
+
+
+_IndexedWrite = tuple[int | None, VisitWrite]
+"""A write, and the index of its entry if it comes from a bundle."""
+
+
+async def apply_writes(context: RequestContext, writes: Sequence[_IndexedWrite]) -> list[WriteResult]:
+    """Apply the writes and return their results in the same order.
+
+    Raises the Problem of the first write that fails, with its `entry`. Then nothing was stored, unless the writes
+    concern several visits and one of those was changed by others in between.
+    """
+    groups: dict[str, list[_IndexedWrite]] = {}
+    for one in writes:
+        groups.setdefault(one[1].visit_id, []).append(one)
+    plans = {visit: await _plan(context, visit, group) for visit, group in groups.items()}
+    stored = {visit: await _store(context, visit, group, plans[visit]) for visit, group in groups.items()}
+    changes = {visit: iter(plan.changes) for visit, (plan, _) in stored.items()}
+    found = [(one, stored[one.visit_id][1]) for _, one in writes]
+    return [WriteResult(one.resource_id(visit), visit, next(changes[one.visit_id])) for one, visit in found]
+
+
+async def _plan(context: RequestContext, visit_id: str, group: Sequence[_IndexedWrite]) -> _VisitPlan:
+    """Apply the writes of a visit in order, without storing the result."""
+    city = context.city
+    before = await city.store.get(Visit, visit_id)
+    if before is not None and before.hospital != context.hospital.id:
+        before = None
+    visit, changes, urgent = before, list[bool](), False
+    people: dict[str, str | None] = {}
+    for number, (entry, one) in enumerate(group, 1):
+        if number % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        try:
+            _check_if_match(context, one, visit)
+            previous = visit
+            for command in one.commands(visit):
+                changed = await apply_command(city, context.hospital, one.visit_number, visit, command, _new_event_id())
+                if not is_unchanged(visit, changed):
+                    visit = changed
+                    urgent = urgent or not isinstance(command, _LINE_COMMANDS)
+            assert visit is not None, "commands to an unknown visit raise"
+            if one.patient_id_number is not None:
+                await _check_patient(context, visit, one.patient_id_number, people)
+            changes.append(visit is not previous)
+        except Problem as problem:
+            if entry is not None:
+                problem.members["entry"] = entry
+            raise
+    assert visit is not None, "no group is empty"
+    return _VisitPlan(before, visit, changes, urgent)
+
+
+def _new_event_id() -> str:
+    """Return a new event id; a repeated write asks for the state that the visit already has, so it changes nothing."""
+    return f"fhir-{secrets.token_hex(8)}"
+
+
+def _check_if_match(context: RequestContext, write: VisitWrite, visit: Visit | None) -> None:
+    if write.if_match is None or visit is None:
+        return
+    current = find_in_visit(write.resource_type, context, visit, write.resource_id(visit))
+    if current is None or not matches_etag(write.if_match, current):
+        text = Text(zh="资源已被更改，请重新读取后再提交。", en="The resource has changed; read it again.")
+        raise PreconditionFailed(text)
+
+
+async def _check_patient(context: RequestContext, visit: Visit, id_number: str, people: dict[str, str | None]) -> None:
+    if id_number not in people:
+        people[id_number] = await find_person(context.city, id_number)
+    if people[id_number] != visit.person:
+        raise wrong_patient()
+
+
+async def _store(
+    context: RequestContext, visit_id: str, group: Sequence[_IndexedWrite], plan: _VisitPlan
+) -> tuple[_VisitPlan, Visit]:
+    """Store a planned visit; after a conflict, plan it again."""
+    city = context.city
+    for attempt in range(MAX_ATTEMPTS):
+        try:
+            visit = await save_visit(city, plan.before, plan.after)
+        except (Conflict, Duplicate):
+            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not a secret
+            plan = await _plan(context, visit_id, group)
+            continue
+        due = visit.due_ms is not None and visit.due_ms <= int(context.now.timestamp() * 1_000)
+        if visit is not plan.before and (plan.urgent or due):
+            await advance.enqueue(city.jobs, visit.id)
+        return plan, visit
+    raise Conflict(Visit.collection, visit_id, 0)
+
+
+def existing_visit(visit: Visit | None) -> Visit:
+    """Return the visit. Raises UnknownVisit if there is none."""
+    if visit is None:
+        raise UnknownVisit(
+            Text(zh="未找到该就诊，请先登记就诊。", en="No such visit exists; create its Encounter first.")
+        )
+    return visit
+
+
+def visit_id_of(visit: Visit) -> str:
+    """Return the id of the visit, which its Encounter, Account and Invoice share."""
+    return visit.id

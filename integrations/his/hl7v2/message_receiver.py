@@ -1,0 +1,291 @@
+"""Receive HL7 v2 messages: store them unchanged, acknowledge them, process each once, and hold early ones back."""
+
+import base64
+import hashlib
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from backend.city.person import InvalidIdNumber
+from backend.city.service import City
+from backend.i18n import Text
+from backend.problems import Problem
+from backend.services.medical_credit import tasks
+from backend.services.medical_credit.hospital_commands import handle_command
+from backend.services.medical_credit.model import problems
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.message import (
+    MAX_WAIT,
+    MESSAGE_RETENTION,
+    HisMessage,
+    MessageState,
+    message_id,
+)
+from backend.services.medical_credit.model.visit import visit_id
+from backend.store import Conflict, Duplicate, Order
+from integrations.his.hl7v2.acknowledgement import AcknowledgementCode, acknowledge, requested_acknowledgements
+from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
+from integrations.his.hl7v2.message import Encoding, Message, message_too_long, parse_header, parse_message
+from integrations.his.hl7v2.mllp_listener import Limits, Peer
+from integrations.his.hl7v2.trigger_events import (
+    LocatedCommand,
+    check_header,
+    parse_commands,
+    parse_visit_number,
+)
+
+RETRY_AFTER = timedelta(minutes=1)
+MAX_RETRY_INTERVAL = timedelta(hours=6)
+MAX_PENDING = 200
+"""The most waiting messages of a visit that are read at once when another message of it has been processed."""
+
+_log = logging.getLogger("chengma.his")
+
+_CONDITION_CODES: dict[type[Problem], ConditionCode] = {
+    InvalidIdNumber: "204",
+    problems.UnknownPatient: "204",
+    problems.UnknownVisit: "204",
+    problems.UnknownLine: "204",
+    problems.LineChanged: "205",
+    problems.VisitChanged: "205",
+    problems.LineExceeded: "102",
+    problems.CannotPayLater: "206",
+    problems.VisitCancelled: "206",
+    problems.VisitPaid: "206",
+    problems.RefundTooLate: "206",
+    problems.TooManyLines: "206",
+}
+"""The condition code (HL7 table 0357) of each Problem."""
+
+_EARLY = (problems.UnknownVisit, problems.UnknownLine)
+"""The Problems of a message that arrived before one it depends on."""
+
+_ID_NUMBER_LOCATION = Location("PID", 1, 3)
+
+
+class ProcessingResult(Struct, frozen=True):
+    """The application acknowledgement of a message, its new state, and its errors."""
+
+    code: AcknowledgementCode
+    state: MessageState
+    errors: tuple[Hl7Error, ...] = ()
+
+
+def reject_oversize(head: bytes, _peer: Peer) -> bytes | None:
+    """Return the reply to a message that is too long, from its first bytes."""
+    header = parse_header(head, "utf-8")
+    return _reply(header, "AR", [message_too_long(Limits().max_message_bytes)], datetime.now().astimezone())
+
+
+async def receive_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[bytes, None]:
+    """Process one message and yield its replies: the accept acknowledgement, if requested, then the application's.
+
+    The message is stored unchanged before any reply is sent. Raises StoreUnavailable, so that the sender sends it
+    again.
+    """
+    header = parse_header(raw, "utf-8")
+    hospital = await city.store.get(Hospital, header.header.field(4).component(1).text)
+    try:
+        hospital = _authorize(hospital, header, peer)
+        message = parse_message(raw, hospital.encoding)
+        requested = requested_acknowledgements(message, hospital.acknowledgement)
+        check_header(message, development=city.settings.development)
+    except Hl7Error as error:
+        _log.warning("MLLP: a message from %s was rejected: %s", peer.address, error)
+        code = _rejection_code(header, hospital)
+        yield _reply(parse_header(raw, _encoding(hospital)), code, [error], city.now())
+        return
+    try:
+        stored = await _store(city, hospital, message, raw)
+    except Hl7Error as error:
+        yield _reply(message, "AE" if requested.mode == "original" else "CE", [error], city.now())
+        return
+    if requested.accept_due(ok=True):
+        yield _reply(message, "CA", (), city.now())
+    if stored.answer is None:
+        stored = await _process(city, hospital, message, stored)
+    assert stored.answer is not None, "processing sets the answer"
+    if requested.application_due(ok=stored.answer_code == "AA"):
+        yield stored.answer.encode(message.syntax.encoding)
+
+
+def _authorize(hospital: Hospital | None, header: Message, peer: Peer) -> Hospital:
+    """Return the hospital of MSH-4. Raises Hl7Error 204 if it is not connected or the certificate differs."""
+    location = header.header.field(4).location
+    if hospital is None or not hospital.enabled:
+        text = Text(zh=f"{location}：该机构未接入", en=f"{location}: this facility is not connected")
+        raise Hl7Error(location, "204", text)
+    if hospital.certificate is not None and hospital.certificate != peer.name:
+        text = Text(
+            zh=f"{location}：客户端证书不属于该机构",
+            en=f"{location}: the client certificate does not belong to this facility",
+        )
+        raise Hl7Error(location, "204", text)
+    return hospital
+
+
+def _encoding(hospital: Hospital | None) -> Encoding:
+    return hospital.encoding if hospital is not None else "utf-8"
+
+
+def _rejection_code(header: Message, hospital: Hospital | None) -> AcknowledgementCode:
+    """Return CR or AR for a message that cannot be stored, by the acknowledgement mode that it requests."""
+    with suppress(Hl7Error):
+        mode = hospital.acknowledgement if hospital is not None else "by_message"
+        return "CR" if requested_acknowledgements(header, mode).mode == "enhanced" else "AR"
+    return "AR"
+
+
+async def _store(city: City, hospital: Hospital, message: Message, raw: bytes) -> HisMessage:
+    """Store a message unchanged, or return the stored duplicate. Raises Hl7Error 205 if the content differs."""
+    header, now = message.header, city.now()
+    control_id = header.field(10).text
+    digest = hashlib.sha256(raw.strip(b"\r\n")).hexdigest()
+    new = HisMessage(
+        id=message_id(hospital.id, header.field(3).text, control_id),
+        hospital=hospital.id,
+        control_id=control_id,
+        kind=f"{header.field(9).component(1).text}^{header.field(9).component(2).text}",
+        raw=city.encryption.encrypt(base64.b64encode(raw).decode()),
+        digest=digest,
+        received_ms=_ms(now),
+        expires_ms=_ms(now + MESSAGE_RETENTION),
+        due_ms=_ms(now + RETRY_AFTER),
+    )
+    known = await city.store.get(HisMessage, new.id)
+    if known is None:
+        try:
+            return await city.store.insert(new)
+        except Duplicate:
+            known = await city.store.get(HisMessage, new.id)
+            assert known is not None, "messages are retained for months"
+    if known.digest != digest:
+        location = header.field(10).location
+        text = Text(
+            zh="消息控制ID（MSH-10）重复，但内容不同",
+            en=f"{location}: this message control ID was already used for another message",
+        )
+        raise Hl7Error(location, "205", text)
+    return known
+
+
+async def _process(city: City, hospital: Hospital, message: Message, stored: HisMessage) -> HisMessage:
+    """Apply a message, save its result, and process the messages that waited for it."""
+    result, visit = await _apply(city, hospital, message, stored)
+    saved = await _save_result(city, stored, message, result, visit)
+    if visit is not None and result.state == "done":
+        await tasks.advance.enqueue(city.jobs, visit)
+        await _retry_waiting(city, hospital, visit, stored.id)
+    return saved
+
+
+async def _apply(
+    city: City, hospital: Hospital, message: Message, stored: HisMessage
+) -> tuple[ProcessingResult, str | None]:
+    """Apply the commands of a message; return the result, and the id of the visit if it could be read."""
+    visit: str | None = None
+    try:
+        visit = visit_id(hospital.id, parse_visit_number(message))
+        parsed = parse_commands(message, ZoneInfo(city.settings.time_zone))
+    except Hl7Error as error:
+        return ProcessingResult("AE", "failed", (error,)), visit
+    for number, one in enumerate(parsed.commands):
+        try:
+            await handle_command(city, hospital, parsed.visit_number, one.command, f"{stored.id}/{number}")
+        except Problem as problem:
+            return _failure(one, problem), visit
+    return ProcessingResult("AA", "done"), visit
+
+
+def _failure(command: LocatedCommand, problem: Problem) -> ProcessingResult:
+    """Return the result of a command that failed; a message that is only early is accepted and waits."""
+    code = _CONDITION_CODES.get(type(problem), "207")
+    is_about_patient = isinstance(problem, problems.UnknownPatient | InvalidIdNumber)
+    location = _ID_NUMBER_LOCATION if is_about_patient else command.location
+    if isinstance(problem, problems.UnknownLine):
+        location = Location("FT1", command.location.sequence, 31)
+    if isinstance(problem, _EARLY):
+        return ProcessingResult("AA", "waiting", (Hl7Error(location, code, problem.detail, "W"),))
+    return ProcessingResult("AE", "failed", (Hl7Error(location, code, problem.detail),))
+
+
+async def _save_result(
+    city: City, stored: HisMessage, message: Message, result: ProcessingResult, visit: str | None
+) -> HisMessage:
+    """Save the result of a message; the first reply is kept, whatever the result of a retry."""
+    now = city.now()
+    waits = result.state == "waiting"
+    expired = waits and _ms(now) - stored.received_ms > MAX_WAIT.total_seconds() * 1_000
+    reply = _reply(message, result.code, result.errors, now).decode(message.syntax.encoding)
+    retry_after = min(RETRY_AFTER * 2**stored.attempts, MAX_RETRY_INTERVAL)
+    changed = replace(
+        stored,
+        state="failed" if expired else result.state,
+        visit=visit,
+        answer=stored.answer or reply,
+        answer_code=stored.answer_code or result.code,
+        reason="; ".join(map(str, result.errors)) or None,
+        attempts=stored.attempts + 1,
+        due_ms=_ms(now + retry_after) if waits and not expired else None,
+    )
+    try:
+        return await city.store.replace(changed)
+    except Conflict:  # a duplicate was processed at the same time
+        known = await city.store.get(HisMessage, stored.id)
+        return known if known is not None and known.answer is not None else changed
+
+
+async def _retry_waiting(city: City, hospital: Hospital, visit: str, processed_id: str) -> None:
+    """Process the waiting messages of a visit, oldest first, until none of them succeeds any more."""
+    order = Order("received_ms")
+    progress = True
+    while progress:
+        progress = False
+        page = await city.store.find(HisMessage, {"visit": visit, "state": "waiting"}, order=order, limit=MAX_PENDING)
+        for stored in page.documents:
+            if stored.id != processed_id:
+                progress |= (await _retry(city, hospital, stored)).state == "done"
+
+
+async def _retry(city: City, hospital: Hospital, stored: HisMessage) -> HisMessage:
+    message = parse_message(raw_message(city, stored), hospital.encoding)
+    result, visit = await _apply(city, hospital, message, stored)
+    saved = await _save_result(city, stored, message, result, visit)
+    if visit is not None and saved.state == "done":
+        await tasks.advance.enqueue(city.jobs, visit)
+    return saved
+
+
+def raw_message(city: City, stored: HisMessage) -> bytes:
+    """Return a message as it was received."""
+    return base64.b64decode(city.encryption.decrypt(stored.raw))
+
+
+class Hl7Inbox:
+    """Retries messages that wait, have failed, or were interrupted before they were acknowledged."""
+
+    async def retry(self, city: City, message: str) -> str | None:
+        """Process a message again and return its new state, or None if it does not exist."""
+        stored = await city.store.get(HisMessage, message)
+        if stored is None or stored.state == "done":
+            return None if stored is None else stored.state
+        hospital = await city.store.get(Hospital, stored.hospital)
+        assert hospital is not None, "hospitals are disabled, never deleted"
+        saved = await _retry(city, hospital, stored)
+        if saved.state == "done" and saved.visit is not None:
+            await _retry_waiting(city, hospital, saved.visit, stored.id)
+        return saved.state
+
+
+def _reply(message: Message, code: AcknowledgementCode, errors: Sequence[Hl7Error], now: datetime) -> bytes:
+    return acknowledge(message, code, errors, control_id=secrets.token_hex(10), now=now)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1_000)

@@ -1,0 +1,79 @@
+"""MLLP frames: each message is a block of bytes between 0x0B and 0x1C 0x0D.
+
+Neither mark occurs within text in UTF-8 or GB18030, so blocks are found in bytes, before decoding.
+"""
+
+import re
+from collections.abc import Iterator
+
+from integrations.his.hl7v2.message import MAX_MESSAGE_BYTES
+
+START_BLOCK, END_BLOCK = b"\x0b", b"\x1c\r"
+MAX_HEAD_BYTES = 4_096
+_MARK = re.compile(rb"\x0b|\x1c\r")
+
+
+class FrameTooLong(Exception):
+    """A block exceeds the maximum size; `head` holds its first bytes."""
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__("the message is too long")
+        self.head = head
+
+
+class FrameDecoder:
+    """Finds blocks in a byte stream, however it is split into packets.
+
+    `in_block` is true between a start and its end. A second start discards the block before it. `stray_bytes` counts
+    the bytes outside blocks, and discarded starts, since the last complete block; `dropped_bytes` counts all bytes that
+    belong to no complete block.
+    """
+
+    def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._block = bytearray()
+        self._half_end = False
+        self.in_block = False
+        self.stray_bytes = 0
+        self.dropped_bytes = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the messages that these bytes complete. Raises FrameTooLong."""
+        if self._half_end:
+            data, self._half_end = END_BLOCK[:1] + data, False
+        position = 0
+        for mark in _MARK.finditer(data):
+            self._append(data[position : mark.start()])
+            position = mark.end()
+            if mark[0] == START_BLOCK:
+                if self.in_block:
+                    self.dropped_bytes += len(self._block) + 1
+                    self.stray_bytes += 1
+                self._block.clear()
+                self.in_block = True
+            elif self.in_block:
+                block = bytes(self._block)
+                self._block.clear()
+                self.in_block = False
+                self.stray_bytes = 0
+                yield block
+            else:
+                self._count_stray(len(END_BLOCK))
+        rest = data[position:]
+        if self.in_block and rest.endswith(END_BLOCK[:1]):
+            rest, self._half_end = rest[:-1], True
+        self._append(rest)
+
+    def _append(self, piece: bytes) -> None:
+        if not self.in_block:
+            self._count_stray(len(piece))
+            return
+        self._block += piece
+        if len(self._block) > self._max_bytes:
+            head = bytes(self._block[:MAX_HEAD_BYTES])
+            self._block.clear()
+            raise FrameTooLong(head)
+
+    def _count_stray(self, size: int) -> None:
+        self.dropped_bytes += size
+        self.stray_bytes += size

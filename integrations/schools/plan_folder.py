@@ -1,0 +1,228 @@
+"""Read and write a plan as a folder of files that spreadsheets and map programs can edit.
+
+`plan.yaml` is the heading, `boundary.geojson` the boundary, `catchments.geojson` the areas, `address_ranges.csv` their
+address ranges, `schools.csv` the schools with their places; `past_batches.csv` and `addresses.csv` are optional. Tables
+are in UTF-8, or in GB18030 as spreadsheets write it in China.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from backend.i18n import Text
+from backend.services.school_lookup.addresses import AddressRange
+from backend.services.school_lookup.maps import past_csv, schools_csv, table
+from backend.services.school_lookup.plan import (
+    AddressPoint,
+    Catchment,
+    Code,
+    Heading,
+    MultiPolygon,
+    PastBatch,
+    Plan,
+    Polygon,
+    School,
+)
+from backend.services.school_lookup.plan_check import Fault
+
+T = TypeVar("T")
+ADDRESS_COLUMNS = ("address", "longitude", "latitude")
+
+
+class CatchmentRange(AddressRange, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A row of `address_ranges.csv`: a range and its catchment."""
+
+    catchment: Code
+
+
+class _Properties(Struct):
+    id: Code
+    school: Code
+    double_district: Code | None = None
+
+
+class _Area(Struct):
+    properties: _Properties
+    geometry: MultiPolygon | Polygon
+
+
+class _Boundary(Struct):
+    geometry: MultiPolygon | Polygon
+
+
+class FolderReader:
+    """Reads a plan from a folder; `faults` lists everything that cannot be read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.faults: list[Fault] = []
+
+    def plan(self) -> Plan | None:
+        """Return the plan in its declared coordinates, or None if something cannot be read."""
+        heading, boundary = self._heading(), self._boundary()
+        areas = list(self._areas())
+        ranges = list(self._rows("address_ranges.csv", CatchmentRange))
+        schools = list(self._rows("schools.csv", School))
+        past = list(self._rows("past_batches.csv", PastBatch, required=False))
+        addresses = list(self._rows("addresses.csv", AddressPoint, required=False))
+        catchments = self._catchments(areas, ranges)
+        if heading is None or boundary is None or self.faults:
+            return None
+        return Plan(heading, boundary, schools, catchments, past, addresses)
+
+    def _add_fault(self, place: str, zh: str, en: str) -> None:
+        self.faults.append(Fault(place, "unreadable", Text(zh=f"无法读取：{zh}", en=en)))
+
+    def _text(self, name: str, *, required: bool = True) -> str | None:
+        path = self._folder / name
+        if not path.is_file():
+            if required:
+                self._add_fault(name, "缺少此文件", "This file is missing.")
+            return None
+        data = path.read_bytes()
+        for encoding in ("utf-8-sig", "gb18030"):
+            try:
+                return data.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+        self._add_fault(name, "编码应为UTF-8或GB18030", "The encoding must be UTF-8 or GB18030.")
+        return None
+
+    def _heading(self) -> Heading | None:
+        text = self._text("plan.yaml")
+        if text is None:
+            return None
+        try:
+            return msgspec.convert(_yaml().load(text), Heading)
+        except (YAMLError, msgspec.ValidationError) as error:
+            self._add_fault("plan.yaml", _chinese(error), str(error))
+            return None
+
+    def _boundary(self) -> MultiPolygon | Polygon | None:
+        text = self._text("boundary.geojson")
+        if text is None:
+            return None
+        try:
+            return msgspec.json.decode(text, type=_Boundary).geometry
+        except msgspec.DecodeError as error:
+            self._add_fault("boundary.geojson", _chinese(error), str(error))
+            return None
+
+    def _areas(self) -> Iterator[_Area]:
+        text = self._text("catchments.geojson")
+        if text is None:
+            return
+        try:
+            features: Any = msgspec.json.decode(text, type=dict[str, Any]).get("features")
+        except msgspec.DecodeError as error:
+            self._add_fault("catchments.geojson", _chinese(error), str(error))
+            return
+        if not isinstance(features, list):
+            self._add_fault("catchments.geojson", "应为FeatureCollection", "This file must be a FeatureCollection.")
+            return
+        for number, feature in enumerate(cast("list[Any]", features), 1):
+            try:
+                yield msgspec.convert(feature, _Area)
+            except msgspec.ValidationError as error:
+                self._add_fault(_feature_name(feature, number), _chinese(error), str(error))
+
+    def _rows(self, name: str, kind: type[T], *, required: bool = True) -> Iterator[T]:
+        text = self._text(name, required=required)
+        reader = csv.DictReader(io.StringIO(text or "", newline=""))
+        for row in reader:
+            try:
+                yield msgspec.convert({column: value for column, value in row.items() if value}, kind, strict=False)
+            except msgspec.ValidationError as error:
+                self._add_fault(f"{name}:{reader.line_num}", _chinese(error), str(error))
+
+    def _catchments(self, areas: Iterable[_Area], ranges: Iterable[CatchmentRange]) -> list[Catchment]:
+        by_catchment: dict[str, list[AddressRange]] = {area.properties.id: [] for area in areas}
+        all_read = not self.faults
+        for number, one in enumerate(ranges, 2):
+            if one.catchment not in by_catchment:
+                if all_read:
+                    place, name = f"address_ranges.csv:{number}", one.catchment
+                    self._add_fault(place, f"学区{name}不存在", f"There is no catchment {name}.")
+                continue
+            by_catchment[one.catchment].append(AddressRange(**_fields(one)))
+        return [
+            Catchment(
+                area.properties.id,
+                area.properties.school,
+                by_catchment[area.properties.id],
+                area.geometry,
+                area.properties.double_district,
+            )
+            for area in areas
+        ]
+
+
+def _chinese(error: Exception) -> str:
+    """Describe in Chinese where a file does not have the required form."""
+    mark: Any = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"第{mark.line + 1}行格式有误"
+    path = re.search(r"at `([^`]+)`", str(error))
+    return "格式有误" if path is None else f"{path[1].removeprefix('$.')}格式有误"
+
+
+def _feature_name(feature: Any, number: int) -> str:  # noqa: ANN401  any JSON
+    """Return a name for an unreadable feature: by its id if it has one, else by its number."""
+    try:
+        return f"catchment:{feature['properties']['id']}"
+    except (KeyError, TypeError):
+        return f"catchments.geojson, feature {number}"
+
+
+def write_folder(plan: Plan, folder: Path) -> None:
+    """Write a plan as the files that FolderReader reads. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "plan.yaml").open("w", encoding="utf-8") as file:
+        _yaml().dump(msgspec.to_builtins(plan.heading), file)
+    _write_json(folder / "boundary.geojson", _feature({"district": plan.heading.district}, plan.boundary))
+    areas = [
+        _feature(
+            {"id": catchment.id, "school": catchment.school, "double_district": catchment.double_district},
+            catchment.geometry,
+        )
+        for catchment in plan.catchments
+    ]
+    _write_json(folder / "catchments.geojson", {"type": "FeatureCollection", "features": areas})
+    ranges = [
+        CatchmentRange(catchment=catchment.id, **_fields(one))
+        for catchment in plan.catchments
+        for one in catchment.address_ranges
+    ]
+    (folder / "address_ranges.csv").write_bytes(table(("catchment", *AddressRange.__struct_fields__), ranges))
+    (folder / "schools.csv").write_bytes(schools_csv(plan))
+    (folder / "past_batches.csv").write_bytes(past_csv(plan))
+    (folder / "addresses.csv").write_bytes(table(ADDRESS_COLUMNS, plan.addresses))
+
+
+def _fields(one: AddressRange) -> dict[str, Any]:
+    """Return the fields of a range, without its catchment."""
+    return {name: getattr(one, name) for name in AddressRange.__struct_fields__}
+
+
+def _yaml() -> Any:  # noqa: ANN401  untyped library
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.sort_base_mapping_type_on_output = False
+    return yaml
+
+
+def _feature(properties: dict[str, Any], geometry: MultiPolygon | Polygon) -> dict[str, Any]:
+    return {"type": "Feature", "properties": properties, "geometry": geometry}
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_bytes(msgspec.json.encode(value))

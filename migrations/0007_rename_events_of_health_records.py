@@ -1,0 +1,12 @@
+"""Rename `said` in the reports of health records to `event`."""
+
+from typing import Any
+
+from backend.store.migrations import rename_fields
+
+COLLECTION = "health_records"
+
+
+def change(body: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the document with the new name, or None if it has it already."""
+    return rename_fields(body, {"reports.said": "event"})

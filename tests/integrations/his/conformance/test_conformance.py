@@ -1,0 +1,156 @@
+"""The conformance checks: all pass against our own city, and the right ones fail against faulty systems."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
+from integrations.his.conformance.fhir_checks import CHECKS as FHIR_CHECKS
+from integrations.his.conformance.fhir_checks import FhirTester
+from integrations.his.conformance.mllp_checks import CHECKS as MLLP_CHECKS
+from integrations.his.conformance.mllp_checks import MllpTester
+from integrations.his.hl7v2.acknowledgement import acknowledge
+from integrations.his.hl7v2.message import parse_header
+from integrations.his.hl7v2.mllp_listener import MessageHandler, Peer, serve_mllp
+from tests.integrations.his.hl7v2.test_listener_process import Listener
+from tests.integrations.his.hospital import connect, enrol, in_city
+from tests.servers import Process, chengma, free_port, listens, wait_until
+from tests.services.health_code.scene import id_number
+
+pytestmark = pytest.mark.slow
+
+
+def a_key() -> dict[str, str]:
+    private = ec.generate_private_key(ec.SECP384R1())
+    return {**ECAlgorithm.to_jwk(private, as_dict=True), "kid": "kit", "alg": "ES384", "use": "sig"}
+
+
+class OwnCity(Listener):
+    """A city with a running API and listener, and a hospital with a key."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, f"sqlite:///{folder}/city.db")
+        self.key = folder / "key.json"
+        self.key.write_text(json.dumps(a_key()))
+        public = {name: value for name, value in json.loads(self.key.read_text()).items() if name != "d"}
+        in_city(self.environment, lambda city: connect(city, "KIT01", jwks={"keys": [public]}))
+        self.patient = id_number(999)
+        in_city(self.environment, lambda city: enrol(city, self.patient))
+        self.api_port = free_port()
+        environment = {**self.environment, "CHENGMA_PORT": str(self.api_port), "CHENGMA_ACCESS_LOG": "false"}
+        self.api: Process = chengma(folder, "api", environment, "serve")
+        wait_until(lambda: listens(self.api_port), self.api.said, 30)
+
+
+@pytest.fixture(scope="module")
+def own_city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnCity]:
+    running = OwnCity(tmp_path_factory.mktemp("kit"))
+    yield running
+    running.api.stop()
+    running.process.stop()
+
+
+def test_our_own_city_passes_every_check_and_the_report_lists_them(own_city: OwnCity, tmp_path: Path) -> None:
+    report = tmp_path / "report.md"
+    run = [sys.executable, "-m", "backend", "his", "conformance", "--hospital", "KIT01", "--key", str(own_city.key)]
+    run += ["--fhir", f"http://127.0.0.1:{own_city.api_port}/fhir", "--mllp", f"127.0.0.1:{own_city.port}"]
+    environment = {**own_city.environment, "KIT_PATIENT": own_city.patient}
+    done = subprocess.run([*run, "--report", str(report)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    count = len(MLLP_CHECKS.checks) + len(FHIR_CHECKS.checks)
+    assert f"{count} of {count} checks passed" in done.stdout
+    assert report.read_text().count("| yes | yes |") >= count - 1
+
+
+def test_a_run_without_a_target_fails_with_code_2(own_city: OwnCity) -> None:
+    run = [sys.executable, "-m", "backend", "his", "conformance", "--hospital", "KIT01", "--patient", "x"]
+    assert subprocess.run(run, env=own_city.environment, capture_output=True, check=False).returncode == 2
+
+
+# ── faulty systems ──
+
+
+def failed_mllp(handle: MessageHandler, *only: str) -> set[str]:
+    """Return the names of the checks that fail for a listener with this message handler."""
+
+    async def run() -> set[str]:
+        async with serve_mllp(handle, "127.0.0.1", 0) as listener:
+            results = await MLLP_CHECKS.run(MllpTester("127.0.0.1", listener.port, "KIT01", id_number(1)), only)
+        return {one.name for one in results if not one.passed}
+
+    return asyncio.run(run())
+
+
+async def accepts_everything(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
+    yield acknowledge(parse_header(raw, "utf-8"), "AA", control_id="1", now=datetime.now(UTC))
+
+
+async def acknowledges_another_message(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
+    answer = acknowledge(parse_header(raw, "utf-8"), "AA", control_id="1", now=datetime.now(UTC))
+    head, _, rest = answer.partition(b"MSA|AA|")
+    yield head + b"MSA|AA|OTHER" + rest[rest.index(b"\r") :]
+
+
+async def never_replies(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
+    if not raw:
+        yield b""
+    await asyncio.sleep(30)
+
+
+def test_a_system_that_accepts_everything_fails() -> None:
+    names = (
+        "every_message_type_is_acknowledged",
+        "errors_name_segment_and_field",
+        "duplicate_message_is_processed_once",
+        "invalid_encoding_is_rejected",
+        "enhanced_mode_is_supported",
+    )
+    assert failed_mllp(accepts_everything, *names) == set(names[1:])
+
+
+def test_a_system_that_acknowledges_another_message_fails() -> None:
+    name = "acknowledgement_references_its_message"
+    assert failed_mllp(acknowledges_another_message, name) == {name}
+
+
+def test_a_system_that_never_replies_fails() -> None:
+    name = "two_messages_in_one_packet_are_both_acknowledged"
+    assert failed_mllp(never_replies, name) == {name}
+
+
+class NotFhir(BaseHTTPRequestHandler):
+    """Responds to every request with some JSON."""
+
+    def do_GET(self) -> None:
+        body = b'{"resourceType": "Nonsense", "access_token": "x", "token_type": "bearer", "token_endpoint": "x"}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.wfile.write(body)
+
+    do_POST = do_PUT = do_GET  # noqa: N815  the names that http.server requires
+
+    def log_message(self, *_: object) -> None:
+        """Suppress the log."""
+
+
+def test_a_system_with_json_but_without_fhir_fails() -> None:
+    with HTTPServer(("127.0.0.1", 0), NotFhir) as server:
+        serving = Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        tester = FhirTester(f"http://127.0.0.1:{server.server_port}/fhir", "KIT01", id_number(1), a_key())
+        results = asyncio.run(FHIR_CHECKS.run(tester))
+        server.shutdown()
+        serving.join()
+    assert {one.name for one in results if one.passed} == {"signed_assertion_yields_a_token"}

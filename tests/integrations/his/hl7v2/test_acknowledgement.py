@@ -1,0 +1,153 @@
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import hl7
+import pytest
+
+from integrations.his.hl7v2.acknowledgement import (
+    AcknowledgementMode,
+    RequestedAcknowledgements,
+    acknowledge,
+    requested_acknowledgements,
+)
+from integrations.his.hl7v2.errors import CONDITION_CODES, Hl7Error, Location
+from integrations.his.hl7v2.message import (
+    Message,
+    parse_header,
+    parse_message,
+    parse_text,
+)
+from integrations.his.hl7v2.timestamps import parse_timestamp
+
+CITY = ZoneInfo("Asia/Shanghai")
+NOW = datetime(2026, 11, 24, 9, 30, 5, tzinfo=CITY)
+ADMISSION = (
+    "MSH|^~\\&|HIS|第一医院|CHENGMA|CITY|20261124093000||ADT^A01^ADT_A01|M-1|P|2.5||||||UNICODE UTF-8\r"
+    "PID|1||330106199001011234^^^CN&1.2.156&ISO^NI~P-77^^^HIS^MR||张^三\r"
+    'PV1|1|I|||||||||||||||||V-9||||||||||||||||||""\r'
+    "FT1|1|||20261124||CG|A100||||12.50&CNY\r"
+    "FT1|2|||20261124||CG|A200||||0.30&CNY\r"
+)
+
+
+def message_of(*segments: str, header: str = "MSH|^~\\&|HIS|H1|CHENGMA|CITY|||ADT^A01|M-1|P|2.5") -> Message:
+    return parse_text("\r".join([header, *segments]) + "\r")
+
+
+def test_an_acknowledgement_goes_to_the_sender_and_contains_the_control_id() -> None:
+    reply = acknowledge(parse_message(ADMISSION.encode(), "utf-8"), "AA", control_id="A-1", now=NOW)
+    assert reply.decode() == (
+        "MSH|^~\\&|CHENGMA|CITY|HIS|第一医院|20261124093005+0800||ACK^A01^ACK|A-1|P|2.5||||||UNICODE UTF-8\r"
+        "MSA|AA|M-1\r"
+    )
+
+
+def test_an_acknowledgement_has_the_encoding_and_delimiters_of_the_message() -> None:
+    text = "MSH#*!$%#HIS#医丨院#C#C###ADT*A01#M-1#P#2.5######GB18030\r"
+    reply = acknowledge(parse_message(text.encode("gb18030"), "utf-8"), "AA", control_id="A#1", now=NOW)
+    assert reply.decode("gb18030").startswith("MSH#*!$%#C#C#HIS#医丨院#20261124093005+0800##ACK*A01*ACK#A$F$1#P#2.5")
+
+
+def test_each_error_is_reported_with_location_code_and_text_in_both_languages() -> None:
+    message = parse_message(ADMISSION.encode(), "utf-8")
+    charged_at = message.all("FT1")[1].field(4).component(1).subcomponent(1).location
+    with pytest.raises(Hl7Error) as instant:
+        parse_timestamp("1 pm", charged_at, CITY)
+    with pytest.raises(Hl7Error) as missing:
+        message.segment("PID").field(8).required()
+    reply = acknowledge(message, "AE", [instant.value, missing.value], control_id="A-1", now=NOW).decode()
+    assert reply.partition("\r")[2] == (
+        "MSA|AE|M-1\r"
+        "ERR||FT1^2^4^1^1^1|102^Data type error^HL70357|E|||FT1[2]-4.1.1: Data type error|"
+        "FT1[2]-4.1.1须为有效的日期时间，如20260131093000+0800 "
+        "FT1[2]-4.1.1 must be a date and time, such as 20260131093000+0800\r"
+        "ERR||PID^1^8|101^Required field missing^HL70357|E|||PID-8: Required field missing|"
+        "请补充必填的PID-8 PID-8 is required\r"
+    )
+
+
+def test_before_version_2_5_the_error_is_in_err_1_and_its_text_in_msa_3() -> None:
+    message = parse_message(ADMISSION.replace("|2.5|", "|2.3.1|").encode(), "utf-8")
+    with pytest.raises(Hl7Error) as missing:
+        message.segment("PID").field(8).required()
+    reply = parse_message(acknowledge(message, "AE", [missing.value], control_id="A-1", now=NOW), "utf-8")
+    assert reply.segment("MSA").field(3).text == "请补充必填的PID-8"
+    assert reply.segment("ERR").field(1).raw == "PID^1^8^101&Required field missing&HL70357"
+
+
+def test_an_independent_parser_reads_an_acknowledgement() -> None:
+    message = parse_message(ADMISSION.encode(), "utf-8")
+    with pytest.raises(Hl7Error) as missing:
+        message.segment("PID").field(8).required()
+    reply = hl7.parse(acknowledge(message, "AE", [missing.value], control_id="A-1", now=NOW))
+    assert [str(reply[key]) for key in ("MSH.F9.R1.C1", "MSH.F9.R1.C2", "MSA.F1", "MSA.F2")] == [
+        "ACK",
+        "A01",
+        "AE",
+        "M-1",
+    ]
+    assert [reply[f"ERR.F{field}.R1.C1"] for field in (2, 3)] == ["PID", "101"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (ADMISSION.encode() + b"NTE|1|\xff", "M-1"),
+        (ADMISSION.replace("UNICODE UTF-8", "BIG-5").encode(), "M-1"),
+        (ADMISSION.encode()[:300], "M-1"),
+        (b"MSH|^~\\&|HIS", ""),
+        (b"MSH", ""),
+        (b"\xff\xfe", ""),
+        (b"", ""),
+    ],
+)
+def test_an_invalid_message_is_acknowledged_from_its_header(raw: bytes, named: str) -> None:
+    reply = parse_message(acknowledge(parse_header(raw, "utf-8"), "AR", [], control_id="A-1", now=NOW), "utf-8")
+    assert [reply.segment("MSA").field(field).text for field in (1, 2)] == ["AR", named]
+    assert reply.header.field(10).text == "A-1"
+
+
+@pytest.mark.parametrize(
+    ("header", "mode", "requested"),
+    [
+        ("", "by_message", RequestedAcknowledgements("original", "NE", "AL")),
+        ("||||", "by_message", RequestedAcknowledgements("original", "NE", "AL")),
+        ("|||AL|NE", "by_message", RequestedAcknowledgements("enhanced", "AL", "NE")),
+        ("|||ER|SU", "by_message", RequestedAcknowledgements("enhanced", "ER", "SU")),
+        ("|||AL", "by_message", RequestedAcknowledgements("enhanced", "AL", "NE")),
+        ("||||AL", "by_message", RequestedAcknowledgements("enhanced", "NE", "AL")),
+        ("|||NE|NE", "original", RequestedAcknowledgements("original", "NE", "AL")),
+        ("", "enhanced", RequestedAcknowledgements("enhanced", "AL", "AL")),
+        ("|||NE|ER", "enhanced", RequestedAcknowledgements("enhanced", "NE", "ER")),
+    ],
+)
+def test_the_requested_acknowledgements_follow_the_message_or_the_hospital(
+    header: str, mode: AcknowledgementMode, requested: RequestedAcknowledgements
+) -> None:
+    message = message_of(header="MSH|^~\\&|HIS|H1|C|C|||ADT^A01|M-1|P|2.5" + header)
+    assert requested_acknowledgements(message, mode) == requested
+
+
+@pytest.mark.parametrize(
+    ("condition", "after_success", "after_failure"),
+    [("AL", True, True), ("NE", False, False), ("ER", False, True), ("SU", True, False)],
+)
+def test_an_acknowledgement_is_due_always_never_on_error_or_on_success(
+    condition: str, *, after_success: bool, after_failure: bool
+) -> None:
+    requested = requested_acknowledgements(
+        message_of(header=f"MSH|^~\\&|HIS|H1|C|C|||ADT^A01|M-1|P|2.5|||{condition}|{condition}")
+    )
+    assert (requested.accept_due(ok=True), requested.accept_due(ok=False)) == (after_success, after_failure)
+    assert (requested.application_due(ok=True), requested.application_due(ok=False)) == (after_success, after_failure)
+
+
+def test_an_unknown_acknowledgement_condition_is_an_error() -> None:
+    with pytest.raises(Hl7Error) as caught:
+        requested_acknowledgements(message_of(header="MSH|^~\\&|HIS|H1|C|C|||ADT^A01|M-1|P|2.5|||XX"))
+    assert (caught.value.code, caught.value.location) == ("103", Location("MSH", 1, 15))
+
+
+def test_condition_codes_have_the_texts_of_table_0357() -> None:
+    assert CONDITION_CODES["205"] == "Duplicate key identifier"
+    assert len(CONDITION_CODES) == 12

@@ -1,0 +1,259 @@
+"""What everybody is asked and answers in the city of 70001f4, and how two such answers are compared."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from litestar import Litestar
+from litestar.testing import TestClient
+from ruamel.yaml import YAML
+
+from backend.app import create_app
+from backend.security.identity import Caller
+from tests.conftest import ROOT
+from tests.migrations.old_city import Json, Place, read_json, set_clocks
+
+VOLATILE = frozenset({"payload", "issued_at", "expires_at", "access_token", "refresh_token", "cursor"})
+"""What differs in each answer."""
+
+WORDED = frozenset({"message", "word", "label", "title", "remedy"})
+"""Texts that today's code or rules may word otherwise; the reasons that were stored are not among them."""
+
+
+def asked(place: Place) -> Json:
+    """Ask everybody's questions of a server of this city."""
+    app = create_app(place.settings, clock=place.clock)
+    set_clocks(app.state.city, place.clock)
+    with TestClient(app) as client:
+        return Asking(client, app).everything()
+
+
+class Asking:
+    """Asks as each person, as staff, as a hospital, and as anybody."""
+
+    def __init__(self, client: TestClient[Litestar], app: Litestar) -> None:
+        self.client, self.app = client, app
+        self.people: Json = read_json("people.json.gz")
+
+    def headers(
+        self,
+        account: str,
+        citizen: str | None,
+        roles: Sequence[str],
+        scopes: Sequence[str] = (),
+        venues: Sequence[str] = (),
+    ) -> Json:
+        caller = Caller(account, "s", citizen, tuple(roles), tuple(venues), tuple(scopes))
+        token = self.app.state.access.issue(caller, self.app.state.city.now())
+        return {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str, headers: Json, **asked: str) -> Json:
+        """Give the status where a request is refused, and else the answer."""
+        answer = self.client.get(path, headers=headers, params=asked)
+        return answer.json() if answer.status_code == 200 else {"status": answer.status_code}
+
+    def everything(self) -> Json:
+        staff = self.headers("staff", None, ("operator", "approver", "talent_officer"))
+        return {
+            "people": {one["citizen"]: self.person(one) for one in self.people},
+            "budgets": self.get("/v1/benefit-budgets", staff),
+            "appeals": self.get("/v1/talent-appeals", staff),
+            "days": {hospital: self.days(hospital, staff) for hospital in ("HZ001", "HZ002")},
+            "school_plans": self.get("/v1/school-plans", {}),
+            "schools": self.schools(),
+            "fhir": {hospital: self.fhir(hospital) for hospital in ("HZ001", "HZ002")},
+            "replays": [self.replay(one) for one in read_json("replays.json.gz")],
+        }
+
+    def person(self, one: Json) -> Json:
+        me = self.headers(one["account"], one["citizen"], one["roles"])
+        answers: Json = {
+            name: self.get(f"/v1/me{path}", me)
+            for name, path in (
+                ("me", ""),
+                ("health_code", "/health-code"),
+                ("history", "/health-code/history"),
+                ("medical_credit", "/medical-credit"),
+                ("family", "/family"),
+                ("family_bills", "/family-bills"),
+                ("talent", "/talent"),
+                ("benefits", "/benefits"),
+                ("talent_code", "/talent-code"),
+            )
+        }
+        answers["visits"] = self.visits(me)
+        answers["claims"] = [self.get(f"/v1/me/claims/{had['id']}", me) for had in answers["benefits"]["had"]]
+        return answers
+
+    def visits(self, me: Json) -> list[Json]:
+        found: list[Json] = []
+        cursor: str | None = None
+        while True:
+            page = self.get("/v1/me/visits", me, **({"cursor": cursor} if cursor else {}))
+            found += [
+                {"in_list": visit, "shown": self.get(f"/v1/me/visits/{visit['id']}", me)} for visit in page["visits"]
+            ]
+            cursor = page["cursor"]
+            if cursor is None:
+                return found
+
+    def days(self, hospital: str, staff: Json) -> Json:
+        listed = self.get(f"/v1/reconciliations/{hospital}", staff)
+        days = [one["day"] for one in listed["days"]]
+        return {
+            "listed": listed,
+            "shown": [self.get(f"/v1/reconciliations/{hospital}/{day}", staff) for day in days],
+            "file": [self.client.get(f"/v1/reconciliations/{hospital}/{day}/file", headers=staff).text for day in days],
+        }
+
+    def schools(self) -> Json:
+        answers: list[Json] = []
+        for asked in read_json("lookups.json.gz"):
+            answer = self.client.post("/v1/school-lookups", json=asked)
+            answers.append(answer.json() if answer.status_code == 200 else {"status": answer.status_code})
+        return answers
+
+    def fhir(self, hospital: str) -> Json:
+        system = self.headers(f"hospital:{hospital}", None, ("hospital",), ("system/*.cruds",))
+        found: Json = {}
+        for kind in ("Encounter", "Account", "Invoice"):
+            asked: Json = {"_count": "100"}
+            bundle = self.client.get(f"/fhir/{kind}", headers=system, params=asked).json()
+            found[kind] = [one["resource"] for one in bundle.get("entry", [])]
+        return found
+
+    def replay(self, one: Json) -> Json:
+        """Send a request again that was answered before: the answer is the first one."""
+        me = self.headers(one["account"], one["citizen"], one["roles"], venues=one["venues"])
+        body = {"scope" if name == "what" else name: part for name, part in one["body"].items()}
+        answer = self.client.post(one["path"], json=body, headers={**me, "Idempotency-Key": one["key"] or "-"})
+        body = answer.json()
+        if answer.status_code >= 400:
+            return {"status": answer.status_code, "members": sorted(body)}
+        return {"status": answer.status_code, "answer": body}
+
+
+def comparable(value: Json, where: str = "") -> Json:
+    """Leave out what differs in each answer, and what may be worded otherwise."""
+    if isinstance(value, list):
+        return [comparable(part, where) for part in cast("list[Json]", value)]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: comparable(part, name)
+        for name, part in cast("dict[str, Json]", value).items()
+        if name not in VOLATILE
+        and not (name in WORDED and isinstance(part, dict))
+        and not (name == "because" and where in ("clawback", "shares", "schools"))
+        and not (name == "id" and where in ("found", "difference"))  # derived from the kind, which has another name
+        and name not in ("meta", "text", "display", "status_line")
+    }
+
+
+SCHEMAS: Mapping[str, tuple[str, ...]] = {
+    "me": ("AccountShown",),
+    "health_code": ("HealthCode",),
+    "history": ("PastColour",),
+    "medical_credit": ("LimitShown",),
+    "credit": ("LimitShown",),
+    "family": ("ConsentShown",),
+    "family_bills": ("VisitShown", "BillShown", "Share", "TransferShown"),
+    "visits": ("VisitInList", "VisitShown", "BillShown", "LineShown", "Share", "TransferShown"),
+    "talent": ("TalentShown", "ClassShown", "EvidenceShown", "Missing"),
+    "benefits": ("Benefits", "Offer", "OfferedPart", "JustMissed"),
+    "claims": ("ClaimShown", "PartShown", "ClawbackShown"),
+    "talent_code": ("TalentCode", "OwnEntitlement"),
+    "budgets": ("Budgets", "BudgetShown"),
+    "appeals": ("Appeals", "AppealListed"),
+    "days": ("Days", "DayInList", "DayShown", "BreakShown", "Break", "Handling"),
+    "school_plans": ("DistrictShown",),
+    "schools": (
+        "LookupAnswer",
+        "ChildAnswer",
+        "CandidateShown",
+        "PlaceShown",
+        "DistrictShown",
+        "Migration",
+        "Address",
+        "backend.services.school_lookup.deciding.Reason",
+    ),
+    "replays": ("ClaimShown", "PartShown", "ClawbackShown", "VisitShown", "BillShown", "Share", "TransferShown"),
+}
+"""The schemas of 70001f4 that occur in each part of the answers."""
+
+
+def read_renames() -> Json:
+    """Return `openapi/renames.yaml`, which lists what has another name today."""
+    return YAML(typ="safe").load((ROOT / "openapi" / "renames.yaml").read_text(encoding="utf-8"))
+
+
+def renamed(value: Json, renames: Json, section: str, field: str = "") -> Json:
+    """Return answers of 70001f4 with the names and words of today; `section` is the part of the answers."""
+    if isinstance(value, list):
+        return [renamed(part, renames, section, field) for part in cast("list[Json]", value)]
+    if isinstance(value, dict):
+        names = {
+            old: new
+            for schema in SCHEMAS.get(section, ())
+            for old, new in renames["properties"].get(schema, {}).items()
+        }
+        return {
+            names.get(name, name): renamed(part, renames, section or (name if name in SCHEMAS else ""), name)
+            for name, part in cast("dict[str, Json]", value).items()
+        }
+    words: dict[str, str] = {}
+    for schema in SCHEMAS.get(section, ()):
+        words |= renames["values"].get(f"{schema}.{field}", {})
+    return words.get(value, value) if isinstance(value, str) else value
+
+
+def balances(answers: Json) -> Json:
+    """Give what people have, owe and are to get, with their colours and classes; of what is paid, no receipts."""
+    people: Json = {}
+    for citizen, one in answers["people"].items():
+        people[citizen] = {
+            "colour": (one["health_code"]["colour"], one["health_code"]["rule"]),
+            "credit": {
+                limit["purpose"]: {name: fen for name, fen in limit.items() if name.endswith("_fen")}
+                for limit in one["medical_credit"].get("limits", ())
+            },
+            "visits": {
+                visit["in_list"]["id"]: (visit["in_list"]["stage"], amounts(visit["shown"]["bill"]))
+                for visit in one["visits"]
+            },
+            "class": one["talent"]["talent_class"],
+            "claims": {
+                claim["id"]: (
+                    claim["stage"],
+                    amounts(claim),
+                    amounts(claim["clawback"]),
+                    [(part["amount_fen"], part["state"]) for part in claim["parts"]],
+                )
+                for claim in one["claims"]
+            },
+        }
+    return json.loads(json.dumps({"people": people, "budgets": answers["budgets"]}))
+
+
+def amounts(shown: Json) -> Json:
+    named = cast("dict[str, Json]", shown or {})
+    return {name: fen for name, fen in named.items() if name.endswith("_fen")}
+
+
+def differences(expected: Json, found: Json, where: str = "") -> Iterator[str]:
+    """Name each place at which two answers differ."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        before, after = cast("dict[str, Json]", expected), cast("dict[str, Json]", found)
+        for name in sorted(before.keys() | after.keys()):
+            if name in before and name in after:
+                yield from differences(before[name], after[name], f"{where}/{name}")
+            else:
+                yield f"{where}/{name}: only {'70001f4' if name in before else 'today'} has it"
+    elif isinstance(expected, list) and isinstance(found, list):
+        ones, others = cast("list[Json]", expected), cast("list[Json]", found)
+        if len(ones) != len(others):
+            yield f"{where}: {len(ones)} were, {len(others)} are"
+        for place, (one, other) in enumerate(zip(ones, others, strict=False)):
+            yield from differences(one, other, f"{where}/{place}")
+    elif expected != found:
+        yield f"{where}: {expected!r} was, {found!r} is"

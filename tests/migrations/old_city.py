@@ -1,0 +1,180 @@
+"""The city that the code of 70001f4 filled, with its keys and sandboxes, on either store.
+
+`city_of_70001f4/` holds every document as that code stored it, the test keys it used, the books of the sandboxes, and
+what it answered to everybody at one instant (`answers`) and, balances only, forty days later (`later`).
+"""
+
+import asyncio
+import gzip
+import json
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from pymongo import MongoClient
+
+from backend.app import documents_of, facts_of, open_city
+from backend.city.releases import load_active_rulebook
+from backend.city.service import City, discover_integrations, discover_services
+from backend.jobs.tasks import Job, discover_tasks
+from backend.settings import Settings
+from backend.store.connect import open_store, prepare_store
+from backend.store.migrations import find_migrations, migrate, pending
+from tests.conftest import ROOT, Clock
+
+HERE = Path(__file__).parent / "city_of_70001f4"
+NOW = datetime(2026, 5, 20, 4, 0, tzinfo=UTC)
+LATER, STEP = timedelta(days=40), timedelta(days=5)
+Json = Any
+
+
+@cache
+def read_lines(name: str) -> list[Json]:
+    with gzip.open(HERE / name, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+@cache
+def read_json(name: str) -> Json:
+    return json.loads(gzip.decompress((HERE / name).read_bytes()))
+
+
+def as_stored(value: Json) -> Any:  # noqa: ANN401  any part of a document
+    """Give a value of the dump as either store keeps it: an instant is written as {"$at": ...}."""
+    if isinstance(value, dict):
+        parts = cast("dict[str, Json]", value)
+        if parts.keys() == {"$at"}:
+            return datetime.fromisoformat(parts["$at"])
+        return {name: as_stored(part) for name, part in parts.items()}
+    return [as_stored(part) for part in cast("list[Json]", value)] if isinstance(value, list) else value
+
+
+def put_in_sqlite(path: Path) -> None:
+    """Make the embedded file with the tables, columns and indexes that it had."""
+    file = sqlite3.connect(path)
+    file.executescript((HERE / "schema.sql").read_text(encoding="utf-8"))
+    for line in read_lines("city.jsonl.gz"):
+        table, body = line["collection"], as_stored(line["body"])
+        there = [row[1] for row in file.execute(f'PRAGMA table_info("{table}")')]
+        columns = [name for name in there if name not in ("id", "revision", "body")]
+        row = [body["id"], body["revision"], msgspec.msgpack.encode(body), *(body.get(name) for name in columns)]
+        names = ", ".join(f'"{name}"' for name in ("id", "revision", "body", *columns))
+        marks = ", ".join("?" * len(row))
+        file.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', row)  # noqa: S608  names of our own
+    file.commit()
+    file.close()
+
+
+def put_in_mongodb(url: str) -> None:
+    """Make the collections with the indexes that they had; an indexed field that was None was left out."""
+    indexes: dict[str, Json] = json.loads((HERE / "indexes.json").read_text(encoding="utf-8"))
+    with MongoClient[dict[str, Any]](url) as client:
+        database = client.get_default_database()
+        for collection, made in indexes.items():
+            database.create_collection(collection)
+            for index in made:
+                database[collection].create_index([tuple(key) for key in index["keys"]], **index["options"])
+        for line in read_lines("city.jsonl.gz"):
+            collection, body = line["collection"], as_stored(line["body"])
+            keys = {key for index in indexes[line["collection"]] for key, _ in index["keys"]}
+            left_out = {"id", *(name for name in keys if body.get(name) is None)}
+            stored = {name: value for name, value in body.items() if name not in left_out}
+            database[collection].insert_one({"_id": body["id"], **stored})
+
+
+class Place:
+    """Where the city is put: its settings, with keys and sandboxes of its own."""
+
+    def __init__(self, folder: Path, store: str) -> None:
+        keys = folder / "keys"
+        keys.mkdir(mode=0o700)
+        for name, text in read_json("keys.json.gz").items():
+            (keys / name).touch(0o600)
+            (keys / name).write_text(text, encoding="utf-8")
+        with sqlite3.connect(folder / "sandbox.db") as file:
+            file.executescript(gzip.decompress((HERE / "sandbox.sql.gz").read_bytes()).decode())
+        file.close()
+        self.clock = Clock(NOW)
+        self.settings = Settings(
+            store=store,
+            mongo_driver="pymongo",
+            keys=str(keys),
+            sandbox=str(folder / "sandbox.db"),
+            rules=str(ROOT / "rules"),
+            access_log=False,
+            person_requests_per_minute=100_000,
+            address_requests_per_minute=100_000,
+        )
+
+    def migrate(self) -> None:
+        """Bring the store up to the code of today, as `chengma migrate` does."""
+        kinds = documents_of(discover_services())
+        prepare_store(self.settings.store, kinds)
+
+        async def whole() -> None:
+            store = open_store(self.settings.store, kinds, driver="pymongo")
+            await migrate(store, find_migrations(), lambda _migration, _seen: None)
+            assert await pending(store, find_migrations()) == []
+            await store.close()
+
+        asyncio.run(whole())
+
+    async def time_passes(self) -> None:
+        """Let the sweeps find what is due every five days for forty days, and do it, one job after the other."""
+        async with opened(self) as (city, tasks, queue):
+            for _ in range(LATER // STEP):
+                self.clock.now += STEP
+                for _ in range(20):
+                    for task in sorted(tasks.values(), key=lambda one: one.name):
+                        if task.every is not None:
+                            await task.work(city)
+                    if not queue.jobs:
+                        break
+                    while queue.jobs:
+                        job = queue.jobs.pop(0)
+                        await tasks[job.task].work(city, *job.arguments)
+
+
+class Queue:
+    """Takes jobs, for the test to do in their order."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    async def __aenter__(self) -> object:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    def waiting(self) -> int:
+        return len(self.jobs)
+
+    async def put(self, job: Job, *, delay_seconds: float = 0) -> None:
+        assert delay_seconds == 0
+        if (job.task, job.arguments) not in [(one.task, one.arguments) for one in self.jobs]:
+            self.jobs.append(job)
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncGenerator[tuple[City, Mapping[str, Any], Queue], None]:
+    services, queue = discover_services(), Queue()
+    city = open_city(place.settings, services, discover_integrations("integrations"), clock=place.clock, jobs=queue)
+    set_clocks(city, place.clock)
+    try:
+        yield await load_active_rulebook(city, facts_of(services)), discover_tasks(), queue
+    finally:
+        await city.store.close()
+
+
+def set_clocks(city: City, clock: Callable[[], datetime]) -> None:
+    """Have the sandboxes go by the test's clock."""
+    for port in city.ports.values():
+        database: Any = getattr(port, "books", None)
+        if database is not None:
+            database.clock = clock

@@ -1,0 +1,124 @@
+"""Reported events that were interrupted, and the sweep that completes them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from backend.city.service import City
+from backend.operations.load_shedding import STORE_UNAVAILABLE_SECONDS
+from backend.services.health_code import saga
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord
+from backend.services.health_code.tasks import finish_event, sweep_events
+from backend.store import StoreUnavailable
+from tests.services.health_code.scene import Client, Clock, Headers, Scene, stored
+
+CrashBefore = Callable[[str], None]
+CONTACT = {"level": "close", "at": "2022-04-19T08:00:00+08:00"}
+
+
+@pytest.fixture
+def crash_before(monkeypatch: pytest.MonkeyPatch) -> CrashBefore:
+    """Interrupt the handling of an event before a step, until `monkeypatch.undo()`."""
+
+    def plan(step: str) -> None:
+        async def crash(*_: object, **__: object) -> None:
+            raise StoreUnavailable("the process ends here")
+
+        monkeypatch.setattr(saga, step, crash)
+
+    return plan
+
+
+def sweep(client: Client) -> None:
+    """Run at once what the sweep would enqueue."""
+    city: City = client.app.state.city
+
+    async def work() -> None:
+        due = [receipt async for receipt in city.store.scan(HealthEventReceipt) if receipt.due_ms is not None]
+        for receipt in due:
+            if receipt.due_ms is not None and receipt.due_ms < city.now().timestamp() * 1_000:
+                await finish_event(city, receipt.id)
+
+    client.blocking_portal.call(work)
+
+
+@pytest.mark.parametrize("step", ["update_record", "_mark_applied"])
+def test_an_interrupted_event_is_completed_by_the_sweep_and_applied_once(
+    client: Client,
+    scene: Scene,
+    wang: Headers,
+    clock: Clock,
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+    crash_before: CrashBefore,
+) -> None:
+    assert scene.colour(wang) == "green"
+    crash_before(step)
+    event = scene.event("contact", **CONTACT)
+    answer = client.post("/v1/health-events", headers=scene.officer, json={"events": [event]})
+    assert answer.status_code == 503
+    monkeypatch.undo()
+    [receipt] = stored(client, HealthEventReceipt)
+    assert (receipt.applied, receipt.event is None) == (False, False)
+    sweep(client)
+    assert not stored(client, HealthEventReceipt)[0].applied, "the sender's request may still be running"
+    clock.now += timedelta(seconds=31)
+    for _ in range(2):
+        sweep(client)
+    [receipt] = stored(client, HealthEventReceipt)
+    assert (receipt.applied, receipt.event, receipt.due_ms) == (True, None, None)
+    assert scene.colour(wang) == "red"
+    [record] = stored(client, HealthRecord)
+    assert [report.key for report in record.reports] == [receipt.id]
+    time.sleep(STORE_UNAVAILABLE_SECONDS)  # for so long histories are refused after the store failed
+    assert [colour for _, colour in scene.history(wang)] == ["red", "green"]
+    assert scene.outcomes(event) == ["repeated"]
+
+
+def test_an_interrupted_withdrawal_is_completed_too(
+    client: Client,
+    scene: Scene,
+    wang: Headers,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    crash_before: CrashBefore,
+) -> None:
+    scene.report(scene.event("contact", "c-1", **CONTACT))
+    assert scene.colour(wang) == "red"
+    crash_before("update_record")
+    withdrawal = scene.event("withdrawal", of="c-1")
+    assert client.post("/v1/health-events", headers=scene.officer, json={"events": [withdrawal]}).status_code == 503
+    monkeypatch.undo()
+    clock.now += timedelta(seconds=31)
+    sweep(client)
+    assert scene.colour(wang) == "green"
+
+
+def test_the_sweep_enqueues_each_due_receipt(
+    client: Client, scene: Scene, clock: Clock, monkeypatch: pytest.MonkeyPatch, crash_before: CrashBefore
+) -> None:
+    crash_before("update_record")
+    client.post("/v1/health-events", headers=scene.officer, json={"events": [scene.event("contact", **CONTACT)]})
+    monkeypatch.undo()
+    clock.now += timedelta(seconds=31)
+
+    async def sweep_and_wait() -> None:
+        city: City = client.app.state.city
+        await sweep_events(city)
+        while city.jobs.waiting():  # noqa: ASYNC110  the queue does not signal when it is empty
+            await asyncio.sleep(0.01)
+
+    client.blocking_portal.call(sweep_and_wait)
+    assert [receipt.applied for receipt in stored(client, HealthEventReceipt)] == [True]
+
+
+def test_a_receipt_that_is_missing_or_applied_needs_nothing(client: Client, scene: Scene) -> None:
+    scene.report(scene.event("contact", **CONTACT))
+    [before] = stored(client, HealthRecord)
+    [receipt] = stored(client, HealthEventReceipt)
+    for receipt_id in (receipt.id, "nothing"):
+        client.blocking_portal.call(finish_event, client.app.state.city, receipt_id)
+    assert stored(client, HealthRecord) == [before]
