@@ -10,7 +10,7 @@ from click import echo
 from rich.console import Console
 from rich.progress import Progress
 
-from backend.app import documents_of, open_city
+from backend.app import discover_parts, documents_of, open_city
 from backend.city.person import Person
 from backend.city.service import (
     City,
@@ -19,8 +19,6 @@ from backend.city.service import (
     DemoOutput,
     DemoPerson,
     Service,
-    discover_integrations,
-    discover_services,
 )
 from backend.cli.synthetic_data import fill_city
 from backend.settings import Settings
@@ -29,19 +27,20 @@ from backend.store.migrations import find_migrations, migrate
 
 
 def fill_and_show(settings: Settings, citizens: int, seed: int) -> None:
-    """Fill the city with invented people, and print how to sign in. Raises what `open_city` raises."""
+    """Fill the city with invented people, and print how to sign in. Raises what `fill` raises."""
     asyncio.run(_fill(settings, citizens, seed, shows=True))
 
 
 def fill(settings: Settings, citizens: int, seed: int) -> None:
-    """Fill the city with invented people. Raises what `open_city` raises."""
+    """Fill the city with invented people. Raises what `discover_parts` or `open_city` raises."""
     asyncio.run(_fill(settings, citizens, seed, shows=False))
 
 
 async def _fill(settings: Settings, citizens: int, seed: int, *, shows: bool) -> None:
-    services = discover_services()
+    parts = discover_parts(settings)
+    services = parts.services
     prepare_store(settings.store, documents_of(services))
-    city = open_city(settings, services, discover_integrations(settings.integrations))
+    city = open_city(settings, services, parts.integrations)
     try:
         await migrate(city.store, find_migrations(), lambda _migration, _seen: None)
         with Progress(console=Console(stderr=True)) as bar:

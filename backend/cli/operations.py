@@ -207,13 +207,13 @@ def beat() -> None:
 
 
 def _with_broker() -> Settings:
-    from backend.app import facts_of
+    from backend.app import discover_parts, facts_of
     from backend.cli.preflight import check_before_serving
 
     settings = load_settings()
     if not settings.broker:
         raise click.ClickException("CHENGMA_BROKER is empty: the server runs background jobs itself, without workers")
     with report_errors():
-        services = discover_services()
+        services = discover_parts(settings).services
         check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
     return settings
