@@ -24,7 +24,6 @@ FIELDS = {
 }
 WORDS = {
     "state": {"given_up": "withdrawn"},
-    "after_withdrawal": {"go_on": "continue"},
     "instalments.state": {"asked": "requested", "stopped": "cancelled"},
     "clawback.collections.state": {"asked": "requested"},
     "notifications.kind": {

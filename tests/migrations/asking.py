@@ -82,7 +82,7 @@ class Asking:
             )
         }
         answers["visits"] = self.visits(me)
-        answers["claims"] = [self.get(f"/v1/me/claims/{had['id']}", me) for had in answers["benefits"]["had"]]
+        answers["claims"] = [self.get(f"/v1/me/claims/{claim['id']}", me) for claim in answers["benefits"]["claimed"]]
         return answers
 
     def visits(self, me: Json) -> list[Json]:
@@ -160,7 +160,7 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
     "family_bills": ("VisitShown", "BillShown", "Share", "TransferShown"),
     "visits": ("VisitInList", "VisitShown", "BillShown", "LineShown", "Share", "TransferShown"),
     "talent": ("TalentShown", "ClassShown", "EvidenceShown", "Missing"),
-    "benefits": ("Benefits", "Offer", "OfferedPart", "JustMissed"),
+    "benefits": ("Benefits", "Offer", "OfferedPart", "JustMissed", "OwnEntitlement", "ClaimShown", "PartShown", "ClawbackShown"),
     "claims": ("ClaimShown", "PartShown", "ClawbackShown"),
     "talent_code": ("TalentCode", "OwnEntitlement"),
     "budgets": ("Budgets", "BudgetShown"),
@@ -227,7 +227,7 @@ def balances(answers: Json) -> Json:
                     claim["stage"],
                     amounts(claim),
                     amounts(claim["clawback"]),
-                    [(part["amount_fen"], part["state"]) for part in claim["parts"]],
+                    [(part["amount_fen"], part["state"]) for part in claim["instalments"]],
                 )
                 for claim in one["claims"]
             },

@@ -165,7 +165,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             figure=100,
             amount_fen=100,
             rulebook="r",
-            after_withdrawal="continue",
+            after_withdrawal="go_on",
             instalments=(
                 ClaimInstalment(60, 0, "requested", "k/payout/1/2", requested_at=NOON, attempts=1),
                 ClaimInstalment(30, 6, "cancelled", retry_at=NOON),

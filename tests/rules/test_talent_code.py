@@ -19,7 +19,7 @@ from backend.services.talent_code.facts import (
     BenefitTerms,
     Instalment,
     TalentFacts,
-    TalentTermRequest,
+    TalentTermAsked,
     Term,
 )
 from tests.rulebook.people import instants_near, people
@@ -211,13 +211,13 @@ def test_new_graduates_have_half_after_six_months_of_insurance_and_half_after_tw
     for at in AROUND_CHANGES[1:]:
         terms = terms_of(rulebook, "graduate_allowance", at)
         assert terms.instalments == (Instalment(50, 6), Instalment(50, 12))
-        assert terms.after_withdrawal == "continue"
+        assert terms.after_withdrawal == "go_on"
 
 
 def test_graduates_have_their_rent_for_three_years_and_since_the_extension_for_six(rulebook: Rulebook) -> None:
     for at, times in [(by_hand.GRADUATES_REVISED - SECOND, 3), (by_hand.GRADUATES_REVISED, 6)]:
         terms = terms_of(rulebook, "graduate_rent", at)
-        assert (terms.max_claims, terms.cooldown) == (times, YEAR)
+        assert (terms.times_at_most, terms.cooldown) == (times, YEAR)
 
 
 def test_the_tax_of_a_year_is_not_rewarded_twice_even_in_a_leap_year(rulebook: Rulebook) -> None:
@@ -261,6 +261,6 @@ def test_large_claims_are_always_audited_a_tenth_of_those_that_rest_on_a_stateme
 @pytest.mark.parametrize("term", get_args(Term))
 def test_every_term_is_given_by_exactly_one_rule_in_every_law(rulebook: Rulebook, term: Term) -> None:
     for at in (by_hand.CATALOGUE_BEGINS, *AROUND_CHANGES):
-        verdict = rulebook.evaluate("talent_code.terms", TalentTermRequest(term), at)
+        verdict = rulebook.evaluate("talent_code.terms", TalentTermAsked(term), at)
         assert verdict.fired == (term.replace("_", "-"),)
         assert verdict.result > 0

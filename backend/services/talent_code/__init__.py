@@ -9,7 +9,7 @@ from backend.i18n import Text
 from backend.services.talent_code.api import bank, citizen, officer, partner
 from backend.services.talent_code.code import AUDIENCE, read_offline
 from backend.services.talent_code.demo import demo
-from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermRequest
+from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.redemption import Usage
@@ -46,6 +46,6 @@ service = Service(
         bank.receive_payout_notice,
     ],
     documents=[Talent, Claim, Budget, Usage],
-    facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermRequest],
+    facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermAsked],
     synthesize=synthesize,
 )

@@ -14,7 +14,7 @@ from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.codes.signed_code import make_code_id
 from backend.rulebook.language.temporal import midnight
-from backend.services.talent_code.facts import MAX_FEN, MAX_MONTHS, TalentTermRequest, Term
+from backend.services.talent_code.facts import MAX_FEN, MAX_MONTHS, TalentTermAsked, Term
 from backend.services.talent_code.model.grants import reschedule
 from backend.services.talent_code.model.talent import Figures, Talent, Terms
 from backend.services.talent_code.ports import SocialInsurance, Tax, TaxYear
@@ -35,7 +35,7 @@ def talent_terms(city: City, at: datetime) -> Terms:
     """Return the function that looks up the talent code's own terms at an instant."""
 
     def term(requested: Term) -> int:
-        return cast("int", city.rulebook.evaluate(TERMS_MODULE, TalentTermRequest(requested), at).result)
+        return cast("int", city.rulebook.evaluate(TERMS_MODULE, TalentTermAsked(requested), at).result)
 
     return term
 

@@ -158,7 +158,7 @@ class BenefitTerms(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_f
     For a service, `unit` is the unit of the figure, `partners` may see and honour it, and `quota` is the number of
     uses per person and calendar year (None: unlimited).
 
-    A person may claim it `max_claims` times, each at least `cooldown` after the last; `excludes` are benefits that
+    A person may claim it `times_at_most` times, each at least `cooldown` after the last; `excludes` are benefits that
     cannot be combined with it.
     """
 
@@ -167,10 +167,10 @@ class BenefitTerms(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_f
     amount: Literal["fixed", "share", "up_to"] = "fixed"
     base: Base | None = None
     instalments: tuple[Instalment, ...] = ()
-    after_withdrawal: Literal["stop", "continue"] = "continue"
+    after_withdrawal: Literal["stop", "go_on"] = "go_on"
     budget_fen: Annotated[int, Meta(ge=0, le=10**15)] | None = None
     quota: Annotated[int, Meta(ge=1, le=10**9)] | None = None
-    max_claims: Annotated[int, Meta(ge=1, le=100)] = 1
+    times_at_most: Annotated[int, Meta(ge=1, le=100)] = 1
     cooldown: timedelta = timedelta()
     excludes: tuple[Exclusion, ...] = ()
     unit: Literal["level", "months", "percent"] | None = None
@@ -262,12 +262,12 @@ Term = Literal[
     "appeal_days",
     "repay_days",
     "instalment_hours",
-    "payout_attempts",
+    "payout_tries",
     "usage_days",
 ]
 
 
-class TalentTermRequest(Struct, frozen=True, gc=False):
+class TalentTermAsked(Struct, frozen=True, gc=False):
     """The figure of the talent code's own terms that is looked up."""
 
     term: Term

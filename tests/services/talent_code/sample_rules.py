@@ -42,9 +42,9 @@ otherwise: {{then: 0, because: {{zh: 您的类别没有此项, en: Your class do
 """
 
 TERMS = {
-    "plain": "    max_claims: 5\n    cooldown: 2d",
+    "plain": "    times_at_most: 5\n    cooldown: 2d",
     "halves": """\
-    max_claims: 2
+    times_at_most: 2
     cooldown: 30d
     after_withdrawal: stop
     excludes: [{benefit: spent, within: 10d}]
@@ -52,15 +52,15 @@ TERMS = {
       - {percent: 50}
       - {percent: 50, insured_months: 6}""",
     "thirds": """\
-    max_claims: 3
+    times_at_most: 3
     cooldown: 5d
     quota: 3
-    after_withdrawal: continue
+    after_withdrawal: go_on
     instalments:
       - {percent: 33}
       - {percent: 33, insured_months: 3}
       - {percent: 34, insured_months: 12}""",
-    "spent": "    max_claims: 4\n    cooldown: 1d\n    amount: up_to\n    base: {of: spent_fen}",
+    "spent": "    times_at_most: 4\n    cooldown: 1d\n    amount: up_to\n    base: {of: spent_fen}",
 }
 AMOUNTS = {"plain": (70_01, 50_00), "halves": (101_01, 80_01), "thirds": (100_00, 99_99), "spent": (60_00, 40_00)}
 """What each benefit gives to classes D and E."""

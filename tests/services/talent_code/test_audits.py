@@ -81,7 +81,7 @@ def paid_claim(number: int, fen: int, stated: tuple[str, ...]) -> Claim:
         figure=fen,
         amount_fen=fen,
         rulebook="",
-        after_withdrawal="continue",
+        after_withdrawal="go_on",
         instalments=(ClaimInstalment(fen, 0),),
     )
 

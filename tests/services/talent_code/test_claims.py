@@ -301,8 +301,8 @@ def test_after_five_days_of_trying_the_rest_goes_back_to_the_budget(scene: Scene
 
 DAY = timedelta(days=1)
 NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)
-OF_A_MONTH = BenefitTerms(subject="person", gives="money", budget_fen=1, max_claims=3, cooldown=30 * DAY)
-BESIDE_NO_RENT = replace(OF_A_MONTH, max_claims=1, cooldown=0 * DAY, excludes=(Exclusion("rent", 10 * DAY),))
+OF_A_MONTH = BenefitTerms(subject="person", gives="money", budget_fen=1, times_at_most=3, cooldown=30 * DAY)
+BESIDE_NO_RENT = replace(OF_A_MONTH, times_at_most=1, cooldown=0 * DAY, excludes=(Exclusion("rent", 10 * DAY),))
 
 
 def barred(benefit: str, now: datetime, *past_claims: tuple[str, datetime]) -> ClaimRestriction | None:

@@ -320,7 +320,7 @@ class Claims(RuleBasedStateMachine):
             terms = terms_lookup(self.world.rulebooks[0])(benefit, NOON)
             assert terms is not None
             own = [claim.claimed_at for claim in counting if claim.benefit == benefit]
-            assert len(own) <= terms.max_claims
+            assert len(own) <= terms.times_at_most
             assert all(later - earlier >= terms.cooldown for earlier, later in pairwise(own))
             for excluded in terms.excludes:
                 others = [claim.claimed_at for claim in counting if claim.benefit == excluded.benefit]
@@ -423,7 +423,7 @@ class Claims(RuleBasedStateMachine):
                 assert claim.sum_fen("open") == 0
                 assert claim.state != "waiting"
             untouched = claim.audit is None and not any(instalment.attempts for instalment in claim.instalments)
-            if claim.state == "granted" and claim.after_withdrawal == "continue" and untouched:
+            if claim.state == "granted" and claim.after_withdrawal == "go_on" and untouched:
                 assert stopped == 0, "only its own rule stops what is to come"
 
 

@@ -147,7 +147,7 @@ def claim_restriction(talent: Talent, benefit: str, terms_of: TermsLookup, now: 
     terms = terms_of(benefit, now)
     assert terms is not None, "only available benefits are claimed"
     own = [past.at for past in talent.past_claims if past.benefit == benefit]
-    if len(own) >= terms.max_claims:
+    if len(own) >= terms.times_at_most:
         return ClaimRestriction("limit_reached")
     if own and now < (ends_at := max(own) + terms.cooldown):
         return ClaimRestriction("cooldown", ends_at)

@@ -178,7 +178,7 @@ class Claim(Document, kw_only=True):
     figure: int
     amount_fen: int
     rulebook: str
-    after_withdrawal: Literal["stop", "continue"]
+    after_withdrawal: Literal["stop", "go_on"]
     instalments: tuple[ClaimInstalment, ...]
     state: ClaimState = "draft"
     budget: str | None = None

@@ -183,7 +183,7 @@ def apply_payout_answer(claim: Claim, payout: str, answer: BankAnswer, now: date
     retried = replace(instalment, state="open", attempts=attempts, retry_at=now + RETRY_INTERVAL)
     if claim.paid_fen == 0 and instalment.insured_months == 0:
         return cancel_remaining(with_instalment(claim, index, retried), now, "failed")
-    if attempts >= term("payout_attempts"):
+    if attempts >= term("payout_tries"):
         return cancel_remaining(with_instalment(claim, index, retried), now, "cancelled")
     return notify(with_instalment(claim, index, retried), "payout_failed", instalment.amount_fen, now)
 
