@@ -132,12 +132,12 @@ class Place:
                 for _ in range(20):
                     for task in sorted(tasks.values(), key=lambda one: one.name):
                         if task.every is not None:
-                            await task.work(city)
+                            await task(city)
                     if not queue.jobs:
                         break
                     while queue.jobs:
                         job = queue.jobs.pop(0)
-                        await tasks[job.task].work(city, *job.arguments)
+                        await tasks[job.task](city, *job.arguments)
 
 
 class Queue:
