@@ -15,8 +15,8 @@ from backend.city.service import discover_services
 from backend.rulebook import load_rulebook
 from backend.rulebook.modules.module import Module
 from tests.draws import draws
-from tests.rulebook.judge import judge
-from tests.rulebook.people import instants_near, laws_of, people
+from tests.rulebook.cel_oracle import evaluate_with_cel
+from tests.rulebook.random_facts import first_days, instants_near, random_facts
 
 pytestmark = pytest.mark.slow
 
@@ -33,14 +33,14 @@ def figures_of(module: Module, day: date) -> dict[str, Any]:
     return {name: value.value for name, value in dated.items() if value is not None}
 
 
-def anybody(module: Module, day: date) -> some.SearchStrategy[tuple[Any, datetime]]:
+def random_case(module: Module, day: date) -> some.SearchStrategy[tuple[Any, datetime]]:
     """Draw a person and an instant of that day, with what happened to them at the boundaries of that day's figures."""
     figures = figures_of(module, day).values()
     spans = [figure for figure in figures if isinstance(figure, timedelta)]
     written = [int(number) for rule in module.rules for number in re.findall(r"\b\d{1,9}\b", rule.text)]
     numbers = [*written, *(figure for figure in figures if type(figure) is int)]
     at = datetime.combine(day, time(12, 30), CITY).astimezone(UTC)
-    return some.tuples(people(module.facts, instants_near(at, spans), numbers), some.just(at))
+    return some.tuples(random_facts(module.facts, instants_near(at, spans), numbers), some.just(at))
 
 
 @pytest.mark.parametrize("name", sorted(RULEBOOK.modules))
@@ -48,7 +48,7 @@ def test_fused_function_explainer_and_cel_agree_on_every_rule_of_every_law(name:
     module = RULEBOOK.modules[name]
     every = {rule.id for rule in module.rules}
     fired_in_all: set[str] = set()
-    laws = laws_of(module)
+    laws = first_days(module)
     for times in ROUNDS:
         for day in laws if fired_in_all != every else ():
             fired_in_all |= agree(module, day, times * max(PROFILES_PER_LAW, PROFILES_PER_MODULE // len(laws)))
@@ -67,19 +67,21 @@ def agree(module: Module, day: date, profiles: int) -> set[str]:
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(anybody(module, day))
+    @given(random_case(module, day))
     def everyone(drawn: tuple[Struct, datetime]) -> None:
         facts, at = drawn
         explained = RULEBOOK.explain(module.name, facts, at)
         fused = RULEBOOK.evaluate(module.name, facts, at).fired
         fired_in_all.update(fused)
         assert [step.value for _, step in explained] == [rule.id in fused for rule, _ in explained]
-        assert [step.value for _, step in explained] == judge([rule.text for rule, _ in explained], figures, facts, at)
+        assert [step.value for _, step in explained] == evaluate_with_cel(
+            [rule.text for rule, _ in explained], figures, facts, at
+        )
 
     everyone()
     return fired_in_all
 
 
 def test_there_are_at_least_two_thousand_profiles() -> None:
-    laws = sum(len(laws_of(module)) for module in RULEBOOK.modules.values())
+    laws = sum(len(first_days(module)) for module in RULEBOOK.modules.values())
     assert PROFILES_PER_LAW * laws >= 2_000

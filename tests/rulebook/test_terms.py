@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Part, RefundTerms, faults, load
+from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Part, RefundTerms, faults, load
 
 OF_2020 = RefundTerms(
     "cash", (Part(40), Part(60, timedelta(days=30))), 500_000, by_hand=True, desk="East 1", beside=("tram.fare",)
@@ -58,7 +58,7 @@ def test_new_terms_change_no_verdict(tmp_path: Path) -> None:
     """The figure of the law changes in 2022 as the terms do; in 2023 the terms change alone."""
     later = "  - {from: 2023-01-01, paid: cash, source: council}\nparameters:"
     rulebook = load(tmp_path, refund=REFUND.replace("parameters:", later))
-    assert [verdict.result for verdict in rulebook.onward("tram.refund", Delay(90), NOON)] == [300, 600]
+    assert [verdict.result for verdict in rulebook.timeline("tram.refund", Delay(90), NOON)] == [300, 600]
     assert rulebook.terms("tram.refund", NOON, on=date(2023, 1, 1)) == RefundTerms("cash")
 
 
@@ -82,7 +82,7 @@ def test_whenever_it_is_asked_the_terms_are_those_of_the_citys_day(tmp_path: Pat
     [
         ("paid: cash", "payd: cash", "8:5: unknown key 'payd' in an item of `terms` (did you mean 'paid'?)"),
         ("    paid: cash\n", "", "7:5: an item of `terms` needs the key 'paid'"),
-        ("paid: cash", "paid: cahs", "8:11: 'cahs' is none of the words that this field can hold (did you mean 'cash'"),
+        ("paid: cash", "paid: cahs", "8:11: 'cahs' is not a value of this field (did you mean 'cash'"),
         ("by_hand: true", "by_hand: yes", "13:14: expected true or false"),
         ("budget_fen: 500000", "budget_fen: 5.5", "12:17: expected a whole number"),
         ("budget_fen: 500000", "budget_fen: 1000001", "12:17: expected a whole number from 0 to 1000000"),
@@ -91,8 +91,12 @@ def test_whenever_it_is_asked_the_terms_are_those_of_the_citys_day(tmp_path: Pat
         ("{percent: 40}", "{}", "10:9: Part needs the field 'percent'"),
         ("{percent: 40}", "40", "10:9: expected the fields of Part, or {} for none"),
         ("beside: [tram.fare]", "beside: tram.fare", "15:13: expected a list of string, such as [...]"),
-        ('    source: "council"\n  - {from: 2022', "  - {from: 2022", "7:5: an item of `terms` needs the key 'source'"),
-        ("from: 2022-01-01, paid", "from: 2022-02-30, paid", "17:12: '2022-02-30' is no day such as 2020-02-11"),
+        (
+            '    source: "[S] council"\n  - {from: 2022',
+            "  - {from: 2022",
+            "7:5: an item of `terms` needs the key 'source'",
+        ),
+        ("from: 2022-01-01, paid", "from: 2022-02-30, paid", "17:12: '2022-02-30' is not a date such as 2020-02-11"),
         ("from: 2022-01-01, paid", "paid", "17:5: the values of 'terms' are not in the order of their dates"),
         ("    paid: cash", "    until: 2022-06-01\n    paid: cash", "18:5: two values of 'terms' are in force"),
         ("  - {from: 2022-01-01, paid: card, ", "  - card\n  - {", "17:5: expected an item of `terms` with"),
@@ -113,7 +117,7 @@ def test_terms_that_contradict_themselves_are_refused_in_the_words_of_their_stru
 
 def test_a_module_that_terms_name_is_one_of_the_rulebook(tmp_path: Path) -> None:
     assert faults(tmp_path, refund=REFUND.replace("[tram.fare]", "[tram.fair]")) == [
-        "7:5: these terms name 'tram.fair', which is no module (did you mean 'tram.fare'?)"
+        "7:5: these terms name 'tram.fair', which is not a module (did you mean 'tram.fare'?)"
     ]
 
 

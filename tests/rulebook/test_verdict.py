@@ -11,8 +11,8 @@ from backend.city.service import discover_services
 from backend.rulebook import Verdict, load_rulebook
 from backend.rulebook.language.types import MICROSECOND
 from tests.draws import draws
-from tests.rulebook.people import instants_near, laws_of, people
-from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Pass, Rider, load
+from tests.rulebook.random_facts import first_days, instants_near, random_facts
+from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Pass, Rider, load
 
 pytestmark = pytest.mark.slow
 
@@ -51,14 +51,14 @@ def test_of_two_passes_the_later_one_decides_when_the_fare_changes(tmp_path: Pat
 
 
 def test_onward_gives_each_verdict_from_its_first_instant(tmp_path: Path) -> None:
-    found = load(tmp_path).onward("tram.fare", rider(13, NOON), NOON)
+    found = load(tmp_path).timeline("tram.fare", rider(13, NOON), NOON)
     assert [(verdict.at, verdict.result) for verdict in found] == [(NOON, "free"), (NOON + DAY, "half")]
 
 
 def test_new_law_begins_at_the_citys_midnight(tmp_path: Path) -> None:
     """A pass of 30 December at noon ran out on the 31st; by the law of 2022 it lasts until 1 January at noon."""
     bought = datetime(2021, 12, 30, 4, 0, tzinfo=UTC)
-    found = list(load(tmp_path).onward("tram.fare", rider(30, bought), bought))
+    found = list(load(tmp_path).timeline("tram.fare", rider(30, bought), bought))
     assert [(verdict.at, verdict.result) for verdict in found] == [
         (bought, "free"),
         (bought + DAY, "full"),
@@ -146,7 +146,7 @@ def test_under_unique_a_module_answers_the_number_of_the_one_rule_that_fires(tmp
 
 def test_a_number_changes_at_the_midnight_at_which_its_figure_does(tmp_path: Path) -> None:
     rulebook = load(tmp_path, refund=REFUND)
-    assert [(verdict.at, verdict.result) for verdict in rulebook.onward("tram.refund", Delay(60), NOON)] == [
+    assert [(verdict.at, verdict.result) for verdict in rulebook.timeline("tram.refund", Delay(60), NOON)] == [
         (NOON, 300),
         (datetime(2021, 12, 31, 16, 0, tzinfo=UTC), 600),
     ]
@@ -210,8 +210,8 @@ def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -
     @given(some.data())
     def for_anybody(data: some.DataObject) -> None:
         days_before = data.draw(some.integers(0, 3))
-        at = datetime.combine(data.draw(some.sampled_from(laws_of(module))), time(12), CITY) - days_before * DAY
-        facts: Struct = data.draw(people(module.facts, instants_near(at, spans), numbers))
+        at = datetime.combine(data.draw(some.sampled_from(first_days(module))), time(12), CITY) - days_before * DAY
+        facts: Struct = data.draw(random_facts(module.facts, instants_near(at, spans), numbers))
         verdict = RULEBOOK.evaluate(name, facts, at)
         end = verdict.changes_at or datetime(2149, 12, 31, tzinfo=UTC)
         assert end > at

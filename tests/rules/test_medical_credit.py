@@ -14,7 +14,7 @@ from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, Term, TermAsked
 from tests.draws import draws
-from tests.rulebook.people import instants_near, people
+from tests.rulebook.random_facts import instants_near, random_facts
 from tests.rules.credit_by_hand import REVISED, SCORECARD_BEGINS, limit_by_hand, standing_by_hand
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def somebody_with_credit(draw: some.DrawFn) -> tuple[CreditFacts, datetime]:
     """Draw a person, mostly at the bounds of the bins, and an instant in one of the two editions of the scorecard."""
     at = draw(some.sampled_from(EDITIONS))
     bounds = [1, 3, 5, 10, 500, 550, 600, 700, 750, 1_000, 1_000_00]
-    facts = draw(people(CreditFacts, instants_near(at, []), bounds))
+    facts = draw(random_facts(CreditFacts, instants_near(at, []), bounds))
     return facts, at
 
 
@@ -48,7 +48,7 @@ def somebody_at_a_desk(draw: some.DrawFn, times: list[datetime]) -> tuple[Standi
     at = draw(some.sampled_from(times))
     spans = [DAY, 180 * DAY, 365 * DAY]
     bounds = [0, 500, 500_00, 5_000_00, 10_000_00]
-    return draw(people(StandingFacts, instants_near(at, spans), bounds)), at
+    return draw(random_facts(StandingFacts, instants_near(at, spans), bounds)), at
 
 
 # ── The limit ──

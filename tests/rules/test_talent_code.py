@@ -22,7 +22,7 @@ from backend.services.talent_code.facts import (
     TalentTermAsked,
     Term,
 )
-from tests.rulebook.people import instants_near, people
+from tests.rulebook.random_facts import instants_near, random_facts
 from tests.rules import talent_by_hand as by_hand
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def somebody_with_merits(draw: some.DrawFn) -> tuple[TalentFacts, datetime]:
     at = draw(some.sampled_from([by_hand.CATALOGUE_BEGINS, by_hand.REVISED - SECOND, by_hand.REVISED, NOON]))
     spans = [YEAR, timedelta(days=548), timedelta(days=12_784)]
     yuan = {*by_hand.PAY_OF_2018.values(), *by_hand.PAY_OF_2019.values()}
-    return draw(people(TalentFacts, instants_near(at, spans), [12, *(each * 100 for each in yuan)])), at
+    return draw(random_facts(TalentFacts, instants_near(at, spans), [12, *(each * 100 for each in yuan)])), at
 
 
 @settings(max_examples=300, deadline=None)
@@ -166,7 +166,7 @@ def somebody_who_claims(draw: some.DrawFn) -> tuple[BenefitFacts, datetime]:
     """Draw a person, mostly at the bounds of the benefits, and an instant on a side of a day of change."""
     at = draw(some.sampled_from(AROUND_CHANGES[1:]))
     bounds = [0, 1_000_000_00, 150_000_00]
-    return draw(people(BenefitFacts, instants_near(at, [YEAR, 3 * YEAR, 6 * YEAR]), bounds)), at
+    return draw(random_facts(BenefitFacts, instants_near(at, [YEAR, 3 * YEAR, 6 * YEAR]), bounds)), at
 
 
 @each_benefit

@@ -165,7 +165,7 @@ def catch_up(record: HealthRecord, rulebook: Rulebook, now: datetime) -> HealthR
     """
     history = list(record.history)
     current = rulebook.evaluate(COLOUR, record.facts, now)
-    for verdict in islice(rulebook.onward(COLOUR, record.facts, history[-1].at), MAX_COLOUR_CHANGES):
+    for verdict in islice(rulebook.timeline(COLOUR, record.facts, history[-1].at), MAX_COLOUR_CHANGES):
         if verdict.at > now or (verdict.at == record.history[-1].at and not tells(history[-1], verdict)):
             break
         if not tells(history[-1], verdict):
@@ -211,7 +211,7 @@ def next_colour(facts: HealthFacts, verdict: Verdict, rulebook: Rulebook) -> tup
     """Give when the colour changes next if nothing is reported, and to which; None if it never does."""
     if verdict.changes_at is None:
         return None
-    for later in islice(rulebook.onward(COLOUR, facts, verdict.at), MAX_COLOUR_CHANGES):
+    for later in islice(rulebook.timeline(COLOUR, facts, verdict.at), MAX_COLOUR_CHANGES):
         if later.result != verdict.result:
             return later.at, later.result
     return None

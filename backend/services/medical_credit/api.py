@@ -231,7 +231,7 @@ def _reasons(city: City, verdict: Verdict, now: datetime) -> list[Reason]:
     """Give what each rule that fired added."""
     module, today = city.rulebook.modules[verdict.module], city.today()
     return [
-        Reason(rule.id, module.figure(rule.then, today), rule.because, rule.remedy)
+        Reason(rule.id, module.number_of(rule.then, today), rule.because, rule.remedy)
         for rule in city.rulebook.in_force(verdict.module, now)
         if rule.id in verdict.fired
     ]

@@ -89,7 +89,7 @@ def judge(rulebook: Rulebook, benefit: str, facts: BenefitFacts, at: datetime) -
     for rule in rulebook.in_force(module.name, at):
         if rule.id not in verdict.fired:
             continue
-        figure = module.figure(rule.then, day)
+        figure = module.number_of(rule.then, day)
         if figure == 0:
             objections.append(rule)
         elif would_be == 0:
@@ -173,7 +173,7 @@ class NearMiss(Struct, frozen=True):
 
 def near_miss(rulebook: Rulebook, judged: Judgement, facts: BenefitFacts, at: datetime) -> NearMiss | None:
     """Tell what one thing keeps a person from a benefit: an objection, the next class, or time. None if it is more."""
-    for verdict in rulebook.onward(BENEFITS + judged.benefit, facts, at):
+    for verdict in rulebook.timeline(BENEFITS + judged.benefit, facts, at):
         if verdict.result > 0:
             return NearMiss("later", judged.verdict.because, judged.verdict.remedy, verdict.at, verdict.result)
     if judged.would_be and len(judged.objections) == 1:

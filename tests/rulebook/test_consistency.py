@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rulebook.scene import FARE, REFUND, faults
+from tests.rulebook.tram import FARE, REFUND, faults
 
 HEAD, _ = FARE.replace("[full, half, free]", "[full, half, free]").split("rules:\n")
 OTHERWISE = FARE[FARE.index("otherwise:") :]

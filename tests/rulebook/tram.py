@@ -80,15 +80,15 @@ result: [full, half, free]
 strategy: most_severe
 parameters:
   lasts:
-    - {from: 2020-01-01, value: 1d, source: "council"}
-    - {from: 2022-01-01, value: 2d, source: "council"}
+    - {from: 2020-01-01, value: 1d, source: "[S] council"}
+    - {from: 2022-01-01, value: 2d, source: "[S] council"}
 rules:
   - id: child
     from: 2020-01-01
     when: facts.age < 14
     then: half
     because: {zh: 您未满十四岁, en: You are under fourteen}
-    source: "council"
+    source: "[S] council"
   - id: day-pass
     from: 2020-01-01
     when: >-
@@ -96,7 +96,7 @@ rules:
         && now - p.bought_at < lasts)
     then: free
     because: {zh: 您有日票, en: You have a day pass}
-    source: "council"
+    source: "[S] council"
 otherwise: {then: full, because: {zh: 全价, en: Full fare}}
 """
 
@@ -116,25 +116,25 @@ terms:
     by_hand: true
     desk: East 1
     beside: [tram.fare]
-    source: "council"
-  - {from: 2022-01-01, paid: card, source: "council"}
+    source: "[S] council"
+  - {from: 2022-01-01, paid: card, source: "[S] council"}
 parameters:
   long_delay_fen:
-    - {from: 2020-01-01, value: 300, source: "council"}
-    - {from: 2022-01-01, value: 600, source: "council"}
+    - {from: 2020-01-01, value: 300, source: "[S] council"}
+    - {from: 2022-01-01, value: 600, source: "[S] council"}
 rules:
   - id: long-delay
     from: 2020-01-01
     when: facts.minutes >= 60
     then: long_delay_fen
     because: {zh: 晚点一小时以上, en: An hour late or more}
-    source: "council"
+    source: "[S] council"
   - id: delay
     from: 2020-01-01
     when: facts.minutes >= 20
     then: 100
     because: {zh: 晚点二十分钟以上, en: Twenty minutes late or more}
-    source: "council"
+    source: "[S] council"
 otherwise: {then: 0, because: {zh: 准点, en: On time}}
 """
 
@@ -153,7 +153,8 @@ def faults(folder: Path, text: str = FARE, **others: str) -> list[str]:
         load(folder, text, **others)
     except InvalidRulebook as error:
         return [
-            f"{fault.place.line}:{fault.place.column}: {fault.message}" + (f" ({fault.help})" if fault.help else "")
+            f"{fault.location.line}:{fault.location.column}: {fault.message}"
+            + (f" ({fault.help})" if fault.help else "")
             for fault in error.faults
         ]
     return []

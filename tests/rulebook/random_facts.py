@@ -21,13 +21,13 @@ def instants_near(at: datetime, spans: Iterable[timedelta]) -> some.SearchStrate
     )
 
 
-def laws_of(module: Module) -> list[date]:
+def first_days(module: Module) -> list[date]:
     """Give the first day of each law that a module has had."""
     dated = [*module.rules, *(value for parameter in module.parameters.values() for value in parameter.values)]
     return sorted({day for item in dated for day in (item.since, item.until) if day is not None})
 
 
-def people(
+def random_facts(
     struct: type[Struct], instants: some.SearchStrategy[datetime], numbers: Iterable[int] = ()
 ) -> some.SearchStrategy[Any]:
     """Draw facts; each list is empty, or has up to three elements. Whole numbers also lie at and beside `numbers`."""
@@ -43,7 +43,7 @@ def _field(field: Field, instants: some.SearchStrategy[datetime], bounds: list[i
 
 def _value(kind: Type, instants: some.SearchStrategy[datetime], bounds: list[int]) -> some.SearchStrategy[Any]:
     if kind.struct is not None:
-        return people(kind.struct, instants, bounds)
+        return random_facts(kind.struct, instants, bounds)
     if kind.element is not None:
         return some.lists(_value(kind.element, instants, bounds), max_size=3).map(tuple)
     if kind.words is not None:
