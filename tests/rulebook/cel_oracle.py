@@ -1,4 +1,4 @@
-"""Google's own CEL, the outside judge of the rule language."""
+"""Google's implementation of CEL, the external oracle of the rule language."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ CEL_TYPES = {bool: cel.Type.BOOL, int: cel.Type.INT, str: cel.Type.STRING, timed
 
 
 def cel_literal(value: object) -> str:
-    """Write facts as a literal of CEL; a field that is absent is no key of its map."""
+    """Return facts as a CEL literal: a map without the absent fields."""
     match value:
         case bool():
             return str(value).lower()
@@ -33,9 +33,9 @@ def cel_literal(value: object) -> str:
 
 
 def evaluate_with_cel(conditions: Sequence[str], figures: dict[str, Any], facts: Struct, at: datetime) -> list[bool]:
-    """Ask cel-expr-python for the value of each condition."""
+    """Return the value of each condition according to cel-expr-python."""
     types = {name: CEL_TYPES[type(figure)] for name, figure in figures.items()}
     environment = cel.NewEnv(variables={"now": cel.Type.TIMESTAMP, **types})
     listed = ", ".join(f"({condition})" for condition in conditions)
-    asked = environment.compile(f"[dyn({cel_literal(facts)})].map(facts, [{listed}])[0]")
-    return asked.eval(data={"now": at, **figures}).plain_value()
+    program = environment.compile(f"[dyn({cel_literal(facts)})].map(facts, [{listed}])[0]")
+    return program.eval(data={"now": at, **figures}).plain_value()

@@ -1,4 +1,4 @@
-"""The fused function, the explainer and Google's own CEL must say the same of everybody, rule by rule."""
+"""The fused function, the explainer and Google's CEL agree on every rule, for random people."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -25,7 +25,7 @@ CITY = ZoneInfo("Asia/Shanghai")
 RULEBOOK = load_rulebook(RULES, [facts for found in discover_services() for facts in found.facts], CITY)
 PROFILES_PER_LAW, PROFILES_PER_MODULE = draws(80, soak=1_000), draws(400, soak=8_000)
 ROUNDS = (1, 3)
-"""How many times as many are drawn, until each rule has fired for somebody."""
+"""Factors of the number of draws, applied until every rule has fired."""
 
 
 def figures_of(module: Module, day: date) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def test_fused_function_explainer_and_cel_agree_on_every_rule_of_every_law(name:
 
 
 def agree(module: Module, day: date, profiles: int) -> set[str]:
-    """Ask all three about many people of one law, and give the rules that fired."""
+    """Compare all three on many people under one law; return the rules that fired."""
     figures = figures_of(module, day)
     fired_in_all: set[str] = set()
 

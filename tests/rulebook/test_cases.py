@@ -62,11 +62,11 @@ def faults(folder: Path, text: str = CASES, rules: str = FARE) -> list[str]:
     ]
 
 
-def test_cases_that_hold_are_counted(tmp_path: Path) -> None:
+def test_passing_cases_are_counted(tmp_path: Path) -> None:
     assert run_them(tmp_path) == 7
 
 
-def test_a_case_that_does_not_hold_says_what_came_instead_and_why(tmp_path: Path) -> None:
+def test_a_failed_case_shows_the_actual_result_and_the_reason(tmp_path: Path) -> None:
     assert faults(tmp_path, CASES.replace("result: half", "result: free")) == [
         (
             "fare.cases.yaml:6:22: a child of thirteen pays half: result is half, expected free"
@@ -91,7 +91,7 @@ def test_a_rule_that_fires_in_no_case_is_named(tmp_path: Path) -> None:
     assert found.startswith("fare.yaml:11:9: 'child' fires in no case (add one to ")
 
 
-def test_a_rule_that_is_silent_in_no_case_of_its_time_is_named(tmp_path: Path) -> None:
+def test_a_rule_that_fires_in_every_case_of_its_period_is_named(tmp_path: Path) -> None:
     later = FARE.replace("  - id: child\n    from: 2020-01-01", "  - id: child\n    from: 2021-06-01")
     first = CASES[: CASES.index("  - case: a day pass")]
     law_of_2022 = CASES[CASES.index("  - case: by the law") : CASES.index(BEFORE_2020)].replace("age: 30", "age: 13")
@@ -110,13 +110,13 @@ def test_a_rule_that_is_silent_in_no_case_of_its_time_is_named(tmp_path: Path) -
     )
 
 
-def test_rules_without_cases_are_refused(tmp_path: Path) -> None:
+def test_rules_without_cases_are_rejected(tmp_path: Path) -> None:
     load(tmp_path)
     with pytest.raises(InvalidRulebook, match="these rules have no cases"):
         run_cases(tmp_path, [Rider], CITY)
 
 
-def test_cases_without_rules_are_refused(tmp_path: Path) -> None:
+def test_cases_without_rules_are_rejected(tmp_path: Path) -> None:
     load(tmp_path)
     (tmp_path / "tram" / "fair.cases.yaml").write_text(CASES, encoding="utf-8")
     with pytest.raises(InvalidRulebook, match=r"there is no module 'tram\.fair' for these cases"):
@@ -148,7 +148,7 @@ cases:
     return []
 
 
-def test_a_case_may_expect_a_number_and_the_rule_that_said_it(tmp_path: Path) -> None:
+def test_a_case_may_expect_a_number_and_the_rule_that_decided(tmp_path: Path) -> None:
     assert refund_faults(tmp_path, "{result: 300, rule: long-delay, fired: [long-delay, delay]}") == []
     assert refund_faults(tmp_path, "100") == ["3:89: an hour late: result is 300, expected 100"]
     assert refund_faults(tmp_path, "long_delay_fen") == ["3:89: expected a whole number"]
@@ -180,7 +180,7 @@ def test_a_case_may_expect_a_number_and_the_rule_that_said_it(tmp_path: Path) ->
         ("module: tram.fare", "module: tram.fair", "1:9: these cases are next to the module 'tram.fare'"),
     ],
 )
-def test_what_is_wrong_with_a_case_is_said_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_each_fault_of_a_case_has_its_location(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert old in CASES
     found = faults(tmp_path, CASES.replace(old, new, 1))
     assert any(fault in line for line in found), found

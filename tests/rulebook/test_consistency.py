@@ -9,7 +9,7 @@ OTHERWISE = FARE[FARE.index("otherwise:") :]
 
 
 def module(*rules: tuple[str, str, str], strategy: str = "most_severe") -> str:
-    """Give a module of rules, each by its id, condition and result; the first stands in line 11."""
+    """Return a module with these rules (id, condition, result); the first is in line 11."""
     lines = [
         f"  - {{id: {name}, when: '{when}', then: {then}, because: {{zh: 甲, en: A}}, source: s, from: 2020-01-01}}"
         for name, when, then in rules

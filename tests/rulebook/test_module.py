@@ -11,7 +11,7 @@ def test_the_module_of_these_tests_is_sound(tmp_path: Path) -> None:
     assert faults(tmp_path, FARE) == []
 
 
-def test_a_fault_shows_file_line_column_words_and_advice(tmp_path: Path) -> None:
+def test_a_fault_shows_file_line_column_caret_and_help(tmp_path: Path) -> None:
     with pytest.raises(InvalidRulebook) as caught:
         load(tmp_path, FARE.replace('p.kind == "day"', 'p.kind == "dya"'))
     assert str(caught.value) == (
@@ -22,7 +22,7 @@ def test_a_fault_shows_file_line_column_words_and_advice(tmp_path: Path) -> None
     )
 
 
-def test_a_caret_stands_under_chinese_words_although_they_are_wide(tmp_path: Path) -> None:
+def test_carets_are_aligned_under_wide_chinese_characters(tmp_path: Path) -> None:
     with pytest.raises(InvalidRulebook) as caught:
         load(tmp_path, FARE.replace("title: {zh: 车票, en: Fare}", "title: {zh: 车票, en: Fare, fr: Tarif}"))
     _, excerpt, carets, _ = str(caught.value).splitlines()
@@ -91,7 +91,7 @@ def test_a_caret_stands_under_chinese_words_although_they_are_wide(tmp_path: Pat
         ("facts: Rider", "facts: !!python/object:os.system Rider", "is not supported"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_each_fault_of_a_file_has_its_location(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert old in FARE
     found = faults(tmp_path, FARE.replace(old, new, 1))
     assert any(fault in line for line in found), found
@@ -118,7 +118,9 @@ def test_what_is_wrong_with_a_file_is_said_with_its_place(tmp_path: Path, old: s
         ("facts.passes.map(p, p) == facts.passes", "=="),
     ],
 )
-def test_a_condition_that_could_fail_or_means_nothing_is_refused_at_load(tmp_path: Path, when: str, fault: str) -> None:
+def test_a_condition_that_could_fail_or_is_not_defined_is_rejected_at_load(
+    tmp_path: Path, when: str, fault: str
+) -> None:
     (found,) = faults(tmp_path, with_rule(when))
     assert fault in found
 
@@ -143,7 +145,7 @@ def test_a_condition_that_could_fail_or_means_nothing_is_refused_at_load(tmp_pat
         ("{then: 0", "{then: long_delay_fen", "35:19: expected a whole number"),
     ],
 )
-def test_a_number_that_the_module_may_not_answer_is_refused(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_a_number_outside_the_results_of_the_module_is_rejected(tmp_path: Path, old: str, new: str, fault: str) -> None:
     found = faults(tmp_path, refund=REFUND.replace(old, new, 1))
     assert any(line.startswith(fault) for line in found), found
 
@@ -152,14 +154,14 @@ def test_a_sum_may_add_numbers_that_lie_outside_its_bounds(tmp_path: Path) -> No
     assert faults(tmp_path, refund=REFUND.replace("first", "sum").replace("at_most: 600", "at_most: 99")) == []
 
 
-def test_a_duration_is_no_number_that_a_module_answers(tmp_path: Path) -> None:
+def test_a_duration_is_not_a_numeric_result(tmp_path: Path) -> None:
     text = REFUND.replace("value: 300", "value: 3h").replace("value: 600", "value: 6h")
     assert faults(tmp_path, refund=text) == [
         "26:11: the module returns whole numbers, but 'long_delay_fen' is a duration"
     ]
 
 
-def test_macros_without_end_are_refused(tmp_path: Path) -> None:
+def test_deeply_nested_macros_are_rejected(tmp_path: Path) -> None:
     when = "true"
     for depth in range(60):
         when = f"facts.passes.exists(p{depth}, {when})"
@@ -167,12 +169,12 @@ def test_macros_without_end_are_refused(tmp_path: Path) -> None:
     assert "macros" in found
 
 
-def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     wrong = FARE.replace("facts.age < 14", "facts.agge < 14").replace("then: free", "then: fre")
     assert [line.split(":")[0] for line in faults(tmp_path, wrong)] == ["13", "22"]
 
 
-def test_the_faults_of_several_files_are_told_at_once(tmp_path: Path) -> None:
+def test_the_faults_of_several_files_are_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "tram").mkdir()
     (tmp_path / "tram" / "empty.yaml").write_text("")
     (tmp_path / "tram" / "latin.yaml").write_bytes("module: tram.latin # \xe9".encode("latin-1"))
@@ -235,6 +237,6 @@ def test_a_value_of_the_law_holds_until_the_next_one(tmp_path: Path) -> None:
         assert found.value.days == days
 
 
-def test_a_wrong_parameter_is_told_once_and_not_again_for_each_rule_that_names_it(tmp_path: Path) -> None:
+def test_an_invalid_parameter_is_reported_once_and_not_for_each_rule_that_uses_it(tmp_path: Path) -> None:
     assert len(faults(tmp_path, FARE.replace("value: 1d", "value: 1 day"))) == 1
     assert len(faults(tmp_path, refund=REFUND.replace("value: 300", "value: 3 yuan"))) == 1

@@ -25,7 +25,7 @@ def test_a_string_may_hold_escapes_and_chinese() -> None:
         ("!" * 101 + "true", "nested deeper than 100 levels"),
     ],
 )
-def test_what_is_wrong_with_an_expression_is_said_in_words(text: str, message: str) -> None:
+def test_an_invalid_expression_has_a_plain_message(text: str, message: str) -> None:
     with pytest.raises(InvalidExpression) as caught:
         parse(text)
     assert caught.value.message == message

@@ -1,4 +1,4 @@
-"""What a service reads beside the rules: dated like them, and refused with its place where it is wrong."""
+"""Terms: Structs for the service in a rule module, dated like the rules; faults have a location."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_terms_last_until_the_next_begin_at_the_citys_midnight(tmp_path: Path) -
     assert rulebook.terms("tram.refund", midnight) == OF_2022
 
 
-def test_the_terms_of_another_day_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_terms_of_another_day_are_available(tmp_path: Path) -> None:
     assert load(tmp_path, refund=REFUND).terms("tram.refund", NOON, on=date(2022, 1, 1)) == OF_2022
 
 
@@ -62,7 +62,7 @@ def test_new_terms_change_no_verdict(tmp_path: Path) -> None:
     assert rulebook.terms("tram.refund", NOON, on=date(2023, 1, 1)) == RefundTerms("cash")
 
 
-def test_whenever_it_is_asked_the_terms_are_those_of_the_citys_day(tmp_path: Path) -> None:
+def test_at_any_instant_the_terms_are_those_of_the_citys_day(tmp_path: Path) -> None:
     rulebook = load(tmp_path, refund=REFUND)
     new_years_days = some.sampled_from([datetime(2020, 1, 1, tzinfo=CITY), datetime(2022, 1, 1, tzinfo=CITY)])
 
@@ -102,13 +102,13 @@ def test_whenever_it_is_asked_the_terms_are_those_of_the_citys_day(tmp_path: Pat
         ("  - {from: 2022-01-01, paid: card, ", "  - card\n  - {", "17:5: expected an item of `terms` with"),
     ],
 )
-def test_what_is_wrong_with_terms_is_said_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_each_fault_of_terms_has_its_location(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert REFUND.count(old) == 1
     found = faults(tmp_path, refund=REFUND.replace(old, new))
     assert any(line.startswith(fault) for line in found), found
 
 
-def test_terms_that_contradict_themselves_are_refused_in_the_words_of_their_struct(tmp_path: Path) -> None:
+def test_terms_that_contradict_themselves_are_rejected_with_the_message_of_their_struct(tmp_path: Path) -> None:
     assert faults(tmp_path, refund=REFUND.replace("percent: 60", "percent: 70")) == [
         "7:5: the parts add up to 110 percent, not to 100"
     ]
@@ -127,7 +127,7 @@ def test_a_module_that_terms_name_may_have_faults_of_its_own(tmp_path: Path) -> 
     ]
 
 
-def test_terms_stand_in_a_module_where_its_facts_ask_for_them_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_module_has_terms_if_and_only_if_its_facts_declare_them(tmp_path: Path) -> None:
     without = REFUND[: REFUND.index("terms:")] + REFUND[REFUND.index("parameters:") :]
     assert faults(tmp_path, refund=without) == ["1:1: a module on Delay needs the key 'terms'"]
     assert faults(tmp_path, refund=without.replace("parameters:", "terms: []\nparameters:")) == [
