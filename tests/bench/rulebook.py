@@ -40,7 +40,7 @@ def evaluate() -> Table:
     rows = [_compare(name, facts, rulebook, by_hand, now) for name, facts in people.items()]
     return Table(
         "rulebook_evaluate",
-        f"`Rulebook.evaluate` of the whole colour module compared with a handwritten function that returns equal Verdicts, "
+        f"`Rulebook.evaluate` of the whole colour module compared with a handwritten function of equal Verdicts, "
         f"`changes_at` included; {ROUNDS} alternating rounds. Target: at least 70 % of its speed.",
         ("people", "by the rules", "by hand", "speed of the rules (by hand = 1)"),
         rows,

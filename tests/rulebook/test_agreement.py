@@ -14,6 +14,7 @@ from msgspec import Struct
 from backend.city.service import discover_services
 from backend.rulebook import load_rulebook
 from backend.rulebook.modules.module import Module
+from backend.rulebook.modules.periods import in_force
 from tests.draws import draws
 from tests.rulebook.cel_oracle import evaluate_with_cel
 from tests.rulebook.random_facts import first_days, instants_near, random_facts
@@ -24,8 +25,8 @@ RULES = Path(__file__).parents[2] / "rules"
 CITY = ZoneInfo("Asia/Shanghai")
 RULEBOOK = load_rulebook(RULES, [facts for found in discover_services() for facts in found.facts], CITY)
 PROFILES_PER_LAW, PROFILES_PER_MODULE = draws(80, soak=1_000), draws(400, soak=8_000)
-ROUNDS = (1, 3)
-"""Factors of the number of draws, applied until every rule has fired."""
+ROUNDS = (1, 3, 9)
+"""Factors of the number of draws: the later ones are for laws with a rule that has not fired yet."""
 
 
 def figures_of(module: Module, day: date) -> dict[str, Any]:
@@ -50,7 +51,9 @@ def test_fused_function_explainer_and_cel_agree_on_every_rule_of_every_law(name:
     fired_in_all: set[str] = set()
     laws = first_days(module)
     for times in ROUNDS:
-        for day in laws if fired_in_all != every else ():
+        lacking = [rule for rule in module.rules if rule.id not in fired_in_all]
+        days = [day for day in laws if times == 1 or any(in_force(rule.since, rule.until, day) for rule in lacking)]
+        for day in days:
             fired_in_all |= agree(module, day, times * max(PROFILES_PER_LAW, PROFILES_PER_MODULE // len(laws)))
     assert fired_in_all == every
 

@@ -63,8 +63,8 @@ def _check_overlaps(rules: list[Rule], file: SourceFile) -> None:
     for one, other in combinations(rules, 2):
         together = max(_begin(one), _begin(other)) < min(_end(one), _end(other))
         if together and satisfiable((one.condition, True), (other.condition, True)):
-            advice = "with `strategy: unique` no two rules may hold at once; exclude one case in the other's condition"
-            file.fault(other.location, f"{other.id!r} can hold together with {one.id!r}", advice)
+            advice = "with `strategy: unique` no two rules may fire at once; exclude one case in the other's condition"
+            file.fault(other.location, f"{other.id!r} can fire together with {one.id!r}", advice)
 
 
 def _covers(one: Rule, other: Rule) -> bool:

@@ -31,11 +31,11 @@ def check_changes_covered(
     """Add a fault for each midnight at which the law changes, unless cases are at it and at the second before."""
     for day, location in _changes(module):
         begin = midnight(day, zone)
-        for instant, what in ((begin - SECOND, "the last second before the law changes"), (begin, "the law changes")):
+        edges = {begin - SECOND: "the last second before the law changes", begin: "when the law changes"}
+        for instant, what in edges.items():
             if instant not in instants:
                 local = instant.astimezone(zone).isoformat()
-                when = "when " if instant == begin else ""
-                file.fault(location, f"no case is at {local}, {when}{what}", f"add one to {cases_path}")
+                file.fault(location, f"no case is at {local}, {what}", f"add one to {cases_path}")
 
 
 def _changes(module: Module) -> Iterator[tuple[date, Location]]:
