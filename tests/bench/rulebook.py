@@ -1,4 +1,4 @@
-"""The rulebook: a whole module's verdict beside the same written by hand, and the loading of many rules."""
+"""The rulebook: the verdict of a whole module compared with handwritten code, and the loading of many rules."""
 
 import asyncio
 import statistics
@@ -40,8 +40,8 @@ def evaluate() -> Table:
     rows = [_compare(name, facts, rulebook, by_hand, now) for name, facts in people.items()]
     return Table(
         "rulebook_evaluate",
-        f"`Rulebook.evaluate` of the whole colour module beside a function written by hand that gives equal Verdicts, "
-        f"`changes_at` included; {ROUNDS} rounds in turn. Wanted: 70 % of its speed or more.",
+        f"`Rulebook.evaluate` of the whole colour module compared with a handwritten function of equal Verdicts, "
+        f"`changes_at` included; {ROUNDS} alternating rounds. Target: at least 70 % of its speed.",
         ("people", "by the rules", "by hand", "speed of the rules (by hand = 1)"),
         rows,
     )
@@ -53,16 +53,16 @@ def _compare(
     for facts in people:
         assert rulebook.evaluate(MODULE, facts, now) == by_hand(facts, now), facts
 
-    def by_the_rules() -> None:
+    def run_rulebook() -> None:
         evaluate = rulebook.evaluate
         for facts in people:
             evaluate(MODULE, facts, now)
 
-    def by_the_hand() -> None:
+    def run_by_hand() -> None:
         for facts in people:
             by_hand(facts, now)
 
-    ours, theirs = alternate(ROUNDS, by_the_rules, by_the_hand)
+    ours, theirs = alternate(ROUNDS, run_rulebook, run_by_hand)
     cost = [f"{statistics.median(seconds) / len(people) * 1e6:.2f} us" for seconds in (ours, theirs)]
     return (f"{len(people):,} of {name}", *cost, f"**{ratio_of(ours, theirs):.2f}**")
 
@@ -75,7 +75,7 @@ async def _facts_of(path: Path) -> list[HealthFacts]:
 
 
 def load() -> Table:
-    """Time the loading of many rules: the colour's rules again and again, each time with other figures."""
+    """Time the loading of many rules: copies of the colour's rules, each with other parameters."""
     text = (RULES / "health_code" / "colour.yaml").read_text(encoding="utf-8")
     with TemporaryDirectory() as folder:
         root = Path(folder) / "health_code"
@@ -83,24 +83,24 @@ def load() -> Table:
         for copy in range(-(-RULES_LOADED // text.count("  - id: "))):
             named = text.replace("module: health_code.colour", f"module: health_code.colour{copy}")
             (root / f"colour{copy}.yaml").write_text(named.replace("14d", f"{14 + copy}d"), encoding="utf-8")
-        taken: list[tuple[float, float]] = []
+        durations: list[tuple[float, float]] = []
         count = 0
         for _ in range(5):
             begin = time.perf_counter()
             rulebook = load_rulebook(Path(folder), service.facts, CITY)
             loaded = time.perf_counter()
             rulebook.compile()
-            taken.append((loaded - begin, time.perf_counter() - loaded))
+            durations.append((loaded - begin, time.perf_counter() - loaded))
             count = sum(len(module.rules) for module in rulebook.modules.values())
-    reading, compiling = (statistics.median(seconds) for seconds in zip(*taken, strict=True))
+    reading, compiling = (statistics.median(seconds) for seconds in zip(*durations, strict=True))
     return Table(
         "rulebook_load",
-        f"Reading, checking and compiling {count} rules of the colour's kind, each span of law by itself; median of 5. "
-        "Wanted: 150 rules in less than a second.",
+        f"Reading, checking and compiling {count} rules of the colour's kind, each period separately; median of 5. "
+        "Target: 150 rules in less than a second.",
         ("step", "seconds"),
         [
-            ("read, check, review", f"{reading:.2f}"),
-            ("compile every span of law", f"{compiling:.2f}"),
+            ("read and check", f"{reading:.2f}"),
+            ("compile every period", f"{compiling:.2f}"),
             ("together", f"**{reading + compiling:.2f}**"),
         ],
     )

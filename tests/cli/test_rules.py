@@ -76,10 +76,10 @@ def test_check_shows_each_fault_and_exits_with_one(wrong: Path) -> None:
         assert "Error: 1 fault in the rules" in found.output
 
 
-def test_check_of_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
+def test_check_of_a_missing_folder_fails(tmp_path: Path) -> None:
     found = run("check", str(tmp_path / "rulez"))
     assert found.exit_code == 1
-    assert "there is no such folder of rules" in found.output
+    assert "this folder of rules does not exist" in found.output
 
 
 def test_check_shows_terms_that_contradict_themselves(rent: Path) -> None:
@@ -97,7 +97,7 @@ def test_test_counts_the_cases_that_pass() -> None:
     assert "690 cases pass and cover 227 rules in 30 modules" in found.output
 
 
-def test_test_fails_where_a_case_does_not_hold(tmp_path: Path) -> None:
+def test_test_fails_if_a_case_fails(tmp_path: Path) -> None:
     folder = tmp_path / "health_code"
     folder.mkdir()
     for name in ("frame.yaml", "frame.cases.yaml"):
@@ -105,7 +105,38 @@ def test_test_fails_where_a_case_does_not_hold(tmp_path: Path) -> None:
         (folder / name).write_text(text.replace("expect: gold", "expect: none"), encoding="utf-8")
     found = run("test", str(tmp_path))
     assert found.exit_code == 1
-    assert "result is gold, expected was none" in found.output
+    assert "result is gold, expected none" in found.output
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault", "commands"),
+    [
+        ("frame.yaml", "[V]", "", "the source has no mark of its reliability", ("check", "test", "publish")),
+        ("frame.yaml", "en: You", "en: 您", "the English text contains '您'", ("check", "test", "publish")),
+        ("frame.cases.yaml", "T00:00:00", "T00:00:01", "when the law changes", ("test", "publish")),
+    ],
+)
+def test_commands_refuse_rules_that_do_not_follow_the_conventions(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    old: str,
+    new: str,
+    fault: str,
+    commands: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "rules" / "health_code"
+    folder.mkdir(parents=True)
+    for file in ("frame.yaml", "frame.cases.yaml"):
+        text = (ROOT / "rules" / "health_code" / file).read_text(encoding="utf-8")
+        assert file != name or old in text
+        (folder / file).write_text(text.replace(old, new) if file == name else text, encoding="utf-8")
+    for command in ("check", "test", "publish"):
+        found = run(command, str(folder.parent))
+        assert (fault in found.output) == (command in commands), found.output
+        assert found.exit_code == (1 if command in commands else 0)
+    assert list(tmp_path.iterdir()) == [tmp_path / "rules"], "nothing was published"
 
 
 def test_explain_shows_the_verdict_and_each_step_of_the_rule_that_fired() -> None:
@@ -118,7 +149,7 @@ def test_explain_shows_the_verdict_and_each_step_of_the_rule_that_fired() -> Non
     assert "· fever → yellow\n" in found.output
 
 
-def test_explain_shows_why_a_rule_was_silent(tmp_path: Path) -> None:
+def test_explain_shows_why_a_rule_did_not_fire(tmp_path: Path) -> None:
     facts = tmp_path / "facts.yaml"
     facts.write_text("contacts:\n  - {level: close, at: '2022-05-01T12:00:00+08:00'}\n", encoding="utf-8")
     asked = ("--facts", str(facts), "--at", "2022-05-20T12:00:00+08:00", "--rule", "close-contact")
@@ -129,7 +160,7 @@ def test_explain_shows_why_a_rule_was_silent(tmp_path: Path) -> None:
     assert "now - c.at  =  19d\n" in found.output
 
 
-def test_explain_can_judge_by_the_law_of_another_day() -> None:
+def test_explain_can_use_the_law_of_another_day() -> None:
     asked = ("health_code.colour", "--facts", "-", "--at", "2022-05-20T12:00:00+08:00", "--on", "2023-06-01")
     assert ": green by otherwise\n" in run("explain", *asked, given=CONTACT).output
 
@@ -148,12 +179,12 @@ def test_explain_shows_the_number_that_a_module_answers(rent: Path) -> None:
         (("health_code.color",), "{}", "there is no module 'health_code.color'; use one of: health_code.colour"),
         (("health_code.colour",), '{"contcts": []}', "<stdin>:1:2: unknown field 'contcts' of HealthFacts"),
         (("health_code.colour",), "", "the file is empty"),
-        (("health_code.colour", "--at", "2022-05-20"), "{}", "'2022-05-20' is no instant such as"),
-        (("health_code.colour", "--at", "0001-01-01T00:00:00Z"), "{}", "lies outside the years 1900 to 2149"),
+        (("health_code.colour", "--at", "2022-05-20"), "{}", "'2022-05-20' is not an instant such as"),
+        (("health_code.colour", "--at", "0001-01-01T00:00:00Z"), "{}", "is outside the years 1900 to 2149"),
         (("health_code.colour", "--rule", "fewer"), "{}", "no rule 'fewer' of health_code.colour is in force then"),
     ],
 )
-def test_explain_says_what_is_wrong_with_its_arguments(arguments: tuple[str, ...], given: str, message: str) -> None:
+def test_explain_names_the_fault_of_its_arguments(arguments: tuple[str, ...], given: str, message: str) -> None:
     found = run("explain", *arguments, "--facts", "-", given=given)
     assert found.exit_code in (1, 2)
     assert message in found.output

@@ -22,7 +22,7 @@ from backend.services.talent_code.facts import (
     TalentTermAsked,
     Term,
 )
-from tests.rulebook.people import instants_near, people
+from tests.rulebook.random_facts import instants_near, random_facts
 from tests.rules import talent_by_hand as by_hand
 
 pytestmark = pytest.mark.slow
@@ -60,12 +60,12 @@ def somebody_with_merits(draw: some.DrawFn) -> tuple[TalentFacts, datetime]:
     at = draw(some.sampled_from([by_hand.CATALOGUE_BEGINS, by_hand.REVISED - SECOND, by_hand.REVISED, NOON]))
     spans = [YEAR, timedelta(days=548), timedelta(days=12_784)]
     yuan = {*by_hand.PAY_OF_2018.values(), *by_hand.PAY_OF_2019.values()}
-    return draw(people(TalentFacts, instants_near(at, spans), [12, *(each * 100 for each in yuan)])), at
+    return draw(random_facts(TalentFacts, instants_near(at, spans), [12, *(each * 100 for each in yuan)])), at
 
 
 @settings(max_examples=300, deadline=None)
 @given(somebody_with_merits())
-def test_everybody_is_in_the_class_that_the_catalogue_gives_by_hand_for_all_they_have_and_for_each_part_of_it(
+def test_the_class_agrees_with_the_catalogue_written_by_hand_for_all_evidence_and_for_each_kind(
     rulebook: Rulebook, drawn: tuple[TalentFacts, datetime]
 ) -> None:
     facts, at = drawn
@@ -87,7 +87,7 @@ def test_more_evidence_never_lowers_a_class(
 
 
 def one_of(kind: str, name: str) -> TalentFacts:
-    """Give a person who has this one prize, title or post, and is insured for a year."""
+    """Return a person with this one prize, title or post, insured for a year."""
     since = {"prizes": "awarded_at", "titles": "granted_at", "posts": "since"}[kind]
     merit = {kind[:-1]: name, "type": kind[:-1], since: BORN + 25 * YEAR}
     return msgspec.convert({"born_at": BORN, "insured_months": 12, kind: [merit]}, TalentFacts)
@@ -112,7 +112,7 @@ def test_each_prize_title_and_post_gives_its_class_from_its_year_by_an_entry_of_
     assert rulebook.evaluate(CLASS, facts, NOON, on=date(2018, 12, 31)).result == before.result
 
 
-def test_every_entry_of_the_catalogue_says_what_evidence_it_takes(rulebook: Rulebook) -> None:
+def test_every_entry_of_the_catalogue_explains_which_evidence_it_needs(rulebook: Rulebook) -> None:
     for rule in rulebook.modules[CLASS].rules:
         assert rule.remedy is not None, rule.id
         assert "confirmed" in rule.remedy.en, rule.id
@@ -120,7 +120,7 @@ def test_every_entry_of_the_catalogue_says_what_evidence_it_takes(rulebook: Rule
 
 
 @pytest.mark.parametrize("letter", by_hand.PAY_OF_2019)
-def test_what_to_earn_is_said_for_each_edition(rulebook: Rulebook, letter: str) -> None:
+def test_the_required_income_is_named_for_each_edition(rulebook: Rulebook, letter: str) -> None:
     module = rulebook.modules[CLASS]
     rule = next(rule for rule in module.rules if rule.id == f"pay-{letter}")
     assert rule.remedy is not None
@@ -166,11 +166,11 @@ def somebody_who_claims(draw: some.DrawFn) -> tuple[BenefitFacts, datetime]:
     """Draw a person, mostly at the bounds of the benefits, and an instant on a side of a day of change."""
     at = draw(some.sampled_from(AROUND_CHANGES[1:]))
     bounds = [0, 1_000_000_00, 150_000_00]
-    return draw(people(BenefitFacts, instants_near(at, [YEAR, 3 * YEAR, 6 * YEAR]), bounds)), at
+    return draw(random_facts(BenefitFacts, instants_near(at, [YEAR, 3 * YEAR, 6 * YEAR]), bounds)), at
 
 
 @each_benefit
-def test_everybody_has_what_is_theirs_or_is_told_all_that_stands_against_it(rulebook: Rulebook, benefit: str) -> None:
+def test_everyone_gets_their_benefits_or_all_objections(rulebook: Rulebook, benefit: str) -> None:
     against = {rule.id for rule in rulebook.modules[BENEFIT_PREFIX + benefit].rules if rule.then == 0}
 
     @settings(max_examples=200, deadline=None)
@@ -183,13 +183,13 @@ def test_everybody_has_what_is_theirs_or_is_told_all_that_stands_against_it(rule
         assert against & set(verdict.fired) == reasons
         assert verdict.result == (0 if reasons else figure)
         speaking_for = set(verdict.fired) - against
-        assert len(speaking_for) == (1 if figure else 0), "however much it is, whatever stands against it"
+        assert len(speaking_for) == (1 if figure else 0), "one amount, whether or not there are objections"
 
     everybody()
 
 
 @each_benefit
-def test_whatever_stands_against_a_benefit_says_what_to_do(rulebook: Rulebook, benefit: str) -> None:
+def test_every_objection_to_a_benefit_explains_what_to_do(rulebook: Rulebook, benefit: str) -> None:
     module = rulebook.modules[BENEFIT_PREFIX + benefit]
     assert module.otherwise.then == 0
     assert module.otherwise.remedy is not None
@@ -227,7 +227,7 @@ def test_the_tax_of_a_year_is_not_rewarded_twice_even_in_a_leap_year(rulebook: R
         assert first + cooldown >= next_year
 
 
-def test_whoever_meets_the_rules_of_the_tax_reward_has_something_to_be_rewarded(rulebook: Rulebook) -> None:
+def test_everyone_who_meets_the_rules_of_the_tax_reward_has_an_excess_to_be_rewarded(rulebook: Rulebook) -> None:
     base = terms_of(rulebook, "tax_reward", NOON).base
     assert base is not None
     assert base.less is not None

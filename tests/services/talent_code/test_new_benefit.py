@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from backend.app import create_app, facts_of
 from backend.city.service import discover_services
 from backend.rulebook import InvalidRulebook
-from backend.rulebook.modules.cases import try_cases
+from backend.rulebook.modules.cases import run_cases
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock, SignIn
 from tests.services.talent_code.scene import DOCTOR, Scene
@@ -60,6 +60,14 @@ cases:
     at: 2026-03-01T12:00:00+08:00
     given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e, homes: 1}
     expect: {result: 0, rule: owns-home, fired: [owns-home, class-e]}
+  - case: on the last second before it begins there is nothing
+    at: 2025-12-31T23:59:59+08:00
+    given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e}
+    expect: {result: 0, rule: otherwise}
+  - case: class E has 3,000 yuan from the first second
+    at: 2026-01-01T00:00:00+08:00
+    given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e}
+    expect: {result: 300000, rule: class-e}
   - case: class D has nothing
     at: 2026-03-01T12:00:00+08:00
     given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: d}
@@ -85,12 +93,12 @@ def client(settings: Settings, clock: Clock, rules: Path) -> Iterator[TestClient
 
 
 def tried(rules: Path) -> int:
-    _, cases = try_cases(rules, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
+    _, cases = run_cases(rules, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
     return cases
 
 
 def test_its_cases_hold_beside_all_others(rules: Path) -> None:
-    assert tried(rules) == tried(ROOT / "rules") + 3
+    assert tried(rules) == tried(ROOT / "rules") + 5
 
 
 def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clock, sign_in: SignIn) -> None:
@@ -120,7 +128,7 @@ def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clo
         (
             "    budget_fen: 1000000000\n",
             "    budget_fen: 1000000000\n    excludes: [{benefit: monthly_rant}]\n",
-            "7:5: these terms name 'talent_code.benefits.monthly_rant', which is no module",
+            "7:5: these terms name 'talent_code.benefits.monthly_rant', which is not a module",
         ),
         (
             "    budget_fen: 1000000000\n",
@@ -145,5 +153,5 @@ def test_a_policy_file_that_cannot_be_meant_is_refused_at_its_place(
 def test_a_case_that_does_not_hold_says_what_came_instead(rules: Path) -> None:
     cases = rules / "talent_code" / "benefits" / "moving.cases.yaml"
     cases.write_text(CASES.replace("result: 300000", "result: 500000"), encoding="utf-8")
-    with pytest.raises(InvalidRulebook, match="result is 300000, expected was 500000"):
+    with pytest.raises(InvalidRulebook, match="result is 300000, expected 500000"):
         tried(rules)

@@ -96,7 +96,7 @@ def judge(rulebook: Rulebook, benefit: str, facts: BenefitFacts, at: datetime) -
     for rule in rulebook.in_force(module.name, at):
         if rule.id not in verdict.fired:
             continue
-        figure = module.figure(rule.then, day)
+        figure = module.number_of(rule.then, day)
         if figure == 0:
             blocking.append(rule)
         elif blocked_figure == 0:
@@ -205,7 +205,7 @@ class NearMiss(Struct, frozen=True):
 
 def near_miss(rulebook: Rulebook, judged: Judgement, facts: BenefitFacts, at: datetime) -> NearMiss | None:
     """Return the one thing that a person lacks for a benefit: a condition, the next class, or time. None if more."""
-    for verdict in rulebook.onward(BENEFIT_PREFIX + judged.benefit, facts, at):
+    for verdict in rulebook.timeline(BENEFIT_PREFIX + judged.benefit, facts, at):
         if verdict.result > 0:
             return NearMiss("later", judged.verdict.because, judged.verdict.remedy, verdict.at, verdict.result)
     if judged.blocked_figure and len(judged.blocking_rules) == 1:

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.rulebook.scene import FARE, REFUND, faults
+from tests.rulebook.tram import FARE, REFUND, faults
 
 HEAD, _ = FARE.replace("[full, half, free]", "[full, half, free]").split("rules:\n")
 OTHERWISE = FARE[FARE.index("otherwise:") :]
 
 
 def module(*rules: tuple[str, str, str], strategy: str = "most_severe") -> str:
-    """Give a module of rules, each by its id, condition and result; the first stands in line 11."""
+    """Return a module with these rules (id, condition, result); the first is in line 11."""
     lines = [
         f"  - {{id: {name}, when: '{when}', then: {then}, because: {{zh: 甲, en: A}}, source: s, from: 2020-01-01}}"
         for name, when, then in rules
@@ -30,7 +30,7 @@ def module(*rules: tuple[str, str, str], strategy: str = "most_severe") -> str:
         "false",
     ],
 )
-def test_a_rule_that_contradicts_itself_is_refused(tmp_path: Path, when: str) -> None:
+def test_a_rule_that_contradicts_itself_is_rejected(tmp_path: Path, when: str) -> None:
     (found,) = faults(tmp_path, module(("never", when, "half")))
     assert found == "11:10: 'never' can never fire: its condition contradicts itself"
 
@@ -52,7 +52,7 @@ def test_of_rules_that_answer_numbers_one_after_a_wider_one_is_shadowed_too(tmp_
     (found,) = faults(tmp_path, refund=numbers)
     assert found.startswith("29:9: 'delay' is shadowed: it never decides ('long-delay' in line 23")
     (found,) = faults(tmp_path, refund=REFUND.replace("strategy: first", "strategy: unique"))
-    assert found.startswith("29:9: 'delay' can hold together with 'long-delay'")
+    assert found.startswith("29:9: 'delay' can fire together with 'long-delay'")
 
 
 def test_rules_that_only_overlap_shadow_nothing(tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ def test_a_rule_shadowed_for_a_part_of_its_time_alone_is_sound(tmp_path: Path) -
     assert faults(tmp_path, later) == []
 
 
-def test_under_unique_two_rules_that_can_hold_at_once_are_refused(tmp_path: Path) -> None:
+def test_under_unique_two_rules_that_can_fire_at_once_are_rejected(tmp_path: Path) -> None:
     rules = ("young", "facts.age < 14", "half"), ("student", "facts.student", "free")
     (found,) = faults(tmp_path, module(*rules, strategy="unique"))
-    assert found.startswith("12:10: 'student' can hold together with 'young'")
+    assert found.startswith("12:10: 'student' can fire together with 'young'")
 
 
 def test_under_unique_rules_that_exclude_each_other_are_sound(tmp_path: Path) -> None:

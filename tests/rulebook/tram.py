@@ -1,4 +1,4 @@
-"""Two small rule modules that stand for any: who rides the tram for less, and what is paid back for delay."""
+"""Two small rule modules for the tests: fares of a tram, and refunds for delays."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ class Pass(Struct, frozen=True):
 
 
 class Rider(Struct, frozen=True):
-    """Somebody who rides the tram."""
+    """A passenger of the tram."""
 
     age: Annotated[int, Meta(ge=0, le=150)]
     name: str = ""
@@ -33,13 +33,13 @@ class Rider(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """A part of a refund, paid so long after the ride."""
+    """A part of a refund, paid some time after the ride."""
 
     percent: Annotated[int, Meta(ge=1, le=100)]
     after: timedelta = timedelta()
 
     def __post_init__(self) -> None:
-        """Refuse a part that nobody would wait for."""
+        """Raise ValueError for a part that is paid too late."""
         if self.after > timedelta(days=99):
             raise ValueError("a part is paid within 99 days")
 
@@ -55,12 +55,12 @@ class RefundTerms(Struct, frozen=True):
     beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse parts that are no whole."""
+        """Raise ValueError if the parts do not add up to 100 percent."""
         if self.parts and (total := sum(part.percent for part in self.parts)) != 100:
             raise ValueError(f"the parts add up to {total} percent, not to 100")
 
     def references(self) -> tuple[str, ...]:
-        """Give the modules whose answers are paid beside it."""
+        """Return the modules that may be paid together with it."""
         return self.beside
 
 
@@ -80,15 +80,15 @@ result: [full, half, free]
 strategy: most_severe
 parameters:
   lasts:
-    - {from: 2020-01-01, value: 1d, source: "council"}
-    - {from: 2022-01-01, value: 2d, source: "council"}
+    - {from: 2020-01-01, value: 1d, source: "[S] council"}
+    - {from: 2022-01-01, value: 2d, source: "[S] council"}
 rules:
   - id: child
     from: 2020-01-01
     when: facts.age < 14
     then: half
     because: {zh: 您未满十四岁, en: You are under fourteen}
-    source: "council"
+    source: "[S] council"
   - id: day-pass
     from: 2020-01-01
     when: >-
@@ -96,7 +96,7 @@ rules:
         && now - p.bought_at < lasts)
     then: free
     because: {zh: 您有日票, en: You have a day pass}
-    source: "council"
+    source: "[S] council"
 otherwise: {then: full, because: {zh: 全价, en: Full fare}}
 """
 
@@ -116,31 +116,31 @@ terms:
     by_hand: true
     desk: East 1
     beside: [tram.fare]
-    source: "council"
-  - {from: 2022-01-01, paid: card, source: "council"}
+    source: "[S] council"
+  - {from: 2022-01-01, paid: card, source: "[S] council"}
 parameters:
   long_delay_fen:
-    - {from: 2020-01-01, value: 300, source: "council"}
-    - {from: 2022-01-01, value: 600, source: "council"}
+    - {from: 2020-01-01, value: 300, source: "[S] council"}
+    - {from: 2022-01-01, value: 600, source: "[S] council"}
 rules:
   - id: long-delay
     from: 2020-01-01
     when: facts.minutes >= 60
     then: long_delay_fen
     because: {zh: 晚点一小时以上, en: An hour late or more}
-    source: "council"
+    source: "[S] council"
   - id: delay
     from: 2020-01-01
     when: facts.minutes >= 20
     then: 100
     because: {zh: 晚点二十分钟以上, en: Twenty minutes late or more}
-    source: "council"
+    source: "[S] council"
 otherwise: {then: 0, because: {zh: 准点, en: On time}}
 """
 
 
 def load(folder: Path, text: str = FARE, **others: str) -> Rulebook:
-    """Load a rulebook of the module tram.fare, and of the others beside it by name, such as `refund`."""
+    """Load a rulebook of the module tram.fare and of others by name, such as `refund`."""
     (folder / "tram").mkdir(exist_ok=True)
     for name, module in {"fare": text, **others}.items():
         (folder / "tram" / f"{name}.yaml").write_text(module, encoding="utf-8")
@@ -148,19 +148,20 @@ def load(folder: Path, text: str = FARE, **others: str) -> Rulebook:
 
 
 def faults(folder: Path, text: str = FARE, **others: str) -> list[str]:
-    """Give what is wrong with these modules: `line:column: message` and the help, if any."""
+    """Return the faults of these modules as `line:column: message (help)`."""
     try:
         load(folder, text, **others)
     except InvalidRulebook as error:
         return [
-            f"{fault.place.line}:{fault.place.column}: {fault.message}" + (f" ({fault.help})" if fault.help else "")
+            f"{fault.location.line}:{fault.location.column}: {fault.message}"
+            + (f" ({fault.help})" if fault.help else "")
             for fault in error.faults
         ]
     return []
 
 
 def with_rule(when: str, then: str = "half") -> str:
-    """Give the module with one rule, of this condition, in line 11."""
+    """Return the module with one rule, of this condition, in line 11."""
     head, _ = FARE.split("rules:\n")
     rule = f"  - {{id: only, when: '{when}', then: {then}, because: {{zh: 甲, en: A}}, source: s, from: 2020-01-01}}\n"
     return head + "rules:\n" + rule + FARE[FARE.index("otherwise:") :]

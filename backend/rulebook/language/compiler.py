@@ -1,10 +1,10 @@
-"""The compiler: the conditions of a module's rules, fused into one Python function.
+"""The compiler: fuses the conditions of a module's rules into one Python function.
 
-`decide(facts, now)` gives the rules that fire, as a bit mask, and the earliest later instant at which one of the
-comparisons with `now` that led there turns over. Until that instant the function takes the same path for the same
-facts, so its answer stands. Comparisons that were not reached cannot matter before one that was reached turns over.
+`decide(facts, now)` returns a bit mask of the rules that fire, and the earliest later instant at which an evaluated
+comparison with `now` changes. Until that instant, the function takes the same path for the same facts and returns the
+same mask. Comparisons that were short-circuited cannot matter before an evaluated one changes.
 
-The function's text is made from the typed tree alone. Authors' words enter it as constants and never as source.
+The source of the function is generated from the typed tree alone. Authors' strings become constants, never code.
 """
 
 import ast
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from types import CodeType, FunctionType
 from typing import Any, cast
 
-from backend.rulebook.language.extreme import TURNED, extreme_of, is_optional, is_plain_field
+from backend.rulebook.language.extremum import MIRRORED, extremum_of, is_optional, is_plain_field
 from backend.rulebook.language.tree import (
     Apply,
     Conditional,
@@ -36,7 +36,7 @@ from backend.rulebook.language.tree import (
 from backend.rulebook.language.types import MICROSECOND
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-"""Later than any instant of change."""
+"""Later than every possible change."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -45,19 +45,19 @@ Decide = Callable[[Any, datetime], tuple[int, datetime]]
 _LITERALS = (bool, int, float, str)
 
 
-def fuse(conditions: Sequence[Node], parameters: dict[str, Any]) -> Decide:
-    """Compile the conditions, in the order of their bits, with the values of the parameters they use."""
-    writer = _Writer(parameters)
-    writer.hoist_fields(conditions)
-    writer.hoist_extremes(conditions)
-    writer.hoist_macros(conditions)
+def compile_conditions(conditions: Sequence[Node], parameters: dict[str, Any]) -> Decide:
+    """Compile the conditions into one function; bit n of its mask is condition n. `parameters` are constants in it."""
+    generator = _CodeGenerator(parameters)
+    generator.hoist_fields(conditions)
+    generator.hoist_extrema(conditions)
+    generator.hoist_macros(conditions)
     for bit, condition in enumerate(conditions):
-        writer.rule(condition, 1 << bit)
-    return writer.function()
+        generator.rule(condition, 1 << bit)
+    return generator.function()
 
 
 @dataclass
-class _Writer:
+class _CodeGenerator:
     parameters: dict[str, Any]
     lines: list[str] = field(default_factory=list)
     depth: int = 1
@@ -68,7 +68,7 @@ class _Writer:
     parts: set[Key] = field(default_factory=set)
     count: int = 0
 
-    # ── the frame ──
+    # ── function ──
 
     def function(self) -> Decide:
         source = "def decide(facts, now):\n    soon = never\n    fired = 0\n"
@@ -84,17 +84,17 @@ class _Writer:
     def line(self, text: str) -> None:
         self.lines.append("    " * self.depth + text)
 
-    def fresh(self, prefix: str) -> str:
+    def fresh_name(self, prefix: str) -> str:
         self.count += 1
         return f"{prefix}{self.count}"
 
     def constant(self, value: object) -> str:
-        name = self.fresh("k")
+        name = self.fresh_name("k")
         self.constants[name] = value
         return name
 
     def rule(self, condition: Node, bit: int) -> None:
-        """Write what sets the bit when the condition holds, unless the loop over its list does."""
+        """Emit code that sets the bit if the condition holds, unless the loop over its list sets it."""
         if isinstance(condition, Macro) and key_of(condition) in self.hoisted:
             return
         if isinstance(condition, Constant):
@@ -105,7 +105,7 @@ class _Writer:
     # ── sharing ──
 
     def hoist_fields(self, conditions: Sequence[Node]) -> None:
-        """Read a field of the facts once that several conditions read."""
+        """Load each field of the facts once if several conditions read it."""
         self._hoist(conditions, "facts")
 
     def _hoist(self, conditions: Sequence[Node], root: str) -> None:
@@ -113,18 +113,18 @@ class _Writer:
         times = Counter(map(key_of, found))
         for node in sorted(found, key=lambda node: node.end - node.start):
             if times[key_of(node)] > 1 and key_of(node) not in self.hoisted:
-                source, name = self.expression(node), self.fresh("f")
+                source, name = self.expression(node), self.fresh_name("f")
                 self.line(f"{name} = {source}")
                 self.hoisted[key_of(node)] = name
 
-    def hoist_extremes(self, conditions: Sequence[Node]) -> None:
-        """Find the latest or earliest instant once where each element of another list would look for it again."""
+    def hoist_extrema(self, conditions: Sequence[Node]) -> None:
+        """Hoist a search for the latest or earliest instant out of the loop over another list."""
         nested = (node for condition in conditions for node in walk(condition) if isinstance(node, Macro))
         inner = (node for macro in nested for part in children(macro)[1:] for node in walk(part))
-        for extreme in filter(None, map(extreme_of, inner)):
+        for extreme in filter(None, map(extremum_of, inner)):
             if extreme.key in self.hoisted:
                 continue
-            name, item = self.fresh("x"), self.fresh("e")
+            name, item = self.fresh_name("x"), self.fresh_name("e")
             source = self.expression(extreme.source)
             self.line(f"{name} = {'long_ago' if extreme.sign[0] == '>' else 'never'}")
             self.line(f"if {source}:")
@@ -136,12 +136,12 @@ class _Writer:
             self.hoisted[extreme.key] = name
 
     def hoist_macros(self, conditions: Sequence[Node]) -> None:
-        """Go through each list of the facts once for all the conditions that ask `exists` of it."""
+        """Fuse the `exists` tests over the same list of the facts into one loop."""
         groups: dict[Key, dict[Key, Macro]] = {}
         for bit, condition in enumerate(conditions):
             key = key_of(condition)
             self.bits[key] = self.bits.get(key, 0) | 1 << bit
-            for macro in _outer_macros(condition):
+            for macro in _hoistable_macros(condition):
                 groups.setdefault(key_of(macro.source), {})[key_of(macro)] = macro
                 if macro is not condition:
                     self.parts.add(key_of(macro))
@@ -149,13 +149,13 @@ class _Writer:
             self._loop(list(macros.values()))
 
     def _loop(self, macros: list[Macro]) -> None:
-        """Write the loop over one list, the newest element first: it decides most often, and until the latest instant.
+        """Emit the loop over one list, newest element first: it usually decides, and for the longest time.
 
-        Rules that ask for nothing else set their bits here, so that an empty list costs no more than a look at it.
+        Rules that consist of the `exists` alone set their bits here, so an empty list costs one truth test.
         """
-        source, item = self.expression(macros[0].source), self.fresh("e")
-        name = source if source.isidentifier() else self.fresh("f")
-        flags = {key_of(macro): self.fresh("b") for macro in macros}
+        source, item = self.expression(macros[0].source), self.fresh_name("e")
+        name = source if source.isidentifier() else self.fresh_name("f")
+        flags = {key_of(macro): self.fresh_name("b") for macro in macros}
         if parts := [flag for key, flag in flags.items() if key in self.parts]:
             self.line(f"{' = '.join(parts)} = False")
         self.line(f"if {name}:" if name == source else f"if {name} := {source}:")
@@ -169,7 +169,7 @@ class _Writer:
         tests = [rename(macro.test, macro.variable, item) for macro in macros if macro.test is not None]
         self._hoist(tests, item)
         for flag, test in zip(flags.values(), tests, strict=True):
-            self._raise_flag(flag, test, alone=len(flags) == 1)
+            self._set_flag(flag, test, alone=len(flags) == 1)
         self.names, self.hoisted = outer_names, outer_hoisted
         self.depth -= 1
         for key, flag in flags.items():
@@ -178,8 +178,8 @@ class _Writer:
         self.depth -= 1
         self.hoisted |= flags
 
-    def _raise_flag(self, flag: str, test: Node, *, alone: bool) -> None:
-        """Write what raises the flag of an `exists` for one element, if it is not up already."""
+    def _set_flag(self, flag: str, test: Node, *, alone: bool) -> None:
+        """Emit code that sets the flag of an `exists` for one element, unless it is set already."""
         if alone:
             self.line(f"if {self.expression(test)}:")
             self.line(f"    {flag} = True")
@@ -193,10 +193,10 @@ class _Writer:
             self.line(f"if not {flag} and {self.expression(test)}: {flag} = True")
 
     def _needs_statements(self, node: Node) -> bool:
-        """Tell that a node holds a macro for which no flag stands yet."""
+        """Return whether a node contains a macro that has no flag yet and so needs statements."""
         if key_of(node) in self.hoisted:
             return False
-        extreme = extreme_of(node)
+        extreme = extremum_of(node)
         if extreme is not None and extreme.key in self.hoisted:
             return self._needs_statements(extreme.limit)
         return isinstance(node, Macro) or any(map(self._needs_statements, children(node)))
@@ -204,7 +204,7 @@ class _Writer:
     # ── expressions ──
 
     def expression(self, node: Node) -> str:
-        """Give a Python expression for a node, after having written the statements that it needs."""
+        """Return a Python expression for a node, after emitting the statements that it needs."""
         shared = self.hoisted.get(key_of(node)) if self.hoisted else None
         if shared is not None:
             return shared
@@ -234,7 +234,7 @@ class _Writer:
         left = self.expression(node.left)
         if not self._needs_statements(node.right):
             return f"({left} {word} {self.expression(node.right)})"
-        result = self.fresh("b")
+        result = self.fresh_name("b")
         self.line(f"{result} = {left}")
         self.line(f"if {result}:" if word == "and" else f"if not {result}:")
         self.depth += 1
@@ -246,7 +246,7 @@ class _Writer:
         condition = self.expression(node.condition)
         if not any(self._needs_statements(part) for part in (node.chosen, node.other)):
             return f"({self.expression(node.chosen)} if {condition} else {self.expression(node.other)})"
-        result = self.fresh("v")
+        result = self.fresh_name("v")
         for words, part in ((f"if {condition}:", node.chosen), ("else:", node.other)):
             self.line(words)
             self.depth += 1
@@ -255,10 +255,10 @@ class _Writer:
         return result
 
     def _macro(self, node: Macro) -> str:
-        extreme = extreme_of(node)
+        extreme = extremum_of(node)
         if extreme is not None and extreme.key in self.hoisted:
             return f"({self.hoisted[extreme.key]} {extreme.sign} {self.expression(extreme.limit)})"
-        result, item = self.fresh("m"), self.fresh("e")
+        result, item = self.fresh_name("m"), self.fresh_name("e")
         first = {"exists": "False", "all": "True", "exists_one": "0", "filter": "[]", "map": "[]"}[node.name]
         newest_first = "[::-1]" if node.name == "exists" and isinstance(node.source, Field) else ""
         source = self.expression(node.source) + newest_first
@@ -288,9 +288,9 @@ class _Writer:
 
     def _apply(self, node: Apply) -> str:
         sign = node.name.strip("_")
-        if sign in TURNED and len(node.arguments) == 2:  # noqa: PLR2004  a comparison has two sides
+        if sign in MIRRORED and len(node.arguments) == 2:  # noqa: PLR2004  a comparison has two sides
             left, right = node.arguments
-            if left.slope != right.slope:
+            if left.now_coefficient != right.now_coefficient:
                 return self._compare_with_now(sign, left, right)
         if node.name == "!_" and isinstance(node.arguments[0], Has):
             return f"({self.expression(node.arguments[0].operand)}.{node.arguments[0].name} is None)"
@@ -302,34 +302,34 @@ class _Writer:
     # ── comparisons with now ──
 
     def _compare_with_now(self, sign: str, left: Node, right: Node) -> str:
-        """Write `left sign right` as `now sign turn`, and note `turn` where the comparison has yet to turn over."""
-        terms = _Sum()
-        terms.add(left, left.slope - right.slope)
-        terms.add(right, right.slope - left.slope)
-        if left.slope < right.slope:
-            sign = TURNED[sign]
-        turn = self.fresh("t")
-        bound = f"({turn} := {self._instant(terms)})"
-        noted = f"({turn} >= soon or (soon := {turn}) is not None)"
-        unnoted = f"({turn} < soon and (soon := {turn}) is None)"
-        after = f"({turn} := {turn} + tick)"
+        """Rewrite `left sign right` as `now sign boundary`, and record `boundary` if the comparison changes there."""
+        terms = _LinearTerms()
+        terms.add(left, left.now_coefficient - right.now_coefficient)
+        terms.add(right, right.now_coefficient - left.now_coefficient)
+        if left.now_coefficient < right.now_coefficient:
+            sign = MIRRORED[sign]
+        boundary = self.fresh_name("t")
+        bound = f"({boundary} := {self._instant(terms)})"
+        noted = f"({boundary} >= soon or (soon := {boundary}) is not None)"
+        unnoted = f"({boundary} < soon and (soon := {boundary}) is None)"
+        after = f"({boundary} := {boundary} + tick)"
         match sign:
             case "<":
                 return f"(now < {bound} and {noted})"
             case ">=":
                 return f"(now >= {bound} or {unnoted})"
             case "<=":
-                return f"(now <= {bound} and ({after} >= soon or (soon := {turn}) is not None))"
+                return f"(now <= {bound} and ({after} >= soon or (soon := {boundary}) is not None))"
             case ">":
-                return f"(now > {bound} or ({after} < soon and (soon := {turn}) is None))"
+                return f"(now > {bound} or ({after} < soon and (soon := {boundary}) is None))"
             case _:
-                same, next_turn = self.fresh("s"), f"({turn} if now < {turn} else {turn} + tick)"
-                self_noted = f"(({turn} := {next_turn}) >= soon or (soon := {turn}) is not None)"
-                equal = f"(now <= {bound} and (({same} := now == {turn}) or True) and {self_noted} and {same})"
+                same, next_boundary = self.fresh_name("s"), f"({boundary} if now < {boundary} else {boundary} + tick)"
+                self_noted = f"(({boundary} := {next_boundary}) >= soon or (soon := {boundary}) is not None)"
+                equal = f"(now <= {bound} and (({same} := now == {boundary}) or True) and {self_noted} and {same})"
                 return equal if sign == "==" else f"(not {equal})"
 
-    def _instant(self, terms: "_Sum") -> str:
-        """Write the instant at which both sides are equal: the terms without `now`, moved to the other side."""
+    def _instant(self, terms: "_LinearTerms") -> str:
+        """Return an expression for the instant at which both sides are equal: all terms but `now`, on one side."""
         instants, others = terms.instants[-1], terms.instants[1]
         spans = [
             f" + ({self.expression(plus)} - {self.expression(minus)})"
@@ -340,16 +340,16 @@ class _Writer:
 
 
 @dataclass
-class _Sum:
-    """The terms of an equation `now + ... = 0`, by their signs."""
+class _LinearTerms:
+    """The terms of an equation `now + ... = 0`, by sign."""
 
     instants: dict[int, list[Node]] = field(default_factory=lambda: {1: [], -1: []})
     durations: dict[int, list[Node]] = field(default_factory=lambda: {1: [], -1: []})
 
     def add(self, node: Node, sign: int) -> None:
-        if isinstance(node, Variable) and node.slope:
+        if isinstance(node, Variable) and node.now_coefficient:
             return
-        if isinstance(node, Apply) and node.slope:
+        if isinstance(node, Apply) and node.now_coefficient:
             first, second = node.arguments
             self.add(first, sign)
             self.add(second, sign if node.name == "_+_" else -sign)
@@ -358,7 +358,7 @@ class _Sum:
 
 
 class _Constants(ast.NodeTransformer):
-    """Puts plain constants into the code itself, where Python reads them fastest."""
+    """Inlines plain constants into the code, where Python loads them fastest."""
 
     def __init__(self, constants: dict[str, Any]) -> None:
         self.plain: dict[str, Any] = {
@@ -380,18 +380,18 @@ class _Constants(ast.NodeTransformer):
 _BUILTINS = {"len": len, "float": float}
 
 
-def _outer_macros(node: Node) -> Iterable[Macro]:
-    """Find the `exists` over lists of the facts that may be asked at any time, since nothing guards what they read."""
+def _hoistable_macros(node: Node) -> Iterable[Macro]:
+    """Yield the `exists` over lists of the facts that are safe to evaluate early, because nothing guards them."""
     if isinstance(node, Macro):
-        if node.name == "exists" and is_plain_field(node.source) and _stands_alone(node):
+        if node.name == "exists" and is_plain_field(node.source) and _has_own_guards(node):
             yield node
         return
     for child in children(node):
-        yield from _outer_macros(child)
+        yield from _hoistable_macros(child)
 
 
-def _stands_alone(macro: Macro) -> bool:
-    """Tell that every optional field which a macro reads is also asked for with has() inside of it."""
-    asked = {(key_of(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
+def _has_own_guards(macro: Macro) -> bool:
+    """Return whether the macro itself guards each optional field that it reads with has()."""
+    guarded = {(key_of(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
     read = [node for node in walk(macro) if isinstance(node, Field) and is_optional(node)]
-    return all((key_of(node.operand), node.name) in asked for node in read)
+    return all((key_of(node.operand), node.name) in guarded for node in read)

@@ -1,7 +1,7 @@
-"""The checker: from a syntax tree to a typed tree that cannot fail when it runs.
+"""The type checker: from a syntax tree to a typed tree that cannot fail at run time.
 
-It knows the facts' Struct, so a misspelt field, a word outside an enum or an unguarded optional fact is found when the
-rule is loaded and not when a citizen stands at a gate.
+It knows the facts' Struct, so that a misspelt field, a word outside an enum or an unguarded optional fact is an error
+at load, not when a citizen is at a gate.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 from backend.rulebook.language import syntax
-from backend.rulebook.language.operation import EvaluationError, Operation, TooFineError
+from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
 from backend.rulebook.language.operations import find_operation, function_names
 from backend.rulebook.language.syntax import InvalidExpression, Syntax
 from backend.rulebook.language.tree import (
@@ -49,10 +49,10 @@ _SYMBOLS = {"_[_]": "[ ]", "_in_": "in"}
 
 
 def check(text: str, names: Mapping[str, Type], *, total: bool = True) -> Node:
-    """Parse and check an expression over `names` (and `now`, where it is one of them). Raises InvalidExpression.
+    """Parse and type-check an expression over `names`. Raises InvalidExpression.
 
-    With `total`, whatever could fail when it runs is refused, and constant parts are worked out; that is how rules are
-    checked. Without it the whole profile is accepted, failures included, as CEL's own conformance tests need it.
+    Rules are checked with `total`: what could fail at run time is rejected, and constants are folded. Without it, the
+    whole profile is accepted, including run-time failures, as CEL's conformance tests require.
     """
     return _Checker(dict(names), total=total).check(syntax.parse(text), frozenset())
 
@@ -64,7 +64,7 @@ class _Checker:
     macros: list[str] = field(default_factory=list)
 
     def check(self, node: Syntax, present: frozenset[Path]) -> Node:
-        """Type a node where the optional facts `present` are known to be there."""
+        """Return the typed node; the optional facts in `present` are known to exist."""
         match node:
             case syntax.Literal():
                 return self._literal(node)
@@ -79,54 +79,57 @@ class _Checker:
 
     def _literal(self, node: syntax.Literal) -> Node:
         if node.kind == "int" and not INT64[0] <= cast("int", node.value) <= INT64[1]:
-            _refuse(node, "the number does not fit into a 64-bit integer")
+            _reject(node, "the number does not fit into a 64-bit integer")
         return Constant(node.start, node.end, type_of_value(node.value), node.value)
 
     def _name(self, node: syntax.Name) -> Node:
         found = self.names.get(node.name)
         if found is None:
-            _refuse(node, f"unknown name {node.name!r}", suggest(node.name, self.names))
-        slope = 1 if node.name == "now" and found == TIMESTAMP else 0
-        return Variable(node.start, node.end, found, node.name, slope)
+            _reject(node, f"unknown name {node.name!r}", suggest(node.name, self.names))
+        now_coefficient = 1 if node.name == "now" and found == TIMESTAMP else 0
+        return Variable(node.start, node.end, found, node.name, now_coefficient)
 
     def _field(self, node: syntax.Select, present: frozenset[Path]) -> tuple[Node, Type, bool]:
         operand = self.check(node.operand, present)
         if operand.type.struct is None:
-            _refuse(node, f"{operand.type} has no fields; {node.field!r} cannot be read of it", at=len(node.field))
+            _reject(node, f"{operand.type} has no fields, so it has no {node.field!r}", at=len(node.field))
         fields = fields_of(operand.type.struct)
         if node.field not in fields:
             name = operand.type.struct.__name__
-            _refuse(node, f"unknown field {node.field!r} of {name}", suggest(node.field, fields), at=len(node.field))
+            _reject(node, f"unknown field {node.field!r} of {name}", suggest(node.field, fields), at=len(node.field))
         return operand, fields[node.field].type, fields[node.field].optional
 
     def _select(self, node: syntax.Select, present: frozenset[Path]) -> Node:
         operand, found, optional = self._field(node, present)
         typed = Field(node.start, node.end, found, operand, node.field)
-        path = _path(typed)
+        path = _field_path(typed)
         if optional and (path is None or path not in present):
             name = ".".join(path or (node.field,))
-            _refuse(node, f"{name} may be absent", f"write `has({name}) && ...` before it", at=len(node.field))
+            _reject(node, f"{name} may be absent", f"write `has({name}) && ...` before it", at=len(node.field))
         return typed
 
     def _has(self, node: syntax.Call, present: frozenset[Path]) -> Node:
         if len(node.arguments) != 1 or not isinstance(node.arguments[0], syntax.Select):
-            _refuse(node, "has() asks for one field, as in has(facts.name)")
-        asked = node.arguments[0]
-        operand, _, optional = self._field(asked, present)
+            _reject(node, "has() takes one field, as in has(facts.name)")
+        selected = node.arguments[0]
+        operand, _, optional = self._field(selected, present)
         if not optional:
-            _refuse(
-                asked, f"{asked.field!r} is always there", "a list is asked with `size(...) > 0`", at=len(asked.field)
+            _reject(
+                selected,
+                f"{selected.field!r} is always present",
+                "for a list, write `size(...) > 0`",
+                at=len(selected.field),
             )
-        return Has(node.start, node.end, BOOL, operand, asked.field)
+        return Has(node.start, node.end, BOOL, operand, selected.field)
 
     def _list(self, node: syntax.ListOf, present: frozenset[Path]) -> Node:
         elements = tuple(self.check(element, present) for element in node.elements)
         joined = NOTHING
         for element in elements:
-            self._refuse_slope(element)
+            self._reject_now(element)
             wider = join(joined, element.type)
             if wider is None:
-                _refuse(element, f"the list mixes {joined} and {element.type}")
+                _reject(element, f"the list mixes {joined} and {element.type}")
             joined = wider
         if self.total and elements and all(isinstance(element, Constant) for element in elements):
             values = tuple(cast("Constant", element).value for element in elements)
@@ -149,24 +152,24 @@ class _Checker:
     def _logic(self, node: syntax.Call, present: frozenset[Path]) -> Node:
         is_and = node.function == "_&&_"
         left = self._truth(node.arguments[0], present)
-        right = self._truth(node.arguments[1], present | _implied(left, truth=is_and))
+        right = self._truth(node.arguments[1], present | _present_fields(left, truth=is_and))
         return Logic(node.start, node.end, BOOL, "&&" if is_and else "||", left, right)
 
     def _truth(self, node: Syntax, present: frozenset[Path]) -> Node:
         typed = self.check(node, present)
         if typed.type.kind != "bool":
-            _refuse(node, f"expected a condition, got {typed.type}")
+            _reject(node, f"expected a condition, got {typed.type}")
         return typed
 
     def _conditional(self, node: syntax.Call, present: frozenset[Path]) -> Node:
         condition = self._truth(node.arguments[0], present)
-        chosen = self.check(node.arguments[1], present | _implied(condition, truth=True))
-        other = self.check(node.arguments[2], present | _implied(condition, truth=False))
-        self._refuse_slope(chosen)
-        self._refuse_slope(other)
+        chosen = self.check(node.arguments[1], present | _present_fields(condition, truth=True))
+        other = self.check(node.arguments[2], present | _present_fields(condition, truth=False))
+        self._reject_now(chosen)
+        self._reject_now(other)
         joined = join(chosen.type, other.type)
         if joined is None:
-            _refuse(node, f"the two outcomes differ in type: {chosen.type} and {other.type}")
+            _reject(node, f"the two branches differ in type: {chosen.type} and {other.type}")
         return Conditional(node.start, node.end, joined, condition, chosen, other)
 
     def _macro(self, node: syntax.Call, present: frozenset[Path]) -> Node:
@@ -174,13 +177,13 @@ class _Checker:
         lengths = (3, 4) if node.function == "map" else (3,)
         variable = node.arguments[1] if len(node.arguments) in lengths else None
         if not isinstance(variable, syntax.Name):
-            _refuse(node, f"{node.function}() needs a name and a condition, as in {node.function}(x, x.at < now)")
+            _reject(node, f"{node.function}() needs a name and a condition, as in {node.function}(x, x.at < now)")
         if source.type.kind != "list" or source.type.element is None:
-            _refuse(node.arguments[0], f"{node.function}() goes through a list, got {source.type}")
+            _reject(node.arguments[0], f"{node.function}() needs a list, got {source.type}")
         if variable.name in self.names:
-            _refuse(variable, f"{variable.name!r} already means something here", "choose another name")
+            _reject(variable, f"{variable.name!r} is already defined here", "choose another name")
         if len(self.macros) == MAX_MACRO_DEPTH:
-            _refuse(node, f"macros nested deeper than {MAX_MACRO_DEPTH} levels", "split the rule")
+            _reject(node, f"macros nested deeper than {MAX_MACRO_DEPTH} levels", "split the rule")
         self.names[variable.name] = source.type.element
         self.macros.append(variable.name)
         try:
@@ -195,8 +198,8 @@ class _Checker:
         if node.function != "map" or len(node.arguments) == 4:  # noqa: PLR2004  list, name, test, value
             test = self._truth(node.arguments[2], present)
         if node.function == "map":
-            value = self.check(last, present | (_implied(test, truth=True) if test else frozenset[Path]()))
-            self._refuse_slope(value)
+            value = self.check(last, present | (_present_fields(test, truth=True) if test else frozenset[Path]()))
+            self._reject_now(value)
             result = list_of(value.type)
         elif node.function == "filter":
             result = source.type
@@ -204,49 +207,49 @@ class _Checker:
         return Macro(node.start, node.end, result, name, variable, source, test, value)
 
     def _apply(self, node: syntax.Call, present: frozenset[Path]) -> Node:
-        self._refuse_form(node)
+        self._check_call_style(node)
         arguments = tuple(self.check(argument, present) for argument in node.arguments)
         kinds = tuple(argument.type for argument in arguments)
         operation = find_operation(node.function, kinds)
         if operation is None:
             name = _SYMBOLS.get(node.function, node.function.strip("_"))
-            _refuse(node, f"`{name}` has no meaning for {' and '.join(map(str, kinds)) or 'no arguments'}")
-        self._refuse_foreign_words(node, arguments)
-        slope = self._slope(node, arguments)
+            _reject(node, f"`{name}` is not defined for {' and '.join(map(str, kinds)) or 'no arguments'}")
+        self._check_enum_words(node, arguments)
+        now_coefficient = self._now_coefficient(node, arguments)
         if all(isinstance(argument, Constant) for argument in arguments):
-            folded = self._folded(node, operation, tuple(cast("Constant", a).value for a in arguments))
+            folded = self._fold_constant(node, operation, tuple(cast("Constant", a).value for a in arguments))
             if self.total and folded is not None:
                 return folded
-        if self.total and operation.hazard:
-            _refuse(node, f"this can fail: {operation.hazard}")
-        return Apply(node.start, node.end, operation.result, node.function, operation, arguments, slope)
+        if self.total and operation.failure_mode:
+            _reject(node, f"this can fail: {operation.failure_mode}")
+        return Apply(node.start, node.end, operation.result, node.function, operation, arguments, now_coefficient)
 
-    def _folded(self, node: Syntax, operation: Operation, values: tuple[object, ...]) -> Node | None:
+    def _fold_constant(self, node: Syntax, operation: Operation, values: tuple[object, ...]) -> Node | None:
         try:
             value = operation.evaluate(*values)
         except EvaluationError as error:
-            if self.total or isinstance(error, TooFineError):
-                _refuse(node, str(error))
+            if self.total or isinstance(error, PrecisionError):
+                _reject(node, str(error))
             return None
         return Constant(node.start, node.end, type_of_value(value), value)
 
-    def _refuse_form(self, node: syntax.Call) -> None:
+    def _check_call_style(self, node: syntax.Call) -> None:
         name = node.function
         if name[0] == "_" or name[-1] == "_":
             return
         known = [*function_names(), "has", *MACROS]
         if name not in known:
-            _refuse(node, f"unknown function {name!r}", suggest(name, known))
+            _reject(node, f"unknown function {name!r}", suggest(name, known))
         if name in _EITHER_FORM:
             return
         method = name in _METHODS_ONLY or name.startswith("get") or name in MACROS
         if method and not node.receiver:
-            _refuse(node, f"{name} is asked of a value, as in value.{name}(...)")
+            _reject(node, f"{name} is a method: write value.{name}(...)")
         if node.receiver and not method:
-            _refuse(node, f"{name} is a function: write {name}(...)")
+            _reject(node, f"{name} is a function: write {name}(...)")
 
-    def _refuse_foreign_words(self, node: syntax.Call, arguments: tuple[Node, ...]) -> None:
-        """Refuse a comparison of a closed set of words with a word outside of it: it could never be true."""
+    def _check_enum_words(self, node: syntax.Call, arguments: tuple[Node, ...]) -> None:
+        """Reject a comparison of an enum with a word that is not in it, which could never be true."""
         if node.function not in ("_==_", "_!=_", "_in_"):
             return
         left, right = arguments
@@ -255,60 +258,60 @@ class _Checker:
             pairs = [(left, right, left.type.words, right.type.element.words)]
         else:
             pairs = [(left, right, left.type.words, right.type.words), (right, left, right.type.words, left.type.words)]
-        for asked, constant, words, written in pairs:
-            if isinstance(asked, Constant) or not isinstance(constant, Constant) or words is None or written is None:
+        for selected, constant, words, written in pairs:
+            if isinstance(selected, Constant) or not isinstance(constant, Constant) or words is None or written is None:
                 continue
             for word in written:
                 if word not in words:
-                    _refuse(constant, f"{word!r} is none of the words that this fact can hold", suggest(word, words))
+                    _reject(constant, f"{word!r} is not a value of this fact", suggest(word, words))
 
-    def _slope(self, node: syntax.Call, arguments: tuple[Node, ...]) -> int:
-        slopes = [argument.slope for argument in arguments]
-        if not any(slopes):
+    def _now_coefficient(self, node: syntax.Call, arguments: tuple[Node, ...]) -> int:
+        coefficients = [argument.now_coefficient for argument in arguments]
+        if not any(coefficients):
             return 0
         if node.function == "_+_":
-            return slopes[0] + slopes[1]
+            return coefficients[0] + coefficients[1]
         if node.function == "_-_":
-            return slopes[0] - slopes[1]
+            return coefficients[0] - coefficients[1]
         if node.function in _COMPARISONS:
-            if abs(slopes[0] - slopes[1]) > 1:
-                _refuse(node, "`now` counts more than once here", "compare one `now` with instants and durations")
+            if abs(coefficients[0] - coefficients[1]) > 1:
+                _reject(node, "`now` is used more than once here", "compare one `now` with instants and durations")
             return 0
         for argument in arguments:
-            self._refuse_slope(argument)
+            self._reject_now(argument)
         return 0
 
-    def _refuse_slope(self, node: Node) -> None:
-        if node.slope:
+    def _reject_now(self, node: Node) -> None:
+        if node.now_coefficient:
             advice = "write `now - e.at < limit` or `now < e.until`, so that the instant of change is known"
-            _refuse(node, "`now` may only be added to, subtracted from and compared", advice)
+            _reject(node, "`now` allows only addition, subtraction and comparison", advice)
 
 
-def _path(node: Node) -> Path | None:
+def _field_path(node: Node) -> Path | None:
     if isinstance(node, Variable):
         return (node.name,)
     if isinstance(node, Field):
-        before = _path(node.operand)
+        before = _field_path(node.operand)
         return None if before is None else (*before, node.name)
     return None
 
 
-def _implied(node: Node, *, truth: bool) -> frozenset[Path]:
-    """Give the optional facts that are surely there when the condition is `truth`."""
+def _present_fields(node: Node, *, truth: bool) -> frozenset[Path]:
+    """Return the optional facts that exist for certain if the condition is `truth`."""
     match node:
         case Has() if truth:
-            before = _path(node.operand)
+            before = _field_path(node.operand)
             return frozenset() if before is None else frozenset([(*before, node.name)])
         case Apply(name="!_"):
-            return _implied(node.arguments[0], truth=not truth)
+            return _present_fields(node.arguments[0], truth=not truth)
         case Logic():
-            left, right = _implied(node.left, truth=truth), _implied(node.right, truth=truth)
+            left, right = _present_fields(node.left, truth=truth), _present_fields(node.right, truth=truth)
             return left | right if (node.operator == "&&") is truth else left & right
         case _:
             return frozenset()
 
 
-def _refuse(node: Syntax | Node, message: str, help: str = "", *, at: int | None = None) -> NoReturn:  # noqa: A002
-    """Refuse a node; `at` narrows the place to its last characters, such as the field's name."""
+def _reject(node: Syntax | Node, message: str, help: str = "", *, at: int | None = None) -> NoReturn:  # noqa: A002
+    """Raise InvalidExpression at a node; `at` narrows the location to its last characters, such as a field's name."""
     start = node.start if at is None else node.end - at
     raise InvalidExpression(message, start, node.end, help)

@@ -1,6 +1,6 @@
-"""Questions about a list that its latest or earliest element answers, asked once instead of for each other element.
+"""Optimisation: an `exists` that only depends on the latest or earliest instant of a list is computed once.
 
-"Has there been a negative test since?" is asked of each symptom, contact and stay; the latest test answers for all.
+"Has there been a negative test since?" applies to each symptom, contact and stay; the latest test answers it for all.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from typing import TypeGuard
 from backend.rulebook.language.tree import Apply, Field, Key, Logic, Macro, Node, Variable, key_of, walk
 from backend.rulebook.language.types import fields_of
 
-TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-"""The comparison that says the same with its sides exchanged."""
+MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+"""The equivalent comparison with its sides swapped."""
 
 
 @dataclass(frozen=True)
-class Extreme:
-    """What `list.exists(e, tests of e && e.field sign limit)` asks of a list: its latest or earliest such instant."""
+class Extremum:
+    """The parts of `list.exists(e, tests && e.field sign limit)`, which depends on one extreme `field` of the list."""
 
     source: Node
     variable: str
@@ -26,13 +26,13 @@ class Extreme:
 
     @property
     def key(self) -> Key:
-        """Give what two such questions share when one answer serves both."""
+        """Return the key of the extremum: expressions with equal keys share one computed value."""
         tests = (key_of(test, {self.variable: "@"}) for test in self.tests)
         return ("extreme", self.sign[0], self.field, key_of(self.source), *tests)
 
 
-def extreme_of(node: Node) -> Extreme | None:
-    """Read an `exists` as a question for the latest or earliest instant of a list of the facts, where it is one."""
+def extremum_of(node: Node) -> Extremum | None:
+    """Return an `exists` over the facts as a comparison with an extreme instant, or None if it is not one."""
     if not isinstance(node, Macro) or node.name != "exists" or not is_plain_field(node.source) or node.test is None:
         return None
     parts = _conjuncts(node.test)
@@ -46,7 +46,7 @@ def extreme_of(node: Node) -> Extreme | None:
         for test in tests
         for inner in walk(test)
     )
-    return Extreme(node.source, node.variable, tests, field_name, sign, limit) if alone else None
+    return Extremum(node.source, node.variable, tests, field_name, sign, limit) if alone else None
 
 
 def _conjuncts(node: Node) -> list[Node]:
@@ -56,16 +56,16 @@ def _conjuncts(node: Node) -> list[Node]:
 
 
 def _limit(node: Node, variable: str) -> tuple[str, str, Node] | None:
-    """Read `e.field sign limit`, either way round, where the field is an instant that is always there."""
+    """Match `e.field sign limit`, with either side first, for an instant that is always present."""
     sign = node.name.strip("_") if isinstance(node, Apply) else ""
     if not isinstance(node, Apply) or sign not in ("<", "<=", ">", ">="):
         return None
     left, right = node.arguments
-    for asked, limit, turned in ((left, right, sign), (right, left, TURNED[sign])):
-        if not _is_instant_of(asked, variable) or limit.slope:
+    for operand, limit, turned in ((left, right, sign), (right, left, MIRRORED[sign])):
+        if not _is_instant_of(operand, variable) or limit.now_coefficient:
             continue
         mentions = any(isinstance(inner, Variable) and inner.name == variable for inner in walk(limit))
-        return None if mentions else (asked.name, turned, limit)
+        return None if mentions else (operand.name, turned, limit)
     return None
 
 
@@ -76,13 +76,13 @@ def _is_instant_of(node: Node, variable: str) -> TypeGuard[Field]:
 
 
 def is_optional(node: Field) -> bool:
-    """Tell that a field may be absent."""
+    """Return whether a field may be absent."""
     struct = node.operand.type.struct
     return struct is not None and fields_of(struct)[node.name].optional
 
 
 def is_plain_field(node: Node, root: str = "facts") -> TypeGuard[Field]:
-    """Tell that a field can be read at any time: nothing on the way to it may be absent."""
+    """Return whether a field can always be read: nothing on the path to it may be absent."""
     if not isinstance(node, Field):
         return False
     operand = node.operand

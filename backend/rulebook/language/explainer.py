@@ -1,6 +1,6 @@
-"""The explainer: evaluates a typed tree step by step and keeps every sub-expression's value.
+"""The explainer: a tree-walking interpreter that records the value of every sub-expression.
 
-It is the plain reading of the language, errors included, and the judge of the compiler: both must always agree.
+It is the reference implementation of the language, including errors; the compiler must always agree with it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +20,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Step:
-    """One evaluated sub-expression: its words, its value (perhaps a Failure), and the steps below it.
+    """One evaluated sub-expression: its source text, its value (or a Failure), and the steps below it.
 
-    Parts that did not count, such as the right side of `false && ...`, have no step.
+    Parts that were short-circuited, such as the right side of `false && ...`, have no step.
     """
 
     text: str
@@ -42,19 +42,19 @@ class _Explainer:
     def step(self, node: Node, values: Mapping[str, Any]) -> Step:
         match node:
             case Constant():
-                return self._done(node, node.value)
+                return self._step(node, node.value)
             case Variable():
-                return self._done(node, values[node.name])
+                return self._step(node, values[node.name])
             case Field():
                 operand = self.step(node.operand, values)
                 value = operand.value if _failed(operand) else getattr(operand.value, node.name)
-                return self._done(node, value, () if isinstance(node.operand, Variable) else (operand,))
+                return self._step(node, value, () if isinstance(node.operand, Variable) else (operand,))
             case Has():
                 operand = self.step(node.operand, values)
-                return self._done(node, getattr(operand.value, node.name) is not None)
+                return self._step(node, getattr(operand.value, node.name) is not None)
             case Items():
                 steps = [self.step(element, values) for element in node.elements]
-                return self._done(node, _first_failure(steps) or [step.value for step in steps], steps)
+                return self._step(node, _first_failure(steps) or [step.value for step in steps], steps)
             case Apply():
                 return self._apply(node, values)
             case Logic():
@@ -62,41 +62,41 @@ class _Explainer:
             case Conditional():
                 condition = self.step(node.condition, values)
                 if _failed(condition):
-                    return self._done(node, condition.value, (condition,))
+                    return self._step(node, condition.value, (condition,))
                 outcome = self.step(node.chosen if condition.value else node.other, values)
-                return self._done(node, outcome.value, (condition, outcome))
+                return self._step(node, outcome.value, (condition, outcome))
             case Macro():
                 return self._macro(node, values)
 
-    def _done(self, node: Node, value: object, steps: Iterable[Step] = ()) -> Step:
+    def _step(self, node: Node, value: object, steps: Iterable[Step] = ()) -> Step:
         return Step(self.text[node.start : node.end], value, tuple(steps))
 
     def _apply(self, node: Apply, values: Mapping[str, Any]) -> Step:
         steps = [self.step(argument, values) for argument in node.arguments]
         failure = _first_failure(steps)
         if failure is not None:
-            return self._done(node, failure, steps)
+            return self._step(node, failure, steps)
         try:
             value = node.operation.evaluate(*(step.value for step in steps))
         except EvaluationError as error:
             value = Failure(str(error))
-        return self._done(node, value, steps)
+        return self._step(node, value, steps)
 
     def _logic(self, node: Logic, values: Mapping[str, Any]) -> Step:
-        """Let either side decide, whatever becomes of the other: CEL's `&&` and `||` are commutative, failures too."""
+        """Evaluate `&&` or `||`; as in CEL, either side may decide, even if the other fails."""
         decisive = node.operator == "||"
         left = self.step(node.left, values)
         if left.value is decisive:
-            return self._done(node, decisive, (left,))
+            return self._step(node, decisive, (left,))
         right = self.step(node.right, values)
         if right.value is decisive or not _failed(left):
-            return self._done(node, right.value, (left, right))
-        return self._done(node, left.value, (left, right))
+            return self._step(node, right.value, (left, right))
+        return self._step(node, left.value, (left, right))
 
     def _macro(self, node: Macro, values: Mapping[str, Any]) -> Step:
         source = self.step(node.source, values)
         if _failed(source):
-            return self._done(node, source.value, (source,))
+            return self._step(node, source.value, (source,))
         tests = [self.step(node.test, {**values, node.variable: item}) for item in source.value] if node.test else []
         results = [step.value for step in tests]
         failure = _first_failure(tests)
@@ -111,17 +111,17 @@ class _Explainer:
                 value = failure or [item for item, kept in zip(source.value, results, strict=True) if kept]
             case "map":
                 return self._map(node, values, source, tests)
-        return self._done(node, value, tests)
+        return self._step(node, value, tests)
 
     def _map(self, node: Macro, values: Mapping[str, Any], source: Step, tests: list[Step]) -> Step:
         assert node.value is not None
         kept = [True] * len(source.value) if node.test is None else [step.value for step in tests]
         failure = _first_failure(tests)
         if failure is not None:
-            return self._done(node, failure, tests)
+            return self._step(node, failure, tests)
         items = (item for item, keep in zip(source.value, kept, strict=True) if keep)
         steps = [self.step(node.value, {**values, node.variable: item}) for item in items]
-        return self._done(node, _first_failure(steps) or [step.value for step in steps], [*tests, *steps])
+        return self._step(node, _first_failure(steps) or [step.value for step in steps], [*tests, *steps])
 
 
 def _failed(step: Step) -> bool:

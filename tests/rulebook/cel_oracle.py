@@ -1,4 +1,4 @@
-"""Google's own CEL, the outside judge of the rule language."""
+"""Google's implementation of CEL, the external oracle of the rule language."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,8 +10,8 @@ from msgspec import Struct
 CEL_TYPES = {bool: cel.Type.BOOL, int: cel.Type.INT, str: cel.Type.STRING, timedelta: cel.Type.DURATION}
 
 
-def in_cel(value: object) -> str:
-    """Write facts as a literal of CEL; a field that is absent is no key of its map."""
+def cel_literal(value: object) -> str:
+    """Return facts as a CEL literal: a map without the absent fields."""
     match value:
         case bool():
             return str(value).lower()
@@ -24,18 +24,18 @@ def in_cel(value: object) -> str:
         case timedelta():
             return f'duration("{value.total_seconds():f}s")'
         case tuple():
-            return f"[{', '.join(map(in_cel, value))}]"
+            return f"[{', '.join(map(cel_literal, value))}]"
         case Struct():
             held = ((name, getattr(value, name)) for name in value.__struct_fields__)
-            return "{" + ", ".join(f'"{name}": {in_cel(fact)}' for name, fact in held if fact is not None) + "}"
+            return "{" + ", ".join(f'"{name}": {cel_literal(fact)}' for name, fact in held if fact is not None) + "}"
         case _:
             raise AssertionError(value)
 
 
-def judge(conditions: Sequence[str], figures: dict[str, Any], facts: Struct, at: datetime) -> list[bool]:
-    """Ask cel-expr-python for the value of each condition."""
+def evaluate_with_cel(conditions: Sequence[str], figures: dict[str, Any], facts: Struct, at: datetime) -> list[bool]:
+    """Return the value of each condition according to cel-expr-python."""
     types = {name: CEL_TYPES[type(figure)] for name, figure in figures.items()}
     environment = cel.NewEnv(variables={"now": cel.Type.TIMESTAMP, **types})
     listed = ", ".join(f"({condition})" for condition in conditions)
-    asked = environment.compile(f"[dyn({in_cel(facts)})].map(facts, [{listed}])[0]")
-    return asked.eval(data={"now": at, **figures}).plain_value()
+    program = environment.compile(f"[dyn({cel_literal(facts)})].map(facts, [{listed}])[0]")
+    return program.eval(data={"now": at, **figures}).plain_value()

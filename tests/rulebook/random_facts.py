@@ -1,4 +1,4 @@
-"""Random and boundary facts for any module: made from the types of its facts alone, so that no rule is spared."""
+"""Random and boundary facts for any module, generated from the types of its facts, so that every rule is tried."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -21,16 +21,16 @@ def instants_near(at: datetime, spans: Iterable[timedelta]) -> some.SearchStrate
     )
 
 
-def laws_of(module: Module) -> list[date]:
-    """Give the first day of each law that a module has had."""
+def first_days(module: Module) -> list[date]:
+    """Return the first day of each law of a module."""
     dated = [*module.rules, *(value for parameter in module.parameters.values() for value in parameter.values)]
     return sorted({day for item in dated for day in (item.since, item.until) if day is not None})
 
 
-def people(
+def random_facts(
     struct: type[Struct], instants: some.SearchStrategy[datetime], numbers: Iterable[int] = ()
 ) -> some.SearchStrategy[Any]:
-    """Draw facts; each list is empty, or has up to three elements. Whole numbers also lie at and beside `numbers`."""
+    """Draw facts; each list is empty, or has up to three elements. Integers include `numbers` and their neighbours."""
     bounds = sorted({number + tick for number in numbers for tick in (-1, 0, 1)})
     fields = {name: _field(field, instants, bounds) for name, field in fields_of(struct).items()}
     return some.builds(struct, **fields)
@@ -43,7 +43,7 @@ def _field(field: Field, instants: some.SearchStrategy[datetime], bounds: list[i
 
 def _value(kind: Type, instants: some.SearchStrategy[datetime], bounds: list[int]) -> some.SearchStrategy[Any]:
     if kind.struct is not None:
-        return people(kind.struct, instants, bounds)
+        return random_facts(kind.struct, instants, bounds)
     if kind.element is not None:
         return some.lists(_value(kind.element, instants, bounds), max_size=3).map(tuple)
     if kind.words is not None:
@@ -60,7 +60,7 @@ def _value(kind: Type, instants: some.SearchStrategy[datetime], bounds: list[int
 
 
 def _numbers(kind: Type, bounds: list[int]) -> some.SearchStrategy[int]:
-    """Draw small numbers, and those of `bounds` that the type can hold."""
+    """Draw small numbers, and those of `bounds` within the type's range."""
     low = max(kind.low, -100)
     small = some.integers(low, min(kind.high, max(low, 0) + 100))
     held = [number for number in bounds if kind.low <= number <= kind.high]
