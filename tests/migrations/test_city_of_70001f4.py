@@ -7,7 +7,7 @@ import pytest
 from litestar.testing import TestClient
 
 from backend.app import create_app
-from tests.migrations.asking import asked, balances, comparable, differences, read_renames, renamed
+from tests.migrations.asking import asked, balances, comparable, differences, read_renames, renamed, renamed_balances
 from tests.migrations.old_city import Json, Place, put_in_mongodb, put_in_sqlite, read_json
 
 
@@ -51,5 +51,5 @@ def test_sessions_and_codes_that_were_sent_go_on(place: Place) -> None:
 
 def test_forty_days_later_everybody_has_and_owes_what_they_would_have_then(place: Place) -> None:
     asyncio.run(place.time_passes())
-    was = in_todays_names(read_json("later.json.gz"))
+    was = renamed_balances(read_json("later.json.gz"), read_renames())
     assert list(differences(was, balances(asked(place))))[:20] == []
