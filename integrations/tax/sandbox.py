@@ -75,8 +75,8 @@ def _tax_fen(income_yuan: int) -> int:
 
 def _synthetic_invoices(id_number: str, benefit: str) -> int:
     """Return the sum of a person's invoices; one in three people has none."""
-    chance = random_for(f"invoices {benefit}", id_number)
-    return chance.choice((0, 1, 1)) * chance.randint(1_000, 200_000) * YUAN
+    rng = random_for(f"invoices {benefit}", id_number)
+    return rng.choice((0, 1, 1)) * rng.randint(1_000, 200_000) * YUAN
 
 
 def make(settings: Settings) -> SandboxTax:

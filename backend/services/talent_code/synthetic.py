@@ -48,7 +48,7 @@ CHINA_TIME = timezone(timedelta(hours=8))
 """The time zone of the registries' records."""
 
 
-def synthesize(city: City, chance: Random, profiles: Sequence[Person]) -> Iterator[Talent]:
+def synthesize(city: City, rng: Random, profiles: Sequence[Person]) -> Iterator[Talent]:
     """Yield a Talent for each profile whose evidence gives a class; the same seed and clock give the same talents.
 
     One in five has not declared anything yet. The others did so in the last 300 days, and were granted the class at
@@ -56,9 +56,9 @@ def synthesize(city: City, chance: Random, profiles: Sequence[Person]) -> Iterat
     """
     now = to_the_millisecond(city.now().replace(second=0, microsecond=0))
     for profile in profiles:
-        code_id = base64.urlsafe_b64encode(chance.randbytes(9)).decode()
-        at = to_the_millisecond(now - chance.random() * DECLARED_WITHIN)
-        declared = chance.random() < DECLARED_SHARE
+        code_id = base64.urlsafe_b64encode(rng.randbytes(9)).decode()
+        at = to_the_millisecond(now - rng.random() * DECLARED_WITHIN)
+        declared = rng.random() < DECLARED_SHARE
         number = city.encryption.decrypt(profile.id_number)
         evidence = [*synthetic_degrees(number, now), *synthetic_merits(number, now)]
         if declared and evidence:
@@ -92,16 +92,16 @@ def synthetic_degrees(id_number: str, now: datetime) -> tuple[Degree, ...]:
 
     Of ten people six have none and three only a bachelor's degree; the others have a master's, or also a doctorate.
     """
-    chance = random_for("degrees", id_number)
-    reached = chance.choices((0, 1, 2, 3), weights=(58, 28, 11, 3))[0]
-    degrees = [_degree(chance, birth_year(id_number), level) for level in list(AWARDED_AT_AGE)[:reached]]
+    rng = random_for("degrees", id_number)
+    reached = rng.choices((0, 1, 2, 3), weights=(58, 28, 11, 3))[0]
+    degrees = [_degree(rng, birth_year(id_number), level) for level in list(AWARDED_AT_AGE)[:reached]]
     return tuple(degree for degree in degrees if AWARDED_SINCE <= degree.awarded_at <= now)
 
 
-def _degree(chance: Random, born: int, level: DegreeLevel) -> Degree:
-    awarded_at = start_of_day(born + AWARDED_AT_AGE[level], 6, chance.randint(20, 30))
-    school = chance.choices(get_args(School), weights=(80, 17, 3))[0]
-    return Degree(level, awarded_at, school, full_time=chance.randrange(10) > 0)
+def _degree(rng: Random, born: int, level: DegreeLevel) -> Degree:
+    awarded_at = start_of_day(born + AWARDED_AT_AGE[level], 6, rng.randint(20, 30))
+    school = rng.choices(get_args(School), weights=(80, 17, 3))[0]
+    return Degree(level, awarded_at, school, full_time=rng.randrange(10) > 0)
 
 
 def synthetic_merits(id_number: str, now: datetime) -> tuple[Merit, ...]:
@@ -109,30 +109,30 @@ def synthetic_merits(id_number: str, now: datetime) -> tuple[Merit, ...]:
 
     Nine of ten people have none; most of the others have one title, usually a common one.
     """
-    chance = random_for("merits", id_number)
-    if chance.randrange(10) > 0:
+    rng = random_for("merits", id_number)
+    if rng.randrange(10) > 0:
         return ()
     days = [
-        start_of_day(birth_year(id_number) + chance.randint(28, 55), chance.randint(1, 12), chance.randint(1, 28))
-        for _ in range(chance.choice((1, 1, 1, 2)))
+        start_of_day(birth_year(id_number) + rng.randint(28, 55), rng.randint(1, 12), rng.randint(1, 28))
+        for _ in range(rng.choice((1, 1, 1, 2)))
     ]
-    merits = [_merit(chance, day, now) for day in days]
+    merits = [_merit(rng, day, now) for day in days]
     return tuple(merit for merit, day in zip(merits, days, strict=True) if day <= now)
 
 
-def _merit(chance: Random, day: datetime, now: datetime) -> Merit:
-    kind = chance.choices(("title", "prize", "post"), weights=(6, 3, 1))[0]
+def _merit(rng: Random, day: datetime, now: datetime) -> Merit:
+    kind = rng.choices(("title", "prize", "post"), weights=(6, 3, 1))[0]
     if kind == "title":
-        return Title(_one_of(chance, get_args(TitleName)), day)
+        return Title(_one_of(rng, get_args(TitleName)), day)
     if kind == "prize":
-        return Prize(_one_of(chance, get_args(PrizeName)), day)
-    until = day + timedelta(days=chance.randint(365, 365 * 15))
-    return Post(_one_of(chance, get_args(PostName)), day, until if until <= now else None)
+        return Prize(_one_of(rng, get_args(PrizeName)), day)
+    until = day + timedelta(days=rng.randint(365, 365 * 15))
+    return Post(_one_of(rng, get_args(PostName)), day, until if until <= now else None)
 
 
-def _one_of(chance: Random, names: tuple[T, ...]) -> T:
+def _one_of(rng: Random, names: tuple[T, ...]) -> T:
     """Draw a name; the names are ordered from rare to common."""
-    return chance.choices(names, weights=[place**3 for place in range(1, len(names) + 1)])[0]
+    return rng.choices(names, weights=[place**3 for place in range(1, len(names) + 1)])[0]
 
 
 def random_for(attribute: str, id_number: str) -> Random:
