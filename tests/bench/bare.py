@@ -11,7 +11,7 @@ from backend.services.health_code.api.schemas import HealthCode
 
 
 def main(answer: Path, port: int) -> None:
-    """Serve the code that stands in a file."""
+    """Serve the code in a file."""
     code = msgspec.json.decode(answer.read_bytes(), type=HealthCode)
 
     @get("/v1/me/health-code")

@@ -145,7 +145,7 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
 
 
 def payload_on(output: Path) -> str:
-    """Scan the QR code that stands in a terminal's output."""
+    """Scan the QR code in a terminal's output."""
     rows = [line for line in output.read_text().splitlines() if len(line) > 30 and set(line) <= set(" ▄▀█")]
     pixels = [[symbol in half for symbol in line] for line in rows for half in ("▀█", "▄█")]
     image = Image.new("L", (len(pixels[0]), len(pixels)))

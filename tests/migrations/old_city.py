@@ -175,6 +175,6 @@ async def opened(place: Place) -> AsyncGenerator[tuple[City, Mapping[str, Any], 
 def set_clocks(city: City, clock: Callable[[], datetime]) -> None:
     """Have the sandboxes go by the test's clock."""
     for port in city.ports.values():
-        database: Any = getattr(port, "books", None)
+        database: Any = getattr(port, "database", None)
         if database is not None:
             database.clock = clock

@@ -17,7 +17,7 @@ def in_todays_names(answer: Json) -> Json:
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """The city of 70001f4 on either store, brought up to the code of today."""
+    """The city of 70001f4 on either store, migrated to the code of today."""
     if request.param == "sqlite":
         put_in_sqlite(tmp_path / "city.db")
         store = f"sqlite:///{tmp_path}/city.db"

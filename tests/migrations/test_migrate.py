@@ -222,7 +222,7 @@ asyncio.run(main())
 
 async def end_lease(store: Store) -> None:
     lease = await store.get(Lease, "migration")
-    assert lease is not None, "whoever died still holds it"
+    assert lease is not None, "the process that died still holds it"
     await store.delete(lease)
 
 

@@ -239,7 +239,7 @@ def test_an_expired_code_is_told_apart_without_the_store(troubled: Troubled) -> 
 
 
 def test_a_write_that_was_not_answered_says_that_it_is_not_known(database_url: str) -> None:
-    """Whoever wrote must ask again: the write may have been kept or not."""
+    """The client must ask again: the write may or may not have been stored."""
     kinds: list[type[Document]] = documents_of(discover_services())
     prepare_store(database_url, kinds)
     host, _, port = database_url.removeprefix("mongodb://").partition("/")[0].partition(":")

@@ -13,7 +13,7 @@ class Killed(BaseException):
 
 
 class KillingStore:
-    """Hands everything on, and kills whoever writes for the `countdown`-th time."""
+    """Passes calls on, and kills the process at the `countdown`-th write."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

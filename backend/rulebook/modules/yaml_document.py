@@ -18,7 +18,7 @@ MAX_DEPTH = 40
 
 
 class YamlScalar(Struct):
-    """A single value. `style` is its YAML quote or block indicator; `ends_at_line` counts from 1."""
+    """A single value. `style` is its YAML quote or block indicator; `ends_at_line` is 1-based."""
 
     location: Location
     text: str

@@ -45,7 +45,7 @@ def test_kills_lose_nothing_and_double_nothing(
         town.end()
     with capsys.disabled():
         kills = ", ".join(f"{victim} {count}" for victim, count in sorted(town.kills.items()))
-        print(  # noqa: T201  how many kills of what, for whoever reads the log
+        print(  # noqa: T201  the counts are for readers of the log
             f"\n{town.kills.total()} kills ({kills}) in {time.monotonic() - began:.0f} s; "
             f"{len(officers.acknowledged):,} events acknowledged; unanswered or refused: {dict(officers.refused)}"
         )
@@ -79,7 +79,7 @@ async def check(town: Town, officers: Officers) -> None:
         assert [receipt.id for receipt in receipts.values() if not receipt.applied] == [], "every flow is finished"
         assert [key for key, count in keys.items() if count > 1] == [], "nothing counts twice"
         assert max(len(record.reports) for record in records) < MAX_REPORTS, "no record had to forget"
-        assert keys.keys() == receipts.keys(), "each receipt stands in a record, and nothing else does"
+        assert keys.keys() == receipts.keys(), "each receipt is in a record, and nothing else is"
         assert [job async for job in city.store.scan(DeadLetter) if job.dead] == []
     finally:
         await city.store.close()

@@ -1,4 +1,4 @@
-"""A bill is paid once, whoever pays, however often, and whatever the bank answers."""
+"""A bill is paid once, by any payer, for any number of requests, and for any answer of the bank."""
 
 from datetime import timedelta
 

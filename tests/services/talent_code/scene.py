@@ -65,7 +65,7 @@ class Citizen(SignedInPerson):
 
 
 class Scene:
-    """A city at noon on 2 March 2026, whose registries know nothing of anybody until they are told."""
+    """A city at noon on 2 March 2026, whose registries are empty until a test fills them."""
 
     def __init__(self, client: Client, clock: Clock, sign_in: Callable[..., Any]) -> None:
         self.client, self.clock, self._sign_in = client, clock, sign_in

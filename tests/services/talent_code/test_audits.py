@@ -1,4 +1,4 @@
-"""What was paid at once is looked at afterwards: what turns out false is claimed back, with notice and appeal."""
+"""Payments are audited afterwards: what was paid for false facts is claimed back, with notice and appeal."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

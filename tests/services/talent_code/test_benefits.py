@@ -126,7 +126,7 @@ def test_what_two_reasons_stand_against_is_not_just_missed(scene: Scene) -> None
 def test_a_tax_below_fifteen_percent_alone_stands_against_the_reward(scene: Scene) -> None:
     leader = scene.talent(LEADER)
     scene.earns(leader, 1_500_000 * YUAN, 225_000 * YUAN)
-    scene.time_passes(days=31)  # what the bureau said counts for 30 days
+    scene.time_passes(days=31)  # the bureau's answer is valid for 30 days
     miss = missed(scene, leader)["tax_reward"]
     assert miss["kind"] == "one_condition"
     assert miss["because"]["en"] == "Your income tax last year did not exceed 15 percent of your income"

@@ -209,7 +209,7 @@ def test_a_bank_that_cannot_be_asked_either_is_asked_again_and_again(scene: Scen
 
 
 def tells(scene: Scene, claim: dict[str, Any], signature: str | None = None) -> httpx.Response:
-    """Have the bank tell by itself what became of the first payout of a claim."""
+    """Have the bank notify the city of the outcome of a claim's first payout."""
     body, signed = scene.port(PayoutBank).notice(f"{claim['id']}/payout/1/1")
     said = signed if signature is None else signature
     headers = {b"Bank-Signature": said.encode(), b"Content-Type": b"application/json"}
@@ -297,7 +297,7 @@ def test_after_five_days_of_trying_the_rest_goes_back_to_the_budget(scene: Scene
     assert scene.budget("graduate_allowance") == (0, 50_000, 0, 1)
 
 
-# ── what stands beside a claim ──
+# ── exclusions of a claim ──
 
 DAY = timedelta(days=1)
 NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""How a class is granted, shown, upgraded, reviewed, renewed, prolonged, withdrawn and lost, and what is told of it."""
+"""How a class is granted, shown, upgraded, reviewed, renewed, prolonged, withdrawn and lost, and the notices of each."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from tests.services.talent_code.scene import (
 
 GRANTED = "2026-03-02T04:00:00Z"
 REVIEW, EXTENSION_WINDOW, END = "2029-01-30T04:00:00Z", "2029-02-28T04:00:00Z", "2029-03-01T04:00:00Z"
-"""A class of 2 March 2026 ends after 1,095 days; it is looked at 30 days before its end, and again a day before."""
+"""A class of 2 March 2026 ends after 1,095 days; it is reviewed 30 days and a day before its end."""
 
 Told_ = Callable[[], list[str]]
 
@@ -96,7 +96,7 @@ def test_months_of_insurance_that_come_later_give_a_class_though_nothing_new_is_
     scene.has(person, TECHNICIAN)
     assert scene.declares(person, TECHNICIAN).json()["talent_class"] == "none"
     scene.port(SocialInsurance).set_months(person.id_number, 12)
-    assert standing(scene, person) == "none", "what the insurance said counts for 30 days"
+    assert standing(scene, person) == "none", "the insurance's answer is valid for 30 days"
     comes(scene, "2026-04-01T04:00:00Z")
     assert standing(scene, person) == "e"
 
@@ -139,7 +139,7 @@ def test_a_class_is_reviewed_thirty_days_before_its_end_and_renewed(scene: Scene
 
 
 def test_a_class_that_its_evidence_gives_no_more_lapses_at_its_end_and_not_sooner(scene: Scene, told: Told_) -> None:
-    """Pay counts for a year and a half after its year; the class that it gave counts for three."""
+    """Pay is valid for a year and a half after its year; a class granted for it, for three years."""
     person = scene.citizen()
     scene.earns(person, 90_000_000, 0)
     assert scene.declares(person, PAID_WELL).json()["grant"]["rule"] == "pay-d"
@@ -147,7 +147,7 @@ def test_a_class_that_its_evidence_gives_no_more_lapses_at_its_end_and_not_soone
         comes(scene, moment)
         assert (standing(scene, person), told()) == ("d", ["granted"])
         [talent] = stored(scene.client, Talent)
-        assert talent.due_ms == datetime.fromisoformat(due_next).timestamp() * 1_000, "it does not stand in others' way"
+        assert talent.due_ms == datetime.fromisoformat(due_next).timestamp() * 1_000, "it does not delay others"
     comes(scene, END, less_seconds=0.001)
     assert standing(scene, person) == "d"
     comes(scene, END)
@@ -245,7 +245,7 @@ def test_only_officers_order_reviews_and_learn_nothing_by_them(scene: Scene) -> 
     nobody_yet = scene.citizen("13800000102")
     known = [stored(scene.client, Talent)[0].id]
 
-    def order(number: str, caller: Any) -> Any:  # noqa: ANN401  whoever it is, and the client's answer
+    def order(number: str, caller: Any) -> Any:  # noqa: ANN401  headers of anyone, and the client's response
         return scene.client.post("/v1/talent-reviews", json={"id_number": number}, headers=caller)
 
     numbers = (person.id_number, nobody_yet.id_number, id_number_for("13800000199"))

@@ -36,7 +36,7 @@ def rulebook() -> Rulebook:
 
 
 def must_come_out_the_same(rulebook: Rulebook, claim: Claim) -> None:
-    """Judge a stored claim again, by nothing but what is stored of it, and rules that are read anew."""
+    """Judge a stored claim again, from its stored fields alone, with rules that are read again."""
     judged = judge(rulebook, claim.benefit, claim.facts, claim.claimed_at)
     assert judged is not None
     verdict = judged.verdict

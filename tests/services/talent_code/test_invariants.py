@@ -288,7 +288,7 @@ class Claims(RuleBasedStateMachine):
             store.countdown, store.after = dies // 2, bool(dies % 2)
 
     def _sweep(self) -> None:
-        """Look after the people of this example, and bring on their claims that are due."""
+        """Review the people of this example, and advance their due claims."""
         now_ms = int(self.world.clock.now.timestamp() * 1_000)
         for person in self.persons:
             with suppress(Conflict, Killed):

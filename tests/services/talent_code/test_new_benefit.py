@@ -39,7 +39,7 @@ rules:
     when: facts.homes > 0
     then: 0
     because: {zh: 您在本市有住房, en: You own a home in the city}
-    source: "assumption [A]: whoever owns a home has moved already"
+    source: "assumption [A]: people who own a home have moved already"
   - id: class-e
     from: 2026-01-01
     when: facts.talent_class == "e"
@@ -56,7 +56,7 @@ cases:
     at: 2026-03-01T12:00:00+08:00
     given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e}
     expect: {result: 300000, rule: class-e}
-  - case: whoever owns a home has nothing
+  - case: people who own a home get nothing
     at: 2026-03-01T12:00:00+08:00
     given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e, homes: 1}
     expect: {result: 0, rule: owns-home, fired: [owns-home, class-e]}

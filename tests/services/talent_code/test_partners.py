@@ -86,7 +86,7 @@ def uses(scene: Scene) -> int:
     return sum(len(usage.uses) for usage in stored(scene.client, Usage))
 
 
-# ── what is told ──
+# ── what a partner sees ──
 
 
 def test_a_partner_is_told_what_it_honours_and_neither_class_nor_name_nor_anything_else(
@@ -271,7 +271,7 @@ def test_a_code_is_used_once_and_a_screenshot_of_it_is_no_second_code(scene: Sce
         refused = problem(desk.redeems(payload, redemption, place=place), 409, "code-not-accepted")
         assert (refused["outcome"], refused["detail"]) == ("replayed", "此码已核销过，请对方刷新后重新出示。")
     assert uses(scene) == 1
-    assert desk.left(wang) == 22, "a fresh code counts anew"
+    assert desk.left(wang) == 22, "a new code is counted again"
 
 
 def test_a_redemption_id_is_not_used_for_another_code_at_the_same_place(desk: Desk, wang: Citizen) -> None:

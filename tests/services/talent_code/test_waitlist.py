@@ -1,4 +1,4 @@
-"""Those for whom a budget does not suffice wait in line, and are paid by themselves as soon as it does."""
+"""Claims that exceed a budget wait, and are paid automatically as soon as it covers them."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
