@@ -38,7 +38,7 @@ _log = logging.getLogger("chengma.worker")
 
 
 def work(settings: Settings, name: str, tasks: dict[str, Task[Any]] | None = None) -> None:
-    """Run jobs until the process receives a stop signal; running jobs are finished first. By default all tasks are known.
+    """Run jobs until the process receives a stop signal, and finish those that run. By default all tasks are known.
 
     Exits with 1 if it cannot start.
     """

@@ -1,4 +1,4 @@
-"""How a class is granted, shown, upgraded, reviewed, renewed, prolonged, withdrawn and lost, and the notices of each."""
+"""How a class is granted, shown, upgraded, reviewed, renewed, prolonged, withdrawn and lost, with its notices."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
