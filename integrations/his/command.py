@@ -17,6 +17,7 @@ from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
+from backend.store.time import to_ms
 from integrations._commands import run_in_city
 from integrations.his.conformance.command import conformance
 from integrations.his.hl7v2.listener_process import run_listener
@@ -161,7 +162,7 @@ def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # 
 
     async def work(city: City) -> bool:
         known = await city.store.get(Hospital, code)
-        now_ms = int(city.now().timestamp() * 1_000)
+        now_ms = to_ms(city.now())
         new = Hospital(id=code, name=name, since_ms=now_ms, jwks=keys or {"keys": []}, **connection)
         if known is None:
             await city.store.insert(new)

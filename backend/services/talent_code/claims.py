@@ -47,6 +47,7 @@ from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.services.talent_code.review import refresh_talent
 from backend.services.talent_code.saga import advance_claim, claims_of, collect, update_claim
 from backend.store import Conflict, Duplicate
+from backend.store.time import to_ms
 from backend.web.idempotency import IdempotencyKeyReused
 
 SELF_DECLARED_FACTS = {"homes", "spent_fen"}
@@ -121,7 +122,7 @@ async def _judge_claim(city: City, person: str, benefit: str, claim_id: str, sta
     stated_facts = sorted(used & SELF_DECLARED_FACTS)
     return replace(
         new_claim(claim_id, person, benefit_title(city.rulebook, benefit), judged, facts, stated_facts),
-        due_ms=int((now + BANK_TIMEOUT).timestamp() * 1_000),
+        due_ms=to_ms(now + BANK_TIMEOUT),
     )
 
 

@@ -14,6 +14,7 @@ from backend.services.talent_code.model.problems import AlreadyClaimed
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import Talent
 from backend.store import Conflict, Order
+from backend.store.time import to_ms
 
 BATCH_SIZE = 500
 
@@ -27,7 +28,7 @@ async def review_talent(city: City, person: str) -> None:
 @background(every=timedelta(seconds=15))
 async def sweep_talents(city: City) -> None:
     """Enqueue a review of every due talent, the longest overdue first."""
-    due = Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
+    due = Order("due_ms", below=to_ms(city.now()) + 1)
     page = await city.store.find(Talent, {}, order=due, limit=BATCH_SIZE)
     for talent in page.documents:
         await review_talent.enqueue(city.jobs, talent.id)
@@ -45,7 +46,7 @@ async def advance_claim(city: City, claim_id: str) -> None:
 @background(every=timedelta(seconds=15))
 async def sweep_claims(city: City) -> None:
     """Enqueue the next steps of every due claim, the longest overdue first."""
-    due = Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
+    due = Order("due_ms", below=to_ms(city.now()) + 1)
     page = await city.store.find(Claim, {}, order=due, limit=BATCH_SIZE)
     for claim in page.documents:
         await advance_claim.enqueue(city.jobs, claim.id)
@@ -66,7 +67,7 @@ async def sweep_waitlists(city: City) -> None:
 @background(every=timedelta(minutes=5))
 async def sweep_usages(city: City) -> None:
     """Delete the uses of benefits of past years once their retention is over, a thousand at a time, oldest first."""
-    ended = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
+    ended = Order("expires_ms", below=to_ms(city.now()))
     page = await city.store.find(Usage, {}, order=ended, limit=1_000)
     for usage in page.documents:
         with suppress(Conflict):  # another process sweeps as well

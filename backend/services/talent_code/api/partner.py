@@ -42,6 +42,7 @@ from backend.services.talent_code.model.redemption import (
 )
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.store import Conflict, Duplicate
+from backend.store.time import to_ms
 
 MAX_ATTEMPTS = 50
 
@@ -122,7 +123,7 @@ def _empty_usage(city: City, scanned: _Scanned, benefit: str, now: datetime) -> 
     zone = time_zone_of(city)
     year = scanned.claims.issued_at.astimezone(zone).year
     expires_at = year_end(year, zone) + timedelta(days=talent_terms(city, now)("usage_days"))
-    return Usage(id=usage_id(scanned.talent.id, benefit, year), expires_ms=int(expires_at.timestamp() * 1_000))
+    return Usage(id=usage_id(scanned.talent.id, benefit, year), expires_ms=to_ms(expires_at))
 
 
 def _kind(request: CitizenRequest, place: str) -> Partner:

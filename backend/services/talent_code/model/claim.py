@@ -17,6 +17,7 @@ from backend.services.talent_code.facts import BenefitFacts
 from backend.services.talent_code.model.benefit import Judgement, split_into_instalments
 from backend.services.talent_code.model.budget import Entry, EntryKind
 from backend.store import Document, Index
+from backend.store.time import to_ms
 
 ClaimState = Literal["draft", "claimed", "waiting", "granted", "failed", "withdrawn"]
 InstalmentState = Literal["open", "requested", "paid", "cancelled"]
@@ -247,7 +248,7 @@ def new_claim(
         benefit=judged.benefit,
         title=title,
         claimed_at=at,
-        claimed_ms=int(at.timestamp() * 1_000),
+        claimed_ms=to_ms(at),
         facts=facts,
         stated=tuple(stated),
         rule=judged.verdict.rule,

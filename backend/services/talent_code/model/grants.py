@@ -22,6 +22,7 @@ from backend.services.talent_code.model.talent import (
     notify,
     talent_facts,
 )
+from backend.store.time import to_ms
 
 CLASS_MODULE = "talent_code.class"
 
@@ -121,5 +122,5 @@ def reschedule(talent: Talent, now: datetime, review_days: int) -> Talent:
         moments.append(now)
     if any(not notification.sent for notification in talent.notifications):
         moments.append(now + min(timedelta(seconds=5 * 2 ** min(talent.failures, 10)), timedelta(hours=1)))
-    due_ms = int(min(moments).timestamp() * 1_000) if moments else None
+    due_ms = to_ms(min(moments)) if moments else None
     return talent if due_ms == talent.due_ms else replace(talent, due_ms=due_ms)

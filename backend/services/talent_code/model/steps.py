@@ -19,6 +19,7 @@ from backend.services.talent_code.model.claim import (
     with_instalment,
 )
 from backend.services.talent_code.model.talent import Terms
+from backend.store.time import to_ms
 
 BANK_TIMEOUT = timedelta(seconds=20)
 """The bank is queried about a request that it has not answered by then."""
@@ -320,9 +321,9 @@ def apply_collection_answer(claim: Claim, collection_id: str, answer: BankAnswer
 def reschedule(claim: Claim, now: datetime, term: Terms) -> Claim:
     """Set `due_ms`, when a sweep must process the claim again, and `appealed_ms`, if an appeal is open."""
     due_at = _due_at(claim, now, term)
-    due_ms = None if due_at is None else int(due_at.timestamp() * 1_000)
+    due_ms = None if due_at is None else to_ms(due_at)
     appeal = claim.clawback.appeal if claim.clawback is not None and claim.clawback.has_open_appeal else None
-    appealed_ms = int(appeal.at.timestamp() * 1_000) if appeal is not None else None
+    appealed_ms = to_ms(appeal.at) if appeal is not None else None
     if (due_ms, appealed_ms) == (claim.due_ms, claim.appealed_ms):
         return claim
     return replace(claim, due_ms=due_ms, appealed_ms=appealed_ms)
