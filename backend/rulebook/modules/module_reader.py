@@ -101,7 +101,11 @@ class _ModuleReader(StructReader):
             return None
         struct = self.structs.get(found.text)
         if struct is None:
-            self.file.fault(found.location, f"unknown facts {found.text!r}", suggest(found.text, self.structs))
+            self.file.fault(
+                found.location,
+                f"unknown facts {found.text!r}: no service declares this Struct in `Service(facts=...)`",
+                suggest(found.text, self.structs),
+            )
             return None
         try:
             fields_of(struct)
