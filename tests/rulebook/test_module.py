@@ -52,8 +52,10 @@ def test_carets_are_aligned_under_wide_chinese_characters(tmp_path: Path) -> Non
         (
             "facts: Rider",
             "facts: Ridder",
-            "3:8: unknown facts 'Ridder': no service declares this Struct in `Service(facts=...)` "
-            "(did you mean 'Rider'?)",
+            (
+                "3:8: unknown facts 'Ridder': no service declares this Struct in `Service(facts=...)` "
+                "(did you mean 'Rider'?)"
+            ),
         ),
         (
             "strategy: most_severe",
