@@ -38,7 +38,7 @@ _log = logging.getLogger("chengma.worker")
 
 
 def work(settings: Settings, name: str, tasks: dict[str, Task[Any]] | None = None) -> None:
-    """Run jobs until the process is told to stop; running jobs are finished first. By default all tasks are known.
+    """Run jobs until the process receives a stop signal, and finish those that run. By default all tasks are known.
 
     Exits with 1 if it cannot start.
     """
@@ -57,7 +57,7 @@ def work(settings: Settings, name: str, tasks: dict[str, Task[Any]] | None = Non
 
 
 def beat(settings: Settings) -> None:
-    """Publish the sweeps on schedule until the process is told to stop."""
+    """Publish the sweeps on schedule until the process receives a stop signal."""
     app = celery_app(settings)
     app.conf.beat_schedule = beat_schedule(discover_tasks())
     logging.getLogger("celery.beat").addFilter(_keep_first_line)

@@ -67,7 +67,7 @@ def run(name: str, path: str, minutes: int) -> str:
 def commit() -> str:
     """Return the short name of the commit that runs."""
     return subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607  the git of whoever runs it
+        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607  the caller's git
         capture_output=True,
         text=True,
         check=True,

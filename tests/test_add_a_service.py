@@ -29,6 +29,8 @@ TESTS = (
     "tests/test_repository.py",
     "tests/city/test_services.py",
     "tests/city/test_declarations.py",
+    "tests/cli/test_rules.py",
+    "tests/cli/test_synthetic_data.py",
     "tests/test_architecture.py",
 )
 

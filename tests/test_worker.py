@@ -164,9 +164,9 @@ def test_the_schedule_contains_the_sweeps_and_lets_none_pile_up() -> None:
         "medical_credit.sweep_visits",
         "medical_credit.delete_expired",
         "talent_code.sweep_claims",
-        "talent_code.sweep_lines",
         "talent_code.sweep_talents",
         "talent_code.sweep_usages",
+        "talent_code.sweep_waitlists",
     }
     for entry in schedule.values():
         assert entry["options"]["expires"] <= entry["schedule"].total_seconds()

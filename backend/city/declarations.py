@@ -3,6 +3,7 @@
 All mistakes are reported at once, each in one line that says what to do.
 """
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -11,14 +12,10 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from backend.city import upstream
-from backend.city.service import Integration, Service
+from backend.city.service import Integration, InvalidCity, Service
 from backend.jobs.tasks import Task, service_modules, undefined_tasks
 from backend.security.identity import OPEN_GUARDS, RoleGuard
 from backend.store import Document
-
-
-class InvalidCity(Exception):
-    """Services or integrations do not fit together. The message has one line for each mistake."""
 
 
 def check_declarations(
@@ -34,6 +31,7 @@ def check_declarations(
         [
             *_repeated_names(services),
             *_repeated_collections(services, system_documents),
+            *_unregistered_documents(services, services_package),
             *_repeated_audiences(services),
             *_undefined_tasks(tasks, services_package),
             *_undefined_tasks(tasks, integrations_package),
@@ -81,6 +79,22 @@ def _repeated_collections(services: Sequence[Service], system_documents: Sequenc
             )
 
 
+def _unregistered_documents(services: Sequence[Service], package: str) -> Iterator[str]:
+    registered = {kind for service in services for kind in service.documents}
+    defined = {
+        value
+        for name, module in list(sys.modules.items())
+        if name.startswith(f"{package}.")
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Document) and value.__module__ == name
+    }
+    for kind in sorted(defined - registered, key=lambda one: (one.__module__, one.__name__)):
+        yield (
+            f"{kind.__module__} defines the Document {kind.__name__}, which no service registers: "
+            "add it to `Service(documents=...)`"
+        )
+
+
 def _repeated_audiences(services: Sequence[Service]) -> Iterator[str]:
     for audience, count in Counter(code.audience for service in services for code in service.codes).items():
         if count > 1:
@@ -97,13 +111,14 @@ def _undefined_tasks(tasks: Mapping[str, Task[Any]], package: str) -> Iterator[s
 
 def _undeclared_ports(integrations: Sequence[Integration], package: str) -> Iterator[str]:
     modules = [*service_modules(package, "ports"), upstream]
+    folder = package.replace(".", "/")
     declared = {value for module in modules for value in vars(module).values() if _is_protocol(value)}
     for integration in integrations:
         port = integration.port
         if port is not None and port not in declared:
             yield (
                 f"an integration implements {port.__module__}.{port.__qualname__}, which is no port of a service: "
-                f"declare it as a Protocol in {package}/<name>/ports.py, or remove the integration"
+                f"declare it as a Protocol in {folder}/<name>/ports.py, or remove the integration"
             )
 
 

@@ -31,6 +31,10 @@ from backend.store import Document, Store
 P = TypeVar("P")
 
 
+class InvalidCity(Exception):
+    """Services or integrations do not fit together. The message has one line for each mistake."""
+
+
 class City(Struct, frozen=True):
     """The context of every handler and task.
 
@@ -172,8 +176,14 @@ class Integration(Struct, frozen=True, kw_only=True):
 
 
 def discover_services(package: str = "backend.services") -> list[Service]:
-    """Import every module of `package` and return their `service` objects, by name."""
-    return [cast("Service", module.service) for module in _modules(package)]
+    """Import every module of `package` and return their `service` objects, by name. Raises InvalidCity."""
+    modules = list(_modules(package))
+    missing = [module.__name__ for module in modules if not isinstance(getattr(module, "service", None), Service)]
+    if missing:
+        raise InvalidCity(
+            "\n".join(f"{name} defines no service: add `service = Service(...)` to its __init__.py" for name in missing)
+        )
+    return [cast("Service", module.service) for module in modules]
 
 
 def discover_integrations(package: str) -> list[Integration]:

@@ -15,12 +15,12 @@ from backend.city.releases import IN_FORCE, RulebookPointer, activate_release, r
 from backend.city.service import discover_services
 from backend.cli.errors import load_settings, report_errors
 from backend.rulebook import load_rulebook, read_rules
-from backend.rulebook.language.explain import Failure, Step
+from backend.rulebook.language.explainer import Failure, Step
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
-from backend.rulebook.modules.cases import try_cases
-from backend.rulebook.modules.document import read_document
-from backend.rulebook.modules.given import GivenReader
+from backend.rulebook.modules.cases import run_cases
+from backend.rulebook.modules.struct_reader import StructReader
+from backend.rulebook.modules.yaml_document import read_document
 from backend.rulebook.source import SourceFile
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check(folder: Path | None) -> None:
 
     Prints each fault with its file, line and column, and exits with 1 if there is one.
     """
-    rulebook = _load(load_settings(), folder)
+    rulebook = _load(load_settings(), folder, strict=True)
     rulebook.compile()
     click.echo(f"{_count(rulebook)} are sound. Digest {rulebook.digest[:16]}")
 
@@ -61,7 +61,7 @@ def test(folder: Path | None) -> None:
     """
     settings = load_settings()
     with report_errors():
-        rulebook, cases = try_cases(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone))
+        rulebook, cases = run_cases(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone))
     click.echo(f"{cases} cases pass and cover {_count(rulebook)}. Digest {rulebook.digest[:16]}")
 
 
@@ -77,7 +77,7 @@ def publish(folder: Path | None) -> None:
     settings = load_settings()
     where = folder or Path(settings.rules)
     with report_errors():
-        rulebook, cases = try_cases(where, _facts(), ZoneInfo(settings.time_zone))
+        rulebook, cases = run_cases(where, _facts(), ZoneInfo(settings.time_zone))
 
         async def put(store: Store) -> None:
             now = datetime.now(UTC).replace(microsecond=0)
@@ -143,7 +143,7 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
 def explain(module: str, given: TextIO, at: datetime | None, on: datetime | None, only: str | None) -> None:
     """Show what MODULE (such as health_code.colour) decides for given facts, and why, step by step."""
     settings = load_settings()
-    rulebook = _load(settings, None)
+    rulebook = _load(settings, None, strict=False)
     if module not in rulebook.modules:
         raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(rulebook.modules))}")
     facts = _read_facts(SourceFile(given.name, given.read(), []), rulebook.modules[module])
@@ -227,16 +227,16 @@ def _span(span: timedelta) -> str:
 
 def _read_facts(file: SourceFile, module: Module) -> Struct:
     root = read_document(file)
-    facts = None if root is None else GivenReader(file).struct(root, module.facts)
+    facts = None if root is None else StructReader(file).struct(root, module.facts)
     if facts is None:
         click.echo("\n".join(map(str, file.faults)), err=True)
         raise click.ClickException(f"the facts are not valid {module.facts.__name__}")
     return facts
 
 
-def _load(settings: Settings, folder: Path | None) -> Rulebook:
+def _load(settings: Settings, folder: Path | None, *, strict: bool) -> Rulebook:
     with report_errors():
-        return load_rulebook(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone))
+        return load_rulebook(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone), strict=strict)
 
 
 def _facts() -> list[type[Struct]]:

@@ -1,7 +1,7 @@
-"""Places in an author's file, and the errors that point at them.
+"""Locations in an author's file, and the faults reported at them.
 
-An author who reads an error must see the file, the line, the column and the words it means, so every part of a rule
-module keeps its place in the text until the module is compiled.
+Each fault shows the file, line, column and text that it refers to, so every part of a rule module has a location
+until the module is compiled.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 
-class Place(Struct, frozen=True):
-    """A run of `length` characters of a file, from `line` and `column`, both counted from 1."""
+class Location(Struct, frozen=True):
+    """A range of `length` characters in a file, from `line` and `column`, both counted from 1."""
 
     line: int
     column: int
@@ -19,23 +19,23 @@ class Place(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """What is wrong at one place of one file, and what to do about it."""
+    """An error at one location of one file, and how to fix it."""
 
     path: str
-    place: Place
+    location: Location
     message: str
     help: str = ""
     excerpt: str = ""
 
     def __str__(self) -> str:
-        """Give the fault as an author reads it: place, message, the line with a caret under it, and the help."""
-        number = str(self.place.line)
+        """Return the fault as authors read it: location, message, the line with a caret under it, and the help."""
+        number = str(self.location.line)
         margin = " " * len(number)
-        before = "".join("\t" if c == "\t" else " " * _columns(c) for c in self.excerpt[: self.place.column - 1])
-        marked = self.excerpt[self.place.column - 1 :][: self.place.length]
+        before = "".join("\t" if c == "\t" else " " * _columns(c) for c in self.excerpt[: self.location.column - 1])
+        marked = self.excerpt[self.location.column - 1 :][: self.location.length]
         carets = "^" * max(1, sum(map(_columns, marked)))
         lines = [
-            f"{self.path}:{self.place.line}:{self.place.column}: {self.message}",
+            f"{self.path}:{self.location.line}:{self.location.column}: {self.message}",
             f"  {number} | {self.excerpt}",
             f"  {margin} | {before}{carets}",
         ]
@@ -45,7 +45,7 @@ class Fault(Struct, frozen=True):
 
 
 class InvalidRulebook(Exception):
-    """One or more files of a rulebook are wrong; `faults` says where and how. Nothing of the rulebook was taken."""
+    """One or more files of a rulebook have faults, listed in `faults`. Nothing was loaded."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
@@ -53,28 +53,28 @@ class InvalidRulebook(Exception):
 
 
 class SourceFile(Struct):
-    """One file under check: its text, and the faults found in it so far."""
+    """A file that is checked: its text, and the faults found so far."""
 
     path: str
     text: str
     faults: list[Fault]
 
-    def fault(self, place: Place, message: str, help: str = "") -> None:  # noqa: A002  the word authors see
-        """Note that something is wrong at `place`; checking goes on, so that an author sees all faults at once."""
+    def fault(self, location: Location, message: str, help: str = "") -> None:  # noqa: A002  the term that authors read
+        """Add a fault at `location`. Checking continues, so that the author sees all faults at once."""
         lines = self.text.split("\n")
-        excerpt = lines[place.line - 1] if place.line <= len(lines) else ""
-        self.faults.append(Fault(self.path, place, message, help, excerpt.rstrip("\r")))
+        excerpt = lines[location.line - 1] if location.line <= len(lines) else ""
+        self.faults.append(Fault(self.path, location, message, help, excerpt.rstrip("\r")))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Give "did you mean ...?" for a misspelt word, or the known words where none is near."""
+    """Return "did you mean ...?" for a misspelt word, or the known words if none is similar."""
     known = sorted(known)
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
-    return "known here: " + ", ".join(known) if known else ""
+    return "one of: " + ", ".join(known) if known else ""
 
 
 def _columns(character: str) -> int:
-    """Count the terminal columns of a character: CJK characters take two."""
+    """Return the terminal columns of a character: two for CJK."""
     return 2 if "\u1100" <= character <= "\u115f" or "\u2e80" <= character <= "\uff60" else 1

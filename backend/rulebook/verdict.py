@@ -1,4 +1,4 @@
-"""From a checked module to verdicts: which law is in force, which rules fire, and until when that stands."""
+"""Evaluation of a checked module: which rules are in force, which fire, and when the verdict changes."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.rulebook.language.compile import Decide, fuse
+from backend.rulebook.language.compiler import Decide, compile_conditions
 from backend.rulebook.language.temporal import midnight
-from backend.rulebook.language.types import INSTANTS
-from backend.rulebook.modules.dated import dated_on, in_force
+from backend.rulebook.language.types import INSTANT_RANGE
 from backend.rulebook.modules.module import OTHERWISE, Module, Rule
+from backend.rulebook.modules.periods import in_force, value_on
 
 _MAX_OUTCOMES = 10_000
 
@@ -22,9 +22,9 @@ class Verdict(Struct, frozen=True, gc=False):
     """What a rulebook decided, and why.
 
     `result` is one of the module's words (a tuple of them for the strategy collect), or a whole number. `rule` is
-    the rule that decided, or "otherwise"; `fired` are all that held. `changes_at` is the earliest instant after `at` at
-    which, with the same facts, result, rule or fired are others; None if they never are. `rulebook` is the digest of
-    the rules that were read.
+    the rule that decided, or "otherwise"; `fired` are all rules that fired. `changes_at` is the earliest instant after
+    `at` at which result, rule or fired change if the facts stay the same; None if they never do. `rulebook` is the
+    digest of the rulebook.
     """
 
     module: str
@@ -39,7 +39,7 @@ class Verdict(Struct, frozen=True, gc=False):
 
 
 class Outcome(Struct, frozen=True, gc=False):
-    """What follows where certain rules fire."""
+    """The part of a verdict that depends only on which rules fire."""
 
     result: Any
     rule: str
@@ -49,23 +49,23 @@ class Outcome(Struct, frozen=True, gc=False):
 
 
 class Law:
-    """The rules, figures and terms of a module as they stand between two days of change.
+    """The rules, parameter values and terms of a module between two days on which they change.
 
-    `decide` tells which rules fire, as bits in their order, and when the first comparison turns over.
+    `decide` returns the rules that fire, as bits in their order, and when the first comparison changes.
     """
 
-    __slots__ = ("begins", "decide", "ends", "figures", "outcomes", "rules", "terms")
+    __slots__ = ("begins", "decide", "ends", "outcomes", "parameter_values", "rules", "terms")
 
     def __init__(
         self,
         rules: Sequence[Rule],
-        figures: dict[str, Any],
+        parameter_values: dict[str, Any],
         terms: Struct | None,
         begins: datetime,
         ends: datetime,
     ) -> None:
         self.rules = tuple(rules)
-        self.figures = figures
+        self.parameter_values = parameter_values
         self.terms = terms
         self.begins = begins
         self.ends = ends
@@ -73,60 +73,63 @@ class Law:
         self.decide: Decide = self._compile_and_decide
 
     def compile(self) -> None:
-        """Compile it now rather than when it is first asked; once it is, that stands."""
+        """Compile the rules now rather than at the first call; later calls do nothing."""
         if self.decide == self._compile_and_decide:
-            self.decide = fuse([rule.condition for rule in self.rules], self.figures)
+            self.decide = compile_conditions([rule.condition for rule in self.rules], self.parameter_values)
 
     def _compile_and_decide(self, facts: Struct, now: datetime) -> tuple[int, datetime]:
         self.compile()
         return self.decide(facts, now)
 
 
-class Decider:
-    """A module made ready to decide. Each span of law is compiled when it is first asked for."""
+class ModuleEvaluator:
+    """Evaluates a module. The law of each period is compiled at its first use."""
 
     def __init__(self, module: Module, zone: ZoneInfo) -> None:
         self.module = module
         self.zone = zone
-        days = sorted(_days_of_change(module))
+        days = sorted(_change_days(module))
         self._starts = [midnight(day, self.zone) for day in days]
-        begins, ends = [INSTANTS[0], *self._starts], [*self._starts, INSTANTS[1]]
+        begins, ends = [INSTANT_RANGE[0], *self._starts], [*self._starts, INSTANT_RANGE[1]]
         self._laws = [self._law(*span) for span in zip([date.min, *days], begins, ends, strict=True)]
         self.latest = self._laws[-1]
 
     def compile(self) -> None:
-        """Compile every span of law now."""
+        """Compile the law of every period now."""
         for law in self._laws:
             law.compile()
 
     def law_at(self, at: datetime, on: date | None) -> Law:
-        """Find the law of an instant, or that of the day `on`. Raises ValueError outside 1900 to 2149."""
-        if not INSTANTS[0] <= at < INSTANTS[1]:
-            raise ValueError(f"{at.isoformat()} lies outside the years 1900 to 2149")
+        """Return the law of an instant, or of the day `on`. Raises ValueError outside 1900 to 2149."""
+        if not INSTANT_RANGE[0] <= at < INSTANT_RANGE[1]:
+            raise ValueError(f"{at.isoformat()} is outside the years 1900 to 2149")
         return self._laws[bisect_right(self._starts, at if on is None else midnight(on, self.zone))]
 
-    def change(self, facts: Struct, outcome: Outcome, law: Law, soon: datetime, *, fixed: bool) -> datetime | None:
-        """Find the instant at which the outcome changes: try each at which a comparison or the law turns over.
+    def next_change(
+        self, facts: Struct, outcome: Outcome, law: Law, candidate: datetime, *, fixed: bool
+    ) -> datetime | None:
+        """Return the instant at which the outcome changes, or None.
 
-        `soon` is the first of them. With `fixed`, the law stays as it is.
+        Tries each instant at which a comparison or the law changes, beginning with `candidate`. With `fixed`, the law
+        stays the same.
         """
         while True:
-            law_ends = not fixed and law.ends <= soon
-            at = law.ends if law_ends else soon
-            if at >= INSTANTS[1]:
+            law_ends = not fixed and law.ends <= candidate
+            at = law.ends if law_ends else candidate
+            if at >= INSTANT_RANGE[1]:
                 return None
             if law_ends:
                 law = self._laws[bisect_right(self._starts, at)]
-            fired, soon = law.decide(facts, at)
+            fired, candidate = law.decide(facts, at)
             if (law.outcomes.get(fired) or self.outcome(law, fired)) != outcome:
                 return at
 
     def outcome(self, law: Law, bits: int) -> Outcome:
-        """Work out what follows where the rules of these bits fire, and remember it."""
+        """Return the outcome if the rules of these bits fire, and cache it."""
         fired = [rule for position, rule in enumerate(law.rules) if bits >> position & 1]
         names = tuple(rule.id for rule in fired)
         if fired:
-            decided = self._deciding(fired)
+            decided = self._deciding_rule(fired)
             outcome = Outcome(self._result(law, fired, decided), decided.id, decided.because, decided.remedy, names)
         else:
             otherwise = self.module.otherwise
@@ -138,15 +141,15 @@ class Decider:
 
     def _law(self, day: date, begins: datetime, ends: datetime) -> Law:
         rules = [rule for rule in self.module.rules if in_force(rule.since, rule.until, day)]
-        figures: dict[str, Any] = {}
+        parameter_values: dict[str, Any] = {}
         for name, parameter in self.module.parameters.items():
             value = parameter.on(day)
             if value is not None:
-                figures[name] = value.value
-        terms = dated_on(self.module.terms, day)
-        return Law(rules, figures, terms and terms.value, begins, ends)
+                parameter_values[name] = value.value
+        terms = value_on(self.module.terms, day)
+        return Law(rules, parameter_values, terms and terms.value, begins, ends)
 
-    def _deciding(self, fired: list[Rule]) -> Rule:
+    def _deciding_rule(self, fired: list[Rule]) -> Rule:
         if self.module.strategy != "most_severe":
             return fired[0]
         words = cast("tuple[str, ...]", self.module.result)
@@ -156,18 +159,18 @@ class Decider:
         match self.module.strategy:
             case "sum":
                 low, high = cast("tuple[int, int]", self.module.result)
-                return min(max(sum(self._number(law, rule) for rule in fired), low), high)
+                return min(max(sum(self._rule_number(law, rule) for rule in fired), low), high)
             case "collect":
                 return tuple(dict.fromkeys(cast("str", rule.then) for rule in fired))
             case _:
-                return self._number(law, decided) if self.module.numeric else decided.then
+                return self._rule_number(law, decided) if self.module.numeric else decided.then
 
     @staticmethod
-    def _number(law: Law, rule: Rule) -> int:
-        return law.figures[rule.then] if isinstance(rule.then, str) else rule.then
+    def _rule_number(law: Law, rule: Rule) -> int:
+        return law.parameter_values[rule.then] if isinstance(rule.then, str) else rule.then
 
 
-def _days_of_change(module: Module) -> set[date]:
-    figures = (value for parameter in module.parameters.values() for value in parameter.values)
-    dated = [*module.rules, *figures, *module.terms]
+def _change_days(module: Module) -> set[date]:
+    parameter_values = (value for parameter in module.parameters.values() for value in parameter.values)
+    dated = [*module.rules, *parameter_values, *module.terms]
     return {day for item in dated for day in (item.since, item.until) if day is not None}

@@ -11,27 +11,27 @@ from msgspec.structs import replace
 from backend.city.upstream import UpstreamTimeout
 from backend.services.medical_credit.facts import CreditFacts
 from backend.settings import Settings
-from integrations._sandbox import Books
+from integrations._sandbox.database import SandboxDatabase
 
 
 class SandboxRegistry:
     """Returns invented facts: always the same for one person; many people cover all bins of the scorecard."""
 
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, database: SandboxDatabase) -> None:
+        self.database = database
 
     async def facts(self, id_number: str, adult_at: datetime, senior_at: datetime) -> CreditFacts:
         """Return a person's credit facts. Raises UpstreamTimeout."""
         person = _digest(id_number)
 
         def work(file: sqlite3.Connection) -> CreditFacts | None:
-            if self.books.outcome(file, "facts") != "fine":
+            if self.database.outcome(file, "facts") != "fine":
                 return None
             row = file.execute("SELECT body FROM facts WHERE person = ?", (person,)).fetchone()
             known = msgspec.json.decode(row["body"], type=CreditFacts) if row is not None else _invented_facts(person)
             return replace(known, adult_at=adult_at, senior_at=senior_at)
 
-        facts = await self.books.work(work)
+        facts = await self.database.work(work)
         if facts is None:
             raise UpstreamTimeout("the credit registry does not answer")
         return facts
@@ -39,7 +39,7 @@ class SandboxRegistry:
     def set_facts(self, id_number: str, facts: CreditFacts) -> None:
         """Set a person's credit facts; their birthdays still follow from the ID number."""
         row = (_digest(id_number), msgspec.json.encode(facts).decode())
-        self.books.do(lambda file: file.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", row))
+        self.database.do(lambda file: file.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", row))
 
 
 def _digest(id_number: str) -> str:
@@ -63,4 +63,4 @@ def _invented_facts(person: str) -> CreditFacts:
 
 def open_sandbox(settings: Settings) -> SandboxRegistry:
     """Open the sandbox whose file the settings name."""
-    return SandboxRegistry(Books(settings.sandbox))
+    return SandboxRegistry(SandboxDatabase(settings.sandbox))

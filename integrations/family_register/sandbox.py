@@ -11,28 +11,28 @@ from backend.city.upstream import UpstreamTimeout
 from backend.services.school_lookup.family import Child, Family, FamilyHome, HouseholdRegistration, Parent
 from backend.services.school_lookup.synthetic_district import COLUMNS, DISTRICT, HOUSES, WEST_EAST
 from backend.settings import Settings
-from integrations._sandbox import Books
+from integrations._sandbox.database import SandboxDatabase
 
 
 class SandboxFamilyRegister:
     """Returns synthetic families: always the same one for a person; one person in ten has no children."""
 
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, database: SandboxDatabase) -> None:
+        self.database = database
 
     async def family(self, id_number: str) -> Family | None:
         """Return the family of a person, or None if no children are on record. Raises UpstreamTimeout."""
         person = _digest(id_number)
 
         def work(file: sqlite3.Connection) -> tuple[bool, Family | None]:
-            if self.books.outcome(file, "family") != "fine":
+            if self.database.outcome(file, "family") != "fine":
                 return False, None
             set_ = file.execute("SELECT body FROM families WHERE person = ?", (person,)).fetchone()
             if set_ is not None:
                 return True, msgspec.json.decode(set_["body"], type=Family)
-            return True, _synthetic_family(person, self.books.clock().date())
+            return True, _synthetic_family(person, self.database.clock().date())
 
-        answered, family = await self.books.work(work)
+        answered, family = await self.database.work(work)
         if not answered:
             raise UpstreamTimeout("the registers do not answer")
         return family
@@ -40,7 +40,7 @@ class SandboxFamilyRegister:
     def set_family(self, id_number: str, family: Family) -> None:
         """Store the family of a person."""
         row = (_digest(id_number), msgspec.json.encode(family).decode())
-        self.books.do(lambda file: file.execute("INSERT OR REPLACE INTO families VALUES (?, ?)", row))
+        self.database.do(lambda file: file.execute("INSERT OR REPLACE INTO families VALUES (?, ?)", row))
 
 
 def _digest(id_number: str) -> str:
@@ -73,4 +73,4 @@ def _birthday(year: int, rng: Random) -> date:
 
 def make(settings: Settings) -> SandboxFamilyRegister:
     """Return the sandbox of the settings' file."""
-    return SandboxFamilyRegister(Books(settings.sandbox))
+    return SandboxFamilyRegister(SandboxDatabase(settings.sandbox))

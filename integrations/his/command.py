@@ -17,7 +17,8 @@ from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
-from integrations._city import in_city
+from backend.store.time import to_ms
+from integrations._commands import run_in_city
 from integrations.his.conformance.command import conformance
 from integrations.his.hl7v2.listener_process import run_listener
 from integrations.his.hl7v2.message_receiver import raw_message
@@ -67,7 +68,7 @@ def list_messages(state: MessageState, limit: int) -> None:
         newest = Order("received_ms", "descending")
         return (await city.store.find(HisMessage, {"state": state}, order=newest, limit=limit)).documents
 
-    found = in_city(read)
+    found = run_in_city(read)
     for one in found:
         at = datetime.fromtimestamp(one.received_ms / 1_000, UTC)
         click.echo(
@@ -87,7 +88,7 @@ def show_message(message_id: str, whole: bool) -> None:
         stored = await _find(city, message_id)
         return stored, raw_message(city, stored)
 
-    stored, raw = in_city(read)
+    stored, raw = run_in_city(read)
     text = _readable(raw)
     click.echo(text if whole else _PERSONAL.sub(lambda found: found[1] + _LETTERS.sub("*", found[2]), text))
     click.echo(f"\n{stored.state}, attempts: {stored.attempts}{f', reason: {stored.reason}' if stored.reason else ''}")
@@ -113,7 +114,7 @@ def retry_message(message_id: str) -> None:
         state = await city.port(Inbox).retry(city, message_id)
         return state, await _find(city, message_id)
 
-    state, stored = in_city(work)
+    state, stored = run_in_city(work)
     reason = f": {stored.reason}" if stored.reason else ""
     click.echo(f"{stored.kind} {stored.control_id} of {stored.hospital} is {state}{reason}")
     if state == "failed":
@@ -161,7 +162,7 @@ def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # 
 
     async def work(city: City) -> bool:
         known = await city.store.get(Hospital, code)
-        now_ms = int(city.now().timestamp() * 1_000)
+        now_ms = to_ms(city.now())
         new = Hospital(id=code, name=name, since_ms=now_ms, jwks=keys or {"keys": []}, **connection)
         if known is None:
             await city.store.insert(new)
@@ -174,7 +175,7 @@ def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # 
 
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code):
         raise click.ClickException("a hospital code has at most 64 characters: letters, digits, `.`, `_` and `-`")
-    click.echo(f"{code} {name} is {'connected' if in_city(work) else 'updated'}.")
+    click.echo(f"{code} {name} is {'connected' if run_in_city(work) else 'updated'}.")
 
 
 def _public_keys(path: Path) -> dict[str, Any]:
@@ -198,7 +199,7 @@ def list_hospitals() -> None:
     async def read(city: City) -> list[Hospital]:
         return (await city.store.find(Hospital, {}, order=Order("since_ms"), limit=1_000)).documents
 
-    for one in in_city(read):
+    for one in run_in_city(read):
         state = "" if one.enabled else "  disconnected"
         click.echo(f"{one.id:12}{one.encoding:10}{one.acknowledgement:12}{one.certificate or '-':20}{one.name}{state}")
 
@@ -214,5 +215,5 @@ def disable(code: str) -> None:
             raise click.ClickException(f"hospital {code} not found; `chengma his hospitals list` lists hospitals")
         await city.store.replace(replace(known, enabled=False))
 
-    in_city(work)
+    run_in_city(work)
     click.echo(f"{code} is disconnected.")

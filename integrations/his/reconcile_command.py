@@ -16,7 +16,7 @@ from backend.problems import Problem
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES
 from backend.services.medical_credit.reconciliation import our_records, reconcile
-from integrations._city import in_city
+from integrations._commands import run_in_city
 
 if TYPE_CHECKING:
     from backend.city.service import City
@@ -41,11 +41,11 @@ def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str) -
     resolve it through the API.
     """
     if file is None:
-        click.echo(in_city(lambda city: _our_records(city, hospital, day)), nl=False)
+        click.echo(run_in_city(lambda city: _our_records(city, hospital, day)), nl=False)
         return
     try:
         text = file.read_text(encoding=encoding)
-        found = in_city(lambda city: _compare(city, hospital, day, text))
+        found = run_in_city(lambda city: _compare(city, hospital, day, text))
     except (Problem, UpstreamTimeout, UnicodeDecodeError) as error:
         faults = "".join(f"\n  {one.pointer}: {one.detail}" for one in getattr(error, "errors", ()))
         raise click.ClickException(f"{error}{faults}") from error

@@ -14,7 +14,7 @@ from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.ports import InsuranceClaim, InsurerSettlement, Split
 from backend.settings import Settings
-from integrations._sandbox import Books
+from integrations._sandbox.database import SandboxDatabase
 
 DEDUCTIBLE_FEN: dict[VisitKind, int] = {"outpatient": 0, "emergency": 0, "inpatient": 80_000}
 FUND_PERCENT: dict[VisitKind, int] = {"outpatient": 60, "emergency": 60, "inpatient": 85}
@@ -26,8 +26,8 @@ UNINSURED_DIGIT = "9"
 class SandboxInsurance:
     """Implements the interface on its own books."""
 
-    def __init__(self, books: Books, zone: ZoneInfo) -> None:
-        self.books = books
+    def __init__(self, database: SandboxDatabase, zone: ZoneInfo) -> None:
+        self.database = database
         self._zone = zone
 
     async def is_insured(self, id_number: str) -> bool:
@@ -42,16 +42,16 @@ class SandboxInsurance:
         """
 
         def work(file: sqlite3.Connection) -> tuple[Split | None, bool]:
-            outcome = self.books.outcome(file, "settle")
+            outcome = self.database.outcome(file, "settle")
             if outcome == "lost_before":
                 return None, False
             for code in ("2201", "2204", "2207"):
-                self.books.note_call(file, code, claim.message_id)
+                self.database.note_call(file, code, claim.message_id)
             if outcome == "refused":
                 raise UpstreamRejected("the interface refuses the claim")
             return self._settle(file, claim), outcome == "fine"
 
-        split, answered = await self.books.work(work)
+        split, answered = await self.database.work(work)
         if split is None or not answered:
             raise UpstreamTimeout("the insurance does not answer (2207)")
         return split
@@ -81,7 +81,7 @@ class SandboxInsurance:
                 claim.visit,
                 claim.hospital,
                 person,
-                self.books.clock().isoformat(),
+                self.database.clock().isoformat(),
                 split.medfee_fen,
                 split.fund_fen,
                 split.hospital_part_fen,
@@ -103,34 +103,34 @@ class SandboxInsurance:
         """Cancel a settlement (2208). Raises UpstreamTimeout or UpstreamRejected."""
 
         def work(file: sqlite3.Connection) -> bool:
-            outcome = self.books.outcome(file, "cancel")
+            outcome = self.database.outcome(file, "cancel")
             if outcome == "lost_before":
                 return False
-            self.books.note_call(file, "2208", message_id)
+            self.database.note_call(file, "2208", message_id)
             known = file.execute("SELECT * FROM settlements WHERE id = ?", (settlement_id,)).fetchone()
             if known is None or outcome == "refused":
                 raise UpstreamRejected(f"there is no settlement {settlement_id}")
             _undo(file, known)
             return outcome == "fine"
 
-        if not await self.books.work(work):
+        if not await self.database.work(work):
             raise UpstreamTimeout("the insurance does not answer (2208)")
 
     async def reverse(self, message_id: str) -> None:
         """Reverse a `settle` whose answer was lost (2601). Raises UpstreamTimeout."""
 
         def work(file: sqlite3.Connection) -> bool:
-            outcome = self.books.outcome(file, "reverse")
+            outcome = self.database.outcome(file, "reverse")
             if outcome == "lost_before":
                 return False
-            self.books.note_call(file, "2601", message_id)
+            self.database.note_call(file, "2601", message_id)
             known = file.execute("SELECT * FROM settlements WHERE message = ?", (message_id,)).fetchone()
             if known is not None:
                 _undo(file, known)
             file.execute("INSERT OR IGNORE INTO reversed VALUES (?)", (message_id,))
             return outcome == "fine"
 
-        if not await self.books.work(work):
+        if not await self.database.work(work):
             raise UpstreamTimeout("the insurance does not answer (2601)")
 
     async def settlements(self, hospital: str, day: date) -> Sequence[InsurerSettlement]:
@@ -139,7 +139,7 @@ class SandboxInsurance:
         return [one for at, one in self._in_force(hospital) if at.astimezone(self._zone).date() == day]
 
     def _in_force(self, hospital: str) -> list[tuple[datetime, InsurerSettlement]]:
-        rows = self.books.do(
+        rows = self.database.do(
             lambda file: file.execute(
                 "SELECT * FROM settlements WHERE hospital = ? AND state = 'in_force'", (hospital,)
             ).fetchall()
@@ -154,24 +154,26 @@ class SandboxInsurance:
 
     def in_force(self) -> dict[str, Split]:
         """Return the settlement in force of each visit."""
-        rows = self.books.do(lambda file: file.execute("SELECT * FROM settlements WHERE state = 'in_force'").fetchall())
+        rows = self.database.do(
+            lambda file: file.execute("SELECT * FROM settlements WHERE state = 'in_force'").fetchall()
+        )
         return {row["visit"]: _split(row) for row in rows}
 
     def set_balance(self, id_number: str, fen: int) -> None:
         """Set the balance of a person's account."""
         row = (_digest(id_number), fen)
-        self.books.do(lambda file: file.execute("INSERT OR REPLACE INTO balances VALUES (?, ?)", row))
+        self.database.do(lambda file: file.execute("INSERT OR REPLACE INTO balances VALUES (?, ?)", row))
 
     def balance_fen(self, id_number: str) -> int:
         """Return the balance of a person's account."""
-        return self.books.do(lambda file: self._balance(file, _digest(id_number)))
+        return self.database.do(lambda file: self._balance(file, _digest(id_number)))
 
     async def _record_call(self, call: str, code: str, call_id: str) -> None:
         def work(file: sqlite3.Connection) -> bool:
-            self.books.note_call(file, code, call_id)
-            return self.books.outcome(file, call) == "fine"
+            self.database.note_call(file, code, call_id)
+            return self.database.outcome(file, call) == "fine"
 
-        if not await self.books.work(work):
+        if not await self.database.work(work):
             raise UpstreamTimeout(f"the insurance does not answer ({code})")
 
 
@@ -208,4 +210,4 @@ def _split(row: sqlite3.Row) -> Split:
 
 def open_sandbox(settings: Settings) -> SandboxInsurance:
     """Open the sandbox whose file the settings name."""
-    return SandboxInsurance(Books(settings.sandbox), ZoneInfo(settings.time_zone))
+    return SandboxInsurance(SandboxDatabase(settings.sandbox), ZoneInfo(settings.time_zone))

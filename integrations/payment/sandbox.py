@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from backend.city.upstream import BankAnswer, UpstreamRejected, UpstreamTimeout
 from backend.services.medical_credit.ports import BankEntry
 from backend.settings import Settings
-from integrations._sandbox import Books
-from integrations._sandbox_bank import TransferBank
+from integrations._sandbox.bank import TransferBank
+from integrations._sandbox.database import SandboxDatabase
 
 
 class SandboxBank(TransferBank):
@@ -19,8 +19,8 @@ class SandboxBank(TransferBank):
     table = "transfers"
     faults: ClassVar = {"pay": "insufficient funds"}
 
-    def __init__(self, books: Books, zone: ZoneInfo) -> None:
-        super().__init__(books)
+    def __init__(self, database: SandboxDatabase, zone: ZoneInfo) -> None:
+        super().__init__(database)
         self._zone = zone
 
     async def pay(self, payment_id: str, payer: str, amount_fen: int) -> BankAnswer:
@@ -47,25 +47,25 @@ class SandboxBank(TransferBank):
                 raise UpstreamRejected("the refunds would exceed the payment")
             return self._moved(file, "refund", refund_id, paid["payer"], amount_fen, payment_id)
 
-        return self._answered(await self.books.work(work))
+        return self._answered(await self.database.work(work))
 
     async def statement(self, day: date) -> Sequence[BankEntry]:
         """Return the bank's entries of a day in the city's time zone. Raises UpstreamTimeout."""
 
         def work(file: sqlite3.Connection) -> list[BankEntry] | None:
-            if self.books.outcome(file, "statement") != "fine":
+            if self.database.outcome(file, "statement") != "fine":
                 return None
             entries = map(_entry, self._done(file))
             return [entry for entry in entries if entry.at.astimezone(self._zone).date() == day]
 
-        entries = await self.books.work(work)
+        entries = await self.database.work(work)
         if entries is None:
             raise UpstreamTimeout("the bank does not answer")
         return entries
 
     def entries(self) -> list[BankEntry]:
         """Return all entries, oldest first."""
-        return self.books.do(lambda file: list(map(_entry, self._done(file))))
+        return self.database.do(lambda file: list(map(_entry, self._done(file))))
 
 
 def _entry(row: sqlite3.Row) -> BankEntry:
@@ -75,4 +75,4 @@ def _entry(row: sqlite3.Row) -> BankEntry:
 
 def open_sandbox(settings: Settings) -> SandboxBank:
     """Open the sandbox whose file the settings name."""
-    return SandboxBank(Books(settings.sandbox), ZoneInfo(settings.time_zone))
+    return SandboxBank(SandboxDatabase(settings.sandbox), ZoneInfo(settings.time_zone))

@@ -19,7 +19,7 @@ from backend.services.school_lookup.model import SchoolEdition, SchoolPlan
 from backend.services.school_lookup.plan import plan_to_wgs84, shape_of
 from backend.services.school_lookup.plan_check import Fault, faults_of
 from backend.services.school_lookup.synthetic_district import synthetic_plan
-from integrations._city import in_city
+from integrations._commands import run_in_city
 from integrations.schools.plan_folder import FolderReader, write_folder
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def import_(folder: Path, check: bool) -> None:
         _reject(reader.faults)
     else:
         heading = plan.heading
-        edition, faults = in_city(lambda city: _import_plan(city, plan, check=check))
+        edition, faults = run_in_city(lambda city: _import_plan(city, plan, check=check))
         if faults:
             _reject(faults)
         result = "No faults; nothing was stored" if check else f"In force as edition {edition[:16]}"
@@ -115,7 +115,7 @@ def list_() -> None:
         newest = [pointer.imported[-1] async for pointer in city.store.scan(SchoolPlan)]
         return [(one.at.astimezone(time_zone), await read_edition(city.store, one.edition)) for one in newest]
 
-    for since, edition in in_city(read):
+    for since, edition in run_in_city(read):
         heading = edition.heading
         click.echo(
             f"{heading.code}  {heading.year}  {heading.district}  {edition.id[:16]}  "

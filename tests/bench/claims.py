@@ -1,4 +1,4 @@
-"""Claims to a benefit that are matched, reserved and paid per second, on both stores."""
+"""Claims to a benefit per second that are judged, reserved and paid, on both stores."""
 
 import asyncio
 import statistics
@@ -12,17 +12,17 @@ from backend.store.connect import prepare_store
 from tests.bench.report import Table
 from tests.mongod import mongod
 from tests.services.talent_code.crowd import claim_at_once, make_talents
-from tests.services.talent_code.invented_rules import write_rules
+from tests.services.talent_code.sample_rules import write_rules
 
-PEOPLE, SUFFICES_FOR, EACH_FEN, AT_ONCE = 1_000, 500, 50_00, 64
+PEOPLE, COVERED, EACH_FEN, MAX_CONCURRENT = 1_000, 500, 50_00, 64
 
 
 def pay() -> Table:
-    """Measure a thousand claims to one benefit whose budget suffices for half of them."""
+    """Measure claims of a thousand people to one benefit whose budget covers half of them."""
     rows: list[tuple[str, ...]] = []
     with TemporaryDirectory() as folder, mongod() as url:
         address, _, options = url.partition("?")
-        rules = write_rules(Path(folder) / "rules", SUFFICES_FOR * EACH_FEN, only="plain")
+        rules = write_rules(Path(folder) / "rules", COVERED * EACH_FEN, only="plain")
         for name, store in (
             ("embedded file", f"sqlite:///{folder}/city.db"),
             ("MongoDB", f"{address.rstrip('/')}/claims?{options}"),
@@ -31,10 +31,10 @@ def pay() -> Table:
             rows.append((name, *asyncio.run(_run(store, Path(folder) / name, rules))))
     return Table(
         "claims",
-        f"Claims to one benefit by {PEOPLE:,} people, {AT_ONCE} at once, of whom the budget suffices for "
-        f"{SUFFICES_FOR:,}: decided, stored with the person, reserved, paid by the bank's sandbox (a file of its own, "
-        f"each call durable) and recorded, or queued; one process, without HTTP. Also the waiting times.",
-        ("store", "claims per second", "paid: median", "paid: slowest", "queued: median", "queued: slowest"),
+        f"Claims to one benefit by {PEOPLE:,} people, {MAX_CONCURRENT} at once, with a budget for "
+        f"{COVERED:,}: judged, registered with the person, reserved, paid by the bank's sandbox (a file of its own, "
+        f"each call durable) and recorded, or put on the waiting list; one process, without HTTP. And the latencies.",
+        ("store", "claims per second", "paid: median", "paid: slowest", "waiting: median", "waiting: slowest"),
         rows,
     )
 
@@ -43,11 +43,11 @@ async def _run(store: str, folder: Path, rules: Path) -> tuple[str, ...]:
     settings = Settings(store=store, keys=str(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(rules))
     city = open_city(settings, discover_services(), discover_integrations("integrations"))
     people = await make_talents(city, PEOPLE)
-    answers, seconds = await claim_at_once([city], people, "plain", AT_ONCE)
+    answers, seconds = await claim_at_once([city], people, "plain", MAX_CONCURRENT)
     await city.store.close()
     paid = [answer.seconds for answer in answers if answer.claim.state == "granted"]
     waiting = [answer.seconds for answer in answers if answer.claim.state == "waiting"]
-    assert (len(paid), len(waiting)) == (SUFFICES_FOR, PEOPLE - SUFFICES_FOR)
+    assert (len(paid), len(waiting)) == (COVERED, PEOPLE - COVERED)
     latencies = [
         f"{1_000 * figure:,.0f} ms" for some in (paid, waiting) for figure in (statistics.median(some), max(some))
     ]

@@ -1,8 +1,8 @@
 """The three-colour code of the plan in force, written by hand in Python, with the instant of the next change.
 
-It returns the same Verdicts as the compiled rules, to compare their speed. It is written for speed: it iterates over
-each list once, skips empty lists, and uses a fact that a general compiler cannot know: only the last reason of a kind
-matters. The texts that people read come from the rulebook.
+It returns the same Verdicts as the compiled rules, as a yardstick for their speed. It is optimised: it iterates over
+each list once, skips empty ones, and uses what a general compiler cannot know: only the last reason of a kind matters.
+The texts for people are data, and come from the rulebook.
 """
 
 from collections.abc import Callable
@@ -38,11 +38,11 @@ RED = frozenset(
 
 Decide = Callable[[HealthFacts, datetime], Verdict]
 Fired = dict[str, datetime]
-"""The rules that fire, in the order of the plan, each with the instant at which it stops firing."""
+"""The rules that fire, in the order of the plan, each with the instant at which it stops."""
 
 
 def write_by_hand(rulebook: Rulebook, at: datetime) -> Decide:
-    """Return the hand-written function; its verdicts have the texts of the rules in force at `at`."""
+    """Return the handwritten function; its texts are those of the rules in force at `at`."""
     words = {rule.id: (rule.because, rule.remedy) for rule in rulebook.in_force(MODULE, at)}
     otherwise = rulebook.modules[MODULE].otherwise
     because_nothing, nothing_to_do = otherwise.because, otherwise.remedy
@@ -52,43 +52,43 @@ def write_by_hand(rulebook: Rulebook, at: datetime) -> Decide:
         if not PLAN_BEGINS <= now < LAST:
             raise ValueError("the plan was not in force then")
         fired: Fired = {}
-        begins = _judge(facts, now, fired)
+        begins = _evaluate(facts, now, fired)
         if not fired:
             return Verdict(MODULE, "green", "otherwise", because_nothing, nothing_to_do, (), now, None, digest)
         rule = next((rule for rule in fired if rule in RED), None)
         colour = "yellow" if rule is None else "red"
         rule = rule or next(iter(fired))
         because, remedy = words[rule]
-        turn = min(begins, *fired.values())
-        changes_at = None if turn is NEVER else turn
+        change = min(begins, *fired.values())
+        changes_at = None if change is NEVER else change
         return Verdict(MODULE, colour, rule, because, remedy, tuple(fired), now, changes_at, digest)
 
     return decide
 
 
-def _judge(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:  # noqa: C901, PLR0912  one branch for each list
-    """Record the rules that fire; return when the next one starts, which can only be that of missing check-ins."""
+def _evaluate(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:  # noqa: C901, PLR0912  one branch for each list
+    """Add the rules that fire; return when the next one begins, which can only be that of missing check-ins."""
     begins = NEVER
     negative = LONG_AGO
     for test in facts.tests:
         if test.kind == "pcr" and test.result == "negative" and test.sampled_at > negative:
             negative = test.sampled_at
     if facts.cases:
-        _judge_cases(facts, now, fired)
+        _evaluate_cases(facts, now, fired)
     if facts.contacts:
-        _judge_contacts(facts, now, negative, fired)
+        _evaluate_contacts(facts, now, negative, fired)
     if facts.isolations:
-        begins = _judge_isolations(facts, now, fired)
+        begins = _evaluate_isolations(facts, now, fired)
     if facts.stays:
-        _judge_stays(facts, now, negative, fired)
+        _evaluate_stays(facts, now, negative, fired)
     if facts.entries:
         entered = max(entry.entered_at for entry in facts.entries)
         if now < entered + WEEK and negative <= entered:
             fired["plan-abroad"] = entered + WEEK
     if facts.symptoms:
-        _judge_symptoms(facts, now, negative, fired)
+        _evaluate_symptoms(facts, now, negative, fired)
     if facts.tests:
-        _judge_tests(facts, now, negative, fired)
+        _evaluate_tests(facts, now, negative, fired)
     if facts.missed_mass_tests:
         missed = max(round_.at for round_ in facts.missed_mass_tests)
         is_child = facts.born_at is not None and missed - facts.born_at < MASS_TEST_AGE
@@ -101,7 +101,7 @@ def _judge(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:  # noqa
     return begins
 
 
-def _judge_cases(facts: HealthFacts, now: datetime, fired: Fired) -> None:
+def _evaluate_cases(facts: HealthFacts, now: datetime, fired: Fired) -> None:
     ended = LONG_AGO
     for case in facts.cases:
         if case.ended_at is None:
@@ -112,7 +112,7 @@ def _judge_cases(facts: HealthFacts, now: datetime, fired: Fired) -> None:
         fired["plan-discharged"] = ended + WEEK
 
 
-def _judge_contacts(facts: HealthFacts, now: datetime, negative: datetime, fired: Fired) -> None:
+def _evaluate_contacts(facts: HealthFacts, now: datetime, negative: datetime, fired: Fired) -> None:
     close = other = LONG_AGO
     for contact in facts.contacts:
         if contact.level == "close":
@@ -125,8 +125,8 @@ def _judge_contacts(facts: HealthFacts, now: datetime, negative: datetime, fired
         fired["plan-other-contact"] = other + SECONDARY_WATCH
 
 
-def _judge_isolations(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:
-    """Record the rules on isolation that fire; return when the next rule starts."""
+def _evaluate_isolations(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:
+    """Evaluate orders to isolate; return when the next rule begins."""
     isolated = observed = LONG_AGO
     begins = NEVER
     for isolation in facts.isolations:
@@ -152,7 +152,7 @@ def _checked_in(isolation: Isolation) -> bool:
     return any(last - first < WEEK for first, last in zip(days, days[CHECK_INS_DUE - 1 :], strict=False))
 
 
-def _judge_stays(facts: HealthFacts, now: datetime, negative: datetime, fired: Fired) -> None:
+def _evaluate_stays(facts: HealthFacts, now: datetime, negative: datetime, fired: Fired) -> None:
     high = other = LONG_AGO
     is_in_high = is_in_other = False
     for stay in facts.stays:
@@ -171,7 +171,7 @@ def _judge_stays(facts: HealthFacts, now: datetime, negative: datetime, fired: F
         fired["plan-risk-area"] = NEVER if is_in_other else other + WEEK
 
 
-def _judge_symptoms(facts: HealthFacts, now: datetime, negative: datetime, fired: Fired) -> None:
+def _evaluate_symptoms(facts: HealthFacts, now: datetime, negative: datetime, fired: Fired) -> None:
     fever = other = LONG_AGO
     for symptom in facts.symptoms:
         if symptom.kind == "fever":
@@ -186,7 +186,7 @@ def _judge_symptoms(facts: HealthFacts, now: datetime, negative: datetime, fired
         fired["plan-symptoms"] = other + SYMPTOM_WATCH
 
 
-def _judge_tests(facts: HealthFacts, now: datetime, negative: datetime, fired: Fired) -> None:
+def _evaluate_tests(facts: HealthFacts, now: datetime, negative: datetime, fired: Fired) -> None:
     pcr = antigen = LONG_AGO
     for test in facts.tests:
         if test.result == "positive":

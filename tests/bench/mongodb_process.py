@@ -38,7 +38,7 @@ def main(work: str, url: str, driver: Driver, number: int) -> None:
             MongoStore(url, [Person, HealthRecord], driver=driver), number
         )
     )
-    status = Path("/proc/self/status").read_text()  # getrusage would include the peak of the parent process
+    status = Path("/proc/self/status").read_text()  # getrusage would include the parent's peak
     peak = int(status.partition("VmHWM:")[2].split()[0]) * 1_024
     print(msgspec.json.encode(Found(rate, peak)).decode())
 

@@ -1,4 +1,4 @@
-"""Compare a module of the rulebook with the same rules written by hand, and time the loading of many rules."""
+"""The rulebook: the verdict of a whole module compared with handwritten code, and the loading of many rules."""
 
 import asyncio
 import statistics
@@ -40,8 +40,8 @@ def evaluate() -> Table:
     rows = [_compare(name, facts, rulebook, by_hand, now) for name, facts in people.items()]
     return Table(
         "rulebook_evaluate",
-        f"`Rulebook.evaluate` of the whole colour module, compared with a function written by hand that returns "
-        f"equal Verdicts, `changes_at` included; {ROUNDS} rounds in turn. Target: 70 % of its speed or more.",
+        f"`Rulebook.evaluate` of the whole colour module compared with a handwritten function of equal Verdicts, "
+        f"`changes_at` included; {ROUNDS} alternating rounds. Target: at least 70 % of its speed.",
         ("people", "by the rules", "by hand", "speed of the rules (by hand = 1)"),
         rows,
     )
@@ -53,16 +53,16 @@ def _compare(
     for facts in people:
         assert rulebook.evaluate(MODULE, facts, now) == by_hand(facts, now), facts
 
-    def by_the_rules() -> None:
+    def run_rulebook() -> None:
         evaluate = rulebook.evaluate
         for facts in people:
             evaluate(MODULE, facts, now)
 
-    def by_the_hand() -> None:
+    def run_by_hand() -> None:
         for facts in people:
             by_hand(facts, now)
 
-    ours, theirs = alternate(ROUNDS, by_the_rules, by_the_hand)
+    ours, theirs = alternate(ROUNDS, run_rulebook, run_by_hand)
     cost = [f"{statistics.median(seconds) / len(people) * 1e6:.2f} us" for seconds in (ours, theirs)]
     return (f"{len(people):,} of {name}", *cost, f"**{ratio_of(ours, theirs):.2f}**")
 
@@ -75,7 +75,7 @@ async def _facts_of(path: Path) -> list[HealthFacts]:
 
 
 def load() -> Table:
-    """Time the loading of many rules: copies of the colour's rules with different figures."""
+    """Time the loading of many rules: copies of the colour's rules, each with other parameters."""
     text = (RULES / "health_code" / "colour.yaml").read_text(encoding="utf-8")
     with TemporaryDirectory() as folder:
         root = Path(folder) / "health_code"
@@ -95,12 +95,12 @@ def load() -> Table:
     reading, compiling = (statistics.median(seconds) for seconds in zip(*durations, strict=True))
     return Table(
         "rulebook_load",
-        f"Reading, checking and compiling {count} rules like those of the colour, each period of law separately; "
-        "median of 5. Target: 150 rules in less than a second.",
+        f"Reading, checking and compiling {count} rules of the colour's kind, each period separately; median of 5. "
+        "Target: 150 rules in less than a second.",
         ("step", "seconds"),
         [
-            ("read, check, review", f"{reading:.2f}"),
-            ("compile every period of law", f"{compiling:.2f}"),
+            ("read and check", f"{reading:.2f}"),
+            ("compile every period", f"{compiling:.2f}"),
             ("together", f"**{reading + compiling:.2f}**"),
         ],
     )

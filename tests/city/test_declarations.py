@@ -147,7 +147,7 @@ def test_consistent_declarations_start(town: Town) -> None:
             id="a collection of the city",
         ),
         pytest.param(
-            {"documents": "IdempotencyRecord"},
+            {"documents": "IdempotencyRecord, Trees"},
             None,
             "the collection 'kept_answers' is registered by the city itself and by the service 'trees' "
             "(IdempotencyRecord): register it once, or give the Document another `collection`",
@@ -186,6 +186,13 @@ def test_consistent_declarations_start(town: Town) -> None:
             id="an undefined task",
         ),
         pytest.param(
+            {"documents": ""},
+            None,
+            "blueville.trees defines the Document Trees, which no service registers: "
+            "add it to `Service(documents=...)`",
+            id="a document that is not registered",
+        ),
+        pytest.param(
             {},
             {"name": "trees"},
             "2 services are named 'trees': give each Service its own name, that of its package",
@@ -203,6 +210,12 @@ def test_an_inconsistent_declaration_is_refused_with_a_remedy(
     town: Town, trees: dict[str, str], other: dict[str, str] | None, message: str
 ) -> None:
     assert refusal(town(other=other, **trees)) == message
+
+
+def test_a_package_without_a_service_is_refused(town: Town, tmp_path: Path) -> None:
+    settings = town()
+    (tmp_path / "blueville" / "lawns.py").touch()
+    assert refusal(settings) == ("blueville.lawns defines no service: add `service = Service(...)` to its __init__.py")
 
 
 def test_an_integration_for_no_port_is_refused(town: Town) -> None:

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from backend.city.upstream import BankAnswer, ForgedNotice, UpstreamRejected, UpstreamTimeout
-from integrations._sandbox import Books
+from integrations._sandbox.database import SandboxDatabase
 from integrations.payment.sandbox import SandboxBank
-from integrations.payout import PayoutEntry, SandboxPayoutBank
+from integrations.payout.sandbox import PayoutEntry, SandboxPayoutBank
 from tests.conftest import ROOT
 
 WANG, LI = "6222020200112233", "6222020200112241"
@@ -21,8 +21,8 @@ NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 
 @pytest.fixture
 def bank(tmp_path: Path) -> SandboxPayoutBank:
-    bank = SandboxPayoutBank(Books(str(tmp_path / "sandbox.db")))
-    bank.books.clock = lambda: NOON
+    bank = SandboxPayoutBank(SandboxDatabase(str(tmp_path / "sandbox.db")))
+    bank.database.clock = lambda: NOON
     return bank
 
 
@@ -69,7 +69,7 @@ def test_the_bank_never_got_what_it_does_not_know(bank: SandboxPayoutBank) -> No
 
 @both_ways
 def test_a_lost_call_is_unknown_and_is_made_again(bank: SandboxPayoutBank, call: str) -> None:
-    bank.books.script(call, "lost_before")
+    bank.database.script_outcomes(call, "lost_before")
     with pytest.raises(UpstreamTimeout):
         run(MOVE[call](bank, "p1", WANG, 1_000))
     assert run(bank.look_up("p1")).outcome == "unknown"
@@ -78,7 +78,7 @@ def test_a_lost_call_is_unknown_and_is_made_again(bank: SandboxPayoutBank, call:
 
 @both_ways
 def test_after_a_lost_answer_the_money_has_moved_once(bank: SandboxPayoutBank, call: str) -> None:
-    bank.books.script(call, "lost_after", "lost_after")
+    bank.database.script_outcomes(call, "lost_after", "lost_after")
     for _ in range(2):
         with pytest.raises(UpstreamTimeout):
             run(MOVE[call](bank, "p1", WANG, 1_000))
@@ -88,7 +88,7 @@ def test_after_a_lost_answer_the_money_has_moved_once(bank: SandboxPayoutBank, c
 
 @both_ways
 def test_what_failed_stays_failed_and_moves_nothing(bank: SandboxPayoutBank, call: str) -> None:
-    bank.books.script(call, "refused")
+    bank.database.script_outcomes(call, "refused")
     failed = run(MOVE[call](bank, "p1", WANG, 1_000))
     assert (failed.outcome, failed.receipt) == ("failed", None)
     assert failed.reason == {"pay_out": "account closed", "collect": "insufficient funds"}[call]
@@ -98,7 +98,7 @@ def test_what_failed_stays_failed_and_moves_nothing(bank: SandboxPayoutBank, cal
 
 @both_ways
 def test_what_is_pending_is_decided_at_the_second_look(bank: SandboxPayoutBank, call: str) -> None:
-    bank.books.script(call, "pending")
+    bank.database.script_outcomes(call, "pending")
     assert run(MOVE[call](bank, "p1", WANG, 1_000)) == BankAnswer("pending")
     assert run(MOVE[call](bank, "p1", WANG, 1_000)) == BankAnswer("pending")
     assert bank.entries() == []
@@ -108,18 +108,18 @@ def test_what_is_pending_is_decided_at_the_second_look(bank: SandboxPayoutBank, 
 
 def test_the_bank_may_be_silent_about_what_became_of_a_payout(bank: SandboxPayoutBank) -> None:
     run(bank.pay_out("p1", WANG, 1_000))
-    bank.books.script("look_up", "lost_before")
+    bank.database.script_outcomes("look_up", "lost_before")
     with pytest.raises(UpstreamTimeout):
         run(bank.look_up("p1"))
     assert run(bank.look_up("p1")).outcome == "done"
 
 
 def test_trouble_may_come_by_chance_and_ends(bank: SandboxPayoutBank) -> None:
-    bank.books.make_trouble("pay_out", {"lost_before": 1_000})
+    bank.database.inject_faults("pay_out", {"lost_before": 1_000})
     with pytest.raises(UpstreamTimeout):
         run(bank.pay_out("p1", WANG, 1_000))
     assert run(bank.collect("c1", WANG, 1_000)).outcome == "done"
-    bank.books.calm()
+    bank.database.clear_faults()
     assert run(bank.pay_out("p1", WANG, 1_000)).outcome == "done"
 
 
@@ -127,28 +127,28 @@ def test_trouble_may_come_by_chance_and_ends(bank: SandboxPayoutBank) -> None:
 
 
 def test_a_broken_account_neither_takes_money_nor_gives_it(bank: SandboxPayoutBank) -> None:
-    bank.break_account(WANG)
+    bank.close_account(WANG)
     assert run(bank.pay_out("p1", WANG, 1_000)) == BankAnswer("failed", reason="account closed")
     assert run(bank.collect("c1", WANG, 1_000)) == BankAnswer("failed", reason="insufficient funds")
     assert run(bank.pay_out("p2", LI, 1_000)).outcome == "done"
 
 
 def test_a_mended_account_is_paid_under_another_id(bank: SandboxPayoutBank) -> None:
-    bank.break_account(WANG)
+    bank.close_account(WANG)
     run(bank.pay_out("p1", WANG, 1_000))
-    bank.mend_account(WANG)
+    bank.reopen_account(WANG)
     assert run(bank.pay_out("p1", WANG, 1_000)).outcome == "failed"
     assert run(bank.pay_out("p2", WANG, 1_000)).outcome == "done"
     assert [entry.id for entry in bank.entries()] == ["p2"]
 
 
 def test_a_payout_fails_late_if_the_account_was_broken_while_it_was_pending(bank: SandboxPayoutBank) -> None:
-    bank.books.script("pay_out", "pending")
+    bank.database.script_outcomes("pay_out", "pending")
     run(bank.pay_out("p1", WANG, 1_000))
-    bank.break_account(WANG)
+    bank.close_account(WANG)
     assert run(bank.look_up("p1")) == BankAnswer("pending")
     assert run(bank.look_up("p1")) == BankAnswer("failed", reason="account closed")
-    bank.mend_account(WANG)
+    bank.reopen_account(WANG)
     assert run(bank.look_up("p1")).outcome == "failed"
 
 
@@ -156,7 +156,7 @@ def test_a_payout_fails_late_if_the_account_was_broken_while_it_was_pending(bank
 
 
 def test_the_bank_tells_late_and_twice_what_became_of_a_payout(bank: SandboxPayoutBank) -> None:
-    bank.books.script("pay_out", "pending")
+    bank.database.script_outcomes("pay_out", "pending")
     run(bank.pay_out("p1", WANG, 1_000))
     first, second = bank.notice("p1"), bank.notice("p1")
     notice = bank.read_notice(*first)
@@ -166,7 +166,7 @@ def test_the_bank_tells_late_and_twice_what_became_of_a_payout(bank: SandboxPayo
 
 
 def test_a_notice_that_was_changed_or_that_another_bank_signed_is_forged(bank: SandboxPayoutBank) -> None:
-    medical = SandboxBank(bank.books, ZoneInfo("Asia/Shanghai"))
+    medical = SandboxBank(bank.database, ZoneInfo("Asia/Shanghai"))
     run(bank.pay_out("p1", WANG, 1_000))
     run(medical.pay("p1", "somebody", 1_000))
     body, signature = bank.notice("p1")
@@ -187,10 +187,10 @@ def test_a_notice_that_was_changed_or_that_another_bank_signed_is_forged(bank: S
 
 
 def test_payouts_and_payments_of_medical_bills_know_nothing_of_each_other(bank: SandboxPayoutBank) -> None:
-    medical = SandboxBank(bank.books, ZoneInfo("Asia/Shanghai"))
+    medical = SandboxBank(bank.database, ZoneInfo("Asia/Shanghai"))
     run(medical.pay("p1", WANG, 700))
     assert run(bank.look_up("p1")).outcome == "unknown"
-    bank.break_account(WANG)
+    bank.close_account(WANG)
     assert run(bank.pay_out("p1", WANG, 1_000)).outcome == "failed"
     assert run(medical.pay("p2", WANG, 700)).outcome == "done"
     assert [entry.id for entry in medical.entries()] == ["p1", "p2"]
@@ -199,11 +199,11 @@ def test_payouts_and_payments_of_medical_bills_know_nothing_of_each_other(bank: 
 
 PAYER = """
 import asyncio, sys
-from integrations._sandbox import Books
-from integrations.payout import SandboxPayoutBank
+from integrations._sandbox.database import SandboxDatabase
+from integrations.payout.sandbox import SandboxPayoutBank
 
 async def pay():
-    bank = SandboxPayoutBank(Books(sys.argv[1]))
+    bank = SandboxPayoutBank(SandboxDatabase(sys.argv[1]))
     for number in range(20):
         print((await bank.pay_out(f"p{number}", "6222020200112233", 1_000)).receipt)
 
@@ -218,7 +218,7 @@ def test_two_processes_that_ask_for_the_same_payouts_get_the_same_receipts(tmp_p
     processes = [subprocess.Popen(ask, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = [process.communicate(timeout=60)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    entries = SandboxPayoutBank(Books(file)).entries()
+    entries = SandboxPayoutBank(SandboxDatabase(file)).entries()
     assert printed[0] == printed[1]
     assert sorted(printed[0]) == sorted(entry.receipt for entry in entries)
     assert len(entries) == 20

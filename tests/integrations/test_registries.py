@@ -27,12 +27,12 @@ from backend.services.talent_code.ports import (
     TaxYear,
 )
 from backend.settings import Settings
-from integrations._sandbox import Books, Outcome
-from integrations.education import SandboxEducation
-from integrations.employment import SandboxEmployment
-from integrations.property_register import SandboxPropertyRegister
-from integrations.social_insurance import SandboxSocialInsurance
-from integrations.tax import SandboxTax
+from integrations._sandbox.database import CallOutcome, SandboxDatabase
+from integrations.education.sandbox import SandboxEducation
+from integrations.employment.sandbox import SandboxEmployment
+from integrations.property_register.sandbox import SandboxPropertyRegister
+from integrations.social_insurance.sandbox import SandboxSocialInsurance
+from integrations.tax.sandbox import SandboxTax
 from tests.conftest import ROOT
 from tests.services.health_code.scene import id_number
 
@@ -46,13 +46,13 @@ PROFESSOR = Title("professor", datetime(2020, 1, 7, tzinfo=UTC))
 PRIZE = Prize("state_first", datetime(2021, 1, 7, tzinfo=UTC))
 FOUNDER = Post("unicorn_founder", datetime(2018, 9, 1, tzinfo=UTC))
 
-ASK: dict[str, Callable[[Books], Coroutine[Any, Any, object]]] = {
-    "confirm_degree": lambda books: SandboxEducation(books).confirm_degree(WANG, "e1", MASTER),
-    "confirm_merit": lambda books: SandboxEmployment(books).confirm_merit(WANG, "e1", PROFESSOR),
-    "insured_months": lambda books: SandboxSocialInsurance(books).insured_months(WANG),
-    "tax_year": lambda books: SandboxTax(books).tax_year(WANG, 2025),
-    "invoiced_fen": lambda books: SandboxTax(books).invoiced_fen(WANG, "housing"),
-    "homes": lambda books: SandboxPropertyRegister(books).homes(WANG),
+ASK: dict[str, Callable[[SandboxDatabase], Coroutine[Any, Any, object]]] = {
+    "confirm_degree": lambda database: SandboxEducation(database).confirm_degree(WANG, "e1", MASTER),
+    "confirm_merit": lambda database: SandboxEmployment(database).confirm_merit(WANG, "e1", PROFESSOR),
+    "insured_months": lambda database: SandboxSocialInsurance(database).insured_months(WANG),
+    "tax_year": lambda database: SandboxTax(database).tax_year(WANG, 2025),
+    "invoiced_fen": lambda database: SandboxTax(database).invoiced_fen(WANG, "housing"),
+    "homes": lambda database: SandboxPropertyRegister(database).homes(WANG),
 }
 """A question of each kind about Wang, by the name of the call."""
 
@@ -64,7 +64,7 @@ TRUE: dict[str, object] = {
     "invoiced_fen": 8_000_000,
     "homes": 1,
 }
-"""The answers that are right, once `books` tell what is true of Wang."""
+"""The answers that are right, once `database` tell what is true of Wang."""
 
 CONFIRMING = ("confirm_degree", "confirm_merit")
 FIGURES = ("insured_months", "tax_year", "invoiced_fen", "homes")
@@ -72,16 +72,16 @@ each_call = pytest.mark.parametrize("call", ASK)
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Books:
-    books = Books(str(tmp_path / "sandbox.db"))
-    books.clock = lambda: NOON
-    SandboxEducation(books).set_degrees(WANG, MASTER)
-    SandboxEmployment(books).set_merits(WANG, PROFESSOR, PRIZE, FOUNDER)
-    SandboxSocialInsurance(books).set_months(WANG, 14)
-    SandboxTax(books).set_year(WANG, TaxYear(2025, 120_000_000, 30_000_000))
-    SandboxTax(books).set_invoiced(WANG, "housing", 8_000_000)
-    SandboxPropertyRegister(books).set_homes(WANG, 1)
-    return books
+def database(tmp_path: Path) -> SandboxDatabase:
+    database = SandboxDatabase(str(tmp_path / "sandbox.db"))
+    database.clock = lambda: NOON
+    SandboxEducation(database).set_degrees(WANG, MASTER)
+    SandboxEmployment(database).set_merits(WANG, PROFESSOR, PRIZE, FOUNDER)
+    SandboxSocialInsurance(database).set_months(WANG, 14)
+    SandboxTax(database).set_year(WANG, TaxYear(2025, 120_000_000, 30_000_000))
+    SandboxTax(database).set_invoiced(WANG, "housing", 8_000_000)
+    SandboxPropertyRegister(database).set_homes(WANG, 1)
+    return database
 
 
 # ── what is true ──
@@ -94,24 +94,24 @@ def test_a_city_has_a_sandbox_behind_each_port_of_the_talent_code(settings: Sett
 
 
 @each_call
-def test_what_is_set_of_a_person_is_told(books: Books, call: str) -> None:
-    assert run(ASK[call](books)) == TRUE[call]
+def test_what_is_set_of_a_person_is_told(database: SandboxDatabase, call: str) -> None:
+    assert run(ASK[call](database)) == TRUE[call]
 
 
 @each_call
-def test_other_objects_over_the_same_file_tell_the_same(books: Books, tmp_path: Path, call: str) -> None:
-    assert run(ASK[call](Books(str(tmp_path / "sandbox.db")))) == run(ASK[call](books))
+def test_other_objects_over_the_same_file_tell_the_same(database: SandboxDatabase, tmp_path: Path, call: str) -> None:
+    assert run(ASK[call](SandboxDatabase(str(tmp_path / "sandbox.db")))) == run(ASK[call](database))
 
 
-def test_what_is_set_takes_the_place_of_what_was_set_before(books: Books) -> None:
-    SandboxEducation(books).set_degrees(WANG)
-    SandboxPropertyRegister(books).set_homes(WANG, 0)
-    assert run(ASK["confirm_degree"](books)) == Finding("e1", "refuted")
-    assert run(ASK["homes"](books)) == 0
+def test_what_is_set_takes_the_place_of_what_was_set_before(database: SandboxDatabase) -> None:
+    SandboxEducation(database).set_degrees(WANG)
+    SandboxPropertyRegister(database).set_homes(WANG, 0)
+    assert run(ASK["confirm_degree"](database)) == Finding("e1", "refuted")
+    assert run(ASK["homes"](database)) == 0
 
 
-def test_each_year_and_each_benefit_is_a_question_of_its_own(books: Books) -> None:
-    tax = SandboxTax(books)
+def test_each_year_and_each_benefit_is_a_question_of_its_own(database: SandboxDatabase) -> None:
+    tax = SandboxTax(database)
     tax.set_year(WANG, TaxYear(2024, 1, 0))
     tax.set_invoiced(WANG, "car", 5)
     assert run(tax.tax_year(WANG, 2024)) == TaxYear(2024, 1, 0)
@@ -132,15 +132,15 @@ def test_each_year_and_each_benefit_is_a_question_of_its_own(books: Books) -> No
     ],
     ids=["level", "school", "way of study", "day"],
 )
-def test_a_degree_that_differs_from_the_true_one_is_refuted(books: Books, declared: Degree) -> None:
-    assert run(SandboxEducation(books).confirm_degree(WANG, "e1", declared)) == Finding("e1", "refuted")
+def test_a_degree_that_differs_from_the_true_one_is_refuted(database: SandboxDatabase, declared: Degree) -> None:
+    assert run(SandboxEducation(database).confirm_degree(WANG, "e1", declared)) == Finding("e1", "refuted")
 
 
 @pytest.mark.parametrize("merit", [PROFESSOR, PRIZE, FOUNDER], ids=["title", "prize", "post"])
-def test_each_of_a_persons_merits_is_confirmed(books: Books, merit: Prize | Title | Post) -> None:
-    assert run(SandboxEmployment(books).confirm_merit(WANG, "e1", merit)) == Finding("e1", "confirmed")
-    SandboxEmployment(books).set_merits(LI)
-    assert run(SandboxEmployment(books).confirm_merit(LI, "e2", merit)) == Finding("e2", "refuted")
+def test_each_of_a_persons_merits_is_confirmed(database: SandboxDatabase, merit: Prize | Title | Post) -> None:
+    assert run(SandboxEmployment(database).confirm_merit(WANG, "e1", merit)) == Finding("e1", "confirmed")
+    SandboxEmployment(database).set_merits(LI)
+    assert run(SandboxEmployment(database).confirm_merit(LI, "e2", merit)) == Finding("e2", "refuted")
 
 
 @pytest.mark.parametrize(
@@ -153,26 +153,28 @@ def test_each_of_a_persons_merits_is_confirmed(books: Books, merit: Prize | Titl
     ],
     ids=["name", "day", "since", "until"],
 )
-def test_a_merit_that_differs_from_the_true_one_is_refuted(books: Books, declared: Prize | Title | Post) -> None:
-    assert run(SandboxEmployment(books).confirm_merit(WANG, "e1", declared)) == Finding("e1", "refuted")
+def test_a_merit_that_differs_from_the_true_one_is_refuted(
+    database: SandboxDatabase, declared: Prize | Title | Post
+) -> None:
+    assert run(SandboxEmployment(database).confirm_merit(WANG, "e1", declared)) == Finding("e1", "refuted")
 
 
 @pytest.mark.parametrize(
     ("hour", "outcome"),
     [("2015-06-25T00:00", "confirmed"), ("2015-06-25T23:59", "confirmed"), ("2015-06-26T00:00", "refuted")],
 )
-def test_a_day_is_one_in_utc_plus_8_at_whatever_hour(books: Books, hour: str, outcome: str) -> None:
+def test_a_day_is_one_in_utc_plus_8_at_whatever_hour(database: SandboxDatabase, hour: str, outcome: str) -> None:
     """25 June 2015 at 00:00 UTC, which is true, is 8 o'clock of that day."""
     declared = replace(MASTER, awarded_at=datetime.fromisoformat(f"{hour}+08:00"))
-    assert run(SandboxEducation(books).confirm_degree(WANG, "e1", declared)).outcome == outcome
+    assert run(SandboxEducation(database).confirm_degree(WANG, "e1", declared)).outcome == outcome
 
 
-def test_a_post_that_has_ended_is_confirmed_with_its_end(books: Books) -> None:
+def test_a_post_that_has_ended_is_confirmed_with_its_end(database: SandboxDatabase) -> None:
     ended = replace(FOUNDER, until=datetime(2024, 5, 1, 2, tzinfo=UTC))
-    SandboxEmployment(books).set_merits(WANG, ended)
+    SandboxEmployment(database).set_merits(WANG, ended)
     hours_later = replace(ended, until=datetime(2024, 5, 1, 9, tzinfo=UTC))
-    assert run(SandboxEmployment(books).confirm_merit(WANG, "e1", hours_later)).outcome == "confirmed"
-    assert run(SandboxEmployment(books).confirm_merit(WANG, "e1", FOUNDER)).outcome == "refuted"
+    assert run(SandboxEmployment(database).confirm_merit(WANG, "e1", hours_later)).outcome == "confirmed"
+    assert run(SandboxEmployment(database).confirm_merit(WANG, "e1", FOUNDER)).outcome == "refuted"
 
 
 # ── misbehaviour ──
@@ -185,71 +187,71 @@ def test_a_post_that_has_ended_is_confirmed_with_its_end(books: Books) -> None:
     ids=str,
 )
 def test_a_registry_that_is_silent_or_refuses_is_asked_again_later(
-    books: Books, call: str, outcome: Outcome, error: type[Exception]
+    database: SandboxDatabase, call: str, outcome: CallOutcome, error: type[Exception]
 ) -> None:
-    books.script(call, outcome)
+    database.script_outcomes(call, outcome)
     with pytest.raises(error, match=call):
-        run(ASK[call](books))
-    assert run(ASK[call](books)) == TRUE[call]
+        run(ASK[call](database))
+    assert run(ASK[call](database)) == TRUE[call]
 
 
 @pytest.mark.parametrize("call", CONFIRMING)
-def test_evidence_may_be_looked_into_for_some_time(books: Books, call: str) -> None:
-    books.script(call, "pending", "pending")
-    answers = [run(ASK[call](books)) for _ in range(3)]
+def test_evidence_may_be_looked_into_for_some_time(database: SandboxDatabase, call: str) -> None:
+    database.script_outcomes(call, "pending", "pending")
+    answers = [run(ASK[call](database)) for _ in range(3)]
     assert answers == [Finding("e1", "pending"), Finding("e1", "pending"), TRUE[call]]
 
 
 @pytest.mark.parametrize("call", FIGURES)
-def test_a_figure_that_is_not_ready_is_silence(books: Books, call: str) -> None:
-    books.script(call, "pending")
+def test_a_figure_that_is_not_ready_is_silence(database: SandboxDatabase, call: str) -> None:
+    database.script_outcomes(call, "pending")
     with pytest.raises(UpstreamTimeout):
-        run(ASK[call](books))
-    assert run(ASK[call](books)) == TRUE[call]
+        run(ASK[call](database))
+    assert run(ASK[call](database)) == TRUE[call]
 
 
 @pytest.mark.parametrize("call", CONFIRMING)
-def test_a_wrong_finding_confirms_other_evidence_than_was_asked_about(books: Books, call: str) -> None:
-    books.script(call, "wrong")
-    assert run(ASK[call](books)) == Finding("not e1", "confirmed")
-    assert run(ASK[call](books)) == TRUE[call]
+def test_a_wrong_finding_confirms_other_evidence_than_was_asked_about(database: SandboxDatabase, call: str) -> None:
+    database.script_outcomes(call, "wrong")
+    assert run(ASK[call](database)) == Finding("not e1", "confirmed")
+    assert run(ASK[call](database)) == TRUE[call]
 
 
-def test_a_wrong_tax_year_is_another_year(books: Books) -> None:
-    books.script("tax_year", "wrong")
-    assert run(SandboxTax(books).tax_year(WANG, 2025)).year == 2024
-    assert run(SandboxTax(books).tax_year(WANG, 2025)).year == 2025
+def test_a_wrong_tax_year_is_another_year(database: SandboxDatabase) -> None:
+    database.script_outcomes("tax_year", "wrong")
+    assert run(SandboxTax(database).tax_year(WANG, 2025)).year == 2024
+    assert run(SandboxTax(database).tax_year(WANG, 2025)).year == 2025
 
 
 @pytest.mark.parametrize("call", ["insured_months", "invoiced_fen", "homes"])
-def test_a_wrong_figure_cannot_be(books: Books, call: str) -> None:
-    books.script(call, "wrong")
-    assert run(ASK[call](books)) == -1
+def test_a_wrong_figure_cannot_be(database: SandboxDatabase, call: str) -> None:
+    database.script_outcomes(call, "wrong")
+    assert run(ASK[call](database)) == -1
 
 
 @each_call
-def test_a_registry_that_never_answers_is_given_up(books: Books, call: str) -> None:
-    books.script(call, "hang")
+def test_a_registry_that_never_answers_is_given_up(database: SandboxDatabase, call: str) -> None:
+    database.script_outcomes(call, "hang")
 
     async def patience() -> object:
         async with asyncio.timeout(0.2):
-            return await ASK[call](books)
+            return await ASK[call](database)
 
     with pytest.raises(TimeoutError):
         run(patience())
-    assert run(ASK[call](books)) == TRUE[call]
+    assert run(ASK[call](database)) == TRUE[call]
 
 
-def test_however_many_wait_for_ever_others_are_answered_meanwhile(books: Books) -> None:
+def test_however_many_wait_for_ever_others_are_answered_meanwhile(database: SandboxDatabase) -> None:
     """A hundred are more than there are threads; a file that was locked would keep the others waiting."""
-    books.make_trouble("homes", {"hang": 1_000})
+    database.inject_faults("homes", {"hang": 1_000})
 
     async def whole() -> object:
-        waiting = [asyncio.ensure_future(ASK["homes"](books)) for _ in range(100)]
+        waiting = [asyncio.ensure_future(ASK["homes"](database)) for _ in range(100)]
         await asyncio.wait(waiting, timeout=1)
         assert not any(one.done() for one in waiting)
         async with asyncio.timeout(5):
-            answer = await ASK["insured_months"](books)
+            answer = await ASK["insured_months"](database)
         for one in waiting:
             one.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -259,27 +261,27 @@ def test_however_many_wait_for_ever_others_are_answered_meanwhile(books: Books) 
 
 
 @each_call
-def test_trouble_with_one_call_is_none_with_the_others(books: Books, call: str) -> None:
-    books.make_trouble(call, {"refused": 1_000})
+def test_trouble_with_one_call_is_none_with_the_others(database: SandboxDatabase, call: str) -> None:
+    database.inject_faults(call, {"refused": 1_000})
     for other, ask in ASK.items():
         if other != call:
-            assert run(ask(books)) == TRUE[other]
+            assert run(ask(database)) == TRUE[other]
     with pytest.raises(UpstreamRejected):
-        run(ASK[call](books))
-    books.calm()
-    assert run(ASK[call](books)) == TRUE[call]
+        run(ASK[call](database))
+    database.clear_faults()
+    assert run(ASK[call](database)) == TRUE[call]
 
 
-def test_trouble_that_one_process_makes_is_met_by_another(books: Books, tmp_path: Path) -> None:
-    books.script("homes", "lost_before")
+def test_trouble_that_one_process_makes_is_met_by_another(database: SandboxDatabase, tmp_path: Path) -> None:
+    database.script_outcomes("homes", "lost_before")
     with pytest.raises(UpstreamTimeout):
-        run(ASK["homes"](Books(str(tmp_path / "sandbox.db"))))
-    assert run(ASK["homes"](books)) == 1
+        run(ASK["homes"](SandboxDatabase(str(tmp_path / "sandbox.db"))))
+    assert run(ASK["homes"](database)) == 1
 
 
 def test_registries_that_are_all_asked_for_the_first_time_at_once_make_their_file_once(tmp_path: Path) -> None:
     async def ask_all(file: str) -> list[object]:
-        return await asyncio.gather(*(ask(Books(file)) for ask in ASK.values()))
+        return await asyncio.gather(*(ask(SandboxDatabase(file)) for ask in ASK.values()))
 
     for time in range(60):
         assert len(run(ask_all(f"{tmp_path}/{time}.db"))) == len(ASK)
@@ -292,19 +294,21 @@ def shares(found: Sequence[object]) -> dict[object, float]:
     return {what: count / len(found) for what, count in Counter(found).items()}
 
 
-def test_an_invented_person_is_the_same_in_every_process(books: Books) -> None:
+def test_an_invented_person_is_the_same_in_every_process(database: SandboxDatabase) -> None:
     program = (
-        "import sys; from integrations._sandbox import Books; from integrations.education import SandboxEducation\n"
-        "print([SandboxEducation(Books(sys.argv[1])).known(number) for number in sys.argv[2:]])"
+        "import sys\n"
+        "from integrations._sandbox.database import SandboxDatabase\n"
+        "from integrations.education.sandbox import SandboxEducation\n"
+        "print([SandboxEducation(SandboxDatabase(sys.argv[1])).known(number) for number in sys.argv[2:]])"
     )
     people = [number for number in CITY[:50] if number[6:10] < "1990"]
-    ask = [sys.executable, "-c", program, str(books._path.with_name("another.db")), *people]
+    ask = [sys.executable, "-c", program, str(database._path.with_name("another.db")), *people]
     told = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told.strip() == str([SandboxEducation(books).known(number) for number in people])
+    assert told.strip() == str([SandboxEducation(database).known(number) for number in people])
 
 
-def test_what_is_invented_is_confirmed(books: Books) -> None:
-    education, employment = SandboxEducation(books), SandboxEmployment(books)
+def test_what_is_invented_is_confirmed(database: SandboxDatabase) -> None:
+    education, employment = SandboxEducation(database), SandboxEmployment(database)
     learned = next(number for number in CITY if education.known(number))
     deserving = next(number for number in CITY if employment.known(number))
     for degree in education.known(learned):
@@ -313,8 +317,8 @@ def test_what_is_invented_is_confirmed(books: Books) -> None:
         assert run(employment.confirm_merit(deserving, "e1", merit)) == Finding("e1", "confirmed")
 
 
-def test_most_have_no_degree_many_are_bachelors_and_few_are_doctors(books: Books) -> None:
-    degrees = [SandboxEducation(books)._invented(number) for number in CITY]
+def test_most_have_no_degree_many_are_bachelors_and_few_are_doctors(database: SandboxDatabase) -> None:
+    degrees = [SandboxEducation(database)._synthetic(number) for number in CITY]
     levels = shares([tuple(degree.level for degree in one) for one in degrees])
     assert 0.5 < levels[()] < 0.7
     assert 0.2 < levels["bachelor",] < 0.4
@@ -324,33 +328,33 @@ def test_most_have_no_degree_many_are_bachelors_and_few_are_doctors(books: Books
     assert schools["ordinary"] > schools["key"] > schools["world_100"] > 0
 
 
-def test_few_have_a_title_a_prize_or_a_post(books: Books) -> None:
-    merits = [SandboxEmployment(books)._invented(number) for number in CITY]
+def test_few_have_a_title_a_prize_or_a_post(database: SandboxDatabase) -> None:
+    merits = [SandboxEmployment(database)._synthetic(number) for number in CITY]
     assert 0.85 < shares(merits)[()] < 0.97
     assert {type(merit) for one in merits for merit in one} == {Title, Prize, Post}
 
 
-def test_nobody_has_what_lies_in_the_future_and_children_have_nothing(books: Books) -> None:
-    graduate = next(number for number in CITY if SandboxEducation(books).known(number))
-    assert SandboxEducation(books).known(CHILD) == SandboxEmployment(books).known(CHILD) == ()
-    assert run(SandboxSocialInsurance(books).insured_months(CHILD)) == 0
-    assert run(SandboxTax(books).tax_year(CHILD, 2025)) == TaxYear(2025, 0, 0)
-    (bachelor, *_) = SandboxEducation(books).known(graduate)
-    books.clock = lambda: bachelor.awarded_at - timedelta(seconds=1)
-    assert SandboxEducation(books).known(graduate) == ()
+def test_nobody_has_what_lies_in_the_future_and_children_have_nothing(database: SandboxDatabase) -> None:
+    graduate = next(number for number in CITY if SandboxEducation(database).known(number))
+    assert SandboxEducation(database).known(CHILD) == SandboxEmployment(database).known(CHILD) == ()
+    assert run(SandboxSocialInsurance(database).insured_months(CHILD)) == 0
+    assert run(SandboxTax(database).tax_year(CHILD, 2025)) == TaxYear(2025, 0, 0)
+    (bachelor, *_) = SandboxEducation(database).known(graduate)
+    database.clock = lambda: bachelor.awarded_at - timedelta(seconds=1)
+    assert SandboxEducation(database).known(graduate) == ()
 
 
-def test_people_are_insured_for_up_to_25_years_and_own_up_to_two_homes(books: Books) -> None:
-    months = [SandboxSocialInsurance(books)._invented(number) for number in CITY]
+def test_people_are_insured_for_up_to_25_years_and_own_up_to_two_homes(database: SandboxDatabase) -> None:
+    months = [SandboxSocialInsurance(database)._synthetic(number) for number in CITY]
     assert 0 <= min(months) < 10
     assert 290 < max(months) <= 300
-    homes = shares([SandboxPropertyRegister(books)._homes._invent(number) for number in CITY])
+    homes = shares([SandboxPropertyRegister(database)._homes._synthesize(number) for number in CITY])
     assert set(homes) == {0, 1, 2}
     assert homes[1] > homes[0] > homes[2]
 
 
-def test_incomes_are_of_two_kinds_and_taxed_by_steps(books: Books) -> None:
-    years = [SandboxTax(books)._year(2025)._invent(number) for number in CITY]
+def test_incomes_are_of_two_kinds_and_taxed_by_steps(database: SandboxDatabase) -> None:
+    years = [SandboxTax(database)._year(2025)._synthesize(number) for number in CITY]
     usual = [year for year in years if 6_000_000 <= year.income_fen <= 30_000_000]
     top = [year for year in years if year.income_fen > 100_000_000]
     assert len(usual) + len(top) == len(CITY)
@@ -367,6 +371,6 @@ def test_incomes_are_of_two_kinds_and_taxed_by_steps(books: Books) -> None:
 )
 def test_income_tax_is_worked_out_step_by_step(income_yuan: int, tax_yuan: int) -> None:
     """Of 204,000 yuan 60,000 are free, the next 36,000 bear 3 percent and 108,000 bear 10: 1,080 + 10,800 yuan."""
-    from integrations.tax import _tax_fen
+    from integrations.tax.sandbox import _tax_fen
 
     assert _tax_fen(income_yuan) == tax_yuan * 100

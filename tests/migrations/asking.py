@@ -82,7 +82,7 @@ class AnswerCollector:
             )
         }
         answers["visits"] = self.visits(me)
-        answers["claims"] = [self.get(f"/v1/me/claims/{had['id']}", me) for had in answers["benefits"]["had"]]
+        answers["claims"] = [self.get(f"/v1/me/claims/{claim['id']}", me) for claim in answers["benefits"]["claimed"]]
         return answers
 
     def visits(self, me: Json) -> list[Json]:
@@ -144,7 +144,7 @@ def comparable(value: Json, where: str = "") -> Json:
         for name, part in cast("dict[str, Json]", value).items()
         if name not in VOLATILE
         and not (name in WORDED and isinstance(part, dict))
-        and not (name == "because" and where in ("clawback", "shares", "schools"))
+        and not (name == "because" and where in ("clawback", "shares", "schools", "near_misses", "just_missed"))
         and not (name == "id" and where in ("found", "difference"))  # derived from the kind, which was renamed
         and name not in ("meta", "text", "display", "status_line")
     }
@@ -160,7 +160,16 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
     "family_bills": ("VisitShown", "BillShown", "Share", "TransferShown"),
     "visits": ("VisitInList", "VisitShown", "BillShown", "LineShown", "Share", "TransferShown"),
     "talent": ("TalentShown", "ClassShown", "EvidenceShown", "Missing"),
-    "benefits": ("Benefits", "Offer", "OfferedPart", "JustMissed"),
+    "benefits": (
+        "Benefits",
+        "Offer",
+        "OfferedPart",
+        "JustMissed",
+        "OwnEntitlement",
+        "ClaimShown",
+        "PartShown",
+        "ClawbackShown",
+    ),
     "claims": ("ClaimShown", "PartShown", "ClawbackShown"),
     "talent_code": ("TalentCode", "OwnEntitlement"),
     "budgets": ("Budgets", "BudgetShown"),
@@ -177,7 +186,16 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
         "Address",
         "backend.services.school_lookup.deciding.Reason",
     ),
-    "replays": ("ClaimShown", "PartShown", "ClawbackShown", "VisitShown", "BillShown", "Share", "TransferShown"),
+    "replays": (
+        "ClaimShown",
+        "PartShown",
+        "ClawbackShown",
+        "VisitShown",
+        "BillShown",
+        "Share",
+        "TransferShown",
+        "Entitlement",
+    ),
 }
 """The schemas of 70001f4 that occur in each part of the answers."""
 
@@ -218,17 +236,19 @@ def balances(answers: Json) -> Json:
                 for limit in one["medical_credit"].get("limits", ())
             },
             "visits": {
-                visit["in_list"]["id"]: (visit["in_list"]["stage"], amounts(visit["shown"]["bill"]))
+                visit["in_list"]["id"]: {"stage": visit["in_list"]["stage"], "bill": amounts(visit["shown"]["bill"])}
                 for visit in one["visits"]
             },
             "class": one["talent"]["talent_class"],
             "claims": {
-                claim["id"]: (
-                    claim["stage"],
-                    amounts(claim),
-                    amounts(claim["clawback"]),
-                    [(part["amount_fen"], part["state"]) for part in claim["parts"]],
-                )
+                claim["id"]: {
+                    "stage": claim["stage"],
+                    "amounts": amounts(claim),
+                    "clawback": amounts(claim["clawback"]),
+                    "instalments": [
+                        {"amount_fen": part["amount_fen"], "state": part["state"]} for part in claim["instalments"]
+                    ],
+                }
                 for claim in one["claims"]
             },
         }

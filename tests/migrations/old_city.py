@@ -132,12 +132,12 @@ class Place:
                 for _ in range(20):
                     for task in sorted(tasks.values(), key=lambda one: one.name):
                         if task.every is not None:
-                            await task.work(city)
+                            await task(city)
                     if not queue.jobs:
                         break
                     while queue.jobs:
                         job = queue.jobs.pop(0)
-                        await tasks[job.task].work(city, *job.arguments)
+                        await tasks[job.task](city, *job.arguments)
 
 
 class Queue:
@@ -175,6 +175,6 @@ async def opened(place: Place) -> AsyncGenerator[tuple[City, Mapping[str, Any], 
 def set_clocks(city: City, clock: Callable[[], datetime]) -> None:
     """Set the clock of the sandboxes to that of the test."""
     for port in city.ports.values():
-        books: Any = getattr(port, "books", None)
-        if books is not None:
-            books.clock = clock
+        database: Any = getattr(port, "database", None)
+        if database is not None:
+            database.clock = clock

@@ -18,7 +18,7 @@ from backend.store import Document, Store
 from backend.store.migrations import Migration, find_migrations, migrate
 from backend.web.idempotency import IdempotencyRecord, StoredProblem
 from tests.conftest import work_in
-from tests.migrations import medical_credit, school_lookup
+from tests.migrations import medical_credit, school_lookup, talent_code
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
 NOON_MS = 1_650_427_200_000
@@ -128,6 +128,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         ),
     ),
     *medical_credit.EXAMPLES,
+    *talent_code.EXAMPLES,
     *school_lookup.EXAMPLES,
 ]
 

@@ -3,9 +3,25 @@ from pathlib import Path
 import pytest
 
 from backend.rulebook import InvalidRulebook
-from backend.rulebook.modules.cases import try_cases
-from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Rider, load
+from backend.rulebook.modules.cases import run_cases
+from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Rider, load
 
+
+def edge(at: str, expect: str, bought: str, age: int = 30) -> str:
+    """Return a case of a rider with a day pass that was bought at noon of a day."""
+    passes = f'[{{kind: day, bought_at: "{bought}T12:00:00+08:00"}}]'
+    return f"""\
+  - case: at {at}
+    at: {at}+08:00
+    given: {{age: {age}, passes: {passes}}}
+    expect: {expect}
+"""
+
+
+BEFORE_2020 = edge("2019-12-31T23:59:59", "full", "2019-12-31")
+IN_2020 = edge("2020-01-01T00:00:00", "free", "2019-12-31")
+BEFORE_2022 = edge("2021-12-31T23:59:59", "full", "2021-12-30")
+IN_2022 = edge("2022-01-01T00:00:00", "free", "2021-12-30")
 CASES = """\
 module: tram.fare
 cases:
@@ -26,33 +42,34 @@ cases:
     given: {age: 30, home: null, passes: [{kind: day, bought_at: "2021-06-01T12:00:00+08:00"}]}
     expect: free
 """
+CASES += BEFORE_2020 + IN_2020 + BEFORE_2022 + IN_2022
 
 
-def try_them(folder: Path, text: str = CASES, rules: str = FARE) -> int:
-    """Try the cases and give how many there are."""
+def run_them(folder: Path, text: str = CASES, rules: str = FARE) -> int:
+    """Run the cases and return their number."""
     load(folder, rules)
     (folder / "tram" / "fare.cases.yaml").write_text(text, encoding="utf-8")
-    return try_cases(folder, [Rider], CITY)[1]
+    return run_cases(folder, [Rider], CITY)[1]
 
 
 def faults(folder: Path, text: str = CASES, rules: str = FARE) -> list[str]:
     with pytest.raises(InvalidRulebook) as caught:
-        try_them(folder, text, rules)
+        run_them(folder, text, rules)
     return [
-        f"{Path(fault.path).name}:{fault.place.line}:{fault.place.column}: {fault.message}"
+        f"{Path(fault.path).name}:{fault.location.line}:{fault.location.column}: {fault.message}"
         + (f" ({fault.help})" if fault.help else "")
         for fault in caught.value.faults
     ]
 
 
-def test_cases_that_hold_are_counted(tmp_path: Path) -> None:
-    assert try_them(tmp_path) == 3
+def test_passing_cases_are_counted(tmp_path: Path) -> None:
+    assert run_them(tmp_path) == 7
 
 
-def test_a_case_that_does_not_hold_says_what_came_instead_and_why(tmp_path: Path) -> None:
+def test_a_failed_case_shows_the_actual_result_and_the_reason(tmp_path: Path) -> None:
     assert faults(tmp_path, CASES.replace("result: half", "result: free")) == [
         (
-            "fare.cases.yaml:6:22: a child of thirteen pays half: result is half, expected was free"
+            "fare.cases.yaml:6:22: a child of thirteen pays half: result is half, expected free"
             " (child fired; half by 'child', changes at never)"
         )
     ]
@@ -62,7 +79,7 @@ def test_a_case_is_right_to_the_second(tmp_path: Path) -> None:
     assert faults(tmp_path, CASES.replace('"2021-06-02T12:00:00+08:00"', '"2021-06-02T12:00:01+08:00"')) == [
         (
             "fare.cases.yaml:13:40: a day pass bought at noon lets ride until noon:"
-            " changes_at is 2021-06-02T12:00:00+08:00, expected was 2021-06-02T12:00:01+08:00"
+            " changes_at is 2021-06-02T12:00:00+08:00, expected 2021-06-02T12:00:01+08:00"
             " (day-pass fired; free by 'day-pass', changes at 2021-06-02T12:00:00+08:00)"
         )
     ]
@@ -74,30 +91,40 @@ def test_a_rule_that_fires_in_no_case_is_named(tmp_path: Path) -> None:
     assert found.startswith("fare.yaml:11:9: 'child' fires in no case (add one to ")
 
 
-def test_a_rule_that_is_silent_in_no_case_of_its_time_is_named(tmp_path: Path) -> None:
+def test_a_rule_that_fires_in_every_case_of_its_period_is_named(tmp_path: Path) -> None:
     later = FARE.replace("  - id: child\n    from: 2020-01-01", "  - id: child\n    from: 2021-06-01")
-    only = CASES[: CASES.index("  - case: a day pass")] + CASES[CASES.index("  - case: by the law") :].replace(
-        "age: 30", "age: 13"
-    )
+    first = CASES[: CASES.index("  - case: a day pass")]
+    law_of_2022 = CASES[CASES.index("  - case: by the law") : CASES.index(BEFORE_2020)].replace("age: 30", "age: 13")
+    edges = [
+        BEFORE_2020,
+        IN_2020,
+        edge("2021-05-31T23:59:59", "full", "2021-05-01"),
+        edge("2021-06-01T00:00:00", "half", "2021-05-01", age=13),
+        edge("2021-12-31T23:59:59", "half", "2021-12-30", age=13),
+        edge("2022-01-01T00:00:00", "free", "2021-12-30", age=13),
+    ]
+    only = "".join([first, law_of_2022, *edges])
     (found,) = faults(tmp_path, only, later)
-    assert found.startswith("fare.yaml:11:9: 'child' is silent in no case of its time (add one to ")
+    assert found.startswith(
+        "fare.yaml:11:9: 'child' fires in every case of its period (add one in which it does not fire to "
+    )
 
 
-def test_rules_without_cases_are_refused(tmp_path: Path) -> None:
+def test_rules_without_cases_are_rejected(tmp_path: Path) -> None:
     load(tmp_path)
-    with pytest.raises(InvalidRulebook, match="no cases stand beside these rules"):
-        try_cases(tmp_path, [Rider], CITY)
+    with pytest.raises(InvalidRulebook, match="these rules have no cases"):
+        run_cases(tmp_path, [Rider], CITY)
 
 
-def test_cases_without_rules_are_refused(tmp_path: Path) -> None:
+def test_cases_without_rules_are_rejected(tmp_path: Path) -> None:
     load(tmp_path)
     (tmp_path / "tram" / "fair.cases.yaml").write_text(CASES, encoding="utf-8")
-    with pytest.raises(InvalidRulebook, match=r"there is no module 'tram\.fair' beside these cases"):
-        try_cases(tmp_path, [Rider], CITY)
+    with pytest.raises(InvalidRulebook, match=r"there is no module 'tram\.fair' for these cases"):
+        run_cases(tmp_path, [Rider], CITY)
 
 
 def refund_faults(folder: Path, expected: str) -> list[str]:
-    """Give what is wrong with the cases of the refund where this is expected of an hour's delay."""
+    """Return the faults of the refund's cases if this is expected of an hour's delay."""
     load(folder, refund=REFUND)
     (folder / "tram" / "fare.cases.yaml").write_text(CASES, encoding="utf-8")
     (folder / "tram" / "refund.cases.yaml").write_text(
@@ -107,19 +134,23 @@ cases:
   - {{case: an hour late, at: "2021-06-01T12:00:00+08:00", given: {{minutes: 60}}, expect: {expected}}}
   - {{case: a little late, at: "2021-06-01T12:00:00+08:00", given: {{minutes: 20}}, expect: {{result: 100}}}}
   - {{case: on time, at: "2021-06-01T12:00:00+08:00", given: {{minutes: 0}}, expect: 0}}
+  - {{case: before 2020, at: "2019-12-31T23:59:59+08:00", given: {{minutes: 60}}, expect: 0}}
+  - {{case: in 2020, at: "2020-01-01T00:00:00+08:00", given: {{minutes: 60}}, expect: 300}}
+  - {{case: before 2022, at: "2021-12-31T23:59:59+08:00", given: {{minutes: 60}}, expect: 300}}
+  - {{case: in 2022, at: "2022-01-01T00:00:00+08:00", given: {{minutes: 60}}, expect: 600}}
 """,
         encoding="utf-8",
     )
     try:
-        try_cases(folder, [Rider, Delay], CITY)
+        run_cases(folder, [Rider, Delay], CITY)
     except InvalidRulebook as error:
-        return [f"{fault.place.line}:{fault.place.column}: {fault.message}" for fault in error.faults]
+        return [f"{fault.location.line}:{fault.location.column}: {fault.message}" for fault in error.faults]
     return []
 
 
-def test_a_case_may_expect_a_number_and_the_rule_that_said_it(tmp_path: Path) -> None:
+def test_a_case_may_expect_a_number_and_the_rule_that_decided(tmp_path: Path) -> None:
     assert refund_faults(tmp_path, "{result: 300, rule: long-delay, fired: [long-delay, delay]}") == []
-    assert refund_faults(tmp_path, "100") == ["3:89: an hour late: result is 300, expected was 100"]
+    assert refund_faults(tmp_path, "100") == ["3:89: an hour late: result is 300, expected 100"]
     assert refund_faults(tmp_path, "long_delay_fen") == ["3:89: expected a whole number"]
 
 
@@ -131,25 +162,25 @@ def test_a_case_may_expect_a_number_and_the_rule_that_said_it(tmp_path: Path) ->
         ("{age: 13}", "13", "5:12: expected the fields of Rider, or {} for none"),
         ("age: 13", "age: '13'", "5:18: expected a whole number"),
         ("age: 13", "age: -1", "5:18: expected a whole number from 0 to 150"),
-        ("kind: day", "kind: dey", "12:18: 'dey' is none of the words that this field can hold (did you mean 'day'?)"),
+        ("kind: day", "kind: dey", "12:18: 'dey' is not a value of this field (did you mean 'day'?)"),
         (
             'bought_at: "2021-06-01T12:00:00+08:00"}\n',
             'bought_at: "2021-06-01T12:00:00"}\n',
-            "12:34: '2021-06-01T12:00:00' is no instant such as 2020-02-11T00:00:00+08:00",
+            "12:34: '2021-06-01T12:00:00' is not an instant such as 2020-02-11T00:00:00+08:00",
         ),
         ("rule: child", "rule: chidl", "6:34: 'chidl' is not a rule of this module (did you mean 'child'?)"),
         ("result: half", "result: hafl", "6:22: 'hafl' is not a result of this module (did you mean 'half'?)"),
-        ("    expect: free", "    expect: {}", "18:13: a case that expects nothing cannot fail"),
+        ("    expect: free", "    expect: {}", "18:13: a case without an expectation cannot fail"),
         ("    expect: free", "    expects: free", "14:5: a case needs the key 'expect'"),
         (
             "  - case: by the law of 2022 the same pass lasts two days",
             "  - case: a child of thirteen pays half",
-            "14:11: two cases have the same name (the first one stands in line 3)",
+            "14:11: two cases have the same name (the first one is in line 3)",
         ),
-        ("module: tram.fare", "module: tram.fair", "1:9: these cases stand beside the module 'tram.fare'"),
+        ("module: tram.fare", "module: tram.fair", "1:9: these cases are next to the module 'tram.fare'"),
     ],
 )
-def test_what_is_wrong_with_a_case_is_said_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_each_fault_of_a_case_has_its_location(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert old in CASES
     found = faults(tmp_path, CASES.replace(old, new, 1))
     assert any(fault in line for line in found), found

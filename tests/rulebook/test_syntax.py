@@ -16,16 +16,16 @@ def test_a_string_may_hold_escapes_and_chinese() -> None:
         ("a = b", "unexpected character '='"),
         ("a and b", "unexpected 'and'"),
         ('"abc', "the string is not closed, or has a line break"),
-        ("a +", "the expression is not finished"),
-        ("1u", "unsigned integers lie outside the rule language"),
-        ("{'a': 1}", "maps lie outside the rule language"),
+        ("a +", "the expression is incomplete"),
+        ("1u", "unsigned integers are not part of the rule language"),
+        ("{'a': 1}", "maps are not part of the rule language"),
         ("for", "'for' is a reserved word of CEL"),
         (r"'\q'", r"unknown escape '\\q'"),
-        ("(" * 101 + "1" + ")" * 101 + " + (", "the expression is not finished"),
+        ("(" * 101 + "1" + ")" * 101 + " + (", "the expression is incomplete"),
         ("!" * 101 + "true", "nested deeper than 100 levels"),
     ],
 )
-def test_what_is_wrong_with_an_expression_is_said_in_words(text: str, message: str) -> None:
+def test_an_invalid_expression_has_a_plain_message(text: str, message: str) -> None:
     with pytest.raises(InvalidExpression) as caught:
         parse(text)
     assert caught.value.message == message

@@ -1,4 +1,4 @@
-"""What a service reads beside the rules: dated like them, and refused with its place where it is wrong."""
+"""Terms: Structs for the service in a rule module, dated like the rules; faults have a location."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Part, RefundTerms, faults, load
+from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Part, RefundTerms, faults, load
 
 OF_2020 = RefundTerms(
     "cash", (Part(40), Part(60, timedelta(days=30))), 500_000, by_hand=True, desk="East 1", beside=("tram.fare",)
@@ -26,7 +26,7 @@ def test_terms_last_until_the_next_begin_at_the_citys_midnight(tmp_path: Path) -
     assert rulebook.terms("tram.refund", midnight) == OF_2022
 
 
-def test_the_terms_of_another_day_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_terms_of_another_day_are_available(tmp_path: Path) -> None:
     assert load(tmp_path, refund=REFUND).terms("tram.refund", NOON, on=date(2022, 1, 1)) == OF_2022
 
 
@@ -58,11 +58,11 @@ def test_new_terms_change_no_verdict(tmp_path: Path) -> None:
     """The figure of the law changes in 2022 as the terms do; in 2023 the terms change alone."""
     later = "  - {from: 2023-01-01, paid: cash, source: council}\nparameters:"
     rulebook = load(tmp_path, refund=REFUND.replace("parameters:", later))
-    assert [verdict.result for verdict in rulebook.onward("tram.refund", Delay(90), NOON)] == [300, 600]
+    assert [verdict.result for verdict in rulebook.timeline("tram.refund", Delay(90), NOON)] == [300, 600]
     assert rulebook.terms("tram.refund", NOON, on=date(2023, 1, 1)) == RefundTerms("cash")
 
 
-def test_whenever_it_is_asked_the_terms_are_those_of_the_citys_day(tmp_path: Path) -> None:
+def test_at_any_instant_the_terms_are_those_of_the_citys_day(tmp_path: Path) -> None:
     rulebook = load(tmp_path, refund=REFUND)
     new_years_days = some.sampled_from([datetime(2020, 1, 1, tzinfo=CITY), datetime(2022, 1, 1, tzinfo=CITY)])
 
@@ -82,7 +82,7 @@ def test_whenever_it_is_asked_the_terms_are_those_of_the_citys_day(tmp_path: Pat
     [
         ("paid: cash", "payd: cash", "8:5: unknown key 'payd' in an item of `terms` (did you mean 'paid'?)"),
         ("    paid: cash\n", "", "7:5: an item of `terms` needs the key 'paid'"),
-        ("paid: cash", "paid: cahs", "8:11: 'cahs' is none of the words that this field can hold (did you mean 'cash'"),
+        ("paid: cash", "paid: cahs", "8:11: 'cahs' is not a value of this field (did you mean 'cash'"),
         ("by_hand: true", "by_hand: yes", "13:14: expected true or false"),
         ("budget_fen: 500000", "budget_fen: 5.5", "12:17: expected a whole number"),
         ("budget_fen: 500000", "budget_fen: 1000001", "12:17: expected a whole number from 0 to 1000000"),
@@ -91,20 +91,24 @@ def test_whenever_it_is_asked_the_terms_are_those_of_the_citys_day(tmp_path: Pat
         ("{percent: 40}", "{}", "10:9: Part needs the field 'percent'"),
         ("{percent: 40}", "40", "10:9: expected the fields of Part, or {} for none"),
         ("beside: [tram.fare]", "beside: tram.fare", "15:13: expected a list of string, such as [...]"),
-        ('    source: "council"\n  - {from: 2022', "  - {from: 2022", "7:5: an item of `terms` needs the key 'source'"),
-        ("from: 2022-01-01, paid", "from: 2022-02-30, paid", "17:12: '2022-02-30' is no day such as 2020-02-11"),
+        (
+            '    source: "[S] council"\n  - {from: 2022',
+            "  - {from: 2022",
+            "7:5: an item of `terms` needs the key 'source'",
+        ),
+        ("from: 2022-01-01, paid", "from: 2022-02-30, paid", "17:12: '2022-02-30' is not a date such as 2020-02-11"),
         ("from: 2022-01-01, paid", "paid", "17:5: the values of 'terms' are not in the order of their dates"),
         ("    paid: cash", "    until: 2022-06-01\n    paid: cash", "18:5: two values of 'terms' are in force"),
         ("  - {from: 2022-01-01, paid: card, ", "  - card\n  - {", "17:5: expected an item of `terms` with"),
     ],
 )
-def test_what_is_wrong_with_terms_is_said_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_each_fault_of_terms_has_its_location(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert REFUND.count(old) == 1
     found = faults(tmp_path, refund=REFUND.replace(old, new))
     assert any(line.startswith(fault) for line in found), found
 
 
-def test_terms_that_contradict_themselves_are_refused_in_the_words_of_their_struct(tmp_path: Path) -> None:
+def test_terms_that_contradict_themselves_are_rejected_with_the_message_of_their_struct(tmp_path: Path) -> None:
     assert faults(tmp_path, refund=REFUND.replace("percent: 60", "percent: 70")) == [
         "7:5: the parts add up to 110 percent, not to 100"
     ]
@@ -113,7 +117,7 @@ def test_terms_that_contradict_themselves_are_refused_in_the_words_of_their_stru
 
 def test_a_module_that_terms_name_is_one_of_the_rulebook(tmp_path: Path) -> None:
     assert faults(tmp_path, refund=REFUND.replace("[tram.fare]", "[tram.fair]")) == [
-        "7:5: these terms name 'tram.fair', which is no module (did you mean 'tram.fare'?)"
+        "7:5: these terms name 'tram.fair', which is not a module (did you mean 'tram.fare'?)"
     ]
 
 
@@ -123,7 +127,7 @@ def test_a_module_that_terms_name_may_have_faults_of_its_own(tmp_path: Path) -> 
     ]
 
 
-def test_terms_stand_in_a_module_where_its_facts_ask_for_them_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_module_has_terms_if_and_only_if_its_facts_declare_them(tmp_path: Path) -> None:
     without = REFUND[: REFUND.index("terms:")] + REFUND[REFUND.index("parameters:") :]
     assert faults(tmp_path, refund=without) == ["1:1: a module on Delay needs the key 'terms'"]
     assert faults(tmp_path, refund=without.replace("parameters:", "terms: []\nparameters:")) == [

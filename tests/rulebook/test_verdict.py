@@ -11,8 +11,8 @@ from backend.city.service import discover_services
 from backend.rulebook import Verdict, load_rulebook
 from backend.rulebook.language.types import MICROSECOND
 from tests.draws import draws
-from tests.rulebook.people import instants_near, laws_of, people
-from tests.rulebook.scene import CITY, FARE, REFUND, Delay, Pass, Rider, load
+from tests.rulebook.random_facts import first_days, instants_near, random_facts
+from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Pass, Rider, load
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def rider(age: int = 30, *bought: datetime) -> Rider:
     return Rider(age, passes=tuple(Pass("day", at) for at in bought))
 
 
-def test_a_verdict_says_what_why_and_until_when(tmp_path: Path) -> None:
+def test_a_verdict_has_result_reason_and_time_of_change(tmp_path: Path) -> None:
     rulebook = load(tmp_path)
     verdict = rulebook.evaluate("tram.fare", rider(30, NOON), NOON)
     assert (verdict.module, verdict.result, verdict.rule) == ("tram.fare", "free", "day-pass")
@@ -34,7 +34,7 @@ def test_a_verdict_says_what_why_and_until_when(tmp_path: Path) -> None:
     assert verdict.rulebook == rulebook.digest
 
 
-def test_where_no_rule_holds_the_module_says_otherwise(tmp_path: Path) -> None:
+def test_if_no_rule_fires_the_result_is_that_of_otherwise(tmp_path: Path) -> None:
     verdict = load(tmp_path).evaluate("tram.fare", rider(), NOON)
     assert (verdict.result, verdict.rule, verdict.fired, verdict.changes_at) == ("full", "otherwise", (), None)
 
@@ -50,15 +50,15 @@ def test_of_two_passes_the_later_one_decides_when_the_fare_changes(tmp_path: Pat
     assert verdict.changes_at == NOON + timedelta(hours=22)
 
 
-def test_onward_gives_each_verdict_from_its_first_instant(tmp_path: Path) -> None:
-    found = load(tmp_path).onward("tram.fare", rider(13, NOON), NOON)
+def test_the_timeline_has_each_verdict_from_its_first_instant(tmp_path: Path) -> None:
+    found = load(tmp_path).timeline("tram.fare", rider(13, NOON), NOON)
     assert [(verdict.at, verdict.result) for verdict in found] == [(NOON, "free"), (NOON + DAY, "half")]
 
 
 def test_new_law_begins_at_the_citys_midnight(tmp_path: Path) -> None:
     """A pass of 30 December at noon ran out on the 31st; by the law of 2022 it lasts until 1 January at noon."""
     bought = datetime(2021, 12, 30, 4, 0, tzinfo=UTC)
-    found = list(load(tmp_path).onward("tram.fare", rider(30, bought), bought))
+    found = list(load(tmp_path).timeline("tram.fare", rider(30, bought), bought))
     assert [(verdict.at, verdict.result) for verdict in found] == [
         (bought, "free"),
         (bought + DAY, "full"),
@@ -67,12 +67,12 @@ def test_new_law_begins_at_the_citys_midnight(tmp_path: Path) -> None:
     ]
 
 
-def test_before_its_first_day_a_rule_is_silent(tmp_path: Path) -> None:
+def test_before_its_first_day_a_rule_does_not_fire(tmp_path: Path) -> None:
     verdict = load(tmp_path).evaluate("tram.fare", rider(13), datetime(2019, 12, 31, 15, 59, 59, tzinfo=UTC))
     assert (verdict.result, verdict.changes_at) == ("full", datetime(2019, 12, 31, 16, 0, tzinfo=UTC))
 
 
-def test_the_law_of_another_day_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_law_of_another_day_can_be_used(tmp_path: Path) -> None:
     rulebook, at = load(tmp_path), NOON + timedelta(hours=30)
     assert rulebook.evaluate("tram.fare", rider(30, NOON), at).result == "full"
     by_later_law = rulebook.evaluate("tram.fare", rider(30, NOON), at, on=date(2022, 1, 1))
@@ -103,7 +103,7 @@ BONUS = "  bonus: [{from: 2020-01-01, value: 50, source: s}, {from: 2022-01-01, 
 
 
 def with_bonus(strategy: str) -> str:
-    """Give the module that answers 30 for a child, the bonus of the day for a pass, and 5 for anybody else."""
+    """Return the module with the result 30 for a child, the bonus of the day for a pass, and 5 for everyone else."""
     text = as_strategy(strategy, "{at_least: 0, at_most: 100}", "30", "bonus", "5")
     return text.replace("rules:\n", f"{BONUS}rules:\n")
 
@@ -114,7 +114,7 @@ def test_under_first_the_first_rule_that_fires_decides(tmp_path: Path) -> None:
     assert (verdict.result, verdict.fired) == ("half", ("child", "day-pass"))
 
 
-def test_under_collect_every_word_counts_once(tmp_path: Path) -> None:
+def test_under_collect_every_word_occurs_once(tmp_path: Path) -> None:
     rulebook = load(tmp_path, as_strategy("collect", "[adult, young, pass]", "young", "pass", "adult"))
     assert rulebook.evaluate("tram.fare", rider(13, NOON, NOON), NOON).result == ("young", "pass")
     assert rulebook.evaluate("tram.fare", rider(), NOON).result == ("adult",)
@@ -146,7 +146,7 @@ def test_under_unique_a_module_answers_the_number_of_the_one_rule_that_fires(tmp
 
 def test_a_number_changes_at_the_midnight_at_which_its_figure_does(tmp_path: Path) -> None:
     rulebook = load(tmp_path, refund=REFUND)
-    assert [(verdict.at, verdict.result) for verdict in rulebook.onward("tram.refund", Delay(60), NOON)] == [
+    assert [(verdict.at, verdict.result) for verdict in rulebook.timeline("tram.refund", Delay(60), NOON)] == [
         (NOON, 300),
         (datetime(2021, 12, 31, 16, 0, tzinfo=UTC), 600),
     ]
@@ -161,7 +161,7 @@ def test_a_word_that_is_also_a_parameters_name_stays_a_word(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("strategy", ["first", "sum"])
-def test_the_numbers_of_the_rules_that_fire_make_the_answer_whoever_asks(tmp_path: Path, strategy: str) -> None:
+def test_the_result_follows_from_the_numbers_of_the_rules_that_fire(tmp_path: Path, strategy: str) -> None:
     rulebook = load(tmp_path, with_bonus(strategy))
     days = some.dates(date(2019, 12, 1), date(2022, 3, 1))
 
@@ -185,7 +185,7 @@ def test_a_rule_that_cannot_fail_does_not_fail_at_the_ends_of_time(tmp_path: Pat
             assert rulebook.evaluate("tram.fare", rider(13, bought), at).result in ("full", "half", "free")
 
 
-# ── Right to the second, for anybody ──
+# ── Exact to the second, for random people ──
 
 RULES = Path(__file__).parents[2] / "rules"
 RULEBOOK = load_rulebook(RULES, [facts for found in discover_services() for facts in found.facts], CITY)
@@ -210,8 +210,8 @@ def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -
     @given(some.data())
     def for_anybody(data: some.DataObject) -> None:
         days_before = data.draw(some.integers(0, 3))
-        at = datetime.combine(data.draw(some.sampled_from(laws_of(module))), time(12), CITY) - days_before * DAY
-        facts: Struct = data.draw(people(module.facts, instants_near(at, spans), numbers))
+        at = datetime.combine(data.draw(some.sampled_from(first_days(module))), time(12), CITY) - days_before * DAY
+        facts: Struct = data.draw(random_facts(module.facts, instants_near(at, spans), numbers))
         verdict = RULEBOOK.evaluate(name, facts, at)
         end = verdict.changes_at or datetime(2149, 12, 31, tzinfo=UTC)
         assert end > at
@@ -226,7 +226,7 @@ def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -
 
 
 def turning_points(facts: object, spans: list[timedelta]) -> list[datetime]:
-    """Give the instants at which some comparison of a fact, a figure and now could turn over."""
+    """Return the instants at which a comparison of a fact, a parameter and now may change."""
     if isinstance(facts, datetime):
         return [facts + span + tick for span in (timedelta(), *spans) for tick in (timedelta(), MICROSECOND)]
     held = (

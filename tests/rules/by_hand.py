@@ -1,7 +1,6 @@
-"""The three-colour code as it stood in the city in May 2022, written by hand in Python.
+"""The three-colour code of the city in May 2022, written by hand in Python.
 
-It was written from the orders, not from `colour.yaml`, so that each checks the other; and it is what the speed of the
-compiled rules is measured against.
+It was written from the orders, not from `colour.yaml`, so that each checks the other.
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ Found = tuple[str, str, tuple[str, ...]]
 
 
 def colour_in_may_2022(facts: HealthFacts, now: datetime) -> Found:
-    """Give the colour, the rule that decides it, and all rules that speak."""
+    """Return the colour, the rule that decides it, and all rules that fire."""
     red = [*_red(facts, now)]
     yellow = [*_yellow(facts, now)]
     if red:
@@ -104,12 +103,12 @@ def _negative_after(facts: HealthFacts, at: datetime) -> bool:
 
 
 def _two_negatives_after(facts: HealthFacts, at: datetime) -> bool:
-    """Tell whether two negative tests at least a day apart follow."""
+    """Return whether two negative tests at least a day apart follow."""
     sampled = _negatives_after(facts, at)
     return bool(sampled) and max(sampled) - min(sampled) >= DAY
 
 
 def _checked_in(isolation: Isolation) -> bool:
-    """Tell whether there were fourteen days in a row with a check-in on each."""
+    """Return whether there were fourteen days in a row with a check-in each."""
     days = set(isolation.check_ins)
     return any(all(day - number * DAY in days for number in range(14)) for day in days)

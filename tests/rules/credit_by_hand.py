@@ -17,7 +17,7 @@ NAME = {"number": 0, "face": 300, "bank": 600}
 
 
 def limit_by_hand(facts: CreditFacts, now: datetime) -> tuple[int, dict[str, int]]:
-    """Give the limit in fen and what each bin adds in yuan, by the law of `now`, which is not before July 2020."""
+    """Return the limit in fen and what each bin adds in yuan, by the law of `now` (July 2020 or later)."""
     revised = now >= REVISED
     bins = [_age(facts, now, revised=revised), _score(facts.city_score, revised=revised), _years(facts.insurance_years)]
     if facts.arrears_fen:
@@ -61,7 +61,7 @@ def _breaches(count: int, *, revised: bool) -> tuple[str, int]:
 
 
 def standing_by_hand(facts: StandingFacts, now: datetime) -> str:
-    """Give the word for a person's standing, by the law of `now`, which is not before July 2020."""
+    """Return a person's standing, by the law of `now` (July 2020 or later)."""
     refusal = _refusal(facts, now)
     return "exception" if facts.visit == "emergency" and refusal != "good" else refusal
 

@@ -51,11 +51,11 @@ POSTS = {
 NEW_IN_2019 = {"unicorn_founder", "master_of_craft", "technician"}
 PAY_OF_2018 = {"c": 1_000_000, "d": 500_000, "e": 300_000}
 PAY_OF_2019 = {"b": 3_000_000, "c": 1_500_000, "d": 800_000, "e": 400_000}
-"""How many yuan somebody has to earn in a year."""
+"""The yearly income that each class requires, in yuan."""
 
 
 def class_by_hand(facts: TalentFacts, now: datetime) -> str:
-    """Give the highest class that anything gives, by the catalogue of `now`, which is not before 2018."""
+    """Return the highest class of all evidence, by the catalogue of `now` (2018 or later)."""
     given = _classes_of_merit(facts, now) + _classes_of_pay(facts, now)
     if any(_degree_counts(degree, facts, now) for degree in facts.degrees):
         given.append("e")
@@ -121,7 +121,7 @@ BENEFITS = {"home_purchase", "graduate_allowance", "graduate_rent", *MONEY_BY_CL
 
 
 def figure_by_hand(benefit: str, facts: BenefitFacts, now: datetime) -> int:
-    """Give what a benefit is for these facts where nothing stands against it: fen, percent, months or a level."""
+    """Return the amount of a benefit if there is no objection: fen, percent, months or a level."""
     if now < REVISED:
         return 0
     if benefit in OTHERS_BY_CLASS:
@@ -138,7 +138,7 @@ def figure_by_hand(benefit: str, facts: BenefitFacts, now: datetime) -> int:
 
 
 def reasons_against_by_hand(benefit: str, facts: BenefitFacts, now: datetime) -> set[str]:
-    """Give what stands against a benefit since 2019."""
+    """Return the objections to a benefit since 2019."""
     since_degree = None if facts.graduated_at is None else now - facts.graduated_at
     years = {"graduate_allowance": 1, "graduate_rent": 6 if now >= GRADUATES_REVISED else 3}.get(benefit)
     late = years is not None and (since_degree is None or since_degree >= timedelta(days=365 * years))

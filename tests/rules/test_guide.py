@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
-from backend.rulebook.modules.cases import read_cases, try_cases
+from backend.rulebook.modules.cases import read_cases, run_cases
+from backend.services.medical_credit import service as medical_credit
 from backend.services.talent_code import service as talent_code
-from backend.services.talent_code.facts import BenefitFacts, Standing
-from backend.services.talent_code.model.benefit import barrier, benefit_names, divide, judge, near_miss, terms_in
-from backend.services.talent_code.model.talent import Taken, Talent
-from tests.rulebook.scene import CITY, Delay, Part, RefundTerms, Rider, faults
+from backend.services.talent_code.facts import BenefitFacts, TalentClassOrNone
+from backend.services.talent_code.model.benefit import (
+    benefit_names,
+    claim_restriction,
+    judge,
+    near_miss,
+    split_into_instalments,
+    terms_lookup,
+)
+from backend.services.talent_code.model.talent import PastClaim, Talent
+from tests.rulebook.tram import CITY, Delay, Part, RefundTerms, Rider, faults
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "rules"
@@ -33,11 +41,36 @@ def test_the_module_of_the_guide_loads_and_its_cases_hold(tmp_path: Path) -> Non
     rulebook = load(tmp_path)
     file = read_file(tmp_path / "tram" / "fare.cases.yaml")
     cases = read_cases(file, rulebook.modules["tram.fare"])
-    assert (len(cases), file.faults) == (4, [])
+    assert (len(cases), file.faults) == (6, [])
     for case in cases:
-        verdict = rulebook.evaluate("tram.fare", case.given, case.at, on=case.on)
+        verdict = rulebook.evaluate("tram.fare", case.facts, case.at, on=case.on)
         for key, expected in case.expected.items():
             assert getattr(verdict, key) == expected.value
+
+
+def test_the_cases_of_the_guide_cover_its_module_and_the_fault_without_the_last_is_printed_as_it_says(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tram").mkdir()
+    (tmp_path / "tram" / "fare.yaml").write_text(MODULE, encoding="utf-8")
+    cases = tmp_path / "tram" / "fare.cases.yaml"
+    cases.write_text(CASES, encoding="utf-8")
+    assert run_cases(tmp_path, [Rider], CITY)[1] == 6
+    cases.write_text(CASES[: CASES.index("  - case: from 2022")], encoding="utf-8")
+    with pytest.raises(InvalidRulebook) as refused:
+        run_cases(tmp_path, [Rider], CITY)
+    assert str(refused.value).replace(f"{tmp_path}/", "rules/") in GUIDE
+
+
+def test_the_fault_of_an_amount_that_differs_from_the_law_is_printed_as_the_guide_says(tmp_path: Path) -> None:
+    text = (RULES / "medical_credit" / "inpatient_limit.yaml").read_text(encoding="utf-8")
+    folder = tmp_path / "medical_credit"
+    folder.mkdir()
+    (folder / "inpatient_limit.yaml").write_text(text.replace("15,000元", "16,000元"), encoding="utf-8")
+    with pytest.raises(InvalidRulebook) as refused:
+        load_rulebook(tmp_path, medical_credit.facts, CITY, strict=True)
+    first, *_ = refused.value.faults
+    assert str(first).replace(f"{tmp_path}/", "rules/") in GUIDE
 
 
 def test_the_module_with_terms_of_the_guide_answers_a_number_and_says_how_it_is_paid(tmp_path: Path) -> None:
@@ -75,27 +108,29 @@ def rulebook(rules: Path) -> Rulebook:
 
 
 def test_the_benefit_of_the_guide_is_one_file_with_its_cases_which_hold_and_try_each_of_its_rules(rules: Path) -> None:
-    rulebook, _ = try_cases(rules, talent_code.facts, CITY)
+    rulebook, _ = run_cases(rules, talent_code.facts, CITY)
     assert "furnishing" in benefit_names(rulebook)
 
 
-def somebody(standing: Standing, months: int, homes: int = 0) -> BenefitFacts:
+def somebody(standing: TalentClassOrNone, months: int, homes: int = 0) -> BenefitFacts:
     return BenefitFacts(born_at=BORN, talent_class=standing, insured_months=months, homes=homes)
 
 
 def test_the_benefit_of_the_guide_is_paid_in_two_parts(rulebook: Rulebook) -> None:
     judged = judge(rulebook, "furnishing", somebody("e", 5), IN_JUNE)
     assert judged is not None
-    parts = [(fen, one.insured_months) for one, fen in divide(judged.amount_fen, judged.terms.instalments)]
+    parts = [
+        (fen, one.insured_months) for one, fen in split_into_instalments(judged.amount_fen, judged.terms.instalments)
+    ]
     assert parts == [(300_000, 0), (200_000, 12)]
 
 
 @pytest.mark.parametrize(
     ("facts", "kind", "because"),
     [
-        (somebody("e", 2), "one_reason", "You have been insured in the city for less than 3 months"),
+        (somebody("e", 2), "one_condition", "You have been insured in the city for less than 3 months"),
         (somebody("e", 2, homes=1), None, None),
-        (somebody("none", 5), "one_class", "Class E has this"),
+        (somebody("none", 5), "next_class", "This benefit is available from class E"),
         (somebody("c", 5), None, None),
     ],
     ids=["a newcomer", "a newcomer who owns a home", "without a class", "class C"],
@@ -105,15 +140,15 @@ def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
 ) -> None:
     judged = judge(rulebook, "furnishing", facts, IN_JUNE)
     assert judged is not None
-    assert not judged.is_given
+    assert not judged.is_entitled
     missed = near_miss(rulebook, judged, facts, IN_JUNE)
     assert (missed and missed.kind, missed and missed.because.en) == (kind, because)
 
 
 def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_guide(rulebook: Rulebook) -> None:
     in_may = IN_JUNE - timedelta(days=20)
-    talent = Talent(id="p", code_id="c", born_at=BORN, taken=(Taken("claim", "graduate_rent", in_may),))
-    barred = barrier(talent, "furnishing", terms_in(rulebook), IN_JUNE)
+    talent = Talent(id="p", code_id="c", born_at=BORN, past_claims=(PastClaim("claim", "graduate_rent", in_may),))
+    barred = claim_restriction(talent, "furnishing", terms_lookup(rulebook), IN_JUNE)
     assert barred is not None
     assert barred.ends_at == in_may + timedelta(days=365)
 

@@ -29,7 +29,7 @@ def test_there_are_at_least_eighteen_rules_of_the_colour(rulebook: Rulebook) -> 
     assert len(rulebook.modules["health_code.colour"].rules) >= 18
 
 
-def test_every_rule_of_the_colour_says_what_turns_it_green_again(rulebook: Rulebook) -> None:
+def test_every_rule_of_the_colour_explains_how_to_turn_green_again(rulebook: Rulebook) -> None:
     for rule in rulebook.modules["health_code.colour"].rules:
         assert rule.remedy is not None, rule.id
 
@@ -89,7 +89,7 @@ _PROFILES = some.fixed_dictionaries(
 
 @settings(max_examples=400, deadline=None)
 @given(_PROFILES)
-def test_the_rules_say_what_the_orders_say_of_anybody(rulebook: Rulebook, profile: dict[str, Any]) -> None:
+def test_the_rules_agree_with_the_orders_for_random_people(rulebook: Rulebook, profile: dict[str, Any]) -> None:
     facts = msgspec.convert(profile, HealthFacts)
     verdict = rulebook.evaluate("health_code.colour", facts, NOW)
     result, rule, fired = colour_in_may_2022(facts, NOW)

@@ -14,7 +14,7 @@ from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, Term, TermAsked
 from tests.draws import draws
-from tests.rulebook.people import instants_near, people
+from tests.rulebook.random_facts import instants_near, random_facts
 from tests.rules.credit_by_hand import REVISED, SCORECARD_BEGINS, limit_by_hand, standing_by_hand
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def somebody_with_credit(draw: some.DrawFn) -> tuple[CreditFacts, datetime]:
     """Draw a person, mostly at the bounds of the bins, and an instant in one of the two editions of the scorecard."""
     at = draw(some.sampled_from(EDITIONS))
     bounds = [1, 3, 5, 10, 500, 550, 600, 700, 750, 1_000, 1_000_00]
-    facts = draw(people(CreditFacts, instants_near(at, []), bounds))
+    facts = draw(random_facts(CreditFacts, instants_near(at, []), bounds))
     return facts, at
 
 
@@ -48,7 +48,7 @@ def somebody_at_a_desk(draw: some.DrawFn, times: list[datetime]) -> tuple[Standi
     at = draw(some.sampled_from(times))
     spans = [DAY, 180 * DAY, 365 * DAY]
     bounds = [0, 500, 500_00, 5_000_00, 10_000_00]
-    return draw(people(StandingFacts, instants_near(at, spans), bounds)), at
+    return draw(random_facts(StandingFacts, instants_near(at, spans), bounds)), at
 
 
 # ── The limit ──
@@ -56,7 +56,7 @@ def somebody_at_a_desk(draw: some.DrawFn, times: list[datetime]) -> tuple[Standi
 
 @settings(max_examples=draws(300, soak=10_000), deadline=None)
 @given(somebody_with_credit())
-def test_the_scorecard_gives_everybody_what_the_table_gives_by_hand(
+def test_the_scorecard_agrees_with_the_table_written_by_hand(
     rulebook: Rulebook, drawn: tuple[CreditFacts, datetime]
 ) -> None:
     facts, at = drawn
@@ -68,7 +68,7 @@ def test_the_scorecard_gives_everybody_what_the_table_gives_by_hand(
 
 @settings(max_examples=draws(200, soak=5_000), deadline=None)
 @given(somebody_with_credit())
-def test_a_limit_lies_between_500_and_5000_yuan_whatever_the_facts(
+def test_a_limit_is_between_500_and_5000_yuan_for_all_facts(
     rulebook: Rulebook, drawn: tuple[CreditFacts, datetime]
 ) -> None:
     facts, at = drawn
@@ -130,7 +130,7 @@ NEXT_BIN = {
     "name-number": "name-face",
     "name-face": "name-bank",
 }
-"""The bin that a remedy promises; what it adds must be what the remedy says, in both editions."""
+"""The bin that a remedy promises; it must add what the remedy says, in both editions."""
 
 
 @pytest.mark.parametrize("day", [date(2020, 7, 1), date(2026, 1, 1)])
@@ -154,7 +154,7 @@ def test_a_remedy_promises_what_the_next_bin_adds(rulebook: Rulebook, bin_: str,
     assert f"{to:,}元" in remedy.zh
 
 
-def test_whatever_a_person_could_better_says_how(rulebook: Rulebook) -> None:
+def test_each_item_that_a_person_can_improve_explains_how(rulebook: Rulebook) -> None:
     silent = {rule.id for rule in rulebook.modules[LIMIT].rules if rule.remedy is None}
     assert silent == {"first-scheme", "adult", "senior", "score-top", "insured-most", "income-top", "name-bank"}
 
@@ -164,16 +164,16 @@ def test_whatever_a_person_could_better_says_how(rulebook: Rulebook) -> None:
 
 @settings(max_examples=draws(300, soak=10_000), deadline=None)
 @given(somebody_at_a_desk(EDITIONS))
-def test_everybody_stands_as_worked_out_by_hand(rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]) -> None:
+def test_the_standing_agrees_with_the_rules_written_by_hand(
+    rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]
+) -> None:
     facts, at = drawn
     assert rulebook.evaluate(STANDING, facts, at).result == standing_by_hand(facts, at)
 
 
 @settings(max_examples=draws(200, soak=5_000), deadline=None)
 @given(somebody_at_a_desk(OF_ALL_TIMES))
-def test_an_emergency_is_never_refused_whatever_the_facts(
-    rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]
-) -> None:
+def test_an_emergency_is_never_refused(rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]) -> None:
     facts, at = drawn
     emergency = msgspec.structs.replace(facts, visit="emergency")
     verdict = rulebook.evaluate(STANDING, emergency, at)
@@ -192,7 +192,7 @@ def test_an_emergency_is_an_exception_only_where_a_visit_would_be_refused(
     assert (rulebook.evaluate(STANDING, emergency, at).result == "exception") == refused
 
 
-def test_whatever_stands_in_the_way_says_what_restores_it(rulebook: Rulebook) -> None:
+def test_every_reason_against_pay_later_explains_what_restores_it(rulebook: Rulebook) -> None:
     for rule in rulebook.modules[STANDING].rules:
         assert rule.remedy is not None, rule.id
 
@@ -210,7 +210,9 @@ def test_every_term_is_agreed_by_exactly_one_rule_in_every_law(rulebook: Ruleboo
 
 @pytest.mark.parametrize("at", OF_ALL_TIMES, ids=str)
 @pytest.mark.parametrize("visit", ["outpatient", "emergency", "inpatient"])
-def test_who_has_just_the_opening_hold_free_can_begin_a_visit(rulebook: Rulebook, visit: str, at: datetime) -> None:
+def test_available_credit_of_exactly_the_opening_hold_suffices_for_a_visit(
+    rulebook: Rulebook, visit: str, at: datetime
+) -> None:
     term = TermAsked(msgspec.convert(f"opening_hold_{visit}_fen", Term))
     hold_fen = rulebook.evaluate("medical_credit.terms", term, at).result
     person: dict[str, Any] = {"adult_at": datetime(2008, 3, 1, tzinfo=CITY), "city_score": 600, "visit": visit}

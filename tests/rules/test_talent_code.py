@@ -12,8 +12,8 @@ from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.services.talent_code.facts import (
-    BENEFITS,
-    STANDINGS,
+    BENEFIT_PREFIX,
+    TALENT_CLASSES,
     AuditFacts,
     BenefitFacts,
     BenefitTerms,
@@ -22,7 +22,7 @@ from backend.services.talent_code.facts import (
     TalentTermAsked,
     Term,
 )
-from tests.rulebook.people import instants_near, people
+from tests.rulebook.random_facts import instants_near, random_facts
 from tests.rules import talent_by_hand as by_hand
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def rulebook() -> Rulebook:
 
 
 def terms_of(rulebook: Rulebook, benefit: str, at: datetime) -> BenefitTerms:
-    terms = rulebook.terms(BENEFITS + benefit, at)
+    terms = rulebook.terms(BENEFIT_PREFIX + benefit, at)
     assert isinstance(terms, BenefitTerms)
     return terms
 
@@ -60,12 +60,12 @@ def somebody_with_merits(draw: some.DrawFn) -> tuple[TalentFacts, datetime]:
     at = draw(some.sampled_from([by_hand.CATALOGUE_BEGINS, by_hand.REVISED - SECOND, by_hand.REVISED, NOON]))
     spans = [YEAR, timedelta(days=548), timedelta(days=12_784)]
     yuan = {*by_hand.PAY_OF_2018.values(), *by_hand.PAY_OF_2019.values()}
-    return draw(people(TalentFacts, instants_near(at, spans), [12, *(each * 100 for each in yuan)])), at
+    return draw(random_facts(TalentFacts, instants_near(at, spans), [12, *(each * 100 for each in yuan)])), at
 
 
 @settings(max_examples=300, deadline=None)
 @given(somebody_with_merits())
-def test_everybody_is_in_the_class_that_the_catalogue_gives_by_hand_for_all_they_have_and_for_each_part_of_it(
+def test_the_class_agrees_with_the_catalogue_written_by_hand_for_all_evidence_and_for_each_kind(
     rulebook: Rulebook, drawn: tuple[TalentFacts, datetime]
 ) -> None:
     facts, at = drawn
@@ -83,11 +83,11 @@ def test_more_evidence_never_lowers_a_class(
     together = {name: getattr(facts, name) + getattr(further, name) for name in EVIDENCE}
     both = msgspec.structs.replace(facts, **together)
     alone, joined = (rulebook.evaluate(CLASS, person, at).result for person in (facts, both))
-    assert STANDINGS.index(joined) >= STANDINGS.index(alone)
+    assert TALENT_CLASSES.index(joined) >= TALENT_CLASSES.index(alone)
 
 
 def one_of(kind: str, name: str) -> TalentFacts:
-    """Give a person who has this one prize, title or post, and is insured for a year."""
+    """Return a person with this one prize, title or post, insured for a year."""
     since = {"prizes": "awarded_at", "titles": "granted_at", "posts": "since"}[kind]
     merit = {kind[:-1]: name, "type": kind[:-1], since: BORN + 25 * YEAR}
     return msgspec.convert({"born_at": BORN, "insured_months": 12, kind: [merit]}, TalentFacts)
@@ -112,7 +112,7 @@ def test_each_prize_title_and_post_gives_its_class_from_its_year_by_an_entry_of_
     assert rulebook.evaluate(CLASS, facts, NOON, on=date(2018, 12, 31)).result == before.result
 
 
-def test_every_entry_of_the_catalogue_says_what_evidence_it_takes(rulebook: Rulebook) -> None:
+def test_every_entry_of_the_catalogue_explains_which_evidence_it_needs(rulebook: Rulebook) -> None:
     for rule in rulebook.modules[CLASS].rules:
         assert rule.remedy is not None, rule.id
         assert "confirmed" in rule.remedy.en, rule.id
@@ -120,7 +120,7 @@ def test_every_entry_of_the_catalogue_says_what_evidence_it_takes(rulebook: Rule
 
 
 @pytest.mark.parametrize("letter", by_hand.PAY_OF_2019)
-def test_what_to_earn_is_said_for_each_edition(rulebook: Rulebook, letter: str) -> None:
+def test_the_required_income_is_named_for_each_edition(rulebook: Rulebook, letter: str) -> None:
     module = rulebook.modules[CLASS]
     rule = next(rule for rule in module.rules if rule.id == f"pay-{letter}")
     assert rule.remedy is not None
@@ -134,7 +134,7 @@ def test_what_to_earn_is_said_for_each_edition(rulebook: Rulebook, letter: str) 
 
 
 def test_every_benefit_is_checked_by_hand(rulebook: Rulebook) -> None:
-    found = {name.removeprefix(BENEFITS) for name in rulebook.modules if name.startswith(BENEFITS)}
+    found = {name.removeprefix(BENEFIT_PREFIX) for name in rulebook.modules if name.startswith(BENEFIT_PREFIX)}
     assert found == by_hand.BENEFITS
 
 
@@ -155,10 +155,10 @@ def test_each_class_and_degree_has_its_figure_on_both_sides_of_each_day_of_chang
                     spent_fen=40_000_00,
                 )
                 figure = by_hand.figure_by_hand(benefit, facts, at)
-                assert rulebook.evaluate(BENEFITS + benefit, facts, at).result == figure
+                assert rulebook.evaluate(BENEFIT_PREFIX + benefit, facts, at).result == figure
                 law_of = at.astimezone(CITY).date()
                 recent = msgspec.structs.replace(facts, graduated_at=NOON - timedelta(days=100))
-                assert rulebook.evaluate(BENEFITS + benefit, recent, NOON, on=law_of).result == figure
+                assert rulebook.evaluate(BENEFIT_PREFIX + benefit, recent, NOON, on=law_of).result == figure
 
 
 @some.composite
@@ -166,31 +166,31 @@ def somebody_who_claims(draw: some.DrawFn) -> tuple[BenefitFacts, datetime]:
     """Draw a person, mostly at the bounds of the benefits, and an instant on a side of a day of change."""
     at = draw(some.sampled_from(AROUND_CHANGES[1:]))
     bounds = [0, 1_000_000_00, 150_000_00]
-    return draw(people(BenefitFacts, instants_near(at, [YEAR, 3 * YEAR, 6 * YEAR]), bounds)), at
+    return draw(random_facts(BenefitFacts, instants_near(at, [YEAR, 3 * YEAR, 6 * YEAR]), bounds)), at
 
 
 @each_benefit
-def test_everybody_has_what_is_theirs_or_is_told_all_that_stands_against_it(rulebook: Rulebook, benefit: str) -> None:
-    against = {rule.id for rule in rulebook.modules[BENEFITS + benefit].rules if rule.then == 0}
+def test_everyone_gets_their_benefits_or_all_objections(rulebook: Rulebook, benefit: str) -> None:
+    against = {rule.id for rule in rulebook.modules[BENEFIT_PREFIX + benefit].rules if rule.then == 0}
 
     @settings(max_examples=200, deadline=None)
     @given(somebody_who_claims())
     def everybody(drawn: tuple[BenefitFacts, datetime]) -> None:
         facts, at = drawn
-        verdict = rulebook.evaluate(BENEFITS + benefit, facts, at)
+        verdict = rulebook.evaluate(BENEFIT_PREFIX + benefit, facts, at)
         reasons = by_hand.reasons_against_by_hand(benefit, facts, at)
         figure = by_hand.figure_by_hand(benefit, facts, at)
         assert against & set(verdict.fired) == reasons
         assert verdict.result == (0 if reasons else figure)
         speaking_for = set(verdict.fired) - against
-        assert len(speaking_for) == (1 if figure else 0), "however much it is, whatever stands against it"
+        assert len(speaking_for) == (1 if figure else 0), "one amount, whether or not there are objections"
 
     everybody()
 
 
 @each_benefit
-def test_whatever_stands_against_a_benefit_says_what_to_do(rulebook: Rulebook, benefit: str) -> None:
-    module = rulebook.modules[BENEFITS + benefit]
+def test_every_objection_to_a_benefit_explains_what_to_do(rulebook: Rulebook, benefit: str) -> None:
+    module = rulebook.modules[BENEFIT_PREFIX + benefit]
     assert module.otherwise.then == 0
     assert module.otherwise.remedy is not None
     for rule in module.rules:
@@ -202,9 +202,9 @@ def test_whatever_stands_against_a_benefit_says_what_to_do(rulebook: Rulebook, b
 
 @each_benefit
 def test_a_benefit_has_terms_from_the_day_on_which_it_begins(rulebook: Rulebook, benefit: str) -> None:
-    assert rulebook.terms(BENEFITS + benefit, by_hand.REVISED - SECOND) is None
+    assert rulebook.terms(BENEFIT_PREFIX + benefit, by_hand.REVISED - SECOND) is None
     for at in AROUND_CHANGES[1:]:
-        assert rulebook.terms(BENEFITS + benefit, at) is not None
+        assert rulebook.terms(BENEFIT_PREFIX + benefit, at) is not None
 
 
 def test_new_graduates_have_half_after_six_months_of_insurance_and_half_after_twelve(rulebook: Rulebook) -> None:
@@ -227,11 +227,11 @@ def test_the_tax_of_a_year_is_not_rewarded_twice_even_in_a_leap_year(rulebook: R
         assert first + cooldown >= next_year
 
 
-def test_whoever_meets_the_rules_of_the_tax_reward_has_something_to_be_rewarded(rulebook: Rulebook) -> None:
+def test_everyone_who_meets_the_rules_of_the_tax_reward_has_an_excess_to_be_rewarded(rulebook: Rulebook) -> None:
     base = terms_of(rulebook, "tax_reward", NOON).base
     assert base is not None
     assert base.less is not None
-    asked = rulebook.modules[f"{BENEFITS}tax_reward"].parameters["over_percent"].on(date(2026, 6, 1))
+    asked = rulebook.modules[f"{BENEFIT_PREFIX}tax_reward"].parameters["over_percent"].on(date(2026, 6, 1))
     assert asked is not None
     assert (base.of, base.less.of, base.less.percent) == ("tax_fen", "income_fen", asked.value)
 

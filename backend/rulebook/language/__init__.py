@@ -1,1 +1,1 @@
-"""The condition language: parser, types, operations, compiler and explainer of a typed profile of CEL."""
+"""The condition language, a typed profile of CEL: parser, types, operations, compiler and explainer."""

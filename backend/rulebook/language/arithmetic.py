@@ -1,4 +1,4 @@
-"""Arithmetic of the rule language, with the range of each result, and negation."""
+"""Arithmetic and negation of the rule language, with the range of each result."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _KINDS_SUBTRACTED = {
 
 
 def arithmetic(sign: str) -> Callable[[Type, Type], Operation | None]:
-    """Give what finds the meaning of `+`, `-` or `*` for arguments of two types."""
+    """Return the overload resolver of `+`, `-` or `*`."""
 
     def find(left: Type, right: Type) -> Operation | None:
         kinds = (left.kind, right.kind)
@@ -59,7 +59,7 @@ def _product_range(sign: str, left: Type, right: Type) -> tuple[int, int]:
 
 
 def _within(whole: Type, found: tuple[int, int], evaluate: Callable[..., Value], python: str) -> Operation:
-    """Narrow the result to the range found, and name the hazard where that leaves the kind's own range."""
+    """Return an operation whose result has this range; if it exceeds the kind's range, it names the failure."""
     low, high = max(found[0], whole.low), min(found[1], whole.high)
     fits = found == (low, high)
     result = Type(whole.kind, low, high) if low <= high else whole
@@ -84,20 +84,20 @@ def _quotient(left: int, right: int) -> int:
 
 
 def remainder(left: int, right: int) -> int:
-    """Give the remainder with the sign of the dividend, as CEL does."""
+    """Return the remainder with the sign of the dividend, as in CEL."""
     if right == 0:
         raise EvaluationError("modulus by zero")
     return left - right * truncated_quotient(left, right)
 
 
 def truncated_quotient(left: int, right: int) -> int:
-    """Divide towards zero, as CEL does."""
+    """Divide towards zero, as in CEL."""
     magnitude = abs(left) // abs(right)
     return magnitude if (left < 0) == (right < 0) else -magnitude
 
 
 def _float_quotient(left: float, right: float) -> float:
-    """Divide as IEEE 754 does, where Python raises."""
+    """Divide as in IEEE 754, where Python would raise."""
     if right != 0:
         return left / right
     if left == 0 or left != left:  # noqa: PLR0124  NaN is the one number that differs from itself
@@ -107,32 +107,32 @@ def _float_quotient(left: float, right: float) -> float:
 
 
 def divide(left: Type, right: Type) -> Operation | None:
-    """Find the meaning of `/`."""
+    """Return the overload of `/`, or None."""
     if (left.kind, right.kind) == ("double", "double"):
         return Operation(DOUBLE, _float_quotient)
     if (left.kind, right.kind) != ("int", "int"):
         return None
-    hazard = _divisor_hazard(right)
+    failure_mode = _divisor_failure_mode(right)
     if left.low == INT64[0] and right.low <= -1 <= right.high:
-        hazard = hazard or "the smallest integer divided by -1 is out of range"
+        failure_mode = failure_mode or "the smallest integer divided by -1 is out of range"
     largest = max(abs(left.low), abs(left.high))
-    return Operation(Type("int", max(-largest, INT64[0]), min(largest, INT64[1])), _quotient, hazard=hazard)
+    return Operation(Type("int", max(-largest, INT64[0]), min(largest, INT64[1])), _quotient, failure_mode=failure_mode)
 
 
 def modulo(left: Type, right: Type) -> Operation | None:
-    """Find the meaning of `%`, which is for integers alone."""
+    """Return the overload of `%`, which takes integers only, or None."""
     if (left.kind, right.kind) != ("int", "int"):
         return None
     largest = min(max(abs(right.low), abs(right.high)), INT64[1])
-    return Operation(Type("int", -largest, largest), remainder, hazard=_divisor_hazard(right))
+    return Operation(Type("int", -largest, largest), remainder, failure_mode=_divisor_failure_mode(right))
 
 
-def _divisor_hazard(divisor: Type) -> str | None:
+def _divisor_failure_mode(divisor: Type) -> str | None:
     return "the divisor can be zero" if divisor.low <= 0 <= divisor.high else None
 
 
 def negate(operand: Type) -> Operation | None:
-    """Find the meaning of the sign `-`."""
+    """Return the overload of unary `-`, or None."""
     if operand.kind == "double":
         return Operation(DOUBLE, operator.neg, "(-{0})")
     if operand.kind == "int":
@@ -141,5 +141,5 @@ def negate(operand: Type) -> Operation | None:
 
 
 def negation(operand: Type) -> Operation | None:
-    """Find the meaning of `!`."""
+    """Return the overload of `!`, or None."""
     return Operation(BOOL, operator.not_, "(not {0})") if operand.kind == "bool" else None

@@ -1,4 +1,4 @@
-"""Comparisons, membership, and what can be asked of strings and lists."""
+"""Comparisons, membership, and functions of strings and lists."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def comparison(sign: str) -> Callable[[Type, Type], Operation | None]:
-    """Give what finds the meaning of `==`, `<` and the like for arguments of two types."""
+    """Return the overload resolver of a comparison such as `==` or `<`."""
     compare = COMPARISONS[sign]
 
     def as_doubles(left: float, right: float) -> bool:
@@ -63,7 +63,7 @@ def equal(left: Value, right: Value) -> bool:
 
 
 def membership(element: Type, container: Type) -> Operation | None:
-    """Find the meaning of `in`."""
+    """Return the overload of `in` for these types, or None."""
     if container.kind != "list" or container.element is None:
         return None
     if container.element.kind == "nothing" or element.kind == container.element.kind != "double":
@@ -86,12 +86,12 @@ _SIZE = Type("int", 0, 2**32)
 
 
 def size(operand: Type) -> Operation | None:
-    """Find the meaning of `size`: the characters of a string, or the elements of a list."""
+    """Return the overload of `size`: the characters of a string, or the elements of a list."""
     return Operation(_SIZE, len, "len({0})") if operand.kind in ("string", "list") else None
 
 
 def text_test(method: str, python: str) -> Callable[[Type, Type], Operation | None]:
-    """Give what finds the meaning of a test of two strings, for which Python has the method."""
+    """Return the overload resolver of a test of two strings, implemented by a method of str."""
     evaluate = getattr(str, method)
 
     def find(text: Type, part: Type) -> Operation | None:
@@ -113,19 +113,19 @@ def _matches_pattern(text: str, pattern: str) -> bool:
 
 
 def matches(text: Type, pattern: Type) -> Operation | None:
-    """Find the meaning of `matches`: a search by a regular expression of RE2, checked when the rules are loaded."""
+    """Return the overload of `matches`: a search with an RE2 pattern, which is compiled when the rules are loaded."""
     if text.kind != "string" or pattern.kind != "string":
         return None
-    hazard = None
+    failure_mode = None
     if pattern.words is None:
-        hazard = "its pattern is not a constant"
+        failure_mode = "its pattern is not a constant"
     else:
         try:
             for word in pattern.words:
                 _pattern(word)
         except EvaluationError as error:
-            hazard = str(error)
-    return Operation(BOOL, _matches_pattern, hazard=hazard)
+            failure_mode = str(error)
+    return Operation(BOOL, _matches_pattern, failure_mode=failure_mode)
 
 
 def _item(items: list[Value], position: int) -> Value:
@@ -135,7 +135,7 @@ def _item(items: list[Value], position: int) -> Value:
 
 
 def index(items: Type, position: Type) -> Operation | None:
-    """Find the meaning of `[...]`, which no rule can use: nothing proves that the position is in the list."""
+    """Return the overload of `[...]`. Rules cannot use it: nothing proves that the index is within the list."""
     if items.kind != "list" or position.kind != "int" or items.element is None or items.element.kind == "nothing":
         return None
-    return Operation(items.element, _item, hazard="the index can be outside the list; use exists() or all()")
+    return Operation(items.element, _item, failure_mode="the index can be outside the list; use exists() or all()")

@@ -33,7 +33,7 @@ def _to_int(value: Value) -> int:
             raise EvaluationError("the number does not fit into a 64-bit integer")
         return int(value)
     if isinstance(value, str) and not re.fullmatch(r"-?\d{1,19}", value, re.ASCII):
-        raise EvaluationError(f"{value!r} is no integer")
+        raise EvaluationError(f"{value!r} is not an integer")
     return in_range(int(value))
 
 
@@ -41,7 +41,7 @@ def _to_double(value: Value) -> float:
     try:
         return float(value)
     except ValueError:
-        raise EvaluationError(f"{value!r} is no number") from None
+        raise EvaluationError(f"{value!r} is not a number") from None
 
 
 def _to_string(value: Value) -> str:
@@ -62,7 +62,7 @@ def _to_string(value: Value) -> str:
 def _to_bool(value: Value) -> bool:
     if isinstance(value, str):
         if value not in _BOOL_WORDS:
-            raise EvaluationError(f"{value!r} is no truth value")
+            raise EvaluationError(f"{value!r} is not a truth value")
         return _BOOL_WORDS[value]
     return bool(value)
 
@@ -83,7 +83,7 @@ def _to_duration(value: Value) -> timedelta:
 
 
 CONVERSIONS: dict[str, tuple[Type, Callable[[Value], Value], tuple[str, ...], tuple[str, ...]]] = {
-    # name: (result, meaning, argument kinds that never fail, argument kinds that may)
+    # name: (result, function, argument kinds that never fail, argument kinds that may)
     "dyn": (DOUBLE, lambda value: value, ("int", "double"), ()),
     "int": (INT, _to_int, ("int", "timestamp"), ("double", "string")),
     "double": (DOUBLE, _to_double, ("int", "double"), ("string",)),
@@ -95,7 +95,7 @@ CONVERSIONS: dict[str, tuple[Type, Callable[[Value], Value], tuple[str, ...], tu
 
 
 def conversion(name: str) -> Callable[[Type], Operation | None]:
-    """Give what finds the meaning of a conversion, such as `int(...)`."""
+    """Return the overload resolver of a conversion such as `int(...)`."""
     result, evaluate, safe, unsafe = CONVERSIONS[name]
 
     def find(operand: Type) -> Operation | None:
@@ -103,7 +103,7 @@ def conversion(name: str) -> Callable[[Type], Operation | None]:
             return Operation(operand if name in (operand.kind, "dyn") else result, evaluate)
         if operand.kind in unsafe:
             return Operation(
-                result, evaluate, hazard=f"not every {operand.kind} is a {name}; only a constant may be converted"
+                result, evaluate, failure_mode=f"not every {operand.kind} is a {name}; only a constant may be converted"
             )
         return None
 

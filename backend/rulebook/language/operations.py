@@ -1,7 +1,7 @@
 """The operators and functions of the rule language, by name.
 
-Each stands in its file once, with the three things that the checker, the explainer and the compiler need of it. Their
-meaning is CEL's ("List of Standard Definitions" in its language definition), which the conformance tests judge.
+Each is defined once, with what the checker, the explainer and the compiler need. Their meaning is CEL's ("List of
+Standard Definitions" in its language definition); the conformance tests verify it.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from backend.rulebook.language.types import Type
 
 
 def find_operation(name: str, arguments: tuple[Type, ...]) -> Operation | None:
-    """Find what `name` means for arguments of these types; None if it has no such overload."""
+    """Return the overload of `name` for arguments of these types, or None."""
     found = _OPERATIONS.get(name)
     return found(*arguments) if found is not None and len(arguments) in _arity(name) else None
 
 
 def function_names() -> list[str]:
-    """Give the functions and methods that an author may call."""
+    """Return the names of the functions and methods that an author may call."""
     return sorted(name for name in _OPERATIONS if name[0] != "_" and name[-1] != "_")
 
 

@@ -1,5 +1,5 @@
-"""From the text of an expression to its syntax tree, by CEL's own grammar (`cel.lark`)."""
-# lark does not tell the types of a tree's parts:
+"""The parser: from the text of an expression to its syntax tree, by CEL's grammar (`cel.lark`)."""
+# lark does not declare the types of a tree's parts:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import re
@@ -38,9 +38,9 @@ RESERVED = frozenset(
 
 
 class InvalidExpression(Exception):
-    """An expression is wrong at its characters [start, end)."""
+    """An expression has an error at its characters [start, end)."""
 
-    def __init__(self, message: str, start: int, end: int, help: str = "") -> None:  # noqa: A002  the authors' word
+    def __init__(self, message: str, start: int, end: int, help: str = "") -> None:  # noqa: A002  the term that authors read
         super().__init__(message)
         self.message = message
         self.start = start
@@ -49,7 +49,7 @@ class InvalidExpression(Exception):
 
 
 class Literal(Struct, frozen=True):
-    """A constant. Kinds outside the profile (uint, bytes, null) have their `kind` and no value."""
+    """A constant."""
 
     start: int
     end: int
@@ -132,7 +132,7 @@ def _explain(error: UnexpectedInput, text: str) -> InvalidExpression:
         word = str(error.token)
         advice = {"and": "write `&&`", "or": "write `||`", "not": "write `!`"}.get(word, "")
         return InvalidExpression(f"unexpected {word!r}", start, start + len(word), advice)
-    return InvalidExpression("the expression is not finished", max(0, len(text.rstrip()) - 1), len(text))
+    return InvalidExpression("the expression is incomplete", max(0, len(text.rstrip()) - 1), len(text))
 
 
 def _depth(*children: Syntax, start: int, end: int) -> int:
@@ -143,7 +143,7 @@ def _depth(*children: Syntax, start: int, end: int) -> int:
 
 
 class _Builder(Transformer[Token, Syntax]):
-    """Builds the tree while the parser reads; the method names are the grammar's rules."""
+    """Builds the tree during parsing; the method names are the rules of the grammar."""
 
     def _call(self, function: str, *arguments: Syntax, start: int, end: int, receiver: bool = False) -> Syntax:
         return Call(start, end, function, arguments, receiver, _depth(*arguments, start=start, end=end))
@@ -206,7 +206,7 @@ class _Builder(Transformer[Token, Syntax]):
 
     def map_literal(self, parts: list[Any]) -> Syntax:
         raise InvalidExpression(
-            "maps lie outside the rule language",
+            "maps are not part of the rule language",
             parts[0].start_pos,
             parts[-1].end_pos,
             "name the cases with `||` or `?:`",
@@ -235,20 +235,18 @@ class _Builder(Transformer[Token, Syntax]):
         return Literal(start, end, "string", _unquote(str(token), start))
 
     def UINT(self, token: Token) -> Syntax:  # noqa: N802  the grammar's name
-        raise self._outside("unsigned integers", token, "leave out the `u`")
+        raise self._unsupported("unsigned integers are", token, "leave out the `u`")
 
     def BYTES(self, token: Token) -> Syntax:  # noqa: N802  the grammar's name
-        raise self._outside("bytes", token, "leave out the `b`")
+        raise self._unsupported("bytes are", token, "leave out the `b`")
 
     def NULL(self, token: Token) -> Syntax:  # noqa: N802  the grammar's name
-        raise self._outside("null", token, "ask with `has(...)` whether a fact is there")
+        raise self._unsupported("null is", token, "test with `has(...)` whether a fact is present")
 
     @staticmethod
-    def _outside(what: str, token: Token, advice: str) -> InvalidExpression:
+    def _unsupported(what: str, token: Token, advice: str) -> InvalidExpression:
         start, end = token.start_pos or 0, token.end_pos or 0
-        return InvalidExpression(
-            f"{what} lie outside the rule language".replace("null lie", "null lies"), start, end, advice
-        )
+        return InvalidExpression(f"{what} not part of the rule language", start, end, advice)
 
 
 _ESCAPE = re.compile(

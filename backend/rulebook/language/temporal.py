@@ -1,4 +1,4 @@
-"""Instants and durations: how they are read, and what their parts are."""
+"""Instants and durations: parsing, and their parts."""
 
 import re
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from backend.rulebook.language.arithmetic import remainder, truncated_quotient
-from backend.rulebook.language.operation import EvaluationError, Operation, TooFineError
-from backend.rulebook.language.types import INSTANTS, INT, INT64, MICROSECOND, Type
+from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
+from backend.rulebook.language.types import INSTANT_RANGE, INT, INT64, MICROSECOND, Type
 
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)")
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
@@ -44,14 +44,14 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise EvaluationError(f"{name!r} is no time zone") from None
+        raise EvaluationError(f"{name!r} is not a time zone") from None
 
 
 _UTC = Type("string", words=("UTC",))
 
 
 def part_of(name: str) -> Callable[..., Operation | None]:
-    """Give what finds the meaning of a part, such as `getHours`, of an instant in a time zone, or of a duration."""
+    """Return the overload resolver of a part, such as `getHours`, of an instant in a time zone or of a duration."""
     part, result = TIMESTAMP_PARTS[name]
 
     def evaluate(at: datetime, in_zone: str = "UTC") -> int:
@@ -62,12 +62,12 @@ def part_of(name: str) -> Callable[..., Operation | None]:
             return Operation(INT, _DURATION_PARTS[name])
         if moment.kind != "timestamp" or zone.kind != "string":
             return None
-        return Operation(result, evaluate, hazard=_zone_hazard(zone))
+        return Operation(result, evaluate, failure_mode=_zone_failure_mode(zone))
 
     return find
 
 
-def _zone_hazard(zone: Type) -> str | None:
+def _zone_failure_mode(zone: Type) -> str | None:
     if zone.words is None:
         return "its time zone is not a constant"
     try:
@@ -79,17 +79,17 @@ def _zone_hazard(zone: Type) -> str | None:
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """Give the instant at which a day begins in a time zone, in UTC."""
+    """Return the instant at which a day begins in a time zone, in UTC."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Read an RFC 3339 instant, to the microsecond. Raises EvaluationError."""
+    """Parse an RFC 3339 instant, to the microsecond. Raises EvaluationError."""
     match = _RFC3339.fullmatch(text)
     if not match:
-        raise EvaluationError(f"{text!r} is no instant such as 2020-02-11T00:00:00+08:00")
+        raise EvaluationError(f"{text!r} is not an instant such as 2020-02-11T00:00:00+08:00")
     if len((match[7] or "").rstrip("0")) > 6:  # noqa: PLR2004  digits of a microsecond
-        raise TooFineError(f"{text!r} is finer than a microsecond")
+        raise PrecisionError(f"{text!r} is finer than a microsecond")
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -97,20 +97,20 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an instant that facts and `now` may hold. Raises EvaluationError."""
+    """Parse an instant within the range of facts and `now`. Raises EvaluationError."""
     instant = parse_timestamp(text)
-    if not INSTANTS[0] <= instant < INSTANTS[1]:
-        raise EvaluationError(f"{text!r} lies outside the years 1900 to 2149")
+    if not INSTANT_RANGE[0] <= instant < INSTANT_RANGE[1]:
+        raise EvaluationError(f"{text!r} is outside the years 1900 to 2149")
     return instant
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a duration such as `12h`, `1h30m` or `-1.5s`, to the microsecond. Raises EvaluationError."""
+    """Parse a duration such as `12h`, `1h30m` or `-1.5s`, to the microsecond. Raises EvaluationError."""
     unsigned = text[1:] if text[:1] in ("-", "+") else text
     parts = _DURATION_PART.findall(unsigned)
     if unsigned != "0" and (not parts or "".join(number + unit for number, unit in parts) != unsigned):
         raise EvaluationError(
-            f"{text!r} is no duration such as 12h, 30m or 90s (CEL has no days; a parameter has: 14d)"
+            f"{text!r} is not a duration such as 12h, 30m or 90s (CEL has no days; use a parameter of 14d)"
         )
     nanoseconds = 0
     for number, unit in parts:
@@ -120,6 +120,6 @@ def parse_duration(text: str) -> timedelta:
     if nanoseconds > INT64[1]:
         raise EvaluationError(f"{text!r} is longer than 292 years")
     if nanoseconds % 1_000:
-        raise TooFineError(f"{text!r} is finer than a microsecond")
+        raise PrecisionError(f"{text!r} is finer than a microsecond")
     span = timedelta(microseconds=nanoseconds // 1_000)
     return -span if text[:1] == "-" else span

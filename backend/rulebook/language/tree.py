@@ -1,7 +1,7 @@
-"""The typed tree: an expression that has been checked, on which the explainer and the compiler both work.
+"""The typed tree: a checked expression, the input of the explainer and the compiler.
 
-Every node keeps its characters [start, end) of the expression's text, its type, and `slope`: how many microseconds its
-value moves when `now` moves by one. Only instants and durations have a slope other than 0.
+Every node has its character range [start, end) in the source text, its type, and `now_coefficient`, the factor of
+`now` in its value. Only instants and durations have a coefficient other than 0.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,13 +17,13 @@ MacroName = Literal["exists", "all", "exists_one", "filter", "map"]
 
 @dataclass(frozen=True)
 class Constant:
-    """A value that the author wrote, or that follows from such values alone."""
+    """A literal, or a constant folded from literals."""
 
     start: int
     end: int
     type: Type
     value: Any
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,31 +34,31 @@ class Variable:
     end: int
     type: Type
     name: str
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 @dataclass(frozen=True)
 class Field:
-    """A fact's field; the checker has seen that it is there."""
+    """A field of the facts; the checker has verified that it is present."""
 
     start: int
     end: int
     type: Type
     operand: "Node"
     name: str
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 @dataclass(frozen=True)
 class Has:
-    """Whether an optional field is there."""
+    """Whether an optional field is present."""
 
     start: int
     end: int
     type: Type
     operand: "Node"
     name: str
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class Apply:
     name: str
     operation: Operation
     arguments: tuple["Node", ...]
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 @dataclass(frozen=True)
 class Logic:
-    """`&&` or `||`: the right side counts only where the left does not decide."""
+    """`&&` or `||`; the right side is evaluated only if the left does not decide."""
 
     start: int
     end: int
@@ -84,7 +84,7 @@ class Logic:
     operator: Literal["&&", "||"]
     left: "Node"
     right: "Node"
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Conditional:
     condition: "Node"
     chosen: "Node"
     other: "Node"
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,14 @@ class Items:
     end: int
     type: Type
     elements: tuple["Node", ...]
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 @dataclass(frozen=True)
 class Macro:
-    """A test or a transformation of a list's elements, each of which is `variable` in turn.
+    """A test or transformation of a list; `variable` is bound to each element in turn.
 
-    `test` is the condition of exists, all, exists_one, filter and of the longer map; `value` is what map gives.
+    `test` is the condition of exists, all, exists_one, filter and the longer map; `value` is the result of map.
     """
 
     start: int
@@ -126,7 +126,7 @@ class Macro:
     source: "Node"
     test: "Node | None"
     value: "Node | None"
-    slope: int = 0
+    now_coefficient: int = 0
 
 
 Node = Constant | Variable | Field | Has | Apply | Logic | Conditional | Items | Macro
@@ -134,7 +134,7 @@ Key = tuple[object, ...]
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """Give the direct sub-expressions of a node, in the order in which they stand."""
+    """Return the direct sub-expressions of a node, in source order."""
     match node:
         case Constant() | Variable():
             return ()
@@ -153,14 +153,14 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Give a node and all below it."""
+    """Yield a node and all its descendants."""
     yield node
     for child in children(node):
         yield from walk(child)
 
 
 def key_of(node: Node, bound: Mapping[str, str] = MappingProxyType({})) -> Key:
-    """Give what makes two expressions the same, wherever they stand and whatever their macros call the elements."""
+    """Return the structural key of an expression, which ignores its position and the names of macro variables."""
     match node:
         case Constant():
             return ("constant", type(node.value).__name__, node.value)
@@ -182,7 +182,7 @@ def key_of(node: Node, bound: Mapping[str, str] = MappingProxyType({})) -> Key:
 
 
 def rename(node: Node, old: str, new: str) -> Node:
-    """Give the same expression with another name for a macro's element."""
+    """Return the same expression with a macro variable renamed."""
 
     def renamed(child: Node) -> Node:
         return rename(child, old, new)

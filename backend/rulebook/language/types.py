@@ -1,7 +1,7 @@
 """The types of the rule language, and how the facts' Structs map onto them.
 
-The language is a typed profile of the Common Expression Language (CEL). Numbers, instants and durations carry the range
-that they may take, which is how the checker proves that a rule cannot overflow when it runs.
+The language is a typed profile of the Common Expression Language (CEL). The types of numbers, instants and durations
+have a range, from which the checker proves that a rule cannot overflow at run time.
 """
 
 import enum
@@ -19,22 +19,22 @@ INT64 = (-(2**63), 2**63 - 1)
 MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-INSTANTS = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2150, 1, 1, tzinfo=UTC))
-"""The instants that facts and `now` may hold. Any two lie nearer than CEL's longest duration (2^63 ns, 292 years)."""
+INSTANT_RANGE = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2150, 1, 1, tzinfo=UTC))
+"""The range of facts and `now`. Any two are closer than CEL's longest duration (2^63 ns, 292 years)."""
 
 MAX_DURATION = timedelta(microseconds=(2**63 - 1) // 1000)
-"""CEL's durations are 64-bit counts of nanoseconds; ours are counted in microseconds, within the same range."""
+"""CEL counts durations in 64-bit nanoseconds; we count microseconds, within the same range."""
 
 MAX_FACT_DURATION = timedelta(days=36_525)
-"""A duration among the facts is a century at most."""
+"""A duration in the facts is at most a century."""
 
 
 @dataclass(frozen=True)
 class Type:
-    """A type of the language: its `kind`, and what narrows it.
+    """A type of the language: its `kind`, and its refinements.
 
-    `low` and `high` bound an int, or the microseconds of a timestamp (since 1970) or duration. `words` closes the set
-    of a string's values. A list has an `element`, facts have a `struct`.
+    `low` and `high` bound an int, or the microseconds of a timestamp (since 1970) or duration. `words` are the values
+    of an enum. A list has an `element`, facts have a `struct`.
     """
 
     kind: Literal["bool", "int", "double", "string", "timestamp", "duration", "list", "facts", "nothing"]
@@ -45,7 +45,7 @@ class Type:
     struct: type[Struct] | None = None
 
     def __str__(self) -> str:
-        """Give the type as an author would say it."""
+        """Return the type as authors read it."""
         if self.kind == "list":
             return f"list of {self.element}" if self.element and self.element.kind != "nothing" else "empty list"
         if self.struct is not None:
@@ -64,11 +64,11 @@ NOTHING = Type("nothing")
 
 
 def microseconds(value: datetime | timedelta) -> int:
-    """Count the microseconds of a duration, or of an instant since 1970."""
+    """Return the microseconds of a duration, or of an instant since 1970."""
     return (value - EPOCH if isinstance(value, datetime) else value) // MICROSECOND
 
 
-TIMESTAMP = Type("timestamp", microseconds(INSTANTS[0]), microseconds(INSTANTS[1]))
+TIMESTAMP = Type("timestamp", microseconds(INSTANT_RANGE[0]), microseconds(INSTANT_RANGE[1]))
 DURATION = Type("duration", -microseconds(MAX_FACT_DURATION), microseconds(MAX_FACT_DURATION))
 ANY_TIMESTAMP = Type(
     "timestamp",
@@ -82,12 +82,12 @@ RANGED = ("int", "timestamp", "duration")
 
 
 def list_of(element: Type) -> Type:
-    """Give the type of a list of `element`s."""
+    """Return the type of a list of `element`s."""
     return Type("list", element=element)
 
 
 def type_of_value(value: object) -> Type:
-    """Give the narrowest type of a constant."""
+    """Return the narrowest type of a constant."""
     match value:
         case bool():
             return BOOL
@@ -112,11 +112,11 @@ def type_of_value(value: object) -> Type:
         case Struct():
             return Type("facts", struct=type(value))
         case _:
-            raise AssertionError(f"{value!r} is no value of the rule language")
+            raise AssertionError(f"{value!r} is not a value of the rule language")
 
 
 def join(one: Type, other: Type) -> Type | None:
-    """Give the type that holds the values of both, or None where they are of different kinds."""
+    """Return the narrowest type that includes both, or None if they are of different kinds."""
     if one.kind == "nothing":
         return other
     if other.kind == "nothing":
@@ -143,24 +143,24 @@ class Field:
     optional: bool
 
 
-class UnreadableFacts(Exception):
-    """A facts Struct has a field of a type that the rule language does not know."""
+class UnsupportedFacts(Exception):
+    """A facts Struct has a field of a type that the rule language does not support."""
 
 
 def terms_of(facts: type[Struct]) -> type[Struct] | None:
-    """Give the Struct of the terms that stand in every module on these facts, where the facts name one as `terms`."""
+    """Return the Struct of the terms of each module on these facts, if the facts name one as `terms`."""
     terms = getattr(facts, "terms", None)
     return terms if isinstance(terms, type) and issubclass(terms, Struct) else None
 
 
 @cache
 def fields_of(struct: type[Struct]) -> dict[str, Field]:
-    """Give the fields of a Struct of facts, or of terms, by name. Raises UnreadableFacts."""
+    """Return the fields of a Struct of facts or terms, by name. Raises UnsupportedFacts."""
     found: dict[str, Field] = {}
     for info in msgspec.structs.fields(struct):
         field = _field(info.type)
         if field is None:
-            raise UnreadableFacts(f"{struct.__name__}.{info.name}: rules cannot read a {info.type}")
+            raise UnsupportedFacts(f"{struct.__name__}.{info.name}: rules cannot read a {info.type}")
         found[info.name] = field
     return found
 
@@ -206,7 +206,7 @@ def _type(annotation: Any) -> Type | None:  # noqa: ANN401  an annotation may be
 
 
 def _narrow(narrowed: Type | None, notes: tuple[object, ...]) -> Type | None:
-    """Take the bounds that a msgspec.Meta gives an int field."""
+    """Apply the bounds that a msgspec.Meta gives an int field."""
     for note in notes:
         if narrowed is None or narrowed.kind != "int" or not isinstance(note, msgspec.Meta):
             continue

@@ -1,10 +1,10 @@
-"""Cases beside rules: what a module must say of whom and when, written by those who answer for the rules.
+"""Cases: the tests of rule modules, written by their authors in YAML.
 
-`colour.cases.yaml` stands beside `colour.yaml`. Every rule must fire in some case and be silent in another.
+`colour.cases.yaml` is next to `colour.yaml`. Every rule must fire in one case and not in another, and each midnight at
+which the law changes needs a case on both sides.
 """
 
-from collections.abc import Mapping
-from collections.abc import Sequence as Series
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from backend.rulebook import CASES, Rulebook, Verdict, load_rulebook, module_name, read_file
-from backend.rulebook.modules.document import Entry, Scalar, Sequence, Value, read_document
-from backend.rulebook.modules.given import GivenReader
+from backend.rulebook.modules.coverage import check_changes_covered, check_rules_covered
 from backend.rulebook.modules.module import OTHERWISE, Module
-from backend.rulebook.source import InvalidRulebook, Place, SourceFile
+from backend.rulebook.modules.struct_reader import StructReader
+from backend.rulebook.modules.yaml_document import YamlEntry, YamlScalar, YamlSequence, YamlValue, read_document
+from backend.rulebook.source import InvalidRulebook, Location, SourceFile
 
 NEVER = "never"
 
@@ -27,36 +28,36 @@ _EXPECTED_KEYS = ("result", "rule", "fired", "changes_at")
 
 @dataclass(frozen=True)
 class Expected:
-    """One thing that a verdict must hold, and where that is written."""
+    """The expected value of one field of a verdict, and its location."""
 
     value: Any
-    place: Place
+    location: Location
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is given, and what the verdict must then hold: some of result, rule, fired and changes_at."""
+    """Facts, and the expected verdict on them: any of result, rule, fired and changes_at."""
 
     name: str
-    place: Place
+    location: Location
     at: datetime
     on: date | None
-    given: Struct
+    facts: Struct
     expected: Mapping[str, Expected]
 
 
-def try_cases(folder: Path, facts: Series[type[Struct]], time_zone: ZoneInfo) -> tuple[Rulebook, int]:
-    """Load the rules below `folder`, try the cases beside them, and give the rulebook with the count of its cases.
+def run_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo) -> tuple[Rulebook, int]:
+    """Load the rules below `folder`, as `strict`, and run their cases. Returns the rulebook and the number of cases.
 
-    Raises InvalidRulebook if rules or cases cannot be read, a case does not hold, or a rule is not tried.
+    Raises InvalidRulebook if rules or cases have faults, a case fails, or a rule or a change of the law is not covered.
     """
-    rulebook = load_rulebook(folder, facts, time_zone)
+    rulebook = load_rulebook(folder, facts, time_zone, strict=True)
     files = {module_name(folder, file): file for file in map(read_file, sorted(folder.rglob(f"*{CASES}.y*ml")))}
     cases: dict[str, list[Case]] = {}
     for name, file in files.items():
         module = rulebook.modules.get(name)
         if module is None:
-            file.fault(Place(1, 1), f"there is no module {name!r} beside these cases")
+            file.fault(Location(1, 1), f"there is no module {name!r} for these cases")
         elif not file.faults:
             cases[name] = read_cases(file, module)
     faults = [fault for file in files.values() for fault in file.faults]
@@ -64,10 +65,10 @@ def try_cases(folder: Path, facts: Series[type[Struct]], time_zone: ZoneInfo) ->
         for module in rulebook.modules.values():
             rules = read_file(folder.joinpath(*module.name.split(".")).with_suffix(".yaml"))
             if module.name in files:
-                _try(rulebook, module, cases[module.name], files[module.name], rules)
+                _run_module(rulebook, module, cases[module.name], files[module.name], rules)
             else:
                 name = f"{Path(rules.path).stem}{CASES}.yaml"
-                rules.fault(Place(1, 1), "no cases stand beside these rules", f"write {name}")
+                rules.fault(Location(1, 1), "these rules have no cases", f"write {name}")
             faults += rules.faults
         faults += [fault for file in files.values() for fault in file.faults]
     if faults:
@@ -76,112 +77,110 @@ def try_cases(folder: Path, facts: Series[type[Struct]], time_zone: ZoneInfo) ->
 
 
 def read_cases(file: SourceFile, module: Module) -> list[Case]:
-    """Read the cases of a module from their file; what is wrong is noted in it."""
+    """Read the cases of a module; faults are added to the file."""
     root = read_document(file)
     return [] if root is None or file.faults else _CaseReader(file, module).cases(root)
 
 
 @dataclass
-class _CaseReader(GivenReader):
+class _CaseReader(StructReader):
     module: Module
 
-    def cases(self, root: Value) -> list[Case]:
-        keys = self.keys(root, ("module", "cases"), what="a file of cases")
-        if keys is None:
+    def cases(self, root: YamlValue) -> list[Case]:
+        entries = self.entries(root, ("module", "cases"), what="a file of cases")
+        if entries is None:
             return []
-        named = self.scalar(keys["module"])
+        named = self.scalar(entries["module"])
         if named is not None and named.text != self.module.name:
-            self.file.fault(named.place, f"these cases stand beside the module {self.module.name!r}")
+            self.file.fault(named.location, f"these cases are next to the module {self.module.name!r}")
         cases: dict[str, Case] = {}
-        for item in self.series(keys["cases"], "the cases"):
+        for item in self.items(entries["cases"], "the cases"):
             case = self._case(item)
             if case is not None and case.name in cases:
-                line = cases[case.name].place.line
-                self.file.fault(case.place, "two cases have the same name", f"the first one stands in line {line}")
+                line = cases[case.name].location.line
+                self.file.fault(case.location, "two cases have the same name", f"the first one is in line {line}")
             elif case is not None:
                 cases[case.name] = case
         return list(cases.values())
 
-    def _case(self, item: Value) -> Case | None:
-        keys = self.keys(item, _CASE_KEYS, optional=("on",), what="a case")
-        if keys is None:
+    def _case(self, item: YamlValue) -> Case | None:
+        entries = self.entries(item, _CASE_KEYS, optional=("on",), what="a case")
+        if entries is None:
             return None
-        name, at = self.line(keys["case"]), self.instant(keys["at"].value)
-        on = self.day(keys["on"]) if "on" in keys else None
-        given = self.struct(keys["given"].value, self.module.facts)
-        expected = self._expected(keys["expect"])
-        if name is None or at is None or given is None:
+        name, at = self.short_text(entries["case"]), self.instant(entries["at"].value)
+        on = self.day(entries["on"]) if "on" in entries else None
+        facts = self.struct(entries["given"].value, self.module.facts)
+        expected = self._expected(entries["expect"])
+        if name is None or at is None or facts is None:
             return None
-        return Case(name, keys["case"].value.place, at, on, given, expected)
+        return Case(name, entries["case"].value.location, at, on, facts, expected)
 
-    def _expected(self, entry: Entry) -> dict[str, Expected]:
-        if isinstance(entry.value, Scalar):
-            return {"result": Expected(self._result(entry.value), entry.value.place)}
-        keys = self.keys(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what="what is expected") or {}
-        if not keys:
-            self.file.fault(entry.value.place, "a case that expects nothing cannot fail")
+    def _expected(self, entry: YamlEntry) -> dict[str, Expected]:
+        if isinstance(entry.value, YamlScalar):
+            return {"result": Expected(self._result(entry.value), entry.value.location)}
+        entries = self.entries(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what="`expect`") or {}
+        if not entries:
+            self.file.fault(entry.value.location, "a case without an expectation cannot fail")
         read = {"result": self._result, "rule": self._rule, "fired": self._fired, "changes_at": self._changes_at}
         return {
-            entry.key: Expected(read[entry.key](entry.value), entry.value.place)
-            for entry in keys.values()
+            entry.key: Expected(read[entry.key](entry.value), entry.value.location)
+            for entry in entries.values()
             if entry.key in read
         }
 
-    def _result(self, value: Value) -> object:
+    def _result(self, value: YamlValue) -> object:
         if self.module.numeric:
             return self.whole_number(value)
         if self.module.strategy == "collect":
             return tuple(self.word(item, "a result", self._words()) for item in self._items(value))
         return self.word(value, "a result", self._words())
 
-    def _rule(self, value: Value) -> str | None:
+    def _rule(self, value: YamlValue) -> str | None:
         return self.word(value, "a rule", [OTHERWISE, *(rule.id for rule in self.module.rules)])
 
-    def _fired(self, value: Value) -> tuple[str | None, ...]:
+    def _fired(self, value: YamlValue) -> tuple[str | None, ...]:
         return tuple(map(self._rule, self._items(value)))
 
-    def _changes_at(self, value: Value) -> datetime | None:
-        return None if isinstance(value, Scalar) and value.text == NEVER else self.instant(value)
+    def _changes_at(self, value: YamlValue) -> datetime | None:
+        return None if isinstance(value, YamlScalar) and value.text == NEVER else self.instant(value)
 
     def _words(self) -> list[str]:
         return [word for word in self.module.result if isinstance(word, str)]
 
-    def _items(self, value: Value) -> list[Value]:
-        if isinstance(value, Sequence):
+    def _items(self, value: YamlValue) -> list[YamlValue]:
+        if isinstance(value, YamlSequence):
             return value.items
-        self.file.fault(value.place, "expected a list, such as [...]")
+        self.file.fault(value.location, "expected a list, such as [...]")
         return []
 
 
-def _try(rulebook: Rulebook, module: Module, cases: list[Case], file: SourceFile, rules: SourceFile) -> None:
-    """Note in `file` the cases that do not hold, and in `rules` the rules that no case tries."""
+def _run_module(rulebook: Rulebook, module: Module, cases: list[Case], file: SourceFile, rules: SourceFile) -> None:
+    """Add the failed cases to the faults of `file`, and the rules without coverage to those of `rules`."""
     zone = rulebook.time_zone
     fired: set[str] = set()
     silent: set[str] = set()
     for case in cases:
-        verdict = rulebook.evaluate(module.name, case.given, case.at, on=case.on)
+        verdict = rulebook.evaluate(module.name, case.facts, case.at, on=case.on)
         for key, expected in case.expected.items():
             found = getattr(verdict, key)
             if found != expected.value:
-                message = f"{case.name}: {key} is {_told(found, zone)}, expected was {_told(expected.value, zone)}"
-                file.fault(expected.place, message, _reason(verdict, zone))
+                message = f"{case.name}: {key} is {_format(found, zone)}, expected {_format(expected.value, zone)}"
+                file.fault(expected.location, message, _describe(verdict, zone))
         fired.update(verdict.fired)
         in_force = {rule.id for rule in rulebook.in_force(module.name, case.at, on=case.on)}
         silent |= in_force.difference(verdict.fired)
-    for rule in module.rules:
-        if rule.id not in fired:
-            rules.fault(rule.place, f"{rule.id!r} fires in no case", f"add one to {file.path}")
-        elif rule.id not in silent:
-            rules.fault(rule.place, f"{rule.id!r} is silent in no case of its time", f"add one to {file.path}")
+    check_rules_covered(module, fired, silent, rules, file.path)
+    instants = {case.at for case in cases if case.on is None}
+    check_changes_covered(module, instants, zone, rules, file.path)
 
 
-def _reason(verdict: Verdict, zone: ZoneInfo) -> str:
+def _describe(verdict: Verdict, zone: ZoneInfo) -> str:
     fired = ", ".join(verdict.fired) or "no rule"
-    changes_at = _told(verdict.changes_at, zone)
-    return f"{fired} fired; {_told(verdict.result, zone)} by {verdict.rule!r}, changes at {changes_at}"
+    changes_at = _format(verdict.changes_at, zone)
+    return f"{fired} fired; {_format(verdict.result, zone)} by {verdict.rule!r}, changes at {changes_at}"
 
 
-def _told(value: object, zone: ZoneInfo) -> str:
+def _format(value: object, zone: ZoneInfo) -> str:
     match value:
         case None:
             return NEVER

@@ -15,6 +15,7 @@ from backend.i18n import Text
 from backend.problems import FieldError, Problem
 from backend.security.identity import Caller, Role
 from backend.store import ONE_SHARD, Document, Index
+from backend.store.time import to_ms
 
 CODE_LIFETIME = timedelta(minutes=5)
 RESEND_INTERVAL = timedelta(seconds=60)
@@ -168,7 +169,7 @@ def first_challenge(phone_digest: str, code_digest: str, now: datetime) -> SignI
 
 
 def _forgotten_ms(sent: datetime) -> int:
-    return int((sent + timedelta(days=1)).timestamp() * 1_000)
+    return to_ms(sent + timedelta(days=1))
 
 
 def renew_challenge(challenge: SignInChallenge, code_digest: str, now: datetime) -> SignInChallenge:

@@ -15,6 +15,7 @@ from backend.city.service import City
 from backend.security.identity import Access
 from backend.services.account.model import Account, Session, caller_of, session_ended
 from backend.store import Conflict
+from backend.store.time import to_ms
 
 
 async def start_session(city: City, account: Account) -> str:
@@ -38,7 +39,7 @@ async def renew_session(city: City, refresh_token: str) -> tuple[Account, str]:
     """
     session_id, _, secret = refresh_token.partition(".")
     session = await city.store.get(Session, session_id)
-    if session is None or session.expires_ms <= int(city.now().timestamp() * 1_000):
+    if session is None or session.expires_ms <= to_ms(city.now()):
         raise session_ended()
     if session.refresh_digest != _digest(city, secret):
         await _delete(city, session)
@@ -76,7 +77,7 @@ def issue_access_token(city: City, request: Request[Any, Any, State], account: A
 
 
 def _expires_ms(city: City) -> int:
-    return int((city.now() + timedelta(days=city.settings.refresh_token_days)).timestamp() * 1_000)
+    return to_ms(city.now() + timedelta(days=city.settings.refresh_token_days))
 
 
 def _digest(city: City, secret: str) -> str:

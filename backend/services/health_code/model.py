@@ -165,7 +165,7 @@ def update_history(record: HealthRecord, rulebook: Rulebook, now: datetime) -> H
     """
     history = list(record.history)
     current = rulebook.evaluate(COLOUR, record.facts, now)
-    for verdict in islice(rulebook.onward(COLOUR, record.facts, history[-1].at), MAX_VERDICT_CHANGES):
+    for verdict in islice(rulebook.timeline(COLOUR, record.facts, history[-1].at), MAX_VERDICT_CHANGES):
         if verdict.at > now or (verdict.at == record.history[-1].at and not same_decision(history[-1], verdict)):
             break
         if not same_decision(history[-1], verdict):
@@ -215,7 +215,7 @@ def next_colour(facts: HealthFacts, verdict: Verdict, rulebook: Rulebook) -> tup
     """Return when the colour changes next if nothing is reported, and to which; None if it never does."""
     if verdict.changes_at is None:
         return None
-    for later in islice(rulebook.onward(COLOUR, facts, verdict.at), MAX_VERDICT_CHANGES):
+    for later in islice(rulebook.timeline(COLOUR, facts, verdict.at), MAX_VERDICT_CHANGES):
         if later.result != verdict.result:
             return later.at, later.result
     return None

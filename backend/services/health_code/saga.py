@@ -26,7 +26,7 @@ from backend.services.health_code.model import (
 from backend.services.health_code.records import update_record
 from backend.services.health_code.reports import Event, Report, Withdrawal
 from backend.store import Conflict, Duplicate
-from backend.store.time import in_utc
+from backend.store.time import in_utc, to_ms
 
 COMPLETION_TIMEOUT = timedelta(seconds=30)
 """An event that is not applied by then was interrupted, and is due for the sweep."""
@@ -48,7 +48,7 @@ async def accept_event(
         person=person.id,
         event=None if isinstance(event, Withdrawal) else event,
         withdraws=withdraws,
-        due_ms=int((now + COMPLETION_TIMEOUT).timestamp() * 1_000),
+        due_ms=to_ms(now + COMPLETION_TIMEOUT),
     )
     known = await city.store.get(HealthEventReceipt, key)
     if known is None:

@@ -7,6 +7,7 @@ from backend.jobs.tasks import background
 from backend.services.health_code.model import HealthEventReceipt
 from backend.services.health_code.saga import apply_receipt
 from backend.store import Order
+from backend.store.time import to_ms
 
 BATCH_SIZE = 500
 
@@ -22,7 +23,7 @@ async def finish_event(city: City, receipt_id: str) -> None:
 @background(every=timedelta(seconds=15))
 async def sweep_events(city: City) -> None:
     """Enqueue the events that are overdue."""
-    due = Order("due_ms", below=int(city.now().timestamp() * 1_000))
+    due = Order("due_ms", below=to_ms(city.now()))
     page = await city.store.find(HealthEventReceipt, {}, order=due, limit=BATCH_SIZE)
     for receipt in page.documents:
         await finish_event.enqueue(city.jobs, receipt.id)

@@ -22,6 +22,7 @@ from backend.services.medical_credit.model.problems import CannotPayLater, Unkno
 from backend.services.medical_credit.model.transitions import transition
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.store import Conflict, Duplicate
+from backend.store.time import to_ms
 
 MAX_ATTEMPTS = 100
 """One of several concurrent writers always succeeds, so a hundred of them all succeed within these attempts."""
@@ -81,7 +82,7 @@ async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
     """Store a changed visit. Raises Conflict or Duplicate if another writer changed it since it was read."""
     if after is before:
         return after
-    touched = replace(after, changed_ms=_ms(city.now()))
+    touched = replace(after, changed_ms=to_ms(city.now()))
     return await city.store.insert(touched) if before is None else await city.store.replace(touched)
 
 
@@ -114,17 +115,13 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         person=enrolment.id,
         kind=command.kind,
         opened_at=command.opened_at,
-        opened_ms=_ms(command.opened_at),
+        opened_ms=to_ms(command.opened_at),
         created_at=now,
-        changed_ms=_ms(now),
+        changed_ms=to_ms(now),
         requested_hold_fen=0 if exceptional else max(command.estimate_fen or 0, opening_hold_fen[command.kind]),
         expires_at=now + timedelta(days=terms("hold_days")),
         exceptional=exceptional,
         automatic_debit=enrolment.automatic_debit,
         events=(event,),
-        due_ms=_ms(now + OPENING_TIMEOUT),
+        due_ms=to_ms(now + OPENING_TIMEOUT),
     )
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1_000)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
@@ -26,6 +26,7 @@ from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Bank, Insurance
 from backend.services.medical_credit.repairs import repair_approved
 from backend.store import Conflict, Duplicate, Order
+from backend.store.time import to_ms
 
 PAGE = 200
 MAX_ATTEMPTS = 20
@@ -41,8 +42,8 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Rec
     """
     theirs = read_file(file)
     begins, ends = _bounds(city, day)
-    ours = await _visits(city, hospital, Order("settled_ms", at_least=_ms(begins), below=_ms(ends)))
-    answered = await _visits(city, hospital, Order("bank_answered_ms", at_least=_ms(begins)))
+    ours = await _visits(city, hospital, Order("settled_ms", at_least=to_ms(begins), below=to_ms(ends)))
+    answered = await _visits(city, hospital, Order("bank_answered_ms", at_least=to_ms(begins)))
     insured = await city.port(Insurance).settlements(hospital.id, day)
     statement = await city.port(Bank).statement(day)
     ids = {visit_id(hospital.id, number) for number in theirs} | {one.visit for one in insured}
@@ -71,7 +72,7 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Rec
 async def our_records(city: City, hospital: Hospital, day: date) -> str:
     """Return our records of a hospital's day in the format of its file."""
     begins, ends = _bounds(city, day)
-    return write_file(await _visits(city, hospital, Order("settled_ms", at_least=_ms(begins), below=_ms(ends))))
+    return write_file(await _visits(city, hospital, Order("settled_ms", at_least=to_ms(begins), below=to_ms(ends))))
 
 
 async def find_reconciliation(city: City, hospital: str, day: date) -> Reconciliation:
@@ -124,7 +125,7 @@ async def approve(city: City, hospital: str, day: date, differences: list[str], 
             )
         return replace(resolution, state="approved", approved_by=person, approved_at=now)
 
-    resolved = await _resolve(city, hospital, day, differences, approved, due_ms=_ms(now + RETRY_DELAY))
+    resolved = await _resolve(city, hospital, day, differences, approved, due_ms=to_ms(now + RETRY_DELAY))
     await repair_approved(city, resolved.id)
     return await find_reconciliation(city, hospital, day)
 
@@ -190,7 +191,3 @@ async def _known_visits(city: City, hospital: Hospital, ids: list[str]) -> dict[
     for begin in range(0, len(ids), PAGE):
         found |= await city.store.get_many(Visit, ids[begin : begin + PAGE])
     return {key: visit for key, visit in found.items() if visit.hospital == hospital.id}
-
-
-def _ms(at: datetime) -> int:
-    return int(at.astimezone(UTC).timestamp() * 1_000)

@@ -1,7 +1,7 @@
 """Apply the approved repairs of a reconciliation, each once; a sweep resumes repairs that were interrupted."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from backend.services.medical_credit.ports import Bank, Insurance
 from backend.services.medical_credit.transfers import record_payment_outcome, record_refund_outcome
 from backend.services.medical_credit.visits import advance_visit, update_visit
 from backend.store import Conflict
+from backend.store.time import to_ms
 
 MAX_ATTEMPTS = 20
 
@@ -109,7 +110,7 @@ async def _settle_again(city: City, one: Difference) -> None:
     def without_settlement(visit: Visit, now: datetime) -> Visit:
         if visit.settlement is None or visit.settlement.split.settlement_id != one.subject:
             return visit
-        return replace(visit, settlement=None, settled_ms=None, due_ms=_ms(now))
+        return replace(visit, settlement=None, settled_ms=None, due_ms=to_ms(now))
 
     await update_visit(city, one.visit, without_settlement)
 
@@ -137,7 +138,3 @@ async def _query_bank(city: City, one: Difference) -> tuple[str, bool]:
     await update_visit(city, one.visit, requested_again)
     await (record_refund_outcome if is_refund else record_payment_outcome)(city, one.visit, one.subject, answer)
     return "the bank has completed it", True
-
-
-def _ms(at: datetime) -> int:
-    return int(at.astimezone(UTC).timestamp() * 1_000)

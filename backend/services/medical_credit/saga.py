@@ -50,6 +50,7 @@ from backend.services.medical_credit.transfers import (
 )
 from backend.services.medical_credit.visits import update_visit
 from backend.store import Conflict
+from backend.store.time import to_ms
 
 MAX_STEPS = 50
 MAX_ATTEMPTS = 20
@@ -136,7 +137,7 @@ def _settled(visit: Visit, settlement: Settlement) -> Visit:
         attempts=settlement.number,
         attempt=None,
         settlement=settlement,
-        settled_ms=int(settlement.at.timestamp() * 1_000),
+        settled_ms=to_ms(settlement.at),
         failures=0,
     )
 

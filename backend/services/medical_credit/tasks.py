@@ -13,6 +13,7 @@ from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.ports import Inbox
 from backend.services.medical_credit.repairs import repair_approved
 from backend.store import Conflict, Order
+from backend.store.time import to_ms
 from backend.web.idempotency import IdempotencyRecord
 
 BATCH_SIZE = 500
@@ -64,7 +65,7 @@ async def sweep_reconciliations(city: City) -> None:
 @background(every=timedelta(minutes=5))
 async def delete_expired(city: City) -> None:
     """Delete expired answers, messages and assertions, up to a thousand of each kind, oldest first."""
-    expired = Order("expires_ms", below=int(city.now().timestamp() * 1_000))
+    expired = Order("expires_ms", below=to_ms(city.now()))
     for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer):
         page = await city.store.find(kind, {}, order=expired, limit=DELETION_BATCH_SIZE)
         for document in page.documents:
@@ -73,4 +74,4 @@ async def delete_expired(city: City) -> None:
 
 
 def _due(city: City) -> Order:
-    return Order("due_ms", below=int(city.now().timestamp() * 1_000) + 1)
+    return Order("due_ms", below=to_ms(city.now()) + 1)

@@ -11,6 +11,7 @@ from backend.services.medical_credit.model.steps import add_notice, rescheduled
 from backend.services.medical_credit.model.visit import Payment, Visit
 from backend.services.medical_credit.ports import Bank
 from backend.services.medical_credit.visits import update_visit
+from backend.store.time import to_ms
 
 
 async def request_payment(city: City, visit: Visit, payment: Payment, now: datetime) -> Visit:
@@ -54,7 +55,7 @@ def _with_payment_outcome(visit: Visit, payment_id: str, answer: BankAnswer, now
     changed = replace(
         visit,
         payments=tuple(decided if one is known else one for one in visit.payments),
-        bank_answered_ms=int(now.timestamp() * 1_000),
+        bank_answered_ms=to_ms(now),
         failures=0,
     )
     if done and was_late and changed.owed_fen() <= 0:
@@ -73,7 +74,7 @@ def _with_refund_outcome(visit: Visit, refund_id: str, answer: BankAnswer, now: 
     changed = replace(
         visit,
         refunds=tuple(decided if one is known else one for one in visit.refunds),
-        bank_answered_ms=int(now.timestamp() * 1_000),
+        bank_answered_ms=to_ms(now),
         failures=0 if done else visit.failures + 1,
     )
     return add_notice(changed, "refunded", known.amount_fen, now) if done else changed

@@ -1,47 +1,51 @@
-"""The talent code: one code for a talent, a class with reasons, and benefits that pay in seconds."""
+"""Talent code: a talent class with its reasons, a code that partners scan, and benefits that are paid within seconds.
+
+Read `facts` (what the rules may use) and `model` first; then `review` (evidence and classes), `claims` and `saga`
+(from the tap to the payout), `budgets` and `waitlist`, `audits`, and last `api`.
+"""
 
 from backend.city.service import CodeFormat, Service
 from backend.i18n import Text
-from backend.services.talent_code import api, benefits, officer, partners
+from backend.services.talent_code.api import bank, citizen, officer, partner
 from backend.services.talent_code.code import AUDIENCE, read_offline
 from backend.services.talent_code.demo import demo
 from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
-from backend.services.talent_code.invention import synthesize
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.redeeming import Usage
+from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import Talent
+from backend.services.talent_code.synthetic import synthesize
 
 service = Service(
     name="talent_code",
     title=Text(zh="人才码", en="Talent code"),
+    roles=["partner", "talent_officer"],
+    codes=[CodeFormat(AUDIENCE, read_offline)],
+    demo=demo,
     routes=[
-        api.show_talent,
-        api.declare_evidence,
-        api.take_back_evidence,
-        api.name_account,
-        api.show_talent_code,
-        api.show_talent_svg,
-        api.show_talent_png,
-        benefits.list_benefits,
-        benefits.make_claim,
-        benefits.show_claim,
-        benefits.leave_line,
-        benefits.appeal_against_clawback,
-        benefits.repay_claim,
-        partners.verify_talent_code,
-        partners.redeem_benefit,
+        citizen.show_talent,
+        citizen.declare_evidence,
+        citizen.withdraw_evidence,
+        citizen.set_bank_account,
+        citizen.show_talent_code,
+        citizen.show_talent_svg,
+        citizen.show_talent_png,
+        citizen.list_benefits,
+        citizen.claim_benefit,
+        citizen.show_claim,
+        citizen.leave_waitlist,
+        citizen.appeal_against_clawback,
+        citizen.repay_claim,
+        partner.verify_talent_code,
+        partner.redeem_benefit,
         officer.list_appeals,
         officer.show_appeal,
-        officer.decide_on_appeal,
+        officer.decide_appeal,
         officer.list_budgets,
-        officer.order_review,
-        officer.take_payout_notice,
+        officer.request_review,
+        bank.receive_payout_notice,
     ],
     documents=[Talent, Claim, Budget, Usage],
     facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermAsked],
-    roles=["partner", "talent_officer"],
     synthesize=synthesize,
-    codes=[CodeFormat(AUDIENCE, read_offline)],
-    demo=demo,
 )

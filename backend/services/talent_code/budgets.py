@@ -1,4 +1,4 @@
-"""Making entries in budgets: in one process all that wait for the same budget are made with one write."""
+"""Entries in budgets: one process applies all pending entries of a budget with one write."""
 
 import asyncio
 import random
@@ -10,122 +10,123 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.services.talent_code.facts import BenefitTerms
-from backend.services.talent_code.model.benefit import terms_in
+from backend.services.talent_code.model.benefit import terms_lookup
 from backend.services.talent_code.model.budget import (
     Budget,
+    BudgetExhausted,
     Entry,
-    NoBudget,
-    Overtaken,
+    StaleEntry,
+    apply_entry,
     budget_id,
-    drop,
-    droppable,
-    make_entry,
+    prunable_entries,
+    prune_entries,
 )
-from backend.services.talent_code.model.claim import Claim, has_noted
+from backend.services.talent_code.model.claim import Claim, has_recorded
 from backend.store import Conflict, Duplicate, Store
 
 MAX_ATTEMPTS = 200
-"""Of several processes one always wins, so that many at once are all served."""
+"""One of several competing processes always wins, so many of them are all served."""
 
-DROPPED_AT_ONCE = 200
+PRUNE_BATCH_SIZE = 200
 
-Outcome = Literal["made", "no_budget"] | datetime
-"""What came of an entry; an instant says that it was overtaken by what is closed until then."""
+EntryOutcome = Literal["applied", "budget_exhausted"] | datetime
+"""The outcome of an entry; an instant means that it is stale, because the budget is closed until then."""
 
 
-class _Asked:
-    """An entry that waits to be made."""
+class _PendingEntry:
+    """An entry that waits to be applied."""
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self.outcome: Outcome | None = None
+        self.outcome: EntryOutcome | None = None
 
 
-class _Desk:
-    """Where a process makes its entries in one budget, one batch after the other."""
+class _EntryQueue:
+    """The pending entries of one budget in this process, applied one batch after the other."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.waiting: list[_Asked] = []
+        self.waiting: list[_PendingEntry] = []
 
 
-_desks: WeakKeyDictionary[Store, dict[str, _Desk]] = WeakKeyDictionary()
+_entry_queues: WeakKeyDictionary[Store, dict[str, _EntryQueue]] = WeakKeyDictionary()
 
 
-async def enter(city: City, budget: str, entry: Entry) -> None:
-    """Make an entry, durably and once. Raises NoBudget, Overtaken, or Conflict if others kept changing the budget."""
-    desk = _desks.setdefault(city.store, {}).setdefault(budget, _Desk())
-    asked = _Asked(entry)
-    desk.waiting.append(asked)
+async def post_entry(city: City, budget: str, entry: Entry) -> None:
+    """Apply an entry durably and once. Raises BudgetExhausted, StaleEntry, or Conflict after too many attempts."""
+    queue = _entry_queues.setdefault(city.store, {}).setdefault(budget, _EntryQueue())
+    pending = _PendingEntry(entry)
+    queue.waiting.append(pending)
     try:
-        async with desk.lock:
-            if asked.outcome is None:
-                await _make(city, budget, list(desk.waiting))
+        async with queue.lock:
+            if pending.outcome is None:
+                await _write_batch(city, budget, list(queue.waiting))
     finally:
-        desk.waiting.remove(asked)
-    outcome = asked.outcome
-    assert outcome is not None, "it was made, by this task or by the one before it"
-    if outcome == "no_budget":
-        raise NoBudget
+        queue.waiting.remove(pending)
+    outcome = pending.outcome
+    assert outcome is not None, "it was applied, by this task or by the one before it"
+    if outcome == "budget_exhausted":
+        raise BudgetExhausted
     if isinstance(outcome, datetime):
-        raise Overtaken(outcome)
+        raise StaleEntry(outcome)
 
 
-async def _make(city: City, budget: str, batch: list[_Asked]) -> None:
-    """Make a batch of entries with one write."""
+async def _write_batch(city: City, budget: str, batch: list[_PendingEntry]) -> None:
+    """Apply a batch of entries with one write."""
     for attempt in range(MAX_ATTEMPTS):
-        found = await open_budget(city, budget)
-        changed, outcomes = _with_entries(found, batch)
+        found = await get_or_create_budget(city, budget)
+        changed, outcomes = _apply_batch(found, batch)
         if changed.entries is not found.entries:
-            changed = await _without_noted(city, changed)
+            changed = await _prune(city, changed)
             try:
                 await city.store.replace(changed)
             except Conflict:
                 await asyncio.sleep(random.uniform(0, 0.001 * min(attempt, 10)))  # noqa: S311  spreads the writers
                 continue
-        for asked, outcome in zip(batch, outcomes, strict=True):
-            asked.outcome = outcome
+        for pending, outcome in zip(batch, outcomes, strict=True):
+            pending.outcome = outcome
         return
     raise Conflict(Budget.collection, budget, 0)
 
 
-def _with_entries(budget: Budget, batch: list[_Asked]) -> tuple[Budget, list[Outcome]]:
-    outcomes: list[Outcome] = []
-    for asked in batch:
+def _apply_batch(budget: Budget, batch: list[_PendingEntry]) -> tuple[Budget, list[EntryOutcome]]:
+    outcomes: list[EntryOutcome] = []
+    for pending in batch:
         try:
-            budget = make_entry(budget, asked.entry)
-            outcomes.append("made")
-        except NoBudget:
-            outcomes.append("no_budget")
-        except Overtaken as overtaken:
-            outcomes.append(overtaken.closed_until)
+            budget = apply_entry(budget, pending.entry)
+            outcomes.append("applied")
+        except BudgetExhausted:
+            outcomes.append("budget_exhausted")
+        except StaleEntry as stale:
+            outcomes.append(stale.closed_until)
     return budget, outcomes
 
 
-async def _without_noted(city: City, budget: Budget) -> Budget:
-    """Drop what claims have noted, where there are many entries."""
-    old = droppable(budget, city.now())[:DROPPED_AT_ONCE]
+async def _prune(city: City, budget: Budget) -> Budget:
+    """Drop entries that their claims have already recorded, if there are many."""
+    old = prunable_entries(budget, city.now())[:PRUNE_BATCH_SIZE]
     if not old:
         return budget
     claims = await city.store.get_many(Claim, list({entry.claim for entry in old}))
-    return drop(budget, {one.id for one in old if one.claim in claims and has_noted(claims[one.claim], one)})
+    recorded = {one.id for one in old if one.claim in claims and has_recorded(claims[one.claim], one)}
+    return prune_entries(budget, recorded)
 
 
-async def open_budget(city: City, budget: str) -> Budget:
-    """Give a budget, with limit and quota as the terms have them now; it is opened where there is none yet."""
+async def get_or_create_budget(city: City, budget: str) -> Budget:
+    """Return a budget, created if missing, with the limit and quota of the terms in force now."""
     benefit, _, year = budget.rpartition(":")
-    terms = terms_in(city.rulebook)(benefit, city.now())
+    terms = terms_lookup(city.rulebook)(benefit, city.now())
     found = await city.store.get(Budget, budget)
     if found is None:
         try:
-            return await city.store.insert(_bounded(Budget(id=budget, limit_fen=0), terms, int(year), city))
+            return await city.store.insert(_with_limits(Budget(id=budget, limit_fen=0), terms, int(year), city))
         except Duplicate:
-            return await open_budget(city, budget)
-    return _bounded(found, terms, int(year), city)
+            return await get_or_create_budget(city, budget)
+    return _with_limits(found, terms, int(year), city)
 
 
-def _bounded(budget: Budget, terms: BenefitTerms | None, year: int, city: City) -> Budget:
-    """Bound a budget as the terms of now do; those of another year stay as they were last."""
+def _with_limits(budget: Budget, terms: BenefitTerms | None, year: int, city: City) -> Budget:
+    """Set limit and quota to those of the terms in force now; budgets of other years keep their last ones."""
     if terms is None or terms.budget_fen is None or year != city.today().year:
         return budget
     if (budget.limit_fen, budget.quota) == (terms.budget_fen, terms.quota):
@@ -133,6 +134,6 @@ def _bounded(budget: Budget, terms: BenefitTerms | None, year: int, city: City) 
     return replace(budget, limit_fen=terms.budget_fen, quota=terms.quota)
 
 
-def current_budget(city: City, benefit: str) -> str:
-    """Give the id of the budget from which a claim is paid that is granted now."""
+def current_budget_id(city: City, benefit: str) -> str:
+    """Return the id of the budget that pays for claims granted now."""
     return budget_id(benefit, city.today().year)

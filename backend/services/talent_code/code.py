@@ -1,6 +1,6 @@
-"""The talent code itself: what its QR image holds, and how it is told from other codes.
+"""The talent code itself: the content of its QR image, and how it differs from other codes.
 
-It says that somebody has a talent code and no more. What a partner may know of them is asked of the city.
+It proves that its holder has a talent code, and nothing more. Partners query the city for what they may know.
 """
 
 from datetime import datetime
@@ -22,7 +22,7 @@ _decoder = msgspec.json.Decoder(CodeClaims)
 
 
 def make_claims(code_id: str, now: datetime, seconds: int) -> tuple[bytes, int, int]:
-    """Make the claims of a code that counts from `now` for `seconds`; give them with both instants in epoch seconds."""
+    """Return the claims of a code that is valid for `seconds` from `now`, and both instants in epoch seconds."""
     issued = int(now.timestamp())
     expires = issued + seconds
     return _encoder.encode(CodeClaims(AUDIENCE, code_id, next(nonces), issued, expires)), issued, expires
@@ -31,9 +31,9 @@ def make_claims(code_id: str, now: datetime, seconds: int) -> tuple[bytes, int, 
 def read_talent_code(
     payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int
 ) -> GenuineCode[CodeClaims] | ForgedCode:
-    """Read a talent code with nothing but the city's published keys.
+    """Read a talent code with the city's published keys alone.
 
-    It cannot tell whether the code was used before, or whether its holder still has a class.
+    The result does not show whether the code was used before, or whether its holder still has a class.
     """
     return read_signed_code(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)
 

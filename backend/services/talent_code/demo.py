@@ -1,4 +1,4 @@
-"""Its part of the demonstration: a talent, and a citizen whose degree would give a class."""
+"""Part of the demonstration: a talent, and a citizen whose degree would give a class."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -11,8 +11,9 @@ from backend.codes.terminal import sign_text
 from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.code import SIGN
 from backend.services.talent_code.facts import Degree, TalentFacts
-from backend.services.talent_code.invention import invented_degrees
-from backend.services.talent_code.model.talent import CLASS, Talent
+from backend.services.talent_code.model.grants import CLASS_MODULE
+from backend.services.talent_code.model.talent import Talent
+from backend.services.talent_code.synthetic import synthetic_degrees
 
 
 async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> DemoOutput:
@@ -37,9 +38,9 @@ async def _degree_for_a_class(city: City, person: DemoPerson, now: datetime) -> 
     profile = await city.store.get(Person, person.citizen_id)
     if profile is None:
         return None
-    for degree in invented_degrees(city.encryption.decrypt(profile.id_number), now):
+    for degree in synthetic_degrees(city.encryption.decrypt(profile.id_number), now):
         facts = TalentFacts(born_at=midnight(profile.born_on, city.rulebook.time_zone), degrees=(degree,))
-        if city.rulebook.evaluate(CLASS, facts, now).result != "none":
+        if city.rulebook.evaluate(CLASS_MODULE, facts, now).result != "none":
             return degree
     return None
 

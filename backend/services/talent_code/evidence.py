@@ -1,44 +1,36 @@
-"""Asking the registries about what a person declared."""
+"""Checks of declared qualifications with the responsible registries."""
 
-import hashlib
 import logging
 from typing import Literal
 
-import msgspec
-
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
+from backend.services.talent_code.eligibility import id_number_of, tax_year, with_timeout
 from backend.services.talent_code.facts import Degree, Pay
-from backend.services.talent_code.model.talent import Evidence, Said
-from backend.services.talent_code.people import id_number_of, in_time, tax_year
+from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.ports import Education, Employment, Finding
 
 _log = logging.getLogger("chengma.talent_code")
 
 
-def evidence_id(person: str, said: Said) -> str:
-    """Name a piece of evidence: the same person's same words always have the same name."""
-    return hashlib.sha256(person.encode() + b"\n" + msgspec.json.encode(said)).hexdigest()[:20]
+async def check_evidence(city: City, person: str, evidence: Evidence) -> Literal["confirmed", "refuted", "pending"]:
+    """Query the responsible registry about a qualification.
 
-
-async def look_into(city: City, person: str, evidence: Evidence) -> Literal["confirmed", "refuted", "pending"]:
-    """Ask the registry that knows whether it is so.
-
-    `pending` where it does not answer in time, will not say, is still looking, or answers another question.
+    Returns `pending` if it does not answer in time, rejects the query, has not decided, or answers another query.
     """
     try:
-        finding = await in_time(_ask(city, await id_number_of(city, person), evidence))
+        finding = await with_timeout(_query(city, await id_number_of(city, person), evidence))
     except (UpstreamTimeout, UpstreamRejected) as error:
-        _log.warning("evidence of a talent stays as it is: %s", error)
+        _log.warning("evidence was not checked: %s", error)
         return "pending"
     if finding.about != evidence.id:
-        _log.warning("evidence of a talent stays as it is: the registry answered another question")
+        _log.warning("evidence was not checked: the registry answered another query")
         return "pending"
     return finding.outcome
 
 
-async def _ask(city: City, id_number: str, evidence: Evidence) -> Finding:
-    match evidence.said:
+async def _query(city: City, id_number: str, evidence: Evidence) -> Finding:
+    match evidence.qualification:
         case Degree() as degree:
             return await city.port(Education).confirm_degree(id_number, evidence.id, degree)
         case Pay(year, income_fen):

@@ -1,6 +1,6 @@
-"""What the rules of the talent code may read, and the terms that stand in the file of every benefit.
+"""Facts that the rules of the talent code may read, and the terms in the file of every benefit.
 
-Instants are in UTC, amounts in fen. Evidence reaches the rules only once a registry has confirmed it.
+Instants are in UTC, amounts in fen. Rules see evidence only after a registry has confirmed it.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 TalentClass = Literal["a", "b", "c", "d", "e"]
-Standing = Literal["none", "e", "d", "c", "b", "a"]
-"""A talent's class, the lowest first, or none."""
+TalentClassOrNone = Literal["none", "e", "d", "c", "b", "a"]
+"""A talent's class, lowest first, or none."""
 
-STANDINGS: tuple[Standing, ...] = get_args(Standing)
+TALENT_CLASSES: tuple[TalentClassOrNone, ...] = get_args(TalentClassOrNone)
 
 PrizeName = Literal[
     "nobel",
@@ -66,14 +66,14 @@ class Prize(Struct, frozen=True, gc=False, tag="prize", forbid_unknown_fields=Tr
 
 
 class Title(Struct, frozen=True, gc=False, tag="title", forbid_unknown_fields=True):
-    """A title, or a place in a programme for talents, that was granted."""
+    """A title, or a place in a talent programme, that was granted."""
 
     title: TitleName
     granted_at: Instant
 
 
 class Degree(Struct, frozen=True, gc=False, tag="degree", forbid_unknown_fields=True):
-    """A degree; `school` tells ordinary schools, key schools of the country, and the hundred best of the world."""
+    """A degree; `school` is ordinary, a national key school, or one of the hundred best in the world."""
 
     level: DegreeLevel
     awarded_at: Instant
@@ -82,7 +82,7 @@ class Degree(Struct, frozen=True, gc=False, tag="degree", forbid_unknown_fields=
 
 
 class Post(Struct, frozen=True, gc=False, tag="post", forbid_unknown_fields=True):
-    """A post that is held since an instant, until another if it has ended."""
+    """A post held since an instant, and until another if it has ended."""
 
     post: PostName
     since: Instant
@@ -90,54 +90,54 @@ class Post(Struct, frozen=True, gc=False, tag="post", forbid_unknown_fields=True
 
 
 class Pay(Struct, frozen=True, gc=False, tag="pay", forbid_unknown_fields=True):
-    """What somebody earned in the city in a calendar year, before tax."""
+    """A person's income in the city in a calendar year, before tax."""
 
     year: Annotated[int, Meta(ge=1990, le=2149)]
     income_fen: Fen
 
 
-class PaidYear(Struct, frozen=True, gc=False):
-    """What somebody earned in a calendar year that ended at an instant, the midnight after its last day."""
+class IncomeYear(Struct, frozen=True, gc=False):
+    """A person's income in the calendar year that ended at an instant, the midnight after its last day."""
 
     ended_at: datetime
     income_fen: Fen
 
 
 class TalentFacts(Struct, frozen=True, gc=False, kw_only=True):
-    """What is confirmed of a person, as far as it counts for their class."""
+    """The confirmed qualifications of a person that decide their class."""
 
     born_at: datetime
     prizes: tuple[Prize, ...] = ()
     titles: tuple[Title, ...] = ()
     degrees: tuple[Degree, ...] = ()
     posts: tuple[Post, ...] = ()
-    pay: tuple[PaidYear, ...] = ()
+    pay: tuple[IncomeYear, ...] = ()
     insured_months: Months = 0
 
 
 class Instalment(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A part of an amount, due after so many months of social insurance in the city; 0: at once."""
+    """A share of an amount, due after a number of months of social insurance in the city; 0: at once."""
 
     percent: Annotated[int, Meta(ge=1, le=100)]
     insured_months: Months = 0
 
 
 class Exclusion(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A benefit that nobody has together with this one: claimed `within` this time of each other, or ever."""
+    """A benefit that excludes this one, if both are claimed `within` this time of each other, or ever."""
 
     benefit: str
     within: timedelta | None = None
 
 
 class Deduction(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """So many percent of a figure of the facts."""
+    """A percentage of an amount in the facts."""
 
     percent: Annotated[int, Meta(ge=1, le=100)]
     of: str
 
 
 class Base(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The figure of the facts that an amount is a share of, or is bounded by; `less` is taken off it first."""
+    """The amount in the facts that a benefit is a share of, or is limited to, after subtracting `less`."""
 
     of: str
     less: Deduction | None = None
@@ -147,19 +147,19 @@ Partner = Literal["hospital", "school", "park", "transport", "housing", "fund"]
 
 
 class BenefitTerms(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
-    """How a benefit is given while these terms are in force, beside what its rules say of a person.
+    """How a benefit is carried out while these terms are in force; its rules decide who is entitled to it.
 
     `subject` is who may have it.
 
-    Of money, `amount` says what the figure of the rules means: `fixed`, the amount in fen; `share`, so many percent of
-    `base`; `up_to`, at most so many fen of `base`. It comes in `instalments`, or all at once; `after_withdrawal` says
-    what becomes of those to come when the class is withdrawn. `budget_fen` and `quota` bound the claims of a calendar
-    year.
+    For money, `amount` is the meaning of the rules' figure: `fixed`, the amount in fen; `share`, a percentage of
+    `base`; `up_to`, the limit of `base` in fen. It is paid in `instalments`, or all at once; `after_withdrawal` decides
+    about open instalments when the class is withdrawn. `budget_fen` and `quota` limit the claims of a calendar year.
 
-    Of a service, `unit` says what the figure counts, `partners` who may see and honour it, and `quota` how often a
-    person may use it in a calendar year (None: as often as wanted).
+    For a service, `unit` is the unit of the figure, `partners` may see and honour it, and `quota` is the number of
+    uses per person and calendar year (None: unlimited).
 
-    A person may claim it `times_at_most`, each time `cooldown` after the last, and none of `excludes` beside it.
+    A person may claim it `times_at_most` times, each at least `cooldown` after the last; `excludes` are benefits that
+    cannot be combined with it.
     """
 
     subject: Literal["person"]
@@ -177,56 +177,56 @@ class BenefitTerms(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_f
     partners: tuple[Partner, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse terms that contradict each other."""
+        """Refuse contradictory terms."""
         for wrong in self._contradictions():
             raise ValueError(wrong)
 
     def _contradictions(self) -> Iterator[str]:
         money = self.gives == "money"
-        if self.instalments and (total := sum(part.percent for part in self.instalments)) != 100:  # noqa: PLR2004  percent
+        if self.instalments and (total := sum(instalment.percent for instalment in self.instalments)) != 100:  # noqa: PLR2004  percent
             yield f"the instalments add up to {total} percent, not to 100"
-        months = [part.insured_months for part in self.instalments]
+        months = [instalment.insured_months for instalment in self.instalments]
         if months != sorted(set(months)):
-            yield "each instalment is due after more months of insurance than the one before"
+            yield "each instalment must be due after more months of insurance than the one before"
         if (self.amount == "fixed") != (self.base is None):
-            yield "a share, and an amount up to a base, need a `base`; a fixed amount has none"
+            yield "`share` and `up_to` need a `base`; a `fixed` amount must not have one"
         for name in self.figures():
             if name not in _FIGURES:
-                yield f"{name!r} is no figure of the facts: {', '.join(sorted(_FIGURES))}"
+                yield f"{name!r} is not an amount in the facts: use one of {', '.join(sorted(_FIGURES))}"
         if money and (self.budget_fen is None or self.unit or self.partners):
-            yield "money needs `budget_fen`, and has neither `unit` nor `partners`"
+            yield "money needs `budget_fen`, and must not have `unit` or `partners`"
         if not money and (self.budget_fen is not None or self.base or self.instalments or self.excludes):
-            yield "a service has no `budget_fen`, `base`, `instalments` or `excludes`"
+            yield "a service must not have `budget_fen`, `base`, `instalments` or `excludes`"
         if not money and not (self.unit and self.partners):
             yield "a service needs `unit` and `partners`"
 
     def figures(self) -> Iterator[str]:
-        """Name the facts that an amount is made of."""
+        """Return the names of the facts that an amount is computed from."""
         if self.base is not None:
             yield self.base.of
             if self.base.less is not None:
                 yield self.base.less.of
 
     def references(self) -> tuple[str, ...]:
-        """Give the rule modules that these terms name."""
-        return tuple(f"{BENEFITS}{one.benefit}" for one in self.excludes)
+        """Return the rule modules that these terms refer to."""
+        return tuple(f"{BENEFIT_PREFIX}{one.benefit}" for one in self.excludes)
 
 
-BENEFITS = "talent_code.benefits."
-"""How the names of the rule modules of benefits begin."""
+BENEFIT_PREFIX = "talent_code.benefits."
+"""The prefix of the names of benefits' rule modules."""
 
 
 class BenefitFacts(Struct, frozen=True, gc=False, kw_only=True):
-    """What is known of a person who claims a benefit.
+    """Facts about a person who claims a benefit.
 
-    Class, highest degree, months of social insurance, income and income tax of the last full year are confirmed. What
-    the person owns and spent is what they state; it counts at once, and an audit may look it up afterwards.
+    Class, highest degree, months of social insurance, and income and income tax of the last full year are confirmed.
+    Homes and the amount spent are stated by the person; they are accepted at once, and an audit may check them later.
     """
 
     terms: ClassVar[type[Struct]] = BenefitTerms
 
     born_at: datetime
-    talent_class: Standing = "none"
+    talent_class: TalentClassOrNone = "none"
     class_since: datetime | None = None
     degree: Literal["none", "bachelor", "master", "doctor"] = "none"
     graduated_at: datetime | None = None
@@ -241,14 +241,14 @@ _FIGURES = {field.name for field in msgspec.structs.fields(BenefitFacts) if fiel
 
 
 class AuditFacts(Struct, frozen=True, gc=False, kw_only=True):
-    """A paid claim, as far as it matters for whether it is audited.
+    """A paid claim, as the rules see it that select claims for audits.
 
-    `draw` is a number by chance, the same each time for the same claim; `stated` says that the claim rests on what the
-    person stated themselves.
+    `draw` is a random number that is always the same for the same claim; `stated` is True if the claim depends on
+    facts that only the person stated.
     """
 
     amount_fen: Fen
-    talent_class: Standing
+    talent_class: TalentClassOrNone
     stated: bool
     draw: Annotated[int, Meta(ge=0, le=999)]
 
@@ -268,6 +268,6 @@ Term = Literal[
 
 
 class TalentTermAsked(Struct, frozen=True, gc=False):
-    """Which figure of the talent code's own terms is asked for."""
+    """The figure of the talent code's own terms that is looked up."""
 
     term: Term

@@ -1,7 +1,7 @@
-"""What the talent code needs from outside: the registries that confirm what people declare, and a bank that pays.
+"""External dependencies of the talent code: the registries that confirm declarations, and a bank that pays.
 
-Every call may be made again. A registry that does not answer in time raises `UpstreamTimeout`, and is asked again
-later. Answers name what they are about, because a registry may answer another question than the one it was asked.
+Every call may be repeated. A registry that does not answer in time raises `UpstreamTimeout` and is queried again
+later. Answers name the query they belong to, because a registry may answer another one.
 """
 
 from typing import Literal, Protocol, runtime_checkable
@@ -13,14 +13,14 @@ from backend.services.talent_code.facts import Degree, Post, Prize, Title
 
 
 class Finding(Struct, frozen=True):
-    """What a registry says of a piece of evidence: `about` repeats its id. `pending`: it is still looked into."""
+    """A registry's finding about declared evidence: `about` repeats its id. `pending`: it has not decided yet."""
 
     about: str
     outcome: Literal["confirmed", "refuted", "pending"]
 
 
 class TaxYear(Struct, frozen=True):
-    """What the tax bureau knows of a person's calendar year: income in the city, and the income tax paid on it."""
+    """A person's calendar year at the tax bureau: income in the city, and the income tax paid on it."""
 
     year: int
     income_fen: int
@@ -32,16 +32,16 @@ class Education(Protocol):
     """The registry of degrees."""
 
     async def confirm_degree(self, id_number: str, evidence: str, degree: Degree) -> Finding:
-        """Tell whether a person has this degree. Raises Silent, or Refused where it will not say."""
+        """Check whether a person has this degree. Raises UpstreamTimeout or UpstreamRejected."""
         ...
 
 
 @runtime_checkable
 class Employment(Protocol):
-    """The registry of titles, prizes and posts, kept by the department of human resources."""
+    """The registry of titles, prizes and posts at the department of human resources."""
 
     async def confirm_merit(self, id_number: str, evidence: str, merit: Prize | Title | Post) -> Finding:
-        """Tell whether a person has this prize, title or post. Raises Silent or Refused."""
+        """Check whether a person has this prize, title or post. Raises UpstreamTimeout or UpstreamRejected."""
         ...
 
 
@@ -50,7 +50,7 @@ class SocialInsurance(Protocol):
     """The social insurance."""
 
     async def insured_months(self, id_number: str) -> int:
-        """Tell for how many months a person has been insured in the city. Raises Silent or Refused."""
+        """Return a person's months of insurance in the city. Raises UpstreamTimeout or UpstreamRejected."""
         ...
 
 
@@ -59,39 +59,45 @@ class Tax(Protocol):
     """The tax bureau."""
 
     async def tax_year(self, id_number: str, year: int) -> TaxYear:
-        """Tell income and income tax of a year, zero where there was none. Raises Silent or Refused."""
+        """Return income and income tax of a year, 0 if there was none. Raises UpstreamTimeout or UpstreamRejected."""
         ...
 
     async def invoiced_fen(self, id_number: str, benefit: str) -> int:
-        """Tell what invoices prove that a person spent on what a benefit is for. Raises Silent or Refused."""
+        """Return the amount that invoices prove for the purpose of a benefit.
+
+        Raises UpstreamTimeout or UpstreamRejected.
+        """
         ...
 
 
 @runtime_checkable
 class PropertyRegister(Protocol):
-    """The register of homes; only audits look into it."""
+    """The register of homes; only audits query it."""
 
     async def homes(self, id_number: str) -> int:
-        """Tell how many homes a person owns in the city. Raises Silent or Refused."""
+        """Return how many homes a person owns in the city. Raises UpstreamTimeout or UpstreamRejected."""
         ...
 
 
 @runtime_checkable
 class PayoutBank(Protocol):
-    """Pays money out to people's bank accounts, and takes back what was paid wrongly."""
+    """Pays to people's bank accounts, and collects what was paid wrongly."""
 
     async def pay_out(self, payout_id: str, account: str, amount_fen: int) -> BankAnswer:
-        """Pay to an account once for this payout id. Raises Silent, or Refused for the same id with something else."""
+        """Pay to an account, once per payout id.
+
+        Raises UpstreamTimeout, or UpstreamRejected if the id was used with other content.
+        """
         ...
 
     async def collect(self, collection_id: str, account: str, amount_fen: int) -> BankAnswer:
-        """Debit an account once for this collection id. Raises Silent, or Refused likewise."""
+        """Debit an account, once per collection id. Raises UpstreamTimeout or UpstreamRejected, as `pay_out` does."""
         ...
 
     async def look_up(self, transfer_id: str) -> BankAnswer:
-        """Tell what became of a payout or collection. Raises Silent."""
+        """Return the state of a payout or collection. Raises UpstreamTimeout."""
         ...
 
     def read_notice(self, body: bytes, signature: str) -> BankNotice:
-        """Check and read a notice of the bank. Raises ForgedNotice."""
+        """Verify and read a notice of the bank. Raises ForgedNotice."""
         ...

@@ -16,6 +16,7 @@ from backend.services.medical_credit.model.connection import (
     eligibility_id,
 )
 from backend.store import Duplicate
+from backend.store.time import to_ms
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import business_identifier, locate_errors, objects_in, unsupported_status
@@ -84,8 +85,8 @@ async def answer_eligibility_request(
         patient=patient,
         kind=request.visit_kind,
         created_at=context.now,
-        created_ms=_ms(context.now.timestamp()),
-        expires_ms=_ms((context.now + ANSWER_RETENTION).timestamp()),
+        created_ms=to_ms(context.now),
+        expires_ms=to_ms(context.now + ANSWER_RETENTION),
         eligible=found.eligible,
         available_fen=found.available_fen,
     )
@@ -105,7 +106,3 @@ def _check_same(known: EligibilityAnswer, patient: str, kind: VisitKind) -> Elig
             )
         )
     return known
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1_000)

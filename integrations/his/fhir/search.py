@@ -12,6 +12,7 @@ from backend.services.medical_credit.model.connection import EligibilityAnswer, 
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.store import Order
+from backend.store.time import to_ms
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
 from integrations.his.fhir.references import VISIT_RESOURCE_TYPES
@@ -225,7 +226,7 @@ def _matches_date(context: RequestContext, name: str, values: Sequence[str], res
     value = resource["period"]["start"] if resource["resourceType"] == "Encounter" else resource.get("date")
     if value is None:
         return False
-    at = int(parse_instant(value, context.time_zone, "occurred_at").timestamp() * 1_000)
+    at = to_ms(parse_instant(value, context.time_zone, "occurred_at"))
     return any(date_range.matches(at) for date_range in date_ranges)
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.problems import FieldError
 from backend.security.field_encryption import UndecryptableField
+from backend.store.time import to_ms
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.operation_outcome import InvalidSearch
@@ -277,7 +278,7 @@ def parse_search_date(name: str, text: str, time_zone: ZoneInfo) -> DateRange:
         high = _first_of_next(low, time_zone, months=1)
     else:
         high = _first_of_next(low, time_zone, months=12)
-    return DateRange(prefix or "eq", _ms(low), _ms(high))
+    return DateRange(prefix or "eq", to_ms(low), to_ms(high))
 
 
 def _midnight_after(low: datetime, time_zone: ZoneInfo, later: timedelta) -> datetime:
@@ -288,7 +289,3 @@ def _first_of_next(low: datetime, time_zone: ZoneInfo, months: int) -> datetime:
     local = low.astimezone(time_zone)
     count = local.year * 12 + local.month - 1 + months
     return datetime(count // 12, count % 12 + 1, 1, tzinfo=time_zone)
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1_000)

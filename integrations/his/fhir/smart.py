@@ -19,6 +19,7 @@ from backend.security.identity import Access, Caller
 from backend.services.medical_credit.model.connection import UsedAssertion, used_assertion_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.store import Duplicate
+from backend.store.time import to_ms
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.representation import Json, encode
 from integrations.his.fhir.scopes import grant_scopes
@@ -108,9 +109,7 @@ async def _authenticate_client(city: City, assertion: str, audience: str) -> Hos
     jti = claims["jti"]
     if not isinstance(jti, str) or not 1 <= len(jti) <= 255:  # noqa: PLR2004  our bound
         raise TokenError("invalid_client", "the jti must be a string of 1 to 255 characters")
-    used = UsedAssertion(
-        id=used_assertion_id(hospital.id, jti), expires_ms=int((expires + timedelta(minutes=5)).timestamp() * 1_000)
-    )
+    used = UsedAssertion(id=used_assertion_id(hospital.id, jti), expires_ms=to_ms(expires + timedelta(minutes=5)))
     try:
         await city.store.insert(used)
     except Duplicate:

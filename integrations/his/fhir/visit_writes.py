@@ -16,6 +16,7 @@ from backend.services.medical_credit.model.problems import UnknownVisit
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.tasks import advance
 from backend.store import Conflict, Duplicate
+from backend.store.time import to_ms
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.operation_outcome import PreconditionFailed
 from integrations.his.fhir.references import References, wrong_patient
@@ -152,7 +153,7 @@ async def _store(
             await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not a secret
             plan = await _plan(context, visit_id, group)
             continue
-        due = visit.due_ms is not None and visit.due_ms <= int(context.now.timestamp() * 1_000)
+        due = visit.due_ms is not None and visit.due_ms <= to_ms(context.now)
         if visit is not plan.before and (plan.urgent or due):
             await advance.enqueue(city.jobs, visit.id)
         return plan, visit

@@ -29,6 +29,7 @@ from backend.services.medical_credit.model.message import (
 )
 from backend.services.medical_credit.model.visit import visit_id
 from backend.store import Conflict, Duplicate, Order
+from backend.store.time import to_ms
 from integrations.his.hl7v2.acknowledgement import AcknowledgementCode, acknowledge, requested_acknowledgements
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
 from integrations.his.hl7v2.message import Encoding, Message, message_too_long, parse_header, parse_message
@@ -154,9 +155,9 @@ async def _store(city: City, hospital: Hospital, message: Message, raw: bytes) -
         kind=f"{header.field(9).component(1).text}^{header.field(9).component(2).text}",
         raw=city.encryption.encrypt(base64.b64encode(raw).decode()),
         digest=digest,
-        received_ms=_ms(now),
-        expires_ms=_ms(now + MESSAGE_RETENTION),
-        due_ms=_ms(now + RETRY_AFTER),
+        received_ms=to_ms(now),
+        expires_ms=to_ms(now + MESSAGE_RETENTION),
+        due_ms=to_ms(now + RETRY_AFTER),
     )
     known = await city.store.get(HisMessage, new.id)
     if known is None:
@@ -221,7 +222,7 @@ async def _save_result(
     """Save the result of a message; the first reply is kept, whatever the result of a retry."""
     now = city.now()
     waits = result.state == "waiting"
-    expired = waits and _ms(now) - stored.received_ms > MAX_WAIT.total_seconds() * 1_000
+    expired = waits and to_ms(now) - stored.received_ms > MAX_WAIT.total_seconds() * 1_000
     reply = _reply(message, result.code, result.errors, now).decode(message.syntax.encoding)
     retry_after = min(RETRY_AFTER * 2**stored.attempts, MAX_RETRY_INTERVAL)
     changed = replace(
@@ -232,7 +233,7 @@ async def _save_result(
         answer_code=stored.answer_code or result.code,
         reason="; ".join(map(str, result.errors)) or None,
         attempts=stored.attempts + 1,
-        due_ms=_ms(now + retry_after) if waits and not expired else None,
+        due_ms=to_ms(now + retry_after) if waits and not expired else None,
     )
     try:
         return await city.store.replace(changed)
@@ -285,7 +286,3 @@ class Hl7Inbox:
 
 def _reply(message: Message, code: AcknowledgementCode, errors: Sequence[Hl7Error], now: datetime) -> bytes:
     return acknowledge(message, code, errors, control_id=secrets.token_hex(10), now=now)
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1_000)

@@ -57,7 +57,7 @@ class Town:
             await connect(city, code)
         insurance: Any = city.port(Insurance)
         for call in ("settle", "cancel", "reverse", "pay", "look_up"):
-            insurance.books.make_trouble(call, LOSSES)
+            insurance.database.inject_faults(call, LOSSES)
         access = Access(city.settings, city.keys, lambda: datetime.now(UTC))
         now = datetime.now(UTC)
         self.tokens = {
@@ -168,7 +168,7 @@ async def finish_all_steps(city: City) -> list[Visit]:
     """Sweep without waiting for the clock until nothing is due, and return the visits."""
     for name in ("settle", "cancel", "reverse", "pay", "look_up"):
         port: Any = city.port(Insurance)
-        port.books.make_trouble(name, {})
+        port.database.inject_faults(name, {})
     for _ in range(400):
         due = Order("due_ms", below=int((datetime.now(UTC) + timedelta(hours=1)).timestamp() * 1_000))
         page = await city.store.find(Visit, {}, order=due, limit=500)

@@ -78,7 +78,7 @@ class Scene:
 
     def __init__(self, client: Client, clock: Clock, sign_in: Callable[..., Any]) -> None:
         self.client, self.clock, self._sign_in = client, clock, sign_in
-        self.insurance.books.clock = self.bank.books.clock = lambda: clock.now
+        self.insurance.database.clock = self.bank.database.clock = lambda: clock.now
         self.first = self.hospital("HZ001", "市第一医院")
         self._events = 0
 

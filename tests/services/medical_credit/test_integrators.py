@@ -15,7 +15,7 @@ def test_a_double_click_on_settle_makes_one_bill(scene: Scene, patient: Patient)
         list(clicks.map(lambda _: scene.advanced(), range(4)))
     scene.closes()
     visit = scene.advanced()
-    assert (visit.bill_count, len(scene.insurance.books.calls("2207"))) == (1, 1)
+    assert (visit.bill_count, len(scene.insurance.database.calls("2207"))) == (1, 1)
 
 
 def test_a_double_cancel_refunds_once(scene: Scene, patient: Patient) -> None:
@@ -83,8 +83,8 @@ def test_a_conditional_create_duplicates_nothing(scene: Scene, patient: Patient)
 def test_failed_steps_are_retried_with_a_growing_wait(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
-    scene.insurance.books.make_trouble("settle", {"lost_before": 1_000})
-    scene.insurance.books.make_trouble("reverse", {"lost_before": 1_000})
+    scene.insurance.database.inject_faults("settle", {"lost_before": 1_000})
+    scene.insurance.database.inject_faults("reverse", {"lost_before": 1_000})
     scene.closes()
     waits: list[float] = []
     for _ in range(14):
@@ -99,24 +99,24 @@ def test_failed_steps_are_retried_with_a_growing_wait(scene: Scene, patient: Pat
 def test_a_resolved_failure_is_not_retried(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
-    scene.insurance.books.script("settle", "lost_after")
+    scene.insurance.database.script_outcomes("settle", "lost_after")
     scene.closes()
     scene.advanced()
     scene.time_passes(minutes=5)
-    settlements = len(scene.insurance.books.calls("2207"))
+    settlements = len(scene.insurance.database.calls("2207"))
     scene.time_passes(hours=20)
     assert scene.advanced().stage() == "billed"
-    assert len(scene.insurance.books.calls("2207")) == settlements == 2
+    assert len(scene.insurance.database.calls("2207")) == settlements == 2
 
 
 def test_no_event_is_lost_while_the_insurance_does_not_answer(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
     scene.charges("L1", 20_000)
-    scene.insurance.books.make_trouble("settle", {"lost_before": 1_000})
+    scene.insurance.database.inject_faults("settle", {"lost_before": 1_000})
     scene.closes()
     for _ in range(30):
         scene.time_passes(hours=1)
-    scene.insurance.books.calm()
+    scene.insurance.database.clear_faults()
     for _ in range(3):
         scene.time_passes(hours=1)
     assert scene.advanced().stage() == "billed"
@@ -124,7 +124,7 @@ def test_no_event_is_lost_while_the_insurance_does_not_answer(scene: Scene, pati
 
 def test_duplicate_callbacks_change_nothing(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.bank.books.script("pay", "pending")
+    scene.bank.database.script_outcomes("pay", "pending")
     scene.pays(patient, visit)
     (payment,) = scene.advanced().payments
     body, signature = scene.bank.notice(payment.id)
@@ -137,7 +137,7 @@ def test_duplicate_callbacks_change_nothing(scene: Scene, patient: Patient) -> N
 
 def test_a_forged_callback_pays_nothing(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.bank.books.script("pay", "pending")
+    scene.bank.database.script_outcomes("pay", "pending")
     scene.pays(patient, visit)
     (payment,) = scene.advanced().payments
     body, _ = scene.bank.notice(payment.id)
@@ -148,7 +148,7 @@ def test_a_forged_callback_pays_nothing(scene: Scene, patient: Patient) -> None:
 
 def test_a_payment_without_a_receipt_is_looked_up_at_the_bank(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.bank.books.script("pay", "lost_after")
+    scene.bank.database.script_outcomes("pay", "lost_after")
     shown = scene.pays(patient, visit).json()
     assert shown["transfers"][0]["state"] == "requested"
     problem(scene.pays(patient, visit, visit.owed_fen(), key="key-2"), 409, "payment-in-progress")

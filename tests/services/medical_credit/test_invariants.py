@@ -48,7 +48,7 @@ from backend.services.medical_credit.ports import Bank, Insurance, Split
 from backend.services.medical_credit.saga import advance
 from backend.settings import Settings
 from backend.store import Conflict
-from integrations._sandbox import Outcome
+from integrations._sandbox.database import CallOutcome
 from tests.conftest import ROOT, Clock
 from tests.draws import draws
 from tests.services.health_code.scene import id_number
@@ -91,7 +91,7 @@ class World:
         self.store = KillingStore(city.store)
         self.insurance: Any = city.port(Insurance)
         self.bank: Any = city.port(Bank)
-        self.insurance.books.clock = self.bank.books.clock = self.clock
+        self.insurance.database.clock = self.bank.database.clock = self.clock
         return replace(city, store=self.store)
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -119,7 +119,7 @@ class Visits(RuleBasedStateMachine):
     def people(self, automatic: bool) -> None:
         world = self.world
         world.clock.now = NOON
-        world.insurance.books.calm()
+        world.insurance.database.clear_faults()
         world.store.countdown = None
         self.numbers: list[tuple[Hospital, str]] = []
         self.sent_commands: list[tuple[Hospital, str, Command, str]] = []
@@ -252,7 +252,7 @@ class Visits(RuleBasedStateMachine):
                 self.world.run(lambda: record_bank_answer(self.world.city, notice.id, notice.answer))
 
     def bank_has(self, transfer_id: str) -> object:
-        return self.world.bank.books.do(
+        return self.world.bank.database.do(
             lambda file: file.execute("SELECT 1 FROM transfers WHERE id = ?", (transfer_id,)).fetchone()
         )
 
@@ -283,10 +283,10 @@ class Visits(RuleBasedStateMachine):
         self._sweep()
 
     @rule(call=st.sampled_from(CALLS), outcome=st.sampled_from(["lost_before", "lost_after", "refused", "pending"]))
-    def a_call_will_fail(self, call: str, outcome: Outcome) -> None:
+    def a_call_will_fail(self, call: str, outcome: CallOutcome) -> None:
         fits = {"pending": ("pay", "refund"), "refused": ("settle", "pay")}.get(outcome, CALLS)
         if call in fits:
-            self.world.insurance.books.script(call, outcome)
+            self.world.insurance.database.script_outcomes(call, outcome)
             self.world.did[f"{call} {outcome}"] += 1
 
     @rule(countdown=st.integers(0, 4), after=st.booleans())
@@ -333,7 +333,7 @@ class Visits(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "persons"):
             return
-        self.world.insurance.books.calm()
+        self.world.insurance.database.clear_faults()
         self.world.store.countdown = None
         self._finish_all_steps()
         standing = self.world.insurance.in_force()

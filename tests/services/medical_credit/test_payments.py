@@ -1,4 +1,4 @@
-"""A bill is paid once, whoever pays, however often, and whatever the bank answers."""
+"""A bill is paid once, by any payer, for any number of requests, and for any answer of the bank."""
 
 from datetime import timedelta
 
@@ -170,7 +170,7 @@ def test_three_consecutive_breaches_suspend_even_if_all_bills_are_paid(scene: Sc
 
 def test_a_failed_debit_is_announced_with_the_date_of_the_next_one(scene: Scene) -> None:
     patient = scene.patient("13800000105", automatic_debit=True)
-    scene.bank.break_account(patient.id)
+    scene.bank.close_account(patient.id)
     scene.billed(patient, 20_000)
     terms = terms_of(scene.city, scene.clock.now)
     retries: list[timedelta | None] = []

@@ -159,12 +159,12 @@ def test_a_settlement_that_only_the_insurance_has_is_cancelled_there(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.insurance.books.do(
+    scene.insurance.database.do(
         lambda file: file.execute("UPDATE settlements SET visit = 'ghost' WHERE visit = ?", (visit.id,))
     )
     scene.cancels()
     scene.advanced()
-    scene.insurance.books.do(lambda file: file.execute("UPDATE settlements SET state = 'in_force'"))
+    scene.insurance.database.do(lambda file: file.execute("UPDATE settlements SET state = 'in_force'"))
     ((kind, _, repair),) = day.differences(HEAD + "\n")
     assert (kind, repair) == ("settlement_only_at_insurance", "cancel_at_insurance")
     assert day.repair(approver, HEAD + "\n") == ["repaired"]
@@ -175,7 +175,7 @@ def test_a_settlement_that_the_insurance_does_not_have_is_made_again(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.insurance.books.do(lambda file: file.execute("DELETE FROM settlements"))
+    scene.insurance.database.do(lambda file: file.execute("DELETE FROM settlements"))
     ((kind, _, repair),) = day.differences()
     assert (kind, repair) == ("settlement_missing_at_insurance", "settle_again")
     assert day.repair(approver) == ["repaired"]
@@ -188,7 +188,7 @@ def test_a_payment_without_a_receipt_is_accepted_from_the_banks_statement(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
     visit = scene.billed(patient, 20_000)
-    scene.bank.books.script("pay", "lost_after")
+    scene.bank.database.script_outcomes("pay", "lost_after")
     scene.pays(patient, visit)
     ((kind, _, repair),) = day.differences()
     assert (kind, repair) == ("payment_only_at_bank", "accept_bank_record")
@@ -202,7 +202,7 @@ def test_a_payment_that_the_bank_does_not_have_is_queried_and_never_forced(
     visit = scene.billed(patient, 20_000)
     scene.pays(patient, visit)
     scene.advanced()
-    scene.bank.books.do(lambda file: file.execute("DELETE FROM transfers"))
+    scene.bank.database.do(lambda file: file.execute("DELETE FROM transfers"))
     ((kind, _, repair),) = day.differences()
     assert (kind, repair) == ("payment_missing_at_bank", "query_bank")
     assert day.repair(approver) == ["failed"]
@@ -210,7 +210,7 @@ def test_a_payment_that_the_bank_does_not_have_is_queried_and_never_forced(
 
 
 def test_nothing_is_compared_while_the_bank_does_not_answer(scene: Scene, day: Day) -> None:
-    scene.bank.books.script("statement", "lost_before")
+    scene.bank.database.script_outcomes("statement", "lost_before")
     answer = scene.client.put(DAY, json={"file": HEAD + "\n"}, headers=day.officer)
     problem(answer, 503, "upstream-unavailable")
 

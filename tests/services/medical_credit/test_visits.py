@@ -279,7 +279,7 @@ def test_a_settlement_cancellation_without_an_answer_is_completed_before_a_new_s
     scene: Scene, patient: Patient
 ) -> None:
     scene.billed(patient, 20_000)
-    scene.insurance.books.script("cancel", "lost_after")
+    scene.insurance.database.script_outcomes("cancel", "lost_after")
     scene.reopens()
     scene.advanced()
     scene.closes()

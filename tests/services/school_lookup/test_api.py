@@ -405,7 +405,7 @@ def test_registers_that_do_not_answer_are_reported(
     published: TestClient[Litestar], sign_in: SignIn, register: SandboxFamilyRegister
 ) -> None:
     wang = sign_in("13800000101", name="王小明")
-    register.books.script("family", "lost_before")
+    register.database.script_outcomes("family", "lost_before")
     answer = published.post("/v1/school-lookups", json=FROM_RECORDS, headers=wang)
     assert problem(answer)[:2] == (503, "/problems/upstream-unavailable")
     assert answer.headers["Retry-After"] == "60"

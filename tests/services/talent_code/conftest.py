@@ -20,8 +20,8 @@ def told(scene: Scene, caplog: pytest.LogCaptureFixture) -> Callable[[], list[st
     caplog.set_level(logging.INFO, "chengma.notices")
 
     def told() -> list[str]:
-        notices = [notice for talent in stored(scene.client, Talent) for notice in talent.notices]
-        assert all(notice.told for notice in notices)
+        notices = [notice for talent in stored(scene.client, Talent) for notice in talent.notifications]
+        assert all(notice.sent for notice in notices)
         assert sum(record.name == "chengma.notices" for record in caplog.records) == len(notices)
         return [notice.kind for notice in notices]
 

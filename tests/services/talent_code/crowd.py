@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from backend.city.service import City
-from backend.services.talent_code.claiming import claim_benefit
-from backend.services.talent_code.looking_after import bring_up
+from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.talent import Evidence, Figures, Talent
+from backend.services.talent_code.model.evidence import Evidence
+from backend.services.talent_code.model.talent import Figures, Talent
+from backend.services.talent_code.review import update_class
 from tests.services.talent_code.world import DOCTOR, card_number
 
 
@@ -38,7 +39,7 @@ async def make_talents(city: City, number: int) -> list[str]:
             account_ending=account[-4:],
         )
         await city.store.insert(talent)
-        await bring_up(city, talent.id)
+        await update_class(city, talent.id)
         return talent.id
 
     return list(await asyncio.gather(*map(make, range(number))))

@@ -16,13 +16,11 @@ from msgspec.structs import replace
 from backend.app import facts_of
 from backend.city.service import City, discover_services
 from backend.rulebook import load_rulebook
-from backend.services.talent_code.advancing import advance
 from backend.services.talent_code.facts import Degree, Pay, Prize, Title
-from backend.services.talent_code.lines import serve_all_lines
-from backend.services.talent_code.looking_after import look_after
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.talent import Said, Talent
+from backend.services.talent_code.model.evidence import Qualification
+from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.ports import (
     Education,
     Employment,
@@ -32,6 +30,9 @@ from backend.services.talent_code.ports import (
     Tax,
     TaxYear,
 )
+from backend.services.talent_code.review import review_talent
+from backend.services.talent_code.saga import advance_claim
+from backend.services.talent_code.waitlist import serve_all_waitlists
 from backend.store import Order
 from tests.conftest import Clock, id_number_for
 from tests.services.health_code.scene import SignedInPerson
@@ -64,14 +65,14 @@ class Citizen(SignedInPerson):
 
 
 class Scene:
-    """A city at noon on 2 March 2026, whose registries know nothing of anybody until they are told."""
+    """A city at noon on 2 March 2026, whose registries are empty until a test fills them."""
 
     def __init__(self, client: Client, clock: Clock, sign_in: Callable[..., Any]) -> None:
         self.client, self.clock, self._sign_in = client, clock, sign_in
         clock.now = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
         self._taps = count(1)
         for port in (Education, Employment, SocialInsurance, Tax, PropertyRegister, PayoutBank):
-            self.port(port).books.clock = lambda: clock.now
+            self.port(port).database.clock = lambda: clock.now
 
     @property
     def city(self) -> City:
@@ -103,17 +104,17 @@ class Scene:
         """Let the tax bureau know of a year of somebody."""
         self.port(Tax).set_year(person.id_number, TaxYear(year, income_fen, tax_fen))
 
-    def has(self, person: Citizen, *true: Said) -> None:
+    def has(self, person: Citizen, *true: Qualification) -> None:
         """Let it be true of somebody that they have these degrees, titles, prizes and posts, and no others."""
         self.port(Education).set_degrees(person.id_number, *(one for one in true if isinstance(one, Degree)))
         merits = [one for one in true if not isinstance(one, (Degree, Pay))]
         self.port(Employment).set_merits(person.id_number, *merits)
 
-    def talent(self, said: Said = DOCTOR, phone: str = "13800000101", **known: int) -> Citizen:
+    def talent(self, qualification: Qualification = DOCTOR, phone: str = "13800000101", **known: int) -> Citizen:
         """Sign somebody in who has the class that this evidence gives, and has named their account."""
         person = self.citizen(phone, **known)
-        self.has(person, said)
-        answer = self.declares(person, said)
+        self.has(person, qualification)
+        answer = self.declares(person, qualification)
         assert answer.json()["evidence"][-1]["state"] == "confirmed", answer.text
         self.names_account(person)
         return person
@@ -132,8 +133,8 @@ class Scene:
 
     # ── what they do ──
 
-    def declares(self, person: Citizen, said: Said) -> httpx.Response:
-        body = {"said": msgspec.to_builtins(said)}
+    def declares(self, person: Citizen, qualification: Qualification) -> httpx.Response:
+        body = {"qualification": msgspec.to_builtins(qualification)}
         return self.client.post("/v1/me/talent/evidence", json=body, headers=person)
 
     def names_account(self, person: Citizen, number: str = CARD) -> None:
@@ -201,12 +202,12 @@ class Scene:
             talents = await self.city.store.find(Talent, {}, order=due)
             claims = await self.city.store.find(Claim, {}, order=due)
             for talent in talents.documents:
-                await look_after(self.city, talent.id)
+                await review_talent(self.city, talent.id)
             for claim in claims.documents:
-                await advance(self.city, claim.id)
+                await advance_claim(self.city, claim.id)
             if not talents.documents and not claims.documents:
                 break
-        await serve_all_lines(self.city)
+        await serve_all_waitlists(self.city)
 
     def loses_class(self, person: Citizen) -> None:
         """Let the registries say that nothing is true of somebody when an officer has them asked again."""
@@ -232,4 +233,4 @@ class Scene:
         """Give how many yuan of a budget are reserved, were paid, and came back, and how many places are taken."""
         found = self.call(self.city.store.get, Budget, f"{benefit}:{year}")
         assert found is not None
-        return found.reserved_fen // 100, found.paid_fen // 100, found.returned_fen // 100, found.places
+        return found.reserved_fen // 100, found.paid_fen // 100, found.returned_fen // 100, found.quota_used

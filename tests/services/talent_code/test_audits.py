@@ -1,4 +1,4 @@
-"""What was paid at once is looked at afterwards: what turns out false is claimed back, with notice and appeal."""
+"""Payments are audited afterwards: what was paid for false facts is claimed back, with notice and appeal."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,15 +12,15 @@ from backend.city.service import City
 from backend.i18n import Text
 from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Keyring, make_keys
-from backend.services.talent_code.auditing import is_drawn
+from backend.services.talent_code.audits import is_selected
 from backend.services.talent_code.facts import BenefitFacts
-from backend.services.talent_code.model.claim import Audit, Claim, Part
-from backend.services.talent_code.model.steps import audited, cut
+from backend.services.talent_code.model.claim import Audit, Claim, ClaimInstalment
+from backend.services.talent_code.model.steps import record_audit, reduce_open_instalments
 from backend.services.talent_code.ports import PayoutBank, PropertyRegister, SocialInsurance, Tax
-from integrations._sandbox import Outcome
+from integrations._sandbox.database import CallOutcome
 from tests.conftest import SignIn
 from tests.services.health_code.scene import SignedInPerson, problem
-from tests.services.talent_code.invented_rules import write_rules
+from tests.services.talent_code.sample_rules import write_rules
 from tests.services.talent_code.scene import CARD, DOCTOR, LEADER, Citizen, Scene
 
 YUAN = 100
@@ -35,7 +35,7 @@ def found(scene: Scene, claim: dict[str, Any]) -> Claim:
 
 
 def told(scene: Scene, claim: dict[str, Any]) -> list[str]:
-    return [notice.kind for notice in found(scene, claim).notices if notice.told]
+    return [notice.kind for notice in found(scene, claim).notifications if notice.sent]
 
 
 def clawed_back(scene: Scene, person: Citizen) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def paid_claim(number: int, fen: int, stated: tuple[str, ...]) -> Claim:
         amount_fen=fen,
         rulebook="",
         after_withdrawal="go_on",
-        parts=(Part(fen, 0),),
+        instalments=(ClaimInstalment(fen, 0),),
     )
 
 
@@ -90,7 +90,7 @@ def test_large_amounts_are_always_audited_and_of_the_others_as_many_as_the_rules
     scene: Scene, tmp_path: Path
 ) -> None:
     def drawn(fen: int, stated: tuple[str, ...], city: City = scene.city) -> list[int]:
-        return [number for number in range(2_000) if is_drawn(city, paid_claim(number, fen, stated), NOON)]
+        return [number for number in range(2_000) if is_selected(city, paid_claim(number, fen, stated), NOON)]
 
     assert len(drawn(100_000 * YUAN, ())) == 2_000
     one_in_ten, one_in_fifty = drawn(99_999 * YUAN, ("homes",)), drawn(99_999 * YUAN, ())
@@ -114,7 +114,7 @@ def test_a_sound_claim_is_audited_after_thirty_days_and_nothing_changes(scene: S
     scene.time_passes(hours=1)
     audit = found(scene, claim).audit
     assert audit is not None
-    assert (audit.drawn, audit.entitled_fen, audit.differing) == (True, 200_000 * YUAN, ())
+    assert (audit.drawn, audit.entitled_fen, audit.differing_facts) == (True, 200_000 * YUAN, ())
     assert scene.claim(doctor, claim) == claim
     assert told(scene, claim) == ["paid"]
 
@@ -127,11 +127,11 @@ def test_a_home_that_is_found_claims_back_all_and_cuts_what_is_to_come(scene: Sc
         "owed_fen": 100_000 * YUAN,
         "reduction_fen": 100_000 * YUAN,
         "because": {
-            "zh": "核查发现：名下住房与登记不符。",
-            "en": "An audit found that the registries have it otherwise: homes owned",
+            "zh": "经核查，以下信息与主管部门记录不一致：名下住房",
+            "en": "An audit found that these facts differ from the registries: homes owned",
         },
-        "differing": ["homes"],
-        "noticed_at": "2026-04-01T04:00:00Z",
+        "differing_facts": ["homes"],
+        "notified_at": "2026-04-01T04:00:00Z",
         "appeal_until": "2026-04-16T04:00:00Z",
         "collect_at": "2026-05-16T04:00:00Z",
         "appeal": "none",
@@ -139,10 +139,10 @@ def test_a_home_that_is_found_claims_back_all_and_cuts_what_is_to_come(scene: Sc
     }
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     scene.time_passes(days=15, seconds=-1)  # nothing more is paid, and the rest is kept while there may be an appeal
-    assert [part["state"] for part in scene.claim(doctor, shown)["parts"]] == ["paid", "open"]
+    assert [instalment["state"] for instalment in scene.claim(doctor, shown)["instalments"]] == ["paid", "open"]
     assert scene.budget("home_purchase") == (100_000, 100_000, 0, 1)
     scene.time_passes(seconds=1)
-    assert [part["state"] for part in scene.claim(doctor, shown)["parts"]] == ["paid"]
+    assert [instalment["state"] for instalment in scene.claim(doctor, shown)["instalments"]] == ["paid"]
     assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
     assert told(scene, shown) == ["paid", "clawed_back", "reduced"]
 
@@ -162,7 +162,7 @@ def test_a_class_that_turns_out_lower_leaves_what_the_lower_class_has(scene: Sce
     leader, claim = claimed_as_a_leader_but_is_a_doctor(scene, "home_purchase")
     scene.time_passes(days=30)
     clawback = scene.claim(leader, claim)["clawback"]
-    assert (clawback["amount_fen"], clawback["differing"]) == (300_000 * YUAN, ["talent_class"])
+    assert (clawback["amount_fen"], clawback["differing_facts"]) == (300_000 * YUAN, ["talent_class"])
     scene.time_passes(days=15)
     assert scene.budget("home_purchase") == (0, 500_000, 0, 1)
 
@@ -176,19 +176,19 @@ def test_what_was_spent_counts_as_far_as_invoices_prove_it(scene: Scene, tmp_pat
     scene.port(Tax).set_invoiced(many.id_number, "spent", 90 * YUAN)
     scene.time_passes(days=3)
     clawback = scene.claim(few, claims[0])["clawback"]
-    assert (clawback["amount_fen"], clawback["differing"]) == (15 * YUAN, ["spent_fen"])
+    assert (clawback["amount_fen"], clawback["differing_facts"]) == (15 * YUAN, ["spent_fen"])
     assert scene.claim(many, claims[1])["clawback"] is None
 
 
 @pytest.mark.parametrize("outcome", ["lost_before", "refused", "wrong"])
-def test_a_register_that_does_not_tell_is_asked_again(scene: Scene, outcome: Outcome) -> None:
+def test_a_register_that_does_not_tell_is_asked_again(scene: Scene, outcome: CallOutcome) -> None:
     doctor, register = scene.talent(DOCTOR), scene.port(PropertyRegister)
     claim = scene.claimed(doctor, "home_purchase")
     register.set_homes(doctor.id_number, 1)
-    register.books.make_trouble("homes", {outcome: 1_000})
+    register.database.inject_faults("homes", {outcome: 1_000})
     scene.time_passes(days=30)
     assert found(scene, claim).audit is None
-    register.books.calm()
+    register.database.clear_faults()
     scene.time_passes(hours=2)
     assert scene.claim(doctor, claim)["clawback"]["amount_fen"] == 100_000 * YUAN
 
@@ -197,19 +197,28 @@ def test_what_is_only_to_come_is_cut_from_the_last_part_on_as_far_as_it_is_too_m
     """Of 100 yuan 30 were paid; an audit leaves 50 of it: of the two open parts 20 and nothing are left."""
     claim = replace(
         paid_claim(1, 100_00, ()),
-        parts=(Part(30_00, 0, "paid", paid_at=NOON), Part(30_00, 6), Part(40_00, 12)),
+        instalments=(
+            ClaimInstalment(30_00, 0, "paid", paid_at=NOON),
+            ClaimInstalment(30_00, 6),
+            ClaimInstalment(40_00, 12),
+        ),
         state="granted",
     )
-    claim = audited(claim, Audit(NOON, drawn=True, entitled_fen=50_00, differing=("degree",)), NOON, lambda _: 15)
+    claim = record_audit(
+        claim, Audit(NOON, drawn=True, entitled_fen=50_00, differing_facts=("degree",)), NOON, lambda _: 15
+    )
     assert claim.clawback is not None
     assert (claim.clawback.owed_fen, claim.excess_fen) == (0, 50_00)
-    claim = cut(claim, NOON + timedelta(days=15))
-    assert [(part.amount_fen, part.state) for part in claim.parts] == [(30_00, "paid"), (20_00, "open")]
+    claim = reduce_open_instalments(claim, NOON + timedelta(days=15))
+    assert [(instalment.amount_fen, instalment.state) for instalment in claim.instalments] == [
+        (30_00, "paid"),
+        (20_00, "open"),
+    ]
     assert claim.excess_fen == 0
     assert claim.entry is not None
     assert (claim.entry.kind, claim.entry.amount_fen) == ("release", 50_00)
-    notices = [(notice.kind, notice.amount_fen) for notice in claim.notices]
-    assert notices == [("to_be_reduced", 50_00), ("reduced", 50_00)]
+    notices = [(notice.kind, notice.amount_fen) for notice in claim.notifications]
+    assert notices == [("reduction_announced", 50_00), ("reduced", 50_00)]
 
 
 def reduced(scene: Scene, folder: Path) -> tuple[Citizen, dict[str, Any]]:
@@ -223,8 +232,8 @@ def reduced(scene: Scene, folder: Path) -> tuple[Citizen, dict[str, Any]]:
     return leader, claim
 
 
-def parts(scene: Scene, person: Citizen, claim: dict[str, Any]) -> list[tuple[int, str]]:
-    return [(part["amount_fen"], part["state"]) for part in scene.claim(person, claim)["parts"]]
+def instalments(scene: Scene, person: Citizen, claim: dict[str, Any]) -> list[tuple[int, str]]:
+    return [(instalment["amount_fen"], instalment["state"]) for instalment in scene.claim(person, claim)["instalments"]]
 
 
 def test_a_part_that_an_audit_does_not_concern_is_paid_and_the_last_one_once_no_appeal_can_be_made(
@@ -232,15 +241,15 @@ def test_a_part_that_an_audit_does_not_concern_is_paid_and_the_last_one_once_no_
 ) -> None:
     leader, claim = reduced(scene, tmp_path / "rules")
     scene.time_passes(days=14)
-    assert parts(scene, leader, claim) == [(33_00, "paid"), (33_00, "paid"), (34_00, "open")]
+    assert instalments(scene, leader, claim) == [(33_00, "paid"), (33_00, "paid"), (34_00, "open")]
     scene.time_passes(days=1)
-    assert parts(scene, leader, claim) == [(33_00, "paid"), (33_00, "paid"), (33_99, "paid")]
-    assert told(scene, claim) == ["paid", "to_be_reduced", "paid", "reduced", "paid"]
+    assert instalments(scene, leader, claim) == [(33_00, "paid"), (33_00, "paid"), (33_99, "paid")]
+    assert told(scene, claim) == ["paid", "reduction_announced", "paid", "reduced", "paid"]
 
 
 @pytest.mark.parametrize(
     ("decision", "last_fen", "heard"),
-    [("drop", 34_00, ["reduction_dropped"]), ("uphold", 33_99, ["reduction_upheld", "reduced"])],
+    [("drop", 34_00, ["reduction_cancelled"]), ("uphold", 33_99, ["reduction_confirmed", "reduced"])],
 )
 def test_a_reduction_may_be_appealed_against(
     scene: Scene, tmp_path: Path, decision: str, last_fen: int, heard: list[str]
@@ -248,14 +257,14 @@ def test_a_reduction_may_be_appealed_against(
     leader, claim = reduced(scene, tmp_path / "rules")
     assert appeals(scene, leader, claim).status_code == 200
     scene.time_passes(days=60)
-    assert parts(scene, leader, claim)[-1] == (34_00, "open")
+    assert instalments(scene, leader, claim)[-1] == (34_00, "open")
     officer = scene.officer()
     (listed,) = scene.client.get("/v1/talent-appeals", headers=officer).json()["appeals"]
     assert (listed["amount_fen"], listed["reduction_fen"]) == (0, 1)
     assert decides(scene, officer, claim, decision).status_code == 200
     scene.time_passes(days=1)
-    assert parts(scene, leader, claim)[-1] == (last_fen, "paid")
-    assert told(scene, claim) == ["paid", "to_be_reduced", "paid", *heard, "paid"]
+    assert instalments(scene, leader, claim)[-1] == (last_fen, "paid")
+    assert told(scene, claim) == ["paid", "reduction_announced", "paid", *heard, "paid"]
 
 
 # ── appeals ──
@@ -267,7 +276,7 @@ def test_an_appeal_is_made_within_its_time_and_holds_the_collection_up(scene: Sc
     scene.clock.now = NOON + timedelta(days=45) - timedelta(seconds=1)
     for _ in range(2):
         answer = appeals(scene, doctor, claim)
-        assert (answer.status_code, answer.json()["clawback"]["appeal"]) == (200, "waiting")
+        assert (answer.status_code, answer.json()["clawback"]["appeal"]) == (200, "pending")
     problem(appeals(scene, doctor, claim, "And another thing"), 409, "nothing-to-appeal")
     problem(repays(scene, doctor, claim, 100_000), 409, "nothing-to-repay")
     scene.time_passes(days=60)
@@ -294,16 +303,16 @@ def test_an_officer_reads_an_appeal_which_the_citizen_sees_and_drops_the_claw_ba
     assert scene.claim(doctor, claim)["read_by_officers"] == []
     scene.time_passes(hours=1)
     shown = scene.client.get(f"/v1/talent-appeals/{claim['id']}", headers=officer).json()
-    assert (shown["text"], shown["claim"]["clawback"]["differing"]) == ("I sold it", ["homes"])
+    assert (shown["text"], shown["claim"]["clawback"]["differing_facts"]) == ("I sold it", ["homes"])
     assert scene.claim(doctor, claim)["read_by_officers"] == ["2026-04-01T05:00:00Z"]
     for _ in range(2):
         answer = decides(scene, officer, claim, "drop")
         assert answer.status_code == 200
     problem(decides(scene, officer, claim, "uphold"), 409, "nothing-to-appeal")
     clawback = scene.claim(doctor, claim)["clawback"]
-    assert (clawback["appeal"], clawback["owed_fen"], clawback["decision"]) == ("won", 0, REASON)
+    assert (clawback["appeal"], clawback["owed_fen"], clawback["decision"]) == ("granted", 0, REASON)
     assert scene.client.get("/v1/talent-appeals", headers=officer).json()["appeals"] == []
-    assert told(scene, claim)[-1] == "appeal_won"
+    assert told(scene, claim)[-1] == "appeal_granted"
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     scene.time_passes(days=90)
     assert scene.budget("home_purchase") == (0, 200_000, 0, 1)  # and the other half is paid
@@ -316,7 +325,7 @@ def test_an_appeal_that_is_lost_leaves_thirty_days_to_pay_back(scene: Scene) -> 
     scene.clock.now = NOON + timedelta(days=100)
     assert decides(scene, officer, claim, "uphold").status_code == 200
     clawback = scene.claim(doctor, claim)["clawback"]
-    assert (clawback["appeal"], clawback["owed_fen"], clawback["decision"]) == ("lost", 100_000 * YUAN, REASON)
+    assert (clawback["appeal"], clawback["owed_fen"], clawback["decision"]) == ("rejected", 100_000 * YUAN, REASON)
     assert datetime.fromisoformat(clawback["collect_at"]) == NOON + timedelta(days=130)
     scene.time_passes(days=29, hours=23)
     assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
@@ -339,7 +348,7 @@ def test_nobody_decides_their_own_appeal_or_without_a_reason_or_without_being_an
     for reason in ({"zh": "", "en": "x"}, {"zh": "x"}):
         answer = scene.client.put(at, json={"decision": "drop", "reason": reason}, headers=officer)
         assert answer.status_code == 400
-    assert scene.claim(doctor, claim)["clawback"]["appeal"] == "waiting"
+    assert scene.claim(doctor, claim)["clawback"]["appeal"] == "pending"
 
 
 # ── paying back ──
@@ -348,7 +357,7 @@ def test_nobody_decides_their_own_appeal_or_without_a_reason_or_without_being_an
 def test_what_is_owed_is_collected_when_its_time_is_over_and_daily_while_there_is_no_money(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     claim = clawed_back(scene, doctor)
-    bank.break_account(CARD)
+    bank.close_account(CARD)
     scene.clock.now = NOON + timedelta(days=75) - timedelta(seconds=1)
     scene.time_passes()
     assert found(scene, claim).clawback.collections == ()
@@ -358,13 +367,13 @@ def test_what_is_owed_is_collected_when_its_time_is_over_and_daily_while_there_i
         scene.time_passes(hours=23)
         assert len(found(scene, claim).clawback.collections) == attempts
         if attempts == 2:
-            bank.mend_account(CARD)
+            bank.reopen_account(CARD)
         scene.time_passes(hours=1)
     shown = scene.claim(doctor, claim)
     assert (shown["clawback"]["owed_fen"], shown["returned_fen"]) == (0, 100_000 * YUAN)
     assert [one.kind for one in bank.entries()] == ["payout", "collection"]
     assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
-    assert told(scene, claim)[-1] == "returned"
+    assert told(scene, claim)[-1] == "repayment_received"
 
 
 def test_it_is_paid_back_by_one_tap_once(scene: Scene) -> None:
@@ -385,7 +394,7 @@ def test_it_is_paid_back_by_one_tap_once(scene: Scene) -> None:
 def test_a_repayment_that_the_bank_did_not_carry_out_is_owed_still_and_an_appeal_is_still_open(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     claim = clawed_back(scene, doctor)
-    bank.books.script("collect", "refused")
+    bank.database.script_outcomes("collect", "refused")
     for _ in range(2):
         problem(repays(scene, doctor, claim, 100_000), 402, "repayment-failed")
     assert scene.claim(doctor, claim)["clawback"]["owed_fen"] == 100_000 * YUAN
@@ -393,13 +402,13 @@ def test_a_repayment_that_the_bank_did_not_carry_out_is_owed_still_and_an_appeal
 
 
 @pytest.mark.parametrize("outcome", ["lost_before", "lost_after", "pending"])
-def test_while_the_bank_is_silent_nothing_is_paid_back_twice(scene: Scene, outcome: Outcome) -> None:
+def test_while_the_bank_is_silent_nothing_is_paid_back_twice(scene: Scene, outcome: CallOutcome) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     claim = clawed_back(scene, doctor)
-    bank.books.script("collect", outcome)
+    bank.database.script_outcomes("collect", outcome)
     answer = repays(scene, doctor, claim, 100_000)
     assert (answer.status_code, answer.json()["clawback"]["owed_fen"]) == (201, 100_000 * YUAN)
-    problem(repays(scene, doctor, claim, 100_000, "once-more"), 409, "repayment-in-flight")
+    problem(repays(scene, doctor, claim, 100_000, "once-more"), 409, "repayment-in-progress")
     scene.time_passes(seconds=20)
     scene.time_passes(seconds=10)
     assert scene.claim(doctor, claim)["clawback"]["owed_fen"] == 0
@@ -412,7 +421,7 @@ def test_whoever_owes_claims_nothing_new_once_the_time_for_an_appeal_is_over(sce
     claim = clawed_back(scene, doctor)
     assert scene.claimed(doctor, "monthly_rent", homes=0)["stage"] == "paid"
     scene.clock.now = NOON + timedelta(days=45)
-    said = problem(scene.claims(doctor, "graduate_allowance"), 409, "money-owed")
+    said = problem(scene.claims(doctor, "graduate_allowance"), 409, "repayment-outstanding")
     assert said["owed_fen"] == 100_000 * YUAN
     assert repays(scene, doctor, claim, 100_000).status_code == 201
     assert scene.claimed(doctor, "graduate_allowance")["stage"] == "granted"

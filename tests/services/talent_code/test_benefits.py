@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from backend.services.talent_code.facts import Base, BenefitFacts, BenefitTerms, Deduction, Instalment
-from backend.services.talent_code.model.benefit import divide, money_of
+from backend.services.talent_code.model.benefit import amount_in_fen, split_into_instalments
 from tests.conftest import Clock
 from tests.services.talent_code.scene import BACHELOR, DOCTOR, LEADER, PROVINCIAL_LEADER, Citizen, Scene
 
@@ -16,11 +16,11 @@ BORN = datetime(1990, 3, 6, 16, tzinfo=UTC)
 
 
 def offered(scene: Scene, person: Citizen) -> dict[str, dict[str, Any]]:
-    return {one["benefit"]: one for one in scene.benefits(person)["open"]}
+    return {one["benefit"]: one for one in scene.benefits(person)["available"]}
 
 
 def missed(scene: Scene, person: Citizen) -> dict[str, dict[str, Any]]:
-    return {one["benefit"]: one for one in scene.benefits(person)["just_missed"]}
+    return {one["benefit"]: one for one in scene.benefits(person)["near_misses"]}
 
 
 # ── what is open ──
@@ -35,11 +35,11 @@ def test_a_doctor_is_offered_what_her_degree_and_her_class_give_and_told_why(sce
         "home_purchase": 200_000,
         "monthly_rent": 2_500,
     }
-    assert offers["graduate_allowance"]["parts"] == [
+    assert offers["graduate_allowance"]["instalments"] == [
         {"amount_fen": 50_000 * YUAN, "insured_months": 6},
         {"amount_fen": 50_000 * YUAN, "insured_months": 12},
     ]
-    assert offers["home_purchase"]["parts"] == [
+    assert offers["home_purchase"]["instalments"] == [
         {"amount_fen": 100_000 * YUAN, "insured_months": 0},
         {"amount_fen": 100_000 * YUAN, "insured_months": 12},
     ]
@@ -63,18 +63,18 @@ def test_whoever_has_no_class_is_offered_what_the_degree_alone_gives(scene: Scen
 def test_whoever_has_nothing_is_offered_nothing_and_told_what_the_lowest_class_has(scene: Scene) -> None:
     nobody = scene.citizen()
     shown = scene.benefits(nobody)
-    assert (shown["open"], shown["services"], shown["had"]) == ([], [], [])
-    assert {one["kind"] for one in shown["just_missed"]} == {"one_class"}
+    assert (shown["available"], shown["services"], shown["claimed"]) == ([], [], [])
+    assert {one["kind"] for one in shown["near_misses"]} == {"next_class"}
 
 
 def test_what_depends_on_what_was_spent_is_offered_up_to_its_bound(scene: Scene) -> None:
     offer = offered(scene, scene.talent(PROVINCIAL_LEADER))["car_plate"]
-    assert (offer["amount_fen"], offer["at_most_fen"], offer["parts"]) == (None, 30_000 * YUAN, [])
+    assert (offer["amount_fen"], offer["max_amount_fen"], offer["instalments"]) == (None, 30_000 * YUAN, [])
 
 
 def test_services_are_shown_with_their_figure_and_what_is_left_of_the_year(scene: Scene) -> None:
     services = {one["benefit"]: one for one in scene.benefits(scene.talent(PROVINCIAL_LEADER))["services"]}
-    assert {name: (one["figure"], one["unit"], one["left"]) for name, one in services.items()} == {
+    assert {name: (one["figure"], one["unit"], one["remaining"]) for name, one in services.items()} == {
         "home_lottery": (20, "percent", 1),
         "medical_service": (3, "level", None),
         "park_entry": (100, "percent", 24),
@@ -91,18 +91,18 @@ def test_what_was_claimed_is_had_the_newest_first_and_offered_no_more(scene: Sce
     scene.clock.now = scene.clock.now.replace(hour=5)
     home = scene.claimed(doctor, "home_purchase")
     shown = scene.benefits(doctor)
-    assert [(one["benefit"], one["stage"]) for one in shown["had"]] == [
+    assert [(one["benefit"], one["stage"]) for one in shown["claimed"]] == [
         ("home_purchase", "partly_paid"),
         ("graduate_allowance", "granted"),
     ]
-    assert shown["had"][0] == home
-    assert {one["benefit"] for one in shown["open"]} == {"graduate_rent"}
-    assert "home_purchase" not in {one["benefit"] for one in shown["just_missed"]}  # it is had once and for all
+    assert shown["claimed"][0] == home
+    assert {one["benefit"] for one in shown["available"]} == {"graduate_rent"}
+    assert "home_purchase" not in {one["benefit"] for one in shown["near_misses"]}  # it is had once and for all
 
 
 def test_what_somebody_has_is_seen_by_nobody_else(scene: Scene) -> None:
     scene.claimed(scene.talent(DOCTOR), "monthly_rent")
-    assert scene.benefits(scene.talent(DOCTOR, "13800000102"))["had"] == []
+    assert scene.benefits(scene.talent(DOCTOR, "13800000102"))["claimed"] == []
 
 
 # ── what is just missed ──
@@ -113,7 +113,7 @@ def test_one_reason_stands_against_it(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.clock.now = datetime(2026, 7, 1, 4, tzinfo=UTC)
     miss = missed(scene, doctor)["graduate_allowance"]
-    assert (miss["kind"], miss["from_at"]) == ("one_reason", None)
+    assert (miss["kind"], miss["from_at"]) == ("one_condition", None)
     assert miss["because"]["en"] == "You graduated a year ago or earlier"
     assert miss["remedy"]["en"] == "You may claim it within a year of earning a higher degree"
 
@@ -126,19 +126,19 @@ def test_what_two_reasons_stand_against_is_not_just_missed(scene: Scene) -> None
 def test_a_tax_below_fifteen_percent_alone_stands_against_the_reward(scene: Scene) -> None:
     leader = scene.talent(LEADER)
     scene.earns(leader, 1_500_000 * YUAN, 225_000 * YUAN)
-    scene.time_passes(days=31)  # what the bureau said counts for 30 days
+    scene.time_passes(days=31)  # the bureau's answer is valid for 30 days
     miss = missed(scene, leader)["tax_reward"]
-    assert miss["kind"] == "one_reason"
+    assert miss["kind"] == "one_condition"
     assert miss["because"]["en"] == "Your income tax last year did not exceed 15 percent of your income"
 
 
 def test_it_belongs_to_the_next_class(scene: Scene) -> None:
     misses = missed(scene, scene.talent(LEADER))
     assert {name: one["kind"] for name, one in misses.items()} == {
-        "car_plate": "one_class",
-        "medical_service": "one_class",
+        "car_plate": "next_class",
+        "medical_service": "next_class",
     }
-    assert misses["car_plate"]["because"]["en"] == "Class C has this"
+    assert misses["car_plate"]["because"]["en"] == "This benefit is available from class C"
     assert "car_plate" not in missed(scene, scene.talent(DOCTOR, "13800000102"))  # two classes below
 
 
@@ -172,8 +172,11 @@ def test_own_claims_bar_another_until_their_time_is_over(scene: Scene) -> None:
         "home_purchase": ("own_claims", "2026-04-01T04:00:00Z"),
         "graduate_rent": ("own_claims", "2027-03-02T04:00:00Z"),
     }
-    assert misses["monthly_rent"]["because"]["en"] == "You claimed this too recently."
-    assert misses["home_purchase"]["because"]["en"] == "You have had a benefit that excludes this one."
+    assert (
+        misses["monthly_rent"]["because"]["en"]
+        == "You claimed this too recently; you can claim it again from 1 April 2026 at 12:00."
+    )
+    assert misses["home_purchase"]["because"]["en"] == "You have claimed “Rent subsidy”, which excludes this benefit."
     scene.clock.now = datetime(2026, 4, 1, 3, 59, 59, tzinfo=UTC)
     assert "monthly_rent" not in offered(scene, doctor)
     scene.clock.now = datetime(2026, 4, 1, 4, tzinfo=UTC)
@@ -198,7 +201,7 @@ def test_an_amount_is_divided_to_the_fen_and_the_last_part_bears_what_is_left(
     amount_fen: int, percents: list[int], parts_fen: list[int]
 ) -> None:
     instalments = [Instalment(percent, 6 * place) for place, percent in enumerate(percents)]
-    parts = divide(amount_fen, instalments)
+    parts = split_into_instalments(amount_fen, instalments)
     assert [fen for _, fen in parts] == parts_fen
     assert sum(parts_fen) == amount_fen
     assert [one.insured_months for one, _ in parts] == ([6 * place for place in range(len(percents))] or [0])
@@ -206,7 +209,7 @@ def test_an_amount_is_divided_to_the_fen_and_the_last_part_bears_what_is_left(
 
 def money(figure: int, amount: Literal["fixed", "share", "up_to"], base: Base | None, **facts: int) -> int:
     terms = BenefitTerms(subject="person", gives="money", budget_fen=1, amount=amount, base=base)
-    return money_of(terms, figure, BenefitFacts(born_at=BORN, **facts))
+    return amount_in_fen(terms, figure, BenefitFacts(born_at=BORN, **facts))
 
 
 def test_a_fixed_amount_is_what_the_rules_say() -> None:

@@ -11,14 +11,14 @@ from backend.services.talent_code.model.budget import (
     MAX_ENTRIES,
     MIN_RETENTION,
     Budget,
+    BudgetExhausted,
     Entry,
     EntryKind,
-    NoBudget,
-    Overtaken,
+    StaleEntry,
+    apply_entry,
     budget_id,
-    drop,
-    droppable,
-    make_entry,
+    prunable_entries,
+    prune_entries,
 )
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
@@ -39,12 +39,12 @@ def void(claim: str, *, seconds: float = 0) -> Entry:
 
 def made(budget: Budget, *entries: Entry) -> Budget:
     for one in entries:
-        budget = make_entry(budget, one)
+        budget = apply_entry(budget, one)
     return budget
 
 
 def sums(budget: Budget) -> tuple[int, int, int, int]:
-    return budget.reserved_fen, budget.paid_fen, budget.returned_fen, budget.places
+    return budget.reserved_fen, budget.paid_fen, budget.returned_fen, budget.quota_used
 
 
 # ── each kind of entry ──
@@ -68,7 +68,7 @@ def test_money_is_reserved_then_paid_and_comes_back() -> None:
     ]
     budget = HUNDRED
     for one, after, free_fen in story:
-        budget = make_entry(budget, one)
+        budget = apply_entry(budget, one)
         assert (sums(budget), budget.free_fen) == (after, free_fen)
 
 
@@ -87,31 +87,31 @@ def test_an_entry_that_comes_twice_changes_nothing() -> None:
     ]
     budget = made(HUNDRED, *entries)
     for one in entries:
-        assert make_entry(budget, one) is budget
+        assert apply_entry(budget, one) is budget
 
 
 def test_a_budget_is_closed_to_the_latest_decision_on_an_entry_that_was_made_before_it() -> None:
     decided_again = made(HUNDRED, reserve("c1", 60_00), reserve("c1", 60_00, seconds=9), reserve("c1", 60_00))
     assert sums(decided_again) == (60_00, 0, 0, 1)
-    dropped = drop(decided_again, {"c1/0"})
-    with pytest.raises(Overtaken):
-        make_entry(dropped, reserve("c1", 60_00, seconds=9))
+    dropped = prune_entries(decided_again, {"c1/0"})
+    with pytest.raises(StaleEntry):
+        apply_entry(dropped, reserve("c1", 60_00, seconds=9))
 
 
 def test_an_id_stands_for_one_movement() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00), entry("c1/1", "pay", 30_00))
     for other in (reserve("c1", 60_01), entry("c1/1", "pay", 30_01), entry("c1/1", "release", 30_00)):
         with pytest.raises(AssertionError, match="one movement"):
-            make_entry(budget, other)
+            apply_entry(budget, other)
 
 
 def test_no_more_is_paid_released_or_returned_than_there_is() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00))
     for kind in ("pay", "release"):
         with pytest.raises(AssertionError, match="than was reserved"):
-            make_entry(budget, entry("c1/1", kind, 60_01))
+            apply_entry(budget, entry("c1/1", kind, 60_01))
     with pytest.raises(AssertionError, match="than was paid"):
-        make_entry(budget, entry("c1/1", "return", 1))
+        apply_entry(budget, entry("c1/1", "return", 1))
 
 
 # ── never overspent ──
@@ -119,40 +119,40 @@ def test_no_more_is_paid_released_or_returned_than_there_is() -> None:
 
 def test_the_last_fen_is_given_and_not_one_more() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00))
-    with pytest.raises(NoBudget):
-        make_entry(budget, reserve("c2", 40_01))
-    assert make_entry(budget, reserve("c2", 40_00)).free_fen == 0
+    with pytest.raises(BudgetExhausted):
+        apply_entry(budget, reserve("c2", 40_01))
+    assert apply_entry(budget, reserve("c2", 40_00)).free_fen == 0
 
 
 def test_what_was_paid_is_spent_and_what_came_back_is_not() -> None:
     paid = made(HUNDRED, reserve("c1", 100_00), entry("c1/1", "pay", 100_00))
-    with pytest.raises(NoBudget):
-        make_entry(paid, reserve("c2", 1))
-    returned = make_entry(paid, entry("c1/2", "return", 40_00))
-    with pytest.raises(NoBudget):
-        make_entry(returned, reserve("c2", 40_01))
-    assert make_entry(returned, reserve("c2", 40_00)).free_fen == 0
+    with pytest.raises(BudgetExhausted):
+        apply_entry(paid, reserve("c2", 1))
+    returned = apply_entry(paid, entry("c1/2", "return", 40_00))
+    with pytest.raises(BudgetExhausted):
+        apply_entry(returned, reserve("c2", 40_01))
+    assert apply_entry(returned, reserve("c2", 40_00)).free_fen == 0
 
 
 def test_a_quota_has_so_many_places_whatever_money_is_left() -> None:
     budget = made(replace(HUNDRED, quota=2), reserve("c1", 1), reserve("c2", 1))
-    assert budget.is_full
-    with pytest.raises(NoBudget):
-        make_entry(budget, reserve("c3", 1))
+    assert budget.quota_is_full
+    with pytest.raises(BudgetExhausted):
+        apply_entry(budget, reserve("c3", 1))
     freed = made(budget, entry("c1/1", "release", 1, -1), reserve("c3", 1))
-    assert freed.places == 2
+    assert freed.quota_used == 2
 
 
 def test_without_a_quota_nobody_lacks_a_place() -> None:
-    assert not made(HUNDRED, *(reserve(f"c{number}", 1) for number in range(50))).is_full
+    assert not made(HUNDRED, *(reserve(f"c{number}", 1) for number in range(50))).quota_is_full
 
 
 def test_a_limit_that_was_lowered_below_what_is_spent_leaves_nothing_and_takes_nothing_back() -> None:
     lowered = replace(made(HUNDRED, reserve("c1", 60_00), entry("c1/1", "pay", 30_00)), limit_fen=50_00)
     assert lowered.free_fen == 0
-    with pytest.raises(NoBudget):
-        make_entry(lowered, reserve("c2", 1))
-    paid = make_entry(lowered, entry("c1/2", "pay", 30_00))
+    with pytest.raises(BudgetExhausted):
+        apply_entry(lowered, reserve("c2", 1))
+    paid = apply_entry(lowered, entry("c1/2", "pay", 30_00))
     assert (sums(paid), paid.free_fen) == ((0, 60_00, 0, 1), 0)
 
 
@@ -162,23 +162,23 @@ def test_a_limit_that_was_lowered_below_what_is_spent_leaves_nothing_and_takes_n
 def test_a_void_undoes_a_reservation_that_was_made() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00), void("c1", seconds=1))
     assert (sums(budget), budget.free_fen) == ((0, 0, 0, 0), 100_00)
-    assert make_entry(budget, void("c1", seconds=1)) is budget
+    assert apply_entry(budget, void("c1", seconds=1)) is budget
 
 
 def test_after_a_void_the_reservation_before_it_is_never_made_however_late_it_comes() -> None:
     for budget in (made(HUNDRED, void("c1", seconds=1)), made(HUNDRED, reserve("c1", 60_00), void("c1", seconds=1))):
         for seconds in (-1, 0, 1):
-            with pytest.raises(Overtaken):
-                make_entry(budget, reserve("c1", 60_00, seconds=seconds))
+            with pytest.raises(StaleEntry):
+                apply_entry(budget, reserve("c1", 60_00, seconds=seconds))
         assert sums(budget) == (0, 0, 0, 0)
 
 
 def test_who_decides_to_reserve_again_after_a_void_has_it_reserved() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00), void("c1", seconds=1), reserve("c1", 60_00, seconds=2))
     assert sums(budget) == (60_00, 0, 0, 1)
-    with pytest.raises(Overtaken):
-        make_entry(budget, void("c1", seconds=1))
-    with pytest.raises(NoBudget):
+    with pytest.raises(StaleEntry):
+        apply_entry(budget, void("c1", seconds=1))
+    with pytest.raises(BudgetExhausted):
         made(replace(HUNDRED, limit_fen=50_00), void("c1"), reserve("c1", 60_00, seconds=1))
 
 
@@ -187,41 +187,41 @@ def test_who_decides_to_reserve_again_after_a_void_has_it_reserved() -> None:
 
 def test_what_claims_have_noted_is_dropped_and_the_sums_stay() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00, seconds=1), reserve("c2", 10_00, seconds=2), entry("c2/1", "pay", 1))
-    dropped = drop(budget, {"c1/0", "c2/0"})
+    dropped = prune_entries(budget, {"c1/0", "c2/0"})
     assert [one.id for one in dropped.entries] == ["c2/1"]
     assert sums(dropped) == sums(budget)
     assert dropped.closed_until == NOON + timedelta(seconds=2)
-    assert drop(dropped, {"c1/0", "c9/0"}) is dropped
+    assert prune_entries(dropped, {"c1/0", "c9/0"}) is dropped
 
 
 def test_what_was_dropped_is_turned_away_and_so_is_all_that_was_decided_before() -> None:
-    budget = drop(made(HUNDRED, reserve("c1", 60_00, seconds=2)), {"c1/0"})
+    budget = prune_entries(made(HUNDRED, reserve("c1", 60_00, seconds=2)), {"c1/0"})
     for late in (reserve("c1", 60_00, seconds=2), reserve("c2", 1, seconds=1), reserve("c3", 1, seconds=2)):
-        with pytest.raises(Overtaken) as overtaken:
-            make_entry(budget, late)
-        assert overtaken.value.closed_until == NOON + timedelta(seconds=2)
-    assert make_entry(budget, reserve("c2", 1, seconds=2.001)).reserved_fen == 60_01
+        with pytest.raises(StaleEntry) as stale:
+            apply_entry(budget, late)
+        assert stale.value.closed_until == NOON + timedelta(seconds=2)
+    assert apply_entry(budget, reserve("c2", 1, seconds=2.001)).reserved_fen == 60_01
 
 
 def test_what_stays_is_known_although_it_is_older_than_what_was_dropped() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00, seconds=1), reserve("c2", 1, seconds=2))
-    dropped = drop(budget, {"c2/0"})
-    assert make_entry(dropped, reserve("c1", 60_00, seconds=1)) is dropped
+    dropped = prune_entries(budget, {"c2/0"})
+    assert apply_entry(dropped, reserve("c1", 60_00, seconds=1)) is dropped
 
 
 def test_once_closed_a_time_stays_closed() -> None:
-    budget = drop(made(HUNDRED, reserve("c1", 1, seconds=9)), {"c1/0"})
+    budget = prune_entries(made(HUNDRED, reserve("c1", 1, seconds=9)), {"c1/0"})
     older = replace(budget, entries=(reserve("c2", 1, seconds=3),))
-    assert drop(older, {"c2/0"}).closed_until == NOON + timedelta(seconds=9)
+    assert prune_entries(older, {"c2/0"}).closed_until == NOON + timedelta(seconds=9)
 
 
 def test_few_entries_are_kept_and_of_many_those_that_are_not_fresh_may_go() -> None:
     many = made(HUNDRED, *(reserve(f"c{number}", 1, seconds=number / 100) for number in range(MAX_ENTRIES)))
     an_hour_later = NOON + timedelta(hours=1)
-    assert droppable(many, an_hour_later) == []
-    full = make_entry(many, reserve("one-more", 1, seconds=3))
-    assert droppable(full, an_hour_later) == list(full.entries)
-    assert droppable(full, NOON + timedelta(seconds=1) + MIN_RETENTION) == list(full.entries[:100])
+    assert prunable_entries(many, an_hour_later) == []
+    full = apply_entry(many, reserve("one-more", 1, seconds=3))
+    assert prunable_entries(full, an_hour_later) == list(full.entries)
+    assert prunable_entries(full, NOON + timedelta(seconds=1) + MIN_RETENTION) == list(full.entries[:100])
 
 
 # ── whatever the order ──
@@ -229,17 +229,17 @@ def test_few_entries_are_kept_and_of_many_those_that_are_not_fresh_may_go() -> N
 Story = list[Entry]
 
 
-def paid_in_parts(claim: str, fen: int, part: int) -> Story:
-    return [reserve(claim, fen), entry(f"{claim}/1", "pay", part), entry(f"{claim}/2", "pay", fen - part)]
+def paid_in_parts(claim: str, fen: int, instalment: int) -> Story:
+    return [reserve(claim, fen), entry(f"{claim}/1", "pay", instalment), entry(f"{claim}/2", "pay", fen - instalment)]
 
 
 def failed(claim: str, fen: int, _part: int) -> Story:
     return [reserve(claim, fen), entry(f"{claim}/1", "release", fen, -1)]
 
 
-def stopped_and_clawed_back(claim: str, fen: int, part: int) -> Story:
-    paid, rest = entry(f"{claim}/1", "pay", part), entry(f"{claim}/2", "release", fen - part)
-    return [reserve(claim, fen), paid, rest, entry(f"{claim}/3", "return", part)]
+def stopped_and_clawed_back(claim: str, fen: int, instalment: int) -> Story:
+    paid, rest = entry(f"{claim}/1", "pay", instalment), entry(f"{claim}/2", "release", fen - instalment)
+    return [reserve(claim, fen), paid, rest, entry(f"{claim}/3", "return", instalment)]
 
 
 def reserved_by_one_who_was_cut_off_and_given_up(claim: str, fen: int, _part: int) -> Story:
@@ -282,12 +282,12 @@ class Claims:
                 self.decided[who] = replace(self.stories[who][len(made)], decided_at=now)
             return
         try:
-            self.budget = make_entry(self.budget, one)
-        except Overtaken:
+            self.budget = apply_entry(self.budget, one)
+        except StaleEntry:
             assert self.budget.closed_until is not None
             assert one.decided_at <= self.budget.closed_until
             self.decided[who] = replace(one, decided_at=now)
-        except NoBudget:
+        except BudgetExhausted:
             reserved, paid, returned, places = self.by_hand()
             free_fen = self.budget.limit_fen - reserved - paid + returned
             assert one.amount_fen > free_fen or places == self.budget.quota
@@ -305,14 +305,14 @@ class Claims:
             late.append(reserve(late[0].claim, 1))
         before = self.budget
         try:
-            self.budget = make_entry(before, late[place % len(late)])
-        except Overtaken:
+            self.budget = apply_entry(before, late[place % len(late)])
+        except StaleEntry:
             assert self.budget is before
         assert self.budget is before
 
     def drops(self) -> None:
         """Drop what claims have noted."""
-        self.budget = drop(self.budget, self.noted)
+        self.budget = prune_entries(self.budget, self.noted)
 
     def by_hand(self) -> tuple[int, int, int, int]:
         """Add up what was made, each entry once."""
@@ -323,7 +323,7 @@ class Claims:
             fen["reserve"] - fen["pay"] - fen["release"],
             fen["pay"],
             returned,
-            sum(one.places for one in made),
+            sum(one.quota_delta for one in made),
         )
 
 

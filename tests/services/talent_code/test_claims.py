@@ -10,17 +10,17 @@ import pytest
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.services.talent_code import people
-from backend.services.talent_code.claiming import claim_benefit
+from backend.services.talent_code import eligibility
+from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.facts import BenefitTerms, Exclusion, Pay
-from backend.services.talent_code.model.benefit import Barrier, barrier
+from backend.services.talent_code.model.benefit import ClaimRestriction, claim_restriction
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.problems import ClaimedAlready
-from backend.services.talent_code.model.talent import Taken, Talent
+from backend.services.talent_code.model.problems import AlreadyClaimed
+from backend.services.talent_code.model.talent import PastClaim, Talent
 from backend.services.talent_code.ports import PayoutBank, SocialInsurance, Tax
 from backend.web.idempotency import IdempotencyRecord
-from integrations._sandbox import Outcome
+from integrations._sandbox.database import CallOutcome
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import CARD, DOCTOR, LEADER, OTHER_CARD, PROVINCIAL_LEADER, Scene
 
@@ -40,9 +40,9 @@ def test_one_tap_pays_at_once_and_gives_a_receipt(scene: Scene) -> None:
     claim = scene.claimed(doctor, "monthly_rent")
     assert (claim["stage"], claim["paid_fen"], claim["rule"]) == ("paid", 2_500 * YUAN, "class-e")
     assert claim["message"] == {"zh": "已发放2,500元。", "en": "2,500 yuan were paid."}
-    (part,) = claim["parts"]
-    assert (part["state"], part["paid_at"]) == ("paid", "2026-03-02T04:00:00Z")
-    assert [part["receipt"]] == [one.receipt for one in scene.port(PayoutBank).entries()]
+    (instalment,) = claim["instalments"]
+    assert (instalment["state"], instalment["paid_at"]) == ("paid", "2026-03-02T04:00:00Z")
+    assert [instalment["receipt"]] == [one.receipt for one in scene.port(PayoutBank).entries()]
     assert scene.payouts() == [(CARD, 2_500)]
     assert scene.budget("monthly_rent") == (0, 2_500, 0, 1)
     assert scene.claim(doctor, claim) == claim
@@ -60,11 +60,11 @@ def test_the_same_tap_gives_the_same_answer_and_pays_once(scene: Scene) -> None:
 def test_a_tap_stands_for_one_claim(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claims(doctor, "monthly_rent", key="tap")
-    problem(scene.claims(doctor, "graduate_allowance", key="tap"), 422, "key-reused")
-    problem(scene.claims(doctor, "monthly_rent", key="tap", homes=0), 422, "key-reused")
+    problem(scene.claims(doctor, "graduate_allowance", key="tap"), 422, "idempotency-key-reused")
+    problem(scene.claims(doctor, "monthly_rent", key="tap", homes=0), 422, "idempotency-key-reused")
     scene.clock.now += timedelta(days=3)
     scene.call(forget_answers, scene.city)  # the claim is not forgotten
-    problem(scene.claims(doctor, "graduate_allowance", key="tap"), 422, "key-reused")
+    problem(scene.claims(doctor, "graduate_allowance", key="tap"), 422, "idempotency-key-reused")
     assert len(scene.payouts()) == 1
 
 
@@ -126,11 +126,11 @@ def test_months_are_asked_for_once_a_day_and_an_insurance_that_is_away_is_asked_
     insurance.set_months(graduate.id_number, 6)
     scene.time_passes(hours=23)
     assert scene.claim(graduate, claim)["paid_fen"] == 0
-    insurance.books.make_trouble("insured_months", {"lost_before": 500, "wrong": 500})
+    insurance.database.inject_faults("insured_months", {"lost_before": 500, "wrong": 500})
     scene.time_passes(hours=2)
     scene.time_passes(hours=1)
     assert scene.claim(graduate, claim)["paid_fen"] == 0
-    insurance.books.calm()
+    insurance.database.clear_faults()
     scene.time_passes(hours=1)
     assert scene.claim(graduate, claim)["paid_fen"] == 50_000 * YUAN
 
@@ -141,7 +141,7 @@ def test_with_the_class_goes_what_is_still_to_come_of_a_home_and_the_budget_has_
     assert scene.budget("home_purchase") == (500_000, 500_000, 0, 1)
     scene.loses_class(leader)
     shown = scene.claim(leader, claim)
-    assert [part["state"] for part in shown["parts"]] == ["paid", "stopped"]
+    assert [instalment["state"] for instalment in shown["instalments"]] == ["paid", "cancelled"]
     assert scene.budget("home_purchase") == (0, 500_000, 0, 1)
     scene.port(SocialInsurance).set_months(leader.id_number, 12)
     scene.time_passes(days=2)
@@ -165,11 +165,11 @@ def test_the_allowance_of_graduates_goes_on_without_a_class(scene: Scene) -> Non
 
 def test_what_the_bank_cannot_pay_has_failed_and_can_be_claimed_again(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
-    bank.break_account(CARD)
+    bank.close_account(CARD)
     failed = scene.claimed(doctor, "monthly_rent")
-    assert (failed["stage"], failed["parts"][0]["state"]) == ("failed", "stopped")
+    assert (failed["stage"], failed["instalments"][0]["state"]) == ("failed", "cancelled")
     assert scene.budget("monthly_rent") == (0, 0, 0, 0)
-    assert {"monthly_rent", "home_purchase"} <= {one["benefit"] for one in scene.benefits(doctor)["open"]}
+    assert {"monthly_rent", "home_purchase"} <= {one["benefit"] for one in scene.benefits(doctor)["available"]}
     scene.names_account(doctor, OTHER_CARD)
     assert scene.claimed(doctor, "monthly_rent")["stage"] == "paid"
     assert scene.payouts() == [(OTHER_CARD, 2_500)]
@@ -177,13 +177,13 @@ def test_what_the_bank_cannot_pay_has_failed_and_can_be_claimed_again(scene: Sce
 
 
 @pytest.mark.parametrize("outcome", ["lost_before", "lost_after", "pending"])
-def test_while_the_bank_is_silent_it_is_being_paid_and_then_was_paid_once(scene: Scene, outcome: Outcome) -> None:
+def test_while_the_bank_is_silent_it_is_being_paid_and_then_was_paid_once(scene: Scene, outcome: CallOutcome) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
-    bank.books.script("pay_out", outcome)
+    bank.database.script_outcomes("pay_out", outcome)
     claim = scene.claimed(doctor, "monthly_rent")
     assert (claim["stage"], claim["paid_fen"]) == ("paying", 0)
-    assert claim["message"]["en"] == "The bank is at it; do not claim again."
-    problem(scene.claims(doctor, "monthly_rent"), 409, "claimed-already")
+    assert claim["message"]["en"] == "The bank is processing your payment; please do not claim again."
+    problem(scene.claims(doctor, "monthly_rent"), 409, "already-claimed")
     assert scene.budget("monthly_rent") == (2_500, 0, 0, 1)
     scene.time_passes(seconds=19)
     assert scene.claim(doctor, claim)["stage"] == "paying"
@@ -196,20 +196,20 @@ def test_while_the_bank_is_silent_it_is_being_paid_and_then_was_paid_once(scene:
 
 def test_a_bank_that_cannot_be_asked_either_is_asked_again_and_again(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
-    bank.books.script("pay_out", "lost_after")
-    bank.books.make_trouble("look_up", {"lost_before": 1_000})
+    bank.database.script_outcomes("pay_out", "lost_after")
+    bank.database.inject_faults("look_up", {"lost_before": 1_000})
     claim = scene.claimed(doctor, "monthly_rent")
     for _ in range(5):
         scene.time_passes(minutes=10)
         assert scene.claim(doctor, claim)["stage"] == "paying"
-    bank.books.calm()
+    bank.database.clear_faults()
     scene.time_passes(hours=1)
     assert scene.claim(doctor, claim)["stage"] == "paid"
     assert len(scene.payouts()) == 1
 
 
 def tells(scene: Scene, claim: dict[str, Any], signature: str | None = None) -> httpx.Response:
-    """Have the bank tell by itself what became of the first payout of a claim."""
+    """Have the bank notify the city of the outcome of a claim's first payout."""
     body, signed = scene.port(PayoutBank).notice(f"{claim['id']}/payout/1/1")
     said = signed if signature is None else signature
     headers = {b"Bank-Signature": said.encode(), b"Content-Type": b"application/json"}
@@ -218,7 +218,7 @@ def tells(scene: Scene, claim: dict[str, Any], signature: str | None = None) -> 
 
 def test_the_bank_tells_late_and_twice_and_it_counts_once(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
-    scene.port(PayoutBank).books.script("pay_out", "pending")
+    scene.port(PayoutBank).database.script_outcomes("pay_out", "pending")
     claim = scene.claimed(doctor, "monthly_rent")
     for _ in range(2):
         assert tells(scene, claim).status_code == 202
@@ -230,9 +230,9 @@ def test_the_bank_tells_late_and_twice_and_it_counts_once(scene: Scene) -> None:
 
 def test_a_late_failure_fails_the_claim(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
-    bank.books.script("pay_out", "pending")
+    bank.database.script_outcomes("pay_out", "pending")
     claim = scene.claimed(doctor, "monthly_rent")
-    bank.break_account(CARD)
+    bank.close_account(CARD)
     assert tells(scene, claim).status_code == 202
     scene.time_passes(seconds=10)
     assert scene.claim(doctor, claim)["stage"] == "failed"
@@ -242,7 +242,7 @@ def test_a_late_failure_fails_the_claim(scene: Scene) -> None:
 @pytest.mark.parametrize("signature", ["", "0" * 64, "银行"])
 def test_a_forged_notice_changes_nothing(scene: Scene, signature: str) -> None:
     doctor = scene.talent(DOCTOR)
-    scene.port(PayoutBank).books.script("pay_out", "pending")
+    scene.port(PayoutBank).database.script_outcomes("pay_out", "pending")
     claim = scene.claimed(doctor, "monthly_rent")
     problem(tells(scene, claim, signature), 403, "not-allowed")
     assert scene.claim(doctor, claim)["stage"] == "paying"
@@ -258,11 +258,11 @@ def test_a_notice_of_something_else_changes_nothing(scene: Scene) -> None:
 def test_a_later_instalment_is_tried_daily_while_the_account_is_closed(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR, months=6), scene.port(PayoutBank)
     claim = scene.claimed(doctor, "graduate_allowance")
-    bank.break_account(CARD)
+    bank.close_account(CARD)
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     scene.time_passes(days=1)
     assert scene.claim(doctor, claim)["stage"] == "partly_paid"
-    bank.mend_account(CARD)
+    bank.reopen_account(CARD)
     scene.time_passes(hours=23)
     assert len(scene.payouts()) == 1
     scene.time_passes(hours=1)
@@ -273,12 +273,12 @@ def test_a_later_instalment_is_tried_daily_while_the_account_is_closed(scene: Sc
 def test_it_is_paid_to_another_account_as_soon_as_that_is_named(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR, months=6), scene.port(PayoutBank)
     claim = scene.claimed(doctor, "graduate_allowance")
-    bank.break_account(CARD)
+    bank.close_account(CARD)
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     scene.time_passes(days=1)
     scene.names_account(doctor, CARD)  # the same again is no reason to try
     scene.time_passes(seconds=30)
-    assert [part.attempts for part in stored(scene.client, Claim)[0].parts] == [0, 1]
+    assert [instalment.attempts for instalment in stored(scene.client, Claim)[0].instalments] == [0, 1]
     scene.names_account(doctor, OTHER_CARD)
     scene.time_passes(seconds=5)
     assert scene.claim(doctor, claim)["stage"] == "paid"
@@ -288,16 +288,16 @@ def test_it_is_paid_to_another_account_as_soon_as_that_is_named(scene: Scene) ->
 def test_after_five_days_of_trying_the_rest_goes_back_to_the_budget(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR, months=6)
     claim = scene.claimed(doctor, "graduate_allowance")
-    scene.port(PayoutBank).break_account(CARD)
+    scene.port(PayoutBank).close_account(CARD)
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     for day in range(5):
         assert scene.budget("graduate_allowance") == (50_000, 50_000, 0, 1), day
         scene.time_passes(days=1)
-    assert [part["state"] for part in scene.claim(doctor, claim)["parts"]] == ["paid", "stopped"]
+    assert [instalment["state"] for instalment in scene.claim(doctor, claim)["instalments"]] == ["paid", "cancelled"]
     assert scene.budget("graduate_allowance") == (0, 50_000, 0, 1)
 
 
-# ── what stands beside a claim ──
+# ── exclusions of a claim ──
 
 DAY = timedelta(days=1)
 NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)
@@ -305,16 +305,16 @@ OF_A_MONTH = BenefitTerms(subject="person", gives="money", budget_fen=1, times_a
 BESIDE_NO_RENT = replace(OF_A_MONTH, times_at_most=1, cooldown=0 * DAY, excludes=(Exclusion("rent", 10 * DAY),))
 
 
-def barred(benefit: str, now: datetime, *taken: tuple[str, datetime]) -> Barrier | None:
+def barred(benefit: str, now: datetime, *past_claims: tuple[str, datetime]) -> ClaimRestriction | None:
     """Tell what bars a benefit, where a home is not had within ten days of a rent, and a car never beside a home."""
     terms = {
         "rent": OF_A_MONTH,
         "home": BESIDE_NO_RENT,
         "car": replace(OF_A_MONTH, excludes=(Exclusion("home"), Exclusion("rent", 2 * DAY))),
     }
-    claims = tuple(Taken(f"c{place}", name, at) for place, (name, at) in enumerate(taken))
-    talent = Talent(id="p", code_id="c", born_at=NOON, taken=claims)
-    return barrier(talent, benefit, lambda name, _at: terms[name], now)
+    claims = tuple(PastClaim(f"c{place}", name, at) for place, (name, at) in enumerate(past_claims))
+    talent = Talent(id="p", code_id="c", born_at=NOON, past_claims=claims)
+    return claim_restriction(talent, benefit, lambda name, _at: terms[name], now)
 
 
 def test_the_same_is_had_again_when_its_time_is_over_and_so_often_at_most() -> None:
@@ -322,18 +322,18 @@ def test_the_same_is_had_again_when_its_time_is_over_and_so_often_at_most() -> N
     assert barred("rent", NOON) is None
     early = barred("rent", second - timedelta(milliseconds=1), ("rent", first))
     assert early is not None
-    assert (early.ends_at, early.over) == (second, False)
+    assert (early.ends_at, early.limit_reached) == (second, False)
     assert barred("rent", second, ("rent", first)) is None
-    over = barred("rent", NOON + 1_000 * DAY, ("rent", first), ("rent", second), ("rent", third))
-    assert over is not None
-    assert (over.ends_at, over.over) == (None, True)
+    limit_reached = barred("rent", NOON + 1_000 * DAY, ("rent", first), ("rent", second), ("rent", third))
+    assert limit_reached is not None
+    assert (limit_reached.ends_at, limit_reached.limit_reached) == (None, True)
 
 
 @pytest.mark.parametrize(("first", "other"), [("rent", "home"), ("home", "rent")])
 def test_what_excludes_another_is_excluded_by_it_for_the_same_time(first: str, other: str) -> None:
     during = barred(other, NOON + 10 * DAY - timedelta(milliseconds=1), (first, NOON))
     assert during is not None
-    assert (during.ends_at, during.over) == (NOON + 10 * DAY, False)
+    assert (during.ends_at, during.limit_reached) == (NOON + 10 * DAY, False)
     assert barred(other, NOON + 10 * DAY, (first, NOON)) is None
 
 
@@ -341,14 +341,14 @@ def test_what_excludes_another_is_excluded_by_it_for_the_same_time(first: str, o
 def test_what_excludes_for_ever_has_no_end(first: str, other: str) -> None:
     ever = barred(other, NOON + 9_000 * DAY, (first, NOON))
     assert ever is not None
-    assert (ever.ends_at, ever.over) == (None, False)
+    assert (ever.ends_at, ever.limit_reached) == (None, False)
 
 
 def test_the_rent_of_a_month_is_paid_again_after_thirty_days(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claimed(doctor, "monthly_rent")
     scene.time_passes(days=30, seconds=-1)
-    said = problem(scene.claims(doctor, "monthly_rent"), 409, "claimed-already")
+    said = problem(scene.claims(doctor, "monthly_rent"), 409, "already-claimed")
     assert said["ends_at"] == "2026-04-01T04:00:00Z"
     scene.time_passes(seconds=1)
     assert scene.claimed(doctor, "monthly_rent")["stage"] == "paid"
@@ -358,12 +358,12 @@ def test_the_rent_of_a_month_is_paid_again_after_thirty_days(scene: Scene) -> No
 def test_a_home_is_paid_once_and_for_all_and_not_beside_a_rent(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claimed(doctor, "home_purchase")
-    said = problem(scene.claims(doctor, "monthly_rent"), 409, "claimed-already")
+    said = problem(scene.claims(doctor, "monthly_rent"), 409, "already-claimed")
     assert said["ends_at"] == "2026-04-01T04:00:00Z"
     scene.time_passes(days=30)
     assert scene.claimed(doctor, "monthly_rent")["stage"] == "paid"
-    said = problem(scene.claims(doctor, "home_purchase"), 409, "claimed-already")
-    assert (said["ends_at"], said["detail"]) == (None, "该项政策您已享受完毕。")
+    said = problem(scene.claims(doctor, "home_purchase"), 409, "already-claimed")
+    assert (said["ends_at"], said["detail"]) == (None, "您已按规定次数享受该项政策，不能再次申领。")
 
 
 def test_of_two_that_exclude_each_other_claimed_on_two_phones_at_once_one_is_refused_without_a_trace(
@@ -378,9 +378,9 @@ def test_of_two_that_exclude_each_other_claimed_on_two_phones_at_once_one_is_ref
 
     outcomes = scene.call(at_once)
     (claim,) = [one for one in outcomes if isinstance(one, Claim)]
-    assert [type(one) for one in outcomes if one is not claim] == [ClaimedAlready, ClaimedAlready]
+    assert [type(one) for one in outcomes if one is not claim] == [AlreadyClaimed, AlreadyClaimed]
     assert [one.id for one in stored(scene.client, Claim)] == [claim.id]
-    assert [one.claim for one in stored(scene.client, Talent)[0].taken] == [claim.id]
+    assert [one.claim for one in stored(scene.client, Talent)[0].past_claims] == [claim.id]
     assert sum(one.paid_fen + one.reserved_fen for one in stored(scene.client, Budget)) == claim.amount_fen
 
 
@@ -434,7 +434,7 @@ def test_whose_class_has_run_out_has_nothing_from_that_second_on(scene: Scene) -
     scene.names_account(manager)
     ends_at = datetime(2029, 3, 1, 4, tzinfo=UTC)
     scene.clock.now = ends_at - timedelta(seconds=1)
-    assert {one["benefit"] for one in scene.benefits(manager)["open"]} == {"home_purchase"}
+    assert {one["benefit"] for one in scene.benefits(manager)["available"]} == {"home_purchase"}
     scene.clock.now = ends_at
     for _ in range(2):
         said = problem(scene.claims(manager, "home_purchase", key="tap"), 409, "not-entitled")
@@ -443,20 +443,20 @@ def test_whose_class_has_run_out_has_nothing_from_that_second_on(scene: Scene) -
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(people, "ANSWERS_WITHIN_SECONDS", 0.05)
+    monkeypatch.setattr(eligibility, "UPSTREAM_TIMEOUT_SECONDS", 0.05)
     return
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("call", ["insured_months", "tax_year"])
 def test_without_registries_that_never_answered_nothing_is_decided_that_rests_on_them(scene: Scene, call: str) -> None:
-    scene.port(Tax).books.make_trouble(call, {"hang": 1_000})
+    scene.port(Tax).database.inject_faults(call, {"hang": 1_000})
     doctor = scene.talent(DOCTOR)
-    problem(scene.claims(doctor, "tax_reward"), 503, "registry-away")
-    problem(scene.claims(doctor, "monthly_rent", homes=1), 503, "registry-away")
+    problem(scene.claims(doctor, "tax_reward"), 503, "upstream-unavailable")
+    problem(scene.claims(doctor, "monthly_rent", homes=1), 503, "upstream-unavailable")
     assert stored(scene.client, Claim) == []
     assert scene.claimed(doctor, "monthly_rent")["stage"] == "paid"
-    scene.port(Tax).books.calm()
+    scene.port(Tax).database.clear_faults()
     problem(scene.claims(doctor, "tax_reward"), 409, "not-entitled")
 
 
@@ -464,10 +464,10 @@ def test_the_tax_of_a_year_is_not_rewarded_for_another_that_the_bureau_does_not_
     doctor = scene.talent(DOCTOR)
     scene.earns(doctor, 1_500_000 * YUAN, 400_000 * YUAN)
     scene.time_passes(days=31)
-    assert "tax_reward" in {one["benefit"] for one in scene.benefits(doctor)["open"]}
+    assert "tax_reward" in {one["benefit"] for one in scene.benefits(doctor)["available"]}
     scene.clock.now = datetime(2027, 1, 5, 4, tzinfo=UTC)
-    scene.port(Tax).books.make_trouble("tax_year", {"lost_before": 1_000})
-    problem(scene.claims(doctor, "tax_reward"), 503, "registry-away")
+    scene.port(Tax).database.inject_faults("tax_year", {"lost_before": 1_000})
+    problem(scene.claims(doctor, "tax_reward"), 503, "upstream-unavailable")
 
 
 def test_what_rests_on_somebodys_word_is_noted_also_where_they_say_nothing(scene: Scene) -> None:

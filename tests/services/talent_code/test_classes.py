@@ -1,4 +1,4 @@
-"""How a class is granted, shown, upgraded, reviewed, renewed, prolonged, withdrawn and lost, and what is told of it."""
+"""How a class is granted, shown, upgraded, reviewed, renewed, prolonged, withdrawn and lost, with its notices."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,8 +7,8 @@ from typing import Any, get_args
 from backend.city.upstream import Notifications, UpstreamTimeout
 from backend.i18n import Text
 from backend.services.talent_code.facts import Pay, Post, Prize
-from backend.services.talent_code.model.notices import talent_notice
-from backend.services.talent_code.model.talent import Notice, Talent, Told
+from backend.services.talent_code.model.notifications import talent_message
+from backend.services.talent_code.model.talent import Talent, TalentNotification, TalentNotificationKind
 from backend.services.talent_code.ports import Education, SocialInsurance
 from tests.conftest import id_number_for
 from tests.services.health_code.scene import problem, stored
@@ -25,8 +25,8 @@ from tests.services.talent_code.scene import (
 )
 
 GRANTED = "2026-03-02T04:00:00Z"
-REVIEW, LAST_DAY, END = "2029-01-30T04:00:00Z", "2029-02-28T04:00:00Z", "2029-03-01T04:00:00Z"
-"""A class of 2 March 2026 ends after 1,095 days; it is looked at 30 days before its end, and again a day before."""
+REVIEW, EXTENSION_WINDOW, END = "2029-01-30T04:00:00Z", "2029-02-28T04:00:00Z", "2029-03-01T04:00:00Z"
+"""A class of 2 March 2026 ends after 1,095 days; it is reviewed 30 days and a day before its end."""
 
 Told_ = Callable[[], list[str]]
 
@@ -42,7 +42,7 @@ def standing(scene: Scene, person: Citizen) -> str:
 
 def past(scene: Scene, person: Citizen) -> list[tuple[str, str, str]]:
     """Give the classes that ended, the newest first: which, how, and when."""
-    return [(one["talent_class"], one["end"], one["ended_at"]) for one in scene.shown(person)["earlier"]]
+    return [(one["talent_class"], one["end"], one["ended_at"]) for one in scene.shown(person)["previous_grants"]]
 
 
 # ── granted and shown ──
@@ -51,7 +51,7 @@ def past(scene: Scene, person: Citizen) -> list[tuple[str, str, str]]:
 def test_a_class_is_granted_with_its_rule_and_reason_for_three_years(scene: Scene, told: Told_) -> None:
     person = scene.talent(DOCTOR)
     shown = scene.shown(person)
-    assert (shown["talent_class"], shown["once_confirmed"], shown["earlier"]) == ("e", "e", [])
+    assert (shown["talent_class"], shown["class_if_confirmed"], shown["previous_grants"]) == ("e", "e", [])
     assert shown["grant"] == {
         "talent_class": "e",
         "rule": "degree-doctor",
@@ -62,7 +62,7 @@ def test_a_class_is_granted_with_its_rule_and_reason_for_three_years(scene: Scen
         "end": None,
         "rulebook": scene.city.rulebook.digest,
     }
-    assert shown["reviewed_at"] == REVIEW
+    assert shown["review_at"] == REVIEW
     assert told() == ["granted"]
 
 
@@ -70,25 +70,25 @@ def test_it_is_shown_what_is_missing_for_the_next_class_and_what_would_follow(sc
     person = scene.citizen()
     scene.has(person, LEADER, PROVINCIAL_LEADER)
     shown = scene.shown(person)
-    assert (shown["talent_class"], shown["grant"], shown["reviewed_at"]) == ("none", None, None)
-    assert (shown["once_confirmed"], shown["next_class"]) == ("none", "e")
-    ways = {way["rule"]: way for way in shown["missing"]}
+    assert (shown["talent_class"], shown["grant"], shown["review_at"]) == ("none", None, None)
+    assert (shown["class_if_confirmed"], shown["next_class"]) == ("none", "e")
+    ways = {way["rule"]: way for way in shown["next_class_options"]}
     assert "degree-master" not in ways, "the catalogue of 2019 does not have it"
     assert ways["degree-doctor"]["remedy"]["en"] == (
         "If you have a full-time doctor's degree, declare it under My declarations in your talent code; "
         "it takes effect once confirmed"
     )
-    scene.port(Education).books.script("confirm_merit", "fine", "pending")
+    scene.port(Education).database.script_outcomes("confirm_merit", "fine", "pending")
     scene.declares(person, LEADER)
     shown = scene.declares(person, PROVINCIAL_LEADER).json()
-    assert (shown["talent_class"], shown["once_confirmed"], shown["next_class"]) == ("d", "c", "c")
-    assert {way["rule"][:4] for way in shown["missing"]} == {"titl", "priz", "post", "pay-"}
-    assert "title-provincial-leader" in {way["rule"] for way in shown["missing"]}
+    assert (shown["talent_class"], shown["class_if_confirmed"], shown["next_class"]) == ("d", "c", "c")
+    assert {way["rule"][:4] for way in shown["next_class_options"]} == {"titl", "priz", "post", "pay-"}
+    assert "title-provincial-leader" in {way["rule"] for way in shown["next_class_options"]}
 
 
 def test_nothing_is_above_class_a(scene: Scene) -> None:
     shown = scene.shown(scene.talent(Prize("turing", datetime.fromisoformat("2024-06-01T00:00:00Z"))))
-    assert (shown["talent_class"], shown["next_class"], shown["missing"]) == ("a", None, [])
+    assert (shown["talent_class"], shown["next_class"], shown["next_class_options"]) == ("a", None, [])
 
 
 def test_months_of_insurance_that_come_later_give_a_class_though_nothing_new_is_declared(scene: Scene) -> None:
@@ -96,7 +96,7 @@ def test_months_of_insurance_that_come_later_give_a_class_though_nothing_new_is_
     scene.has(person, TECHNICIAN)
     assert scene.declares(person, TECHNICIAN).json()["talent_class"] == "none"
     scene.port(SocialInsurance).set_months(person.id_number, 12)
-    assert standing(scene, person) == "none", "what the insurance said counts for 30 days"
+    assert standing(scene, person) == "none", "the insurance's answer is valid for 30 days"
     comes(scene, "2026-04-01T04:00:00Z")
     assert standing(scene, person) == "e"
 
@@ -139,15 +139,15 @@ def test_a_class_is_reviewed_thirty_days_before_its_end_and_renewed(scene: Scene
 
 
 def test_a_class_that_its_evidence_gives_no_more_lapses_at_its_end_and_not_sooner(scene: Scene, told: Told_) -> None:
-    """Pay counts for a year and a half after its year; the class that it gave counts for three."""
+    """Pay is valid for a year and a half after its year; a class granted for it, for three years."""
     person = scene.citizen()
     scene.earns(person, 90_000_000, 0)
     assert scene.declares(person, PAID_WELL).json()["grant"]["rule"] == "pay-d"
-    for moment, due_next in ((REVIEW, LAST_DAY), (LAST_DAY, END)):
+    for moment, due_next in ((REVIEW, EXTENSION_WINDOW), (EXTENSION_WINDOW, END)):
         comes(scene, moment)
         assert (standing(scene, person), told()) == ("d", ["granted"])
         [talent] = stored(scene.client, Talent)
-        assert talent.due_ms == datetime.fromisoformat(due_next).timestamp() * 1_000, "it does not stand in others' way"
+        assert talent.due_ms == datetime.fromisoformat(due_next).timestamp() * 1_000, "it does not delay others"
     comes(scene, END, less_seconds=0.001)
     assert standing(scene, person) == "d"
     comes(scene, END)
@@ -170,8 +170,8 @@ def test_when_a_class_lapses_a_lower_one_follows_that_other_evidence_gives(scene
 
 def test_a_class_goes_on_while_a_registry_owes_an_answer_at_its_end(scene: Scene, told: Told_) -> None:
     person = scene.talent(DOCTOR)
-    scene.port(Education).books.make_trouble("confirm_degree", {"lost_before": 1_000})
-    for moment in (REVIEW, LAST_DAY, END):
+    scene.port(Education).database.inject_faults("confirm_degree", {"lost_before": 1_000})
+    for moment in (REVIEW, EXTENSION_WINDOW, END):
         comes(scene, moment)
     shown = scene.shown(person)
     assert (shown["talent_class"], shown["grant"]["granted_at"], shown["evidence"][0]["state"]) == (
@@ -180,7 +180,7 @@ def test_a_class_goes_on_while_a_registry_owes_an_answer_at_its_end(scene: Scene
         "confirmed",
     )
     assert (shown["grant"]["until"], told()) == ("2029-03-31T04:00:00Z", ["granted"])
-    scene.port(Education).books.calm()
+    scene.port(Education).database.clear_faults()
     comes(scene, "2029-03-01T10:00:00Z")
     assert past(scene, person) == [("e", "renewed", "2029-03-01T10:00:00Z")]
     assert told() == ["granted", "renewed"]
@@ -221,7 +221,7 @@ def test_a_post_that_has_ended_since_takes_no_class_away_before_its_end(scene: S
     scene.has(person)
     scene.reviewed(person)
     (post,) = scene.shown(person)["evidence"]
-    assert (post["state"], post["said"]["until"]) == ("confirmed", "2026-09-01T00:00:00Z")
+    assert (post["state"], post["qualification"]["until"]) == ("confirmed", "2026-09-01T00:00:00Z")
     assert (standing(scene, person), told()) == ("d", ["granted"])
     for moment in (REVIEW, END):
         comes(scene, moment)
@@ -233,7 +233,7 @@ def test_a_review_that_finds_nothing_or_gets_no_answer_takes_nothing(scene: Scen
     before = scene.shown(person)["grant"]
     comes(scene, "2026-05-01T00:00:00Z")
     for outcome in ("fine", "lost_before", "pending", "refused", "wrong"):
-        scene.port(Education).books.script("confirm_degree", outcome)
+        scene.port(Education).database.script_outcomes("confirm_degree", outcome)
         scene.reviewed(person)
         assert (scene.shown(person)["grant"], scene.shown(person)["evidence"][0]["state"]) == (before, "confirmed")
         scene.time_passes(hours=1)
@@ -245,7 +245,7 @@ def test_only_officers_order_reviews_and_learn_nothing_by_them(scene: Scene) -> 
     nobody_yet = scene.citizen("13800000102")
     known = [stored(scene.client, Talent)[0].id]
 
-    def order(number: str, caller: Any) -> Any:  # noqa: ANN401  whoever it is, and the client's answer
+    def order(number: str, caller: Any) -> Any:  # noqa: ANN401  headers of anyone, and the client's response
         return scene.client.post("/v1/talent-reviews", json={"id_number": number}, headers=caller)
 
     numbers = (person.id_number, nobody_yet.id_number, id_number_for("13800000199"))
@@ -325,8 +325,8 @@ def test_a_notice_that_could_not_be_handed_over_is_tried_again_with_growing_paus
 
 def test_every_notice_has_its_words_and_fits_on_a_lock_screen() -> None:
     at = datetime.fromisoformat(GRANTED)
-    for kind in get_args(Told):
-        words = talent_notice(Notice(kind, at, "d"))
+    for kind in get_args(TalentNotificationKind):
+        words = talent_message(TalentNotification(kind, at, "d"), Talent(id="p", code_id="c", born_at=at), 30)
         assert ("D" in words.zh) == (" D" in words.en) == (kind not in ("refuted", "unconfirmed"))
         assert "{" not in words.zh + words.en
         assert max(len(words.zh) * 2, len(words.en)) <= 110

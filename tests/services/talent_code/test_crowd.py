@@ -9,15 +9,15 @@ import pytest
 
 from backend.app import documents_of, open_city
 from backend.city.service import City, discover_integrations, discover_services
-from backend.services.talent_code.budgets import open_budget
-from backend.services.talent_code.lines import serve_line
+from backend.services.talent_code.budgets import get_or_create_budget
 from backend.services.talent_code.model.budget import Budget
 from backend.services.talent_code.ports import PayoutBank
+from backend.services.talent_code.waitlist import serve_waitlist
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from tests.conftest import Clock
 from tests.services.talent_code.crowd import Answer, claim_at_once, make_talents
-from tests.services.talent_code.invented_rules import write_rules
+from tests.services.talent_code.sample_rules import write_rules
 
 pytestmark = pytest.mark.slow
 
@@ -49,8 +49,8 @@ async def crowd(settings: Settings) -> tuple[list[Answer], float, Budget, list[o
     try:
         people = await make_talents(cities[0], CROWD)
         answers, seconds = await claim_at_once(cities, people, "plain", CROWD)
-        await serve_line(cities[0], "plain")
-        budget = await open_budget(cities[0], "plain:2026")
+        await serve_waitlist(cities[0], "plain")
+        budget = await get_or_create_budget(cities[0], "plain:2026")
         bank = cities[0].port(PayoutBank)
         return answers, seconds, budget, bank.entries()
     finally:

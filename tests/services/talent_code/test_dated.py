@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
-from backend.services.talent_code.facts import BenefitFacts, Standing
+from backend.services.talent_code.facts import BenefitFacts, TalentClassOrNone
 from backend.services.talent_code.model.benefit import judge
 from backend.services.talent_code.model.claim import Claim
 from tests.conftest import ROOT
@@ -36,7 +36,7 @@ def rulebook() -> Rulebook:
 
 
 def must_come_out_the_same(rulebook: Rulebook, claim: Claim) -> None:
-    """Judge a stored claim again, by nothing but what is stored of it, and rules that are read anew."""
+    """Judge a stored claim again, from its stored fields alone, with rules that are read again."""
     judged = judge(rulebook, claim.benefit, claim.facts, claim.claimed_at)
     assert judged is not None
     verdict = judged.verdict
@@ -51,7 +51,7 @@ def test_a_doctor_has_half_as_much_a_second_before_15_october_2021(scene: Scene,
     scene.clock.now = RAISED
     claims.append(scene.claimed(after, "graduate_allowance"))
     assert [claim["amount_fen"] for claim in claims] == [50_000 * YUAN, 100_000 * YUAN]
-    assert [[part["amount_fen"] for part in claim["parts"]] for claim in claims] == [
+    assert [[instalment["amount_fen"] for instalment in claim["instalments"]] for claim in claims] == [
         [25_000 * YUAN] * 2,
         [50_000 * YUAN] * 2,
     ]
@@ -91,7 +91,7 @@ def test_with_2023_there_is_more_towards_a_home_from_the_first_second_on(scene: 
     ],
 )
 def test_whenever_it_is_claimed_around_the_change_the_amount_is_that_of_the_citys_day(
-    rulebook: Rulebook, benefit: str, talent_class: Standing, at: datetime, before_yuan: int, after_yuan: int
+    rulebook: Rulebook, benefit: str, talent_class: TalentClassOrNone, at: datetime, before_yuan: int, after_yuan: int
 ) -> None:
     facts = BenefitFacts(
         born_at=datetime(1990, 3, 6, 16, tzinfo=UTC),

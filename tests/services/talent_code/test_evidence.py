@@ -11,11 +11,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from backend.services.talent_code import people
+from backend.services.talent_code import eligibility
 from backend.services.talent_code.facts import Pay, Post, Title
-from backend.services.talent_code.model.talent import Said, Talent
+from backend.services.talent_code.model.evidence import Qualification
+from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.ports import Education, SocialInsurance
-from integrations._sandbox import Outcome
+from integrations._sandbox.database import CallOutcome
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import DOCTOR, LEADER, PAID_WELL, STATE_SECOND, Citizen, Scene
 
@@ -52,7 +53,7 @@ def test_what_is_true_is_confirmed_at_once(scene: Scene, wang: Citizen) -> None:
         answer = scene.declares(wang, said)
         assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
         evidence = newest(answer)
-        assert msgspec.convert(evidence.pop("said"), Said) == said
+        assert msgspec.convert(evidence.pop("qualification"), Qualification) == said
         assert len(evidence.pop("id")) == 20
         at = "2026-03-02T04:00:00Z"
         assert evidence == {"state": "confirmed", "declared_at": at, "answered_at": at}
@@ -68,18 +69,22 @@ def test_what_is_not_true_is_refuted_and_counts_for_nothing(scene: Scene, wang: 
     for said in (no_such_title, another_day, another_school, ended, more_than_was_earned):
         answer = scene.declares(wang, said)
         assert newest(answer)["state"] == "refuted"
-        assert (answer.json()["talent_class"], answer.json()["once_confirmed"]) == ("none", "none")
+        assert (answer.json()["talent_class"], answer.json()["class_if_confirmed"]) == ("none", "none")
 
 
 def test_a_registry_that_delays_refuses_or_answers_another_question_is_asked_again(scene: Scene) -> None:
-    calls: dict[str, Said] = {"confirm_degree": DOCTOR, "confirm_merit": LEADER, "tax_year": Pay(2024, 90_000_000)}
-    outcomes: tuple[Outcome, ...] = ("pending", "refused", "wrong", "lost_before", "lost_after")
+    calls: dict[str, Qualification] = {
+        "confirm_degree": DOCTOR,
+        "confirm_merit": LEADER,
+        "tax_year": Pay(2024, 90_000_000),
+    }
+    outcomes: tuple[CallOutcome, ...] = ("pending", "refused", "wrong", "lost_before", "lost_after")
     for place, outcome in enumerate(outcomes):
         person = well_known(scene, f"1380000010{place}")
         scene.earns(person, 90_000_000, 0, 2024)
         scene.shown(person)  # asks for last year's income, so that only the evidence asks from now on
         for call, said in calls.items():
-            scene.port(Education).books.script(call, outcome)
+            scene.port(Education).database.script_outcomes(call, outcome)
             evidence = newest(scene.declares(person, said))
             assert (evidence["state"], evidence["answered_at"]) == ("declared", None)
             scene.time_passes(seconds=9.999)
@@ -103,9 +108,9 @@ def test_a_figure_that_can_be_nobodys_is_no_answer(scene: Scene, wang: Citizen) 
 # ── a registry that never answers ──
 
 
-def misbehave(scene: Scene, outcome: Outcome, *calls: str) -> None:
+def misbehave(scene: Scene, outcome: CallOutcome, *calls: str) -> None:
     for call in calls:
-        scene.port(Education).books.make_trouble(call, {outcome: 1_000})
+        scene.port(Education).database.inject_faults(call, {outcome: 1_000})
 
 
 REGISTRIES = ("confirm_degree", "confirm_merit", "tax_year", "insured_months")
@@ -114,7 +119,7 @@ REGISTRIES = ("confirm_degree", "confirm_merit", "tax_year", "insured_months")
 def test_citizens_wait_once_for_registries_that_never_answer_whatever_they_have_declared(
     scene: Scene, wang: Citizen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people, "ANSWERS_WITHIN_SECONDS", 0.5)
+    monkeypatch.setattr(eligibility, "UPSTREAM_TIMEOUT_SECONDS", 0.5)
     misbehave(scene, "lost_before", *REGISTRIES)
     for said in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2024, 1), Pay(2023, 1)):
         scene.declares(wang, said)
@@ -129,7 +134,7 @@ def test_citizens_wait_once_for_registries_that_never_answer_whatever_they_have_
 def test_a_registry_is_asked_again_with_growing_pauses_for_thirty_days_and_then_the_person_is_told(
     scene: Scene, wang: Citizen, told: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people, "ANSWERS_WITHIN_SECONDS", 0.05)
+    monkeypatch.setattr(eligibility, "UPSTREAM_TIMEOUT_SECONDS", 0.05)
     misbehave(scene, "hang", "confirm_degree")
     scene.declares(wang, DOCTOR)
     pauses: list[float] = []
@@ -143,7 +148,7 @@ def test_a_registry_is_asked_again_with_growing_pauses_for_thirty_days_and_then_
     assert (states(scene, wang), told()) == (["declared"], [])
     scene.time_passes(hours=6)
     assert (states(scene, wang), told()) == (["unconfirmed"], ["unconfirmed"])
-    scene.port(Education).books.calm()
+    scene.port(Education).database.clear_faults()
     scene.time_passes(days=30)
     assert (states(scene, wang), told()) == (["unconfirmed"], ["unconfirmed"])
     assert newest(scene.declares(wang, DOCTOR))["state"] == "confirmed", "it may be declared again"
@@ -154,12 +159,12 @@ def test_a_registry_is_asked_again_with_growing_pauses_for_thirty_days_and_then_
 
 
 def test_the_same_is_not_declared_twice_while_it_counts_or_is_looked_into(scene: Scene, wang: Citizen) -> None:
-    scene.port(Education).books.script("confirm_degree", "pending")
+    scene.port(Education).database.script_outcomes("confirm_degree", "pending")
     scene.declares(wang, DOCTOR)
     in_the_city = replace(DOCTOR, awarded_at=DOCTOR.awarded_at.astimezone(ZoneInfo("Asia/Shanghai")))
     for known in ("declared", "confirmed"):
         for said in (DOCTOR, in_the_city):
-            assert problem(scene.declares(wang, said), 409, "evidence-known")["state"] == known
+            assert problem(scene.declares(wang, said), 409, "evidence-on-record")["state"] == known
         scene.time_passes(seconds=10)
 
 
@@ -176,7 +181,7 @@ def take_back(scene: Scene, person: Citizen, evidence: dict[str, Any]) -> httpx.
 
 
 def test_what_was_never_confirmed_can_be_taken_back_and_no_answer_changes_that(scene: Scene, wang: Citizen) -> None:
-    scene.port(Education).books.script("confirm_degree", "pending")
+    scene.port(Education).database.script_outcomes("confirm_degree", "pending")
     declared = newest(scene.declares(wang, DOCTOR))
     refuted = newest(scene.declares(wang, Pay(2025, 90_000_001)))
     for evidence in (declared, refuted):
@@ -188,13 +193,13 @@ def test_what_was_never_confirmed_can_be_taken_back_and_no_answer_changes_that(s
 
 def test_what_a_registry_once_confirmed_stays_on_record(scene: Scene, wang: Citizen) -> None:
     evidence = newest(scene.declares(wang, DOCTOR))
-    assert problem(take_back(scene, wang, evidence), 409, "evidence-known")["state"] == "confirmed"
+    assert problem(take_back(scene, wang, evidence), 409, "evidence-on-record")["state"] == "confirmed"
     scene.has(wang)
     scene.reviewed(wang)
-    assert problem(take_back(scene, wang, evidence), 409, "evidence-known")["state"] == "refuted"
-    scene.port(Education).books.script("confirm_degree", "pending")
+    assert problem(take_back(scene, wang, evidence), 409, "evidence-on-record")["state"] == "refuted"
+    scene.port(Education).database.script_outcomes("confirm_degree", "pending")
     assert newest(scene.declares(wang, DOCTOR))["state"] == "declared"
-    assert problem(take_back(scene, wang, evidence), 409, "evidence-known")["state"] == "declared"
+    assert problem(take_back(scene, wang, evidence), 409, "evidence-on-record")["state"] == "declared"
 
 
 def test_nobody_sees_or_takes_back_the_evidence_of_another(scene: Scene, wang: Citizen) -> None:
@@ -214,7 +219,7 @@ def test_nobody_sees_or_takes_back_the_evidence_of_another(scene: Scene, wang: C
 def test_a_person_declares_fifty_pieces_at_most_and_takes_back_what_is_of_no_use(scene: Scene, wang: Citizen) -> None:
     for more_fen in range(1, 51):
         assert newest(scene.declares(wang, Pay(2025, 90_000_000 + more_fen)))["state"] == "refuted"
-    problem(scene.declares(wang, DOCTOR), 409, "evidence-full")
+    problem(scene.declares(wang, DOCTOR), 409, "evidence-limit-reached")
     assert scene.declares(wang, Pay(2025, 90_000_001)).status_code == 201, "declared again, it takes no second place"
     take_back(scene, wang, scene.shown(wang)["evidence"][0])
     assert newest(scene.declares(wang, DOCTOR))["state"] == "confirmed"
@@ -223,7 +228,9 @@ def test_a_person_declares_fifty_pieces_at_most_and_takes_back_what_is_of_no_use
 def test_what_has_not_happened_yet_is_refused(scene: Scene, wang: Citizen) -> None:
     in_a_moment = scene.clock.now + timedelta(milliseconds=1)
     for said in (Title("professor", in_a_moment), Post("key_firm_head", in_a_moment), Pay(2026, 1)):
-        assert problem(scene.declares(wang, said), 409, "evidence-in-future")["errors"][0]["pointer"] == "/said"
+        assert (
+            problem(scene.declares(wang, said), 409, "evidence-in-future")["errors"][0]["pointer"] == "/qualification"
+        )
     assert states(scene, wang) == []
     scene.clock.now = datetime(2026, 12, 31, 15, 59, 59, 999_000, tzinfo=UTC)
     problem(scene.declares(wang, Pay(2026, 1)), 409, "evidence-in-future")
@@ -235,28 +242,30 @@ def test_what_is_not_well_said_is_refused_with_its_place(scene: Scene, wang: Cit
     professor = {"type": "title", "title": "professor", "granted_at": "2024-01-01T00:00:00Z"}
     pay = {"type": "pay", "year": 2024, "income_fen": 1}
     wrong: list[tuple[str, Any]] = [
-        ("/said/granted_at", {**professor, "granted_at": "2024-01-01T00:00:00"}),
-        ("/said/granted_at", {**professor, "granted_at": "2024-02-30T00:00:00Z"}),
-        ("/said/title", {**professor, "title": "king"}),
-        ("/said", {**professor, "state": "confirmed"}),
-        ("/said", {"type": "title", "title": "professor"}),
-        ("/said", {**professor, "type": "merit"}),
-        ("/said/income_fen", {**pay, "income_fen": -1}),
-        ("/said/income_fen", {**pay, "income_fen": 1.5}),
-        ("/said/year", {**pay, "year": 1989}),
-        ("/said", "a professor"),
-        ("/said", None),
+        ("/qualification/granted_at", {**professor, "granted_at": "2024-01-01T00:00:00"}),
+        ("/qualification/granted_at", {**professor, "granted_at": "2024-02-30T00:00:00Z"}),
+        ("/qualification/title", {**professor, "title": "king"}),
+        ("/qualification", {**professor, "state": "confirmed"}),
+        ("/qualification", {"type": "title", "title": "professor"}),
+        ("/qualification", {**professor, "type": "merit"}),
+        ("/qualification/income_fen", {**pay, "income_fen": -1}),
+        ("/qualification/income_fen", {**pay, "income_fen": 1.5}),
+        ("/qualification/year", {**pay, "year": 1989}),
+        ("/qualification", "a professor"),
+        ("/qualification", None),
     ]
     for pointer, said in wrong:
-        answer = scene.client.post("/v1/me/talent/evidence", json={"said": said}, headers=wang)
+        answer = scene.client.post("/v1/me/talent/evidence", json={"qualification": said}, headers=wang)
         assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"].startswith(pointer), said
-    answer = scene.client.post("/v1/me/talent/evidence", json={"said": professor, "state": "confirmed"}, headers=wang)
+    answer = scene.client.post(
+        "/v1/me/talent/evidence", json={"qualification": professor, "state": "confirmed"}, headers=wang
+    )
     problem(answer, 400, "invalid-request")
     assert stored(scene.client, Talent) == []
 
 
 def test_a_body_of_twenty_megabytes_is_refused_and_leaves_nothing_behind(scene: Scene, wang: Citizen) -> None:
-    body = {"said": msgspec.to_builtins(DOCTOR), "scan": "x" * 20_000_000}
+    body = {"qualification": msgspec.to_builtins(DOCTOR), "scan": "x" * 20_000_000}
     problem(scene.client.post("/v1/me/talent/evidence", json=body, headers=wang), 413, "body-too-large")
     assert stored(scene.client, Talent) == []
 
@@ -264,7 +273,7 @@ def test_a_body_of_twenty_megabytes_is_refused_and_leaves_nothing_behind(scene: 
 def test_who_has_not_given_a_real_name_has_nothing_to_declare(scene: Scene) -> None:
     problem(scene.client.get("/v1/me/talent"), 401, "not-signed-in")
     problem(scene.client.get("/v1/me/talent", headers=scene.officer()), 403, "not-allowed")
-    body = {"said": msgspec.to_builtins(DOCTOR)}
+    body = {"qualification": msgspec.to_builtins(DOCTOR)}
     answer = scene.client.post("/v1/me/talent/evidence", json=body, headers=scene.officer())
     problem(answer, 403, "not-allowed")
     assert stored(scene.client, Talent) == []

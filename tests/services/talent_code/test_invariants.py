@@ -24,22 +24,22 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import Problem
-from backend.services.talent_code.advancing import advance, note_collection, note_payout, own_claims
-from backend.services.talent_code.budgets import enter
-from backend.services.talent_code.claiming import appeal, claim_benefit, decide_appeal, give_up, repay
-from backend.services.talent_code.lines import serve_all_lines
-from backend.services.talent_code.looking_after import look_after
+from backend.services.talent_code.budgets import post_entry
+from backend.services.talent_code.claims import claim_benefit, decide_appeal, file_appeal, repay, withdraw_claim
+from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model import budget as budget_model
-from backend.services.talent_code.model.benefit import terms_in
-from backend.services.talent_code.model.budget import Budget, NoBudget, Overtaken
+from backend.services.talent_code.model.benefit import terms_lookup
+from backend.services.talent_code.model.budget import Budget, BudgetExhausted, StaleEntry
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.talent import Talent, ask_again
-from backend.services.talent_code.people import change_talent
+from backend.services.talent_code.model.talent import Talent, request_recheck
+from backend.services.talent_code.review import review_talent
+from backend.services.talent_code.saga import advance_claim, claims_of, record_collection, record_payout
+from backend.services.talent_code.waitlist import serve_all_waitlists
 from backend.store import Conflict
-from integrations._sandbox import Outcome
+from integrations._sandbox.database import CallOutcome
 from tests.draws import draws
 from tests.services.killing import Killed
-from tests.services.talent_code.invented_rules import TERMS
+from tests.services.talent_code.sample_rules import TERMS
 from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, NOON, Person, World
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ class Claims(RuleBasedStateMachine):
     def people(self, budget: int) -> None:
         world = self.world
         world.clock.now = NOON.replace(year=NOON.year)
-        world.calm()
+        world.clear_faults()
         world.run(self._forget)
         for store in world.stores:
             store.carried.clear()
@@ -87,7 +87,7 @@ class Claims(RuleBasedStateMachine):
     def _claims(self, who: int | None = None) -> list[Claim]:
         persons = self.persons if who is None else [self.persons[who]]
         city = self.world.real
-        return [claim for person in persons for claim in self.world.run(lambda one=person: own_claims(city, one.id))]
+        return [claim for person in persons for claim in self.world.run(lambda one=person: claims_of(city, one.id))]
 
     def _one(self, place: int) -> Claim | None:
         claims = self._claims()
@@ -135,7 +135,7 @@ class Claims(RuleBasedStateMachine):
         waiting = [claim for claim in self._claims() if claim.state == "waiting"]
         if waiting:
             with suppress(Problem, Conflict, Killed):
-                self.world.run(lambda: give_up(self.city, waiting[place % len(waiting)]))
+                self.world.run(lambda: withdraw_claim(self.city, waiting[place % len(waiting)]))
 
     @rule(place=PLACE)
     def advances_at_several_places_at_once(self, place: int) -> None:
@@ -144,7 +144,7 @@ class Claims(RuleBasedStateMachine):
             return
 
         async def at_once() -> None:
-            await asyncio.gather(*(advance(self.city, claim.id) for _ in range(3)), return_exceptions=True)
+            await asyncio.gather(*(advance_claim(self.city, claim.id) for _ in range(3)), return_exceptions=True)
 
         with suppress(Killed):
             self.world.run(at_once)
@@ -154,8 +154,8 @@ class Claims(RuleBasedStateMachine):
         carried = [one for store in self.world.stores for one in store.carried]
         for number in range(times if carried else 0):
             budget, entry = carried[(place + 7 * number) % len(carried)]
-            with suppress(NoBudget, Overtaken, Conflict, Killed):
-                self.world.run(partial(enter, self.city, budget, entry))
+            with suppress(BudgetExhausted, StaleEntry, Conflict, Killed):
+                self.world.run(partial(post_entry, self.city, budget, entry))
                 self.world.did["late entries"] += 1
 
     @rule(budget=st.integers(0, len(BUDGETS_FEN) - 1))
@@ -172,7 +172,7 @@ class Claims(RuleBasedStateMachine):
     @rule()
     def lines_are_served(self) -> None:
         with suppress(Conflict, Killed):
-            self.world.run(lambda: serve_all_lines(self.city))
+            self.world.run(lambda: serve_all_waitlists(self.city))
 
     @rule(who=WHO, months=st.sampled_from([3, 6, 12]))
     def months_are_insured(self, who: int, months: int) -> None:
@@ -199,12 +199,12 @@ class Claims(RuleBasedStateMachine):
         if all_of_it:
             self.world.education.set_degrees(person.number)
         with suppress(Conflict, Killed):
-            self.world.run(lambda: change_talent(self.city, person.id, ask_again))
-            self.world.run(lambda: look_after(self.city, person.id))
+            self.world.run(lambda: update_talent(self.city, person.id, request_recheck))
+            self.world.run(lambda: review_talent(self.city, person.id))
 
     @rule(who=WHO, broken=st.booleans())
     def an_account_is_closed(self, who: int, broken: bool) -> None:
-        change = self.world.bank.break_account if broken else self.world.bank.mend_account
+        change = self.world.bank.close_account if broken else self.world.bank.reopen_account
         change(self.persons[who].account)
 
     @rule(place=PLACE)
@@ -212,15 +212,15 @@ class Claims(RuleBasedStateMachine):
         claim = self._one(place)
         if claim is not None:
             with suppress(Problem, Conflict, Killed):
-                self.world.run(lambda: appeal(self.city, claim, "it is wrong"))
+                self.world.run(lambda: file_appeal(self.city, claim, "it is wrong"))
 
     @rule(place=PLACE, upheld=st.booleans())
     def an_appeal_is_decided(self, place: int, upheld: bool) -> None:
-        appealed = [claim for claim in self._claims() if claim.clawback is not None and claim.clawback.is_appealed]
+        appealed = [claim for claim in self._claims() if claim.clawback is not None and claim.clawback.has_open_appeal]
         if appealed:
             claim = appealed[place % len(appealed)]
             with suppress(Problem, Conflict, Killed):
-                self.world.run(lambda: decide_appeal(self.city, claim, upheld=upheld, reason=REASON))
+                self.world.run(lambda: decide_appeal(self.city, claim, decision_upheld=upheld, reason=REASON))
 
     @rule(place=PLACE, twice=st.booleans())
     def somebody_pays_back(self, place: int, twice: bool) -> None:
@@ -237,43 +237,43 @@ class Claims(RuleBasedStateMachine):
     @rule(place=PLACE)
     def the_bank_tells_twice(self, place: int) -> None:
         claim = self._one(place)
-        asked = self._with_the_bank(claim) if claim is not None else None
+        asked = self._bank_step(claim) if claim is not None else None
         if claim is None or asked is None or not self._bank_has(asked):
             return
         notice = self.world.bank.read_notice(*self.world.bank.notice(asked))
-        note = note_payout if "/payout/" in asked else note_collection
+        note = record_payout if "/payout/" in asked else record_collection
         for _ in range(2):
             with suppress(Conflict, Killed):
                 self.world.run(lambda: note(self.city, claim.id, notice.id, notice.answer))
 
     @staticmethod
-    def _with_the_bank(claim: Claim) -> str | None:
-        place = claim.asked()
+    def _bank_step(claim: Claim) -> str | None:
+        place = claim.pending_instalment()
         if place is not None:
-            return claim.parts[place].payout
-        collection = claim.clawback.asked() if claim.clawback is not None else None
+            return claim.instalments[place].payout
+        collection = claim.clawback.pending_collection() if claim.clawback is not None else None
         return collection.id if collection is not None else None
 
     def _bank_has(self, transfer: str) -> bool:
         asked = "SELECT 1 FROM payouts WHERE id = ?"
-        return bool(self.world.bank.books.do(lambda file: file.execute(asked, (transfer,)).fetchone()))
+        return bool(self.world.bank.database.do(lambda file: file.execute(asked, (transfer,)).fetchone()))
 
     @rule(
         call=st.sampled_from(["pay_out", "pay_out", "pay_out", "collect", "look_up"]),
         outcome=st.sampled_from(["lost_before", "lost_after", "refused", "pending"]),
     )
-    def the_bank_misbehaves(self, call: str, outcome: Outcome) -> None:
+    def the_bank_misbehaves(self, call: str, outcome: CallOutcome) -> None:
         if call == "look_up" and outcome not in ("lost_before", "lost_after"):
             return
-        self.world.bank.books.script(call, outcome)
+        self.world.bank.database.script_outcomes(call, outcome)
         self.world.did[f"{call} {outcome}"] += 1
 
     @rule(
         call=st.sampled_from(["insured_months", "confirm_degree", "confirm_merit", "homes", "invoiced_fen"]),
         outcome=st.sampled_from(["lost_before", "refused", "pending", "wrong"]),
     )
-    def a_registry_misbehaves(self, call: str, outcome: Outcome) -> None:
-        self.world.bank.books.script(call, outcome)
+    def a_registry_misbehaves(self, call: str, outcome: CallOutcome) -> None:
+        self.world.bank.database.script_outcomes(call, outcome)
         self.world.did[f"{call} {outcome}"] += 1
 
     @rule(dies=st.integers(0, 17))
@@ -288,36 +288,36 @@ class Claims(RuleBasedStateMachine):
             store.countdown, store.after = dies // 2, bool(dies % 2)
 
     def _sweep(self) -> None:
-        """Look after the people of this example, and bring on their claims that are due."""
+        """Review the people of this example, and advance their due claims."""
         now_ms = int(self.world.clock.now.timestamp() * 1_000)
         for person in self.persons:
             with suppress(Conflict, Killed):
-                self.world.run(lambda one=person: look_after(self.city, one.id))
+                self.world.run(lambda one=person: review_talent(self.city, one.id))
         for claim in self._claims():
             if claim.due_ms is not None and claim.due_ms <= now_ms:
                 with suppress(Conflict, Killed, Problem):
-                    self.world.run(lambda one=claim: advance(self.city, one.id))
+                    self.world.run(lambda one=claim: advance_claim(self.city, one.id))
 
     # ── what holds at every moment; that no write overspends a budget, the store itself watches ──
 
     @invariant()
     def nobody_is_paid_twice(self) -> None:
         for claim in self._claims() if hasattr(self, "persons") else ():
-            assert sum(part.state == "asked" for part in claim.parts) <= 1
+            assert sum(instalment.state == "requested" for instalment in claim.instalments) <= 1
             assert claim.paid_fen <= claim.amount_fen
 
     @invariant()
     def exclusion_and_cooldown_hold(self) -> None:
         for who in range(len(self.persons)) if hasattr(self, "persons") else ():
             counting = sorted(
-                (one for one in self._claims(who) if one.state not in ("draft", "failed", "given_up")),
+                (one for one in self._claims(who) if one.state not in ("draft", "failed", "withdrawn")),
                 key=lambda claim: claim.claimed_at,
             )
             self._keep_apart(counting)
 
     def _keep_apart(self, counting: list[Claim]) -> None:
         for benefit in TERMS:
-            terms = terms_in(self.world.rulebooks[0])(benefit, NOON)
+            terms = terms_lookup(self.world.rulebooks[0])(benefit, NOON)
             assert terms is not None
             own = [claim.claimed_at for claim in counting if claim.benefit == benefit]
             assert len(own) <= terms.times_at_most
@@ -332,7 +332,7 @@ class Claims(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "persons"):
             return
-        self.world.calm()
+        self.world.clear_faults()
         self._come_to_rest()
         claims = self._claims()
         entries = self.world.bank.entries()
@@ -347,37 +347,39 @@ class Claims(RuleBasedStateMachine):
         self.world.did["paid"] += sum(claim.paid_fen > 0 for claim in claims)
         self.world.did["waiting"] += sum(claim.state == "waiting" for claim in claims)
         self.world.did["clawed back"] += sum(claim.clawback is not None for claim in claims)
-        self.world.did["reduced"] += sum(notice.kind == "reduced" for claim in claims for notice in claim.notices)
-        self.world.did["returned"] += sum(claim.returned_fen > 0 for claim in claims)
+        self.world.did["reduced"] += sum(notice.kind == "reduced" for claim in claims for notice in claim.notifications)
+        self.world.did["repayment_received"] += sum(claim.returned_fen > 0 for claim in claims)
 
     def _come_to_rest(self) -> None:
         for person in self.persons:
-            self.world.bank.mend_account(person.account)
+            self.world.bank.reopen_account(person.account)
         for days in (1, 1, 1, 1, 4, 46, 1, 4, 46, 1, 1):
             self.world.clock.now += timedelta(days=days, hours=2)
             for _ in range(2):
                 self._sweep()
                 self.world.clock.now += timedelta(seconds=30)
-            self.world.run(lambda: serve_all_lines(self.city))
+            self.world.run(lambda: serve_all_waitlists(self.city))
         for _ in range(3):  # with the clock standing still: whatever came back just now is handed on
             for claim in self._claims():
-                self.world.run(lambda one=claim: advance(self.city, one.id))
-            self.world.run(lambda: serve_all_lines(self.city))
+                self.world.run(lambda one=claim: advance_claim(self.city, one.id))
+            self.world.run(lambda: serve_all_waitlists(self.city))
 
     @staticmethod
     def _is_at_rest(claim: Claim) -> None:
         assert claim.entry is None
-        assert claim.asked() is None
-        assert claim.state in ("waiting", "granted", "failed", "given_up"), claim.state
-        assert claim.state not in ("failed", "given_up") or claim.freed
-        if claim.clawback is not None and not claim.clawback.is_appealed:
+        assert claim.pending_instalment() is None
+        assert claim.state in ("waiting", "granted", "failed", "withdrawn"), claim.state
+        assert claim.state not in ("failed", "withdrawn") or claim.unblocked
+        if claim.clawback is not None and not claim.clawback.has_open_appeal:
             assert claim.clawback.owed_fen == claim.excess_fen == 0
-        assert all(notice.told for notice in claim.notices)
+        assert all(notice.sent for notice in claim.notifications)
 
     @staticmethod
     def _agrees_with_the_bank(claim: Claim, moved: list[object]) -> None:
         """Each part was paid by one payout, and all that came back was collected."""
-        paid = {part.payout: part.amount_fen for part in claim.parts if part.state == "paid"}
+        paid = {
+            instalment.payout: instalment.amount_fen for instalment in claim.instalments if instalment.state == "paid"
+        }
         collections = claim.clawback.collections if claim.clawback is not None else ()
         returned = {one.id: one.amount_fen for one in collections if one.state == "done"}
         assert {one.id: one.amount_fen for one in moved if one.kind == "payout"} == paid
@@ -393,7 +395,7 @@ class Claims(RuleBasedStateMachine):
             assert budget.paid_fen == sum(claim.paid_fen for claim in mine), name
             assert budget.reserved_fen == sum(claim.sum_fen("open") for claim in mine), name
             assert budget.returned_fen == sum(claim.returned_fen for claim in mine), name
-            assert budget.places == sum(claim.state == "granted" for claim in mine), name
+            assert budget.quota_used == sum(claim.state == "granted" for claim in mine), name
         for claim in claims:
             if claim.paid_fen or claim.sum_fen("open") * claim.reserved:
                 assert claim.budget in budgets
@@ -407,20 +409,20 @@ class Claims(RuleBasedStateMachine):
         for claim in claims:
             if claim.state != "waiting":
                 continue
-            terms = terms_in(city.rulebook)(claim.benefit, self.world.clock.now)
+            terms = terms_lookup(city.rulebook)(claim.benefit, self.world.clock.now)
             assert terms is not None
             budget = replace(budgets[claim.benefit], limit_fen=terms.budget_fen, quota=terms.quota)
-            assert not budget.leaves(claim.amount_fen), "budget lies idle while a claim waits that it could pay"
+            assert not budget.covers(claim.amount_fen), "budget lies idle while a claim waits that it could pay"
 
     def _a_lost_class_stops_what_its_rule_says(self, claims: list[Claim]) -> None:
         talents = self.world.run(lambda: self.world.real.store.get_many(Talent, [person.id for person in self.persons]))
         for claim in claims:
-            lost = talents[claim.subject].lost_since(claim.claimed_at)
-            stopped = sum(part.state == "stopped" for part in claim.parts)
+            lost = talents[claim.subject].lost_class_since(claim.claimed_at)
+            stopped = sum(instalment.state == "cancelled" for instalment in claim.instalments)
             if lost and claim.after_withdrawal == "stop":
                 assert claim.sum_fen("open") == 0
                 assert claim.state != "waiting"
-            untouched = claim.audit is None and not any(part.attempts for part in claim.parts)
+            untouched = claim.audit is None and not any(instalment.attempts for instalment in claim.instalments)
             if claim.state == "granted" and claim.after_withdrawal == "go_on" and untouched:
                 assert stopped == 0, "only its own rule stops what is to come"
 
@@ -428,8 +430,8 @@ class Claims(RuleBasedStateMachine):
 @pytest.fixture
 def world(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Make the city; its budgets drop entries as soon as they may, which a city's do only under load."""
-    monkeypatch.setattr(budget_model, "ENTRIES_AT_MOST", 1)
-    monkeypatch.setattr(budget_model, "KEPT_AT_LEAST", timedelta(seconds=-1))
+    monkeypatch.setattr(budget_model, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(budget_model, "MIN_RETENTION", timedelta(seconds=-1))
     Claims.world = world = World(tmp_path, address, "pymongo")
     yield world
     world.close()

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from backend.app import create_app, facts_of
 from backend.city.service import discover_services
 from backend.rulebook import InvalidRulebook
-from backend.rulebook.modules.cases import try_cases
+from backend.rulebook.modules.cases import run_cases
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock, SignIn
 from tests.services.talent_code.scene import DOCTOR, Scene
@@ -39,7 +39,7 @@ rules:
     when: facts.homes > 0
     then: 0
     because: {zh: 您在本市有住房, en: You own a home in the city}
-    source: "assumption [A]: whoever owns a home has moved already"
+    source: "assumption [A]: people who own a home have moved already"
   - id: class-e
     from: 2026-01-01
     when: facts.talent_class == "e"
@@ -56,10 +56,18 @@ cases:
     at: 2026-03-01T12:00:00+08:00
     given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e}
     expect: {result: 300000, rule: class-e}
-  - case: whoever owns a home has nothing
+  - case: people who own a home get nothing
     at: 2026-03-01T12:00:00+08:00
     given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e, homes: 1}
     expect: {result: 0, rule: owns-home, fired: [owns-home, class-e]}
+  - case: on the last second before it begins there is nothing
+    at: 2025-12-31T23:59:59+08:00
+    given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e}
+    expect: {result: 0, rule: otherwise}
+  - case: class E has 3,000 yuan from the first second
+    at: 2026-01-01T00:00:00+08:00
+    given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: e}
+    expect: {result: 300000, rule: class-e}
   - case: class D has nothing
     at: 2026-03-01T12:00:00+08:00
     given: {born_at: "1990-01-01T00:00:00+08:00", talent_class: d}
@@ -85,22 +93,22 @@ def client(settings: Settings, clock: Clock, rules: Path) -> Iterator[TestClient
 
 
 def tried(rules: Path) -> int:
-    _, cases = try_cases(rules, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
+    _, cases = run_cases(rules, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
     return cases
 
 
 def test_its_cases_hold_beside_all_others(rules: Path) -> None:
-    assert tried(rules) == tried(ROOT / "rules") + 3
+    assert tried(rules) == tried(ROOT / "rules") + 5
 
 
 def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clock, sign_in: SignIn) -> None:
     scene = Scene(client, clock, sign_in)
     person = scene.talent(DOCTOR)
-    offered = {one["benefit"]: one for one in scene.benefits(person)["open"]}
+    offered = {one["benefit"]: one for one in scene.benefits(person)["available"]}
     assert (offered["moving"]["title"]["en"], offered["moving"]["amount_fen"]) == ("Money for moving house", 300_000)
     claim = scene.claimed(person, "moving")
     assert (claim["stage"], claim["paid_fen"], claim["because"]["en"]) == ("paid", 300_000, "You are in class E")
-    assert scene.claims(person, "moving").json()["type"] == "/problems/claimed-already"
+    assert scene.claims(person, "moving").json()["type"] == "/problems/already-claimed"
 
 
 @pytest.mark.parametrize(
@@ -114,18 +122,18 @@ def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clo
         (
             "    budget_fen: 1000000000\n",
             "    budget_fen: 1000000000\n    instalments: [{percent: 50, insured_months: 6}, {percent: 50}]\n",
-            "7:5: each instalment is due after more months of insurance than the one before",
+            "7:5: each instalment must be due after more months of insurance than the one before",
         ),
-        ("    budget_fen: 1000000000\n", "", "7:5: money needs `budget_fen`, and has neither `unit` nor `partners`"),
+        ("    budget_fen: 1000000000\n", "", "7:5: money needs `budget_fen`, and must not have `unit` or `partners`"),
         (
             "    budget_fen: 1000000000\n",
             "    budget_fen: 1000000000\n    excludes: [{benefit: monthly_rant}]\n",
-            "7:5: these terms name 'talent_code.benefits.monthly_rant', which is no module",
+            "7:5: these terms name 'talent_code.benefits.monthly_rant', which is not a module",
         ),
         (
             "    budget_fen: 1000000000\n",
             "    budget_fen: 1000000000\n    amount: share\n    base: {of: wealth_fen}\n",
-            "7:5: 'wealth_fen' is no figure of the facts: income_fen, spent_fen, tax_fen",
+            "7:5: 'wealth_fen' is not an amount in the facts: use one of income_fen, spent_fen, tax_fen",
         ),
         ("    subject: person\n", "    subject: persons\n", "9:14: 'persons' is"),
         ("    then: moving_fen\n", "    then: 2000000\n", "25:11: 2000000"),
@@ -145,5 +153,5 @@ def test_a_policy_file_that_cannot_be_meant_is_refused_at_its_place(
 def test_a_case_that_does_not_hold_says_what_came_instead(rules: Path) -> None:
     cases = rules / "talent_code" / "benefits" / "moving.cases.yaml"
     cases.write_text(CASES.replace("result: 300000", "result: 500000"), encoding="utf-8")
-    with pytest.raises(InvalidRulebook, match="result is 300000, expected was 500000"):
+    with pytest.raises(InvalidRulebook, match="result is 300000, expected 500000"):
         tried(rules)

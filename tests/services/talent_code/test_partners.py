@@ -15,7 +15,7 @@ import zxingcpp
 from PIL import Image
 
 from backend.services.talent_code.code import make_claims
-from backend.services.talent_code.model.redeeming import Usage
+from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.tasks import sweep_usages
 from backend.store import StoreUnavailable
 from tests.services.health_code.scene import SignedInPerson, problem, stored
@@ -60,11 +60,11 @@ class Desk:
         """Have a use counted of a fresh code, and give how many are left."""
         answer = self.redeems(self.payload(person), **other)
         assert answer.status_code == 200, answer.text
-        return answer.json()["left"]
+        return answer.json()["remaining"]
 
     def refused(self, answer: httpx.Response) -> str:
         """Give why a code was not honoured."""
-        return problem(answer, 409, "code-not-honoured")["outcome"]
+        return problem(answer, 409, "code-not-accepted")["outcome"]
 
     def payload(self, person: Citizen) -> str:
         return self.scene.code(person)["payload"]
@@ -86,7 +86,7 @@ def uses(scene: Scene) -> int:
     return sum(len(usage.uses) for usage in stored(scene.client, Usage))
 
 
-# ── what is told ──
+# ── what a partner sees ──
 
 
 def test_a_partner_is_told_what_it_honours_and_neither_class_nor_name_nor_anything_else(
@@ -94,14 +94,14 @@ def test_a_partner_is_told_what_it_honours_and_neither_class_nor_name_nor_anythi
 ) -> None:
     assert desk.scans(desk.payload(wang)) == {
         "outcome": "valid",
-        "message": {"zh": "人才码有效。", "en": "VALID."},
+        "message": {"zh": "人才码核验通过。", "en": "VALID."},
         "entitlements": [
             {
                 "benefit": "park_entry",
                 "title": {"zh": "公园景区入园", "en": "Entry to parks"},
                 "figure": 100,
                 "unit": "percent",
-                "left": 24,
+                "remaining": 24,
             }
         ],
     }
@@ -110,10 +110,10 @@ def test_a_partner_is_told_what_it_honours_and_neither_class_nor_name_nor_anythi
         "title": {"zh": "公园景区入园", "en": "Entry to parks"},
         "figure": 100,
         "unit": "percent",
-        "left": 23,
+        "remaining": 23,
     }
-    assert desk.scans(desk.payload(wang))["entitlements"][0]["left"] == 23, "a scan alone counts nothing"
-    assert scene.code(wang)["entitlements"][0].keys() == {"benefit", "title", "figure", "unit", "left", "because"}
+    assert desk.scans(desk.payload(wang))["entitlements"][0]["remaining"] == 23, "a scan alone counts nothing"
+    assert scene.code(wang)["entitlements"][0].keys() == {"benefit", "title", "figure", "unit", "remaining", "because"}
 
 
 def test_each_kind_of_partner_is_told_of_its_own_services_alone(scene: Scene, desk: Desk, wang: Citizen) -> None:
@@ -122,7 +122,9 @@ def test_each_kind_of_partner_is_told_of_its_own_services_alone(scene: Scene, de
     def told(person: Citizen) -> dict[str, list[tuple[str, int, int | None]]]:
         payload = desk.payload(person)
         return {
-            place: [(one["benefit"], one["figure"], one["left"]) for one in desk.scans(payload, place)["entitlements"]]
+            place: [
+                (one["benefit"], one["figure"], one["remaining"]) for one in desk.scans(payload, place)["entitlements"]
+            ]
             for place in PLACES[:-1]
         }
 
@@ -147,7 +149,7 @@ def test_a_code_that_was_drawn_for_an_app_is_read_and_honoured(scene: Scene, des
     assert [drawn.headers["content-type"].partition(";")[0] for drawn in (png, svg)] == ["image/png", "image/svg+xml"]
     assert {drawn.headers["cache-control"] for drawn in (png, svg)} == {"no-store"}
     [read] = zxingcpp.read_barcodes(Image.open(io.BytesIO(png.content)))
-    assert desk.redeems(read.text).json()["left"] == 23
+    assert desk.redeems(read.text).json()["remaining"] == 23
 
 
 # ── codes that do not count ──
@@ -158,8 +160,9 @@ def test_neither_code_passes_for_the_other(scene: Scene, desk: Desk, wang: Citiz
     assert desk.scans(health) == {
         "outcome": "forged",
         "message": {
-            "zh": "伪造的码。此码不是本市签发的人才码。",
-            "en": "FORGED. The city did not issue this as a talent code.",
+            "zh": "无效码：不是本市签发的人才码。请对方打开人才码重新出示。",
+            "en": "NOT VALID. The city did not issue this talent code. "
+            "Ask the holder to open their talent code and show it.",
         },
         "entitlements": [],
     }
@@ -213,7 +216,7 @@ def test_a_partner_scans_at_its_own_places_and_only_those_of_a_kind_honour_anyth
             ("redemptions", desk.asks(payload, place=place)),
         ):
             answer = scene.client.post(f"/v1/talent-{path}", json=body, headers=desk.person)
-            problem(answer, 403, "place-not-yours")
+            problem(answer, 403, "place-not-assigned")
     assert uses(scene) == 0
 
 
@@ -250,7 +253,7 @@ def test_what_is_not_well_asked_is_refused(scene: Scene, desk: Desk, wang: Citiz
 def test_a_redemption_that_is_sent_again_counts_once_whenever_it_comes(scene: Scene, desk: Desk, wang: Citizen) -> None:
     payload = desk.payload(wang)
     first = desk.redeems(payload, "turnstile-0001").json()
-    assert first["left"] == 23
+    assert first["remaining"] == 23
     assert desk.redeems(payload, "turnstile-0001").json() == first
     scene.clock.now += timedelta(hours=3)
     assert desk.redeems(payload, "turnstile-0001").json() == first, "the code has expired since"
@@ -265,27 +268,27 @@ def test_a_code_is_used_once_and_a_screenshot_of_it_is_no_second_code(scene: Sce
     payload = desk.payload(wang)
     desk.redeems(payload, "turnstile-0001")
     for redemption, place in (("turnstile-0002", PARK), ("turnstile-0001", LAKE)):
-        refused = problem(desk.redeems(payload, redemption, place=place), 409, "code-not-honoured")
-        assert (refused["outcome"], refused["detail"]) == ("replayed", "此码已使用过，请对方刷新后重新出示。")
+        refused = problem(desk.redeems(payload, redemption, place=place), 409, "code-not-accepted")
+        assert (refused["outcome"], refused["detail"]) == ("replayed", "此码已核销过，请对方刷新后重新出示。")
     assert uses(scene) == 1
-    assert desk.left(wang) == 22, "a fresh code counts anew"
+    assert desk.left(wang) == 22, "a new code is counted again"
 
 
 def test_a_redemption_id_is_not_used_for_another_code_at_the_same_place(desk: Desk, wang: Citizen) -> None:
     desk.redeems(desk.payload(wang), "turnstile-0001")
-    problem(desk.redeems(desk.payload(wang), "turnstile-0001"), 409, "redemption-changed")
-    assert desk.redeems(desk.payload(wang), "turnstile-0001", place=LAKE).json()["left"] == 22, "theirs is another"
+    problem(desk.redeems(desk.payload(wang), "turnstile-0001"), 409, "redemption-id-reused")
+    assert desk.redeems(desk.payload(wang), "turnstile-0001", place=LAKE).json()["remaining"] == 22, "theirs is another"
 
 
 def test_what_a_year_allows_is_used_up_and_the_next_year_begins_anew(scene: Scene, desk: Desk, wang: Citizen) -> None:
     scene.clock.now = datetime(2026, 12, 31, 15, 59, 50, tzinfo=UTC)
     old = desk.payload(wang)
     assert desk.left(wang, place=SCHOOL, benefit="school_choice") == 0
-    problem(desk.redeems(desk.payload(wang), place=SCHOOL, benefit="school_choice"), 409, "quota-used-up")
-    assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["left"] == 0
+    problem(desk.redeems(desk.payload(wang), place=SCHOOL, benefit="school_choice"), 409, "quota-exhausted")
+    assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["remaining"] == 0
     scene.clock.now += timedelta(seconds=10)
-    assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["left"] == 1
-    problem(desk.redeems(old, place=SCHOOL, benefit="school_choice"), 409, "quota-used-up")
+    assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["remaining"] == 1
+    problem(desk.redeems(old, place=SCHOOL, benefit="school_choice"), 409, "quota-exhausted")
     assert desk.left(wang, place=SCHOOL, benefit="school_choice") == 0
 
 
@@ -301,7 +304,7 @@ def test_where_no_quota_is_set_a_benefit_is_used_as_often_as_wanted(scene: Scene
     leader = scene.talent(STATE_SECOND)
     for _ in range(3):
         answer = desk.redeems(desk.payload(leader), place=HOSPITAL, benefit="medical_service").json()
-        assert (answer["figure"], answer["left"]) == (3, None)
+        assert (answer["figure"], answer["remaining"]) == (3, None)
 
 
 def test_nothing_is_given_that_the_place_or_the_class_does_not_have(scene: Scene, desk: Desk, wang: Citizen) -> None:
@@ -313,7 +316,7 @@ def test_nothing_is_given_that_the_place_or_the_class_does_not_have(scene: Scene
         (PARK, "no_such_benefit"),
         (PARK, "park_entry:2026"),
     ):
-        problem(desk.redeems(payload, place=place, benefit=benefit), 409, "not-offered")
+        problem(desk.redeems(payload, place=place, benefit=benefit), 409, "benefit-not-offered")
     assert uses(scene) == 0
 
 
@@ -332,14 +335,14 @@ def together(scene: Scene, desk: Desk, *bodies: dict[str, Any]) -> list[httpx.Re
 def test_of_thirty_uses_at_once_a_quota_of_24_lets_24_count(scene: Scene, desk: Desk, wang: Citizen) -> None:
     answers = together(scene, desk, *(desk.asks(desk.payload(wang)) for _ in range(30)))
     assert Counter(answer.status_code for answer in answers) == {200: 24, 409: 6}
-    assert sorted(answer.json()["left"] for answer in answers if answer.status_code == 200) == list(range(24))
-    assert {answer.json()["type"] for answer in answers if answer.status_code == 409} == {"/problems/quota-used-up"}
+    assert sorted(answer.json()["remaining"] for answer in answers if answer.status_code == 200) == list(range(24))
+    assert {answer.json()["type"] for answer in answers if answer.status_code == 409} == {"/problems/quota-exhausted"}
     assert uses(scene) == 24
 
 
 def test_one_redemption_that_comes_ten_times_at_once_counts_once(scene: Scene, desk: Desk, wang: Citizen) -> None:
     answers = together(scene, desk, *[desk.asks(desk.payload(wang), "turnstile-0001")] * 10)
-    assert [(answer.status_code, answer.json()["left"]) for answer in answers] == [(200, 23)] * 10
+    assert [(answer.status_code, answer.json()["remaining"]) for answer in answers] == [(200, 23)] * 10
     assert uses(scene) == 1
 
 
@@ -366,7 +369,7 @@ def test_while_the_store_is_away_nothing_is_honoured_and_afterwards_it_is(
     monkeypatch.undo()
     time.sleep(1.05)
     assert uses(scene) == 0
-    assert desk.redeems(payload, "turnstile-0001").json()["left"] == 23
+    assert desk.redeems(payload, "turnstile-0001").json()["remaining"] == 23
 
 
 def test_a_use_that_was_kept_without_an_answer_is_sent_again_and_counts_once(
@@ -384,5 +387,5 @@ def test_a_use_that_was_kept_without_an_answer_is_sent_again_and_counts_once(
     monkeypatch.undo()
     time.sleep(1.05)
     scene.clock.now += timedelta(minutes=5)
-    assert desk.redeems(payload, "turnstile-0001").json()["left"] == 23
+    assert desk.redeems(payload, "turnstile-0001").json()["remaining"] == 23
     assert uses(scene) == 1

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from backend.services.talent_code.budgets import enter, open_budget
-from backend.services.talent_code.claiming import claim_benefit, give_up
-from backend.services.talent_code.lines import serve_line
+from backend.services.talent_code.budgets import get_or_create_budget, post_entry
+from backend.services.talent_code.claims import claim_benefit, withdraw_claim
 from backend.services.talent_code.model import budget as budget_model
-from backend.services.talent_code.model.budget import Budget, Entry, Overtaken
+from backend.services.talent_code.model.budget import Budget, Entry, StaleEntry
 from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.waitlist import serve_waitlist
 from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, NOON, Person, World
 
 pytestmark = pytest.mark.slow
@@ -23,8 +23,8 @@ assert (BUDGETS_FEN[NOTHING], BUDGETS_FEN[A_HUNDRED], BUDGETS_FEN[FOUR_HUNDRED])
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Make a city whose budgets drop entries as soon as they may."""
-    monkeypatch.setattr(budget_model, "ENTRIES_AT_MOST", 0)
-    monkeypatch.setattr(budget_model, "KEPT_AT_LEAST", timedelta(seconds=-1))
+    monkeypatch.setattr(budget_model, "MAX_ENTRIES", 0)
+    monkeypatch.setattr(budget_model, "MIN_RETENTION", timedelta(seconds=-1))
     world = World(tmp_path, f"sqlite:///{tmp_path}/city.db")
     yield world
     world.close()
@@ -37,7 +37,7 @@ def claims(world: World, person: Person, budget: int) -> Claim:
 
 
 def budget_of(world: World, budget: int) -> Budget:
-    return world.run(lambda: open_budget(world.city(0, budget), f"plain:{NOON.year}"))
+    return world.run(lambda: get_or_create_budget(world.city(0, budget), f"plain:{NOON.year}"))
 
 
 def all_read(world: World, claim: Claim) -> list[Entry]:
@@ -47,14 +47,14 @@ def all_read(world: World, claim: Claim) -> list[Entry]:
 
 def comes_late(world: World, entry: Entry, budget: int) -> None:
     """Have a second process enter what it read long ago."""
-    world.run(lambda: enter(world.city(1, budget), f"plain:{NOON.year}", entry))
+    world.run(lambda: post_entry(world.city(1, budget), f"plain:{NOON.year}", entry))
 
 
 def each_comes_too_late(world: World, entries: list[Entry]) -> None:
     """Have each turned away, although the budget would suffice, without a trace."""
     before = budget_of(world, FOUR_HUNDRED)
     for entry in entries:
-        with pytest.raises(Overtaken):
+        with pytest.raises(StaleEntry):
             comes_late(world, entry, FOUR_HUNDRED)
     assert budget_of(world, FOUR_HUNDRED) == before
 
@@ -64,17 +64,17 @@ def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World)
     assert waits.state == "waiting"
     comes_late(world, all_read(world, waits)[0], A_HUNDRED)
     claims(world, world.person(DOCTOR), A_HUNDRED)  # whose entries drop those that are noted
-    world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))
+    world.run(lambda: serve_waitlist(world.city(0, A_HUNDRED), "plain"))
     served = world.run(lambda: world.real.store.get(Claim, waits.id))
     assert served is not None
     assert (served.state, served.paid_fen) == ("granted", 50_00)
     budget = budget_of(world, A_HUNDRED)
-    assert (budget.paid_fen, budget.reserved_fen, budget.places) == (100_00, 0, 2)
+    assert (budget.paid_fen, budget.reserved_fen, budget.quota_used) == (100_00, 0, 2)
 
 
 def test_nothing_is_reserved_for_somebody_who_has_left_the_line(world: World) -> None:
     waits = claims(world, world.person(LEADER), NOTHING)
-    world.run(lambda: give_up(world.city(0, NOTHING), waits))
+    world.run(lambda: withdraw_claim(world.city(0, NOTHING), waits))
     each_comes_too_late(world, all_read(world, waits)[:1])
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 0
 
@@ -83,9 +83,9 @@ def test_what_was_reserved_just_before_somebody_leaves_the_line_is_given_back(wo
     waits = claims(world, world.person(LEADER), NOTHING)
     comes_late(world, all_read(world, waits)[0], FOUR_HUNDRED)
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 70_01
-    world.run(lambda: give_up(world.city(0, NOTHING), waits))
+    world.run(lambda: withdraw_claim(world.city(0, NOTHING), waits))
     budget = budget_of(world, FOUR_HUNDRED)
-    assert (budget.reserved_fen, budget.places) == (0, 0)
+    assert (budget.reserved_fen, budget.quota_used) == (0, 0)
 
 
 def test_an_entry_that_was_made_and_dropped_is_never_made_again(world: World) -> None:
@@ -99,7 +99,7 @@ def test_what_was_reserved_before_it_was_decided_on_again_is_reserved_once_for_a
     waits = claims(world, world.person(DOCTOR), NOTHING)
     comes_late(world, all_read(world, waits)[0], A_HUNDRED)
     world.clock.now += timedelta(seconds=1)
-    world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))  # decides on it again, and finds it made
+    world.run(lambda: serve_waitlist(world.city(0, A_HUNDRED), "plain"))  # decides on it again, and finds it made
     first, second = (entry for entry in all_read(world, waits) if entry.kind == "reserve")
     assert first.decided_at < second.decided_at
     each_comes_too_late(world, [first, second])
@@ -108,7 +108,7 @@ def test_what_was_reserved_before_it_was_decided_on_again_is_reserved_once_for_a
 def test_nothing_is_reserved_twice_where_the_second_to_decide_has_a_slower_clock(world: World) -> None:
     waits = claims(world, world.person(DOCTOR), NOTHING)
     world.clock.now -= timedelta(seconds=0.5)
-    world.run(lambda: serve_line(world.city(0, A_HUNDRED), "plain"))
+    world.run(lambda: serve_waitlist(world.city(0, A_HUNDRED), "plain"))
     world.clock.now -= timedelta(seconds=1)
     claims(world, world.person(DOCTOR), A_HUNDRED)
     assert budget_of(world, FOUR_HUNDRED).paid_fen == 100_00
@@ -119,7 +119,7 @@ def test_what_was_undone_by_a_slower_clock_is_never_reserved_after_all(world: Wo
     waits = claims(world, world.person(LEADER), NOTHING)
     comes_late(world, all_read(world, waits)[0], FOUR_HUNDRED)
     world.clock.now -= timedelta(seconds=1)
-    world.run(lambda: give_up(world.city(0, NOTHING), waits))
+    world.run(lambda: withdraw_claim(world.city(0, NOTHING), waits))
     world.clock.now -= timedelta(seconds=1.5)
     claims(world, world.person(DOCTOR), FOUR_HUNDRED)
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 0

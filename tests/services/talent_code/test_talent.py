@@ -16,18 +16,10 @@ from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.i18n import Text
 from backend.rulebook import Rulebook, load_rulebook
-from backend.services.talent_code.facts import STANDINGS, Pay, TalentClass, Term
-from backend.services.talent_code.model.talent import (
-    CLASS,
-    End,
-    Evidence,
-    EvidenceState,
-    Grant,
-    Said,
-    Talent,
-    reconsider,
-    talent_facts,
-)
+from backend.services.talent_code.facts import TALENT_CLASSES, Pay, TalentClass, Term
+from backend.services.talent_code.model.evidence import Evidence, EvidenceState, Qualification
+from backend.services.talent_code.model.grants import CLASS_MODULE, reassess
+from backend.services.talent_code.model.talent import Grant, GrantEnd, Talent, talent_facts
 from tests.conftest import ROOT
 from tests.services.talent_code.scene import MASTER
 
@@ -47,7 +39,7 @@ def day(number: float) -> datetime:
 # ── a class that was lost since ──
 
 
-def with_classes(*classes: tuple[TalentClass, float, float, End | None]) -> Talent:
+def with_classes(*classes: tuple[TalentClass, float, float, GrantEnd | None]) -> Talent:
     """Give a talent who had these classes from one day to another, and how each ended."""
     grants = tuple(
         Grant(letter, "rule", Text("因", "why"), day(begin), day(1_000), "digest", day(ended) if how else None, how)
@@ -75,14 +67,14 @@ def with_classes(*classes: tuple[TalentClass, float, float, End | None]) -> Tale
     ],
 )
 def test_a_class_of_the_fifth_day_is_lost_if_it_was_withdrawn_since_and_none_as_high_took_its_place(
-    since: bool, classes: Sequence[tuple[TalentClass, float, float, End | None]]
+    since: bool, classes: Sequence[tuple[TalentClass, float, float, GrantEnd | None]]
 ) -> None:
-    assert with_classes(*classes).lost_since(day(5)) is since
+    assert with_classes(*classes).lost_class_since(day(5)) is since
 
 
 # ── whatever becomes of the evidence ──
 
-SAID: tuple[Said, ...] = (
+SAID: tuple[Qualification, ...] = (
     MASTER,
     Pay(2017, 50_000_000),
     Pay(2018, 90_000_000),
@@ -110,9 +102,9 @@ def taken(talent: Talent, step: Step, now: datetime) -> Talent:
     _, place, what = step
     evidence = talent.evidence[place]
     if what == "asked again":
-        changed = replace(evidence, again=evidence.state == "confirmed", ask_at=now)
+        changed = replace(evidence, recheck=evidence.state == "confirmed", check_at=now)
     else:
-        changed = replace(evidence, state=what, answered_at=now, again=False)
+        changed = replace(evidence, state=what, answered_at=now, recheck=False)
     return replace(talent, evidence=(*talent.evidence[:place], changed, *talent.evidence[place + 1 :]))
 
 
@@ -134,19 +126,23 @@ def test_a_class_is_what_the_law_gives_or_gave_and_is_taken_only_where_it_would_
     for step in steps:
         now += timedelta(days=step[0])
         before = taken(talent, step, now)
-        talent = reconsider(before, rulebook, now, term, CITY)
-        assert reconsider(talent, rulebook, now, term, CITY) is talent, "once is enough"
-        in_force = [grant for grant in talent.grants if grant.counts(now)]
+        talent = reassess(before, rulebook, now, term, CITY)
+        assert reassess(talent, rulebook, now, term, CITY) is talent, "once is enough"
+        in_force = [grant for grant in talent.grants if grant.is_in_force(now)]
         assert len(in_force) <= 1
-        law = rulebook.evaluate(CLASS, talent_facts(talent, now, CITY), now).result
-        assert STANDINGS.index(talent.standing(now)) >= STANDINGS.index(law), "nobody has less than the law gives"
+        law = rulebook.evaluate(CLASS_MODULE, talent_facts(talent, now, CITY), now).result
+        assert TALENT_CLASSES.index(talent.class_at(now)) >= TALENT_CLASSES.index(law), (
+            "nobody has less than the law gives"
+        )
         for grant in in_force:
-            gave = rulebook.evaluate(CLASS, talent_facts(talent, grant.granted_at, CITY), grant.granted_at).result
-            assert STANDINGS.index(gave) >= STANDINGS.index(grant.talent_class), "nor more than it gave"
+            gave = rulebook.evaluate(
+                CLASS_MODULE, talent_facts(talent, grant.granted_at, CITY), grant.granted_at
+            ).result
+            assert TALENT_CLASSES.index(gave) >= TALENT_CLASSES.index(grant.talent_class), "nor more than it gave"
         if ends(talent)["withdrawn"] > ends(before)["withdrawn"]:
             assert step[2] in ("declared", "refuted", "unconfirmed"), "nothing else takes a class"
         begun = len(talent.grants) - ends(talent)["upgraded"] - ends(talent)["renewed"]
-        assert Counter(notice.kind for notice in talent.notices) == ends(talent) + Counter(granted=begun)
+        assert Counter(notice.kind for notice in talent.notifications) == ends(talent) + Counter(granted=begun)
         for one, other in zip(talent.grants, talent.grants[1:], strict=False):
             assert one.ended_at is not None
             assert one.granted_at <= one.ended_at <= min(one.until, other.granted_at)

@@ -17,10 +17,10 @@ from backend.city.person import find_or_create_person, parse_id_number
 from backend.city.service import City, discover_integrations, discover_services
 from backend.rulebook import load_rulebook
 from backend.services.talent_code.facts import Degree, Title
-from backend.services.talent_code.looking_after import bring_up
 from backend.services.talent_code.model.budget import Budget, Entry
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.talent import Evidence, Figures, Talent
+from backend.services.talent_code.model.evidence import Evidence
+from backend.services.talent_code.model.talent import Figures, Talent
 from backend.services.talent_code.ports import (
     Education,
     Employment,
@@ -29,13 +29,14 @@ from backend.services.talent_code.ports import (
     SocialInsurance,
     Tax,
 )
+from backend.services.talent_code.review import update_class
 from backend.settings import Settings
 from backend.store import Document, Store
 from backend.store.connect import prepare_store
 from tests.conftest import Clock
 from tests.services.health_code.scene import id_number
 from tests.services.killing import KillingStore
-from tests.services.talent_code.invented_rules import write_rules
+from tests.services.talent_code.sample_rules import write_rules
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Document)
@@ -126,7 +127,7 @@ class World:
         self.tax: Any = self.real.port(Tax)
         self.property: Any = self.real.port(PropertyRegister)
         for port in (self.bank, self.education, self.employment, self.insurance, self.tax, self.property):
-            port.books.clock = self.clock
+            port.database.clock = self.clock
 
     def city(self, process: int, budget: int) -> City:
         """Give the city as one of its two processes has it, with one of the rulebooks."""
@@ -138,9 +139,9 @@ class World:
 
         return self.runner.run(whole())
 
-    def calm(self) -> None:
+    def clear_faults(self) -> None:
         """End all trouble, and let nobody be killed."""
-        self.bank.books.calm()
+        self.bank.database.clear_faults()
         for store in self.stores:
             store.countdown = None
 
@@ -148,13 +149,13 @@ class World:
     def kills(self) -> int:
         return sum(store.kills for store in self.stores)
 
-    def person(self, *said: Degree | Title) -> Person:
+    def person(self, *qualification: Degree | Title) -> Person:
         """Make somebody who is granted the class that this evidence gives, with an account of their own, at NOON."""
         serial = next(self.serial)
         number = id_number(serial % 1_000, 1990 + serial // 1_000)
         account = card_number(serial)
-        self.education.set_degrees(number, *(one for one in said if isinstance(one, Degree)))
-        self.employment.set_merits(number, *(one for one in said if isinstance(one, Title)))
+        self.education.set_degrees(number, *(one for one in qualification if isinstance(one, Degree)))
+        self.employment.set_merits(number, *(one for one in qualification if isinstance(one, Title)))
         self.property.set_homes(number, 0)
         self.insurance.set_months(number, 0)
 
@@ -164,7 +165,7 @@ class World:
             profile = await find_or_create_person(city.store, city.encryption, known, NOON)
             evidence = tuple(
                 Evidence(f"e{place}", one, NOON, NOON, "confirmed", confirmed_at=NOON, answered_at=NOON)
-                for place, one in enumerate(said, 1)
+                for place, one in enumerate(qualification, 1)
             )
             await city.store.insert(
                 Talent(
@@ -177,7 +178,7 @@ class World:
                     account_ending=account[-4:],
                 )
             )
-            await bring_up(city, profile.id)
+            await update_class(city, profile.id)
             return profile.id
 
         return Person(number, self.run(make), account)

@@ -25,6 +25,7 @@ from backend.services.health_code.model import (
     VenueVisit,
 )
 from backend.store import Duplicate, StoreUnavailable
+from backend.store.time import to_ms
 
 gate = role_guard("gate")
 
@@ -109,7 +110,7 @@ async def _admit(
         venue=data.venue,
         scan_id=data.scan_id,
         person=record.id,
-        at_ms=int(now.timestamp() * 1000),
+        at_ms=to_ms(now),
         outcome="valid" if colour == scanned.claims.colour else "superseded",
         colour=colour,
         gate=gate_account,

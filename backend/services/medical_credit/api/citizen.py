@@ -215,7 +215,7 @@ def _factors(city: City, verdict: Verdict, now: datetime) -> list[LimitFactor]:
     """Return what each rule that fired contributes to the limit."""
     module, today = city.rulebook.modules[verdict.module], city.today()
     return [
-        LimitFactor(rule.id, module.figure(rule.then, today), rule.because, rule.remedy)
+        LimitFactor(rule.id, module.number_of(rule.then, today), rule.because, rule.remedy)
         for rule in city.rulebook.in_force(verdict.module, now)
         if rule.id in verdict.fired
     ]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from backend.services.medical_credit.model.terms import Terms
 from backend.services.medical_credit.model.visit import Notice, NoticeKind, Payment, Refund, Visit
+from backend.store.time import to_ms
 
 ANSWER_TIMEOUT = timedelta(seconds=60)
 """A request to the insurance or the bank without a recorded answer by then was interrupted."""
@@ -170,7 +171,7 @@ def add_notice(visit: Visit, kind: NoticeKind, amount_fen: int, now: datetime) -
 def rescheduled(visit: Visit, now: datetime, terms: Terms) -> Visit:
     """Set when a sweep resumes the visit next, and whether its bill is unpaid."""
     due_at = _due_at(visit, now, terms)
-    due_ms = None if due_at is None else int(due_at.timestamp() * 1_000)
+    due_ms = None if due_at is None else to_ms(due_at)
     owing = visit.stage() == "billed"
     if (due_ms, owing) == (visit.due_ms, visit.owing):
         return visit

@@ -35,6 +35,7 @@ from backend.services.medical_credit.model.visit import (
     Line,
     Visit,
 )
+from backend.store.time import to_ms
 
 
 def transition(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
@@ -56,7 +57,7 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
 
 def _changed(visit: Visit, command: Command, person: str | None, terms: Terms, now: datetime) -> Visit:
     if isinstance(command, CancelVisit):
-        return visit if visit.cancelled_at is not None else replace(visit, cancelled_at=now, due_ms=_ms(now))
+        return visit if visit.cancelled_at is not None else replace(visit, cancelled_at=now, due_ms=to_ms(now))
     if visit.cancelled_at is not None:
         raise _cancelled()
     match command:
@@ -103,7 +104,7 @@ def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
                 en="An inpatient stay uses a separate credit limit; open another visit for it.",
             )
         )
-    return replace(visit, kind=kind, opened_at=opened_at, opened_ms=_ms(opened_at))
+    return replace(visit, kind=kind, opened_at=opened_at, opened_ms=to_ms(opened_at))
 
 
 def _closed(visit: Visit, command: CloseVisit, terms: Terms, now: datetime) -> Visit:
@@ -111,8 +112,8 @@ def _closed(visit: Visit, command: CloseVisit, terms: Terms, now: datetime) -> V
     if visit.closed_at is not None:
         if not command.final or visit.settle_at is None or visit.settle_at <= settle_at:
             return visit
-        return replace(visit, settle_at=settle_at, due_ms=_ms(now))
-    return replace(visit, closed_at=command.at, settle_at=settle_at, due_ms=_ms(settle_at))
+        return replace(visit, settle_at=settle_at, due_ms=to_ms(now))
+    return replace(visit, closed_at=command.at, settle_at=settle_at, due_ms=to_ms(settle_at))
 
 
 def _reopened(visit: Visit, now: datetime) -> Visit:
@@ -120,7 +121,7 @@ def _reopened(visit: Visit, now: datetime) -> Visit:
         return visit
     if visit.was_paid():
         raise _paid()
-    return replace(visit, closed_at=None, settle_at=None, due_ms=_ms(now))
+    return replace(visit, closed_at=None, settle_at=None, due_ms=to_ms(now))
 
 
 def _line(command: Charge | Credit | Adjustment) -> Line:
@@ -160,7 +161,7 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
             raise _paid()
         _check_refund_period(visit, terms, now)
     settles = visit.closed_at is not None and visit.settlement is not None
-    return replace(visit, lines=(*visit.lines, line), due_ms=_ms(now) if settles else visit.due_ms)
+    return replace(visit, lines=(*visit.lines, line), due_ms=to_ms(now) if settles else visit.due_ms)
 
 
 def _check_charge(visit: Visit, line: Line) -> None:
@@ -217,7 +218,3 @@ def _paid() -> VisitPaid:
             en="The bill is paid or being paid; no more charges can be added.",
         )
     )
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1_000)

@@ -1,1 +1,4 @@
-"""What is decided about talents, their benefits and the money, without asking or telling anybody."""
+"""Documents and pure decisions of the talent code; no input or output.
+
+Read `evidence`, `talent` and `grants` for classes, then `benefit`, `budget`, `claim` and `steps` for claims.
+"""

@@ -1,4 +1,4 @@
-"""Which benefits there are, what the rules say of a person's claim to one, and how an amount comes in parts."""
+"""Benefits of a rulebook, what the rules decide about a person's claim, and how an amount is split into instalments."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,95 +11,102 @@ from backend.i18n import Text
 from backend.rulebook import Rulebook, Verdict
 from backend.rulebook.language.tree import Field, Has, Variable, walk
 from backend.rulebook.modules.module import Rule
-from backend.services.talent_code.facts import BENEFITS, STANDINGS, BenefitFacts, BenefitTerms, Instalment
-from backend.services.talent_code.model.talent import Taken, Talent
+from backend.services.talent_code.facts import (
+    BENEFIT_PREFIX,
+    TALENT_CLASSES,
+    BenefitFacts,
+    BenefitTerms,
+    Instalment,
+)
+from backend.services.talent_code.model.dates import date_text
+from backend.services.talent_code.model.talent import PastClaim, Talent
 
-AT_ONCE = (Instalment(percent=100),)
+SINGLE_INSTALMENT = (Instalment(percent=100),)
 
-FOR_EVER = datetime.max.replace(tzinfo=UTC)
+FOREVER = datetime.max.replace(tzinfo=UTC)
 
-TermsOf = Callable[[str, datetime], BenefitTerms | None]
-"""Gives the terms of a benefit at an instant, or None where it is not given then."""
+TermsLookup = Callable[[str, datetime], BenefitTerms | None]
+"""Returns the terms of a benefit at an instant, or None if it is not available then."""
 
 
 def benefit_names(rulebook: Rulebook) -> list[str]:
-    """Name the benefits of a rulebook, past, present and future."""
-    return [name.removeprefix(BENEFITS) for name in rulebook.modules if name.startswith(BENEFITS)]
+    """Return the names of the benefits of a rulebook: past, present and future."""
+    return [name.removeprefix(BENEFIT_PREFIX) for name in rulebook.modules if name.startswith(BENEFIT_PREFIX)]
 
 
-def title_of(rulebook: Rulebook, benefit: str) -> Text:
-    """Give the title of a benefit."""
-    return rulebook.modules[BENEFITS + benefit].title
+def benefit_title(rulebook: Rulebook, benefit: str) -> Text:
+    """Return the title of a benefit."""
+    return rulebook.modules[BENEFIT_PREFIX + benefit].title
 
 
-def terms_in(rulebook: Rulebook) -> TermsOf:
-    """Give what finds the terms of benefits in a rulebook."""
+def terms_lookup(rulebook: Rulebook) -> TermsLookup:
+    """Return a function that looks up the terms of benefits in a rulebook."""
 
     def terms(benefit: str, at: datetime) -> BenefitTerms | None:
-        if BENEFITS + benefit not in rulebook.modules:
+        if BENEFIT_PREFIX + benefit not in rulebook.modules:
             return None
-        return cast("BenefitTerms | None", rulebook.terms(BENEFITS + benefit, at))
+        return cast("BenefitTerms | None", rulebook.terms(BENEFIT_PREFIX + benefit, at))
 
     return terms
 
 
-def rests_on(rulebook: Rulebook, benefit: str, at: datetime) -> set[str]:
-    """Name the facts that a benefit rests on at an instant: those that its rules read, and those of its base."""
-    conditions = [rule.condition for rule in rulebook.in_force(BENEFITS + benefit, at)]
+def facts_used(rulebook: Rulebook, benefit: str, at: datetime) -> set[str]:
+    """Return the names of the facts that decide a benefit at an instant: those its rules and its base use."""
+    conditions = [rule.condition for rule in rulebook.in_force(BENEFIT_PREFIX + benefit, at)]
     read = {
         node.name
         for condition in conditions
         for node in walk(condition)
         if isinstance(node, Field | Has) and isinstance(node.operand, Variable) and node.operand.name == "facts"
     }
-    terms = terms_in(rulebook)(benefit, at)
+    terms = terms_lookup(rulebook)(benefit, at)
     return read | set(terms.figures() if terms is not None else ())
 
 
 class Judgement(Struct, frozen=True):
-    """What the rules say of a person's claim to a benefit, with the same facts always the same.
+    """What the rules decide about a person's claim to a benefit; the same facts always give the same judgement.
 
-    `amount_fen` is what is paid, 0 where nothing is, or where the benefit is a service; `objections` are the rules that
-    stand against it, `would_be` is the figure that they stand in the way of.
+    `amount_fen` is the amount to pay; it is 0 if nothing is due or the benefit is a service. `blocking_rules` are the
+    rules that exclude the person, `blocked_figure` is the figure they would get without these rules.
     """
 
     benefit: str
     verdict: Verdict
     terms: BenefitTerms
     amount_fen: int
-    objections: tuple[Rule, ...]
-    would_be: int
+    blocking_rules: tuple[Rule, ...]
+    blocked_figure: int
 
     @property
-    def is_given(self) -> bool:
-        """Tell whether the person has the benefit."""
+    def is_entitled(self) -> bool:
+        """Return True if the person is entitled to the benefit."""
         return self.verdict.result > 0 and (self.terms.gives == "service" or self.amount_fen > 0)
 
 
 def judge(rulebook: Rulebook, benefit: str, facts: BenefitFacts, at: datetime) -> Judgement | None:
-    """Judge a claim by the law of an instant; None where the benefit is not given then."""
-    terms = terms_in(rulebook)(benefit, at)
+    """Judge a claim by the rules in force at an instant; return None if the benefit is not available then."""
+    terms = terms_lookup(rulebook)(benefit, at)
     if terms is None:
         return None
-    module = rulebook.modules[BENEFITS + benefit]
+    module = rulebook.modules[BENEFIT_PREFIX + benefit]
     verdict = rulebook.evaluate(module.name, facts, at)
     day = at.astimezone(rulebook.time_zone).date()
-    objections: list[Rule] = []
-    would_be = 0
+    blocking: list[Rule] = []
+    blocked_figure = 0
     for rule in rulebook.in_force(module.name, at):
         if rule.id not in verdict.fired:
             continue
-        figure = module.figure(rule.then, day)
+        figure = module.number_of(rule.then, day)
         if figure == 0:
-            objections.append(rule)
-        elif would_be == 0:
-            would_be = figure
-    amount_fen = money_of(terms, verdict.result, facts) if terms.gives == "money" else 0
-    return Judgement(benefit, verdict, terms, amount_fen, tuple(objections), would_be)
+            blocking.append(rule)
+        elif blocked_figure == 0:
+            blocked_figure = figure
+    amount_fen = amount_in_fen(terms, verdict.result, facts) if terms.gives == "money" else 0
+    return Judgement(benefit, verdict, terms, amount_fen, tuple(blocking), blocked_figure)
 
 
-def money_of(terms: BenefitTerms, figure: int, facts: BenefitFacts) -> int:
-    """Give the amount in fen that a figure of the rules means; fractions of a fen are dropped."""
+def amount_in_fen(terms: BenefitTerms, figure: int, facts: BenefitFacts) -> int:
+    """Return the amount in fen for a figure of the rules; fractions of a fen are dropped."""
     if terms.base is None:
         return figure
     base_fen: int = getattr(facts, terms.base.of)
@@ -109,62 +116,87 @@ def money_of(terms: BenefitTerms, figure: int, facts: BenefitFacts) -> int:
     return base_fen * figure // 100 if terms.amount == "share" else min(base_fen, figure)
 
 
-def divide(amount_fen: int, instalments: Sequence[Instalment]) -> list[tuple[Instalment, int]]:
-    """Divide an amount into its instalments, to the fen: what rounding leaves comes with the last."""
-    parts = [(one, amount_fen * one.percent // 100) for one in instalments or AT_ONCE]
+def split_into_instalments(amount_fen: int, instalments: Sequence[Instalment]) -> list[tuple[Instalment, int]]:
+    """Split an amount into its instalments, to the fen; the last one includes the remainder of the rounding."""
+    parts = [(one, amount_fen * one.percent // 100) for one in instalments or SINGLE_INSTALMENT]
     last, fen = parts[-1]
     return [*parts[:-1], (last, fen + amount_fen - sum(part for _, part in parts))]
 
 
-# ── what stands beside a claim ──
+# ── restrictions from earlier claims ──
 
 
-class Barrier(Struct, frozen=True):
-    """Why a benefit that the rules give cannot be claimed just now; `ends_at` says when that ends by itself."""
+class ClaimRestriction(Struct, frozen=True):
+    """Why a person's earlier claims prevent another one, and when that ends; `ends_at` is None if it never does."""
 
-    because: Text
+    kind: Literal["limit_reached", "cooldown", "excluded"]
     ends_at: datetime | None = None
-    over: bool = False
+    excluded_by: str = ""
+
+    @property
+    def limit_reached(self) -> bool:
+        """Return True if the benefit was claimed the maximum number of times."""
+        return self.kind == "limit_reached"
 
 
-def barrier(talent: Talent, benefit: str, terms_of: TermsOf, now: datetime) -> Barrier | None:
-    """Give what a person's other claims have against another one, or None.
+def claim_restriction(talent: Talent, benefit: str, terms_of: TermsLookup, now: datetime) -> ClaimRestriction | None:
+    """Return the restriction on claiming a benefit that follows from a person's earlier claims, or None.
 
-    `over` says that the benefit was had as often as it can be. Exclusion counts both ways, by the terms under which
-    each was claimed.
+    An exclusion works in both directions, by the terms under which each benefit was claimed.
     """
     terms = terms_of(benefit, now)
-    assert terms is not None, "only what is given is claimed"
-    own = [taken.at for taken in talent.taken if taken.benefit == benefit]
+    assert terms is not None, "only available benefits are claimed"
+    own = [past.at for past in talent.past_claims if past.benefit == benefit]
     if len(own) >= terms.times_at_most:
-        return Barrier(Text(zh="该项政策您已享受完毕。", en="You have had this as often as it can be had."), over=True)
+        return ClaimRestriction("limit_reached")
     if own and now < (ends_at := max(own) + terms.cooldown):
-        return Barrier(Text(zh="距上次申领时间未满。", en="You claimed this too recently."), ends_at)
-    for taken in talent.taken:
-        ends_at = _excludes_until(taken, benefit, terms, terms_of)
+        return ClaimRestriction("cooldown", ends_at)
+    for past in talent.past_claims:
+        ends_at = _excludes_until(past, benefit, terms, terms_of)
         if now < ends_at:
-            because = Text(zh="您已享受与之互斥的政策。", en="You have had a benefit that excludes this one.")
-            return Barrier(because, None if ends_at == FOR_EVER else ends_at)
+            return ClaimRestriction("excluded", None if ends_at == FOREVER else ends_at, past.benefit)
     return None
 
 
-def _excludes_until(taken: Taken, benefit: str, terms: BenefitTerms, terms_of: TermsOf) -> datetime:
-    """Give until when a claim that was made excludes another benefit; where both say so, the longer time counts."""
-    theirs = terms_of(taken.benefit, taken.at)
-    said = [one for one in terms.excludes if one.benefit == taken.benefit]
-    said += [one for one in theirs.excludes if one.benefit == benefit] if theirs is not None else []
-    return max((FOR_EVER if one.within is None else taken.at + one.within for one in said), default=taken.at)
+def _excludes_until(past: PastClaim, benefit: str, terms: BenefitTerms, terms_of: TermsLookup) -> datetime:
+    """Return until when an earlier claim excludes another benefit; if both terms say so, the longer time applies."""
+    theirs = terms_of(past.benefit, past.at)
+    exclusions = [one for one in terms.excludes if one.benefit == past.benefit]
+    exclusions += [one for one in theirs.excludes if one.benefit == benefit] if theirs is not None else []
+    return max((FOREVER if one.within is None else past.at + one.within for one in exclusions), default=past.at)
 
 
-# ── what a person just misses ──
+def restriction_reason(rulebook: Rulebook, restriction: ClaimRestriction) -> Text:
+    """Return the reason of a restriction, for the citizen."""
+    match restriction.kind:
+        case "limit_reached":
+            return Text(
+                zh="您已按规定次数享受该项政策，不能再次申领。", en="You have claimed this the maximum number of times."
+            )
+        case "cooldown":
+            assert restriction.ends_at is not None, "a cooldown ends"
+            ends = date_text(restriction.ends_at, rulebook.time_zone, with_year=True)
+            return Text(
+                zh=f"距上次申领未满规定间隔，{ends.zh}起可再次申领。",
+                en=f"You claimed this too recently; you can claim it again from {ends.en}.",
+            )
+        case "excluded":
+            title = benefit_title(rulebook, restriction.excluded_by)
+            return Text(
+                zh=f"您已享受“{title.zh}”，两项不能同时享受。",
+                en=f"You have claimed “{title.en}”, which excludes this benefit.",
+            )
 
-Miss = Literal["one_reason", "one_class", "later"]
+
+# ── near misses ──
+
+NearMissKind = Literal["one_condition", "next_class", "later"]
 
 
 class NearMiss(Struct, frozen=True):
-    """What a person would have but for one thing: why not, what would change it, and from when by itself."""
+    """A benefit that a person would have but for one thing: the reason, the remedy, and when it changes on its own."""
 
-    kind: Miss
+    kind: NearMissKind
     because: Text
     remedy: Text | None = None
     from_at: datetime | None = None
@@ -172,18 +204,19 @@ class NearMiss(Struct, frozen=True):
 
 
 def near_miss(rulebook: Rulebook, judged: Judgement, facts: BenefitFacts, at: datetime) -> NearMiss | None:
-    """Tell what one thing keeps a person from a benefit: an objection, the next class, or time. None if it is more."""
-    for verdict in rulebook.onward(BENEFITS + judged.benefit, facts, at):
+    """Return the one thing that a person lacks for a benefit: a condition, the next class, or time. None if more."""
+    for verdict in rulebook.timeline(BENEFIT_PREFIX + judged.benefit, facts, at):
         if verdict.result > 0:
             return NearMiss("later", judged.verdict.because, judged.verdict.remedy, verdict.at, verdict.result)
-    if judged.would_be and len(judged.objections) == 1:
-        (rule,) = judged.objections
-        return NearMiss("one_reason", rule.because, rule.remedy, figure=judged.would_be)
-    place = STANDINGS.index(facts.talent_class) + 1
-    if not judged.objections and place < len(STANDINGS):
-        above = STANDINGS[place]
-        if (higher := judge(rulebook, judged.benefit, replace(facts, talent_class=above), at)) and higher.is_given:
+    if judged.blocked_figure and len(judged.blocking_rules) == 1:
+        (rule,) = judged.blocking_rules
+        return NearMiss("one_condition", rule.because, rule.remedy, figure=judged.blocked_figure)
+    rank = TALENT_CLASSES.index(facts.talent_class) + 1
+    if not judged.blocking_rules and rank < len(TALENT_CLASSES):
+        above = TALENT_CLASSES[rank]
+        higher = judge(rulebook, judged.benefit, replace(facts, talent_class=above), at)
+        if higher is not None and higher.is_entitled:
             letter = above.upper()
-            because = Text(zh=f"{letter}类人才方可享受", en=f"Class {letter} has this")
-            return NearMiss("one_class", because, judged.verdict.remedy, figure=higher.verdict.result)
+            because = Text(zh=f"认定为{letter}类人才后可以享受", en=f"This benefit is available from class {letter}")
+            return NearMiss("next_class", because, judged.verdict.remedy, figure=higher.verdict.result)
     return None

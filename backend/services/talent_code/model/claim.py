@@ -1,8 +1,8 @@
-"""A claim to a benefit: what was decided, the money reserved for it, its parts, and what became of them.
+"""A claim to a benefit: the decision, the money reserved for it, its instalments, and what happened to them.
 
-A claim is judged once, by the law and the facts of the instant at which it was made; both are kept, so that it can be
-judged again years later to the same answer. Whatever moves money is noted here before it is asked for, under an id that
-is never used for anything else.
+A claim is judged once, by the rules and facts of the instant at which it was made. Both are stored, so that it can be
+judged again years later with the same result. Every movement of money is recorded here before it is requested, under
+an id that is never used for anything else.
 """
 
 from collections.abc import Sequence
@@ -14,132 +14,134 @@ from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.services.talent_code.facts import BenefitFacts
-from backend.services.talent_code.model.benefit import Judgement, divide
+from backend.services.talent_code.model.benefit import Judgement, split_into_instalments
 from backend.services.talent_code.model.budget import Entry, EntryKind
 from backend.store import Document, Index
+from backend.store.time import to_ms
 
-ClaimState = Literal["draft", "claimed", "waiting", "granted", "failed", "given_up"]
-PartState = Literal["open", "asked", "paid", "stopped"]
-Told = Literal[
+ClaimState = Literal["draft", "claimed", "waiting", "granted", "failed", "withdrawn"]
+InstalmentState = Literal["open", "requested", "paid", "cancelled"]
+ClaimNotificationKind = Literal[
     "waiting",
     "paid",
     "failed",
     "payout_failed",
-    "stopped",
+    "cancelled",
     "reduced",
-    "to_be_reduced",
+    "reduction_announced",
     "clawed_back",
-    "appeal_upheld",
-    "appeal_won",
-    "reduction_upheld",
-    "reduction_dropped",
-    "returned",
+    "appeal_rejected",
+    "appeal_granted",
+    "reduction_confirmed",
+    "reduction_cancelled",
+    "repayment_received",
 ]
-READINGS_KEPT = 50
+MAX_OFFICER_VIEWS = 50
 
 _TICK = timedelta(milliseconds=1)
-"""What the instants of two decisions differ by at least: as little as a store can tell apart."""
+"""The resolution of instants in the store: two decisions differ by at least this much."""
 
 
-class Part(Struct, frozen=True, gc=False):
-    """A part of the amount, due after so many months of insurance.
+class ClaimInstalment(Struct, frozen=True, gc=False):
+    """An instalment of the amount, due after a number of months of insurance.
 
-    `asked`: the bank has the payout `payout`, and may or may not have decided. A payout that
-    failed, `attempts` of them so far, leaves the part open for another, not before `try_at`.
+    `requested`: the payout `payout` was sent to the bank, which may not have decided yet. A failed payout, `attempts`
+    of them so far, leaves the instalment open for another one, not before `retry_at`.
     """
 
     amount_fen: int
     insured_months: int
-    state: PartState = "open"
+    state: InstalmentState = "open"
     payout: str = ""
-    asked_at: datetime | None = None
+    requested_at: datetime | None = None
     paid_at: datetime | None = None
     receipt: str | None = None
     attempts: int = 0
-    try_at: datetime | None = None
+    retry_at: datetime | None = None
 
 
 class Audit(Struct, frozen=True, gc=False):
-    """What an audit found at `at`: what the claim is worth by the facts as the registries have them.
+    """The result of an audit at `at`: the amount that is due by the facts of the registries.
 
-    `differing` names the facts that turned out otherwise.
+    `drawn` is False if the claim was not drawn for an audit. `differing_facts` are the names of the facts that the
+    registries know otherwise.
     """
 
     at: datetime
     drawn: bool
     entitled_fen: int = 0
-    differing: tuple[str, ...] = ()
+    differing_facts: tuple[str, ...] = ()
 
 
 class Appeal(Struct, frozen=True, gc=False):
-    """What the person said against a claw-back, and what a talent officer decided, and why."""
+    """The person's appeal against the decision of an audit, and the decision of a talent officer with its reason."""
 
     text: str
     at: datetime
     decided_at: datetime | None = None
-    upheld: bool | None = None
+    decision_upheld: bool | None = None
     reason: Text | None = None
 
 
 class Collection(Struct, frozen=True, gc=False):
-    """Money that the bank was asked to take back, by the person's own tap or by itself once that is due."""
+    """A debit of money to be paid back, requested by the person or, once it is due, by the city."""
 
     id: str
     amount_fen: int
-    asked_at: datetime
+    requested_at: datetime
     by: Literal["person", "city"]
-    state: Literal["asked", "done", "failed"] = "asked"
+    state: Literal["requested", "done", "failed"] = "requested"
     receipt: str | None = None
 
 
 class Clawback(Struct, frozen=True, gc=False):
-    """What is to be paid back, because facts turned out false: nothing, where only what is still to come is too much.
+    """An amount to be paid back because facts were false; 0 if only instalments to come are too high.
 
-    Until `appeal_until` the person may appeal; from `collect_at` on it is collected. An appeal holds that up until it
-    is decided, and one that is won ends it: then it was `dropped_at` an instant.
+    The person may appeal until `appeal_until`; from `collect_at` the amount is collected. A pending appeal suspends
+    the collection. A successful one ends the claw-back at `dropped_at`.
     """
 
     amount_fen: int
-    noticed_at: datetime
+    notified_at: datetime
     appeal_until: datetime
     collect_at: datetime
     appeal: Appeal | None = None
     dropped_at: datetime | None = None
     collections: tuple[Collection, ...] = ()
 
-    def asked(self) -> Collection | None:
-        """Give the collection that the bank has not decided on."""
-        return next((one for one in self.collections if one.state == "asked"), None)
+    def pending_collection(self) -> Collection | None:
+        """Return the collection that the bank has not decided on, or None."""
+        return next((one for one in self.collections if one.state == "requested"), None)
 
     @property
-    def is_collected(self) -> bool:
-        """Tell whether money came back, or may have."""
+    def may_have_collected(self) -> bool:
+        """Return True if money came back, or may have."""
         return any(one.state != "failed" for one in self.collections)
 
     @property
     def owed_fen(self) -> int:
-        """Give what is still to be paid back."""
+        """Return the amount that is still to be paid back."""
         if self.dropped_at is not None:
             return 0
         return self.amount_fen - sum(one.amount_fen for one in self.collections if one.state == "done")
 
     @property
-    def is_appealed(self) -> bool:
-        """Tell whether an appeal waits for a decision."""
+    def has_open_appeal(self) -> bool:
+        """Return True if an appeal waits for a decision."""
         return self.appeal is not None and self.appeal.decided_at is None
 
 
-class Notice(Struct, frozen=True, gc=False):
-    """Something that the person is told about a claim; `told` says that it was handed over."""
+class ClaimNotification(Struct, frozen=True, gc=False):
+    """A notification about a claim; `sent` is True once it was handed to the notification service."""
 
-    kind: Told
+    kind: ClaimNotificationKind
     at: datetime
     amount_fen: int
-    told: bool = False
+    sent: bool = False
 
 
-class Reading(Struct, frozen=True, gc=False):
-    """That an officer looked at the claim."""
+class OfficerView(Struct, frozen=True, gc=False):
+    """One occasion on which an officer viewed the claim."""
 
     at: datetime
     account: str
@@ -148,20 +150,20 @@ class Reading(Struct, frozen=True, gc=False):
 class Claim(Document, kw_only=True):
     """A claim of `subject` (the id of a Profile, for a benefit to persons) to a benefit.
 
-    `insured_months` are those known last, by `insurance_asked_at`, on which parts depend. `freed` says that a claim
-    that came to nothing bars no other any more.
+    `insured_months` are the latest known, from `insurance_checked_at`; instalments depend on them. `unblocked` is True
+    once a failed or withdrawn claim no longer restricts other claims.
 
-    `entry` is what is being entered in the budget `budget`, `decided_at` when the last one was decided; `entries`
-    counts those that have been made, beside the reservation itself, of which `reserved` tells. `line` names the benefit
-    while the claim waits for budget, in the order of `claimed_ms`; `appealed_ms` is set while an appeal waits for a
-    decision.
+    `entry` is the budget entry in progress in the budget `budget`; `decided_at` is when the last entry was prepared.
+    `entries` counts those that were applied, except for the reservation, which sets `reserved`. `waitlist` is the
+    benefit while the claim waits for budget, in the order of `claimed_ms`. `appealed_ms` is set while an appeal is
+    open.
     """
 
     collection: ClassVar[str] = "claims"
     indexes: ClassVar[tuple[Index, ...]] = (
         Index((), ordered="due_ms"),
         Index(("subject",), ordered="claimed_ms"),
-        Index(("line",), ordered="claimed_ms"),
+        Index(("waitlist",), ordered="claimed_ms"),
         Index((), ordered="appealed_ms"),
     )
 
@@ -178,75 +180,75 @@ class Claim(Document, kw_only=True):
     amount_fen: int
     rulebook: str
     after_withdrawal: Literal["stop", "go_on"]
-    parts: tuple[Part, ...]
+    instalments: tuple[ClaimInstalment, ...]
     state: ClaimState = "draft"
     budget: str | None = None
     entry: Entry | None = None
     decided_at: datetime | None = None
     entries: int = 0
     reserved: bool = False
-    line: str | None = None
-    freed: bool = False
+    waitlist: str | None = None
+    unblocked: bool = False
     insured_months: int = 0
-    insurance_asked_at: datetime | None = None
+    insurance_checked_at: datetime | None = None
     audit: Audit | None = None
     clawback: Clawback | None = None
     appealed_ms: int | None = None
-    notices: tuple[Notice, ...] = ()
-    readings: tuple[Reading, ...] = ()
+    notifications: tuple[ClaimNotification, ...] = ()
+    officer_views: tuple[OfficerView, ...] = ()
     failures: int = 0
     due_ms: int | None = None
 
-    def asked(self) -> int | None:
-        """Give the place of the part that the bank has not decided on, or None."""
-        return next((place for place, part in enumerate(self.parts) if part.state == "asked"), None)
+    def pending_instalment(self) -> int | None:
+        """Return the index of the instalment that the bank has not decided on, or None."""
+        return next((index for index, one in enumerate(self.instalments) if one.state == "requested"), None)
 
-    def sum_fen(self, *states: PartState) -> int:
-        """Give the sum of the parts in these states."""
-        return sum(part.amount_fen for part in self.parts if part.state in states)
+    def sum_fen(self, *states: InstalmentState) -> int:
+        """Return the sum of the instalments in these states."""
+        return sum(one.amount_fen for one in self.instalments if one.state in states)
 
     @property
     def paid_fen(self) -> int:
-        """Give what was paid out, whatever came back of it."""
+        """Return the amount paid out, including what came back later."""
         return self.sum_fen("paid")
 
     @property
     def returned_fen(self) -> int:
-        """Give what came back."""
+        """Return the amount that came back."""
         done = self.clawback.collections if self.clawback is not None else ()
         return sum(one.amount_fen for one in done if one.state == "done")
 
     @property
     def excess_fen(self) -> int:
-        """Give what is still to come beyond what an audit has left: it comes only if an appeal is won."""
+        """Return the part of the open instalments above the audited amount: it is paid only after a won appeal."""
         if self.audit is None or self.clawback is None or self.clawback.dropped_at is not None:
             return 0
-        return min(self.sum_fen("open"), max(0, self.sum_fen("open", "asked", "paid") - self.audit.entitled_fen))
+        return min(self.sum_fen("open"), max(0, self.sum_fen("open", "requested", "paid") - self.audit.entitled_fen))
 
     @property
     def first_paid_at(self) -> datetime | None:
-        """Give when something was first paid out."""
-        return min((part.paid_at for part in self.parts if part.paid_at is not None), default=None)
+        """Return when the first instalment was paid, or None."""
+        return min((one.paid_at for one in self.instalments if one.paid_at is not None), default=None)
 
     @property
-    def reserve_id(self) -> str:
-        """Give the id of the one entry that reserves the claim's money, or voids that."""
+    def reserve_entry_id(self) -> str:
+        """Return the id of the one entry that reserves the claim's money, or voids the reservation."""
         return f"{self.id}/0"
 
 
 def new_claim(
     claim_id: str, subject: str, title: Text, judged: Judgement, facts: BenefitFacts, stated: Sequence[str]
 ) -> Claim:
-    """Make the claim that follows from a judgement; `stated` names the facts that rest on the person's word alone."""
+    """Create the claim that follows from a judgement; `stated` names the facts that only the person has stated."""
     at = judged.verdict.at
-    parts = divide(judged.amount_fen, judged.terms.instalments)
+    instalments = split_into_instalments(judged.amount_fen, judged.terms.instalments)
     return Claim(
         id=claim_id,
         subject=subject,
         benefit=judged.benefit,
         title=title,
         claimed_at=at,
-        claimed_ms=int(at.timestamp() * 1_000),
+        claimed_ms=to_ms(at),
         facts=facts,
         stated=tuple(stated),
         rule=judged.verdict.rule,
@@ -256,12 +258,12 @@ def new_claim(
         rulebook=judged.verdict.rulebook,
         after_withdrawal=judged.terms.after_withdrawal,
         insured_months=facts.insured_months,
-        parts=tuple(Part(fen, instalment.insured_months) for instalment, fen in parts if fen > 0),
+        instalments=tuple(ClaimInstalment(fen, one.insured_months) for one, fen in instalments if fen > 0),
     )
 
 
-def has_noted(claim: Claim, entry: Entry) -> bool:
-    """Tell whether a claim knows that an entry was made, so that it never makes it again."""
+def has_recorded(claim: Claim, entry: Entry) -> bool:
+    """Return True if a claim has recorded that an entry was applied, so that it never submits it again."""
     if claim.entry is not None and claim.entry.id == entry.id:
         return False
     if entry.kind == "reserve":
@@ -269,26 +271,26 @@ def has_noted(claim: Claim, entry: Entry) -> bool:
     return entry.kind == "void" or int(entry.id.rpartition("/")[2]) <= claim.entries
 
 
-def decide_entry(claim: Claim, kind: EntryKind, amount_fen: int, now: datetime, places: int = 0) -> Claim:
-    """Note an entry that is to be made next: later than all before it, whatever clock those were decided by."""
-    assert claim.entry is None, "one entry is made after the other"
-    entry_id = claim.reserve_id if kind in ("reserve", "void") else f"{claim.id}/{claim.entries + 1}"
+def prepare_entry(claim: Claim, kind: EntryKind, amount_fen: int, now: datetime, quota_delta: int = 0) -> Claim:
+    """Record the next entry of a claim, dated after all earlier ones, whatever clock those were dated by."""
+    assert claim.entry is None, "entries are applied one after the other"
+    entry_id = claim.reserve_entry_id if kind in ("reserve", "void") else f"{claim.id}/{claim.entries + 1}"
     at = now if claim.decided_at is None else max(now, claim.decided_at + _TICK)
-    return replace(claim, entry=Entry(entry_id, kind, amount_fen, at, places), decided_at=at)
+    return replace(claim, entry=Entry(entry_id, kind, amount_fen, at, quota_delta), decided_at=at)
 
 
-def decide_again(claim: Claim, closed_until: datetime, now: datetime) -> Claim:
-    """Decide on an entry anew that its budget is closed to: it was not made, or it would have been found there."""
-    assert claim.entry is not None, "there is an entry to make"
+def reissue_entry(claim: Claim, closed_until: datetime, now: datetime) -> Claim:
+    """Date an entry again that its budget is closed to: it was never applied, or the budget would know it."""
+    assert claim.entry is not None, "there is an entry to apply"
     at = max(now, closed_until + _TICK)
     return replace(claim, entry=replace(claim.entry, decided_at=at), decided_at=at)
 
 
-def with_part(claim: Claim, place: int, part: Part) -> Claim:
-    """Give the claim with another part in a place."""
-    return replace(claim, parts=(*claim.parts[:place], part, *claim.parts[place + 1 :]))
+def with_instalment(claim: Claim, index: int, instalment: ClaimInstalment) -> Claim:
+    """Return the claim with the instalment at an index replaced."""
+    return replace(claim, instalments=(*claim.instalments[:index], instalment, *claim.instalments[index + 1 :]))
 
 
-def notify(claim: Claim, kind: Told, amount_fen: int, now: datetime) -> Claim:
-    """Have the person told something."""
-    return replace(claim, notices=(*claim.notices, Notice(kind, now, amount_fen)))
+def notify(claim: Claim, kind: ClaimNotificationKind, amount_fen: int, now: datetime) -> Claim:
+    """Queue a notification for the person."""
+    return replace(claim, notifications=(*claim.notifications, ClaimNotification(kind, now, amount_fen)))

@@ -1,129 +1,129 @@
-"""What can stand in the way of a talent, each named after the rule that it protects."""
+"""Problems of the talent code, each named after the rule that it protects."""
 
 from backend.problems import Problem
 
 
-class EvidenceKnown(Problem):
-    """The same evidence was declared before, and counts, or is being looked into."""
+class EvidenceOnRecord(Problem):
+    """The qualification is already declared or confirmed, or it was confirmed and cannot be withdrawn."""
 
-    status, title = 409, "Evidence known"
+    status, title = 409, "Evidence already on record"
 
 
-class EvidenceFull(Problem):
-    """A person declares so much evidence at most; what was refuted can be taken back first."""
+class EvidenceLimitReached(Problem):
+    """The person has declared the maximum number of qualifications; refuted ones can be withdrawn first."""
 
-    status, title = 409, "Evidence full"
+    status, title = 409, "Evidence limit reached"
 
 
 class EvidenceInFuture(Problem):
-    """What is declared would happen only later."""
+    """The declared qualification is dated in the future."""
 
-    status, title = 409, "Evidence in the future"
+    status, title = 409, "Evidence dated in the future"
 
 
 class NoTalentClass(Problem):
-    """The person has no class now, so that there is no talent code to show."""
+    """The person has no class now, so there is no talent code to show."""
 
     status, title = 409, "No talent class"
 
 
 class UnknownBenefit(Problem):
-    """There is no such benefit now."""
+    """The benefit does not exist or is not available now."""
 
     status, title = 404, "Unknown benefit"
 
 
 class NotEntitled(Problem):
-    """The rules do not give this person the benefit now: `because` says why, `remedy` what would change it."""
+    """The rules do not entitle this person to the benefit now: `because` is the reason, `remedy` what would help."""
 
     status, title = 409, "Not entitled"
 
 
-class ClaimedAlready(Problem):
-    """The benefit was claimed as often as it can be, too recently, or one that excludes it was."""
+class AlreadyClaimed(Problem):
+    """The benefit was claimed the maximum number of times or too recently, or another one excludes it."""
 
-    status, title = 409, "Claimed already"
+    status, title = 409, "Already claimed"
 
 
-class MoneyOwed(Problem):
-    """Money that was paid on facts that turned out false is to be paid back first."""
+class RepaymentOutstanding(Problem):
+    """An amount that was paid on false facts must be paid back first."""
 
-    status, title = 409, "Money owed"
+    status, title = 409, "Repayment outstanding"
 
 
 class InvalidBankAccount(Problem):
-    """The number is no bank card that can have been issued: its length or its check digit is wrong (ISO/IEC 7812)."""
+    """The number is not a valid bank card number: its length or its check digit is wrong (ISO/IEC 7812)."""
 
     status, title = 400, "Invalid bank account"
 
 
 class NoBankAccount(Problem):
-    """The person has not said yet to which bank account money shall be paid."""
+    """The person has not registered a bank account for payouts."""
 
     status, title = 409, "No bank account"
 
 
-class NotInLine(Problem):
-    """The claim does not wait for budget any more, so that it cannot be given up."""
+class NotOnWaitlist(Problem):
+    """The claim is not on the waiting list, so it cannot be withdrawn."""
 
-    status, title = 409, "Not in line"
+    status, title = 409, "Not on the waiting list"
 
 
 class NothingToAppeal(Problem):
-    """Nothing is claimed back, or the time for an appeal has run out, or the appeal was made or decided before."""
+    """There is no claw-back, the time for an appeal is over, or an appeal was made or decided before."""
 
     status, title = 409, "Nothing to appeal"
 
 
 class NothingToRepay(Problem):
-    """Nothing is to be paid back now, or another amount than the caller saw."""
+    """Nothing is to be paid back now, or the amount differs from what the caller saw."""
 
     status, title = 409, "Nothing to repay"
 
 
-class RepaymentInFlight(Problem):
-    """The bank already has a repayment of this claim and has not decided yet."""
+class RepaymentInProgress(Problem):
+    """The bank is already processing a repayment of this claim."""
 
-    status, title = 409, "Repayment in flight"
+    status, title = 409, "Repayment in progress"
 
 
 class RepaymentFailed(Problem):
-    """The bank did not carry the repayment out; it is still owed."""
+    """The bank could not carry out the repayment; the amount is still owed."""
 
     status, title = 402, "Repayment failed"
 
 
 class OwnAppeal(Problem):
-    """Nobody decides an appeal of their own."""
+    """An officer must not decide their own appeal."""
 
     status, title = 403, "Own appeal"
 
 
-class PlaceNotYours(Problem):
-    """The caller does not work at this place."""
+class PlaceNotAssigned(Problem):
+    """The place is not assigned to the caller."""
 
-    status, title = 403, "Place not yours"
+    status, title = 403, "Place not assigned"
 
 
-class CodeNotHonoured(Problem):
+class CodeNotAccepted(Problem):
     """The code is forged, expired or used before, or its holder has no class any more; `outcome` says which."""
 
-    status, title = 409, "Code not honoured"
+    status, title = 409, "Code not accepted"
 
 
-class NotOffered(Problem):
-    """This place does not give the benefit, or the holder of the code does not have it."""
+class BenefitNotOffered(Problem):
+    """This place does not offer the benefit, or the holder of the code is not entitled to it."""
 
-    status, title = 409, "Not offered"
-
-
-class QuotaUsedUp(Problem):
-    """The holder of the code has used the benefit as often as a year allows."""
-
-    status, title = 409, "Quota used up"
+    status, title = 409, "Benefit not offered"
 
 
-class RedemptionChanged(Problem):
-    """The same redemption id was used before at this place, for something else."""
+class QuotaExhausted(Problem):
+    """The holder of the code has used the benefit as often as allowed in a year."""
 
-    status, title = 409, "Redemption changed"
+    status, title = 409, "Quota exhausted"
+
+
+class RedemptionIdReused(Problem):
+    """The redemption id was used at this place before, with different content."""
+
+    status, title = 409, "Redemption id reused"

@@ -1,4 +1,4 @@
-"""What is next for a claim, and how it stands after each step; carrying the steps out is `advancing`'s."""
+"""The next step of a claim, and the claim after each step; `saga` carries the steps out."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,238 +11,253 @@ from backend.services.talent_code.model.budget import Entry
 from backend.services.talent_code.model.claim import (
     Audit,
     Claim,
+    ClaimInstalment,
     Clawback,
     Collection,
-    Part,
-    decide_entry,
     notify,
-    with_part,
+    prepare_entry,
+    with_instalment,
 )
 from backend.services.talent_code.model.talent import Terms
+from backend.store.time import to_ms
 
-ANSWERED_WITHIN = timedelta(seconds=20)
-"""The bank is asked again about what it has not answered by then."""
+BANK_TIMEOUT = timedelta(seconds=20)
+"""The bank is queried about a request that it has not answered by then."""
 
-TRIED_AGAIN_AFTER = timedelta(days=1)
-"""A payout or collection that the bank could not carry out is tried again a day later."""
+RETRY_INTERVAL = timedelta(days=1)
+"""A failed payout or collection is retried a day later."""
 
-LONGEST_WAIT = timedelta(hours=1)
+MAX_BACKOFF = timedelta(hours=1)
 
 
 class Step(StrEnum):
-    """The steps, each of which is noted before the next is taken."""
+    """The steps of a claim; each is stored before the next one starts."""
 
-    TAKE = "take"
-    ENTER = "enter"
+    REGISTER = "register"
+    POST_ENTRY = "post_entry"
     RESERVE = "reserve"
-    LOOK_UP = "look_up"
+    LOOK_UP_PAYOUT = "look_up_payout"
     LOOK_UP_COLLECTION = "look_up_collection"
-    STOP = "stop"
+    CANCEL = "cancel"
     PAY = "pay"
-    ASK_INSURANCE = "ask_insurance"
+    CHECK_INSURANCE = "check_insurance"
     AUDIT = "audit"
-    CUT = "cut"
+    REDUCE = "reduce"
     COLLECT = "collect"
-    FREE = "free"
-    TELL = "tell"
+    UNBLOCK = "unblock"
+    NOTIFY = "notify"
 
 
 def next_step(claim: Claim, now: datetime, term: Terms, *, withdrawn: bool = False) -> Step | None:
-    """Give what is to be done for a claim now, or None.
+    """Return the step that is due for a claim, or None.
 
-    `withdrawn` says of a claim that `may_be_stopped` that the class it rests on has been withdrawn.
+    `withdrawn` is True if the claim `is_cancellable` and the class it is based on was withdrawn.
     """
     if claim.state == "draft":
-        return Step.TAKE
+        return Step.REGISTER
     if claim.entry is not None:
-        return Step.ENTER
+        return Step.POST_ENTRY
     if claim.state == "claimed":
         return Step.RESERVE
     if withdrawn:
-        return Step.STOP
-    step = _with_the_bank(claim, now, term) if claim.state == "granted" else None
+        return Step.CANCEL
+    step = _bank_step(claim, now, term) if claim.state == "granted" else None
     if step is not None:
         return step
-    if claim.state in ("failed", "given_up") and not claim.freed:
-        return Step.FREE
-    return Step.TELL if any(not notice.told for notice in claim.notices) else None
+    if claim.state in ("failed", "withdrawn") and not claim.unblocked:
+        return Step.UNBLOCK
+    return Step.NOTIFY if any(not notification.sent for notification in claim.notifications) else None
 
 
-def may_be_stopped(claim: Claim) -> bool:
-    """Tell whether a withdrawn class ends what is open now: what is with the bank or is being entered comes first."""
-    collecting = claim.clawback is not None and claim.clawback.asked() is not None
-    if claim.after_withdrawal != "stop" or claim.entry is not None or claim.asked() is not None or collecting:
+def is_cancellable(claim: Claim) -> bool:
+    """Return True if a withdrawn class cancels the open instalments now; requests in progress are finished first."""
+    collecting = claim.clawback is not None and claim.clawback.pending_collection() is not None
+    if (
+        claim.after_withdrawal != "stop"
+        or claim.entry is not None
+        or claim.pending_instalment() is not None
+        or collecting
+    ):
         return False
     return claim.state == "waiting" or (claim.state == "granted" and claim.sum_fen("open") > 0)
 
 
-def _with_the_bank(claim: Claim, now: datetime, term: Terms) -> Step | None:
-    place = claim.asked()
-    if place is not None:
-        return Step.LOOK_UP if _is_late(claim.parts[place].asked_at, now) else None
-    if claim.clawback is not None and (collection := claim.clawback.asked()) is not None:
-        return Step.LOOK_UP_COLLECTION if _is_late(collection.asked_at, now) else None
-    if next_part(claim, now) is not None:
+def _bank_step(claim: Claim, now: datetime, term: Terms) -> Step | None:
+    index = claim.pending_instalment()
+    if index is not None:
+        return Step.LOOK_UP_PAYOUT if _is_overdue(claim.instalments[index].requested_at, now) else None
+    if claim.clawback is not None and (collection := claim.clawback.pending_collection()) is not None:
+        return Step.LOOK_UP_COLLECTION if _is_overdue(collection.requested_at, now) else None
+    if next_payable(claim, now) is not None:
         return Step.PAY
-    cut_at = _cut_at(claim)
+    cut_at = _reduction_due_at(claim)
     if cut_at is not None and now >= cut_at:
-        return Step.CUT
-    if _asks_insurance(claim) and now >= _insurance_asked_next(claim, term):
-        return Step.ASK_INSURANCE
-    audit_at = _audited_at(claim, term)
+        return Step.REDUCE
+    if _needs_insurance_check(claim) and now >= _next_insurance_check(claim, term):
+        return Step.CHECK_INSURANCE
+    audit_at = _audit_due_at(claim, term)
     if audit_at is not None and now >= audit_at:
         return Step.AUDIT
-    collect_at = _collected_at(claim)
+    collect_at = _collection_due_at(claim)
     return Step.COLLECT if collect_at is not None and now >= collect_at else None
 
 
-def _is_late(asked_at: datetime | None, now: datetime) -> bool:
-    return asked_at is not None and now - asked_at >= ANSWERED_WITHIN
+def _is_overdue(requested_at: datetime | None, now: datetime) -> bool:
+    return requested_at is not None and now - requested_at >= BANK_TIMEOUT
 
 
-def next_part(claim: Claim, now: datetime) -> int | None:
-    """Give the place of the part that can be paid now, or None."""
-    for place, part in enumerate(claim.parts):
-        if part.state == "open" and part.insured_months <= claim.insured_months:
-            waits = _is_held(claim, part) or (part.try_at is not None and now < part.try_at)
-            return None if waits else place
+def next_payable(claim: Claim, now: datetime) -> int | None:
+    """Return the index of the instalment that can be paid now, or None."""
+    for index, instalment in enumerate(claim.instalments):
+        if instalment.state == "open" and instalment.insured_months <= claim.insured_months:
+            waits = _is_withheld(claim, instalment) or (instalment.retry_at is not None and now < instalment.retry_at)
+            return None if waits else index
     return None
 
 
-def _is_held(claim: Claim, part: Part) -> bool:
-    """Tell whether a part is not paid because it is beyond what an audit has left, unless an appeal is won."""
+def _is_withheld(claim: Claim, instalment: ClaimInstalment) -> bool:
+    """Return True if an instalment exceeds the audited amount; it is paid only if an appeal is won."""
     audit = claim.audit
-    return audit is not None and claim.excess_fen > 0 and claim.paid_fen + part.amount_fen > audit.entitled_fen
+    return audit is not None and claim.excess_fen > 0 and claim.paid_fen + instalment.amount_fen > audit.entitled_fen
 
 
-def _cut_at(claim: Claim) -> datetime | None:
-    """Give when what is open beyond what an audit has left comes to nothing: once no appeal can be won."""
+def _reduction_due_at(claim: Claim) -> datetime | None:
+    """Return when open instalments are reduced to the audited amount: once no appeal can be won."""
     clawback = claim.clawback
-    if clawback is None or clawback.is_appealed or claim.excess_fen == 0:
+    if clawback is None or clawback.has_open_appeal or claim.excess_fen == 0:
         return None
-    return clawback.noticed_at if clawback.appeal is not None or clawback.is_collected else clawback.appeal_until
+    if clawback.appeal is not None or clawback.may_have_collected:
+        return clawback.notified_at
+    return clawback.appeal_until
 
 
-def _asks_insurance(claim: Claim) -> bool:
+def _needs_insurance_check(claim: Claim) -> bool:
     return any(
-        part.state == "open" and part.insured_months > claim.insured_months and not _is_held(claim, part)
-        for part in claim.parts
+        one.state == "open" and one.insured_months > claim.insured_months and not _is_withheld(claim, one)
+        for one in claim.instalments
     )
 
 
-def _insurance_asked_next(claim: Claim, term: Terms) -> datetime:
-    return (claim.insurance_asked_at or claim.claimed_at) + timedelta(hours=term("instalment_hours"))
+def _next_insurance_check(claim: Claim, term: Terms) -> datetime:
+    return (claim.insurance_checked_at or claim.claimed_at) + timedelta(hours=term("instalment_hours"))
 
 
-def _audited_at(claim: Claim, term: Terms) -> datetime | None:
+def _audit_due_at(claim: Claim, term: Terms) -> datetime | None:
     if claim.audit is not None or claim.first_paid_at is None:
         return None
     return claim.first_paid_at + timedelta(days=term("audit_days"))
 
 
-def _collected_at(claim: Claim) -> datetime | None:
-    """Give when the city takes back by itself what is owed, or None while it does not."""
+def _collection_due_at(claim: Claim) -> datetime | None:
+    """Return when the city collects what is owed, or None while it must not."""
     clawback = claim.clawback
-    if clawback is None or clawback.owed_fen <= 0 or clawback.is_appealed or clawback.asked() is not None:
+    if clawback is None or clawback.owed_fen <= 0 or clawback.has_open_appeal:
         return None
-    failed = [one.asked_at for one in clawback.collections if one.state == "failed"]
-    return max(clawback.collect_at, *(at + TRIED_AGAIN_AFTER for at in failed)) if failed else clawback.collect_at
+    if clawback.pending_collection() is not None:
+        return None
+    failed = [one.requested_at for one in clawback.collections if one.state == "failed"]
+    return max(clawback.collect_at, *(at + RETRY_INTERVAL for at in failed)) if failed else clawback.collect_at
 
 
 # ── money that goes out ──
 
 
-def asking_for_part(claim: Claim, place: int, now: datetime) -> Claim:
-    """Note that the bank is asked to pay a part."""
-    part = claim.parts[place]
-    payout = f"{claim.id}/payout/{place + 1}/{part.attempts + 1}"
-    return with_part(claim, place, replace(part, state="asked", payout=payout, asked_at=now))
+def request_payout(claim: Claim, index: int, now: datetime) -> Claim:
+    """Record that the bank is asked to pay an instalment."""
+    instalment = claim.instalments[index]
+    payout = f"{claim.id}/payout/{index + 1}/{instalment.attempts + 1}"
+    return with_instalment(claim, index, replace(instalment, state="requested", payout=payout, requested_at=now))
 
 
-def payout_answered(claim: Claim, payout: str, answer: BankAnswer, now: datetime, term: Terms) -> Claim:
-    """Note what became of a payout: the first decision stands, whoever brings it and however often."""
-    place = claim.asked()
-    if place is None or claim.parts[place].payout != payout or answer.outcome in ("pending", "unknown"):
+def apply_payout_answer(claim: Claim, payout: str, answer: BankAnswer, now: datetime, term: Terms) -> Claim:
+    """Record the bank's decision on a payout; only the first decision has an effect."""
+    index = claim.pending_instalment()
+    if index is None or claim.instalments[index].payout != payout or answer.outcome in ("pending", "unknown"):
         return claim
-    part = claim.parts[place]
+    instalment = claim.instalments[index]
     claim = replace(claim, failures=0)
     if answer.outcome == "done":
-        paid = replace(part, state="paid", paid_at=now, receipt=answer.receipt)
-        return notify(
-            decide_entry(with_part(claim, place, paid), "pay", part.amount_fen, now), "paid", part.amount_fen, now
-        )
-    attempts = part.attempts + 1
-    tried = replace(part, state="open", attempts=attempts, try_at=now + TRIED_AGAIN_AFTER)
-    if claim.paid_fen == 0 and part.insured_months == 0:
-        return stopped(with_part(claim, place, tried), now, "failed")
+        paid = replace(instalment, state="paid", paid_at=now, receipt=answer.receipt)
+        paying = prepare_entry(with_instalment(claim, index, paid), "pay", instalment.amount_fen, now)
+        return notify(paying, "paid", instalment.amount_fen, now)
+    attempts = instalment.attempts + 1
+    retried = replace(instalment, state="open", attempts=attempts, retry_at=now + RETRY_INTERVAL)
+    if claim.paid_fen == 0 and instalment.insured_months == 0:
+        return cancel_remaining(with_instalment(claim, index, retried), now, "failed")
     if attempts >= term("payout_tries"):
-        return stopped(with_part(claim, place, tried), now, "stopped")
-    return notify(with_part(claim, place, tried), "payout_failed", part.amount_fen, now)
+        return cancel_remaining(with_instalment(claim, index, retried), now, "cancelled")
+    return notify(with_instalment(claim, index, retried), "payout_failed", instalment.amount_fen, now)
 
 
-def stopped(claim: Claim, now: datetime, told: Literal["failed", "stopped"]) -> Claim:
-    """Pay nothing more: what is open is given back to the budget, and a claim of which nothing was paid has failed."""
+def cancel_remaining(claim: Claim, now: datetime, kind: Literal["failed", "cancelled"]) -> Claim:
+    """Cancel the open instalments and release their budget; a claim of which nothing was paid has failed."""
     open_fen = claim.sum_fen("open")
-    parts = tuple(replace(part, state="stopped") if part.state == "open" else part for part in claim.parts)
+    instalments = tuple(replace(one, state="cancelled") if one.state == "open" else one for one in claim.instalments)
     nothing_paid = claim.paid_fen == 0
     claim = notify(
-        replace(claim, parts=parts, state="failed" if nothing_paid else claim.state, line=None),
-        told,
+        replace(claim, instalments=instalments, state="failed" if nothing_paid else claim.state, waitlist=None),
+        kind,
         open_fen,
         now,
     )
     if claim.reserved:
-        return decide_entry(claim, "release", open_fen, now, places=-1 if nothing_paid else 0)
-    return claim if claim.budget is None else decide_entry(claim, "void", 0, now)
+        return prepare_entry(claim, "release", open_fen, now, quota_delta=-1 if nothing_paid else 0)
+    return claim if claim.budget is None else prepare_entry(claim, "void", 0, now)
 
 
-def given_up(claim: Claim, now: datetime) -> Claim:
-    """Leave the line: the claim comes to nothing."""
-    parts = tuple(replace(part, state="stopped") for part in claim.parts)
-    claim = replace(claim, parts=parts, state="given_up", line=None)
-    return claim if claim.budget is None else decide_entry(claim, "void", 0, now)
+def withdraw(claim: Claim, now: datetime) -> Claim:
+    """Withdraw a claim from the waiting list."""
+    instalments = tuple(replace(one, state="cancelled") for one in claim.instalments)
+    claim = replace(claim, instalments=instalments, state="withdrawn", waitlist=None)
+    return claim if claim.budget is None else prepare_entry(claim, "void", 0, now)
 
 
-def tried_at_once(claim: Claim) -> Claim:
-    """Have payouts that failed tried again now, and not a day later."""
-    if not any(part.state == "open" and part.try_at is not None for part in claim.parts):
+def retry_now(claim: Claim) -> Claim:
+    """Retry failed payouts now instead of a day later."""
+    if not any(one.state == "open" and one.retry_at is not None for one in claim.instalments):
         return claim
-    parts = tuple(replace(part, try_at=None) if part.state == "open" else part for part in claim.parts)
-    return replace(claim, parts=parts)
+    instalments = tuple(replace(one, retry_at=None) if one.state == "open" else one for one in claim.instalments)
+    return replace(claim, instalments=instalments)
 
 
 # ── the budget ──
 
 
-def entered(claim: Claim, entry: Entry) -> Claim:
-    """Note that an entry was made."""
+def reserve(claim: Claim, budget: str, now: datetime) -> Claim:
+    """Prepare the entry that reserves a claim's money in a budget."""
+    claimed = replace(claim, budget=budget, state="claimed", waitlist=None)
+    return prepare_entry(claimed, "reserve", claim.amount_fen, now, quota_delta=1)
+
+
+def record_entry(claim: Claim, entry: Entry) -> Claim:
+    """Record that an entry was applied."""
     claim = replace(claim, entry=None, failures=0)
     match entry.kind:
         case "reserve":
-            return replace(claim, reserved=True, state="granted", line=None)
+            return replace(claim, reserved=True, state="granted", waitlist=None)
         case "void":
             return replace(claim, budget=None)
         case "pay" | "release" | "return":
             return replace(claim, entries=claim.entries + 1)
 
 
-def in_line(claim: Claim, now: datetime) -> Claim:
-    """Have a claim wait for budget; its person is told once."""
-    waiting = replace(claim, entry=None, state="waiting", line=claim.benefit)
-    told = any(notice.kind == "waiting" for notice in claim.notices)
-    return waiting if told else notify(waiting, "waiting", claim.amount_fen, now)
+def join_waitlist(claim: Claim, now: datetime) -> Claim:
+    """Put a claim on the waiting list; the person is notified once."""
+    waiting = replace(claim, entry=None, state="waiting", waitlist=claim.benefit)
+    notified = any(notification.kind == "waiting" for notification in claim.notifications)
+    return waiting if notified else notify(waiting, "waiting", claim.amount_fen, now)
 
 
 # ── money that comes back ──
 
 
-def audited(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
-    """Note what an audit found: what was paid beyond the entitlement is claimed back.
+def record_audit(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
+    """Record the result of an audit and claim back what was paid in excess.
 
-    What is still to come beyond it is held, and cut once it is certain that no appeal is won.
+    Open instalments in excess are withheld, and reduced once no appeal can be won.
     """
     claim = replace(claim, audit=audit, failures=0)
-    if not audit.differing or audit.entitled_fen >= claim.sum_fen("open", "paid"):
+    if not audit.differing_facts or audit.entitled_fen >= claim.sum_fen("open", "paid"):
         return claim
     overpaid_fen = max(0, claim.paid_fen - audit.entitled_fen)
     appeal_until = now + timedelta(days=term("appeal_days"))
@@ -250,63 +265,65 @@ def audited(claim: Claim, audit: Audit, now: datetime, term: Terms) -> Claim:
     claim = replace(claim, clawback=clawback)
     if overpaid_fen:
         return notify(claim, "clawed_back", overpaid_fen, now)
-    return notify(claim, "to_be_reduced", claim.excess_fen, now)
+    return notify(claim, "reduction_announced", claim.excess_fen, now)
 
 
-def cut(claim: Claim, now: datetime) -> Claim:
-    """Cut open parts to what an audit has left of the entitlement, the last first, and give the rest to the budget."""
-    assert claim.audit is not None, "an audit says what is left"
-    allowed_fen, cut_fen = max(0, claim.audit.entitled_fen - claim.paid_fen), 0
-    parts: list[Part] = []
-    for part in claim.parts:
-        if part.state != "open":
-            parts.append(part)
+def reduce_open_instalments(claim: Claim, now: datetime) -> Claim:
+    """Reduce the open instalments to the audited amount, the last one first, and release the rest to the budget."""
+    assert claim.audit is not None, "the audit gives the amount"
+    allowed_fen, reduction_fen = max(0, claim.audit.entitled_fen - claim.paid_fen), 0
+    instalments: list[ClaimInstalment] = []
+    for instalment in claim.instalments:
+        if instalment.state != "open":
+            instalments.append(instalment)
             continue
-        kept_fen = min(part.amount_fen, allowed_fen)
-        allowed_fen, cut_fen = allowed_fen - kept_fen, cut_fen + part.amount_fen - kept_fen
-        if kept_fen:
-            parts.append(replace(part, amount_fen=kept_fen))
-    claim = replace(claim, parts=tuple(parts))
-    return notify(decide_entry(claim, "release", cut_fen, now), "reduced", cut_fen, now)
+        remaining_fen = min(instalment.amount_fen, allowed_fen)
+        allowed_fen, reduction_fen = allowed_fen - remaining_fen, reduction_fen + instalment.amount_fen - remaining_fen
+        if remaining_fen:
+            instalments.append(replace(instalment, amount_fen=remaining_fen))
+    claim = replace(claim, instalments=tuple(instalments))
+    return notify(prepare_entry(claim, "release", reduction_fen, now), "reduced", reduction_fen, now)
 
 
-def asking_back(claim: Claim, collection: Collection) -> Claim:
-    """Note that the bank is asked to take money back."""
-    assert claim.clawback is not None, "something is claimed back"
+def request_collection(claim: Claim, collection: Collection) -> Claim:
+    """Record that the bank is asked to collect money."""
+    assert claim.clawback is not None, "there is a claw-back"
     clawback = replace(claim.clawback, collections=(*claim.clawback.collections, collection))
     return replace(claim, clawback=clawback)
 
 
 def next_collection_id(claim: Claim) -> str:
-    """Give the id of the next collection that the city makes by itself."""
-    assert claim.clawback is not None, "something is claimed back"
+    """Return the id of the next collection that the city starts."""
+    assert claim.clawback is not None, "there is a claw-back"
     return f"{claim.id}/collection/{len(claim.clawback.collections) + 1}"
 
 
-def collection_answered(claim: Claim, collection_id: str, answer: BankAnswer, now: datetime) -> Claim:
-    """Note what became of a collection, once."""
-    asked = claim.clawback.asked() if claim.clawback is not None else None
-    if asked is None or asked.id != collection_id or answer.outcome in ("pending", "unknown"):
+def apply_collection_answer(claim: Claim, collection_id: str, answer: BankAnswer, now: datetime) -> Claim:
+    """Record the bank's decision on a collection, once."""
+    pending = claim.clawback.pending_collection() if claim.clawback is not None else None
+    if pending is None or pending.id != collection_id or answer.outcome in ("pending", "unknown"):
         return claim
-    assert claim.clawback is not None, "it was asked for"
+    assert claim.clawback is not None, "it was requested"
     done = answer.outcome == "done"
-    noted = replace(asked, state="done" if done else "failed", receipt=answer.receipt)
-    collections = tuple(noted if one is asked else one for one in claim.clawback.collections)
+    decided = replace(pending, state="done" if done else "failed", receipt=answer.receipt)
+    collections = tuple(decided if one is pending else one for one in claim.clawback.collections)
     claim = replace(claim, clawback=replace(claim.clawback, collections=collections), failures=0)
     if not done:
         return claim
-    return notify(decide_entry(claim, "return", asked.amount_fen, now), "returned", asked.amount_fen, now)
+    return notify(
+        prepare_entry(claim, "return", pending.amount_fen, now), "repayment_received", pending.amount_fen, now
+    )
 
 
-# ── when a sweep is to look again ──
+# ── the next sweep ──
 
 
-def rested(claim: Claim, now: datetime, term: Terms) -> Claim:
-    """Note when a sweep is to look at a claim again, and whether an appeal waits."""
+def reschedule(claim: Claim, now: datetime, term: Terms) -> Claim:
+    """Set `due_ms`, when a sweep must process the claim again, and `appealed_ms`, if an appeal is open."""
     due_at = _due_at(claim, now, term)
-    due_ms = None if due_at is None else int(due_at.timestamp() * 1_000)
-    appeal = claim.clawback.appeal if claim.clawback is not None and claim.clawback.is_appealed else None
-    appealed_ms = int(appeal.at.timestamp() * 1_000) if appeal is not None else None
+    due_ms = None if due_at is None else to_ms(due_at)
+    appeal = claim.clawback.appeal if claim.clawback is not None and claim.clawback.has_open_appeal else None
+    appealed_ms = to_ms(appeal.at) if appeal is not None else None
     if (due_ms, appealed_ms) == (claim.due_ms, claim.appealed_ms):
         return claim
     return replace(claim, due_ms=due_ms, appealed_ms=appealed_ms)
@@ -314,18 +331,19 @@ def rested(claim: Claim, now: datetime, term: Terms) -> Claim:
 
 def _due_at(claim: Claim, now: datetime, term: Terms) -> datetime | None:
     if next_step(claim, now, term) is not None:
-        return now + min(timedelta(seconds=5 * 2 ** min(claim.failures, 10)), LONGEST_WAIT)
+        return now + min(timedelta(seconds=5 * 2 ** min(claim.failures, 10)), MAX_BACKOFF)
     if claim.state != "granted":
         return None
-    place, clawback = claim.asked(), claim.clawback
-    asked_at = claim.parts[place].asked_at if place is not None else None
-    if asked_at is None and clawback is not None and (collection := clawback.asked()) is not None:
-        asked_at = collection.asked_at
-    if asked_at is not None:
-        return asked_at + ANSWERED_WITHIN
-    open_parts = [part for part in claim.parts if part.state == "open" and not _is_held(claim, part)]
-    moments = [part.try_at for part in open_parts if part.try_at is not None]
-    if _asks_insurance(claim):
-        moments.append(_insurance_asked_next(claim, term))
-    moments.extend(at for at in (_audited_at(claim, term), _cut_at(claim), _collected_at(claim)) if at is not None)
+    index, clawback = claim.pending_instalment(), claim.clawback
+    requested_at = claim.instalments[index].requested_at if index is not None else None
+    if requested_at is None and clawback is not None and (collection := clawback.pending_collection()) is not None:
+        requested_at = collection.requested_at
+    if requested_at is not None:
+        return requested_at + BANK_TIMEOUT
+    payable = [one for one in claim.instalments if one.state == "open" and not _is_withheld(claim, one)]
+    moments = [one.retry_at for one in payable if one.retry_at is not None]
+    if _needs_insurance_check(claim):
+        moments.append(_next_insurance_check(claim, term))
+    other_moments = (_audit_due_at(claim, term), _reduction_due_at(claim), _collection_due_at(claim))
+    moments.extend(at for at in other_moments if at is not None)
     return min(moments, default=None)

@@ -1,0 +1,317 @@
+"""The type checker: from a syntax tree to a typed tree that cannot fail at run time.
+
+It knows the facts' Struct, so that a misspelt field, a word outside an enum or an unguarded optional fact is an error
+at load, not when a citizen is at a gate.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn, cast
+
+from backend.rulebook.language import syntax
+from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
+from backend.rulebook.language.operations import find_operation, function_names
+from backend.rulebook.language.syntax import InvalidExpression, Syntax
+from backend.rulebook.language.tree import (
+    Apply,
+    Conditional,
+    Constant,
+    Field,
+    Has,
+    Items,
+    Logic,
+    Macro,
+    MacroName,
+    Node,
+    Variable,
+)
+from backend.rulebook.language.types import (
+    BOOL,
+    INT64,
+    NOTHING,
+    TIMESTAMP,
+    Type,
+    fields_of,
+    join,
+    list_of,
+    type_of_value,
+)
+from backend.rulebook.source import suggest
+
+Path = tuple[str, ...]
+
+MACROS = ("all", "exists", "exists_one", "filter", "map")
+MAX_MACRO_DEPTH = 4
+_METHODS_ONLY = ("startsWith", "endsWith", "contains")
+_EITHER_FORM = ("size", "matches")
+_COMPARISONS = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_")
+_SYMBOLS = {"_[_]": "[ ]", "_in_": "in"}
+
+
+def check(text: str, names: Mapping[str, Type], *, total: bool = True) -> Node:
+    """Parse and type-check an expression over `names`. Raises InvalidExpression.
+
+    Rules are checked with `total`: what could fail at run time is rejected, and constants are folded. Without it, the
+    whole profile is accepted, including run-time failures, as CEL's conformance tests require.
+    """
+    return _Checker(dict(names), total=total).check(syntax.parse(text), frozenset())
+
+
+@dataclass
+class _Checker:
+    names: dict[str, Type]
+    total: bool
+    macros: list[str] = field(default_factory=list)
+
+    def check(self, node: Syntax, present: frozenset[Path]) -> Node:
+        """Return the typed node; the optional facts in `present` are known to exist."""
+        match node:
+            case syntax.Literal():
+                return self._literal(node)
+            case syntax.Name():
+                return self._name(node)
+            case syntax.Select():
+                return self._select(node, present)
+            case syntax.ListOf():
+                return self._list(node, present)
+            case syntax.Call():
+                return self._call(node, present)
+
+    def _literal(self, node: syntax.Literal) -> Node:
+        if node.kind == "int" and not INT64[0] <= cast("int", node.value) <= INT64[1]:
+            _reject(node, "the number does not fit into a 64-bit integer")
+        return Constant(node.start, node.end, type_of_value(node.value), node.value)
+
+    def _name(self, node: syntax.Name) -> Node:
+        found = self.names.get(node.name)
+        if found is None:
+            _reject(node, f"unknown name {node.name!r}", suggest(node.name, self.names))
+        now_coefficient = 1 if node.name == "now" and found == TIMESTAMP else 0
+        return Variable(node.start, node.end, found, node.name, now_coefficient)
+
+    def _field(self, node: syntax.Select, present: frozenset[Path]) -> tuple[Node, Type, bool]:
+        operand = self.check(node.operand, present)
+        if operand.type.struct is None:
+            _reject(node, f"{operand.type} has no fields, so it has no {node.field!r}", at=len(node.field))
+        fields = fields_of(operand.type.struct)
+        if node.field not in fields:
+            name = operand.type.struct.__name__
+            _reject(node, f"unknown field {node.field!r} of {name}", suggest(node.field, fields), at=len(node.field))
+        return operand, fields[node.field].type, fields[node.field].optional
+
+    def _select(self, node: syntax.Select, present: frozenset[Path]) -> Node:
+        operand, found, optional = self._field(node, present)
+        typed = Field(node.start, node.end, found, operand, node.field)
+        path = _field_path(typed)
+        if optional and (path is None or path not in present):
+            name = ".".join(path or (node.field,))
+            _reject(node, f"{name} may be absent", f"write `has({name}) && ...` before it", at=len(node.field))
+        return typed
+
+    def _has(self, node: syntax.Call, present: frozenset[Path]) -> Node:
+        if len(node.arguments) != 1 or not isinstance(node.arguments[0], syntax.Select):
+            _reject(node, "has() takes one field, as in has(facts.name)")
+        selected = node.arguments[0]
+        operand, _, optional = self._field(selected, present)
+        if not optional:
+            _reject(
+                selected,
+                f"{selected.field!r} is always present",
+                "for a list, write `size(...) > 0`",
+                at=len(selected.field),
+            )
+        return Has(node.start, node.end, BOOL, operand, selected.field)
+
+    def _list(self, node: syntax.ListOf, present: frozenset[Path]) -> Node:
+        elements = tuple(self.check(element, present) for element in node.elements)
+        joined = NOTHING
+        for element in elements:
+            self._reject_now(element)
+            wider = join(joined, element.type)
+            if wider is None:
+                _reject(element, f"the list mixes {joined} and {element.type}")
+            joined = wider
+        if self.total and elements and all(isinstance(element, Constant) for element in elements):
+            values = tuple(cast("Constant", element).value for element in elements)
+            return Constant(node.start, node.end, list_of(joined), values)
+        return Items(node.start, node.end, list_of(joined), elements)
+
+    def _call(self, node: syntax.Call, present: frozenset[Path]) -> Node:
+        match node.function:
+            case "_&&_" | "_||_":
+                return self._logic(node, present)
+            case "_?_:_":
+                return self._conditional(node, present)
+            case "has" if not node.receiver:
+                return self._has(node, present)
+            case name if name in MACROS and node.receiver:
+                return self._macro(node, present)
+            case _:
+                return self._apply(node, present)
+
+    def _logic(self, node: syntax.Call, present: frozenset[Path]) -> Node:
+        is_and = node.function == "_&&_"
+        left = self._truth(node.arguments[0], present)
+        right = self._truth(node.arguments[1], present | _present_fields(left, truth=is_and))
+        return Logic(node.start, node.end, BOOL, "&&" if is_and else "||", left, right)
+
+    def _truth(self, node: Syntax, present: frozenset[Path]) -> Node:
+        typed = self.check(node, present)
+        if typed.type.kind != "bool":
+            _reject(node, f"expected a condition, got {typed.type}")
+        return typed
+
+    def _conditional(self, node: syntax.Call, present: frozenset[Path]) -> Node:
+        condition = self._truth(node.arguments[0], present)
+        chosen = self.check(node.arguments[1], present | _present_fields(condition, truth=True))
+        other = self.check(node.arguments[2], present | _present_fields(condition, truth=False))
+        self._reject_now(chosen)
+        self._reject_now(other)
+        joined = join(chosen.type, other.type)
+        if joined is None:
+            _reject(node, f"the two branches differ in type: {chosen.type} and {other.type}")
+        return Conditional(node.start, node.end, joined, condition, chosen, other)
+
+    def _macro(self, node: syntax.Call, present: frozenset[Path]) -> Node:
+        source = self.check(node.arguments[0], present)
+        lengths = (3, 4) if node.function == "map" else (3,)
+        variable = node.arguments[1] if len(node.arguments) in lengths else None
+        if not isinstance(variable, syntax.Name):
+            _reject(node, f"{node.function}() needs a name and a condition, as in {node.function}(x, x.at < now)")
+        if source.type.kind != "list" or source.type.element is None:
+            _reject(node.arguments[0], f"{node.function}() needs a list, got {source.type}")
+        if variable.name in self.names:
+            _reject(variable, f"{variable.name!r} is already defined here", "choose another name")
+        if len(self.macros) == MAX_MACRO_DEPTH:
+            _reject(node, f"macros nested deeper than {MAX_MACRO_DEPTH} levels", "split the rule")
+        self.names[variable.name] = source.type.element
+        self.macros.append(variable.name)
+        try:
+            return self._macro_body(node, variable.name, source, present)
+        finally:
+            del self.names[variable.name]
+            self.macros.pop()
+
+    def _macro_body(self, node: syntax.Call, variable: str, source: Node, present: frozenset[Path]) -> Node:
+        last = node.arguments[-1]
+        test, value, result = None, None, BOOL
+        if node.function != "map" or len(node.arguments) == 4:  # noqa: PLR2004  list, name, test, value
+            test = self._truth(node.arguments[2], present)
+        if node.function == "map":
+            value = self.check(last, present | (_present_fields(test, truth=True) if test else frozenset[Path]()))
+            self._reject_now(value)
+            result = list_of(value.type)
+        elif node.function == "filter":
+            result = source.type
+        name = cast("MacroName", node.function)
+        return Macro(node.start, node.end, result, name, variable, source, test, value)
+
+    def _apply(self, node: syntax.Call, present: frozenset[Path]) -> Node:
+        self._check_call_style(node)
+        arguments = tuple(self.check(argument, present) for argument in node.arguments)
+        kinds = tuple(argument.type for argument in arguments)
+        operation = find_operation(node.function, kinds)
+        if operation is None:
+            name = _SYMBOLS.get(node.function, node.function.strip("_"))
+            _reject(node, f"`{name}` is not defined for {' and '.join(map(str, kinds)) or 'no arguments'}")
+        self._check_enum_words(node, arguments)
+        now_coefficient = self._now_coefficient(node, arguments)
+        if all(isinstance(argument, Constant) for argument in arguments):
+            folded = self._fold_constant(node, operation, tuple(cast("Constant", a).value for a in arguments))
+            if self.total and folded is not None:
+                return folded
+        if self.total and operation.failure_mode:
+            _reject(node, f"this can fail: {operation.failure_mode}")
+        return Apply(node.start, node.end, operation.result, node.function, operation, arguments, now_coefficient)
+
+    def _fold_constant(self, node: Syntax, operation: Operation, values: tuple[object, ...]) -> Node | None:
+        try:
+            value = operation.evaluate(*values)
+        except EvaluationError as error:
+            if self.total or isinstance(error, PrecisionError):
+                _reject(node, str(error))
+            return None
+        return Constant(node.start, node.end, type_of_value(value), value)
+
+    def _check_call_style(self, node: syntax.Call) -> None:
+        name = node.function
+        if name[0] == "_" or name[-1] == "_":
+            return
+        known = [*function_names(), "has", *MACROS]
+        if name not in known:
+            _reject(node, f"unknown function {name!r}", suggest(name, known))
+        if name in _EITHER_FORM:
+            return
+        method = name in _METHODS_ONLY or name.startswith("get") or name in MACROS
+        if method and not node.receiver:
+            _reject(node, f"{name} is a method: write value.{name}(...)")
+        if node.receiver and not method:
+            _reject(node, f"{name} is a function: write {name}(...)")
+
+    def _check_enum_words(self, node: syntax.Call, arguments: tuple[Node, ...]) -> None:
+        """Reject a comparison of an enum with a word that is not in it, which could never be true."""
+        if node.function not in ("_==_", "_!=_", "_in_"):
+            return
+        left, right = arguments
+        if node.function == "_in_":
+            assert right.type.element is not None
+            pairs = [(left, right, left.type.words, right.type.element.words)]
+        else:
+            pairs = [(left, right, left.type.words, right.type.words), (right, left, right.type.words, left.type.words)]
+        for selected, constant, words, written in pairs:
+            if isinstance(selected, Constant) or not isinstance(constant, Constant) or words is None or written is None:
+                continue
+            for word in written:
+                if word not in words:
+                    _reject(constant, f"{word!r} is not a value of this fact", suggest(word, words))
+
+    def _now_coefficient(self, node: syntax.Call, arguments: tuple[Node, ...]) -> int:
+        coefficients = [argument.now_coefficient for argument in arguments]
+        if not any(coefficients):
+            return 0
+        if node.function == "_+_":
+            return coefficients[0] + coefficients[1]
+        if node.function == "_-_":
+            return coefficients[0] - coefficients[1]
+        if node.function in _COMPARISONS:
+            if abs(coefficients[0] - coefficients[1]) > 1:
+                _reject(node, "`now` is used more than once here", "compare one `now` with instants and durations")
+            return 0
+        for argument in arguments:
+            self._reject_now(argument)
+        return 0
+
+    def _reject_now(self, node: Node) -> None:
+        if node.now_coefficient:
+            advice = "write `now - e.at < limit` or `now < e.until`, so that the instant of change is known"
+            _reject(node, "`now` allows only addition, subtraction and comparison", advice)
+
+
+def _field_path(node: Node) -> Path | None:
+    if isinstance(node, Variable):
+        return (node.name,)
+    if isinstance(node, Field):
+        before = _field_path(node.operand)
+        return None if before is None else (*before, node.name)
+    return None
+
+
+def _present_fields(node: Node, *, truth: bool) -> frozenset[Path]:
+    """Return the optional facts that exist for certain if the condition is `truth`."""
+    match node:
+        case Has() if truth:
+            before = _field_path(node.operand)
+            return frozenset() if before is None else frozenset([(*before, node.name)])
+        case Apply(name="!_"):
+            return _present_fields(node.arguments[0], truth=not truth)
+        case Logic():
+            left, right = _present_fields(node.left, truth=truth), _present_fields(node.right, truth=truth)
+            return left | right if (node.operator == "&&") is truth else left & right
+        case _:
+            return frozenset()
+
+
+def _reject(node: Syntax | Node, message: str, help: str = "", *, at: int | None = None) -> NoReturn:  # noqa: A002
+    """Raise InvalidExpression at a node; `at` narrows the location to its last characters, such as a field's name."""
+    start = node.start if at is None else node.end - at
+    raise InvalidExpression(message, start, node.end, help)

@@ -1,0 +1,56 @@
+"""Coverage of a module by its cases: every rule, and every midnight at which the law changes."""
+
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from backend.rulebook.language.temporal import midnight
+from backend.rulebook.modules.module import Module
+from backend.rulebook.modules.periods import in_force
+from backend.rulebook.source import Location, SourceFile
+
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+
+
+def check_rules_covered(
+    module: Module, fired: Collection[str], silent: Collection[str], file: SourceFile, cases_path: str
+) -> None:
+    """Add a fault for each rule that is not `fired` in some case and `silent` in another of its period."""
+    for rule in module.rules:
+        if rule.id not in fired:
+            file.fault(rule.location, f"{rule.id!r} fires in no case", f"add one to {cases_path}")
+        elif rule.id not in silent:
+            advice = f"add one in which it does not fire to {cases_path}"
+            file.fault(rule.location, f"{rule.id!r} fires in every case of its period", advice)
+
+
+def check_changes_covered(
+    module: Module, instants: Collection[object], zone: ZoneInfo, file: SourceFile, cases_path: str
+) -> None:
+    """Add a fault for each midnight at which the law changes, unless cases are at it and at the second before."""
+    for day, location in _changes(module):
+        begin = midnight(day, zone)
+        edges = {begin - SECOND: "the last second before the law changes", begin: "when the law changes"}
+        for instant, what in edges.items():
+            if instant not in instants:
+                local = instant.astimezone(zone).isoformat()
+                file.fault(location, f"no case is at {local}, {what}", f"add one to {cases_path}")
+
+
+def _changes(module: Module) -> Iterator[tuple[date, Location]]:
+    """Yield the days on which a rule, or a parameter that a rule in force uses, changes; with the first cause."""
+    dated = [*module.rules, *(value for parameter in module.parameters.values() for value in parameter.values)]
+    causes = {item.until: item.location for item in reversed(dated) if item.until is not None}
+    causes |= {item.since: item.location for item in reversed(dated) if item.since is not None}
+    for day in sorted(causes):
+        if _law(module, day) != _law(module, day - DAY):
+            yield day, causes[day]
+
+
+def _law(module: Module, day: date) -> list[object]:
+    """Return what decides on a day: the rules in force, and the values of their parameters."""
+    rules = [rule for rule in module.rules if in_force(rule.since, rule.until, day)]
+    names = sorted({str(name) for rule in rules for name in rule.names()} & module.parameters.keys())
+    dated = [module.parameters[name].on(day) for name in names]
+    return [[rule.id for rule in rules], [value and value.value for value in dated]]

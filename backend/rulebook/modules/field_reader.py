@@ -1,0 +1,177 @@
+"""Reads the basic parts of authors' files: words, texts, dates and literals."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from backend.i18n import Text
+from backend.rulebook.language.operation import EvaluationError
+from backend.rulebook.language.temporal import parse_instant
+from backend.rulebook.language.types import INSTANT_RANGE, INT64, MAX_FACT_DURATION, join, type_of_value
+from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
+from backend.rulebook.source import SourceFile, suggest
+
+MAX_TEXT_CHARACTERS = 500
+
+_WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT.*")
+_SPAN = re.compile(r"(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
+_INTEGER = re.compile(r"-?\d{1,19}")
+_DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,15}")
+
+
+@dataclass
+class FieldReader:
+    """Reads parts of one file. If a part is invalid, it adds a fault to the file and returns None."""
+
+    file: SourceFile
+
+    def entries(
+        self, value: YamlValue, known: Sequence[str], *, optional: Sequence[str] = (), what: str
+    ) -> Mapping[str, YamlEntry] | None:
+        """Read a mapping with the `known` keys, of which the `optional` ones may be missing, and no others."""
+        if not isinstance(value, YamlMapping):
+            self.file.fault(value.location, f"expected {what} with the keys {', '.join(known)}")
+            return None
+        for entry in value.entries.values():
+            if entry.key not in known:
+                self.file.fault(entry.location, f"unknown key {entry.key!r} in {what}", suggest(entry.key, known))
+        missing = [key for key in known if key not in value.entries and key not in optional]
+        for key in missing:
+            self.file.fault(value.location, f"{what} needs the key {key!r}")
+        return None if missing else value.entries
+
+    def scalar(self, entry: YamlEntry | None) -> YamlScalar | None:
+        """Read a single value."""
+        if entry is None:
+            return None
+        if not isinstance(entry.value, YamlScalar):
+            self.file.fault(entry.value.location, f"{entry.key!r} is a single value")
+            return None
+        return entry.value
+
+    def items(self, entry: YamlEntry, what: str) -> list[YamlValue]:
+        """Read a list that is not empty."""
+        if not isinstance(entry.value, YamlSequence) or not entry.value.items:
+            self.file.fault(entry.value.location, f"{entry.key!r} is a list: {what}")
+            return []
+        return entry.value.items
+
+    def word(self, value: YamlValue, what: str, known: Sequence[str] | None = None) -> str | None:
+        """Read a word such as `close-contact`; with `known`, it must be one of those."""
+        if not isinstance(value, YamlScalar) or not _WORD.fullmatch(value.text):
+            self.file.fault(value.location, f"{what} is a word of lower-case letters, digits, - and _")
+            return None
+        if known is not None and value.text not in known:
+            self.file.fault(value.location, f"{value.text!r} is not {what} of this module", suggest(value.text, known))
+            return None
+        return value.text
+
+    def short_text(self, entry: YamlEntry) -> str | None:
+        """Read a text of 1 to 500 characters."""
+        found = self.scalar(entry)
+        if found is None:
+            return None
+        text = found.text.strip()
+        if not 1 <= len(text) <= MAX_TEXT_CHARACTERS:
+            self.file.fault(found.location, f"{entry.key!r} needs a text of 1 to {MAX_TEXT_CHARACTERS} characters")
+            return None
+        return text
+
+    def text(self, entry: YamlEntry | None) -> Text | None:
+        """Read a text in Chinese and English."""
+        if entry is None:
+            return None
+        entries = self.entries(entry.value, ("zh", "en"), what=f"`{entry.key}`")
+        if entries is None:
+            return None
+        chinese, english = self.short_text(entries["zh"]), self.short_text(entries["en"])
+        return None if chinese is None or english is None else Text(zh=chinese, en=english)
+
+    def period(self, entries: Mapping[str, YamlEntry]) -> tuple[date | None, date | None]:
+        """Read the optional days `from` and `until`."""
+        since = self.day(entries["from"]) if "from" in entries else None
+        until = self.day(entries["until"]) if "until" in entries else None
+        if since is not None and until is not None and until <= since:
+            self.file.fault(
+                entries["until"].value.location, "`until` is not after `from`", "`until` is the first day without it"
+            )
+        return since, until
+
+    def day(self, entry: YamlEntry) -> date | None:
+        """Read a day of the calendar."""
+        found = self.scalar(entry)
+        if found is None:
+            return None
+        try:
+            day = date.fromisoformat(found.text) if _DATE.fullmatch(found.text) else None
+        except ValueError:
+            day = None
+        if day is None or not INSTANT_RANGE[0].date() < day < INSTANT_RANGE[1].date():
+            self.file.fault(found.location, f"{found.text!r} is not a date such as 2020-02-11")
+            return None
+        return day
+
+    def instant(self, value: YamlValue) -> datetime | None:
+        """Read an instant with its offset from UTC, such as 2020-02-11T00:00:00+08:00."""
+        try:
+            return parse_instant(value.text if isinstance(value, YamlScalar) else "")
+        except EvaluationError as error:
+            self.file.fault(value.location, str(error))
+            return None
+
+    def whole_number(self, value: YamlValue) -> int | None:
+        """Read a whole number of 64 bits."""
+        number = self.literal(value)
+        if number is not None and type(number) is not int:
+            self.file.fault(value.location, "expected a whole number")
+            return None
+        return number
+
+    def literal(self, value: YamlValue) -> Any:  # noqa: ANN401  any value of the rule language
+        """Read a value of the rule language: true, 14, 2.5, 14d, 1h30m, 2020-02-11T00:00:00+08:00, "text", [a list]."""
+        if isinstance(value, YamlSequence):
+            return self._list(value)
+        if not isinstance(value, YamlScalar):
+            self.file.fault(value.location, "a value is a number, a text, a duration, an instant or a list of them")
+            return None
+        if not value.plain:
+            return value.text
+        return self._plain(value)
+
+    def _list(self, value: YamlSequence) -> tuple[Any, ...] | None:
+        found: list[Any] = []
+        for item in value.items:
+            literal = self.literal(item)
+            if literal is None:
+                return None
+            if found and join(type_of_value(found[0]), type_of_value(literal)) is None:
+                self.file.fault(item.location, "the values of a list must be of one type")
+                return None
+            found.append(literal)
+        return tuple(found)
+
+    def _plain(self, value: YamlScalar) -> Any:  # noqa: ANN401  see literal()
+        text = value.text
+        if text in ("true", "false"):
+            return text == "true"
+        if _INTEGER.fullmatch(text) and INT64[0] <= int(text) <= INT64[1]:
+            return int(text)
+        if _DECIMAL.fullmatch(text):
+            return float(text)
+        span = _SPAN.fullmatch(text)
+        if span:
+            days, hours, minutes, seconds = (int(part or 0) for part in span.groups())
+            duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+            if duration <= MAX_FACT_DURATION:
+                return duration
+        if _INSTANT.fullmatch(text):
+            return self.instant(value)
+        if _WORD.fullmatch(text):
+            return text
+        advice = "a duration is written 14d, 12h, 1h30m or 90s; a text that is not a word needs quotes"
+        self.file.fault(value.location, f"{text!r} is not a value of the rule language", advice)
+        return None

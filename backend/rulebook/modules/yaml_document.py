@@ -1,0 +1,163 @@
+"""Reading YAML with the location of each value.
+
+Only the structure of the YAML is read. The schema decides what a scalar means, so that `1.10` is not silently read as
+a float, and a duplicate key is an error.
+"""
+# ruamel.yaml does not declare the types of its nodes:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from msgspec import Struct
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from backend.rulebook.source import Location, SourceFile
+
+MAX_FILE_BYTES = 1_000_000
+MAX_DEPTH = 40
+
+
+class YamlScalar(Struct):
+    """A single value. `style` is its YAML quote or block indicator; `ends_at_line` is 1-based."""
+
+    location: Location
+    text: str
+    style: str
+    ends_at_line: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether it has no quotes, so that it may be a number or a date."""
+        return not self.style
+
+
+class YamlSequence(Struct):
+    """A list of values."""
+
+    location: Location
+    items: list["YamlValue"]
+
+
+class YamlEntry(Struct):
+    """One `key: value` of a mapping, with the location of the key."""
+
+    key: str
+    location: Location
+    value: "YamlValue"
+
+
+class YamlMapping(Struct):
+    """Keys and values, in the order of the file."""
+
+    location: Location
+    entries: dict[str, YamlEntry]
+
+
+YamlValue = YamlScalar | YamlSequence | YamlMapping
+
+
+def read_document(file: SourceFile) -> YamlValue | None:
+    """Parse one YAML document. Returns None and adds a fault if the file is empty or invalid."""
+    if len(file.text) > MAX_FILE_BYTES:
+        file.fault(Location(1, 1), f"the file is longer than {MAX_FILE_BYTES:,} characters")
+        return None
+    try:
+        root = YAML(typ="safe").compose(file.text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        location = Location(mark.line + 1, mark.column + 1) if mark else Location(1, 1)
+        tab = "\t" in (file.text.split("\n")[location.line - 1 : location.line] or [""])[0]
+        advice = "indent with spaces: YAML does not allow tabs" if tab else ""
+        file.fault(location, f"not valid YAML: {error.problem or error.context}", advice)
+        return None
+    except (YAMLError, ValueError, RecursionError) as error:
+        file.fault(Location(1, 1), f"not valid YAML: {str(error).splitlines()[0]}")
+        return None
+    if root is None:
+        file.fault(Location(1, 1), "the file is empty", "a rule module begins with `module: folder.file`")
+        return None
+    return _Reader(file).value(root, 0)
+
+
+class _Reader:
+    """Converts the nodes of the YAML library to values; rejects aliases, tags and duplicate keys."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self.file = file
+        self.seen: set[int] = set()
+
+    def value(self, node: Node, depth: int) -> YamlValue | None:
+        location = _location(node)
+        if id(node) in self.seen:
+            self.file.fault(location, "YAML aliases are not supported", "repeat the text instead")
+            return None
+        self.seen.add(id(node))
+        if depth > MAX_DEPTH:
+            self.file.fault(location, f"nested deeper than {MAX_DEPTH} levels")
+            return None
+        tag = str(node.tag)
+        if not tag.startswith("tag:yaml.org,2002:") or "/" in tag:
+            self.file.fault(location, f"the YAML tag {tag!r} is not supported", "remove the tag")
+            return None
+        if isinstance(node, ScalarNode):
+            return YamlScalar(location, node.value, node.style or "", node.end_mark.line + 1)
+        if isinstance(node, SequenceNode):
+            items = (self.value(item, depth + 1) for item in node.value)
+            return YamlSequence(location, [item for item in items if item is not None])
+        assert isinstance(node, MappingNode)
+        return self._mapping(node, depth)
+
+    def _mapping(self, node: MappingNode, depth: int) -> YamlMapping:
+        entries: dict[str, YamlEntry] = {}
+        for key, child in node.value:
+            location = _location(key)
+            if not isinstance(key, ScalarNode):
+                self.file.fault(location, "a key must be a word")
+                continue
+            name = str(key.value)
+            if name in entries:
+                first = entries[name].location
+                self.file.fault(location, f"duplicate key {name!r}", f"the first one is in line {first.line}")
+                continue
+            value = self.value(child, depth + 1)
+            if value is not None:
+                entries[name] = YamlEntry(name, location, value)
+        return YamlMapping(_location(node), entries)
+
+
+def location_in(file: SourceFile, scalar: YamlScalar, start: int, end: int) -> Location:
+    """Return the location in the file of the characters [start, end) of a scalar's text.
+
+    Except for white space and escapes, the file contains the characters in the same order, however YAML folded them.
+    """
+    lines = file.text.split("\n")
+    line, column = scalar.location.line - 1, scalar.location.column - 1
+    if scalar.style in ("|", ">"):
+        line, column = line + 1, 0
+    elif scalar.style:
+        column += 1
+    at = line, column
+    for character in scalar.text[: start + 1]:
+        found = _find(lines, line, column, scalar.ends_at_line, character)
+        if found is not None:
+            at = found
+            line, column = found[0], found[1] + 1
+    length = min(end - start, len(lines[at[0]].rstrip()) - at[1]) if at[0] < len(lines) else 1
+    return Location(at[0] + 1, at[1] + 1, max(1, length))
+
+
+def _find(lines: list[str], line: int, column: int, last_line: int, character: str) -> tuple[int, int] | None:
+    if character.isspace():
+        return None
+    while line < min(last_line, len(lines)):
+        found = lines[line].find(character, column)
+        if found >= 0:
+            return line, found
+        line, column = line + 1, 0
+    return None
+
+
+def _location(node: Node) -> Location:
+    start, end = node.start_mark, node.end_mark
+    length = end.column - start.column if end.line == start.line else 1
+    return Location(start.line + 1, start.column + 1, max(1, length))

@@ -1,0 +1,294 @@
+"""Routes for citizens: their class, evidence, bank account and talent code, and their benefits and claims."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from litestar import Response, delete, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from msgspec.structs import replace
+
+from backend.city.service import City
+from backend.city.upstream import UpstreamUnavailable
+from backend.codes.image import draw_png, draw_svg
+from backend.codes.image_worker import ImageWorkerBusy, image_worker
+from backend.i18n import Text
+from backend.problems import NotFound
+from backend.security.identity import CitizenRequest, citizen, citizen_id
+from backend.services.talent_code import claims
+from backend.services.talent_code.api.responses import (
+    claim_details,
+    offers_and_near_misses,
+    own_entitlements,
+    talent_details,
+)
+from backend.services.talent_code.api.schemas import (
+    AccountEnding,
+    AppealRequest,
+    BankAccountRequest,
+    BenefitOverview,
+    ClaimDetails,
+    ClaimRequest,
+    EvidenceRequest,
+    RepaymentRequest,
+    TalentCode,
+    TalentDetails,
+)
+from backend.services.talent_code.code import SIGN, make_claims
+from backend.services.talent_code.eligibility import get_or_create_talent, time_zone_of, update_talent
+from backend.services.talent_code.model.bank_account import parse_card_number
+from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.problems import (
+    AlreadyClaimed,
+    EvidenceInFuture,
+    EvidenceLimitReached,
+    EvidenceOnRecord,
+    InvalidBankAccount,
+    NoBankAccount,
+    NoTalentClass,
+    NotEntitled,
+    NothingToAppeal,
+    NothingToRepay,
+    NotOnWaitlist,
+    RepaymentFailed,
+    RepaymentInProgress,
+    RepaymentOutstanding,
+    UnknownBenefit,
+)
+from backend.services.talent_code.model.talent import Talent, add_evidence, remove_evidence
+from backend.services.talent_code.review import refresh_talent, review_talent, update_class
+from backend.services.talent_code.saga import claims_of
+from backend.store.time import in_utc
+from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
+from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
+
+T = TypeVar("T")
+
+# ── the class ──
+
+
+@get("/v1/me/talent", guards=[citizen], response_headers=NO_STORE)
+async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentDetails]:
+    """Show the caller's class with its reason and end, their evidence, and the ways to the next class."""
+    return Uncached(talent_details(city, await refresh_talent(city, citizen_id(request))))
+
+
+@post(
+    "/v1/me/talent/evidence",
+    guards=[citizen],
+    response_headers=NO_STORE,
+    problems=(EvidenceOnRecord, EvidenceLimitReached, EvidenceInFuture),
+)
+async def declare_evidence(
+    data: JSONBody[EvidenceRequest], request: CitizenRequest, city: NamedDependency[City]
+) -> Uncached[TalentDetails]:
+    """Declare a prize, title, degree, post or a year's pay. The responsible registry is queried at once.
+
+    It affects the class as soon as it is confirmed. If the registry does not answer, it is queried again later. No
+    documents are requested.
+    """
+    person, qualification = citizen_id(request), in_utc(data.qualification)
+
+    def declare(talent: Talent, now: datetime) -> Talent:
+        return add_evidence(talent, qualification, now, time_zone_of(city))
+
+    await update_talent(city, person, declare)
+    talent = await review_talent(city, person)
+    assert talent is not None, "the declaration created it"
+    return Uncached(talent_details(city, talent), 201)
+
+
+@delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceOnRecord,))
+async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City], evidence_id: FromPath[str]) -> None:
+    """Withdraw declared evidence; what a registry has ever confirmed stays on record."""
+    await update_talent(city, citizen_id(request), lambda talent, _now: remove_evidence(talent, evidence_id))
+
+
+@put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount,))
+async def set_bank_account(
+    data: JSONBody[BankAccountRequest], request: CitizenRequest, city: NamedDependency[City]
+) -> AccountEnding:
+    """Register the bank card for payouts; failed payouts are retried with it at once."""
+    number, person = parse_card_number(data.number), citizen_id(request)
+    known, encrypted = (await get_or_create_talent(city, person)).account, city.encryption.encrypt(number)
+
+    def register(talent: Talent, _now: datetime) -> Talent:
+        return replace(talent, account=encrypted, account_ending=number[-4:])
+
+    if known is None or city.encryption.decrypt(known) != number:  # the same card again would waste a payout attempt
+        await update_talent(city, person, register)
+        await claims.retry_payouts(city, person)
+    return AccountEnding(number[-4:])
+
+
+# ── the talent code ──
+
+
+@get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass,))
+async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentCode]:
+    """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
+    talent = await update_class(city, citizen_id(request))
+    now = city.now()
+    grant = talent.grant(now)
+    payload, issued, expires = _signed(city, talent, now)
+    assert grant is not None, "no code is signed without a class"
+    return Uncached(
+        TalentCode(
+            talent_class=grant.talent_class,
+            because=grant.because,
+            until=grant.until,
+            entitlements=await own_entitlements(city, talent, now),
+            payload=payload,
+            issued_at=datetime.fromtimestamp(issued, UTC),
+            expires_at=datetime.fromtimestamp(expires, UTC),
+        )
+    )
+
+
+@get(
+    "/v1/me/talent-code/image.svg",
+    guards=[citizen],
+    response_headers=NO_STORE,
+    media_type="image/svg+xml",
+    priority="decoration",
+    problems=(ImageWorkerBusy, NoTalentClass),
+)
+async def show_talent_svg(request: CitizenRequest, city: NamedDependency[City]) -> Response[str]:
+    """Draw a new talent code as SVG, for an app that cannot draw QR codes."""
+    return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml", headers=UNCACHED_HEADERS)
+
+
+@get(
+    "/v1/me/talent-code/image.png",
+    guards=[citizen],
+    response_headers=NO_STORE,
+    media_type="image/png",
+    priority="decoration",
+    problems=(ImageWorkerBusy, NoTalentClass),
+)
+async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) -> Response[bytes]:
+    """Draw a new talent code as PNG, for an app that cannot draw QR codes."""
+    return Response(await _draw(request, city, draw_png), media_type="image/png", headers=UNCACHED_HEADERS)
+
+
+async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
+    payload, _, _ = _signed(city, await update_class(city, citizen_id(request)), city.now())
+    return await image_worker.draw(lambda: draw(payload, SIGN))
+
+
+def _signed(city: City, talent: Talent, now: datetime) -> tuple[str, int, int]:
+    """Sign a new code; return it with the instants between which it is valid. Raises NoTalentClass."""
+    if talent.grant(now) is None:
+        raise NoTalentClass(
+            Text(
+                zh="您目前没有人才类别，请先在“人才码—我的申报”中填写已取得的学位、职称等信息。",
+                en="You have no talent class now; declare your qualifications first.",
+            )
+        )
+    payload, issued, expires = make_claims(talent.code_id, now, city.settings.code_seconds)
+    return city.keys.sign_code(payload), issued, expires
+
+
+# ── benefits and claims ──
+
+
+@get("/v1/me/benefits", guards=[citizen], response_headers=NO_STORE)
+async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[BenefitOverview]:
+    """List the benefits that the caller can claim, has claimed and narrowly misses, with reasons.
+
+    Until the caller states homes with a claim, none are assumed.
+    """
+    person = citizen_id(request)
+    talent = await refresh_talent(city, person)
+    now = city.now()
+    available, near_misses = offers_and_near_misses(city, talent, now)
+    services = await own_entitlements(city, talent, now)
+    claimed = [claim_details(claim) for claim in await claims_of(city, person)]
+    return Uncached(BenefitOverview(available, services, claimed, near_misses))
+
+
+@post(
+    "/v1/me/claims",
+    guards=[citizen],
+    problems=(
+        UnknownBenefit,
+        NotEntitled,
+        AlreadyClaimed,
+        NoBankAccount,
+        RepaymentOutstanding,
+        UpstreamUnavailable,
+        IdempotencyKeyReused,
+        RequestInProgress,
+    ),
+)
+async def claim_benefit(
+    data: JSONBody[ClaimRequest], request: CitizenRequest, city: NamedDependency[City], idempotency_key: IdempotencyKey
+) -> ClaimDetails:
+    """Claim a benefit: it is judged, its budget reserved, and the money paid, within seconds and without documents.
+
+    The same Idempotency-Key returns the same answer. If the budget is used up, the claim is `waiting` and is paid
+    automatically when the budget grows. Until the bank has decided, it is `paying`.
+    """
+    person = citizen_id(request)
+    stated: Mapping[str, Any] = {
+        name: value for name, value in (("homes", data.homes), ("spent_fen", data.spent_fen)) if value is not None
+    }
+
+    async def work() -> ClaimDetails:
+        return claim_details(await claims.claim_benefit(city, person, data.benefit, idempotency_key, stated))
+
+    content = ("claim", data.benefit, data.homes, data.spent_fen)
+    return await once(city.store, city.now(), person, idempotency_key, content, ClaimDetails, work)
+
+
+@get("/v1/me/claims/{claim_id:str}", guards=[citizen], response_headers=NO_STORE)
+async def show_claim(
+    request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
+) -> Uncached[ClaimDetails]:
+    """Show a claim of the caller: the decision and its reason, instalments and receipts, and any claw-back."""
+    return Uncached(claim_details(await _own_claim(city, request, claim_id)))
+
+
+@delete("/v1/me/claims/{claim_id:str}", guards=[citizen], status_code=200, problems=(NotOnWaitlist,))
+async def leave_waitlist(request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]) -> ClaimDetails:
+    """Withdraw a claim from the waiting list; it no longer excludes other claims of the caller."""
+    return claim_details(await claims.withdraw_claim(city, await _own_claim(city, request, claim_id)))
+
+
+@post("/v1/me/claims/{claim_id:str}/appeal", guards=[citizen], status_code=200, problems=(NothingToAppeal,))
+async def appeal_against_clawback(
+    data: JSONBody[AppealRequest], request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
+) -> ClaimDetails:
+    """Appeal against a claw-back or a reduction before the deadline; it is suspended until the appeal is decided."""
+    return claim_details(await claims.file_appeal(city, await _own_claim(city, request, claim_id), data.text))
+
+
+@post(
+    "/v1/me/claims/{claim_id:str}/repayments",
+    guards=[citizen],
+    problems=(NothingToRepay, RepaymentInProgress, RepaymentFailed, IdempotencyKeyReused, RequestInProgress),
+)
+async def repay_claim(
+    data: JSONBody[RepaymentRequest],
+    request: CitizenRequest,
+    city: NamedDependency[City],
+    claim_id: FromPath[str],
+    idempotency_key: IdempotencyKey,
+) -> ClaimDetails:
+    """Pay back what is owed of a claim, once per Idempotency-Key."""
+    claim = await _own_claim(city, request, claim_id)
+
+    async def work() -> ClaimDetails:
+        return claim_details(await claims.repay(city, claim, idempotency_key, data.amount_fen))
+
+    content = ("repay", claim_id, data.amount_fen)
+    return await once(city.store, city.now(), claim.subject, idempotency_key, content, ClaimDetails, work)
+
+
+async def _own_claim(city: City, request: CitizenRequest, claim_id: str) -> Claim:
+    """Return a claim of the caller. Raises NotFound for any other."""
+    claim = await city.store.get(Claim, claim_id)
+    if claim is None or claim.subject != citizen_id(request):
+        raise NotFound(Text(zh="没有找到该申领，请刷新后重试。", en="There is no such claim; please refresh."))
+    return claim

@@ -1,0 +1,166 @@
+"""Routes for partners: verify a talent code, see the services to honour, and record their use."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from litestar import post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Struct
+
+from backend.city.service import City
+from backend.codes.signed_code import CodeClaims, GenuineCode
+from backend.i18n import Text
+from backend.security.identity import CitizenRequest, role_guard
+from backend.services.talent_code.api.responses import entitlement, services_with_usage
+from backend.services.talent_code.api.schemas import (
+    Entitlement,
+    RedemptionRequest,
+    ScanOutcome,
+    TalentScanRequest,
+    TalentVerification,
+)
+from backend.services.talent_code.code import read_talent_code
+from backend.services.talent_code.eligibility import talent_terms, time_zone_of
+from backend.services.talent_code.facts import Partner
+from backend.services.talent_code.model.benefit import Judgement
+from backend.services.talent_code.model.evidence import year_end
+from backend.services.talent_code.model.problems import (
+    BenefitNotOffered,
+    CodeNotAccepted,
+    PlaceNotAssigned,
+    QuotaExhausted,
+    RedemptionIdReused,
+)
+from backend.services.talent_code.model.redemption import (
+    Usage,
+    Use,
+    partner_kind,
+    record_use,
+    services_for,
+    usage_id,
+)
+from backend.services.talent_code.model.talent import Talent, benefit_facts
+from backend.store import Conflict, Duplicate
+from backend.store.time import to_ms
+
+MAX_ATTEMPTS = 50
+
+partner = role_guard("partner")
+
+_MESSAGES: dict[ScanOutcome, Text] = {
+    "valid": Text(zh="人才码核验通过。", en="VALID."),
+    "expired": Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask the holder to refresh and show again."),
+    "forged": Text(
+        zh="无效码：不是本市签发的人才码。请对方打开人才码重新出示。",
+        en="NOT VALID. The city did not issue this talent code. Ask the holder to open their talent code and show it.",
+    ),
+    "no_class": Text(
+        zh="此码有效，但持码人目前没有人才类别，不能享受服务。",
+        en="NO CLASS. The code is genuine, but its holder has no talent class now and no services.",
+    ),
+}
+
+
+@post("/v1/talent-verifications", guards=[partner], status_code=200, problems=(PlaceNotAssigned,))
+async def verify_talent_code(
+    data: JSONBody[TalentScanRequest], request: CitizenRequest, city: NamedDependency[City]
+) -> TalentVerification:
+    """Verify a talent code and show its holder's entitlements at this kind of partner, and nothing else."""
+    kind, now = _kind(request, data.place), city.now()
+    outcome, scanned = await _read(city, data.payload, now)
+    if scanned is None or outcome != "valid":
+        return TalentVerification(outcome, _MESSAGES[outcome])
+    services = await services_with_usage(city, scanned.talent, now, kind)
+    return TalentVerification(outcome, _MESSAGES[outcome], [entitlement(city, one, usage) for one, usage in services])
+
+
+@post(
+    "/v1/talent-redemptions",
+    guards=[partner],
+    status_code=200,
+    problems=(PlaceNotAssigned, CodeNotAccepted, BenefitNotOffered, QuotaExhausted, RedemptionIdReused),
+)
+async def redeem_benefit(
+    data: JSONBody[RedemptionRequest], request: CitizenRequest, city: NamedDependency[City]
+) -> Entitlement:
+    """Record one use of a benefit by the holder of a code; return the remaining uses.
+
+    A redemption id counts once, and so does a shown code: the holder refreshes it for the next use. A recorded use may
+    be sent again after the code has expired; the answer is the same.
+    """
+    kind, now = _kind(request, data.place), city.now()
+    outcome, scanned = await _read(city, data.payload, now)
+    if scanned is None:
+        raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
+    use = Use(data.redemption_id, data.place, now, f"{scanned.claims.jti}.{scanned.claims.iat}")
+    empty = _empty_usage(city, scanned, data.benefit, now)
+    usage = await city.store.get(Usage, empty.id)
+    first = usage.find_duplicate(use) if usage is not None else None
+    if outcome != "valid" and first is None:
+        raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
+    at = now if first is None else first.at
+    found = services_for(city.rulebook, benefit_facts(scanned.talent, {}, at), at, kind)
+    judged = next((one for one in found if one.benefit == data.benefit), None)
+    if judged is None:
+        raise BenefitNotOffered(
+            Text(
+                zh="持码人在本服务点不能享受该项服务。", en="The holder is not entitled to this benefit at this place."
+            )
+        )
+    return entitlement(city, judged, await _record(city, empty, judged, use))
+
+
+class _Scanned(Struct, frozen=True):
+    """The claims of a code of the city, and its holder."""
+
+    claims: CodeClaims
+    talent: Talent
+
+
+def _empty_usage(city: City, scanned: _Scanned, benefit: str, now: datetime) -> Usage:
+    """Return an empty usage for the year of the code, not the present one: a repeated request finds the same."""
+    zone = time_zone_of(city)
+    year = scanned.claims.issued_at.astimezone(zone).year
+    expires_at = year_end(year, zone) + timedelta(days=talent_terms(city, now)("usage_days"))
+    return Usage(id=usage_id(scanned.talent.id, benefit, year), expires_ms=to_ms(expires_at))
+
+
+def _kind(request: CitizenRequest, place: str) -> Partner:
+    """Return the kind of partner of a place of the caller. Raises PlaceNotAssigned."""
+    kind = partner_kind(place)
+    if place not in request.user.venues or kind is None:
+        raise PlaceNotAssigned(
+            Text(
+                zh="您的账号未绑定该服务点，请联系管理员。",
+                en="This place is not assigned to your account; please contact the administrator.",
+            )
+        )
+    return kind
+
+
+async def _read(city: City, payload: str, now: datetime) -> tuple[ScanOutcome, _Scanned | None]:
+    """Read a code and find its holder; None if it is forged or its holder no longer exists."""
+    reading = read_talent_code(payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
+    if not isinstance(reading, GenuineCode):
+        return "forged", None
+    holders = (await city.store.find(Talent, {"code_id": reading.claims.sub}, limit=1)).documents
+    outcome: ScanOutcome = reading.outcome
+    if outcome == "valid" and not any(talent.grant(now) for talent in holders):
+        outcome = "no_class"
+    return outcome, _Scanned(reading.claims, holders[0]) if holders else None
+
+
+async def _record(city: City, empty: Usage, judged: Judgement, use: Use) -> Usage:
+    """Record a use. Raises what `record_use` raises, or Conflict after too many concurrent uses."""
+    for _ in range(MAX_ATTEMPTS):
+        usage = await city.store.get(Usage, empty.id)
+        before = usage or empty
+        changed = record_use(before, use, judged.terms.quota)
+        if changed is before:
+            return before
+        try:
+            return await (city.store.insert(changed) if usage is None else city.store.replace(changed))
+        except (Conflict, Duplicate):
+            await asyncio.sleep(0.001)
+    raise Conflict(Usage.collection, empty.id, 0)

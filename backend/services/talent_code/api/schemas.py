@@ -1,0 +1,355 @@
+"""Request and response Structs of the talent code's routes. Amounts are in fen, instants in UTC."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from backend.i18n import Text
+from backend.services.talent_code.facts import Fen, TalentClass, TalentClassOrNone
+from backend.services.talent_code.model.benefit import NearMissKind
+from backend.services.talent_code.model.claim import InstalmentState
+from backend.services.talent_code.model.evidence import EvidenceState, Qualification
+from backend.services.talent_code.model.talent import GrantEnd
+
+# ── partners ──
+
+Payload = Annotated[str, Meta(min_length=1, max_length=2_000)]
+Place = Annotated[str, Meta(min_length=1, max_length=64)]
+ScanOutcome = Literal["valid", "expired", "forged", "no_class"]
+
+
+class TalentScanRequest(Struct, forbid_unknown_fields=True):
+    """A talent code that was scanned at one of the caller's places, such as `park-xixi`."""
+
+    payload: Payload
+    place: Place
+
+
+class RedemptionRequest(Struct, forbid_unknown_fields=True):
+    """One use of a benefit by the holder of a code. `redemption_id` is the partner's; repeated, it counts once."""
+
+    payload: Payload
+    place: Place
+    benefit: Annotated[str, Meta(min_length=1, max_length=100)]
+    redemption_id: Annotated[str, Meta(min_length=8, max_length=64)]
+
+
+class Entitlement(Struct, frozen=True):
+    """A service that the holder of a code is entitled to: a `figure` of a `unit`, and the `remaining` uses this year.
+
+    `remaining` is None if the number of uses is unlimited.
+    """
+
+    benefit: str
+    title: Text
+    figure: int
+    unit: Literal["level", "months", "percent"]
+    remaining: int | None
+
+
+class OwnEntitlement(Entitlement, frozen=True):
+    """An entitlement as shown to the holder, with the reason, which may name their class."""
+
+    because: Text
+
+
+class TalentVerification(Struct, frozen=True):
+    """The result of a scan. It discloses nothing else about the holder, not even their class.
+
+    `no_class`: the code is genuine, and its holder has no class any more.
+    """
+
+    outcome: ScanOutcome
+    message: Text
+    entitlements: list[Entitlement] = []
+
+
+# ── the citizen as a talent ──
+
+
+class EvidenceDetails(Struct, frozen=True):
+    """A qualification that the caller declared, and the registry's answer about it."""
+
+    id: str
+    qualification: Qualification
+    state: EvidenceState
+    declared_at: datetime
+    answered_at: datetime | None
+
+
+class GrantDetails(Struct, frozen=True):
+    """A class that was granted; `end` is how it ended, or None."""
+
+    talent_class: TalentClass
+    rule: str
+    because: Text
+    granted_at: datetime
+    until: datetime
+    ended_at: datetime | None
+    end: GrantEnd | None
+    rulebook: str
+
+
+class NextClassOption(Struct, frozen=True):
+    """One of the ways to the next class; any of them is enough."""
+
+    rule: str
+    because: Text
+    remedy: Text | None
+
+
+class TalentDetails(Struct, frozen=True):
+    """The caller as a talent.
+
+    `grant` is the class in force, `review_at` when its review starts. `class_if_confirmed` is the class if everything
+    declared is confirmed; `next_class` is the one above the present class, with the ways to it in `next_class_options`.
+    """
+
+    talent_class: TalentClassOrNone
+    grant: GrantDetails | None
+    review_at: datetime | None
+    evidence: list[EvidenceDetails]
+    class_if_confirmed: TalentClassOrNone
+    next_class: TalentClass | None
+    next_class_options: list[NextClassOption]
+    previous_grants: list[GrantDetails]
+    account_ending: str | None
+
+
+class EvidenceRequest(Struct, forbid_unknown_fields=True):
+    """A qualification that the caller declares."""
+
+    qualification: Qualification
+
+
+class BankAccountRequest(Struct, forbid_unknown_fields=True):
+    """The bank card for payouts: 12 to 19 digits, spaces allowed."""
+
+    number: Annotated[str, Meta(min_length=12, max_length=30)]
+
+
+class AccountEnding(Struct, frozen=True):
+    """The last digits of the account for payouts."""
+
+    ending: str
+
+
+class TalentCode(Struct, frozen=True, gc=False):
+    """The caller's code as of now: `payload` is the content of the QR image, valid until `expires_at`."""
+
+    talent_class: TalentClassOrNone
+    because: Text
+    until: datetime
+    entitlements: list[OwnEntitlement]
+    payload: str
+    issued_at: datetime
+    expires_at: datetime
+
+
+# ── claims ──
+
+ClaimStage = Literal["claimed", "waiting", "granted", "paying", "partly_paid", "paid", "failed", "withdrawn"]
+
+
+class ClaimInstalmentDetails(Struct, frozen=True):
+    """An instalment of a claim, due after a number of months of insurance, and its receipt once it is paid."""
+
+    amount_fen: int
+    insured_months: int
+    state: InstalmentState
+    paid_at: datetime | None
+    receipt: str | None
+
+
+class ClawbackDetails(Struct, frozen=True):
+    """The amount that is claimed back, the reason, and the deadlines.
+
+    `differing_facts` are the facts that the registries know otherwise. Open instalments are reduced by `reduction_fen`
+    unless an appeal is won; other instalments are paid meanwhile. An appeal may be made until `appeal_until`; from
+    `collect_at` the amount owed is collected from the bank account.
+    """
+
+    amount_fen: int
+    owed_fen: int
+    reduction_fen: int
+    because: Text
+    differing_facts: tuple[str, ...]
+    notified_at: datetime
+    appeal_until: datetime
+    collect_at: datetime
+    appeal: Literal["none", "pending", "granted", "rejected"]
+    decision: Text | None
+
+
+class ClaimDetails(Struct, frozen=True):
+    """A claim: the decision with its rule and reason, the payments, and the present `message` for the citizen.
+
+    `stage`: `waiting` for budget, `granted` until its first instalment is due, `paying` until the bank has decided,
+    `partly_paid` while instalments are open, `paid` when none is; `read_by_officers` are the instants at which an
+    officer viewed it.
+    """
+
+    id: str
+    benefit: str
+    title: Text
+    stage: ClaimStage
+    message: Text
+    claimed_at: datetime
+    rule: str
+    because: Text
+    rulebook: str
+    amount_fen: int
+    paid_fen: int
+    returned_fen: int
+    instalments: list[ClaimInstalmentDetails]
+    clawback: ClawbackDetails | None
+    read_by_officers: list[datetime]
+
+
+class OfferedInstalment(Struct, frozen=True):
+    """An instalment of an offer, due after a number of months of social insurance."""
+
+    amount_fen: int
+    insured_months: int
+
+
+class Offer(Struct, frozen=True):
+    """Money that the caller can claim now, with one tap.
+
+    `amount_fen` is None if it depends on an expense that is stated with the claim; `max_amount_fen` is its limit.
+    """
+
+    benefit: str
+    title: Text
+    rule: str
+    because: Text
+    amount_fen: int | None
+    max_amount_fen: int | None
+    instalments: list[OfferedInstalment]
+
+
+class NearMissDetails(Struct, frozen=True):
+    """A benefit that the caller would have but for one thing.
+
+    `kind`: one condition is not met; it requires the next class; it becomes available at `from_at`; or the caller's
+    own claims exclude it, until `from_at` or for good.
+    """
+
+    benefit: str
+    title: Text
+    kind: NearMissKind | Literal["own_claims"]
+    because: Text
+    remedy: Text | None
+    from_at: datetime | None
+
+
+class BenefitOverview(Struct, frozen=True):
+    """The benefits that the caller can claim, has claimed and narrowly misses.
+
+    `available` is money to claim, `services` are what partners honour on sight of the code, `claimed` are the claims,
+    newest first.
+    """
+
+    available: list[Offer]
+    services: list[OwnEntitlement]
+    claimed: list[ClaimDetails]
+    near_misses: list[NearMissDetails]
+
+
+class ClaimRequest(Struct, forbid_unknown_fields=True):
+    """The benefit to claim, and what the caller states: homes owned in the city, and the amount spent.
+
+    A field that is left out states that there is none. Statements are accepted at once and may be audited later; money
+    that was paid on false statements is claimed back.
+    """
+
+    benefit: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
+    homes: Annotated[int, Meta(ge=0, le=1_000)] | None = None
+    spent_fen: Fen | None = None
+
+
+class AppealRequest(Struct, forbid_unknown_fields=True):
+    """Why the claw-back is wrong, in the caller's words."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=2_000)]
+
+
+class RepaymentRequest(Struct, forbid_unknown_fields=True):
+    """The amount owed, as the caller saw it."""
+
+    amount_fen: Annotated[int, Meta(ge=1, le=10**13)]
+
+
+# ── officers ──
+
+
+class AppealSummary(Struct, frozen=True):
+    """An appeal that waits for a decision, without the person's identity.
+
+    It concerns `amount_fen` to be paid back and `reduction_fen` of the open instalments.
+    """
+
+    claim: str
+    benefit: str
+    title: Text
+    amount_fen: int
+    reduction_fen: int
+    appealed_at: datetime
+
+
+class AppealList(Struct, frozen=True):
+    """Pending appeals, the oldest first, and the cursor of the next page."""
+
+    appeals: list[AppealSummary]
+    cursor: str | None
+
+
+class AppealDetails(Struct, frozen=True):
+    """An appeal with its claim and the person's text."""
+
+    claim: ClaimDetails
+    text: str
+    appealed_at: datetime
+
+
+class AppealReason(Struct, forbid_unknown_fields=True):
+    """The reason, in Chinese and English."""
+
+    zh: Annotated[str, Meta(min_length=1, max_length=500)]
+    en: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class AppealDecision(Struct, forbid_unknown_fields=True):
+    """Whether the claw-back is upheld or dropped, and the reason in both languages, which the person reads."""
+
+    decision: Literal["uphold", "drop"]
+    reason: AppealReason
+
+
+class BudgetDetails(Struct, frozen=True):
+    """A benefit's budget for this year; `has_waitlist` is True if claims wait for it to grow."""
+
+    benefit: str
+    title: Text
+    year: int
+    limit_fen: int
+    reserved_fen: int
+    paid_fen: int
+    returned_fen: int
+    free_fen: int
+    quota: int | None
+    quota_used: int
+    has_waitlist: bool
+
+
+class BudgetList(Struct, frozen=True):
+    """The budgets of the benefits that are available now."""
+
+    budgets: list[BudgetDetails]
+
+
+class ReviewRequest(Struct, forbid_unknown_fields=True):
+    """The person whose evidence is to be checked again."""
+
+    id_number: Annotated[str, Meta(min_length=15, max_length=20)]

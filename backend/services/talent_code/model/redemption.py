@@ -1,0 +1,105 @@
+"""Use of services at partners: which entitlements a kind of partner sees, and how often a person may use one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from backend.i18n import Text
+from backend.rulebook import Rulebook
+from backend.services.talent_code.facts import BenefitFacts, Partner
+from backend.services.talent_code.model.benefit import Judgement, benefit_names, judge
+from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
+from backend.store import Document, Index
+
+PARTNER_KINDS: tuple[Partner, ...] = get_args(Partner)
+
+
+class Use(Struct, frozen=True, gc=False):
+    """One use of a benefit at a place; `code` identifies the code that was shown."""
+
+    redemption: str
+    place: str
+    at: datetime
+    code: str
+
+
+class Usage(Document, kw_only=True):
+    """A person's uses of a benefit in a calendar year, which the `id` names. It is deleted at `expires_ms`."""
+
+    collection: ClassVar[str] = "benefit_usages"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+
+    expires_ms: int
+    uses: tuple[Use, ...] = ()
+
+    def find_duplicate(self, use: Use) -> Use | None:
+        """Return the recorded use with the same redemption id, place and code, or None."""
+        same = (use.redemption, use.place, use.code)
+        return next((one for one in self.uses if (one.redemption, one.place, one.code) == same), None)
+
+
+def usage_id(person: str, benefit: str, year: int) -> str:
+    """Return the id of a person's uses of a benefit in a year."""
+    return f"{person}:{benefit}:{year}"
+
+
+def partner_kind(place: str) -> Partner | None:
+    """Return the kind of partner from the prefix of a place's name, such as `park-xixi`; None for any other."""
+    kind = place.partition("-")[0]
+    return next((one for one in PARTNER_KINDS if one == kind), None)
+
+
+def services_for(
+    rulebook: Rulebook, facts: BenefitFacts, at: datetime, kind: Partner | None = None
+) -> Sequence[Judgement]:
+    """Return the services that a person is entitled to now: all, or those offered by a kind of partner."""
+    judged = [judge(rulebook, benefit, facts, at) for benefit in benefit_names(rulebook)]
+    return [
+        one
+        for one in judged
+        if one is not None
+        and one.terms.gives == "service"
+        and one.is_entitled
+        and (kind is None or kind in one.terms.partners)
+    ]
+
+
+def remaining_uses(usage: Usage | None, quota: int | None) -> int | None:
+    """Return how often a benefit can still be used in the year; None if it is unlimited."""
+    return None if quota is None else max(0, quota - (len(usage.uses) if usage is not None else 0))
+
+
+def record_use(usage: Usage, use: Use, quota: int | None) -> Usage:
+    """Record a use, once per redemption id of a place and once per shown code.
+
+    Raises RedemptionIdReused, CodeNotAccepted for a code that was used before, or QuotaExhausted.
+    """
+    if usage.find_duplicate(use) is not None:
+        return usage
+    for one in usage.uses:
+        if (one.redemption, one.place) == (use.redemption, use.place):
+            raise RedemptionIdReused(
+                Text(
+                    zh="该核销编号已用于另一个码，请换一个编号。",
+                    en="This redemption id was used for another code; please use a new one.",
+                )
+            )
+        if one.code == use.code:
+            raise CodeNotAccepted(
+                Text(
+                    zh="此码已核销过，请对方刷新后重新出示。",
+                    en="USED BEFORE. Ask the holder to refresh and show again.",
+                ),
+                outcome="replayed",
+            )
+    if remaining_uses(usage, quota) == 0:
+        raise QuotaExhausted(
+            Text(
+                zh="持码人本年度次数已用完，下一年度可继续使用。",
+                en="The holder has used this as often as allowed this year.",
+            )
+        )
+    return replace(usage, uses=(*usage.uses, use))

@@ -1,0 +1,1 @@
+"""Shared parts of the sandboxes: their database with fault injection, a bank, and a registry."""

@@ -1,0 +1,135 @@
+"""An invented city has talents, and its registries stand by what they are said to have."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import islice
+from random import Random
+
+import pytest
+from litestar import Litestar
+
+from backend.city.person import Person
+from backend.city.service import City
+from backend.cli.synthetic_data import _people
+from backend.services.talent_code.eligibility import time_zone_of, update_talent
+from backend.services.talent_code.facts import Degree, Prize, Title
+from backend.services.talent_code.model.evidence import happened_at
+from backend.services.talent_code.model.talent import request_recheck
+from backend.services.talent_code.review import review_talent
+from backend.services.talent_code.synthetic import Merit, synthesize, synthetic_degrees, synthetic_merits
+from tests.conftest import Clock
+from tests.services.talent_code.scene import Scene
+
+TODAY = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def city(app: Litestar, clock: Clock) -> City:
+    clock.now = TODAY
+    return app.state.city
+
+
+def people_of(city: City, count: int) -> list[Person]:
+    return list(islice(_people(city, Random("people 1")), count))
+
+
+@pytest.fixture
+def people(city: City) -> list[Person]:
+    return people_of(city, 1_000)
+
+
+def known_of(city: City, person: Person) -> set[Degree | Merit]:
+    number = city.encryption.decrypt(person.id_number)
+    return {*synthetic_degrees(number, city.now()), *synthetic_merits(number, city.now())}
+
+
+def test_some_hundreds_of_5000_people_have_a_class_and_every_class_is_somebodys(city: City) -> None:
+    standings = Counter(talent.class_at(TODAY) for talent in synthesize(city, Random(1), people_of(city, 5_000)))
+    assert 200 < standings.total() < 400
+    assert standings["e"] > standings["d"] > standings["c"] > standings["b"] > standings["a"] > 0
+    assert standings["none"] == 0
+
+
+def test_of_those_whose_degree_gives_a_class_four_in_five_have_it(city: City) -> None:
+    people = people_of(city, 5_000)
+    having = {talent.id for talent in synthesize(city, Random(1), people)}
+    doctors = [
+        person.id
+        for person in people
+        if any(
+            isinstance(one, Degree) and one.level == "doctor" and one.full_time and one.awarded_at.year < 2026
+            for one in known_of(city, person)
+        )
+    ]
+    assert 0.7 < len(having & set(doctors)) / len(doctors) < 0.9
+
+
+def test_all_that_a_talent_is_said_to_have_is_confirmed_and_known_to_the_registries(
+    city: City, people: list[Person]
+) -> None:
+    profiles = {person.id: person for person in people}
+    for talent in synthesize(city, Random(1), people):
+        assert {one.qualification for one in talent.evidence} <= known_of(city, profiles[talent.id])
+        assert {one.state for one in talent.evidence} == {"confirmed"}
+        (grant,) = talent.grants
+        assert all(one.confirmed_at == grant.granted_at <= TODAY for one in talent.evidence)
+
+
+def test_the_same_chance_makes_the_same_talents(city: City, people: list[Person]) -> None:
+    one, other = (list(synthesize(city, Random(7), people[:500])) for _ in range(2))
+    assert one == other
+    assert one != list(synthesize(city, Random(8), people[:500]))
+    assert one == list(synthesize(city, Random(7), people))[: len(one)], "a bigger city begins with the same"
+
+
+def test_a_city_that_is_invented_in_another_month_has_the_same_talents(city: City, clock: Clock) -> None:
+    """Its people are born as many days before, so that their ID numbers differ."""
+    said: list[set[tuple[str, str]]] = []
+    for month in (3, 4):
+        clock.now = TODAY.replace(month=month)
+        said.append({(one.id, one.grants[0].rule) for one in synthesize(city, Random(1), people_of(city, 1_000))})
+    assert len(said[0] & said[1]) > 0.95 * len(said[0])
+
+
+def test_nobody_is_to_be_looked_after_or_told_anything_before_a_class_is_reviewed(
+    city: City, people: list[Person]
+) -> None:
+    soon_ms = TODAY.timestamp() * 1_000
+    for talent in synthesize(city, Random(1), people):
+        assert talent.due_ms is not None
+        assert talent.due_ms > soon_ms
+        assert all(notice.sent for notice in talent.notifications)
+
+
+def test_nobody_has_a_degree_of_before_1982(city: City, people: list[Person]) -> None:
+    degrees = [one for person in people for one in known_of(city, person) if isinstance(one, Degree)]
+    assert min(one.awarded_at.year for one in degrees) == 1982
+
+
+def test_somebody_born_in_1990_has_studied_by_2019_and_achieves_nothing_before_2018(city: City) -> None:
+    numbers = [f"99{serial:04d}199001010011" for serial in range(500)]
+    degrees = [one for number in numbers for one in synthetic_degrees(number, TODAY)]
+    assert {(one.level, one.awarded_at.year) for one in degrees} == {
+        ("bachelor", 2012),
+        ("master", 2015),
+        ("doctor", 2019),
+    }
+    merits = [one for number in numbers for one in synthetic_merits(number, TODAY)]
+    assert {happened_at(one, time_zone_of(city)).year for one in merits} == set(range(2018, 2027))
+
+
+def test_an_invented_talent_stands_a_review_by_the_registries(scene: Scene) -> None:
+    people = {person.id: person for person in people_of(scene.city, 400)}
+    talents = list(synthesize(scene.city, Random(1), list(people.values())))
+    learned = next(one for one in talents if isinstance(one.evidence[0].qualification, Degree))
+    deserving = next(one for one in talents if isinstance(one.evidence[-1].qualification, (Prize, Title)))
+    for talent in (learned, deserving):
+        scene.call(scene.city.store.insert, people[talent.id])
+        scene.call(scene.city.store.insert, talent)
+        scene.clock.now = datetime(2026, 3, 3, 4, 0, tzinfo=UTC)
+        scene.call(update_talent, scene.city, talent.id, request_recheck)
+        reviewed = scene.call(review_talent, scene.city, talent.id)
+        assert reviewed is not None
+        assert [one.state for one in reviewed.evidence] == ["confirmed"] * len(talent.evidence)
+        assert all(one.answered_at == scene.clock.now for one in reviewed.evidence)
+        assert reviewed.grants == talent.grants
