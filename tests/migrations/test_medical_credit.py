@@ -8,7 +8,7 @@ from backend.store import Order, Store
 from backend.store.migrations import migrate
 from tests.conftest import work_in
 from tests.migrations.medical_credit import EXAMPLES, NOON, NOON_MS
-from tests.migrations.test_history import migration_called, put_as_it_was
+from tests.migrations.test_history import migration_called, insert_raw
 
 PAYMENTS = migration_called("0017_rename_fields_of_answered_payments").change
 
@@ -25,7 +25,7 @@ def test_a_document_is_found_by_its_renamed_field(
 ) -> None:
     before = next(before for migration, before, _ in EXAMPLES if migration == name)
     work_in(address, lambda store: store.count(kind, {}))
-    put_as_it_was(address, kind.collection, before)
+    insert_raw(address, kind.collection, before)
 
     async def work(store: Store) -> None:
         await migrate(store, [migration_called(name)], lambda _migration, _seen: None)
