@@ -15,7 +15,7 @@ check: lint
 	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --fast
 
 test: lint
-	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/city/under_load
+	.venv/bin/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/city/under_load
 	.venv/bin/python -m pytest tests/city/under_load  # runs alone, because it measures the city under load
 
 soak: .venv/.tests

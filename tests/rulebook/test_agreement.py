@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 RULES = Path(__file__).parents[2] / "rules"
 CITY = ZoneInfo("Asia/Shanghai")
 RULEBOOK = load_rulebook(RULES, [facts for found in discover_services() for facts in found.facts], CITY)
-PROFILES_PER_LAW, PROFILES_PER_MODULE = draws(80, soak=1_000), draws(400, soak=8_000)
+PROFILES_PER_LAW, PROFILES_PER_MODULE = draws(50, soak=1_000), draws(250, soak=8_000)
 ROUNDS = (1, 3, 9)
 """Factors of the number of draws: the later ones are for laws with a rule that has not fired yet."""
 

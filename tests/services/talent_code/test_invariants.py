@@ -44,7 +44,7 @@ from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, NOON, 
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = draws(80, soak=1_200)
+EXAMPLES = draws(60, soak=1_200)
 WHO = st.integers(0, 3)
 BENEFIT = st.sampled_from(sorted(TERMS))
 PLACE = st.integers(0, 11)
