@@ -8,7 +8,7 @@ from backend.store import Order, Store
 from backend.store.migrations import migrate
 from tests.conftest import work_in
 from tests.migrations.medical_credit import EXAMPLES, NOON, NOON_MS
-from tests.migrations.test_history import migration_called, insert_raw
+from tests.migrations.test_history import insert_raw, migration_called
 
 PAYMENTS = migration_called("0017_rename_fields_of_answered_payments").change
 
