@@ -1,6 +1,6 @@
-"""The composition root: where the city's parts are put together and served.
+"""The composition root: where the city's parts are assembled and served.
 
-Nothing else knows which store is used, which services there are, or where background jobs run.
+No other module knows which store is used, which services exist, or where background jobs run.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -58,7 +58,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
 
 
 class Parts(Struct, frozen=True):
-    """The services, integrations and tasks that were found. They fit together."""
+    """The discovered services, integrations and tasks, already checked."""
 
     services: Sequence[Service]
     integrations: Sequence[Integration]
@@ -79,7 +79,7 @@ def create_app(
 ) -> Litestar:
     """Create the city's API.
 
-    Raises InvalidCity or InvalidRulebook if a service, an integration or a rule module is wrong; no store is open then.
+    Raises InvalidCity or InvalidRulebook if a service, an integration or a rule module is wrong; no store is opened.
     """
     parts = discover_parts(settings, services_package)
     load_shedder, job_counts = LoadShedder(settings.requests_at_once), JobCounts()
@@ -94,7 +94,7 @@ def create_app(
         app.state.city = city
 
     def metrics() -> Iterator[Metric]:
-        yield from access_log.served.read()
+        yield from access_log.request_counts.read()
         yield from city_metrics(current_city())
         yield from job_counts.read()
         yield from load_metrics(load_shedder)
@@ -102,11 +102,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
-        end_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
+        stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
         async with follow_releases(current_city, set_city, facts_of(parts.services)), jobs:
             yield
-        if end_metrics is not None:
-            end_metrics()
+        if stop_metrics is not None:
+            stop_metrics()
         if tracing is not None:
             tracing.end()
         access_log.flush()
@@ -120,7 +120,7 @@ def create_app(
     set_city(city if tracing is None else replace(city, store=tracing.store(city.store)))
     guard_directly(app, load_shedder)
     access_log = AccessLog(app.asgi_handler, load_shedder, writes=settings.access_log)
-    app.asgi_handler = access_log if tracing is None else tracing.around(access_log)
+    app.asgi_handler = access_log if tracing is None else tracing.wrap(access_log)
     app.state.access = Access(settings, city.keys, city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
@@ -130,7 +130,9 @@ def create_app(
 def _make_app(
     settings: Settings, parts: Parts, provide_city: Callable[[], Any], lifespan: Callable[..., Any]
 ) -> Litestar:
-    formats = [one.problem_format for one in parts.integrations if one.problem_format is not None]
+    formats = [
+        integration.problem_format for integration in parts.integrations if integration.problem_format is not None
+    ]
     return Litestar(
         route_handlers=_routes(settings, parts),
         dependencies={"city": Provide(provide_city)},

@@ -1,6 +1,6 @@
 """Errors that a caller can act on (RFC 9457).
 
-A service declares its own Problems next to the rule that they protect. This module defines their form on the wire;
+A service declares its own Problems next to the rule that they protect. This module defines their wire format;
 `backend.web.errors` sends them.
 """
 
@@ -41,7 +41,7 @@ class FieldError(Struct, frozen=True, omit_defaults=True):
     detail_zh: str = ""
 
     def in_language(self, language: str) -> "FieldError":
-        """Return the error as it is sent: with one detail, in `language` ("zh" or "en")."""
+        """Return the error as sent, with one detail, in `language` ("zh" or "en")."""
         return FieldError(self.pointer, (self.detail_zh if language == "zh" else "") or self.detail)
 
 

@@ -133,7 +133,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     the environment, and the content of the file is never printed.
     """
     values: dict[str, Any] = {}
-    wrong: list[str] = []
+    errors: list[str] = []
     known = {setting.name: setting for setting in msgspec.structs.fields(Settings)}
     for variable, text in sorted(environment.items()):
         if not variable.startswith(PREFIX):
@@ -141,24 +141,24 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         name = variable.removeprefix(PREFIX).lower()
         setting = known.get(name) or known.get(name.removesuffix(FILE))
         if setting is None:
-            wrong.append(f"{variable}: there is no such setting; `chengma settings` lists them")
+            errors.append(f"{variable}: there is no such setting; `chengma settings` lists them")
             continue
         from_file = setting.name != name
         if from_file and f"{PREFIX}{setting.name.upper()}" in environment:
-            wrong.append(f"{variable}: {PREFIX}{setting.name.upper()} is set too; set only one of them")
+            errors.append(f"{variable}: {PREFIX}{setting.name.upper()} is set too; set only one of them")
             continue
         try:
-            given = Path(text).read_text(encoding="utf-8").rstrip("\r\n") if from_file else text
-            values[setting.name] = _converted(setting, given)
+            value = Path(text).read_text(encoding="utf-8").rstrip("\r\n") if from_file else text
+            values[setting.name] = _converted(setting, value)
         except OSError as error:
-            wrong.append(f"{variable}={text!r}: cannot be read: {error.strerror}")
+            errors.append(f"{variable}={text!r}: cannot be read: {error.strerror}")
         except (msgspec.ValidationError, ValueError) as error:
             if from_file:
-                wrong.append(f"{variable}: the content of the file is invalid; {_description(setting.type)}")
+                errors.append(f"{variable}: the content of the file is invalid; {_description(setting.type)}")
             else:
-                wrong.append(f"{variable}={mask_credentials(text)!r}: {error}; {_description(setting.type)}")
-    if wrong:
-        raise InvalidSettings("\n".join(wrong))
+                errors.append(f"{variable}={mask_credentials(text)!r}: {error}; {_description(setting.type)}")
+    if errors:
+        raise InvalidSettings("\n".join(errors))
     return Settings(**values)
 
 
@@ -190,7 +190,7 @@ def settings_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _description(annotation: Any) -> str:  # noqa: ANN401  an annotation may be any form
+def _description(annotation: Any) -> str:  # noqa: ANN401  any annotation
     described = msgspec.inspect.type_info(annotation)
     extra: dict[str, Any] = getattr(described, "extra_json_schema", None) or {}
     return str(extra.get("description", ""))

@@ -114,7 +114,7 @@ class _Process:
             asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(READY_SECONDS)
         except Exception:  # noqa: BLE001  any error
             _log.exception("this worker cannot start")
-            time.sleep(1)  # its successor will probably fail too
+            time.sleep(1)  # the next process will probably fail too
             raise SystemExit(1) from None  # Celery would keep a worker without a City
 
     async def _start(self) -> None:

@@ -15,7 +15,7 @@ def run_in_city(work: Callable[[City], Awaitable[T]]) -> T:
     """Open the city of the settings, run `work` on it, and close its store."""
     settings = load_settings()
 
-    async def whole() -> T:
+    async def run() -> T:
         city = open_city(settings, discover_services(), discover_integrations(settings.integrations))
         try:
             return await work(city)
@@ -23,4 +23,4 @@ def run_in_city(work: Callable[[City], Awaitable[T]]) -> T:
             await city.store.close()
 
     with report_errors():
-        return asyncio.run(whole())
+        return asyncio.run(run())

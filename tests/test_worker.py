@@ -91,7 +91,7 @@ def test_a_job_whose_worker_is_killed_is_delivered_again_and_takes_effect_once(s
     assert one != other
     assert street.stored(Errand, "slow") == Errand(id="slow", revision=1)
     wait_until(lambda: street.stored(DeadLetter, "job") is None)
-    assert street.dead() == ["0 jobs failed for good."]
+    assert street.dead() == ["0 jobs failed permanently."]
 
 
 def test_a_job_that_kills_each_worker_becomes_a_dead_letter(street: Street) -> None:
@@ -111,7 +111,7 @@ def test_a_failed_job_is_retried_dead_lettered_and_enqueued_again(street: Street
     assert len(street.attempts("hole")) == 2
     line, counted = street.dead()
     assert line == "job  under_load.fall('hole',)  after 2 attempts: RuntimeError: there is a hole in the road"
-    assert counted == "1 jobs failed for good. `chengma jobs retry ID` retries one."
+    assert counted == "1 jobs failed permanently. `chengma jobs retry ID` retries one."
     assert street.chengma("jobs", "retry", "job").stdout == "under_load.fall is enqueued again.\n"
     wait_until(lambda: len(street.attempts("hole")) == 4, street.worker.log_text)
     found = street.chengma("jobs", "retry", "nothing")

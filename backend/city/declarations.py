@@ -25,7 +25,7 @@ def check_declarations(
     tasks: Mapping[str, Task[Any]],
     packages: tuple[str, str],
 ) -> None:
-    """Check what services and integrations declare; `packages` are theirs. Raises InvalidCity."""
+    """Check what the services and integrations of two packages declare. Raises InvalidCity."""
     services_package, integrations_package = packages
     _refuse(
         [
@@ -41,7 +41,7 @@ def check_declarations(
 
 
 def check_guards(app: Litestar, services: Sequence[Service]) -> None:
-    """Check that each route declares exactly one guard, and no role that is not declared. Raises InvalidCity."""
+    """Check that each route declares exactly one guard, and only declared roles. Raises InvalidCity."""
     roles = declared_roles(services)
     _refuse(
         [mistake for route in app.routes if isinstance(route, HTTPRoute) for mistake in _guard_mistakes(route, roles)]
@@ -71,10 +71,10 @@ def _repeated_collections(services: Sequence[Service], system_documents: Sequenc
     for service in services:
         for kind in service.documents:
             owners[kind.collection].append(f"the service {service.name!r} ({kind.__name__})")
-    for collection, several in owners.items():
-        if len(several) > 1:
+    for collection, registrants in owners.items():
+        if len(registrants) > 1:
             yield (
-                f"the collection {collection!r} is registered by {' and by '.join(several)}: "
+                f"the collection {collection!r} is registered by {' and by '.join(registrants)}: "
                 "register it once, or give the Document another `collection`"
             )
 
@@ -88,7 +88,7 @@ def _unregistered_documents(services: Sequence[Service], package: str) -> Iterat
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Document) and value.__module__ == name
     }
-    for kind in sorted(defined - registered, key=lambda one: (one.__module__, one.__name__)):
+    for kind in sorted(defined - registered, key=lambda kind: (kind.__module__, kind.__name__)):
         yield (
             f"{kind.__module__} defines the Document {kind.__name__}, which no service registers: "
             "add it to `Service(documents=...)`"
@@ -104,7 +104,7 @@ def _repeated_audiences(services: Sequence[Service]) -> Iterator[str]:
 def _undefined_tasks(tasks: Mapping[str, Task[Any]], package: str) -> Iterator[str]:
     for name, module in undefined_tasks(tasks, package).items():
         yield (
-            f"{module} refers to the task {name!r}, which nobody defines: "
+            f"{module} refers to the task {name!r}, which no service defines: "
             f"define it with @background in the `tasks` of its service, or use one of: {', '.join(sorted(tasks))}"
         )
 
@@ -117,7 +117,7 @@ def _undeclared_ports(integrations: Sequence[Integration], package: str) -> Iter
         port = integration.port
         if port is not None and port not in declared:
             yield (
-                f"an integration implements {port.__module__}.{port.__qualname__}, which is no port of a service: "
+                f"an integration implements {port.__module__}.{port.__qualname__}, which is not a port of a service: "
                 f"declare it as a Protocol in {folder}/<name>/ports.py, or remove the integration"
             )
 
@@ -138,7 +138,7 @@ def _guard_mistakes(route: HTTPRoute, roles: frozenset[str]) -> Iterator[str]:
             if isinstance(guard, RoleGuard):
                 if guard.role not in roles:
                     yield (
-                        f"{place} asks for the role {guard.role!r}, which no service declares: "
+                        f"{place} requires the role {guard.role!r}, which no service declares: "
                         f"add it to `Service(roles=...)`, or use one of: {', '.join(sorted(roles))}"
                     )
             elif guard not in OPEN_GUARDS:

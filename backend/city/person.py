@@ -16,7 +16,7 @@ from backend.security.field_encryption import FieldEncryption
 from backend.store import ONE_SHARD, Document, Duplicate, Index, Store
 
 Sex = Literal["female", "male"]
-_FORM = re.compile(r"\d{17}[\dX]", re.ASCII)
+_PATTERN = re.compile(r"\d{17}[\dX]", re.ASCII)
 _SEX_DIGIT = 16
 
 
@@ -27,7 +27,7 @@ class InvalidIdNumber(Problem):
 
 
 class Person(Document, kw_only=True):
-    """A person. `id` is random and not derived from them; the ID number is encrypted, and found by its keyed hash."""
+    """A person. `id` is random; the ID number is encrypted, and looked up by its keyed hash."""
 
     collection: ClassVar[str] = "profiles"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("id_digest",), unique=True),)
@@ -52,14 +52,14 @@ class IdNumber(Struct, frozen=True):
 def parse_id_number(text: str, today: date, pointer: str = "/id_number") -> IdNumber:
     """Parse a resident ID number of 18 characters with its checksum. Raises InvalidIdNumber at the JSON `pointer`."""
     number = text.strip().upper()
-    if not _FORM.fullmatch(number):
+    if not _PATTERN.fullmatch(number):
         raise _invalid(
             "身份证号码应为18位，最后一位可以是X。", "An ID number has 17 digits, then a digit or X.", pointer
         )
     try:
         ric.validate(number)  # pyright: ignore[reportUnknownMemberType]  untyped library
         born_on = date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
-    except (ValidationError, ValueError, LookupError) as error:  # stdnum fails on half-known divisions with a KeyError
+    except (ValidationError, ValueError, LookupError) as error:  # stdnum raises KeyError for some unknown divisions
         chinese, english = (
             "身份证号码有误，请核对。",
             "The ID number's checksum, birth date or place is wrong; please check.",

@@ -1,8 +1,8 @@
-"""Rulebooks in the store: a release is immutable and named by its digest, and one pointer says which is in force.
+"""Rulebooks in the store: a release is immutable and identified by its digest; one pointer names the release in force.
 
 Publishing and activating are two steps, so that a second person can approve in between. Running processes read the
-pointer every two seconds and replace their City, which contains the rulebook, as a whole: a request keeps the City with
-which it started.
+pointer every two seconds and replace their whole City, which contains the rulebook: a running request keeps the City
+that it started with.
 """
 
 import asyncio
@@ -76,32 +76,32 @@ async def activate_release(store: Store, digest: str, now: datetime) -> None:
 
 async def release_named(store: Store, beginning: str) -> str:
     """Return the digest of the only release whose digest begins with `beginning`. Raises UnknownRelease."""
-    found = [release.id async for release in store.scan(RulebookRelease) if release.id.startswith(beginning)]
-    if len(found) != 1:
-        many = "more than one release begins" if found else "no release begins"
-        raise UnknownRelease(f"{many} with {beginning!r}; `chengma rules releases` lists them")
-    return found[0]
+    digests = [release.id async for release in store.scan(RulebookRelease) if release.id.startswith(beginning)]
+    if len(digests) != 1:
+        problem = "more than one release begins" if digests else "no release begins"
+        raise UnknownRelease(f"{problem} with {beginning!r}; `chengma rules releases` lists them")
+    return digests[0]
 
 
 async def digest_in_force(store: Store) -> str | None:
-    """Return the digest of the release in force; None if none was ever published."""
+    """Return the digest of the release in force; None if no release has been published."""
     pointer = await store.get(RulebookPointer, IN_FORCE)
     return pointer.past[-1].digest if pointer is not None else None
 
 
 async def released_rulebook(
-    store: Store, digest: str, facts: Sequence[type[Struct]], time_zone: ZoneInfo, former: Rulebook | None = None
+    store: Store, digest: str, facts: Sequence[type[Struct]], time_zone: ZoneInfo, previous: Rulebook | None = None
 ) -> Rulebook:
     """Return a release, compiled in a thread. Raises InvalidRulebook if it no longer fits this edition.
 
-    Modules that are unchanged since a `former` rulebook with these facts are reused, which saves time on a busy server.
+    Modules that are unchanged since the `previous` rulebook (with the same facts) are reused, which saves time.
     """
     release = await store.get(RulebookRelease, digest)
     assert release is not None, "only existing releases are activated, and none is deleted"
     files = {name: SourceFile(f"{digest[:16]}/{name}", text, []) for name, text in release.files.items()}
 
     def make() -> Rulebook:
-        rulebook = make_rulebook(files, facts, time_zone, former)
+        rulebook = make_rulebook(files, facts, time_zone, previous)
         rulebook.compile()
         return rulebook
 

@@ -52,10 +52,10 @@ class City(Struct, frozen=True):
     roles: frozenset[str] = frozenset()
     """The roles that the services declare; no other can be granted."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
-    """How often each rule of each module gave each result since the process started."""
+    """The number of times that each rule of each module decided each result since the process started."""
 
     def now(self) -> datetime:
-        """Return the current instant in UTC, to the millisecond: stores keep no more."""
+        """Return the current instant in UTC, to the millisecond, the precision of the stores."""
         return truncate_to_milliseconds(self.clock())
 
     def today(self) -> date:
@@ -68,7 +68,7 @@ class City(Struct, frozen=True):
 
 
 class OfflineReading(Struct, frozen=True):
-    """What a code says without asking the city: whether it is genuine, what it shows, and how long it is valid."""
+    """The content of a code, read offline: whether it is valid, what it shows, and its period of validity."""
 
     is_valid: bool
     description: str
@@ -79,7 +79,7 @@ class OfflineReading(Struct, frozen=True):
 class CodeFormat(Struct, frozen=True):
     """A kind of signed code, recognised by the `audience` of its claims.
 
-    `read(payload, jwks, now, skew_seconds)` returns what a code says, or None if it is forged.
+    `read(payload, jwks, now, skew_seconds)` returns the content of a code, or None if it is forged.
     """
 
     audience: str
@@ -87,14 +87,14 @@ class CodeFormat(Struct, frozen=True):
 
 
 class DemoPerson(Struct, frozen=True):
-    """Someone invented who can sign in."""
+    """A synthetic person who can sign in."""
 
     phone: str
     citizen_id: str
 
 
 class DemoStaff(Struct, frozen=True):
-    """An invented member of staff who can sign in with this phone."""
+    """A synthetic member of staff who can sign in with this phone."""
 
     phone: str
     title: str
@@ -103,9 +103,9 @@ class DemoStaff(Struct, frozen=True):
 
 
 class DemoAccounts(Struct, frozen=True):
-    """How the demonstration finds and creates accounts; declared by the service that keeps them.
+    """Functions with which the demonstration finds and creates accounts; the account service declares them.
 
-    `people(city)` yields invented people who can sign in. `grant(city, phone, roles, venues)` sets an account's roles.
+    `people(city)` yields synthetic people who can sign in. `grant(city, phone, roles, venues)` sets an account's roles.
     """
 
     people: Callable[[City], AsyncIterator[DemoPerson]]
@@ -120,7 +120,7 @@ class DemoOutput(Struct, frozen=True):
 
 
 class Demo(Struct, frozen=True, kw_only=True):
-    """A service's part of the demonstration. `show(city, people)` may iterate over invented people with `people()`."""
+    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`."""
 
     staff: Sequence[DemoStaff] = ()
     show: Callable[[City, Callable[[], AsyncIterator[DemoPerson]]], Awaitable[DemoOutput]] | None = None
@@ -130,8 +130,8 @@ class Demo(Struct, frozen=True, kw_only=True):
 class Service(Struct, frozen=True, kw_only=True):
     """Something that the city offers to citizens: its routes, documents, roles, and the facts that its rules may read.
 
-    `synthesize(city, chance, profiles)` yields the documents that a synthetic city of these people holds of it.
-    `codes` and `demo` are its parts of `chengma verify` and `chengma demo`.
+    `synthesize(city, rng, people)` yields the documents of the service for a synthetic city of these people.
+    `codes` and `demo` extend `chengma verify` and `chengma demo`.
     """
 
     name: str
@@ -140,16 +140,16 @@ class Service(Struct, frozen=True, kw_only=True):
     documents: Sequence[type[Document]] = ()
     facts: Sequence[type[Struct]] = ()
     roles: Sequence[str] = ()
-    """The roles that its guards ask for. Several services may declare the same role."""
+    """The roles that its guards require. Several services may declare the same role."""
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None
 
 
 class ProblemFormat(Struct, frozen=True, kw_only=True):
-    """The form of Problems below a path whose clients expect another form than RFC 9457.
+    """The format of Problems below a path whose clients expect a format other than RFC 9457.
 
-    `body(problem, language, request_id)` returns the response's content, which is sent as JSON of this `media_type`.
+    `body(problem, language, request_id)` returns the response body, which is sent as JSON of this `media_type`.
     """
 
     prefix: str
@@ -164,8 +164,8 @@ class ProblemFormat(Struct, frozen=True, kw_only=True):
 class Integration(Struct, frozen=True, kw_only=True):
     """A connection to an external system: `make(settings)` returns an implementation of the service's `port`.
 
-    `routes(settings)` returns the routes that it adds, `problem_format` is the form of Problems there, and `command`
-    returns its part of the `chengma` command, which is named after the module. All are optional.
+    `routes(settings)` returns the routes that it adds, `problem_format` is the format of Problems there, and `command`
+    returns its subcommand of `chengma`, which is named after the module. All are optional.
     """
 
     port: type | None = None
@@ -193,20 +193,24 @@ def discover_integrations(package: str) -> list[Integration]:
 
 def make_ports(integrations: Iterable[Integration], settings: Settings) -> dict[type, object]:
     """Create the implementations of the services' ports, by port."""
-    return {one.port: one.make(settings) for one in integrations if one.port is not None and one.make is not None}
+    return {
+        integration.port: integration.make(settings)
+        for integration in integrations
+        if integration.port is not None and integration.make is not None
+    }
 
 
 def discover_commands(package: str) -> dict[str, Callable[[], click.Command]]:
     """Return the commands that the integrations of `package` add, by module name."""
-    found = (
+    integrations = (
         (module.__name__.rpartition(".")[2], cast("Integration", module.integration)) for module in _modules(package)
     )
-    return {name: integration.command for name, integration in found if integration.command is not None}
+    return {name: integration.command for name, integration in integrations if integration.command is not None}
 
 
 def _modules(package: str) -> Iterator[Any]:
     folder = importlib.import_module(package)
-    for found in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
-        if found.name.startswith("_"):  # shared by several of them
+    for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
+        if info.name.startswith("_"):  # shared code, not a service or an integration
             continue
-        yield importlib.import_module(f"{package}.{found.name}")
+        yield importlib.import_module(f"{package}.{info.name}")

@@ -57,5 +57,5 @@ class Notifications(Protocol):
     """Sends notifications to people's phones."""
 
     async def notify(self, person: str, text: Text) -> None:
-        """Send a text to a person (the id of a Profile). Raises UpstreamTimeout."""
+        """Send a text to a person (the id of a Person). Raises UpstreamTimeout."""
         ...

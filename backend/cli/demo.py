@@ -1,4 +1,4 @@
-"""The demonstration: an invented city, and how to sign in as some of its citizens and staff.
+"""The demonstration: a synthetic city, and how to sign in as some of its citizens and staff.
 
 What it prints is declared by the services; see `Service.demo`.
 """
@@ -18,6 +18,7 @@ from backend.city.service import (
     DemoAccounts,
     DemoOutput,
     DemoPerson,
+    DemoStaff,
     Service,
 )
 from backend.cli.synthetic_data import fill_city
@@ -27,12 +28,12 @@ from backend.store.migrations import find_migrations, migrate
 
 
 def fill_and_show(settings: Settings, citizens: int, seed: int) -> None:
-    """Fill the city with invented people, and print how to sign in. Raises what `fill` raises."""
+    """Fill the city with synthetic people, and print how to sign in. Raises what `fill` raises."""
     asyncio.run(_fill(settings, citizens, seed, shows=True))
 
 
 def fill(settings: Settings, citizens: int, seed: int) -> None:
-    """Fill the city with invented people. Raises what `discover_parts` or `open_city` raises."""
+    """Fill the city with synthetic people. Raises what `discover_parts` or `open_city` raises."""
     asyncio.run(_fill(settings, citizens, seed, shows=False))
 
 
@@ -85,11 +86,13 @@ def _people_lines(outputs: Sequence[DemoOutput]) -> list[str]:
 
 
 async def _staff_lines(city: City, demos: Sequence[Demo], accounts: DemoAccounts) -> list[str]:
-    """Return the staff of all services their roles, and return a line for each, by phone."""
-    staff = sorted((one for demo in demos for one in demo.staff), key=lambda one: one.phone)
-    for one in staff:
-        await accounts.grant(city, one.phone, (one.role,), one.venues)
-    return [
-        f"{one.phone.removeprefix('+86')}  {one.title}{' at ' + ', '.join(one.venues) if one.venues else ''}"
-        for one in staff
-    ]
+    """Grant the staff of all services their roles, and return a line for each, by phone."""
+    staff = sorted((member for demo in demos for member in demo.staff), key=lambda member: member.phone)
+    for member in staff:
+        await accounts.grant(city, member.phone, (member.role,), member.venues)
+    return [_staff_line(member) for member in staff]
+
+
+def _staff_line(member: DemoStaff) -> str:
+    venues = f" at {', '.join(member.venues)}" if member.venues else ""
+    return f"{member.phone.removeprefix('+86')}  {member.title}{venues}"

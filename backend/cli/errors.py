@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class BadSettings(click.ClickException):
-    """One or more environment variables are wrong."""
+    """One or more environment variables are invalid."""
 
     exit_code = 2
 
@@ -31,7 +31,7 @@ def load_settings() -> Settings:
 
 @contextmanager
 def report_errors() -> Generator[None, None, None]:
-    """Report what is wrong with services, rules, keys, files or servers without a traceback, and exit with 1."""
+    """Report errors of services, rules, keys, files or servers without a traceback, and exit with 1."""
     from pymongo.errors import PyMongoError
 
     from backend.city.declarations import InvalidCity

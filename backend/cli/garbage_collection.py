@@ -7,8 +7,8 @@ whenever the oldest generation is due. Gain: 1.0 to 1.1 times as many health cod
 import gc
 
 
-def collect_seldom() -> None:
-    """Exclude all present objects from garbage collection, and collect seldom from now on. Cycles are still freed."""
+def collect_rarely() -> None:
+    """Exclude all existing objects from garbage collection, and collect less often. Cycles are still freed."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -30,9 +30,9 @@ class LazyGroup(click.Group):
         if cmd_name in _LAZY_COMMANDS:
             module, name = _LAZY_COMMANDS[cmd_name]
             return cast("click.Command", getattr(importlib.import_module(module), name))
-        ours = super().get_command(ctx, cmd_name)
-        if ours is not None:
-            return ours
+        own_command = super().get_command(ctx, cmd_name)
+        if own_command is not None:
+            return own_command
         added = _integration_commands().get(cmd_name)
         return None if added is None else added()
 
@@ -72,7 +72,7 @@ CITIZENS = click.option(
     help="Number of people to create.",
 )
 SEED = click.option(
-    "--seed", "chance", default=1, show_default=True, type=int, help="The same seed creates the same people."
+    "--seed", "seed_number", default=1, show_default=True, type=int, help="The same seed creates the same people."
 )
 
 
@@ -88,10 +88,10 @@ def serve() -> None:
 @chengma.command()
 @CITIZENS
 @SEED
-def demo(citizens: int, chance: int) -> None:
-    """Create an invented city, print how to sign in, and serve it.
+def demo(citizens: int, seed_number: int) -> None:
+    """Create a synthetic city, print how to sign in, and serve it.
 
-    The city is stored: a second run starts in seconds, with the same people and everything that they did since. Codes
+    The city is stored: a second run starts in seconds, with the same people and all their data. Codes
     sent by text message can be read at /v1/development/outbox.
     """
     from msgspec.structs import replace
@@ -100,22 +100,22 @@ def demo(citizens: int, chance: int) -> None:
 
     settings = replace(load_settings(), development=True)
     with report_errors():
-        fill_and_show(settings, citizens, chance)
+        fill_and_show(settings, citizens, seed_number)
     _serve(settings)
 
 
 @chengma.command()
 @CITIZENS
 @SEED
-def seed(citizens: int, chance: int) -> None:
-    """Fill the store with invented people.
+def seed(citizens: int, seed_number: int) -> None:
+    """Fill the store with synthetic people.
 
     Existing documents are kept. The next run resumes an interrupted one.
     """
     from backend.cli.demo import fill
 
     with report_errors():
-        fill(load_settings(), citizens, chance)
+        fill(load_settings(), citizens, seed_number)
 
 
 @chengma.command()
@@ -137,7 +137,7 @@ def _serve(settings: Settings) -> None:
 
     from backend.app import create_app, documents_of, facts_of
     from backend.city.service import discover_services
-    from backend.cli.garbage_collection import collect_seldom
+    from backend.cli.garbage_collection import collect_rarely
     from backend.cli.preflight import check_before_serving
     from backend.operations.access_log import log_as_json_lines
     from backend.store.migrations import find_migrations
@@ -148,7 +148,7 @@ def _serve(settings: Settings) -> None:
         check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
     app.state.city.rulebook.compile()
     log_as_json_lines()
-    collect_seldom()
+    collect_rarely()
     uvicorn.run(
         app,
         host=settings.host,

@@ -17,7 +17,7 @@ from backend.cli.errors import load_settings, report_errors
 from backend.cli.preflight import check_mongodb
 from backend.jobs.tasks import DeadLetter, Job
 from backend.store import Conflict, Order
-from backend.store.connect import SQLITE, display_address, open_store, prepare_store, sharding
+from backend.store.connect import SQLITE, display_address, open_store, prepare_store, sharding_commands
 from backend.store.copy import CopyRefused, copy_city
 from backend.store.migrations import assert_up_to_date, find_migrations, migrate, pending, plan
 
@@ -59,7 +59,7 @@ def migrate_(only_plan: bool, only_shards: bool) -> None:
     """
     settings = load_settings()
     if only_shards:
-        click.echo("\n".join(sharding(settings.store, _documents())))
+        click.echo("\n".join(sharding_commands(settings.store, _documents())))
         return
     with report_errors():
         migrations = find_migrations()
@@ -86,7 +86,10 @@ async def _counts(store: Store) -> dict[str, int]:
 async def _migrate(store: Store, migrations: list[Migration]) -> list[Migration]:
     counts = await _counts(store)
     with _progress() as bar:
-        bars = {one.id: bar.add_task(one.id, total=counts.get(one.collection, 0), visible=False) for one in migrations}
+        bars = {
+            migration.id: bar.add_task(migration.id, total=counts.get(migration.collection, 0), visible=False)
+            for migration in migrations
+        }
 
         def progress(migration: Migration, seen: int) -> None:
             bar.update(bars[migration.id], completed=seen, visible=True)
@@ -112,7 +115,7 @@ def copy_(source: str, target: str) -> None:
     settings = load_settings()
     with report_errors():
         prepare_store(target, _documents())
-        with_store(settings, lambda one: _copy(settings, one, source, target), source)
+        with_store(settings, lambda store: _copy(settings, store, source, target), source)
 
 
 async def _copy(settings: Settings, source: Store, name: str, address: str) -> None:
@@ -125,26 +128,26 @@ async def _copy(settings: Settings, source: Store, name: str, address: str) -> N
             def progress(collection: str, done: int, total: int) -> None:
                 bar.update(bars[collection], completed=done, total=total, visible=True)
 
-            found = await copy_city(source, target, display_address(name), _documents(), progress)
+            copied = await copy_city(source, target, display_address(name), _documents(), progress)
     except CopyRefused as error:
         raise click.ClickException(str(error)) from error
     finally:
         await target.close()
-    for line in found:
-        click.echo(f"{line.collection:24}{line.count:>10,}  {line.digest}")
-    total = sum(line.count for line in found)
+    for collection in copied:
+        click.echo(f"{collection.collection:24}{collection.count:>10,}  {collection.digest}")
+    total = sum(collection.count for collection in copied)
     click.echo(f"{total:,} documents are equal in {display_address(name)} and {display_address(address)}.")
 
 
 @click.group()
 def jobs() -> None:
-    """Manage background jobs that failed for good."""
+    """Manage background jobs that failed permanently."""
 
 
 @jobs.command("list")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1_000))
 def list_(limit: int) -> None:
-    """List the jobs that failed for good, newest first, with the reason."""
+    """List the jobs that failed permanently, newest first, with the reason."""
 
     async def read(store: Store) -> list[DeadLetter]:
         newest = Order("at_ms", "descending")
@@ -152,35 +155,37 @@ def list_(limit: int) -> None:
 
     settings = load_settings()
     with report_errors():
-        found = with_store(settings, read)
-    for job in found:
+        letters = with_store(settings, read)
+    for job in letters:
         click.echo(f"{job.id}  {job.task}{job.arguments}  after {job.attempts} attempts: {job.error}")
-    click.echo(f"{len(found)} jobs failed for good." + (" `chengma jobs retry ID` retries one." if found else ""))
+    click.echo(
+        f"{len(letters)} jobs failed permanently." + (" `chengma jobs retry ID` retries one." if letters else "")
+    )
 
 
 @jobs.command("retry")
 @click.argument("job_id")
 def retry(job_id: str) -> None:
-    """Enqueue a job that failed for good again."""
+    """Enqueue again a job that failed permanently."""
     settings = load_settings()
     if not settings.broker:
         raise click.ClickException(
             "CHENGMA_BROKER is empty, so there are no workers; the sweeps of the server do the work"
         )
 
-    async def take(store: Store) -> DeadLetter:
+    async def publish_again(store: Store) -> DeadLetter:
         job = await store.get(DeadLetter, job_id)
         if job is None or not job.dead:
-            raise click.ClickException(f"no failed job has the id {job_id}; `chengma jobs list` lists them")
+            raise click.ClickException(f"no failed job has the id {job_id}; `chengma jobs list` lists the failed jobs")
         from backend.jobs.celery import CeleryQueue
 
         await asyncio.to_thread(CeleryQueue(settings).publish, Job(job.task, job.arguments, job.id))
-        with suppress(Conflict):  # it failed again meanwhile and is kept
+        with suppress(Conflict):  # it failed again meanwhile, so the dead letter stays
             await store.delete(job)
         return job
 
     with report_errors():
-        click.echo(f"{with_store(settings, take).task} is enqueued again.")
+        click.echo(f"{with_store(settings, publish_again).task} is enqueued again.")
 
 
 @click.command("worker")

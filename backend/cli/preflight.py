@@ -31,7 +31,7 @@ _ESCAPE = "write special characters in a name or password as in a URL: / is %2F,
 
 
 class NotReady(Exception):
-    """Something that the settings name cannot be used. The message says what, and what to do."""
+    """A store, broker or file that the settings name cannot be used. The message names it and says what to do."""
 
 
 def check_before_serving(
@@ -46,7 +46,7 @@ def check_before_serving(
 
 
 def check_mongodb(address: str, timeout_ms: int, skew_seconds: int) -> None:
-    """Check that a MongoDB answers, accepts us, is a replica set and has our time. Raises NotReady."""
+    """Check that a MongoDB answers, accepts us, is a replica set and agrees with our clock. Raises NotReady."""
     hello = _hello(address, timeout_ms)
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise _not_a_replica_set(address)

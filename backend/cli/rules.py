@@ -36,7 +36,7 @@ FOLDER = click.argument("folder", required=False, type=click.Path(path_type=Path
 
 @click.group(help="Check, test and explain the rule modules.")
 def rules() -> None:
-    """Group the commands."""
+    """Run a command for rule authors."""
 
 
 @rules.command()
@@ -48,7 +48,7 @@ def check(folder: Path | None) -> None:
     """
     rulebook = _load(load_settings(), folder, strict=True)
     rulebook.compile()
-    click.echo(f"{_count(rulebook)} are sound. Digest {rulebook.digest[:16]}")
+    click.echo(f"{_count(rulebook)} are valid. Digest {rulebook.digest[:16]}")
 
 
 @rules.command()
@@ -79,12 +79,12 @@ def publish(folder: Path | None) -> None:
     with report_errors():
         rulebook, cases = run_cases(where, _facts(), ZoneInfo(settings.time_zone))
 
-        async def put(store: Store) -> None:
+        async def publish_release(store: Store) -> None:
             now = datetime.now(UTC).replace(microsecond=0)
             await store_release(store, read_rules(where), rulebook, now)
             await activate_release(store, rulebook.digest, now)
 
-        with_store(settings, put)
+        with_store(settings, publish_release)
     click.echo(f"{cases} cases pass. {_count(rulebook)} are in force. Digest {rulebook.digest[:16]}")
 
 
@@ -98,7 +98,7 @@ def releases() -> None:
     for entry in pointer.past if pointer is not None else ():
         click.echo(f"{entry.digest[:16]}  in force from {entry.since:%Y-%m-%d %H:%M:%S} UTC")
     if pointer is None:
-        click.echo("No release was published: each process uses its own folder of rules.")
+        click.echo("No release has been published: each process uses its own folder of rules.")
 
 
 @rules.command()
@@ -107,14 +107,14 @@ def rollback(digest: str) -> None:
     """Put an earlier release in force again; DIGEST is the beginning of its digest."""
     from backend.cli.operations import with_store
 
-    async def put(store: Store) -> str:
-        whole = await release_named(store, digest)
-        await activate_release(store, whole, datetime.now(UTC).replace(microsecond=0))
-        return whole
+    async def activate(store: Store) -> str:
+        full_digest = await release_named(store, digest)
+        await activate_release(store, full_digest, datetime.now(UTC).replace(microsecond=0))
+        return full_digest
 
     with report_errors():
-        whole = with_store(load_settings(), put)
-    click.echo(f"The rulebook {whole[:16]} is in force.")
+        full_digest = with_store(load_settings(), activate)
+    click.echo(f"The rulebook {full_digest[:16]} is in force.")
 
 
 def _instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
@@ -139,8 +139,8 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
 @click.option(
     "--on", type=click.DateTime(["%Y-%m-%d"]), help="Use the rules in force on this day (default: the day of --at)."
 )
-@click.option("--rule", "only", help="Explain only this rule, whether or not it fired.")
-def explain(module: str, given: TextIO, at: datetime | None, on: datetime | None, only: str | None) -> None:
+@click.option("--rule", "only_rule", help="Explain only this rule, whether or not it fired.")
+def explain(module: str, given: TextIO, at: datetime | None, on: datetime | None, only_rule: str | None) -> None:
     """Show what MODULE (such as health_code.colour) decides for given facts, and why, step by step."""
     settings = load_settings()
     rulebook = _load(settings, None, strict=False)
@@ -152,14 +152,14 @@ def explain(module: str, given: TextIO, at: datetime | None, on: datetime | None
     printer = _Printer(ZoneInfo(settings.time_zone))
     verdict = rulebook.evaluate(module, facts, at, on=day)
     explained = rulebook.explain(module, facts, at, on=day)
-    if only is None:
+    if only_rule is None:
         click.echo("\n".join(printer.verdict(verdict)))
-    elif only not in {rule.id for rule, _ in explained}:
+    elif only_rule not in {rule.id for rule, _ in explained}:
         known = ", ".join(rule.id for rule, _ in explained) or "none"
-        raise click.ClickException(f"no rule {only!r} of {module} is in force then; in force: {known}")
+        raise click.ClickException(f"no rule {only_rule!r} of {module} is in force at that time; in force: {known}")
     for rule, step in explained:
-        if only in (None, rule.id):
-            click.echo("\n".join(printer.rule(rule, step, whole=step.value is True or only is not None)))
+        if only_rule in (None, rule.id):
+            click.echo("\n".join(printer.rule(rule, step, detailed=step.value is True or only_rule is not None)))
 
 
 @dataclass(frozen=True)
@@ -180,9 +180,9 @@ class _Printer:
         yield f"  rulebook {verdict.rulebook[:16]}"
         yield ""
 
-    def rule(self, rule: Rule, step: Step, *, whole: bool) -> Iterator[str]:
+    def rule(self, rule: Rule, step: Step, *, detailed: bool) -> Iterator[str]:
         yield f"{'✓' if step.value is True else '·'} {rule.id} → {rule.then}"
-        if whole:
+        if detailed:
             yield f"    source: {rule.source}"
             yield from self.steps(step, "    ")
 
@@ -208,7 +208,7 @@ class _Printer:
                 return f"[{', '.join(map(self.value, cast('Sequence[object]', value)))}]"
             case Struct():
                 fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
-                return f"{{{', '.join(f'{name}: {self.value(held)}' for name, held in fields if held is not None)}}}"
+                return f"{{{', '.join(f'{name}: {self.value(item)}' for name, item in fields if item is not None)}}}"
             case Failure():
                 return f"fails: {value.reason}"
             case _:

@@ -1,4 +1,4 @@
-"""A synthetic city: invented people, and the documents that each service would have about them.
+"""A synthetic city: its people, and the documents that each service would have about them.
 
 The same seed creates the same people with the same ids, so an interrupted run is resumed by running it again: existing
 documents are kept. The ID numbers are in divisions 99xxxx, which no authority issues, so none belongs to a real person.
@@ -24,7 +24,7 @@ OLDEST_DAYS = 95 * 365
 PEOPLE_PER_DIVISION = 500
 
 _SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林郑谢罗梁宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈"
-_GIVEN = (
+_GIVEN_NAMES = (
     "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂兰玉英华建国文辉力红志云梅鑫波宇浩凯健俊帆雪荣嘉晨思雨子轩梓涵一诺"
 )
 
@@ -32,16 +32,16 @@ _GIVEN = (
 async def fill_city(
     city: City, services: Sequence[Service], citizens: int, seed: int, progress: Callable[[int, int], None]
 ) -> int:
-    """Store the invented people and the documents of each service; return how many people are new.
+    """Store the synthetic people and the documents of each service; return how many people are new.
 
     `progress` is called with the number of documents done and the approximate total.
     """
-    people = list(islice(_people(city, Random(f"people {seed}")), citizens))  # noqa: S311  repeatable on purpose
+    people = list(islice(_people(city, Random(f"people {seed}")), citizens))  # noqa: S311  must be reproducible
     if await city.store.get(Person, people[-1].id):
         return 0
     synthesizers = [(service.name, service.synthesize) for service in services if service.synthesize]
     done, new = 0, 0
-    # Profiles are stored last: if the last one is there, the city is complete.
+    # Persons are stored last: if the last one is there, the city is complete.
     sources: list[Iterable[Document]] = [
         *(synthesize(city, Random(f"{name} {seed}"), people) for name, synthesize in synthesizers),  # noqa: S311  likewise
         people,
@@ -68,21 +68,21 @@ async def _store_new(city: City, document: Document) -> bool:
     return False
 
 
-def _people(city: City, chance: Random) -> Iterator[Person]:
+def _people(city: City, rng: Random) -> Iterator[Person]:
     now = city.now()
     number = 0
     while True:
-        sex: Sex = chance.choice(("female", "male"))
-        born_on = now.date() - timedelta(days=int(OLDEST_DAYS * chance.betavariate(1.4, 1.8)))
+        sex: Sex = rng.choice(("female", "male"))
+        born_on = now.date() - timedelta(days=int(OLDEST_DAYS * rng.betavariate(1.4, 1.8)))
         id_number = IdNumber(_id_number(number, sex, born_on), sex, born_on)
-        name = chance.choice(_SURNAMES) + "".join(chance.choices(_GIVEN, k=chance.choice((1, 2, 2))))
-        profile_id = base64.urlsafe_b64encode(chance.randbytes(12)).decode()
-        yield replace(new_person(city.encryption, id_number, profile_id, now), name=city.encryption.encrypt(name))
+        name = rng.choice(_SURNAMES) + "".join(rng.choices(_GIVEN_NAMES, k=rng.choice((1, 2, 2))))
+        person_id = base64.urlsafe_b64encode(rng.randbytes(12)).decode()
+        yield replace(new_person(city.encryption, id_number, person_id, now), name=city.encryption.encrypt(name))
         number += 1
 
 
 def _id_number(number: int, sex: Sex, born_on: date) -> str:
-    """Return the ID number (GB 11643-1999) of the invented person with this index in the city."""
+    """Return the ID number (GB 11643-1999) of the synthetic person with this index in the city."""
     division, order = divmod(number, PEOPLE_PER_DIVISION)
     body = f"99{division:04d}{born_on:%Y%m%d}{2 * order + (sex == 'male'):03d}"
     return body + str(ric.calc_check_digit(body + "0"))  # pyright: ignore[reportUnknownMemberType]  untyped library

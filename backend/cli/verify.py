@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Audience(msgspec.Struct):
-    """The claim that says which kind a code is of."""
+    """The claim that names the kind of a code."""
 
     aud: str
 
@@ -53,7 +53,7 @@ def verify(payload: str, jwks: Path, skew: int) -> None:
 
 
 def read_code(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> OfflineReading | None:
-    """Return what a code says, read by the service whose audience it names; None if it is forged."""
+    """Return the content of a code, read by the service whose audience it names; None if it is forged."""
     claims = verify_with_jwks(payload, jwks)
     if claims is None:
         return None

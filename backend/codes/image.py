@@ -58,19 +58,21 @@ _SIDES: dict[Shape, int] = {"circle": 48, "triangle": 3, "octagon": 8, "diamond"
 def draw_svg(payload: str, style: CodeStyle[Shape], *, gold: bool = False) -> str:
     """Draw a code as SVG text, 400 pixels wide unless scaled."""
     modules = _modules(payload)
-    at = _Layout(len(modules), gold=gold)
+    layout = _Layout(len(modules), gold=gold)
     label = f"{style.label.zh} {style.label.en}"
-    corners = " ".join(f"{x:.2f},{y:.2f}" for x, y in _outline(style.shape, at.shape, at.middle, 6))
+    corners = " ".join(f"{x:.2f},{y:.2f}" for x, y in _outline(style.shape, layout.shape, layout.middle, 6))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {at.width} {at.height}" width="400" '
-        f'height="{round(400 * at.height / at.width)}" role="img" aria-label="{label}"><title>{label}</title>'
-        f'<rect width="{at.width}" height="{at.height}" fill="{_GOLD if gold else style.background}"/>'
-        f'<rect x="{at.band}" y="{at.band}" width="{at.width - 2 * at.band}" height="{at.height - 2 * at.band}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {layout.width} {layout.height}" width="400" '
+        f'height="{round(400 * layout.height / layout.width)}" role="img" aria-label="{label}"><title>{label}</title>'
+        f'<rect width="{layout.width}" height="{layout.height}" fill="{_GOLD if gold else style.background}"/>'
+        f'<rect x="{layout.band}" y="{layout.band}" width="{layout.width - 2 * layout.band}" '
+        f'height="{layout.height - 2 * layout.band}" '
         f'fill="{style.background}"/>'
-        f'<rect x="{at.edge}" y="{at.edge}" width="{at.inner}" height="{at.inner}" fill="#fff"/>'
-        f'<path transform="translate({at.code} {at.code})" shape-rendering="crispEdges" d="{_path(modules)}"/>'
+        f'<rect x="{layout.edge}" y="{layout.edge}" width="{layout.inner}" height="{layout.inner}" fill="#fff"/>'
+        f'<path transform="translate({layout.code} {layout.code})" shape-rendering="crispEdges" d="{_path(modules)}"/>'
         f'<polygon points="{corners}" fill="{style.foreground}"/>'
-        f'<text x="{at.label}" y="{at.middle + TEXT_HEIGHT * 0.35:.2f}" font-size="{TEXT_HEIGHT}" font-weight="bold" '
+        f'<text x="{layout.label}" y="{layout.middle + TEXT_HEIGHT * 0.35:.2f}" font-size="{TEXT_HEIGHT}" '
+        f'font-weight="bold" '
         f'fill="{style.foreground}" '
         f"font-family=\"'PingFang SC','Microsoft YaHei','Noto Sans CJK SC',sans-serif\">{label}</text></svg>"
     )
@@ -82,24 +84,28 @@ def draw_png(payload: str, style: CodeStyle[Shape], *, gold: bool = False) -> by
     The label is in English only: the font of the drawing library has no Chinese, and a server may have no other font.
     """
     modules = _modules(payload)
-    at = _Layout(len(modules), gold=gold)
+    layout = _Layout(len(modules), gold=gold)
     scale = PIXELS_PER_MODULE
-    canvas = Image.new("P", (at.width * scale, at.height * scale), _GOLD_INDEX)
+    canvas = Image.new("P", (layout.width * scale, layout.height * scale), _GOLD_INDEX)
     palette = ("#ffffff", "#000000", style.background, style.foreground, _GOLD)
     canvas.putpalette(b"".join(bytes.fromhex(colour[1:]) for colour in palette))
     draw = ImageDraw.Draw(canvas)
     draw.fontmode = "1"
     draw.rectangle(
-        [(at.band * scale,) * 2, (canvas.width - at.band * scale - 1, canvas.height - at.band * scale - 1)],
+        [(layout.band * scale,) * 2, (canvas.width - layout.band * scale - 1, canvas.height - layout.band * scale - 1)],
         _BACKGROUND_INDEX,
     )
-    draw.rectangle([(at.edge * scale,) * 2, ((at.edge + at.inner) * scale - 1,) * 2], 0)
+    draw.rectangle([(layout.edge * scale,) * 2, ((layout.edge + layout.inner) * scale - 1,) * 2], 0)
     side = len(modules)
     code = Image.frombytes("P", (side, side), bytes(cell for row in modules for cell in row))
-    canvas.paste(ImageOps.scale(code, scale, Image.Resampling.NEAREST), (at.code * scale, at.code * scale))
-    draw.polygon(_outline(style.shape, at.shape * scale, at.middle * scale, 6 * scale), _FOREGROUND_INDEX)
+    canvas.paste(ImageOps.scale(code, scale, Image.Resampling.NEAREST), (layout.code * scale, layout.code * scale))
+    draw.polygon(_outline(style.shape, layout.shape * scale, layout.middle * scale, 6 * scale), _FOREGROUND_INDEX)
     draw.text(
-        (at.label * scale, at.middle * scale), style.label.en, _FOREGROUND_INDEX, _font(TEXT_HEIGHT * scale), "lm"
+        (layout.label * scale, layout.middle * scale),
+        style.label.en,
+        _FOREGROUND_INDEX,
+        _font(TEXT_HEIGHT * scale),
+        "lm",
     )
     image = io.BytesIO()
     canvas.save(image, "PNG")
@@ -150,8 +156,8 @@ def _path(modules: list[list[bool]]) -> str:
 def _outline(shape: Shape, x: float, y: float, radius: float) -> list[tuple[float, float]]:
     """Return the corners of a shape around a point: triangles and octagons rest on a side, a diamond on a corner."""
     sides = _SIDES[shape]
-    turn = math.pi / sides if shape == "octagon" else 0.0
-    angles = [turn + 2 * math.pi * corner / sides for corner in range(sides)]
+    rotation = math.pi / sides if shape == "octagon" else 0.0
+    angles = [rotation + 2 * math.pi * corner / sides for corner in range(sides)]
     return [(x + radius * math.sin(angle), y - radius * math.cos(angle)) for angle in angles]
 
 

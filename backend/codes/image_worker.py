@@ -1,7 +1,7 @@
 """Draw images one at a time, in a thread next to the event loop.
 
 Drawing takes some milliseconds and holds the interpreter. With one thread, other requests wait for at most one drawing,
-and a request that finds the queue full is refused at once. While eight clients request images continuously, other
+and a request is refused at once if the queue is full. While eight clients request images continuously, other
 requests wait 6 ms at the 99th percentile; with several threads 43 ms; on the event loop 250 ms.
 """
 

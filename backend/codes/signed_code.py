@@ -67,7 +67,7 @@ class GenuineCode(Struct, Generic[C], frozen=True):
 
 
 class ForgedCode(Struct, frozen=True):
-    """Anything else: a payload that the city did not sign as a code of this audience."""
+    """A payload that the city did not sign as a code of this audience."""
 
     outcome: Literal["forged"] = "forged"
 
@@ -80,7 +80,7 @@ def read_signed_code(
     now: datetime,
     skew_seconds: int,
 ) -> GenuineCode[C] | ForgedCode:
-    """Verify a code of an audience with the city's published keys only: no server, no store, no network.
+    """Verify a code of an audience with the city's published keys only, without server, store or network.
 
     A code is accepted `skew_seconds` before and after its validity, because clocks differ. A code of another audience
     is forged. Whether a code was used before cannot be seen from the code.

@@ -1,4 +1,4 @@
-"""Codes on a terminal: the sign as one line of text, the QR code as half blocks."""
+"""Codes on a terminal: the style as one line of text, the QR code as half blocks."""
 
 import sys
 from typing import Any
@@ -17,7 +17,7 @@ def sign_text(style: CodeStyle[Any]) -> str:
 
 
 def qr_lines(payload: str) -> list[str]:
-    """Return the lines of a QR code: black on white if the output is a terminal, whatever its colours are."""
+    """Return the lines of a QR code: on a terminal black on white, whatever its colour scheme."""
     code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=2)
     code.add_data(payload)
     rows = code.get_matrix()

@@ -1,7 +1,7 @@
 """The broker: background jobs through Celery, over Redis or RabbitMQ.
 
 A message is one Job, as plain values. It is acknowledged after the work, delivered again if its worker dies, and
-published again with a delay if the work fails. `backend.jobs.tasks` decides when a job has failed for good.
+published again with a delay if the work fails. `backend.jobs.tasks` decides when a job has failed permanently.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from backend.settings import Settings
 
 QUEUE = "chengma"
 VISIBILITY_TIMEOUT_SECONDS = 600
-"""A message of a lost worker is delivered again after this time, which no task may reach."""
+"""A message of a lost worker is delivered again after this time; every task must end earlier."""
 
 READY_SECONDS = 60
 """A worker process that has not opened its City in this time is replaced; Celery's default is four seconds."""

@@ -45,7 +45,7 @@ class Job(Struct, frozen=True):
 
 
 class JobQueue(Protocol):
-    """Takes jobs and has them run, from the start of its `async with` block to the end."""
+    """Accepts jobs and runs them, or has them run, while its `async with` block is open."""
 
     async def __aenter__(self) -> object: ...
 
@@ -61,7 +61,7 @@ class JobQueue(Protocol):
 
 
 class Task(Generic[P]):
-    """A background function: called, it runs immediately; enqueued, it runs in some process later."""
+    """A background function. Calling it runs it immediately; enqueueing it runs it later, in some process."""
 
     def __init__(
         self, function: TaskFunction[P], *, every: timedelta | None, max_seconds: int, max_attempts: int
@@ -95,7 +95,7 @@ class TaskReference:
 
 
 def undefined_tasks(tasks: Mapping[str, Task[Any]], package: str = "backend.services") -> dict[str, str]:
-    """Return the names that modules below `package` refer to and no task has, with the module that refers to each."""
+    """Return the undefined task names that modules in `package` refer to, each with the module that refers to it."""
     modules = [(name, module) for name, module in sys.modules.items() if name.startswith(f"{package}.")]
     references = (
         (value.name, name)
@@ -109,7 +109,7 @@ def undefined_tasks(tasks: Mapping[str, Task[Any]], package: str = "backend.serv
 def background(
     *, every: timedelta | None = None, max_seconds: int = 60, max_attempts: int = 5
 ) -> Callable[[TaskFunction[P]], Task[P]]:
-    """Make an async function of `services/<name>/tasks.py` a task; its first argument is the City.
+    """Turn an async function of `services/<name>/tasks.py` into a task; its first argument is the City.
 
     With `every` it is a sweep, which runs periodically. It is cancelled after `max_seconds`, and becomes a dead letter
     after `max_attempts` failures.
@@ -148,7 +148,7 @@ def _exists(module: str) -> bool:
 
 
 class DeadLetter(Document, kw_only=True):
-    """A job that failed for good, or, while `losses` are counted, one whose worker died while running it."""
+    """A job that failed permanently, or, while `losses` are counted, one whose worker died while running it."""
 
     collection: ClassVar[str] = "dead_jobs"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("dead",), ordered="at_ms"),)
@@ -176,7 +176,7 @@ class JobContext(Protocol):
 
 
 async def run_job(tasks: Mapping[str, Task[Any]], job: Job, city: JobContext) -> tuple[Job, float] | None:
-    """Run a job. Return it with the seconds to wait if it is to be retried; a hopeless one becomes a dead letter."""
+    """Run a job. Return it with the seconds until a retry, if it must be retried; or make it a dead letter."""
     task = tasks.get(job.task)
     try:
         if task is None:
@@ -187,11 +187,11 @@ async def run_job(tasks: Mapping[str, Task[Any]], job: Job, city: JobContext) ->
         _log.warning("%s waits for the store: %s", job.task, error)
         return job, backoff_seconds(job.attempts + 1)
     except Exception as error:  # noqa: BLE001  any error of a task
-        tried = replace(job, attempts=job.attempts + 1)
-        _log.warning("%s failed (attempt %d)", job.task, tried.attempts, exc_info=error)
-        if task is not None and tried.attempts < task.max_attempts:
-            return tried, backoff_seconds(tried.attempts)
-        return await _dead_letter(city, tried, f"{type(error).__name__}: {error}")
+        failed = replace(job, attempts=job.attempts + 1)
+        _log.warning("%s failed (attempt %d)", job.task, failed.attempts, exc_info=error)
+        if task is not None and failed.attempts < task.max_attempts:
+            return failed, backoff_seconds(failed.attempts)
+        return await _dead_letter(city, failed, f"{type(error).__name__}: {error}")
     return None
 
 
@@ -206,42 +206,42 @@ async def _dead_letter(city: JobContext, job: Job, error: str) -> tuple[Job, flo
         await _save(city, job, await city.store.get(DeadLetter, job.id), dead=True, error=error[:500])
     except StoreUnavailable:
         return job, backoff_seconds(job.attempts)
-    _log.error("%s failed for good: %s", job.task, error)
+    _log.error("%s failed permanently: %s", job.task, error)
     return None
 
 
 async def run_lost_job(tasks: Mapping[str, Task[Any]], job: Job, city: JobContext) -> tuple[Job, float] | None:
     """Run a job that was delivered again because its worker died; after too many losses it becomes a dead letter."""
     try:
-        if await _lost_too_often(city, job):
-            _log.error("%s failed for good: its workers died while running it", job.task)
+        if await _count_loss(city, job):
+            _log.error("%s failed permanently: its workers died while running it", job.task)
             return None
     except StoreUnavailable as error:
         _log.warning("%s waits for the store: %s", job.task, error)
         return job, backoff_seconds(job.attempts + 1)
     retry = await run_job(tasks, job, city)
     with suppress(StoreUnavailable, Conflict):
-        known = await city.store.get(DeadLetter, job.id)
-        if known is not None and not known.dead:
-            await city.store.delete(known)  # this worker survived
+        existing = await city.store.get(DeadLetter, job.id)
+        if existing is not None and not existing.dead:
+            await city.store.delete(existing)  # this worker survived
     return retry
 
 
-async def _lost_too_often(city: JobContext, job: Job) -> bool:
+async def _count_loss(city: JobContext, job: Job) -> bool:
     """Count the loss of a worker with this job; return whether it is now a dead letter."""
-    known = await city.store.get(DeadLetter, job.id)
-    losses = 1 if known is None else known.losses + 1
+    existing = await city.store.get(DeadLetter, job.id)
+    losses = 1 if existing is None else existing.losses + 1
     dead = losses >= MAX_LOSSES
-    await _save(city, job, known, dead=dead, error=f"{losses} workers died while running it", losses=losses)
+    await _save(city, job, existing, dead=dead, error=f"{losses} workers died while running it", losses=losses)
     return dead
 
 
 async def _save(
-    city: JobContext, job: Job, known: DeadLetter | None, *, dead: bool, error: str, losses: int = 0
+    city: JobContext, job: Job, existing: DeadLetter | None, *, dead: bool, error: str, losses: int = 0
 ) -> None:
     letter = DeadLetter(
         id=job.id,
-        revision=known.revision if known is not None else 0,
+        revision=existing.revision if existing is not None else 0,
         task=job.task,
         arguments=job.arguments,
         at_ms=to_ms(city.now()),
@@ -251,4 +251,4 @@ async def _save(
         losses=losses,
     )
     with suppress(Duplicate, Conflict):  # the message was delivered twice
-        await (city.store.insert(letter) if known is None else city.store.replace(letter))
+        await (city.store.insert(letter) if existing is None else city.store.replace(letter))

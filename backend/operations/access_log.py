@@ -1,8 +1,8 @@
 """The access log, and the id of each request.
 
-One JSON line per request says what an operator needs and nothing about a person: the route template replaces the path,
-and query, body and address are omitted. This is the only middleware around every request, so it is plain ASGI and
-writes its lines in batches.
+One JSON line per request contains what an operator needs and nothing about a person: the route template replaces the
+path, and query, body and address are omitted. This is the only middleware around every request, so it is plain ASGI
+and writes its lines in batches.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
 
 
 class AccessLog:
-    """Wraps an ASGI application: gives each request an id, and writes a line about it to standard output.
+    """Wraps an ASGI application: assigns an id to each request, and writes a log line for it to standard output.
 
     A caller's own `X-Request-Id` is used if it has at most 64 letters, digits, `.`, `_` and `-`. Lines are written
     within a quarter of a second, or at once by `flush`.
     """
 
     def __init__(self, app: ASGIApp, load_shedder: LoadShedder, *, writes: bool = True) -> None:
-        self.served = RequestCounts()
+        self.request_counts = RequestCounts()
         self._app = app
         self._load_shedder = load_shedder
         self._writes = writes
@@ -89,19 +89,19 @@ class AccessLog:
 
     def flush(self) -> None:
         """Count pending requests, and write pending lines."""
-        self.served.count()
+        self.request_counts.count()
         lines = [line for line in self._lines if self._writes or isinstance(line, str)]
         self._lines = []
         try:
             sys.stdout.write("".join(line if isinstance(line, str) else self._line(line) for line in lines))
             sys.stdout.flush()
-        except (OSError, ValueError):  # the log has no reader any more; requests continue without it
+        except (OSError, ValueError):  # the reader of the log is gone; requests continue without a log
             self._writes = False
 
     def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         answered = (time.time(), method, scope.get("path_template"), status, seconds, request_id)
-        self.served.answered.append(answered)
+        self.request_counts.answered.append(answered)
         lines = self._lines
         lines.append(answered)
         if len(lines) == 1:
@@ -109,8 +109,8 @@ class AccessLog:
         elif len(lines) >= _MAX_LINES:
             self.flush()
 
-    def _line(self, served: AnsweredRequest) -> str:
-        at, method, template, status, seconds, request_id = served
+    def _line(self, request: AnsweredRequest) -> str:
+        at, method, template, status, seconds, request_id = request
         route = f'"{template}"' if template else "null"
         return (
             f'{{"time":"{self._timestamp(at)}","method":"{method}","route":{route},'

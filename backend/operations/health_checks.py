@@ -45,14 +45,14 @@ async def ready(city: NamedDependency[City]) -> Response[Health]:
 
 
 async def _store_and_rulebook(city: City) -> tuple[str, str]:
-    present = city.rulebook.digest[:16]
+    loaded = city.rulebook.digest[:16]
     try:
         digest = await asyncio.wait_for(digest_in_force(city.store), READY_SECONDS)
     except (StoreUnavailable, TimeoutError):
         return "does not answer", "ok"
     if digest is None or digest == city.rulebook.digest:
         return "ok", "ok"
-    return "ok", f"{digest[:16]} was published, {present} is in force here"
+    return "ok", f"{digest[:16]} was published, {loaded} is in force here"
 
 
 async def _broker(city: City) -> str:

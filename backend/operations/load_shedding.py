@@ -1,4 +1,4 @@
-"""What an overloaded process refuses: decorative content first, the colour last.
+"""Load shedding: an overloaded process refuses decorative content first, and the colour last.
 
 The load is the number of requests that are started and not yet answered, which grows as soon as the store is slow, and
 whether the store has just failed to answer.

@@ -86,7 +86,9 @@ class JobCounts:
 
 def city_metrics(city: City) -> Iterator[Metric]:
     """Yield the decisions of the rules, and the rulebook in force."""
-    decided = CounterMetricFamily("chengma_verdicts", "Verdicts given", labels=("module", "rule", "result"))
+    decided = CounterMetricFamily(
+        "chengma_verdicts", "Verdicts by module, rule and result", labels=("module", "rule", "result")
+    )
     for labels, count in list(city.decision_counts.items()):
         decided.add_metric(labels, count)
     yield decided
@@ -95,12 +97,12 @@ def city_metrics(city: City) -> Iterator[Metric]:
     yield rulebook
 
 
-def gauge(name: str, meaning: str, value: float) -> Metric:
-    """Return one current value."""
-    return GaugeMetricFamily(name, meaning, value)
+def gauge(name: str, description: str, value: float) -> Metric:
+    """Return a gauge with one value."""
+    return GaugeMetricFamily(name, description, value)
 
 
-class _Reading(Collector):
+class _Collector(Collector):
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
 
@@ -112,9 +114,9 @@ class _Reading(Collector):
 
 
 def make_registry(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
-    """Return a registry that reads the metrics whenever Prometheus asks."""
+    """Return a registry that reads the metrics whenever Prometheus scrapes them."""
     registry = CollectorRegistry()
-    registry.register(_Reading(read))
+    registry.register(_Collector(read))
     return registry
 
 

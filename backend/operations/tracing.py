@@ -33,7 +33,7 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, timeout=5)))
         self._tracer: Tracer = self._provider.get_tracer("chengma")
 
-    def around(self, app: ASGIApp) -> ASGIApp:
+    def wrap(self, app: ASGIApp) -> ASGIApp:
         """Return an application that creates a span for each request; its parent is the span of `traceparent`."""
 
         async def traced(scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +95,7 @@ class _TracedStore:
         for name in OPERATIONS:
             setattr(self, name, _traced(name, getattr(store, name), tracer))
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the store has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  any attribute of the store
         return getattr(self._store, name)
 
 

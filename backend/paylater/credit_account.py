@@ -21,7 +21,7 @@ MAX_HOLDS = 200
 """An account with more holds archives the resolved ones."""
 
 MIN_RETENTION = timedelta(days=1)
-"""No hold is archived sooner: an interrupted step is resumed within a day, or an operator finds it."""
+"""A younger hold is never archived: an interrupted step is resumed within a day, or an operator finds it."""
 
 HoldState = Literal["held", "posted", "voided", "expired"]
 Movement = Literal["repay", "release", "return"]
@@ -162,9 +162,9 @@ def hold(
     HoldArchived.
     """
     assert requested_fen >= 0, "credit is never negative"
-    known = account.find(hold_id)
-    if known is not None:
-        if (known.requested_fen, known.over_limit) != (requested_fen, over_limit):
+    existing = account.find(hold_id)
+    if existing is not None:
+        if (existing.requested_fen, existing.over_limit) != (requested_fen, over_limit):
             raise _changed(hold_id)
         return account
     if account.archived_until is not None and created_at <= account.archived_until:
@@ -192,21 +192,21 @@ def post(account: CreditAccount, hold_id: str, amount_fen: int, at: datetime) ->
     Raises UnknownHold, HoldExceeded, HoldResolved (an expired hold is resolved) or TransferChanged.
     """
 
-    def posted(known: Hold) -> Hold:
-        if known.state == "posted":
-            if known.posted_fen != amount_fen:
+    def posted(hold: Hold) -> Hold:
+        if hold.state == "posted":
+            if hold.posted_fen != amount_fen:
                 raise _changed(hold_id)
-            return known
-        if known.state != "held" or at >= known.expires_at:
-            raise _resolved(known)
-        if not 0 <= amount_fen <= known.amount_fen:
+            return hold
+        if hold.state != "held" or at >= hold.expires_at:
+            raise _resolved(hold)
+        if not 0 <= amount_fen <= hold.amount_fen:
             raise HoldExceeded(
                 Text(
                     zh="记账金额超过预留额度。",
-                    en=f"The amount, {amount_fen} fen, exceeds the hold of {known.amount_fen} fen.",
+                    en=f"The amount, {amount_fen} fen, exceeds the hold of {hold.amount_fen} fen.",
                 )
             )
-        return replace(known, state="posted", posted_fen=amount_fen)
+        return replace(hold, state="posted", posted_fen=amount_fen)
 
     return _with_hold(account, hold_id, posted)
 
@@ -214,57 +214,57 @@ def post(account: CreditAccount, hold_id: str, amount_fen: int, at: datetime) ->
 def void(account: CreditAccount, hold_id: str, at: datetime) -> CreditAccount:
     """Release an unused hold. Raises UnknownHold or HoldResolved."""
 
-    def voided(known: Hold) -> Hold:
-        if known.state == "voided":
-            return known
-        if known.state != "held" or at >= known.expires_at:
-            raise _resolved(known)
-        return replace(known, state="voided")
+    def voided(hold: Hold) -> Hold:
+        if hold.state == "voided":
+            return hold
+        if hold.state != "held" or at >= hold.expires_at:
+            raise _resolved(hold)
+        return replace(hold, state="voided")
 
     return _with_hold(account, hold_id, voided)
 
 
 def expire(account: CreditAccount, at: datetime) -> CreditAccount:
-    """Mark the holds that have expired; they stopped using the limit when they did."""
-    expired = {known.id for known in account.holds if known.state == "held" and at >= known.expires_at}
+    """Mark expired holds as expired; they stopped using the limit at `expires_at`."""
+    expired = {hold.id for hold in account.holds if hold.state == "held" and at >= hold.expires_at}
     if not expired:
         return account
     return replace(
         account,
-        holds=tuple(replace(known, state="expired") if known.id in expired else known for known in account.holds),
+        holds=tuple(replace(hold, state="expired") if hold.id in expired else hold for hold in account.holds),
     )
 
 
 def move(
     account: CreditAccount, hold_id: str, transfer_id: str, kind: Movement, amount_fen: int, at: datetime
 ) -> CreditAccount:
-    """Record a repayment, a release without payment or a return of money, once for this transfer id.
+    """Record a repayment, a release without payment, or a refund, once for this transfer id.
 
     A release cannot exceed the posted amount, nor a return the repaid amount. Raises UnknownHold, HoldResolved for a
     hold that was not posted, HoldExceeded or TransferChanged.
     """
 
-    def moved(known: Hold) -> Hold:
-        before = next((transfer for transfer in known.transfers if transfer.id == transfer_id), None)
+    def moved(hold: Hold) -> Hold:
+        before = next((transfer for transfer in hold.transfers if transfer.id == transfer_id), None)
         if before is not None:
             if (before.kind, before.amount_fen) != (kind, amount_fen):
                 raise _changed(transfer_id)
-            return known
-        if known.state != "posted":
-            raise _resolved(known)
-        most = {
-            "repay": max(0, known.owed_fen()),
-            "release": known.due_fen(),
-            "return": known.moved_fen("repay") - known.moved_fen("return"),
+            return hold
+        if hold.state != "posted":
+            raise _resolved(hold)
+        max_fen = {
+            "repay": max(0, hold.owed_fen()),
+            "release": hold.due_fen(),
+            "return": hold.moved_fen("repay") - hold.moved_fen("return"),
         }[kind]
-        if not 0 < amount_fen <= most:
+        if not 0 < amount_fen <= max_fen:
             raise HoldExceeded(
                 Text(
                     zh="金额超过该笔账单可结清的部分。",
-                    en=f"The amount, {amount_fen} fen, exceeds the {most} fen that can be settled.",
+                    en=f"The amount, {amount_fen} fen, exceeds the {max_fen} fen that can be settled.",
                 )
             )
-        return replace(known, transfers=(*known.transfers, Transfer(transfer_id, kind, amount_fen, at)))
+        return replace(hold, transfers=(*hold.transfers, Transfer(transfer_id, kind, amount_fen, at)))
 
     return _with_hold(account, hold_id, moved)
 
@@ -275,10 +275,10 @@ def supersede(account: CreditAccount, hold_id: str, version: int) -> CreditAccou
     This stops a slow process from applying a decision that another process has replaced. Raises UnknownHold.
     """
 
-    def superseded(known: Hold) -> Hold:
-        if known.version > version:
-            raise Superseded(f"{hold_id} is at version {known.version}, not {version}")
-        return known if known.version == version else replace(known, version=version)
+    def superseded(hold: Hold) -> Hold:
+        if hold.version > version:
+            raise Superseded(f"{hold_id} is at version {hold.version}, not {version}")
+        return hold if hold.version == version else replace(hold, version=version)
 
     return _with_hold(account, hold_id, superseded)
 
@@ -286,32 +286,32 @@ def supersede(account: CreditAccount, hold_id: str, version: int) -> CreditAccou
 def archive(account: CreditAccount, at: datetime) -> CreditAccount:
     """Archive the oldest resolved holds if there are too many; an archived hold cannot be placed again."""
     excess = len(account.holds) - MAX_HOLDS
-    archivable = [known for known in account.holds if _is_archivable(known, at)]
-    archived = sorted(archivable, key=lambda known: known.created_at)[: max(0, excess)]
+    archivable = [hold for hold in account.holds if _is_archivable(hold, at)]
+    archived = sorted(archivable, key=lambda hold: hold.created_at)[: max(0, excess)]
     if not archived:
         return account
-    until = max(known.created_at for known in archived)
-    names = {known.id for known in archived}
+    until = max(hold.created_at for hold in archived)
+    archived_ids = {hold.id for hold in archived}
     return replace(
         account,
-        holds=tuple(known for known in account.holds if known.id not in names),
+        holds=tuple(hold for hold in account.holds if hold.id not in archived_ids),
         archived_until=max(until, account.archived_until or until),
     )
 
 
-def _is_archivable(known: Hold, at: datetime) -> bool:
-    resolved = known.state in ("voided", "expired") or (known.state == "posted" and known.owed_fen() == 0)
-    return resolved and at - known.created_at > MIN_RETENTION
+def _is_archivable(hold: Hold, at: datetime) -> bool:
+    resolved = hold.state in ("voided", "expired") or (hold.state == "posted" and hold.owed_fen() == 0)
+    return resolved and at - hold.created_at > MIN_RETENTION
 
 
 def _with_hold(account: CreditAccount, hold_id: str, change: Callable[[Hold], Hold]) -> CreditAccount:
-    known = account.find(hold_id)
-    if known is None:
+    hold = account.find(hold_id)
+    if hold is None:
         raise UnknownHold(Text(zh="没有找到该笔预留额度。", en=f"The account has no hold {hold_id}."))
-    changed = change(known)
-    if changed is known:
+    changed = change(hold)
+    if changed is hold:
         return account
-    return replace(account, holds=tuple(changed if one is known else one for one in account.holds))
+    return replace(account, holds=tuple(changed if other is hold else other for other in account.holds))
 
 
 def _changed(transfer_id: str) -> TransferChanged:
@@ -322,6 +322,6 @@ def _changed(transfer_id: str) -> TransferChanged:
     )
 
 
-def _resolved(known: Hold) -> HoldResolved:
-    state = "expired" if known.state == "held" else known.state
-    return HoldResolved(Text(zh="该笔预留额度已处理完毕。", en=f"Hold {known.id} is already {state}."), state=state)
+def _resolved(hold: Hold) -> HoldResolved:
+    state = "expired" if hold.state == "held" else hold.state
+    return HoldResolved(Text(zh="该笔预留额度已处理完毕。", en=f"Hold {hold.id} is already {state}."), state=state)

@@ -1,4 +1,4 @@
-"""Encryption of personal identifiers in the store, field by field, and the keyed hashes by which they are found."""
+"""Encryption of personal identifiers in the store, field by field, and the keyed hashes to look them up by."""
 
 import base64
 import hmac
@@ -13,7 +13,7 @@ _NONCE_BYTES = 12
 
 
 class UndecryptableField(Exception):
-    """An encrypted text was changed, or its key is missing."""
+    """An encrypted text was tampered with, or its key is missing."""
 
 
 class FieldEncryption:
@@ -43,7 +43,7 @@ class FieldEncryption:
             raise UndecryptableField(f"a text encrypted with the key {kid!r} was changed") from error
 
     def digest(self, kind: str, text: str) -> str:
-        """Return a keyed hash (HMAC-SHA256, base64url) by which a text of this kind is found."""
+        """Return a keyed hash (HMAC-SHA256, base64url) to look up a text of this kind by."""
         key = self._keyring.current("lookup")
         if self._lookup is None or self._lookup[0] != key.kid:
             self._lookup = (key.kid, hmac.new(key.material, digestmod="sha256"))

@@ -37,7 +37,7 @@ Role = Annotated[str, Meta(max_length=64, extra_json_schema={"format": ROLE_FORM
 
 
 class Caller(Struct, frozen=True, gc=False):
-    """The caller of a request. `citizen_id` is the id of their Profile, once their identity is verified.
+    """The caller of a request. `citizen_id` is the id of their Person, once their identity is verified.
 
     `scopes` are what a system, such as a hospital's, was granted for one token (RFC 6749).
     """
@@ -106,10 +106,10 @@ class Access:
         header, _, body = signed.partition(b".")
         secret = self._secrets.get(header) or self._secret(header)
         try:
-            given = decode_segment(signature)
+            received = decode_segment(signature)
             keyed = secret.copy()
             keyed.update(signed)
-            if not hmac.compare_digest(keyed.digest(), given):
+            if not hmac.compare_digest(keyed.digest(), received):
                 raise _not_signed_in()
             claims = _claims.decode(decode_segment(body))
         except ValueError as error:
@@ -204,7 +204,7 @@ async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
 def admit_citizen(connection: Connection) -> str:
     """Return the citizen id of a signed-in caller with a verified identity. Raises NotSignedIn and NotAllowed.
 
-    For public routes that do more for citizens; all other routes use the guard `citizen`.
+    For public routes with extra content for citizens; all other routes use the guard `citizen`.
     """
     claims: AccessClaims = connection.scope["app"].state.access.admit(connection)
     if claims.cit is None:
@@ -213,7 +213,7 @@ def admit_citizen(connection: Connection) -> str:
 
 
 def citizen_id(request: CitizenRequest) -> str:
-    """Return the id of the caller's Profile, on routes whose guard is `citizen`."""
+    """Return the id of the caller's Person, on routes whose guard is `citizen`."""
     assert request.user.citizen_id is not None, "the guard admits only verified citizens"
     return request.user.citizen_id
 
@@ -239,8 +239,8 @@ def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointe
     """Refuse to grant roles that no service declares. Raises InvalidRequest."""
     known = ", ".join(sorted(declared))
     errors = [
-        FieldError(f"{pointer}/{place}", f"There is no role {role!r}; use one of: {known}.", f"没有“{role}”这一角色。")
-        for place, role in enumerate(roles)
+        FieldError(f"{pointer}/{index}", f"There is no role {role!r}; use one of: {known}.", f"没有“{role}”这一角色。")
+        for index, role in enumerate(roles)
         if role not in declared
     ]
     if errors:

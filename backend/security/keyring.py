@@ -1,4 +1,4 @@
-"""The city's keys: stored in files, rotated with overlap, and used to sign what others verify.
+"""The city's keys: stored in files, rotated with overlap, and used for signing, encryption and keyed hashes.
 
 Each key is one JSON file that only its owner may read. A new key of a kind is used at once; the old one verifies until
 its overlap ends. Running processes pick up changes within seconds, without a restart.
@@ -93,9 +93,9 @@ def make_keys(folder: Path) -> None:
     if folder.is_dir() and {key.use for key in _read(folder) if key.retires is None} == set(USES):
         return
     with _locked(folder):
-        there = {key.use for key in _read(folder) if key.retires is None}
+        existing_uses = {key.use for key in _read(folder) if key.retires is None}
         for use in USES:
-            if use not in there:
+            if use not in existing_uses:
                 _write(folder, _new_key(folder, use, datetime.now(UTC)))
 
 
@@ -108,11 +108,11 @@ def rotate(folder: Path, use: Use, now: datetime, overlap: timedelta) -> Key:
         raise InvalidKeys(f"the {use} key cannot be rotated: people are found by it")
     with _locked(folder):
         current = [key for key in _read(folder) if key.use == use and key.retires is None]
-        made = _new_key(folder, use, now)
-        _write(folder, made)
+        new_key = _new_key(folder, use, now)
+        _write(folder, new_key)
         for key in current:
             _write(folder, msgspec.structs.replace(key, retires=now + overlap))
-    return made
+    return new_key
 
 
 class Keyring:
@@ -122,7 +122,7 @@ class Keyring:
         self.folder = folder
         self._clock = clock
         self._refresh_at = 0.0
-        self._changed = -1
+        self._modified_ns = -1
         self.fault = ""
         self._read()
 
@@ -166,8 +166,8 @@ class Keyring:
             return
         self._refresh_at = time.monotonic() + REFRESH_SECONDS
         try:
-            changed = self.folder.stat().st_mtime_ns
-            if changed != self._changed or time.time_ns() - changed < SETTLED_NANOSECONDS:
+            modified_ns = self.folder.stat().st_mtime_ns
+            if modified_ns != self._modified_ns or time.time_ns() - modified_ns < SETTLED_NANOSECONDS:
                 self._read()
             self.fault = ""
         except (InvalidKeys, OSError) as error:
@@ -175,18 +175,18 @@ class Keyring:
             _log.error("the keys could not be read again, and the previous ones stay active: %s", error)
 
     def _read(self) -> None:
-        changed = self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0
-        found = sorted(_read(self.folder), key=lambda key: (key.retires is not None, -key.created.timestamp()))
-        current = {key.use: key for key in reversed(found) if key.retires is None}
+        modified_ns = self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0
+        keys = sorted(_read(self.folder), key=lambda key: (key.retires is not None, -key.created.timestamp()))
+        current = {key.use: key for key in reversed(keys) if key.retires is None}
         for use in USES:
             if use not in current:
                 raise InvalidKeys(f"{self.folder}: the {use} key is missing; `chengma keys make` creates missing keys")
-        self._keys, self._current = found, current
+        self._keys, self._current = keys, current
         code = current["code"]
         self._signing_key = crypto_sign_seed_keypair(code.material)[1]
         header = json.dumps({"alg": "EdDSA", "kid": code.kid}, separators=(",", ":")).encode()
         self._code_header = encode_segment(header) + b"."
-        self._changed = changed
+        self._modified_ns = modified_ns
 
 
 class _Header(Struct):

@@ -1,4 +1,4 @@
-"""Opens the store of an address; only composition roots use it."""
+"""Open the store of an address; only composition roots use it."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def display_address(address: str) -> str:
     return mask_credentials(address).replace(f"{MASK}@", "", 1).partition("?")[0]
 
 
-def sharding(address: str, kinds: Sequence[type[Document]]) -> list[str]:
+def sharding_commands(address: str, kinds: Sequence[type[Document]]) -> list[str]:
     """Return the mongosh commands that shard the collections of a cluster, for the database that the address names."""
     from backend.store.mongo.schema import shard_commands
 

@@ -53,9 +53,9 @@ async def copy_city(
         await _copy(source, target, name, kind, progress)
     copied = [await _compare(source, target, kind) for kind in copied_kinds]
     for kind in copied_kinds:
-        done = await target.get(CopyProgress, kind.collection)
-        if done is not None:
-            await target.delete(done)
+        mark = await target.get(CopyProgress, kind.collection)
+        if mark is not None:
+            await target.delete(mark)
     return copied
 
 
@@ -97,13 +97,14 @@ async def _save_batch(target: Store, mark: CopyProgress, batch: Sequence[Documen
 
 
 async def _compare(source: Store, target: Store, kind: type[Document]) -> CopiedCollection:
-    one, other = await _digest(source.scan(kind)), await _digest(target.scan(kind))
-    if one != other:
+    expected, actual = await _digest(source.scan(kind)), await _digest(target.scan(kind))
+    if expected != actual:
         raise CopyRefused(
-            f"{kind.collection} differs: {one[0]:,} documents with the digest {one[1]} in the source, {other[0]:,} "
-            f"with {other[1]} in the target. Was the source written to meanwhile? Empty the target and copy again"
+            f"{kind.collection} differs: {expected[0]:,} documents with the digest {expected[1]} in the source, "
+            f"{actual[0]:,} with {actual[1]} in the target. Was the source written to meanwhile? "
+            "Empty the target and copy again"
         )
-    return CopiedCollection(kind.collection, *one)
+    return CopiedCollection(kind.collection, *expected)
 
 
 async def _digest(documents: AsyncIterator[Document]) -> tuple[int, str]:
@@ -115,7 +116,7 @@ async def _digest(documents: AsyncIterator[Document]) -> tuple[int, str]:
 
 
 def to_the_millisecond(value: Any) -> Any:  # noqa: ANN401  a document or any part of one
-    """Return a document with its instants truncated to the millisecond; those of an older city may be finer."""
+    """Return a document with its instants truncated to the millisecond; older documents may be more precise."""
     if isinstance(value, datetime):
         return time.to_the_millisecond(value)
     if isinstance(value, Struct):

@@ -39,7 +39,7 @@ class Migration(Struct, frozen=True):
 
 
 class MigrationRun(Document, kw_only=True):
-    """The progress of a migration that was started: it has processed all ids up to `after`, and all if it is `done`."""
+    """The progress of a started migration: it has processed the ids up to `after`, or all ids if it is `done`."""
 
     collection: ClassVar[str] = "migration_runs"
 
@@ -51,7 +51,7 @@ class MigrationRun(Document, kw_only=True):
 
 
 class Lease(Document, kw_only=True):
-    """The exclusive right of one process to do something until `until`; its `id` says what."""
+    """The exclusive right of one process to do the work that `id` names, until `until`."""
 
     collection: ClassVar[str] = "leases"
 
@@ -67,10 +67,10 @@ def find_migrations(package: str = "migrations") -> list[Migration]:
     """Return the migrations of a package, in order. Raises UnknownSchema for a repeated number or a wrong name."""
     folder = importlib.import_module(package)
     names = sorted(found.name for found in pkgutil.iter_modules(folder.__path__))
-    for name, following in zip(names, [*names[1:], ""], strict=True):
-        if not _NAME.fullmatch(name) or name[:4] == following[:4]:
+    for name, next_name in zip(names, [*names[1:], ""], strict=True):
+        if not _NAME.fullmatch(name) or name[:4] == next_name[:4]:
             raise UnknownSchema(
-                f"migrations/{name}.py: the name must be four digits that no other migration has, and some words"
+                f"migrations/{name}.py: the name must be an unused four-digit number, an underscore and some words"
             )
     return [_read(importlib.import_module(f"{package}.{name}"), name) for name in names]
 
@@ -114,7 +114,7 @@ async def assert_up_to_date(store: Store, migrations: Sequence[Migration]) -> No
 
 async def is_empty(store: Store, migrations: Sequence[Migration]) -> bool:
     """Return whether the collections of these migrations are empty, as in a new store, which needs no migration."""
-    return not [one for one in migrations if await store.read_bodies(one.collection, "", 1)]
+    return not [migration for migration in migrations if await store.read_bodies(migration.collection, "", 1)]
 
 
 async def migrate(
@@ -158,13 +158,13 @@ async def _run(
 
 
 @asynccontextmanager
-async def _exclusive(store: Store, what: str) -> AsyncGenerator[Callable[[], Any], None]:
-    """Wait for the lease of `what`, and hold it during the block; call the yielded function to renew it for a minute.
+async def _exclusive(store: Store, lease_id: str) -> AsyncGenerator[Callable[[], Any], None]:
+    """Wait for the lease `lease_id`, and hold it during the block; call the yielded function to renew it for a minute.
 
     A process that dies keeps the lease until the minute is over.
     """
     holder = secrets.token_hex(8)
-    lease = await _acquire(store, what, holder)
+    lease = await _acquire(store, lease_id, holder)
 
     async def renew() -> None:
         nonlocal lease
@@ -176,15 +176,15 @@ async def _exclusive(store: Store, what: str) -> AsyncGenerator[Callable[[], Any
         await store.delete(lease)
 
 
-async def _acquire(store: Store, what: str, holder: str) -> Lease:
+async def _acquire(store: Store, lease_id: str, holder: str) -> Lease:
     while True:
-        held = await store.get(Lease, what)
-        mine = Lease(id=what, holder=holder, until=_lease_end())
+        current = await store.get(Lease, lease_id)
+        lease = Lease(id=lease_id, holder=holder, until=_lease_end())
         try:
-            if held is None:
-                return await store.insert(mine)
-            if held.until < _now():
-                return await store.replace(replace(mine, revision=held.revision))
+            if current is None:
+                return await store.insert(lease)
+            if current.until < _now():
+                return await store.replace(replace(lease, revision=current.revision))
         except (Duplicate, Conflict):
             pass  # another process was faster
         await asyncio.sleep(0.2)
@@ -200,7 +200,10 @@ def _lease_end() -> datetime:
 
 def plan(waiting: Sequence[Migration], counts: Mapping[str, int]) -> list[str]:
     """Return what `migrate` would do, a line for each migration."""
-    return [f"{one.id}  {one.collection}: {counts.get(one.collection, 0):,} documents  {one.title}" for one in waiting]
+    return [
+        f"{migration.id}  {migration.collection}: {counts.get(migration.collection, 0):,} documents  {migration.title}"
+        for migration in waiting
+    ]
 
 
 def rename_fields(body: dict[str, Any], renames: Mapping[str, str]) -> dict[str, Any] | None:
@@ -224,19 +227,19 @@ def _renamed(value: Any, path: str, renames: Mapping[str, str]) -> Any:  # noqa:
     }
 
 
-def replace_values(body: dict[str, Any], words: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
-    """Return a document with words of closed sets replaced, or None if it has none of the old ones.
+def replace_values(body: dict[str, Any], renamed_values: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+    """Return a document with enumerated values replaced, or None if it has none of the old ones.
 
-    A key of `words` is the path of a field, such as `parts.state`; its value maps old words to new ones.
+    A key of `renamed_values` is the path of a field, such as `parts.state`; its value maps old values to new ones.
     """
-    replaced = _replaced(body, "", words)
+    replaced = _replaced(body, "", renamed_values)
     return None if replaced == body else replaced
 
 
-def _replaced(value: Any, path: str, words: Mapping[str, Mapping[str, str]]) -> Any:  # noqa: ANN401  any stored value
+def _replaced(value: Any, path: str, renamed_values: Mapping[str, Mapping[str, str]]) -> Any:  # noqa: ANN401  any stored value
     if isinstance(value, list):
-        return [_replaced(item, path, words) for item in cast("list[Any]", value)]
+        return [_replaced(item, path, renamed_values) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
-        return {name: _replaced(item, f"{path}.{name}".lstrip("."), words) for name, item in fields.items()}
-    return words[path].get(value, value) if path in words and isinstance(value, str) else value
+        return {name: _replaced(item, f"{path}.{name}".lstrip("."), renamed_values) for name, item in fields.items()}
+    return renamed_values[path].get(value, value) if path in renamed_values and isinstance(value, str) else value

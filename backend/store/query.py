@@ -58,7 +58,7 @@ class Cursors:
         try:
             fingerprint, value, last_id = _Cursor.decode(base64.urlsafe_b64decode(cursor.encode()))
         except (msgspec.MsgspecError, ValueError) as error:
-            raise InvalidCursor("the cursor was not made by this store") from error
+            raise InvalidCursor("the cursor was not created by this store") from error
         if fingerprint != self._fingerprint:
-            raise InvalidCursor("the cursor was made by another query")
+            raise InvalidCursor("the cursor belongs to another query")
         return value, last_id

@@ -1,4 +1,4 @@
-"""Instants as every store keeps them: in UTC, to the millisecond."""
+"""Instants as the stores represent them: in UTC, to the millisecond."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from msgspec.structs import fields, replace
 
 
 def to_ms(at: datetime) -> int:
-    """Return an instant in milliseconds since 1970, as indexed fields hold it."""
+    """Return an instant in milliseconds since 1970, as in indexed fields."""
     return int(at.timestamp() * 1_000)
 
 

@@ -1,4 +1,4 @@
-"""Changes a document that others may change at the same time: one conditional write, retried after a conflict."""
+"""Change a document that others may change at the same time: one conditional write, retried after a conflict."""
 
 import asyncio
 import random

@@ -76,7 +76,7 @@ _NAMED = re.compile(r"(?:missing required|unknown) field `(?P<name>.*)`$", re.DO
 
 
 def field_error(message: str) -> FieldError:
-    """Return msgspec's message, such as "Expected `int`, got `str` - at `$.x[1].n`", as detail and JSON pointer."""
+    """Convert msgspec's message, such as "Expected `int`, got `str` - at `$.x[1].n`", to detail and JSON pointer."""
     match = _PLACE.match(message)
     assert match, "every part of the pattern may be empty"
     steps = re.findall(r"[^.\[\]]+", match["path"] or "")
@@ -138,7 +138,7 @@ def _answer_http_exception(request: AnyRequest, error: HTTPException) -> Respons
     return _answer_problem(request, _invalid(errors or [FieldError("", error.detail)]))
 
 
-def _litestar_error(extra: Any) -> FieldError:  # noqa: ANN401  Litestar leaves the form of `extra` open
+def _litestar_error(extra: Any) -> FieldError:  # noqa: ANN401  Litestar does not type `extra`
     if extra.get("source") == "body" or extra.get("key") == "data":
         if extra["message"] == "'data'":
             return FieldError("", "The body is missing.", "没有提交内容。")

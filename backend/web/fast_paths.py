@@ -1,6 +1,6 @@
 """Shortcuts around the framework on the path of every request.
 
-Each gives the same result as the framework's own way; `tests/web/test_fast_paths.py` compares them.
+Each has the same result as the framework's own code; `tests/web/test_fast_paths.py` compares them.
 """
 
 from typing import Any, cast

@@ -21,7 +21,7 @@ from backend.store.time import to_ms
 
 RETENTION = timedelta(days=2)
 MAX_RUN_TIME = timedelta(seconds=60)
-"""A request without an answer after this time was interrupted; the same request may run again."""
+"""A request without an answer after this time is considered interrupted; the same request may run again."""
 
 SERVER_ERRORS = 500
 """Problems with this status or a higher one are not stored: the same request may be repeated later."""
@@ -31,7 +31,7 @@ S = TypeVar("S", bound=Struct)
 IdempotencyKey = Annotated[
     str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
 ]
-"""The header that names a request, so that it can be repeated."""
+"""The header that identifies a request, so that it can be repeated."""
 
 
 class IdempotencyKeyReused(Problem):
@@ -47,7 +47,7 @@ class RequestInProgress(Problem):
 
 
 class StoredProblem(Struct, frozen=True):
-    """A Problem that was answered; `kind` is the name of its class."""
+    """A Problem that was returned as the answer; `kind` is the name of its class."""
 
     kind: str
     detail: Text
@@ -80,13 +80,13 @@ async def once(
     Raises IdempotencyKeyReused, RequestInProgress, and the Problem that `work` raised, each time; a Problem that asks
     to try again later is not stored.
     """
-    started = IdempotencyRecord(
+    new_record = IdempotencyRecord(
         id=hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest(),
         payload=hashlib.sha256(msgspec.json.encode(request)).hexdigest(),
         started_at=now,
         expires_ms=to_ms(now + RETENTION),
     )
-    record = await _start(store, started)
+    record = await _start(store, new_record)
     earlier = _earlier_answer(record, kind)
     if isinstance(earlier, Problem):
         raise earlier
@@ -105,29 +105,29 @@ async def once(
     return answer
 
 
-async def _start(store: Store, started: IdempotencyRecord) -> IdempotencyRecord:
-    """Record that the request runs, or return its record. Raises IdempotencyKeyReused or RequestInProgress."""
+async def _start(store: Store, new_record: IdempotencyRecord) -> IdempotencyRecord:
+    """Record that a request started, or return its record. Raises IdempotencyKeyReused or RequestInProgress."""
     try:
-        return await store.insert(started)
+        return await store.insert(new_record)
     except Duplicate:
-        known = await store.get(IdempotencyRecord, started.id)
-    if known is None:
+        existing = await store.get(IdempotencyRecord, new_record.id)
+    if existing is None:
         raise _in_progress()  # it has just expired
-    if known.payload != started.payload:
+    if existing.payload != new_record.payload:
         raise IdempotencyKeyReused(
             Text(
                 zh="这次提交与之前的内容不同，请刷新页面后重试。",
                 en="This Idempotency-Key was used for another request; please reload the page and try again.",
             )
         )
-    if known.answer is None and known.problem is None:
-        if started.started_at - known.started_at < MAX_RUN_TIME:
+    if existing.answer is None and existing.problem is None:
+        if new_record.started_at - existing.started_at < MAX_RUN_TIME:
             raise _in_progress()
         try:
-            return await store.replace(replace(known, started_at=started.started_at))
+            return await store.replace(replace(existing, started_at=new_record.started_at))
         except Conflict:
             raise _in_progress() from None
-    return known
+    return existing
 
 
 def _in_progress() -> RequestInProgress:
@@ -138,12 +138,12 @@ def _in_progress() -> RequestInProgress:
 
 
 def _earlier_answer(record: IdempotencyRecord, kind: type[S]) -> S | Problem | None:
-    """Return the stored answer; None if there is none, or if an earlier edition stored it in another form.
+    """Return the stored answer; None if there is none, or if an earlier edition stored it in another format.
 
     The work is then repeated, as after an interruption. Renamed Problems are handled by a migration of the records.
     """
     if record.problem is not None:
-        kinds = {kind.__name__: kind for kind in _kinds(Problem)}
+        kinds = {kind.__name__: kind for kind in _problem_classes(Problem)}
         stored = record.problem
         return (
             kinds[stored.kind](stored.detail, errors=stored.errors, **stored.members) if stored.kind in kinds else None
@@ -154,5 +154,5 @@ def _earlier_answer(record: IdempotencyRecord, kind: type[S]) -> S | Problem | N
         return None
 
 
-def _kinds(kind: type[Problem]) -> list[type[Problem]]:
-    return [kind, *(below for direct in kind.__subclasses__() for below in _kinds(direct))]
+def _problem_classes(kind: type[Problem]) -> list[type[Problem]]:
+    return [kind, *(subclass for direct in kind.__subclasses__() for subclass in _problem_classes(direct))]

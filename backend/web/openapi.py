@@ -54,7 +54,7 @@ def openapi_document(
     document.pop("servers", None)
     kinds: dict[str, type[Problem]] = {}
     operations = list(_operations(app))
-    forms, schemas = _schemas([handler for _, _, handler in operations])
+    type_schemas, schemas = _schemas([handler for _, _, handler in operations])
     for path, method, handler in operations:
         problems = sorted(set(_problems_of(handler, path)), key=lambda kind: (kind.status, kind.__name__))
         for kind in problems:
@@ -62,7 +62,7 @@ def openapi_document(
         operation = document["paths"][path][method]
         text = operation.get("description") or operation["summary"]
         operation["summary"], _, operation["description"] = text.partition("\n\n")
-        _describe_bodies(operation, handler, forms)
+        _describe_bodies(operation, handler, type_schemas)
         _describe_problems(operation, handler, problems)
     components = document["components"]
     components["headers"] = _HEADERS
@@ -132,7 +132,7 @@ def document_routes(
 
 
 def _documented_app(services: Sequence[Service], integrations: Sequence[Integration], settings: Settings) -> Litestar:
-    async def give_city() -> City:
+    async def provide_city() -> City:
         raise AssertionError("this application is documented and never served")
 
     tagged: list[ControllerRouterHandler] = [
@@ -157,7 +157,7 @@ def _documented_app(services: Sequence[Service], integrations: Sequence[Integrat
         route_handlers=tagged,
         openapi_config=config,
         logging_config=None,
-        dependencies={"city": Provide(give_city)},
+        dependencies={"city": Provide(provide_city)},
     )
 
 
@@ -214,18 +214,20 @@ def _schemas(handlers: Sequence[HTTPRouteHandler]) -> tuple[dict[Any, Any], dict
     """
     types = [kind for handler in handlers for kind in (_body_type(handler), _answer_type(handler)) if kind is not None]
     distinct = {str(kind): kind for kind in types}
-    forms, schemas = msgspec.json.schema_components(distinct.values(), ref_template="#/components/schemas/{name}")
-    return dict(zip(distinct, forms, strict=True)), schemas
+    type_schemas, schemas = msgspec.json.schema_components(
+        distinct.values(), ref_template="#/components/schemas/{name}"
+    )
+    return dict(zip(distinct, type_schemas, strict=True)), schemas
 
 
-def _describe_bodies(operation: dict[str, Any], handler: HTTPRouteHandler, forms: dict[Any, Any]) -> None:
+def _describe_bodies(operation: dict[str, Any], handler: HTTPRouteHandler, type_schemas: dict[Any, Any]) -> None:
     if body := _body_type(handler):
-        operation["requestBody"]["content"] = {"application/json": {"schema": forms[str(body)]}}
+        operation["requestBody"]["content"] = {"application/json": {"schema": type_schemas[str(body)]}}
     answer = _answer_type(handler)
     for content in operation["responses"][str(handler.status_code)].get("content", {}).values():
         content.clear()
         if answer:
-            content["schema"] = forms[str(answer)]
+            content["schema"] = type_schemas[str(answer)]
 
 
 def _describe_problems(operation: dict[str, Any], handler: HTTPRouteHandler, problems: Sequence[type[Problem]]) -> None:
@@ -266,11 +268,11 @@ _ROLE = {"title": "Role", "description": "What a signed-in person may do beyond 
 def _problem_schemas(kinds: dict[str, type[Problem]]) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": _PROBLEM, "FieldError": _FIELD_ERROR}
     for name, kind in kinds.items():
-        form = {"properties": {"type": {"const": kind.type_path()}, "status": {"const": kind.status}}}
+        type_member = {"properties": {"type": {"const": kind.type_path()}, "status": {"const": kind.status}}}
         schemas[name] = {
             "title": kind.title,
             "description": getdoc(kind) or "",
-            "allOf": [{"$ref": "#/components/schemas/Problem"}, form],
+            "allOf": [{"$ref": "#/components/schemas/Problem"}, type_member],
         }
     return schemas
 

@@ -43,16 +43,16 @@ def _prose(text: str) -> str:
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     lock = " <small>access token</small>" if operation.get("security") else ""
     rows = [
-        _row(f"{parameter['name']} <small>{parameter['in']}</small>", _form(parameter["schema"]))
+        _row(f"{parameter['name']} <small>{parameter['in']}</small>", _type_text(parameter["schema"]))
         for parameter in operation.get("parameters", ())
     ]
     rows.extend(
-        _row("body", f"{escape(media)} {_form(content['schema'])}")
+        _row("body", f"{escape(media)} {_type_text(content['schema'])}")
         for media, content in operation.get("requestBody", {}).get("content", {}).items()
     )
     for status, response in operation["responses"].items():
-        forms = " ".join(_form(content.get("schema", {})) for content in response.get("content", {}).values())
-        rows.append(_row(escape(status), f"{escape(response['description'])} {forms}"))
+        types = " ".join(_type_text(content.get("schema", {})) for content in response.get("content", {}).values())
+        rows.append(_row(escape(status), f"{escape(response['description'])} {types}"))
     name, summary = escape(operation["operationId"]), _prose(operation.get("summary", ""))
     description = _prose(operation.get("description", ""))
     return (
@@ -66,25 +66,25 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
     rows = [
         _row(
             escape(field) + ("" if field in required else " <small>optional</small>"),
-            f"{_form(form)} {escape(form.get('description', ''))}",
+            f"{_type_text(property_schema)} {escape(property_schema.get('description', ''))}",
         )
-        for field, form in schema.get("properties", {}).items()
+        for field, property_schema in schema.get("properties", {}).items()
     ]
-    body = f"<table>{''.join(rows)}</table>" if rows else _form(schema)
+    body = f"<table>{''.join(rows)}</table>" if rows else _type_text(schema)
     description = escape(schema.get("description", ""))
     return (
         f"<details id={escape(name)}><summary><code>{escape(name)}</code></summary><p>{description}</p>{body}</details>"
     )
 
 
-def _form(schema: dict[str, Any]) -> str:
-    """Return a schema in a few words, such as "array of string" or a link to the named one."""
+def _type_text(schema: dict[str, Any]) -> str:
+    """Return a schema in a few words, such as "array of string" or a link to a named schema."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f"<a href='#{name}'>{name}</a>"
     for joiner, word in (("oneOf", " or "), ("anyOf", " or "), ("allOf", " with ")):
         if joiner in schema:
-            return word.join(_form(part) for part in schema[joiner])
+            return word.join(_type_text(part) for part in schema[joiner])
     if "properties" in schema and "type" not in schema:
         return escape(", ".join(f"{name} = {part.get('const')!r}" for name, part in schema["properties"].items()))
     if "enum" in schema:
@@ -92,7 +92,7 @@ def _form(schema: dict[str, Any]) -> str:
     kind: Any = schema.get("type", "anything")
     words = kind if isinstance(kind, str) else " or ".join(kind)
     if "items" in schema:
-        return f"{words} of {_form(schema['items'])}"
+        return f"{words} of {_type_text(schema['items'])}"
     limits = ("format", "pattern", "minLength", "maxLength", "minimum", "maximum", "default")
     limit_text = " ".join(f"{limit} {schema[limit]}" for limit in limits if limit in schema)
     return f"{escape(words)} <small>{escape(limit_text)}</small>"

@@ -1,7 +1,7 @@
 """A response that is encoded immediately and marked no-store.
 
 The health code is requested more often than anything else in the city, and the framework's conversion of a Struct to
-bytes takes as long as all our decisions together.
+bytes takes as long as all the rules together.
 """
 
 from typing import Any, Generic, TypeVar

@@ -17,7 +17,7 @@ LOOK_UPS_UNTIL_DECIDED = 2
 
 
 class TransferBank:
-    """A bank whose transfers have a table of their own. Everybody has an account.
+    """A bank whose transfers have their own table. Everyone has an account.
 
     In the table, `payer` is the account, and `payment` the payment that a refund belongs to.
     """
@@ -28,16 +28,20 @@ class TransferBank:
 
     def __init__(self, database: SandboxDatabase) -> None:
         self.database = database
-        self._row = f"SELECT * FROM {self.table} WHERE id = ?"  # noqa: S608  one of the two tables above
-        self._add = f"INSERT INTO {self.table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"  # noqa: S608  likewise
-        self._alter = f"UPDATE {self.table} SET state = ?, reason = ?, looks = ? WHERE id = ?"  # noqa: S608  likewise
-        self._all_done = f"SELECT * FROM {self.table} WHERE state = 'done' ORDER BY at, id"  # noqa: S608  likewise
+        self._select_sql = f"SELECT * FROM {self.table} WHERE id = ?"  # noqa: S608  one of the two tables above
+        self._insert_sql = f"INSERT INTO {self.table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"  # noqa: S608  likewise
+        self._update_sql = f"UPDATE {self.table} SET state = ?, reason = ?, looks = ? WHERE id = ?"  # noqa: S608  likewise
+        self._select_done_sql = f"SELECT * FROM {self.table} WHERE state = 'done' ORDER BY at, id"  # noqa: S608  likewise
 
     async def look_up(self, transfer_id: str) -> BankAnswer:
         """Return the state of a transfer. Raises UpstreamTimeout."""
 
-        def work(file: sqlite3.Connection) -> BankAnswer | None:
-            return self._looked_up(file, transfer_id, 1) if self.database.outcome(file, "look_up") == "fine" else None
+        def work(connection: sqlite3.Connection) -> BankAnswer | None:
+            return (
+                self._look_up(connection, transfer_id, 1)
+                if self.database.outcome(connection, "look_up") == "fine"
+                else None
+            )
 
         return self._answered(await self.database.work(work))
 
@@ -51,66 +55,76 @@ class TransferBank:
 
     def notice(self, transfer_id: str) -> tuple[bytes, str]:
         """Decide a pending transfer, and return the notice that the bank sends about it, with its signature."""
-        answer = self.database.do(lambda file: self._looked_up(file, transfer_id, LOOK_UPS_UNTIL_DECIDED))
+        answer = self.database.do(lambda connection: self._look_up(connection, transfer_id, LOOK_UPS_UNTIL_DECIDED))
         body = msgspec.json.encode(BankNotice(transfer_id, answer))
         return body, self._signature(body)
 
     def close_account(self, account: str) -> None:
         """Let transfers of this account fail from now on, including pending ones."""
         row = (self.table, account)
-        self.database.do(lambda file: file.execute("INSERT OR IGNORE INTO broken VALUES (?, ?)", row))
+        self.database.do(lambda connection: connection.execute("INSERT OR IGNORE INTO broken VALUES (?, ?)", row))
 
     def reopen_account(self, account: str) -> None:
         """Let transfers of this account succeed again."""
         row = (self.table, account)
-        self.database.do(lambda file: file.execute("DELETE FROM broken WHERE bank = ? AND account = ?", row))
+        self.database.do(
+            lambda connection: connection.execute("DELETE FROM broken WHERE bank = ? AND account = ?", row)
+        )
 
     # ── transfers ──
 
     async def _move(self, call: str, transfer_id: str, account: str, fen: int) -> BankAnswer:
-        return self._answered(await self.database.work(lambda file: self._moved(file, call, transfer_id, account, fen)))
+        return self._answered(
+            await self.database.work(lambda connection: self._transfer(connection, call, transfer_id, account, fen))
+        )
 
-    def _moved(
-        self, file: sqlite3.Connection, call: str, transfer_id: str, account: str, fen: int, payment: str | None = None
+    def _transfer(
+        self,
+        connection: sqlite3.Connection,
+        call: str,
+        transfer_id: str,
+        account: str,
+        fen: int,
+        payment: str | None = None,
     ) -> BankAnswer | None:
         """Carry out a transfer if its id is new; None: the bank does not answer. Raises UpstreamRejected."""
-        known = file.execute(self._row, (transfer_id,)).fetchone()
+        row = connection.execute(self._select_sql, (transfer_id,)).fetchone()
         content = (call, account, payment, fen)
-        if known is not None and (known["kind"], known["payer"], known["payment"], known["fen"]) != content:
+        if row is not None and (row["kind"], row["payer"], row["payment"], row["fen"]) != content:
             raise UpstreamRejected(f"{transfer_id} was requested with other content")
-        outcome = self.database.outcome(file, call)
+        outcome = self.database.outcome(connection, call)
         if outcome == "lost_before":
             return None
-        if known is None:
-            reason = self._fault(file, call, account)
+        if row is None:
+            reason = self._fault(connection, call, account)
             if outcome == "refused" and reason is None:
                 reason = self.faults.get(call, "declined")
             state = "failed" if reason is not None else "pending" if outcome == "pending" else "done"
             at, receipt = self.database.clock().isoformat(), f"R{secrets.token_hex(8)}"
-            file.execute(self._add, (transfer_id, call, account, payment, fen, state, at, receipt, reason))
-            known = file.execute(self._row, (transfer_id,)).fetchone()
-        return None if outcome == "lost_after" else _answer(known)
+            connection.execute(self._insert_sql, (transfer_id, call, account, payment, fen, state, at, receipt, reason))
+            row = connection.execute(self._select_sql, (transfer_id,)).fetchone()
+        return None if outcome == "lost_after" else _answer(row)
 
-    def _looked_up(self, file: sqlite3.Connection, transfer_id: str, looks: int) -> BankAnswer:
+    def _look_up(self, connection: sqlite3.Connection, transfer_id: str, looks: int) -> BankAnswer:
         """Return the state of a transfer after a number of further look-ups, the last of which may decide it."""
-        known = file.execute(self._row, (transfer_id,)).fetchone()
-        if known is None:
+        row = connection.execute(self._select_sql, (transfer_id,)).fetchone()
+        if row is None:
             return BankAnswer("unknown")
-        if known["state"] == "pending":
-            looks += known["looks"]
-            reason = self._fault(file, known["kind"], known["payer"]) if looks >= LOOK_UPS_UNTIL_DECIDED else None
+        if row["state"] == "pending":
+            looks += row["looks"]
+            reason = self._fault(connection, row["kind"], row["payer"]) if looks >= LOOK_UPS_UNTIL_DECIDED else None
             state = "failed" if reason is not None else "done" if looks >= LOOK_UPS_UNTIL_DECIDED else "pending"
-            file.execute(self._alter, (state, reason, looks, transfer_id))
-        return _answer(file.execute(self._row, (transfer_id,)).fetchone())
+            connection.execute(self._update_sql, (state, reason, looks, transfer_id))
+        return _answer(connection.execute(self._select_sql, (transfer_id,)).fetchone())
 
-    def _fault(self, file: sqlite3.Connection, kind: str, account: str) -> str | None:
+    def _fault(self, connection: sqlite3.Connection, kind: str, account: str) -> str | None:
         row = (self.table, account)
-        broken = file.execute("SELECT 1 FROM broken WHERE bank = ? AND account = ?", row).fetchone()
+        broken = connection.execute("SELECT 1 FROM broken WHERE bank = ? AND account = ?", row).fetchone()
         return self.faults.get(kind) if broken is not None else None
 
-    def _done(self, file: sqlite3.Connection) -> list[sqlite3.Row]:
+    def _done(self, connection: sqlite3.Connection) -> list[sqlite3.Row]:
         """Return all completed transfers, in order."""
-        return file.execute(self._all_done).fetchall()
+        return connection.execute(self._select_done_sql).fetchall()
 
     @staticmethod
     def _answered(answer: BankAnswer | None) -> BankAnswer:
@@ -119,9 +133,9 @@ class TransferBank:
         return answer
 
     def _signature(self, body: bytes) -> str:
-        def work(file: sqlite3.Connection) -> str:
-            file.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (self.table, secrets.token_hex(32)))
-            return file.execute("SELECT value FROM secrets WHERE name = ?", (self.table,)).fetchone()["value"]
+        def work(connection: sqlite3.Connection) -> str:
+            connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (self.table, secrets.token_hex(32)))
+            return connection.execute("SELECT value FROM secrets WHERE name = ?", (self.table,)).fetchone()["value"]
 
         secret = hashlib.sha256(self.database.do(work).encode()).digest()
         return hmac.new(secret, body, "sha256").hexdigest()

@@ -74,21 +74,21 @@ class SandboxDatabase:
         """Run a transaction in this thread; it is rolled back if it raises."""
         if not self._prepared:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as file:
-            file.row_factory = sqlite3.Row
+        with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
             if not self._prepared:
-                enable_write_ahead_log(file)
-                file.executescript(_TABLES)
+                enable_write_ahead_log(connection)
+                connection.executescript(_TABLES)
                 self._prepared = True
-            file.execute("PRAGMA synchronous = FULL")
-            file.execute("BEGIN IMMEDIATE")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                done = work(file)
+                result = work(connection)
             except BaseException:
-                file.execute("ROLLBACK")
+                connection.execute("ROLLBACK")
                 raise
-            file.execute("COMMIT")
-            return done
+            connection.execute("COMMIT")
+            return result
 
     # ── faults ──
 
@@ -98,25 +98,29 @@ class SandboxDatabase:
         A method name that several ports share (`look_up` of both banks) is one call here.
         """
         self.do(
-            lambda file: file.execute("INSERT OR REPLACE INTO trouble VALUES (?, ?)", (call, json.dumps(per_mille)))
+            lambda connection: connection.execute(
+                "INSERT OR REPLACE INTO trouble VALUES (?, ?)", (call, json.dumps(per_mille))
+            )
         )
 
     def script_outcomes(self, call: str, *outcomes: CallOutcome) -> None:
         """Set the outcomes of the next calls, in order; after them the injected faults apply again."""
         rows = [(call, outcome) for outcome in outcomes]
-        self.do(lambda file: file.executemany("INSERT INTO script (call, outcome) VALUES (?, ?)", rows))
+        self.do(lambda connection: connection.executemany("INSERT INTO script (call, outcome) VALUES (?, ?)", rows))
 
     def clear_faults(self) -> None:
         """Remove all injected faults and scripted outcomes."""
-        self.do(lambda file: (file.execute("DELETE FROM trouble"), file.execute("DELETE FROM script")))
+        self.do(
+            lambda connection: (connection.execute("DELETE FROM trouble"), connection.execute("DELETE FROM script"))
+        )
 
-    def outcome(self, file: sqlite3.Connection, call: str) -> CallOutcome:
+    def outcome(self, connection: sqlite3.Connection, call: str) -> CallOutcome:
         """Draw the outcome of a call."""
-        scripted = file.execute("SELECT * FROM script WHERE call = ? ORDER BY place LIMIT 1", (call,)).fetchone()
+        scripted = connection.execute("SELECT * FROM script WHERE call = ? ORDER BY place LIMIT 1", (call,)).fetchone()
         if scripted is not None:
-            file.execute("DELETE FROM script WHERE place = ?", (scripted["place"],))
+            connection.execute("DELETE FROM script WHERE place = ?", (scripted["place"],))
             return scripted["outcome"]
-        plan = file.execute("SELECT per_mille FROM trouble WHERE call = ?", (call,)).fetchone()
+        plan = connection.execute("SELECT per_mille FROM trouble WHERE call = ?", (call,)).fetchone()
         drawn = self._random.randrange(1_000)
         shares: dict[CallOutcome, int] = json.loads(plan["per_mille"]) if plan is not None else {}
         for outcome, share in shares.items():
@@ -125,14 +129,16 @@ class SandboxDatabase:
             drawn -= share
         return "fine"
 
-    def note_call(self, file: sqlite3.Connection, code: str, call_id: str) -> None:
+    def note_call(self, connection: sqlite3.Connection, code: str, call_id: str) -> None:
         """Record a call in the interface's log."""
-        file.execute("INSERT INTO calls (code, id, at) VALUES (?, ?, ?)", (code, call_id, self.clock().isoformat()))
+        connection.execute(
+            "INSERT INTO calls (code, id, at) VALUES (?, ?, ?)", (code, call_id, self.clock().isoformat())
+        )
 
     def calls(self, code: str) -> list[str]:
         """Return the ids of the calls with a code, in order."""
         return self.do(
-            lambda file: [
-                row["id"] for row in file.execute("SELECT id FROM calls WHERE code = ? ORDER BY place", (code,))
+            lambda connection: [
+                row["id"] for row in connection.execute("SELECT id FROM calls WHERE code = ? ORDER BY place", (code,))
             ]
         )

@@ -29,17 +29,19 @@ class SandboxRegistry(Generic[T]):
     def __init__(
         self, database: SandboxDatabase, call: str, kind: type[T], synthesize: Callable[[str], T], detail: str = ""
     ) -> None:
-        self._books, self._call, self._kind, self._synthesize = database, call, kind, synthesize
+        self._database, self._call, self._kind, self._synthesize = database, call, kind, synthesize
         self._key = f"{call} {detail}".rstrip()
 
     def known(self, id_number: str) -> T:
         """Return the record of a person."""
-        return self._books.do(lambda file: self._known(file, id_number))
+        return self._database.do(lambda connection: self._known(connection, id_number))
 
     def set(self, id_number: str, known: T) -> None:
         """Set the record of a person."""
         row = (self._key, _digest(self._key, id_number), msgspec.json.encode(known).decode())
-        self._books.do(lambda file: file.execute("INSERT OR REPLACE INTO registered VALUES (?, ?, ?)", row))
+        self._database.do(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO registered VALUES (?, ?, ?)", row)
+        )
 
     async def ask(self, id_number: str) -> tuple[T, CallOutcome]:
         """Return the record of a person, and the outcome to answer with: `fine`, `pending` or `wrong`.
@@ -47,10 +49,10 @@ class SandboxRegistry(Generic[T]):
         Raises UpstreamTimeout or UpstreamRejected, or waits forever.
         """
 
-        def work(file: sqlite3.Connection) -> tuple[T, CallOutcome]:
-            return self._known(file, id_number), self._books.outcome(file, self._call)
+        def work(connection: sqlite3.Connection) -> tuple[T, CallOutcome]:
+            return self._known(connection, id_number), self._database.outcome(connection, self._call)
 
-        known, outcome = await self._books.work(work)
+        known, outcome = await self._database.work(work)
         if outcome == "hang":
             await asyncio.Event().wait()  # until the caller's timeout; it holds neither a thread nor the file
         if outcome == "refused":
@@ -59,10 +61,12 @@ class SandboxRegistry(Generic[T]):
             raise UpstreamTimeout(f"the registry does not answer ({self._call})")
         return known, outcome
 
-    def _known(self, file: sqlite3.Connection, id_number: str) -> T:
+    def _known(self, connection: sqlite3.Connection, id_number: str) -> T:
         row = (self._key, _digest(self._key, id_number))
-        set_ = file.execute("SELECT body FROM registered WHERE what = ? AND person = ?", row).fetchone()
-        return msgspec.json.decode(set_["body"], type=self._kind) if set_ is not None else self._synthesize(id_number)
+        stored = connection.execute("SELECT body FROM registered WHERE what = ? AND person = ?", row).fetchone()
+        return (
+            msgspec.json.decode(stored["body"], type=self._kind) if stored is not None else self._synthesize(id_number)
+        )
 
 
 async def confirm(registry: SandboxRegistry[tuple[E, ...]], id_number: str, evidence: str, declared: E) -> Finding:
@@ -75,8 +79,8 @@ async def confirm(registry: SandboxRegistry[tuple[E, ...]], id_number: str, evid
         return Finding(f"not {evidence}", "confirmed")
     if outcome == "pending":
         return Finding(evidence, "pending")
-    true = _to_the_day(declared) in map(_to_the_day, known)
-    return Finding(evidence, "confirmed" if true else "refuted")
+    is_confirmed = _to_the_day(declared) in map(_to_the_day, known)
+    return Finding(evidence, "confirmed" if is_confirmed else "refuted")
 
 
 async def answer(registry: SandboxRegistry[T], id_number: str, wrong: Callable[[T], T]) -> T:
@@ -88,14 +92,14 @@ async def answer(registry: SandboxRegistry[T], id_number: str, wrong: Callable[[
 
 
 def impossible(_figure: int) -> int:
-    """Return an impossible figure."""
+    """Return a number that no registry would report, as a wrong answer."""
     return -1
 
 
-def _to_the_day(one: Struct) -> tuple[object, ...]:
-    values = msgspec.structs.astuple(one)
+def _to_the_day(record: Struct) -> tuple[object, ...]:
+    values = msgspec.structs.astuple(record)
     days = (value.astimezone(CHINA_TIME).date() if isinstance(value, datetime) else value for value in values)
-    return (type(one), *days)
+    return (type(record), *days)
 
 
 def _digest(key: str, id_number: str) -> str:

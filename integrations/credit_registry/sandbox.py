@@ -15,7 +15,7 @@ from integrations._sandbox.database import SandboxDatabase
 
 
 class SandboxRegistry:
-    """Returns invented facts: always the same for one person; many people cover all bins of the scorecard."""
+    """Returns synthetic facts, always the same for a person; among many people, every bin of the scorecard occurs."""
 
     def __init__(self, database: SandboxDatabase) -> None:
         self.database = database
@@ -24,12 +24,12 @@ class SandboxRegistry:
         """Return a person's credit facts. Raises UpstreamTimeout."""
         person = _digest(id_number)
 
-        def work(file: sqlite3.Connection) -> CreditFacts | None:
-            if self.database.outcome(file, "facts") != "fine":
+        def work(connection: sqlite3.Connection) -> CreditFacts | None:
+            if self.database.outcome(connection, "facts") != "fine":
                 return None
-            row = file.execute("SELECT body FROM facts WHERE person = ?", (person,)).fetchone()
-            known = msgspec.json.decode(row["body"], type=CreditFacts) if row is not None else _invented_facts(person)
-            return replace(known, adult_at=adult_at, senior_at=senior_at)
+            row = connection.execute("SELECT body FROM facts WHERE person = ?", (person,)).fetchone()
+            facts = msgspec.json.decode(row["body"], type=CreditFacts) if row is not None else _synthetic_facts(person)
+            return replace(facts, adult_at=adult_at, senior_at=senior_at)
 
         facts = await self.database.work(work)
         if facts is None:
@@ -39,25 +39,25 @@ class SandboxRegistry:
     def set_facts(self, id_number: str, facts: CreditFacts) -> None:
         """Set a person's credit facts; their birthdays still follow from the ID number."""
         row = (_digest(id_number), msgspec.json.encode(facts).decode())
-        self.database.do(lambda file: file.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", row))
+        self.database.do(lambda connection: connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", row))
 
 
 def _digest(id_number: str) -> str:
     return hashlib.sha256(f"credit\n{id_number}".encode()).hexdigest()
 
 
-def _invented_facts(person: str) -> CreditFacts:
-    chance = Random(person)  # noqa: S311  not used for security
+def _synthetic_facts(person: str) -> CreditFacts:
+    rng = Random(person)  # noqa: S311  not used for security
     birthday = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
     return CreditFacts(
         adult_at=birthday,
         senior_at=birthday,
-        real_name=chance.choice(("number", "face", "bank")),
-        city_score=chance.choice((None, *(chance.randint(560, 800) for _ in range(9)))),
-        insurance_years=chance.randint(0, 30),
-        arrears_fen=chance.choice((0, 0, 0, 0, 0, 0, 0, 0, 0, chance.randint(1, 300_000))),
-        breaches=chance.choice((0, 0, 0, 0, 0, 0, 0, 0, 1)),
-        income=chance.choice(("none", "low", "middle", "middle", "high", "top")),
+        real_name=rng.choice(("number", "face", "bank")),
+        city_score=rng.choice((None, *(rng.randint(560, 800) for _ in range(9)))),
+        insurance_years=rng.randint(0, 30),
+        arrears_fen=rng.choice((0, 0, 0, 0, 0, 0, 0, 0, 0, rng.randint(1, 300_000))),
+        breaches=rng.choice((0, 0, 0, 0, 0, 0, 0, 0, 1)),
+        income=rng.choice(("none", "low", "middle", "middle", "high", "top")),
     )
 
 

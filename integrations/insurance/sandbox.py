@@ -41,39 +41,41 @@ class SandboxInsurance:
         Raises UpstreamTimeout or UpstreamRejected.
         """
 
-        def work(file: sqlite3.Connection) -> tuple[Split | None, bool]:
-            outcome = self.database.outcome(file, "settle")
+        def work(connection: sqlite3.Connection) -> tuple[Split | None, bool]:
+            outcome = self.database.outcome(connection, "settle")
             if outcome == "lost_before":
                 return None, False
             for code in ("2201", "2204", "2207"):
-                self.database.note_call(file, code, claim.message_id)
+                self.database.note_call(connection, code, claim.message_id)
             if outcome == "refused":
                 raise UpstreamRejected("the interface refuses the claim")
-            return self._settle(file, claim), outcome == "fine"
+            return self._settle(connection, claim), outcome == "fine"
 
         split, answered = await self.database.work(work)
         if split is None or not answered:
             raise UpstreamTimeout("the insurance does not answer (2207)")
         return split
 
-    def _settle(self, file: sqlite3.Connection, claim: InsuranceClaim) -> Split | None:
-        known = file.execute("SELECT * FROM settlements WHERE message = ?", (claim.message_id,)).fetchone()
-        if known is not None:
-            if known["state"] != "in_force":
-                raise UpstreamRejected(f"the settlement {known['id']} was cancelled")
-            return _split(known)
-        if file.execute("SELECT 1 FROM reversed WHERE message = ?", (claim.message_id,)).fetchone():
+    def _settle(self, connection: sqlite3.Connection, claim: InsuranceClaim) -> Split | None:
+        row = connection.execute("SELECT * FROM settlements WHERE message = ?", (claim.message_id,)).fetchone()
+        if row is not None:
+            if row["state"] != "in_force":
+                raise UpstreamRejected(f"the settlement {row['id']} was cancelled")
+            return _split(row)
+        if connection.execute("SELECT 1 FROM reversed WHERE message = ?", (claim.message_id,)).fetchone():
             raise UpstreamRejected(f"the message {claim.message_id} was reversed (2601)")
-        if file.execute("SELECT 1 FROM settlements WHERE visit = ? AND state = 'in_force'", (claim.visit,)).fetchone():
+        if connection.execute(
+            "SELECT 1 FROM settlements WHERE visit = ? AND state = 'in_force'", (claim.visit,)
+        ).fetchone():
             raise UpstreamRejected("the visit has a settlement in force; cancel it first (2208)")
         ids = [line.id for line in claim.lines]
         if len(set(ids)) != len(ids) or any(line.amount_fen <= 0 for line in claim.lines):
             raise UpstreamRejected("a fee line is duplicated or its amount is not above zero (2204)")
         person = _digest(claim.id_number)
-        split = _divide(claim, self._balance(file, person))
-        file.execute("UPDATE balances SET fen = fen - ? WHERE person = ?", (split.account_fen, person))
+        split = _divide(claim, self._balance(connection, person))
+        connection.execute("UPDATE balances SET fen = fen - ? WHERE person = ?", (split.account_fen, person))
         lines = json.dumps([[line.id, line.code, line.amount_fen] for line in claim.lines])
-        file.execute(
+        connection.execute(
             "INSERT INTO settlements VALUES (?, ?, ?, ?, ?, ?, 'in_force', ?, ?, ?, ?, ?, ?, ?)",
             (
                 split.settlement_id,
@@ -93,24 +95,24 @@ class SandboxInsurance:
         )
         return split
 
-    def _balance(self, file: sqlite3.Connection, person: str) -> int:
+    def _balance(self, connection: sqlite3.Connection, person: str) -> int:
         """Return the balance of a person's account; the first balance is derived from their digest."""
         invented = int(person[:8], 16) % (MAX_BALANCE_FEN + 1)
-        file.execute("INSERT OR IGNORE INTO balances VALUES (?, ?)", (person, invented))
-        return file.execute("SELECT fen FROM balances WHERE person = ?", (person,)).fetchone()["fen"]
+        connection.execute("INSERT OR IGNORE INTO balances VALUES (?, ?)", (person, invented))
+        return connection.execute("SELECT fen FROM balances WHERE person = ?", (person,)).fetchone()["fen"]
 
     async def cancel(self, settlement_id: str, message_id: str) -> None:
         """Cancel a settlement (2208). Raises UpstreamTimeout or UpstreamRejected."""
 
-        def work(file: sqlite3.Connection) -> bool:
-            outcome = self.database.outcome(file, "cancel")
+        def work(connection: sqlite3.Connection) -> bool:
+            outcome = self.database.outcome(connection, "cancel")
             if outcome == "lost_before":
                 return False
-            self.database.note_call(file, "2208", message_id)
-            known = file.execute("SELECT * FROM settlements WHERE id = ?", (settlement_id,)).fetchone()
-            if known is None or outcome == "refused":
+            self.database.note_call(connection, "2208", message_id)
+            row = connection.execute("SELECT * FROM settlements WHERE id = ?", (settlement_id,)).fetchone()
+            if row is None or outcome == "refused":
                 raise UpstreamRejected(f"there is no settlement {settlement_id}")
-            _undo(file, known)
+            _undo(connection, row)
             return outcome == "fine"
 
         if not await self.database.work(work):
@@ -119,15 +121,15 @@ class SandboxInsurance:
     async def reverse(self, message_id: str) -> None:
         """Reverse a `settle` whose answer was lost (2601). Raises UpstreamTimeout."""
 
-        def work(file: sqlite3.Connection) -> bool:
-            outcome = self.database.outcome(file, "reverse")
+        def work(connection: sqlite3.Connection) -> bool:
+            outcome = self.database.outcome(connection, "reverse")
             if outcome == "lost_before":
                 return False
-            self.database.note_call(file, "2601", message_id)
-            known = file.execute("SELECT * FROM settlements WHERE message = ?", (message_id,)).fetchone()
-            if known is not None:
-                _undo(file, known)
-            file.execute("INSERT OR IGNORE INTO reversed VALUES (?)", (message_id,))
+            self.database.note_call(connection, "2601", message_id)
+            row = connection.execute("SELECT * FROM settlements WHERE message = ?", (message_id,)).fetchone()
+            if row is not None:
+                _undo(connection, row)
+            connection.execute("INSERT OR IGNORE INTO reversed VALUES (?)", (message_id,))
             return outcome == "fine"
 
         if not await self.database.work(work):
@@ -136,11 +138,11 @@ class SandboxInsurance:
     async def settlements(self, hospital: str, day: date) -> Sequence[InsurerSettlement]:
         """Return a hospital's settlements of a day that are in force (3201, 3202). Raises UpstreamTimeout."""
         await self._record_call("settlements", "3202", f"{hospital} {day}")
-        return [one for at, one in self._in_force(hospital) if at.astimezone(self._zone).date() == day]
+        return [settlement for at, settlement in self._in_force(hospital) if at.astimezone(self._zone).date() == day]
 
     def _in_force(self, hospital: str) -> list[tuple[datetime, InsurerSettlement]]:
         rows = self.database.do(
-            lambda file: file.execute(
+            lambda connection: connection.execute(
                 "SELECT * FROM settlements WHERE hospital = ? AND state = 'in_force'", (hospital,)
             ).fetchall()
         )
@@ -155,23 +157,23 @@ class SandboxInsurance:
     def in_force(self) -> dict[str, Split]:
         """Return the settlement in force of each visit."""
         rows = self.database.do(
-            lambda file: file.execute("SELECT * FROM settlements WHERE state = 'in_force'").fetchall()
+            lambda connection: connection.execute("SELECT * FROM settlements WHERE state = 'in_force'").fetchall()
         )
         return {row["visit"]: _split(row) for row in rows}
 
     def set_balance(self, id_number: str, fen: int) -> None:
         """Set the balance of a person's account."""
         row = (_digest(id_number), fen)
-        self.database.do(lambda file: file.execute("INSERT OR REPLACE INTO balances VALUES (?, ?)", row))
+        self.database.do(lambda connection: connection.execute("INSERT OR REPLACE INTO balances VALUES (?, ?)", row))
 
     def balance_fen(self, id_number: str) -> int:
         """Return the balance of a person's account."""
-        return self.database.do(lambda file: self._balance(file, _digest(id_number)))
+        return self.database.do(lambda connection: self._balance(connection, _digest(id_number)))
 
     async def _record_call(self, call: str, code: str, call_id: str) -> None:
-        def work(file: sqlite3.Connection) -> bool:
-            self.database.note_call(file, code, call_id)
-            return self.database.outcome(file, call) == "fine"
+        def work(connection: sqlite3.Connection) -> bool:
+            self.database.note_call(connection, code, call_id)
+            return self.database.outcome(connection, call) == "fine"
 
         if not await self.database.work(work):
             raise UpstreamTimeout(f"the insurance does not answer ({code})")
@@ -196,10 +198,10 @@ def _divide(claim: InsuranceClaim, balance_fen: int) -> Split:
     return Split(settlement_id, medfee, fund, 0, account, 0, medfee - fund - account)
 
 
-def _undo(file: sqlite3.Connection, known: sqlite3.Row) -> None:
-    if known["state"] == "in_force":
-        file.execute("UPDATE settlements SET state = 'cancelled' WHERE id = ?", (known["id"],))
-        file.execute("UPDATE balances SET fen = fen + ? WHERE person = ?", (known["account"], known["person"]))
+def _undo(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
+    if row["state"] == "in_force":
+        connection.execute("UPDATE settlements SET state = 'cancelled' WHERE id = ?", (row["id"],))
+        connection.execute("UPDATE balances SET fen = fen + ? WHERE person = ?", (row["account"], row["person"]))
 
 
 def _split(row: sqlite3.Row) -> Split:

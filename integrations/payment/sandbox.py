@@ -36,26 +36,28 @@ class SandboxBank(TransferBank):
         Raises UpstreamTimeout, or UpstreamRejected if the refunds would exceed the payment.
         """
 
-        def work(file: sqlite3.Connection) -> BankAnswer | None:
-            paid = file.execute("SELECT * FROM transfers WHERE id = ? AND state = 'done'", (payment_id,)).fetchone()
-            returned = file.execute(
+        def work(connection: sqlite3.Connection) -> BankAnswer | None:
+            paid = connection.execute(
+                "SELECT * FROM transfers WHERE id = ? AND state = 'done'", (payment_id,)
+            ).fetchone()
+            returned = connection.execute(
                 "SELECT COALESCE(SUM(fen), 0) AS fen FROM transfers "
                 "WHERE payment = ? AND state IN ('done', 'pending') AND id != ?",
                 (payment_id, refund_id),
             ).fetchone()["fen"]
             if paid is None or returned + amount_fen > paid["fen"]:
                 raise UpstreamRejected("the refunds would exceed the payment")
-            return self._moved(file, "refund", refund_id, paid["payer"], amount_fen, payment_id)
+            return self._transfer(connection, "refund", refund_id, paid["payer"], amount_fen, payment_id)
 
         return self._answered(await self.database.work(work))
 
     async def statement(self, day: date) -> Sequence[BankEntry]:
         """Return the bank's entries of a day in the city's time zone. Raises UpstreamTimeout."""
 
-        def work(file: sqlite3.Connection) -> list[BankEntry] | None:
-            if self.database.outcome(file, "statement") != "fine":
+        def work(connection: sqlite3.Connection) -> list[BankEntry] | None:
+            if self.database.outcome(connection, "statement") != "fine":
                 return None
-            entries = map(_entry, self._done(file))
+            entries = map(_entry, self._done(connection))
             return [entry for entry in entries if entry.at.astimezone(self._zone).date() == day]
 
         entries = await self.database.work(work)
@@ -65,7 +67,7 @@ class SandboxBank(TransferBank):
 
     def entries(self) -> list[BankEntry]:
         """Return all entries, oldest first."""
-        return self.database.do(lambda file: list(map(_entry, self._done(file))))
+        return self.database.do(lambda connection: list(map(_entry, self._done(connection))))
 
 
 def _entry(row: sqlite3.Row) -> BankEntry:

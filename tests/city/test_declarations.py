@@ -174,15 +174,15 @@ def test_consistent_declarations_start(town: Town) -> None:
         pytest.param(
             {"guards": 'role_guard("gardner")', "roles": '"gardener"'},
             {"roles": '"keeper"'},
-            "GET /v1/trees (show) asks for the role 'gardner', which no service declares: "
+            "GET /v1/trees (show) requires the role 'gardner', which no service declares: "
             "add it to `Service(roles=...)`, or use one of: gardener, keeper",
             id="an undeclared role",
         ),
         pytest.param(
             {"reference": 'prune = TaskReference("trees.prune")'},
             {},
-            "blueville.trees refers to the task 'trees.prune', which nobody defines: define it with @background in the "
-            "`tasks` of its service, or use one of: parks.water, trees.water",
+            "blueville.trees refers to the task 'trees.prune', which no service defines: define it with @background in "
+            "the `tasks` of its service, or use one of: parks.water, trees.water",
             id="an undefined task",
         ),
         pytest.param(
@@ -228,7 +228,7 @@ class Weather(Protocol): ...
 integration = Integration(port=Weather, make=lambda settings: None)
 """
     assert refusal(town(integration=integration)) == (
-        "an integration implements blueville_integrations.weather.Weather, which is no port of a service: "
+        "an integration implements blueville_integrations.weather.Weather, which is not a port of a service: "
         "declare it as a Protocol in blueville/<name>/ports.py, or remove the integration"
     )
 

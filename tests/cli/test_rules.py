@@ -76,7 +76,7 @@ def counted() -> str:
 def test_check_counts_valid_rules() -> None:
     found = run("check")
     assert found.exit_code == 0
-    assert f"{counted()} are sound" in found.output
+    assert f"{counted()} are valid" in found.output
 
 
 def test_check_shows_each_fault_and_exits_with_one(wrong: Path) -> None:
@@ -192,7 +192,11 @@ def test_explain_shows_the_number_that_a_module_returns(rent: Path) -> None:
         (("health_code.colour",), "", "the file is empty"),
         (("health_code.colour", "--at", "2022-05-20"), "{}", "'2022-05-20' is not an instant such as"),
         (("health_code.colour", "--at", "0001-01-01T00:00:00Z"), "{}", "is outside the years 1900 to 2149"),
-        (("health_code.colour", "--rule", "fewer"), "{}", "no rule 'fewer' of health_code.colour is in force then"),
+        (
+            ("health_code.colour", "--rule", "fewer"),
+            "{}",
+            "no rule 'fewer' of health_code.colour is in force at that time",
+        ),
     ],
 )
 def test_explain_reports_invalid_arguments(arguments: tuple[str, ...], given: str, message: str) -> None:

@@ -198,7 +198,7 @@ def test_each_migration_has_its_own_number_of_four_digits(
     for name in names:
         (folder / f"{name}.py").write_text('"""X."""\nCOLLECTION = "x"\n\n\ndef change(body): return None\n')
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UnknownSchema, match="four digits that no other migration has"):
+    with pytest.raises(UnknownSchema, match="unused four-digit number"):
         find_migrations(folder.name)
 
 

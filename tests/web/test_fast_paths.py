@@ -15,7 +15,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.testing import TestClient
 
 from backend.city.fast_clock import truncate_to_milliseconds
-from backend.cli.garbage_collection import collect_seldom
+from backend.cli.garbage_collection import collect_rarely
 from backend.operations.load_shedding import LoadShedder
 from backend.security.identity import Connection
 from backend.store.time import to_the_millisecond
@@ -98,7 +98,7 @@ class Knot:
 def test_cycles_are_still_freed_when_garbage_is_collected_seldom() -> None:
     before = gc.get_threshold()
     try:
-        collect_seldom()
+        collect_rarely()
         seen = weakref.ref(Knot())
         gc.collect()
         assert seen() is None

@@ -1,7 +1,7 @@
 """Accounts: citizens sign in by phone, verify their identity once, and see what the city has on record.
 
 Read `model` first (accounts, sign-in codes and sessions as documents, and the decisions on them), then `sign_in_codes`,
-`sessions` and `accounts` (the same with the store), then the routes in `api`. `tasks` deletes what has expired.
+`sessions` and `accounts` (their use of the store), then the routes in `api`. `tasks` deletes what has expired.
 """
 
 from backend.city.person import Person
@@ -28,7 +28,8 @@ service = Service(
         verifier.show_public_keys,
     ],
     documents=[Account, SignInChallenge, Session, Person],
-    roles=["operator", "auditor", "author", "citizen"],  # the last three guard nothing yet, but accounts may hold them
+    # No route requires the last three roles yet, but accounts may have them.
+    roles=["operator", "auditor", "author", "citizen"],
     synthesize=synthesize,
     demo=demo,
 )

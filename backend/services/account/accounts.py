@@ -27,9 +27,9 @@ async def find_account(city: City, phone: str) -> Account | None:
 async def find_or_create_account(city: City, phone: str) -> Account:
     """Return the account of a phone, after creating it if there is none."""
     while True:
-        found = await find_account(city, phone)
-        if found is not None:
-            return found
+        existing = await find_account(city, phone)
+        if existing is not None:
+            return existing
         account = Account(
             id=secrets.token_urlsafe(12),
             phone=city.encryption.encrypt(phone),

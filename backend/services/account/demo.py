@@ -1,4 +1,4 @@
-"""Its part of the demonstration: whose phones sign in, and the accounts of staff."""
+"""The accounts' part of the demonstration: phones to sign in with, and accounts of staff."""
 
 from collections.abc import AsyncIterator
 
@@ -10,7 +10,7 @@ _MAX_SEARCHED = 5_000
 
 
 async def _people(city: City) -> AsyncIterator[DemoPerson]:
-    """Yield the first invented people, in the order in which they were created."""
+    """Yield the first synthetic people, in the order in which they were created."""
     for number in range(_MAX_SEARCHED):
         phone = synthetic_phone(number)
         account = await find_account(city, phone)

@@ -33,13 +33,13 @@ class InvalidPhone(Problem):
 
 
 class WrongCode(Problem):
-    """The code is not the one that was sent last, or has expired."""
+    """The code is not the latest one, or has expired."""
 
     status, title = 400, "Wrong code"
 
 
 class CodeExhausted(Problem):
-    """The code was tried too often; request a new one."""
+    """Too many wrong attempts; request a new code."""
 
     status, title = 429, "Code exhausted"
 
@@ -51,7 +51,7 @@ class SessionEnded(Problem):
 
 
 class InvalidName(Problem):
-    """The name is not one that an identity card can show."""
+    """The name contains characters that names on identity cards never have."""
 
     status, title = 400, "Invalid name"
 
@@ -123,7 +123,7 @@ class Session(Document, kw_only=True):
 
 
 def parse_phone(text: str, region: str) -> str:
-    """Parse a phone number, national or with a + prefix; return it in E.164 form. Raises InvalidPhone."""
+    """Parse a phone number, national or with a + prefix; return it in E.164 format. Raises InvalidPhone."""
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException as error:
@@ -165,10 +165,10 @@ def seconds_until_resend(challenge: SignInChallenge, now: datetime) -> int:
 
 def first_challenge(phone_digest: str, code_digest: str, now: datetime) -> SignInChallenge:
     """Return the challenge for a phone that has none."""
-    return SignInChallenge(id=phone_digest, code_digest=code_digest, sent=(now,), expires_ms=_forgotten_ms(now))
+    return SignInChallenge(id=phone_digest, code_digest=code_digest, sent=(now,), expires_ms=_expiry_ms(now))
 
 
-def _forgotten_ms(sent: datetime) -> int:
+def _expiry_ms(sent: datetime) -> int:
     return to_ms(sent + timedelta(days=1))
 
 
@@ -176,7 +176,7 @@ def renew_challenge(challenge: SignInChallenge, code_digest: str, now: datetime)
     """Replace the code of a phone and reset its attempts."""
     recent = tuple(sent for sent in challenge.sent if now - sent < timedelta(days=1))
     sent = (*recent, now)
-    return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=_forgotten_ms(now), attempts=0, used=False)
+    return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=_expiry_ms(now), attempts=0, used=False)
 
 
 def check_code(challenge: SignInChallenge | None, code_digest: str, now: datetime) -> tuple[SignInChallenge, bool]:

@@ -8,5 +8,5 @@ class Sms(Protocol):
     """Sends text messages."""
 
     async def send(self, phone: str, text: str) -> None:
-        """Send `text` to a phone in E.164 form, such as +8613800138000."""
+        """Send `text` to a phone in E.164 format, such as +8613800138000."""
         ...

@@ -9,12 +9,12 @@ from backend.city.service import City
 from backend.services.account.model import Account
 
 
-def synthesize(city: City, chance: Random, people: Sequence[Person]) -> Iterator[Account]:
-    """Yield an account for each person, with a phone of its own; the same seed gives the same accounts."""
+def synthesize(city: City, rng: Random, people: Sequence[Person]) -> Iterator[Account]:
+    """Yield an account with a phone for each person; the same seed yields the same accounts."""
     for number, person in enumerate(people):
         phone = synthetic_phone(number)
         yield Account(
-            id=base64.urlsafe_b64encode(chance.randbytes(12)).decode(),
+            id=base64.urlsafe_b64encode(rng.randbytes(12)).decode(),
             phone=city.encryption.encrypt(phone),
             phone_digest=city.encryption.digest("phone", phone),
             created=city.now(),

@@ -1,7 +1,7 @@
 """The three-colour health code: citizens get a colour, the reason for it, and a QR code that proves it at a gate.
 
 Read `facts` first (the input of the rules in `rules/health_code`), then `reports` (how facts are derived), `model`
-(records, visits and decisions), `records` and `saga` (the same with the store), `code` (the QR payload), then the
+(records, visits and decisions), `records` and `saga` (their use of the store), `code` (the QR payload), then the
 routes in `api`. `tasks` completes interrupted events.
 """
 

@@ -63,7 +63,7 @@ def read_code(
 
 
 def read_offline(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> OfflineReading | None:
-    """Return what a health code says without asking the city; None if it is forged."""
+    """Return the content of a health code, read offline; None if it is forged."""
     reading = read_code(payload, jwks, now, skew_seconds)
     if reading.outcome == "forged":
         return None

@@ -1,4 +1,4 @@
-"""Its part of the demonstration: one citizen of each colour, and a code to scan."""
+"""The health code's part of the demonstration: one citizen of each colour, and a code to scan."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -20,22 +20,22 @@ Sign in as the citizen with the green code, in another terminal:
 
 async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> DemoOutput:
     now = city.now()
-    found: dict[Colour, tuple[str, HealthRecord]] = {}
+    examples: dict[Colour, tuple[str, HealthRecord]] = {}
     async for person in people():
         record = await city.store.get(HealthRecord, person.citizen_id)
         if record is None:
             break
-        found.setdefault(city.rulebook.evaluate(COLOUR, record.facts, now).result, (person.phone, record))
-        if len(found) == len(COLOURS):
+        examples.setdefault(city.rulebook.evaluate(COLOUR, record.facts, now).result, (person.phone, record))
+        if len(examples) == len(COLOURS):
             break
     lines = [
         f"{phone}  {sign_text(STYLES[colour])}  {because.zh} · {because.en}"
         for colour in COLOURS
-        if colour in found
-        for phone, record in [found[colour]]
+        if colour in examples
+        for phone, record in [examples[colour]]
         for because in [city.rulebook.evaluate(COLOUR, record.facts, now).because]
     ]
-    return DemoOutput(lines, _notes(city, *found["green"]) if "green" in found else [])
+    return DemoOutput(lines, _notes(city, *examples["green"]) if "green" in examples else [])
 
 
 def _notes(city: City, phone: str, record: HealthRecord) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 MAX_FACTS = 50
-"""The newest facts of each kind are kept; no rule looks further back than fifty of a kind."""
+"""Only the newest facts of each kind are stored; no rule needs more than fifty of a kind."""
 
 MAX_CHECK_INS = 60
 

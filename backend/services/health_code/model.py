@@ -1,7 +1,7 @@
 """Health records, venue visits, and the pure decisions about them.
 
 The current colour is never stored: the rules decide it on every read. A record holds the facts, and the history of
-colours with the second at which each began.
+colours, each with the time at which it began.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,10 +25,10 @@ FRAME = "health_code.frame"
 
 MAX_HISTORY = 200
 MAX_VERDICT_CHANGES = 200
-"""How many changes of the verdict are followed to find the next change of the colour."""
+"""The maximum number of verdict changes that are followed to find the next change of colour."""
 
 EARLIEST = datetime.fromisoformat("2015-01-01T00:00:00+00:00")
-"""Reports of anything earlier are refused as typing errors."""
+"""Reports with earlier times are refused as typing errors."""
 
 
 class ColourChange(Struct, frozen=True, gc=False):
@@ -147,7 +147,7 @@ class ScanIdReused(Problem):
 def new_record(
     person_id: str, code_id: str, born_at: datetime | None, rulebook: Rulebook, now: datetime
 ) -> HealthRecord:
-    """Return the record of a person about whom nothing was reported yet."""
+    """Return the record of a person about whom nothing has been reported."""
     facts = HealthFacts(born_at=born_at)
     verdict = rulebook.evaluate(COLOUR, facts, now)
     return HealthRecord(id=person_id, code_id=code_id, facts=facts, history=(_colour_change(verdict, now),))
@@ -161,7 +161,7 @@ def same_decision(change: ColourChange, verdict: Verdict) -> bool:
 def update_history(record: HealthRecord, rulebook: Rulebook, now: datetime) -> HealthRecord:
     """Return a record with its history up to `now`, each change at the instant at which it took effect.
 
-    If the answer differs because another rulebook was activated, the instant is unknown, and the change is dated now.
+    If the current verdict differs because another rulebook was activated, the change is dated now.
     """
     history = list(record.history)
     current = rulebook.evaluate(COLOUR, record.facts, now)
@@ -237,14 +237,14 @@ def check_plausible(events: Iterable[tuple[str, Struct]], now: datetime) -> None
     future: list[FieldError] = []
     wrong: list[FieldError] = []
     for pointer, event in events:
-        named = list(instants(event))
-        for name, at in named:
+        instants_by_name = list(instants(event))
+        for name, at in instants_by_name:
             if at > now:
                 future.append(FieldError(f"{pointer}/{name}", "is in the future"))
             elif at < EARLIEST:
                 wrong.append(FieldError(f"{pointer}/{name}", "is before 2015"))
-        if len(named) > 1 and named[1][1] < named[0][1]:
-            wrong.append(FieldError(f"{pointer}/{named[1][0]}", f"is before {named[0][0]}"))
+        if len(instants_by_name) > 1 and instants_by_name[1][1] < instants_by_name[0][1]:
+            wrong.append(FieldError(f"{pointer}/{instants_by_name[1][0]}", f"is before {instants_by_name[0][0]}"))
     if future:
         raise EventInFuture(
             Text(zh="填写的时间晚于现在，请核对。", en="The time entered is in the future; please check it."),

@@ -19,9 +19,9 @@ async def get_or_create_record(city: City, person: str, now: datetime) -> Health
         record = await city.store.get(HealthRecord, person)
         if record is not None:
             return record
-        known = await city.store.get(Person, person)
-        assert known is not None, "a citizen's Person is created before anything else"
-        born_at = midnight(known.born_on, ZoneInfo(city.settings.time_zone))
+        citizen = await city.store.get(Person, person)
+        assert citizen is not None, "a citizen's Person is created before anything else"
+        born_at = midnight(citizen.born_on, ZoneInfo(city.settings.time_zone))
         try:
             return await city.store.insert(new_record(person, make_code_id(), born_at, city.rulebook, now))
         except Duplicate:

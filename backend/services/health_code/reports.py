@@ -1,7 +1,7 @@
 """Reports of health officers and citizens, and the facts derived from them.
 
 Facts are never edited: they are derived again from all reports. So a withdrawn report leaves no trace in them, and
-reports that arrive in the wrong order give the same facts.
+reports that arrive in the wrong order result in the same facts.
 """
 
 from collections import Counter
@@ -34,10 +34,10 @@ from backend.services.health_code.facts import (
 from backend.store.time import instants
 
 Draft = dict[str, list[Any]]
-"""The facts while they are being derived, by the names of HealthFacts; and `check_ins`."""
+"""The facts during derivation, under the field names of HealthFacts, and `check_ins`."""
 
 MAX_REPORTS = 200
-"""How many reports a record keeps; beyond that, the oldest of the most frequent kind are discarded."""
+"""The maximum number of reports in a record; beyond it, the oldest of the most frequent kind are discarded."""
 
 
 class CaseReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="case"):
@@ -83,7 +83,7 @@ class SampleTested(Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
     def apply_to(self, facts: Draft) -> None:
         """Apply the event to the facts."""
         test = LabTest(self.test, self.result, self.sampled_at, self.reported_at)
-        _append_unique(facts["tests"], test, same=("kind", "sampled_at"))
+        _append_unique(facts["tests"], test, key_fields=("kind", "sampled_at"))
 
 
 class StayReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="stay"):
@@ -95,7 +95,9 @@ class StayReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
 
     def apply_to(self, facts: Draft) -> None:
         """Apply the event to the facts."""
-        _append_unique(facts["stays"], Stay(self.risk, self.entered_at, self.left_at), same=("risk", "entered_at"))
+        _append_unique(
+            facts["stays"], Stay(self.risk, self.entered_at, self.left_at), key_fields=("risk", "entered_at")
+        )
 
 
 class EntryReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="entry"):
@@ -206,7 +208,7 @@ class CheckedIn(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
 
 
 class Report(Struct, frozen=True):
-    """An event in a person's record. A health officer's has the `key` of its receipt, a person's own has none."""
+    """An event in a person's record. `key` is that of the receipt; None if the person reported it themselves."""
 
     event: Event | HealthDeclared | CheckedIn
     key: str | None = None
@@ -218,11 +220,11 @@ def append_reports(reports: Sequence[Report], new: Iterable[Report]) -> tuple[Re
     The most frequent kind is discarded first, so that years of tests never displace the one report that keeps a person
     red.
     """
-    kept = [*reports, *new]
-    while len(kept) > MAX_REPORTS:
-        kind = Counter(type(report.event) for report in kept).most_common(1)[0][0]
-        kept.remove(next(report for report in kept if type(report.event) is kind))
-    return tuple(kept)
+    remaining = [*reports, *new]
+    while len(remaining) > MAX_REPORTS:
+        kind = Counter(type(report.event) for report in remaining).most_common(1)[0][0]
+        remaining.remove(next(report for report in remaining if type(report.event) is kind))
+    return tuple(remaining)
 
 
 def derive_facts(born_at: datetime | None, reports: Sequence[Report]) -> HealthFacts:
@@ -252,9 +254,9 @@ def _released(isolation: Isolation, at: datetime) -> Isolation:
     return replace(isolation, released_at=at) if isolation.released_at is None else isolation
 
 
-def _append_unique(facts: list[Any], fact: Struct, same: tuple[str, ...]) -> None:
-    """Append a fact, and remove those that are the same by these fields."""
-    facts[:] = [old for old in facts if any(getattr(old, name) != getattr(fact, name) for name in same)]
+def _append_unique(facts: list[Any], fact: Struct, key_fields: tuple[str, ...]) -> None:
+    """Append a fact, and remove earlier ones with the same values in `key_fields`."""
+    facts[:] = [old for old in facts if any(getattr(old, name) != getattr(fact, name) for name in key_fields)]
     facts.append(fact)
 
 

@@ -50,25 +50,25 @@ async def accept_event(
         withdraws=withdraws,
         due_ms=to_ms(now + COMPLETION_TIMEOUT),
     )
-    known = await city.store.get(HealthEventReceipt, key)
-    if known is None:
+    existing = await city.store.get(HealthEventReceipt, key)
+    if existing is None:
         if withdraws is not None:
             await _check_withdrawal(city, person.id, withdraws)
         try:
-            known = await city.store.insert(receipt)
+            existing = await city.store.insert(receipt)
         except Duplicate:
-            known = await city.store.get(HealthEventReceipt, key)
-            assert known is not None, "receipts are not deleted"
-    if known.payload != payload:
+            existing = await city.store.get(HealthEventReceipt, key)
+            assert existing is not None, "receipts are not deleted"
+    if existing.payload != payload:
         raise EventIdReused(
             Text(
                 zh="同一编号的事件已报告过，但内容不同，请使用新的编号。",
                 en="An event with this id and another content was reported before; use a new id.",
             )
         )
-    if known.applied:
+    if existing.applied:
         return "repeated"
-    await apply_receipt(city, replace(receipt, revision=known.revision), now)
+    await apply_receipt(city, replace(receipt, revision=existing.revision), now)
     return "applied"
 
 
@@ -104,7 +104,7 @@ async def _check_withdrawal(city: City, person: str, key: str) -> None:
 
 
 def _add_event(record: HealthRecord, report: Report, city: City, now: datetime) -> HealthRecord:
-    if any(known.key == report.key for known in record.reports):
+    if any(existing.key == report.key for existing in record.reports):
         return record
     return apply_reports(record, [report], city.rulebook, now)
 

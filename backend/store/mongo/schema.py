@@ -1,10 +1,10 @@
-"""Prepares a MongoDB: collections, indexes, and validators derived from the Structs."""
+"""Prepare a MongoDB: collections, indexes, and validators derived from the Structs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import inspect as forms
+from msgspec import inspect
 from pymongo import IndexModel, MongoClient
 from pymongo.database import Database
 
@@ -15,16 +15,16 @@ from backend.store.query import index_name, indexed_fields
 SCHEMA_MILLISECONDS = 3_600_000
 """Indexing a whole city takes long."""
 
-_SIMPLE: Mapping[type[forms.Type], Sequence[str]] = {
-    forms.NoneType: ("null",),
-    forms.BoolType: ("bool",),
-    forms.IntType: ("int", "long"),
-    forms.FloatType: ("double",),
-    forms.StrType: ("string",),
-    forms.BytesType: ("binData",),
-    forms.DateTimeType: ("date",),
-    forms.DateType: ("string",),
-    forms.DictType: ("object",),
+_SIMPLE: Mapping[type[inspect.Type], Sequence[str]] = {
+    inspect.NoneType: ("null",),
+    inspect.BoolType: ("bool",),
+    inspect.IntType: ("int", "long"),
+    inspect.FloatType: ("double",),
+    inspect.StrType: ("string",),
+    inspect.BytesType: ("binData",),
+    inspect.DateTimeType: ("date",),
+    inspect.DateType: ("string",),
+    inspect.DictType: ("object",),
 }
 
 
@@ -47,8 +47,8 @@ def prepare(url: str, kinds: Sequence[type[Document]]) -> None:
 def _make_indexes(database: Database[dict[str, Any]], kind: type[Document]) -> None:
     collection = database[kind.collection]
     declared = {index_name(index): index for index in kind.indexes}
-    found = collection.index_information()
-    existing = {name for name, index in found.items() if dict(index["key"]) not in ({"_id": 1}, dict(kind.shard_key))}
+    indexes = collection.index_information()
+    existing = {name for name, index in indexes.items() if dict(index["key"]) not in ({"_id": 1}, dict(kind.shard_key))}
     if missing := [_model(name, index) for name, index in declared.items() if name not in existing]:
         collection.create_indexes(missing)
     for name in existing - declared.keys():
@@ -59,17 +59,17 @@ def _model(name: str, index: Index) -> IndexModel:
     keys = [*index.fields, *([index.ordered] if index.ordered else []), *([] if index.unique else ["_id"])]
     if not index.unique:
         return IndexModel(keys, name=name)
-    filled = {field: {"$exists": True} for field in index.fields}
-    return IndexModel(keys, name=name, unique=True, partialFilterExpression=filled)
+    partial_filter = {field: {"$exists": True} for field in index.fields}
+    return IndexModel(keys, name=name, unique=True, partialFilterExpression=partial_filter)
 
 
 def validator(kind: type[Document]) -> dict[str, Any]:
-    """Return the $jsonSchema of a collection, which refuses documents of another form from any client.
+    """Return the $jsonSchema of a collection, so that MongoDB refuses documents with another structure.
 
     Fields with a default may be missing, so that a new field does not block the previous edition while it still runs.
     """
-    described = forms.type_info(kind)
-    assert isinstance(described, forms.StructType), "documents are Structs"
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType), "documents are Structs"
     schema = _struct(described)
     schema["properties"]["_id"] = schema["properties"].pop("id")
     optional = set(indexed_fields(kind))
@@ -77,30 +77,30 @@ def validator(kind: type[Document]) -> dict[str, Any]:
     return {"$jsonSchema": schema}
 
 
-def _schema(form: forms.Type) -> dict[str, Any]:
-    match form:
-        case forms.Metadata():
-            return _schema(form.type)
-        case forms.UnionType():
-            return _union([_schema(member) for member in form.types])
-        case forms.LiteralType():
-            return {"enum": list(form.values)}
-        case forms.EnumType():
-            return {"enum": [member.value for member in form.cls]}
-        case forms.StructType():
-            return _struct(form)
-        case forms.ListType() | forms.VarTupleType() | forms.SetType() | forms.FrozenSetType():
-            return {"bsonType": "array", "items": _schema(form.item_type)}
+def _schema(type_info: inspect.Type) -> dict[str, Any]:
+    match type_info:
+        case inspect.Metadata():
+            return _schema(type_info.type)
+        case inspect.UnionType():
+            return _union([_schema(member) for member in type_info.types])
+        case inspect.LiteralType():
+            return {"enum": list(type_info.values)}
+        case inspect.EnumType():
+            return {"enum": [member.value for member in type_info.cls]}
+        case inspect.StructType():
+            return _struct(type_info)
+        case inspect.ListType() | inspect.VarTupleType() | inspect.SetType() | inspect.FrozenSetType():
+            return {"bsonType": "array", "items": _schema(type_info.item_type)}
         case _:
-            return {"bsonType": list(_SIMPLE[type(form)])}
+            return {"bsonType": list(_SIMPLE[type(type_info)])}
 
 
-def _struct(form: forms.StructType) -> dict[str, Any]:
-    properties = {field.encode_name: _schema(field.type) for field in form.fields}
-    required = [field.encode_name for field in form.fields if field.required]
-    if form.tag_field is not None:
-        properties[form.tag_field] = {"enum": [form.tag]}
-        required.append(form.tag_field)
+def _struct(type_info: inspect.StructType) -> dict[str, Any]:
+    properties = {field.encode_name: _schema(field.type) for field in type_info.fields}
+    required = [field.encode_name for field in type_info.fields if field.required]
+    if type_info.tag_field is not None:
+        properties[type_info.tag_field] = {"enum": [type_info.tag]}
+        required.append(type_info.tag_field)
     schema: dict[str, Any] = {"bsonType": "object", "properties": properties}
     return schema | ({"required": required} if required else {})
 

@@ -1,7 +1,7 @@
 """The production store: MongoDB, as a replica set or a sharded cluster.
 
 Each kind of document has a collection of its own, with its fields, and `id` as `_id`. Writes are acknowledged by the
-majority and reads see what the majority has, so losing a primary loses no data.
+majority and reads return majority-committed data, so losing a primary loses no data.
 
 Only calls that motor and PyMongo's own asyncio client share are used: motor's maintenance ended in May 2026.
 """
@@ -122,16 +122,15 @@ class MongoStore:
         query = [dict(where), *([_range(order)] if order is not None else [])]
         if cursor is not None:
             query.append(_after_last(order, *cursors.read(cursor)))
-        by = (
-            [] if finds_at_most_one(kind, where) else [(key, sign) for key in keys]
-        )  # otherwise MongoDB sorts a single document
-        bodies = await self._bodies(kind, {"$and": query}, by, limit + 1)
+        # Without the exception MongoDB would sort a single document.
+        sort = [] if finds_at_most_one(kind, where) else [(key, sign) for key in keys]
+        bodies = await self._bodies(kind, {"$and": query}, sort, limit + 1)
         last = bodies[limit - 1] if len(bodies) > limit else None
         value = None if last is None else last[keys[0]]
         if isinstance(value, Int64):  # BSON decodes milliseconds as Int64; a cursor needs plain numbers
             value = int(value)
-        more = None if last is None else cursors.write(value, last["_id"])
-        return Page([document_of(kind, body) for body in bodies[:limit]], more)
+        next_cursor = None if last is None else cursors.write(value, last["_id"])
+        return Page([document_of(kind, body) for body in bodies[:limit]], next_cursor)
 
     async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
         """Return the number of documents whose declared fields equal `where` (all documents if it is empty)."""
@@ -159,10 +158,10 @@ class MongoStore:
         query = {"_id": document.id, "revision": document.revision}
         try:
             async with self._operation():
-                done = await self._collection(type(document)).replace_one(query, body_of(stored))
+                result = await self._collection(type(document)).replace_one(query, body_of(stored))
         except DuplicateKeyError as error:
             raise _duplicate(document, error.details) from error
-        if not done.matched_count:
+        if not result.matched_count:
             raise Conflict(document.collection, document.id, document.revision)
         return stored
 
@@ -170,8 +169,8 @@ class MongoStore:
         """Delete a document durably if its revision is still current. Raises Conflict."""
         query = {"_id": document.id, "revision": document.revision}
         async with self._operation():
-            done = await self._collection(type(document)).delete_one(query)
-        if not done.deleted_count:
+            result = await self._collection(type(document)).delete_one(query)
+        if not result.deleted_count:
             raise Conflict(document.collection, document.id, document.revision)
 
     async def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:
@@ -192,21 +191,21 @@ class MongoStore:
                 await collection.insert_many(bodies, ordered=False)  # twice as fast as upserts
         except BulkWriteError as error:
             refused = _duplicates(error)
-            await self._overwrite(collection, [bodies[int(one["index"])] for one in refused], documents[0])
+            await self._overwrite(collection, [bodies[int(write["index"])] for write in refused], documents[0])
 
-    async def _overwrite(self, collection: Any, bodies: Sequence[dict[str, Any]], one: Document) -> None:  # noqa: ANN401  either driver's collection
+    async def _overwrite(self, collection: Any, bodies: Sequence[dict[str, Any]], sample: Document) -> None:  # noqa: ANN401  either driver's collection
         writes = [ReplaceOne({"_id": body["_id"]}, body, upsert=True) for body in bodies]
         try:
             async with self._operation():
                 await collection.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
-            raise _duplicate(one, _duplicates(error)[0]) from error
+            raise _duplicate(sample, _duplicates(error)[0]) from error
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
         """Return documents by ascending id, starting after `after`, as stored."""
         async with self._operation():
-            found = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
-            bodies = cast("list[dict[str, Any]]", await found.to_list(limit))
+            cursor = self._database[collection].find({"_id": {"$gt": after}}, limit=limit, sort=[("_id", 1)])
+            bodies = cast("list[dict[str, Any]]", await cursor.to_list(limit))
         return [{"id": body.pop("_id"), **body} for body in bodies]
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
@@ -223,7 +222,7 @@ class MongoStore:
             return int((await self._database[collection].bulk_write(writes, ordered=False)).matched_count)
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._collections.clear()
         client: Any = self.__dict__.pop("client", None)
         closing = client.close() if client is not None else None
@@ -264,22 +263,22 @@ class MongoStore:
             raise
 
     async def _bodies_of(self, kind: type[Document], ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
+        bodies: dict[str, dict[str, Any]] = {}
         for start in range(0, len(ids), SCAN_BATCH):
             batch = list(ids[start : start + SCAN_BATCH])
             query = {"_id": {"$in": batch} if len(batch) > 1 else batch[0]}
             for body in await self._bodies(kind, query, [], len(batch)):
-                found[body["_id"]] = body
-        return found
+                bodies[body["_id"]] = body
+        return bodies
 
     async def _bodies(
         self, kind: type[Document], query: dict[str, Any], order: list[tuple[str, int]], limit: int
     ) -> list[dict[str, Any]]:
         async with self._operation():
-            found = self._collection(kind).find(
+            cursor = self._collection(kind).find(
                 query, limit=limit, batch_size=limit, sort=order or None, max_time_ms=self._timeout_ms
             )
-            return cast("list[dict[str, Any]]", await found.to_list(limit))
+            return cast("list[dict[str, Any]]", await cursor.to_list(limit))
 
     @asynccontextmanager
     async def _operation(self) -> AsyncGenerator[None, None]:
@@ -332,16 +331,16 @@ def body_of(document: Document) -> dict[str, Any]:
 
 
 def document_of(kind: type[D], body: dict[str, Any]) -> D:
-    """Return a document from the driver's form."""
-    whole = {field: None for field in indexed_fields(kind) if field not in body}
-    return msgspec.convert({**body, **whole, "id": body["_id"]}, kind)
+    """Return a document from the driver's representation."""
+    absent_fields = {field: None for field in indexed_fields(kind) if field not in body}
+    return msgspec.convert({**body, **absent_fields, "id": body["_id"]}, kind)
 
 
 def _duplicates(error: BulkWriteError) -> Sequence[Mapping[str, Any]]:
     """Return the writes that were refused as duplicates. Raises the error itself if there is any other error."""
     details: Mapping[str, Any] = error.details or {}
     refused = details.get("writeErrors", [])
-    if not refused or details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in refused):
+    if not refused or details.get("writeConcernErrors") or any(write["code"] != DUPLICATE_KEY for write in refused):
         raise error
     return refused
 

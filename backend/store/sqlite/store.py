@@ -57,14 +57,14 @@ class SqliteStore:
     async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
         """Return several documents by their ids, without those that do not exist."""
         table = self._tables[kind]
-        found: dict[str, D] = {}
+        documents: dict[str, D] = {}
         for start in range(0, len(document_ids), SCAN_BATCH):
             ids = document_ids[start : start + SCAN_BATCH]
-            marks = ", ".join("?" * len(ids))
-            for row in self._read(f"SELECT body FROM {table.name} WHERE id IN ({marks})", ids):  # noqa: S608  our own names
+            placeholders = ", ".join("?" * len(ids))
+            for row in self._read(f"SELECT body FROM {table.name} WHERE id IN ({placeholders})", ids):  # noqa: S608  our own names
                 document: D = table.decode(row[0])
-                found[document.id] = document
-        return found
+                documents[document.id] = document
+        return documents
 
     async def find(
         self,
@@ -82,8 +82,8 @@ class SqliteStore:
         cursors = Cursors(kind, where, order)
         query = _Query(table.name, where, order, cursors.read(cursor) if cursor is not None else None)
         rows = self._read(query.text(limit + 1), query.values).fetchall()
-        more = cursors.write(*rows[limit - 1][1:]) if len(rows) > limit else None
-        return Page([table.decode(row[0]) for row in rows[:limit]], more)
+        next_cursor = cursors.write(*rows[limit - 1][1:]) if len(rows) > limit else None
+        return Page([table.decode(row[0]) for row in rows[:limit]], next_cursor)
 
     async def count(self, kind: type[D], where: Mapping[str, Scalar]) -> int:
         """Return the number of documents whose declared fields equal `where` (all documents if it is empty)."""
@@ -144,7 +144,7 @@ class SqliteStore:
         """Finish pending writes, then close the file."""
         self._writer.stop()
         await asyncio.to_thread(self._writer.join)
-        self._stop_reading()
+        self._end_read()
         self._reader.close()
 
     def _read(self, text: str, values: Sequence[Any]) -> sqlite3.Cursor:
@@ -155,10 +155,10 @@ class SqliteStore:
         """
         if not self._reader.in_transaction:
             self._reader.execute("BEGIN")
-            asyncio.get_running_loop().call_soon(self._stop_reading)
+            asyncio.get_running_loop().call_soon(self._end_read)
         return self._reader.execute(text, values)
 
-    def _stop_reading(self) -> None:
+    def _end_read(self) -> None:
         if self._reader.in_transaction:
             self._reader.execute("COMMIT")
 
@@ -197,10 +197,10 @@ class _Table:
         self.fields = indexed_fields(kind)
         self.select_one = f"SELECT body FROM {self.name} WHERE id = ?"  # noqa: S608  our own names
         columns = ("id", "revision", "body", *self.fields)
-        marks = ", ".join("?" * len(columns))
-        self.insert = f"INSERT INTO {self.name} ({', '.join(map(_quoted, columns))}) VALUES ({marks})"  # noqa: S608  likewise
-        given = ", ".join(f"{_quoted(column)} = excluded.{_quoted(column)}" for column in columns[1:])
-        self.upsert = f"{self.insert} ON CONFLICT (id) DO UPDATE SET {given}"
+        placeholders = ", ".join("?" * len(columns))
+        self.insert = f"INSERT INTO {self.name} ({', '.join(map(_quoted, columns))}) VALUES ({placeholders})"  # noqa: S608  likewise
+        assignments = ", ".join(f"{_quoted(column)} = excluded.{_quoted(column)}" for column in columns[1:])
+        self.upsert = f"{self.insert} ON CONFLICT (id) DO UPDATE SET {assignments}"
         changes = ", ".join(f"{_quoted(column)} = ?" for column in columns[1:])
         self.update = f"UPDATE {self.name} SET {changes} WHERE id = ? AND revision = ?"  # noqa: S608  likewise
 
@@ -217,13 +217,13 @@ class _Table:
         for field in self.fields:
             if field not in existing:
                 connection.execute(f"ALTER TABLE {self.name} ADD COLUMN {_quoted(field)}")
-        written = self._kept_columns(connection)
-        if stale := [field for field in self.fields if field not in written]:
+        current = self._current_columns(connection)
+        if stale := [field for field in self.fields if field not in current]:
             self._fill(connection, stale)
         self._make_indexes(connection)
         connection.execute("COMMIT")
 
-    def _kept_columns(self, connection: sqlite3.Connection) -> set[str]:
+    def _current_columns(self, connection: sqlite3.Connection) -> set[str]:
         """Return the columns that are up to date: those of existing indexes."""
         text = "SELECT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i WHERE l.origin = 'c'"
         return {row[0] for row in connection.execute(text, (self.kind.collection,))}
@@ -244,8 +244,8 @@ class _Table:
         for name, index in declared.items():
             columns = [*index.fields, *([index.ordered] if index.ordered else []), *([] if index.unique else ["id"])]
             unique = "UNIQUE " if index.unique else ""
-            listed = ", ".join(map(_quoted, columns))
-            connection.execute(f"CREATE {unique}INDEX IF NOT EXISTS {_quoted(name)} ON {self.name} ({listed})")
+            column_list = ", ".join(map(_quoted, columns))
+            connection.execute(f"CREATE {unique}INDEX IF NOT EXISTS {_quoted(name)} ON {self.name} ({column_list})")
 
     def insertion(self, document: Document) -> Write:
         return Write(self.insert, self._row(document), self.kind.collection, _unreachable)
@@ -293,7 +293,7 @@ class _Query:
         self, table: str, where: Mapping[str, Scalar], order: Order | None, last: Sequence[Any] | None
     ) -> None:
         self.table = table
-        self.tests = [f"{_quoted(field)} IS ?" for field in where]
+        self.conditions = [f"{_quoted(field)} IS ?" for field in where]
         self.values: list[Any] = list(where.values())
         self.descending = order is not None and order.direction == "descending"
         self.keys = [order.field, "id"] if order is not None else ["id"]
@@ -303,16 +303,16 @@ class _Query:
             self._continue_after(*last)
 
     def _limit_to(self, order: Order) -> None:
-        self.tests.append(f"{_quoted(order.field)} IS NOT NULL")
+        self.conditions.append(f"{_quoted(order.field)} IS NOT NULL")
         for sign, end in ((">=", order.at_least), ("<", order.below)):
             if end is not None:
-                self.tests.append(f"{_quoted(order.field)} {sign} ?")
+                self.conditions.append(f"{_quoted(order.field)} {sign} ?")
                 self.values.append(end)
 
     def _continue_after(self, value: Scalar, last_id: str) -> None:
         keys = ", ".join(map(_quoted, self.keys))
-        marks = ", ".join("?" * len(self.keys))
-        self.tests.append(f"({keys}) {'<' if self.descending else '>'} ({marks})")
+        placeholders = ", ".join("?" * len(self.keys))
+        self.conditions.append(f"({keys}) {'<' if self.descending else '>'} ({placeholders})")
         self.values.extend([value, last_id] if len(self.keys) > 1 else [last_id])
 
     def text(self, limit: int) -> str:
@@ -325,4 +325,4 @@ class _Query:
         return f"SELECT count(*) FROM {self.table}{self._where()}"  # noqa: S608  see the class
 
     def _where(self) -> str:
-        return " WHERE " + " AND ".join(self.tests) if self.tests else ""
+        return " WHERE " + " AND ".join(self.conditions) if self.conditions else ""

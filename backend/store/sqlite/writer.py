@@ -32,7 +32,7 @@ _Waiting = tuple[Write, "asyncio.Future[None]"]
 class Writer:
     """The writing thread. Pending writes are committed as one group.
 
-    The writes of one turn of an event loop are handed over together: a thread that is woken for each write would commit
+    The writes of one turn of an event loop are enqueued together: a thread that is woken for each write would commit
     each separately, and take the interpreter lock each time.
     """
 
@@ -54,11 +54,11 @@ class Writer:
         collected = self._collected.get(loop)
         if collected is None:
             collected = self._collected[loop] = []
-            loop.call_soon(self._hand_over, loop)
+            loop.call_soon(self._enqueue, loop)
         collected.append((write, done))
         await done
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _enqueue(self, loop: asyncio.AbstractEventLoop) -> None:
         collected = self._collected.pop(loop, None)
         if collected:
             self._waiting.put(collected)
@@ -67,7 +67,7 @@ class Writer:
         """Accept no more writes; pending writes are still committed."""
         self._stopped = True
         for loop in list(self._collected):
-            self._hand_over(loop)
+            self._enqueue(loop)
         self._waiting.put(None)
 
     def join(self) -> None:

@@ -60,7 +60,7 @@ T = TypeVar("T")
 @get("/v1/me/health-code", guards=[citizen], response_headers=NO_STORE, priority="essential")
 async def show_health_code(request: CitizenRequest) -> Uncached[HealthCode]:
     """Show the caller's code: the colour as of now, the reason, what to do, when it changes, and a new QR payload."""
-    city: City = request.app.state.city  # an injected dependency would make this busiest of routes a tenth slower
+    city: City = request.app.state.city  # dependency injection would make this route, the busiest, 10 % slower
     now = city.now()
     record, verdict = await _current(city, citizen_id(request), now)
     return Uncached(_health_code(city, record, verdict, now))
@@ -68,7 +68,7 @@ async def show_health_code(request: CitizenRequest) -> Uncached[HealthCode]:
 
 @get("/v1/me/health-code/history", guards=[citizen], response_headers=NO_STORE, priority="decoration")
 async def show_history(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[ColourHistory]:
-    """Show the past colours of the caller's code, each with the second at which it began."""
+    """Show the past colours of the caller's code, each with the time at which it began."""
     record, _ = await _current(city, citizen_id(request), city.now())
     colours = [
         PastColour(
@@ -210,7 +210,7 @@ def _declared(data: HealthDeclarationRequest, now: datetime) -> list[tuple[str, 
 
 
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
-    """Draw a new code of the caller. Only a green one gets its gold frame."""
+    """Draw a new code of the caller. Only a green code may have a gold frame."""
     now = city.now()
     record, verdict = await _current(city, citizen_id(request), now)
     claims, _, _ = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)

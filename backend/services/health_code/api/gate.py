@@ -38,7 +38,9 @@ _REPLAYED = Text(
     zh="此码已在本场所使用过，可能是截图或转发。请对方刷新后重新出示。",
     en="USED BEFORE at this venue; it may be a screenshot or forwarded. Ask the person to refresh and show again.",
 )
-_GONE = Text(zh="此码已失效，请对方刷新后重新出示。", en="NO LONGER VALID. Ask the person to refresh and show again.")
+_SUPERSEDED = Text(
+    zh="此码已失效，请对方刷新后重新出示。", en="NO LONGER VALID. Ask the person to refresh and show again."
+)
 _CHANGED = {
     colour: Text(
         zh=f"健康码颜色已变为{chinese}，请对方刷新后重新出示。",
@@ -100,10 +102,10 @@ async def _admit(
     city: City,
     now: datetime,
 ) -> Verification:
-    found = await city.store.find(HealthRecord, {"code_id": scanned.claims.sub}, limit=1)
-    if not found.documents:
+    page = await city.store.find(HealthRecord, {"code_id": scanned.claims.sub}, limit=1)
+    if not page.documents:
         return _verification("superseded", None)  # the person's record has been erased
-    record = found.documents[0]
+    record = page.documents[0]
     colour = city.rulebook.evaluate(COLOUR, record.facts, now).result
     visit = VenueVisit(
         id=visit_id,
@@ -131,8 +133,8 @@ async def _reserve(data: ScanRequest, visit_id: str, city: City) -> None:
     try:
         await city.store.insert(reservation)
     except Duplicate:
-        known = await city.store.get(ScanReservation, reservation.id)
-        if known is None or known.visit != visit_id:
+        existing = await city.store.get(ScanReservation, reservation.id)
+        if existing is None or existing.visit != visit_id:
             raise _scan_id_reused() from None
 
 
@@ -167,7 +169,7 @@ def _message(outcome: ScanOutcome, colour: str | None) -> Text:
             assert colour is not None, "a valid code has a colour"
             return _VALID[colour]
         case "superseded":
-            return _CHANGED[colour] if colour else _GONE
+            return _CHANGED[colour] if colour else _SUPERSEDED
         case "expired":
             return _EXPIRED
         case "forged":
