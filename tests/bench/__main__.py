@@ -1,4 +1,4 @@
-"""Run the benchmarks, or those that are named, and write what they found to RESULTS.md."""
+"""Run all benchmarks and write their results to RESULTS.md, or run only those that are named."""
 
 import sys
 from datetime import UTC, datetime
@@ -33,17 +33,17 @@ BENCHMARKS = {
 
 
 def main(names: list[str]) -> None:
-    """Run and print; all of them together are also written down."""
+    """Run benchmarks and print their results; store them if all were run."""
     unknown = set(names) - BENCHMARKS.keys()
     if unknown:
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    found: list[str] = []
+    sections: list[str] = []
     for name in names or BENCHMARKS:
-        found.append(BENCHMARKS[name]().markdown())
-        print(found[-1])
+        sections.append(BENCHMARKS[name]().markdown())
+        print(sections[-1])
     if not names:
-        head = f"Made by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.\n"
-        write_section(RESULTS, "Benchmarks", "\n".join([head, *found]))
+        head = f"Measured by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.\n"
+        write_section(RESULTS, "Benchmarks", "\n".join([head, *sections]))
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ def pay() -> Table:
             rows.append((name, *asyncio.run(_run(store, Path(folder) / name, rules))))
     return Table(
         "claims",
-        f"Claims to one benefit by {PEOPLE:,} people, {MAX_CONCURRENT} at once, with a budget for "
-        f"{COVERED:,}: judged, registered with the person, reserved, paid by the bank's sandbox (a file of its own, "
-        f"each call durable) and recorded, or put on the waiting list; one process, without HTTP. And the latencies.",
+        f"Claims to one benefit by {PEOPLE:,} people, {MAX_CONCURRENT} concurrent, with a budget for "
+        f"{COVERED:,}: judged, registered with the person, reserved, paid by the bank's sandbox (its own file, "
+        f"each call durable) and recorded, or put on the waiting list; one process, without HTTP; with latencies.",
         ("store", "claims per second", "paid: median", "paid: slowest", "waiting: median", "waiting: slowest"),
         rows,
     )

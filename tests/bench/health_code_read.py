@@ -1,4 +1,4 @@
-"""Measure `GET /v1/me/health-code` on a real server, next to a bare Litestar route that returns the same JSON."""
+"""Measure `GET /v1/me/health-code` on a real server, compared with a bare Litestar route that returns the same JSON."""
 
 import asyncio
 import json
@@ -66,11 +66,11 @@ def _measure(prepared: Sequence[bytes], chengma: int, bare: int) -> Table:
     return Table(
         "health_code_read",
         f"`GET {PATH}`: token check, store read, rules and signing for {size * ROUNDS:,} different citizens, each "
-        "read once, next to a bare Litestar route that returns the same JSON from a Struct. Each is served by one "
-        "uvicorn worker (uvloop, httptools), ours as `chengma serve` starts it, with its access log. "
-        f"{CONNECTIONS} connections kept alive, one client process on a core of its own, {ROUNDS} rounds in turn. "
+        "read once, compared with a bare Litestar route that returns the same JSON from a Struct. Each is served by "
+        "one uvicorn worker (uvloop, httptools), ours as `chengma serve` starts it, with its access log. "
+        f"{CONNECTIONS} connections kept alive, one client process on its own core, {ROUNDS} alternating rounds. "
         "Target: 0.35 or more.",
-        ("route", "requests per second", "of the bare route"),
+        ("route", "requests per second", "ratio"),
         [
             ("bare Litestar route", f"{statistics.median(theirs):,.0f}", "1"),
             (f"`GET {PATH}`", f"{statistics.median(ours):,.0f}", f"**{ratio:.2f}**"),

@@ -1,4 +1,4 @@
-"""The city over MongoDB, beside what its driver does alone: reading codes, loading a city, walking through it."""
+"""The city over MongoDB, compared with its driver alone: read codes, load a city, scan it."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ DRIVERS: Sequence[Driver] = ("motor", "pymongo")
 
 
 def read_codes() -> Table:
-    """Read the code of 20,000 different people, each once, beside as many bare reads of their records."""
+    """Read the code of 20,000 different people, each once, compared with as many bare reads of their records."""
     city = a_city_of(100_000)
     asked = asyncio.run(requests(city, CITIZENS))
     os.sched_setaffinity(0, {LAST_CORE})  # which mongod inherits
@@ -58,11 +58,11 @@ def read_codes() -> Table:
     os.sched_setaffinity(0, {FIRST_CORE, LAST_CORE})
     return Table(
         "mongodb_health_code",
-        f"`GET {PATH}` over MongoDB for {CITIZENS:,} different citizens, beside bare reads of the same records: "
-        '`find_one({"_id": ...})` by the same driver under uvloop, with neither server nor decoding. Either runs on '
-        f"one core with {CONNECTIONS} at once, mongod and the client on the other; {ROUNDS} rounds in turn. "
-        "Wanted: 0.6 or more.",
-        ("driver", "codes per second", "bare reads per second", "of the bare reads"),
+        f"`GET {PATH}` over MongoDB for {CITIZENS:,} different citizens, compared with bare reads of the same records: "
+        '`find_one({"_id": ...})` by the same driver under uvloop, without server or decoding. Each runs on '
+        f"one core with {CONNECTIONS} concurrent requests, mongod and the client on the other; "
+        f"{ROUNDS} alternating rounds. Target: 0.6 or more.",
+        ("driver", "codes per second", "bare reads per second", "ratio"),
         rows,
     )
 
@@ -122,11 +122,11 @@ def load_and_scan() -> Table:
         scanned = {driver: _alone("scan", url, driver, PROFILES) for driver in DRIVERS}
     return Table(
         "mongodb_bulk",
-        f"{PROFILES:,} profiles, copies of one with ids and digests of their own, through `Store.restore` by "
-        f"{BATCH:,}, {LOADERS} batches at once, into a mongod on the same machine with 1 GB of cache, with the "
-        "city's validators and unique index; then all of them read through `Store.scan`, as a preview does. Each in a "
-        "process of its own.",
-        ("what", "profiles per second", "peak memory"),
+        f"{PROFILES:,} profiles, copies of one with different ids and digests, through `Store.restore` in batches of "
+        f"{BATCH:,}, {LOADERS} at once, into a mongod on the same machine with 1 GB of cache, with the "
+        "city's validators and unique index; then all are read through `Store.scan`. Each in a "
+        "separate process.",
+        ("operation", "profiles per second", "peak memory"),
         [
             _row("`Store.restore`, pymongo", loaded),
             *(_row(f"`Store.scan`, {driver}", found) for driver, found in scanned.items()),
@@ -134,8 +134,8 @@ def load_and_scan() -> Table:
     )
 
 
-def _row(what: str, found: Found) -> tuple[str, ...]:
-    return (what, f"{found.rate:,.0f}", f"{found.peak_bytes / 2**20:,.0f} MiB")
+def _row(operation: str, found: Found) -> tuple[str, ...]:
+    return (operation, f"{found.rate:,.0f}", f"{found.peak_bytes / 2**20:,.0f} MiB")
 
 
 def _alone(work: str, url: str, driver: Driver, number: int, *, core: int | None = None) -> Found:
@@ -144,6 +144,6 @@ def _alone(work: str, url: str, driver: Driver, number: int, *, core: int | None
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
-        said, _ = process.communicate()
+        output, _ = process.communicate()
     assert process.returncode == 0, f"{work} failed"
-    return msgspec.json.decode(said, type=Found)
+    return msgspec.json.decode(output, type=Found)

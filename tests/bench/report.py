@@ -1,4 +1,4 @@
-"""How a benchmark's figures are measured and written down."""
+"""Measure the figures of benchmarks, and write them to RESULTS.md."""
 
 import os
 import platform
@@ -14,29 +14,29 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 class Table(Struct):
-    """What one benchmark found: its title, what was done, and rows under a head."""
+    """The result of a benchmark: its title, what was measured, and the table of figures."""
 
     title: str
-    said: str
+    description: str
     head: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
     def markdown(self) -> str:
-        """Write it for RESULTS.md."""
-        lines = [f"## {self.title}", "", self.said, "", f"| {' | '.join(self.head)} |"]
+        """Return it as a section of RESULTS.md."""
+        lines = [f"## {self.title}", "", self.description, "", f"| {' | '.join(self.head)} |"]
         lines.append(f"|{' --- |' * len(self.head)}")
         lines.extend(f"| {' | '.join(row)} |" for row in self.rows)
         return "\n".join(lines) + "\n"
 
 
 def machine() -> str:
-    """Tell on what it was measured."""
+    """Return a description of the machine."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}"
 
 
 def alternate(rounds: int, one: Callable[[], object], other: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Time two things in turn, so that whatever else the machine does meets both; give the seconds of each round."""
+    """Time two functions alternately, so that other load affects both; return the seconds of each round."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for work, taken in zip((one, other), seconds, strict=True):
@@ -47,7 +47,7 @@ def alternate(rounds: int, one: Callable[[], object], other: Callable[[], object
 
 
 def ratio_of(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Give how fast ours is, where theirs is 1: the median over the rounds, each compared with its neighbour."""
+    """Return our speed relative to theirs: the median of the ratios of the rounds."""
     return statistics.median(their / our for our, their in zip(ours, theirs, strict=True))
 
 

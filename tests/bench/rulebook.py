@@ -29,20 +29,20 @@ RULES_LOADED = 150
 
 
 def evaluate() -> Table:
-    """Time `Rulebook.evaluate` and the hand-written function on the same people."""
+    """Time `Rulebook.evaluate` and the handwritten function on the same people."""
     rulebook = load_rulebook(RULES, facts_of(discover_services()), CITY)
     now = datetime.now(UTC)
     by_hand = write_by_hand(rulebook, now)
     people = {
-        "the invented city's people": asyncio.run(_facts_of(a_city_of(5_000).store)),
+        "the synthetic city's people": asyncio.run(_facts_of(a_city_of(5_000).store)),
         "people with 0 to 3 facts of every kind": list(rich_facts(Random(1), now, 5_000)),
     }
     rows = [_compare(name, facts, rulebook, by_hand, now) for name, facts in people.items()]
     return Table(
         "rulebook_evaluate",
-        f"`Rulebook.evaluate` of the whole colour module compared with a handwritten function of equal Verdicts, "
-        f"`changes_at` included; {ROUNDS} alternating rounds. Target: at least 70 % of its speed.",
-        ("people", "by the rules", "by hand", "speed of the rules (by hand = 1)"),
+        f"`Rulebook.evaluate` of the whole colour module compared with a handwritten function that returns "
+        f"equal Verdicts, `changes_at` included; {ROUNDS} alternating rounds. Target: at least 70 % of its speed.",
+        ("people", "rulebook", "handwritten", "ratio"),
         rows,
     )
 
@@ -101,6 +101,6 @@ def load() -> Table:
         [
             ("read and check", f"{reading:.2f}"),
             ("compile every period", f"{compiling:.2f}"),
-            ("together", f"**{reading + compiling:.2f}**"),
+            ("total", f"**{reading + compiling:.2f}**"),
         ],
     )

@@ -52,7 +52,7 @@ def points() -> Table:
         f"Which of {len(catchments)} catchments cover each of {POINTS:,} random points, boundaries included and in "
         "order, compared with shapely's STRtree alone over the same catchments and points; "
         f"{POINT_ROUNDS} alternating rounds. Target: less than 2.",
-        ("compared with", "ours, ms", "theirs, ms", "ours takes"),
+        ("compared with", "ours, ms", "theirs, ms", "ratio"),
         rows,
     )
 
@@ -80,9 +80,9 @@ def lookups() -> Table:
         f"`POST {PATH}` for {LOOKUPS:,} families of the synthetic district who own the home in which they "
         "are registered: addresses, places, age, batch, ties, seats, chance, documents, possible changes; compared "
         "with a bare Litestar route that decodes the same body and returns the same JSON from a Struct. One "
-        f"uvicorn worker each, {CONNECTIONS} connections, one client process on a core of its own, {ROUNDS} rounds in "
-        "turn. Target: 0.3 or more.",
-        ("the registration is given by", "JSON, bytes", "our requests per second", "the bare route's", "ratio"),
+        f"uvicorn worker each, {CONNECTIONS} connections, one client process on its own core, {ROUNDS} "
+        "alternating rounds. Target: 0.3 or more.",
+        ("registration given by", "JSON, bytes", "our requests per second", "bare route", "ratio"),
         rows,
     )
 

@@ -1,4 +1,4 @@
-"""The embedded store beside the library that it stands on."""
+"""The embedded store compared with the library that it uses."""
 
 import asyncio
 import sqlite3
@@ -29,15 +29,15 @@ class Note(Document):
 
 
 def compare() -> Table:
-    """Time reads beside bare sqlite3 reads of the same rows, and writes one by one beside writes at once."""
+    """Time reads and bare sqlite3 reads of the same rows, and sequential and concurrent writes."""
     path = a_city_of(5_000).store
     reads = asyncio.run(_reads(path))
     with TemporaryDirectory() as folder:
         writes = asyncio.run(_writes(Path(folder) / "notes.db"))
     return Table(
         "store",
-        f"Health records read by id and decoded, and durable writes (`synchronous=FULL`); {ROUNDS} rounds in turn.",
-        ("what", "per second", "ratio"),
+        f"Health records read by id and decoded, and durable writes (`synchronous=FULL`); {ROUNDS} alternating rounds.",
+        ("operation", "per second", "ratio"),
         [
             ("`sqlite3` read of the row, as bytes", f"{reads[1]:,.0f}", "1"),
             ("`Store.get`, decoded", f"{reads[0]:,.0f}", f"{reads[0] / reads[1]:.2f}"),

@@ -38,9 +38,9 @@ def bill() -> Table:
             rows.append((name, f"{VISITS / seconds:,.0f}", f"{commands / seconds:,.0f}"))
     return Table(
         "visits",
-        f"Visits from their opening to their bill: opened, {CHARGES} charges, closed, credit held, settled by the "
-        f"insurance's sandbox (a file of its own, each call durable), posted and billed; {VISITS:,} visits of "
-        f"{PATIENTS} patients, {MAX_CONCURRENT} at once, one process, without HTTP.",
+        f"Visits from opening to bill: open, {CHARGES} charges, close, hold credit, settle with the "
+        f"insurance's sandbox (its own file, each call durable), post, bill; {VISITS:,} visits of "
+        f"{PATIENTS} patients, {MAX_CONCURRENT} concurrent, one process, without HTTP.",
         ("store", "visits per second", "commands per second"),
         rows,
     )
