@@ -75,7 +75,7 @@ def list_messages(state: MessageState, limit: int) -> None:
             f"{one.id}  {at:%Y-%m-%d %H:%M:%S}  {one.hospital}  {one.kind}  {one.control_id}  {one.reason or ''}"
         )
     hint = " `chengma his messages show ID` shows a message, `retry ID` processes it again." if found else ""
-    click.echo(f"{len(found)} messages are {state}.{hint}")
+    click.echo(f"{len(found)} messages in state {state}.{hint}")
 
 
 @messages.command("show")
@@ -194,7 +194,7 @@ def _public_keys(path: Path) -> dict[str, Any]:
 
 @hospitals.command("list")
 def list_hospitals() -> None:
-    """List all hospitals, with how they are connected."""
+    """List all hospitals with their connection settings."""
 
     async def read(city: City) -> list[Hospital]:
         return (await city.store.find(Hospital, {}, order=Order("since_ms"), limit=1_000)).documents

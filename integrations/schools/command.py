@@ -1,4 +1,4 @@
-"""`chengma schools`: import the plans of education bureaus, all of it or nothing, with a report of every fault."""
+"""`chengma schools`: import the plans of education bureaus, each completely or not at all, and report all faults."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _measure(token: str, ours: int, bare: int) -> Table:
         f"embedded file, and the resource returned; {VISITS} visits with {ROUNDS} charges of each form, compared with "
         "a bare Litestar route that validates the same body with fhir.resources and returns it. We validate the most "
         "common form of charges with msgspec, and others with fhir.resources. One uvicorn worker each, "
-        f"{CONNECTIONS} connections, one client process on its own core, {ROUNDS} rounds in turn. Target for the "
+        f"{CONNECTIONS} connections, one client process on its own core, {ROUNDS} alternating rounds. Target for the "
         "common form: 0.5 or more.",
         ("charges", "our requests per second", "bare route", "ratio"),
         rows,

@@ -68,7 +68,7 @@ def _measure(prepared: Sequence[bytes], chengma: int, bare: int) -> Table:
         f"`GET {PATH}`: token check, store read, rules and signing for {size * ROUNDS:,} different citizens, each "
         "read once, next to a bare Litestar route that returns the same JSON from a Struct. Each is served by one "
         "uvicorn worker (uvloop, httptools), ours as `chengma serve` starts it, with its access log. "
-        f"{CONNECTIONS} connections kept alive, one client process on a core of its own, {ROUNDS} rounds in turn. "
+        f"{CONNECTIONS} connections kept alive, one client process on its own core, {ROUNDS} alternating rounds. "
         "Target: 0.35 or more.",
         ("route", "requests per second", "of the bare route"),
         [

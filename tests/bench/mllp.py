@@ -62,8 +62,8 @@ def compare() -> Table:
         f"HL7 v2 charges (DFT^P03, {CHARGES} FT1, {len(messages[0]):,} bytes) over MLLP, parsed and acknowledged, "
         "without a store, compared with python-hl7's asyncio listener and `create_ack()`. Ours also reads every "
         "amount, because it splits fields on access. One process each, on uvloop; "
-        f"{CONNECTIONS} connections that wait for each reply, one client process on its own core; {ROUNDS} "
-        f"rounds of {MESSAGES:,} messages in turn.",
+        f"{CONNECTIONS} connections that wait for each reply, one client process on its own core; {ROUNDS} alternating "
+        f"rounds of {MESSAGES:,} messages.",
         ("listener", "messages per second", "relative to python-hl7"),
         [
             ("python-hl7 `start_hl7_server`", f"{statistics.median(theirs):,.0f}", "1"),

@@ -60,7 +60,7 @@ def read_codes() -> Table:
         "mongodb_health_code",
         f"`GET {PATH}` over MongoDB for {CITIZENS:,} different citizens, compared with bare reads of the same records: "
         '`find_one({"_id": ...})` by the same driver under uvloop, without server and decoding. Each runs on '
-        f"one core with {CONNECTIONS} at once, mongod and the client on the other; {ROUNDS} rounds in turn. "
+        f"one core with {CONNECTIONS} at once, mongod and the client on the other; {ROUNDS} alternating rounds. "
         "Target: 0.6 or more.",
         ("driver", "codes per second", "bare reads per second", "of the bare reads"),
         rows,

@@ -79,16 +79,16 @@ async def _load(store: MongoStore, number: int) -> float:
 
 def _batches(number: int) -> Iterator[list[Person]]:
     chance = Random(1)
-    sealed = "v1." + "q" * 64
+    encrypted = "v1." + "q" * 64
     one = Person(
         id="",
         revision=1,
-        id_number=sealed,
+        id_number=encrypted,
         id_digest="",
         sex="female",
         born_on=date(1990, 3, 7),
         created=datetime(2026, 1, 1, tzinfo=UTC),
-        name=sealed,
+        name=encrypted,
     )
     for _ in range(number // BATCH):
         yield [replace(one, id=chance.randbytes(8).hex(), id_digest=chance.randbytes(16).hex()) for _ in range(BATCH)]

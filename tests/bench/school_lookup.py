@@ -80,8 +80,8 @@ def lookups() -> Table:
         f"`POST {PATH}` for {LOOKUPS:,} families of the synthetic district who own the home in which they "
         "are registered: addresses, places, age, batch, ties, seats, chance, documents, possible changes; compared "
         "with a bare Litestar route that decodes the same body and returns the same JSON from a Struct. One "
-        f"uvicorn worker each, {CONNECTIONS} connections, one client process on a core of its own, {ROUNDS} rounds in "
-        "turn. Target: 0.3 or more.",
+        f"uvicorn worker each, {CONNECTIONS} connections, one client process on its own core, {ROUNDS} alternating "
+        "rounds. Target: 0.3 or more.",
         ("the registration is given by", "JSON, bytes", "our requests per second", "the bare route's", "ratio"),
         rows,
     )
@@ -104,10 +104,10 @@ def _families(what: Kind) -> list[Mapping[str, object]]:
     plan = synthetic_plan(YEAR)
     known, land = plan.addresses, shape_of(plan.boundary)
     west, south, east, north = shapely.buffer(land, -0.01).bounds
-    anywhere = np.random.default_rng(1).uniform([west, south], [east, north], (LOOKUPS, 2)).tolist()
+    random_points = np.random.default_rng(1).uniform([west, south], [east, north], (LOOKUPS, 2)).tolist()
     families = list[Mapping[str, object]]()
     for number in range(LOOKUPS):
-        one, (longitude, latitude) = known[number % len(known)], anywhere[number]
+        one, (longitude, latitude) = known[number % len(known)], random_points[number]
         at: Mapping[str, object] = {"address": one.address}
         if what == "point":
             at = {"point": {"longitude": longitude, "latitude": latitude}}

@@ -36,7 +36,7 @@ def compare() -> Table:
         writes = asyncio.run(_writes(Path(folder) / "notes.db"))
     return Table(
         "store",
-        f"Health records read by id and decoded, and durable writes (`synchronous=FULL`); {ROUNDS} rounds in turn.",
+        f"Health records read by id and decoded, and durable writes (`synchronous=FULL`); {ROUNDS} alternating rounds.",
         ("what", "per second", "ratio"),
         [
             ("`sqlite3` read of the row, as bytes", f"{reads[1]:,.0f}", "1"),

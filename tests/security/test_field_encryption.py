@@ -36,9 +36,9 @@ def test_a_text_that_was_never_encrypted_is_refused(encryption: FieldEncryption,
 
 
 def test_a_changed_encrypted_text_is_refused(encryption: FieldEncryption) -> None:
-    sealed = encryption.encrypt("33010619900307001X")
-    for place in (7, 20, len(sealed) - 8):
-        changed = sealed[:place] + ("A" if sealed[place] != "A" else "B") + sealed[place + 1 :]
+    encrypted = encryption.encrypt("33010619900307001X")
+    for place in (7, 20, len(encrypted) - 8):
+        changed = encrypted[:place] + ("A" if encrypted[place] != "A" else "B") + encrypted[place + 1 :]
         with pytest.raises(UndecryptableField):
             encryption.decrypt(changed)
 
@@ -46,10 +46,10 @@ def test_a_changed_encrypted_text_is_refused(encryption: FieldEncryption) -> Non
 def test_after_a_rotation_old_values_are_always_decrypted_and_people_are_still_found(
     folder: Path, encryption: FieldEncryption
 ) -> None:
-    sealed, digest = encryption.encrypt("张三"), encryption.digest("name", "张三")
-    made = rotate(folder, "field", NOW, timedelta(hours=1))
-    assert encryption.encrypt("李四").startswith(f"{made.kid}.")
-    assert encryption.decrypt(sealed) == "张三"
+    encrypted, digest = encryption.encrypt("张三"), encryption.digest("name", "张三")
+    new_key = rotate(folder, "field", NOW, timedelta(hours=1))
+    assert encryption.encrypt("李四").startswith(f"{new_key.kid}.")
+    assert encryption.decrypt(encrypted) == "张三"
     assert encryption.digest("name", "张三") == digest
 
 

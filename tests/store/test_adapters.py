@@ -273,27 +273,27 @@ def test_a_writer_sees_its_own_writes_while_many_others_read(opened: Open) -> No
 
 def test_a_scan_yields_each_document_once_during_writes(opened: Open) -> None:
     async def work(store: Store) -> None:
-        stays = [f"{n:04}" for n in range(1_500)]
+        permanent = [f"{n:04}" for n in range(1_500)]
         for begun in range(0, 1_500, 100):
-            await asyncio.gather(*(store.insert(Letter(id=id_)) for id_ in stays[begun : begun + 100]))
+            await asyncio.gather(*(store.insert(Letter(id=id_)) for id_ in permanent[begun : begun + 100]))
 
         async def disturb() -> None:
             for n in range(300):
-                fleeting = await store.insert(Letter(id=f"{n * 5:04}x"))
-                stored = await store.get(Letter, stays[n * 4])
+                temporary = await store.insert(Letter(id=f"{n * 5:04}x"))
+                stored = await store.get(Letter, permanent[n * 4])
                 assert stored is not None
                 await store.replace(replace(stored, text="changed"))
-                await store.delete(fleeting)
+                await store.delete(temporary)
 
         disturbing = asyncio.create_task(disturb())
-        met: list[str] = []
+        found_ids: list[str] = []
         async for letter in store.scan(Letter):
-            met.append(letter.id)
-            if len(met) % 20 == 0:
+            found_ids.append(letter.id)
+            if len(found_ids) % 20 == 0:
                 await asyncio.sleep(0.001)
         await disturbing
-        assert [id_ for id_ in met if not id_.endswith("x")] == stays
-        assert len(met) == len(set(met))
+        assert [id_ for id_ in found_ids if not id_.endswith("x")] == permanent
+        assert len(found_ids) == len(set(found_ids))
 
     work_on(opened, work)
 

@@ -18,7 +18,7 @@ async def every_page(
 ) -> list[Page[Letter]]:
     pages = [await store.find(Letter, where, order=order, limit=limit)]
     while pages[-1].cursor is not None:
-        assert len(pages) < 100, "the pages have no end"
+        assert len(pages) < 100, "the pages do not end"
         pages.append(await store.find(Letter, where, order=order, limit=limit, cursor=pages[-1].cursor))
     return pages
 
@@ -67,7 +67,7 @@ def test_a_range_includes_its_start_and_excludes_its_end(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_a_document_without_the_ordered_value_is_left_out_of_its_order(opened: Open) -> None:
+def test_a_document_without_the_ordered_value_is_omitted_from_the_order(opened: Open) -> None:
     async def work(store: Store) -> None:
         await store.insert(Letter(id="1", sent_ms=None))
         await store.insert(Letter(id="2", sent_ms=1))
@@ -76,7 +76,7 @@ def test_a_document_without_the_ordered_value_is_left_out_of_its_order(opened: O
     work_on(opened, work)
 
 
-def test_equality_holds_for_none_true_and_several_fields(opened: Open) -> None:
+def test_documents_are_found_by_none_by_true_and_by_several_fields(opened: Open) -> None:
     async def work(store: Store) -> None:
         await store.insert(Letter(id="1", read=True, stamp=None))
         await store.insert(Letter(id="2", read=False, stamp="s"))
@@ -88,7 +88,7 @@ def test_equality_holds_for_none_true_and_several_fields(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_a_query_without_a_declared_index_is_a_programmers_error(opened: Open) -> None:
+def test_a_query_without_a_declared_index_fails_an_assertion(opened: Open) -> None:
     async def work(store: Store) -> None:
         for where, order in [
             ({"text": "x"}, None),
@@ -111,7 +111,7 @@ def test_a_query_without_a_declared_index_is_a_programmers_error(opened: Open) -
 
 @pytest.mark.parametrize("direction", ["ascending", "descending"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-def test_pages_have_each_document_once_in_order_at_equal_times(opened: Open, direction: Any, limit: int) -> None:  # noqa: ANN401  one of two words
+def test_pages_contain_each_document_once_in_order_at_equal_times(opened: Open, direction: Any, limit: int) -> None:  # noqa: ANN401  one of two words
     async def work(store: Store) -> None:
         for n in range(20):
             await store.insert(Letter(id=f"{n:02}", sent_ms=n // 6))
@@ -156,29 +156,29 @@ def test_pages_of_equal_times_contain_each_letter_once_during_writes(
     limit: int,
 ) -> None:
     async def work(store: Store) -> None:
-        stays = [f"{n:03}" for n in range(120)]
-        await asyncio.gather(*(store.insert(Letter(id=id_, sent_ms=int(id_) // 50)) for id_ in stays))
-        order, fleeting = Order("sent_ms", direction), await store.insert(Letter(id="060x", sent_ms=1))
+        permanent = [f"{n:03}" for n in range(120)]
+        await asyncio.gather(*(store.insert(Letter(id=id_, sent_ms=int(id_) // 50)) for id_ in permanent))
+        order, temporary = Order("sent_ms", direction), await store.insert(Letter(id="060x", sent_ms=1))
 
         async def disturb(n: int) -> None:
-            nonlocal fleeting
-            previous, fleeting = fleeting, await store.insert(Letter(id=f"{n * 7 % 120:03}y{n}", sent_ms=n % 3))
+            nonlocal temporary
+            previous, temporary = temporary, await store.insert(Letter(id=f"{n * 7 % 120:03}y{n}", sent_ms=n % 3))
             await store.delete(previous)
-            stored = await store.get(Letter, stays[n])
+            stored = await store.get(Letter, permanent[n])
             assert stored is not None
             await store.replace(replace(stored, text="changed"))
 
         page = await store.find(Letter, {"box": "a"}, order=order, limit=limit)
-        met = [letter.id for letter in page.documents]
+        found_ids = [letter.id for letter in page.documents]
         for n in range(200):
             if page.cursor is None:
                 break
             following = store.find(Letter, {"box": "a"}, order=order, limit=limit, cursor=page.cursor)
             _, page = await asyncio.gather(disturb(n % 120), following)
-            met += [letter.id for letter in page.documents]
-        assert page.cursor is None, "the pages have no end"
-        assert [id_ for id_ in met if id_ in stays] == sorted(stays, reverse=direction == "descending")
-        assert len(met) == len(set(met))
+            found_ids += [letter.id for letter in page.documents]
+        assert page.cursor is None, "the pages do not end"
+        assert [id_ for id_ in found_ids if id_ in permanent] == sorted(permanent, reverse=direction == "descending")
+        assert len(found_ids) == len(set(found_ids))
 
     work_on(opened, work)
 

@@ -104,7 +104,7 @@ class StoreBesideADict(RuleBasedStateMachine):
             cursor = page.cursor or None
             page = self.wait(self.store.find(Letter, {"box": box}, order=order, limit=limit, cursor=cursor))
             found += page.documents
-            assert len(found) <= len(self.kept), "the pages have no end"
+            assert len(found) <= len(self.kept), "the pages do not end"
         timed = [letter for letter in self.kept.values() if letter.box == box and letter.sent_ms is not None]
         expected = [letter for letter in timed if low <= (letter.sent_ms or 0) < 3]
         assert found == sorted(expected, key=lambda letter: (letter.sent_ms or 0, letter.id))

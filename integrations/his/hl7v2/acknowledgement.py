@@ -1,4 +1,4 @@
-"""HL7 v2 acknowledgements: which of them a message requests, and how they are written."""
+"""Determine the acknowledgements that an HL7 v2 message requests, and encode them."""
 
 from collections.abc import Sequence
 from datetime import datetime
