@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 KINDS = (Person, HealthRecord, HealthEventReceipt, VenueVisit)
 PEOPLE = 640
 CLIENTS = 64
-SECONDS = draws(20, soak=60)
+SECONDS = draws(30, soak=60)
 TAKEN_UP_SECONDS = 5
 
 
