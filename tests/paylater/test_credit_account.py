@@ -144,6 +144,13 @@ def test_returns_cannot_exceed_repayments() -> None:
         move(account, "visit", "refund", "return", 101, NOON)
 
 
+def test_credit_that_is_owed_back_does_not_raise_the_limit() -> None:
+    account = post(held(make_account(1_000), "visit", 500), "visit", 500, NOON)
+    account = move(account, "visit", "payment", "repay", 500, NOON)
+    account = move(account, "visit", "credited", "release", 200, NOON)
+    assert (account.used_fen(), account.available_fen(NOON)) == (0, 1_000)
+
+
 def test_an_exception_does_not_use_the_limit() -> None:
     account = held(held(make_account(1_000), "visit", 1_000), "emergency", 700, over_limit=True)
     assert (account.held_fen(NOON), account.over_limit_fen(NOON), account.available_fen(NOON)) == (1_000, 700, 0)
@@ -178,6 +185,44 @@ def test_unresolved_holds_are_never_archived() -> None:
         at = NOON + timedelta(days=number)
         account = void(held(account, f"visit-{number}", 100, at), f"visit-{number}", at)
     assert account.used_fen() == 100
+
+
+def test_holds_that_were_repaid_are_archived() -> None:
+    account = make_account(10**9)
+    for number in range(MAX_HOLDS + 50):
+        name, at = f"visit-{number}", NOON + timedelta(days=number)
+        account = post(held(account, name, 100, at), name, 100, at)
+        account = move(account, name, "payment", "repay", 100, at)
+    assert len(account.holds) == MAX_HOLDS
+
+
+def test_the_holds_that_were_created_first_are_archived_first() -> None:
+    account, later = make_account(10**9), NOON + timedelta(days=MAX_HOLDS)
+    for number in reversed(range(MAX_HOLDS)):
+        at = NOON + timedelta(days=number)
+        account = void(held(account, f"visit-{number}", 100, at), f"visit-{number}", at)
+    account = held(account, "later", 100, later)
+    assert (account.find("visit-0"), account.archived_until) == (None, NOON)
+
+
+def test_no_hold_is_archived_within_a_day() -> None:
+    account = make_account(10**9)
+    for number in range(MAX_HOLDS + 50):
+        account = void(held(account, f"visit-{number}", 100), f"visit-{number}", NOON)
+    day_later = NOON + timedelta(days=1)
+    assert len(held(account, "other", 100, day_later).holds) == MAX_HOLDS + 51
+    assert len(held(account, "other", 100, day_later + timedelta(milliseconds=1)).holds) == MAX_HOLDS
+
+
+def test_an_old_hold_that_is_archived_late_does_not_move_the_archive_date_back() -> None:
+    account = post(held(make_account(10**9), "unpaid", 100), "unpaid", 100, NOON)
+    for number in range(1, MAX_HOLDS + 50):
+        at = NOON + timedelta(days=number)
+        account = void(held(account, f"visit-{number}", 100, at), f"visit-{number}", at)
+    before, at = account.archived_until, NOON + timedelta(days=MAX_HOLDS + 50)
+    assert before == NOON + timedelta(days=50)
+    account = held(move(account, "unpaid", "payment", "repay", 100, at), "other", 100, at)
+    assert (account.find("unpaid"), account.archived_until) == (None, before)
 
 
 NAMES = st.sampled_from([f"visit-{number}" for number in range(8)])

@@ -147,6 +147,18 @@ def test_a_token_of_our_key_for_another_purpose_is_refused(access: Access, ring:
             check(access, bearer(token))
 
 
+def test_a_token_of_our_key_that_is_too_long_is_refused(access: Access) -> None:
+    headers = [bearer(access.issue(replace(ANNA, venues=("x" * size,)), NOW)) for size in range(2_500, 3_000)]
+    longest = max(len(header) for header in headers if len(header) <= 4_096)
+    for header in headers:
+        if len(header) <= 4_096:
+            assert check(access, header).sub == "anna"
+        else:
+            with pytest.raises(NotSignedIn):
+                check(access, header)
+    assert longest == 4_096
+
+
 def test_after_a_rotation_old_tokens_are_valid_until_the_overlap_ends(
     access: Access, ring: Keyring, clock: Clock, tmp_path: Path
 ) -> None:

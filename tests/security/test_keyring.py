@@ -1,6 +1,8 @@
 import base64
 import json
+import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,7 +81,9 @@ def test_a_key_that_is_too_short_or_under_another_name_is_named(folder: Path) ->
 
 
 def test_the_error_for_a_missing_folder_or_key_explains_how_to_create_it(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidKeys, match="chengma keys make"):
+    with pytest.raises(
+        InvalidKeys, match=r"nowhere: the folder of keys does not exist; `chengma keys make` creates it"
+    ):
         Keyring.open(tmp_path / "nowhere")
     for path in folder.glob("token_*.json"):
         path.unlink()
@@ -126,6 +130,25 @@ def test_a_running_ring_notices_a_rotation_within_seconds(folder: Path, monkeypa
     assert ring.current("code").kid == made.kid
 
 
+def test_a_ring_notices_a_rotation_of_a_minute_ago(folder: Path) -> None:
+    ring = Keyring.open(folder)
+    made = rotate(folder, "code", NOW, timedelta(hours=1))
+    minute_ago = time.time() - 60
+    os.utime(folder, (minute_ago, minute_ago))
+    assert ring.current("code").kid == made.kid
+
+
+def test_a_ring_notices_both_rotations_when_their_timestamps_are_equal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring, changed = Keyring.open(folder), time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: changed + 1_000_000_000)
+    for _ in range(2):
+        made = rotate(folder, "code", NOW, timedelta(hours=1))
+        os.utime(folder, ns=(changed, changed))
+        assert ring.current("code").kid == made.kid
+
+
 def test_the_lookup_key_is_not_rotated(folder: Path) -> None:
     with pytest.raises(InvalidKeys, match="the lookup key cannot be rotated"):
         rotate(folder, "lookup", NOW, timedelta())
@@ -166,6 +189,22 @@ def test_forgeries_are_refused(folder: Path) -> None:
     ring = Keyring.open(folder)
     for name, forged in forgeries(ring.sign_code(CLAIMS), ring).items():
         assert verify_with_jwks(forged, ring.jwks()) is None, name
+
+
+@pytest.mark.parametrize("header", [{"alg": "none"}, {"alg": "HS256"}, {"alg": "EdDSA", "crit": ["b64"]}])
+def test_a_signature_of_our_key_under_another_header_is_refused(folder: Path, header: dict[str, Any]) -> None:
+    ring = Keyring.open(folder)
+    key = ring.current("code")
+    signed = f"{part(header | {'kid': key.kid})}.{part(CLAIMS)}"
+    assert verify_with_jwks(f"{signed}.{part(key.private.sign(signed.encode()))}", ring.jwks()) is None
+
+
+def test_a_signed_token_has_at_most_2_000_characters(folder: Path) -> None:
+    ring = Keyring.open(folder)
+    longest, too_long = (b"x" * size for size in (1_405, 1_406))
+    assert [len(ring.sign_code(claims)) for claims in (longest, too_long)] == [2_000, 2_001]
+    assert verify_with_jwks(ring.sign_code(longest), ring.jwks()) == longest
+    assert verify_with_jwks(ring.sign_code(too_long), ring.jwks()) is None
 
 
 @pytest.mark.parametrize("jwks", [{}, {"keys": None}, {"keys": [{}]}, {"keys": 7}, {"keys": [{"kty": "RSA"}]}])

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit, PaidAtCounter
 from integrations.his.mapping import (
     Unmappable,
+    build_transaction,
     fen_from_yuan,
     parse_identifier,
     parse_instant,
+    parse_title,
     visit_kind,
     yuan_from_fen,
 )
@@ -105,18 +108,52 @@ def test_an_identifier_has_no_spaces_no_delimiters_and_at_most_64_characters(nam
     assert parse_identifier("x" * 64, "visit") == "x" * 64
 
 
-def test_the_kind_of_a_visit_follows_from_either_code_system_and_planned_visits_have_none() -> None:
-    assert (
-        visit_kind("AMB"),
-        visit_kind("O"),
-        visit_kind("EMER"),
-        visit_kind("E"),
-        visit_kind("IMP"),
-        visit_kind("I"),
-    ) == (
-        *("outpatient",) * 2,
-        *("emergency",) * 2,
-        *("inpatient",) * 2,
-    )
-    with pytest.raises(Unmappable):
-        visit_kind("P")
+@pytest.mark.parametrize("text", [None, "", "  "])
+def test_a_blank_identifier_is_missing(text: str | None) -> None:
+    with pytest.raises(Unmappable) as caught:
+        parse_identifier(text, "visit")
+    assert (caught.value.element, caught.value.fault) == ("visit", "required")
+
+
+def test_a_title_has_at_most_200_characters() -> None:
+    assert parse_title(f" {'x' * 200} ") == "x" * 200
+    with pytest.raises(Unmappable) as caught:
+        parse_title("x" * 201)
+    assert (caught.value.element, caught.value.fault) == ("title", "value")
+
+
+AT = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "command"),
+    [
+        ("CG", "5.00", Charge("L2", "A1", "诊查费", 500, AT)),
+        ("CD", "-5.00", Credit("L2", "L1", 500, AT, "诊查费")),
+        ("AJ", "-5.00", Adjustment("L2", "L1", -500, AT, "诊查费")),
+        ("PY", "5.00", PaidAtCounter("L2", 500, AT)),
+    ],
+)
+def test_a_transaction_is_a_charge_a_credit_an_adjustment_or_a_payment(
+    kind: str, amount: str, command: Command
+) -> None:
+    assert build_transaction(kind, "L2", "L1", "A1", "诊查费", amount, AT) == command
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        ("outpatient", ["AMB", "SS", "HH", "VR", "O", "R"]),
+        ("emergency", ["EMER", "E"]),
+        ("inpatient", ["IMP", "ACUTE", "NONAC", "I", "B"]),
+    ],
+)
+def test_the_kind_of_a_visit_follows_from_either_code_system(kind: str, codes: list[str]) -> None:
+    assert [visit_kind(code) for code in codes] == [kind] * len(codes)
+
+
+@pytest.mark.parametrize("code", ["P", "PRENC", "amb", "U"])
+def test_planned_and_unknown_visits_have_no_kind(code: str) -> None:
+    with pytest.raises(Unmappable) as caught:
+        visit_kind(code)
+    assert (caught.value.element, caught.value.fault) == ("class", "unknown")

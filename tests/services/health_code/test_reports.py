@@ -42,6 +42,11 @@ def test_a_case_ends_when_a_doctor_discharges_the_person() -> None:
     assert facts.cases == (Case("confirmed", day(1), day(10)),)
 
 
+def test_a_case_that_a_doctor_rules_out_at_once_has_ended() -> None:
+    facts = derive_facts(None, by_officer(CaseReported("suspected", day(1)), CaseEnded(day(1))))
+    assert facts.cases == (Case("suspected", day(1), day(1)),)
+
+
 def test_an_end_does_not_end_a_case_that_came_later() -> None:
     facts = derive_facts(
         None, by_officer(CaseReported("suspected", day(1)), CaseEnded(day(3)), CaseReported("confirmed", day(5)))
@@ -77,6 +82,11 @@ def test_check_ins_belong_to_the_isolation_that_had_begun() -> None:
         *by_person(CheckedIn(day(1), day(1, 0)), CheckedIn(day(3, 20), day(3, 0)), CheckedIn(day(4), day(4, 0))),
     ]
     assert derive_facts(None, reports).isolations == (Isolation("home", day(3), None, (day(3, 0), day(4, 0))),)
+
+
+def test_a_check_in_at_the_instant_at_which_an_isolation_began_belongs_to_it() -> None:
+    reports = [*by_officer(IsolationOrdered("home", day(3))), *by_person(CheckedIn(day(3), day(3, 0)))]
+    assert derive_facts(None, reports).isolations == (Isolation("home", day(3), None, (day(3, 0),)),)
 
 
 def test_a_release_ends_the_isolations_that_had_begun() -> None:

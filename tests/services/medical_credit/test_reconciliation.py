@@ -92,6 +92,12 @@ def test_the_same_file_produces_the_same_differences(scene: Scene, patient: Pati
     assert first["differences"] == second["differences"] != []
 
 
+def test_a_day_with_too_many_differences_says_how_many_are_omitted(scene: Scene, day: Day) -> None:
+    assert scene.first
+    shown = day.compare("".join([f"{HEAD}\n", *(f"V{number},charge,L1,,A1,1.00,,,\n" for number in range(2_003))]))
+    assert (len(shown["differences"]), shown["omitted"]) == (2_000, 3)
+
+
 # ── what differs between the hospital and us ──
 
 

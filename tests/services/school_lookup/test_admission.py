@@ -1,6 +1,6 @@
 """The rank of children within a batch, and the chance of admission."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import load_rulebook
-from backend.services.school_lookup.admission import decide
+from backend.services.school_lookup.admission import decide, decide_stage
 from backend.services.school_lookup.chance import Chance, PastYear, chance_of, expected_applicants, wilson
 from backend.services.school_lookup.district import District
 from backend.services.school_lookup.facts import AdmissionFacts, Home, Registration
+from backend.services.school_lookup.family import Child
 from backend.services.school_lookup.plan import PastBatch
 from tests.conftest import ROOT
 from tests.services.school_lookup.scene import HEADING, PAST, PLAN
@@ -113,6 +114,18 @@ def test_ties_are_broken_in_the_order_of_gongshu(first: AdmissionFacts, second: 
     one, other = decide(RULEBOOK, GONGSHU, first), decide(RULEBOOK, GONGSHU, second)
     assert one.batch == other.batch
     assert one.rank < other.rank
+
+
+def test_a_rented_home_is_as_good_as_none_in_a_tie() -> None:
+    rented = at(home=Home("catchment"))
+    one, other = (decide(RULEBOOK, GONGSHU, facts) for facts in (rented, replace(rented, homes=())))
+    assert one.rank == other.rank
+
+
+def test_a_child_between_the_stages_is_too_young_for_the_later_one() -> None:
+    found = decide_stage(RULEBOOK, GONGSHU, Child(date(2011, 8, 31)))
+    assert found.stage is None
+    assert found.because.en == "The child is younger than the usual age for finishing primary school"
 
 
 # ── the chance ──

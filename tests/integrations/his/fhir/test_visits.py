@@ -30,6 +30,17 @@ def test_a_visit_is_opened_charged_closed_and_billed(first: HospitalSystem, pati
     assert first.read(visit.replace("Encounter", "Account"))["status"] == "inactive"
 
 
+@pytest.mark.parametrize(
+    ("class_", "display"),
+    [("AMB", "ambulatory"), ("EMER", "emergency"), ("IMP", "inpatient encounter")],
+)
+def test_a_visit_shows_its_class_with_its_display_text(
+    first: HospitalSystem, patient: Patient, class_: str, display: str
+) -> None:
+    shown = first.create(encounter(patient, class_=class_))["class"]
+    assert (shown["code"], shown["display"]) == (class_, display)
+
+
 def test_an_invoice_explains_the_copay_to_the_fen(first: HospitalSystem, patient: Patient) -> None:
     visit = first.open_visit(patient)
     first.create(charge(visit, "L1", 333.33))
