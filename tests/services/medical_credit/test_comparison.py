@@ -73,6 +73,12 @@ def test_after_payment_a_line_is_adjusted_only_down(fen: int, repair: str) -> No
     assert found([visit], [corrected], [insured(visit, "S-V1")], visit) == [("line_differs", "L1", repair)]
 
 
+def test_before_payment_a_line_is_adjusted_up() -> None:
+    visit = settled_visit()
+    corrected = replace(visit, lines=(replace(visit.lines[0], amount_fen=110_00),))
+    assert found([visit], [corrected], [insured(visit, "S-V1")], visit) == [("line_differs", "L1", "adjust_line")]
+
+
 def test_a_transfer_at_midnight_belongs_to_the_day_that_begins() -> None:
     visit = paid(settled_visit(), MIDNIGHT)
     assert missing_at_bank([visit], [], DAY, MIDNIGHT) == []
