@@ -47,13 +47,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def is_slow(item: pytest.Item) -> bool:
-    """Return whether `make check` leaves a test out: it is marked as slow, or needs MongoDB or Redis."""
+    """Return whether `make check` leaves a test out: it is marked as slow, or needs a city, MongoDB or Redis."""
     callspec = getattr(item, "callspec", None)
     parameters = [] if callspec is None else [str(value) for value in callspec.params.values()]
     fixtures = {*getattr(item, "fixturenames", ())}
     return (
         item.get_closest_marker("slow") is not None
-        or not fixtures.isdisjoint(("mongod_url", "redis_url"))
+        or not fixtures.isdisjoint(("app", "client", "scene", "mongod_url", "redis_url"))
         or any(value.startswith("mongodb") for value in parameters)
     )
 
