@@ -117,7 +117,7 @@ def test_a_failed_job_is_retried_dead_lettered_and_enqueued_again(street: Street
     found = street.chengma("jobs", "retry", "nothing")
     assert (found.returncode, found.stderr.splitlines()) == (
         1,
-        ["Error: no failed job has the id nothing; `chengma jobs list` lists them"],
+        ["Error: no failed job has the id nothing; `chengma jobs list` lists the failed jobs"],
     )
 
 
