@@ -22,6 +22,7 @@ from backend.city.declarations import check_declarations, check_guards, declared
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import City, Integration, Service, discover_integrations, discover_services, make_ports
 from backend.jobs.in_process import InProcessQueue, NullQueue
+from backend.jobs.saga import SweepLeases
 from backend.jobs.tasks import DeadLetter, Job, JobQueue, Task, discover_tasks, run_job
 from backend.operations.access_log import AccessLog
 from backend.operations.health_checks import health_routes
@@ -51,6 +52,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     RulebookRelease,
     RulebookPointer,
     DeadLetter,
+    SweepLeases,
     CopyProgress,
     IdempotencyRecord,
 )

@@ -1,0 +1,315 @@
+"""Sagas: multi-step processes that survive any crash.
+
+A saga is a document, a pure decision on its next step, and a table of steps. The engine here does the rest: it passes
+the document from step to step without reading it again, writes it at most once per step, retries after a conflict,
+waits longer after each failure of an upstream, and sweeps documents that are due.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import ClassVar, Generic, Protocol, TypeVar
+from weakref import WeakSet
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from backend.jobs.tasks import JobQueue, TaskReference
+from backend.store import Conflict, Document, Index, Order, Store, StoreUnavailable
+from backend.store.time import to_ms
+from backend.store.update import insert_or_get, update_document
+
+MAX_STEPS = 60
+"""A run that has not finished by then stops; the next sweep resumes it."""
+
+MAX_CONFLICTS = 20
+MIN_BACKOFF, MAX_BACKOFF = timedelta(seconds=5), timedelta(hours=1)
+
+DUE = Index((), ordered="due_ms")
+"""The index by which sweeps find due documents."""
+
+BATCH_SIZE = 200
+MAX_CONCURRENT = 16
+LEASE_MS = 120_000
+
+_log = logging.getLogger("chengma.saga")
+
+
+class SagaDocument(Document, kw_only=True):
+    """A document that a saga advances. `failures` counts failed attempts since the last success.
+
+    `due_ms` is when a sweep resumes it, None if nothing is left to do. A subclass declares the index `DUE`.
+    """
+
+    failures: int = 0
+    due_ms: int | None = None
+
+
+class SagaContext(Protocol):
+    """The part of a City that a saga needs."""
+
+    @property
+    def store(self) -> Store:
+        """The store of documents."""
+        ...
+
+    @property
+    def jobs(self) -> JobQueue:
+        """The queue of background work."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the current instant."""
+        ...
+
+
+def backoff(failures: int) -> timedelta:
+    """Return how long a document with so many failures waits before its next attempt."""
+    return min(MIN_BACKOFF * 2 ** min(failures, 10), MAX_BACKOFF)
+
+
+C = TypeVar("C", bound=SagaContext)
+D = TypeVar("D", bound=SagaDocument)
+T = TypeVar("T")
+S = TypeVar("S", bound=Hashable)
+
+Effect = Callable[[C, D, datetime], Awaitable[D | None]]
+"""A step that may be repeated: it returns the document after it, or None if it has deleted the document."""
+
+
+class Decision(Struct, Generic[D, T], frozen=True):
+    """A step that only changes the document. It needs no write of its own."""
+
+    decide: Callable[[D, datetime, T], D]
+
+
+class Request(Struct, Generic[C, D, T], frozen=True):
+    """A step that calls an upstream, and stores the request before it.
+
+    `prepare` returns the document with the request. `send` makes it and returns the document with the answer. After a
+    conflict it is called again with the document as it is then, so it must change nothing if the request is no longer
+    open. If the upstream does not answer, the stored request is looked up when the document is due.
+    """
+
+    prepare: Callable[[D, datetime, T], D]
+    send: Effect[C, D]
+
+
+Action = Effect[C, D] | Decision[D, T] | Request[C, D, T]
+
+
+class RangeLease(Struct, frozen=True):
+    """A range of `due_ms` that one sweep processes until the lease ends."""
+
+    holder: str
+    begin_ms: int
+    end_ms: int
+    until_ms: int
+
+
+class SweepLeases(Document, kw_only=True):
+    """The ranges of a collection that sweeps process now; its `id` is the name of the collection."""
+
+    collection: ClassVar[str] = "sweep_leases"
+
+    leases: tuple[RangeLease, ...] = ()
+
+
+class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
+    """The engine of one kind of document.
+
+    `next_step(document, now, terms)` decides and `steps` does. `schedule(document, now, terms)` returns the document
+    with `due_ms` set, the same object if nothing changes. `terms(context, now)` returns what both decide by. An
+    exception in `unavailable` postpones the document; one in `retried` is handled like a conflict. `task` runs the
+    saga of one document, by its id.
+    """
+
+    kind: type[D]
+    next_step: Callable[[D, datetime, T], S | None]
+    schedule: Callable[[D, datetime, T], D]
+    terms: Callable[[C, datetime], T]
+    steps: Mapping[S, Action[C, D, T]]
+    task: TaskReference
+    unavailable: tuple[type[Exception], ...] = ()
+    retried: tuple[type[Exception], ...] = ()
+
+    async def start(self, context: C, document: D) -> D:
+        """Store a new document, so that a sweep resumes its saga; return the stored one if its id exists."""
+        now = context.now()
+        return await insert_or_get(context.store, self.schedule(document, now, self.terms(context, now)))
+
+    async def resume(self, context: C, document_id: str) -> D | None:
+        """Do the due steps of a document. Returns it, or None for an unknown id. Raises Conflict, as `run` does."""
+        document = await context.store.get(self.kind, document_id)
+        return None if document is None else await self.run(context, document)
+
+    async def run(self, context: C, document: D, request: Request[C, D, T] | None = None) -> D | None:
+        """Do the due steps of a document as it is stored, after a `request` that somebody makes now, if one is given.
+
+        `request.prepare` returns the same object if the request was made before. Returns the document, or None if a
+        step deleted it. If an upstream does not answer, the document is postponed. Raises Conflict if others keep
+        changing the document, and whatever the steps raise.
+        """
+        unsent: Request[C, D, T] | None = None
+        conflicts = 0
+        for _ in range(MAX_STEPS):
+            try:
+                effect = self._effect(context, document, unsent, request)
+                changed = await effect(context, document, context.now()) if effect is not None else document
+                if changed is None:
+                    return None
+                prepared, following = self._prepare(context, changed, request)
+                stored = await self._store(context, document, prepared)
+            except (Conflict, *self.retried):
+                conflicts += 1
+                if conflicts > MAX_CONFLICTS:
+                    raise Conflict(self.kind.collection, document.id, document.revision) from None
+                await asyncio.sleep(random.uniform(0, 0.002 * conflicts))  # noqa: S311  jitter, not security
+                found = await context.store.get(self.kind, document.id)
+                if found is None:
+                    return None
+                document = found
+            except self.unavailable as error:
+                _log.warning("a step of %s/%s is postponed: %s", self.kind.collection, document.id, error)
+                return document if unsent is not None else await self._postpone(context, document)
+            else:
+                if effect is None and prepared is document and request is None:
+                    return stored
+                document, unsent, request = stored, following, None
+        _log.warning("%s/%s is left to the next sweep after %d steps", self.kind.collection, document.id, MAX_STEPS)
+        return document
+
+    def _effect(
+        self, context: C, document: D, unsent: Request[C, D, T] | None, request: Request[C, D, T] | None
+    ) -> Effect[C, D] | None:
+        """Return the effect that is due now; None if a decision, a request or nothing is due."""
+        if unsent is not None or request is not None:
+            return unsent.send if unsent is not None else None
+        now = context.now()
+        step = self.next_step(document, now, self.terms(context, now))
+        action = self.steps[step] if step is not None else None
+        return None if action is None or isinstance(action, Decision | Request) else action
+
+    def _prepare(self, context: C, document: D, request: Request[C, D, T] | None) -> tuple[D, Request[C, D, T] | None]:
+        """Apply the decisions that are due, up to the next request; return it prepared, to be sent once it is stored.
+
+        Nothing happens between them, so one write stores them all, with the result of the step before.
+        """
+        now = context.now()
+        terms = self.terms(context, now)
+        if request is not None:
+            prepared = request.prepare(document, now, terms)
+            return prepared, request if prepared is not document else None
+        for _ in range(MAX_STEPS):
+            step = self.next_step(document, now, terms)
+            action = self.steps[step] if step is not None else None
+            match action:
+                case Decision():
+                    document = action.decide(document, now, terms)
+                case Request():
+                    return action.prepare(document, now, terms), action
+                case _:
+                    break
+        return document, None
+
+    async def _store(self, context: C, before: D, after: D) -> D:
+        now = context.now()
+        scheduled = self.schedule(after, now, self.terms(context, now))
+        return before if scheduled is before else await context.store.replace(scheduled)
+
+    async def _postpone(self, context: C, document: D) -> D | None:
+        """Count a failure; the document is due again later, each time after twice the wait."""
+        return await self.update(context, document.id, lambda found, _now: replace(found, failures=found.failures + 1))
+
+    async def update(self, context: C, document_id: str, change: Callable[[D, datetime], D]) -> D | None:
+        """Change a stored document and schedule it; `change` returns the same object if nothing changes.
+
+        Returns None for an unknown id. Raises Conflict if others keep changing it, and whatever `change` raises.
+        """
+
+        def changed(document: D) -> D:
+            now = context.now()
+            after = change(document, now)
+            return document if after is document else self.schedule(after, now, self.terms(context, now))
+
+        return await update_document(context.store, lambda: context.store.get(self.kind, document_id), changed)
+
+    # ── sweeps ──
+
+    async def sweep(self, context: C) -> None:
+        """Do the due steps of all documents that are due now, the longest overdue first.
+
+        Sweeps of several processes share the work: each leases a range of `due_ms` at a time. A document whose steps
+        raise is left to the job queue, which retries it and makes it a dead letter. A process runs one sweep at a time.
+        """
+        sweeping = _sweeping.setdefault(self.kind.collection, WeakSet())
+        if context.store in sweeping:
+            return
+        sweeping.add(context.store)
+        try:
+            begin_ms, until_ms = 0, to_ms(context.now())
+            while (lease := await self._lease(context, begin_ms, until_ms)) is not None:
+                try:
+                    await self._run_range(context, lease)
+                finally:
+                    await self._release(context, lease)
+                begin_ms = lease.end_ms + 1
+        finally:
+            sweeping.discard(context.store)
+
+    async def _lease(self, context: C, begin_ms: int, until_ms: int) -> RangeLease | None:
+        """RangeLease the next range of due documents that no other sweep processes; None if there is none."""
+        while True:
+            held = await self._leases(context)
+            now_ms = to_ms(context.now())
+            others = tuple(lease for lease in held.leases if lease.until_ms > now_ms)
+            begin_ms = max(begin_ms, *(lease.end_ms + 1 for lease in others), 0)
+            due = Order("due_ms", at_least=begin_ms, below=until_ms + 1)
+            page = await context.store.find(self.kind, {}, order=due, limit=BATCH_SIZE)
+            if not page.documents:
+                return None
+            last_ms = page.documents[-1].due_ms
+            end_ms = until_ms if page.cursor is None or last_ms is None else last_ms
+            lease = RangeLease(secrets.token_urlsafe(9), begin_ms, end_ms, now_ms + LEASE_MS)
+            with suppress(Conflict):  # another sweep leased a range meanwhile
+                await context.store.replace(replace(held, leases=(*others, lease)))
+                return lease
+
+    async def _leases(self, context: C) -> SweepLeases:
+        found = await context.store.get(SweepLeases, self.kind.collection)
+        return found or await insert_or_get(context.store, SweepLeases(id=self.kind.collection))
+
+    async def _release(self, context: C, lease: RangeLease) -> None:
+        def released(held: SweepLeases) -> SweepLeases:
+            return replace(held, leases=tuple(one for one in held.leases if one != lease))
+
+        await update_document(context.store, lambda: self._leases(context), released)
+
+    async def _run_range(self, context: C, lease: RangeLease) -> None:
+        slots = asyncio.Semaphore(MAX_CONCURRENT)
+        due = Order("due_ms", at_least=lease.begin_ms, below=lease.end_ms + 1)
+        cursor: str | None = None
+        while True:
+            page = await context.store.find(self.kind, {}, order=due, cursor=cursor, limit=BATCH_SIZE)
+            await asyncio.gather(*(self._run_due(context, document, slots) for document in page.documents))
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def _run_due(self, context: C, document: D, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            try:
+                await self.run(context, document)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  one document must not hold up the others
+                _log.warning("%s/%s is left to the job queue", self.kind.collection, document.id, exc_info=error)
+                await self.task.enqueue(context.jobs, document.id)
+
+
+_sweeping: dict[str, WeakSet[Store]] = {}
+"""The stores whose collection a sweep of this process is processing."""
