@@ -112,14 +112,19 @@ async def _check_store(
 ) -> None:
     store = open_store(settings.store, kinds, driver="pymongo", timeout_ms=settings.store_timeout_ms)
     try:
-        if settings.store.startswith(SQLITE) and await is_empty(store, migrations):
-            await migrate(store, migrations, lambda _migration, _seen: None)
-        await assert_up_to_date(store, migrations)
+        await check_schema(settings, store, migrations)
         await _check_rulebook(store, facts, ZoneInfo(settings.time_zone))
     except StoreUnavailable as error:
         raise NotReady(f"the store at {display_address(settings.store)} does not answer: {error}") from error
     finally:
         await store.close()
+
+
+async def check_schema(settings: Settings, store: Store, migrations: Sequence[Migration]) -> None:
+    """Check that no migration is pending. A new embedded file needs none. Raises UnknownSchema."""
+    if settings.store.startswith(SQLITE) and await is_empty(store, migrations):
+        await migrate(store, migrations, lambda _migration, _seen: None)
+    await assert_up_to_date(store, migrations)
 
 
 async def _check_rulebook(store: Store, facts: Sequence[type[Struct]], time_zone: ZoneInfo) -> None:

@@ -9,6 +9,7 @@ from backend.app import open_city
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
 from backend.settings import Settings
+from backend.store.migrations import find_migrations, migrate
 
 CACHE = Path(__file__).parents[2] / ".cache" / "bench"
 
@@ -38,5 +39,6 @@ def synthetic_city(citizens: int) -> BenchCity:
 
 
 async def _fill(city: City, citizens: int) -> None:
+    await migrate(city.store, find_migrations(), lambda _migration, _seen: None)
     await fill_city(city, discover_services(), citizens, 1, lambda _done, _total: None)
     await city.store.close()

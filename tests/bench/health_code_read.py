@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import select
-import signal
 import socket
 import statistics
 import subprocess
@@ -164,7 +163,7 @@ def server(arguments: Sequence[str], port: int, environment: dict[str, str], log
             time.sleep(0.1)
         yield
     finally:
-        os.kill(process.pid, signal.SIGTERM)
+        process.terminate()  # does nothing if it has ended
         process.wait(timeout=30)
 
 

@@ -334,9 +334,19 @@ def test_a_file_of_the_previous_edition_is_refused_until_it_is_migrated(
         row = ("s", 1, msgspec.msgpack.encode(session))
         connection.execute("INSERT INTO sessions VALUES (?, ?, ?)", row)
     connection.close()
-    refused = chengma("serve", environment=environment, folder=tmp_path)
-    assert refused.returncode == 1
-    assert "the store lacks 0001_date_the_end_of_sessions" in refused.stderr
+    for command in (("serve",), ("schools", "list")):
+        refused = chengma(*command, environment=environment, folder=tmp_path)
+        assert refused.returncode == 1
+        assert "the store lacks 0001_date_the_end_of_sessions" in refused.stderr
     assert chengma("migrate", environment=environment, folder=tmp_path).returncode == 0
+    with running("serve", environment=environment, folder=tmp_path) as (client, _):
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_a_plan_may_be_imported_before_the_city_is_started_for_the_first_time(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    for command in (("synthesize", "plan", "--year", "2026"), ("import", "plan")):
+        assert chengma("schools", *command, environment=environment, folder=tmp_path).returncode == 0
     with running("serve", environment=environment, folder=tmp_path) as (client, _):
         assert client.get("/health/ready").status_code == 200

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from backend.services.school_lookup.addresses import AddressRange
 from backend.services.school_lookup.plan import Catchment, MultiPolygon, Plan, School
 from backend.services.school_lookup.synthetic_district import synthetic_plan
+from backend.store.migrations import find_migrations, migrate
 from integrations.schools.command import schools
 from integrations.schools.plan_folder import FolderReader, write_folder
-from tests.conftest import ROOT
+from tests.conftest import ROOT, work_in
 from tests.services.school_lookup.scene import PLAN, square
 
 pytestmark = pytest.mark.slow
@@ -27,6 +28,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     store = f"sqlite:///{tmp_path}/city.db"
     if request.param == "mongodb":
         store = request.getfixturevalue("emptied_url")
+        work_in(store, lambda opened: migrate(opened, find_migrations(), lambda _migration, _seen: None))
     for name, value in {"STORE": store, "KEYS": f"{tmp_path}/keys", "RULES": str(ROOT / "rules")}.items():
         monkeypatch.setenv(f"CHENGMA_{name}", value)
 
