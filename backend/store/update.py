@@ -9,9 +9,28 @@ from typing import TypeVar
 from backend.store import Conflict, Document, Duplicate, Store
 
 D = TypeVar("D", bound=Document)
+R = TypeVar("R")
 
 MAX_ATTEMPTS = 100
 """One of several writers always succeeds, so a hundred concurrent writers all succeed."""
+
+
+async def retry_on_conflict(write: Callable[[], Awaitable[R]]) -> R:
+    """Run `write` until no other writer was faster, and return its result.
+
+    `write` reads again what it changes. Raises Conflict, or Duplicate of an id, if others are faster every time, and
+    Duplicate of another unique index at once.
+    """
+    for attempt in range(1, MAX_ATTEMPTS):
+        try:
+            return await write()
+        except Conflict:
+            pass
+        except Duplicate as duplicate:
+            if duplicate.fields != ("id",):
+                raise
+        await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not security
+    return await write()
 
 
 async def update_document(store: Store, load: Callable[[], Awaitable[D | None]], change: Callable[[D], D]) -> D | None:
@@ -20,20 +39,15 @@ async def update_document(store: Store, load: Callable[[], Awaitable[D | None]],
     `change` returns the same object if there is nothing to change. Raises Conflict if others keep changing it,
     and what `load` and `change` raise.
     """
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+
+    async def write() -> D | None:
         document = await load()
         if document is None:
             return None
         changed = change(document)
-        if changed is document:
-            return document
-        try:
-            return await store.replace(changed)
-        except Conflict:
-            if attempt == MAX_ATTEMPTS:
-                raise
-            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not security
-    raise AssertionError("the last attempt returns or raises")
+        return document if changed is document else await store.replace(changed)
+
+    return await retry_on_conflict(write)
 
 
 async def create_or_update(store: Store, document: D, change: Callable[[D], D]) -> D:
@@ -42,17 +56,16 @@ async def create_or_update(store: Store, document: D, change: Callable[[D], D]) 
     `change` returns the same object if there is nothing to change; a document that is not stored is then not stored.
     Raises Conflict if others keep changing it, and what `change` raises.
     """
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+
+    async def write() -> D:
         found = await store.get(type(document), document.id)
         before = document if found is None else found
         changed = change(before)
         if changed is before:
             return before
-        try:
-            return await (store.insert(changed) if found is None else store.replace(changed))
-        except (Conflict, Duplicate):
-            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not security
-    raise Conflict(document.collection, document.id, document.revision)
+        return await (store.insert(changed) if found is None else store.replace(changed))
+
+    return await retry_on_conflict(write)
 
 
 async def insert_or_get(store: Store, document: D) -> D:
