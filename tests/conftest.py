@@ -197,6 +197,7 @@ def settings(tmp_path: Path) -> Settings:
         keys=str(tmp_path / "keys"),
         sandbox=str(tmp_path / "sandbox.db"),
         rules=str(ROOT / "rules"),
+        store_timeout_ms=20_000,  # MongoDB shares the cores with other test processes
         development=True,
         access_log=False,
         person_requests_per_minute=100_000,

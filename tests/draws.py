@@ -2,7 +2,13 @@
 
 import os
 
+from hypothesis import Phase, settings
+
 SOAK = os.environ.get("CHENGMA_SOAK") == "1"
+
+if SOAK:  # a failure is reported at once: a run that is stopped while it shrinks one would look as if it had passed
+    settings.register_profile("soak", phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    settings.load_profile("soak")
 
 
 def draws(quick: int, soak: int) -> int:
