@@ -268,7 +268,7 @@ def differences(expected: Json, found: Json, where: str = "") -> Iterator[str]:
             if name in before and name in after:
                 yield from differences(before[name], after[name], f"{where}/{name}")
             else:
-                yield f"{where}/{name}: only in {'70001f4' if name in before else 'the answer of today'}"
+                yield f"{where}/{name}: only {'before' if name in before else 'today'}"
     elif isinstance(expected, list) and isinstance(found, list):
         ones, others = cast("list[Json]", expected), cast("list[Json]", found)
         if len(ones) != len(others):

@@ -8,7 +8,7 @@ import asyncio
 import gzip
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -54,11 +54,11 @@ def as_stored(value: Json) -> Any:  # noqa: ANN401  any part of a document
     return [as_stored(part) for part in cast("list[Json]", value)] if isinstance(value, list) else value
 
 
-def put_in_sqlite(path: Path) -> None:
+def put_in_sqlite(path: Path, schema: str, lines: Iterable[Json]) -> None:
     """Create the embedded file with its original tables, columns and indexes."""
     file = sqlite3.connect(path)
-    file.executescript((HERE / "schema.sql").read_text(encoding="utf-8"))
-    for line in read_lines("city.jsonl.gz"):
+    file.executescript(schema)
+    for line in lines:
         table, body = line["collection"], as_stored(line["body"])
         there = [row[1] for row in file.execute(f'PRAGMA table_info("{table}")')]
         columns = [name for name in there if name not in ("id", "revision", "body")]
@@ -70,21 +70,34 @@ def put_in_sqlite(path: Path) -> None:
     file.close()
 
 
-def put_in_mongodb(url: str) -> None:
+def put_in_mongodb(url: str, indexes: Mapping[str, Json], lines: Iterable[Json]) -> None:
     """Create the collections with their original indexes, without indexed fields that are None."""
-    indexes: dict[str, Json] = json.loads((HERE / "indexes.json").read_text(encoding="utf-8"))
     with MongoClient[dict[str, Any]](url) as client:
         database = client.get_default_database()
         for collection, made in indexes.items():
             database.create_collection(collection)
             for index in made:
                 database[collection].create_index([tuple(key) for key in index["keys"]], **index["options"])
-        for line in read_lines("city.jsonl.gz"):
+        for line in lines:
             collection, body = line["collection"], as_stored(line["body"])
             keys = {key for index in indexes[line["collection"]] for key, _ in index["keys"]}
             left_out = {"id", *(name for name in keys if body.get(name) is None)}
             stored = {name: value for name, value in body.items() if name not in left_out}
             database[collection].insert_one({"_id": body["id"], **stored})
+
+
+def migrate_store(settings: Settings) -> None:
+    """Migrate a store to today's schema, as `chengma migrate` does."""
+    kinds = documents_of(discover_services())
+    prepare_store(settings.store, kinds)
+
+    async def migrate_all() -> None:
+        store = open_store(settings.store, kinds, driver="pymongo")
+        await migrate(store, find_migrations(), lambda _migration, _seen: None)
+        assert await pending(store, find_migrations()) == []
+        await store.close()
+
+    asyncio.run(migrate_all())
 
 
 class Place:
@@ -113,16 +126,7 @@ class Place:
 
     def migrate(self) -> None:
         """Migrate the store to today's schema, as `chengma migrate` does."""
-        kinds = documents_of(discover_services())
-        prepare_store(self.settings.store, kinds)
-
-        async def migrate_all() -> None:
-            store = open_store(self.settings.store, kinds, driver="pymongo")
-            await migrate(store, find_migrations(), lambda _migration, _seen: None)
-            assert await pending(store, find_migrations()) == []
-            await store.close()
-
-        asyncio.run(migrate_all())
+        migrate_store(self.settings)
 
     async def time_passes(self) -> None:
         """Advance the clock forty days in steps of five; after each step, run the sweeps and their jobs one by one."""

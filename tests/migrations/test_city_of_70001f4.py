@@ -1,6 +1,7 @@
 """A city that the code of 70001f4 filled works with today's code, on both stores, to the fen."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from litestar.testing import TestClient
 
 from backend.app import create_app
 from tests.migrations.asking import ask_everything, balances, comparable, differences, read_renames, renamed
-from tests.migrations.old_city import Json, Place, put_in_mongodb, put_in_sqlite, read_json
+from tests.migrations.old_city import HERE, Json, Place, put_in_mongodb, put_in_sqlite, read_json, read_lines
 
 
 def in_todays_names(answer: Json) -> Json:
@@ -19,11 +20,13 @@ def in_todays_names(answer: Json) -> Json:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The city of 70001f4 on either store, migrated to today's schema."""
     if request.param == "sqlite":
-        put_in_sqlite(tmp_path / "city.db")
+        schema = (HERE / "schema.sql").read_text(encoding="utf-8")
+        put_in_sqlite(tmp_path / "city.db", schema, read_lines("city.jsonl.gz"))
         store = f"sqlite:///{tmp_path}/city.db"
     else:
         store = request.getfixturevalue("database_url")
-        put_in_mongodb(store)
+        indexes = json.loads((HERE / "indexes.json").read_text(encoding="utf-8"))
+        put_in_mongodb(store, indexes, read_lines("city.jsonl.gz"))
     place = Place(tmp_path, store)
     place.migrate()
     return place
