@@ -295,7 +295,12 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         cursor: str | None = None
         while True:
             page = await context.store.find(self.kind, {}, order=due, cursor=cursor, limit=BATCH_SIZE)
-            await asyncio.gather(*(self._run_due(context, document, slots) for document in page.documents))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for document in page.documents:
+                        group.create_task(self._run_due(context, document, slots))
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from None  # StoreUnavailable, after which the others are cancelled
             cursor = page.cursor
             if cursor is None:
                 return
