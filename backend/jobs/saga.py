@@ -9,8 +9,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Generic, Protocol, TypeVar
 from weakref import WeakSet
@@ -20,8 +19,9 @@ from msgspec.structs import replace
 
 from backend.jobs.tasks import JobQueue, TaskReference
 from backend.store import Conflict, Document, Index, Order, Store, StoreUnavailable
+from backend.store.query import Cursors
 from backend.store.time import to_ms
-from backend.store.update import insert_or_get, update_document
+from backend.store.update import insert_or_get, retry_on_conflict, update_document
 
 MAX_STEPS = 60
 """A run that has not finished by then stops; the next sweep resumes it."""
@@ -103,12 +103,16 @@ Action = Effect[C, D] | Decision[D, T] | Request[C, D, T]
 
 
 class RangeLease(Struct, frozen=True):
-    """A range of `due_ms` that one sweep processes until the lease ends."""
+    """One sweep processes the documents up to (`due_ms`, `id`) that no earlier lease covers, until the lease ends."""
 
     holder: str
-    begin_ms: int
-    end_ms: int
+    due_ms: int
+    id: str
     until_ms: int
+
+    def end(self) -> tuple[int, str]:
+        """Return the place of the last document in the order of a sweep."""
+        return self.due_ms, self.id
 
 
 class SweepLeases(Document, kw_only=True):
@@ -243,7 +247,7 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
     async def sweep(self, context: C) -> None:
         """Do the due steps of all documents that are due now, the longest overdue first.
 
-        Sweeps of several processes share the work: each leases a range of `due_ms` at a time. A document whose steps
+        Sweeps of several processes share the work: each leases a range of documents at a time. A document whose steps
         raise is left to the job queue, which retries it and makes it a dead letter. A process runs one sweep at a time.
         """
         sweeping = _sweeping.setdefault(self.kind.collection, WeakSet())
@@ -251,33 +255,37 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
             return
         sweeping.add(context.store)
         try:
-            begin_ms, until_ms = 0, to_ms(context.now())
-            while (lease := await self._lease(context, begin_ms, until_ms)) is not None:
+            until_ms, end = to_ms(context.now()), (0, "")
+            while (leased := await self._lease(context, end, until_ms)) is not None:
+                lease, documents = leased
                 try:
-                    await self._run_range(context, lease)
+                    await self._run_all(context, documents)
                 finally:
                     await self._release(context, lease)
-                begin_ms = lease.end_ms + 1
+                end = lease.end()
         finally:
             sweeping.discard(context.store)
 
-    async def _lease(self, context: C, begin_ms: int, until_ms: int) -> RangeLease | None:
-        """RangeLease the next range of due documents that no other sweep processes; None if there is none."""
-        while True:
+    async def _lease(self, context: C, after: tuple[int, str], until_ms: int) -> tuple[RangeLease, Sequence[D]] | None:
+        """Lease the next due documents that no other sweep processes and return them; None if there are none."""
+        due = Order("due_ms", at_least=0, below=until_ms + 1)
+        cursors = Cursors(self.kind, {}, due)
+
+        async def lease() -> tuple[RangeLease, Sequence[D]] | None:
             held = await self._leases(context)
             now_ms = to_ms(context.now())
-            others = tuple(lease for lease in held.leases if lease.until_ms > now_ms)
-            begin_ms = max(begin_ms, *(lease.end_ms + 1 for lease in others), 0)
-            due = Order("due_ms", at_least=begin_ms, below=until_ms + 1)
-            page = await context.store.find(self.kind, {}, order=due, limit=BATCH_SIZE)
+            others = tuple(other for other in held.leases if other.until_ms > now_ms)
+            begin = max([after, *(other.end() for other in others)])
+            page = await context.store.find(self.kind, {}, order=due, cursor=cursors.write(*begin), limit=BATCH_SIZE)
             if not page.documents:
                 return None
-            last_ms = page.documents[-1].due_ms
-            end_ms = until_ms if page.cursor is None or last_ms is None else last_ms
-            lease = RangeLease(secrets.token_urlsafe(9), begin_ms, end_ms, now_ms + LEASE_MS)
-            with suppress(Conflict):  # another sweep leased a range meanwhile
-                await context.store.replace(replace(held, leases=(*others, lease)))
-                return lease
+            last = page.documents[-1]
+            assert last.due_ms is not None, "it was found by its due_ms"
+            leased = RangeLease(secrets.token_urlsafe(9), last.due_ms, last.id, now_ms + LEASE_MS)
+            await context.store.replace(replace(held, leases=(*others, leased)))
+            return leased, page.documents
+
+        return await retry_on_conflict(lease)  # another sweep may lease a range at the same time
 
     async def _leases(self, context: C) -> SweepLeases:
         found = await context.store.get(SweepLeases, self.kind.collection)
@@ -289,21 +297,14 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
 
         await update_document(context.store, lambda: self._leases(context), released)
 
-    async def _run_range(self, context: C, lease: RangeLease) -> None:
+    async def _run_all(self, context: C, documents: Sequence[D]) -> None:
         slots = asyncio.Semaphore(MAX_CONCURRENT)
-        due = Order("due_ms", at_least=lease.begin_ms, below=lease.end_ms + 1)
-        cursor: str | None = None
-        while True:
-            page = await context.store.find(self.kind, {}, order=due, cursor=cursor, limit=BATCH_SIZE)
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for document in page.documents:
-                        group.create_task(self._run_due(context, document, slots))
-            except ExceptionGroup as failures:
-                raise failures.exceptions[0] from None  # StoreUnavailable, after which the others are cancelled
-            cursor = page.cursor
-            if cursor is None:
-                return
+        try:
+            async with asyncio.TaskGroup() as group:
+                for document in documents:
+                    group.create_task(self._run_due(context, document, slots))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # StoreUnavailable, after which the others are cancelled
 
     async def _run_due(self, context: C, document: D, slots: asyncio.Semaphore) -> None:
         async with slots:

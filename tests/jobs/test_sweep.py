@@ -133,6 +133,18 @@ def test_two_processes_share_a_sweep_and_no_document_is_run_twice(opened: Open) 
     asyncio.run(work())
 
 
+def test_two_processes_share_documents_that_are_due_in_the_same_millisecond(opened: Open) -> None:
+    async def work() -> None:
+        async with two_processes(opened) as (one, another):
+            await put(one.store, 1_500)
+            await asyncio.gather(SAGA.sweep(one), SAGA.sweep(another))
+            assert await weighed(one.store) == 1_500
+            assert set(runs(one, another).values()) == {1}
+            assert min(len(one.steps), len(another.steps)) >= BATCH_SIZE, "both took part"
+
+    asyncio.run(work())
+
+
 def test_a_process_whose_clock_is_ahead_shares_too(opened: Open) -> None:
     async def work() -> None:
         async with two_processes(opened) as (one, another):
@@ -160,7 +172,7 @@ def test_a_process_runs_one_sweep_of_a_collection_at_a_time(opened: Open) -> Non
 def test_the_range_of_a_dead_worker_is_left_alone_until_its_lease_ends(opened: Open) -> None:
     async def work(office: PostOffice) -> None:
         await put(office.store, 4, due_ms=[NOON_MS - 4_000, NOON_MS - 3_000, NOON_MS - 2_000, NOON_MS - 1_000])
-        dead = RangeLease("dead worker", 0, NOON_MS - 3_000, NOON_MS + LEASE_MS)
+        dead = RangeLease("dead worker", NOON_MS - 3_000, "0001", NOON_MS + LEASE_MS)
         await office.store.insert(SweepLeases(id="shipments", leases=(dead,)))
         await SAGA.sweep(office)
         assert sorted(runs(office)) == ["0002", "0003"]
