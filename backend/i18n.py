@@ -5,6 +5,8 @@ does not know.
 """
 
 import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -33,6 +35,15 @@ def preferred_language(accept_language: str) -> str:
         if quality > best_quality:
             best, best_quality = match[1].lower(), quality
     return best
+
+
+def date_text(at: datetime, zone: ZoneInfo, *, with_year: bool = False) -> Text:
+    """Return the local date and time of an instant, such as 12月5日20:00; the time is left out at midnight."""
+    local = at.astimezone(zone)
+    time = "" if (local.hour, local.minute) == (0, 0) else f"{local:%H:%M}"
+    year_zh, year_en = (f"{local.year}年", f" {local.year}") if with_year else ("", "")
+    at_time = f" at {time}" if time else ""
+    return Text(zh=f"{year_zh}{local.month}月{local.day}日{time}", en=f"{local.day} {local:%B}{year_en}{at_time}")
 
 
 def yuan(fen: int) -> str:
