@@ -226,8 +226,15 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         return before if scheduled is before else await context.store.replace(scheduled)
 
     async def _postpone(self, context: C, document: D) -> D | None:
-        """Count a failure; the document is due again later, each time after twice the wait."""
-        return await self.update(context, document.id, lambda found, _now: replace(found, failures=found.failures + 1))
+        """Count a failure; the document is due again later, each time after twice the wait.
+
+        If it has changed since it was read, it is as due as the change made it.
+        """
+
+        def failed(found: D, _now: datetime) -> D:
+            return replace(found, failures=found.failures + 1) if found.revision == document.revision else found
+
+        return await self.update(context, document.id, failed)
 
     async def update(self, context: C, document_id: str, change: Callable[[D, datetime], D]) -> D | None:
         """Change a stored document and schedule it; `change` returns the same object if nothing changes.

@@ -312,6 +312,20 @@ def test_an_upstream_that_does_not_answer_postpones_with_doubling_waits_of_up_to
     in_office(opened, work)
 
 
+def test_a_failure_does_not_postpone_what_another_process_has_done_meanwhile(opened: Open) -> None:
+    async def work(office: PostOffice) -> None:
+        async def overtake() -> None:
+            await SAGA.resume(office, "1")
+            office.carrier.plan.append("down")
+
+        office.meanwhile["weigh"] = overtake
+        done = await SAGA.run(office, await SAGA.start(office, Shipment(id="1")))
+        assert done == await stored(office)
+        assert (done.announced, done.failures, done.due_ms) == (True, 0, None)
+
+    in_office(opened, work)
+
+
 def test_a_wait_never_exceeds_an_hour_and_never_shrinks() -> None:
     waits = [backoff(failures) for failures in range(2_000)]
     assert waits == sorted(waits)
