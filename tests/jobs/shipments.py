@@ -235,3 +235,16 @@ def in_office(opened: Open, work: Callable[[PostOffice], Awaitable[T]]) -> T:
             await store.close()
 
     return asyncio.run(run())
+
+
+async def stored(office: PostOffice, shipment_id: str = "1") -> Shipment:
+    """Return a shipment as it is stored; reading it is not counted."""
+    found = await office.store.store.get(Shipment, shipment_id)
+    assert found is not None
+    return found
+
+
+async def add_note(office: PostOffice) -> None:
+    """Change the shipment as another process does."""
+    found = await stored(office)
+    await office.store.store.replace(replace(found, note=found.note + "!"))
