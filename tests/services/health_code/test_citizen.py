@@ -1,3 +1,5 @@
+"""What citizens see and declare: the colour and its reason, the history, check-ins and images."""
+
 import io
 import json
 from collections.abc import Callable
