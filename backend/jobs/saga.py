@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Generic, Protocol, TypeVar
@@ -313,23 +314,29 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         await update_document(context.store, lambda: self._leases(context), released)
 
     async def _run_all(self, context: C, documents: Sequence[D]) -> None:
-        slots = asyncio.Semaphore(MAX_CONCURRENT)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for document in documents:
-                    group.create_task(self._run_due(context, document, slots))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # StoreUnavailable, after which the others are cancelled
+        """Do the due steps of documents, several at a time. Begins no more once the store does not answer."""
+        pending = deque(documents)
 
-    async def _run_due(self, context: C, document: D, slots: asyncio.Semaphore) -> None:
-        async with slots:
-            try:
-                await self.run(context, document)
-            except StoreUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001  one document must not hold up the others
-                _log.warning("%s/%s is left to the job queue", self.kind.collection, document.id, exc_info=error)
-                await self.task.enqueue(context.jobs, document.id)
+        async def work() -> None:
+            while pending:
+                try:
+                    await self._run_due(context, pending.popleft())
+                except StoreUnavailable:
+                    pending.clear()
+                    raise
+
+        ends = await asyncio.gather(*(work() for _ in range(MAX_CONCURRENT)), return_exceptions=True)
+        for failure in filter(None, ends):
+            raise failure
+
+    async def _run_due(self, context: C, document: D) -> None:
+        try:
+            await self.run(context, document)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  one document must not hold up the others
+            _log.warning("%s/%s is left to the job queue", self.kind.collection, document.id, exc_info=error)
+            await self.task.enqueue(context.jobs, document.id)
 
 
 _sweeping: dict[str, WeakSet[Store]] = {}

