@@ -37,15 +37,6 @@ def preferred_language(accept_language: str) -> str:
     return best
 
 
-def date_text(at: datetime, zone: ZoneInfo, *, with_year: bool = False) -> Text:
-    """Return the local date and time of an instant, such as 12月5日20:00; the time is left out at midnight."""
-    local = at.astimezone(zone)
-    time = "" if (local.hour, local.minute) == (0, 0) else f"{local:%H:%M}"
-    year_zh, year_en = (f"{local.year}年", f" {local.year}") if with_year else ("", "")
-    at_time = f" at {time}" if time else ""
-    return Text(zh=f"{year_zh}{local.month}月{local.day}日{time}", en=f"{local.day} {local:%B}{year_en}{at_time}")
-
-
 def yuan(fen: int) -> str:
     """Return an amount of fen in yuan for texts, such as "200,000" or "1,234.50": whole yuan have no decimals."""
     sign = "-" if fen < 0 else ""
@@ -57,3 +48,12 @@ def decimal_yuan(fen: int) -> str:
     """Return an amount of fen in yuan for files and tables, such as "200000.00": always two decimals, no commas."""
     sign = "-" if fen < 0 else ""
     return f"{sign}{abs(fen) // 100}.{abs(fen) % 100:02}"
+
+
+def date_text(at: datetime, zone: ZoneInfo, *, with_year: bool = False) -> Text:
+    """Return the local date and time of an instant, such as 12月5日20:00; the time is left out at midnight."""
+    local = at.astimezone(zone)
+    time = f"{local:%H:%M}" if (local.hour, local.minute) != (0, 0) else ""
+    at_time = f" at {time}" if time else ""
+    year_zh, year_en = (f"{local.year}年", f" {local.year}") if with_year else ("", "")
+    return Text(zh=f"{year_zh}{local.month}月{local.day}日{time}", en=f"{local.day} {local:%B}{year_en}{at_time}")
