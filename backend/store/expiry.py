@@ -1,19 +1,18 @@
-"""Delete documents whose retention period is over."""
+"""Delete documents whose retention period has ended."""
 
 import asyncio
+from datetime import datetime
 
 from backend.store import Document, Order, Store
+from backend.store.time import to_ms
 from backend.store.update import delete_unless_changed
 
-BATCH_SIZE = 200
+BATCH_SIZE = 1_000
 
 
-async def delete_expired(store: Store, kind: type[Document], before_ms: int) -> None:
-    """Delete the documents of a kind whose `expires_ms` is below `before_ms`, the oldest first, until none is left.
-
-    A document that is changed meanwhile stays; one without an `expires_ms` never expires.
-    """
-    expired = Order("expires_ms", below=before_ms)
+async def delete_expired(store: Store, kind: type[Document], now: datetime) -> None:
+    """Delete all documents of a kind whose `expires_ms` has passed, oldest first, until none is left."""
+    expired = Order("expires_ms", below=to_ms(now))
     cursor: str | None = None
     while True:
         page = await store.find(kind, {}, order=expired, cursor=cursor, limit=BATCH_SIZE)
