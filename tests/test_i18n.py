@@ -1,6 +1,13 @@
+"""What citizens read: languages, dates and amounts."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 
-from backend.i18n import decimal_yuan, preferred_language, yuan
+from backend.i18n import Text, date_text, decimal_yuan, preferred_language, yuan
+
+HANGZHOU = ZoneInfo("Asia/Shanghai")
 
 
 @pytest.mark.parametrize(
@@ -16,6 +23,23 @@ from backend.i18n import decimal_yuan, preferred_language, yuan
 )
 def test_a_citizen_is_answered_in_the_language_that_the_browser_prefers(header: str, language: str) -> None:
     assert preferred_language(header) == language
+
+
+@pytest.mark.parametrize(
+    ("at", "with_year", "text"),
+    [
+        (datetime(2026, 12, 5, 12, 0, tzinfo=UTC), False, Text(zh="12月5日20:00", en="5 December at 20:00")),
+        (datetime(2026, 3, 2, 1, 5, 59, tzinfo=UTC), False, Text(zh="3月2日09:05", en="2 March at 09:05")),
+        (datetime(2026, 12, 31, 16, 0, tzinfo=UTC), False, Text(zh="1月1日", en="1 January")),
+        (datetime(2026, 12, 31, 16, 0, tzinfo=UTC), True, Text(zh="2027年1月1日", en="1 January 2027")),
+        (datetime(2026, 12, 31, 16, 1, tzinfo=UTC), True, Text(zh="2027年1月1日00:01", en="1 January 2027 at 00:01")),
+        (datetime(2026, 3, 2, 8, 0, tzinfo=HANGZHOU), False, Text(zh="3月2日08:00", en="2 March at 08:00")),
+    ],
+)
+def test_a_date_is_read_in_the_time_of_the_city_and_without_a_time_at_midnight(
+    at: datetime, with_year: bool, text: Text
+) -> None:
+    assert date_text(at, HANGZHOU, with_year=with_year) == text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,6 @@ from datetime import datetime, timedelta
 _REMAINDERS = tuple(timedelta(microseconds=number) for number in range(1_000))
 
 
-def truncate_to_milliseconds(at: datetime) -> datetime:
-    """Return `at` without the microseconds below a whole millisecond."""
+def to_the_millisecond(at: datetime) -> datetime:
+    """Return an instant, truncated to the millisecond, as `store.time.to_the_millisecond` does for UTC."""
     return at - _REMAINDERS[at.microsecond % 1_000]

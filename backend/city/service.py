@@ -17,7 +17,7 @@ import msgspec
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from backend.city.fast_clock import truncate_to_milliseconds
+from backend.city.fast_clock import to_the_millisecond
 from backend.city.person import Person
 from backend.i18n import Text
 from backend.jobs.tasks import JobQueue
@@ -56,7 +56,7 @@ class City(Struct, frozen=True):
 
     def now(self) -> datetime:
         """Return the current instant in UTC, to the millisecond, the precision of the stores."""
-        return truncate_to_milliseconds(self.clock())
+        return to_the_millisecond(self.clock())
 
     def today(self) -> date:
         """Return the current day in the city's time zone."""

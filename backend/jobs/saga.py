@@ -9,8 +9,8 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from contextlib import suppress
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Generic, Protocol, TypeVar
 from weakref import WeakSet
@@ -20,8 +20,9 @@ from msgspec.structs import replace
 
 from backend.jobs.tasks import JobQueue, TaskReference
 from backend.store import Conflict, Document, Index, Order, Store, StoreUnavailable
+from backend.store.query import Cursors
 from backend.store.time import to_ms
-from backend.store.update import insert_or_get, update_document
+from backend.store.update import insert_or_get, retry_on_conflict, update_document
 
 MAX_STEPS = 60
 """A run that has not finished by then stops; the next sweep resumes it."""
@@ -103,12 +104,16 @@ Action = Effect[C, D] | Decision[D, T] | Request[C, D, T]
 
 
 class RangeLease(Struct, frozen=True):
-    """A range of `due_ms` that one sweep processes until the lease ends."""
+    """One sweep processes the documents up to (`due_ms`, `id`) that no earlier lease covers, until the lease ends."""
 
     holder: str
-    begin_ms: int
-    end_ms: int
+    due_ms: int
+    id: str
     until_ms: int
+
+    def end(self) -> tuple[int, str]:
+        """Return the place of the last document in the order of a sweep."""
+        return self.due_ms, self.id
 
 
 class SweepLeases(Document, kw_only=True):
@@ -147,10 +152,10 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         document = await context.store.get(self.kind, document_id)
         return None if document is None else await self.run(context, document)
 
-    async def run(self, context: C, document: D, request: Request[C, D, T] | None = None) -> D | None:
-        """Do the due steps of a document as it is stored, after a `request` that somebody makes now, if one is given.
+    async def run(self, context: C, document: D, request: Request[C, D, T] | Decision[D, T] | None = None) -> D | None:
+        """Do the due steps of a document as it is stored, after what somebody requests or decides now, if anything.
 
-        `request.prepare` returns the same object if the request was made before. Returns the document, or None if a
+        `prepare` or `decide` returns the same object if that happened before. Returns the document, or None if a
         step deleted it. If an upstream does not answer, the document is postponed. Raises Conflict if others keep
         changing the document, and whatever the steps raise.
         """
@@ -184,7 +189,11 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         return document
 
     def _effect(
-        self, context: C, document: D, unsent: Request[C, D, T] | None, request: Request[C, D, T] | None
+        self,
+        context: C,
+        document: D,
+        unsent: Request[C, D, T] | None,
+        request: Request[C, D, T] | Decision[D, T] | None,
     ) -> Effect[C, D] | None:
         """Return the effect that is due now; None if a decision, a request or nothing is due."""
         if unsent is not None or request is not None:
@@ -194,13 +203,17 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         action = self.steps[step] if step is not None else None
         return None if action is None or isinstance(action, Decision | Request) else action
 
-    def _prepare(self, context: C, document: D, request: Request[C, D, T] | None) -> tuple[D, Request[C, D, T] | None]:
+    def _prepare(
+        self, context: C, document: D, request: Request[C, D, T] | Decision[D, T] | None
+    ) -> tuple[D, Request[C, D, T] | None]:
         """Apply the decisions that are due, up to the next request; return it prepared, to be sent once it is stored.
 
         Nothing happens between them, so one write stores them all, with the result of the step before.
         """
         now = context.now()
         terms = self.terms(context, now)
+        if isinstance(request, Decision):
+            return request.decide(document, now, terms), None
         if request is not None:
             prepared = request.prepare(document, now, terms)
             return prepared, request if prepared is not document else None
@@ -222,8 +235,15 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         return before if scheduled is before else await context.store.replace(scheduled)
 
     async def _postpone(self, context: C, document: D) -> D | None:
-        """Count a failure; the document is due again later, each time after twice the wait."""
-        return await self.update(context, document.id, lambda found, _now: replace(found, failures=found.failures + 1))
+        """Count a failure; the document is due again later, each time after twice the wait.
+
+        If it has changed since it was read, it is as due as the change made it.
+        """
+
+        def failed(found: D, _now: datetime) -> D:
+            return replace(found, failures=found.failures + 1) if found.revision == document.revision else found
+
+        return await self.update(context, document.id, failed)
 
     async def update(self, context: C, document_id: str, change: Callable[[D, datetime], D]) -> D | None:
         """Change a stored document and schedule it; `change` returns the same object if nothing changes.
@@ -243,7 +263,7 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
     async def sweep(self, context: C) -> None:
         """Do the due steps of all documents that are due now, the longest overdue first.
 
-        Sweeps of several processes share the work: each leases a range of `due_ms` at a time. A document whose steps
+        Sweeps of several processes share the work: each leases a range of documents at a time. A document whose steps
         raise is left to the job queue, which retries it and makes it a dead letter. A process runs one sweep at a time.
         """
         sweeping = _sweeping.setdefault(self.kind.collection, WeakSet())
@@ -251,33 +271,37 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
             return
         sweeping.add(context.store)
         try:
-            begin_ms, until_ms = 0, to_ms(context.now())
-            while (lease := await self._lease(context, begin_ms, until_ms)) is not None:
+            until_ms, end = to_ms(context.now()), (0, "")
+            while (leased := await self._lease(context, end, until_ms)) is not None:
+                lease, documents = leased
                 try:
-                    await self._run_range(context, lease)
+                    await self._run_all(context, documents)
                 finally:
                     await self._release(context, lease)
-                begin_ms = lease.end_ms + 1
+                end = lease.end()
         finally:
             sweeping.discard(context.store)
 
-    async def _lease(self, context: C, begin_ms: int, until_ms: int) -> RangeLease | None:
-        """RangeLease the next range of due documents that no other sweep processes; None if there is none."""
-        while True:
+    async def _lease(self, context: C, after: tuple[int, str], until_ms: int) -> tuple[RangeLease, Sequence[D]] | None:
+        """Lease the next due documents that no other sweep processes and return them; None if there are none."""
+        due = Order("due_ms", at_least=0, below=until_ms + 1)
+        cursors = Cursors(self.kind, {}, due)
+
+        async def lease() -> tuple[RangeLease, Sequence[D]] | None:
             held = await self._leases(context)
             now_ms = to_ms(context.now())
-            others = tuple(lease for lease in held.leases if lease.until_ms > now_ms)
-            begin_ms = max(begin_ms, *(lease.end_ms + 1 for lease in others), 0)
-            due = Order("due_ms", at_least=begin_ms, below=until_ms + 1)
-            page = await context.store.find(self.kind, {}, order=due, limit=BATCH_SIZE)
+            others = tuple(other for other in held.leases if other.until_ms > now_ms)
+            begin = max([after, *(other.end() for other in others)])
+            page = await context.store.find(self.kind, {}, order=due, cursor=cursors.write(*begin), limit=BATCH_SIZE)
             if not page.documents:
                 return None
-            last_ms = page.documents[-1].due_ms
-            end_ms = until_ms if page.cursor is None or last_ms is None else last_ms
-            lease = RangeLease(secrets.token_urlsafe(9), begin_ms, end_ms, now_ms + LEASE_MS)
-            with suppress(Conflict):  # another sweep leased a range meanwhile
-                await context.store.replace(replace(held, leases=(*others, lease)))
-                return lease
+            last = page.documents[-1]
+            assert last.due_ms is not None, "it was found by its due_ms"
+            leased = RangeLease(secrets.token_urlsafe(9), last.due_ms, last.id, now_ms + LEASE_MS)
+            await context.store.replace(replace(held, leases=(*others, leased)))
+            return leased, page.documents
+
+        return await retry_on_conflict(lease)  # another sweep may lease a range at the same time
 
     async def _leases(self, context: C) -> SweepLeases:
         found = await context.store.get(SweepLeases, self.kind.collection)
@@ -289,26 +313,30 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
 
         await update_document(context.store, lambda: self._leases(context), released)
 
-    async def _run_range(self, context: C, lease: RangeLease) -> None:
-        slots = asyncio.Semaphore(MAX_CONCURRENT)
-        due = Order("due_ms", at_least=lease.begin_ms, below=lease.end_ms + 1)
-        cursor: str | None = None
-        while True:
-            page = await context.store.find(self.kind, {}, order=due, cursor=cursor, limit=BATCH_SIZE)
-            await asyncio.gather(*(self._run_due(context, document, slots) for document in page.documents))
-            cursor = page.cursor
-            if cursor is None:
-                return
+    async def _run_all(self, context: C, documents: Sequence[D]) -> None:
+        """Do the due steps of documents, several at a time. Begins no more once the store does not answer."""
+        pending = deque(documents)
 
-    async def _run_due(self, context: C, document: D, slots: asyncio.Semaphore) -> None:
-        async with slots:
-            try:
-                await self.run(context, document)
-            except StoreUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001  one document must not hold up the others
-                _log.warning("%s/%s is left to the job queue", self.kind.collection, document.id, exc_info=error)
-                await self.task.enqueue(context.jobs, document.id)
+        async def work() -> None:
+            while pending:
+                try:
+                    await self._run_due(context, pending.popleft())
+                except StoreUnavailable:
+                    pending.clear()
+                    raise
+
+        ends = await asyncio.gather(*(work() for _ in range(MAX_CONCURRENT)), return_exceptions=True)
+        for failure in filter(None, ends):
+            raise failure
+
+    async def _run_due(self, context: C, document: D) -> None:
+        try:
+            await self.run(context, document)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  one document must not hold up the others
+            _log.warning("%s/%s is left to the job queue", self.kind.collection, document.id, exc_info=error)
+            await self.task.enqueue(context.jobs, document.id)
 
 
 _sweeping: dict[str, WeakSet[Store]] = {}

@@ -57,25 +57,25 @@ def refused(environment: dict[str, str], *command: str) -> str:
     return lines[0]
 
 
-def test_an_invalid_address(environment: dict[str, str]) -> None:
+def test_an_invalid_address_is_refused(environment: dict[str, str]) -> None:
     line = refused(environment | {"CHENGMA_STORE": "mongodb://anna:secret@127.0.0.1:many/chengma"})
     assert "CHENGMA_STORE is not a valid MongoDB address" in line
 
 
-def test_an_address_whose_password_is_not_escaped(environment: dict[str, str]) -> None:
+def test_an_address_whose_password_is_not_escaped_is_refused(environment: dict[str, str]) -> None:
     line = refused(environment | {"CHENGMA_STORE": "mongodb://anna:1/secret@mongo/chengma"})
     assert "CHENGMA_STORE is not a valid MongoDB address: write special characters" in line
     line = refused(environment | {"CHENGMA_BROKER": "redis://:secret/1@127.0.0.1:6379/0"})
     assert "CHENGMA_BROKER is not a valid broker address; write special characters" in line
 
 
-def test_a_wrong_password(environment: dict[str, str], database_url: str) -> None:
+def test_a_wrong_password_is_refused_and_not_shown(environment: dict[str, str], database_url: str) -> None:
     wrong = database_url.replace("mongodb://", "mongodb://anna:secret@").replace("?", "?authSource=admin&")
     line = refused(environment | {"CHENGMA_STORE": wrong})
     assert "the user 'anna' of CHENGMA_STORE is refused: wrong name or password" in line
 
 
-def test_a_store_that_does_not_answer(environment: dict[str, str]) -> None:
+def test_a_store_that_does_not_answer_is_named(environment: dict[str, str]) -> None:
     port = free_port()
     line = refused(environment | {"CHENGMA_STORE": f"mongodb://anna:secret@127.0.0.1:{port}/?replicaSet=city"})
     assert f"no MongoDB answers at mongodb://127.0.0.1:{port}/ within 1000 ms" in line
@@ -93,18 +93,20 @@ def mongod_alone(tmp_path: Path, mongod_url: str) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("options", ["", "?replicaSet=city"])
-def test_a_mongod_that_is_not_a_replica_set(environment: dict[str, str], mongod_alone: int, options: str) -> None:
+def test_a_mongod_that_is_not_a_replica_set_is_refused(
+    environment: dict[str, str], mongod_alone: int, options: str
+) -> None:
     line = refused(environment | {"CHENGMA_STORE": f"mongodb://127.0.0.1:{mongod_alone}/chengma{options}"})
     assert "is not a replica set" in line
     assert "start it with --replSet" in line
 
 
-def test_a_broker_that_does_not_answer(environment: dict[str, str]) -> None:
+def test_a_broker_that_does_not_answer_is_named(environment: dict[str, str]) -> None:
     line = refused(environment | {"CHENGMA_BROKER": f"redis://:secret@127.0.0.1:{free_port()}/0"})
     assert "no broker answers at redis://127.0.0.1:" in line
 
 
-def test_a_clock_that_differs_from_the_stores(environment: dict[str, str], database_url: str) -> None:
+def test_a_clock_that_differs_from_that_of_the_store_is_refused(environment: dict[str, str], database_url: str) -> None:
     if shutil.which("faketime") is None:
         lacking("faketime")
     prepare_store(database_url, documents_of(discover_services()))
@@ -113,20 +115,20 @@ def test_a_clock_that_differs_from_the_stores(environment: dict[str, str], datab
     assert "differ by 90 s, more than CHENGMA_CLOCK_SKEW_SECONDS=30" in line
 
 
-def test_a_store_that_was_not_migrated(environment: dict[str, str], database_url: str) -> None:
+def test_a_store_that_was_not_migrated_is_refused(environment: dict[str, str], database_url: str) -> None:
     line = refused(environment | {"CHENGMA_STORE": database_url})
     assert "the store lacks 0001_" in line
     assert "run `chengma migrate`" in line
 
 
 @pytest.mark.parametrize("setting", ["CHENGMA_STORE", "CHENGMA_KEYS"])
-def test_a_folder_that_cannot_be_written(environment: dict[str, str], setting: str) -> None:
+def test_a_folder_that_cannot_be_written_is_named(environment: dict[str, str], setting: str) -> None:
     prefix = "sqlite:///" if setting == "CHENGMA_STORE" else ""
     line = refused(environment | {setting: f"{prefix}/proc/nobody/city"})
     assert "/proc/nobody" in line
 
 
-def test_a_key_that_others_may_read(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_key_that_others_may_read_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
     make_keys(tmp_path / "keys")
     key = next((tmp_path / "keys").glob("token_*.json"))
     key.chmod(0o644)
@@ -134,7 +136,9 @@ def test_a_key_that_others_may_read(environment: dict[str, str], tmp_path: Path)
     assert f"{key}: other users can read this key; run `chmod 600` on it" in line
 
 
-def test_a_published_rulebook_that_does_not_fit_this_edition(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_published_rulebook_that_does_not_fit_this_edition_is_refused_with_its_file(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     rules = tmp_path / "rules"
     shutil.copytree(ROOT / "rules", rules)
     publish = [sys.executable, "-m", "backend", "rules", "publish", str(rules)]

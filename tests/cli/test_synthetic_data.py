@@ -1,3 +1,5 @@
+"""A synthetic city: the same invented people for the same seed, however often it is interrupted."""
+
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,15 +37,18 @@ def fill(
     return asyncio.run(fill_city(city, SERVICES, citizens, seed, progress))
 
 
-async def every(city: City, kind: type[Person]) -> list[Person]:
-    return [profile async for profile in city.store.scan(kind)]
+def people(city: City) -> list[Person]:
+    async def scan() -> list[Person]:
+        return [person async for person in city.store.scan(Person)]
+
+    return asyncio.run(scan())
 
 
 def counts(city: City) -> list[int]:
     return [asyncio.run(city.store.count(kind, {})) for kind in (Person, Account, HealthRecord)]
 
 
-def test_each_citizen_has_a_profile_an_account_and_a_health_record(settings: Settings, clock: Clock) -> None:
+def test_each_citizen_has_a_person_an_account_and_a_health_record(settings: Settings, clock: Clock) -> None:
     with opened(settings, clock) as city:
         assert fill(city, 40) == 40
         assert counts(city) == [40, 40, 40]
@@ -52,8 +57,7 @@ def test_each_citizen_has_a_profile_an_account_and_a_health_record(settings: Set
 def test_invented_id_numbers_have_a_checksum_and_belong_to_no_one(settings: Settings, clock: Clock) -> None:
     with opened(settings, clock) as city:
         fill(city, 40)
-        people = asyncio.run(every(city, Person))
-        for person in people:
+        for person in people(city):
             number = city.encryption.decrypt(person.id_number)
             assert number[-1] == ric.calc_check_digit(number)
             assert not ric.is_valid(number), "no authority issues numbers of this division"
@@ -67,9 +71,7 @@ def test_the_same_seed_invents_the_same_people(settings: Settings, clock: Clock,
     for name in ("one", "other"):
         with opened(replace(settings, store=f"sqlite:///{tmp_path}/{name}.db"), clock) as city:
             fill(city, 30, seed=7)
-            seen.append(
-                [(p.id, p.born_on, city.encryption.decrypt(p.name or "")) for p in asyncio.run(every(city, Person))]
-            )
+            seen.append([(p.id, p.born_on, city.encryption.decrypt(p.name or "")) for p in people(city)])
     assert seen[0] == seen[1]
 
 
@@ -89,7 +91,7 @@ def test_an_interrupted_run_is_finished_by_the_next(settings: Settings, clock: C
     with opened(settings, clock) as city:
         with pytest.raises(KeyboardInterrupt):
             fill(city, 1_200, progress=interrupt)
-        assert counts(city)[0] == 0, "Profiles come last"
+        assert counts(city)[0] == 0, "each Person is stored last"
         assert fill(city, 1_200) == 1_200
         assert counts(city) == [1_200, 1_200, 1_200]
 

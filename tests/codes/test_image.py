@@ -1,3 +1,5 @@
+"""Images of codes: scanners read every one, and people distinguish them without seeing colours."""
+
 from collections.abc import Callable
 
 import pytest

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Part, RefundTerms, faults, load
 
 OF_2020 = RefundTerms(
-    "cash", (Part(40), Part(60, timedelta(days=30))), 500_000, by_hand=True, desk="East 1", beside=("tram.fare",)
+    "cash", (Part(40), Part(60, timedelta(days=30))), 500_000, by_hand=True, desk="East 1", combines_with=("tram.fare",)
 )
 OF_2022 = RefundTerms("card")
 NOON = datetime(2021, 6, 1, 4, 0, tzinfo=UTC)
@@ -90,7 +90,7 @@ def test_at_any_instant_the_terms_are_those_of_the_citys_day(tmp_path: Path) -> 
         ("percent: 60", "percnt: 60", "11:10: unknown field 'percnt' of Part (did you mean 'percent'?)"),
         ("{percent: 40}", "{}", "10:9: Part needs the field 'percent'"),
         ("{percent: 40}", "40", "10:9: expected the fields of Part, or {} for none"),
-        ("beside: [tram.fare]", "beside: tram.fare", "15:13: expected a list of string, such as [...]"),
+        ("combines_with: [tram.fare]", "combines_with: tram.fare", "15:20: expected a list of string, such as [...]"),
         (
             '    source: "[S] council"\n  - {from: 2022',
             "  - {from: 2022",

@@ -52,7 +52,7 @@ class RefundTerms(Struct, frozen=True):
     budget_fen: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     by_hand: bool = False
     desk: str = ""
-    beside: tuple[str, ...] = ()
+    combines_with: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError if the parts do not add up to 100 percent."""
@@ -61,7 +61,7 @@ class RefundTerms(Struct, frozen=True):
 
     def references(self) -> tuple[str, ...]:
         """Return the modules that may be paid together with it."""
-        return self.beside
+        return self.combines_with
 
 
 class Delay(Struct, frozen=True):
@@ -115,7 +115,7 @@ terms:
     budget_fen: 500000
     by_hand: true
     desk: East 1
-    beside: [tram.fare]
+    combines_with: [tram.fare]
     source: "[S] council"
   - {from: 2022-01-01, paid: card, source: "[S] council"}
 parameters:

@@ -1,3 +1,5 @@
+"""The keys of a city: how they are made, rotated and read, and which signatures they verify."""
+
 import base64
 import json
 import os
@@ -12,7 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from backend.security import keyring as keys_module
+from backend.security import keyring
 from backend.security.keyring import USES, InvalidKeys, Keyring, make_keys, rotate, verify_with_jwks
 from tests.conftest import Clock
 
@@ -28,12 +30,13 @@ def clock() -> Clock:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder of new keys; key rings re-read it at every use."""
-    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", -1.0)
+    monkeypatch.setattr(keyring, "REFRESH_SECONDS", -1.0)
     make_keys(tmp_path / "keys")
     return tmp_path / "keys"
 
 
-def part(value: dict[str, Any] | bytes) -> str:
+def segment(value: dict[str, Any] | bytes) -> str:
+    """Return a segment of a token, in base64url without padding."""
     raw = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
@@ -54,7 +57,7 @@ def test_making_keys_again_creates_only_missing_keys(folder: Path) -> None:
     assert {name for name in before if after.get(name) != before[name]} == {lost.name}
 
 
-def test_two_processes_that_start_at_once_create_one_set_of_keys(tmp_path: Path) -> None:
+def test_starters_that_make_keys_at_once_make_one_set(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as starters:
         list(starters.map(lambda _: make_keys(tmp_path / "keys"), range(8)))
     assert len(list((tmp_path / "keys").glob("*.json"))) == len(USES)
@@ -120,7 +123,7 @@ def test_after_a_rotation_the_old_key_verifies_until_its_overlap_ends(folder: Pa
 
 
 def test_a_running_ring_notices_a_rotation_within_seconds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(keyring, "REFRESH_SECONDS", 0.05)
     ring = Keyring.open(folder)
     before = ring.current("code").kid
     made = rotate(folder, "code", NOW, timedelta(hours=1))
@@ -159,29 +162,30 @@ def forgeries(token: str, ring: Keyring) -> dict[str, str]:
     header, claims, signature = token.split(".")
     (public,) = ring.jwks()["keys"]
     stranger = Ed25519PrivateKey.generate()
-    foreign = f"{part({'alg': 'EdDSA', 'kid': 'zzzz'})}.{claims}"
+    foreign = f"{segment({'alg': 'EdDSA', 'kid': 'zzzz'})}.{claims}"
     ours = f"{header}.{claims}"
-    as_hmac = f"{part({'alg': 'HS256', 'kid': public['kid']})}.{claims}"
+    as_hmac = f"{segment({'alg': 'HS256', 'kid': public['kid']})}.{claims}"
+    critical = segment({"alg": "EdDSA", "kid": public["kid"], "crit": ["b64"]})
     decoded_key = base64.urlsafe_b64decode(public["x"] + "=")
-    hmac_signature = part(jwt.api_jws.PyJWS().get_algorithm_by_name("HS256").sign(as_hmac.encode(), decoded_key))
+    hmac_signature = segment(jwt.api_jws.PyJWS().get_algorithm_by_name("HS256").sign(as_hmac.encode(), decoded_key))
     return {
-        "other claims": f"{header}.{part({'col': 'r'})}.{signature}",
+        "other claims": f"{header}.{segment({'col': 'r'})}.{signature}",
         "no signature": f"{ours}.",
-        "alg none": f"{part({'alg': 'none', 'kid': public['kid']})}.{claims}.",
-        "alg none with a signature": f"{part({'alg': 'none', 'kid': public['kid']})}.{claims}.{signature}",
+        "alg none": f"{segment({'alg': 'none', 'kid': public['kid']})}.{claims}.",
+        "alg none with a signature": f"{segment({'alg': 'none', 'kid': public['kid']})}.{claims}.{signature}",
         "public key as a secret": f"{as_hmac}.{hmac_signature}",
-        "foreign kid": f"{foreign}.{part(stranger.sign(foreign.encode()))}",
-        "foreign key under our kid": f"{ours}.{part(stranger.sign(ours.encode()))}",
+        "foreign kid": f"{foreign}.{segment(stranger.sign(foreign.encode()))}",
+        "foreign key under our kid": f"{ours}.{segment(stranger.sign(ours.encode()))}",
         "padding": f"{token}=",
         "another form of the last character": token[:-1] + chr(ord(token[-1]) + 1),
         "white space": f" {token}",
         "four segments": f"{token}.{signature}",
-        "a critical extension": f"{part({'alg': 'EdDSA', 'kid': public['kid'], 'crit': ['b64']})}.{claims}.{signature}",
+        "a critical extension": f"{critical}.{claims}.{signature}",
         "nothing": "",
         "dots": "..",
         "Chinese": "城.码.绿",
         "too long": token + "A" * 3_000,
-        "deeply nested": f"{part(b'[' * 900)}.{claims}.{signature}",
+        "deeply nested": f"{segment(b'[' * 900)}.{claims}.{signature}",
     }
 
 
@@ -195,8 +199,8 @@ def test_forgeries_are_refused(folder: Path) -> None:
 def test_a_signature_of_our_key_under_another_header_is_refused(folder: Path, header: dict[str, Any]) -> None:
     ring = Keyring.open(folder)
     key = ring.current("code")
-    signed = f"{part(header | {'kid': key.kid})}.{part(CLAIMS)}"
-    assert verify_with_jwks(f"{signed}.{part(key.private.sign(signed.encode()))}", ring.jwks()) is None
+    signed = f"{segment(header | {'kid': key.kid})}.{segment(CLAIMS)}"
+    assert verify_with_jwks(f"{signed}.{segment(key.private.sign(signed.encode()))}", ring.jwks()) is None
 
 
 def test_a_signed_token_has_at_most_2_000_characters(folder: Path) -> None:

@@ -33,9 +33,12 @@ class Letter(Document):
 
 
 class Postcard(Document):
-    """A second collection."""
+    """A second collection, of documents that expire."""
 
     collection: ClassVar[str] = "postcards"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+
+    expires_ms: int | None = None
 
 
 KINDS = [Letter, Postcard]

@@ -14,11 +14,11 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.testing import TestClient
 
-from backend.city.fast_clock import truncate_to_milliseconds
+from backend.city import fast_clock
 from backend.cli.garbage_collection import collect_rarely
 from backend.operations.load_shedding import LoadShedder
 from backend.security.identity import Connection
-from backend.store.time import to_the_millisecond
+from backend.store import time
 from backend.web.fast_paths import city_of, guard_directly
 
 CITY = "a city"
@@ -85,7 +85,7 @@ def test_an_instant_is_truncated_as_by_replacing_its_microseconds() -> None:
     random = Random(7)
     for _ in range(2_000):
         at = datetime(2022, 4, 20, tzinfo=UTC) + timedelta(microseconds=random.randrange(10**13))
-        assert truncate_to_milliseconds(at) == to_the_millisecond(at)
+        assert fast_clock.to_the_millisecond(at) == time.to_the_millisecond(at)
 
 
 class Knot:

@@ -1,3 +1,5 @@
+"""The OpenAPI document: it is complete, and no answer of the city is outside it."""
+
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any

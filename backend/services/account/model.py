@@ -163,28 +163,24 @@ def seconds_until_resend(challenge: SignInChallenge, now: datetime) -> int:
     return max(0, *(int(wait.total_seconds()) + 1 for wait in waits if wait > timedelta(0)), 0)
 
 
-def first_challenge(phone_digest: str, code_digest: str, now: datetime) -> SignInChallenge:
-    """Return the challenge for a phone that has none."""
-    return SignInChallenge(id=phone_digest, code_digest=code_digest, sent=(now,), expires_ms=_expiry_ms(now))
-
-
-def _expiry_ms(sent: datetime) -> int:
-    return to_ms(sent + timedelta(days=1))
+def new_challenge(phone_digest: str) -> SignInChallenge:
+    """Return the challenge of a phone to which no code was sent yet, to be renewed."""
+    return SignInChallenge(id=phone_digest, code_digest="", sent=(), expires_ms=0)
 
 
 def renew_challenge(challenge: SignInChallenge, code_digest: str, now: datetime) -> SignInChallenge:
     """Replace the code of a phone and reset its attempts."""
     recent = tuple(sent for sent in challenge.sent if now - sent < timedelta(days=1))
-    sent = (*recent, now)
-    return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=_expiry_ms(now), attempts=0, used=False)
+    sent, expires_ms = (*recent, now), to_ms(now + timedelta(days=1))
+    return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=expires_ms, attempts=0, used=False)
 
 
-def check_code(challenge: SignInChallenge | None, code_digest: str, now: datetime) -> tuple[SignInChallenge, bool]:
-    """Count an attempt; return the challenge to store, and whether the code is correct. Store it before acting on that.
+def check_code(challenge: SignInChallenge, code_digest: str, now: datetime) -> SignInChallenge:
+    """Count an attempt; return the challenge, which is now `used` if the code is correct. Store it before acting on it.
 
     Raises WrongCode if no code is valid, and CodeExhausted after five attempts.
     """
-    if challenge is None or challenge.used or now - challenge.sent[-1] >= CODE_LIFETIME:
+    if challenge.used or now - challenge.sent[-1] >= CODE_LIFETIME:
         raise wrong_code()
     if challenge.attempts >= MAX_ATTEMPTS:
         raise CodeExhausted(
@@ -192,7 +188,7 @@ def check_code(challenge: SignInChallenge | None, code_digest: str, now: datetim
             headers={"Retry-After": str(int(RESEND_INTERVAL.total_seconds()))},
         )
     correct = hmac.compare_digest(challenge.code_digest, code_digest)
-    return replace(challenge, attempts=challenge.attempts + 1, used=correct), correct
+    return replace(challenge, attempts=challenge.attempts + 1, used=correct)
 
 
 def wrong_code() -> WrongCode:

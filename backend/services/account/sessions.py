@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.security.identity import Access
 from backend.services.account.model import Account, Session, caller_of, session_ended
-from backend.store import Conflict
 from backend.store.time import to_ms
+from backend.store.update import retry_on_conflict, update_document
 
 
 async def start_session(city: City, account: Account) -> str:
@@ -38,36 +38,37 @@ async def renew_session(city: City, refresh_token: str) -> tuple[Account, str]:
     A token that was used before has been copied, so it ends the session.
     """
     session_id, _, secret = refresh_token.partition(".")
+    digest = _digest(city, secret)
     session = await city.store.get(Session, session_id)
     if session is None or session.expires_ms <= to_ms(city.now()):
         raise session_ended()
-    if session.refresh_digest != _digest(city, secret):
-        await _delete(city, session)
+    if session.refresh_digest != digest:
+        await end_session(city, session_id)
         raise session_ended()
     account = await city.store.get(Account, session.account_id)
     if account is None:
         raise session_ended()
     next_secret = secrets.token_urlsafe(24)
-    renewed = replace(session, refresh_digest=_digest(city, next_secret), expires_ms=_expires_ms(city))
-    try:
-        await city.store.replace(renewed)
-    except Conflict:
-        raise session_ended() from None  # a concurrent request used the same token, which is valid once
+
+    def renewed(session: Session) -> Session:
+        if session.refresh_digest != digest:
+            raise session_ended()  # a concurrent request used the same token, which is valid once
+        return replace(session, refresh_digest=_digest(city, next_secret), expires_ms=_expires_ms(city))
+
+    if await update_document(city.store, lambda: city.store.get(Session, session_id), renewed) is None:
+        raise session_ended()
     return account, f"{session_id}.{next_secret}"
 
 
 async def end_session(city: City, session_id: str) -> None:
-    """Delete a session if it exists."""
-    session = await city.store.get(Session, session_id)
-    if session is not None:
-        await _delete(city, session)
+    """Delete a session if it exists, even if it is renewed at the same time."""
 
+    async def delete() -> None:
+        session = await city.store.get(Session, session_id)
+        if session is not None:
+            await city.store.delete(session)
 
-async def _delete(city: City, session: Session) -> None:
-    try:
-        await city.store.delete(session)
-    except Conflict:
-        await end_session(city, session.id)
+    await retry_on_conflict(delete)
 
 
 def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session_id: str) -> str:

@@ -161,7 +161,8 @@ def same_decision(change: ColourChange, verdict: Verdict) -> bool:
 def update_history(record: HealthRecord, rulebook: Rulebook, now: datetime) -> HealthRecord:
     """Return a record with its history up to `now`, each change at the instant at which it took effect.
 
-    If the current verdict differs because another rulebook was activated, the change is dated now.
+    If the current verdict differs because another rulebook was activated, the change is dated now. Returns the same
+    record if its history is complete.
     """
     history = list(record.history)
     current = rulebook.evaluate(COLOUR, record.facts, now)
@@ -172,6 +173,8 @@ def update_history(record: HealthRecord, rulebook: Rulebook, now: datetime) -> H
             history.append(_colour_change(verdict, verdict.at))
     if not same_decision(history[-1], current) and history[-1].at <= now:
         history.append(_colour_change(current, now))
+    if len(history) == len(record.history):
+        return record
     return replace(record, history=tuple(history[-MAX_HISTORY:]))
 
 

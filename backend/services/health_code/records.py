@@ -9,24 +9,18 @@ from backend.city.service import City
 from backend.codes.signed_code import make_code_id
 from backend.rulebook.language.temporal import midnight
 from backend.services.health_code.model import HealthRecord, new_record
-from backend.store import Conflict, Duplicate
-from backend.store.update import MAX_ATTEMPTS, update_document
+from backend.store.update import insert_or_get, update_document
 
 
 async def get_or_create_record(city: City, person: str, now: datetime) -> HealthRecord:
     """Return a person's record, after creating it if there is none. `person` is the id of a Person."""
-    for _ in range(MAX_ATTEMPTS):
-        record = await city.store.get(HealthRecord, person)
-        if record is not None:
-            return record
-        citizen = await city.store.get(Person, person)
-        assert citizen is not None, "a citizen's Person is created before anything else"
-        born_at = midnight(citizen.born_on, ZoneInfo(city.settings.time_zone))
-        try:
-            return await city.store.insert(new_record(person, make_code_id(), born_at, city.rulebook, now))
-        except Duplicate:
-            continue  # a concurrent request created it, or two code ids collided
-    raise Conflict(HealthRecord.collection, person, 0)
+    record = await city.store.get(HealthRecord, person)
+    if record is not None:
+        return record
+    citizen = await city.store.get(Person, person)
+    assert citizen is not None, "a citizen's Person is created before anything else"
+    born_at = midnight(citizen.born_on, ZoneInfo(city.settings.time_zone))
+    return await insert_or_get(city.store, new_record(person, make_code_id(), born_at, city.rulebook, now))
 
 
 async def update_record(

@@ -4,7 +4,6 @@ Each step may be repeated, and the receipt holds all that the others need, so th
 crash interrupted.
 """
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -25,8 +24,8 @@ from backend.services.health_code.model import (
 )
 from backend.services.health_code.records import update_record
 from backend.services.health_code.reports import Event, Report, Withdrawal
-from backend.store import Conflict, Duplicate
 from backend.store.time import in_utc, to_ms
+from backend.store.update import insert_or_get, update_document
 
 COMPLETION_TIMEOUT = timedelta(seconds=30)
 """An event that is not applied by then was interrupted, and is due for the sweep."""
@@ -54,11 +53,7 @@ async def accept_event(
     if existing is None:
         if withdraws is not None:
             await _check_withdrawal(city, person.id, withdraws)
-        try:
-            existing = await city.store.insert(receipt)
-        except Duplicate:
-            existing = await city.store.get(HealthEventReceipt, key)
-            assert existing is not None, "receipts are not deleted"
+        existing = await insert_or_get(city.store, receipt)
     if existing.payload != payload:
         raise EventIdReused(
             Text(
@@ -86,10 +81,11 @@ async def apply_receipt(city: City, receipt: HealthEventReceipt, now: datetime) 
 
 async def _mark_applied(city: City, key: str) -> None:
     """Mark an event as applied, so that it is not applied again after its withdrawal."""
-    receipt = await city.store.get(HealthEventReceipt, key)
-    if receipt is not None and not receipt.applied:
-        with suppress(Conflict):  # a concurrent request with the same event marked it first
-            await city.store.replace(replace(receipt, applied=True, event=None, due_ms=None))
+
+    def applied(receipt: HealthEventReceipt) -> HealthEventReceipt:
+        return receipt if receipt.applied else replace(receipt, applied=True, event=None, due_ms=None)
+
+    await update_document(city.store, lambda: city.store.get(HealthEventReceipt, key), applied)
 
 
 async def _check_withdrawal(city: City, person: str, key: str) -> None:

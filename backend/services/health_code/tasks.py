@@ -22,8 +22,13 @@ async def finish_event(city: City, receipt_id: str) -> None:
 
 @background(every=timedelta(seconds=15))
 async def sweep_events(city: City) -> None:
-    """Enqueue the events that are overdue."""
+    """Enqueue all events that are overdue, the longest overdue first."""
     due = Order("due_ms", below=to_ms(city.now()))
-    page = await city.store.find(HealthEventReceipt, {}, order=due, limit=BATCH_SIZE)
-    for receipt in page.documents:
-        await finish_event.enqueue(city.jobs, receipt.id)
+    cursor: str | None = None
+    while True:
+        page = await city.store.find(HealthEventReceipt, {}, order=due, cursor=cursor, limit=BATCH_SIZE)
+        for receipt in page.documents:
+            await finish_event.enqueue(city.jobs, receipt.id)
+        cursor = page.cursor
+        if cursor is None:
+            return

@@ -10,6 +10,9 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from backend.city.service import City
+from backend.services.account.model import Session
+from backend.services.account.sessions import renew_session
 from tests.conftest import Clock, newest_code
 
 Client = TestClient[Litestar]
@@ -43,6 +46,15 @@ def another(code: str) -> str:
 def signed_in(client: Client, phone: str = ANNA) -> dict[str, Any]:
     ask_for_code(client, phone)
     return sign_in(client, newest_code(client, phone), phone).json()
+
+
+def eight_at_once(app: Litestar, client: Client, path: str, body: dict[str, str]) -> list[httpx.Response]:
+    async def post() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=cast("Any", app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://city") as apps:
+            return await asyncio.gather(*(apps.post(path, json=body) for _ in range(8)))
+
+    return client.blocking_portal.call(post)
 
 
 def refused(answer: httpx.Response, status: int, name: str) -> None:
@@ -178,6 +190,13 @@ def test_another_code_is_sent_after_a_minute_and_ten_a_day(client: Client, clock
     assert ask_for_code(client).status_code == 202
 
 
+def test_one_of_eight_concurrent_requests_gets_a_code(app: Litestar, client: Client) -> None:
+    answers = eight_at_once(app, client, "/v1/sign-in-codes", {"phone": ANNA})
+    assert sorted(answer.status_code for answer in answers) == [202] + [429] * 7
+    assert {int(answer.headers["Retry-After"]) for answer in answers if answer.status_code == 429} <= {60, 61}
+    assert len(messages(client)) == 1
+
+
 @pytest.mark.parametrize("code", ["12345", "1234567", "12345a", "１２３４５６", "", 123456])
 def test_an_invalid_code_is_refused_with_its_pointer(client: Client, code: object) -> None:
     answer = client.post("/v1/sessions", json={"phone": ANNA, "code": code})
@@ -213,15 +232,45 @@ def test_an_ended_session_asks_to_sign_in(client: Client) -> None:
 
 def test_one_of_eight_concurrent_refreshes_gets_tokens(app: Litestar, client: Client) -> None:
     body = {"refresh_token": signed_in(client)["refresh_token"]}
+    answers = eight_at_once(app, client, "/v1/sessions/refresh", body)
+    assert sorted(answer.status_code for answer in answers) == [201] + [401] * 7
 
-    async def exchange() -> list[int]:
-        transport = httpx.ASGITransport(app=cast("Any", app))
-        async with httpx.AsyncClient(transport=transport, base_url="http://city") as apps:
-            answers = await asyncio.gather(*(apps.post("/v1/sessions/refresh", json=body) for _ in range(8)))
-            return [answer.status_code for answer in answers]
 
-    statuses = client.blocking_portal.call(exchange)
-    assert (statuses.count(201), statuses.count(401)) == (1, 7)
+def test_the_session_goes_on_for_the_faster_of_two_concurrent_refreshes(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city: City = client.app.state.city
+    token = signed_in(client)["refresh_token"]
+    faster: list[str] = []
+    replace_document = city.store.replace
+
+    async def overtaken(session: Session) -> Session:
+        monkeypatch.undo()
+        faster.append((await renew_session(city, token))[1])
+        return await replace_document(session)
+
+    monkeypatch.setattr(city.store, "replace", overtaken)
+    refused(refresh(client, token), 401, "session-ended")
+    assert refresh(client, faster[0]).status_code == 201
+
+
+def test_signing_out_ends_a_session_that_is_refreshed_at_the_same_time(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city: City = client.app.state.city
+    tokens = signed_in(client)
+    refreshed: list[str] = []
+    delete_document = city.store.delete
+
+    async def overtaken(session: Session) -> None:
+        monkeypatch.undo()
+        refreshed.append((await renew_session(city, tokens["refresh_token"]))[1])
+        await delete_document(session)
+
+    monkeypatch.setattr(city.store, "delete", overtaken)
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert client.delete("/v1/sessions/current", headers=headers).status_code == 204
+    refused(refresh(client, refreshed[0]), 401, "session-ended")
 
 
 def test_another_device_of_the_same_account_stays_signed_in(client: Client, clock: Clock) -> None:

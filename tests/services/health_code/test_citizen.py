@@ -1,3 +1,5 @@
+"""What citizens see and declare: the colour and its reason, the history, check-ins and images."""
+
 import io
 import json
 from collections.abc import Callable
@@ -9,9 +11,12 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from backend.city.service import City
 from backend.codes.image_worker import MAX_QUEUED, image_worker
 from backend.security.keyring import verify_with_jwks
-from backend.services.health_code.model import HealthRecord
+from backend.services.health_code.model import HealthRecord, apply_reports
+from backend.services.health_code.records import update_record
+from backend.services.health_code.reports import ContactReported, Report
 from tests.services.health_code.scene import Client, Headers, Scene, problem, stored
 
 
@@ -61,6 +66,28 @@ def test_history_has_the_exact_second_though_it_was_read_a_month_later(scene: Sc
     assert scene.history(wang) == expected
     scene.set_clock("2022-06-01T12:00:01+08:00")
     assert scene.history(wang) == expected
+
+
+def test_a_code_read_while_an_event_is_reported_shows_the_event(
+    client: Client, scene: Scene, wang: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.report(scene.event("isolation", place="observation", began_at="2022-04-20T08:00:00+08:00"))
+    scene.set_clock("2022-04-28T12:00:00+08:00")
+    city: City = client.app.state.city
+    [record] = stored(client, HealthRecord)
+    replace_document = city.store.replace
+
+    async def overtaken(found: HealthRecord) -> HealthRecord:
+        monkeypatch.undo()
+        contact = Report(ContactReported("close", city.now()), "an event")
+        await update_record(
+            city, record.id, city.now(), lambda record: apply_reports(record, [contact], city.rulebook, city.now())
+        )
+        return await replace_document(found)
+
+    monkeypatch.setattr(city.store, "replace", overtaken)
+    assert scene.colour(wang) == "red"
+    assert [colour for _, colour in scene.history(wang)] == ["red", "green", "yellow", "green"]
 
 
 def test_the_payload_is_short_and_holds_no_personal_data(client: Client, scene: Scene, wang: Headers) -> None:

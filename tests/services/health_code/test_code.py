@@ -1,3 +1,5 @@
+"""The payload of a health code: who can verify it, how long it is valid, and what is forged."""
+
 import json
 from datetime import UTC, datetime, timedelta
 

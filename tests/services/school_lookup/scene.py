@@ -15,9 +15,11 @@ Application begins on 1 June 2018, by the batches of Gongshu; a child of six was
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from backend.services.school_lookup.addresses import AddressRange
+from backend.services.school_lookup.coordinates import CoordinateSystem, from_wgs84
 from backend.services.school_lookup.plan import (
     AddressPoint,
     Calendar,
@@ -138,3 +140,27 @@ def a_family(*children: dict[str, Any], **more: object) -> dict[str, Any]:
         "homes": [{"address": HOME, "parents_percent": 100}],
         **more,
     }
+
+
+def point(at: tuple[float, float], system: CoordinateSystem = "WGS84") -> dict[str, Any]:
+    """Return a home at a point, as it is entered in a coordinate system."""
+    longitude, latitude = from_wgs84(np.array([at]), system)[0].tolist()
+    return {"point": {"longitude": longitude, "latitude": latitude, "coordinates": system}}
+
+
+def schools(child: dict[str, Any]) -> list[tuple[str, str, int | None]]:
+    """Return the schools of a child, each with the way of admission and the batch."""
+    return [(one["school"]["id"], one["admission"], one["batch"]) for one in child["schools"]]
+
+
+def only(answer: Any) -> dict[str, Any]:  # noqa: ANN401  an answer of httpx
+    """Return the result of the only child."""
+    assert answer.status_code == 200, answer.text
+    (child,) = answer.json()["children"]
+    return child
+
+
+def problem(answer: Any) -> tuple[int, str, list[str]]:  # noqa: ANN401  likewise
+    """Return status, type and pointers of an answer that is a Problem."""
+    body = answer.json()
+    return answer.status_code, body["type"], [error["pointer"] for error in body.get("errors", [])]

@@ -1,7 +1,6 @@
 """Let citizens show their health code, see the reasons for its colour, declare their health and check in."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -50,7 +49,6 @@ from backend.services.health_code.reports import (
     Report,
     StayReported,
 )
-from backend.store import Conflict
 from backend.store.time import in_utc, to_the_millisecond
 from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
 
@@ -159,9 +157,8 @@ async def _current(city: City, person: str, now: datetime) -> tuple[HealthRecord
         record = await get_or_create_record(city, person, now)
     verdict = city.rulebook.evaluate(COLOUR, record.facts, now)
     if not same_decision(record.history[-1], verdict):
-        record = update_history(record, city.rulebook, now)
-        with suppress(Conflict):  # a concurrent request changed the record and updated its history too
-            record = await city.store.replace(record)
+        record = await update_record(city, person, now, lambda record: update_history(record, city.rulebook, now))
+        verdict = city.rulebook.evaluate(COLOUR, record.facts, now)
     return record, verdict
 
 
