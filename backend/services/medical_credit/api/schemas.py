@@ -6,12 +6,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from backend.city.service import City
 from backend.i18n import Text
+from backend.paylater.bill import PaymentScope, Stage
+from backend.paylater.family import Relation
+from backend.paylater.repairs import Resolution
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.enrolment import Purpose, Relation, Standing
+from backend.services.medical_credit.model.enrolment import Standing
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Resolution, Totals
-from backend.services.medical_credit.model.visit import LineKind, PaymentScope, Stage, Visit
+from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Totals
+from backend.services.medical_credit.model.visit import LineKind, Purpose, Visit
 
 # ── enrolment and limits ──
 
@@ -239,17 +243,21 @@ class ReconciliationList(Struct, frozen=True):
 # ── from documents to responses ──
 
 
-def visit_summary(visit: Visit, hospital: Hospital | None) -> VisitSummary:
-    """Return a visit as it is shown in a list."""
-    return VisitSummary(
-        visit.id,
-        _name(visit, hospital),
-        visit.kind,
-        visit.stage(),
-        visit.opened_at,
-        visit.total_fen(),
-        max(0, visit.owed_fen()),
-    )
+async def visit_summaries(city: City, visits: Sequence[Visit]) -> list[VisitSummary]:
+    """Return visits as they are shown in a list, with the names of their hospitals."""
+    hospitals = await city.store.get_many(Hospital, sorted({visit.hospital for visit in visits}))
+    return [
+        VisitSummary(
+            visit.id,
+            _name(visit, hospitals.get(visit.hospital)),
+            visit.kind,
+            visit.stage(),
+            visit.opened_at,
+            visit.total_fen(),
+            max(0, visit.owed_fen()),
+        )
+        for visit in visits
+    ]
 
 
 def visit_details(visit: Visit, hospital: Hospital | None, now: datetime) -> VisitDetails:

@@ -3,8 +3,9 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
+from backend.paylater.ports import BankEntry
+from backend.paylater.statement import TransferDifference, compare_transfers
 from backend.services.medical_credit.model.hospital_file import FiledLine, FiledVisit, our_record
 from backend.services.medical_credit.model.reconciliation import (
     Difference,
@@ -14,7 +15,7 @@ from backend.services.medical_credit.model.reconciliation import (
     VisitTotal,
 )
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import BankEntry, InsurerSettlement
+from backend.services.medical_credit.ports import InsurerSettlement
 
 
 def compare(
@@ -36,7 +37,8 @@ def compare(
         visit = mine.get(number) or known.get(visit_id(hospital, number))
         differences.extend(_hospital_differences(number, visit, theirs.get(number), settled_today=number in mine))
     differences.extend(_insurance_differences(ours, insured, known))
-    differences.extend(_bank_differences(ours, banked, known))
+    visits = {visit.id: visit for visit in (*known.values(), *ours)}
+    differences.extend(bank_differences(compare_transfers(visits.values(), banked), visits))
     return differences
 
 
@@ -167,69 +169,12 @@ def _insurance_differences(
         )
 
 
-def _bank_differences(
-    ours: Sequence[Visit], banked: Iterable[BankEntry], known: Mapping[str, Visit]
-) -> Iterable[Difference]:
-    moved = {entry.id: entry for entry in banked}
-    visits = {visit.id: visit for visit in (*known.values(), *ours)}
-    for visit in visits.values():
-        transfers = [(one.id, one.amount_fen, one.state == "paid", "payment") for one in visit.payments]
-        transfers += [(one.id, one.amount_fen, one.state == "done", "refund") for one in visit.refunds]
-        for transfer_id, fen, done, kind in transfers:
-            entry = moved.pop(transfer_id, None)
-            if entry is not None and not done:
-                only: DifferenceKind = "payment_only_at_bank" if kind == "payment" else "refund_only_at_bank"
-                yield _difference(
-                    only, visit.id, visit.number, transfer_id, None, entry.amount_fen, "accept_bank_record"
-                )
-            elif entry is not None and entry.amount_fen != fen:
-                yield _difference(
-                    "transfer_differs", visit.id, visit.number, transfer_id, fen, entry.amount_fen, "query_bank"
-                )
-    for entry in moved.values():
-        visit = visits.get(entry.id.partition("/")[0])
+def bank_differences(found: Iterable[TransferDifference], known: Mapping[str, Visit]) -> Iterable[Difference]:
+    """Return what differs from the bank's statement, with the hospital's number of each visit."""
+    for one in found:
+        visit = known.get(one.billable)
         number = visit.number if visit is not None else "-"
-        only = "payment_only_at_bank" if entry.kind == "payment" else "refund_only_at_bank"
-        repair: RepairKind = "query_bank"
-        yield _difference(only, entry.id.partition("/")[0], number, entry.id, None, entry.amount_fen, repair)
-
-
-def missing_at_bank(
-    visits: Iterable[Visit], banked: Iterable[BankEntry], begins: datetime, ends: datetime
-) -> list[Difference]:
-    """Return a difference for each transfer that is done in our records within [begins, ends) but not at the bank."""
-    at_bank = {entry.id for entry in banked}
-    found: list[Difference] = []
-    for visit in visits:
-        for payment in visit.payments:
-            at = payment.answered_at
-            if payment.state == "paid" and at is not None and begins <= at < ends and payment.id not in at_bank:
-                found.append(
-                    _difference(
-                        "payment_missing_at_bank",
-                        visit.id,
-                        visit.number,
-                        payment.id,
-                        payment.amount_fen,
-                        None,
-                        "query_bank",
-                    )
-                )
-        for refund in visit.refunds:
-            at = refund.answered_at
-            if refund.state == "done" and at is not None and begins <= at < ends and refund.id not in at_bank:
-                found.append(
-                    _difference(
-                        "refund_missing_at_bank",
-                        visit.id,
-                        visit.number,
-                        refund.id,
-                        refund.amount_fen,
-                        None,
-                        "query_bank",
-                    )
-                )
-    return found
+        yield _difference(one.kind, one.billable, number, one.transfer, one.ours_fen, one.theirs_fen, one.repair)
 
 
 def totals_of(visits: Sequence[Visit], banked: Iterable[BankEntry]) -> tuple[Totals, tuple[VisitTotal, ...]]:
@@ -240,18 +185,16 @@ def totals_of(visits: Sequence[Visit], banked: Iterable[BankEntry]) -> tuple[Tot
         split, bill = visit.settlement and visit.settlement.split, visit.bill
         if split is None:
             continue
-        payout = bill.payable_fen if bill is not None else 0
-        each.append(VisitTotal(visit.number, visit.id, split.medfee_fen, payout))
+        each.append(VisitTotal(visit.number, visit.id, split.medfee_fen, visit.payable_fen()))
         sums.update(
             medfee_fen=split.medfee_fen,
             fund_fen=split.fund_fen,
             account_fen=split.account_fen + split.family_account_fen,
             cash_fen=split.cash_fen,
-            covered_fen=bill.covered_fen if bill is not None else 0,
-            exception_fen=bill.exception_fen if bill is not None else 0,
-            counter_fen=bill.counter_fen if bill is not None else 0,
-            payout_fen=payout,
+            payout_fen=visit.payable_fen(),
         )
+        if bill is not None:
+            sums.update(covered_fen=bill.covered_fen, exception_fen=bill.exception_fen, counter_fen=bill.counter_fen)
     for entry in banked:
         sums["paid_fen" if entry.kind == "payment" else "refunded_fen"] += entry.amount_fen
     return Totals(visits=len(each), **sums), tuple(each)

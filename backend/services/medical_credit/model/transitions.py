@@ -17,6 +17,7 @@ from backend.services.medical_credit.model.commands import (
     PaidAtCounter,
     ReopenVisit,
 )
+from backend.services.medical_credit.model.enrolment import Terms
 from backend.services.medical_credit.model.problems import (
     LineChanged,
     LineExceeded,
@@ -27,7 +28,6 @@ from backend.services.medical_credit.model.problems import (
     VisitChanged,
     VisitPaid,
 )
-from backend.services.medical_credit.model.terms import Terms
 from backend.services.medical_credit.model.visit import (
     MAX_EVENTS,
     MAX_LINES,
@@ -161,7 +161,8 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
             raise _paid()
         _check_refund_period(visit, terms, now)
     settles = visit.closed_at is not None and visit.settlement is not None
-    return replace(visit, lines=(*visit.lines, line), due_ms=to_ms(now) if settles else visit.due_ms)
+    due_ms = to_ms(now) if settles else visit.due_ms
+    return replace(visit, lines=(*visit.lines, line), retry_at=None, due_ms=due_ms)
 
 
 def _check_charge(visit: Visit, line: Line) -> None:
