@@ -227,8 +227,7 @@ def expire(line: CreditLine, at: datetime) -> CreditLine:
     if not expired:
         return line
     return replace(
-        line,
-        holds=tuple(replace(hold, state="expired") if hold.id in expired else hold for hold in line.holds),
+        line, holds=tuple(replace(hold, state="expired") if hold.id in expired else hold for hold in line.holds)
     )
 
 

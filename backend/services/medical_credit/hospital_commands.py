@@ -8,13 +8,7 @@ from msgspec.structs import replace
 from backend.city.person import parse_id_number
 from backend.city.service import City
 from backend.i18n import Text
-from backend.services.medical_credit.eligibility import (
-    assess,
-    find_enrolment,
-    find_person,
-    refresh_enrolment,
-    terms_of,
-)
+from backend.services.medical_credit.eligibility import assess, find_enrolment, find_person, refresh_enrolment, terms_of
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit

@@ -15,16 +15,7 @@ from backend.city.service import City
 from backend.paylater.ports import Bank
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
 
-__all__ = [
-    "Bank",
-    "ClaimLine",
-    "CreditRegistry",
-    "Inbox",
-    "Insurance",
-    "InsuranceClaim",
-    "InsurerSettlement",
-    "Split",
-]
+__all__ = ["Bank", "ClaimLine", "CreditRegistry", "Inbox", "Insurance", "InsuranceClaim", "InsurerSettlement", "Split"]
 
 
 class ClaimLine(Struct, frozen=True):

@@ -15,11 +15,7 @@ from backend.rulebook.language.temporal import midnight
 from backend.services.medical_credit.model.comparison import bank_differences, compare, totals_of
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import read_file, write_file
-from backend.services.medical_credit.model.reconciliation import (
-    MAX_DIFFERENCES,
-    Reconciliation,
-    reconciliation_id,
-)
+from backend.services.medical_credit.model.reconciliation import MAX_DIFFERENCES, Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Insurance
 from backend.services.medical_credit.repairs import repair_saga

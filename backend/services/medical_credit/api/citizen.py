@@ -12,14 +12,9 @@ from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
 from backend.paylater.account import open_account
+from backend.paylater.details import PaymentRequest
 from backend.paylater.family import may_pay
-from backend.paylater.problems import (
-    NotEnrolled,
-    NothingToPay,
-    OutstandingBalance,
-    PaymentFailed,
-    PaymentInProgress,
-)
+from backend.paylater.problems import NotEnrolled, NothingToPay, OutstandingBalance, PaymentFailed, PaymentInProgress
 from backend.paylater.transfers import pay
 from backend.problems import NotFound
 from backend.rulebook import Verdict
@@ -29,7 +24,6 @@ from backend.services.medical_credit.api.schemas import (
     CreditLimit,
     LimitFactor,
     MedicalCredit,
-    PaymentRequest,
     VisitDetails,
     VisitList,
     visit_details,

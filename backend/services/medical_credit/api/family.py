@@ -1,7 +1,5 @@
 """Handlers for family payers: the patient requests a consent, the payer agrees, and either can end it."""
 
-from typing import Literal
-
 from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
@@ -9,16 +7,11 @@ from litestar.params import FromPath, JSONBody
 from backend.city.person import InvalidIdNumber
 from backend.city.service import City
 from backend.paylater.account import open_account
+from backend.paylater.details import FamilyConsents, FamilyPayerRequest, family_consent_details
 from backend.paylater.family import agree, consents_of, end_consent, family_bills, request_consent
 from backend.paylater.problems import NotEnrolled, TooManyFamilyPayers
 from backend.security.identity import CitizenRequest, citizen, citizen_id
-from backend.services.medical_credit.api.schemas import (
-    FamilyConsentDetails,
-    FamilyConsents,
-    FamilyPayerRequest,
-    VisitList,
-    visit_summaries,
-)
+from backend.services.medical_credit.api.schemas import VisitList, visit_summaries
 from backend.services.medical_credit.eligibility import find_person, terms_of
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
 from backend.services.medical_credit.model.visit import Visit
@@ -40,7 +33,8 @@ async def list_family_consents(request: CitizenRequest, city: NamedDependency[Ci
     person = citizen_id(request)
     payers = await consents_of(city, FamilyPayer, "patient", person)
     patients = await consents_of(city, FamilyPayer, "payer", person)
-    return FamilyConsents([_details(one, "patient") for one in payers] + [_details(one, "payer") for one in patients])
+    found = [family_consent_details(one, "patient") for one in payers]
+    return FamilyConsents(found + [family_consent_details(one, "payer") for one in patients])
 
 
 @put("/v1/me/family/{consent_id:str}/agreement", guards=[citizen])
@@ -49,7 +43,7 @@ async def agree_to_pay(
 ) -> FamilyConsents:
     """Agree to pay for the patient who requested it."""
     consent = await agree(city, FamilyPayer, consent_id, citizen_id(request))
-    return FamilyConsents([_details(consent, "payer")])
+    return FamilyConsents([family_consent_details(consent, "payer")])
 
 
 @delete("/v1/me/family/{consent_id:str}", guards=[citizen])
@@ -63,7 +57,3 @@ async def list_family_bills(request: CitizenRequest, city: NamedDependency[City]
     """List the unpaid visits of the patients for whom the caller agreed to pay."""
     visits = await family_bills(city, FamilyPayer, Visit, citizen_id(request))
     return VisitList(await visit_summaries(city, visits), None)
-
-
-def _details(consent: FamilyPayer, role: Literal["patient", "payer"]) -> FamilyConsentDetails:
-    return FamilyConsentDetails(consent.id, role, consent.relation, consent.requested_at, consent.agreed_at)

@@ -38,11 +38,7 @@ StaffRequest = Request[Caller, AccessClaims, State]
 PAGE = 31
 
 
-@put(
-    "/v1/reconciliations/{hospital:str}/{day:date}",
-    guards=[operator],
-    problems=(InvalidFile, UpstreamUnavailable),
-)
+@put("/v1/reconciliations/{hospital:str}/{day:date}", guards=[operator], problems=(InvalidFile, UpstreamUnavailable))
 async def reconcile_day(
     data: JSONBody[HospitalFile], city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> ReconciliationDetails:

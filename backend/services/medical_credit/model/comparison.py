@@ -44,17 +44,17 @@ def compare(
 
 def _difference(
     kind: DifferenceKind,
-    visit: str,
-    number: str,
+    visit: tuple[str, str],
     subject: str,
     ours_fen: int | None,
     theirs_fen: int | None,
-    repair: RepairKind,
+    repair: RepairKind = "contact_hospital",
     line: FiledLine | None = None,
 ) -> Difference:
-    contents = "\n".join(map(str, (kind, visit, number, subject, ours_fen, theirs_fen)))
+    """Return a difference; `visit` is the visit's id and the hospital's number of it."""
+    contents = "\n".join(map(str, (kind, *visit, subject, ours_fen, theirs_fen)))
     key = hashlib.sha256(contents.encode()).hexdigest()[:16]
-    return Difference(key, kind, visit, number, subject, ours_fen, theirs_fen, repair, line)
+    return Difference(key, kind, *visit, subject, ours_fen, theirs_fen, repair, line)
 
 
 def _hospital_differences(
@@ -63,64 +63,43 @@ def _hospital_differences(
     if visit is None:
         assert theirs is not None, "every number is in our records or the hospital's"
         total = sum(line.amount_fen for line in theirs.lines.values())
-        yield _difference("visit_only_at_hospital", "", number, number, None, total, "contact_hospital")
+        yield _difference("visit_only_at_hospital", ("", number), number, None, total)
         return
+    where = (visit.id, number)
     if theirs is None:
-        yield _difference(
-            "visit_missing_at_hospital", visit.id, number, number, visit.total_fen(), None, "contact_hospital"
-        )
+        yield _difference("visit_missing_at_hospital", where, number, visit.total_fen(), None)
         return
     ours = our_record(visit)
     for line_id in theirs.duplicates:
         fen = theirs.lines[line_id].amount_fen
-        yield _difference("line_duplicated_at_hospital", visit.id, number, line_id, fen, 2 * fen, "contact_hospital")
+        yield _difference("line_duplicated_at_hospital", where, line_id, fen, 2 * fen)
     for line_id in sorted(ours.lines.keys() | theirs.lines.keys()):
         yield from _line_differences(visit, ours.lines.get(line_id), theirs.lines.get(line_id))
     if settled_today and ours.settlement != theirs.settlement:
         mine, other = ours.settlement, theirs.settlement
         subject = mine.id if mine is not None else "-"
-        ours_fen, theirs_fen = (mine and mine.cash_fen, other and other.cash_fen)
-        yield _difference("settlement_differs", visit.id, number, subject, ours_fen, theirs_fen, "contact_hospital")
+        yield _difference("settlement_differs", where, subject, mine and mine.cash_fen, other and other.cash_fen)
     if ours.counter_fen != theirs.counter_fen:
-        subject = "counter"
-        yield _difference(
-            "counter_differs", visit.id, number, subject, ours.counter_fen, theirs.counter_fen, "contact_hospital"
-        )
+        yield _difference("counter_differs", where, "counter", ours.counter_fen, theirs.counter_fen)
 
 
 def _line_differences(visit: Visit, ours: FiledLine | None, theirs: FiledLine | None) -> Iterable[Difference]:
+    where, repair = (visit.id, visit.number), "contact_hospital"
     if ours is None:
         assert theirs is not None, "every line is in our records or the hospital's"
-        repair: RepairKind = "add_charge" if theirs.record == "charge" else "add_credit"
-        repairable = not (theirs.amount_fen > 0 and visit.was_paid())
-        yield _difference(
-            "line_only_at_hospital",
-            visit.id,
-            visit.number,
-            theirs.id,
-            None,
-            theirs.amount_fen,
-            repair if repairable else "contact_hospital",
-            theirs,
-        )
+        if theirs.amount_fen <= 0 or not visit.was_paid():
+            repair = "add_charge" if theirs.record == "charge" else "add_credit"
+        yield _difference("line_only_at_hospital", where, theirs.id, None, theirs.amount_fen, repair, theirs)
     elif theirs is None:
-        repairable = ours.record == "charge" and visit.net_fen(ours.id) > 0
-        repair = "credit_line" if repairable else "contact_hospital"
-        yield _difference("line_missing_at_hospital", visit.id, visit.number, ours.id, ours.amount_fen, None, repair)
+        if ours.record == "charge" and visit.net_fen(ours.id) > 0:
+            repair = "credit_line"
+        yield _difference("line_missing_at_hospital", where, ours.id, ours.amount_fen, None, repair)
     elif ours != theirs:
         same = (ours.record, ours.of, ours.code) == (theirs.record, theirs.of, theirs.code)
         up = theirs.amount_fen > ours.amount_fen
-        repairable = same and ours.record == "charge" and not (up and visit.was_paid())
-        yield _difference(
-            "line_differs",
-            visit.id,
-            visit.number,
-            ours.id,
-            ours.amount_fen,
-            theirs.amount_fen,
-            "adjust_line" if repairable else "contact_hospital",
-            theirs,
-        )
+        if same and ours.record == "charge" and not (up and visit.was_paid()):
+            repair = "adjust_line"
+        yield _difference("line_differs", where, ours.id, ours.amount_fen, theirs.amount_fen, repair, theirs)
 
 
 def _insurance_differences(
@@ -128,53 +107,34 @@ def _insurance_differences(
 ) -> Iterable[Difference]:
     theirs = {one.settlement_id: one for one in insured}
     for visit in ours:
-        settled = visit.settlement
+        settled, where = visit.settlement, (visit.id, visit.number)
         if settled is None or not settled.split.settlement_id:
             continue
-        split, other = settled.split, theirs.pop(settled.split.settlement_id, None)
-        subject, fen = split.settlement_id, split.medfee_fen
+        split = settled.split
+        subject, other = split.settlement_id, theirs.pop(split.settlement_id, None)
         if other is None:
-            yield _difference(
-                "settlement_missing_at_insurance", visit.id, visit.number, subject, fen, None, "settle_again"
-            )
-        elif (split.medfee_fen, split.fund_fen, split.account_fen, split.cash_fen) != (
-            other.medfee_fen,
-            other.fund_fen,
-            other.account_fen,
-            other.cash_fen,
-        ):
-            yield _difference(
-                "insurance_split_differs",
-                visit.id,
-                visit.number,
-                subject,
-                split.cash_fen,
-                other.cash_fen,
-                "settle_again",
-            )
+            yield _difference("settlement_missing_at_insurance", where, subject, split.medfee_fen, None, "settle_again")
+        elif any(getattr(split, name) != getattr(other, name) for name in _COMPARED):
+            yield _difference("insurance_split_differs", where, subject, split.cash_fen, other.cash_fen, "settle_again")
     for extra in theirs.values():
         visit = known.get(extra.visit)
         settled = visit.settlement if visit is not None else None
         if settled is not None and settled.split.settlement_id == extra.settlement_id:
             continue  # settled at the insurance just before midnight and recorded here just after
-        number = visit.number if visit is not None else "-"
-        yield _difference(
-            "settlement_only_at_insurance",
-            extra.visit,
-            number,
-            extra.settlement_id,
-            None,
-            extra.medfee_fen,
-            "cancel_at_insurance",
-        )
+        where = (extra.visit, visit.number if visit is not None else "-")
+        repair = "cancel_at_insurance"
+        yield _difference("settlement_only_at_insurance", where, extra.settlement_id, None, extra.medfee_fen, repair)
+
+
+_COMPARED = ("medfee_fen", "fund_fen", "account_fen", "cash_fen")
 
 
 def bank_differences(found: Iterable[TransferDifference], known: Mapping[str, Visit]) -> Iterable[Difference]:
     """Return what differs from the bank's statement, with the hospital's number of each visit."""
     for one in found:
         visit = known.get(one.billable)
-        number = visit.number if visit is not None else "-"
-        yield _difference(one.kind, one.billable, number, one.transfer, one.ours_fen, one.theirs_fen, one.repair)
+        where = (one.billable, visit.number if visit is not None else "-")
+        yield _difference(one.kind, where, one.transfer, one.ours_fen, one.theirs_fen, one.repair)
 
 
 def totals_of(visits: Sequence[Visit], banked: Iterable[BankEntry]) -> tuple[Totals, tuple[VisitTotal, ...]]:

@@ -4,10 +4,7 @@ from backend.i18n import Text
 from backend.paylater.bill import BillTexts, NoticeKind
 
 _NOTICES: dict[NoticeKind, Text] = {
-    "bill": Text(
-        zh="您的就医账单已生成，应付{yuan}元。",
-        en="Your bill is ready: {yuan} yuan.",
-    ),
+    "bill": Text(zh="您的就医账单已生成，应付{yuan}元。", en="Your bill is ready: {yuan} yuan."),
     "reminder": Text(
         zh="您有{yuan}元就医账单已到期，请今天支付，以免先看病后付费被暂停。",
         en="Your bill of {yuan} yuan is due. Pay it today to keep pay later available.",
@@ -21,12 +18,10 @@ _NOTICES: dict[NoticeKind, Text] = {
         en="{yuan} yuan are overdue, so paying later is suspended until you pay. Emergency care is not affected.",
     ),
     "restored": Text(
-        zh="已收到付款{yuan}元，先看病后付费已恢复。",
-        en="We received {yuan} yuan; you can pay later again.",
+        zh="已收到付款{yuan}元，先看病后付费已恢复。", en="We received {yuan} yuan; you can pay later again."
     ),
     "refunded": Text(
-        zh="{yuan}元已原路退回，请留意原支付账户。",
-        en="{yuan} yuan were refunded to the original account.",
+        zh="{yuan}元已原路退回，请留意原支付账户。", en="{yuan} yuan were refunded to the original account."
     ),
     "cancelled": Text(
         zh="您的一次就诊已取消，账单同时作废；已付款项将原路退回。",

@@ -9,6 +9,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.jobs.saga import DUE
 from backend.paylater.repairs import ReconciledDay, ResolutionState
+from backend.paylater.statement import TransferDifferenceKind, TransferRepair
 from backend.services.medical_credit.model.hospital_file import FiledLine
 from backend.store import Index
 
@@ -26,11 +27,7 @@ DifferenceKind = Literal[
     "settlement_only_at_insurance",
     "settlement_missing_at_insurance",
     "insurance_split_differs",
-    "payment_only_at_bank",
-    "payment_missing_at_bank",
-    "refund_only_at_bank",
-    "refund_missing_at_bank",
-    "transfer_differs",
+    TransferDifferenceKind,
 ]
 RepairKind = Literal[
     "add_charge",
@@ -39,8 +36,7 @@ RepairKind = Literal[
     "adjust_line",
     "cancel_at_insurance",
     "settle_again",
-    "accept_bank_record",
-    "query_bank",
+    TransferRepair,
     "contact_hospital",
 ]
 """How a difference can be repaired; `contact_hospital` has no automatic repair."""
