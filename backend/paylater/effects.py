@@ -24,6 +24,7 @@ from backend.paylater.coverage import (
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.notices import notice_text
 from backend.paylater.steps import next_debit_at
+from backend.store.update import update_document
 
 
 class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
@@ -44,11 +45,6 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
     def _with_limit(self, city: City, account: A, purpose: str, now: datetime) -> A:
         return with_limit(account, purpose, self.limit_fen(city, account, purpose, now))
 
-    async def _account(self, city: City, billable: Billable) -> A:
-        account = await city.store.get(self.account, billable.person)
-        assert account is not None, "accounts are closed and never deleted"
-        return account
-
     async def _update_line(
         self,
         city: City,
@@ -57,12 +53,19 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         change: Callable[[CreditLine], CreditLine],
         also: Callable[[A], A] = lambda account: account,
     ) -> A:
-        """Change the line of credit of a Billable with the limit in force now. A conflict repeats the step."""
+        """Change the line of credit of a Billable, with the limit in force now."""
         purpose = billable.purpose()
-        account = self._with_limit(city, await self._account(city, billable), purpose, now)
-        line = account.credit[purpose]
-        changed = also(with_line(account, purpose, change(line)))
-        return account if changed is account else await city.store.replace(changed)
+
+        def changed(found: A) -> A:
+            account = self._with_limit(city, found, purpose, now)
+            return also(with_line(account, purpose, change(account.credit[purpose])))
+
+        return await self._update(city, billable, changed)
+
+    async def _update(self, city: City, billable: Billable, change: Callable[[A], A]) -> A:
+        account = await update_document(city.store, lambda: city.store.get(self.account, billable.person), change)
+        assert account is not None, "accounts are closed and never deleted"
+        return account
 
     async def hold(self, city: City, billable: B, now: datetime) -> B:
         """Hold the expected cost, as far as credit is available."""
@@ -111,10 +114,8 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
     async def record_breach(self, city: City, billable: B, _now: datetime) -> B:
         """Record a breach once in the account; several in a row suspend the person."""
         assert billable.breached_at is not None, "there is a breach to record"
-        account = await self._account(city, billable)
-        changed = with_breach(account, RecordedBreach(billable.breached_at, billable.id))
-        if changed is not account:
-            await city.store.replace(changed)
+        breach = RecordedBreach(billable.breached_at, billable.id)
+        await self._update(city, billable, lambda account: with_breach(account, breach))
         return replace(billable, breach_recorded=True)
 
     async def notify(self, city: City, billable: B, now: datetime) -> B:
