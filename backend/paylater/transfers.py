@@ -10,7 +10,7 @@ from backend.city.service import City
 from backend.city.upstream import BankAnswer, UpstreamTimeout
 from backend.i18n import Text, yuan
 from backend.jobs.saga import Request, Saga
-from backend.paylater.bill import B, Billable, Payment, PaymentScope, Terms, add_notice
+from backend.paylater.bill import B, Billable, Payment, PaymentScope, Refund, Terms, add_notice
 from backend.paylater.ports import Bank
 from backend.paylater.problems import NothingToPay, PaymentFailed, PaymentInProgress
 from backend.store.time import to_ms
@@ -70,46 +70,44 @@ def _check_payable(billable: Billable, amount_fen: int, scope: PaymentScope, now
 
 async def send_payment(city: City, billable: B, now: datetime) -> B:
     """Request the pending payment from the bank, and record its outcome."""
-    payment = billable.pending_payment()
-    if payment is None:
-        return billable
-    answer = await city.port(Bank).pay(payment.id, payment.payer, payment.amount_fen)
-    return with_outcome(billable, payment.id, answer, now)
-
-
-async def look_up_payment(city: City, billable: B, now: datetime) -> B:
-    """Look up a payment; if the bank never received it, request it again under the same id."""
-    payment = billable.pending_payment()
-    assert payment is not None, "there is a payment to look up"
-    answer = await city.port(Bank).look_up(payment.id)
-    if answer.outcome == "unknown":
-        answer = await city.port(Bank).pay(payment.id, payment.payer, payment.amount_fen)
-    return with_outcome(billable, payment.id, _decided(answer), now)
+    return await _send(city, billable, billable.pending_payment(), now)
 
 
 async def send_refund(city: City, billable: B, now: datetime) -> B:
     """Request the pending refund from the bank, and record its outcome."""
-    refund = billable.pending_refund()
-    if refund is None:
-        return billable
-    answer = await city.port(Bank).refund(refund.id, refund.payment, refund.amount_fen)
-    return with_outcome(billable, refund.id, answer, now)
+    return await _send(city, billable, billable.pending_refund(), now)
+
+
+async def look_up_payment(city: City, billable: B, now: datetime) -> B:
+    """Look up the pending payment; if the bank never received it, request it again under the same id."""
+    return await _look_up(city, billable, billable.pending_payment(), now)
 
 
 async def look_up_refund(city: City, billable: B, now: datetime) -> B:
-    """Look up a refund; if the bank never received it, request it again under the same id."""
-    refund = billable.pending_refund()
-    assert refund is not None, "there is a refund to look up"
-    answer = await city.port(Bank).look_up(refund.id)
+    """Look up the pending refund; if the bank never received it, request it again under the same id."""
+    return await _look_up(city, billable, billable.pending_refund(), now)
+
+
+async def _send(city: City, billable: B, transfer: Payment | Refund | None, now: datetime) -> B:
+    if transfer is None:
+        return billable
+    return with_outcome(billable, transfer.id, await _request(city.port(Bank), transfer), now)
+
+
+async def _look_up(city: City, billable: B, transfer: Payment | Refund | None, now: datetime) -> B:
+    assert transfer is not None, "there is a transfer to look up"
+    answer = await city.port(Bank).look_up(transfer.id)
     if answer.outcome == "unknown":
-        answer = await city.port(Bank).refund(refund.id, refund.payment, refund.amount_fen)
-    return with_outcome(billable, refund.id, _decided(answer), now)
-
-
-def _decided(answer: BankAnswer) -> BankAnswer:
+        answer = await _request(city.port(Bank), transfer)
     if answer.outcome == "pending":
         raise UpstreamTimeout("the bank is still processing it")
-    return answer
+    return with_outcome(billable, transfer.id, answer, now)
+
+
+async def _request(bank: Bank, transfer: Payment | Refund) -> BankAnswer:
+    if isinstance(transfer, Payment):
+        return await bank.pay(transfer.id, transfer.payer, transfer.amount_fen)
+    return await bank.refund(transfer.id, transfer.payment, transfer.amount_fen)
 
 
 async def record_bank_answer(city: City, saga: Saga[City, B, Terms, Any], transfer_id: str, answer: BankAnswer) -> None:
@@ -167,13 +165,11 @@ def _with_refund_outcome(billable: B, refund_id: str, answer: BankAnswer, now: d
 def reopen_transfer(billable: B, transfer_id: str) -> B:
     """Return a Billable in which a failed payment or refund is requested again, so that its outcome can be recorded."""
     payments = tuple(
-        replace(one, state="requested") if one.id == transfer_id and one.state == "failed" else one
+        replace(one, state="requested") if (one.id, one.state) == (transfer_id, "failed") else one
         for one in billable.payments
     )
     refunds = tuple(
-        replace(one, state="requested") if one.id == transfer_id and one.state == "failed" else one
+        replace(one, state="requested") if (one.id, one.state) == (transfer_id, "failed") else one
         for one in billable.refunds
     )
-    if (payments, refunds) == (billable.payments, billable.refunds):
-        return billable
     return replace(billable, payments=payments, refunds=refunds)
