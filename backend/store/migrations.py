@@ -2,7 +2,8 @@
 
 A migration is a module `migrations/0001_<verb_noun>.py` whose docstring says what it is for. It names one COLLECTION,
 and `change(body)` returns the changed document, or None if it needs no change or is already changed: an interrupted run
-resumes from the last recorded batch. A field that is None may be missing.
+resumes from the last recorded batch. A field that is None may be missing. If documents of another collection are part
+of it, it is `async change(body, read)`; `read` is `Store.read_bodies`.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ import importlib
 import pkgutil
 import re
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -28,14 +30,24 @@ BATCH = 1_000
 _NAME = re.compile(r"\d{4}_[a-z][a-z0-9_]*")
 
 
+Body = dict[str, Any]
+ReadBodies = Callable[[str, str, int], Awaitable[list[Body]]]
+
+
 class Migration(Struct, frozen=True):
     """One migration; `id` is the name of its module, `checksum` the hash of its file."""
 
     id: str
     title: str
     collection: str
-    change: Callable[[dict[str, Any]], dict[str, Any] | None]
+    change: Callable[[Body], Body | None] | Callable[[Body, ReadBodies], Awaitable[Body | None]]
     checksum: str
+
+    async def changed(self, body: Body, read: ReadBodies) -> Body | None:
+        """Return the changed document, or None if it needs no change."""
+        if iscoroutinefunction(self.change):
+            return await self.change(body, read)
+        return cast("Callable[[Body], Body | None]", self.change)(body)
 
 
 class MigrationRun(Document, kw_only=True):
@@ -145,7 +157,8 @@ async def _run(
 ) -> None:
     seen = 0
     while bodies := await store.read_bodies(migration.collection, run.after, batch):
-        changed = [body for body in map(migration.change, bodies) if body is not None]
+        found = [await migration.changed(body, store.read_bodies) for body in bodies]
+        changed = [body for body in found if body is not None]
         written = await store.write_bodies(migration.collection, changed)
         run = replace(run, changed=run.changed + written)
         if written == len(changed):  # otherwise a document changed meanwhile, and the batch is read again

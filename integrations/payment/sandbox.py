@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from backend.city.upstream import BankAnswer, UpstreamRejected, UpstreamTimeout
-from backend.services.medical_credit.ports import BankEntry
+from backend.paylater.ports import BankEntry
 from backend.settings import Settings
 from integrations._sandbox.bank import TransferBank
 from integrations._sandbox.database import SandboxDatabase

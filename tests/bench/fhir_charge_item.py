@@ -18,7 +18,7 @@ from backend.security.identity import Access, Caller
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import OpenVisit
 from backend.services.medical_credit.model.visit import visit_id
-from backend.services.medical_credit.saga import advance
+from backend.services.medical_credit.saga import visit_saga
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from tests.bench.health_code_read import CONNECTIONS, LAST_CORE, ROOT, ask, free_port, server
@@ -98,7 +98,7 @@ async def _create_visits(settings: Settings) -> str:
     for number in range(VISITS):
         opening = OpenVisit(patients[number % len(patients)], "emergency", datetime.now(UTC))
         opened = await handle_command(city, hospital, f"V{number}", opening, f"open-{number}")
-        await advance(city, opened.visit.id)
+        await visit_saga.resume(city, opened.visit.id)
     token = _token(city)
     await city.store.close()
     return token

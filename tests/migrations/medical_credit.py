@@ -3,24 +3,20 @@
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
-from backend.paylater.credit_account import CreditAccount, Hold, Transfer
+from msgspec.structs import replace
+
+from backend.paylater.account import RecordedBreach
+from backend.paylater.bill import Notice, Payment, Refund
+from backend.paylater.credit_line import Hold, Transfer
+from backend.paylater.repairs import Resolution
 from backend.services.medical_credit.facts import CreditFacts
 from backend.services.medical_credit.model.connection import EligibilityAnswer
-from backend.services.medical_credit.model.enrolment import Enrolment, FamilyConsent, RecordedBreach
+from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
 from backend.services.medical_credit.model.message import HisMessage
-from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Resolution, Totals
-from backend.services.medical_credit.model.visit import (
-    CounterPayment,
-    Line,
-    Notice,
-    Payment,
-    Refund,
-    Settlement,
-    SettlementAttempt,
-    Visit,
-)
+from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Totals
+from backend.services.medical_credit.model.visit import CounterPayment, Line, Settlement, SettlementAttempt, Visit
 from backend.services.medical_credit.ports import Split
 from backend.store import Document
 from backend.web.idempotency import IdempotencyRecord
@@ -158,6 +154,18 @@ ACCOUNT: dict[str, Any] = {
     ],
     "archived_until": None,
 }
+
+
+class CreditAccount(Document, kw_only=True):
+    """The account of an earlier edition; enrolments have the lines of credit now."""
+
+    collection: ClassVar[str] = "credit_accounts"
+
+    limit_fen: int
+    holds: tuple[Hold, ...] = ()
+    archived_until: datetime | None = None
+
+
 ACCOUNT_AFTER = CreditAccount(
     id="p:outpatient",
     revision=3,
@@ -193,13 +201,13 @@ ENROLMENT: dict[str, Any] = {
 }
 ENROLMENT_AFTER = Enrolment(
     id="p",
-    revision=2,
+    revision=3,
     agreement="2026-01",
     consented_at=NOON,
     automatic_debit=True,
     facts=FACTS,
     facts_at=NOON,
-    breaches=(RecordedBreach("v", NOON),),
+    breaches=(RecordedBreach(NOON, "v"),),
     paid_on_time_at=LATER,
 )
 
@@ -306,6 +314,8 @@ def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+ENROLMENT_OF_0050 = {name: value for name, value in ENROLMENT.items() if name != "kept_at"} | {"paid_on_time_at": LATER}
+
 EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     ("0010_rename_fields_of_visits", VISIT, VISIT_AFTER),
     ("0011_rename_fields_of_credit_accounts", ACCOUNT, ACCOUNT_AFTER),
@@ -322,7 +332,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             "agreed_at": None,
             "live": True,
         },
-        FamilyConsent(id="f", revision=2, patient="p", payer="q", relation="child", requested_at=NOON),
+        FamilyPayer(id="f", revision=2, patient="p", payer="q", relation="child", requested_at=NOON),
     ),
     (
         "0014_rename_fields_of_eligibility_answers",
@@ -403,4 +413,5 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         },
         IdempotencyRecord(id="k", revision=3, payload="d", started_at=NOON, expires_ms=NOON_MS, answer=_json(_DETAILS)),
     ),
+    ("0050_move_credit_into_enrolments", ENROLMENT_OF_0050, replace(ENROLMENT_AFTER, revision=2)),
 ]

@@ -1,19 +1,18 @@
 """See the doctor, pay later: citizens get a credit limit, one bill per visit, and pay it after the visit.
 
-Hospitals connect through `integrations/his`. Read `facts`, then `model` (`visit`, `steps`, `coverage`), `saga`, and
-`api`. `hospital_commands` applies what hospitals send; `reconciliation` and `repairs` keep the records of hospital,
-insurance, bank and city in agreement.
+Hospitals connect through `integrations/his`. Read `facts`, then `model` (`visit`, `enrolment`), `saga`, which has the
+whole process in one table, and `api`. `hospital_commands` applies what hospitals send; `reconciliation` and `repairs`
+keep the records of hospital, insurance, bank and city in agreement.
 """
 
 from backend.city.service import Service
 from backend.i18n import Text
-from backend.paylater.credit_account import CreditAccount
 from backend.services.medical_credit import pages
 from backend.services.medical_credit.api import bank, citizen, family, officer
 from backend.services.medical_credit.demo import demo
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
 from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
-from backend.services.medical_credit.model.enrolment import Enrolment, FamilyConsent
+from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.message import HisMessage
 from backend.services.medical_credit.model.reconciliation import Reconciliation
@@ -43,17 +42,7 @@ service = Service(
         officer.accept_repairs,
         officer.approve_repairs,
     ],
-    documents=[
-        Enrolment,
-        CreditAccount,
-        Visit,
-        FamilyConsent,
-        Hospital,
-        HisMessage,
-        UsedAssertion,
-        EligibilityAnswer,
-        Reconciliation,
-    ],
+    documents=[Enrolment, Visit, FamilyPayer, Hospital, HisMessage, UsedAssertion, EligibilityAnswer, Reconciliation],
     facts=[CreditFacts, StandingFacts, TermAsked],
     roles=["hospital", "operator", "approver"],
     demo=demo,

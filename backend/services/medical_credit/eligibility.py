@@ -1,6 +1,5 @@
 """Who is enrolled in pay later, and whether and up to which amount a person may pay later now."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import cast
 from zoneinfo import ZoneInfo
@@ -12,7 +11,8 @@ from backend.city.person import Person, id_digest, parse_id_number
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout
 from backend.i18n import Text
-from backend.paylater.credit_account import CreditAccount
+from backend.paylater.effects import PayLater
+from backend.paylater.family import owing
 from backend.rulebook import Verdict
 from backend.services.medical_credit.facts import CreditFacts, Term, TermAsked, VisitKind
 from backend.services.medical_credit.model.enrolment import (
@@ -22,22 +22,17 @@ from backend.services.medical_credit.model.enrolment import (
     STANDING,
     TERMS,
     Enrolment,
-    Purpose,
     Standing,
-    account_id,
+    Terms,
     birthday,
     overdue_parts,
-    purpose_of,
     standing_facts,
 )
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.problems import NotEnrolled, UnknownPatient
-from backend.services.medical_credit.model.terms import Terms
-from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.model.problems import UnknownPatient
+from backend.services.medical_credit.model.visit import Visit, purpose_of
 from backend.services.medical_credit.ports import CreditRegistry
-from backend.store import Conflict, Duplicate
-
-MAX_UNPAID_VISITS = 100
+from backend.store.update import update_document
 
 
 class Assessment(Struct, frozen=True):
@@ -45,7 +40,6 @@ class Assessment(Struct, frozen=True):
 
     standing: Standing
     verdict: Verdict
-    account: CreditAccount
     available_fen: int
 
 
@@ -63,6 +57,19 @@ def terms_of(city: City, at: datetime) -> Terms:
         return cast("int", city.rulebook.evaluate(TERMS, TermAsked(name), at).result)
 
     return term
+
+
+def limit_verdict(city: City, enrolment: Enrolment, purpose: str, now: datetime) -> Verdict:
+    """Return the verdict on a person's limit."""
+    return city.rulebook.evaluate(LIMIT[purpose], enrolment.facts, now)
+
+
+def _limit_fen(city: City, enrolment: Enrolment, purpose: str, now: datetime) -> int:
+    return limit_verdict(city, enrolment, purpose, now).result
+
+
+pay_later = PayLater(account=Enrolment, limit_fen=_limit_fen, terms=terms_of)
+"""The steps of a bill, with the limits and terms of medical credit."""
 
 
 async def find_person(city: City, id_number: str) -> str | None:
@@ -86,16 +93,6 @@ async def find_enrolment(city: City, id_number: str) -> Enrolment:
     return enrolment
 
 
-async def own_enrolment(city: City, person: str) -> Enrolment:
-    """Return a person's enrolment. Raises NotEnrolled."""
-    enrolment = await city.store.get(Enrolment, person)
-    if enrolment is None or enrolment.closed_at is not None:
-        raise NotEnrolled(
-            Text(zh="您尚未开通先看病后付费，请先开通。", en="You are not enrolled in pay later; please enrol first.")
-        )
-    return enrolment
-
-
 async def fetch_credit_facts(city: City, profile: Person) -> CreditFacts:
     """Fetch a person's credit facts from the city's registries. Raises UpstreamTimeout."""
     zone = ZoneInfo(city.settings.time_zone)
@@ -113,20 +110,26 @@ async def refresh_enrolment(city: City, enrolment: Enrolment, now: datetime) -> 
     assert profile is not None, "an enrolled person has a Profile"
     try:
         facts = await fetch_credit_facts(city, profile)
-        return await city.store.replace(replace(enrolment, facts=facts, facts_at=now))
-    except (UpstreamTimeout, Conflict):
+    except UpstreamTimeout:
         return enrolment
+    refreshed = await update_document(
+        city.store,
+        lambda: city.store.get(Enrolment, enrolment.id),
+        lambda found: replace(found, facts=facts, facts_at=now),
+    )
+    assert refreshed is not None, "enrolments are closed and never deleted"
+    return refreshed
 
 
 async def assess(city: City, enrolment: Enrolment, kind: VisitKind | None, now: datetime) -> Assessment:
     """Return whether a person may pay later now, for a kind of visit or in general."""
-    account = await open_account(city, enrolment, purpose_of(kind or "outpatient"), now)
-    owing = await city.store.find(Visit, {"person": enrolment.id, "owing": True}, limit=MAX_UNPAID_VISITS)
-    available_fen = account.available_fen(now)
-    facts = standing_facts(enrolment, kind, available_fen, overdue_parts(owing.documents))
+    purpose = purpose_of(kind or "outpatient")
+    available_fen = pay_later.credit_line(city, enrolment, purpose, now).available_fen(now)
+    unpaid = await owing(city, Visit, enrolment.id) if enrolment.has_debt() else []
+    facts = standing_facts(enrolment, kind, available_fen, overdue_parts(unpaid))
     verdict = city.rulebook.evaluate(STANDING, facts, now)
     city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
-    return Assessment(verdict.result, verdict, account, available_fen)
+    return Assessment(verdict.result, verdict, available_fen)
 
 
 async def check_eligibility(city: City, hospital: Hospital, id_number: str, kind: VisitKind) -> Eligibility:
@@ -143,28 +146,3 @@ async def check_eligibility(city: City, hospital: Hospital, id_number: str, kind
     assessment = await assess(city, enrolment, kind, now)
     eligible = assessment.standing in ("good", "exception")
     return Eligibility(eligible, assessment.available_fen if eligible else 0)
-
-
-def limit_verdict(city: City, enrolment: Enrolment, purpose: Purpose, now: datetime) -> Verdict:
-    """Return the verdict on a person's limit."""
-    return city.rulebook.evaluate(LIMIT[purpose], enrolment.facts, now)
-
-
-async def open_account(city: City, enrolment: Enrolment, purpose: Purpose, now: datetime) -> CreditAccount:
-    """Return a person's credit account with the limit in force now; it is created if it does not exist."""
-    limit_fen: int = limit_verdict(city, enrolment, purpose, now).result
-    account = await city.store.get(CreditAccount, account_id(enrolment.id, purpose))
-    if account is None:
-        try:
-            return await city.store.insert(CreditAccount(id=account_id(enrolment.id, purpose), limit_fen=limit_fen))
-        except Duplicate:
-            return await open_account(city, enrolment, purpose, now)
-    return account if account.limit_fen == limit_fen else replace(account, limit_fen=limit_fen)
-
-
-async def update_account(
-    city: City, account: CreditAccount, change: Callable[[CreditAccount], CreditAccount]
-) -> CreditAccount:
-    """Store a changed account. Raises Conflict if another writer changed it, and whatever `change` raises."""
-    changed = change(account)
-    return account if changed is account else await city.store.replace(changed)

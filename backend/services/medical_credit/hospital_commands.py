@@ -1,31 +1,21 @@
 """Handle hospital commands: find the visit, apply the command, and store it with one write."""
 
-import asyncio
-import random
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.person import parse_id_number
 from backend.city.service import City
 from backend.i18n import Text
-from backend.services.medical_credit.eligibility import (
-    assess,
-    find_enrolment,
-    find_person,
-    refresh_enrolment,
-    terms_of,
-)
+from backend.services.medical_credit.eligibility import assess, find_enrolment, find_person, refresh_enrolment, terms_of
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.problems import CannotPayLater, UnknownVisit
+from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit
 from backend.services.medical_credit.model.transitions import transition
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.store import Conflict, Duplicate
 from backend.store.time import to_ms
-
-MAX_ATTEMPTS = 100
-"""One of several concurrent writers always succeeds, so a hundred of them all succeed within these attempts."""
+from backend.store.update import insert_or_get, retry_on_conflict
 
 OPENING_TIMEOUT = timedelta(seconds=30)
 """A visit without a hold by then was interrupted, and the sweep resumes it."""
@@ -43,15 +33,29 @@ async def handle_command(city: City, hospital: Hospital, number: str, command: C
 
     Raises the Problems of `model.problems`; then nothing is changed. The saga does the steps that follow.
     """
-    key = visit_id(hospital.id, number)
-    for attempt in range(MAX_ATTEMPTS):
-        before = await city.store.get(Visit, key)
+    if isinstance(command, OpenVisit):
+        opened = await _insert_opened(city, hospital, number, command, event)
+        if opened is not None:
+            return CommandResult(opened, repeated=False)
+
+    async def write() -> CommandResult:
+        before = await city.store.get(Visit, visit_id(hospital.id, number))
         after = await apply_command(city, hospital, number, before, command, event)
-        try:
-            return CommandResult(await save_visit(city, before, after), repeated=is_unchanged(before, after))
-        except (Conflict, Duplicate):
-            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not used for security
-    raise Conflict(Visit.collection, key, 0)
+        return CommandResult(await save_visit(city, before, after), repeated=is_unchanged(before, after))
+
+    return await retry_on_conflict(write)
+
+
+async def _insert_opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit | None:
+    """Store a new visit without reading it before; return None if it exists already."""
+    try:
+        visit = await _opened(city, hospital, number, command, event, city.now())
+    except (CannotPayLater, UnknownPatient):
+        if await city.store.get(Visit, visit_id(hospital.id, number)) is None:
+            raise
+        return None  # it was opened before the person's standing changed
+    stored = await insert_or_get(city.store, visit)
+    return stored if stored == replace(visit, revision=1) else None
 
 
 def is_unchanged(before: Visit | None, after: Visit) -> bool:
@@ -113,6 +117,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         hospital=hospital.id,
         number=number,
         person=enrolment.id,
+        id_number=city.encryption.encrypt(parse_id_number(command.id_number, city.today()).number),
         kind=command.kind,
         opened_at=command.opened_at,
         opened_ms=to_ms(command.opened_at),

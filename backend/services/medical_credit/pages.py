@@ -11,6 +11,7 @@ from litestar.params import FromPath
 
 from backend.city.service import City
 from backend.i18n import yuan
+from backend.paylater.repairs import Resolution
 from backend.security.identity import role_guard
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import (
@@ -20,7 +21,6 @@ from backend.services.medical_credit.model.reconciliation import (
     Difference,
     DifferenceKind,
     Reconciliation,
-    Resolution,
 )
 from backend.services.medical_credit.reconciliation import find_hospital, find_reconciliation
 

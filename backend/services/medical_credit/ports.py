@@ -1,19 +1,21 @@
 """External dependencies: the medical insurance, a bank, the city's registries, and the inbox of hospital messages.
 
 All amounts are in fen. The city creates all ids, and every call can be repeated with the same id: the answer is then
-the same. A call that times out raises `UpstreamTimeout`, and it is unknown whether it took effect: call `reverse` or
-`look_up` before anything else.
+the same. A call that times out raises `UpstreamTimeout`, and it is unknown whether it took effect: call `reverse`
+before anything else.
 """
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from backend.city.service import City
-from backend.city.upstream import BankAnswer, BankNotice
+from backend.paylater.ports import Bank
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
+
+__all__ = ["Bank", "ClaimLine", "CreditRegistry", "Inbox", "Insurance", "InsuranceClaim", "InsurerSettlement", "Split"]
 
 
 class ClaimLine(Struct, frozen=True):
@@ -93,41 +95,6 @@ class Insurance(Protocol):
 
     async def settlements(self, hospital: str, day: date) -> Sequence[InsurerSettlement]:
         """Return a hospital's settlements of a day that are in force (3201, 3202). Raises UpstreamTimeout."""
-        ...
-
-
-class BankEntry(Struct, frozen=True):
-    """An entry of the bank's statement: a payment to the city, or a refund by the city."""
-
-    id: str
-    kind: Literal["payment", "refund"]
-    amount_fen: int
-    at: datetime
-    receipt: str
-
-
-@runtime_checkable
-class Bank(Protocol):
-    """Debits citizens' bound cards and refunds payments to the original account."""
-
-    async def pay(self, payment_id: str, payer: str, amount_fen: int) -> BankAnswer:
-        """Debit `payer` (the id of a Profile) once for this payment id. Raises UpstreamTimeout."""
-        ...
-
-    async def refund(self, refund_id: str, payment_id: str, amount_fen: int) -> BankAnswer:
-        """Refund a payment, in full or in part, once for this refund id. Raises UpstreamTimeout."""
-        ...
-
-    async def look_up(self, transfer_id: str) -> BankAnswer:
-        """Return the outcome of a payment or refund. Raises UpstreamTimeout."""
-        ...
-
-    async def statement(self, day: date) -> Sequence[BankEntry]:
-        """Return the entries of a day. Raises UpstreamTimeout."""
-        ...
-
-    def read_notice(self, body: bytes, signature: str) -> BankNotice:
-        """Verify and decode a notification from the bank. Raises ForgedNotice."""
         ...
 
 

@@ -5,33 +5,25 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from msgspec.structs import replace
-
 from backend.city.service import City
 from backend.i18n import Text
+from backend.paylater.ports import Bank
+from backend.paylater.repairs import accept_repairs, approve_repairs, with_known_resolutions
+from backend.paylater.statement import billable_of, missing_at_bank
 from backend.problems import NotFound
 from backend.rulebook.language.temporal import midnight
-from backend.services.medical_credit.model.comparison import compare, missing_at_bank, totals_of
+from backend.services.medical_credit.model.comparison import bank_differences, compare, totals_of
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import read_file, write_file
-from backend.services.medical_credit.model.problems import NotAccepted, SamePerson
-from backend.services.medical_credit.model.reconciliation import (
-    MAX_DIFFERENCES,
-    Difference,
-    Reconciliation,
-    Resolution,
-    reconciliation_id,
-)
+from backend.services.medical_credit.model.reconciliation import MAX_DIFFERENCES, Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import Bank, Insurance
-from backend.services.medical_credit.repairs import repair_approved
-from backend.store import Conflict, Duplicate, Order
+from backend.services.medical_credit.ports import Insurance
+from backend.services.medical_credit.repairs import repair_saga
+from backend.store import Order
 from backend.store.time import to_ms
+from backend.store.update import create_or_update
 
 PAGE = 200
-MAX_ATTEMPTS = 20
-RETRY_DELAY = timedelta(minutes=1)
-"""When a sweep resumes approved repairs that were interrupted."""
 
 
 async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Reconciliation:
@@ -47,11 +39,12 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Rec
     insured = await city.port(Insurance).settlements(hospital.id, day)
     statement = await city.port(Bank).statement(day)
     ids = {visit_id(hospital.id, number) for number in theirs} | {one.visit for one in insured}
-    ids |= {entry.id.partition("/")[0] for entry in statement}
+    ids |= {billable_of(entry.id) for entry in statement}
     known = await _known_visits(city, hospital, sorted(ids))
-    banked = [entry for entry in statement if entry.id.partition("/")[0] in known]
+    banked = [entry for entry in statement if billable_of(entry.id) in known]
     differences = compare(hospital.id, ours, theirs, insured, banked, known)
-    differences += missing_at_bank({one.id: one for one in (*ours, *answered)}.values(), banked, begins, ends)
+    booked = {one.id: one for one in (*ours, *answered)}
+    differences.extend(bank_differences(missing_at_bank(booked.values(), banked, begins, ends), booked))
     totals, visits = totals_of(ours, banked)
     return await _save(
         city,
@@ -77,10 +70,7 @@ async def our_records(city: City, hospital: Hospital, day: date) -> str:
 
 async def find_reconciliation(city: City, hospital: str, day: date) -> Reconciliation:
     """Return the reconciliation of a hospital's day. Raises NotFound."""
-    found = await city.store.get(Reconciliation, reconciliation_id(hospital, day))
-    if found is None:
-        raise NotFound(Text(zh="该日尚未对账，请先提交医院对账文件。", en="This day has not been reconciled yet."))
-    return found
+    return _reconciled(await city.store.get(Reconciliation, reconciliation_id(hospital, day)))
 
 
 async def find_hospital(city: City, code: str) -> Hospital:
@@ -93,81 +83,30 @@ async def find_hospital(city: City, code: str) -> Hospital:
 
 async def accept(city: City, hospital: str, day: date, differences: list[str], person: str) -> Reconciliation:
     """Accept the proposed repairs of differences. Raises NotFound or NotAccepted."""
-    now = city.now()
-
-    def accepted(one: Difference, resolution: Resolution) -> Resolution:
-        if one.repair == "contact_hospital" or resolution.state not in ("open", "failed"):
-            raise NotAccepted(
-                Text(
-                    zh="该差异目前没有可受理的修复，请与医院核实。",
-                    en="This difference has no repair that can be accepted now; contact the hospital.",
-                ),
-                id=one.id,
-            )
-        return Resolution("accepted", person, now)
-
-    return await _resolve(city, hospital, day, differences, accepted)
+    return await _resolve(city, hospital, day, lambda found, now: accept_repairs(found, differences, person, now))
 
 
 async def approve(city: City, hospital: str, day: date, differences: list[str], person: str) -> Reconciliation:
     """Approve repairs that another person accepted, and apply them. Raises NotFound, NotAccepted or SamePerson."""
-    now = city.now()
-
-    def approved(one: Difference, resolution: Resolution) -> Resolution:
-        if resolution.state != "accepted":
-            raise NotAccepted(
-                Text(zh="该修复尚未被受理，不能审批。", en="This repair must be accepted before it is approved."),
-                id=one.id,
-            )
-        if resolution.accepted_by == person:
-            raise SamePerson(
-                Text(zh="受理人与审批人不能为同一人。", en="Another person must approve what you accepted."), id=one.id
-            )
-        return replace(resolution, state="approved", approved_by=person, approved_at=now)
-
-    resolved = await _resolve(city, hospital, day, differences, approved, due_ms=to_ms(now + RETRY_DELAY))
-    await repair_approved(city, resolved.id)
-    return await find_reconciliation(city, hospital, day)
+    found = await _resolve(city, hospital, day, lambda found, now: approve_repairs(found, differences, person, now))
+    return await repair_saga.run(city, found) or found
 
 
 async def _resolve(
-    city: City,
-    hospital: str,
-    day: date,
-    differences: list[str],
-    change: Callable[[Difference, Resolution], Resolution],
-    due_ms: int | None = None,
+    city: City, hospital: str, day: date, change: Callable[[Reconciliation, datetime], Reconciliation]
 ) -> Reconciliation:
-    for _ in range(MAX_ATTEMPTS):
-        found = await find_reconciliation(city, hospital, day)
-        by_id = {one.id: one for one in found.differences}
-        resolutions = dict(found.resolutions)
-        for key in differences:
-            if key not in by_id:
-                raise NotFound(Text(zh="没有找到该差异。", en=f"This day has no difference {key}."))
-            resolutions[key] = change(by_id[key], found.resolution(key))
-        try:
-            return await city.store.replace(replace(found, resolutions=resolutions, due_ms=due_ms or found.due_ms))
-        except Conflict:
-            continue
-    raise Conflict(Reconciliation.collection, hospital, 0)
+    return _reconciled(await repair_saga.update(city, reconciliation_id(hospital, day), change))
 
 
-async def _save(city: City, reconciliation: Reconciliation) -> Reconciliation:
+def _reconciled(found: Reconciliation | None) -> Reconciliation:
+    if found is None:
+        raise NotFound(Text(zh="该日尚未对账，请先提交医院对账文件。", en="This day has not been reconciled yet."))
+    return found
+
+
+async def _save(city: City, new: Reconciliation) -> Reconciliation:
     """Store a reconciliation with the resolutions that an earlier one has of the same differences."""
-    for _ in range(MAX_ATTEMPTS):
-        known = await city.store.get(Reconciliation, reconciliation.id)
-        try:
-            if known is None:
-                return await city.store.insert(reconciliation)
-            ids = {one.id for one in reconciliation.differences}
-            resolutions = {key: resolution for key, resolution in known.resolutions.items() if key in ids}
-            return await city.store.replace(
-                replace(reconciliation, revision=known.revision, resolutions=resolutions, due_ms=known.due_ms)
-            )
-        except (Conflict, Duplicate):
-            continue
-    raise Conflict(Reconciliation.collection, reconciliation.id, 0)
+    return await create_or_update(city.store, new, lambda known: with_known_resolutions(new, known))
 
 
 def _bounds(city: City, day: date) -> tuple[datetime, datetime]:

@@ -1,4 +1,4 @@
-"""Apply the approved repairs of a reconciliation, each once; a sweep resumes repairs that were interrupted."""
+"""Apply the approved repairs of a reconciliation, each once."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -7,6 +7,10 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
+from backend.jobs.saga import Saga
+from backend.jobs.tasks import TaskReference
+from backend.paylater.repairs import next_approved, repair_step, schedule_repairs, with_result
+from backend.paylater.statement import query_bank
 from backend.problems import Problem
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit
@@ -14,53 +18,24 @@ from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import FiledLine
 from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation
 from backend.services.medical_credit.model.visit import Visit
-from backend.services.medical_credit.ports import Bank, Insurance
-from backend.services.medical_credit.transfers import record_payment_outcome, record_refund_outcome
-from backend.services.medical_credit.visits import advance_visit, update_visit
-from backend.store import Conflict
+from backend.services.medical_credit.ports import Insurance
+from backend.services.medical_credit.saga import visit_saga
 from backend.store.time import to_ms
 
-MAX_ATTEMPTS = 20
+
+async def _apply_next(city: City, day: Reconciliation, _now: datetime) -> Reconciliation:
+    """Apply the first approved repair, and record whether it worked."""
+    key = next_approved(day)
+    one = next(one for one in day.differences if one.id == key)
+    hospital = await city.store.get(Hospital, day.hospital)
+    assert hospital is not None, "hospitals are disabled, never deleted"
+    message, worked = await _repair(city, hospital, one)
+    await visit_saga.task.enqueue(city.jobs, one.visit)
+    return with_result(day, one.id, message, worked=worked)
 
 
-async def repair_approved(city: City, reconciliation: str) -> None:
-    """Apply the approved repairs that are not applied yet; the next run resumes an interrupted one."""
-    found = await city.store.get(Reconciliation, reconciliation)
-    hospital = await city.store.get(Hospital, found.hospital) if found is not None else None
-    if found is None or hospital is None:
-        return
-    for one in found.differences:
-        if found.resolution(one.id).state == "approved":
-            message, worked = await _repair(city, hospital, one)
-            if worked is None:
-                return  # the insurance or the bank does not answer; the sweep tries again
-            await _record_result(city, reconciliation, one, message, worked=worked)
-            await advance_visit.enqueue(city.jobs, one.visit)
-    await _clear_due(city, reconciliation)
-
-
-async def _record_result(city: City, reconciliation: str, one: Difference, message: str, *, worked: bool) -> None:
-    for _ in range(MAX_ATTEMPTS):
-        found = await city.store.get(Reconciliation, reconciliation)
-        assert found is not None, "reconciliations are not deleted"
-        resolution = replace(found.resolution(one.id), state="repaired" if worked else "failed", message=message)
-        try:
-            await city.store.replace(replace(found, resolutions={**found.resolutions, one.id: resolution}))
-        except Conflict:
-            continue
-        return
-
-
-async def _clear_due(city: City, reconciliation: str) -> None:
-    found = await city.store.get(Reconciliation, reconciliation)
-    pending = found is not None and any(resolution.state == "approved" for resolution in found.resolutions.values())
-    if found is not None and found.due_ms is not None and not pending:
-        with suppress(Conflict):  # the sweep checks again
-            await city.store.replace(replace(found, due_ms=None))
-
-
-async def _repair(city: City, hospital: Hospital, one: Difference) -> tuple[str, bool | None]:
-    """Repair a difference. Returns a message and whether it worked; None if another system did not answer."""
+async def _repair(city: City, hospital: Hospital, one: Difference) -> tuple[str, bool]:
+    """Repair a difference. Returns a message and whether it worked. Raises UpstreamTimeout."""
     try:
         if one.repair in ("add_charge", "add_credit", "credit_line", "adjust_line"):
             await handle_command(city, hospital, one.number, await _command(city, one), f"repair/{one.id}")
@@ -70,8 +45,6 @@ async def _repair(city: City, hospital: Hospital, one: Difference) -> tuple[str,
             await _settle_again(city, one)
         else:
             return await _query_bank(city, one)
-    except UpstreamTimeout as error:
-        return str(error), None
     except (Problem, UpstreamRejected) as error:
         return str(error), False
     return "done", True
@@ -112,29 +85,21 @@ async def _settle_again(city: City, one: Difference) -> None:
             return visit
         return replace(visit, settlement=None, settled_ms=None, due_ms=to_ms(now))
 
-    await update_visit(city, one.visit, without_settlement)
+    await visit_saga.update(city, one.visit, without_settlement)
 
 
 async def _query_bank(city: City, one: Difference) -> tuple[str, bool]:
-    """Query the bank for a transfer, and record it as done if it is, whatever the bank answered before."""
-    answer = await city.port(Bank).look_up(one.subject)
-    if answer.outcome != "done":
-        return f"the bank answers {answer.outcome}", False
-    is_refund = one.subject.partition("/")[2].startswith("refund/")
+    outcome = await query_bank(city, visit_saga, one.subject)
+    return ("the bank has completed it", True) if outcome is None else (f"the bank answers {outcome}", False)
 
-    def requested_again(visit: Visit, _now: datetime) -> Visit:
-        payments = tuple(
-            replace(payment, state="requested") if payment.id == one.subject and payment.state == "failed" else payment
-            for payment in visit.payments
-        )
-        refunds = tuple(
-            replace(refund, state="requested") if refund.id == one.subject and refund.state == "failed" else refund
-            for refund in visit.refunds
-        )
-        if (payments, refunds) == (visit.payments, visit.refunds):
-            return visit
-        return replace(visit, payments=payments, refunds=refunds)
 
-    await update_visit(city, one.visit, requested_again)
-    await (record_refund_outcome if is_refund else record_payment_outcome)(city, one.visit, one.subject, answer)
-    return "the bank has completed it", True
+repair_saga = Saga(
+    kind=Reconciliation,
+    next_step=repair_step,
+    schedule=schedule_repairs,
+    terms=lambda _city, _now: None,
+    steps={"repair": _apply_next},
+    task=TaskReference("medical_credit.apply_repairs"),
+    unavailable=(UpstreamTimeout,),
+)
+"""Applies the approved repairs of a reconciled day, one after the other."""

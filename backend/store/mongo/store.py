@@ -212,7 +212,7 @@ class MongoStore:
         """Store changed bodies, each at its next revision, if its revision is still current; return how many."""
         writes: list[ReplaceOne[dict[str, Any]]] = []
         for body in bodies:
-            absent = {"id", *(name for name in self._indexed[collection] if body.get(name) is None)}
+            absent = {"id", *(name for name in self._indexed.get(collection, ()) if body.get(name) is None)}
             changed = {name: value for name, value in body.items() if name not in absent}
             query = {"_id": body["id"], "revision": body["revision"]}
             writes.append(ReplaceOne(query, changed | {"revision": body["revision"] + 1}))

@@ -127,12 +127,15 @@ class SqliteStore:
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
         """Return documents by ascending id, starting after `after`, as stored."""
+        if self._read("SELECT 1 FROM sqlite_master WHERE name = ?", (collection,)).fetchone() is None:
+            return []  # an earlier edition had this collection, and this file never did
         text = f"SELECT body FROM {_quoted(collection)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608  our own names
         return [msgspec.msgpack.decode(body) for (body,) in self._read(text, (after, limit)).fetchall()]
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
         """Store changed bodies, each at its next revision, if its revision is still current; return how many."""
-        table = next(table for kind, table in self._tables.items() if kind.collection == collection)
+        tables = {kind.collection: table for kind, table in self._tables.items()}
+        table = tables.get(collection) or _Table(_former_kind(collection))
         writes = [self._writer.write(table.rewriting(body)) for body in bodies]
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
         for outcome in outcomes:
@@ -185,6 +188,12 @@ def enable_write_ahead_log(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _former_kind(collection: str) -> type[Document]:
+    """Return a kind for a collection of an earlier edition, which only migrations still read."""
+    kind = msgspec.defstruct("Former", [], bases=(Document,), namespace={"collection": collection}, kw_only=True)
+    return cast("type[Document]", kind)
 
 
 class _Table:

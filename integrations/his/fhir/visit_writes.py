@@ -1,7 +1,6 @@
 """Apply writes to visits: check all of them first, then store each visit once, or nothing at all."""
 
 import asyncio
-import random
 import secrets
 from collections.abc import Callable, Sequence
 
@@ -15,16 +14,13 @@ from backend.services.medical_credit.model.commands import Adjustment, Charge, C
 from backend.services.medical_credit.model.problems import UnknownVisit
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.tasks import advance
-from backend.store import Conflict, Duplicate
 from backend.store.time import to_ms
+from backend.store.update import retry_on_conflict
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.operation_outcome import PreconditionFailed
 from integrations.his.fhir.references import References, wrong_patient
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import find_in_visit
-
-MAX_ATTEMPTS = 100
-"""One of several concurrent writers always succeeds, so a hundred at once are all served."""
 
 YIELD_EVERY = 20
 """After this many entries of a bundle, other requests get their turn."""
@@ -145,19 +141,17 @@ async def _store(
     context: RequestContext, visit_id: str, group: Sequence[_IndexedWrite], plan: _VisitPlan
 ) -> tuple[_VisitPlan, Visit]:
     """Store a planned visit; after a conflict, plan it again."""
-    city = context.city
-    for attempt in range(MAX_ATTEMPTS):
-        try:
-            visit = await save_visit(city, plan.before, plan.after)
-        except (Conflict, Duplicate):
-            await asyncio.sleep(random.uniform(0, 0.001 * attempt))  # noqa: S311  jitter, not a secret
-            plan = await _plan(context, visit_id, group)
-            continue
-        due = visit.due_ms is not None and visit.due_ms <= to_ms(context.now)
-        if visit is not plan.before and (plan.urgent or due):
-            await advance.enqueue(city.jobs, visit.id)
-        return plan, visit
-    raise Conflict(Visit.collection, visit_id, 0)
+    city, plans = context.city, [plan]
+
+    async def write() -> tuple[_VisitPlan, Visit]:
+        current = plans.pop() if plans else await _plan(context, visit_id, group)
+        return current, await save_visit(city, current.before, current.after)
+
+    plan, visit = await retry_on_conflict(write)
+    due = visit.due_ms is not None and visit.due_ms <= to_ms(context.now)
+    if visit is not plan.before and (plan.urgent or due):
+        await advance.enqueue(city.jobs, visit.id)
+    return plan, visit
 
 
 def existing_visit(visit: Visit | None) -> Visit:

@@ -13,14 +13,15 @@ import httpx
 import pytest
 
 from backend.city.service import City
+from backend.paylater.ports import Bank, BankEntry
 from backend.security.identity import Access, Caller
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS
 from backend.services.medical_credit.model.reconciliation import Difference
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import Bank, BankEntry, Insurance
+from backend.services.medical_credit.ports import Insurance
 from backend.services.medical_credit.reconciliation import our_records, reconcile
-from backend.services.medical_credit.saga import advance
+from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
 from tests.draws import draws
 from tests.integrations.his.hospital import connect, enrol, in_city
@@ -174,7 +175,7 @@ async def finish_all_steps(city: City) -> list[Visit]:
         page = await city.store.find(Visit, {}, order=due, limit=500)
         if not page.documents:
             break
-        await asyncio.gather(*(advance(city, visit.id) for visit in page.documents))
+        await asyncio.gather(*(visit_saga.resume(city, visit.id) for visit in page.documents))
         await asyncio.sleep(1)
     return [visit async for visit in city.store.scan(Visit)]
 

@@ -10,7 +10,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from backend.city.service import City
-from backend.paylater.credit_account import CreditAccount
+from backend.paylater.credit_line import CreditLine
+from backend.paylater.ports import Bank
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
 from backend.services.medical_credit.hospital_commands import CommandResult, handle_command
 from backend.services.medical_credit.model.commands import (
@@ -23,11 +24,11 @@ from backend.services.medical_credit.model.commands import (
     OpenVisit,
     ReopenVisit,
 )
-from backend.services.medical_credit.model.enrolment import AGREEMENT, Purpose, account_id
+from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import Bank, CreditRegistry, Insurance
-from backend.services.medical_credit.saga import advance
+from backend.services.medical_credit.model.visit import Purpose, Visit, visit_id
+from backend.services.medical_credit.ports import CreditRegistry, Insurance
+from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
 from integrations.credit_registry.sandbox import SandboxRegistry
 from integrations.insurance.sandbox import SandboxInsurance
@@ -174,7 +175,7 @@ class Scene:
     def advanced(self, number: str = "V1", hospital: Hospital | None = None) -> Visit:
         """Do all due steps of a visit, and return it."""
         for _ in range(200):
-            visit = self.call(advance, self.city, visit_id((hospital or self.first).id, number))
+            visit = self.call(visit_saga.resume, self.city, visit_id((hospital or self.first).id, number))
             assert visit is not None
             asking = visit.attempt is not None and not visit.attempt.reversing
             returning = any(refund.state != "failed" and not refund.applied for refund in visit.refunds)
@@ -191,10 +192,10 @@ class Scene:
         self.closes(number)
         return self.advanced(number)
 
-    def account(self, patient: Patient, purpose: Purpose = "outpatient") -> CreditAccount:
-        found = self.call(self.city.store.get, CreditAccount, account_id(patient.id, purpose))
+    def account(self, patient: Patient, purpose: Purpose = "outpatient") -> CreditLine:
+        found = self.call(self.city.store.get, Enrolment, patient.id)
         assert found is not None
-        return found
+        return found.credit[purpose]
 
     def visit_details(self, patient: Patient, visit: Visit) -> dict[str, Any]:
         answer = self.client.get(f"/v1/me/visits/{visit.id}", headers=patient)
@@ -226,6 +227,6 @@ class Scene:
                 if not page.documents:
                     return
                 for visit in page.documents:
-                    await advance(self.city, visit.id)
+                    await visit_saga.resume(self.city, visit.id)
 
         self.call(advance_due)

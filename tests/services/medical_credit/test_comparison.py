@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import astuple, replace
 
-from backend.services.medical_credit.model.comparison import compare, missing_at_bank, totals_of
+from backend.paylater.bill import Bill, Payment, Refund
+from backend.paylater.ports import BankEntry
+from backend.paylater.statement import missing_at_bank
+from backend.services.medical_credit.model.comparison import compare, totals_of
 from backend.services.medical_credit.model.hospital_file import our_record
-from backend.services.medical_credit.model.visit import Bill, Line, Payment, Refund, Settlement, Visit, visit_id
-from backend.services.medical_credit.ports import BankEntry, InsurerSettlement, Split
+from backend.services.medical_credit.model.visit import Line, Settlement, Visit, visit_id
+from backend.services.medical_credit.ports import InsurerSettlement, Split
 
 DAY = datetime(2026, 3, 1, 16, 0, tzinfo=UTC)
 MIDNIGHT = DAY + timedelta(days=1)
@@ -81,7 +84,7 @@ def test_before_payment_a_line_is_adjusted_up() -> None:
 
 def test_a_transfer_at_midnight_belongs_to_the_day_that_begins() -> None:
     visit = paid(settled_visit(), MIDNIGHT)
-    assert missing_at_bank([visit], [], DAY, MIDNIGHT) == []
+    assert not list(missing_at_bank([visit], [], DAY, MIDNIGHT))
     missing = missing_at_bank([visit], [], MIDNIGHT, MIDNIGHT + timedelta(days=1))
     assert [one.kind for one in missing] == ["payment_missing_at_bank", "refund_missing_at_bank"]
 

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from backend.services.medical_credit.model.steps import MAX_BACKOFF
+from backend.jobs.saga import MAX_BACKOFF
 from tests.services.health_code.scene import problem
 from tests.services.medical_credit.scene import Patient, Scene
 

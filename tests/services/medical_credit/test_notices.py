@@ -5,8 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from backend.services.medical_credit.model.notices import notice_text
-from backend.services.medical_credit.model.visit import Bill, Instalment, Notice, NoticeKind, Visit
+from backend.paylater.bill import Bill, Instalment, Notice, NoticeKind
+from backend.paylater.notices import notice_text
+from backend.services.medical_credit.model.visit import Visit
 
 NOON = datetime(2026, 12, 3, 4, 0, tzinfo=UTC)
 DUE = datetime(2026, 12, 5, 12, 5, tzinfo=UTC)

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from backend.paylater.steps import next_debit_at
 from backend.services.medical_credit.eligibility import terms_of
-from backend.services.medical_credit.model.steps import next_debit_at
 from tests.services.health_code.scene import problem
 from tests.services.medical_credit.scene import Patient, Scene
 

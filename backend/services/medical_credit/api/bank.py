@@ -7,10 +7,11 @@ from litestar.di import NamedDependency
 from backend.city.service import City
 from backend.city.upstream import BankSignature, ForgedNotice
 from backend.i18n import Text
+from backend.paylater.ports import Bank
+from backend.paylater.transfers import record_bank_answer
 from backend.problems import NotAllowed
 from backend.security.identity import public
-from backend.services.medical_credit.payments import record_bank_answer
-from backend.services.medical_credit.ports import Bank
+from backend.services.medical_credit.saga import visit_saga
 
 
 @post("/v1/bank-notices", guards=[public], status_code=202, problems=(NotAllowed,))
@@ -27,4 +28,4 @@ async def receive_bank_notice(
         raise NotAllowed(
             Text(zh="签名无效。", en="The signature is not the bank's; check the Bank-Signature header.")
         ) from error
-    await record_bank_answer(city, notice.id, notice.answer)
+    await record_bank_answer(city, visit_saga, notice.id, notice.answer)

@@ -11,7 +11,12 @@ from backend.city.person import Person
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
-from backend.paylater.credit_account import CreditAccount
+from backend.paylater.account import open_account
+from backend.paylater.details import PaymentRequest
+from backend.paylater.family import may_pay
+from backend.paylater.problems import NotEnrolled, NothingToPay, OutstandingBalance, PaymentFailed, PaymentInProgress
+from backend.paylater.transfers import pay
+from backend.problems import NotFound
 from backend.rulebook import Verdict
 from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.medical_credit.api.schemas import (
@@ -19,34 +24,25 @@ from backend.services.medical_credit.api.schemas import (
     CreditLimit,
     LimitFactor,
     MedicalCredit,
-    PaymentRequest,
     VisitDetails,
     VisitList,
     visit_details,
-    visit_summary,
+    visit_summaries,
 )
 from backend.services.medical_credit.eligibility import (
     assess,
     fetch_credit_facts,
     limit_verdict,
-    open_account,
-    own_enrolment,
+    pay_later,
     refresh_enrolment,
 )
-from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment, Purpose, account_id
+from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment, FamilyPayer
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.problems import (
-    NotEligible,
-    NotEnrolled,
-    NothingToPay,
-    OutstandingBalance,
-    PaymentFailed,
-    PaymentInProgress,
-)
-from backend.services.medical_credit.model.visit import Visit
-from backend.services.medical_credit.payments import pay
-from backend.services.medical_credit.visits import visible_visit
-from backend.store import Duplicate, Order
+from backend.services.medical_credit.model.problems import NotEligible
+from backend.services.medical_credit.model.visit import Purpose, Visit
+from backend.services.medical_credit.saga import visit_saga
+from backend.store import Order
+from backend.store.update import create_or_update, update_document
 from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
 
 PURPOSES: tuple[Purpose, ...] = ("outpatient", "inpatient")
@@ -57,7 +53,7 @@ PAGE = 20
 async def show_medical_credit(request: CitizenRequest, city: NamedDependency[City]) -> MedicalCredit:
     """Show the caller's limits, the amounts used, held and available, the reasons, and what would raise them."""
     now = city.now()
-    enrolment = await own_enrolment(city, citizen_id(request))
+    enrolment = await open_account(city, Enrolment, citizen_id(request))
     return await _credit(city, await refresh_enrolment(city, enrolment, now), now)
 
 
@@ -76,7 +72,6 @@ async def open_medical_credit(
             agreement=AGREEMENT,
         )
     person = citizen_id(request)
-    known = await city.store.get(Enrolment, person)
     profile = await city.store.get(Person, person)
     assert profile is not None, "a citizen has a Profile"
     try:
@@ -89,43 +84,50 @@ async def open_medical_credit(
             ),
             headers={"Retry-After": "60"},
         ) from error
-    enrolment = Enrolment(
+    new = Enrolment(
         id=person,
-        revision=known.revision if known is not None else 0,
         agreement=data.agreement,
-        consented_at=known.consented_at if known is not None and known.closed_at is None else now,
+        consented_at=now,
         automatic_debit=data.automatic_debit,
         facts=facts,
         facts_at=now,
-        breaches=known.breaches if known is not None else (),
-        paid_on_time_at=known.paid_on_time_at if known is not None else None,
     )
-    assessment = await assess(city, enrolment, None, now)
+
+    def enrolled(known: Enrolment) -> Enrolment:
+        return replace(
+            known,
+            agreement=data.agreement,
+            consented_at=known.consented_at if known.closed_at is None else now,
+            automatic_debit=data.automatic_debit,
+            facts=facts,
+            facts_at=now,
+            closed_at=None,
+        )
+
+    assessment = await assess(city, enrolled(await city.store.get(Enrolment, person) or new), None, now)
     if assessment.standing not in ("good", "exhausted"):
         raise NotEligible(assessment.verdict.because, rule=assessment.verdict.rule)
-    try:
-        stored = await (city.store.insert(enrolment) if known is None else city.store.replace(enrolment))
-    except Duplicate:
-        stored = await own_enrolment(city, person)
-    return await _credit(city, stored, now)
+    return await _credit(city, await create_or_update(city.store, new, enrolled), now)
 
 
 @delete("/v1/me/medical-credit", guards=[citizen], problems=(NotEnrolled, OutstandingBalance))
 async def close_medical_credit(request: CitizenRequest, city: NamedDependency[City]) -> None:
     """End the caller's enrolment; they can enrol again. No bill may be unpaid and no visit in progress."""
     now = city.now()
-    enrolment = await own_enrolment(city, citizen_id(request))
-    closed = await city.store.replace(replace(enrolment, closed_at=now))
+    person = citizen_id(request)
+
+    async def load() -> Enrolment:
+        return await open_account(city, Enrolment, person)
+
+    closed = await update_document(city.store, load, lambda enrolment: replace(enrolment, closed_at=now))
+    assert closed is not None, "it was loaded"
     # Close first and check then, so that a visit that opens meanwhile is not missed.
     newest = Order("opened_ms", "descending")
-    visits = await city.store.find(Visit, {"person": enrolment.id}, order=newest, limit=100)
+    visits = await city.store.find(Visit, {"person": person}, order=newest, limit=100)
     in_progress = any(visit.stage() not in ("paid", "cancelled") for visit in visits.documents)
-    accounts = await city.store.get_many(CreditAccount, [account_id(enrolment.id, purpose) for purpose in PURPOSES])
-    owed_fen = sum(
-        account.used_fen() + account.held_fen(now) + account.over_limit_fen(now) for account in accounts.values()
-    )
+    owed_fen = closed.committed_fen(now)
     if owed_fen or in_progress:
-        await city.store.replace(replace(closed, closed_at=None))
+        await create_or_update(city.store, closed, lambda enrolment: replace(enrolment, closed_at=None))
         raise OutstandingBalance(
             Text(
                 zh="您有未结清的账单或未结束的就诊，结清后可以关闭。",
@@ -142,14 +144,13 @@ async def list_visits(
     """List the caller's visits, newest first."""
     newest = Order("opened_ms", "descending")
     page = await city.store.find(Visit, {"person": citizen_id(request)}, order=newest, cursor=cursor, limit=PAGE)
-    hospitals = await city.store.get_many(Hospital, sorted({visit.hospital for visit in page.documents}))
-    return VisitList([visit_summary(visit, hospitals.get(visit.hospital)) for visit in page.documents], page.cursor)
+    return VisitList(await visit_summaries(city, page.documents), page.cursor)
 
 
 @get("/v1/me/visits/{visit_id:str}", guards=[citizen])
 async def show_visit(request: CitizenRequest, city: NamedDependency[City], visit_id: FromPath[str]) -> VisitDetails:
     """Show a visit of the caller or of a patient for whom they pay: lines, shares of the fee with reasons, and bill."""
-    visit = await visible_visit(city, citizen_id(request), visit_id)
+    visit = await _visible_visit(city, citizen_id(request), visit_id)
     return visit_details(visit, await city.store.get(Hospital, visit.hospital), city.now())
 
 
@@ -171,14 +172,22 @@ async def pay_bill(
     `requested` in the response and no other payment can be made.
     """
     payer = citizen_id(request)
-    visit = await visible_visit(city, payer, visit_id)
+    visit = await _visible_visit(city, payer, visit_id)
 
     async def work() -> VisitDetails:
-        paid = await pay(city, visit, payer, idempotency_key, data.amount_fen, data.scope)
+        paid = await pay(city, visit_saga, visit, payer, idempotency_key, data.amount_fen, data.scope)
         return visit_details(paid, await city.store.get(Hospital, paid.hospital), city.now())
 
     payload = ("pay", visit_id, data.amount_fen, data.scope)
     return await once(city.store, city.now(), payer, idempotency_key, payload, VisitDetails, work)
+
+
+async def _visible_visit(city: City, person: str, visit_id: str) -> Visit:
+    """Return a visit of the person, or of a patient for whom they agreed to pay. Raises NotFound for any other."""
+    visit = await city.store.get(Visit, visit_id)
+    if visit is None or not await may_pay(city, FamilyPayer, person, visit.person):
+        raise NotFound(Text(zh="没有找到该就诊记录。", en="This visit was not found."))
+    return visit
 
 
 async def _credit(city: City, enrolment: Enrolment, now: datetime) -> MedicalCredit:
@@ -189,7 +198,7 @@ async def _credit(city: City, enrolment: Enrolment, now: datetime) -> MedicalCre
         because=verdict.because,
         remedy=verdict.remedy,
         changes_at=verdict.changes_at,
-        limits=[await _limit(city, enrolment, purpose, now) for purpose in PURPOSES],
+        limits=[_limit(city, enrolment, purpose, now) for purpose in PURPOSES],
         agreement=enrolment.agreement,
         consented_at=enrolment.consented_at,
         automatic_debit=enrolment.automatic_debit,
@@ -197,16 +206,16 @@ async def _credit(city: City, enrolment: Enrolment, now: datetime) -> MedicalCre
     )
 
 
-async def _limit(city: City, enrolment: Enrolment, purpose: Purpose, now: datetime) -> CreditLimit:
+def _limit(city: City, enrolment: Enrolment, purpose: Purpose, now: datetime) -> CreditLimit:
     verdict = limit_verdict(city, enrolment, purpose, now)
-    account = await open_account(city, enrolment, purpose, now)
+    line = pay_later.credit_line(city, enrolment, purpose, now)
     return CreditLimit(
         purpose=purpose,
         limit_fen=verdict.result,
-        used_fen=account.used_fen(),
-        held_fen=account.held_fen(now),
-        available_fen=account.available_fen(now),
-        over_limit_fen=account.over_limit_fen(now),
+        used_fen=line.used_fen(),
+        held_fen=line.held_fen(now),
+        available_fen=line.available_fen(now),
+        over_limit_fen=line.over_limit_fen(now),
         factors=_factors(city, verdict, now),
     )
 

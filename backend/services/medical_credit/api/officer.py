@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
+from backend.paylater.problems import NotAccepted, SamePerson
 from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.medical_credit.api.schemas import (
     HospitalFile,
@@ -20,7 +21,6 @@ from backend.services.medical_credit.api.schemas import (
     reconciliation_summary,
 )
 from backend.services.medical_credit.model.hospital_file import InvalidFile
-from backend.services.medical_credit.model.problems import NotAccepted, SamePerson
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.reconciliation import (
     accept,
@@ -38,11 +38,7 @@ StaffRequest = Request[Caller, AccessClaims, State]
 PAGE = 31
 
 
-@put(
-    "/v1/reconciliations/{hospital:str}/{day:date}",
-    guards=[operator],
-    problems=(InvalidFile, UpstreamUnavailable),
-)
+@put("/v1/reconciliations/{hospital:str}/{day:date}", guards=[operator], problems=(InvalidFile, UpstreamUnavailable))
 async def reconcile_day(
     data: JSONBody[HospitalFile], city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> ReconciliationDetails:

@@ -6,12 +6,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from backend.city.service import City
 from backend.i18n import Text
+from backend.paylater.bill import Stage
+from backend.paylater.details import BillDetails, TransferDetails, bill_details, transfer_details
+from backend.paylater.repairs import Resolution
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.enrolment import Purpose, Relation, Standing
+from backend.services.medical_credit.model.enrolment import Standing
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Resolution, Totals
-from backend.services.medical_credit.model.visit import LineKind, PaymentScope, Stage, Visit
+from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Totals
+from backend.services.medical_credit.model.visit import LineKind, Purpose, Visit
 
 # ── enrolment and limits ──
 
@@ -81,43 +85,6 @@ class CostShare(Struct, frozen=True):
     because: Text
 
 
-class InstalmentDetails(Struct, frozen=True):
-    """An unpaid part of the bill and its due date."""
-
-    amount_fen: int
-    due_at: datetime
-
-
-class BillDetails(Struct, frozen=True):
-    """The one bill of a visit.
-
-    `cash_fen` is the person's share: `covered_fen` within the limit, `exception_fen` over the limit and paid in
-    instalments, and `counter_fen` paid at the hospital. `unpaid` lists the amounts that are still due, with dates.
-    """
-
-    cash_fen: int
-    covered_fen: int
-    exception_fen: int
-    counter_fen: int
-    paid_fen: int
-    owed_fen: int
-    payable_now_fen: int
-    issued_at: datetime
-    unpaid: list[InstalmentDetails]
-
-
-class TransferDetails(Struct, frozen=True):
-    """A payment or a refund, and its state."""
-
-    id: str
-    kind: Literal["payment", "refund"]
-    method: Literal["citizen", "family", "automatic", "original"]
-    amount_fen: int
-    at: datetime
-    state: Literal["requested", "paid", "failed", "done"]
-    receipt: str | None
-
-
 class VisitDetails(Struct, frozen=True):
     """A visit to a hospital as its patient sees it; `shares` explain the medical fee of a settled visit."""
 
@@ -151,39 +118,6 @@ class VisitList(Struct, frozen=True):
 
     visits: list[VisitSummary]
     cursor: str | None
-
-
-class PaymentRequest(Struct, forbid_unknown_fields=True):
-    """A payment of what is due `now` or of `all` that is owed; `amount_fen` is the amount that the caller saw."""
-
-    amount_fen: Annotated[int, Meta(ge=1, le=10**13)]
-    scope: PaymentScope = "now"
-
-
-# ── family payers ──
-
-
-class FamilyPayerRequest(Struct, forbid_unknown_fields=True):
-    """The family member whom the caller asks to pay: a spouse, child or parent with this resident ID number."""
-
-    id_number: Annotated[str, Meta(min_length=15, max_length=20)]
-    relation: Relation
-
-
-class FamilyConsentDetails(Struct, frozen=True):
-    """A consent in which the caller is the patient or the payer."""
-
-    id: str
-    role: Literal["patient", "payer"]
-    relation: Relation
-    requested_at: datetime
-    agreed_at: datetime | None
-
-
-class FamilyConsents(Struct, frozen=True):
-    """The family payers of the caller, and the patients for whom the caller pays or is asked to pay."""
-
-    consents: list[FamilyConsentDetails]
 
 
 # ── reconciliation ──
@@ -239,17 +173,21 @@ class ReconciliationList(Struct, frozen=True):
 # ── from documents to responses ──
 
 
-def visit_summary(visit: Visit, hospital: Hospital | None) -> VisitSummary:
-    """Return a visit as it is shown in a list."""
-    return VisitSummary(
-        visit.id,
-        _name(visit, hospital),
-        visit.kind,
-        visit.stage(),
-        visit.opened_at,
-        visit.total_fen(),
-        max(0, visit.owed_fen()),
-    )
+async def visit_summaries(city: City, visits: Sequence[Visit]) -> list[VisitSummary]:
+    """Return visits as they are shown in a list, with the names of their hospitals."""
+    hospitals = await city.store.get_many(Hospital, sorted({visit.hospital for visit in visits}))
+    return [
+        VisitSummary(
+            visit.id,
+            _name(visit, hospitals.get(visit.hospital)),
+            visit.kind,
+            visit.stage(),
+            visit.opened_at,
+            visit.total_fen(),
+            max(0, visit.owed_fen()),
+        )
+        for visit in visits
+    ]
 
 
 def visit_details(visit: Visit, hospital: Hospital | None, now: datetime) -> VisitDetails:
@@ -264,8 +202,8 @@ def visit_details(visit: Visit, hospital: Hospital | None, now: datetime) -> Vis
         medical_fee_fen=visit.total_fen(),
         lines=[LineDetails(one.id, one.kind, one.title, one.amount_fen, one.at, one.of) for one in visit.lines],
         shares=_shares(visit),
-        bill=_bill(visit, now),
-        transfers=_transfers(visit),
+        bill=bill_details(visit, now),
+        transfers=transfer_details(visit),
     )
 
 
@@ -300,39 +238,8 @@ def _shares(visit: Visit) -> list[CostShare]:
         CostShare("hospital", split.hospital_part_fen, Text(zh="医院负担", en="Hospital's share")),
         CostShare("account", split.account_fen, Text(zh="您的医保个人账户支付", en="Paid from your personal account")),
         CostShare(
-            "family_account",
-            split.family_account_fen,
-            Text(zh="个人账户共济支付", en="Paid from a relative's account"),
+            "family_account", split.family_account_fen, Text(zh="个人账户共济支付", en="Paid from a relative's account")
         ),
         CostShare("cash", split.cash_fen, Text(zh="您个人支付的部分", en="Your share")),
     )
     return [share for share in shares if share.amount_fen or share.payer == "cash"]
-
-
-def _bill(visit: Visit, now: datetime) -> BillDetails | None:
-    bill = visit.bill
-    if bill is None:
-        return None
-    return BillDetails(
-        cash_fen=bill.cash_fen,
-        covered_fen=bill.covered_fen,
-        exception_fen=bill.exception_fen,
-        counter_fen=bill.counter_fen,
-        paid_fen=visit.paid_fen(),
-        owed_fen=max(0, visit.owed_fen()),
-        payable_now_fen=visit.payable_now_fen(now) if visit.stage() == "billed" else 0,
-        issued_at=bill.issued_at,
-        unpaid=[InstalmentDetails(part.amount_fen, part.due_at) for part in visit.unpaid()],
-    )
-
-
-def _transfers(visit: Visit) -> list[TransferDetails]:
-    payments = [
-        TransferDetails(one.id, "payment", one.method, one.amount_fen, one.requested_at, one.state, one.receipt)
-        for one in visit.payments
-    ]
-    refunds = [
-        TransferDetails(one.id, "refund", "original", one.amount_fen, one.requested_at, one.state, one.receipt)
-        for one in visit.refunds
-    ]
-    return [*payments, *refunds]

@@ -3,8 +3,9 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
+from backend.paylater.ports import BankEntry
+from backend.paylater.statement import TransferDifference, compare_transfers
 from backend.services.medical_credit.model.hospital_file import FiledLine, FiledVisit, our_record
 from backend.services.medical_credit.model.reconciliation import (
     Difference,
@@ -14,7 +15,7 @@ from backend.services.medical_credit.model.reconciliation import (
     VisitTotal,
 )
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import BankEntry, InsurerSettlement
+from backend.services.medical_credit.ports import InsurerSettlement
 
 
 def compare(
@@ -36,23 +37,24 @@ def compare(
         visit = mine.get(number) or known.get(visit_id(hospital, number))
         differences.extend(_hospital_differences(number, visit, theirs.get(number), settled_today=number in mine))
     differences.extend(_insurance_differences(ours, insured, known))
-    differences.extend(_bank_differences(ours, banked, known))
+    visits = {visit.id: visit for visit in (*known.values(), *ours)}
+    differences.extend(bank_differences(compare_transfers(visits.values(), banked), visits))
     return differences
 
 
 def _difference(
     kind: DifferenceKind,
-    visit: str,
-    number: str,
+    visit: tuple[str, str],
     subject: str,
     ours_fen: int | None,
     theirs_fen: int | None,
-    repair: RepairKind,
+    repair: RepairKind = "contact_hospital",
     line: FiledLine | None = None,
 ) -> Difference:
-    contents = "\n".join(map(str, (kind, visit, number, subject, ours_fen, theirs_fen)))
+    """Return a difference; `visit` is the visit's id and the hospital's number of it."""
+    contents = "\n".join(map(str, (kind, *visit, subject, ours_fen, theirs_fen)))
     key = hashlib.sha256(contents.encode()).hexdigest()[:16]
-    return Difference(key, kind, visit, number, subject, ours_fen, theirs_fen, repair, line)
+    return Difference(key, kind, *visit, subject, ours_fen, theirs_fen, repair, line)
 
 
 def _hospital_differences(
@@ -61,64 +63,43 @@ def _hospital_differences(
     if visit is None:
         assert theirs is not None, "every number is in our records or the hospital's"
         total = sum(line.amount_fen for line in theirs.lines.values())
-        yield _difference("visit_only_at_hospital", "", number, number, None, total, "contact_hospital")
+        yield _difference("visit_only_at_hospital", ("", number), number, None, total)
         return
+    where = (visit.id, number)
     if theirs is None:
-        yield _difference(
-            "visit_missing_at_hospital", visit.id, number, number, visit.total_fen(), None, "contact_hospital"
-        )
+        yield _difference("visit_missing_at_hospital", where, number, visit.total_fen(), None)
         return
     ours = our_record(visit)
     for line_id in theirs.duplicates:
         fen = theirs.lines[line_id].amount_fen
-        yield _difference("line_duplicated_at_hospital", visit.id, number, line_id, fen, 2 * fen, "contact_hospital")
+        yield _difference("line_duplicated_at_hospital", where, line_id, fen, 2 * fen)
     for line_id in sorted(ours.lines.keys() | theirs.lines.keys()):
         yield from _line_differences(visit, ours.lines.get(line_id), theirs.lines.get(line_id))
     if settled_today and ours.settlement != theirs.settlement:
         mine, other = ours.settlement, theirs.settlement
         subject = mine.id if mine is not None else "-"
-        ours_fen, theirs_fen = (mine and mine.cash_fen, other and other.cash_fen)
-        yield _difference("settlement_differs", visit.id, number, subject, ours_fen, theirs_fen, "contact_hospital")
+        yield _difference("settlement_differs", where, subject, mine and mine.cash_fen, other and other.cash_fen)
     if ours.counter_fen != theirs.counter_fen:
-        subject = "counter"
-        yield _difference(
-            "counter_differs", visit.id, number, subject, ours.counter_fen, theirs.counter_fen, "contact_hospital"
-        )
+        yield _difference("counter_differs", where, "counter", ours.counter_fen, theirs.counter_fen)
 
 
 def _line_differences(visit: Visit, ours: FiledLine | None, theirs: FiledLine | None) -> Iterable[Difference]:
+    where, repair = (visit.id, visit.number), "contact_hospital"
     if ours is None:
         assert theirs is not None, "every line is in our records or the hospital's"
-        repair: RepairKind = "add_charge" if theirs.record == "charge" else "add_credit"
-        repairable = not (theirs.amount_fen > 0 and visit.was_paid())
-        yield _difference(
-            "line_only_at_hospital",
-            visit.id,
-            visit.number,
-            theirs.id,
-            None,
-            theirs.amount_fen,
-            repair if repairable else "contact_hospital",
-            theirs,
-        )
+        if theirs.amount_fen <= 0 or not visit.was_paid():
+            repair = "add_charge" if theirs.record == "charge" else "add_credit"
+        yield _difference("line_only_at_hospital", where, theirs.id, None, theirs.amount_fen, repair, theirs)
     elif theirs is None:
-        repairable = ours.record == "charge" and visit.net_fen(ours.id) > 0
-        repair = "credit_line" if repairable else "contact_hospital"
-        yield _difference("line_missing_at_hospital", visit.id, visit.number, ours.id, ours.amount_fen, None, repair)
+        if ours.record == "charge" and visit.net_fen(ours.id) > 0:
+            repair = "credit_line"
+        yield _difference("line_missing_at_hospital", where, ours.id, ours.amount_fen, None, repair)
     elif ours != theirs:
         same = (ours.record, ours.of, ours.code) == (theirs.record, theirs.of, theirs.code)
         up = theirs.amount_fen > ours.amount_fen
-        repairable = same and ours.record == "charge" and not (up and visit.was_paid())
-        yield _difference(
-            "line_differs",
-            visit.id,
-            visit.number,
-            ours.id,
-            ours.amount_fen,
-            theirs.amount_fen,
-            "adjust_line" if repairable else "contact_hospital",
-            theirs,
-        )
+        if same and ours.record == "charge" and not (up and visit.was_paid()):
+            repair = "adjust_line"
+        yield _difference("line_differs", where, ours.id, ours.amount_fen, theirs.amount_fen, repair, theirs)
 
 
 def _insurance_differences(
@@ -126,110 +107,34 @@ def _insurance_differences(
 ) -> Iterable[Difference]:
     theirs = {one.settlement_id: one for one in insured}
     for visit in ours:
-        settled = visit.settlement
+        settled, where = visit.settlement, (visit.id, visit.number)
         if settled is None or not settled.split.settlement_id:
             continue
-        split, other = settled.split, theirs.pop(settled.split.settlement_id, None)
-        subject, fen = split.settlement_id, split.medfee_fen
+        split = settled.split
+        subject, other = split.settlement_id, theirs.pop(split.settlement_id, None)
         if other is None:
-            yield _difference(
-                "settlement_missing_at_insurance", visit.id, visit.number, subject, fen, None, "settle_again"
-            )
-        elif (split.medfee_fen, split.fund_fen, split.account_fen, split.cash_fen) != (
-            other.medfee_fen,
-            other.fund_fen,
-            other.account_fen,
-            other.cash_fen,
-        ):
-            yield _difference(
-                "insurance_split_differs",
-                visit.id,
-                visit.number,
-                subject,
-                split.cash_fen,
-                other.cash_fen,
-                "settle_again",
-            )
+            yield _difference("settlement_missing_at_insurance", where, subject, split.medfee_fen, None, "settle_again")
+        elif any(getattr(split, name) != getattr(other, name) for name in _COMPARED):
+            yield _difference("insurance_split_differs", where, subject, split.cash_fen, other.cash_fen, "settle_again")
     for extra in theirs.values():
         visit = known.get(extra.visit)
         settled = visit.settlement if visit is not None else None
         if settled is not None and settled.split.settlement_id == extra.settlement_id:
             continue  # settled at the insurance just before midnight and recorded here just after
-        number = visit.number if visit is not None else "-"
-        yield _difference(
-            "settlement_only_at_insurance",
-            extra.visit,
-            number,
-            extra.settlement_id,
-            None,
-            extra.medfee_fen,
-            "cancel_at_insurance",
-        )
+        where = (extra.visit, visit.number if visit is not None else "-")
+        repair = "cancel_at_insurance"
+        yield _difference("settlement_only_at_insurance", where, extra.settlement_id, None, extra.medfee_fen, repair)
 
 
-def _bank_differences(
-    ours: Sequence[Visit], banked: Iterable[BankEntry], known: Mapping[str, Visit]
-) -> Iterable[Difference]:
-    moved = {entry.id: entry for entry in banked}
-    visits = {visit.id: visit for visit in (*known.values(), *ours)}
-    for visit in visits.values():
-        transfers = [(one.id, one.amount_fen, one.state == "paid", "payment") for one in visit.payments]
-        transfers += [(one.id, one.amount_fen, one.state == "done", "refund") for one in visit.refunds]
-        for transfer_id, fen, done, kind in transfers:
-            entry = moved.pop(transfer_id, None)
-            if entry is not None and not done:
-                only: DifferenceKind = "payment_only_at_bank" if kind == "payment" else "refund_only_at_bank"
-                yield _difference(
-                    only, visit.id, visit.number, transfer_id, None, entry.amount_fen, "accept_bank_record"
-                )
-            elif entry is not None and entry.amount_fen != fen:
-                yield _difference(
-                    "transfer_differs", visit.id, visit.number, transfer_id, fen, entry.amount_fen, "query_bank"
-                )
-    for entry in moved.values():
-        visit = visits.get(entry.id.partition("/")[0])
-        number = visit.number if visit is not None else "-"
-        only = "payment_only_at_bank" if entry.kind == "payment" else "refund_only_at_bank"
-        repair: RepairKind = "query_bank"
-        yield _difference(only, entry.id.partition("/")[0], number, entry.id, None, entry.amount_fen, repair)
+_COMPARED = ("medfee_fen", "fund_fen", "account_fen", "cash_fen")
 
 
-def missing_at_bank(
-    visits: Iterable[Visit], banked: Iterable[BankEntry], begins: datetime, ends: datetime
-) -> list[Difference]:
-    """Return a difference for each transfer that is done in our records within [begins, ends) but not at the bank."""
-    at_bank = {entry.id for entry in banked}
-    found: list[Difference] = []
-    for visit in visits:
-        for payment in visit.payments:
-            at = payment.answered_at
-            if payment.state == "paid" and at is not None and begins <= at < ends and payment.id not in at_bank:
-                found.append(
-                    _difference(
-                        "payment_missing_at_bank",
-                        visit.id,
-                        visit.number,
-                        payment.id,
-                        payment.amount_fen,
-                        None,
-                        "query_bank",
-                    )
-                )
-        for refund in visit.refunds:
-            at = refund.answered_at
-            if refund.state == "done" and at is not None and begins <= at < ends and refund.id not in at_bank:
-                found.append(
-                    _difference(
-                        "refund_missing_at_bank",
-                        visit.id,
-                        visit.number,
-                        refund.id,
-                        refund.amount_fen,
-                        None,
-                        "query_bank",
-                    )
-                )
-    return found
+def bank_differences(found: Iterable[TransferDifference], known: Mapping[str, Visit]) -> Iterable[Difference]:
+    """Return what differs from the bank's statement, with the hospital's number of each visit."""
+    for one in found:
+        visit = known.get(one.billable)
+        where = (one.billable, visit.number if visit is not None else "-")
+        yield _difference(one.kind, where, one.transfer, one.ours_fen, one.theirs_fen, one.repair)
 
 
 def totals_of(visits: Sequence[Visit], banked: Iterable[BankEntry]) -> tuple[Totals, tuple[VisitTotal, ...]]:
@@ -240,18 +145,16 @@ def totals_of(visits: Sequence[Visit], banked: Iterable[BankEntry]) -> tuple[Tot
         split, bill = visit.settlement and visit.settlement.split, visit.bill
         if split is None:
             continue
-        payout = bill.payable_fen if bill is not None else 0
-        each.append(VisitTotal(visit.number, visit.id, split.medfee_fen, payout))
+        each.append(VisitTotal(visit.number, visit.id, split.medfee_fen, visit.payable_fen()))
         sums.update(
             medfee_fen=split.medfee_fen,
             fund_fen=split.fund_fen,
             account_fen=split.account_fen + split.family_account_fen,
             cash_fen=split.cash_fen,
-            covered_fen=bill.covered_fen if bill is not None else 0,
-            exception_fen=bill.exception_fen if bill is not None else 0,
-            counter_fen=bill.counter_fen if bill is not None else 0,
-            payout_fen=payout,
+            payout_fen=visit.payable_fen(),
         )
+        if bill is not None:
+            sums.update(covered_fen=bill.covered_fen, exception_fen=bill.exception_fen, counter_fen=bill.counter_fen)
     for entry in banked:
         sums["paid_fen" if entry.kind == "payment" else "refunded_fen"] += entry.amount_fen
     return Totals(visits=len(each), **sums), tuple(each)

@@ -26,10 +26,7 @@ class EligibilityAnswer(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "eligibility_answers"
-    indexes: ClassVar[tuple[Index, ...]] = (
-        Index(("hospital",), ordered="created_ms"),
-        Index((), ordered="expires_ms"),
-    )
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="created_ms"), Index((), ordered="expires_ms"))
 
     hospital: str
     number: str | None

@@ -180,14 +180,14 @@ def write_file(visits: Iterable[Visit]) -> str:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for visit in visits:
-        for line in visit.lines:
-            rows.writerow(
-                [visit.number, line.kind, line.id, line.of or "", line.code, decimal_yuan(line.amount_fen), "", "", ""]
-            )
-        ours = our_record(visit).settlement
-        if ours is not None:
-            shares = [decimal_yuan(fen) for fen in (ours.medfee_fen, ours.fund_fen, ours.account_fen, ours.cash_fen)]
-            rows.writerow([visit.number, "settlement", ours.id, "", "", *shares])
+        ours = our_record(visit)
+        for line in ours.lines.values():
+            amount = decimal_yuan(line.amount_fen)
+            rows.writerow([visit.number, line.record, line.id, line.of, line.code, amount, "", "", ""])
+        settled = ours.settlement
+        if settled is not None:
+            shares = (settled.medfee_fen, settled.fund_fen, settled.account_fen, settled.cash_fen)
+            rows.writerow([visit.number, "settlement", settled.id, "", "", *map(decimal_yuan, shares)])
         for payment in visit.counter_payments:
             rows.writerow([visit.number, "counter", payment.id, "", "", decimal_yuan(payment.amount_fen), "", "", ""])
     return text.getvalue()

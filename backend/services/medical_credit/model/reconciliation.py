@@ -4,10 +4,14 @@ import hashlib
 from datetime import date, datetime
 from typing import ClassVar, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
+from backend.i18n import Text
+from backend.jobs.saga import DUE
+from backend.paylater.repairs import ReconciledDay, ResolutionState
+from backend.paylater.statement import TransferDifferenceKind, TransferRepair
 from backend.services.medical_credit.model.hospital_file import FiledLine
-from backend.store import Document, Index
+from backend.store import Index
 
 MAX_DIFFERENCES = 2_000
 
@@ -23,11 +27,7 @@ DifferenceKind = Literal[
     "settlement_only_at_insurance",
     "settlement_missing_at_insurance",
     "insurance_split_differs",
-    "payment_only_at_bank",
-    "payment_missing_at_bank",
-    "refund_only_at_bank",
-    "refund_missing_at_bank",
-    "transfer_differs",
+    TransferDifferenceKind,
 ]
 RepairKind = Literal[
     "add_charge",
@@ -36,13 +36,10 @@ RepairKind = Literal[
     "adjust_line",
     "cancel_at_insurance",
     "settle_again",
-    "accept_bank_record",
-    "query_bank",
+    TransferRepair,
     "contact_hospital",
 ]
 """How a difference can be repaired; `contact_hospital` has no automatic repair."""
-
-ResolutionState = Literal["open", "accepted", "approved", "repaired", "failed"]
 
 DIFFERENCE_TITLES: dict[DifferenceKind, str] = {
     "visit_only_at_hospital": "就诊仅医院有 · visit only at the hospital",
@@ -101,17 +98,6 @@ class Difference(Struct, frozen=True):
     line: FiledLine | None = None
 
 
-class Resolution(Struct, frozen=True):
-    """The resolution of a difference: accepted by one person, approved by another, then repaired or failed."""
-
-    state: ResolutionState = "open"
-    accepted_by: str | None = None
-    accepted_at: datetime | None = None
-    approved_by: str | None = None
-    approved_at: datetime | None = None
-    message: str | None = None
-
-
 class Totals(Struct, frozen=True):
     """The totals of a hospital's settled visits of a day, in fen; `payout_fen` is what the city owes the hospital."""
 
@@ -137,15 +123,18 @@ class VisitTotal(Struct, frozen=True, gc=False):
     payout_fen: int
 
 
-class Reconciliation(Document, kw_only=True):
+class Reconciliation(ReconciledDay, kw_only=True):
     """The reconciliation of a hospital's day; its `id` is derived from hospital and day.
 
-    `resolutions` are keyed by the ids of `differences`. `omitted` counts differences that were too many to store.
-    `due_ms` is when a sweep resumes approved repairs.
+    `omitted` counts differences that were too many to store.
     """
 
     collection: ClassVar[str] = "reconciliations"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="day"), Index((), ordered="due_ms"))
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="day"), DUE)
+    not_repairable: ClassVar[Text] = Text(
+        zh="该差异目前没有可受理的修复，请与医院核实。",
+        en="This difference has no repair that can be accepted now; contact the hospital.",
+    )
 
     hospital: str
     day: str
@@ -154,13 +143,11 @@ class Reconciliation(Document, kw_only=True):
     totals: Totals
     visits: tuple[VisitTotal, ...] = ()
     differences: tuple[Difference, ...] = ()
-    resolutions: dict[str, Resolution] = field(default_factory=dict[str, Resolution])
     omitted: int = 0
-    due_ms: int | None = None
 
-    def resolution(self, difference_id: str) -> Resolution:
-        """Return the resolution of a difference."""
-        return self.resolutions.get(difference_id, Resolution())
+    def repairable(self) -> dict[str, bool]:
+        """Return the ids of the differences, and whether each has an automatic repair."""
+        return {one.id: one.repair != "contact_hospital" for one in self.differences}
 
     def open_differences(self) -> list[Difference]:
         """Return the differences that are not repaired."""

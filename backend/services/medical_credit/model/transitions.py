@@ -17,6 +17,7 @@ from backend.services.medical_credit.model.commands import (
     PaidAtCounter,
     ReopenVisit,
 )
+from backend.services.medical_credit.model.enrolment import Terms
 from backend.services.medical_credit.model.problems import (
     LineChanged,
     LineExceeded,
@@ -27,14 +28,7 @@ from backend.services.medical_credit.model.problems import (
     VisitChanged,
     VisitPaid,
 )
-from backend.services.medical_credit.model.terms import Terms
-from backend.services.medical_credit.model.visit import (
-    MAX_EVENTS,
-    MAX_LINES,
-    CounterPayment,
-    Line,
-    Visit,
-)
+from backend.services.medical_credit.model.visit import MAX_EVENTS, MAX_LINES, CounterPayment, Line, Visit
 from backend.store.time import to_ms
 
 
@@ -149,10 +143,7 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
         raise _cancelled()
     if len(visit.lines) >= MAX_LINES:
         raise TooManyLines(
-            Text(
-                zh=f"一次就诊最多{MAX_LINES:,}条费用明细。",
-                en=f"A visit can have at most {MAX_LINES:,} lines.",
-            )
+            Text(zh=f"一次就诊最多{MAX_LINES:,}条费用明细。", en=f"A visit can have at most {MAX_LINES:,} lines.")
         )
     if line.of is not None:
         _check_charge(visit, line)
@@ -161,7 +152,8 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
             raise _paid()
         _check_refund_period(visit, terms, now)
     settles = visit.closed_at is not None and visit.settlement is not None
-    return replace(visit, lines=(*visit.lines, line), due_ms=to_ms(now) if settles else visit.due_ms)
+    due_ms = to_ms(now) if settles else visit.due_ms
+    return replace(visit, lines=(*visit.lines, line), retry_at=None, due_ms=due_ms)
 
 
 def _check_charge(visit: Visit, line: Line) -> None:

@@ -1,21 +1,20 @@
-"""A credit account with two-phase credit within a limit, shared by pay-later services.
+"""A line of credit with two-phase holds within a limit.
 
 Credit is first held. A hold is then posted (in full or in part), voided, or it expires: the phases of TigerBeetle's
 pending transfers. All ids come from the caller. Repeating a step changes nothing, and reusing an id for something else
-is refused. An account is one Document and each step is one conditional write, so concurrent writers cannot exceed the
-limit. Everything here is pure; amounts are in fen.
+is refused. The lines of a person are part of one Document and each step is one conditional write, so concurrent
+writers cannot exceed the limit. Everything here is pure; amounts are in fen.
 """
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import ClassVar, Literal
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text, yuan
 from backend.problems import Problem
-from backend.store import Document
 
 MAX_HOLDS = 200
 """An account with more holds archives the resolved ones."""
@@ -111,13 +110,11 @@ class Hold(Struct, frozen=True, gc=False):
         return self.due_fen() - self.moved_fen("repay") + self.moved_fen("return")
 
 
-class CreditAccount(Document, kw_only=True):
+class CreditLine(Struct, frozen=True, kw_only=True):
     """What one person may owe for one purpose, with all holds that are not archived, oldest first.
 
     Holds created at `archived_until` or earlier are archived unless they are still listed here.
     """
-
-    collection: ClassVar[str] = "credit_accounts"
 
     limit_fen: int
     holds: tuple[Hold, ...] = ()
@@ -145,7 +142,7 @@ class CreditAccount(Document, kw_only=True):
 
 
 def hold(
-    account: CreditAccount,
+    line: CreditLine,
     hold_id: str,
     requested_fen: int,
     *,
@@ -154,7 +151,7 @@ def hold(
     at: datetime,
     allow_partial: bool = False,
     over_limit: bool = False,
-) -> CreditAccount:
+) -> CreditLine:
     """Hold credit if enough is available.
 
     With `allow_partial` a smaller amount is held if less is available; with `over_limit` the limit is not checked.
@@ -162,16 +159,16 @@ def hold(
     HoldArchived.
     """
     assert requested_fen >= 0, "credit is never negative"
-    existing = account.find(hold_id)
+    existing = line.find(hold_id)
     if existing is not None:
         if (existing.requested_fen, existing.over_limit) != (requested_fen, over_limit):
             raise _changed(hold_id)
-        return account
-    if account.archived_until is not None and created_at <= account.archived_until:
+        return line
+    if line.archived_until is not None and created_at <= line.archived_until:
         raise HoldArchived(
             Text(zh="该笔预留额度已归档，不能再次使用。", en=f"Hold {hold_id} is archived and cannot be placed again.")
         )
-    available_fen = account.available_fen(at)
+    available_fen = line.available_fen(at)
     if requested_fen > available_fen and not (allow_partial or over_limit):
         raise CreditExhausted(
             Text(
@@ -183,10 +180,10 @@ def hold(
         )
     granted_fen = requested_fen if over_limit else min(requested_fen, available_fen)
     placed = Hold(hold_id, requested_fen, granted_fen, created_at, expires_at, over_limit)
-    return archive(replace(account, holds=(*account.holds, placed)), at)
+    return archive(replace(line, holds=(*line.holds, placed)), at)
 
 
-def post(account: CreditAccount, hold_id: str, amount_fen: int, at: datetime) -> CreditAccount:
+def post(line: CreditLine, hold_id: str, amount_fen: int, at: datetime) -> CreditLine:
     """Turn a hold into debt, in full or in part; the rest becomes available again.
 
     Raises UnknownHold, HoldExceeded, HoldResolved (an expired hold is resolved) or TransferChanged.
@@ -208,10 +205,10 @@ def post(account: CreditAccount, hold_id: str, amount_fen: int, at: datetime) ->
             )
         return replace(hold, state="posted", posted_fen=amount_fen)
 
-    return _with_hold(account, hold_id, posted)
+    return _with_hold(line, hold_id, posted)
 
 
-def void(account: CreditAccount, hold_id: str, at: datetime) -> CreditAccount:
+def void(line: CreditLine, hold_id: str, at: datetime) -> CreditLine:
     """Release an unused hold. Raises UnknownHold or HoldResolved."""
 
     def voided(hold: Hold) -> Hold:
@@ -221,23 +218,20 @@ def void(account: CreditAccount, hold_id: str, at: datetime) -> CreditAccount:
             raise _resolved(hold)
         return replace(hold, state="voided")
 
-    return _with_hold(account, hold_id, voided)
+    return _with_hold(line, hold_id, voided)
 
 
-def expire(account: CreditAccount, at: datetime) -> CreditAccount:
+def expire(line: CreditLine, at: datetime) -> CreditLine:
     """Mark expired holds as expired; they stopped using the limit at `expires_at`."""
-    expired = {hold.id for hold in account.holds if hold.state == "held" and at >= hold.expires_at}
+    expired = {hold.id for hold in line.holds if hold.state == "held" and at >= hold.expires_at}
     if not expired:
-        return account
+        return line
     return replace(
-        account,
-        holds=tuple(replace(hold, state="expired") if hold.id in expired else hold for hold in account.holds),
+        line, holds=tuple(replace(hold, state="expired") if hold.id in expired else hold for hold in line.holds)
     )
 
 
-def move(
-    account: CreditAccount, hold_id: str, transfer_id: str, kind: Movement, amount_fen: int, at: datetime
-) -> CreditAccount:
+def move(line: CreditLine, hold_id: str, transfer_id: str, kind: Movement, amount_fen: int, at: datetime) -> CreditLine:
     """Record a repayment, a release without payment, or a refund, once for this transfer id.
 
     A release cannot exceed the posted amount, nor a return the repaid amount. Raises UnknownHold, HoldResolved for a
@@ -266,10 +260,10 @@ def move(
             )
         return replace(hold, transfers=(*hold.transfers, Transfer(transfer_id, kind, amount_fen, at)))
 
-    return _with_hold(account, hold_id, moved)
+    return _with_hold(line, hold_id, moved)
 
 
-def supersede(account: CreditAccount, hold_id: str, version: int) -> CreditAccount:
+def supersede(line: CreditLine, hold_id: str, version: int) -> CreditLine:
     """Record the version of the caller's decision on a hold. Raises Superseded if a later one is recorded.
 
     This stops a slow process from applying a decision that another process has replaced. Raises UnknownHold.
@@ -280,22 +274,22 @@ def supersede(account: CreditAccount, hold_id: str, version: int) -> CreditAccou
             raise Superseded(f"{hold_id} is at version {hold.version}, not {version}")
         return hold if hold.version == version else replace(hold, version=version)
 
-    return _with_hold(account, hold_id, superseded)
+    return _with_hold(line, hold_id, superseded)
 
 
-def archive(account: CreditAccount, at: datetime) -> CreditAccount:
+def archive(line: CreditLine, at: datetime) -> CreditLine:
     """Archive the oldest resolved holds if there are too many; an archived hold cannot be placed again."""
-    excess = len(account.holds) - MAX_HOLDS
-    archivable = [hold for hold in account.holds if _is_archivable(hold, at)]
+    excess = len(line.holds) - MAX_HOLDS
+    archivable = [hold for hold in line.holds if _is_archivable(hold, at)]
     archived = sorted(archivable, key=lambda hold: hold.created_at)[: max(0, excess)]
     if not archived:
-        return account
+        return line
     until = max(hold.created_at for hold in archived)
     archived_ids = {hold.id for hold in archived}
     return replace(
-        account,
-        holds=tuple(hold for hold in account.holds if hold.id not in archived_ids),
-        archived_until=max(until, account.archived_until or until),
+        line,
+        holds=tuple(hold for hold in line.holds if hold.id not in archived_ids),
+        archived_until=max(until, line.archived_until or until),
     )
 
 
@@ -304,14 +298,14 @@ def _is_archivable(hold: Hold, at: datetime) -> bool:
     return resolved and at - hold.created_at > MIN_RETENTION
 
 
-def _with_hold(account: CreditAccount, hold_id: str, change: Callable[[Hold], Hold]) -> CreditAccount:
-    hold = account.find(hold_id)
+def _with_hold(line: CreditLine, hold_id: str, change: Callable[[Hold], Hold]) -> CreditLine:
+    hold = line.find(hold_id)
     if hold is None:
         raise UnknownHold(Text(zh="没有找到该笔预留额度。", en=f"The account has no hold {hold_id}."))
     changed = change(hold)
     if changed is hold:
-        return account
-    return replace(account, holds=tuple(changed if other is hold else other for other in account.holds))
+        return line
+    return replace(line, holds=tuple(changed if other is hold else other for other in line.holds))
 
 
 def _changed(transfer_id: str) -> TransferChanged:

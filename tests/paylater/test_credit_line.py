@@ -6,11 +6,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import replace
 
-from backend.paylater.credit_account import (
+from backend.paylater.credit_line import (
     MAX_HOLDS,
-    CreditAccount,
     CreditExhausted,
+    CreditLine,
     HoldArchived,
     HoldExceeded,
     HoldResolved,
@@ -31,11 +32,11 @@ NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
 
 
-def make_account(limit_fen: int = 100_000) -> CreditAccount:
-    return CreditAccount(id="person:outpatient", limit_fen=limit_fen)
+def make_account(limit_fen: int = 100_000) -> CreditLine:
+    return CreditLine(limit_fen=limit_fen)
 
 
-def held(account: CreditAccount, name: str, fen: int, at: datetime = NOON, **options: bool) -> CreditAccount:
+def held(account: CreditLine, name: str, fen: int, at: datetime = NOON, **options: bool) -> CreditLine:
     return hold(account, name, fen, created_at=at, expires_at=at + MONTH, at=at, **options)
 
 
@@ -158,7 +159,7 @@ def test_an_exception_does_not_use_the_limit() -> None:
 
 def test_a_lowered_limit_leaves_no_available_credit_and_keeps_the_debt() -> None:
     account = post(held(make_account(1_000), "visit", 900), "visit", 900, NOON)
-    account.limit_fen = 500
+    account = replace(account, limit_fen=500)
     assert (account.used_fen(), account.available_fen(NOON)) == (900, 0)
 
 

@@ -1,0 +1,92 @@
+"""A person's agreement to pay later, and what they owe: one Document per person."""
+
+from datetime import datetime
+from typing import ClassVar, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from backend.city.service import City
+from backend.i18n import Text
+from backend.paylater.credit_line import CreditLine
+from backend.paylater.problems import NotEnrolled
+from backend.store import Document
+
+MAX_BREACHES = 50
+
+
+class RecordedBreach(Struct, frozen=True, gc=False):
+    """A breach: at `at`, the bill of this Billable was still unpaid after the agreed number of debits.
+
+    It has a default because migrations of an earlier format pass the validator before `bill` is filled.
+    """
+
+    at: datetime
+    bill: str = ""
+
+
+class Account(Document, kw_only=True):
+    """A person's account for paying later; its `id` is that of the Person.
+
+    `agreement` is the version they consented to at `consented_at`. `paid_on_time_at` is when a bill was last paid on
+    time after a breach. `credit` has a line for each purpose that was used. A service names the collection.
+    """
+
+    not_enrolled: ClassVar[Text]
+
+    agreement: str
+    consented_at: datetime
+    automatic_debit: bool
+    closed_at: datetime | None = None
+    breaches: tuple[RecordedBreach, ...] = ()
+    paid_on_time_at: datetime | None = None
+    credit: dict[str, CreditLine] = field(default_factory=dict[str, CreditLine])
+
+    def has_debt(self) -> bool:
+        """Return whether any bill may be unpaid."""
+        return any(hold.owed_fen() > 0 for line in self.credit.values() for hold in line.holds)
+
+    def committed_fen(self, at: datetime) -> int:
+        """Return the amount that is owed or held, within limits and over them."""
+        return sum(line.used_fen() + line.held_fen(at) + line.over_limit_fen(at) for line in self.credit.values())
+
+    def consecutive_breaches(self) -> list[RecordedBreach]:
+        """Return the breaches since the last bill that was paid on time, oldest first."""
+        since = self.paid_on_time_at
+        return [one for one in self.breaches if since is None or one.at > since]
+
+
+A = TypeVar("A", bound=Account)
+
+
+def with_limit(account: A, purpose: str, limit_fen: int) -> A:
+    """Return an account whose line of credit for a purpose has this limit."""
+    line = account.credit.get(purpose, CreditLine(limit_fen=limit_fen))
+    return with_line(account, purpose, line if line.limit_fen == limit_fen else replace(line, limit_fen=limit_fen))
+
+
+def with_line(account: A, purpose: str, line: CreditLine) -> A:
+    """Return an account with a changed line of credit, or the same account if it is not changed."""
+    if account.credit.get(purpose) is line:
+        return account
+    return replace(account, credit={**account.credit, purpose: line})
+
+
+def with_breach(account: A, breach: RecordedBreach) -> A:
+    """Record a breach once."""
+    if breach in account.breaches:
+        return account
+    return replace(account, breaches=(*account.breaches, breach)[-MAX_BREACHES:])
+
+
+def with_payment_on_time(account: A, now: datetime) -> A:
+    """Record that a bill was paid on time, so that earlier breaches are no longer consecutive."""
+    return replace(account, paid_on_time_at=now) if account.consecutive_breaches() else account
+
+
+async def open_account(city: City, kind: type[A], person: str) -> A:
+    """Return a person's account. Raises NotEnrolled if there is none or it is closed."""
+    account = await city.store.get(kind, person)
+    if account is None or account.closed_at is not None:
+        raise NotEnrolled(kind.not_enrolled)
+    return account

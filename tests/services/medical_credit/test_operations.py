@@ -1,0 +1,81 @@
+"""How many store operations a visit takes from its opening to its bill and the notice of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from msgspec.structs import replace
+
+from backend.app import open_city
+from backend.city.service import City, discover_integrations, discover_services
+from backend.services.medical_credit.hospital_commands import handle_command
+from backend.services.medical_credit.model.commands import Charge, CloseVisit, OpenVisit
+from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.visit import visit_id
+from backend.services.medical_credit.saga import visit_saga
+from backend.settings import Settings
+from tests.conftest import ROOT
+from tests.counting_store import CountingStore
+from tests.integrations.his.hospital import connect, enrol
+from tests.services.health_code.scene import id_number
+
+T = TypeVar("T")
+PATIENTS, VISITS_EACH, CHARGES = 4, 5, 5
+"""As in tests/bench/visits.py: five visits of each patient; from the second on, the patient owes bills."""
+
+
+def in_counted_city(folder: Path, work: Callable[[City, CountingStore, Hospital, list[str]], Awaitable[T]]) -> T:
+    """Run `work` in a city with a hospital and enrolled patients, counting only what `work` does."""
+
+    async def run() -> T:
+        settings = Settings(
+            store=f"sqlite:///{folder}/city.db",
+            keys=str(folder / "keys"),
+            sandbox=str(folder / "sandbox.db"),
+            rules=str(ROOT / "rules"),
+        )
+        city = open_city(settings, discover_services(), discover_integrations("integrations"))
+        hospital = await connect(city)
+        patients = [id_number(number) for number in range(PATIENTS)]
+        for number in patients:
+            await enrol(city, number)
+        store = CountingStore(city.store)
+        try:
+            return await work(replace(city, store=store), store, hospital, patients)
+        finally:
+            await city.store.close()
+
+    return asyncio.run(run())
+
+
+async def visit(city: City, hospital: Hospital, name: str, patient: str, *, saga_after_opening: bool) -> None:
+    """Run a visit from its opening to its bill."""
+    at: datetime = city.now()
+    await handle_command(city, hospital, name, OpenVisit(patient, "emergency", at), f"{name}-open")
+    key = visit_id(hospital.id, name)
+    if saga_after_opening:
+        await visit_saga.resume(city, key)
+    for line in range(CHARGES):
+        charge = Charge(f"L{line}", "110100001", "诊查费", 2_000, at)
+        await handle_command(city, hospital, name, charge, f"{name}-{line}")
+    await handle_command(city, hospital, name, CloseVisit(at, final=True), f"{name}-close")
+    billed = await visit_saga.resume(city, key)
+    assert billed is not None
+    assert billed.bill is not None
+    assert [notice.sent for notice in billed.notices] == [True]
+
+
+@pytest.mark.parametrize(("saga_after_opening", "most"), [(False, 22), (True, 26)])
+def test_a_visit_takes_few_store_operations(tmp_path: Path, saga_after_opening: bool, most: int) -> None:
+    async def work(city: City, store: CountingStore, hospital: Hospital, patients: list[str]) -> None:
+        for number in range(PATIENTS * VISITS_EACH):
+            patient = patients[number % PATIENTS]
+            await visit(city, hospital, f"V{number}", patient, saga_after_opening=saga_after_opening)
+        average = store.total() / (PATIENTS * VISITS_EACH)
+        print(f"{average} store operations per visit: {dict(store.calls)}")  # noqa: T201  shown by -s
+        assert average <= most
+
+    in_counted_city(tmp_path, work)
