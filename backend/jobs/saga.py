@@ -147,10 +147,10 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         document = await context.store.get(self.kind, document_id)
         return None if document is None else await self.run(context, document)
 
-    async def run(self, context: C, document: D, request: Request[C, D, T] | None = None) -> D | None:
-        """Do the due steps of a document as it is stored, after a `request` that somebody makes now, if one is given.
+    async def run(self, context: C, document: D, request: Request[C, D, T] | Decision[D, T] | None = None) -> D | None:
+        """Do the due steps of a document as it is stored, after what somebody requests or decides now, if anything.
 
-        `request.prepare` returns the same object if the request was made before. Returns the document, or None if a
+        `prepare` or `decide` returns the same object if that happened before. Returns the document, or None if a
         step deleted it. If an upstream does not answer, the document is postponed. Raises Conflict if others keep
         changing the document, and whatever the steps raise.
         """
@@ -184,7 +184,11 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         return document
 
     def _effect(
-        self, context: C, document: D, unsent: Request[C, D, T] | None, request: Request[C, D, T] | None
+        self,
+        context: C,
+        document: D,
+        unsent: Request[C, D, T] | None,
+        request: Request[C, D, T] | Decision[D, T] | None,
     ) -> Effect[C, D] | None:
         """Return the effect that is due now; None if a decision, a request or nothing is due."""
         if unsent is not None or request is not None:
@@ -194,13 +198,17 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         action = self.steps[step] if step is not None else None
         return None if action is None or isinstance(action, Decision | Request) else action
 
-    def _prepare(self, context: C, document: D, request: Request[C, D, T] | None) -> tuple[D, Request[C, D, T] | None]:
+    def _prepare(
+        self, context: C, document: D, request: Request[C, D, T] | Decision[D, T] | None
+    ) -> tuple[D, Request[C, D, T] | None]:
         """Apply the decisions that are due, up to the next request; return it prepared, to be sent once it is stored.
 
         Nothing happens between them, so one write stores them all, with the result of the step before.
         """
         now = context.now()
         terms = self.terms(context, now)
+        if isinstance(request, Decision):
+            return request.decide(document, now, terms), None
         if request is not None:
             prepared = request.prepare(document, now, terms)
             return prepared, request if prepared is not document else None
