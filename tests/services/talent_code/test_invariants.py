@@ -21,20 +21,22 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
+from backend.benefits import budget as budget_model
+from backend.benefits.budget import BudgetExhausted, StaleEntry
+from backend.benefits.budgets import apply_to_budget
+from backend.benefits.claims import claims_of, record_answer, repay
+from backend.benefits.clawbacks import decide_appeal, file_appeal
+from backend.benefits.reservations import leave_waitlist
+from backend.benefits.waitlist import serve_all_waitlists
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import Problem
-from backend.services.talent_code.budgets import post_entry
-from backend.services.talent_code.claims import claim_benefit, decide_appeal, file_appeal, repay, withdraw_claim
+from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.eligibility import update_talent
-from backend.services.talent_code.model import budget as budget_model
-from backend.services.talent_code.model.benefit import terms_lookup
-from backend.services.talent_code.model.budget import Budget, BudgetExhausted, StaleEntry
-from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.benefit import offers_of
+from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.talent import Talent, request_recheck
-from backend.services.talent_code.review import review_talent
-from backend.services.talent_code.saga import advance_claim, claims_of, record_collection, record_payout
-from backend.services.talent_code.waitlist import serve_all_waitlists
+from backend.services.talent_code.saga import benefits, claims, reviews
 from backend.store import Conflict
 from integrations._sandbox.database import CallOutcome
 from tests.draws import draws
@@ -87,7 +89,11 @@ class Claims(RuleBasedStateMachine):
     def _claims(self, who: int | None = None) -> list[Claim]:
         persons = self.persons if who is None else [self.persons[who]]
         city = self.world.real
-        return [claim for person in persons for claim in self.world.run(lambda one=person: claims_of(city, one.id))]
+        return [
+            claim
+            for person in persons
+            for claim in self.world.run(lambda one=person: claims_of(benefits, city, one.id))
+        ]
 
     def _one(self, place: int) -> Claim | None:
         claims = self._claims()
@@ -135,7 +141,7 @@ class Claims(RuleBasedStateMachine):
         waiting = [claim for claim in self._claims() if claim.state == "waiting"]
         if waiting:
             with suppress(Problem, Conflict, Killed):
-                self.world.run(lambda: withdraw_claim(self.city, waiting[place % len(waiting)]))
+                self.world.run(lambda: claims.decide(self.city, waiting[place % len(waiting)], leave_waitlist))
 
     @rule(place=PLACE)
     def advances_at_several_places_at_once(self, place: int) -> None:
@@ -144,7 +150,7 @@ class Claims(RuleBasedStateMachine):
             return
 
         async def at_once() -> None:
-            await asyncio.gather(*(advance_claim(self.city, claim.id) for _ in range(3)), return_exceptions=True)
+            await asyncio.gather(*(claims.resume(self.city, claim.id) for _ in range(3)), return_exceptions=True)
 
         with suppress(Killed):
             self.world.run(at_once)
@@ -155,7 +161,7 @@ class Claims(RuleBasedStateMachine):
         for number in range(times if carried else 0):
             budget, entry = carried[(place + 7 * number) % len(carried)]
             with suppress(BudgetExhausted, StaleEntry, Conflict, Killed):
-                self.world.run(partial(post_entry, self.city, budget, entry))
+                self.world.run(partial(apply_to_budget, benefits, self.city, budget, entry))
                 self.world.did["late entries"] += 1
 
     @rule(budget=st.integers(0, len(BUDGETS_FEN) - 1))
@@ -172,7 +178,7 @@ class Claims(RuleBasedStateMachine):
     @rule()
     def lines_are_served(self) -> None:
         with suppress(Conflict, Killed):
-            self.world.run(lambda: serve_all_waitlists(self.city))
+            self.world.run(lambda: serve_all_waitlists(claims, self.city))
 
     @rule(who=WHO, months=st.sampled_from([3, 6, 12]))
     def months_are_insured(self, who: int, months: int) -> None:
@@ -200,7 +206,7 @@ class Claims(RuleBasedStateMachine):
             self.world.education.set_degrees(person.number)
         with suppress(Conflict, Killed):
             self.world.run(lambda: update_talent(self.city, person.id, request_recheck))
-            self.world.run(lambda: review_talent(self.city, person.id))
+            self.world.run(lambda: reviews.resume(self.city, person.id))
 
     @rule(who=WHO, broken=st.booleans())
     def an_account_is_closed(self, who: int, broken: bool) -> None:
@@ -212,7 +218,7 @@ class Claims(RuleBasedStateMachine):
         claim = self._one(place)
         if claim is not None:
             with suppress(Problem, Conflict, Killed):
-                self.world.run(lambda: file_appeal(self.city, claim, "it is wrong"))
+                self.world.run(lambda: claims.decide(self.city, claim, partial(file_appeal, text="it is wrong")))
 
     @rule(place=PLACE, upheld=st.booleans())
     def an_appeal_is_decided(self, place: int, upheld: bool) -> None:
@@ -220,7 +226,8 @@ class Claims(RuleBasedStateMachine):
         if appealed:
             claim = appealed[place % len(appealed)]
             with suppress(Problem, Conflict, Killed):
-                self.world.run(lambda: decide_appeal(self.city, claim, decision_upheld=upheld, reason=REASON))
+                decide = partial(decide_appeal, decision_upheld=upheld, reason=REASON)
+                self.world.run(lambda: claims.decide(self.city, claim, decide))
 
     @rule(place=PLACE, twice=st.booleans())
     def somebody_pays_back(self, place: int, twice: bool) -> None:
@@ -232,7 +239,7 @@ class Claims(RuleBasedStateMachine):
         fen = claim.clawback.owed_fen
         for _ in range(1 + twice):
             with suppress(Problem, Conflict, Killed):
-                self.world.run(lambda: repay(self.city, claim, "key", fen))
+                self.world.run(lambda: repay(claims, self.city, claim, "key", fen))
 
     @rule(place=PLACE)
     def the_bank_tells_twice(self, place: int) -> None:
@@ -241,10 +248,9 @@ class Claims(RuleBasedStateMachine):
         if claim is None or asked is None or not self._bank_has(asked):
             return
         notice = self.world.bank.read_notice(*self.world.bank.notice(asked))
-        note = record_payout if "/payout/" in asked else record_collection
         for _ in range(2):
             with suppress(Conflict, Killed):
-                self.world.run(lambda: note(self.city, claim.id, notice.id, notice.answer))
+                self.world.run(lambda: record_answer(claims, self.city, notice.id, notice.answer))
 
     @staticmethod
     def _bank_step(claim: Claim) -> str | None:
@@ -292,11 +298,11 @@ class Claims(RuleBasedStateMachine):
         now_ms = int(self.world.clock.now.timestamp() * 1_000)
         for person in self.persons:
             with suppress(Conflict, Killed):
-                self.world.run(lambda one=person: review_talent(self.city, one.id))
+                self.world.run(lambda one=person: reviews.resume(self.city, one.id))
         for claim in self._claims():
             if claim.due_ms is not None and claim.due_ms <= now_ms:
                 with suppress(Conflict, Killed, Problem):
-                    self.world.run(lambda one=claim: advance_claim(self.city, one.id))
+                    self.world.run(lambda one=claim: claims.resume(self.city, one.id))
 
     # ── what holds at every moment; that no write overspends a budget, the store itself watches ──
 
@@ -317,7 +323,7 @@ class Claims(RuleBasedStateMachine):
 
     def _keep_apart(self, counting: list[Claim]) -> None:
         for benefit in TERMS:
-            terms = terms_lookup(self.world.rulebooks[0])(benefit, NOON)
+            terms = offers_of(self.world.rulebooks[0]).terms(benefit, NOON)
             assert terms is not None
             own = [claim.claimed_at for claim in counting if claim.benefit == benefit]
             assert len(own) <= terms.times_at_most
@@ -358,11 +364,11 @@ class Claims(RuleBasedStateMachine):
             for _ in range(2):
                 self._sweep()
                 self.world.clock.now += timedelta(seconds=30)
-            self.world.run(lambda: serve_all_waitlists(self.city))
+            self.world.run(lambda: serve_all_waitlists(claims, self.city))
         for _ in range(3):  # with the clock standing still: whatever came back just now is handed on
             for claim in self._claims():
-                self.world.run(lambda one=claim: advance_claim(self.city, one.id))
-            self.world.run(lambda: serve_all_waitlists(self.city))
+                self.world.run(lambda one=claim: claims.resume(self.city, one.id))
+            self.world.run(lambda: serve_all_waitlists(claims, self.city))
 
     @staticmethod
     def _is_at_rest(claim: Claim) -> None:
@@ -409,7 +415,7 @@ class Claims(RuleBasedStateMachine):
         for claim in claims:
             if claim.state != "waiting":
                 continue
-            terms = terms_lookup(city.rulebook)(claim.benefit, self.world.clock.now)
+            terms = offers_of(city.rulebook).terms(claim.benefit, self.world.clock.now)
             assert terms is not None
             budget = replace(budgets[claim.benefit], limit_fen=terms.budget_fen, quota=terms.quota)
             assert not budget.covers(claim.amount_fen), "budget lies idle while a claim waits that it could pay"

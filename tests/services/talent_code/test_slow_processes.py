@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.services.talent_code.budgets import get_or_create_budget, post_entry
-from backend.services.talent_code.claims import claim_benefit, withdraw_claim
-from backend.services.talent_code.model import budget as budget_model
-from backend.services.talent_code.model.budget import Budget, Entry, StaleEntry
-from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.waitlist import serve_waitlist
+from backend.benefits import budget as budget_model
+from backend.benefits.budget import Entry, StaleEntry
+from backend.benefits.budgets import apply_to_budget, get_or_create_budget
+from backend.benefits.reservations import leave_waitlist
+from backend.benefits.waitlist import serve_waitlist
+from backend.services.talent_code import saga
+from backend.services.talent_code.claims import claim_benefit
+from backend.services.talent_code.model.claim import Budget, Claim
 from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, NOON, Person, World
 
 pytestmark = pytest.mark.slow
@@ -37,7 +39,7 @@ def claims(world: World, person: Person, budget: int) -> Claim:
 
 
 def budget_of(world: World, budget: int) -> Budget:
-    return world.run(lambda: get_or_create_budget(world.city(0, budget), f"plain:{NOON.year}"))
+    return world.run(lambda: get_or_create_budget(saga.benefits, world.city(0, budget), f"plain:{NOON.year}"))
 
 
 def all_read(world: World, claim: Claim) -> list[Entry]:
@@ -47,7 +49,7 @@ def all_read(world: World, claim: Claim) -> list[Entry]:
 
 def comes_late(world: World, entry: Entry, budget: int) -> None:
     """Have a second process enter what it read long ago."""
-    world.run(lambda: post_entry(world.city(1, budget), f"plain:{NOON.year}", entry))
+    world.run(lambda: apply_to_budget(saga.benefits, world.city(1, budget), f"plain:{NOON.year}", entry))
 
 
 def each_comes_too_late(world: World, entries: list[Entry]) -> None:
@@ -64,7 +66,7 @@ def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World)
     assert waits.state == "waiting"
     comes_late(world, all_read(world, waits)[0], A_HUNDRED)
     claims(world, world.person(DOCTOR), A_HUNDRED)  # whose entries drop those that are noted
-    world.run(lambda: serve_waitlist(world.city(0, A_HUNDRED), "plain"))
+    world.run(lambda: serve_waitlist(saga.claims, world.city(0, A_HUNDRED), "plain"))
     served = world.run(lambda: world.real.store.get(Claim, waits.id))
     assert served is not None
     assert (served.state, served.paid_fen) == ("granted", 50_00)
@@ -74,7 +76,7 @@ def test_what_it_reserves_for_a_claim_in_line_is_found_by_the_line(world: World)
 
 def test_nothing_is_reserved_for_somebody_who_has_left_the_line(world: World) -> None:
     waits = claims(world, world.person(LEADER), NOTHING)
-    world.run(lambda: withdraw_claim(world.city(0, NOTHING), waits))
+    world.run(lambda: saga.claims.decide(world.city(0, NOTHING), waits, leave_waitlist))
     each_comes_too_late(world, all_read(world, waits)[:1])
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 0
 
@@ -83,7 +85,7 @@ def test_what_was_reserved_just_before_somebody_leaves_the_line_is_given_back(wo
     waits = claims(world, world.person(LEADER), NOTHING)
     comes_late(world, all_read(world, waits)[0], FOUR_HUNDRED)
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 70_01
-    world.run(lambda: withdraw_claim(world.city(0, NOTHING), waits))
+    world.run(lambda: saga.claims.decide(world.city(0, NOTHING), waits, leave_waitlist))
     budget = budget_of(world, FOUR_HUNDRED)
     assert (budget.reserved_fen, budget.quota_used) == (0, 0)
 
@@ -99,7 +101,9 @@ def test_what_was_reserved_before_it_was_decided_on_again_is_reserved_once_for_a
     waits = claims(world, world.person(DOCTOR), NOTHING)
     comes_late(world, all_read(world, waits)[0], A_HUNDRED)
     world.clock.now += timedelta(seconds=1)
-    world.run(lambda: serve_waitlist(world.city(0, A_HUNDRED), "plain"))  # decides on it again, and finds it made
+    world.run(
+        lambda: serve_waitlist(saga.claims, world.city(0, A_HUNDRED), "plain")
+    )  # decides on it again, and finds it made
     first, second = (entry for entry in all_read(world, waits) if entry.kind == "reserve")
     assert first.decided_at < second.decided_at
     each_comes_too_late(world, [first, second])
@@ -108,7 +112,7 @@ def test_what_was_reserved_before_it_was_decided_on_again_is_reserved_once_for_a
 def test_nothing_is_reserved_twice_where_the_second_to_decide_has_a_slower_clock(world: World) -> None:
     waits = claims(world, world.person(DOCTOR), NOTHING)
     world.clock.now -= timedelta(seconds=0.5)
-    world.run(lambda: serve_waitlist(world.city(0, A_HUNDRED), "plain"))
+    world.run(lambda: serve_waitlist(saga.claims, world.city(0, A_HUNDRED), "plain"))
     world.clock.now -= timedelta(seconds=1)
     claims(world, world.person(DOCTOR), A_HUNDRED)
     assert budget_of(world, FOUR_HUNDRED).paid_fen == 100_00
@@ -119,7 +123,7 @@ def test_what_was_undone_by_a_slower_clock_is_never_reserved_after_all(world: Wo
     waits = claims(world, world.person(LEADER), NOTHING)
     comes_late(world, all_read(world, waits)[0], FOUR_HUNDRED)
     world.clock.now -= timedelta(seconds=1)
-    world.run(lambda: withdraw_claim(world.city(0, NOTHING), waits))
+    world.run(lambda: saga.claims.decide(world.city(0, NOTHING), waits, leave_waitlist))
     world.clock.now -= timedelta(seconds=1.5)
     claims(world, world.person(DOCTOR), FOUR_HUNDRED)
     assert budget_of(world, FOUR_HUNDRED).reserved_fen == 0

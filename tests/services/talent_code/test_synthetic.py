@@ -15,7 +15,7 @@ from backend.services.talent_code.eligibility import time_zone_of, update_talent
 from backend.services.talent_code.facts import Degree, Prize, Title
 from backend.services.talent_code.model.evidence import happened_at
 from backend.services.talent_code.model.talent import request_recheck
-from backend.services.talent_code.review import review_talent
+from backend.services.talent_code.saga import reviews
 from backend.services.talent_code.synthetic import Merit, synthesize, synthetic_degrees, synthetic_merits
 from tests.conftest import Clock
 from tests.services.talent_code.scene import Scene
@@ -128,7 +128,7 @@ def test_an_invented_talent_stands_a_review_by_the_registries(scene: Scene) -> N
         scene.call(scene.city.store.insert, talent)
         scene.clock.now = datetime(2026, 3, 3, 4, 0, tzinfo=UTC)
         scene.call(update_talent, scene.city, talent.id, request_recheck)
-        reviewed = scene.call(review_talent, scene.city, talent.id)
+        reviewed = scene.call(reviews.resume, scene.city, talent.id)
         assert reviewed is not None
         assert [one.state for one in reviewed.evidence] == ["confirmed"] * len(talent.evidence)
         assert all(one.answered_at == scene.clock.now for one in reviewed.evidence)

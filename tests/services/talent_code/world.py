@@ -13,23 +13,23 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from backend.app import documents_of, facts_of, open_city
+from backend.benefits.budget import Entry
+from backend.benefits.ports import PayoutBank
 from backend.city.person import find_or_create_person, parse_id_number
 from backend.city.service import City, discover_integrations, discover_services
 from backend.rulebook import load_rulebook
 from backend.services.talent_code.facts import Degree, Title
-from backend.services.talent_code.model.budget import Budget, Entry
-from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.model.talent import Figures, Talent
 from backend.services.talent_code.ports import (
     Education,
     Employment,
-    PayoutBank,
     PropertyRegister,
     SocialInsurance,
     Tax,
 )
-from backend.services.talent_code.review import update_class
+from backend.services.talent_code.review import talent_with_class
 from backend.settings import Settings
 from backend.store import Document, Store
 from backend.store.connect import prepare_store
@@ -178,7 +178,7 @@ class World:
                     account_ending=account[-4:],
                 )
             )
-            await update_class(city, profile.id)
+            await talent_with_class(city, profile.id)
             return profile.id
 
         return Person(number, self.run(make), account)

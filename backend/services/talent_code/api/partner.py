@@ -1,6 +1,5 @@
 """Routes for partners: verify a talent code, see the services to honour, and record their use."""
 
-import asyncio
 from datetime import datetime, timedelta
 
 from litestar import post
@@ -23,7 +22,6 @@ from backend.services.talent_code.api.schemas import (
 from backend.services.talent_code.code import read_talent_code
 from backend.services.talent_code.eligibility import talent_terms, time_zone_of
 from backend.services.talent_code.facts import Partner
-from backend.services.talent_code.model.benefit import Judgement
 from backend.services.talent_code.model.evidence import year_end
 from backend.services.talent_code.model.problems import (
     BenefitNotOffered,
@@ -41,10 +39,8 @@ from backend.services.talent_code.model.redemption import (
     usage_id,
 )
 from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.store import Conflict, Duplicate
 from backend.store.time import to_ms
-
-MAX_ATTEMPTS = 50
+from backend.store.update import create_or_update
 
 partner = role_guard("partner")
 
@@ -108,7 +104,9 @@ async def redeem_benefit(
                 zh="持码人在本服务点不能享受该项服务。", en="The holder is not entitled to this benefit at this place."
             )
         )
-    return entitlement(city, judged, await _record(city, empty, judged, use))
+    quota = judged.terms.quota
+    usage = await create_or_update(city.store, empty, lambda found: record_use(found, use, quota))
+    return entitlement(city, judged, usage)
 
 
 class _Scanned(Struct, frozen=True):
@@ -149,18 +147,3 @@ async def _read(city: City, payload: str, now: datetime) -> tuple[ScanOutcome, _
     if outcome == "valid" and not any(talent.grant(now) for talent in holders):
         outcome = "no_class"
     return outcome, _Scanned(reading.claims, holders[0]) if holders else None
-
-
-async def _record(city: City, empty: Usage, judged: Judgement, use: Use) -> Usage:
-    """Record a use. Raises what `record_use` raises, or Conflict after too many concurrent uses."""
-    for _ in range(MAX_ATTEMPTS):
-        usage = await city.store.get(Usage, empty.id)
-        before = usage or empty
-        changed = record_use(before, use, judged.terms.quota)
-        if changed is before:
-            return before
-        try:
-            return await (city.store.insert(changed) if usage is None else city.store.replace(changed))
-        except (Conflict, Duplicate):
-            await asyncio.sleep(0.001)
-    raise Conflict(Usage.collection, empty.id, 0)

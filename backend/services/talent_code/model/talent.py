@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.benefits.claimant import Claimant
 from backend.i18n import Text
+from backend.jobs.saga import DUE
 from backend.problems import FieldError, NotFound
 from backend.services.talent_code.facts import (
     TALENT_CLASSES,
@@ -24,7 +26,7 @@ from backend.services.talent_code.facts import (
     TalentClass,
     TalentClassOrNone,
     TalentFacts,
-    Term,
+    TalentTerm,
     Title,
 )
 from backend.services.talent_code.model.evidence import (
@@ -36,7 +38,7 @@ from backend.services.talent_code.model.evidence import (
     year_end,
 )
 from backend.services.talent_code.model.problems import EvidenceInFuture, EvidenceLimitReached, EvidenceOnRecord
-from backend.store import Document, Index
+from backend.store import Index
 
 MAX_EVIDENCE = 50
 MAX_GRANTS = 100
@@ -46,7 +48,7 @@ MIN_CHECK_INTERVAL = timedelta(seconds=10)
 MAX_CHECK_INTERVAL = timedelta(hours=6)
 """A registry that did not answer is queried again after the minimum; the interval doubles up to the maximum."""
 
-Terms = Callable[[Term], int]
+TalentTerms = Callable[[TalentTerm], int]
 """Returns a figure of the talent code's own terms, as the rules define it."""
 
 GrantEnd = Literal["upgraded", "renewed", "withdrawn", "lapsed"]
@@ -80,14 +82,6 @@ class Figures(Struct, frozen=True, gc=False):
     tax_fen: int
 
 
-class PastClaim(Struct, frozen=True, gc=False):
-    """An earlier claim: it excludes other benefits, and the same one during its cooldown."""
-
-    claim: str
-    benefit: str
-    at: datetime
-
-
 class TalentNotification(Struct, frozen=True, gc=False):
     """A notification about a class or evidence; `sent` is True once it was handed to the notification service."""
 
@@ -98,26 +92,23 @@ class TalentNotification(Struct, frozen=True, gc=False):
     evidence: str | None = None
 
 
-class Talent(Document, kw_only=True):
+class Talent(Claimant, kw_only=True):
     """A person as a talent; the `id` is that of their Profile.
 
-    `code_id` is the subject of their talent code. The bank `account` is encrypted; only `account_ending` is ever shown.
+    `code_id` is the subject of their talent code. `withdrawn_at` is when their class was withdrawn, until the open
+    instalments of their claims are cancelled where their terms say so.
     """
 
     collection: ClassVar[str] = "talents"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)), Index((), ordered="due_ms"))
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)), DUE)
 
     code_id: str
     born_at: datetime
     evidence: tuple[Evidence, ...] = ()
     grants: tuple[Grant, ...] = ()
     figures: Figures | None = None
-    account: str | None = None
-    account_ending: str | None = None
-    past_claims: tuple[PastClaim, ...] = ()
     notifications: tuple[TalentNotification, ...] = ()
-    failures: int = 0
-    due_ms: int | None = None
+    withdrawn_at: datetime | None = None
 
     def grant(self, at: datetime) -> Grant | None:
         """Return the grant in force at an instant, or None."""

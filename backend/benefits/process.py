@@ -1,0 +1,170 @@
+"""The next step of a claim, and when it is due."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from backend.benefits.claim import C, Claim, ClaimInstalment
+from backend.benefits.terms import Terms
+from backend.jobs.saga import backoff
+from backend.store.time import to_ms
+
+BANK_TIMEOUT = timedelta(seconds=20)
+"""The bank is queried about a request that it has not answered by then."""
+
+RETRY_INTERVAL = timedelta(days=1)
+"""A failed payout or collection is retried a day later."""
+
+
+class Step(StrEnum):
+    """The steps of a claim; each is stored before the next one starts."""
+
+    REGISTER = "register"
+    POST_ENTRY = "post_entry"
+    RESERVE = "reserve"
+    LOOK_UP_PAYOUT = "look_up_payout"
+    LOOK_UP_COLLECTION = "look_up_collection"
+    CANCEL = "cancel"
+    PAY = "pay"
+    CHECK_PROGRESS = "check_progress"
+    AUDIT = "audit"
+    REDUCE = "reduce"
+    COLLECT = "collect"
+    UNBLOCK = "unblock"
+    NOTIFY = "notify"
+
+
+def next_step(claim: Claim, now: datetime, term: Terms) -> Step | None:
+    """Return the step that is due for a claim, or None."""
+    if claim.state == "draft":
+        return Step.REGISTER
+    if claim.entry is not None:
+        return Step.POST_ENTRY
+    if claim.state == "claimed":
+        return Step.RESERVE
+    if claim.entitlement_lost and is_cancellable(claim):
+        return Step.CANCEL
+    step = _bank_step(claim, now, term) if claim.state == "granted" else None
+    if step is not None:
+        return step
+    if claim.state in ("failed", "withdrawn") and not claim.unblocked:
+        return Step.UNBLOCK
+    return Step.NOTIFY if any(not notification.sent for notification in claim.notifications) else None
+
+
+def is_cancellable(claim: Claim) -> bool:
+    """Return True if a lost entitlement cancels the open instalments now; requests in progress are finished first."""
+    if claim.after_withdrawal != "stop" or claim.entry is not None:
+        return False
+    if claim.pending_instalment() is not None or claim.pending_collection() is not None:
+        return False
+    return claim.state == "waiting" or (claim.state == "granted" and claim.sum_fen("open") > 0)
+
+
+def _bank_step(claim: Claim, now: datetime, term: Terms) -> Step | None:
+    index = claim.pending_instalment()
+    if index is not None:
+        return Step.LOOK_UP_PAYOUT if _is_overdue(claim.instalments[index].requested_at, now) else None
+    if (collection := claim.pending_collection()) is not None:
+        return Step.LOOK_UP_COLLECTION if _is_overdue(collection.requested_at, now) else None
+    if next_payable(claim, now) is not None:
+        return Step.PAY
+    cut_at = _reduction_due_at(claim)
+    if cut_at is not None and now >= cut_at:
+        return Step.REDUCE
+    if _needs_progress_check(claim) and now >= _next_progress_check(claim, term):
+        return Step.CHECK_PROGRESS
+    audit_at = _audit_due_at(claim, term)
+    if audit_at is not None and now >= audit_at:
+        return Step.AUDIT
+    collect_at = _collection_due_at(claim)
+    return Step.COLLECT if collect_at is not None and now >= collect_at else None
+
+
+def _is_overdue(requested_at: datetime | None, now: datetime) -> bool:
+    return requested_at is not None and now - requested_at >= BANK_TIMEOUT
+
+
+def next_payable(claim: Claim, now: datetime) -> int | None:
+    """Return the index of the instalment that can be paid now, or None."""
+    for index, instalment in enumerate(claim.instalments):
+        if instalment.state == "open" and instalment.milestone <= claim.progress:
+            waits = _is_withheld(claim, instalment) or (instalment.retry_at is not None and now < instalment.retry_at)
+            return None if waits else index
+    return None
+
+
+def _is_withheld(claim: Claim, instalment: ClaimInstalment) -> bool:
+    """Return True if an instalment exceeds the audited amount; it is paid only if an appeal is won."""
+    audit = claim.audit
+    return audit is not None and claim.excess_fen > 0 and claim.paid_fen + instalment.amount_fen > audit.entitled_fen
+
+
+def _reduction_due_at(claim: Claim) -> datetime | None:
+    """Return when open instalments are reduced to the audited amount: once no appeal can be won."""
+    clawback = claim.clawback
+    if clawback is None or clawback.has_open_appeal or claim.excess_fen == 0:
+        return None
+    if clawback.appeal is not None or clawback.may_have_collected:
+        return clawback.notified_at
+    return clawback.appeal_until
+
+
+def _needs_progress_check(claim: Claim) -> bool:
+    return any(
+        one.state == "open" and one.milestone > claim.progress and not _is_withheld(claim, one)
+        for one in claim.instalments
+    )
+
+
+def _next_progress_check(claim: Claim, term: Terms) -> datetime:
+    return (claim.progress_checked_at or claim.claimed_at) + timedelta(hours=term("instalment_hours"))
+
+
+def _audit_due_at(claim: Claim, term: Terms) -> datetime | None:
+    if claim.audit is not None or claim.first_paid_at is None:
+        return None
+    return claim.first_paid_at + timedelta(days=term("audit_days"))
+
+
+def _collection_due_at(claim: Claim) -> datetime | None:
+    """Return when the city collects what is owed, or None while it must not."""
+    clawback = claim.clawback
+    if clawback is None or clawback.owed_fen <= 0 or clawback.has_open_appeal:
+        return None
+    if clawback.pending_collection() is not None:
+        return None
+    failed = [one.requested_at for one in clawback.collections if one.state == "failed"]
+    return max(clawback.collect_at, *(at + RETRY_INTERVAL for at in failed)) if failed else clawback.collect_at
+
+
+def schedule(claim: C, now: datetime, term: Terms) -> C:
+    """Set `due_ms`, when a sweep must process the claim again, and `appealed_ms`, if an appeal is open."""
+    due_at = _due_at(claim, now, term)
+    due_ms = None if due_at is None else to_ms(due_at)
+    appeal = claim.clawback.appeal if claim.clawback is not None and claim.clawback.has_open_appeal else None
+    appealed_ms = to_ms(appeal.at) if appeal is not None else None
+    if (due_ms, appealed_ms) == (claim.due_ms, claim.appealed_ms):
+        return claim
+    return replace(claim, due_ms=due_ms, appealed_ms=appealed_ms)
+
+
+def _due_at(claim: Claim, now: datetime, term: Terms) -> datetime | None:
+    if next_step(claim, now, term) is not None:
+        return now + backoff(claim.failures)
+    if claim.state != "granted":
+        return None
+    index, collection = claim.pending_instalment(), claim.pending_collection()
+    requested_at = claim.instalments[index].requested_at if index is not None else None
+    if requested_at is None and collection is not None:
+        requested_at = collection.requested_at
+    if requested_at is not None:
+        return requested_at + BANK_TIMEOUT
+    payable = [one for one in claim.instalments if one.state == "open" and not _is_withheld(claim, one)]
+    moments = [one.retry_at for one in payable if one.retry_at is not None]
+    if _needs_progress_check(claim):
+        moments.append(_next_progress_check(claim, term))
+    other_moments = (_audit_due_at(claim, term), _reduction_due_at(claim), _collection_due_at(claim))
+    moments.extend(at for at in other_moments if at is not None)
+    return min(moments, default=None)
