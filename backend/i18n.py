@@ -5,6 +5,8 @@ does not know.
 """
 
 import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -46,3 +48,12 @@ def decimal_yuan(fen: int) -> str:
     """Return an amount of fen in yuan for files and tables, such as "200000.00": always two decimals, no commas."""
     sign = "-" if fen < 0 else ""
     return f"{sign}{abs(fen) // 100}.{abs(fen) % 100:02}"
+
+
+def date_text(at: datetime, zone: ZoneInfo, *, with_year: bool = False) -> Text:
+    """Return the local date and time of an instant, such as 12月5日20:00; the time is left out at midnight."""
+    local = at.astimezone(zone)
+    time = f"{local:%H:%M}" if (local.hour, local.minute) != (0, 0) else ""
+    at_time = f" at {time}" if time else ""
+    year_zh, year_en = (f"{local.year}年", f" {local.year}") if with_year else ("", "")
+    return Text(zh=f"{year_zh}{local.month}月{local.day}日{time}", en=f"{local.day} {local:%B}{year_en}{at_time}")

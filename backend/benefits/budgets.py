@@ -5,7 +5,6 @@ from msgspec.structs import replace
 from backend.benefits.budget import Budget, Entry, apply_entry, budget_id, prunable_entries, prune_entries
 from backend.benefits.claim import has_recorded
 from backend.benefits.service import AnyBenefits
-from backend.benefits.terms import OfferTerms
 from backend.city.service import City
 from backend.store.grouped_updates import update_grouped
 from backend.store.update import insert_or_get
@@ -36,23 +35,17 @@ async def _prune(benefits: AnyBenefits, city: City, budget: Budget) -> Budget:
 
 
 async def get_or_create_budget(benefits: AnyBenefits, city: City, budget: str) -> Budget:
-    """Return a budget, created if missing, with the limit and quota of the terms in force now."""
+    """Return a budget, created if missing, with the limit and quota of the terms in force now.
+
+    Budgets of other years keep their last ones.
+    """
     benefit, _, year = budget.rpartition(":")
     terms = benefits.offers(city).terms(benefit, city.now())
     found = await city.store.get(benefits.budget, budget)
-    if found is None:
-        new = _with_limits(benefits.budget(id=budget, limit_fen=0), terms, int(year), city)
-        return await insert_or_get(city.store, new)
-    return _with_limits(found, terms, int(year), city)
-
-
-def _with_limits(budget: Budget, terms: OfferTerms | None, year: int, city: City) -> Budget:
-    """Set limit and quota to those of the terms in force now; budgets of other years keep their last ones."""
-    if terms is None or terms.budget_fen is None or year != city.today().year:
-        return budget
-    if (budget.limit_fen, budget.quota) == (terms.budget_fen, terms.quota):
-        return budget
-    return replace(budget, limit_fen=terms.budget_fen, quota=terms.quota)
+    known = found or benefits.budget(id=budget, limit_fen=0)
+    if terms is not None and terms.budget_fen is not None and int(year) == city.today().year:
+        known = replace(known, limit_fen=terms.budget_fen, quota=terms.quota)
+    return known if found is not None else await insert_or_get(city.store, known)
 
 
 def current_budget_id(city: City, benefit: str) -> str:

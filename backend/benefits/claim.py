@@ -58,6 +58,11 @@ class ClaimInstalment(Struct, frozen=True, gc=False):
     attempts: int = 0
     retry_at: datetime | None = None
 
+    @property
+    def id(self) -> str:
+        """Return the id of its latest payout."""
+        return self.payout
+
 
 class Audit(Struct, frozen=True, gc=False):
     """The result of an audit at `at`: the amount that is due by the facts of the registries.
@@ -107,10 +112,6 @@ class Clawback(Struct, frozen=True, gc=False):
     appeal: Appeal | None = None
     dropped_at: datetime | None = None
     collections: tuple[Collection, ...] = ()
-
-    def pending_collection(self) -> Collection | None:
-        """Return the collection that the bank has not decided on, or None."""
-        return next((one for one in self.collections if one.state == "requested"), None)
 
     @property
     def may_have_collected(self) -> bool:
@@ -190,13 +191,10 @@ class Claim(SagaDocument, kw_only=True):
     appealed_ms: int | None = None
     notifications: tuple[ClaimNotification, ...] = ()
 
-    def pending_instalment(self) -> int | None:
-        """Return the index of the instalment that the bank has not decided on, or None."""
-        return next((index for index, one in enumerate(self.instalments) if one.state == "requested"), None)
-
-    def pending_collection(self) -> Collection | None:
-        """Return the collection that the bank has not decided on, or None."""
-        return self.clawback.pending_collection() if self.clawback is not None else None
+    def pending_transfer(self) -> ClaimInstalment | Collection | None:
+        """Return the instalment or the collection that the bank has not decided on, or None."""
+        collections = self.clawback.collections if self.clawback is not None else ()
+        return next((one for one in (*self.instalments, *collections) if one.state == "requested"), None)
 
     def sum_fen(self, *states: InstalmentState) -> int:
         """Return the sum of the instalments in these states."""
@@ -219,11 +217,6 @@ class Claim(SagaDocument, kw_only=True):
         if self.audit is None or self.clawback is None or self.clawback.dropped_at is not None:
             return 0
         return min(self.sum_fen("open"), max(0, self.sum_fen("open", "requested", "paid") - self.audit.entitled_fen))
-
-    @property
-    def first_paid_at(self) -> datetime | None:
-        """Return when the first instalment was paid, or None."""
-        return min((one.paid_at for one in self.instalments if one.paid_at is not None), default=None)
 
     @property
     def reserve_entry_id(self) -> str:

@@ -9,16 +9,14 @@ from msgspec.structs import replace
 
 from backend.benefits.budgets import current_budget_id, get_or_create_budget
 from backend.benefits.claim import C, Claim
-from backend.benefits.clawbacks import apply_collection_answer, request_repayment, send_collection
-from backend.benefits.offers import claim_restriction
-from backend.benefits.payouts import apply_payout_answer, change_account
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import AlreadyClaimed, RepaymentFailed, RepaymentOutstanding
 from backend.benefits.process import Step
-from backend.benefits.registration import register
+from backend.benefits.reservations import register
 from backend.benefits.saga import ClaimSaga
 from backend.benefits.service import Benefits, P
 from backend.benefits.terms import Terms
+from backend.benefits.transfers import apply_answer, change_account, request_repayment, send_transfer
 from backend.city.service import City
 from backend.city.upstream import BankAnswer, ForgedNotice
 from backend.i18n import Text, yuan
@@ -31,10 +29,6 @@ MAX_CLAIMS = 1_000
 
 def claim_id(subject: str, key: str) -> str:
     """Return the id of the claim that a subject makes with an Idempotency-Key."""
-    return _digest(subject, key)
-
-
-def _digest(subject: str, key: str) -> str:
     return hashlib.sha256(f"{subject}\n{key}".encode()).hexdigest()[:24]
 
 
@@ -48,10 +42,7 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
     """Check that earlier claims permit another one. Raises AlreadyClaimed or RepaymentOutstanding."""
     if not claimant.past_claims:
         return
-    offers = benefits.offers(city)
-    restriction = claim_restriction(claimant, benefit, offers.terms, now)
-    if restriction is not None:
-        raise AlreadyClaimed(offers.restriction_reason(restriction), ends_at=restriction.ends_at)
+    benefits.offers(city).check_restrictions(claimant, benefit, now)
     owed_fen = sum(
         one.clawback.owed_fen
         for one in await claims_of(benefits, city, claimant.id)
@@ -107,13 +98,13 @@ async def lose_entitlement(saga: ClaimSaga[C, P], city: City, claimant: P) -> No
 
 async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fen: int) -> C:
     """Pay back what is owed, once per key. Raises NothingToRepay, RepaymentInProgress or RepaymentFailed."""
-    collection_id = f"{claim.id}/repayment/{_digest(claim.subject, key)}"
+    collection_id = f"{claim.id}/repayment/{claim_id(claim.subject, key)}"
 
     def prepare(found: C, now: datetime, _term: Terms) -> C:
         return request_repayment(found, collection_id, amount_fen, now)
 
-    claim = _present(await saga.run(city, claim))  # an entry in progress is applied first
-    claim = _present(await saga.run(city, claim, Request(prepare, partial(send_collection, saga.benefits))))
+    claim = await saga.advance(city, claim)  # an entry in progress is applied first
+    claim = await saga.advance(city, claim, Request(prepare, partial(send_transfer, saga.benefits)))
     collections = claim.clawback.collections if claim.clawback is not None else ()
     if any(one.id == collection_id and one.state == "failed" for one in collections):
         raise RepaymentFailed(
@@ -122,11 +113,6 @@ async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fe
                 en="The bank could not debit your account; please check its balance and try again.",
             )
         )
-    return claim
-
-
-def _present(claim: C | None) -> C:
-    assert claim is not None, "a registered claim is never deleted"
     return claim
 
 
@@ -146,11 +132,8 @@ async def receive_notice(saga: ClaimSaga[C, P], city: City, body: bytes, signatu
 
 async def record_answer(saga: ClaimSaga[C, P], city: City, transfer: str, answer: BankAnswer) -> Claim | None:
     """Record the bank's answer about a payout or collection; it may arrive several times and in several ways."""
-    claim, _, kind = transfer.partition("/")
 
     def record(found: C, now: datetime) -> C:
-        if kind.startswith("payout/"):
-            return apply_payout_answer(found, transfer, answer, now, saga.terms(city, now))
-        return apply_collection_answer(found, transfer, answer, now)
+        return apply_answer(found, transfer, answer, now, saga.terms(city, now))
 
-    return await saga.update(city, claim, record)
+    return await saga.update(city, transfer.partition("/")[0], record)

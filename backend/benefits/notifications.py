@@ -6,11 +6,10 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from backend.benefits.claim import C, Claim, ClaimNotification, ClaimNotificationKind
-from backend.benefits.dates import date_text
 from backend.benefits.service import AnyBenefits
 from backend.city.service import City
 from backend.city.upstream import Notifications, with_timeout
-from backend.i18n import Text, yuan
+from backend.i18n import Text, date_text, yuan
 
 _MESSAGES: dict[ClaimNotificationKind, Text] = {
     "waiting": Text(

@@ -7,9 +7,9 @@ from typing import Generic, Literal, TypeVar, cast
 from msgspec import Struct
 
 from backend.benefits.claimant import Claimant, PastClaim
-from backend.benefits.dates import date_text
+from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.terms import Instalment, OfferTerms
-from backend.i18n import Text
+from backend.i18n import Text, date_text
 from backend.rulebook import Rulebook, Verdict
 from backend.rulebook.language.tree import Field, Has, Variable, walk
 from backend.rulebook.modules.module import Rule
@@ -112,6 +112,12 @@ class Offers(Struct, Generic[T_co], frozen=True):
                 blocked_figure = figure
         amount_fen = amount_in_fen(terms, verdict.result, facts) if terms.gives == "money" else 0
         return Judgement(benefit, verdict, terms, amount_fen, tuple(blocking), blocked_figure)
+
+    def check_restrictions(self, claimant: Claimant, benefit: str, now: datetime) -> None:
+        """Check that earlier claims permit another one. Raises AlreadyClaimed."""
+        restriction = claim_restriction(claimant, benefit, self.terms, now)
+        if restriction is not None:
+            raise AlreadyClaimed(self.restriction_reason(restriction), ends_at=restriction.ends_at)
 
     def restriction_reason(self, restriction: ClaimRestriction) -> Text:
         """Return the reason of a restriction, for the citizen."""

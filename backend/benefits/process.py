@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from backend.benefits.claim import C, Claim, ClaimInstalment
+from backend.benefits.claim import C, Claim, ClaimInstalment, Collection
 from backend.benefits.terms import Terms
 from backend.jobs.saga import backoff
 from backend.store.time import to_ms
@@ -23,10 +23,9 @@ class Step(StrEnum):
     REGISTER = "register"
     POST_ENTRY = "post_entry"
     RESERVE = "reserve"
-    LOOK_UP_PAYOUT = "look_up_payout"
-    LOOK_UP_COLLECTION = "look_up_collection"
-    CANCEL = "cancel"
     PAY = "pay"
+    LOOK_UP = "look_up"
+    CANCEL = "cancel"
     CHECK_PROGRESS = "check_progress"
     AUDIT = "audit"
     REDUCE = "reduce"
@@ -57,33 +56,33 @@ def is_cancellable(claim: Claim) -> bool:
     """Return True if a lost entitlement cancels the open instalments now; requests in progress are finished first."""
     if claim.after_withdrawal != "stop" or claim.entry is not None:
         return False
-    if claim.pending_instalment() is not None or claim.pending_collection() is not None:
+    if claim.pending_transfer() is not None:
         return False
     return claim.state == "waiting" or (claim.state == "granted" and claim.sum_fen("open") > 0)
 
 
 def _bank_step(claim: Claim, now: datetime, term: Terms) -> Step | None:
-    index = claim.pending_instalment()
-    if index is not None:
-        return Step.LOOK_UP_PAYOUT if _is_overdue(claim.instalments[index].requested_at, now) else None
-    if (collection := claim.pending_collection()) is not None:
-        return Step.LOOK_UP_COLLECTION if _is_overdue(collection.requested_at, now) else None
+    transfer = claim.pending_transfer()
+    if transfer is not None:
+        return Step.LOOK_UP if now >= _look_up_at(transfer) else None
     if next_payable(claim, now) is not None:
         return Step.PAY
-    cut_at = _reduction_due_at(claim)
-    if cut_at is not None and now >= cut_at:
-        return Step.REDUCE
-    if _needs_progress_check(claim) and now >= _next_progress_check(claim, term):
-        return Step.CHECK_PROGRESS
-    audit_at = _audit_due_at(claim, term)
-    if audit_at is not None and now >= audit_at:
-        return Step.AUDIT
-    collect_at = _collection_due_at(claim)
-    return Step.COLLECT if collect_at is not None and now >= collect_at else None
+    return next((step for step, at in _timetable(claim, term) if at is not None and now >= at), None)
 
 
-def _is_overdue(requested_at: datetime | None, now: datetime) -> bool:
-    return requested_at is not None and now - requested_at >= BANK_TIMEOUT
+def _timetable(claim: Claim, term: Terms) -> tuple[tuple[Step, datetime | None], ...]:
+    """Return when the steps of a granted claim are due that only wait for their time."""
+    return (
+        (Step.REDUCE, _reduction_due_at(claim)),
+        (Step.CHECK_PROGRESS, _progress_check_due_at(claim, term)),
+        (Step.AUDIT, _audit_due_at(claim, term)),
+        (Step.COLLECT, _collection_due_at(claim)),
+    )
+
+
+def _look_up_at(transfer: ClaimInstalment | Collection) -> datetime:
+    assert transfer.requested_at is not None, "it was requested"
+    return transfer.requested_at + BANK_TIMEOUT
 
 
 def next_payable(claim: Claim, now: datetime) -> int | None:
@@ -111,29 +110,28 @@ def _reduction_due_at(claim: Claim) -> datetime | None:
     return clawback.appeal_until
 
 
-def _needs_progress_check(claim: Claim) -> bool:
-    return any(
-        one.state == "open" and one.milestone > claim.progress and not _is_withheld(claim, one)
-        for one in claim.instalments
-    )
-
-
-def _next_progress_check(claim: Claim, term: Terms) -> datetime:
+def _progress_check_due_at(claim: Claim, term: Terms) -> datetime | None:
+    if not any(one.milestone > claim.progress for one in _open_instalments(claim)):
+        return None
     return (claim.progress_checked_at or claim.claimed_at) + timedelta(hours=term("instalment_hours"))
 
 
+def _open_instalments(claim: Claim) -> list[ClaimInstalment]:
+    """Return the open instalments that are not withheld."""
+    return [one for one in claim.instalments if one.state == "open" and not _is_withheld(claim, one)]
+
+
 def _audit_due_at(claim: Claim, term: Terms) -> datetime | None:
-    if claim.audit is not None or claim.first_paid_at is None:
+    first_paid_at = min((one.paid_at for one in claim.instalments if one.paid_at is not None), default=None)
+    if claim.audit is not None or first_paid_at is None:
         return None
-    return claim.first_paid_at + timedelta(days=term("audit_days"))
+    return first_paid_at + timedelta(days=term("audit_days"))
 
 
 def _collection_due_at(claim: Claim) -> datetime | None:
     """Return when the city collects what is owed, or None while it must not."""
     clawback = claim.clawback
     if clawback is None or clawback.owed_fen <= 0 or clawback.has_open_appeal:
-        return None
-    if clawback.pending_collection() is not None:
         return None
     failed = [one.requested_at for one in clawback.collections if one.state == "failed"]
     return max(clawback.collect_at, *(at + RETRY_INTERVAL for at in failed)) if failed else clawback.collect_at
@@ -155,16 +153,8 @@ def _due_at(claim: Claim, now: datetime, term: Terms) -> datetime | None:
         return now + backoff(claim.failures)
     if claim.state != "granted":
         return None
-    index, collection = claim.pending_instalment(), claim.pending_collection()
-    requested_at = claim.instalments[index].requested_at if index is not None else None
-    if requested_at is None and collection is not None:
-        requested_at = collection.requested_at
-    if requested_at is not None:
-        return requested_at + BANK_TIMEOUT
-    payable = [one for one in claim.instalments if one.state == "open" and not _is_withheld(claim, one)]
-    moments = [one.retry_at for one in payable if one.retry_at is not None]
-    if _needs_progress_check(claim):
-        moments.append(_next_progress_check(claim, term))
-    other_moments = (_audit_due_at(claim, term), _reduction_due_at(claim), _collection_due_at(claim))
-    moments.extend(at for at in other_moments if at is not None)
-    return min(moments, default=None)
+    transfer = claim.pending_transfer()
+    if transfer is not None:
+        return _look_up_at(transfer)
+    moments = [one.retry_at for one in _open_instalments(claim)] + [at for _, at in _timetable(claim, term)]
+    return min((at for at in moments if at is not None), default=None)

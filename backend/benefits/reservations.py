@@ -1,4 +1,4 @@
-"""Reservations: the money of a claim is reserved in this year's budget, or the claim waits for it."""
+"""From the claim to its reservation: it is registered with its claimant, and its money is reserved or waited for."""
 
 from datetime import datetime
 
@@ -7,11 +7,57 @@ from msgspec.structs import replace
 from backend.benefits.budget import BudgetExhausted, StaleEntry
 from backend.benefits.budgets import apply_to_budget, current_budget_id
 from backend.benefits.claim import C, cancel_remaining, notify, prepare_entry, record_entry, reissue_entry
-from backend.benefits.problems import NotOnWaitlist
-from backend.benefits.service import AnyBenefits
+from backend.benefits.claimant import PastClaim
+from backend.benefits.problems import AlreadyClaimed, NotOnWaitlist
+from backend.benefits.service import AnyBenefits, Benefits, P
 from backend.city.service import City
 from backend.i18n import Text
 from backend.store import Order
+from backend.store.update import update_document
+
+
+async def register(benefits: Benefits[C, P], city: City, claim: C, now: datetime, claimant: P | None = None) -> C:
+    """Add a claim to its claimant's past claims, and reserve its money.
+
+    `claimant` is the claimant as read before, if the caller has it. Raises AlreadyClaimed if another claim excludes
+    this one, which is then deleted.
+    """
+    try:
+        registered = await update_document(
+            city.store,
+            lambda: city.store.get(benefits.claimant, claim.subject),
+            lambda found: _with_claim(benefits, city, found, claim),
+            in_hand=claimant,
+        )
+    except AlreadyClaimed:
+        await city.store.delete(claim)
+        raise
+    assert registered is not None, "a claimant is never deleted"
+    claimed = replace(
+        claim,
+        state="claimed",
+        account=registered.account,
+        entitlement_lost=claim.entitlement_lost or benefits.entitlement_lost(registered, claim),
+    )
+    return await reserve(benefits, city, claimed, now)
+
+
+def _with_claim(benefits: Benefits[C, P], city: City, claimant: P, claim: C) -> P:
+    if any(past.claim == claim.id for past in claimant.past_claims):
+        return claimant
+    benefits.offers(city).check_restrictions(claimant, claim.benefit, claim.claimed_at)
+    return replace(claimant, past_claims=(*claimant.past_claims, PastClaim(claim.id, claim.benefit, claim.claimed_at)))
+
+
+async def unblock(benefits: Benefits[C, P], city: City, claim: C, _now: datetime) -> C:
+    """Remove a failed or withdrawn claim from its claimant's past claims: it restricts others no longer."""
+
+    def without(claimant: P) -> P:
+        left = tuple(past for past in claimant.past_claims if past.claim != claim.id)
+        return claimant if len(left) == len(claimant.past_claims) else replace(claimant, past_claims=left)
+
+    await update_document(city.store, lambda: city.store.get(benefits.claimant, claim.subject), without)
+    return replace(claim, unblocked=True)
 
 
 async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:

@@ -60,7 +60,7 @@ def _stage(claim: Claim) -> ClaimStage:
         case "waiting" | "failed" | "withdrawn":
             return claim.state
         case "granted":
-            if claim.pending_instalment() is not None:
+            if claim.sum_fen("requested"):
                 return "paying"
             if claim.sum_fen("open") == 0:
                 return "paid"

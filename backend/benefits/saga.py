@@ -8,21 +8,20 @@ from datetime import datetime
 from functools import partial
 from typing import Generic
 
-from backend.benefits.audits import audit_claim
+from backend.benefits.audits import audit_claim, reduce_open_instalments
 from backend.benefits.claim import C, cancel_remaining
-from backend.benefits.clawbacks import (
-    look_up_collection,
-    reduce_open_instalments,
-    request_collection,
-    send_collection,
-)
 from backend.benefits.notifications import send_notification
-from backend.benefits.payouts import look_up_payout, request_payout, send_payout
 from backend.benefits.process import Step, next_step, schedule
-from backend.benefits.registration import check_progress, register, unblock
-from backend.benefits.reservations import post_entry, reserve
+from backend.benefits.reservations import post_entry, register, reserve, unblock
 from backend.benefits.service import Benefits, P
 from backend.benefits.terms import Terms
+from backend.benefits.transfers import (
+    check_progress,
+    look_up_transfer,
+    request_collection,
+    request_payout,
+    send_transfer,
+)
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.jobs.saga import Decision, Request, Saga
@@ -35,9 +34,15 @@ class ClaimSaga(Saga[City, C, Terms, Step], Generic[C, P], frozen=True, kw_only=
 
     async def decide(self, city: City, claim: C, decide: Callable[[C, datetime], C]) -> C:
         """Change a claim as somebody decides now, and carry out the steps that follow. Raises what `decide` raises."""
-        changed = await self.run(city, claim, Decision(lambda claim, now, _term: decide(claim, now)))
-        assert changed is not None, "a registered claim is never deleted"
-        return changed
+        return await self.advance(city, claim, Decision(lambda claim, now, _term: decide(claim, now)))
+
+    async def advance(
+        self, city: City, claim: C, request: Request[City, C, Terms] | Decision[C, Terms] | None = None
+    ) -> C:
+        """Carry out the due steps of a registered claim, after what somebody requests or decides now, as `run` does."""
+        advanced = await self.run(city, claim, request)
+        assert advanced is not None, "a registered claim is never deleted"
+        return advanced
 
 
 def claim_saga(benefits: Benefits[C, P]) -> ClaimSaga[C, P]:
@@ -54,14 +59,13 @@ def claim_saga(benefits: Benefits[C, P]) -> ClaimSaga[C, P]:
             Step.REGISTER: partial(register, benefits),
             Step.RESERVE: partial(reserve, benefits),
             Step.POST_ENTRY: partial(post_entry, benefits),
-            Step.PAY: Request(request_payout, partial(send_payout, benefits)),
-            Step.LOOK_UP_PAYOUT: partial(look_up_payout, benefits),
+            Step.PAY: Request(request_payout, partial(send_transfer, benefits)),
+            Step.LOOK_UP: partial(look_up_transfer, benefits),
             Step.CHECK_PROGRESS: partial(check_progress, benefits),
             Step.CANCEL: Decision(lambda claim, now, _term: cancel_remaining(claim, now, "cancelled")),
             Step.AUDIT: partial(audit_claim, benefits),
             Step.REDUCE: Decision(reduce_open_instalments),
-            Step.COLLECT: Request(request_collection, partial(send_collection, benefits)),
-            Step.LOOK_UP_COLLECTION: partial(look_up_collection, benefits),
+            Step.COLLECT: Request(request_collection, partial(send_transfer, benefits)),
             Step.UNBLOCK: partial(unblock, benefits),
             Step.NOTIFY: partial(send_notification, benefits),
         },

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, with_timeout
-from backend.services.talent_code.eligibility import id_number_of, tax_year, time_zone_of
+from backend.services.talent_code.eligibility import id_number_of, tax_year
 from backend.services.talent_code.evidence import check_evidence
 from backend.services.talent_code.facts import TALENT_CLASSES, AuditFacts, BenefitFacts, Post, TalentClassOrNone
 from backend.services.talent_code.model.claim import Claim
@@ -45,7 +45,7 @@ async def verified_facts(city: City, claim: Claim) -> BenefitFacts:
         invoiced_fen = await with_timeout(city.port(Tax).invoiced_fen(number, claim.benefit))
         true = replace(true, spent_fen=min(claim.facts.spent_fen, _plausible(invoiced_fen)))
     if claim.facts.income_fen or claim.facts.tax_fen:
-        year = claim.claimed_at.astimezone(time_zone_of(city)).year - 1
+        year = claim.claimed_at.astimezone(city.rulebook.time_zone).year - 1
         taxed = await tax_year(city, number, year)
         true = replace(true, income_fen=taxed.income_fen, tax_fen=taxed.tax_fen)
     return true
@@ -69,7 +69,7 @@ async def _confirmed_class(city: City, talent: Talent, claim: Claim) -> tuple[Ta
     if grant is None:
         return "none", confirmed
     qualifications = (one.qualification for one in confirmed)
-    facts = facts_from_qualifications(talent, qualifications, grant.granted_at, time_zone_of(city))
+    facts = facts_from_qualifications(talent, qualifications, grant.granted_at, city.rulebook.time_zone)
     verdict = city.rulebook.evaluate(CLASS_MODULE, facts, grant.granted_at)
     lower = min(TALENT_CLASSES.index(verdict.result), TALENT_CLASSES.index(claim.facts.talent_class))
     return TALENT_CLASSES[lower], confirmed

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import cast
-from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
@@ -35,21 +34,15 @@ def talent_terms(city: City, at: datetime) -> TalentTerms:
     return term
 
 
-def time_zone_of(city: City) -> ZoneInfo:
-    """Return the city's time zone."""
-    return ZoneInfo(city.settings.time_zone)
+async def id_number_of(city: City, person: str) -> str:
+    """Return the ID number of a person, for queries to registries."""
+    return city.encryption.decrypt((await _profile_of(city, person)).id_number)
 
 
-async def profile_of(city: City, person: str) -> Person:
-    """Return a known person's record."""
+async def _profile_of(city: City, person: str) -> Person:
     profile = await city.store.get(Person, person)
     assert profile is not None, "a talent is a known person"
     return profile
-
-
-async def id_number_of(city: City, person: str) -> str:
-    """Return the ID number of a person, for queries to registries."""
-    return city.encryption.decrypt((await profile_of(city, person)).id_number)
 
 
 async def get_or_create_talent(city: City, person: str) -> Talent:
@@ -57,9 +50,10 @@ async def get_or_create_talent(city: City, person: str) -> Talent:
     talent = await city.store.get(Talent, person)
     if talent is not None:
         return talent
-    profile = await profile_of(city, person)
+    profile = await _profile_of(city, person)
     return await insert_or_get(
-        city.store, Talent(id=person, code_id=make_code_id(), born_at=midnight(profile.born_on, time_zone_of(city)))
+        city.store,
+        Talent(id=person, code_id=make_code_id(), born_at=midnight(profile.born_on, city.rulebook.time_zone)),
     )
 
 

@@ -14,7 +14,6 @@ from backend.rulebook import Rulebook
 from backend.services.talent_code.eligibility import (
     get_or_create_talent,
     talent_terms,
-    time_zone_of,
     update_talent,
     with_current_figures,
 )
@@ -45,7 +44,7 @@ class ReviewTerms(Struct, frozen=True):
 
 def review_terms(city: City, at: datetime) -> ReviewTerms:
     """Return what a review at an instant decides by."""
-    return ReviewTerms(city.rulebook, time_zone_of(city), talent_terms(city, at))
+    return ReviewTerms(city.rulebook, city.rulebook.time_zone, talent_terms(city, at))
 
 
 def next_review_step(talent: Talent, now: datetime, terms: ReviewTerms) -> ReviewStep | None:

@@ -8,9 +8,8 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from backend.benefits.audits import is_selected
+from backend.benefits.audits import is_selected, record_audit, reduce_open_instalments
 from backend.benefits.claim import Audit, ClaimInstalment
-from backend.benefits.clawbacks import record_audit, reduce_open_instalments
 from backend.benefits.ports import PayoutBank
 from backend.city.service import City
 from backend.i18n import Text

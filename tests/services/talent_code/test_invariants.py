@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from backend.benefits import budget as budget_model
+from backend.benefits.audits import decide_appeal, file_appeal
 from backend.benefits.budget import BudgetExhausted, StaleEntry
 from backend.benefits.budgets import apply_to_budget
 from backend.benefits.claims import claims_of, record_answer, repay
-from backend.benefits.clawbacks import decide_appeal, file_appeal
 from backend.benefits.reservations import leave_waitlist
 from backend.benefits.waitlist import serve_all_waitlists
 from backend.city.service import City
@@ -254,11 +254,8 @@ class Claims(RuleBasedStateMachine):
 
     @staticmethod
     def _bank_step(claim: Claim) -> str | None:
-        place = claim.pending_instalment()
-        if place is not None:
-            return claim.instalments[place].payout
-        collection = claim.clawback.pending_collection() if claim.clawback is not None else None
-        return collection.id if collection is not None else None
+        transfer = claim.pending_transfer()
+        return transfer.id if transfer is not None else None
 
     def _bank_has(self, transfer: str) -> bool:
         asked = "SELECT 1 FROM payouts WHERE id = ?"
@@ -373,7 +370,7 @@ class Claims(RuleBasedStateMachine):
     @staticmethod
     def _is_at_rest(claim: Claim) -> None:
         assert claim.entry is None
-        assert claim.pending_instalment() is None
+        assert claim.pending_transfer() is None
         assert claim.state in ("waiting", "granted", "failed", "withdrawn"), claim.state
         assert claim.state not in ("failed", "withdrawn") or claim.unblocked
         if claim.clawback is not None and not claim.clawback.has_open_appeal:

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from backend.benefits.claim import Appeal, Audit, ClaimInstalment, Clawback, cancel_remaining
-from backend.benefits.payouts import request_payout
 from backend.benefits.process import Step, is_cancellable, next_step, schedule
+from backend.benefits.transfers import request_payout
 from backend.i18n import Text
 from backend.services.talent_code.facts import BenefitFacts
 from backend.services.talent_code.model.claim import Claim

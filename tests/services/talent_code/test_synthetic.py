@@ -11,7 +11,7 @@ from litestar import Litestar
 from backend.city.person import Person
 from backend.city.service import City
 from backend.cli.synthetic_data import _people
-from backend.services.talent_code.eligibility import time_zone_of, update_talent
+from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.facts import Degree, Prize, Title
 from backend.services.talent_code.model.evidence import happened_at
 from backend.services.talent_code.model.talent import request_recheck
@@ -115,7 +115,7 @@ def test_somebody_born_in_1990_has_studied_by_2019_and_achieves_nothing_before_2
         ("doctor", 2019),
     }
     merits = [one for number in numbers for one in synthetic_merits(number, TODAY)]
-    assert {happened_at(one, time_zone_of(city)).year for one in merits} == set(range(2018, 2027))
+    assert {happened_at(one, city.rulebook.time_zone).year for one in merits} == set(range(2018, 2027))
 
 
 def test_an_invented_talent_stands_a_review_by_the_registries(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec.structs import replace
 
-from backend.benefits import clawbacks, reservations
+from backend.benefits import audits, reservations
 from backend.benefits.claimant import parse_card_number
 from backend.benefits.claims import claims_of, repay, update_accounts
 from backend.benefits.problems import (
@@ -50,7 +50,7 @@ from backend.services.talent_code.api.schemas import (
 )
 from backend.services.talent_code.claims import claim_benefit as submit
 from backend.services.talent_code.code import SIGN, make_claims
-from backend.services.talent_code.eligibility import time_zone_of, update_talent
+from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.problems import (
     EvidenceInFuture,
@@ -93,7 +93,7 @@ async def declare_evidence(
     person, qualification = citizen_id(request), in_utc(data.qualification)
 
     def declare(talent: Talent, now: datetime) -> Talent:
-        return add_evidence(talent, qualification, now, time_zone_of(city))
+        return add_evidence(talent, qualification, now, city.rulebook.time_zone)
 
     talent = await reviews.run(city, await update_talent(city, person, declare))
     assert talent is not None, "a talent is never deleted"
@@ -264,7 +264,7 @@ async def appeal_against_clawback(
 ) -> ClaimDetails:
     """Appeal against a claw-back or a reduction before the deadline; it is suspended until the appeal is decided."""
     claim = await _own_claim(city, request, claim_id)
-    return claim_details(await claims.decide(city, claim, partial(clawbacks.file_appeal, text=data.text)))
+    return claim_details(await claims.decide(city, claim, partial(audits.file_appeal, text=data.text)))
 
 
 @post(

@@ -10,7 +10,7 @@ from litestar import get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from backend.benefits import clawbacks
+from backend.benefits import audits
 from backend.benefits.problems import NothingToAppeal, OwnAppeal
 from backend.benefits.responses import appeal_list, budget_list
 from backend.benefits.schemas import AppealDecision, AppealList, BudgetList
@@ -62,7 +62,7 @@ async def decide_appeal(
         )
     reason = Text(zh=data.reason.zh, en=data.reason.en)
     upheld = data.decision == "uphold"
-    decide = partial(clawbacks.decide_appeal, decision_upheld=upheld, reason=reason)
+    decide = partial(audits.decide_appeal, decision_upheld=upheld, reason=reason)
     return claim_details(await claims.decide(city, claim, decide))
 
 

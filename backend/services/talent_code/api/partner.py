@@ -20,7 +20,7 @@ from backend.services.talent_code.api.schemas import (
     TalentVerification,
 )
 from backend.services.talent_code.code import read_talent_code
-from backend.services.talent_code.eligibility import talent_terms, time_zone_of
+from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import Partner
 from backend.services.talent_code.model.evidence import year_end
 from backend.services.talent_code.model.problems import (
@@ -118,7 +118,7 @@ class _Scanned(Struct, frozen=True):
 
 def _empty_usage(city: City, scanned: _Scanned, benefit: str, now: datetime) -> Usage:
     """Return an empty usage for the year of the code, not the present one: a repeated request finds the same."""
-    zone = time_zone_of(city)
+    zone = city.rulebook.time_zone
     year = scanned.claims.issued_at.astimezone(zone).year
     expires_at = year_end(year, zone) + timedelta(days=talent_terms(city, now)("usage_days"))
     return Usage(id=usage_id(scanned.talent.id, benefit, year), expires_ms=to_ms(expires_at))

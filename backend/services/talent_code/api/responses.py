@@ -21,7 +21,7 @@ from backend.services.talent_code.api.schemas import (
     OwnEntitlement,
     TalentDetails,
 )
-from backend.services.talent_code.eligibility import talent_terms, time_zone_of
+from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import TALENT_CLASSES, BenefitTerms, Partner
 from backend.services.talent_code.model.benefit import near_miss, offers_of
 from backend.services.talent_code.model.claim import Claim
@@ -38,7 +38,7 @@ ASSUMED_SPENDING_FEN = 10**13
 
 def talent_details(city: City, talent: Talent) -> TalentDetails:
     """Return a person's class with its reason, their evidence, and the ways to the next class."""
-    now, zone = city.now(), time_zone_of(city)
+    now, zone = city.now(), city.rulebook.time_zone
     grant, talent_class = talent.grant(now), talent.class_at(now)
     with_declared = talent_facts(talent, now, zone, ("confirmed", "declared"))
     expected = city.rulebook.evaluate(CLASS_MODULE, with_declared, now).result

@@ -267,9 +267,7 @@ def record_finding(talent: Talent, evidence: str, *, confirmed: bool, now: datet
             return replace(answered, qualification=replace(post, until=post.until or now))
         return replace(answered, state="refuted")
 
-    changed = _change_evidence(talent, evidence, change)
-    refuted = any(one.id == evidence and one.state == "refuted" for one in changed.evidence)
-    return notify(changed, "refuted", now, evidence=evidence) if refuted and changed is not talent else changed
+    return _change_evidence(talent, evidence, change, now)
 
 
 def record_no_answer(talent: Talent, evidence: str, now: datetime, registry_days: int) -> Talent:
@@ -286,14 +284,16 @@ def record_no_answer(talent: Talent, evidence: str, now: datetime, registry_days
             return replace(later, state="unconfirmed")
         return later
 
-    changed = _change_evidence(talent, evidence, change)
-    unconfirmed = any(one.id == evidence and one.state == "unconfirmed" for one in changed.evidence)
-    return notify(changed, "unconfirmed", now, evidence=evidence) if unconfirmed and changed is not talent else changed
+    return _change_evidence(talent, evidence, change, now)
 
 
-def _change_evidence(talent: Talent, evidence: str, change: Callable[[Evidence], Evidence]) -> Talent:
+def _change_evidence(talent: Talent, evidence: str, change: Callable[[Evidence], Evidence], now: datetime) -> Talent:
+    """Change evidence that is being checked, and notify the person if it is not confirmed after all."""
     known = next((one for one in talent.evidence if one.id == evidence and one.needs_check()), None)
     if known is None:
         return talent  # withdrawn or answered meanwhile
     changed = change(known)
-    return replace(talent, evidence=tuple(changed if one is known else one for one in talent.evidence))
+    talent = replace(talent, evidence=tuple(changed if one is known else one for one in talent.evidence))
+    if changed.state in ("refuted", "unconfirmed"):
+        return notify(talent, changed.state, now, evidence=evidence)
+    return talent
