@@ -97,9 +97,7 @@ def file_appeal(claim: C, now: datetime, *, text: str) -> C:
     clawback = claim.clawback
     if clawback is not None and clawback.appeal is not None and clawback.appeal.text == text:
         return claim
-    if clawback is None or clawback.appeal is not None:
-        raise _nothing_to_appeal()
-    if now >= clawback.appeal_until or clawback.may_have_collected:
+    if clawback is None or clawback.appeal is not None or now >= clawback.appeal_until or clawback.may_have_collected:
         raise _nothing_to_appeal()
     return replace(claim, clawback=replace(clawback, appeal=Appeal(text, now)))
 

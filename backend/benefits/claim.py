@@ -49,7 +49,7 @@ class ClaimInstalment(Struct, frozen=True, gc=False):
     """
 
     amount_fen: int
-    milestone: int
+    milestone: int = 0
     state: InstalmentState = "open"
     payout: str = ""
     requested_at: datetime | None = None

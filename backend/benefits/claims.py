@@ -59,14 +59,13 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
         )
 
 
-async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P | None = None) -> C:
-    """Carry out the due steps of a claim, and store it first if it is new; return it.
+async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P) -> C:
+    """Carry out the due steps of a stored claim, and return it; `claimant` is its claimant as read before.
 
-    `claimant` is the claimant by whom a new claim was judged. Raises AlreadyClaimed.
+    Raises AlreadyClaimed.
     """
-    stored = claim if claim.revision else await saga.start(city, claim)
     first = replace(saga, steps={**saga.steps, Step.REGISTER: partial(register, saga.benefits, claimant=claimant)})
-    changed = await first.run(city, stored)
+    changed = await first.run(city, claim)
     if changed is None:
         raise AlreadyClaimed(
             Text(zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit."), ends_at=None
@@ -103,7 +102,8 @@ async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fe
     def prepare(found: C, now: datetime, _term: Terms) -> C:
         return request_repayment(found, collection_id, amount_fen, now)
 
-    claim = await saga.advance(city, claim)  # an entry in progress is applied first
+    if claim.entry is not None:
+        claim = await saga.advance(city, claim)
     claim = await saga.advance(city, claim, Request(prepare, partial(send_transfer, saga.benefits)))
     collections = claim.clawback.collections if claim.clawback is not None else ()
     if any(one.id == collection_id and one.state == "failed" for one in collections):

@@ -24,7 +24,7 @@ class Step(StrEnum):
     POST_ENTRY = "post_entry"
     RESERVE = "reserve"
     PAY = "pay"
-    LOOK_UP = "look_up"
+    LOOK_UP_TRANSFER = "look_up_transfer"
     CANCEL = "cancel"
     CHECK_PROGRESS = "check_progress"
     AUDIT = "audit"
@@ -64,7 +64,7 @@ def is_cancellable(claim: Claim) -> bool:
 def _bank_step(claim: Claim, now: datetime, term: Terms) -> Step | None:
     transfer = claim.pending_transfer()
     if transfer is not None:
-        return Step.LOOK_UP if now >= _look_up_at(transfer) else None
+        return Step.LOOK_UP_TRANSFER if now >= _look_up_at(transfer) else None
     if next_payable(claim, now) is not None:
         return Step.PAY
     return next((step for step, at in _timetable(claim, term) if at is not None and now >= at), None)
@@ -133,8 +133,8 @@ def _collection_due_at(claim: Claim) -> datetime | None:
     clawback = claim.clawback
     if clawback is None or clawback.owed_fen <= 0 or clawback.has_open_appeal:
         return None
-    failed = [one.requested_at for one in clawback.collections if one.state == "failed"]
-    return max(clawback.collect_at, *(at + RETRY_INTERVAL for at in failed)) if failed else clawback.collect_at
+    failed = [one.requested_at + RETRY_INTERVAL for one in clawback.collections if one.state == "failed"]
+    return max([clawback.collect_at, *failed])
 
 
 def schedule(claim: C, now: datetime, term: Terms) -> C:

@@ -60,7 +60,7 @@ def claim_saga(benefits: Benefits[C, P]) -> ClaimSaga[C, P]:
             Step.RESERVE: partial(reserve, benefits),
             Step.POST_ENTRY: partial(post_entry, benefits),
             Step.PAY: Request(request_payout, partial(send_transfer, benefits)),
-            Step.LOOK_UP: partial(look_up_transfer, benefits),
+            Step.LOOK_UP_TRANSFER: partial(look_up_transfer, benefits),
             Step.CHECK_PROGRESS: partial(check_progress, benefits),
             Step.CANCEL: Decision(lambda claim, now, _term: cancel_remaining(claim, now, "cancelled")),
             Step.AUDIT: partial(audit_claim, benefits),

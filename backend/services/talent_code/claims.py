@@ -28,18 +28,18 @@ async def claim_benefit(city: City, person: str, benefit: str, key: str, stated:
     Raises UnknownBenefit, NotEntitled, AlreadyClaimed, NoBankAccount, RepaymentOutstanding, IdempotencyKeyReused, or
     UpstreamUnavailable if the decision depends on registries that have never answered.
     """
-    known = await city.store.get(Claim, claim_id(person, key))
-    if known is not None and known.benefit != benefit:
+    talent, known = await refresh_talent(city, person), None
+    if any(past.claim == claim_id(person, key) for past in talent.past_claims):
+        known = await city.store.get(Claim, claim_id(person, key))
+    claim = known or await claims.start(city, await _judge_claim(city, talent, benefit, key, stated))
+    if claim.benefit != benefit:
         raise IdempotencyKeyReused(
             Text(
                 zh="这次提交与之前的内容不同，请刷新页面后重试。",
                 en="This Idempotency-Key was used for another claim; please refresh and try again.",
             )
         )
-    if known is not None:
-        return await submit_claim(claims, city, known)
-    talent = await refresh_talent(city, person)
-    return await submit_claim(claims, city, await _judge_claim(city, talent, benefit, key, stated), talent)
+    return await submit_claim(claims, city, claim, talent)
 
 
 async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, stated: Mapping[str, Any]) -> Claim:

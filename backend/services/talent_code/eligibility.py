@@ -50,11 +50,8 @@ async def get_or_create_talent(city: City, person: str) -> Talent:
     talent = await city.store.get(Talent, person)
     if talent is not None:
         return talent
-    profile = await _profile_of(city, person)
-    return await insert_or_get(
-        city.store,
-        Talent(id=person, code_id=make_code_id(), born_at=midnight(profile.born_on, city.rulebook.time_zone)),
-    )
+    born_at = midnight((await _profile_of(city, person)).born_on, city.rulebook.time_zone)
+    return await insert_or_get(city.store, Talent(id=person, code_id=make_code_id(), born_at=born_at))
 
 
 async def update_talent(
@@ -95,7 +92,7 @@ async def with_current_figures(city: City, talent: Talent) -> Talent:
 
 
 async def _query_figures(city: City, number: str, year: int, now: datetime) -> Figures:
-    months, taxed = await asyncio.gather(_insured_months(city, number), tax_year(city, number, year))
+    months, taxed = await asyncio.gather(insured_months(city, number), tax_year(city, number, year))
     return Figures(now, months, year, taxed.income_fen, taxed.tax_fen)
 
 
@@ -107,12 +104,8 @@ async def tax_year(city: City, id_number: str, year: int) -> TaxYear:
     return taxed
 
 
-async def insured_months(city: City, person: str) -> int:
+async def insured_months(city: City, id_number: str) -> int:
     """Query a person's months of insurance. Raises UpstreamTimeout or UpstreamRejected."""
-    return await _insured_months(city, await id_number_of(city, person))
-
-
-async def _insured_months(city: City, id_number: str) -> int:
     months = await with_timeout(city.port(SocialInsurance).insured_months(id_number))
     if not 0 <= months <= MAX_MONTHS:
         raise UpstreamTimeout("the social insurance answered with an impossible number")

@@ -13,7 +13,7 @@ from backend.i18n import Text
 from backend.jobs.saga import Decision, Saga
 from backend.jobs.tasks import TaskReference
 from backend.services.talent_code.audits import AUDIT_MODULE, audit_facts, verified_facts
-from backend.services.talent_code.eligibility import insured_months, talent_terms
+from backend.services.talent_code.eligibility import id_number_of, insured_months, talent_terms
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.talent import Talent, request_recheck
@@ -31,6 +31,11 @@ advance_claim = TaskReference("talent_code.advance_claim")
 serve_waitlist = TaskReference("talent_code.serve_waitlist")
 review_talent = TaskReference("talent_code.review_talent")
 
+
+async def _insured_months(city: City, claim: Claim) -> int:
+    return await insured_months(city, await id_number_of(city, claim.subject))
+
+
 benefits = Benefits(
     claim=Claim,
     claimant=Talent,
@@ -39,7 +44,7 @@ benefits = Benefits(
     shown_in=Text(zh="人才码", en="your talent code"),
     terms=talent_terms,
     facts=lambda claim: claim.facts,
-    progress=lambda city, claim: insured_months(city, claim.subject),
+    progress=_insured_months,
     entitlement_lost=lambda talent, claim: talent.lost_class_since(claim.claimed_at),
     audit_module=AUDIT_MODULE,
     audit_facts=audit_facts,

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple
 
 from backend.benefits.offers import Judgement, claim_restriction, split_into_instalments
 from backend.benefits.responses import claim_stage, clawback_details
@@ -65,16 +65,7 @@ def talent_details(city: City, talent: Talent) -> TalentDetails:
 
 
 def _grant_details(grant: Grant) -> GrantDetails:
-    return GrantDetails(
-        grant.talent_class,
-        grant.rule,
-        grant.because,
-        grant.granted_at,
-        grant.until,
-        grant.ended_at,
-        grant.end,
-        grant.rulebook,
-    )
+    return GrantDetails(**asdict(grant))
 
 
 # ── services ──

@@ -153,30 +153,14 @@ def facts_from_qualifications(
     talent: Talent, qualifications: Iterable[Qualification], at: datetime, zone: ZoneInfo
 ) -> TalentFacts:
     """Return the facts of a person with just these qualifications. Those from after `at` are left out."""
-    prizes: list[Prize] = []
-    titles: list[Title] = []
-    degrees: list[Degree] = []
-    posts: list[Post] = []
-    pay: list[IncomeYear] = []
-    for qualification in qualifications:
-        match qualification:
-            case Prize():
-                prizes.append(qualification)
-            case Title():
-                titles.append(qualification)
-            case Degree():
-                degrees.append(qualification)
-            case Post():
-                posts.append(qualification)
-            case Pay():
-                pay.append(IncomeYear(year_end(qualification.year, zone), qualification.income_fen))
+    known = [one for one in qualifications if happened_at(one, zone) <= at]
     return TalentFacts(
         born_at=talent.born_at,
-        prizes=tuple(one for one in prizes if one.awarded_at <= at),
-        titles=tuple(one for one in titles if one.granted_at <= at),
-        degrees=tuple(one for one in degrees if one.awarded_at <= at),
-        posts=tuple(one for one in posts if one.since <= at),
-        pay=tuple(one for one in pay if one.ended_at <= at),
+        prizes=tuple(one for one in known if isinstance(one, Prize)),
+        titles=tuple(one for one in known if isinstance(one, Title)),
+        degrees=tuple(one for one in known if isinstance(one, Degree)),
+        posts=tuple(one for one in known if isinstance(one, Post)),
+        pay=tuple(IncomeYear(year_end(one.year, zone), one.income_fen) for one in known if isinstance(one, Pay)),
         insured_months=talent.figures.insured_months if talent.figures is not None else 0,
     )
 
