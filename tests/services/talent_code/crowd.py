@@ -12,7 +12,8 @@ from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.model.talent import Figures, Talent
 from backend.services.talent_code.review import talent_with_class
-from tests.services.talent_code.world import DOCTOR, card_number
+from tests.benefits.world import card_number
+from tests.services.talent_code.world import DOCTOR
 
 
 class Answer(Struct):
