@@ -107,11 +107,11 @@ def decide_appeal(claim: C, now: datetime, *, decision_upheld: bool, reason: Tex
     clawback = claim.clawback
     if clawback is None or clawback.appeal is None:
         raise _nothing_to_appeal()
+    decided = replace(clawback.appeal, decided_at=now, decision_upheld=decision_upheld, reason=reason)
     if clawback.appeal.decided_at is not None:
-        if clawback.appeal.decision_upheld == decision_upheld and clawback.appeal.reason == reason:
+        if replace(decided, decided_at=clawback.appeal.decided_at) == clawback.appeal:
             return claim
         raise _nothing_to_appeal()
-    decided = replace(clawback.appeal, decided_at=now, decision_upheld=decision_upheld, reason=reason)
     collect_at = max(clawback.collect_at, now + (clawback.collect_at - clawback.appeal_until))
     dropped_at = None if decision_upheld else now
     changed = replace(clawback, appeal=decided, collect_at=collect_at, dropped_at=dropped_at)

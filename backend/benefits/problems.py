@@ -27,12 +27,6 @@ class RepaymentOutstanding(Problem):
     status, title = 409, "Repayment outstanding"
 
 
-class InvalidBankAccount(Problem):
-    """The number is not a valid bank card number: its length or its check digit is wrong (ISO/IEC 7812)."""
-
-    status, title = 400, "Invalid bank account"
-
-
 class NoBankAccount(Problem):
     """The person has not registered a bank account for payouts."""
 

@@ -46,14 +46,8 @@ _MESSAGES: dict[ClaimStage, Text] = {
 }
 
 
-def claim_stage(claim: Claim) -> tuple[ClaimStage, Text]:
-    """Return the stage of a claim, and the message about it."""
-    stage = _stage(claim)
-    words, amount = _MESSAGES[stage], yuan(claim.paid_fen)
-    return stage, Text(zh=words.zh.format(yuan=amount), en=words.en.format(yuan=amount))
-
-
-def _stage(claim: Claim) -> ClaimStage:
+def claim_stage(claim: Claim) -> ClaimStage:
+    """Return the stage of a claim."""
     match claim.state:
         case "draft" | "claimed":
             return "claimed"
@@ -65,6 +59,12 @@ def _stage(claim: Claim) -> ClaimStage:
             if claim.sum_fen("open") == 0:
                 return "paid"
             return "partly_paid" if claim.paid_fen else "granted"
+
+
+def stage_message(claim: Claim) -> Text:
+    """Return the message about the stage of a claim."""
+    words, amount = _MESSAGES[claim_stage(claim)], yuan(claim.paid_fen)
+    return Text(zh=words.zh.format(yuan=amount), en=words.en.format(yuan=amount))
 
 
 def clawback_details(claim: Claim, names: Mapping[str, Text]) -> ClawbackDetails | None:

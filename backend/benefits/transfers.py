@@ -77,10 +77,9 @@ async def look_up_transfer(benefits: AnyBenefits, city: City, claim: C, now: dat
     transfer = claim.pending_transfer()
     assert transfer is not None, "a transfer is with the bank"
     answer = await with_timeout(city.port(PayoutBank).look_up(transfer.id))
+    changed = apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
     if answer.outcome == "unknown":
         changed = await send_transfer(benefits, city, claim, now)
-    else:
-        changed = apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
     if changed is claim:
         raise UpstreamTimeout("the bank has not decided yet")
     return changed

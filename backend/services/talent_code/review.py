@@ -19,7 +19,7 @@ from backend.services.talent_code.eligibility import (
 )
 from backend.services.talent_code.evidence import check_evidence
 from backend.services.talent_code.model.evidence import Evidence
-from backend.services.talent_code.model.grants import needs_recheck, reassess, reschedule
+from backend.services.talent_code.model.grants import needs_recheck, reassess
 from backend.services.talent_code.model.notifications import talent_message
 from backend.services.talent_code.model.talent import Talent, TalentTerms, record_finding, record_no_answer
 
@@ -58,11 +58,6 @@ def next_review_step(talent: Talent, now: datetime, terms: ReviewTerms) -> Revie
     if talent.withdrawn_at is not None:
         return ReviewStep.STOP_CLAIMS
     return ReviewStep.NOTIFY if any(not one.sent for one in talent.notifications) else None
-
-
-def schedule_review(talent: Talent, now: datetime, terms: ReviewTerms) -> Talent:
-    """Set when a sweep reviews the talent again."""
-    return reschedule(talent, now, terms.term("review_days"))
 
 
 def update_class(talent: Talent, now: datetime, terms: ReviewTerms) -> Talent:

@@ -16,6 +16,7 @@ from backend.services.talent_code.audits import AUDIT_MODULE, audit_facts, verif
 from backend.services.talent_code.eligibility import id_number_of, insured_months, talent_terms
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Budget, Claim
+from backend.services.talent_code.model.grants import reschedule
 from backend.services.talent_code.model.talent import Talent, request_recheck
 from backend.services.talent_code.review import (
     ReviewStep,
@@ -23,7 +24,6 @@ from backend.services.talent_code.review import (
     next_review_step,
     notify_talent,
     review_terms,
-    schedule_review,
     update_class,
 )
 
@@ -65,7 +65,7 @@ async def _stop_claims(city: City, talent: Talent, _now: datetime) -> Talent:
 reviews = Saga(
     kind=Talent,
     next_step=next_review_step,
-    schedule=schedule_review,
+    schedule=lambda talent, now, terms: reschedule(talent, now, terms.term("review_days")),
     terms=review_terms,
     task=review_talent,
     unavailable=(UpstreamTimeout, UpstreamRejected),

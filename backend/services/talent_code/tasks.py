@@ -16,8 +16,6 @@ from backend.store import Order
 from backend.store.time import to_ms
 from backend.store.update import delete_unless_changed
 
-BATCH_SIZE = 1_000
-
 
 @background()
 async def review_talent(city: City, person: str) -> None:
@@ -60,6 +58,6 @@ async def sweep_waitlists(city: City) -> None:
 async def sweep_usages(city: City) -> None:
     """Delete all uses of benefits of past years whose retention is over, the oldest first."""
     ended = Order("expires_ms", below=to_ms(city.now()))
-    while usages := (await city.store.find(Usage, {}, order=ended, limit=BATCH_SIZE)).documents:
+    while usages := (await city.store.find(Usage, {}, order=ended, limit=1_000)).documents:
         for usage in usages:
             await delete_unless_changed(city.store, usage)

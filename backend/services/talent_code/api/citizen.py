@@ -11,11 +11,9 @@ from litestar.params import FromPath, JSONBody
 from msgspec.structs import replace
 
 from backend.benefits import audits, reservations
-from backend.benefits.claimant import parse_card_number
 from backend.benefits.claims import claims_of, repay, update_accounts
 from backend.benefits.problems import (
     AlreadyClaimed,
-    InvalidBankAccount,
     NoBankAccount,
     NotEntitled,
     NothingToAppeal,
@@ -27,6 +25,7 @@ from backend.benefits.problems import (
     UnknownBenefit,
 )
 from backend.benefits.schemas import AccountEnding, AppealRequest, BankAccountRequest, RepaymentRequest
+from backend.city.bank_account import InvalidBankAccount, parse_card_number
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
 from backend.codes.image import draw_png, draw_svg

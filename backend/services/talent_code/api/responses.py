@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec.structs import asdict, astuple
 
 from backend.benefits.offers import Judgement, claim_restriction, split_into_instalments
-from backend.benefits.responses import claim_stage, clawback_details
+from backend.benefits.responses import claim_stage, clawback_details, stage_message
 from backend.city.service import City
 from backend.i18n import Text
 from backend.services.talent_code.api.schemas import (
@@ -148,13 +148,12 @@ def _offer(judged: Judgement[BenefitTerms], title: Text) -> Offer:
 
 def claim_details(claim: Claim) -> ClaimDetails:
     """Return a claim in its present stage."""
-    stage, message = claim_stage(claim)
     return ClaimDetails(
         id=claim.id,
         benefit=claim.benefit,
         title=claim.title,
-        stage=stage,
-        message=message,
+        stage=claim_stage(claim),
+        message=stage_message(claim),
         claimed_at=claim.claimed_at,
         rule=claim.rule,
         because=claim.because,

@@ -1,0 +1,30 @@
+"""Numbers of bank cards."""
+
+from stdnum import luhn  # pyright: ignore[reportMissingTypeStubs]  untyped library
+from stdnum.exceptions import ValidationError  # pyright: ignore[reportMissingTypeStubs]  likewise
+
+from backend.i18n import Text
+from backend.problems import FieldError, Problem
+
+
+class InvalidBankAccount(Problem):
+    """The number is not a valid bank card number: its length or its check digit is wrong (ISO/IEC 7812)."""
+
+    status, title = 400, "Invalid bank account"
+
+
+def parse_card_number(text: str) -> str:
+    """Return the number of a bank card without spaces, after checking its check digit (ISO/IEC 7812).
+
+    Raises InvalidBankAccount.
+    """
+    try:
+        number = luhn.validate(text.replace(" ", ""))
+    except ValidationError:
+        number = ""
+    if not 12 <= len(number) <= 19:  # noqa: PLR2004  ISO/IEC 7812
+        raise InvalidBankAccount(
+            Text(zh="银行卡号校验不通过，请核对后重新填写。", en="The bank card number is invalid; please check it."),
+            errors=(FieldError("/number", "the length or the check digit is wrong"),),
+        )
+    return number
