@@ -36,7 +36,12 @@ async def audit_claim(benefits: AnyBenefits, city: City, claim: C, now: datetime
     """
     result = Audit(now, drawn=False)
     if is_selected(benefits, city, claim, now):
-        result = await _run_audit(benefits, city, claim, now)
+        facts = await benefits.verified_facts(city, claim)
+        judged = benefits.offers(city).judge(claim.benefit, facts, claim.claimed_at)
+        entitled_fen = judged.amount_fen if judged is not None and judged.is_entitled else 0
+        before, after = msgspec.structs.asdict(benefits.facts(claim)), msgspec.structs.asdict(facts)
+        differing = tuple(name for name in before if before[name] != after[name])
+        result = Audit(now, drawn=True, entitled_fen=entitled_fen, differing_facts=differing)
     return record_audit(claim, result, now, benefits.terms(city, now))
 
 
@@ -44,15 +49,6 @@ def is_selected(benefits: AnyBenefits, city: City, claim: Claim, now: datetime) 
     """Return True if the rules select a claim by its draw: a keyed hash that is repeatable and cannot be predicted."""
     draw = int(hashlib.sha256(city.encryption.digest("audit", claim.id).encode()).hexdigest(), 16) % DRAW_RANGE
     return city.rulebook.evaluate(benefits.audit_module, benefits.audit_facts(claim, draw), now).result == "audit"
-
-
-async def _run_audit(benefits: AnyBenefits, city: City, claim: Claim, now: datetime) -> Audit:
-    facts = await benefits.verified_facts(city, claim)
-    judged = benefits.offers(city).judge(claim.benefit, facts, claim.claimed_at)
-    entitled_fen = judged.amount_fen if judged is not None and judged.is_entitled else 0
-    before, after = msgspec.structs.asdict(benefits.facts(claim)), msgspec.structs.asdict(facts)
-    differing = tuple(name for name in before if before[name] != after[name])
-    return Audit(now, drawn=True, entitled_fen=entitled_fen, differing_facts=differing)
 
 
 def record_audit(claim: C, audit: Audit, now: datetime, term: Terms) -> C:

@@ -59,8 +59,8 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
         )
 
 
-async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P) -> C:
-    """Carry out the due steps of a stored claim, and return it; `claimant` is its claimant as read before.
+async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P | None) -> C:
+    """Carry out the due steps of a stored claim, and return it; `claimant` is its claimant, as read for a new one.
 
     Raises AlreadyClaimed.
     """

@@ -65,17 +65,16 @@ _MESSAGES: dict[ClaimNotificationKind, Text] = {
 
 def claim_message(notification: ClaimNotification, claim: Claim, shown_in: Text, zone: ZoneInfo) -> Text:
     """Return the text of a notification about a claim, with its deadlines in local time."""
-    clawback, words, amount = claim.clawback, _MESSAGES[notification.kind], yuan(notification.amount_fen)
-    until = date_text(clawback.appeal_until, zone) if clawback is not None else Text("", "")
-    collect = date_text(clawback.collect_at, zone) if clawback is not None else Text("", "")
-
-    def filled(text: str, language: str) -> str:
-        title, where, appeal_until, collect_at = (
-            one.in_language(language) for one in (claim.title, shown_in, until, collect)
-        )
-        return text.format(title=title, yuan=amount, appeal_until=appeal_until, collect_at=collect_at, shown_in=where)
-
-    return Text(zh=filled(words.zh, "zh"), en=filled(words.en, "en"))
+    words, clawback, nothing = _MESSAGES[notification.kind], claim.clawback, Text("", "")
+    texts = {
+        "title": claim.title,
+        "shown_in": shown_in,
+        "appeal_until": date_text(clawback.appeal_until, zone) if clawback is not None else nothing,
+        "collect_at": date_text(clawback.collect_at, zone) if clawback is not None else nothing,
+    }
+    zh, en = ({name: text.in_language(language) for name, text in texts.items()} for language in ("zh", "en"))
+    amount = yuan(notification.amount_fen)
+    return Text(zh=words.zh.format(yuan=amount, **zh), en=words.en.format(yuan=amount, **en))
 
 
 async def send_notification(benefits: AnyBenefits, city: City, claim: C, _now: datetime) -> C:

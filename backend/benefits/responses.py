@@ -5,14 +5,7 @@ from typing import Literal
 
 from backend.benefits.budgets import current_budget_id, get_or_create_budget
 from backend.benefits.claim import Claim
-from backend.benefits.schemas import (
-    AppealList,
-    AppealSummary,
-    BudgetDetails,
-    BudgetList,
-    ClaimStage,
-    ClawbackDetails,
-)
+from backend.benefits.schemas import AppealList, AppealSummary, BudgetDetails, BudgetList, ClaimStage, ClawbackDetails
 from backend.benefits.service import AnyBenefits
 from backend.city.service import City
 from backend.i18n import Text, yuan
@@ -101,12 +94,7 @@ async def appeal_list(benefits: AnyBenefits, city: City, cursor: str | None) -> 
     page = await city.store.find(benefits.claim, {}, order=Order("appealed_ms", at_least=0), cursor=cursor, limit=PAGE)
     listed = [
         AppealSummary(
-            claim.id,
-            claim.benefit,
-            claim.title,
-            claim.clawback.amount_fen,
-            claim.excess_fen,
-            claim.clawback.appeal.at,
+            claim.id, claim.benefit, claim.title, claim.clawback.amount_fen, claim.excess_fen, claim.clawback.appeal.at
         )
         for claim in page.documents
         if claim.clawback is not None and claim.clawback.appeal is not None

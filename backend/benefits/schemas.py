@@ -11,18 +11,6 @@ from backend.i18n import Text
 ClaimStage = Literal["claimed", "waiting", "granted", "paying", "partly_paid", "paid", "failed", "withdrawn"]
 
 
-class BankAccountRequest(Struct, forbid_unknown_fields=True):
-    """The bank card for payouts: 12 to 19 digits, spaces allowed."""
-
-    number: Annotated[str, Meta(min_length=12, max_length=30)]
-
-
-class AccountEnding(Struct, frozen=True):
-    """The last digits of the account for payouts."""
-
-    ending: str
-
-
 class ClawbackDetails(Struct, frozen=True):
     """The amount that is claimed back, the reason, and the deadlines.
 

@@ -8,15 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.benefits.claim import (
-    C,
-    Claim,
-    ClaimInstalment,
-    Collection,
-    cancel_remaining,
-    notify,
-    prepare_entry,
-)
+from backend.benefits.claim import C, Claim, ClaimInstalment, Collection, cancel_remaining, notify, prepare_entry
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import NothingToRepay, RepaymentInProgress
 from backend.benefits.process import RETRY_INTERVAL, next_payable

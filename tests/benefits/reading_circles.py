@@ -153,7 +153,7 @@ async def claim_grant(city: City, circle_id: str, grant: str, key: str, spent_fe
     assert circle is not None, "it registered"
     known = await city.store.get(CircleClaim, claim_id(circle_id, key))
     if known is not None:
-        return await submit_claim(grants, city, known, circle)
+        return await submit_claim(grants, city, known, None)
     facts = CircleFacts(members=library.members.get(circle_id, 0), spent_fen=spent_fen)
     offers, now = Offers(city.rulebook, CircleTerms), city.now()
     judged = offers.judge(grant, facts, now)

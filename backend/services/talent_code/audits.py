@@ -21,10 +21,7 @@ AUDIT_MODULE = "talent_code.audit"
 def audit_facts(claim: Claim, draw: int) -> AuditFacts:
     """Return a claim as the rules see it that select claims for audits."""
     return AuditFacts(
-        amount_fen=claim.amount_fen,
-        talent_class=claim.facts.talent_class,
-        stated=bool(claim.stated),
-        draw=draw,
+        amount_fen=claim.amount_fen, talent_class=claim.facts.talent_class, stated=bool(claim.stated), draw=draw
     )
 
 

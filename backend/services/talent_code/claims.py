@@ -39,7 +39,7 @@ async def claim_benefit(city: City, person: str, benefit: str, key: str, stated:
                 en="This Idempotency-Key was used for another claim; please refresh and try again.",
             )
         )
-    return await submit_claim(claims, city, claim, talent)
+    return await submit_claim(claims, city, claim, talent if known is None else None)
 
 
 async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, stated: Mapping[str, Any]) -> Claim:

@@ -24,8 +24,8 @@ from backend.benefits.problems import (
     RepaymentOutstanding,
     UnknownBenefit,
 )
-from backend.benefits.schemas import AccountEnding, AppealRequest, BankAccountRequest, RepaymentRequest
-from backend.city.bank_account import InvalidBankAccount, parse_card_number
+from backend.benefits.schemas import AppealRequest, RepaymentRequest
+from backend.city.bank_account import AccountEnding, BankAccountRequest, InvalidBankAccount, parse_card_number
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
 from backend.codes.image import draw_png, draw_svg

@@ -30,14 +30,7 @@ from backend.services.talent_code.model.problems import (
     QuotaExhausted,
     RedemptionIdReused,
 )
-from backend.services.talent_code.model.redemption import (
-    Usage,
-    Use,
-    partner_kind,
-    record_use,
-    services_for,
-    usage_id,
-)
+from backend.services.talent_code.model.redemption import Usage, Use, partner_kind, record_use, services_for, usage_id
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.store.time import to_ms
 from backend.store.update import create_or_update
