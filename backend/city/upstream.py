@@ -3,13 +3,20 @@
 We create all ids, and every call may be repeated with the same id: it returns the first answer.
 """
 
-from typing import Annotated, Literal, Protocol, runtime_checkable
+import asyncio
+from collections.abc import Awaitable
+from typing import Annotated, Literal, Protocol, TypeVar, runtime_checkable
 
 from litestar.params import HeaderParameter
 from msgspec import Struct
 
 from backend.i18n import Text
 from backend.problems import Problem
+
+T = TypeVar("T")
+
+UPSTREAM_TIMEOUT_SECONDS = 3.0
+"""An upstream that has not answered by then has timed out; a citizen is waiting."""
 
 
 class UpstreamTimeout(Exception):
@@ -18,6 +25,15 @@ class UpstreamTimeout(Exception):
 
 class UpstreamRejected(Exception):
     """The upstream rejected the call with a reason; repeating it unchanged does not help."""
+
+
+async def with_timeout(answer: Awaitable[T]) -> T:
+    """Wait for an upstream's answer for a limited time. Raises UpstreamTimeout."""
+    try:
+        async with asyncio.timeout(UPSTREAM_TIMEOUT_SECONDS):
+            return await answer
+    except TimeoutError as error:
+        raise UpstreamTimeout("no answer came in time") from error
 
 
 class UpstreamUnavailable(Problem):

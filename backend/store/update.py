@@ -33,15 +33,18 @@ async def retry_on_conflict(write: Callable[[], Awaitable[R]]) -> R:
     return await write()
 
 
-async def update_document(store: Store, load: Callable[[], Awaitable[D | None]], change: Callable[[D], D]) -> D | None:
+async def update_document(
+    store: Store, load: Callable[[], Awaitable[D | None]], change: Callable[[D], D], in_hand: D | None = None
+) -> D | None:
     """Load a document, change it, store it and return it; None if `load` returns None.
 
-    `change` returns the same object if there is nothing to change. Raises Conflict if others keep changing it,
-    and what `load` and `change` raise.
+    `change` returns the same object if there is nothing to change. A document `in_hand` that was read before is loaded
+    only after a conflict. Raises Conflict if others keep changing it, and what `load` and `change` raise.
     """
 
     async def write() -> D | None:
-        document = await load()
+        nonlocal in_hand
+        document, in_hand = in_hand or await load(), None
         if document is None:
             return None
         changed = change(document)

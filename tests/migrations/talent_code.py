@@ -4,22 +4,22 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from backend.i18n import Text
-from backend.jobs.tasks import DeadLetter
-from backend.services.talent_code.facts import BenefitFacts, Pay, Title
-from backend.services.talent_code.model.budget import Budget, Entry
-from backend.services.talent_code.model.claim import (
+from backend.benefits.budget import Entry
+from backend.benefits.claim import (
     Appeal,
     Audit,
-    Claim,
     ClaimInstalment,
     ClaimNotification,
     Clawback,
     Collection,
-    OfficerView,
 )
+from backend.benefits.claimant import PastClaim
+from backend.i18n import Text
+from backend.jobs.tasks import DeadLetter
+from backend.services.talent_code.facts import BenefitFacts, Pay, Title
+from backend.services.talent_code.model.claim import Budget, Claim, OfficerView
 from backend.services.talent_code.model.evidence import Evidence
-from backend.services.talent_code.model.talent import PastClaim, Talent, TalentNotification
+from backend.services.talent_code.model.talent import Grant, Talent, TalentNotification
 from backend.store import Document
 from backend.web.idempotency import IdempotencyRecord
 
@@ -152,7 +152,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         CLAIM,
         Claim(
             id="k",
-            revision=10,
+            revision=11,
             subject="p",
             benefit="rent",
             title=Text(**TEXT),
@@ -176,7 +176,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             entry=Entry("k/0", "reserve", 100, NOON, 1),
             waitlist="rent",
             unblocked=True,
-            insurance_checked_at=NOON,
+            progress_checked_at=NOON,
             audit=Audit(NOON, drawn=True, entitled_fen=50, differing_facts=("homes",)),
             clawback=Clawback(
                 10,
@@ -234,5 +234,89 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         "0024_rename_talent_tasks_of_dead_jobs",
         {"id": "j", "revision": 1, "task": "talent_code.advance", "arguments": ["k"], "at_ms": NOON_MS, "dead": True},
         DeadLetter(id="j", revision=2, task="talent_code.advance_claim", arguments=("k",), at_ms=NOON_MS, dead=True),
+    ),
+]
+
+LATER_CLAIM: dict[str, Any] = {
+    "id": "k",
+    "revision": 4,
+    "subject": "p",
+    "benefit": "rent",
+    "title": TEXT,
+    "claimed_at": NOON,
+    "claimed_ms": NOON_MS,
+    "facts": {"born_at": NOON, "insured_months": 7},
+    "stated": [],
+    "rule": "class-e",
+    "because": TEXT,
+    "figure": 100,
+    "amount_fen": 100,
+    "rulebook": "r",
+    "after_withdrawal": "stop",
+    "instalments": [{"amount_fen": 60, "insured_months": 0, "state": "paid"}, {"amount_fen": 40, "insured_months": 9}],
+    "state": "granted",
+    "insured_months": 8,
+    "insurance_checked_at": NOON,
+}
+
+GRANTS: list[dict[str, Any]] = [
+    {
+        "talent_class": "d",
+        "rule": "title",
+        "because": TEXT,
+        "granted_at": NOON,
+        "until": NOON,
+        "rulebook": "r",
+        "ended_at": NOON,
+        "end": "withdrawn",
+    }
+]
+
+EXAMPLES_OF_ENGINE: list[tuple[str, dict[str, Any], Document]] = [
+    (
+        "0060_rename_months_of_insurance_of_claims",
+        LATER_CLAIM,
+        Claim(
+            id="k",
+            revision=5,
+            subject="p",
+            benefit="rent",
+            title=Text(**TEXT),
+            claimed_at=NOON,
+            claimed_ms=NOON_MS,
+            facts=BenefitFacts(born_at=NOON, insured_months=7),
+            stated=(),
+            rule="class-e",
+            because=Text(**TEXT),
+            figure=100,
+            amount_fen=100,
+            rulebook="r",
+            after_withdrawal="stop",
+            instalments=(ClaimInstalment(60, 0, "paid"), ClaimInstalment(40, 9)),
+            state="granted",
+            progress=8,
+            progress_checked_at=NOON,
+        ),
+    ),
+    (
+        "0061_mark_talents_whose_class_was_withdrawn",
+        {
+            "id": "p",
+            "revision": 2,
+            "code_id": "c",
+            "born_at": NOON,
+            "grants": GRANTS,
+            "past_claims": [{"claim": "k", "benefit": "rent", "at": NOON}],
+        },
+        Talent(
+            id="p",
+            revision=3,
+            code_id="c",
+            born_at=NOON,
+            grants=(Grant("d", "title", Text(**TEXT), NOON, NOON, "r", NOON, "withdrawn"),),
+            past_claims=(PastClaim("k", "rent", NOON),),
+            withdrawn_at=NOON,
+            due_ms=0,
+        ),
     ),
 ]

@@ -132,6 +132,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     *medical_credit.EXAMPLES,
     *talent_code.EXAMPLES,
     *school_lookup.EXAMPLES,
+    *talent_code.EXAMPLES_OF_ENGINE,
 ]
 EXAMPLES.sort(key=lambda example: example[0])
 

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from backend.benefits.claimant import PastClaim
+from backend.benefits.offers import claim_restriction, split_into_instalments
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
 from backend.rulebook.modules.cases import read_cases, run_cases
 from backend.services.medical_credit import service as medical_credit
 from backend.services.talent_code import service as talent_code
 from backend.services.talent_code.facts import BenefitFacts, TalentClassOrNone
-from backend.services.talent_code.model.benefit import (
-    benefit_names,
-    claim_restriction,
-    judge,
-    near_miss,
-    split_into_instalments,
-    terms_lookup,
-)
-from backend.services.talent_code.model.talent import PastClaim, Talent
+from backend.services.talent_code.model.benefit import near_miss, offers_of
+from backend.services.talent_code.model.talent import Talent
 from tests.rulebook.tram import CITY, Delay, Part, RefundTerms, Rider, faults
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +104,7 @@ def rulebook(rules: Path) -> Rulebook:
 
 def test_the_benefit_of_the_guide_is_one_file_with_its_cases_which_hold_and_try_each_of_its_rules(rules: Path) -> None:
     rulebook, _ = run_cases(rules, talent_code.facts, CITY)
-    assert "furnishing" in benefit_names(rulebook)
+    assert "furnishing" in offers_of(rulebook).names()
 
 
 def somebody(standing: TalentClassOrNone, months: int, homes: int = 0) -> BenefitFacts:
@@ -117,11 +112,9 @@ def somebody(standing: TalentClassOrNone, months: int, homes: int = 0) -> Benefi
 
 
 def test_the_benefit_of_the_guide_is_paid_in_two_parts(rulebook: Rulebook) -> None:
-    judged = judge(rulebook, "furnishing", somebody("e", 5), IN_JUNE)
+    judged = offers_of(rulebook).judge("furnishing", somebody("e", 5), IN_JUNE)
     assert judged is not None
-    parts = [
-        (fen, one.insured_months) for one, fen in split_into_instalments(judged.amount_fen, judged.terms.instalments)
-    ]
+    parts = [(fen, one.milestone) for one, fen in split_into_instalments(judged.amount_fen, judged.terms.instalments)]
     assert parts == [(300_000, 0), (200_000, 12)]
 
 
@@ -138,7 +131,7 @@ def test_the_benefit_of_the_guide_is_paid_in_two_parts(rulebook: Rulebook) -> No
 def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
     rulebook: Rulebook, facts: BenefitFacts, kind: str | None, because: str | None
 ) -> None:
-    judged = judge(rulebook, "furnishing", facts, IN_JUNE)
+    judged = offers_of(rulebook).judge("furnishing", facts, IN_JUNE)
     assert judged is not None
     assert not judged.is_entitled
     missed = near_miss(rulebook, judged, facts, IN_JUNE)
@@ -148,7 +141,7 @@ def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
 def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_guide(rulebook: Rulebook) -> None:
     in_may = IN_JUNE - timedelta(days=20)
     talent = Talent(id="p", code_id="c", born_at=BORN, past_claims=(PastClaim("claim", "graduate_rent", in_may),))
-    barred = claim_restriction(talent, "furnishing", terms_lookup(rulebook), IN_JUNE)
+    barred = claim_restriction(talent, "furnishing", offers_of(rulebook).terms, IN_JUNE)
     assert barred is not None
     assert barred.ends_at == in_may + timedelta(days=365)
 

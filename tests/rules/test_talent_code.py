@@ -12,21 +12,21 @@ from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.services.talent_code.facts import (
-    BENEFIT_PREFIX,
     TALENT_CLASSES,
     AuditFacts,
     BenefitFacts,
     BenefitTerms,
     Instalment,
     TalentFacts,
+    TalentTerm,
     TalentTermAsked,
-    Term,
 )
 from tests.rulebook.random_facts import instants_near, random_facts
 from tests.rules import talent_by_hand as by_hand
 
 pytestmark = pytest.mark.slow
 
+BENEFIT_PREFIX = BenefitTerms.module_prefix
 RULES = Path(__file__).parents[2] / "rules"
 CITY = ZoneInfo("Asia/Shanghai")
 CLASS = "talent_code.class"
@@ -258,8 +258,8 @@ def test_large_claims_are_always_audited_a_tenth_of_those_that_rest_on_a_stateme
     assert found.count("audit") == audited
 
 
-@pytest.mark.parametrize("term", get_args(Term))
-def test_every_term_is_given_by_exactly_one_rule_in_every_law(rulebook: Rulebook, term: Term) -> None:
+@pytest.mark.parametrize("term", get_args(TalentTerm))
+def test_every_term_is_given_by_exactly_one_rule_in_every_law(rulebook: Rulebook, term: TalentTerm) -> None:
     for at in (by_hand.CATALOGUE_BEGINS, *AROUND_CHANGES):
         verdict = rulebook.evaluate("talent_code.terms", TalentTermAsked(term), at)
         assert verdict.fired == (term.replace("_", "-"),)

@@ -1,7 +1,7 @@
 """Talent code: a talent class with its reasons, a code that partners scan, and benefits that are paid within seconds.
 
-Read `facts` (what the rules may use) and `model` first; then `review` (evidence and classes), `claims` and `saga`
-(from the tap to the payout), `budgets` and `waitlist`, `audits`, and last `api`.
+Read `facts` (what the rules may use) and `model` first; then `review` (evidence and classes), `claims` (what a tap is
+judged by), `saga` (what this service gives to `backend.benefits`, which pays and audits claims), and last `api`.
 """
 
 from backend.city.service import CodeFormat, Service
@@ -10,8 +10,7 @@ from backend.services.talent_code.api import bank, citizen, officer, partner
 from backend.services.talent_code.code import AUDIENCE, read_offline
 from backend.services.talent_code.demo import demo
 from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
-from backend.services.talent_code.model.budget import Budget
-from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.synthetic import synthesize

@@ -2,68 +2,47 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeVar, cast
-from zoneinfo import ZoneInfo
+from typing import cast
 
 from msgspec.structs import replace
 
+from backend.benefits.terms import MAX_FEN
 from backend.city.person import Person
 from backend.city.service import City
-from backend.city.upstream import UpstreamRejected, UpstreamTimeout
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout, with_timeout
 from backend.codes.signed_code import make_code_id
 from backend.rulebook.language.temporal import midnight
-from backend.services.talent_code.facts import MAX_FEN, MAX_MONTHS, TalentTermAsked, Term
+from backend.services.talent_code.facts import MAX_MONTHS, TalentTerm, TalentTermAsked
 from backend.services.talent_code.model.grants import reschedule
-from backend.services.talent_code.model.talent import Figures, Talent, Terms
+from backend.services.talent_code.model.talent import Figures, Talent, TalentTerms
 from backend.services.talent_code.ports import SocialInsurance, Tax, TaxYear
-from backend.store import Duplicate
-from backend.store.update import update_document
-
-T = TypeVar("T")
+from backend.store.update import insert_or_get, update_document
 
 TERMS_MODULE = "talent_code.terms"
-
-UPSTREAM_TIMEOUT_SECONDS = 3.0
-"""An upstream that has not answered by then has timed out; a citizen is waiting."""
 
 _log = logging.getLogger("chengma.talent_code")
 
 
-def talent_terms(city: City, at: datetime) -> Terms:
+def talent_terms(city: City, at: datetime) -> TalentTerms:
     """Return the function that looks up the talent code's own terms at an instant."""
 
-    def term(requested: Term) -> int:
+    def term(requested: TalentTerm) -> int:
         return cast("int", city.rulebook.evaluate(TERMS_MODULE, TalentTermAsked(requested), at).result)
 
     return term
 
 
-def time_zone_of(city: City) -> ZoneInfo:
-    """Return the city's time zone."""
-    return ZoneInfo(city.settings.time_zone)
+async def id_number_of(city: City, person: str) -> str:
+    """Return the ID number of a person, for queries to registries."""
+    return city.encryption.decrypt((await _profile_of(city, person)).id_number)
 
 
-async def with_timeout(answer: Awaitable[T]) -> T:
-    """Wait for an upstream's answer for a limited time. Raises UpstreamTimeout."""
-    try:
-        async with asyncio.timeout(UPSTREAM_TIMEOUT_SECONDS):
-            return await answer
-    except TimeoutError as error:
-        raise UpstreamTimeout("no answer came in time") from error
-
-
-async def profile_of(city: City, person: str) -> Person:
-    """Return a known person's record."""
+async def _profile_of(city: City, person: str) -> Person:
     profile = await city.store.get(Person, person)
     assert profile is not None, "a talent is a known person"
     return profile
-
-
-async def id_number_of(city: City, person: str) -> str:
-    """Return the ID number of a person, for queries to registries."""
-    return city.encryption.decrypt((await profile_of(city, person)).id_number)
 
 
 async def get_or_create_talent(city: City, person: str) -> Talent:
@@ -71,18 +50,17 @@ async def get_or_create_talent(city: City, person: str) -> Talent:
     talent = await city.store.get(Talent, person)
     if talent is not None:
         return talent
-    profile = await profile_of(city, person)
-    created = Talent(id=person, code_id=make_code_id(), born_at=midnight(profile.born_on, time_zone_of(city)))
-    try:
-        return await city.store.insert(created)
-    except Duplicate:
-        return await get_or_create_talent(city, person)
+    born_at = midnight((await _profile_of(city, person)).born_on, city.rulebook.time_zone)
+    return await insert_or_get(city.store, Talent(id=person, code_id=make_code_id(), born_at=born_at))
 
 
-async def update_talent(city: City, person: str, change: Callable[[Talent, datetime], Talent]) -> Talent:
-    """Change the stored talent; `change` returns the same object if there is nothing to change.
+async def update_talent(
+    city: City, person: str, change: Callable[[Talent, datetime], Talent], in_hand: Talent | None = None
+) -> Talent:
+    """Change a talent, which is stored if there is none; `change` returns the same object if nothing changes.
 
-    Raises Conflict after too many concurrent changes, and whatever `change` raises.
+    A talent `in_hand` is read again only after a conflict. Raises Conflict after too many concurrent changes, and
+    whatever `change` raises.
     """
 
     def changed(talent: Talent) -> Talent:
@@ -90,13 +68,13 @@ async def update_talent(city: City, person: str, change: Callable[[Talent, datet
         after = change(talent, now)
         return talent if after is talent else reschedule(after, now, talent_terms(city, now)("review_days"))
 
-    talent = await update_document(city.store, lambda: get_or_create_talent(city, person), changed)
+    talent = await update_document(city.store, lambda: get_or_create_talent(city, person), changed, in_hand)
     assert talent is not None, "a missing talent is created"
     return talent
 
 
-async def refresh_figures(city: City, talent: Talent) -> Talent:
-    """Update months of insurance and income if they are too old.
+async def with_current_figures(city: City, talent: Talent) -> Talent:
+    """Return a talent with months of insurance and income that are not too old; the same object if they are not.
 
     While the social insurance or the tax bureau does not answer, the old figures stay valid.
     """
@@ -105,17 +83,16 @@ async def refresh_figures(city: City, talent: Talent) -> Talent:
     known, last_year = talent.figures, city.today().year - 1
     if known is not None and now - known.at < timedelta(days=term("facts_days")) and known.year == last_year:
         return talent
-    number = await id_number_of(city, talent.id)
     try:
-        figures = await _query_figures(city, number, last_year, now)
+        figures = await _query_figures(city, await id_number_of(city, talent.id), last_year, now)
     except (UpstreamTimeout, UpstreamRejected) as error:
         _log.warning("months of insurance and income were not updated: %s", error)
         return talent
-    return await update_talent(city, talent.id, lambda talent, _now: replace(talent, figures=figures))
+    return replace(talent, figures=figures)
 
 
 async def _query_figures(city: City, number: str, year: int, now: datetime) -> Figures:
-    months, taxed = await asyncio.gather(_insured_months(city, number), tax_year(city, number, year))
+    months, taxed = await asyncio.gather(insured_months(city, number), tax_year(city, number, year))
     return Figures(now, months, year, taxed.income_fen, taxed.tax_fen)
 
 
@@ -127,12 +104,8 @@ async def tax_year(city: City, id_number: str, year: int) -> TaxYear:
     return taxed
 
 
-async def insured_months(city: City, person: str) -> int:
+async def insured_months(city: City, id_number: str) -> int:
     """Query a person's months of insurance. Raises UpstreamTimeout or UpstreamRejected."""
-    return await _insured_months(city, await id_number_of(city, person))
-
-
-async def _insured_months(city: City, id_number: str) -> int:
     months = await with_timeout(city.port(SocialInsurance).insured_months(id_number))
     if not 0 <= months <= MAX_MONTHS:
         raise UpstreamTimeout("the social insurance answered with an impossible number")

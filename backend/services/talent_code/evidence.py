@@ -4,8 +4,8 @@ import logging
 from typing import Literal
 
 from backend.city.service import City
-from backend.city.upstream import UpstreamRejected, UpstreamTimeout
-from backend.services.talent_code.eligibility import id_number_of, tax_year, with_timeout
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout, with_timeout
+from backend.services.talent_code.eligibility import id_number_of, tax_year
 from backend.services.talent_code.facts import Degree, Pay
 from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.ports import Education, Employment, Finding

@@ -1,4 +1,4 @@
-"""External dependencies of the talent code: the registries that confirm declarations, and a bank that pays.
+"""External dependencies of the talent code: the registries that confirm declarations, and the bank of the engine.
 
 Every call may be repeated. A registry that does not answer in time raises `UpstreamTimeout` and is queried again
 later. Answers name the query they belong to, because a registry may answer another one.
@@ -8,8 +8,10 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from backend.city.upstream import BankAnswer, BankNotice
+from backend.benefits.ports import PayoutBank
 from backend.services.talent_code.facts import Degree, Post, Prize, Title
+
+__all__ = ["Education", "Employment", "PayoutBank", "PropertyRegister", "SocialInsurance", "Tax"]
 
 
 class Finding(Struct, frozen=True):
@@ -76,28 +78,4 @@ class PropertyRegister(Protocol):
 
     async def homes(self, id_number: str) -> int:
         """Return how many homes a person owns in the city. Raises UpstreamTimeout or UpstreamRejected."""
-        ...
-
-
-@runtime_checkable
-class PayoutBank(Protocol):
-    """Pays to people's bank accounts, and collects what was paid wrongly."""
-
-    async def pay_out(self, payout_id: str, account: str, amount_fen: int) -> BankAnswer:
-        """Pay to an account, once per payout id.
-
-        Raises UpstreamTimeout, or UpstreamRejected if the id was used with other content.
-        """
-        ...
-
-    async def collect(self, collection_id: str, account: str, amount_fen: int) -> BankAnswer:
-        """Debit an account, once per collection id. Raises UpstreamTimeout or UpstreamRejected, as `pay_out` does."""
-        ...
-
-    async def look_up(self, transfer_id: str) -> BankAnswer:
-        """Return the state of a payout or collection. Raises UpstreamTimeout."""
-        ...
-
-    def read_notice(self, body: bytes, signature: str) -> BankNotice:
-        """Verify and read a notice of the bank. Raises ForgedNotice."""
         ...

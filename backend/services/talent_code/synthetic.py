@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from backend.city.person import Person
 from backend.city.service import City
 from backend.rulebook.language.temporal import midnight
-from backend.services.talent_code.eligibility import talent_terms, time_zone_of
+from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import (
     Degree,
     DegreeLevel,
@@ -72,7 +72,7 @@ def _confirmed(city: City, profile: Person, code_id: str, evidence: Sequence[Mer
 
     Their notifications are marked as sent.
     """
-    zone = time_zone_of(city)
+    zone = city.rulebook.time_zone
     confirmed = tuple(
         Evidence(
             evidence_id(profile.id, qualification), qualification, at, at, "confirmed", confirmed_at=at, answered_at=at

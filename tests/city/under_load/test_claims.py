@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from backend.app import documents_of, open_city
+from backend.benefits.budgets import get_or_create_budget
+from backend.benefits.ports import PayoutBank
+from backend.benefits.waitlist import serve_waitlist
 from backend.city.service import City, discover_integrations, discover_services
-from backend.services.talent_code.budgets import get_or_create_budget
-from backend.services.talent_code.model.budget import Budget
-from backend.services.talent_code.ports import PayoutBank
-from backend.services.talent_code.waitlist import serve_waitlist
+from backend.services.talent_code.model.claim import Budget
+from backend.services.talent_code.saga import benefits, claims
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from tests.conftest import Clock
@@ -49,8 +50,8 @@ async def crowd(settings: Settings) -> tuple[list[Answer], float, Budget, list[o
     try:
         people = await make_talents(cities[0], CROWD)
         answers, seconds = await claim_at_once(cities, people, "plain", CROWD)
-        await serve_waitlist(cities[0], "plain")
-        budget = await get_or_create_budget(cities[0], "plain:2026")
+        await serve_waitlist(claims, cities[0], "plain")
+        budget = await get_or_create_budget(benefits, cities[0], "plain:2026")
         bank = cities[0].port(PayoutBank)
         return answers, seconds, budget, bank.entries()
     finally:

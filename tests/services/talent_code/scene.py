@@ -14,25 +14,23 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from backend.app import facts_of
+from backend.benefits.ports import PayoutBank
+from backend.benefits.waitlist import serve_all_waitlists
 from backend.city.service import City, discover_services
 from backend.rulebook import load_rulebook
 from backend.services.talent_code.facts import Degree, Pay, Prize, Title
-from backend.services.talent_code.model.budget import Budget
-from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.evidence import Qualification
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.ports import (
     Education,
     Employment,
-    PayoutBank,
     PropertyRegister,
     SocialInsurance,
     Tax,
     TaxYear,
 )
-from backend.services.talent_code.review import review_talent
-from backend.services.talent_code.saga import advance_claim
-from backend.services.talent_code.waitlist import serve_all_waitlists
+from backend.services.talent_code.saga import claims, reviews
 from backend.store import Order
 from tests.conftest import Clock, id_number_for
 from tests.services.health_code.scene import SignedInPerson
@@ -200,14 +198,14 @@ class Scene:
         due = Order("due_ms", below=int(self.clock.now.timestamp() * 1_000) + 1)
         for _ in range(20):
             talents = await self.city.store.find(Talent, {}, order=due)
-            claims = await self.city.store.find(Claim, {}, order=due)
+            due_claims = await self.city.store.find(Claim, {}, order=due)
             for talent in talents.documents:
-                await review_talent(self.city, talent.id)
-            for claim in claims.documents:
-                await advance_claim(self.city, claim.id)
-            if not talents.documents and not claims.documents:
+                await reviews.resume(self.city, talent.id)
+            for claim in due_claims.documents:
+                await claims.resume(self.city, claim.id)
+            if not talents.documents and not due_claims.documents:
                 break
-        await serve_all_waitlists(self.city)
+        await serve_all_waitlists(claims, self.city)
 
     def loses_class(self, person: Citizen) -> None:
         """Let the registries say that nothing is true of somebody when an officer has them asked again."""

@@ -8,15 +8,17 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from backend.benefits.audits import is_selected, record_audit, reduce_open_instalments
+from backend.benefits.claim import Audit, ClaimInstalment
+from backend.benefits.ports import PayoutBank
 from backend.city.service import City
 from backend.i18n import Text
 from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Keyring, make_keys
-from backend.services.talent_code.audits import is_selected
 from backend.services.talent_code.facts import BenefitFacts
-from backend.services.talent_code.model.claim import Audit, Claim, ClaimInstalment
-from backend.services.talent_code.model.steps import record_audit, reduce_open_instalments
-from backend.services.talent_code.ports import PayoutBank, PropertyRegister, SocialInsurance, Tax
+from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.ports import PropertyRegister, SocialInsurance, Tax
+from backend.services.talent_code.saga import benefits
 from integrations._sandbox.database import CallOutcome
 from tests.conftest import SignIn
 from tests.services.health_code.scene import SignedInPerson, problem
@@ -90,7 +92,7 @@ def test_large_amounts_are_always_audited_and_of_the_others_as_many_as_the_rules
     scene: Scene, tmp_path: Path
 ) -> None:
     def drawn(fen: int, stated: tuple[str, ...], city: City = scene.city) -> list[int]:
-        return [number for number in range(2_000) if is_selected(city, paid_claim(number, fen, stated), NOON)]
+        return [number for number in range(2_000) if is_selected(benefits, city, paid_claim(number, fen, stated), NOON)]
 
     assert len(drawn(100_000 * YUAN, ())) == 2_000
     one_in_ten, one_in_fifty = drawn(99_999 * YUAN, ("homes",)), drawn(99_999 * YUAN, ())
@@ -209,7 +211,7 @@ def test_what_is_only_to_come_is_cut_from_the_last_part_on_as_far_as_it_is_too_m
     )
     assert claim.clawback is not None
     assert (claim.clawback.owed_fen, claim.excess_fen) == (0, 50_00)
-    claim = reduce_open_instalments(claim, NOON + timedelta(days=15))
+    claim = reduce_open_instalments(claim, NOON + timedelta(days=15), lambda _: 15)
     assert [(instalment.amount_fen, instalment.state) for instalment in claim.instalments] == [
         (30_00, "paid"),
         (20_00, "open"),

@@ -6,8 +6,9 @@ from typing import Any, Literal
 import pytest
 from msgspec.structs import replace
 
-from backend.services.talent_code.facts import Base, BenefitFacts, BenefitTerms, Deduction, Instalment
-from backend.services.talent_code.model.benefit import amount_in_fen, split_into_instalments
+from backend.benefits.offers import amount_in_fen, split_into_instalments
+from backend.benefits.terms import Base, Deduction
+from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, Instalment
 from tests.conftest import Clock
 from tests.services.talent_code.scene import BACHELOR, DOCTOR, LEADER, PROVINCIAL_LEADER, Citizen, Scene
 
@@ -204,7 +205,7 @@ def test_an_amount_is_divided_to_the_fen_and_the_last_part_bears_what_is_left(
     parts = split_into_instalments(amount_fen, instalments)
     assert [fen for _, fen in parts] == parts_fen
     assert sum(parts_fen) == amount_fen
-    assert [one.insured_months for one, _ in parts] == ([6 * place for place in range(len(percents))] or [0])
+    assert [one.milestone for one, _ in parts] == ([6 * place for place in range(len(percents))] or [0])
 
 
 def money(figure: int, amount: Literal["fixed", "share", "up_to"], base: Base | None, **facts: int) -> int:

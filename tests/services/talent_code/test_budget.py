@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from backend.services.talent_code.model.budget import (
+from backend.benefits.budget import (
     MAX_ENTRIES,
     MIN_RETENTION,
-    Budget,
     BudgetExhausted,
     Entry,
     EntryKind,
@@ -20,6 +19,7 @@ from backend.services.talent_code.model.budget import (
     prunable_entries,
     prune_entries,
 )
+from backend.services.talent_code.model.claim import Budget
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 HUNDRED = Budget(id="rent:2026", limit_fen=100_00)

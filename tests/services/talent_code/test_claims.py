@@ -9,16 +9,18 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from backend.benefits.claimant import PastClaim
+from backend.benefits.offers import ClaimRestriction, claim_restriction
+from backend.benefits.ports import PayoutBank
+from backend.benefits.problems import AlreadyClaimed
+from backend.benefits.terms import Exclusion
+from backend.city import upstream
 from backend.city.service import City
-from backend.services.talent_code import eligibility
 from backend.services.talent_code.claims import claim_benefit
-from backend.services.talent_code.facts import BenefitTerms, Exclusion, Pay
-from backend.services.talent_code.model.benefit import ClaimRestriction, claim_restriction
-from backend.services.talent_code.model.budget import Budget
-from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.problems import AlreadyClaimed
-from backend.services.talent_code.model.talent import PastClaim, Talent
-from backend.services.talent_code.ports import PayoutBank, SocialInsurance, Tax
+from backend.services.talent_code.facts import BenefitTerms, Pay
+from backend.services.talent_code.model.claim import Budget, Claim
+from backend.services.talent_code.model.talent import Talent
+from backend.services.talent_code.ports import SocialInsurance, Tax
 from backend.web.idempotency import IdempotencyRecord
 from integrations._sandbox.database import CallOutcome
 from tests.services.health_code.scene import problem, stored
@@ -443,7 +445,7 @@ def test_whose_class_has_run_out_has_nothing_from_that_second_on(scene: Scene) -
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(eligibility, "UPSTREAM_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(upstream, "UPSTREAM_TIMEOUT_SECONDS", 0.05)
     return
 
 

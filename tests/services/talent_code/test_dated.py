@@ -13,7 +13,7 @@ from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.services.talent_code.facts import BenefitFacts, TalentClassOrNone
-from backend.services.talent_code.model.benefit import judge
+from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
 from tests.conftest import ROOT
 from tests.services.health_code.scene import problem, stored
@@ -37,7 +37,7 @@ def rulebook() -> Rulebook:
 
 def must_come_out_the_same(rulebook: Rulebook, claim: Claim) -> None:
     """Judge a stored claim again, from its stored fields alone, with rules that are read again."""
-    judged = judge(rulebook, claim.benefit, claim.facts, claim.claimed_at)
+    judged = offers_of(rulebook).judge(claim.benefit, claim.facts, claim.claimed_at)
     assert judged is not None
     verdict = judged.verdict
     assert (judged.amount_fen, verdict.result) == (claim.amount_fen, claim.figure)
@@ -104,7 +104,7 @@ def test_whenever_it_is_claimed_around_the_change_the_amount_is_that_of_the_city
     @settings(max_examples=100, deadline=None)
     @given(st.integers(-200_000, 200_000) | st.integers(-2, 2))
     def around(seconds: int) -> None:
-        judged = judge(rulebook, benefit, facts, at + seconds * SECOND)
+        judged = offers_of(rulebook).judge(benefit, facts, at + seconds * SECOND)
         assert judged is not None
         assert judged.amount_fen == (before_yuan if seconds < 0 else after_yuan) * YUAN
 

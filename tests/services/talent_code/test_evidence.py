@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from backend.services.talent_code import eligibility
+from backend.city import upstream
 from backend.services.talent_code.facts import Pay, Post, Title
 from backend.services.talent_code.model.evidence import Qualification
 from backend.services.talent_code.model.talent import Talent
@@ -119,7 +119,7 @@ REGISTRIES = ("confirm_degree", "confirm_merit", "tax_year", "insured_months")
 def test_citizens_wait_once_for_registries_that_never_answer_whatever_they_have_declared(
     scene: Scene, wang: Citizen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eligibility, "UPSTREAM_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(upstream, "UPSTREAM_TIMEOUT_SECONDS", 0.5)
     misbehave(scene, "lost_before", *REGISTRIES)
     for said in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2024, 1), Pay(2023, 1)):
         scene.declares(wang, said)
@@ -134,7 +134,7 @@ def test_citizens_wait_once_for_registries_that_never_answer_whatever_they_have_
 def test_a_registry_is_asked_again_with_growing_pauses_for_thirty_days_and_then_the_person_is_told(
     scene: Scene, wang: Citizen, told: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eligibility, "UPSTREAM_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(upstream, "UPSTREAM_TIMEOUT_SECONDS", 0.05)
     misbehave(scene, "hang", "confirm_degree")
     scene.declares(wang, DOCTOR)
     pauses: list[float] = []

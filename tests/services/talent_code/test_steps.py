@@ -5,17 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
+from backend.benefits.claim import Appeal, Audit, ClaimInstalment, Clawback, cancel_remaining
+from backend.benefits.process import Step, is_cancellable, next_step, schedule
+from backend.benefits.transfers import request_payout
 from backend.i18n import Text
 from backend.services.talent_code.facts import BenefitFacts
-from backend.services.talent_code.model.claim import Appeal, Audit, Claim, ClaimInstalment, Clawback
-from backend.services.talent_code.model.steps import (
-    Step,
-    cancel_remaining,
-    is_cancellable,
-    next_step,
-    request_payout,
-    reschedule,
-)
+from backend.services.talent_code.model.claim import Claim
 from backend.store.time import to_ms
 
 NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)
@@ -85,11 +80,11 @@ def test_open_instalments_are_reduced_as_soon_as_an_appeal_is_rejected(
 
 
 def test_a_payout_without_an_answer_is_due_twenty_seconds_after_its_request() -> None:
-    claim = reschedule(request_payout(granted(ClaimInstalment(30_00, 0)), 0, NOON), NOON, term)
+    claim = schedule(request_payout(granted(ClaimInstalment(30_00, 0)), NOON, term), NOON, term)
     assert claim.due_ms == to_ms(NOON + timedelta(seconds=20))
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 5), (1, 10), (9, 2_560), (10, 3_600), (500, 3_600)])
 def test_a_step_that_is_due_is_retried_after_five_seconds_and_ever_later(failures: int, seconds: int) -> None:
-    claim = reschedule(replace(granted(ClaimInstalment(30_00, 0)), failures=failures), NOON, term)
+    claim = schedule(replace(granted(ClaimInstalment(30_00, 0)), failures=failures), NOON, term)
     assert claim.due_ms == to_ms(NOON + timedelta(seconds=seconds))

@@ -11,11 +11,11 @@ from litestar import Litestar
 from backend.city.person import Person
 from backend.city.service import City
 from backend.cli.synthetic_data import _people
-from backend.services.talent_code.eligibility import time_zone_of, update_talent
+from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.facts import Degree, Prize, Title
 from backend.services.talent_code.model.evidence import happened_at
 from backend.services.talent_code.model.talent import request_recheck
-from backend.services.talent_code.review import review_talent
+from backend.services.talent_code.saga import reviews
 from backend.services.talent_code.synthetic import Merit, synthesize, synthetic_degrees, synthetic_merits
 from tests.conftest import Clock
 from tests.services.talent_code.scene import Scene
@@ -115,7 +115,7 @@ def test_somebody_born_in_1990_has_studied_by_2019_and_achieves_nothing_before_2
         ("doctor", 2019),
     }
     merits = [one for number in numbers for one in synthetic_merits(number, TODAY)]
-    assert {happened_at(one, time_zone_of(city)).year for one in merits} == set(range(2018, 2027))
+    assert {happened_at(one, city.rulebook.time_zone).year for one in merits} == set(range(2018, 2027))
 
 
 def test_an_invented_talent_stands_a_review_by_the_registries(scene: Scene) -> None:
@@ -128,7 +128,7 @@ def test_an_invented_talent_stands_a_review_by_the_registries(scene: Scene) -> N
         scene.call(scene.city.store.insert, talent)
         scene.clock.now = datetime(2026, 3, 3, 4, 0, tzinfo=UTC)
         scene.call(update_talent, scene.city, talent.id, request_recheck)
-        reviewed = scene.call(review_talent, scene.city, talent.id)
+        reviewed = scene.call(reviews.resume, scene.city, talent.id)
         assert reviewed is not None
         assert [one.state for one in reviewed.evidence] == ["confirmed"] * len(talent.evidence)
         assert all(one.answered_at == scene.clock.now for one in reviewed.evidence)

@@ -16,7 +16,7 @@ from backend.app import facts_of
 from backend.city.service import discover_services
 from backend.i18n import Text
 from backend.rulebook import Rulebook, load_rulebook
-from backend.services.talent_code.facts import TALENT_CLASSES, Pay, TalentClass, Term
+from backend.services.talent_code.facts import TALENT_CLASSES, Pay, TalentClass, TalentTerm
 from backend.services.talent_code.model.evidence import Evidence, EvidenceState, Qualification
 from backend.services.talent_code.model.grants import CLASS_MODULE, reassess
 from backend.services.talent_code.model.talent import Grant, GrantEnd, Talent, talent_facts
@@ -93,7 +93,7 @@ steps = st.lists(
 )
 
 
-def term(asked: Term) -> int:
+def term(asked: TalentTerm) -> int:
     return TERMS[asked]
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from backend.services.talent_code.budgets import get_or_create_budget
-from backend.services.talent_code.model.budget import Budget, Entry, apply_entry
-from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.ports import PayoutBank
+from backend.benefits.budget import Entry, apply_entry
+from backend.benefits.budgets import get_or_create_budget
+from backend.benefits.ports import PayoutBank
+from backend.services.talent_code.model.claim import Budget, Claim
+from backend.services.talent_code.saga import benefits
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.sample_rules import write_rules
 from tests.services.talent_code.scene import CARD, DOCTOR, LEADER, OTHER_CARD, Citizen, Scene
@@ -248,7 +249,9 @@ def test_money_that_was_reserved_by_one_who_was_slow_reaches_whoever_waits_for_i
     entry = Entry(waiting.reserve_entry_id, "reserve", 50_00, waiting.claimed_at, 1)
 
     async def comes_late() -> None:
-        await scene.city.store.replace(apply_entry(await get_or_create_budget(scene.city, "plain:2026"), entry))
+        await scene.city.store.replace(
+            apply_entry(await get_or_create_budget(benefits, scene.city, "plain:2026"), entry)
+        )
 
     set_budget(50)
     scene.call(comes_late)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from litestar import Response, delete, get, post, put
@@ -9,44 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec.structs import replace
 
-from backend.city.service import City
-from backend.city.upstream import UpstreamUnavailable
-from backend.codes.image import draw_png, draw_svg
-from backend.codes.image_worker import ImageWorkerBusy, image_worker
-from backend.i18n import Text
-from backend.problems import NotFound
-from backend.security.identity import CitizenRequest, citizen, citizen_id
-from backend.services.talent_code import claims
-from backend.services.talent_code.api.responses import (
-    claim_details,
-    offers_and_near_misses,
-    own_entitlements,
-    talent_details,
-)
-from backend.services.talent_code.api.schemas import (
-    AccountEnding,
-    AppealRequest,
-    BankAccountRequest,
-    BenefitOverview,
-    ClaimDetails,
-    ClaimRequest,
-    EvidenceRequest,
-    RepaymentRequest,
-    TalentCode,
-    TalentDetails,
-)
-from backend.services.talent_code.code import SIGN, make_claims
-from backend.services.talent_code.eligibility import get_or_create_talent, time_zone_of, update_talent
-from backend.services.talent_code.model.bank_account import parse_card_number
-from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.problems import (
+from backend.benefits import audits, reservations
+from backend.benefits.claims import claims_of, repay, update_accounts
+from backend.benefits.problems import (
     AlreadyClaimed,
-    EvidenceInFuture,
-    EvidenceLimitReached,
-    EvidenceOnRecord,
-    InvalidBankAccount,
     NoBankAccount,
-    NoTalentClass,
     NotEntitled,
     NothingToAppeal,
     NothingToRepay,
@@ -56,9 +24,42 @@ from backend.services.talent_code.model.problems import (
     RepaymentOutstanding,
     UnknownBenefit,
 )
+from backend.benefits.schemas import AppealRequest, RepaymentRequest
+from backend.city.bank_account import AccountEnding, BankAccountRequest, InvalidBankAccount, parse_card_number
+from backend.city.service import City
+from backend.city.upstream import UpstreamUnavailable
+from backend.codes.image import draw_png, draw_svg
+from backend.codes.image_worker import ImageWorkerBusy, image_worker
+from backend.i18n import Text
+from backend.problems import NotFound
+from backend.security.identity import CitizenRequest, citizen, citizen_id
+from backend.services.talent_code.api.responses import (
+    claim_details,
+    offers_and_near_misses,
+    own_entitlements,
+    talent_details,
+)
+from backend.services.talent_code.api.schemas import (
+    BenefitOverview,
+    ClaimDetails,
+    ClaimRequest,
+    EvidenceRequest,
+    TalentCode,
+    TalentDetails,
+)
+from backend.services.talent_code.claims import claim_benefit as submit
+from backend.services.talent_code.code import SIGN, make_claims
+from backend.services.talent_code.eligibility import update_talent
+from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.problems import (
+    EvidenceInFuture,
+    EvidenceLimitReached,
+    EvidenceOnRecord,
+    NoTalentClass,
+)
 from backend.services.talent_code.model.talent import Talent, add_evidence, remove_evidence
-from backend.services.talent_code.review import refresh_talent, review_talent, update_class
-from backend.services.talent_code.saga import claims_of
+from backend.services.talent_code.review import refresh_talent, talent_with_class
+from backend.services.talent_code.saga import benefits, claims, reviews
 from backend.store.time import in_utc
 from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
 from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
@@ -91,11 +92,10 @@ async def declare_evidence(
     person, qualification = citizen_id(request), in_utc(data.qualification)
 
     def declare(talent: Talent, now: datetime) -> Talent:
-        return add_evidence(talent, qualification, now, time_zone_of(city))
+        return add_evidence(talent, qualification, now, city.rulebook.time_zone)
 
-    await update_talent(city, person, declare)
-    talent = await review_talent(city, person)
-    assert talent is not None, "the declaration created it"
+    talent = await reviews.run(city, await update_talent(city, person, declare))
+    assert talent is not None, "a talent is never deleted"
     return Uncached(talent_details(city, talent), 201)
 
 
@@ -110,15 +110,14 @@ async def set_bank_account(
     data: JSONBody[BankAccountRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> AccountEnding:
     """Register the bank card for payouts; failed payouts are retried with it at once."""
-    number, person = parse_card_number(data.number), citizen_id(request)
-    known, encrypted = (await get_or_create_talent(city, person)).account, city.encryption.encrypt(number)
+    number, encryption = parse_card_number(data.number), city.encryption
 
     def register(talent: Talent, _now: datetime) -> Talent:
-        return replace(talent, account=encrypted, account_ending=number[-4:])
+        if talent.account is not None and encryption.decrypt(talent.account) == number:
+            return talent  # the same card again would waste a payout attempt
+        return replace(talent, account=encryption.encrypt(number), account_ending=number[-4:])
 
-    if known is None or city.encryption.decrypt(known) != number:  # the same card again would waste a payout attempt
-        await update_talent(city, person, register)
-        await claims.retry_payouts(city, person)
+    await update_accounts(claims, city, await update_talent(city, citizen_id(request), register))
     return AccountEnding(number[-4:])
 
 
@@ -128,7 +127,7 @@ async def set_bank_account(
 @get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass,))
 async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentCode]:
     """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
-    talent = await update_class(city, citizen_id(request))
+    talent = await talent_with_class(city, citizen_id(request))
     now = city.now()
     grant = talent.grant(now)
     payload, issued, expires = _signed(city, talent, now)
@@ -173,7 +172,7 @@ async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) 
 
 
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
-    payload, _, _ = _signed(city, await update_class(city, citizen_id(request)), city.now())
+    payload, _, _ = _signed(city, await talent_with_class(city, citizen_id(request)), city.now())
     return await image_worker.draw(lambda: draw(payload, SIGN))
 
 
@@ -204,7 +203,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     now = city.now()
     available, near_misses = offers_and_near_misses(city, talent, now)
     services = await own_entitlements(city, talent, now)
-    claimed = [claim_details(claim) for claim in await claims_of(city, person)]
+    claimed = [claim_details(claim) for claim in await claims_of(benefits, city, person)]
     return Uncached(BenefitOverview(available, services, claimed, near_misses))
 
 
@@ -236,7 +235,7 @@ async def claim_benefit(
     }
 
     async def work() -> ClaimDetails:
-        return claim_details(await claims.claim_benefit(city, person, data.benefit, idempotency_key, stated))
+        return claim_details(await submit(city, person, data.benefit, idempotency_key, stated))
 
     content = ("claim", data.benefit, data.homes, data.spent_fen)
     return await once(city.store, city.now(), person, idempotency_key, content, ClaimDetails, work)
@@ -253,7 +252,9 @@ async def show_claim(
 @delete("/v1/me/claims/{claim_id:str}", guards=[citizen], status_code=200, problems=(NotOnWaitlist,))
 async def leave_waitlist(request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]) -> ClaimDetails:
     """Withdraw a claim from the waiting list; it no longer excludes other claims of the caller."""
-    return claim_details(await claims.withdraw_claim(city, await _own_claim(city, request, claim_id)))
+    return claim_details(
+        await claims.decide(city, await _own_claim(city, request, claim_id), reservations.leave_waitlist)
+    )
 
 
 @post("/v1/me/claims/{claim_id:str}/appeal", guards=[citizen], status_code=200, problems=(NothingToAppeal,))
@@ -261,7 +262,8 @@ async def appeal_against_clawback(
     data: JSONBody[AppealRequest], request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
 ) -> ClaimDetails:
     """Appeal against a claw-back or a reduction before the deadline; it is suspended until the appeal is decided."""
-    return claim_details(await claims.file_appeal(city, await _own_claim(city, request, claim_id), data.text))
+    claim = await _own_claim(city, request, claim_id)
+    return claim_details(await claims.decide(city, claim, partial(audits.file_appeal, text=data.text)))
 
 
 @post(
@@ -280,7 +282,7 @@ async def repay_claim(
     claim = await _own_claim(city, request, claim_id)
 
     async def work() -> ClaimDetails:
-        return claim_details(await claims.repay(city, claim, idempotency_key, data.amount_fen))
+        return claim_details(await repay(claims, city, claim, idempotency_key, data.amount_fen))
 
     content = ("repay", claim_id, data.amount_fen)
     return await once(city.store, city.now(), claim.subject, idempotency_key, content, ClaimDetails, work)

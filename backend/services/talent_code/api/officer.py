@@ -4,64 +4,35 @@ Nobody can set a class or an amount. An officer can only request that the regist
 appeals.
 """
 
-from datetime import datetime
+from functools import partial
 
 from litestar import get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
-from msgspec.structs import replace
 
+from backend.benefits import audits
+from backend.benefits.problems import NothingToAppeal, OwnAppeal
+from backend.benefits.responses import appeal_list, budget_list
+from backend.benefits.schemas import AppealDecision, AppealList, BudgetList
 from backend.city.person import InvalidIdNumber, Person, id_digest, parse_id_number
 from backend.city.service import City
 from backend.i18n import Text
-from backend.jobs.tasks import TaskReference
 from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, role_guard
-from backend.services.talent_code import claims
 from backend.services.talent_code.api.responses import claim_details
-from backend.services.talent_code.api.schemas import (
-    AppealDecision,
-    AppealDetails,
-    AppealList,
-    AppealSummary,
-    BudgetDetails,
-    BudgetList,
-    ClaimDetails,
-    ReviewRequest,
-)
-from backend.services.talent_code.budgets import current_budget_id, get_or_create_budget
+from backend.services.talent_code.api.schemas import AppealDetails, ClaimDetails, ReviewRequest
 from backend.services.talent_code.eligibility import update_talent
-from backend.services.talent_code.model.benefit import benefit_names, benefit_title, terms_lookup
-from backend.services.talent_code.model.claim import MAX_OFFICER_VIEWS, Claim, OfficerView
-from backend.services.talent_code.model.problems import NothingToAppeal, OwnAppeal
+from backend.services.talent_code.model.claim import Claim, record_view
 from backend.services.talent_code.model.talent import Talent, request_recheck
-from backend.services.talent_code.saga import update_claim
-from backend.store import Order
-
-PAGE = 50
+from backend.services.talent_code.saga import benefits, claims, review_talent
 
 talent_officer = role_guard("talent_officer")
-
-review_talent = TaskReference("talent_code.review_talent")
 
 
 @get("/v1/talent-appeals", guards=[talent_officer])
 async def list_appeals(city: NamedDependency[City], cursor: FromQuery[str | None] = None) -> AppealList:
     """List the pending appeals, the oldest first."""
-    page = await city.store.find(Claim, {}, order=Order("appealed_ms", at_least=0), cursor=cursor, limit=PAGE)
-    listed = [
-        AppealSummary(
-            claim.id,
-            claim.benefit,
-            claim.title,
-            claim.clawback.amount_fen,
-            claim.excess_fen,
-            claim.clawback.appeal.at,
-        )
-        for claim in page.documents
-        if claim.clawback is not None and claim.clawback.appeal is not None
-    ]
-    return AppealList(listed, page.cursor)
+    return await appeal_list(benefits, city, cursor)
 
 
 @get("/v1/talent-appeals/{claim_id:str}", guards=[talent_officer])
@@ -69,12 +40,7 @@ async def show_appeal(request: CitizenRequest, city: NamedDependency[City], clai
     """Show an appeal; the person sees that an officer viewed their claim."""
     await _appealed_claim(city, claim_id)
     account = request.user.account_id
-
-    def record(claim: Claim, now: datetime) -> Claim:
-        views = (*claim.officer_views, OfficerView(now, account))[-MAX_OFFICER_VIEWS:]
-        return replace(claim, officer_views=views)
-
-    claim = await update_claim(city, claim_id, record)
+    claim = await claims.update(city, claim_id, lambda found, now: record_view(found, account, now))
     assert claim is not None, "it was found just now"
     assert claim.clawback is not None, "likewise"
     assert claim.clawback.appeal is not None, "an appeal is never removed"
@@ -96,7 +62,8 @@ async def decide_appeal(
         )
     reason = Text(zh=data.reason.zh, en=data.reason.en)
     upheld = data.decision == "uphold"
-    return claim_details(await claims.decide_appeal(city, claim, decision_upheld=upheld, reason=reason))
+    decide = partial(audits.decide_appeal, decision_upheld=upheld, reason=reason)
+    return claim_details(await claims.decide(city, claim, decide))
 
 
 async def _appealed_claim(city: City, claim_id: str) -> Claim:
@@ -109,29 +76,7 @@ async def _appealed_claim(city: City, claim_id: str) -> Claim:
 @get("/v1/benefit-budgets", guards=[talent_officer])
 async def list_budgets(city: NamedDependency[City]) -> BudgetList:
     """List this year's budgets of the benefits that are available now."""
-    budgets: list[BudgetDetails] = []
-    for benefit in benefit_names(city.rulebook):
-        terms = terms_lookup(city.rulebook)(benefit, city.now())
-        if terms is None or terms.gives != "money":
-            continue
-        budget = await get_or_create_budget(city, current_budget_id(city, benefit))
-        waiting = await city.store.find(Claim, {"waitlist": benefit}, order=Order("claimed_ms"), limit=1)
-        budgets.append(
-            BudgetDetails(
-                benefit,
-                benefit_title(city.rulebook, benefit),
-                city.today().year,
-                budget.limit_fen,
-                budget.reserved_fen,
-                budget.paid_fen,
-                budget.returned_fen,
-                budget.free_fen,
-                budget.quota,
-                budget.quota_used,
-                bool(waiting.documents),
-            )
-        )
-    return BudgetList(budgets)
+    return await budget_list(benefits, city)
 
 
 @post("/v1/talent-reviews", guards=[talent_officer], status_code=202, problems=(InvalidIdNumber,))

@@ -1,6 +1,5 @@
 """Routes for partners: verify a talent code, see the services to honour, and record their use."""
 
-import asyncio
 from datetime import datetime, timedelta
 
 from litestar import post
@@ -21,9 +20,8 @@ from backend.services.talent_code.api.schemas import (
     TalentVerification,
 )
 from backend.services.talent_code.code import read_talent_code
-from backend.services.talent_code.eligibility import talent_terms, time_zone_of
+from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import Partner
-from backend.services.talent_code.model.benefit import Judgement
 from backend.services.talent_code.model.evidence import year_end
 from backend.services.talent_code.model.problems import (
     BenefitNotOffered,
@@ -32,19 +30,10 @@ from backend.services.talent_code.model.problems import (
     QuotaExhausted,
     RedemptionIdReused,
 )
-from backend.services.talent_code.model.redemption import (
-    Usage,
-    Use,
-    partner_kind,
-    record_use,
-    services_for,
-    usage_id,
-)
+from backend.services.talent_code.model.redemption import Usage, Use, partner_kind, record_use, services_for, usage_id
 from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.store import Conflict, Duplicate
 from backend.store.time import to_ms
-
-MAX_ATTEMPTS = 50
+from backend.store.update import create_or_update
 
 partner = role_guard("partner")
 
@@ -108,7 +97,9 @@ async def redeem_benefit(
                 zh="持码人在本服务点不能享受该项服务。", en="The holder is not entitled to this benefit at this place."
             )
         )
-    return entitlement(city, judged, await _record(city, empty, judged, use))
+    quota = judged.terms.quota
+    usage = await create_or_update(city.store, empty, lambda found: record_use(found, use, quota))
+    return entitlement(city, judged, usage)
 
 
 class _Scanned(Struct, frozen=True):
@@ -120,7 +111,7 @@ class _Scanned(Struct, frozen=True):
 
 def _empty_usage(city: City, scanned: _Scanned, benefit: str, now: datetime) -> Usage:
     """Return an empty usage for the year of the code, not the present one: a repeated request finds the same."""
-    zone = time_zone_of(city)
+    zone = city.rulebook.time_zone
     year = scanned.claims.issued_at.astimezone(zone).year
     expires_at = year_end(year, zone) + timedelta(days=talent_terms(city, now)("usage_days"))
     return Usage(id=usage_id(scanned.talent.id, benefit, year), expires_ms=to_ms(expires_at))
@@ -149,18 +140,3 @@ async def _read(city: City, payload: str, now: datetime) -> tuple[ScanOutcome, _
     if outcome == "valid" and not any(talent.grant(now) for talent in holders):
         outcome = "no_class"
     return outcome, _Scanned(reading.claims, holders[0]) if holders else None
-
-
-async def _record(city: City, empty: Usage, judged: Judgement, use: Use) -> Usage:
-    """Record a use. Raises what `record_use` raises, or Conflict after too many concurrent uses."""
-    for _ in range(MAX_ATTEMPTS):
-        usage = await city.store.get(Usage, empty.id)
-        before = usage or empty
-        changed = record_use(before, use, judged.terms.quota)
-        if changed is before:
-            return before
-        try:
-            return await (city.store.insert(changed) if usage is None else city.store.replace(changed))
-        except (Conflict, Duplicate):
-            await asyncio.sleep(0.001)
-    raise Conflict(Usage.collection, empty.id, 0)

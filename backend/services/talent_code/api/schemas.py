@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from backend.benefits.claim import InstalmentState
+from backend.benefits.schemas import ClaimStage, ClawbackDetails
+from backend.benefits.terms import Fen
 from backend.i18n import Text
-from backend.services.talent_code.facts import Fen, TalentClass, TalentClassOrNone
+from backend.services.talent_code.facts import TalentClass, TalentClassOrNone
 from backend.services.talent_code.model.benefit import NearMissKind
-from backend.services.talent_code.model.claim import InstalmentState
 from backend.services.talent_code.model.evidence import EvidenceState, Qualification
 from backend.services.talent_code.model.talent import GrantEnd
 
@@ -123,18 +125,6 @@ class EvidenceRequest(Struct, forbid_unknown_fields=True):
     qualification: Qualification
 
 
-class BankAccountRequest(Struct, forbid_unknown_fields=True):
-    """The bank card for payouts: 12 to 19 digits, spaces allowed."""
-
-    number: Annotated[str, Meta(min_length=12, max_length=30)]
-
-
-class AccountEnding(Struct, frozen=True):
-    """The last digits of the account for payouts."""
-
-    ending: str
-
-
 class TalentCode(Struct, frozen=True, gc=False):
     """The caller's code as of now: `payload` is the content of the QR image, valid until `expires_at`."""
 
@@ -149,8 +139,6 @@ class TalentCode(Struct, frozen=True, gc=False):
 
 # ── claims ──
 
-ClaimStage = Literal["claimed", "waiting", "granted", "paying", "partly_paid", "paid", "failed", "withdrawn"]
-
 
 class ClaimInstalmentDetails(Struct, frozen=True):
     """An instalment of a claim, due after a number of months of insurance, and its receipt once it is paid."""
@@ -160,26 +148,6 @@ class ClaimInstalmentDetails(Struct, frozen=True):
     state: InstalmentState
     paid_at: datetime | None
     receipt: str | None
-
-
-class ClawbackDetails(Struct, frozen=True):
-    """The amount that is claimed back, the reason, and the deadlines.
-
-    `differing_facts` are the facts that the registries know otherwise. Open instalments are reduced by `reduction_fen`
-    unless an appeal is won; other instalments are paid meanwhile. An appeal may be made until `appeal_until`; from
-    `collect_at` the amount owed is collected from the bank account.
-    """
-
-    amount_fen: int
-    owed_fen: int
-    reduction_fen: int
-    because: Text
-    differing_facts: tuple[str, ...]
-    notified_at: datetime
-    appeal_until: datetime
-    collect_at: datetime
-    appeal: Literal["none", "pending", "granted", "rejected"]
-    decision: Text | None
 
 
 class ClaimDetails(Struct, frozen=True):
@@ -269,40 +237,7 @@ class ClaimRequest(Struct, forbid_unknown_fields=True):
     spent_fen: Fen | None = None
 
 
-class AppealRequest(Struct, forbid_unknown_fields=True):
-    """Why the claw-back is wrong, in the caller's words."""
-
-    text: Annotated[str, Meta(min_length=1, max_length=2_000)]
-
-
-class RepaymentRequest(Struct, forbid_unknown_fields=True):
-    """The amount owed, as the caller saw it."""
-
-    amount_fen: Annotated[int, Meta(ge=1, le=10**13)]
-
-
 # ── officers ──
-
-
-class AppealSummary(Struct, frozen=True):
-    """An appeal that waits for a decision, without the person's identity.
-
-    It concerns `amount_fen` to be paid back and `reduction_fen` of the open instalments.
-    """
-
-    claim: str
-    benefit: str
-    title: Text
-    amount_fen: int
-    reduction_fen: int
-    appealed_at: datetime
-
-
-class AppealList(Struct, frozen=True):
-    """Pending appeals, the oldest first, and the cursor of the next page."""
-
-    appeals: list[AppealSummary]
-    cursor: str | None
 
 
 class AppealDetails(Struct, frozen=True):
@@ -311,42 +246,6 @@ class AppealDetails(Struct, frozen=True):
     claim: ClaimDetails
     text: str
     appealed_at: datetime
-
-
-class AppealReason(Struct, forbid_unknown_fields=True):
-    """The reason, in Chinese and English."""
-
-    zh: Annotated[str, Meta(min_length=1, max_length=500)]
-    en: Annotated[str, Meta(min_length=1, max_length=500)]
-
-
-class AppealDecision(Struct, forbid_unknown_fields=True):
-    """Whether the claw-back is upheld or dropped, and the reason in both languages, which the person reads."""
-
-    decision: Literal["uphold", "drop"]
-    reason: AppealReason
-
-
-class BudgetDetails(Struct, frozen=True):
-    """A benefit's budget for this year; `has_waitlist` is True if claims wait for it to grow."""
-
-    benefit: str
-    title: Text
-    year: int
-    limit_fen: int
-    reserved_fen: int
-    paid_fen: int
-    returned_fen: int
-    free_fen: int
-    quota: int | None
-    quota_used: int
-    has_waitlist: bool
-
-
-class BudgetList(Struct, frozen=True):
-    """The budgets of the benefits that are available now."""
-
-    budgets: list[BudgetDetails]
 
 
 class ReviewRequest(Struct, forbid_unknown_fields=True):

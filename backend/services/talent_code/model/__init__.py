@@ -1,4 +1,4 @@
 """Documents and pure decisions of the talent code; no input or output.
 
-Read `evidence`, `talent` and `grants` for classes, then `benefit`, `budget`, `claim` and `steps` for claims.
+Read `evidence`, `talent` and `grants` for classes, then `benefit` and `claim` for claims.
 """

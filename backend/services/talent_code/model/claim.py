@@ -1,143 +1,15 @@
-"""A claim to a benefit: the decision, the money reserved for it, its instalments, and what happened to them.
+"""Claims and budgets of the talent code: what it adds to those of the engine."""
 
-A claim is judged once, by the rules and facts of the instant at which it was made. Both are stored, so that it can be
-judged again years later with the same result. Every movement of money is recorded here before it is requested, under
-an id that is never used for anything else.
-"""
-
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import ClassVar, Literal
+from datetime import datetime
+from typing import ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.i18n import Text
+from backend.benefits import budget, claim
 from backend.services.talent_code.facts import BenefitFacts
-from backend.services.talent_code.model.benefit import Judgement, split_into_instalments
-from backend.services.talent_code.model.budget import Entry, EntryKind
-from backend.store import Document, Index
-from backend.store.time import to_ms
 
-ClaimState = Literal["draft", "claimed", "waiting", "granted", "failed", "withdrawn"]
-InstalmentState = Literal["open", "requested", "paid", "cancelled"]
-ClaimNotificationKind = Literal[
-    "waiting",
-    "paid",
-    "failed",
-    "payout_failed",
-    "cancelled",
-    "reduced",
-    "reduction_announced",
-    "clawed_back",
-    "appeal_rejected",
-    "appeal_granted",
-    "reduction_confirmed",
-    "reduction_cancelled",
-    "repayment_received",
-]
 MAX_OFFICER_VIEWS = 50
-
-_TICK = timedelta(milliseconds=1)
-"""The resolution of instants in the store: two decisions differ by at least this much."""
-
-
-class ClaimInstalment(Struct, frozen=True, gc=False):
-    """An instalment of the amount, due after a number of months of insurance.
-
-    `requested`: the payout `payout` was sent to the bank, which may not have decided yet. A failed payout, `attempts`
-    of them so far, leaves the instalment open for another one, not before `retry_at`.
-    """
-
-    amount_fen: int
-    insured_months: int
-    state: InstalmentState = "open"
-    payout: str = ""
-    requested_at: datetime | None = None
-    paid_at: datetime | None = None
-    receipt: str | None = None
-    attempts: int = 0
-    retry_at: datetime | None = None
-
-
-class Audit(Struct, frozen=True, gc=False):
-    """The result of an audit at `at`: the amount that is due by the facts of the registries.
-
-    `drawn` is False if the claim was not drawn for an audit. `differing_facts` are the names of the facts that the
-    registries know otherwise.
-    """
-
-    at: datetime
-    drawn: bool
-    entitled_fen: int = 0
-    differing_facts: tuple[str, ...] = ()
-
-
-class Appeal(Struct, frozen=True, gc=False):
-    """The person's appeal against the decision of an audit, and the decision of a talent officer with its reason."""
-
-    text: str
-    at: datetime
-    decided_at: datetime | None = None
-    decision_upheld: bool | None = None
-    reason: Text | None = None
-
-
-class Collection(Struct, frozen=True, gc=False):
-    """A debit of money to be paid back, requested by the person or, once it is due, by the city."""
-
-    id: str
-    amount_fen: int
-    requested_at: datetime
-    by: Literal["person", "city"]
-    state: Literal["requested", "done", "failed"] = "requested"
-    receipt: str | None = None
-
-
-class Clawback(Struct, frozen=True, gc=False):
-    """An amount to be paid back because facts were false; 0 if only instalments to come are too high.
-
-    The person may appeal until `appeal_until`; from `collect_at` the amount is collected. A pending appeal suspends
-    the collection. A successful one ends the claw-back at `dropped_at`.
-    """
-
-    amount_fen: int
-    notified_at: datetime
-    appeal_until: datetime
-    collect_at: datetime
-    appeal: Appeal | None = None
-    dropped_at: datetime | None = None
-    collections: tuple[Collection, ...] = ()
-
-    def pending_collection(self) -> Collection | None:
-        """Return the collection that the bank has not decided on, or None."""
-        return next((one for one in self.collections if one.state == "requested"), None)
-
-    @property
-    def may_have_collected(self) -> bool:
-        """Return True if money came back, or may have."""
-        return any(one.state != "failed" for one in self.collections)
-
-    @property
-    def owed_fen(self) -> int:
-        """Return the amount that is still to be paid back."""
-        if self.dropped_at is not None:
-            return 0
-        return self.amount_fen - sum(one.amount_fen for one in self.collections if one.state == "done")
-
-    @property
-    def has_open_appeal(self) -> bool:
-        """Return True if an appeal waits for a decision."""
-        return self.appeal is not None and self.appeal.decided_at is None
-
-
-class ClaimNotification(Struct, frozen=True, gc=False):
-    """A notification about a claim; `sent` is True once it was handed to the notification service."""
-
-    kind: ClaimNotificationKind
-    at: datetime
-    amount_fen: int
-    sent: bool = False
 
 
 class OfficerView(Struct, frozen=True, gc=False):
@@ -147,150 +19,26 @@ class OfficerView(Struct, frozen=True, gc=False):
     account: str
 
 
-class Claim(Document, kw_only=True):
-    """A claim of `subject` (the id of a Profile, for a benefit to persons) to a benefit.
+class Claim(claim.Claim, kw_only=True):
+    """A person's claim, with the facts that decided it; the person alone states those named in `stated`.
 
-    `insured_months` are the latest known, from `insurance_checked_at`; instalments depend on them. `unblocked` is True
-    once a failed or withdrawn claim no longer restricts other claims.
-
-    `entry` is the budget entry in progress in the budget `budget`; `decided_at` is when the last entry was prepared.
-    `entries` counts those that were applied, except for the reservation, which sets `reserved`. `waitlist` is the
-    benefit while the claim waits for budget, in the order of `claimed_ms`. `appealed_ms` is set while an appeal is
-    open.
+    Its progress is the latest known number of months of insurance.
     """
 
     collection: ClassVar[str] = "claims"
-    indexes: ClassVar[tuple[Index, ...]] = (
-        Index((), ordered="due_ms"),
-        Index(("subject",), ordered="claimed_ms"),
-        Index(("waitlist",), ordered="claimed_ms"),
-        Index((), ordered="appealed_ms"),
-    )
 
-    subject: str
-    benefit: str
-    title: Text
-    claimed_at: datetime
-    claimed_ms: int
     facts: BenefitFacts
     stated: tuple[str, ...]
-    rule: str
-    because: Text
-    figure: int
-    amount_fen: int
-    rulebook: str
-    after_withdrawal: Literal["stop", "go_on"]
-    instalments: tuple[ClaimInstalment, ...]
-    state: ClaimState = "draft"
-    budget: str | None = None
-    entry: Entry | None = None
-    decided_at: datetime | None = None
-    entries: int = 0
-    reserved: bool = False
-    waitlist: str | None = None
-    unblocked: bool = False
-    insured_months: int = 0
-    insurance_checked_at: datetime | None = None
-    audit: Audit | None = None
-    clawback: Clawback | None = None
-    appealed_ms: int | None = None
-    notifications: tuple[ClaimNotification, ...] = ()
     officer_views: tuple[OfficerView, ...] = ()
-    failures: int = 0
-    due_ms: int | None = None
-
-    def pending_instalment(self) -> int | None:
-        """Return the index of the instalment that the bank has not decided on, or None."""
-        return next((index for index, one in enumerate(self.instalments) if one.state == "requested"), None)
-
-    def sum_fen(self, *states: InstalmentState) -> int:
-        """Return the sum of the instalments in these states."""
-        return sum(one.amount_fen for one in self.instalments if one.state in states)
-
-    @property
-    def paid_fen(self) -> int:
-        """Return the amount paid out, including what came back later."""
-        return self.sum_fen("paid")
-
-    @property
-    def returned_fen(self) -> int:
-        """Return the amount that came back."""
-        done = self.clawback.collections if self.clawback is not None else ()
-        return sum(one.amount_fen for one in done if one.state == "done")
-
-    @property
-    def excess_fen(self) -> int:
-        """Return the part of the open instalments above the audited amount: it is paid only after a won appeal."""
-        if self.audit is None or self.clawback is None or self.clawback.dropped_at is not None:
-            return 0
-        return min(self.sum_fen("open"), max(0, self.sum_fen("open", "requested", "paid") - self.audit.entitled_fen))
-
-    @property
-    def first_paid_at(self) -> datetime | None:
-        """Return when the first instalment was paid, or None."""
-        return min((one.paid_at for one in self.instalments if one.paid_at is not None), default=None)
-
-    @property
-    def reserve_entry_id(self) -> str:
-        """Return the id of the one entry that reserves the claim's money, or voids the reservation."""
-        return f"{self.id}/0"
 
 
-def new_claim(
-    claim_id: str, subject: str, title: Text, judged: Judgement, facts: BenefitFacts, stated: Sequence[str]
-) -> Claim:
-    """Create the claim that follows from a judgement; `stated` names the facts that only the person has stated."""
-    at = judged.verdict.at
-    instalments = split_into_instalments(judged.amount_fen, judged.terms.instalments)
-    return Claim(
-        id=claim_id,
-        subject=subject,
-        benefit=judged.benefit,
-        title=title,
-        claimed_at=at,
-        claimed_ms=to_ms(at),
-        facts=facts,
-        stated=tuple(stated),
-        rule=judged.verdict.rule,
-        because=judged.verdict.because,
-        figure=judged.verdict.result,
-        amount_fen=judged.amount_fen,
-        rulebook=judged.verdict.rulebook,
-        after_withdrawal=judged.terms.after_withdrawal,
-        insured_months=facts.insured_months,
-        instalments=tuple(ClaimInstalment(fen, one.insured_months) for one, fen in instalments if fen > 0),
-    )
+class Budget(budget.Budget, kw_only=True):
+    """The limit of a benefit in a calendar year and what has been spent; `id` is `benefit:year`."""
+
+    collection: ClassVar[str] = "budgets"
 
 
-def has_recorded(claim: Claim, entry: Entry) -> bool:
-    """Return True if a claim has recorded that an entry was applied, so that it never submits it again."""
-    if claim.entry is not None and claim.entry.id == entry.id:
-        return False
-    if entry.kind == "reserve":
-        return claim.reserved
-    return entry.kind == "void" or int(entry.id.rpartition("/")[2]) <= claim.entries
-
-
-def prepare_entry(claim: Claim, kind: EntryKind, amount_fen: int, now: datetime, quota_delta: int = 0) -> Claim:
-    """Record the next entry of a claim, dated after all earlier ones, whatever clock those were dated by."""
-    assert claim.entry is None, "entries are applied one after the other"
-    entry_id = claim.reserve_entry_id if kind in ("reserve", "void") else f"{claim.id}/{claim.entries + 1}"
-    at = now if claim.decided_at is None else max(now, claim.decided_at + _TICK)
-    return replace(claim, entry=Entry(entry_id, kind, amount_fen, at, quota_delta), decided_at=at)
-
-
-def reissue_entry(claim: Claim, closed_until: datetime, now: datetime) -> Claim:
-    """Date an entry again that its budget is closed to: it was never applied, or the budget would know it."""
-    assert claim.entry is not None, "there is an entry to apply"
-    at = max(now, closed_until + _TICK)
-    return replace(claim, entry=replace(claim.entry, decided_at=at), decided_at=at)
-
-
-def with_instalment(claim: Claim, index: int, instalment: ClaimInstalment) -> Claim:
-    """Return the claim with the instalment at an index replaced."""
-    return replace(claim, instalments=(*claim.instalments[:index], instalment, *claim.instalments[index + 1 :]))
-
-
-def notify(claim: Claim, kind: ClaimNotificationKind, amount_fen: int, now: datetime) -> Claim:
-    """Queue a notification for the person."""
-    return replace(claim, notifications=(*claim.notifications, ClaimNotification(kind, now, amount_fen)))
+def record_view(viewed: Claim, account: str, now: datetime) -> Claim:
+    """Record that an officer viewed a claim."""
+    views = (*viewed.officer_views, OfficerView(now, account))[-MAX_OFFICER_VIEWS:]
+    return replace(viewed, officer_views=views)

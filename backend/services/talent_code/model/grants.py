@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
+from backend.jobs.saga import backoff
 from backend.rulebook import Rulebook, Verdict
 from backend.services.talent_code.facts import TALENT_CLASSES
 from backend.services.talent_code.model.evidence import Evidence
@@ -18,7 +19,7 @@ from backend.services.talent_code.model.talent import (
     Grant,
     GrantEnd,
     Talent,
-    Terms,
+    TalentTerms,
     notify,
     talent_facts,
 )
@@ -30,13 +31,13 @@ EXTENSION_WINDOW = timedelta(days=1)
 """A class whose review still waits for a registry is extended this long before its end."""
 
 
-def reassess(talent: Talent, rulebook: Rulebook, now: datetime, term: Terms, zone: ZoneInfo) -> Talent:
+def reassess(talent: Talent, rulebook: Rulebook, now: datetime, term: TalentTerms, zone: ZoneInfo) -> Talent:
     """Update a person's class by the catalogue: grant, upgrade, renew or withdraw it, or let it lapse."""
     talent = _lapse(_extend(talent, now, term("review_days")), now)
     current = talent.grant(now)
     if current is not None and not _is_supported(talent, current, rulebook, zone):
         talent = _end(talent, current, "withdrawn", now)
-        talent = notify(talent, "withdrawn", now, current.talent_class)
+        talent = replace(notify(talent, "withdrawn", now, current.talent_class), withdrawn_at=now)
         current = None
     verdict = rulebook.evaluate(CLASS_MODULE, talent_facts(talent, now, zone), now)
     rank = TALENT_CLASSES.index(verdict.result)
@@ -120,7 +121,7 @@ def reschedule(talent: Talent, now: datetime, review_days: int) -> Talent:
         moments.append(min(at for at in (review, grant.until - EXTENSION_WINDOW, grant.until) if now < at))
     elif talent.grants and talent.grants[-1].ended_at is None:
         moments.append(now)
-    if any(not notification.sent for notification in talent.notifications):
-        moments.append(now + min(timedelta(seconds=5 * 2 ** min(talent.failures, 10)), timedelta(hours=1)))
+    if talent.withdrawn_at is not None or any(not notification.sent for notification in talent.notifications):
+        moments.append(now + backoff(talent.failures))
     due_ms = to_ms(min(moments)) if moments else None
     return talent if due_ms == talent.due_ms else replace(talent, due_ms=due_ms)

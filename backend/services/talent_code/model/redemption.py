@@ -7,10 +7,11 @@ from typing import ClassVar, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.benefits.offers import Judgement
 from backend.i18n import Text
 from backend.rulebook import Rulebook
-from backend.services.talent_code.facts import BenefitFacts, Partner
-from backend.services.talent_code.model.benefit import Judgement, benefit_names, judge
+from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, Partner
+from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
 from backend.store import Document, Index
 
@@ -54,9 +55,10 @@ def partner_kind(place: str) -> Partner | None:
 
 def services_for(
     rulebook: Rulebook, facts: BenefitFacts, at: datetime, kind: Partner | None = None
-) -> Sequence[Judgement]:
+) -> Sequence[Judgement[BenefitTerms]]:
     """Return the services that a person is entitled to now: all, or those offered by a kind of partner."""
-    judged = [judge(rulebook, benefit, facts, at) for benefit in benefit_names(rulebook)]
+    offers = offers_of(rulebook)
+    judged = [offers.judge(benefit, facts, at) for benefit in offers.names()]
     return [
         one
         for one in judged

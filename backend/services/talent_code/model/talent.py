@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.benefits.claimant import Claimant
 from backend.i18n import Text
+from backend.jobs.saga import DUE
 from backend.problems import FieldError, NotFound
 from backend.services.talent_code.facts import (
     TALENT_CLASSES,
@@ -24,7 +26,7 @@ from backend.services.talent_code.facts import (
     TalentClass,
     TalentClassOrNone,
     TalentFacts,
-    Term,
+    TalentTerm,
     Title,
 )
 from backend.services.talent_code.model.evidence import (
@@ -36,7 +38,7 @@ from backend.services.talent_code.model.evidence import (
     year_end,
 )
 from backend.services.talent_code.model.problems import EvidenceInFuture, EvidenceLimitReached, EvidenceOnRecord
-from backend.store import Document, Index
+from backend.store import Index
 
 MAX_EVIDENCE = 50
 MAX_GRANTS = 100
@@ -46,7 +48,7 @@ MIN_CHECK_INTERVAL = timedelta(seconds=10)
 MAX_CHECK_INTERVAL = timedelta(hours=6)
 """A registry that did not answer is queried again after the minimum; the interval doubles up to the maximum."""
 
-Terms = Callable[[Term], int]
+TalentTerms = Callable[[TalentTerm], int]
 """Returns a figure of the talent code's own terms, as the rules define it."""
 
 GrantEnd = Literal["upgraded", "renewed", "withdrawn", "lapsed"]
@@ -80,14 +82,6 @@ class Figures(Struct, frozen=True, gc=False):
     tax_fen: int
 
 
-class PastClaim(Struct, frozen=True, gc=False):
-    """An earlier claim: it excludes other benefits, and the same one during its cooldown."""
-
-    claim: str
-    benefit: str
-    at: datetime
-
-
 class TalentNotification(Struct, frozen=True, gc=False):
     """A notification about a class or evidence; `sent` is True once it was handed to the notification service."""
 
@@ -98,26 +92,23 @@ class TalentNotification(Struct, frozen=True, gc=False):
     evidence: str | None = None
 
 
-class Talent(Document, kw_only=True):
+class Talent(Claimant, kw_only=True):
     """A person as a talent; the `id` is that of their Profile.
 
-    `code_id` is the subject of their talent code. The bank `account` is encrypted; only `account_ending` is ever shown.
+    `code_id` is the subject of their talent code. `withdrawn_at` is when their class was withdrawn, until the open
+    instalments of their claims are cancelled where their terms say so.
     """
 
     collection: ClassVar[str] = "talents"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)), Index((), ordered="due_ms"))
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)), DUE)
 
     code_id: str
     born_at: datetime
     evidence: tuple[Evidence, ...] = ()
     grants: tuple[Grant, ...] = ()
     figures: Figures | None = None
-    account: str | None = None
-    account_ending: str | None = None
-    past_claims: tuple[PastClaim, ...] = ()
     notifications: tuple[TalentNotification, ...] = ()
-    failures: int = 0
-    due_ms: int | None = None
+    withdrawn_at: datetime | None = None
 
     def grant(self, at: datetime) -> Grant | None:
         """Return the grant in force at an instant, or None."""
@@ -162,30 +153,14 @@ def facts_from_qualifications(
     talent: Talent, qualifications: Iterable[Qualification], at: datetime, zone: ZoneInfo
 ) -> TalentFacts:
     """Return the facts of a person with just these qualifications. Those from after `at` are left out."""
-    prizes: list[Prize] = []
-    titles: list[Title] = []
-    degrees: list[Degree] = []
-    posts: list[Post] = []
-    pay: list[IncomeYear] = []
-    for qualification in qualifications:
-        match qualification:
-            case Prize():
-                prizes.append(qualification)
-            case Title():
-                titles.append(qualification)
-            case Degree():
-                degrees.append(qualification)
-            case Post():
-                posts.append(qualification)
-            case Pay():
-                pay.append(IncomeYear(year_end(qualification.year, zone), qualification.income_fen))
+    known = [one for one in qualifications if happened_at(one, zone) <= at]
     return TalentFacts(
         born_at=talent.born_at,
-        prizes=tuple(one for one in prizes if one.awarded_at <= at),
-        titles=tuple(one for one in titles if one.granted_at <= at),
-        degrees=tuple(one for one in degrees if one.awarded_at <= at),
-        posts=tuple(one for one in posts if one.since <= at),
-        pay=tuple(one for one in pay if one.ended_at <= at),
+        prizes=tuple(one for one in known if isinstance(one, Prize)),
+        titles=tuple(one for one in known if isinstance(one, Title)),
+        degrees=tuple(one for one in known if isinstance(one, Degree)),
+        posts=tuple(one for one in known if isinstance(one, Post)),
+        pay=tuple(IncomeYear(year_end(one.year, zone), one.income_fen) for one in known if isinstance(one, Pay)),
         insured_months=talent.figures.insured_months if talent.figures is not None else 0,
     )
 
@@ -276,9 +251,7 @@ def record_finding(talent: Talent, evidence: str, *, confirmed: bool, now: datet
             return replace(answered, qualification=replace(post, until=post.until or now))
         return replace(answered, state="refuted")
 
-    changed = _change_evidence(talent, evidence, change)
-    refuted = any(one.id == evidence and one.state == "refuted" for one in changed.evidence)
-    return notify(changed, "refuted", now, evidence=evidence) if refuted and changed is not talent else changed
+    return _change_evidence(talent, evidence, change, now)
 
 
 def record_no_answer(talent: Talent, evidence: str, now: datetime, registry_days: int) -> Talent:
@@ -295,14 +268,16 @@ def record_no_answer(talent: Talent, evidence: str, now: datetime, registry_days
             return replace(later, state="unconfirmed")
         return later
 
-    changed = _change_evidence(talent, evidence, change)
-    unconfirmed = any(one.id == evidence and one.state == "unconfirmed" for one in changed.evidence)
-    return notify(changed, "unconfirmed", now, evidence=evidence) if unconfirmed and changed is not talent else changed
+    return _change_evidence(talent, evidence, change, now)
 
 
-def _change_evidence(talent: Talent, evidence: str, change: Callable[[Evidence], Evidence]) -> Talent:
+def _change_evidence(talent: Talent, evidence: str, change: Callable[[Evidence], Evidence], now: datetime) -> Talent:
+    """Change evidence that is being checked, and notify the person if it is not confirmed after all."""
     known = next((one for one in talent.evidence if one.id == evidence and one.needs_check()), None)
     if known is None:
         return talent  # withdrawn or answered meanwhile
     changed = change(known)
-    return replace(talent, evidence=tuple(changed if one is known else one for one in talent.evidence))
+    talent = replace(talent, evidence=tuple(changed if one is known else one for one in talent.evidence))
+    if changed.state in ("refuted", "unconfirmed"):
+        return notify(talent, changed.state, now, evidence=evidence)
+    return talent

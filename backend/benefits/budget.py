@@ -8,7 +8,7 @@ therefore applied once, however late or often it arrives, and the document stays
 
 from collections.abc import Container
 from datetime import datetime, timedelta
-from typing import ClassVar, Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -62,8 +62,6 @@ class Budget(Document, kw_only=True):
     `paid_fen` is the total ever paid, `returned_fen` the part of it that came back.
     """
 
-    collection: ClassVar[str] = "budgets"
-
     limit_fen: int
     quota: int | None = None
     reserved_fen: int = 0
@@ -88,12 +86,15 @@ class Budget(Document, kw_only=True):
         return amount_fen <= self.free_fen and not self.quota_is_full
 
 
+B = TypeVar("B", bound=Budget)
+
+
 def budget_id(benefit: str, year: int) -> str:
     """Return the id of a benefit's budget for a calendar year."""
     return f"{benefit}:{year}"
 
 
-def apply_entry(budget: Budget, entry: Entry) -> Budget:
+def apply_entry(budget: B, entry: Entry) -> B:
     """Apply an entry once. Raises BudgetExhausted or StaleEntry."""
     assert entry.amount_fen >= 0, "an entry's kind gives its direction"
     known = next((one for one in budget.entries if one.id == entry.id), None)
@@ -104,7 +105,7 @@ def apply_entry(budget: Budget, entry: Entry) -> Budget:
     return _move(budget, entry)
 
 
-def _reapply(budget: Budget, known: Entry, entry: Entry) -> Budget:
+def _reapply(budget: B, known: Entry, entry: Entry) -> B:
     """Apply an entry whose id is known: the later of the two decisions wins, in whichever order they arrive.
 
     The later one is stored even if it changes no sum, so that pruning closes the budget to it as well.
@@ -130,7 +131,7 @@ def _others(budget: Budget, known: Entry) -> tuple[Entry, ...]:
     return tuple(one for one in budget.entries if one is not known)
 
 
-def _move(budget: Budget, entry: Entry) -> Budget:
+def _move(budget: B, entry: Entry) -> B:
     """Move money. Raises BudgetExhausted."""
     fen = entry.amount_fen
     match entry.kind:
@@ -158,7 +159,7 @@ def prunable_entries(budget: Budget, now: datetime) -> list[Entry]:
     return [entry for entry in budget.entries if now - entry.decided_at > MIN_RETENTION]
 
 
-def prune_entries(budget: Budget, recorded: Container[str]) -> Budget:
+def prune_entries(budget: B, recorded: Container[str]) -> B:
     """Remove the entries with these ids, which their claims have recorded; they can never be applied again."""
     gone = [entry for entry in budget.entries if entry.id in recorded]
     if not gone:

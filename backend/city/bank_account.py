@@ -1,11 +1,31 @@
-"""Numbers of bank cards."""
+"""Bank cards of people and firms, as requests name them and answers show them."""
 
+from typing import Annotated
+
+from msgspec import Meta, Struct
 from stdnum import luhn  # pyright: ignore[reportMissingTypeStubs]  untyped library
 from stdnum.exceptions import ValidationError  # pyright: ignore[reportMissingTypeStubs]  likewise
 
 from backend.i18n import Text
-from backend.problems import FieldError
-from backend.services.talent_code.model.problems import InvalidBankAccount
+from backend.problems import FieldError, Problem
+
+
+class BankAccountRequest(Struct, forbid_unknown_fields=True):
+    """The bank card for payouts: 12 to 19 digits, spaces allowed."""
+
+    number: Annotated[str, Meta(min_length=12, max_length=30)]
+
+
+class AccountEnding(Struct, frozen=True):
+    """The last digits of the account for payouts."""
+
+    ending: str
+
+
+class InvalidBankAccount(Problem):
+    """The number is not a valid bank card number: its length or its check digit is wrong (ISO/IEC 7812)."""
+
+    status, title = 400, "Invalid bank account"
 
 
 def parse_card_number(text: str) -> str:

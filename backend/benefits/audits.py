@@ -1,0 +1,130 @@
+"""Audits of paid claims, and what follows from them: claw-backs, reductions and appeals.
+
+The registries are queried, and a claim is judged again by the rules of the day it was made.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
+
+from backend.benefits.claim import (
+    Appeal,
+    Audit,
+    C,
+    Claim,
+    ClaimInstalment,
+    ClaimNotificationKind,
+    Clawback,
+    notify,
+    prepare_entry,
+)
+from backend.benefits.problems import NothingToAppeal
+from backend.benefits.service import AnyBenefits
+from backend.benefits.terms import Terms
+from backend.city.service import City
+from backend.i18n import Text
+
+DRAW_RANGE = 1_000
+
+
+async def audit_claim(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Audit a claim if the rules select it. Raises UpstreamTimeout or UpstreamRejected if a registry does not answer.
+
+    A claim that is not drawn is never audited.
+    """
+    result = Audit(now, drawn=False)
+    if is_selected(benefits, city, claim, now):
+        facts = await benefits.verified_facts(city, claim)
+        judged = benefits.offers(city).judge(claim.benefit, facts, claim.claimed_at)
+        entitled_fen = judged.amount_fen if judged is not None and judged.is_entitled else 0
+        before, after = msgspec.structs.asdict(benefits.facts(claim)), msgspec.structs.asdict(facts)
+        differing = tuple(name for name in before if before[name] != after[name])
+        result = Audit(now, drawn=True, entitled_fen=entitled_fen, differing_facts=differing)
+    return record_audit(claim, result, now, benefits.terms(city, now))
+
+
+def is_selected(benefits: AnyBenefits, city: City, claim: Claim, now: datetime) -> bool:
+    """Return True if the rules select a claim by its draw: a keyed hash that is repeatable and cannot be predicted."""
+    draw = int(hashlib.sha256(city.encryption.digest("audit", claim.id).encode()).hexdigest(), 16) % DRAW_RANGE
+    return city.rulebook.evaluate(benefits.audit_module, benefits.audit_facts(claim, draw), now).result == "audit"
+
+
+def record_audit(claim: C, audit: Audit, now: datetime, term: Terms) -> C:
+    """Record the result of an audit and claim back what was paid in excess.
+
+    Open instalments in excess are withheld, and reduced once no appeal can be won.
+    """
+    claim = replace(claim, audit=audit, failures=0)
+    if not audit.differing_facts or audit.entitled_fen >= claim.sum_fen("open", "paid"):
+        return claim
+    overpaid_fen = max(0, claim.paid_fen - audit.entitled_fen)
+    appeal_until = now + timedelta(days=term("appeal_days"))
+    clawback = Clawback(overpaid_fen, now, appeal_until, appeal_until + timedelta(days=term("repay_days")))
+    claim = replace(claim, clawback=clawback)
+    if overpaid_fen:
+        return notify(claim, "clawed_back", overpaid_fen, now)
+    return notify(claim, "reduction_announced", claim.excess_fen, now)
+
+
+def reduce_open_instalments(claim: C, now: datetime, _term: Terms) -> C:
+    """Reduce the open instalments to the audited amount, the last one first, and release the rest to the budget."""
+    assert claim.audit is not None, "the audit gives the amount"
+    allowed_fen, reduction_fen = max(0, claim.audit.entitled_fen - claim.paid_fen), 0
+    instalments: list[ClaimInstalment] = []
+    for instalment in claim.instalments:
+        if instalment.state != "open":
+            instalments.append(instalment)
+            continue
+        remaining_fen = min(instalment.amount_fen, allowed_fen)
+        allowed_fen, reduction_fen = allowed_fen - remaining_fen, reduction_fen + instalment.amount_fen - remaining_fen
+        if remaining_fen:
+            instalments.append(replace(instalment, amount_fen=remaining_fen))
+    claim = replace(claim, instalments=tuple(instalments))
+    return notify(prepare_entry(claim, "release", reduction_fen, now), "reduced", reduction_fen, now)
+
+
+# ── appeals ──
+
+
+def file_appeal(claim: C, now: datetime, *, text: str) -> C:
+    """Appeal against a claw-back or a reduction of open instalments. Raises NothingToAppeal."""
+    clawback = claim.clawback
+    if clawback is not None and clawback.appeal is not None and clawback.appeal.text == text:
+        return claim
+    if clawback is None or clawback.appeal is not None or now >= clawback.appeal_until or clawback.may_have_collected:
+        raise _nothing_to_appeal()
+    return replace(claim, clawback=replace(clawback, appeal=Appeal(text, now)))
+
+
+def decide_appeal(claim: C, now: datetime, *, decision_upheld: bool, reason: Text) -> C:
+    """Decide an appeal: the decision of the audit is upheld, or dropped. Raises NothingToAppeal."""
+    clawback = claim.clawback
+    if clawback is None or clawback.appeal is None:
+        raise _nothing_to_appeal()
+    decided = replace(clawback.appeal, decided_at=now, decision_upheld=decision_upheld, reason=reason)
+    if clawback.appeal.decided_at is not None:
+        if replace(decided, decided_at=clawback.appeal.decided_at) == clawback.appeal:
+            return claim
+        raise _nothing_to_appeal()
+    collect_at = max(clawback.collect_at, now + (clawback.collect_at - clawback.appeal_until))
+    dropped_at = None if decision_upheld else now
+    changed = replace(clawback, appeal=decided, collect_at=collect_at, dropped_at=dropped_at)
+    kind = _APPEAL_NOTIFICATIONS[clawback.amount_fen > 0, decision_upheld]
+    return notify(replace(claim, clawback=changed), kind, clawback.amount_fen, now)
+
+
+_APPEAL_NOTIFICATIONS: dict[tuple[bool, bool], ClaimNotificationKind] = {
+    (True, True): "appeal_rejected",
+    (True, False): "appeal_granted",
+    (False, True): "reduction_confirmed",
+    (False, False): "reduction_cancelled",
+}
+"""The notification of a decided appeal: by whether something was to be paid back, and whether the audit is upheld."""
+
+
+def _nothing_to_appeal() -> NothingToAppeal:
+    return NothingToAppeal(
+        Text(zh="没有可申诉的事项，或已过申诉期。", en="There is nothing to appeal, or the time for an appeal is over.")
+    )

@@ -1,0 +1,139 @@
+"""Claims as people make them: claim with one tap, change the account, and pay back; and answers of the bank."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from msgspec.structs import replace
+
+from backend.benefits.budgets import current_budget_id, get_or_create_budget
+from backend.benefits.claim import C, Claim
+from backend.benefits.ports import PayoutBank
+from backend.benefits.problems import AlreadyClaimed, RepaymentFailed, RepaymentOutstanding
+from backend.benefits.process import Step
+from backend.benefits.reservations import register
+from backend.benefits.saga import ClaimSaga
+from backend.benefits.service import Benefits, P
+from backend.benefits.terms import Terms
+from backend.benefits.transfers import apply_answer, change_account, request_repayment, send_transfer
+from backend.city.service import City
+from backend.city.upstream import BankAnswer, ForgedNotice
+from backend.i18n import Text, yuan
+from backend.jobs.saga import Request
+from backend.problems import NotAllowed
+from backend.store import Order
+
+MAX_CLAIMS = 1_000
+
+
+def claim_id(subject: str, key: str) -> str:
+    """Return the id of the claim that a subject makes with an Idempotency-Key."""
+    return hashlib.sha256(f"{subject}\n{key}".encode()).hexdigest()[:24]
+
+
+async def claims_of(benefits: Benefits[C, P], city: City, subject: str) -> Sequence[C]:
+    """Return the claims of a subject, the newest first."""
+    newest = Order("claimed_ms", "descending")
+    return (await city.store.find(benefits.claim, {"subject": subject}, order=newest, limit=MAX_CLAIMS)).documents
+
+
+async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, benefit: str, now: datetime) -> None:
+    """Check that earlier claims permit another one. Raises AlreadyClaimed or RepaymentOutstanding."""
+    if not claimant.past_claims:
+        return
+    benefits.offers(city).check_restrictions(claimant, benefit, now)
+    owed_fen = sum(
+        one.clawback.owed_fen
+        for one in await claims_of(benefits, city, claimant.id)
+        if one.clawback is not None and not one.clawback.has_open_appeal and now >= one.clawback.appeal_until
+    )
+    if owed_fen > 0:
+        amount = yuan(owed_fen)
+        raise RepaymentOutstanding(
+            Text(
+                zh=f"您有{amount}元多发款项尚未退还，退还后可继续申领。",
+                en=f"Pay back the {amount} yuan that you were paid in excess first; then you can claim again.",
+            ),
+            owed_fen=owed_fen,
+        )
+
+
+async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P | None) -> C:
+    """Carry out the due steps of a stored claim, and return it; `claimant` is its claimant, as read for a new one.
+
+    Raises AlreadyClaimed.
+    """
+    first = replace(saga, steps={**saga.steps, Step.REGISTER: partial(register, saga.benefits, claimant=claimant)})
+    changed = await first.run(city, claim)
+    if changed is None:
+        raise AlreadyClaimed(
+            Text(zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit."), ends_at=None
+        )
+    if changed.state == "waiting":
+        budget = await get_or_create_budget(saga.benefits, city, current_budget_id(city, changed.benefit))
+        if budget.covers(changed.amount_fen):
+            await saga.benefits.serve_waitlist.enqueue(city.jobs, changed.benefit)
+    return changed
+
+
+async def update_accounts(saga: ClaimSaga[C, P], city: City, claimant: P) -> None:
+    """Pay the claimant's claims to their present account, and retry failed payouts with it at once."""
+    for claim in await claims_of(saga.benefits, city, claimant.id):
+        if claim.account != claimant.account:
+            await saga.update(city, claim.id, lambda found, _now: change_account(found, claimant.account))
+            await saga.task.enqueue(city.jobs, claim.id)
+
+
+async def lose_entitlement(saga: ClaimSaga[C, P], city: City, claimant: P) -> None:
+    """Cancel the open instalments of claims whose entitlement the claimant has lost, where their terms say so."""
+    for claim in await claims_of(saga.benefits, city, claimant.id):
+        stops = claim.after_withdrawal == "stop" and not claim.entitlement_lost
+        if stops and saga.benefits.entitlement_lost(claimant, claim):
+            changed = await saga.update(city, claim.id, lambda found, _now: replace(found, entitlement_lost=True))
+            if changed is not None and changed.state != "draft":  # the process that makes a draft decides about it
+                await saga.run(city, changed)
+
+
+async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fen: int) -> C:
+    """Pay back what is owed, once per key. Raises NothingToRepay, RepaymentInProgress or RepaymentFailed."""
+    collection_id = f"{claim.id}/repayment/{claim_id(claim.subject, key)}"
+
+    def prepare(found: C, now: datetime, _term: Terms) -> C:
+        return request_repayment(found, collection_id, amount_fen, now)
+
+    if claim.entry is not None:
+        claim = await saga.advance(city, claim)
+    claim = await saga.advance(city, claim, Request(prepare, partial(send_transfer, saga.benefits)))
+    collections = claim.clawback.collections if claim.clawback is not None else ()
+    if any(one.id == collection_id and one.state == "failed" for one in collections):
+        raise RepaymentFailed(
+            Text(
+                zh="银行未能扣款，请核对收款账户余额后重试。",
+                en="The bank could not debit your account; please check its balance and try again.",
+            )
+        )
+    return claim
+
+
+# ── answers of the bank ──
+
+
+async def receive_notice(saga: ClaimSaga[C, P], city: City, body: bytes, signature: str) -> None:
+    """Record the bank's notice about a payout or collection. Raises NotAllowed if the bank did not sign it."""
+    try:
+        notice = city.port(PayoutBank).read_notice(body, signature)
+    except ForgedNotice as error:
+        raise NotAllowed(Text(zh="签名无效。", en="The notice does not carry the bank's signature.")) from error
+    claim = notice.id.partition("/")[0]
+    await record_answer(saga, city, notice.id, notice.answer)
+    await saga.task.enqueue(city.jobs, claim)
+
+
+async def record_answer(saga: ClaimSaga[C, P], city: City, transfer: str, answer: BankAnswer) -> Claim | None:
+    """Record the bank's answer about a payout or collection; it may arrive several times and in several ways."""
+
+    def record(found: C, now: datetime) -> C:
+        return apply_answer(found, transfer, answer, now, saga.terms(city, now))
+
+    return await saga.update(city, transfer.partition("/")[0], record)

@@ -1,0 +1,189 @@
+"""What a rulebook offers, what it decides about a claim, and what earlier claims exclude."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Generic, Literal, TypeVar, cast
+
+from msgspec import Struct
+
+from backend.benefits.claimant import Claimant, PastClaim
+from backend.benefits.problems import AlreadyClaimed
+from backend.benefits.terms import Instalment, OfferTerms
+from backend.i18n import Text, date_text
+from backend.rulebook import Rulebook, Verdict
+from backend.rulebook.language.tree import Field, Has, Variable, walk
+from backend.rulebook.modules.module import Rule
+
+SINGLE_INSTALMENT = (Instalment(percent=100),)
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+T_co = TypeVar("T_co", bound=OfferTerms, covariant=True)
+TermsLookup = Callable[[str, datetime], OfferTerms | None]
+"""Returns the terms of a benefit at an instant, or None if it is not available then."""
+
+
+class Judgement(Struct, Generic[T_co], frozen=True):
+    """What the rules decide about a claim to a benefit; the same facts always give the same judgement.
+
+    `amount_fen` is the amount to pay; it is 0 if nothing is due or the benefit is a service. `blocking_rules` are the
+    rules that exclude the subject, `blocked_figure` is the figure they would get without these rules.
+    """
+
+    benefit: str
+    verdict: Verdict
+    terms: T_co
+    amount_fen: int
+    blocking_rules: tuple[Rule, ...]
+    blocked_figure: int
+
+    @property
+    def is_entitled(self) -> bool:
+        """Return True if the subject is entitled to the benefit."""
+        return self.verdict.result > 0 and (self.terms.gives == "service" or self.amount_fen > 0)
+
+
+class ClaimRestriction(Struct, frozen=True):
+    """Why earlier claims prevent another one, and when that ends; `ends_at` is None if it never does."""
+
+    kind: Literal["limit_reached", "cooldown", "excluded"]
+    ends_at: datetime | None = None
+    excluded_by: str = ""
+
+    @property
+    def limit_reached(self) -> bool:
+        """Return True if the benefit was claimed the maximum number of times."""
+        return self.kind == "limit_reached"
+
+
+class Offers(Struct, Generic[T_co], frozen=True):
+    """The benefits of a service in a rulebook: those whose terms are of this kind."""
+
+    rulebook: Rulebook
+    kind: type[T_co]
+
+    def names(self) -> list[str]:
+        """Return the names of the benefits: past, present and future."""
+        prefix = self.kind.module_prefix
+        return [name.removeprefix(prefix) for name in self.rulebook.modules if name.startswith(prefix)]
+
+    def module(self, benefit: str) -> str:
+        """Return the name of the rule module of a benefit."""
+        return self.kind.module_prefix + benefit
+
+    def title(self, benefit: str) -> Text:
+        """Return the title of a benefit."""
+        return self.rulebook.modules[self.module(benefit)].title
+
+    def terms(self, benefit: str, at: datetime) -> T_co | None:
+        """Return the terms of a benefit at an instant, or None if it is not available then."""
+        if self.module(benefit) not in self.rulebook.modules:
+            return None
+        return cast("T_co | None", self.rulebook.terms(self.module(benefit), at))
+
+    def facts_used(self, benefit: str, at: datetime) -> set[str]:
+        """Return the names of the facts that decide a benefit at an instant: those its rules and its base use."""
+        conditions = [rule.condition for rule in self.rulebook.in_force(self.module(benefit), at)]
+        read = {
+            node.name
+            for condition in conditions
+            for node in walk(condition)
+            if isinstance(node, Field | Has) and isinstance(node.operand, Variable) and node.operand.name == "facts"
+        }
+        terms = self.terms(benefit, at)
+        return read | set(terms.figures() if terms is not None else ())
+
+    def judge(self, benefit: str, facts: Struct, at: datetime) -> Judgement[T_co] | None:
+        """Judge a claim by the rules in force at an instant; return None if the benefit is not available then."""
+        terms = self.terms(benefit, at)
+        if terms is None:
+            return None
+        module = self.rulebook.modules[self.module(benefit)]
+        verdict = self.rulebook.evaluate(module.name, facts, at)
+        day = at.astimezone(self.rulebook.time_zone).date()
+        blocking: list[Rule] = []
+        blocked_figure = 0
+        for rule in self.rulebook.in_force(module.name, at):
+            if rule.id not in verdict.fired:
+                continue
+            figure = module.number_of(rule.then, day)
+            if figure == 0:
+                blocking.append(rule)
+            elif blocked_figure == 0:
+                blocked_figure = figure
+        amount_fen = amount_in_fen(terms, verdict.result, facts) if terms.gives == "money" else 0
+        return Judgement(benefit, verdict, terms, amount_fen, tuple(blocking), blocked_figure)
+
+    def check_restrictions(self, claimant: Claimant, benefit: str, now: datetime) -> None:
+        """Check that earlier claims permit another one. Raises AlreadyClaimed."""
+        restriction = claim_restriction(claimant, benefit, self.terms, now)
+        if restriction is not None:
+            raise AlreadyClaimed(self.restriction_reason(restriction), ends_at=restriction.ends_at)
+
+    def restriction_reason(self, restriction: ClaimRestriction) -> Text:
+        """Return the reason of a restriction, for the citizen."""
+        match restriction.kind:
+            case "limit_reached":
+                return Text(
+                    zh="您已按规定次数享受该项政策，不能再次申领。",
+                    en="You have claimed this the maximum number of times.",
+                )
+            case "cooldown":
+                assert restriction.ends_at is not None, "a cooldown ends"
+                ends = date_text(restriction.ends_at, self.rulebook.time_zone, with_year=True)
+                return Text(
+                    zh=f"距上次申领未满规定间隔，{ends.zh}起可再次申领。",
+                    en=f"You claimed this too recently; you can claim it again from {ends.en}.",
+                )
+            case "excluded":
+                title = self.title(restriction.excluded_by)
+                return Text(
+                    zh=f"您已享受“{title.zh}”，两项不能同时享受。",
+                    en=f"You have claimed “{title.en}”, which excludes this benefit.",
+                )
+
+
+def amount_in_fen(terms: OfferTerms, figure: int, facts: Struct) -> int:
+    """Return the amount in fen for a figure of the rules; fractions of a fen are dropped."""
+    if terms.base is None:
+        return figure
+    base_fen: int = getattr(facts, terms.base.of)
+    if terms.base.less is not None:
+        base_fen -= getattr(facts, terms.base.less.of) * terms.base.less.percent // 100
+    base_fen = max(0, base_fen)
+    return base_fen * figure // 100 if terms.amount == "share" else min(base_fen, figure)
+
+
+def split_into_instalments(amount_fen: int, instalments: Sequence[Instalment]) -> list[tuple[Instalment, int]]:
+    """Split an amount into its instalments, to the fen; the last one includes the remainder of the rounding."""
+    parts = [(one, amount_fen * one.percent // 100) for one in instalments or SINGLE_INSTALMENT]
+    last, fen = parts[-1]
+    return [*parts[:-1], (last, fen + amount_fen - sum(part for _, part in parts))]
+
+
+def claim_restriction(
+    claimant: Claimant, benefit: str, terms_of: TermsLookup, now: datetime
+) -> ClaimRestriction | None:
+    """Return the restriction on claiming a benefit that follows from a subject's earlier claims, or None.
+
+    An exclusion works in both directions, by the terms under which each benefit was claimed.
+    """
+    terms = terms_of(benefit, now)
+    assert terms is not None, "only available benefits are claimed"
+    own = [past.at for past in claimant.past_claims if past.benefit == benefit]
+    if len(own) >= terms.times_at_most:
+        return ClaimRestriction("limit_reached")
+    if own and now < (ends_at := max(own) + terms.cooldown):
+        return ClaimRestriction("cooldown", ends_at)
+    for past in claimant.past_claims:
+        ends_at = _excludes_until(past, benefit, terms, terms_of)
+        if now < ends_at:
+            return ClaimRestriction("excluded", None if ends_at == FOREVER else ends_at, past.benefit)
+    return None
+
+
+def _excludes_until(past: PastClaim, benefit: str, terms: OfferTerms, terms_of: TermsLookup) -> datetime:
+    """Return until when an earlier claim excludes another benefit; if both terms say so, the longer time applies."""
+    theirs = terms_of(past.benefit, past.at)
+    exclusions = [one for one in terms.excludes if one.benefit == past.benefit]
+    exclusions += [one for one in theirs.excludes if one.benefit == benefit] if theirs is not None else []
+    return max((FOREVER if one.within is None else past.at + one.within for one in exclusions), default=past.at)

@@ -1,0 +1,29 @@
+"""External dependencies of benefit services: a bank that pays. Every call may be repeated."""
+
+from typing import Protocol, runtime_checkable
+
+from backend.city.upstream import BankAnswer, BankNotice
+
+
+@runtime_checkable
+class PayoutBank(Protocol):
+    """Pays to bank accounts, and collects what was paid wrongly."""
+
+    async def pay_out(self, payout_id: str, account: str, amount_fen: int) -> BankAnswer:
+        """Pay to an account, once per payout id.
+
+        Raises UpstreamTimeout, or UpstreamRejected if the id was used with other content.
+        """
+        ...
+
+    async def collect(self, collection_id: str, account: str, amount_fen: int) -> BankAnswer:
+        """Debit an account, once per collection id. Raises UpstreamTimeout or UpstreamRejected, as `pay_out` does."""
+        ...
+
+    async def look_up(self, transfer_id: str) -> BankAnswer:
+        """Return the state of a payout or collection. Raises UpstreamTimeout."""
+        ...
+
+    def read_notice(self, body: bytes, signature: str) -> BankNotice:
+        """Verify and read a notice of the bank. Raises ForgedNotice."""
+        ...

@@ -1,0 +1,113 @@
+"""From the claim to its reservation: it is registered with its claimant, and its money is reserved or waited for."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from backend.benefits.budget import BudgetExhausted, StaleEntry
+from backend.benefits.budgets import apply_to_budget, current_budget_id
+from backend.benefits.claim import C, cancel_remaining, notify, prepare_entry, record_entry, reissue_entry
+from backend.benefits.claimant import PastClaim
+from backend.benefits.problems import AlreadyClaimed, NotOnWaitlist
+from backend.benefits.service import AnyBenefits, Benefits, P
+from backend.city.service import City
+from backend.i18n import Text
+from backend.store import Order
+from backend.store.update import update_document
+
+
+async def register(benefits: Benefits[C, P], city: City, claim: C, now: datetime, claimant: P | None = None) -> C:
+    """Add a claim to its claimant's past claims, and reserve its money.
+
+    `claimant` is the claimant as read before, if the caller has it. Raises AlreadyClaimed if another claim excludes
+    this one, which is then deleted.
+    """
+    try:
+        registered = await update_document(
+            city.store,
+            lambda: city.store.get(benefits.claimant, claim.subject),
+            lambda found: _with_claim(benefits, city, found, claim),
+            in_hand=claimant,
+        )
+    except AlreadyClaimed:
+        await city.store.delete(claim)
+        raise
+    assert registered is not None, "a claimant is never deleted"
+    claimed = replace(
+        claim,
+        state="claimed",
+        account=registered.account,
+        entitlement_lost=claim.entitlement_lost or benefits.entitlement_lost(registered, claim),
+    )
+    return await reserve(benefits, city, claimed, now)
+
+
+def _with_claim(benefits: Benefits[C, P], city: City, claimant: P, claim: C) -> P:
+    if any(past.claim == claim.id for past in claimant.past_claims):
+        return claimant
+    benefits.offers(city).check_restrictions(claimant, claim.benefit, claim.claimed_at)
+    return replace(claimant, past_claims=(*claimant.past_claims, PastClaim(claim.id, claim.benefit, claim.claimed_at)))
+
+
+async def unblock(benefits: Benefits[C, P], city: City, claim: C, _now: datetime) -> C:
+    """Remove a failed or withdrawn claim from its claimant's past claims: it restricts others no longer."""
+
+    def without(claimant: P) -> P:
+        left = tuple(past for past in claimant.past_claims if past.claim != claim.id)
+        return claimant if len(left) == len(claimant.past_claims) else replace(claimant, past_claims=left)
+
+    await update_document(city.store, lambda: city.store.get(benefits.claimant, claim.subject), without)
+    return replace(claim, unblocked=True)
+
+
+async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Prepare the reservation in this year's budget; a claim behind other waiting ones joins the end of the list."""
+    budget = current_budget_id(city, claim.benefit)
+    if claim.budget not in (None, budget):
+        return prepare_entry(claim, "void", 0, now)  # nothing may be reserved in last year's budget, however late
+    if benefits.offers(city).terms(claim.benefit, now) is None:
+        return cancel_remaining(claim, now, "cancelled")  # the benefit is no longer available
+    first = await city.store.find(benefits.claim, {"waitlist": claim.benefit}, order=Order("claimed_ms"), limit=1)
+    if first.documents and first.documents[0].claimed_ms <= claim.claimed_ms:
+        return join_waitlist(claim, now)
+    return prepare_reservation(claim, budget, now)
+
+
+async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Apply the entry in progress to its budget, and record the result."""
+    entry, budget = claim.entry, claim.budget
+    assert entry is not None, "there is an entry to apply"
+    assert budget is not None, "an entry belongs to a budget"
+    try:
+        await apply_to_budget(benefits, city, budget, entry)
+    except BudgetExhausted:
+        return join_waitlist(claim, now)
+    except StaleEntry as stale:
+        return reissue_entry(claim, stale.closed_until, now)
+    if entry.kind not in ("reserve", "pay"):  # the budget has grown for those who wait
+        await benefits.serve_waitlist.enqueue(city.jobs, claim.benefit)
+    return record_entry(claim, entry)
+
+
+def prepare_reservation(claim: C, budget: str, now: datetime) -> C:
+    """Prepare the entry that reserves a claim's money in a budget."""
+    claimed = replace(claim, budget=budget, state="claimed", waitlist=None)
+    return prepare_entry(claimed, "reserve", claim.amount_fen, now, quota_delta=1)
+
+
+def join_waitlist(claim: C, now: datetime) -> C:
+    """Put a claim on the waiting list; the subject is notified once."""
+    waiting = replace(claim, entry=None, state="waiting", waitlist=claim.benefit)
+    notified = any(notification.kind == "waiting" for notification in claim.notifications)
+    return waiting if notified else notify(waiting, "waiting", claim.amount_fen, now)
+
+
+def leave_waitlist(claim: C, now: datetime) -> C:
+    """Withdraw a claim from the waiting list, as its subject wants. Raises NotOnWaitlist."""
+    if claim.state == "withdrawn":
+        return claim
+    if claim.state != "waiting":
+        raise NotOnWaitlist(Text(zh="该申领不在排队中，不能撤回。", en="This claim is not on the waiting list."))
+    instalments = tuple(replace(one, state="cancelled") for one in claim.instalments)
+    claim = replace(claim, instalments=instalments, state="withdrawn", waitlist=None)
+    return claim if claim.budget is None else prepare_entry(claim, "void", 0, now)

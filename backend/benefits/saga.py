@@ -1,0 +1,72 @@
+"""The saga of a claim: its whole process on one page, from the claim to the last fen paid or paid back.
+
+`process` decides which step is next.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Generic
+
+from backend.benefits.audits import audit_claim, reduce_open_instalments
+from backend.benefits.claim import C, cancel_remaining
+from backend.benefits.notifications import send_notification
+from backend.benefits.process import Step, next_step, schedule
+from backend.benefits.reservations import post_entry, register, reserve, unblock
+from backend.benefits.service import Benefits, P
+from backend.benefits.terms import Terms
+from backend.benefits.transfers import (
+    check_progress,
+    look_up_transfer,
+    request_collection,
+    request_payout,
+    send_transfer,
+)
+from backend.city.service import City
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
+from backend.jobs.saga import Decision, Request, Saga
+
+
+class ClaimSaga(Saga[City, C, Terms, Step], Generic[C, P], frozen=True, kw_only=True):
+    """The saga of the claims to a service's benefits."""
+
+    benefits: Benefits[C, P]
+
+    async def decide(self, city: City, claim: C, decide: Callable[[C, datetime], C]) -> C:
+        """Change a claim as somebody decides now, and carry out the steps that follow. Raises what `decide` raises."""
+        return await self.advance(city, claim, Decision(lambda claim, now, _term: decide(claim, now)))
+
+    async def advance(
+        self, city: City, claim: C, request: Request[City, C, Terms] | Decision[C, Terms] | None = None
+    ) -> C:
+        """Carry out the due steps of a registered claim, after what somebody requests or decides now, as `run` does."""
+        advanced = await self.run(city, claim, request)
+        assert advanced is not None, "a registered claim is never deleted"
+        return advanced
+
+
+def claim_saga(benefits: Benefits[C, P]) -> ClaimSaga[C, P]:
+    """Return the saga of the claims to a service's benefits."""
+    return ClaimSaga(
+        benefits=benefits,
+        kind=benefits.claim,
+        next_step=next_step,
+        schedule=schedule,
+        terms=benefits.terms,
+        task=benefits.advance_claim,
+        unavailable=(UpstreamTimeout, UpstreamRejected),
+        steps={
+            Step.REGISTER: partial(register, benefits),
+            Step.RESERVE: partial(reserve, benefits),
+            Step.POST_ENTRY: partial(post_entry, benefits),
+            Step.PAY: Request(request_payout, partial(send_transfer, benefits)),
+            Step.LOOK_UP_TRANSFER: partial(look_up_transfer, benefits),
+            Step.CHECK_PROGRESS: partial(check_progress, benefits),
+            Step.CANCEL: Decision(lambda claim, now, _term: cancel_remaining(claim, now, "cancelled")),
+            Step.AUDIT: partial(audit_claim, benefits),
+            Step.REDUCE: Decision(reduce_open_instalments),
+            Step.COLLECT: Request(request_collection, partial(send_transfer, benefits)),
+            Step.UNBLOCK: partial(unblock, benefits),
+            Step.NOTIFY: partial(send_notification, benefits),
+        },
+    )

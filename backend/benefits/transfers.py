@@ -1,0 +1,146 @@
+"""Transfers of money by the bank: payouts of instalments, and collections of what is to be paid back.
+
+A claim has at most one transfer at a time. It is recorded before the bank is asked, and only the bank's first decision
+on it has an effect.
+"""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from backend.benefits.claim import C, Claim, ClaimInstalment, Collection, cancel_remaining, notify, prepare_entry
+from backend.benefits.ports import PayoutBank
+from backend.benefits.problems import NothingToRepay, RepaymentInProgress
+from backend.benefits.process import RETRY_INTERVAL, next_payable
+from backend.benefits.service import AnyBenefits
+from backend.benefits.terms import Terms
+from backend.city.service import City
+from backend.city.upstream import BankAnswer, UpstreamTimeout, with_timeout
+from backend.i18n import Text
+
+
+def request_payout(claim: C, now: datetime, _term: Terms) -> C:
+    """Record that the bank is asked to pay the next instalment."""
+    index = next_payable(claim, now)
+    assert index is not None, "there is an instalment to pay"
+    instalment = claim.instalments[index]
+    payout = f"{claim.id}/payout/{index + 1}/{instalment.attempts + 1}"
+    return _with_instalment(claim, index, replace(instalment, state="requested", payout=payout, requested_at=now))
+
+
+def request_collection(claim: C, now: datetime, _term: Terms) -> C:
+    """Record that the bank is asked to collect what is owed."""
+    assert claim.clawback is not None, "there is a claw-back"
+    collection_id = f"{claim.id}/collection/{len(claim.clawback.collections) + 1}"
+    return _with_collection(claim, Collection(collection_id, claim.clawback.owed_fen, now, "city"))
+
+
+def request_repayment(claim: C, collection_id: str, amount_fen: int, now: datetime) -> C:
+    """Record that the subject pays back what is owed, once per id. Raises NothingToRepay or RepaymentInProgress."""
+    clawback = claim.clawback
+    if clawback is not None and any(one.id == collection_id for one in clawback.collections):
+        return claim
+    owed_fen = clawback.owed_fen if clawback is not None and not clawback.has_open_appeal else 0
+    if owed_fen <= 0 or owed_fen != amount_fen:
+        raise NothingToRepay(
+            Text(zh="目前没有该笔应退款项，请刷新后查看。", en="This amount is not due now; please refresh."),
+            owed_fen=owed_fen,
+        )
+    if claim.pending_transfer() is not None or claim.entry is not None:
+        raise RepaymentInProgress(
+            Text(zh="银行正在处理，请稍候再试。", en="The bank is processing this; please try again in a moment.")
+        )
+    return _with_collection(claim, Collection(collection_id, amount_fen, now, "person"))
+
+
+async def send_transfer(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Request the recorded transfer, and record the answer. Raises UpstreamTimeout or UpstreamRejected."""
+    transfer, bank = claim.pending_transfer(), city.port(PayoutBank)
+    if transfer is None:
+        return claim
+    move = bank.collect if isinstance(transfer, Collection) else bank.pay_out
+    account = await _account_number(benefits, city, claim)
+    answer = await with_timeout(move(transfer.id, account, transfer.amount_fen))
+    return apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
+
+
+async def look_up_transfer(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Query the state of a transfer; request it again under the same id if the bank never received it."""
+    transfer = claim.pending_transfer()
+    assert transfer is not None, "a transfer is with the bank"
+    answer = await with_timeout(city.port(PayoutBank).look_up(transfer.id))
+    changed = apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
+    if answer.outcome == "unknown":
+        changed = await send_transfer(benefits, city, claim, now)
+    if changed is claim:
+        raise UpstreamTimeout("the bank has not decided yet")
+    return changed
+
+
+async def check_progress(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Query the progress of a claim; instalments that are due by it are paid next."""
+    return replace(claim, progress=await benefits.progress(city, claim), progress_checked_at=now, failures=0)
+
+
+async def _account_number(benefits: AnyBenefits, city: City, claim: Claim) -> str:
+    """Return the number of the account for payouts; it is not on claims of earlier editions, but on their claimants."""
+    account = claim.account
+    if account is None:
+        claimant = await city.store.get(benefits.claimant, claim.subject)
+        account = claimant.account if claimant is not None else None
+    assert account is not None, "money is claimed with an account only"
+    return city.encryption.decrypt(account)
+
+
+def apply_answer(claim: C, transfer_id: str, answer: BankAnswer, now: datetime, term: Terms) -> C:
+    """Record the bank's decision on a transfer; only the first one has an effect."""
+    transfer = claim.pending_transfer()
+    if transfer is None or transfer.id != transfer_id or answer.outcome in ("pending", "unknown"):
+        return claim
+    claim = replace(claim, failures=0)
+    if isinstance(transfer, Collection):
+        return _apply_collection(claim, transfer, answer, now)
+    return _apply_payout(claim, claim.instalments.index(transfer), answer, now, term)
+
+
+def _apply_payout(claim: C, index: int, answer: BankAnswer, now: datetime, term: Terms) -> C:
+    instalment = claim.instalments[index]
+    if answer.outcome == "done":
+        paid = replace(instalment, state="paid", paid_at=now, receipt=answer.receipt)
+        paying = prepare_entry(_with_instalment(claim, index, paid), "pay", instalment.amount_fen, now)
+        return notify(paying, "paid", instalment.amount_fen, now)
+    attempts = instalment.attempts + 1
+    reopened = replace(instalment, state="open", attempts=attempts, retry_at=now + RETRY_INTERVAL)
+    failed = _with_instalment(claim, index, reopened)
+    if claim.paid_fen == 0 and instalment.milestone == 0:
+        return cancel_remaining(failed, now, "failed")
+    if attempts >= term("payout_tries"):
+        return cancel_remaining(failed, now, "cancelled")
+    return notify(failed, "payout_failed", instalment.amount_fen, now)
+
+
+def _apply_collection(claim: C, collection: Collection, answer: BankAnswer, now: datetime) -> C:
+    assert claim.clawback is not None, "it was requested"
+    done = answer.outcome == "done"
+    decided = replace(collection, state="done" if done else "failed", receipt=answer.receipt)
+    collections = tuple(decided if one is collection else one for one in claim.clawback.collections)
+    claim = replace(claim, clawback=replace(claim.clawback, collections=collections))
+    if not done:
+        return claim
+    returned = prepare_entry(claim, "return", collection.amount_fen, now)
+    return notify(returned, "repayment_received", collection.amount_fen, now)
+
+
+def change_account(claim: C, account: str | None) -> C:
+    """Pay to another account from now on; failed payouts are retried at once instead of a day later."""
+    instalments = tuple(replace(one, retry_at=None) if one.state == "open" else one for one in claim.instalments)
+    return replace(claim, account=account, instalments=instalments)
+
+
+def _with_instalment(claim: C, index: int, instalment: ClaimInstalment) -> C:
+    return replace(claim, instalments=(*claim.instalments[:index], instalment, *claim.instalments[index + 1 :]))
+
+
+def _with_collection(claim: C, collection: Collection) -> C:
+    assert claim.clawback is not None, "there is a claw-back"
+    return replace(claim, clawback=replace(claim.clawback, collections=(*claim.clawback.collections, collection)))

@@ -1,0 +1,161 @@
+"""The engine of benefits keeps its promises to a service that it was not written for, with firms as subjects."""
+
+from collections.abc import Awaitable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+from msgspec.structs import replace
+
+from backend.benefits import budget as budget_model
+from backend.benefits.claims import lose_entitlement
+from backend.store.update import update_document
+from tests.benefits.circle_rules import GRANTS, write_rules
+from tests.benefits.machine import DIES, ClaimMachine
+from tests.benefits.reading_circles import Circle, CircleClaim, claim_grant, grants, library, service
+from tests.benefits.world import World, card_number
+from tests.draws import draws
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = draws(60, soak=1_200)
+BUDGETS_FEN = (0, 100_00, 150_01, 400_00)
+WHO = st.integers(0, 3)
+GRANT = st.sampled_from(sorted(GRANTS))
+
+
+class ReadingCircles(ClaimMachine):
+    """Circles claim, hold evenings, state what they did not spend, and are closed."""
+
+    saga = grants
+    budgets = len(BUDGETS_FEN)
+
+    def make_subjects(self) -> Sequence[Any]:
+        library.silent = 0
+        return [self._register(members) for members in (25, 8, 8, 30)]
+
+    def _register(self, members: int) -> Any:  # noqa: ANN401  a subject
+        serial, city = next(self.world.serial), self.world.real
+        number, name = card_number(serial), f"circle-{serial}"
+        library.members[name] = members
+        circle = Circle(id=name, chair=f"chair-{serial}", account=city.encryption.encrypt(number))
+        self.world.run(lambda: city.store.insert(circle))
+        return _Subject(name, number)
+
+    def review_subjects(self) -> None:
+        """Cancel what closed circles no longer get, in case the process that closed them was killed."""
+        for subject in self.subjects:
+            self.attempt(lambda one=subject: self._stop(one.id))
+
+    async def _stop(self, circle_id: str) -> None:
+        city = self.city
+        circle = await city.store.get(Circle, circle_id)
+        if circle is not None and circle.closed_at is not None:
+            await lose_entitlement(grants, city, circle)
+
+    def _claim(self, who: int, grant: str, tap: int, spent_fen: int) -> Awaitable[CircleClaim]:
+        return claim_grant(self.city, self.subjects[who].id, grant, f"{tap}", spent_fen)
+
+    @rule(who=WHO, grant=GRANT, spent=st.integers(0, 90_00), dies=DIES)
+    def claims(self, who: int, grant: str, spent: int, dies: int | None) -> None:
+        self.let_die(dies)
+        self.taps += 1
+        self.attempt(lambda: self._claim(who, grant, self.taps, spent))
+
+    @rule(grant=GRANT, dies=DIES)
+    def all_claim_twice_at_once(self, grant: str, dies: int | None) -> None:
+        self.let_die(dies)
+        self.taps += 1
+        everybody = [*range(len(self.subjects))] * 2
+        self.attempt_at_once(*(lambda one=who: self._claim(one, grant, self.taps, 55_55) for who in everybody))
+
+    @rule(who=WHO, held=st.sampled_from([3, 12]))
+    def evenings_are_held(self, who: int, held: int) -> None:
+        library.evenings[self.subjects[who].id] = held
+
+    @rule(who=WHO, fen=st.integers(0, 60_00))
+    def invoices_are_found(self, who: int, fen: int) -> None:
+        library.invoiced_fen[self.subjects[who].id] = fen
+
+    @rule(who=WHO, members=st.sampled_from([4, 8, 25]))
+    def members_turn_out_to_be_others(self, who: int, members: int) -> None:
+        library.members[self.subjects[who].id] = members
+
+    @rule(who=WHO, held=st.sampled_from([0, 3]))
+    def claims_for_members_it_does_not_have(self, who: int, held: int) -> None:
+        library.members[self.subjects[who].id] = 25
+        self.evenings_are_held(who, held)
+        self.claims(who, "evenings", 0, None)
+        self.members_turn_out_to_be_others(who, 8)
+        self.time_passes(24 * 4)
+
+    @rule(times=st.integers(1, 3))
+    def the_library_is_silent(self, times: int) -> None:
+        library.silent = times
+
+    @rule(who=WHO, dies=DIES)
+    def a_circle_is_closed(self, who: int, dies: int | None) -> None:
+        self.let_die(dies)
+        circle_id = self.subjects[who].id
+
+        async def close() -> None:
+            city = self.city
+
+            def closed(circle: Circle) -> Circle:
+                return circle if circle.closed_at is not None else replace(circle, closed_at=city.now())
+
+            await update_document(city.store, lambda: city.store.get(Circle, circle_id), closed)
+            await self._stop(circle_id)
+
+        self.attempt(close)
+
+    def teardown(self) -> None:
+        library.silent = 0
+        super().teardown()
+
+    def also_holds(self, claims: list[CircleClaim]) -> None:
+        """What is still to come stops when a circle is closed, where the terms say so."""
+        circles = self.world.run(lambda: self.world.real.store.get_many(Circle, [one.id for one in self.subjects]))
+        for claim in claims:
+            lost = grants.benefits.entitlement_lost(circles[claim.subject], claim)
+            if lost and claim.after_withdrawal == "stop":
+                assert claim.sum_fen("open") == 0
+                assert claim.state != "waiting"
+            assert (claim.subject_kind, claim.contact) == ("firm", circles[claim.subject].chair)
+
+
+class _Subject:
+    def __init__(self, circle_id: str, account: str) -> None:
+        self.id, self.account = circle_id, account
+
+
+@pytest.fixture
+def world(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Make the city; its budgets drop entries as soon as they may, which a city's do only under load."""
+    monkeypatch.setattr(budget_model, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(budget_model, "MIN_RETENTION", timedelta(seconds=-1))
+    rules = [write_rules(tmp_path / f"rules-{fen}", fen) for fen in BUDGETS_FEN]
+    ReadingCircles.world = world = World(tmp_path, address, [service], rules, "pymongo")
+    yield world
+    world.close()
+
+
+def test_whatever_happens_every_fen_is_accounted_for(world: World, address: str) -> None:
+    examples = EXAMPLES if address.startswith("sqlite") else EXAMPLES // 8
+    run_state_machine_as_test(
+        ReadingCircles,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+        ),
+    )
+    print(f"{dict(world.did)}, {world.kills} kills, {[store.drops for store in world.stores]} drops")  # noqa: T201
+    assert world.did["paid"] >= examples / 2
+    assert world.kills >= examples / 2
+    assert sum(store.drops for store in world.stores) >= examples
