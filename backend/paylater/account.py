@@ -1,5 +1,6 @@
 """A person's agreement to pay later, and what they owe: one Document per person."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import ClassVar, TypeVar
 
@@ -9,8 +10,9 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.i18n import Text
 from backend.paylater.credit_line import CreditLine
-from backend.paylater.problems import NotEnrolled
+from backend.paylater.problems import NotEnrolled, OutstandingBalance
 from backend.store import Document
+from backend.store.update import create_or_update, update_document
 
 MAX_BREACHES = 50
 
@@ -33,6 +35,7 @@ class Account(Document, kw_only=True):
     """
 
     not_enrolled: ClassVar[Text]
+    outstanding: ClassVar[Text]
 
     agreement: str
     consented_at: datetime
@@ -90,3 +93,17 @@ async def open_account(city: City, kind: type[A], person: str) -> A:
     if account is None or account.closed_at is not None:
         raise NotEnrolled(kind.not_enrolled)
     return account
+
+
+async def close_account(city: City, kind: type[A], person: str, is_in_progress: Callable[[], Awaitable[bool]]) -> None:
+    """Close a person's account; it can be opened again. Raises NotEnrolled or OutstandingBalance."""
+    now = city.now()
+    closed = await update_document(
+        city.store, lambda: open_account(city, kind, person), lambda account: replace(account, closed_at=now)
+    )
+    assert closed is not None, "`open_account` returns one"
+    # Close first and check then, so that nothing that begins meanwhile is missed.
+    owed_fen = closed.committed_fen(now)
+    if owed_fen or await is_in_progress():
+        await create_or_update(city.store, closed, lambda account: replace(account, closed_at=None))
+        raise OutstandingBalance(kind.outstanding, owed_fen=owed_fen)

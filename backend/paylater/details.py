@@ -5,8 +5,26 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from backend.city.service import City
+from backend.i18n import Text
 from backend.paylater.bill import Billable, PaymentScope
 from backend.paylater.family import FamilyConsent, Relation
+from backend.rulebook import Verdict
+
+
+class LimitFactor(Struct, frozen=True):
+    """A rule that raised or lowered a limit, by how much, and what would raise it further."""
+
+    rule: str
+    amount_fen: int
+    because: Text
+    would_raise: Text | None
+
+
+class RepairSelection(Struct, forbid_unknown_fields=True):
+    """The ids of the differences whose repairs are accepted or approved."""
+
+    differences: Annotated[list[Annotated[str, Meta(max_length=32)]], Meta(min_length=1, max_length=500)]
 
 
 class PaymentRequest(Struct, forbid_unknown_fields=True):
@@ -110,3 +128,13 @@ def transfer_details(billable: Billable) -> list[TransferDetails]:
 def family_consent_details(consent: FamilyConsent, role: Literal["patient", "payer"]) -> FamilyConsentDetails:
     """Return a consent in which the caller has this role."""
     return FamilyConsentDetails(consent.id, role, consent.relation, consent.requested_at, consent.agreed_at)
+
+
+def limit_factors(city: City, verdict: Verdict) -> list[LimitFactor]:
+    """Return what each rule that fired contributes to a limit."""
+    module, now, today = city.rulebook.modules[verdict.module], city.now(), city.today()
+    return [
+        LimitFactor(rule.id, module.number_of(rule.then, today), rule.because, rule.remedy)
+        for rule in city.rulebook.in_force(verdict.module, now)
+        if rule.id in verdict.fired
+    ]

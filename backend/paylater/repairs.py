@@ -17,6 +17,13 @@ RETRY_DELAY = timedelta(minutes=1)
 """When a sweep resumes approved repairs that were interrupted."""
 
 ResolutionState = Literal["open", "accepted", "approved", "repaired", "failed"]
+STATE_TITLES: dict[ResolutionState, str] = {
+    "open": "待处理 · open",
+    "accepted": "已受理 · accepted",
+    "approved": "已批准 · approved",
+    "repaired": "已修复 · repaired",
+    "failed": "无法修复 · failed",
+}
 
 
 class Resolution(Struct, frozen=True):

@@ -19,6 +19,13 @@ TransferDifferenceKind = Literal[
     "refund_missing_at_bank",
     "transfer_differs",
 ]
+TRANSFER_TITLES: dict[TransferDifferenceKind, str] = {
+    "payment_only_at_bank": "付款仅银行有 · payment only at the bank",
+    "payment_missing_at_bank": "付款仅我方有 · payment missing at the bank",
+    "refund_only_at_bank": "退款仅银行有 · refund only at the bank",
+    "refund_missing_at_bank": "退款仅我方有 · refund missing at the bank",
+    "transfer_differs": "收付金额不一致 · transfer differs",
+}
 TransferRepair = Literal["accept_bank_record", "query_bank"]
 
 

@@ -7,12 +7,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.city.upstream import BankAnswer, UpstreamTimeout
+from backend.city.upstream import BankAnswer, ForgedNotice, UpstreamTimeout
 from backend.i18n import Text, yuan
 from backend.jobs.saga import Request, Saga
 from backend.paylater.bill import B, Billable, Payment, PaymentScope, Refund, Terms, add_notice
 from backend.paylater.ports import Bank
 from backend.paylater.problems import NothingToPay, PaymentFailed, PaymentInProgress
+from backend.problems import NotAllowed
 from backend.store.time import to_ms
 
 
@@ -108,6 +109,17 @@ async def _request(bank: Bank, transfer: Payment | Refund) -> BankAnswer:
     if isinstance(transfer, Payment):
         return await bank.pay(transfer.id, transfer.payer, transfer.amount_fen)
     return await bank.refund(transfer.id, transfer.payment, transfer.amount_fen)
+
+
+async def receive_notice(city: City, saga: Saga[City, B, Terms, Any], body: bytes, signature: str) -> None:
+    """Record the outcome in a notice from the bank. Raises NotAllowed if the signature is not the bank's."""
+    try:
+        notice = city.port(Bank).read_notice(body, signature)
+    except ForgedNotice as error:
+        raise NotAllowed(
+            Text(zh="签名无效。", en="The signature is not the bank's; check the Bank-Signature header.")
+        ) from error
+    await record_bank_answer(city, saga, notice.id, notice.answer)
 
 
 async def record_bank_answer(city: City, saga: Saga[City, B, Terms, Any], transfer_id: str, answer: BankAnswer) -> None:

@@ -49,6 +49,7 @@ class Swimmer(Account, kw_only=True):
 
     collection: ClassVar[str] = "swimmers"
     not_enrolled: ClassVar[Text] = Text(zh="请先登记。", en="Please register first.")
+    outstanding: ClassVar[Text] = Text(zh="请先付清。", en="Please pay first.")
 
 
 class Companion(FamilyConsent, kw_only=True):

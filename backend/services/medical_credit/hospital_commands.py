@@ -9,6 +9,7 @@ from backend.city.person import parse_id_number
 from backend.city.service import City
 from backend.i18n import Text
 from backend.services.medical_credit.eligibility import assess, find_enrolment, find_person, refresh_enrolment, terms_of
+from backend.services.medical_credit.facts import Term, VisitKind
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit
@@ -17,6 +18,11 @@ from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict
 
+OPENING_HOLDS: dict[VisitKind, Term] = {
+    "outpatient": "opening_hold_outpatient_fen",
+    "emergency": "opening_hold_emergency_fen",
+    "inpatient": "opening_hold_inpatient_fen",
+}
 OPENING_TIMEOUT = timedelta(seconds=30)
 """A visit without a hold by then was interrupted, and the sweep resumes it."""
 
@@ -107,11 +113,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         )
     terms = terms_of(city, now)
     exceptional = assessment.standing == "exception"
-    opening_hold_fen = {
-        "outpatient": terms("opening_hold_outpatient_fen"),
-        "emergency": terms("opening_hold_emergency_fen"),
-        "inpatient": terms("opening_hold_inpatient_fen"),
-    }
+    opening_hold_fen = terms(OPENING_HOLDS[command.kind])
     return Visit(
         id=visit_id(hospital.id, number),
         hospital=hospital.id,
@@ -123,7 +125,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         opened_ms=to_ms(command.opened_at),
         created_at=now,
         changed_ms=to_ms(now),
-        requested_hold_fen=0 if exceptional else max(command.estimate_fen or 0, opening_hold_fen[command.kind]),
+        requested_hold_fen=0 if exceptional else max(command.estimate_fen or 0, opening_hold_fen),
         expires_at=now + timedelta(days=terms("hold_days")),
         exceptional=exceptional,
         automatic_debit=enrolment.automatic_debit,

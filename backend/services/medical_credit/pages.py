@@ -11,13 +11,12 @@ from litestar.params import FromPath
 
 from backend.city.service import City
 from backend.i18n import yuan
-from backend.paylater.repairs import Resolution
+from backend.paylater.repairs import STATE_TITLES, Resolution
 from backend.security.identity import role_guard
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import (
     DIFFERENCE_TITLES,
     REPAIR_TITLES,
-    STATE_TITLES,
     Difference,
     DifferenceKind,
     Reconciliation,

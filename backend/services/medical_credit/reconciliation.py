@@ -46,20 +46,18 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Rec
     booked = {one.id: one for one in (*ours, *answered)}
     differences.extend(bank_differences(missing_at_bank(booked.values(), banked, begins, ends), booked))
     totals, visits = totals_of(ours, banked)
-    return await _save(
-        city,
-        Reconciliation(
-            id=reconciliation_id(hospital.id, day),
-            hospital=hospital.id,
-            day=day.isoformat(),
-            created_at=city.now(),
-            file_digest=hashlib.sha256(file.encode()).hexdigest(),
-            totals=totals,
-            visits=visits,
-            differences=tuple(differences[:MAX_DIFFERENCES]),
-            omitted=max(0, len(differences) - MAX_DIFFERENCES),
-        ),
+    new = Reconciliation(
+        id=reconciliation_id(hospital.id, day),
+        hospital=hospital.id,
+        day=day.isoformat(),
+        created_at=city.now(),
+        file_digest=hashlib.sha256(file.encode()).hexdigest(),
+        totals=totals,
+        visits=visits,
+        differences=tuple(differences[:MAX_DIFFERENCES]),
+        omitted=max(0, len(differences) - MAX_DIFFERENCES),
     )
+    return await create_or_update(city.store, new, lambda known: with_known_resolutions(new, known))
 
 
 async def our_records(city: City, hospital: Hospital, day: date) -> str:
@@ -102,11 +100,6 @@ def _reconciled(found: Reconciliation | None) -> Reconciliation:
     if found is None:
         raise NotFound(Text(zh="该日尚未对账，请先提交医院对账文件。", en="This day has not been reconciled yet."))
     return found
-
-
-async def _save(city: City, new: Reconciliation) -> Reconciliation:
-    """Store a reconciliation with the resolutions that an earlier one has of the same differences."""
-    return await create_or_update(city.store, new, lambda known: with_known_resolutions(new, known))
 
 
 def _bounds(city: City, day: date) -> tuple[datetime, datetime]:

@@ -119,23 +119,22 @@ async def _split(city: City, visit: Visit, attempt: SettlementAttempt) -> Split:
     medfee_fen = sum(line.amount_fen for line in lines)
     if medfee_fen == 0:
         return _NOTHING
+    id_number = visit.id_number
+    if id_number is None:
+        profile = await city.store.get(Person, visit.person)
+        assert profile is not None, "the person of a visit has a Profile"
+        id_number = profile.id_number
     claim = InsuranceClaim(
         message_id=attempt.message_id,
         visit=visit.id,
         hospital=visit.hospital,
-        id_number=city.encryption.decrypt(visit.id_number or await _stored_id_number(city, visit)),
+        id_number=city.encryption.decrypt(id_number),
         kind=visit.kind,
         lines=tuple(ClaimLine(line.id, line.code, fen) for line, fen in net_lines(lines).values() if fen),
     )
     split = await city.port(Insurance).settle(claim)
     assert split.medfee_fen == medfee_fen, "the insurance splits the whole claim"
     return split
-
-
-async def _stored_id_number(city: City, visit: Visit) -> str:
-    profile = await city.store.get(Person, visit.person)
-    assert profile is not None, "the person of a visit has a Profile"
-    return profile.id_number
 
 
 def _give_up_attempt(visit: Visit, _now: datetime, _terms: Terms) -> Visit:

@@ -218,7 +218,7 @@ class Scene:
         self.sweep()
 
     def sweep(self) -> None:
-        """Find the due visits as the sweep does, and do their steps here."""
+        """Sweep until nothing is due."""
 
         async def advance_due() -> None:
             for _ in range(20):
@@ -226,7 +226,6 @@ class Scene:
                 page = await self.city.store.find(Visit, {}, order=due)
                 if not page.documents:
                     return
-                for visit in page.documents:
-                    await visit_saga.resume(self.city, visit.id)
+                await visit_saga.sweep(self.city)
 
         self.call(advance_due)

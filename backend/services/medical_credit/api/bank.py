@@ -5,10 +5,8 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from backend.city.service import City
-from backend.city.upstream import BankSignature, ForgedNotice
-from backend.i18n import Text
-from backend.paylater.ports import Bank
-from backend.paylater.transfers import record_bank_answer
+from backend.city.upstream import BankSignature
+from backend.paylater.transfers import receive_notice
 from backend.problems import NotAllowed
 from backend.security.identity import public
 from backend.services.medical_credit.saga import visit_saga
@@ -22,10 +20,4 @@ async def receive_bank_notice(
 
     A late or repeated notification does not change a recorded outcome.
     """
-    try:
-        notice = city.port(Bank).read_notice(await request.body(), bank_signature)
-    except ForgedNotice as error:
-        raise NotAllowed(
-            Text(zh="签名无效。", en="The signature is not the bank's; check the Bank-Signature header.")
-        ) from error
-    await record_bank_answer(city, visit_saga, notice.id, notice.answer)
+    await receive_notice(city, visit_saga, await request.body(), bank_signature)

@@ -1,6 +1,7 @@
 """Handlers for citizens: enrol in pay later, see the limit and its reasons, see visits, and pay bills."""
 
 from datetime import datetime
+from typing import Any
 
 from litestar import delete, get, post
 from litestar.di import NamedDependency
@@ -11,18 +12,16 @@ from backend.city.person import Person
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
-from backend.paylater.account import open_account
-from backend.paylater.details import PaymentRequest
+from backend.paylater.account import close_account, open_account
+from backend.paylater.details import PaymentRequest, limit_factors
 from backend.paylater.family import may_pay
 from backend.paylater.problems import NotEnrolled, NothingToPay, OutstandingBalance, PaymentFailed, PaymentInProgress
 from backend.paylater.transfers import pay
 from backend.problems import NotFound
-from backend.rulebook import Verdict
 from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.medical_credit.api.schemas import (
     Consent,
     CreditLimit,
-    LimitFactor,
     MedicalCredit,
     VisitDetails,
     VisitList,
@@ -42,7 +41,7 @@ from backend.services.medical_credit.model.problems import NotEligible
 from backend.services.medical_credit.model.visit import Purpose, Visit
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
-from backend.store.update import create_or_update, update_document
+from backend.store.update import create_or_update
 from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
 
 PURPOSES: tuple[Purpose, ...] = ("outpatient", "inpatient")
@@ -84,25 +83,17 @@ async def open_medical_credit(
             ),
             headers={"Retry-After": "60"},
         ) from error
-    new = Enrolment(
-        id=person,
-        agreement=data.agreement,
-        consented_at=now,
-        automatic_debit=data.automatic_debit,
-        facts=facts,
-        facts_at=now,
-    )
+    signed: dict[str, Any] = {
+        "agreement": data.agreement,
+        "automatic_debit": data.automatic_debit,
+        "facts": facts,
+        "facts_at": now,
+    }
+    new = Enrolment(id=person, consented_at=now, **signed)
 
     def enrolled(known: Enrolment) -> Enrolment:
-        return replace(
-            known,
-            agreement=data.agreement,
-            consented_at=known.consented_at if known.closed_at is None else now,
-            automatic_debit=data.automatic_debit,
-            facts=facts,
-            facts_at=now,
-            closed_at=None,
-        )
+        consented_at = known.consented_at if known.closed_at is None else now
+        return replace(known, consented_at=consented_at, closed_at=None, **signed)
 
     assessment = await assess(city, enrolled(await city.store.get(Enrolment, person) or new), None, now)
     if assessment.standing not in ("good", "exhausted"):
@@ -113,28 +104,14 @@ async def open_medical_credit(
 @delete("/v1/me/medical-credit", guards=[citizen], problems=(NotEnrolled, OutstandingBalance))
 async def close_medical_credit(request: CitizenRequest, city: NamedDependency[City]) -> None:
     """End the caller's enrolment; they can enrol again. No bill may be unpaid and no visit in progress."""
-    now = city.now()
     person = citizen_id(request)
 
-    async def load() -> Enrolment:
-        return await open_account(city, Enrolment, person)
+    async def is_in_progress() -> bool:
+        newest = Order("opened_ms", "descending")
+        visits = await city.store.find(Visit, {"person": person}, order=newest, limit=100)
+        return any(visit.stage() not in ("paid", "cancelled") for visit in visits.documents)
 
-    closed = await update_document(city.store, load, lambda enrolment: replace(enrolment, closed_at=now))
-    assert closed is not None, "it was loaded"
-    # Close first and check then, so that a visit that opens meanwhile is not missed.
-    newest = Order("opened_ms", "descending")
-    visits = await city.store.find(Visit, {"person": person}, order=newest, limit=100)
-    in_progress = any(visit.stage() not in ("paid", "cancelled") for visit in visits.documents)
-    owed_fen = closed.committed_fen(now)
-    if owed_fen or in_progress:
-        await create_or_update(city.store, closed, lambda enrolment: replace(enrolment, closed_at=None))
-        raise OutstandingBalance(
-            Text(
-                zh="您有未结清的账单或未结束的就诊，结清后可以关闭。",
-                en="You have an unpaid bill or a visit in progress; settle it first.",
-            ),
-            owed_fen=owed_fen,
-        )
+    await close_account(city, Enrolment, person, is_in_progress)
 
 
 @get("/v1/me/visits", guards=[citizen])
@@ -216,15 +193,5 @@ def _limit(city: City, enrolment: Enrolment, purpose: Purpose, now: datetime) ->
         held_fen=line.held_fen(now),
         available_fen=line.available_fen(now),
         over_limit_fen=line.over_limit_fen(now),
-        factors=_factors(city, verdict, now),
+        factors=limit_factors(city, verdict),
     )
-
-
-def _factors(city: City, verdict: Verdict, now: datetime) -> list[LimitFactor]:
-    """Return what each rule that fired contributes to the limit."""
-    module, today = city.rulebook.modules[verdict.module], city.today()
-    return [
-        LimitFactor(rule.id, module.number_of(rule.then, today), rule.because, rule.remedy)
-        for rule in city.rulebook.in_force(verdict.module, now)
-        if rule.id in verdict.fired
-    ]

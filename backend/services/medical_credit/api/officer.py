@@ -10,13 +10,13 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
 from backend.i18n import Text
+from backend.paylater.details import RepairSelection
 from backend.paylater.problems import NotAccepted, SamePerson
 from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.medical_credit.api.schemas import (
     HospitalFile,
     ReconciliationDetails,
     ReconciliationList,
-    RepairSelection,
     reconciliation_details,
     reconciliation_summary,
 )

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from backend.city.service import City
 from backend.i18n import Text
 from backend.paylater.bill import Stage
-from backend.paylater.details import BillDetails, TransferDetails, bill_details, transfer_details
+from backend.paylater.details import BillDetails, LimitFactor, TransferDetails, bill_details, transfer_details
 from backend.paylater.repairs import Resolution
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.enrolment import Standing
@@ -26,15 +26,6 @@ class Consent(Struct, forbid_unknown_fields=True):
     agreement: Annotated[str, Meta(max_length=20)]
     i_agree: bool
     automatic_debit: bool = False
-
-
-class LimitFactor(Struct, frozen=True):
-    """A rule that raised or lowered a limit, by how much, and what would raise it further."""
-
-    rule: str
-    amount_fen: int
-    because: Text
-    would_raise: Text | None
 
 
 class CreditLimit(Struct, frozen=True):
@@ -127,12 +118,6 @@ class HospitalFile(Struct, forbid_unknown_fields=True):
     """A hospital's reconciliation file of a day, as CSV text."""
 
     file: Annotated[str, Meta(min_length=1, max_length=50_000_000)]
-
-
-class RepairSelection(Struct, forbid_unknown_fields=True):
-    """The ids of the differences whose repairs are accepted or approved."""
-
-    differences: Annotated[list[Annotated[str, Meta(max_length=32)]], Meta(min_length=1, max_length=500)]
 
 
 class DifferenceDetails(Struct, frozen=True):

@@ -79,8 +79,9 @@ def _hospital_differences(
         mine, other = ours.settlement, theirs.settlement
         subject = mine.id if mine is not None else "-"
         yield _difference("settlement_differs", where, subject, mine and mine.cash_fen, other and other.cash_fen)
-    if ours.counter_fen != theirs.counter_fen:
-        yield _difference("counter_differs", where, "counter", ours.counter_fen, theirs.counter_fen)
+    ours_fen, theirs_fen = sum(ours.counter.values()), sum(theirs.counter.values())
+    if ours_fen != theirs_fen:
+        yield _difference("counter_differs", where, "counter", ours_fen, theirs_fen)
 
 
 def _line_differences(visit: Visit, ours: FiledLine | None, theirs: FiledLine | None) -> Iterable[Difference]:

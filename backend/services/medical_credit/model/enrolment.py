@@ -33,6 +33,10 @@ class Enrolment(Account, kw_only=True):
     not_enrolled: ClassVar[Text] = Text(
         zh="您尚未开通先看病后付费，请先开通。", en="You are not enrolled in pay later; please enrol first."
     )
+    outstanding: ClassVar[Text] = Text(
+        zh="您有未结清的账单或未结束的就诊，结清后可以关闭。",
+        en="You have an unpaid bill or a visit in progress; settle it first.",
+    )
 
     facts: CreditFacts
     facts_at: datetime

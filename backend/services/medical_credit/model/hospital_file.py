@@ -63,17 +63,13 @@ class FiledSettlement(Struct, frozen=True, gc=False):
     cash_fen: int
 
 
-class FiledVisit(Struct, frozen=True):
-    """A visit in the hospital's records or in ours; `duplicates` are the ids of repeated lines."""
+class FiledVisit(Struct):
+    """A visit in the hospital's records or in ours; `duplicates` are the ids of repeated lines.
+
+    `counter` has the amounts paid at the counter by their ids.
+    """
 
     number: str
-    lines: Mapping[str, FiledLine]
-    settlement: FiledSettlement | None
-    counter_fen: int
-    duplicates: tuple[str, ...] = ()
-
-
-class _Visit(Struct):
     lines: dict[str, FiledLine] = {}
     settlement: FiledSettlement | None = None
     counter: dict[str, int] = {}
@@ -84,7 +80,7 @@ def read_file(text: str) -> dict[str, FiledVisit]:
     """Return the visits of a hospital's file by number. Raises InvalidFile, which lists at most twenty faults."""
     rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     faults: list[FieldError] = []
-    found: dict[str, _Visit] = {}
+    found: dict[str, FiledVisit] = {}
     try:
         head = next(rows, [""])
         if tuple(head) != COLUMNS:
@@ -107,13 +103,10 @@ def read_file(text: str) -> dict[str, FiledVisit]:
             ),
             errors=tuple(faults),
         )
-    return {
-        number: FiledVisit(number, visit.lines, visit.settlement, sum(visit.counter.values()), tuple(visit.duplicates))
-        for number, visit in found.items()
-    }
+    return found
 
 
-def _read_row(row: list[str], where: str, found: dict[str, _Visit], faults: list[FieldError]) -> None:
+def _read_row(row: list[str], where: str, found: dict[str, FiledVisit], faults: list[FieldError]) -> None:
     if len(row) != len(COLUMNS):
         faults.append(FieldError(where, f"has {len(row)} columns, not {len(COLUMNS)}"))
         return
@@ -130,10 +123,10 @@ def _read_row(row: list[str], where: str, found: dict[str, _Visit], faults: list
     fen = {column: _fen(values[column], f"{where}, {column}", faults) for column in amounts}
     if len(faults) > before:
         return
-    _add_record(found.setdefault(values["visit"], _Visit()), values, fen)
+    _add_record(found.setdefault(values["visit"], FiledVisit(values["visit"])), values, fen)
 
 
-def _add_record(visit: _Visit, values: Mapping[str, str], fen: Mapping[str, int]) -> None:
+def _add_record(visit: FiledVisit, values: Mapping[str, str], fen: Mapping[str, int]) -> None:
     match values["record"]:
         case "settlement":
             visit.settlement = FiledSettlement(values["id"], fen["amount"], fen["fund"], fen["account"], fen["cash"])
@@ -170,7 +163,7 @@ def our_record(visit: Visit) -> FiledVisit:
             settled.split.account_fen + settled.split.family_account_fen,
             settled.split.cash_fen,
         ),
-        sum(payment.amount_fen for payment in visit.counter_payments),
+        {payment.id: payment.amount_fen for payment in visit.counter_payments},
     )
 
 
@@ -188,6 +181,6 @@ def write_file(visits: Iterable[Visit]) -> str:
         if settled is not None:
             shares = (settled.medfee_fen, settled.fund_fen, settled.account_fen, settled.cash_fen)
             rows.writerow([visit.number, "settlement", settled.id, "", "", *map(decimal_yuan, shares)])
-        for payment in visit.counter_payments:
-            rows.writerow([visit.number, "counter", payment.id, "", "", decimal_yuan(payment.amount_fen), "", "", ""])
+        for payment, fen in ours.counter.items():
+            rows.writerow([visit.number, "counter", payment, "", "", decimal_yuan(fen), "", "", ""])
     return text.getvalue()

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from backend.jobs.saga import DUE
-from backend.paylater.repairs import ReconciledDay, ResolutionState
-from backend.paylater.statement import TransferDifferenceKind, TransferRepair
+from backend.paylater.repairs import ReconciledDay
+from backend.paylater.statement import TRANSFER_TITLES, TransferDifferenceKind, TransferRepair
 from backend.services.medical_credit.model.hospital_file import FiledLine
 from backend.store import Index
 
@@ -53,11 +53,7 @@ DIFFERENCE_TITLES: dict[DifferenceKind, str] = {
     "settlement_only_at_insurance": "结算仅医保有 · settlement only at the insurance",
     "settlement_missing_at_insurance": "结算仅我方有 · settlement missing at the insurance",
     "insurance_split_differs": "医保分割不一致 · split differs at the insurance",
-    "payment_only_at_bank": "付款仅银行有 · payment only at the bank",
-    "payment_missing_at_bank": "付款仅我方有 · payment missing at the bank",
-    "refund_only_at_bank": "退款仅银行有 · refund only at the bank",
-    "refund_missing_at_bank": "退款仅我方有 · refund missing at the bank",
-    "transfer_differs": "收付金额不一致 · transfer differs",
+    **TRANSFER_TITLES,
 }
 REPAIR_TITLES: dict[RepairKind, str] = {
     "add_charge": "补记收费 · add the charge",
@@ -69,13 +65,6 @@ REPAIR_TITLES: dict[RepairKind, str] = {
     "accept_bank_record": "以银行为准 · accept the bank's record",
     "query_bank": "再次查询银行 · query the bank again",
     "contact_hospital": "与医院核实 · contact the hospital",
-}
-STATE_TITLES: dict[ResolutionState, str] = {
-    "open": "待处理 · open",
-    "accepted": "已受理 · accepted",
-    "approved": "已批准 · approved",
-    "repaired": "已修复 · repaired",
-    "failed": "无法修复 · failed",
 }
 
 

@@ -106,8 +106,8 @@ def _closed(visit: Visit, command: CloseVisit, terms: Terms, now: datetime) -> V
     if visit.closed_at is not None:
         if not command.final or visit.settle_at is None or visit.settle_at <= settle_at:
             return visit
-        return replace(visit, settle_at=settle_at, due_ms=to_ms(now))
-    return replace(visit, closed_at=command.at, settle_at=settle_at, due_ms=to_ms(settle_at))
+        return replace(visit, settle_at=settle_at, retry_at=None, due_ms=to_ms(now))
+    return replace(visit, closed_at=command.at, settle_at=settle_at, retry_at=None, due_ms=to_ms(settle_at))
 
 
 def _reopened(visit: Visit, now: datetime) -> Visit:
