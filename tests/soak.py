@@ -15,7 +15,8 @@ from tests.bench.report import RESULTS, machine, write_section
 
 RUNS = {
     "medical credit: every fen is accounted for": ("tests/services/medical_credit/test_invariants.py", 15),
-    "talent code: every fen is accounted for": ("tests/services/talent_code/test_invariants.py", 15),
+    "benefits: every fen is accounted for": ("tests/benefits/test_reading_circles.py", 5),
+    "talent code: every fen is accounted for": ("tests/services/talent_code/test_invariants.py", 10),
     "kills of servers, workers, MongoDB and Redis": ("tests/city/under_load/test_kills.py", 6),
     "load with a publication": ("tests/city/under_load/test_load.py", 3),
     "visits with kills": ("tests/city/under_load/test_visits.py", 4),
