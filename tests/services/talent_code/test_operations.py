@@ -15,7 +15,7 @@ from tests.counting_store import CountingStore
 from tests.services.talent_code.crowd import claim_at_once, make_talents
 from tests.services.talent_code.sample_rules import write_rules
 
-PEOPLE, COVERED, EACH_FEN, MAX_CONCURRENT = 60, 30, 50_00, 16
+PEOPLE, COVERED, EACH_FEN, MAX_CONCURRENT = 400, 200, 50_00, 64
 
 
 @pytest.fixture
