@@ -29,6 +29,9 @@ Argument = str | int | bool
 TaskFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, None]]
 
 MAX_BACKOFF_SECONDS = 300.0
+MAX_SWEEP_SECONDS = 500
+"""The time of a sweep that drains; it is less than the time after which a broker delivers a message again."""
+
 MAX_LOSSES = 3
 
 _log = logging.getLogger("chengma.tasks")

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from backend.city.service import City
-from backend.jobs.tasks import background
+from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.health_code.model import HealthEventReceipt
 from backend.services.health_code.saga import apply_receipt
 from backend.store import Order
@@ -20,7 +20,7 @@ async def finish_event(city: City, receipt_id: str) -> None:
         await apply_receipt(city, receipt, city.now())
 
 
-@background(every=timedelta(seconds=15))
+@background(every=timedelta(seconds=15), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_events(city: City) -> None:
     """Enqueue all events that are overdue, the longest overdue first."""
     due = Order("due_ms", below=to_ms(city.now()))

@@ -9,12 +9,10 @@ from datetime import timedelta
 from backend.benefits import waitlist
 from backend.benefits.problems import AlreadyClaimed
 from backend.city.service import City
-from backend.jobs.tasks import background
+from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.saga import claims, reviews
-from backend.store import Order
-from backend.store.time import to_ms
-from backend.store.update import delete_unless_changed
+from backend.store.expiry import delete_expired
 
 
 @background()
@@ -23,7 +21,7 @@ async def review_talent(city: City, person: str) -> None:
     await reviews.resume(city, person)
 
 
-@background(every=timedelta(seconds=15))
+@background(every=timedelta(seconds=15), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_talents(city: City) -> None:
     """Review all talents that are due."""
     await reviews.sweep(city)
@@ -36,7 +34,7 @@ async def advance_claim(city: City, claim_id: str) -> None:
         await claims.resume(city, claim_id)
 
 
-@background(every=timedelta(seconds=15))
+@background(every=timedelta(seconds=15), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_claims(city: City) -> None:
     """Carry out the due steps of all claims."""
     await claims.sweep(city)
@@ -48,16 +46,13 @@ async def serve_waitlist(city: City, benefit: str) -> None:
     await waitlist.serve_waitlist(claims, city, benefit)
 
 
-@background(every=timedelta(seconds=15))
+@background(every=timedelta(seconds=15), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_waitlists(city: City) -> None:
     """Pay the waiting claims to all benefits: budgets grow with new rules, a new year, and money that comes back."""
     await waitlist.serve_all_waitlists(claims, city)
 
 
-@background(every=timedelta(minutes=5))
+@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_usages(city: City) -> None:
     """Delete all uses of benefits of past years whose retention is over, the oldest first."""
-    ended = Order("expires_ms", below=to_ms(city.now()))
-    while usages := (await city.store.find(Usage, {}, order=ended, limit=1_000)).documents:
-        for usage in usages:
-            await delete_unless_changed(city.store, usage)
+    await delete_expired(city.store, Usage, city.now())
