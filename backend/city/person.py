@@ -3,8 +3,9 @@
 import re
 import secrets
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from stdnum.cn import ric  # pyright: ignore[reportMissingTypeStubs]  untyped library
@@ -93,6 +94,13 @@ async def find_or_create_person(
             continue  # a concurrent request created the same person
 
 
+async def known_person(store: Store, person_id: str) -> Person:
+    """Return a person whom the city knows. Another document names the id, and no Person is deleted."""
+    person = await store.get(Person, person_id)
+    assert person is not None, "the person is known"
+    return person
+
+
 def new_person(encryption: FieldEncryption, id_number: IdNumber, person_id: str, created: datetime) -> Person:
     """Return a Person with the sex and birth date of an ID number."""
     return Person(
@@ -113,3 +121,12 @@ def id_digest(encryption: FieldEncryption, number: str) -> str:
 def age(born_on: date, on: date) -> int:
     """Return the age in completed years on a day."""
     return on.year - born_on.year - ((on.month, on.day) < (born_on.month, born_on.day))
+
+
+def birthday(born_on: date, years: int, zone: ZoneInfo) -> datetime:
+    """Return midnight of a birthday; for a person born on 29 February it is 1 March in other years."""
+    try:
+        day = born_on.replace(year=born_on.year + years)
+    except ValueError:
+        day = date(born_on.year + years, 3, 1)
+    return datetime.combine(day, time.min, zone)

@@ -42,6 +42,11 @@ class UpstreamUnavailable(Problem):
     status, title, title_zh = 503, "Upstream unavailable", "对方系统暂时无法访问"
 
 
+def try_again_in_a_minute(zh: str, en: str) -> UpstreamUnavailable:
+    """Return the Problem that an upstream does not answer, with `Retry-After` of a minute."""
+    return UpstreamUnavailable(Text(zh=zh, en=en), headers={"Retry-After": "60"})
+
+
 class BankAnswer(Struct, frozen=True):
     """The outcome of a transfer of money.
 

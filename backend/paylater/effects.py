@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime
 from typing import Generic
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -122,7 +121,7 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         """Send the oldest notification; if interrupted, it is sent twice rather than never."""
         notice = next(one for one in billable.notices if not one.sent)
         next_debit = next_debit_at(billable, self.terms(city, now))
-        text = notice_text(notice, billable, next_debit, ZoneInfo(city.settings.time_zone))
+        text = notice_text(notice, billable, next_debit, city.rulebook.time_zone)
         await city.port(Notifications).notify(billable.person, text)
         notices = tuple(replace(one, sent=True) if one is notice else one for one in billable.notices)
         return replace(billable, notices=notices, failures=0)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from backend.city.person import Person
+from backend.city.person import known_person
 from backend.city.service import City
 from backend.codes.signed_code import make_code_id
 from backend.rulebook.language.temporal import midnight
@@ -17,8 +17,7 @@ async def get_or_create_record(city: City, person: str, now: datetime) -> Health
     record = await city.store.get(HealthRecord, person)
     if record is not None:
         return record
-    citizen = await city.store.get(Person, person)
-    assert citizen is not None, "a citizen's Person is created before anything else"
+    citizen = await known_person(city.store, person)
     born_at = midnight(citizen.born_on, ZoneInfo(city.settings.time_zone))
     return await insert_or_get(city.store, new_record(person, make_code_id(), born_at, city.rulebook, now))
 

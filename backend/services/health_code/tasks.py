@@ -7,9 +7,8 @@ from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.health_code.model import HealthEventReceipt
 from backend.services.health_code.saga import apply_receipt
 from backend.store import Order
+from backend.store.paging import find_all
 from backend.store.time import to_ms
-
-BATCH_SIZE = 500
 
 
 @background()
@@ -24,11 +23,5 @@ async def finish_event(city: City, receipt_id: str) -> None:
 async def sweep_events(city: City) -> None:
     """Enqueue all events that are overdue, the longest overdue first."""
     due = Order("due_ms", below=to_ms(city.now()))
-    cursor: str | None = None
-    while True:
-        page = await city.store.find(HealthEventReceipt, {}, order=due, cursor=cursor, limit=BATCH_SIZE)
-        for receipt in page.documents:
-            await finish_event.enqueue(city.jobs, receipt.id)
-        cursor = page.cursor
-        if cursor is None:
-            return
+    async for receipt in find_all(city.store, HealthEventReceipt, {}, due):
+        await finish_event.enqueue(city.jobs, receipt.id)

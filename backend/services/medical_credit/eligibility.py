@@ -2,12 +2,11 @@
 
 from datetime import datetime, timedelta
 from typing import cast
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.person import Person, id_digest, parse_id_number
+from backend.city.person import Person, birthday, id_digest, known_person, parse_id_number
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout
 from backend.i18n import Text
@@ -24,7 +23,6 @@ from backend.services.medical_credit.model.enrolment import (
     Enrolment,
     Standing,
     Terms,
-    birthday,
     overdue_parts,
     standing_facts,
 )
@@ -93,9 +91,9 @@ async def find_enrolment(city: City, id_number: str) -> Enrolment:
     return enrolment
 
 
-async def fetch_credit_facts(city: City, profile: Person) -> CreditFacts:
+async def fetch_credit_facts(city: City, person: str) -> CreditFacts:
     """Fetch a person's credit facts from the city's registries. Raises UpstreamTimeout."""
-    zone = ZoneInfo(city.settings.time_zone)
+    profile, zone = await known_person(city.store, person), city.rulebook.time_zone
     number = city.encryption.decrypt(profile.id_number)
     return await city.port(CreditRegistry).facts(
         number, birthday(profile.born_on, ADULT_YEARS, zone), birthday(profile.born_on, SENIOR_YEARS, zone)
@@ -106,10 +104,8 @@ async def refresh_enrolment(city: City, enrolment: Enrolment, now: datetime) -> 
     """Return the enrolment with current facts; if the registries do not answer, the stored facts are used."""
     if now - enrolment.facts_at < timedelta(days=terms_of(city, now)("facts_days")):
         return enrolment
-    profile = await city.store.get(Person, enrolment.id)
-    assert profile is not None, "an enrolled person has a Profile"
     try:
-        facts = await fetch_credit_facts(city, profile)
+        facts = await fetch_credit_facts(city, enrolment.id)
     except UpstreamTimeout:
         return enrolment
     refreshed = await update_document(

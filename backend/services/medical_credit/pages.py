@@ -42,7 +42,7 @@ async def show_reconciliation_page(
 ) -> Response[str]:
     """Show the reconciliation of a hospital's day as an HTML page."""
     found = await find_reconciliation(city, hospital, day)
-    page = reconciliation_page(found, await find_hospital(city, hospital), ZoneInfo(city.settings.time_zone))
+    page = reconciliation_page(found, await find_hospital(city, hospital), city.rulebook.time_zone)
     return Response(page, media_type="text/html", headers=_HEADERS)
 
 

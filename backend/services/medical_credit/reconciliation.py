@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from backend.city.service import City
 from backend.i18n import Text
@@ -20,6 +19,7 @@ from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Insurance
 from backend.services.medical_credit.repairs import repair_saga
 from backend.store import Order
+from backend.store.paging import find_all
 from backend.store.time import to_ms
 from backend.store.update import create_or_update
 
@@ -103,19 +103,12 @@ def _reconciled(found: Reconciliation | None) -> Reconciliation:
 
 
 def _bounds(city: City, day: date) -> tuple[datetime, datetime]:
-    zone = ZoneInfo(city.settings.time_zone)
+    zone = city.rulebook.time_zone
     return midnight(day, zone), midnight(day + timedelta(days=1), zone)
 
 
 async def _visits(city: City, hospital: Hospital, order: Order) -> list[Visit]:
-    found: list[Visit] = []
-    cursor: str | None = None
-    while True:
-        page = await city.store.find(Visit, {"hospital": hospital.id}, order=order, cursor=cursor, limit=PAGE)
-        found.extend(page.documents)
-        cursor = page.cursor
-        if cursor is None:
-            return found
+    return [visit async for visit in find_all(city.store, Visit, {"hospital": hospital.id}, order)]
 
 
 async def _known_visits(city: City, hospital: Hospital, ids: list[str]) -> dict[str, Visit]:

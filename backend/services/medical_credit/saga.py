@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from msgspec.structs import replace
 
-from backend.city.person import Person
+from backend.city.person import known_person
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.jobs.saga import Action, Decision, Request, Saga, backoff
@@ -119,11 +119,7 @@ async def _split(city: City, visit: Visit, attempt: SettlementAttempt) -> Split:
     medfee_fen = sum(line.amount_fen for line in lines)
     if medfee_fen == 0:
         return _NOTHING
-    id_number = visit.id_number
-    if id_number is None:
-        profile = await city.store.get(Person, visit.person)
-        assert profile is not None, "the person of a visit has a Profile"
-        id_number = profile.id_number
+    id_number = visit.id_number or (await known_person(city.store, visit.person)).id_number
     claim = InsuranceClaim(
         message_id=attempt.message_id,
         visit=visit.id,

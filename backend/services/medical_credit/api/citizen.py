@@ -8,9 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec.structs import replace
 
-from backend.city.person import Person
 from backend.city.service import City
-from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
+from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
 from backend.i18n import Text
 from backend.paylater.account import close_account, open_account
 from backend.paylater.details import PaymentRequest, limit_factors
@@ -71,17 +70,11 @@ async def open_medical_credit(
             agreement=AGREEMENT,
         )
     person = citizen_id(request)
-    profile = await city.store.get(Person, person)
-    assert profile is not None, "a citizen has a Profile"
     try:
-        facts = await fetch_credit_facts(city, profile)
+        facts = await fetch_credit_facts(city, person)
     except UpstreamTimeout as error:
-        raise UpstreamUnavailable(
-            Text(
-                zh="暂时查不到信用信息，请1分钟后再试。",
-                en="The credit registry does not answer; please try again in a minute.",
-            ),
-            headers={"Retry-After": "60"},
+        raise try_again_in_a_minute(
+            "暂时查不到信用信息，请1分钟后再试。", "The credit registry does not answer; please try again in a minute."
         ) from error
     signed: dict[str, Any] = {
         "agreement": data.agreement,

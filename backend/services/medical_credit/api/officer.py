@@ -8,8 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from backend.city.service import City
-from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable
-from backend.i18n import Text
+from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
 from backend.paylater.details import RepairSelection
 from backend.paylater.problems import NotAccepted, SamePerson
 from backend.security.identity import AccessClaims, Caller, role_guard
@@ -46,12 +45,9 @@ async def reconcile_day(
     try:
         return reconciliation_details(await reconcile(city, await find_hospital(city, hospital), day, data.file))
     except UpstreamTimeout as error:
-        raise UpstreamUnavailable(
-            Text(
-                zh="医保或银行暂无应答，请1分钟后再试。",
-                en="The insurance or the bank does not answer; please try again in a minute.",
-            ),
-            headers={"Retry-After": "60"},
+        raise try_again_in_a_minute(
+            "医保或银行暂无应答，请1分钟后再试。",
+            "The insurance or the bank does not answer; please try again in a minute.",
         ) from error
 
 

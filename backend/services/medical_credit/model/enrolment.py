@@ -1,9 +1,8 @@
 """A person's enrolment in pay later, family payers, and the facts of a decision on standing."""
 
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import ClassVar, Literal
-from zoneinfo import ZoneInfo
 
 from backend.i18n import Text
 from backend.paylater.account import Account
@@ -46,15 +45,6 @@ class FamilyPayer(FamilyConsent, kw_only=True):
     """A family payer's consent to pay the bills of a patient."""
 
     collection: ClassVar[str] = "family_consents"
-
-
-def birthday(born_on: date, years: int, zone: ZoneInfo) -> datetime:
-    """Return midnight of a birthday; for a person born on 29 February it is 1 March in other years."""
-    try:
-        day = born_on.replace(year=born_on.year + years)
-    except ValueError:
-        day = date(born_on.year + years, 3, 1)
-    return datetime.combine(day, time.min, zone)
 
 
 def overdue_parts(visits: Iterable[Visit]) -> tuple[Overdue, ...]:

@@ -1,0 +1,19 @@
+"""Read all documents that a query finds, page by page."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from backend.store import D, Order, Scalar, Store
+
+
+async def find_all(
+    store: Store, kind: type[D], where: Mapping[str, Scalar], order: Order, page_size: int = 200
+) -> AsyncIterator[D]:
+    """Yield all documents that `find` finds, in order, while others read and write."""
+    cursor: str | None = None
+    while True:
+        page = await store.find(kind, where, order=order, cursor=cursor, limit=page_size)
+        for document in page.documents:
+            yield document
+        cursor = page.cursor
+        if cursor is None:
+            return
