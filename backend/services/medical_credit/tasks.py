@@ -23,7 +23,7 @@ async def advance(city: City, visit_id: str) -> None:
     await visit_saga.resume(city, visit_id)
 
 
-@background(every=timedelta(seconds=15), max_seconds=600)
+@background(every=timedelta(seconds=15), max_seconds=240)
 async def sweep_visits(city: City) -> None:
     """Do the steps of all visits that are due, the longest overdue first."""
     await visit_saga.sweep(city)
@@ -50,13 +50,13 @@ async def apply_repairs(city: City, reconciliation_id: str) -> None:
     await repair_saga.resume(city, reconciliation_id)
 
 
-@background(every=timedelta(minutes=1), max_seconds=600)
+@background(every=timedelta(minutes=1), max_seconds=240)
 async def sweep_reconciliations(city: City) -> None:
     """Apply the approved repairs that were interrupted."""
     await repair_saga.sweep(city)
 
 
-@background(every=timedelta(minutes=5), max_seconds=600)
+@background(every=timedelta(minutes=5), max_seconds=240)
 async def delete_expired(city: City) -> None:
     """Delete expired answers, messages and assertions."""
     for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer):
