@@ -11,10 +11,9 @@ from backend.services.medical_credit.repairs import repair_saga
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
 from backend.store.expiry import delete_expired as delete_expired_documents
+from backend.store.paging import find_all
 from backend.store.time import to_ms
 from backend.web.idempotency import IdempotencyRecord
-
-BATCH_SIZE = 500
 
 
 @background()
@@ -35,12 +34,11 @@ async def retry_message(city: City, message_id: str) -> None:
     await city.port(Inbox).retry(city, message_id)
 
 
-@background(every=timedelta(seconds=30))
+@background(every=timedelta(seconds=30), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_messages(city: City) -> None:
-    """Enqueue the messages that are due."""
+    """Enqueue all messages that are due, the longest overdue first."""
     due = Order("due_ms", below=to_ms(city.now()) + 1)
-    page = await city.store.find(HisMessage, {}, order=due, limit=BATCH_SIZE)
-    for message in page.documents:
+    async for message in find_all(city.store, HisMessage, {}, due):
         await retry_message.enqueue(city.jobs, message.id)
 
 
