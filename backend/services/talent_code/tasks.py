@@ -1,7 +1,4 @@
-"""Background work of the talent code: reviews of talents, steps of claims, waiting lists, and deletion of old uses.
-
-Modules below this one enqueue these tasks by name, with a TaskReference.
-"""
+"""Background work of the talent code: reviews of talents, steps of claims, waiting lists, and deletion of old uses."""
 
 from contextlib import suppress
 from datetime import timedelta
