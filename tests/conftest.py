@@ -129,7 +129,7 @@ def work_in(address: str, work: Callable[[Store], Awaitable[T]], kinds: Sequence
     """Open the store of an address, run `work` in a new event loop, and close the store."""
 
     async def run() -> T:
-        store = open_store(address, [*documents_of(discover_services()), *kinds], driver="pymongo")
+        store = open_store(address, [*documents_of(discover_services()), *kinds], driver="pymongo", timeout_ms=20_000)
         try:
             return await work(store)
         finally:

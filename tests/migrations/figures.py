@@ -107,7 +107,7 @@ async def _credit(town: "Town", who: str, body: Json) -> Json:
     return {
         "standing": shown["standing"],
         "limits": {one["purpose"]: {name: one[name] for name in SHOWN_LIMIT} for one in shown["limits"]},
-        "breaches": sorted([one["visit"], one["at"].date().isoformat()] for one in body["breaches"]),
+        "breaches": sorted([one.get("bill") or one["visit"], one["at"].date().isoformat()] for one in body["breaches"]),
         "paid_on_time_on": body["paid_on_time_at"] and body["paid_on_time_at"].date().isoformat(),
     }
 

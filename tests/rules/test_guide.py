@@ -72,7 +72,7 @@ def test_the_module_with_terms_of_the_guide_answers_a_number_and_says_how_it_is_
     rulebook = load(tmp_path)
     assert rulebook.evaluate("tram.refund", Delay(60), NOON).result == 300
     parts = Part(40), Part(60, timedelta(days=30))
-    assert rulebook.terms("tram.refund", NOON) == RefundTerms("cash", parts, beside=("tram.fare",))
+    assert rulebook.terms("tram.refund", NOON) == RefundTerms("cash", parts, combines_with=("tram.fare",))
     assert rulebook.terms("tram.refund", NOON, on=date(2022, 1, 1)) == RefundTerms("card")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backend.store.mongo.schema import prepare
-from backend.store.mongo.store import MongoStore
+from backend.store.mongo.store import Driver, MongoStore
 from backend.store.sqlite.store import SqliteStore
 from tests.store.scene import KINDS, Open
 
@@ -16,4 +16,5 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return lambda: SqliteStore.open(tmp_path / "store.db", KINDS)
     url: str = request.getfixturevalue("database_url")
     prepare(url, KINDS)
-    return lambda: MongoStore(url, KINDS, driver="motor" if request.param == "mongodb-motor" else "pymongo")
+    driver: Driver = "motor" if request.param == "mongodb-motor" else "pymongo"
+    return lambda: MongoStore(url, KINDS, driver=driver, timeout_ms=20_000)  # it shares the cores with other tests
