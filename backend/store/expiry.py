@@ -11,7 +11,7 @@ BATCH_SIZE = 1_000
 
 
 async def delete_expired(store: Store, kind: type[Document], now: datetime) -> None:
-    """Delete all documents of a kind whose `expires_ms` has passed, oldest first, until none is left."""
+    """Delete all documents of a kind whose `expires_ms` is reached, oldest first, until none is left."""
     expired = Order("expires_ms", below=to_ms(now) + 1)
     cursor: str | None = None
     while True:
