@@ -32,7 +32,7 @@ DRAW_RANGE = 1_000
 async def audit_claim(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
     """Audit a claim if the rules select it. Raises UpstreamTimeout or UpstreamRejected if a registry does not answer.
 
-    A claim that is not drawn is never audited.
+    A claim that is not selected now is never audited later.
     """
     result = Audit(now, drawn=False)
     if is_selected(benefits, city, claim, now):
@@ -46,7 +46,7 @@ async def audit_claim(benefits: AnyBenefits, city: City, claim: C, now: datetime
 
 
 def is_selected(benefits: AnyBenefits, city: City, claim: Claim, now: datetime) -> bool:
-    """Return True if the rules select a claim by its draw: a keyed hash that is repeatable and cannot be predicted."""
+    """Return True if the rules select a claim by its number: a keyed hash, repeatable and not predictable."""
     draw = int(hashlib.sha256(city.encryption.digest("audit", claim.id).encode()).hexdigest(), 16) % DRAW_RANGE
     return city.rulebook.evaluate(benefits.audit_module, benefits.audit_facts(claim, draw), now).result == "audit"
 
@@ -102,12 +102,12 @@ def decide_appeal(claim: C, now: datetime, *, decision_upheld: bool, reason: Tex
     """Decide an appeal: the decision of the audit is upheld, or dropped. Raises NothingToAppeal."""
     clawback = claim.clawback
     if clawback is None or clawback.appeal is None:
-        raise _nothing_to_appeal()
+        raise _nothing_to_decide()
     decided = replace(clawback.appeal, decided_at=now, decision_upheld=decision_upheld, reason=reason)
     if clawback.appeal.decided_at is not None:
         if replace(decided, decided_at=clawback.appeal.decided_at) == clawback.appeal:
             return claim
-        raise _nothing_to_appeal()
+        raise _nothing_to_decide()
     collect_at = max(clawback.collect_at, now + (clawback.collect_at - clawback.appeal_until))
     dropped_at = None if decision_upheld else now
     changed = replace(clawback, appeal=decided, collect_at=collect_at, dropped_at=dropped_at)
@@ -121,10 +121,19 @@ _APPEAL_NOTIFICATIONS: dict[tuple[bool, bool], ClaimNotificationKind] = {
     (False, True): "reduction_confirmed",
     (False, False): "reduction_cancelled",
 }
-"""The notification of a decided appeal: by whether something was to be paid back, and whether the audit is upheld."""
+"""The notification of a decided appeal, keyed by (money was to be paid back, the audit is upheld)."""
 
 
 def _nothing_to_appeal() -> NothingToAppeal:
     return NothingToAppeal(
         Text(zh="没有可申诉的事项，或已过申诉期。", en="There is nothing to appeal, or the time for an appeal is over.")
+    )
+
+
+def _nothing_to_decide() -> NothingToAppeal:
+    return NothingToAppeal(
+        Text(
+            zh="该申领没有待处理的申诉，或申诉已有不同的决定。",
+            en="This claim has no appeal, or its appeal was already decided differently.",
+        )
     )

@@ -26,7 +26,8 @@ class Judgement(Struct, Generic[T_co], frozen=True):
     """What the rules decide about a claim to a benefit; the same facts always give the same judgement.
 
     `amount_fen` is the amount to pay; it is 0 if nothing is due or the benefit is a service. `blocking_rules` are the
-    rules that exclude the subject, `blocked_figure` is the figure they would get without these rules.
+    rules that exclude the subject, `blocked_figure` is what the other rules would decide: an amount, a
+    percentage or a limit, depending on the terms.
     """
 
     benefit: str
@@ -56,7 +57,7 @@ class ClaimRestriction(Struct, frozen=True):
 
 
 class Offers(Struct, Generic[T_co], frozen=True):
-    """The benefits of a service in a rulebook: those whose terms are of this kind."""
+    """The benefits of a service in a rulebook: those whose rule modules have its prefix."""
 
     rulebook: Rulebook
     kind: type[T_co]
@@ -120,7 +121,7 @@ class Offers(Struct, Generic[T_co], frozen=True):
             raise AlreadyClaimed(self.restriction_reason(restriction), ends_at=restriction.ends_at)
 
     def restriction_reason(self, restriction: ClaimRestriction) -> Text:
-        """Return the reason of a restriction, for the citizen."""
+        """Return the reason for a restriction, for the citizen."""
         match restriction.kind:
             case "limit_reached":
                 return Text(
@@ -182,7 +183,7 @@ def claim_restriction(
 
 
 def _excludes_until(past: PastClaim, benefit: str, terms: OfferTerms, terms_of: TermsLookup) -> datetime:
-    """Return until when an earlier claim excludes another benefit; if both terms say so, the longer time applies."""
+    """Return until when an earlier claim excludes another benefit; of two exclusions the longer applies."""
     theirs = terms_of(past.benefit, past.at)
     exclusions = [one for one in terms.excludes if one.benefit == past.benefit]
     exclusions += [one for one in theirs.excludes if one.benefit == benefit] if theirs is not None else []

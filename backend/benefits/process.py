@@ -11,7 +11,7 @@ from backend.jobs.saga import backoff
 from backend.store.time import to_ms
 
 BANK_TIMEOUT = timedelta(seconds=20)
-"""The bank is queried about a request that it has not answered by then."""
+"""How long the bank may take to answer a request before it is queried about it."""
 
 RETRY_INTERVAL = timedelta(days=1)
 """A failed payout or collection is retried a day later."""
@@ -71,7 +71,7 @@ def _bank_step(claim: Claim, now: datetime, term: Terms) -> Step | None:
 
 
 def _timetable(claim: Claim, term: Terms) -> tuple[tuple[Step, datetime | None], ...]:
-    """Return when the steps of a granted claim are due that only wait for their time."""
+    """Return the steps of a granted claim that depend only on time, and when each is due."""
     return (
         (Step.REDUCE, _reduction_due_at(claim)),
         (Step.CHECK_PROGRESS, _progress_check_due_at(claim, term)),

@@ -1,4 +1,4 @@
-"""From the claim to its reservation: it is registered with its claimant, and its money is reserved or waited for."""
+"""Register a claim with its claimant, then reserve its money or put it on the waiting list."""
 
 from datetime import datetime
 
@@ -50,7 +50,7 @@ def _with_claim(benefits: Benefits[C, P], city: City, claimant: P, claim: C) -> 
 
 
 async def unblock(benefits: Benefits[C, P], city: City, claim: C, _now: datetime) -> C:
-    """Remove a failed or withdrawn claim from its claimant's past claims: it restricts others no longer."""
+    """Remove a failed or withdrawn claim from its claimant's past claims, so that it no longer restricts others."""
 
     def without(claimant: P) -> P:
         left = tuple(past for past in claimant.past_claims if past.claim != claim.id)
@@ -61,10 +61,10 @@ async def unblock(benefits: Benefits[C, P], city: City, claim: C, _now: datetime
 
 
 async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
-    """Prepare the reservation in this year's budget; a claim behind other waiting ones joins the end of the list."""
+    """Prepare the reservation in this year's budget; a claim made after one that still waits joins the list."""
     budget = current_budget_id(city, claim.benefit)
     if claim.budget not in (None, budget):
-        return prepare_entry(claim, "void", 0, now)  # nothing may be reserved in last year's budget, however late
+        return prepare_entry(claim, "void", 0, now)  # a late entry must never reserve in last year's budget
     if benefits.offers(city).terms(claim.benefit, now) is None:
         return cancel_remaining(claim, now, "cancelled")  # the benefit is no longer available
     first = await city.store.find(benefits.claim, {"waitlist": claim.benefit}, order=Order("claimed_ms"), limit=1)
@@ -84,7 +84,7 @@ async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime)
         return join_waitlist(claim, now)
     except StaleEntry as stale:
         return reissue_entry(claim, stale.closed_until, now)
-    if entry.kind not in ("reserve", "pay"):  # the budget has grown for those who wait
+    if entry.kind not in ("reserve", "pay"):  # it freed money or quota for waiting claims
         await benefits.serve_waitlist.enqueue(city.jobs, claim.benefit)
     return record_entry(claim, entry)
 
@@ -103,7 +103,7 @@ def join_waitlist(claim: C, now: datetime) -> C:
 
 
 def leave_waitlist(claim: C, now: datetime) -> C:
-    """Withdraw a claim from the waiting list, as its subject wants. Raises NotOnWaitlist."""
+    """Withdraw a claim from the waiting list, at its subject's request. Raises NotOnWaitlist."""
     if claim.state == "withdrawn":
         return claim
     if claim.state != "waiting":

@@ -25,7 +25,7 @@ from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict, update_document
 
 MAX_STEPS = 60
-"""A run that has not finished by then stops; the next sweep resumes it."""
+"""A run that has not finished after this many steps stops; the next sweep resumes it."""
 
 MAX_CONFLICTS = 20
 MIN_BACKOFF, MAX_BACKOFF = timedelta(seconds=5), timedelta(hours=1)
@@ -69,7 +69,7 @@ class SagaContext(Protocol):
 
 
 def backoff(failures: int) -> timedelta:
-    """Return how long a document with so many failures waits before its next attempt."""
+    """Return how long a document with this many failures waits before its next attempt."""
     return min(MIN_BACKOFF * 2 ** min(failures, 10), MAX_BACKOFF)
 
 
@@ -89,10 +89,10 @@ class Decision(Struct, Generic[D, T], frozen=True):
 
 
 class Request(Struct, Generic[C, D, T], frozen=True):
-    """A step that calls an upstream, and stores the request before it.
+    """A step that stores a request and then sends it to an upstream.
 
-    `prepare` returns the document with the request. `send` makes it and returns the document with the answer. After a
-    conflict it is called again with the document as it is then, so it must change nothing if the request is no longer
+    `prepare` returns the document with the request. `send` sends it and returns the document with the answer. After a
+    conflict it is called again with the document as now stored, so it must change nothing if the request is no longer
     open. If the upstream does not answer, the stored request is looked up when the document is due.
     """
 
@@ -104,15 +104,15 @@ Action = Effect[C, D] | Decision[D, T] | Request[C, D, T]
 
 
 class RangeLease(Struct, frozen=True):
-    """One sweep processes the documents up to (`due_ms`, `id`) that no earlier lease covers, until the lease ends."""
+    """A sweep processes the documents up to (`due_ms`, `id`) that no earlier lease covers, until the lease expires."""
 
     holder: str
     due_ms: int
     id: str
     until_ms: int
 
-    def end(self) -> tuple[int, str]:
-        """Return the place of the last document in the order of a sweep."""
+    def last_position(self) -> tuple[int, str]:
+        """Return the position of the last document in the order of a sweep."""
         return self.due_ms, self.id
 
 
@@ -128,7 +128,7 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
     """The engine of one kind of document.
 
     `next_step(document, now, terms)` decides and `steps` does. `schedule(document, now, terms)` returns the document
-    with `due_ms` set, the same object if nothing changes. `terms(context, now)` returns what both decide by. An
+    with `due_ms` set, or the same object if nothing changes. `terms(context, now)` returns what both depend on. An
     exception in `unavailable` postpones the document; one in `retried` is handled like a conflict. `task` runs the
     saga of one document, by its id.
     """
@@ -143,7 +143,7 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
     retried: tuple[type[Exception], ...] = ()
 
     async def start(self, context: C, document: D) -> D:
-        """Store a new document, so that a sweep resumes its saga; return the stored one if its id exists."""
+        """Store a new document, so that a sweep resumes its saga; or return the stored one if the id is taken."""
         now = context.now()
         return await insert_or_get(context.store, self.schedule(document, now, self.terms(context, now)))
 
@@ -153,9 +153,9 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         return None if document is None else await self.run(context, document)
 
     async def run(self, context: C, document: D, request: Request[C, D, T] | Decision[D, T] | None = None) -> D | None:
-        """Do the due steps of a document as it is stored, after what somebody requests or decides now, if anything.
+        """Do `request`, if somebody requests or decides something now, and then the due steps of a stored document.
 
-        `prepare` or `decide` returns the same object if that happened before. Returns the document, or None if a
+        `prepare` or `decide` returns the same object if it was already done. Returns the document, or None if a
         step deleted it. If an upstream does not answer, the document is postponed. Raises Conflict if others keep
         changing the document, and whatever the steps raise.
         """
@@ -206,9 +206,9 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
     def _prepare(
         self, context: C, document: D, request: Request[C, D, T] | Decision[D, T] | None
     ) -> tuple[D, Request[C, D, T] | None]:
-        """Apply the decisions that are due, up to the next request; return it prepared, to be sent once it is stored.
+        """Apply the decisions that are due; return the prepared request, if one follows, to send once it is stored.
 
-        Nothing happens between them, so one write stores them all, with the result of the step before.
+        Nothing outside is called between them, so one write stores them all, with the result of the step before.
         """
         now = context.now()
         terms = self.terms(context, now)
@@ -235,9 +235,9 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         return before if scheduled is before else await context.store.replace(scheduled)
 
     async def _postpone(self, context: C, document: D) -> D | None:
-        """Count a failure; the document is due again later, each time after twice the wait.
+        """Count a failure; the document is due again later, after a wait that doubles each time.
 
-        If it has changed since it was read, it is as due as the change made it.
+        If it has changed since it was read, no failure is counted, and it is due as that change decided.
         """
 
         def failed(found: D, _now: datetime) -> D:
@@ -264,7 +264,8 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         """Do the due steps of all documents that are due now, the longest overdue first.
 
         Sweeps of several processes share the work: each leases a range of documents at a time. A document whose steps
-        raise is left to the job queue, which retries it and makes it a dead letter. A process runs one sweep at a time.
+        raise is left to the job queue, which retries it and finally makes it a dead letter. A process runs one sweep at
+        a time.
         """
         sweeping = _sweeping.setdefault(self.kind.collection, WeakSet())
         if context.store in sweeping:
@@ -278,7 +279,7 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
                     await self._run_all(context, documents)
                 finally:
                     await self._release(context, lease)
-                end = lease.end()
+                end = lease.last_position()
         finally:
             sweeping.discard(context.store)
 
@@ -291,7 +292,7 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
             held = await self._leases(context)
             now_ms = to_ms(context.now())
             others = tuple(other for other in held.leases if other.until_ms > now_ms)
-            begin = max([after, *(other.end() for other in others)])
+            begin = max([after, *(other.last_position() for other in others)])
             page = await context.store.find(self.kind, {}, order=due, cursor=cursors.write(*begin), limit=BATCH_SIZE)
             if not page.documents:
                 return None
@@ -314,7 +315,7 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
         await update_document(context.store, lambda: self._leases(context), released)
 
     async def _run_all(self, context: C, documents: Sequence[D]) -> None:
-        """Do the due steps of documents, several at a time. Begins no more once the store does not answer."""
+        """Do the due steps of documents, several at a time. Starts no more once the store stops answering."""
         pending = deque(documents)
 
         async def work() -> None:
@@ -325,8 +326,8 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
                     pending.clear()
                     raise
 
-        ends = await asyncio.gather(*(work() for _ in range(MAX_CONCURRENT)), return_exceptions=True)
-        for failure in filter(None, ends):
+        results = await asyncio.gather(*(work() for _ in range(MAX_CONCURRENT)), return_exceptions=True)
+        for failure in filter(None, results):
             raise failure
 
     async def _run_due(self, context: C, document: D) -> None:
@@ -340,4 +341,4 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
 
 
 _sweeping: dict[str, WeakSet[Store]] = {}
-"""The stores whose collection a sweep of this process is processing."""
+"""For each collection, the stores that this process is sweeping."""

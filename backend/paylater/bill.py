@@ -1,4 +1,4 @@
-"""What a person is billed for: the one bill of a Billable, its payments, refunds and notices.
+"""What a person is billed for: the single bill of a Billable, its payments, refunds and notices.
 
 There are no balances: what is due, paid and owed is derived from bill, payments and refunds.
 """
@@ -48,10 +48,11 @@ class Instalment(Struct, frozen=True, gc=False):
 
 
 class Bill(Struct, frozen=True, gc=False):
-    """The one bill of a Billable: what the person must pay according to the decision with this `number`.
+    """The single bill of a Billable: what the person must pay according to the decision with this `number`.
 
     `covered_fen` is within the limit. `exception_fen` is over the limit (an emergency) and paid in instalments.
-    `counter_fen` is not covered by credit; the provider collects it. `schedule` lists the due dates of the first two.
+    `counter_fen` is not covered by credit; the provider collects it. `schedule` splits the
+    first two into dated instalments. `cash_fen` is the sum of the three.
     """
 
     number: int
@@ -71,7 +72,7 @@ class Bill(Struct, frozen=True, gc=False):
 class Payment(Struct, frozen=True, gc=False):
     """A payment requested from the bank under an id of ours, and its outcome.
 
-    `payer` is the Person who pays, who may be a family member. `applied` is set once the account has it.
+    `payer` is the Person who pays, who may be a family member. `applied` is set once the account has recorded it.
     """
 
     id: str
@@ -87,7 +88,7 @@ class Payment(Struct, frozen=True, gc=False):
 
 
 class Refund(Struct, frozen=True, gc=False):
-    """A refund of a payment to the original account; `applied` is set once the account has it."""
+    """A refund of a payment to the original account; `applied` is set once the account has recorded it."""
 
     id: str
     payment: str
@@ -111,8 +112,9 @@ class Notice(Struct, frozen=True, gc=False):
 class BillTexts(Struct, frozen=True, kw_only=True):
     """What a service says about its bills.
 
-    `notices` may name `{yuan}`. The other texts of a notice apply if the due date is known: they may name `{at}`, and
-    for a bill in instalments their `{count}` and the `{first}` amount.
+    `notices` may name `{yuan}`. The texts named `..._by` and `..._debit`, and `debit_retried`, replace the text of a
+    notice if the date is known: they may name `{at}`, and for a bill in instalments `{count}` and the `{first}` amount.
+    `nothing_to_pay` is the text of an error.
     """
 
     notices: Mapping[NoticeKind, Text]
@@ -125,11 +127,12 @@ class BillTexts(Struct, frozen=True, kw_only=True):
 
 
 class Billable(SagaDocument, kw_only=True):
-    """Something that a person is billed for once it ends; its `id` begins the ids of its holds and transfers.
+    """Something that a person is billed for once it ends; its `id` begins those of its holds and transfers.
 
     An `exceptional` one uses no credit within the limit. With `automatic_debit` the bill is debited when it is due.
     `hold_placed` says that a hold of `held_fen` was placed, and `credit_released` that the credit of a cancelled one is
-    available again. `bank_answered_ms` is when the bank last answered. `owing` says that the bill is unpaid.
+    available again. `bank_answered_ms` is when the bank last answered. `owing` says that the bill is unpaid,
+    and `breached_at` is when it still was after the last debit.
     A service names the collection, and says what the person must pay and from which line of credit.
     """
 
@@ -157,11 +160,11 @@ class Billable(SagaDocument, kw_only=True):
     owing: bool = False
 
     def purpose(self) -> str:
-        """Return the line of credit that it uses."""
+        """Return the purpose, which names the line of credit that it uses."""
         raise NotImplementedError
 
     def may_exceed_limit(self) -> bool:
-        """Return whether what the limit does not cover is owed over the limit, in instalments."""
+        """Return whether the part above the limit may be owed as well, and paid in instalments."""
         return False
 
     def amount_due(self) -> AmountDue | None:
@@ -227,7 +230,7 @@ class Billable(SagaDocument, kw_only=True):
     def payable_now_fen(self, at: datetime) -> int:
         """Return the amount to pay next: the earliest unpaid part and all other parts that are due."""
         parts = self.unpaid()
-        return sum(part.amount_fen for place, part in enumerate(parts) if place == 0 or part.due_at <= at)
+        return sum(part.amount_fen for index, part in enumerate(parts) if index == 0 or part.due_at <= at)
 
 
 B = TypeVar("B", bound=Billable)

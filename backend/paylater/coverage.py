@@ -9,10 +9,10 @@ from backend.paylater.bill import AmountDue, Bill, Billable, Instalment, Payment
 from backend.paylater.credit_line import CreditLine, Hold, hold, move, post, supersede, void
 
 CANCELLED = 2**31
-"""The version of the holds of a cancelled Billable, higher than any number of a decision."""
+"""The version of the holds of a cancelled Billable, higher than the number of any decision."""
 
-_POSTED_AT_ONCE = timedelta(days=1)
-"""The expiry of a hold that is posted in the same write, so it is never reached."""
+_UNREACHED_EXPIRY = timedelta(days=1)
+"""The lifetime of a hold that is posted in the same write, so it never expires."""
 
 
 def opening_hold_id(billable: Billable) -> str:
@@ -134,7 +134,7 @@ def _due_fen(line: CreditLine, billable: Billable) -> int:
 def _post_more(
     line: CreditLine, billable: Billable, amount_fen: int, due: AmountDue, *, over_limit: bool
 ) -> CreditLine:
-    """Place and post an additional hold, once for each due."""
+    """Place and post an additional hold, once for each amount due."""
     name = f"{billable.id}/{due.number}{'/over_limit' if over_limit else ''}"
     if line.find(name) is not None:
         return line
@@ -144,7 +144,7 @@ def _post_more(
         name,
         amount_fen,
         created_at=at,
-        expires_at=at + _POSTED_AT_ONCE,
+        expires_at=at + _UNREACHED_EXPIRY,
         at=at,
         allow_partial=not over_limit,
         over_limit=over_limit,

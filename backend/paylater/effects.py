@@ -27,7 +27,7 @@ from backend.store.update import update_document
 
 
 class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
-    """What the steps need from a service.
+    """The steps that change an account or notify a person, with what they need from a service.
 
     `limit_fen(city, account, purpose, now)` returns the limit of a line of credit, `terms(city, now)` the figures of
     the agreement in force.
@@ -69,16 +69,16 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
     async def hold(self, city: City, billable: B, now: datetime) -> B:
         """Hold the expected cost, as far as credit is available."""
         account = await self._update_line(city, billable, now, lambda line: hold_for_opening(line, billable, now)[0])
-        return _held(billable, account.credit[billable.purpose()])
+        return _with_recorded_hold(billable, account.credit[billable.purpose()])
 
     async def cover(self, city: City, billable: B, now: datetime) -> B:
-        """Turn the amount due into debt, and issue the one bill."""
+        """Turn the amount due into debt, and issue the single bill."""
         due = billable.amount_due()
         assert due is not None, "the amount due is decided before it is billed"
         account = await self._update_line(city, billable, now, lambda line: cover(line, billable, due, now)[0])
         line, covered_fen, exception_fen = cover(account.credit[billable.purpose()], billable, due, now)
         billed = replace(
-            _held(billable, line),
+            _with_recorded_hold(billable, line),
             bill=make_bill(due, covered_fen, exception_fen, self.terms(city, now)),
             bill_count=billable.bill_count + 1,
             automatic_debit=account.automatic_debit,
@@ -88,18 +88,20 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
     async def release_credit(self, city: City, billable: B, now: datetime) -> B:
         """Release what a cancelled Billable holds or owes, and withdraw its bill."""
         await self._update_line(city, billable, now, lambda line: release_credit(line, billable, now))
-        noted = add_notice(billable, "cancelled", 0, now) if billable.bill is not None else billable
-        return replace(noted, hold_placed=False, credit_released=True, bill=None, failures=0)
+        with_notice = add_notice(billable, "cancelled", 0, now) if billable.bill is not None else billable
+        return replace(with_notice, hold_placed=False, credit_released=True, bill=None, failures=0)
 
     async def apply_payment(self, city: City, billable: B, now: datetime) -> B:
         """Apply a payment to the account."""
         payment = next(one for one in billable.payments if one.state == "paid" and not one.applied)
 
-        def on_time(account: A) -> A:
+        def record_payment_on_time(account: A) -> A:
             is_on_time = billable.owed_fen() <= 0 and billable.breached_at is None
             return with_payment_on_time(account, now) if is_on_time else account
 
-        await self._update_line(city, billable, now, lambda line: apply_payment(line, billable, payment), on_time)
+        await self._update_line(
+            city, billable, now, lambda line: apply_payment(line, billable, payment), record_payment_on_time
+        )
         payments = tuple(replace(one, applied=True) if one is payment else one for one in billable.payments)
         return replace(billable, payments=payments, failures=0)
 
@@ -127,7 +129,7 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         return replace(billable, notices=notices, failures=0)
 
 
-def _held(billable: B, line: CreditLine) -> B:
+def _with_recorded_hold(billable: B, line: CreditLine) -> B:
     held = line.find(opening_hold_id(billable))
     assert held is not None, "the hold was placed before"
     return replace(billable, hold_placed=True, held_fen=held.amount_fen, failures=0)

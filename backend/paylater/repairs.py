@@ -14,7 +14,7 @@ from backend.problems import NotFound
 from backend.store.time import to_ms
 
 RETRY_DELAY = timedelta(minutes=1)
-"""When a sweep resumes approved repairs that were interrupted."""
+"""How long a sweep waits before it resumes approved repairs that were interrupted."""
 
 ResolutionState = Literal["open", "accepted", "approved", "repaired", "failed"]
 STATE_TITLES: dict[ResolutionState, str] = {
@@ -38,7 +38,7 @@ class Resolution(Struct, frozen=True):
 
 
 class ReconciledDay(SagaDocument, kw_only=True):
-    """A day whose differences are resolved; `resolutions` are keyed by their ids. A service adds the differences."""
+    """A day whose differences are resolved; a service adds them. `resolutions` are keyed by their ids."""
 
     not_repairable: ClassVar[Text]
 
@@ -112,7 +112,7 @@ def next_approved(day: ReconciledDay) -> str | None:
 
 
 def repair_step(day: ReconciledDay, _now: datetime, _terms: None) -> Literal["repair"] | None:
-    """Return whether a repair is to be applied now: the `next_step` of the saga of a reconciled day."""
+    """Return "repair" if a repair is due, or None: the `next_step` of the saga of a reconciled day."""
     return "repair" if next_approved(day) is not None else None
 
 

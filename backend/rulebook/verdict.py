@@ -21,10 +21,10 @@ _MAX_OUTCOMES = 10_000
 class Verdict(Struct, frozen=True, gc=False):
     """What a rulebook decided, and why.
 
-    `result` is one of the module's words (a tuple of them for the strategy collect), or a whole number. `rule` is
-    the rule that decided, or "otherwise"; `fired` are all rules that fired. `changes_at` is the earliest instant after
-    `at` at which result, rule or fired change if the facts stay the same; None if they never do. `rulebook` is the
-    digest of the rulebook.
+    `result` is one of the results that the module declares (a tuple of them for the strategy `collect`), or a whole
+    number. `rule` is the rule that decided, or "otherwise"; `fired` are all rules that fired. `changes_at` is the
+    earliest instant after `at` at which result, rule or fired change if the facts stay the same; None if they never do.
+    `rulebook` is the digest of the rulebook.
     """
 
     module: str
@@ -51,7 +51,8 @@ class Outcome(Struct, frozen=True, gc=False):
 class Law:
     """The rules, parameter values and terms of a module between two days on which they change.
 
-    `decide` returns the rules that fire, as bits in their order, and when the first comparison changes.
+    `decide` returns a bit mask of the rules that fire (bit n is `rules[n]`), and the earliest later instant at which a
+    comparison changes.
     """
 
     __slots__ = ("begins", "decide", "ends", "outcomes", "parameter_values", "rules", "terms")
@@ -129,8 +130,8 @@ class ModuleEvaluator:
         fired = [rule for position, rule in enumerate(law.rules) if bits >> position & 1]
         names = tuple(rule.id for rule in fired)
         if fired:
-            decided = self._deciding_rule(fired)
-            outcome = Outcome(self._result(law, fired, decided), decided.id, decided.because, decided.remedy, names)
+            deciding = self._deciding_rule(fired)
+            outcome = Outcome(self._result(law, fired, deciding), deciding.id, deciding.because, deciding.remedy, names)
         else:
             otherwise = self.module.otherwise
             result = (otherwise.then,) if self.module.strategy == "collect" else otherwise.then
@@ -152,10 +153,10 @@ class ModuleEvaluator:
     def _deciding_rule(self, fired: list[Rule]) -> Rule:
         if self.module.strategy != "most_severe":
             return fired[0]
-        words = cast("tuple[str, ...]", self.module.result)
-        return max(fired, key=lambda rule: words.index(cast("str", rule.then)))
+        severities = cast("tuple[str, ...]", self.module.result)
+        return max(fired, key=lambda rule: severities.index(cast("str", rule.then)))
 
-    def _result(self, law: Law, fired: list[Rule], decided: Rule) -> Any:  # noqa: ANN401  see Verdict.result
+    def _result(self, law: Law, fired: list[Rule], deciding: Rule) -> Any:  # noqa: ANN401  see Verdict.result
         match self.module.strategy:
             case "sum":
                 low, high = cast("tuple[int, int]", self.module.result)
@@ -163,7 +164,7 @@ class ModuleEvaluator:
             case "collect":
                 return tuple(dict.fromkeys(cast("str", rule.then) for rule in fired))
             case _:
-                return self._rule_number(law, decided) if self.module.numeric else decided.then
+                return self._rule_number(law, deciding) if self.module.numeric else deciding.then
 
     @staticmethod
     def _rule_number(law: Law, rule: Rule) -> int:

@@ -1,8 +1,8 @@
 """The compiler: fuses the conditions of a module's rules into one Python function.
 
-`decide(facts, now)` returns a bit mask of the rules that fire, and the earliest later instant at which an evaluated
-comparison with `now` changes. Until that instant, the function takes the same path for the same facts and returns the
-same mask. Comparisons that were short-circuited cannot matter before an evaluated one changes.
+`decide(facts, now)` returns a bit mask of the rules that fire, and the earliest instant after `now` at which an
+evaluated comparison with `now` changes. Until that instant, the function takes the same path for the same facts and
+returns the same mask. Comparisons that were short-circuited cannot matter before an evaluated one changes.
 
 The source of the function is generated from the typed tree alone. Authors' strings become constants, never code.
 """
@@ -131,8 +131,8 @@ class _CodeGenerator:
             self.line(f"    for {item} in {source}:")
             self.names[item] = item
             tests = [self.expression(rename(part, extreme.variable, item)) for part in extreme.tests]
-            further = f"{item}.{extreme.field} {extreme.sign[0]} {name}"
-            self.line(f"        if {' and '.join([*tests, further])}: {name} = {item}.{extreme.field}")
+            is_more_extreme = f"{item}.{extreme.field} {extreme.sign[0]} {name}"
+            self.line(f"        if {' and '.join([*tests, is_more_extreme])}: {name} = {item}.{extreme.field}")
             self.hoisted[extreme.key] = name
 
     def hoist_macros(self, conditions: Sequence[Node]) -> None:
@@ -149,7 +149,7 @@ class _CodeGenerator:
             self._loop(list(macros.values()))
 
     def _loop(self, macros: list[Macro]) -> None:
-        """Emit the loop over one list, newest element first: it usually decides, and for the longest time.
+        """Emit the loop over one list, newest element first: it usually decides, and for longest.
 
         Rules that consist of the `exists` alone set their bits here, so an empty list costs one truth test.
         """
@@ -310,22 +310,22 @@ class _CodeGenerator:
             sign = MIRRORED[sign]
         boundary = self.fresh_name("t")
         bound = f"({boundary} := {self._instant(terms)})"
-        noted = f"({boundary} >= soon or (soon := {boundary}) is not None)"
-        unnoted = f"({boundary} < soon and (soon := {boundary}) is None)"
+        record_and_true = f"({boundary} >= soon or (soon := {boundary}) is not None)"
+        record_and_false = f"({boundary} < soon and (soon := {boundary}) is None)"
         after = f"({boundary} := {boundary} + tick)"
         match sign:
             case "<":
-                return f"(now < {bound} and {noted})"
+                return f"(now < {bound} and {record_and_true})"
             case ">=":
-                return f"(now >= {bound} or {unnoted})"
+                return f"(now >= {bound} or {record_and_false})"
             case "<=":
                 return f"(now <= {bound} and ({after} >= soon or (soon := {boundary}) is not None))"
             case ">":
                 return f"(now > {bound} or ({after} < soon and (soon := {boundary}) is None))"
             case _:
                 same, next_boundary = self.fresh_name("s"), f"({boundary} if now < {boundary} else {boundary} + tick)"
-                self_noted = f"(({boundary} := {next_boundary}) >= soon or (soon := {boundary}) is not None)"
-                equal = f"(now <= {bound} and (({same} := now == {boundary}) or True) and {self_noted} and {same})"
+                record_next = f"(({boundary} := {next_boundary}) >= soon or (soon := {boundary}) is not None)"
+                equal = f"(now <= {bound} and (({same} := now == {boundary}) or True) and {record_next} and {same})"
                 return equal if sign == "==" else f"(not {equal})"
 
     def _instant(self, terms: "_LinearTerms") -> str:
@@ -381,7 +381,7 @@ _BUILTINS = {"len": len, "float": float}
 
 
 def _hoistable_macros(node: Node) -> Iterable[Macro]:
-    """Yield the `exists` over lists of the facts that are safe to evaluate early, because nothing guards them."""
+    """Yield the `exists` over lists of the facts that are safe to evaluate early, because they guard themselves."""
     if isinstance(node, Macro):
         if node.name == "exists" and is_plain_field(node.source) and _has_own_guards(node):
             yield node
@@ -391,7 +391,7 @@ def _hoistable_macros(node: Node) -> Iterable[Macro]:
 
 
 def _has_own_guards(macro: Macro) -> bool:
-    """Return whether the macro itself guards each optional field that it reads with has()."""
+    """Return whether the macro itself uses has() to guard each optional field that it reads."""
     guarded = {(key_of(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
     read = [node for node in walk(macro) if isinstance(node, Field) and is_optional(node)]
     return all((key_of(node.operand), node.name) in guarded for node in read)

@@ -16,13 +16,13 @@ DAY = timedelta(days=1)
 def check_rules_covered(
     module: Module, fired: Collection[str], silent: Collection[str], file: SourceFile, cases_path: str
 ) -> None:
-    """Add a fault for each rule that is not `fired` in some case and `silent` in another of its period."""
+    """Add a fault for each rule that does not both fire in one case and stay silent in another within its period."""
     for rule in module.rules:
         if rule.id not in fired:
             file.fault(rule.location, f"{rule.id!r} fires in no case", f"add one to {cases_path}")
         elif rule.id not in silent:
-            advice = f"add one in which it does not fire to {cases_path}"
-            file.fault(rule.location, f"{rule.id!r} fires in every case of its period", advice)
+            advice = f"add to {cases_path} a case in which it does not fire"
+            file.fault(rule.location, f"{rule.id!r} fires in every case dated within its period", advice)
 
 
 def check_changes_covered(
@@ -35,7 +35,7 @@ def check_changes_covered(
         for instant, what in edges.items():
             if instant not in instants:
                 local = instant.astimezone(zone).isoformat()
-                file.fault(location, f"no case is at {local}, {what}", f"add one to {cases_path}")
+                file.fault(location, f"no case is dated {local}, {what}", f"add one to {cases_path}")
 
 
 def _changes(module: Module) -> Iterator[tuple[date, Location]]:

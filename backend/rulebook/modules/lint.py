@@ -44,7 +44,7 @@ _OTHER = {"zh": ("en", "English"), "en": ("zh", "Chinese")}
 
 
 def lint(module: Module, file: SourceFile) -> None:
-    """Add a fault for each source without a mark, text in the wrong language, or amount that no parameter has."""
+    """Add a fault for each source without a mark, text in the wrong language, or amount that the law does not have."""
     root = read_document(file)
     assert isinstance(root, YamlMapping), "the module was read from this file"
     linter = _Linter(file, module)
@@ -99,12 +99,12 @@ class _Linter:
     def source(self, entry: YamlEntry) -> None:
         """Add a fault if a source has no mark, or `[A]` without the word "assumption" or the other way round."""
         scalar = cast("YamlScalar", entry.value)
-        is_marked, is_named = "[A]" in scalar.text, "assumption" in scalar.text
-        if not _MARK.search(scalar.text) and not is_named:
-            advice = "add [V] read in a public source, [S] stated by the city, [W] weak, or [A] an assumption"
+        has_mark, has_word = "[A]" in scalar.text, "assumption" in scalar.text
+        if not _MARK.search(scalar.text) and not has_word:
+            advice = "add [V] (read in a public source), [S] (stated by the city), [W] (weak) or [A] (an assumption)"
             self.file.fault(scalar.location, "the source has no mark of its reliability", advice)
-        elif is_marked != is_named:
-            advice = "add the word `assumption`" if is_marked else "add [A]"
+        elif has_mark != has_word:
+            advice = "add the word `assumption`" if has_mark else "add [A]"
             self.file.fault(scalar.location, "an assumption needs the word `assumption` and the mark [A]", advice)
 
     def languages(self, entry: YamlEntry) -> None:
@@ -126,7 +126,7 @@ class _Linter:
             other, language = _OTHER[key]
             for amount in _find(_AMOUNTS[key], text.text):
                 yuan = _yuan(amount.fen)
-                if not any(amount.fen in one and one <= numbers[key] for one in explanations):
+                if not any(amount.fen in amounts and amounts <= numbers[key] for amounts in explanations):
                     message, advice = self._disagreement(amount.fen, rule)
                 elif amount.fen not in numbers[other]:
                     message, advice = f"the {language} text does not contain {yuan}", "use the same amounts in both"
@@ -142,7 +142,7 @@ class _Linter:
             if any(abs(value.value) == fen for value in dated):
                 values = ", ".join(f"{_yuan(abs(each.value))} from {each.since or 'the beginning'}" for each in dated)
                 advice = f"{parameter.name!r} is {values}: write all of them, or split the rule by date"
-                return f"{yuan} is right for a part of the period only", advice
+                return f"{yuan} is right for only part of the period", advice
         names = rule.names() if rule is not None else ()
         own = [each for each in _amounts_of(self.module) if each.name in names]
         known = [f"{each.name!r} is {_yuan(abs(value.value))}" for each in own for value in each.values]
@@ -162,7 +162,7 @@ def _yuan(fen: int) -> str:
 
 
 def _amounts_of(module: Module) -> list[Parameter]:
-    """Return the parameters that are amounts of money, by their names."""
+    """Return the parameters whose names mark them as amounts of money."""
     found = (each for each in module.parameters.values() if each.name.endswith(AMOUNT_SUFFIX))
     return [each for each in found if each.type.kind == "int"]
 
@@ -195,11 +195,9 @@ def _explanations(module: Module, rule: Rule | None) -> list[frozenset[int]]:
 
 def _constants(module: Module, rule: Rule | None) -> Iterator[int]:
     """Yield the whole numbers of the module's result and terms, and of the rule."""
-    written: list[object] = [*module.result, module.otherwise.then, *(each.then for each in module.rules)]
+    values: list[object] = [*module.result, module.otherwise.then, *(each.then for each in module.rules)]
     if rule is not None:
-        written += [node.value for node in walk(rule.condition) if isinstance(node, Constant)]
+        values += [node.value for node in walk(rule.condition) if isinstance(node, Constant)]
     for terms in module.terms:
-        written += [
-            getattr(terms.value, name) for name in terms.value.__struct_fields__ if name.endswith(AMOUNT_SUFFIX)
-        ]
-    yield from (value for value in written if type(value) is int)
+        values += [getattr(terms.value, name) for name in terms.value.__struct_fields__ if name.endswith(AMOUNT_SUFFIX)]
+    yield from (value for value in values if type(value) is int)

@@ -16,7 +16,7 @@ from backend.rulebook.source import Location
 Strategy = Literal["most_severe", "first", "unique", "sum", "collect"]
 STRATEGIES: tuple[Strategy, ...] = ("most_severe", "first", "unique", "sum", "collect")
 NUMERIC = ("first", "unique", "sum")
-"""The strategies of modules whose results are whole numbers."""
+"""The strategies that a module of whole numbers may use."""
 
 OTHERWISE = "otherwise"
 
@@ -50,7 +50,7 @@ class Rule:
     location: Location
 
     def names(self) -> set[str | int]:
-        """Return the names that its condition and its `then` use; those of parameters are among them."""
+        """Return what its condition and its `then` name, parameters among them; a whole number in `then` is itself."""
         return {self.then, *(node.name for node in walk(self.condition) if isinstance(node, Variable))}
 
 

@@ -1,4 +1,4 @@
-"""Claims with one tap: the rules judge what the registries and the person say."""
+"""One-tap claims: the rules judge what the registries and the person say."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from backend.services.talent_code.saga import benefits, claims
 from backend.web.idempotency import IdempotencyKeyReused
 
 SELF_DECLARED_FACTS = {"homes", "spent_fen"}
-"""Facts that only the person states, without confirmation; leaving one out states that there is none."""
+"""Facts that only the person states, without confirmation; omitting one states that there is none."""
 
 
 async def claim_benefit(city: City, person: str, benefit: str, key: str, stated: Mapping[str, Any]) -> Claim:

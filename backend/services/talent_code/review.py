@@ -27,15 +27,15 @@ from backend.services.talent_code.model.talent import Talent, TalentTerms, recor
 class ReviewStep(StrEnum):
     """The steps of a review."""
 
-    RECHECK = "recheck"
-    CHECK = "check"
+    REQUEST_RECHECK = "recheck"
+    CHECK_EVIDENCE = "check"
     REASSESS = "reassess"
     STOP_CLAIMS = "stop_claims"
     NOTIFY = "notify"
 
 
 class ReviewTerms(Struct, frozen=True):
-    """What a review decides by: the rules, the city's time zone, and the talent code's own terms."""
+    """What the decisions of a review depend on: the rules, the city's time zone, and the talent code's own terms."""
 
     rulebook: Rulebook
     zone: ZoneInfo
@@ -43,16 +43,16 @@ class ReviewTerms(Struct, frozen=True):
 
 
 def review_terms(city: City, at: datetime) -> ReviewTerms:
-    """Return what a review at an instant decides by."""
+    """Return what the decisions of a review depend on at an instant."""
     return ReviewTerms(city.rulebook, city.rulebook.time_zone, talent_terms(city, at))
 
 
 def next_review_step(talent: Talent, now: datetime, terms: ReviewTerms) -> ReviewStep | None:
     """Return the step that is due for a talent, or None."""
     if needs_recheck(talent, now, terms.term("review_days")):
-        return ReviewStep.RECHECK
+        return ReviewStep.REQUEST_RECHECK
     if _due_evidence(talent, now):
-        return ReviewStep.CHECK
+        return ReviewStep.CHECK_EVIDENCE
     if update_class(talent, now, terms) is not talent:
         return ReviewStep.REASSESS
     if talent.withdrawn_at is not None:
@@ -61,7 +61,7 @@ def next_review_step(talent: Talent, now: datetime, terms: ReviewTerms) -> Revie
 
 
 def update_class(talent: Talent, now: datetime, terms: ReviewTerms) -> Talent:
-    """Update a person's class by the rules in force; return the same object if it stays."""
+    """Update a person's class by the rules in force; return the same object if it does not change."""
     return reassess(talent, terms.rulebook, now, terms.term, terms.zone)
 
 
@@ -91,13 +91,13 @@ async def notify_talent(city: City, talent: Talent, now: datetime) -> Talent:
     return replace(talent, notifications=notifications, failures=0)
 
 
-async def talent_with_class(city: City, person: str) -> Talent:
-    """Return a person as a talent, with the class by the rules in force now."""
+async def update_talent_class(city: City, person: str) -> Talent:
+    """Update a person's class by the rules in force now, and return the talent."""
     return await update_talent(city, person, lambda found, now: update_class(found, now, review_terms(city, now)))
 
 
 async def refresh_talent(city: City, person: str) -> Talent:
-    """Return a person as a talent with current figures, as far as registries answer, and the class that follows."""
+    """Refresh a talent's figures, as far as registries answer, and their class; return the talent."""
     talent = await get_or_create_talent(city, person)
     current = await with_current_figures(city, talent)
 

@@ -70,8 +70,8 @@ reviews = Saga(
     task=review_talent,
     unavailable=(UpstreamTimeout, UpstreamRejected),
     steps={
-        ReviewStep.RECHECK: Decision(lambda talent, now, _terms: request_recheck(talent, now)),
-        ReviewStep.CHECK: check_due_evidence,
+        ReviewStep.REQUEST_RECHECK: Decision(lambda talent, now, _terms: request_recheck(talent, now)),
+        ReviewStep.CHECK_EVIDENCE: check_due_evidence,
         ReviewStep.REASSESS: Decision(update_class),
         ReviewStep.STOP_CLAIMS: _stop_claims,
         ReviewStep.NOTIFY: notify_talent,

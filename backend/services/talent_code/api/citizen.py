@@ -58,7 +58,7 @@ from backend.services.talent_code.model.problems import (
     NoTalentClass,
 )
 from backend.services.talent_code.model.talent import Talent, add_evidence, remove_evidence
-from backend.services.talent_code.review import refresh_talent, talent_with_class
+from backend.services.talent_code.review import refresh_talent, update_talent_class
 from backend.services.talent_code.saga import benefits, claims, reviews
 from backend.store.time import in_utc
 from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
@@ -127,7 +127,7 @@ async def set_bank_account(
 @get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass,))
 async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentCode]:
     """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
-    talent = await talent_with_class(city, citizen_id(request))
+    talent = await update_talent_class(city, citizen_id(request))
     now = city.now()
     grant = talent.grant(now)
     payload, issued, expires = _signed(city, talent, now)
@@ -172,7 +172,7 @@ async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) 
 
 
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
-    payload, _, _ = _signed(city, await talent_with_class(city, citizen_id(request)), city.now())
+    payload, _, _ = _signed(city, await update_talent_class(city, citizen_id(request)), city.now())
     return await image_worker.draw(lambda: draw(payload, SIGN))
 
 
