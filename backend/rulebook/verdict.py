@@ -130,8 +130,8 @@ class ModuleEvaluator:
         fired = [rule for position, rule in enumerate(law.rules) if bits >> position & 1]
         names = tuple(rule.id for rule in fired)
         if fired:
-            deciding = self._deciding_rule(fired)
-            outcome = Outcome(self._result(law, fired, deciding), deciding.id, deciding.because, deciding.remedy, names)
+            decisive = self._deciding_rule(fired)
+            outcome = Outcome(self._result(law, fired, decisive), decisive.id, decisive.because, decisive.remedy, names)
         else:
             otherwise = self.module.otherwise
             result = (otherwise.then,) if self.module.strategy == "collect" else otherwise.then
@@ -156,7 +156,7 @@ class ModuleEvaluator:
         severities = cast("tuple[str, ...]", self.module.result)
         return max(fired, key=lambda rule: severities.index(cast("str", rule.then)))
 
-    def _result(self, law: Law, fired: list[Rule], deciding: Rule) -> Any:  # noqa: ANN401  see Verdict.result
+    def _result(self, law: Law, fired: list[Rule], decisive: Rule) -> Any:  # noqa: ANN401  see Verdict.result
         match self.module.strategy:
             case "sum":
                 low, high = cast("tuple[int, int]", self.module.result)
@@ -164,7 +164,7 @@ class ModuleEvaluator:
             case "collect":
                 return tuple(dict.fromkeys(cast("str", rule.then) for rule in fired))
             case _:
-                return self._rule_number(law, deciding) if self.module.numeric else deciding.then
+                return self._rule_number(law, decisive) if self.module.numeric else decisive.then
 
     @staticmethod
     def _rule_number(law: Law, rule: Rule) -> int:

@@ -106,7 +106,7 @@ def test_a_rule_that_fires_in_every_case_of_its_period_is_named(tmp_path: Path) 
     only = "".join([first, law_of_2022, *edges])
     (found,) = faults(tmp_path, only, later)
     assert found.startswith(
-        "fare.yaml:11:9: 'child' fires in every case of its period (add one in which it does not fire to "
+        "fare.yaml:11:9: 'child' fires in every case dated within its period (add to "
     )
 
 

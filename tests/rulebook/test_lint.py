@@ -69,7 +69,7 @@ def test_modules_that_follow_the_conventions_are_accepted(tmp_path: Path) -> Non
         (
             'then: low_fen\n    source: "[S] council"',
             'then: low_fen\n    source: "council"',
-            "19:13: the source has no mark of its reliability (add [V] read in a public source, [S] stated by the",
+            "19:13: the source has no mark of its reliability (add [V] (read in a public source), [S]",
         ),
         (
             '{from: 2022-01-01, value: 30000, source: "[S] council"}',
@@ -132,7 +132,7 @@ def test_the_terms_of_a_module_need_marked_sources(tmp_path: Path) -> None:
             '（2022年以前200元）, en: "The fine is 300 yuan (200 before 2022)"',
             ', en: "The fine is 300 yuan"',
             [
-                f"26:{column}: 300 yuan is right for a part of the period only ('high_fen' is 200 yuan from 2020-01-01,"
+                f"26:{column}: 300 yuan is right for only part of the period ('high_fen' is 200 yuan from 2020-01-01,"
                 " 300 yuan from 2022-01-01: write all of them, or split the rule by date)"
                 for column in (24, 47)
             ],
