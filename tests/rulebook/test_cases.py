@@ -105,9 +105,7 @@ def test_a_rule_that_fires_in_every_case_of_its_period_is_named(tmp_path: Path) 
     ]
     only = "".join([first, law_of_2022, *edges])
     (found,) = faults(tmp_path, only, later)
-    assert found.startswith(
-        "fare.yaml:11:9: 'child' fires in every case dated within its period (add to "
-    )
+    assert found.startswith("fare.yaml:11:9: 'child' fires in every case dated within its period (add to ")
 
 
 def test_rules_without_cases_are_rejected(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from tests.rulebook.tram import FARE
 def test_a_midnight_at_which_a_rule_begins_needs_a_case_on_both_sides(tmp_path: Path) -> None:
     before, begin = faults(tmp_path, CASES[: CASES.index(BEFORE_2020)] + BEFORE_2022 + IN_2022)
     assert before.startswith(
-        "fare.yaml:11:9: no case is dated 2019-12-31T23:59:59+08:00, the last second before the law changes (add one to "
+        "fare.yaml:11:9: no case is dated 2019-12-31T23:59:59+08:00, the last second before the law changes (add one "
     )
     assert begin.startswith(
-        "fare.yaml:11:9: no case is dated 2020-01-01T00:00:00+08:00, when the law changes (add one to "
+        "fare.yaml:11:9: no case is dated 2020-01-01T00:00:00+08:00, when the law changes (add one "
     )
 
 
