@@ -11,8 +11,8 @@ BATCH_SIZE = 1_000
 
 
 async def delete_expired(store: Store, kind: type[Document], now: datetime) -> None:
-    """Delete all documents of a kind whose `expires_ms` is reached, oldest first, until none is left."""
-    expired = Order("expires_ms", below=to_ms(now) + 1)
+    """Delete all documents of a kind whose `expires_ms` has passed, oldest first, until none is left."""
+    expired = Order("expires_ms", below=to_ms(now))
     cursor: str | None = None
     while True:
         page = await store.find(kind, {}, order=expired, cursor=cursor, limit=BATCH_SIZE)

@@ -11,7 +11,7 @@ from backend.city.service import City
 from backend.operations.load_shedding import STORE_UNAVAILABLE_SECONDS
 from backend.services.health_code import saga
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord
-from backend.services.health_code.tasks import BATCH_SIZE, finish_event, sweep_events
+from backend.services.health_code.tasks import finish_event, sweep_events
 from backend.store import StoreUnavailable
 from tests.services.health_code.scene import Client, Clock, Headers, Scene, stored
 
@@ -117,7 +117,7 @@ def test_the_sweep_enqueues_each_due_receipt(
 
 def test_the_sweep_enqueues_all_due_receipts_however_many(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     city: City = client.app.state.city
-    number = 2 * BATCH_SIZE + 1
+    number = 401  # more than two pages
     receipts = [
         HealthEventReceipt(id=f"{each:04}", revision=1, payload="", person="wang", due_ms=each % 3)
         for each in range(number)
