@@ -12,8 +12,7 @@ from backend.benefits.saga import ClaimSaga
 from backend.benefits.service import P
 from backend.city.service import City
 from backend.store import Order
-
-PAGE = 200
+from backend.store.paging import find_pages
 
 
 async def serve_waitlist(saga: ClaimSaga[C, P], city: City, benefit: str) -> None:
@@ -23,21 +22,18 @@ async def serve_waitlist(saga: ClaimSaga[C, P], city: City, benefit: str) -> Non
     """
     benefits, budget = saga.benefits, current_budget_id(city, benefit)
     ended = benefits.offers(city).terms(benefit, city.now()) is None
-    first, cursor = Order("claimed_ms"), None
-    while True:
-        page = await city.store.find(benefits.claim, {"waitlist": benefit}, order=first, cursor=cursor, limit=PAGE)
-        if page.documents and cursor is None and not ended:
+    is_first = True
+    async for page in find_pages(city.store, benefits.claim, {"waitlist": benefit}, Order("claimed_ms")):
+        if page and is_first and not ended:
             await _serve_reserved(saga, city, budget)
+        is_first = False
         current = await get_or_create_budget(benefits, city, budget)
-        for claim in page.documents:
+        for claim in page:
             if ended or current.covers(claim.amount_fen):
                 await saga.decide(city, claim, partial(_serve, budget=None if ended else budget))
                 current = await get_or_create_budget(benefits, city, budget)
             elif current.free_fen == 0 or current.quota_is_full:
                 return
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 async def _serve_reserved(saga: ClaimSaga[C, P], city: City, budget: str) -> None:

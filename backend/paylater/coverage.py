@@ -20,9 +20,9 @@ def opening_hold_id(billable: Billable) -> str:
     return f"{billable.id}/opening"
 
 
-def hold_for_opening(line: CreditLine, billable: Billable, at: datetime) -> tuple[CreditLine, int]:
-    """Hold the expected cost of a Billable as far as credit is available. Returns the line and the held amount."""
-    changed = hold(
+def hold_for_opening(line: CreditLine, billable: Billable, at: datetime) -> CreditLine:
+    """Hold the expected cost of a Billable as far as credit is available."""
+    return hold(
         line,
         opening_hold_id(billable),
         billable.requested_hold_fen,
@@ -31,18 +31,15 @@ def hold_for_opening(line: CreditLine, billable: Billable, at: datetime) -> tupl
         at=at,
         allow_partial=True,
     )
-    held = changed.find(opening_hold_id(billable))
-    return changed, held.amount_fen if held is not None else 0
 
 
-def cover(line: CreditLine, billable: Billable, due: AmountDue, at: datetime) -> tuple[CreditLine, int, int]:
+def cover(line: CreditLine, billable: Billable, due: AmountDue, at: datetime) -> CreditLine:
     """Turn the amount due into debt, as far as the limit allows, and over the limit for an emergency.
 
-    If it was billed before, only the difference is posted or released. Returns the line, the amount covered
-    within the limit, and the amount over it; the rest is paid to the provider. Raises Superseded if a later
-    decision is already covered.
+    If it was billed before, only the difference is posted or released. What is not covered is paid to the provider.
+    Raises Superseded if a later decision is already covered.
     """
-    line = supersede(hold_for_opening(line, billable, at)[0], opening_hold_id(billable), due.number)
+    line = supersede(hold_for_opening(line, billable, at), opening_hold_id(billable), due.number)
     for known in _holds(line, billable):
         if known.state == "held" and at < known.expires_at:
             missing_fen = max(0, due.amount_fen - _due_fen(line, billable))
@@ -55,14 +52,12 @@ def cover(line: CreditLine, billable: Billable, due: AmountDue, at: datetime) ->
         missing_fen = due.amount_fen - _due_fen(line, billable)
     if missing_fen > 0 and billable.may_exceed_limit():
         line = _post_more(line, billable, missing_fen, due, over_limit=True)
-    holds = _holds(line, billable)
-    covered = sum(known.due_fen() for known in holds if not known.over_limit)
-    return line, covered, sum(known.due_fen() for known in holds if known.over_limit)
+    return line
 
 
 def release_credit(line: CreditLine, billable: Billable, at: datetime) -> CreditLine:
     """Release all that a cancelled Billable holds or owes, and supersede any hold or bill that is still in progress."""
-    line = supersede(hold_for_opening(line, billable, at)[0], opening_hold_id(billable), CANCELLED)
+    line = supersede(hold_for_opening(line, billable, at), opening_hold_id(billable), CANCELLED)
     for known in _holds(line, billable):
         if known.state == "held" and at < known.expires_at:
             line = void(line, known.id, at)
@@ -70,12 +65,15 @@ def release_credit(line: CreditLine, billable: Billable, at: datetime) -> Credit
     return _release(line, billable, due_fen, f"{billable.id}/cancel", at) if due_fen else line
 
 
-def make_bill(due: AmountDue, covered_fen: int, exception_fen: int, terms: Terms) -> Bill:
-    """Return the one bill for an amount.
+def make_bill(line: CreditLine, billable: Billable, due: AmountDue, terms: Terms) -> Bill:
+    """Return the single bill for an amount that a line of credit covers.
 
     The covered part has one due date; the part over the limit is due in instalments, of which the first includes the
     remainder of the division.
     """
+    holds = _holds(line, billable)
+    covered_fen = sum(known.due_fen() for known in holds if not known.over_limit)
+    exception_fen = sum(known.due_fen() for known in holds if known.over_limit)
     first_due = due.at + timedelta(hours=terms("repay_hours"))
     schedule = [Instalment(covered_fen, first_due)] if covered_fen else []
     share, rest = divmod(exception_fen, terms("instalments"))

@@ -68,18 +68,18 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
 
     async def hold(self, city: City, billable: B, now: datetime) -> B:
         """Hold the expected cost, as far as credit is available."""
-        account = await self._update_line(city, billable, now, lambda line: hold_for_opening(line, billable, now)[0])
+        account = await self._update_line(city, billable, now, lambda line: hold_for_opening(line, billable, now))
         return _with_recorded_hold(billable, account.credit[billable.purpose()])
 
     async def cover(self, city: City, billable: B, now: datetime) -> B:
         """Turn the amount due into debt, and issue the single bill."""
         due = billable.amount_due()
         assert due is not None, "the amount due is decided before it is billed"
-        account = await self._update_line(city, billable, now, lambda line: cover(line, billable, due, now)[0])
-        line, covered_fen, exception_fen = cover(account.credit[billable.purpose()], billable, due, now)
+        account = await self._update_line(city, billable, now, lambda line: cover(line, billable, due, now))
+        line = account.credit[billable.purpose()]
         billed = replace(
             _with_recorded_hold(billable, line),
-            bill=make_bill(due, covered_fen, exception_fen, self.terms(city, now)),
+            bill=make_bill(line, billable, due, self.terms(city, now)),
             bill_count=billable.bill_count + 1,
             automatic_debit=account.automatic_debit,
         )

@@ -10,7 +10,7 @@ from backend.city.service import City
 from backend.jobs.saga import Saga
 from backend.paylater.bill import B, Billable, Payment, Refund, Terms
 from backend.paylater.ports import Bank, BankEntry
-from backend.paylater.transfers import reopen_transfer, with_outcome
+from backend.paylater.transfers import billable_of, reopen_transfer, with_outcome
 
 TransferDifferenceKind = Literal[
     "payment_only_at_bank",
@@ -38,11 +38,6 @@ class TransferDifference(Struct, frozen=True):
     ours_fen: int | None
     theirs_fen: int | None
     repair: TransferRepair
-
-
-def billable_of(transfer_id: str) -> str:
-    """Return the id of the Billable that a payment or refund belongs to."""
-    return transfer_id.partition("/")[0]
 
 
 def compare_transfers(ours: Iterable[Billable], statement: Iterable[BankEntry]) -> Iterator[TransferDifference]:

@@ -124,9 +124,14 @@ async def receive_notice(city: City, saga: Saga[City, B, Terms, Any], body: byte
 
 async def record_bank_answer(city: City, saga: Saga[City, B, Terms, Any], transfer_id: str, answer: BankAnswer) -> None:
     """Record the bank's late answer on one of our payments or refunds, and enqueue the steps that follow."""
-    billable_id = transfer_id.partition("/")[0]
+    billable_id = billable_of(transfer_id)
     if await saga.update(city, billable_id, lambda found, now: with_outcome(found, transfer_id, answer, now)):
         await saga.task.enqueue(city.jobs, billable_id)
+
+
+def billable_of(transfer_id: str) -> str:
+    """Return the id of the Billable that a payment or refund belongs to."""
+    return transfer_id.partition("/")[0]
 
 
 def with_outcome(billable: B, transfer_id: str, answer: BankAnswer, now: datetime) -> B:

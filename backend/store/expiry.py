@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime
 
 from backend.store import Document, Order, Store
+from backend.store.paging import find_pages
 from backend.store.time import to_ms
 from backend.store.update import delete_unless_changed
 
@@ -13,10 +14,5 @@ BATCH_SIZE = 1_000
 async def delete_expired(store: Store, kind: type[Document], now: datetime) -> None:
     """Delete all documents of a kind whose `expires_ms` has passed, oldest first, until none is left."""
     expired = Order("expires_ms", below=to_ms(now))
-    cursor: str | None = None
-    while True:
-        page = await store.find(kind, {}, order=expired, cursor=cursor, limit=BATCH_SIZE)
-        await asyncio.gather(*(delete_unless_changed(store, document) for document in page.documents))
-        cursor = page.cursor
-        if cursor is None:
-            return
+    async for page in find_pages(store, kind, {}, expired, BATCH_SIZE):
+        await asyncio.gather(*(delete_unless_changed(store, document) for document in page))

@@ -8,10 +8,13 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Protocol
 
+import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
+from backend.benefits import budget as budget_model
 from backend.benefits.audits import decide_appeal, file_appeal
 from backend.benefits.budget import Budget, BudgetExhausted, StaleEntry
 from backend.benefits.budgets import apply_to_budget
@@ -28,8 +31,10 @@ from backend.problems import Problem
 from backend.store import Conflict
 from integrations._sandbox.database import CallOutcome
 from tests.benefits.world import NOON, World
+from tests.draws import draws
 from tests.services.killing import Killed
 
+EXAMPLES = draws(60, soak=1_200)
 PLACE = st.integers(0, 11)
 DIES = st.none() | st.integers(0, 17)
 SAME_YEAR = timedelta(days=150)
@@ -61,7 +66,7 @@ class ClaimMachine(RuleBasedStateMachine):
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         world = self.world
-        world.clock.now = NOON.replace(year=NOON.year)
+        world.clock.now = NOON
         world.clear_faults()
         world.run(self._forget)
         for store in world.stores:
@@ -331,3 +336,27 @@ class ClaimMachine(RuleBasedStateMachine):
             assert terms is not None
             budget = replace(of_benefit[claim.benefit], limit_fen=terms.budget_fen, quota=terms.quota)
             assert not budget.covers(claim.amount_fen), "budget lies idle while a claim waits that it could pay"
+
+
+def drop_entries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let budgets drop entries as soon as they may, which a city's do only under load."""
+    monkeypatch.setattr(budget_model, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(budget_model, "MIN_RETENTION", timedelta(seconds=-1))
+
+
+def run_machine(machine: type[ClaimMachine], world: World, address: str) -> None:
+    """Run a machine, fewer times on MongoDB, and check that enough happened to mean something."""
+    examples = EXAMPLES if address.startswith("sqlite") else EXAMPLES // 8
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+        ),
+    )
+    print(f"{dict(world.did)}, {world.kills} kills, {[store.drops for store in world.stores]} drops")  # noqa: T201
+    assert world.did["paid"] >= examples / 2
+    assert world.kills >= examples / 2
+    assert sum(store.drops for store in world.stores) >= examples

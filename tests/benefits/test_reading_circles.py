@@ -1,28 +1,23 @@
 """The engine of benefits keeps its promises to a service that it was not written for, with firms as subjects."""
 
 from collections.abc import Awaitable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import rule
 from msgspec.structs import replace
 
-from backend.benefits import budget as budget_model
 from backend.benefits.claims import lose_entitlement
 from backend.store.update import update_document
 from tests.benefits.circle_rules import GRANTS, write_rules
-from tests.benefits.machine import DIES, ClaimMachine
+from tests.benefits.machine import DIES, ClaimMachine, drop_entries_at_once, run_machine
 from tests.benefits.reading_circles import Circle, CircleClaim, claim_grant, grants, library, service
 from tests.benefits.world import World, card_number
-from tests.draws import draws
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = draws(60, soak=1_200)
 BUDGETS_FEN = (0, 100_00, 150_01, 400_00)
 WHO = st.integers(0, 3)
 GRANT = st.sampled_from(sorted(GRANTS))
@@ -135,9 +130,7 @@ class _Subject:
 
 @pytest.fixture
 def world(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Make the city; its budgets drop entries as soon as they may, which a city's do only under load."""
-    monkeypatch.setattr(budget_model, "MAX_ENTRIES", 1)
-    monkeypatch.setattr(budget_model, "MIN_RETENTION", timedelta(seconds=-1))
+    drop_entries_at_once(monkeypatch)
     rules = [write_rules(tmp_path / f"rules-{fen}", fen) for fen in BUDGETS_FEN]
     ReadingCircles.world = world = World(tmp_path, address, [service], rules, "pymongo")
     yield world
@@ -145,17 +138,4 @@ def world(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def test_whatever_happens_every_fen_is_accounted_for(world: World, address: str) -> None:
-    examples = EXAMPLES if address.startswith("sqlite") else EXAMPLES // 8
-    run_state_machine_as_test(
-        ReadingCircles,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-        ),
-    )
-    print(f"{dict(world.did)}, {world.kills} kills, {[store.drops for store in world.stores]} drops")  # noqa: T201
-    assert world.did["paid"] >= examples / 2
-    assert world.kills >= examples / 2
-    assert sum(store.drops for store in world.stores) >= examples
+    run_machine(ReadingCircles, world, address)

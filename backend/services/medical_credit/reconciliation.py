@@ -8,7 +8,8 @@ from backend.city.service import City
 from backend.i18n import Text
 from backend.paylater.ports import Bank
 from backend.paylater.repairs import accept_repairs, approve_repairs, with_known_resolutions
-from backend.paylater.statement import billable_of, missing_at_bank
+from backend.paylater.statement import missing_at_bank
+from backend.paylater.transfers import billable_of
 from backend.problems import NotFound
 from backend.rulebook.language.temporal import midnight
 from backend.services.medical_credit.model.comparison import bank_differences, compare, totals_of

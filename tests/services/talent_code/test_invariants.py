@@ -1,30 +1,25 @@
 """What holds of all claims, whatever comes twice, late, unheard, turns out false, or is cut off in the middle."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import rule
 
-from backend.benefits import budget as budget_model
 from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent, request_recheck
 from backend.services.talent_code.saga import claims, reviews
 from integrations._sandbox.database import CallOutcome
-from tests.benefits.machine import DIES, ClaimMachine
-from tests.draws import draws
+from tests.benefits.machine import DIES, ClaimMachine, drop_entries_at_once, run_machine
 from tests.services.talent_code.sample_rules import TERMS
 from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, Person, TalentWorld
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = draws(60, soak=1_200)
 WHO = st.integers(0, 3)
 BENEFIT = st.sampled_from(sorted(TERMS))
 
@@ -135,26 +130,11 @@ class Claims(ClaimMachine):
 
 @pytest.fixture
 def world(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TalentWorld]:
-    """Make the city; its budgets drop entries as soon as they may, which a city's do only under load."""
-    monkeypatch.setattr(budget_model, "MAX_ENTRIES", 1)
-    monkeypatch.setattr(budget_model, "MIN_RETENTION", timedelta(seconds=-1))
+    drop_entries_at_once(monkeypatch)
     Claims.world = world = TalentWorld(tmp_path, address, "pymongo")
     yield world
     world.close()
 
 
 def test_whatever_happens_every_fen_is_accounted_for(world: TalentWorld, address: str) -> None:
-    examples = EXAMPLES if address.startswith("sqlite") else EXAMPLES // 8
-    run_state_machine_as_test(
-        Claims,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-        ),
-    )
-    print(f"{dict(world.did)}, {world.kills} kills, {[store.drops for store in world.stores]} drops")  # noqa: T201
-    assert world.did["paid"] >= examples / 2
-    assert world.kills >= examples / 2
-    assert sum(store.drops for store in world.stores) >= examples
+    run_machine(Claims, world, address)
