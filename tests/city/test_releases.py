@@ -29,6 +29,7 @@ from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, make_rule
 from backend.settings import Settings
 from backend.store import Conflict, Store
 from tests.conftest import ROOT, SignIn, work_in
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +120,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(releases, "POLL_SECONDS", 0.05)
 
 
+def publish_and_wait(client: TestClient[Litestar], folder: Path) -> Rulebook:
+    """Publish a folder of rules, and return the rulebook once the running server uses it."""
+    published = client.blocking_portal.call(publish, client.app.state.city.store, folder)
+    wait_until(lambda: client.app.state.city.rulebook.digest == published.digest)
+    return published
+
+
 def reason(client: TestClient[Litestar], headers: dict[str, str]) -> tuple[str, str]:
     code = client.get("/v1/me/health-code", headers=headers).json()
     return code["because"]["en"], code["rulebook"]
@@ -131,12 +139,9 @@ def test_a_running_server_loads_a_published_rulebook(
     wang = sign_in("13800138000", name="王芳")
     before = reason(client, wang)
     assert before[0] == DEFAULT_REASON
-    store = client.app.state.city.store
-    published = client.blocking_portal.call(publish, store, edition(tmp_path / "one", "All is well"))
-    client.blocking_portal.call(asyncio.sleep, 2)
+    published = publish_and_wait(client, edition(tmp_path / "one", "All is well"))
     assert reason(client, wang) == ("All is well", published.digest)
-    client.blocking_portal.call(publish, store, ROOT / "rules")
-    client.blocking_portal.call(asyncio.sleep, 2)
+    publish_and_wait(client, ROOT / "rules")
     assert reason(client, wang) == before
 
 
@@ -144,8 +149,7 @@ def test_a_running_server_loads_a_published_rulebook(
 def test_a_request_keeps_the_rulebook_with_which_it_started(client: TestClient[Litestar], tmp_path: Path) -> None:
     """A City is immutable, so a request uses one rulebook even if another is published during the request."""
     city: City = client.app.state.city
-    client.blocking_portal.call(publish, city.store, edition(tmp_path / "one", "All is well"))
-    client.blocking_portal.call(asyncio.sleep, 2)
+    publish_and_wait(client, edition(tmp_path / "one", "All is well"))
     assert client.app.state.city is not city
     assert client.app.state.city.rulebook.digest != city.rulebook.digest
     with pytest.raises(AttributeError, match="immutable"):
