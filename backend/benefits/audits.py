@@ -126,14 +126,12 @@ _APPEAL_NOTIFICATIONS: dict[tuple[bool, bool], ClaimNotificationKind] = {
 
 def _nothing_to_appeal() -> NothingToAppeal:
     return NothingToAppeal(
-        Text(zh="没有可申诉的事项，或已过申诉期。", en="There is nothing to appeal, or the time for an appeal is over.")
+        zh="没有可申诉的事项，或已过申诉期。", en="There is nothing to appeal, or the time for an appeal is over."
     )
 
 
 def _nothing_to_decide() -> NothingToAppeal:
     return NothingToAppeal(
-        Text(
-            zh="该申领没有待处理的申诉，或申诉已有不同的决定。",
-            en="This claim has no appeal, or its appeal was already decided differently.",
-        )
+        zh="该申领没有待处理的申诉，或申诉已有不同的决定。",
+        en="This claim has no appeal, or its appeal was already decided differently.",
     )

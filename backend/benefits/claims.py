@@ -19,7 +19,7 @@ from backend.benefits.terms import Terms
 from backend.benefits.transfers import apply_answer, change_account, request_repayment, send_transfer
 from backend.city.service import City
 from backend.city.upstream import BankAnswer, ForgedNotice
-from backend.i18n import Text, yuan
+from backend.i18n import yuan
 from backend.jobs.saga import Request
 from backend.problems import NotAllowed
 from backend.store import Order
@@ -51,10 +51,8 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
     if owed_fen > 0:
         amount = yuan(owed_fen)
         raise RepaymentOutstanding(
-            Text(
-                zh=f"您有{amount}元多发款项尚未退还，退还后可继续申领。",
-                en=f"Pay back the {amount} yuan that you were paid in excess first; then you can claim again.",
-            ),
+            zh=f"您有{amount}元多发款项尚未退还，退还后可继续申领。",
+            en=f"Pay back the {amount} yuan that you were paid in excess first; then you can claim again.",
             owed_fen=owed_fen,
         )
 
@@ -68,7 +66,7 @@ async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P 
     changed = await first.run(city, claim)
     if changed is None:
         raise AlreadyClaimed(
-            Text(zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit."), ends_at=None
+            zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit.", ends_at=None
         )
     if changed.state == "waiting":
         budget = await get_or_create_budget(saga.benefits, city, current_budget_id(city, changed.benefit))
@@ -108,10 +106,8 @@ async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fe
     collections = claim.clawback.collections if claim.clawback is not None else ()
     if any(one.id == collection_id and one.state == "failed" for one in collections):
         raise RepaymentFailed(
-            Text(
-                zh="银行未能扣款，请核对收款账户余额后重试。",
-                en="The bank could not debit your account; please check its balance and try again.",
-            )
+            zh="银行未能扣款，请核对收款账户余额后重试。",
+            en="The bank could not debit your account; please check its balance and try again.",
         )
     return claim
 
@@ -124,7 +120,7 @@ async def receive_notice(saga: ClaimSaga[C, P], city: City, body: bytes, signatu
     try:
         notice = city.port(PayoutBank).read_notice(body, signature)
     except ForgedNotice as error:
-        raise NotAllowed(Text(zh="签名无效。", en="The notice does not carry the bank's signature.")) from error
+        raise NotAllowed(zh="签名无效。", en="The notice does not carry the bank's signature.") from error
     claim = notice.id.partition("/")[0]
     await record_answer(saga, city, notice.id, notice.answer)
     await saga.task.enqueue(city.jobs, claim)

@@ -11,7 +11,6 @@ from backend.benefits.claimant import PastClaim
 from backend.benefits.problems import AlreadyClaimed, NotOnWaitlist
 from backend.benefits.service import AnyBenefits, Benefits, P
 from backend.city.service import City
-from backend.i18n import Text
 from backend.store import Order
 from backend.store.update import update_document
 
@@ -107,7 +106,7 @@ def leave_waitlist(claim: C, now: datetime) -> C:
     if claim.state == "withdrawn":
         return claim
     if claim.state != "waiting":
-        raise NotOnWaitlist(Text(zh="该申领不在排队中，不能撤回。", en="This claim is not on the waiting list."))
+        raise NotOnWaitlist(zh="该申领不在排队中，不能撤回。", en="This claim is not on the waiting list.")
     instalments = tuple(replace(one, state="cancelled") for one in claim.instalments)
     claim = replace(claim, instalments=instalments, state="withdrawn", waitlist=None)
     return claim if claim.budget is None else prepare_entry(claim, "void", 0, now)

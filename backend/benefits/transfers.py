@@ -16,7 +16,6 @@ from backend.benefits.service import AnyBenefits
 from backend.benefits.terms import Terms
 from backend.city.service import City
 from backend.city.upstream import BankAnswer, UpstreamTimeout, with_timeout
-from backend.i18n import Text
 
 
 def request_payout(claim: C, now: datetime, _term: Terms) -> C:
@@ -43,12 +42,13 @@ def request_repayment(claim: C, collection_id: str, amount_fen: int, now: dateti
     owed_fen = clawback.owed_fen if clawback is not None and not clawback.has_open_appeal else 0
     if owed_fen <= 0 or owed_fen != amount_fen:
         raise NothingToRepay(
-            Text(zh="目前没有该笔应退款项，请刷新后查看。", en="This amount is not due now; please refresh."),
+            zh="目前没有该笔应退款项，请刷新后查看。",
+            en="This amount is not due now; please refresh.",
             owed_fen=owed_fen,
         )
     if claim.pending_transfer() is not None or claim.entry is not None:
         raise RepaymentInProgress(
-            Text(zh="银行正在处理，请稍候再试。", en="The bank is processing this; please try again in a moment.")
+            zh="银行正在处理，请稍候再试。", en="The bank is processing this; please try again in a moment."
         )
     return _with_collection(claim, Collection(collection_id, amount_fen, now, "person"))
 

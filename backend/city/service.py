@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from random import Random
+from types import ModuleType
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 import click
 import msgspec
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
@@ -173,6 +175,11 @@ class Integration(Struct, frozen=True, kw_only=True):
     routes: Callable[[Settings], Sequence[ControllerRouterHandler]] = lambda _settings: ()
     problem_format: ProblemFormat | None = None
     command: Callable[[], click.Command] | None = None
+
+
+def routes_of(*modules: ModuleType) -> list[ControllerRouterHandler]:
+    """Return the route handlers that modules define, in their order."""
+    return [value for module in modules for value in vars(module).values() if isinstance(value, HTTPRouteHandler)]
 
 
 def discover_services(package: str = "backend.services") -> list[Service]:

@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.i18n import Text, yuan
+from backend.i18n import yuan
 from backend.problems import Problem
 
 MAX_HOLDS = 200
@@ -29,37 +29,29 @@ Movement = Literal["repay", "release", "return"]
 class CreditExhausted(Problem):
     """The available credit is less than the amount requested."""
 
-    status, title = 409, "Credit limit reached"
+    title = "Credit limit reached"
 
 
 class TransferChanged(Problem):
     """The id was used before with another amount or purpose."""
 
-    status, title = 409, "Transfer changed"
-
 
 class HoldResolved(Problem):
     """The hold is already posted, voided or expired, so this step is refused."""
-
-    status, title = 409, "Hold resolved"
 
 
 class HoldArchived(Problem):
     """The hold was created before the archive date of the account, so it cannot be placed again."""
 
-    status, title = 409, "Hold archived"
-
 
 class UnknownHold(Problem):
     """The account has no such hold."""
 
-    status, title = 404, "Unknown hold"
+    status = 404
 
 
 class HoldExceeded(Problem):
     """The amount to post exceeds the hold, or the amount to repay, release or return exceeds what was posted."""
-
-    status, title = 409, "Hold exceeded"
 
 
 class Superseded(Exception):
@@ -166,15 +158,13 @@ def hold(
         return line
     if line.archived_until is not None and created_at <= line.archived_until:
         raise HoldArchived(
-            Text(zh="该笔预留额度已归档，不能再次使用。", en=f"Hold {hold_id} is archived and cannot be placed again.")
+            zh="该笔预留额度已归档，不能再次使用。", en=f"Hold {hold_id} is archived and cannot be placed again."
         )
     available_fen = line.available_fen(at)
     if requested_fen > available_fen and not (allow_partial or over_limit):
         raise CreditExhausted(
-            Text(
-                zh=f"可用额度不足：需要{yuan(requested_fen)}元，可用{yuan(available_fen)}元。",
-                en=f"Not enough credit: {yuan(requested_fen)} yuan requested, {yuan(available_fen)} yuan available.",
-            ),
+            zh=f"可用额度不足：需要{yuan(requested_fen)}元，可用{yuan(available_fen)}元。",
+            en=f"Not enough credit: {yuan(requested_fen)} yuan requested, {yuan(available_fen)} yuan available.",
             requested_fen=requested_fen,
             available_fen=available_fen,
         )
@@ -198,10 +188,8 @@ def post(line: CreditLine, hold_id: str, amount_fen: int, at: datetime) -> Credi
             raise _resolved(hold)
         if not 0 <= amount_fen <= hold.amount_fen:
             raise HoldExceeded(
-                Text(
-                    zh="记账金额超过预留额度。",
-                    en=f"The amount, {amount_fen} fen, exceeds the hold of {hold.amount_fen} fen.",
-                )
+                zh="记账金额超过预留额度。",
+                en=f"The amount, {amount_fen} fen, exceeds the hold of {hold.amount_fen} fen.",
             )
         return replace(hold, state="posted", posted_fen=amount_fen)
 
@@ -253,10 +241,8 @@ def move(line: CreditLine, hold_id: str, transfer_id: str, kind: Movement, amoun
         }[kind]
         if not 0 < amount_fen <= max_fen:
             raise HoldExceeded(
-                Text(
-                    zh="金额超过该笔账单可结清的部分。",
-                    en=f"The amount, {amount_fen} fen, exceeds the {max_fen} fen that can be settled.",
-                )
+                zh="金额超过该笔账单可结清的部分。",
+                en=f"The amount, {amount_fen} fen, exceeds the {max_fen} fen that can be settled.",
             )
         return replace(hold, transfers=(*hold.transfers, Transfer(transfer_id, kind, amount_fen, at)))
 
@@ -301,7 +287,7 @@ def _is_archivable(hold: Hold, at: datetime) -> bool:
 def _with_hold(line: CreditLine, hold_id: str, change: Callable[[Hold], Hold]) -> CreditLine:
     hold = line.find(hold_id)
     if hold is None:
-        raise UnknownHold(Text(zh="没有找到该笔预留额度。", en=f"The account has no hold {hold_id}."))
+        raise UnknownHold(zh="没有找到该笔预留额度。", en=f"The account has no hold {hold_id}.")
     changed = change(hold)
     if changed is hold:
         return line
@@ -310,12 +296,10 @@ def _with_hold(line: CreditLine, hold_id: str, change: Callable[[Hold], Hold]) -
 
 def _changed(transfer_id: str) -> TransferChanged:
     return TransferChanged(
-        Text(
-            zh="同一编号已用于其他金额或用途。", en=f"Id {transfer_id} was used before with another amount or purpose."
-        )
+        zh="同一编号已用于其他金额或用途。", en=f"Id {transfer_id} was used before with another amount or purpose."
     )
 
 
 def _resolved(hold: Hold) -> HoldResolved:
     state = "expired" if hold.state == "held" else hold.state
-    return HoldResolved(Text(zh="该笔预留额度已处理完毕。", en=f"Hold {hold.id} is already {state}."), state=state)
+    return HoldResolved(zh="该笔预留额度已处理完毕。", en=f"Hold {hold.id} is already {state}.", state=state)

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, TypeVar
 from msgspec.structs import replace
 
 from backend.city.service import City
-from backend.i18n import Text
 from backend.paylater.bill import B, Terms
 from backend.paylater.problems import TooManyFamilyPayers
 from backend.problems import InvalidRequest, NotFound
@@ -55,13 +54,11 @@ async def request_consent(
     maximum = terms("family_at_most")
     if live >= maximum:
         raise TooManyFamilyPayers(
-            Text(
-                zh=f"代付家属已达上限（{maximum}位），请先解除一位。",
-                en=f"You have reached the maximum number of family payers ({maximum}); please remove one first.",
-            )
+            zh=f"代付家属已达上限（{maximum}位），请先解除一位。",
+            en=f"You have reached the maximum number of family payers ({maximum}); please remove one first.",
         )
     if payer == patient:
-        raise InvalidRequest(Text(zh="不能将本人设为代付家属。", en="You cannot be your own family payer."))
+        raise InvalidRequest(zh="不能将本人设为代付家属。", en="You cannot be your own family payer.")
     if payer is None:
         return
     consent = kind(
@@ -108,7 +105,7 @@ async def _update(city: City, kind: type[F], consent_id: str, person: str, chang
 
 
 def _not_found() -> NotFound:
-    return NotFound(Text(zh="没有找到该代付绑定。", en="This family consent was not found."))
+    return NotFound(zh="没有找到该代付绑定。", en="This family consent was not found.")
 
 
 async def may_pay(city: City, kind: type[F], payer: str, patient: str) -> bool:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.city.upstream import BankAnswer, ForgedNotice, UpstreamTimeout
-from backend.i18n import Text, yuan
+from backend.i18n import yuan
 from backend.jobs.saga import Request, Saga
 from backend.paylater.bill import B, Billable, Payment, PaymentScope, Refund, Terms, add_notice
 from backend.paylater.ports import Bank
@@ -39,10 +39,8 @@ async def pay(
     payment = next(one for one in paid.payments if one.id == payment_id)
     if payment.state == "failed":
         raise PaymentFailed(
-            Text(
-                zh="银行未能完成付款，请更换付款方式后重试。",
-                en="The bank declined the payment; please try another way to pay.",
-            ),
+            zh="银行未能完成付款，请更换付款方式后重试。",
+            en="The bank declined the payment; please try another way to pay.",
             reason=payment.reason,
         )
     return paid
@@ -51,20 +49,16 @@ async def pay(
 def _check_payable(billable: Billable, amount_fen: int, scope: PaymentScope, now: datetime) -> None:
     if billable.pending_payment() is not None:
         raise PaymentInProgress(
-            Text(
-                zh="银行正在处理一笔付款，请勿重复支付。",
-                en="The bank is processing a payment of this bill; please do not pay again.",
-            )
+            zh="银行正在处理一笔付款，请勿重复支付。",
+            en="The bank is processing a payment of this bill; please do not pay again.",
         )
     owed_fen = billable.owed_fen() if scope == "all" else billable.payable_now_fen(now)
     if billable.stage() != "billed" or owed_fen <= 0:
         raise NothingToPay(billable.texts.nothing_to_pay)
     if amount_fen != owed_fen:
         raise NothingToPay(
-            Text(
-                zh=f"账单金额已变为{yuan(owed_fen)}元，请刷新核对后再付。",
-                en="The bill has changed; please review it and pay again.",
-            ),
+            zh=f"账单金额已变为{yuan(owed_fen)}元，请刷新核对后再付。",
+            en="The bill has changed; please review it and pay again.",
             payable_fen=owed_fen,
         )
 
@@ -117,7 +111,7 @@ async def receive_notice(city: City, saga: Saga[City, B, Terms, Any], body: byte
         notice = city.port(Bank).read_notice(body, signature)
     except ForgedNotice as error:
         raise NotAllowed(
-            Text(zh="签名无效。", en="The signature is not the bank's; check the Bank-Signature header.")
+            zh="签名无效。", en="The signature is not the bank's; check the Bank-Signature header."
         ) from error
     await record_bank_answer(city, saga, notice.id, notice.answer)
 

@@ -5,7 +5,7 @@ Read `facts` first (the input of the rules in `rules/health_code`), then `report
 routes in `api`. `tasks` completes interrupted events.
 """
 
-from backend.city.service import CodeFormat, Service
+from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
 from backend.services.health_code.api import citizen, gate, officer
 from backend.services.health_code.code import AUDIENCE, read_offline
@@ -17,16 +17,7 @@ from backend.services.health_code.synthetic import synthesize
 service = Service(
     name="health_code",
     title=Text(zh="健康码", en="Health code"),
-    routes=[
-        citizen.show_health_code,
-        citizen.show_history,
-        citizen.show_svg,
-        citizen.show_png,
-        citizen.declare_health,
-        citizen.check_in,
-        gate.verify_code,
-        officer.report_health_events,
-    ],
+    routes=routes_of(citizen, gate, officer),
     documents=[HealthRecord, HealthEventReceipt, VenueVisit, ScanReservation],
     facts=[HealthFacts],
     roles=["gate", "health_officer"],

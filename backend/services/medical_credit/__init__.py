@@ -5,7 +5,7 @@ whole process in one table, and `api`. `hospital_commands` applies what hospital
 keep the records of hospital, insurance, bank and city in agreement.
 """
 
-from backend.city.service import Service
+from backend.city.service import Service, routes_of
 from backend.i18n import Text
 from backend.services.medical_credit import pages
 from backend.services.medical_credit.api import bank, citizen, family, officer
@@ -21,27 +21,7 @@ from backend.services.medical_credit.model.visit import Visit
 service = Service(
     name="medical_credit",
     title=Text(zh="先看病后付费", en="See the doctor, pay later"),
-    routes=[
-        citizen.show_medical_credit,
-        citizen.open_medical_credit,
-        citizen.close_medical_credit,
-        citizen.list_visits,
-        citizen.show_visit,
-        citizen.pay_bill,
-        bank.receive_bank_notice,
-        family.request_family_payer,
-        family.list_family_consents,
-        family.agree_to_pay,
-        family.end_family_consent,
-        family.list_family_bills,
-        officer.reconcile_day,
-        officer.list_reconciliations,
-        officer.show_reconciliation,
-        pages.show_reconciliation_page,
-        officer.export_our_records,
-        officer.accept_repairs,
-        officer.approve_repairs,
-    ],
+    routes=routes_of(citizen, bank, family, officer, pages),
     documents=[Enrolment, Visit, FamilyPayer, Hospital, HisMessage, UsedAssertion, EligibilityAnswer, Reconciliation],
     facts=[CreditFacts, StandingFacts, TermAsked],
     roles=["hospital", "operator", "approver"],

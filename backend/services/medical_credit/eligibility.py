@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from backend.city.person import Person, birthday, id_digest, known_person, parse_id_number
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout
-from backend.i18n import Text
 from backend.paylater.effects import PayLater
 from backend.paylater.family import owing
 from backend.rulebook import Verdict
@@ -86,7 +85,7 @@ async def find_enrolment(city: City, id_number: str) -> Enrolment:
     enrolment = await city.store.get(Enrolment, person) if person is not None else None
     if enrolment is None or enrolment.closed_at is not None:
         raise UnknownPatient(
-            Text(zh="该患者未开通先看病后付费。", en="No person with this ID number is enrolled in pay later.")
+            zh="该患者未开通先看病后付费。", en="No person with this ID number is enrolled in pay later."
         )
     return enrolment
 

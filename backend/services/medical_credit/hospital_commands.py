@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from backend.city.person import parse_id_number
 from backend.city.service import City
-from backend.i18n import Text
 from backend.services.medical_credit.eligibility import assess, find_enrolment, find_person, refresh_enrolment, terms_of
 from backend.services.medical_credit.facts import Term, VisitKind
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit
@@ -83,7 +82,7 @@ async def apply_command(
         return transition(visit, command, event, await _person_in(city, command), terms_of(city, now), now)
     if not isinstance(command, OpenVisit):
         raise UnknownVisit(
-            Text(zh=f"没有找到就诊号{number}的就诊记录。", en=f"Visit {number} has not been opened."), visit=number
+            zh=f"没有找到就诊号{number}的就诊记录。", en=f"Visit {number} has not been opened.", visit=number
         )
     return await _opened(city, hospital, number, command, event, now)
 
@@ -106,10 +105,8 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
     assessment = await assess(city, enrolment, command.kind, now)
     if assessment.standing not in ("good", "exception"):
         raise CannotPayLater(
-            Text(
-                zh="该患者本次不能先看病后付费，请按常规方式收费。",
-                en="This person cannot pay later for this visit; ask for payment now.",
-            )
+            zh="该患者本次不能先看病后付费，请按常规方式收费。",
+            en="This person cannot pay later for this visit; ask for payment now.",
         )
     terms = terms_of(city, now)
     exceptional = assessment.standing == "exception"

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 from backend.city.service import City
-from backend.i18n import Text
 from backend.paylater.ports import Bank
 from backend.paylater.repairs import accept_repairs, approve_repairs, with_known_resolutions
 from backend.paylater.statement import missing_at_bank
@@ -76,7 +75,7 @@ async def find_hospital(city: City, code: str) -> Hospital:
     """Return the hospital with this code. Raises NotFound."""
     found = await city.store.get(Hospital, code)
     if found is None:
-        raise NotFound(Text(zh="没有找到该医院，请核对医院代码。", en=f"There is no hospital with code {code}."))
+        raise NotFound(zh="没有找到该医院，请核对医院代码。", en=f"There is no hospital with code {code}.")
     return found
 
 
@@ -99,7 +98,7 @@ async def _resolve(
 
 def _reconciled(found: Reconciliation | None) -> Reconciliation:
     if found is None:
-        raise NotFound(Text(zh="该日尚未对账，请先提交医院对账文件。", en="This day has not been reconciled yet."))
+        raise NotFound(zh="该日尚未对账，请先提交医院对账文件。", en="This day has not been reconciled yet.")
     return found
 
 

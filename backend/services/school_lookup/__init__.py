@@ -8,7 +8,7 @@ Read `facts` and `plan` first (what is known of a family and of a district), the
 `editions` stores plans and holds those in force in memory; `plan_check` checks a plan before it is imported.
 """
 
-from backend.city.service import Service
+from backend.city.service import Service, routes_of
 from backend.i18n import Text
 from backend.services.school_lookup.api import lookups, plans
 from backend.services.school_lookup.facts import AdmissionFacts, AgeFacts, MigrantFacts, ParentFacts, SeatFacts
@@ -18,14 +18,7 @@ from backend.services.school_lookup.synthetic import synthesize
 service = Service(
     name="school_lookup",
     title=Text(zh="入学查询", en="School lookup"),
-    routes=[
-        lookups.look_up_schools,
-        plans.list_plans,
-        plans.show_schools_map,
-        plans.show_catchments_map,
-        plans.show_schools_table,
-        plans.show_past_table,
-    ],
+    routes=routes_of(lookups, plans),
     documents=[SchoolEdition, SchoolCatchments, SchoolPlan],
     facts=[AgeFacts, AdmissionFacts, MigrantFacts, ParentFacts, SeatFacts],
     synthesize=synthesize,

@@ -4,7 +4,7 @@ Read `facts` (what the rules may use) and `model` first; then `review` (evidence
 judged by), `saga` (what this service gives to `backend.benefits`, which pays and audits claims), and last `api`.
 """
 
-from backend.city.service import CodeFormat, Service
+from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
 from backend.services.talent_code.api import bank, citizen, officer, partner
 from backend.services.talent_code.code import AUDIENCE, read_offline
@@ -21,29 +21,7 @@ service = Service(
     roles=["partner", "talent_officer"],
     codes=[CodeFormat(AUDIENCE, read_offline)],
     demo=demo,
-    routes=[
-        citizen.show_talent,
-        citizen.declare_evidence,
-        citizen.withdraw_evidence,
-        citizen.set_bank_account,
-        citizen.show_talent_code,
-        citizen.show_talent_svg,
-        citizen.show_talent_png,
-        citizen.list_benefits,
-        citizen.claim_benefit,
-        citizen.show_claim,
-        citizen.leave_waitlist,
-        citizen.appeal_against_clawback,
-        citizen.repay_claim,
-        partner.verify_talent_code,
-        partner.redeem_benefit,
-        officer.list_appeals,
-        officer.show_appeal,
-        officer.decide_appeal,
-        officer.list_budgets,
-        officer.request_review,
-        bank.receive_payout_notice,
-    ],
+    routes=routes_of(citizen, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
     facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermAsked],
     synthesize=synthesize,

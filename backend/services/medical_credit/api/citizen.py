@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
-from backend.i18n import Text
 from backend.paylater.account import close_account, open_account
 from backend.paylater.details import PaymentRequest, limit_factors
 from backend.paylater.family import may_pay
@@ -63,10 +62,8 @@ async def open_medical_credit(
     now = city.now()
     if not data.i_agree or data.agreement != AGREEMENT:
         raise NotEligible(
-            Text(
-                zh=f"请先阅读并同意{AGREEMENT}版协议。",
-                en=f"Please read and agree to version {AGREEMENT} of the agreement.",
-            ),
+            zh=f"请先阅读并同意{AGREEMENT}版协议。",
+            en=f"Please read and agree to version {AGREEMENT} of the agreement.",
             agreement=AGREEMENT,
         )
     person = citizen_id(request)
@@ -156,7 +153,7 @@ async def _visible_visit(city: City, person: str, visit_id: str) -> Visit:
     """Return a visit of the person, or of a patient for whom they agreed to pay. Raises NotFound for any other."""
     visit = await city.store.get(Visit, visit_id)
     if visit is None or not await may_pay(city, FamilyPayer, person, visit.person):
-        raise NotFound(Text(zh="没有找到该就诊记录。", en="This visit was not found."))
+        raise NotFound(zh="没有找到该就诊记录。", en="This visit was not found.")
     return visit
 
 

@@ -23,7 +23,7 @@ from typing import Literal, cast
 
 from msgspec import Struct
 
-from backend.i18n import Text, decimal_yuan
+from backend.i18n import decimal_yuan
 from backend.problems import FieldError, Problem
 from backend.services.medical_credit.model.visit import Visit
 
@@ -40,7 +40,7 @@ _MAX_NAME = 64
 class InvalidFile(Problem):
     """The hospital's file has format errors; `errors` name rows and columns."""
 
-    status, title = 422, "Invalid file"
+    status = 422
 
 
 class FiledLine(Struct, frozen=True, gc=False):
@@ -97,10 +97,8 @@ def read_file(text: str) -> dict[str, FiledVisit]:
         faults.append(FieldError(f"row {rows.line_num}", str(error)))
     if faults:
         raise InvalidFile(
-            Text(
-                zh="对账文件格式有误，请按所列的行和列更正后重新提交。",
-                en="The hospital's file has errors; correct the listed rows and columns and submit it again.",
-            ),
+            zh="对账文件格式有误，请按所列的行和列更正后重新提交。",
+            en="The hospital's file has errors; correct the listed rows and columns and submit it again.",
             errors=tuple(faults),
         )
     return found

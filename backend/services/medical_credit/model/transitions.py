@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from backend.i18n import Text, yuan
+from backend.i18n import yuan
 from backend.services.medical_credit.model.commands import (
     Adjustment,
     CancelVisit,
@@ -70,10 +70,8 @@ def _changed(visit: Visit, command: Command, person: str | None, terms: Terms, n
 def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
     if person != visit.person or command.kind != visit.kind:
         raise VisitChanged(
-            Text(
-                zh="该就诊号已用于其他患者或其他就诊类别。",
-                en="This visit number is already used for another patient or kind of visit.",
-            )
+            zh="该就诊号已用于其他患者或其他就诊类别。",
+            en="This visit number is already used for another patient or kind of visit.",
         )
     return visit
 
@@ -81,22 +79,18 @@ def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit
 def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
     if command.id_number is not None and person != visit.person:
         raise VisitChanged(
-            Text(
-                zh="就诊人不能更改，请取消本次就诊后重新登记。",
-                en="The patient of a visit cannot change; cancel the visit and open another.",
-            )
+            zh="就诊人不能更改，请取消本次就诊后重新登记。",
+            en="The patient of a visit cannot change; cancel the visit and open another.",
         )
     kind, opened_at = command.kind or visit.kind, command.opened_at or visit.opened_at
     if (kind, opened_at) == (visit.kind, visit.opened_at):
         return visit
     if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill):
-        raise VisitChanged(Text(zh="已结算的就诊不能更改类别。", en="The kind of a settled visit cannot change."))
+        raise VisitChanged(zh="已结算的就诊不能更改类别。", en="The kind of a settled visit cannot change.")
     if (kind == "inpatient") != (visit.kind == "inpatient"):
         raise VisitChanged(
-            Text(
-                zh="住院使用单独的信用额度，请另开一次住院就诊。",
-                en="An inpatient stay uses a separate credit limit; open another visit for it.",
-            )
+            zh="住院使用单独的信用额度，请另开一次住院就诊。",
+            en="An inpatient stay uses a separate credit limit; open another visit for it.",
         )
     return replace(visit, kind=kind, opened_at=opened_at, opened_ms=to_ms(opened_at))
 
@@ -133,17 +127,15 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
     if known is not None:
         if (known.kind, known.code, known.amount_fen, known.of) != (line.kind, line.code, line.amount_fen, line.of):
             raise LineChanged(
-                Text(
-                    zh=f"费用明细号{line.id}重复，但内容不同。",
-                    en=f"The visit already has a line {line.id} with other contents.",
-                )
+                zh=f"费用明细号{line.id}重复，但内容不同。",
+                en=f"The visit already has a line {line.id} with other contents.",
             )
         return visit
     if visit.cancelled_at is not None:
         raise _cancelled()
     if len(visit.lines) >= MAX_LINES:
         raise TooManyLines(
-            Text(zh=f"一次就诊最多{MAX_LINES:,}条费用明细。", en=f"A visit can have at most {MAX_LINES:,} lines.")
+            zh=f"一次就诊最多{MAX_LINES:,}条费用明细。", en=f"A visit can have at most {MAX_LINES:,} lines."
         )
     if line.of is not None:
         _check_charge(visit, line)
@@ -160,15 +152,13 @@ def _check_charge(visit: Visit, line: Line) -> None:
     charge = visit.line(line.of or "")
     if charge is None or charge.of is not None:
         raise UnknownLine(
-            Text(zh=f"没有找到所引用的费用明细{line.of}。", en=f"The visit has no charge {line.of}."), line=line.of
+            zh=f"没有找到所引用的费用明细{line.of}。", en=f"The visit has no charge {line.of}.", line=line.of
         )
     remaining_fen = visit.net_fen(charge.id)
     if remaining_fen + line.amount_fen < 0:
         raise LineExceeded(
-            Text(
-                zh=f"退费金额超过该费用明细的可退金额（{yuan(remaining_fen)}元）。",
-                en=f"The amount exceeds what remains of charge {line.of}: {yuan(remaining_fen)} yuan.",
-            ),
+            zh=f"退费金额超过该费用明细的可退金额（{yuan(remaining_fen)}元）。",
+            en=f"The amount exceeds what remains of charge {line.of}: {yuan(remaining_fen)} yuan.",
             remaining_fen=remaining_fen,
         )
 
@@ -177,10 +167,8 @@ def _check_refund_period(visit: Visit, terms: Terms, now: datetime) -> None:
     first = min(payment.requested_at for payment in visit.payments if payment.state != "failed")
     if now - first > timedelta(days=terms("refund_days")):
         raise RefundTooLate(
-            Text(
-                zh=f"付款已满{terms('refund_days')}天，不能再原路退回。",
-                en=f"A payment can be refunded only within {terms('refund_days')} days.",
-            )
+            zh=f"付款已满{terms('refund_days')}天，不能再原路退回。",
+            en=f"A payment can be refunded only within {terms('refund_days')} days.",
         )
 
 
@@ -189,10 +177,8 @@ def _with_counter_payment(visit: Visit, command: PaidAtCounter) -> Visit:
     if known is not None:
         if known.amount_fen != command.amount_fen:
             raise LineChanged(
-                Text(
-                    zh=f"窗口支付号{command.payment}重复，但金额不同。",
-                    en=f"Counter payment {command.payment} was already reported with another amount.",
-                )
+                zh=f"窗口支付号{command.payment}重复，但金额不同。",
+                en=f"Counter payment {command.payment} was already reported with another amount.",
             )
         return visit
     payment = CounterPayment(command.payment, command.amount_fen, command.at)
@@ -200,13 +186,10 @@ def _with_counter_payment(visit: Visit, command: PaidAtCounter) -> Visit:
 
 
 def _cancelled() -> VisitCancelled:
-    return VisitCancelled(Text(zh="该就诊已取消。", en="The visit was cancelled."))
+    return VisitCancelled(zh="该就诊已取消。", en="The visit was cancelled.")
 
 
 def _paid() -> VisitPaid:
     return VisitPaid(
-        Text(
-            zh="账单已支付或正在支付，不能再增加费用。",
-            en="The bill is paid or being paid; no more charges can be added.",
-        )
+        zh="账单已支付或正在支付，不能再增加费用。", en="The bill is paid or being paid; no more charges can be added."
     )

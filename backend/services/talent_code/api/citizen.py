@@ -30,7 +30,6 @@ from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
 from backend.codes.image import draw_png, draw_svg
 from backend.codes.image_worker import ImageWorkerBusy, image_worker
-from backend.i18n import Text
 from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.talent_code.api.responses import (
@@ -180,10 +179,8 @@ def _signed(city: City, talent: Talent, now: datetime) -> tuple[str, int, int]:
     """Sign a new code; return it with the instants between which it is valid. Raises NoTalentClass."""
     if talent.grant(now) is None:
         raise NoTalentClass(
-            Text(
-                zh="您目前没有人才类别，请先在“人才码—我的申报”中填写已取得的学位、职称等信息。",
-                en="You have no talent class now; declare your qualifications first.",
-            )
+            zh="您目前没有人才类别，请先在“人才码—我的申报”中填写已取得的学位、职称等信息。",
+            en="You have no talent class now; declare your qualifications first.",
         )
     payload, issued, expires = make_claims(talent.code_id, now, city.settings.code_seconds)
     return city.keys.sign_code(payload), issued, expires
@@ -292,5 +289,5 @@ async def _own_claim(city: City, request: CitizenRequest, claim_id: str) -> Clai
     """Return a claim of the caller. Raises NotFound for any other."""
     claim = await city.store.get(Claim, claim_id)
     if claim is None or claim.subject != citizen_id(request):
-        raise NotFound(Text(zh="没有找到该申领，请刷新后重试。", en="There is no such claim; please refresh."))
+        raise NotFound(zh="没有找到该申领，请刷新后重试。", en="There is no such claim; please refresh.")
     return claim
