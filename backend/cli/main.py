@@ -135,7 +135,7 @@ def settings() -> None:
 def _serve(settings: Settings) -> None:
     import uvicorn
 
-    from backend.app import create_app, documents_of, facts_of
+    from backend.app import create_app
     from backend.city.service import discover_services
     from backend.cli.garbage_collection import collect_rarely
     from backend.cli.preflight import check_before_serving
@@ -145,7 +145,7 @@ def _serve(settings: Settings) -> None:
     with report_errors():
         app = create_app(settings)
         services = discover_services()
-        check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
+        check_before_serving(settings, services, find_migrations())
     app.state.city.rulebook.compile()
     log_as_json_lines()
     collect_rarely()

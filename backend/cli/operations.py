@@ -212,7 +212,7 @@ def beat() -> None:
 
 
 def _with_broker() -> Settings:
-    from backend.app import discover_parts, facts_of
+    from backend.app import discover_parts
     from backend.cli.preflight import check_before_serving
 
     settings = load_settings()
@@ -220,5 +220,5 @@ def _with_broker() -> Settings:
         raise click.ClickException("CHENGMA_BROKER is empty: the server runs background jobs itself, without workers")
     with report_errors():
         services = discover_parts(settings).services
-        check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
+        check_before_serving(settings, services, find_migrations())
     return settings

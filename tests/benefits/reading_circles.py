@@ -22,6 +22,7 @@ from backend.city.service import City, Service
 from backend.city.upstream import UpstreamTimeout
 from backend.i18n import Text
 from backend.jobs.tasks import TaskReference
+from backend.rulebook.needs import NUMBERS, RuleModule
 
 
 class Instalment(terms.Instalment, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -180,5 +181,8 @@ service = Service(
     title=Text(zh="读书会", en="Reading circles"),
     routes=[],
     documents=[Circle, CircleClaim, CircleBudget],
-    facts=[CircleFacts, CircleAuditFacts],
+    rule_modules=[
+        RuleModule(f"{CircleTerms.module_prefix}*", CircleFacts, NUMBERS),
+        RuleModule("reading_circles.audit", CircleAuditFacts, ("skip", "audit")),
+    ],
 )

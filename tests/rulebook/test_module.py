@@ -53,7 +53,7 @@ def test_carets_are_aligned_under_wide_chinese_characters(tmp_path: Path) -> Non
             "facts: Rider",
             "facts: Ridder",
             (
-                "3:8: unknown facts 'Ridder': no service declares this Struct in `Service(facts=...)` "
+                "3:8: unknown facts 'Ridder': no service declares this Struct in `Service(rule_modules=...)` "
                 "(did you mean 'Rider'?)"
             ),
         ),

@@ -49,7 +49,8 @@ async def look_up_schools(data: JSONBody[LookupRequest], request: AnyRequest) ->
     the city's registers instead of being entered.
     """
     city = city_of(request)
-    districts = await districts_of(city, data.year)
+    plans = await districts_of(city, data.year)
+    districts = [district for district in plans if district.batches in city.rulebook.modules]  # else it is not usable
     if not districts:
         raise _no_plan(data.year)
     family = await _family(data, request, city)
