@@ -168,6 +168,13 @@ def test_a_duration_is_not_a_numeric_result(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["[" * 50_000, "- " * 50_000, "{a: " * 50_000, "? " * 50_000])
+def test_a_file_that_is_nested_deeply_is_a_fault_on_one_short_line(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRulebook, match="nested deeper than 40 levels") as refused:
+        load(tmp_path, text)
+    assert max(map(len, str(refused.value).splitlines())) < 300
+
+
 def test_deeply_nested_macros_are_rejected(tmp_path: Path) -> None:
     when = "true"
     for depth in range(60):
