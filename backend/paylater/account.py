@@ -62,19 +62,6 @@ class Account(Document, kw_only=True):
 A = TypeVar("A", bound=Account)
 
 
-def with_limit(account: A, purpose: str, limit_fen: int) -> A:
-    """Return an account whose line of credit for a purpose has this limit."""
-    line = account.credit.get(purpose, CreditLine(limit_fen=limit_fen))
-    return with_line(account, purpose, line if line.limit_fen == limit_fen else replace(line, limit_fen=limit_fen))
-
-
-def with_line(account: A, purpose: str, line: CreditLine) -> A:
-    """Return an account with a changed line of credit, or the same account if it is not changed."""
-    if account.credit.get(purpose) is line:
-        return account
-    return replace(account, credit={**account.credit, purpose: line})
-
-
 def with_breach(account: A, breach: RecordedBreach) -> A:
     """Record a breach once."""
     if breach in account.breaches:
