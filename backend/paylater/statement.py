@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
 from backend.city.service import City
-from backend.jobs.saga import Saga
-from backend.paylater.bill import B, Billable, Payment, Refund, Terms
+from backend.paylater.bill import B, Billable, Payment, Refund
 from backend.paylater.ports import Bank, BankEntry
-from backend.paylater.transfers import billable_of, with_outcome
+from backend.paylater.transfers import BillSaga, billable_of, with_outcome
 
 TransferDifferenceKind = Literal[
     "payment_only_at_bank",
@@ -77,7 +76,7 @@ def missing_at_bank(
             yield TransferDifference(kind, billable.id, one.id, one.amount_fen, None, "query_bank")
 
 
-async def query_bank(city: City, saga: Saga[City, B, Terms, Any], transfer_id: str) -> str | None:
+async def query_bank(city: City, saga: BillSaga[B], transfer_id: str) -> str | None:
     """Query the bank for a transfer, and record it as done if it is, whatever the bank answered before.
 
     Returns None if it is done, otherwise the bank's answer. Raises UpstreamTimeout.

@@ -15,9 +15,12 @@ from backend.paylater.ports import Bank
 from backend.paylater.problems import NothingToPay, PaymentFailed, PaymentInProgress
 from backend.store.time import to_ms
 
+BillSaga = Saga[City, B, Terms, Any]
+"""The saga of a service's Billable, with whatever steps the service adds."""
+
 
 async def pay(
-    city: City, saga: Saga[City, B, Terms, Any], billable: B, payer: str, key: str, amount_fen: int, scope: PaymentScope
+    city: City, saga: BillSaga[B], billable: B, payer: str, key: str, amount_fen: int, scope: PaymentScope
 ) -> B:
     """Pay a bill, once for this payer and key, and do the steps that follow. Returns the Billable after them.
 
@@ -90,13 +93,13 @@ async def look_up_transfer(city: City, billable: B, now: datetime) -> B:
     return answered
 
 
-async def receive_notice(city: City, saga: Saga[City, B, Terms, Any], body: bytes, signature: str) -> None:
+async def receive_notice(city: City, saga: BillSaga[B], body: bytes, signature: str) -> None:
     """Record the outcome in a notice from the bank. Raises NotAllowed if the signature is not the bank's."""
     notice = verified_notice(city.port(Bank), body, signature)
     await record_bank_answer(city, saga, notice.id, notice.answer)
 
 
-async def record_bank_answer(city: City, saga: Saga[City, B, Terms, Any], transfer_id: str, answer: BankAnswer) -> None:
+async def record_bank_answer(city: City, saga: BillSaga[B], transfer_id: str, answer: BankAnswer) -> None:
     """Record the bank's late answer on one of our payments or refunds, and enqueue the steps that follow."""
     billable_id = billable_of(transfer_id)
     if await saga.update(city, billable_id, lambda found, now: with_outcome(found, transfer_id, answer, now)):
