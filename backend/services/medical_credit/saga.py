@@ -24,7 +24,7 @@ from backend.paylater.steps import (
     remind,
     scheduled,
 )
-from backend.paylater.transfers import look_up_payment, look_up_refund, send_payment, send_refund
+from backend.paylater.transfers import look_up_transfer, send_transfer
 from backend.services.medical_credit.eligibility import pay_later, terms_of
 from backend.services.medical_credit.model.visit import Settlement, SettlementAttempt, Visit, net_lines
 from backend.services.medical_credit.ports import ClaimLine, Insurance, InsuranceClaim, Split
@@ -70,7 +70,7 @@ def _claim_at(visit: Visit) -> datetime | None:
 
 def schedule(visit: Visit, now: datetime, terms: Terms) -> Visit:
     """Set when a sweep resumes the visit next, and whether its bill is unpaid."""
-    times, claim_at = bill_due_times(visit, now, terms), _claim_at(visit)
+    times, claim_at = bill_due_times(visit, terms), _claim_at(visit)
     if visit.attempt is not None:
         times.append(visit.attempt.requested_at + ANSWER_TIMEOUT)
     elif visit.settlement is None and claim_at is not None and visit.cancelled_at is None:
@@ -170,12 +170,10 @@ _STEPS: dict[InsuranceStep | BillStep, Action[City, Visit, Terms]] = {
     InsuranceStep.CANCEL_SETTLEMENT: _cancel_settlement,
     BillStep.COVER: pay_later.cover,
     BillStep.RELEASE_CREDIT: pay_later.release_credit,
-    BillStep.DEBIT: Request(prepare_debit, send_payment),
-    BillStep.LOOK_UP_PAYMENT: look_up_payment,
-    BillStep.APPLY_PAYMENT: pay_later.apply_payment,
-    BillStep.REFUND: Request(prepare_refund, send_refund),
-    BillStep.LOOK_UP_REFUND: look_up_refund,
-    BillStep.APPLY_REFUND: pay_later.apply_refund,
+    BillStep.DEBIT: Request(prepare_debit, send_transfer),
+    BillStep.LOOK_UP_TRANSFER: look_up_transfer,
+    BillStep.APPLY_TRANSFER: pay_later.apply_transfer,
+    BillStep.REFUND: Request(prepare_refund, send_transfer),
     BillStep.BREACH: Decision(breach),
     BillStep.RECORD_BREACH: pay_later.record_breach,
     BillStep.REMIND: Decision(remind),

@@ -396,7 +396,7 @@ class Visits(RuleBasedStateMachine):
         assert visit.bill.cash_fen == split.cash_fen
         assert split.cash_fen == visit.bill.covered_fen + visit.bill.exception_fen + visit.bill.counter_fen
         assert min(visit.bill.covered_fen, visit.bill.exception_fen, visit.bill.counter_fen) >= 0
-        assert sum(part.amount_fen for part in visit.bill.schedule) == visit.bill.payable_fen
+        assert sum(part.amount_fen for part in visit.bill.schedule) == visit.payable_fen()
 
     @staticmethod
     def _agrees_with_the_bank(visit: Visit, moved: dict[str, Any]) -> None:
