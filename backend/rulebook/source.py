@@ -9,7 +9,6 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
-
 MAX_EXCERPT = 200
 """The most characters of a line that a fault shows."""
 
