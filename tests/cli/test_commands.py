@@ -134,6 +134,7 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
         assert (drawn.returncode, drawn.stdout.splitlines()[:2]) == (0, ["VALID", "绿码 GREEN (circle)"])
         assert f"{client.base_url}/reference" in output.read_text()
         assert client.get("/reference").status_code == 200
+        assert f"Serving at {client.base_url}" in output.read_text()
         assert client.post("/v1/me/health-declarations", json={"symptoms": []}, headers=headers).status_code == 201
 
     began = time.monotonic()
@@ -154,6 +155,19 @@ def payload_on(output: Path) -> str:
     found = zxingcpp.read_barcode(image)
     assert found is not None
     return found.text
+
+
+def test_a_server_whose_port_is_taken_says_so_before_it_does_anything(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", int(environment["CHENGMA_PORT"]))):
+        for command in (["serve"], ["demo", "--citizens", "10"]):
+            found = chengma(*command, environment=environment, folder=tmp_path)
+            assert found.returncode == 1
+            assert "Serving at" not in found.stdout
+            (line,) = found.stderr.splitlines()
+            assert "Address already in use. Stop the process that uses the port, or set CHENGMA_HOST" in line
+    assert not (tmp_path / "var" / "city.db").exists()
 
 
 def test_the_log_of_a_server_holds_nothing_personal(environment: dict[str, str], tmp_path: Path) -> None:
