@@ -1,6 +1,6 @@
 """A sandbox of the national medical insurance interface: it settles claims, times out and reverses.
 
-The codes are those of the interface (1101, 2201, 2204, 2207, 2208, 2601, 3201, 3202); the shares are invented [A].
+The codes are those of the interface (2201, 2204, 2207, 2208, 2601, 3201, 3202); the shares are invented [A].
 """
 
 import hashlib
@@ -29,11 +29,6 @@ class SandboxInsurance:
     def __init__(self, database: SandboxDatabase, zone: ZoneInfo) -> None:
         self.database = database
         self._zone = zone
-
-    async def is_insured(self, id_number: str) -> bool:
-        """Return whether a person is insured (1101). Raises UpstreamTimeout."""
-        await self._record_call("is_insured", "1101", _digest(id_number))
-        return _is_insured(id_number)
 
     async def settle(self, claim: InsuranceClaim) -> Split:
         """Register the visit, upload its lines and settle it (2201, 2204, 2207).

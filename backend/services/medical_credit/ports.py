@@ -70,10 +70,6 @@ class InsurerSettlement(Struct, frozen=True):
 class Insurance(Protocol):
     """The part of the national medical insurance interface that a city needs."""
 
-    async def is_insured(self, id_number: str) -> bool:
-        """Return whether a person is insured (1101). Raises UpstreamTimeout."""
-        ...
-
     async def settle(self, claim: InsuranceClaim) -> Split:
         """Register the visit, upload its lines and settle it (2201, 2204, 2207).
 

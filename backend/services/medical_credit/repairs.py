@@ -13,11 +13,9 @@ from backend.paylater.repairs import next_approved, repair_step, schedule_repair
 from backend.paylater.statement import query_bank
 from backend.problems import Problem
 from backend.services.medical_credit.hospital_commands import handle_command
-from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.hospital_file import FiledLine
 from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation
-from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.model.visit import Line, Visit
 from backend.services.medical_credit.ports import Insurance
 from backend.services.medical_credit.saga import visit_saga
 from backend.store.time import to_ms
@@ -38,41 +36,34 @@ async def _repair(city: City, hospital: Hospital, one: Difference) -> tuple[str,
     """Repair a difference. Returns a message and whether it worked. Raises UpstreamTimeout."""
     try:
         if one.repair in ("add_charge", "add_credit", "credit_line", "adjust_line"):
-            await handle_command(city, hospital, one.number, await _command(city, one), f"repair/{one.id}")
+            await handle_command(city, hospital, one.number, await _line(city, one), f"repair/{one.id}")
         elif one.repair == "cancel_at_insurance":
             await city.port(Insurance).cancel(one.subject, f"repair/{one.id}")
         elif one.repair == "settle_again":
             await _settle_again(city, one)
         else:
-            return await _query_bank(city, one)
+            outcome = await query_bank(city, visit_saga, one.subject)
+            return ("the bank has completed it", True) if outcome is None else (f"the bank answers {outcome}", False)
     except (Problem, UpstreamRejected) as error:
         return str(error), False
     return "done", True
 
 
-async def _command(city: City, one: Difference) -> Command:
-    """Return the command that the hospital would have sent; its line id makes it apply only once."""
-    at = city.now()
-    if one.repair == "add_charge":
-        line = _hospital_line(one)
-        return Charge(line.id, line.code or "-", "对账补记", line.amount_fen, at)
-    if one.repair == "add_credit":
-        line = _hospital_line(one)
-        if line.record == "credit":
-            return Credit(line.id, line.of, abs(line.amount_fen), at, "对账补记")
-        return Adjustment(line.id, line.of, line.amount_fen, at, "对账补记")
-    name = f"R{one.id}"
+async def _line(city: City, one: Difference) -> Line:
+    """Return the line that the hospital would have sent; its id makes it apply only once."""
+    theirs, key, at = one.line, f"R{one.id}", city.now()
+    if one.repair == "adjust_line":
+        difference_fen = (one.theirs_fen or 0) - (one.ours_fen or 0)
+        return Line(key, "adjustment", "", "对账调整", difference_fen, at, one.subject)
     if one.repair == "credit_line":
         visit = await city.store.get(Visit, one.visit)
         assert visit is not None, "visits are not deleted"
-        known = visit.line(name)
-        return Credit(name, one.subject, -known.amount_fen if known else visit.net_fen(one.subject), at, "对账退费")
-    return Adjustment(name, one.subject, (one.theirs_fen or 0) - (one.ours_fen or 0), at, "对账调整")
-
-
-def _hospital_line(one: Difference) -> FiledLine:
-    assert one.line is not None, "a difference with this repair has the hospital's line"
-    return one.line
+        return visit.line(key) or Line(key, "credit", "", "对账退费", -visit.net_fen(one.subject), at, one.subject)
+    assert theirs is not None, "a difference with this repair has the hospital's line"
+    if theirs.record == "charge":
+        return Line(theirs.id, "charge", theirs.code or "-", "对账补记", theirs.amount_fen, at)
+    amount_fen = -abs(theirs.amount_fen) if theirs.record == "credit" else theirs.amount_fen
+    return Line(theirs.id, theirs.record, "", "对账补记", amount_fen, at, theirs.of)
 
 
 async def _settle_again(city: City, one: Difference) -> None:
@@ -86,11 +77,6 @@ async def _settle_again(city: City, one: Difference) -> None:
         return replace(visit, settlement=None, settled_ms=None, due_ms=to_ms(now))
 
     await visit_saga.update(city, one.visit, without_settlement)
-
-
-async def _query_bank(city: City, one: Difference) -> tuple[str, bool]:
-    outcome = await query_bank(city, visit_saga, one.subject)
-    return ("the bank has completed it", True) if outcome is None else (f"the bank answers {outcome}", False)
 
 
 repair_saga = Saga(

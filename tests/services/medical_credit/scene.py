@@ -15,18 +15,15 @@ from backend.paylater.ports import Bank
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
 from backend.services.medical_credit.hospital_commands import CommandResult, handle_command
 from backend.services.medical_credit.model.commands import (
-    Adjustment,
     CancelVisit,
-    Charge,
     CloseVisit,
     Command,
-    Credit,
     OpenVisit,
     ReopenVisit,
 )
 from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.visit import Purpose, Visit, visit_id
+from backend.services.medical_credit.model.visit import Line, Purpose, Visit, visit_id
 from backend.services.medical_credit.ports import CreditRegistry, Insurance
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
@@ -153,13 +150,13 @@ class Scene:
     def charges(
         self, line: str, fen: int, number: str = "V1", code: str = "110100001", title: str = "诊查费"
     ) -> CommandResult:
-        return self.send(Charge(line, code, title, fen, self.clock.now), number)
+        return self.send(Line(line, "charge", code, title, fen, self.clock.now), number)
 
     def credits(self, line: str, of: str, fen: int, number: str = "V1") -> CommandResult:
-        return self.send(Credit(line, of, fen, self.clock.now), number)
+        return self.send(Line(line, "credit", "", "", -fen, self.clock.now, of), number)
 
     def adjusts(self, line: str, of: str, fen: int, number: str = "V1") -> CommandResult:
-        return self.send(Adjustment(line, of, fen, self.clock.now), number)
+        return self.send(Line(line, "adjustment", "", "", fen, self.clock.now, of), number)
 
     def closes(self, number: str = "V1", *, final: bool = True) -> CommandResult:
         return self.send(CloseVisit(self.clock.now, final), number)

@@ -6,15 +6,11 @@ from msgspec.structs import replace
 
 from backend.i18n import yuan
 from backend.services.medical_credit.model.commands import (
-    Adjustment,
     CancelVisit,
     ChangeVisit,
-    Charge,
     CloseVisit,
     Command,
-    Credit,
     OpenVisit,
-    PaidAtCounter,
     ReopenVisit,
 )
 from backend.services.medical_credit.model.enrolment import Terms
@@ -38,9 +34,9 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
     `event` identifies the message that carried the command; `person` is the person whom an ID number in it identifies.
     Raises the Problems of `model.problems`.
     """
-    if isinstance(command, Charge | Credit | Adjustment):
-        return _with_line(visit, _line(command), terms, now)
-    if isinstance(command, PaidAtCounter):
+    if isinstance(command, Line):
+        return _with_line(visit, command, terms, now)
+    if isinstance(command, CounterPayment):
         return _with_counter_payment(visit, command)
     if event in visit.events:
         return visit
@@ -112,16 +108,6 @@ def _reopened(visit: Visit, now: datetime) -> Visit:
     return replace(visit, closed_at=None, settle_at=None, due_ms=to_ms(now))
 
 
-def _line(command: Charge | Credit | Adjustment) -> Line:
-    match command:
-        case Charge():
-            return Line(command.line, "charge", command.code, command.title, command.amount_fen, command.at)
-        case Credit():
-            return Line(command.line, "credit", "", command.title, -command.amount_fen, command.at, command.of)
-        case Adjustment():
-            return Line(command.line, "adjustment", "", command.title, command.amount_fen, command.at, command.of)
-
-
 def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
     known = visit.line(line.id)
     if known is not None:
@@ -172,17 +158,16 @@ def _check_refund_period(visit: Visit, terms: Terms, now: datetime) -> None:
         )
 
 
-def _with_counter_payment(visit: Visit, command: PaidAtCounter) -> Visit:
-    known = next((one for one in visit.counter_payments if one.id == command.payment), None)
-    if known is not None:
-        if known.amount_fen != command.amount_fen:
-            raise LineChanged(
-                zh=f"窗口支付号{command.payment}重复，但金额不同。",
-                en=f"Counter payment {command.payment} was already reported with another amount.",
-            )
-        return visit
-    payment = CounterPayment(command.payment, command.amount_fen, command.at)
-    return replace(visit, counter_payments=(*visit.counter_payments, payment))
+def _with_counter_payment(visit: Visit, payment: CounterPayment) -> Visit:
+    known = next((one for one in visit.counter_payments if one.id == payment.id), None)
+    if known is None:
+        return replace(visit, counter_payments=(*visit.counter_payments, payment))
+    if known.amount_fen != payment.amount_fen:
+        raise LineChanged(
+            zh=f"窗口支付号{payment.id}重复，但金额不同。",
+            en=f"Counter payment {payment.id} was already reported with another amount.",
+        )
+    return visit
 
 
 def _cancelled() -> VisitCancelled:
