@@ -14,13 +14,8 @@ from backend.services.medical_credit.model.hospital import Hospital
 _HOSPITAL = "HZ001"
 
 
-async def _show(city: City, _people: Callable[[], AsyncIterator[DemoPerson]]) -> DemoOutput:
-    key = await _connect_hospital(city)
-    return DemoOutput(notes=[f"\nA hospital is connected as {_HOSPITAL}; it signs in to /fhir with the key in {key}."])
-
-
-async def _connect_hospital(city: City) -> Path:
-    """Connect an invented hospital, and return the file of the private key with which it signs in."""
+async def _connect_hospital(city: City, _people: Callable[[], AsyncIterator[DemoPerson]]) -> DemoOutput:
+    """Connect an invented hospital, and name the file of the private key with which it signs in."""
     path = Path(city.settings.keys).parent / f"hospital-{_HOSPITAL}.jwk.json"
     if not path.exists():
         private = ec.generate_private_key(ec.SECP384R1())
@@ -34,7 +29,7 @@ async def _connect_hospital(city: City) -> Path:
         await city.store.insert(hospital)
     elif known.jwks != hospital.jwks:
         await city.store.replace(replace(known, jwks=hospital.jwks))
-    return path
+    return DemoOutput(notes=[f"\nA hospital is connected as {_HOSPITAL}; it signs in to /fhir with the key in {path}."])
 
 
-demo = Demo(show=_show)
+demo = Demo(show=_connect_hospital)

@@ -1,7 +1,6 @@
 """Who is enrolled in pay later, and whether and up to which amount a person may pay later now."""
 
 from datetime import datetime, timedelta
-from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,7 +11,7 @@ from backend.city.upstream import UpstreamTimeout
 from backend.paylater.effects import PayLater
 from backend.paylater.family import owing
 from backend.rulebook import Verdict
-from backend.services.medical_credit.facts import CreditFacts, Term, TermAsked, VisitKind
+from backend.services.medical_credit.facts import CreditFacts, TermAsked, VisitKind
 from backend.services.medical_credit.model.enrolment import (
     ADULT_YEARS,
     LIMIT,
@@ -22,7 +21,6 @@ from backend.services.medical_credit.model.enrolment import (
     Enrolment,
     Standing,
     Terms,
-    overdue_parts,
     standing_facts,
 )
 from backend.services.medical_credit.model.hospital import Hospital
@@ -39,21 +37,15 @@ class Assessment(Struct, frozen=True):
     verdict: Verdict
     available_fen: int
 
-
-class Eligibility(Struct, frozen=True):
-    """Whether a person may pay later for a visit now, and up to which amount; it discloses neither reason nor score."""
-
-    eligible: bool
-    available_fen: int
+    @property
+    def allows_visit(self) -> bool:
+        """Return whether the person may pay later for the visit, be it over the limit."""
+        return self.standing in ("good", "exception")
 
 
 def terms_of(city: City, at: datetime) -> Terms:
     """Return a function that returns the figures of the agreement in force at an instant."""
-
-    def term(name: Term) -> int:
-        return cast("int", city.rulebook.evaluate(TERMS, TermAsked(name), at).result)
-
-    return term
+    return lambda name: city.rulebook.evaluate(TERMS, TermAsked(name), at).result
 
 
 def limit_verdict(city: City, enrolment: Enrolment, purpose: str, now: datetime) -> Verdict:
@@ -61,11 +53,11 @@ def limit_verdict(city: City, enrolment: Enrolment, purpose: str, now: datetime)
     return city.rulebook.evaluate(LIMIT[purpose], enrolment.facts, now)
 
 
-def _limit_fen(city: City, enrolment: Enrolment, purpose: str, now: datetime) -> int:
-    return limit_verdict(city, enrolment, purpose, now).result
-
-
-pay_later = PayLater(account=Enrolment, limit_fen=_limit_fen, terms=terms_of)
+pay_later = PayLater(
+    account=Enrolment,
+    limit_fen=lambda city, enrolment, purpose, now: limit_verdict(city, enrolment, purpose, now).result,
+    terms=terms_of,
+)
 """The steps of a bill, with the limits and terms of medical credit."""
 
 
@@ -121,14 +113,14 @@ async def assess(city: City, enrolment: Enrolment, kind: VisitKind | None, now: 
     purpose = purpose_of(kind or "outpatient")
     available_fen = pay_later.credit_line(city, enrolment, purpose, now).available_fen(now)
     unpaid = await owing(city, Visit, enrolment.id) if enrolment.has_debt() else []
-    facts = standing_facts(enrolment, kind, available_fen, overdue_parts(unpaid))
+    facts = standing_facts(enrolment, kind, available_fen, unpaid)
     verdict = city.rulebook.evaluate(STANDING, facts, now)
     city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
     return Assessment(verdict.result, verdict, available_fen)
 
 
-async def check_eligibility(city: City, hospital: Hospital, id_number: str, kind: VisitKind) -> Eligibility:
-    """Answer a hospital's eligibility request: whether a person may pay later now, and up to which amount.
+async def eligible_fen(city: City, hospital: Hospital, id_number: str, kind: VisitKind) -> int | None:
+    """Answer a hospital's eligibility request: up to which amount a person may pay later now, None if they may not.
 
     A person who is unknown, not enrolled or not eligible gets the same answer. Raises InvalidIdNumber.
     """
@@ -137,7 +129,6 @@ async def check_eligibility(city: City, hospital: Hospital, id_number: str, kind
     try:
         enrolment = await refresh_enrolment(city, await find_enrolment(city, id_number), now)
     except UnknownPatient:
-        return Eligibility(eligible=False, available_fen=0)
+        return None
     assessment = await assess(city, enrolment, kind, now)
-    eligible = assessment.standing in ("good", "exception")
-    return Eligibility(eligible, assessment.available_fen if eligible else 0)
+    return assessment.available_fen if assessment.allows_visit else None

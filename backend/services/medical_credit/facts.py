@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from backend.paylater.bill import TermName
+
 Instant = Annotated[datetime, Meta(tz=True)]
 VisitKind = Literal["outpatient", "emergency", "inpatient"]
 IncomeBand = Literal["none", "low", "middle", "high", "top"]
@@ -21,16 +23,9 @@ Term = Literal[
     "opening_hold_inpatient_fen",
     "hold_days",
     "late_charges_minutes",
-    "repay_hours",
-    "reminders_at_most",
-    "reminder_hours",
-    "debit_tries",
-    "debit_retry_hours",
-    "instalments",
-    "instalment_days",
     "refund_days",
-    "family_at_most",
     "facts_days",
+    TermName,
 ]
 """The figures of the agreement; `medical_credit.terms` decides each as of a given day."""
 

@@ -1,6 +1,6 @@
 """Handle hospital commands: find the visit, apply the command, and store it with one write."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,7 +54,7 @@ async def handle_command(city: City, hospital: Hospital, number: str, command: C
 async def _insert_opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit | None:
     """Store a new visit without reading it before; return None if it exists already."""
     try:
-        visit = await _opened(city, hospital, number, command, event, city.now())
+        visit = await _opened(city, hospital, number, command, event)
     except (CannotPayLater, UnknownPatient):
         if await city.store.get(Visit, visit_id(hospital.id, number)) is None:
             raise
@@ -77,14 +77,16 @@ async def apply_command(
 
     Several commands can be applied and then be stored together or not at all. Raises the Problems of `model.problems`.
     """
-    now = city.now()
     if visit is not None:
-        return transition(visit, command, event, await _person_in(city, command), terms_of(city, now), now)
+        now = city.now()
+        id_number = command.id_number if isinstance(command, OpenVisit | ChangeVisit) else None
+        person = None if id_number is None else await find_person(city, id_number)
+        return transition(visit, command, event, person, terms_of(city, now), now)
     if not isinstance(command, OpenVisit):
         raise UnknownVisit(
             zh=f"没有找到就诊号{number}的就诊记录。", en=f"Visit {number} has not been opened.", visit=number
         )
-    return await _opened(city, hospital, number, command, event, now)
+    return await _opened(city, hospital, number, command, event)
 
 
 async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
@@ -95,15 +97,11 @@ async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
     return await city.store.insert(touched) if before is None else await city.store.replace(touched)
 
 
-async def _person_in(city: City, command: Command) -> str | None:
-    number = command.id_number if isinstance(command, OpenVisit | ChangeVisit) else None
-    return None if number is None else await find_person(city, number)
-
-
-async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str, now: datetime) -> Visit:
+async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit:
+    now = city.now()
     enrolment = await refresh_enrolment(city, await find_enrolment(city, command.id_number), now)
     assessment = await assess(city, enrolment, command.kind, now)
-    if assessment.standing not in ("good", "exception"):
+    if not assessment.allows_visit:
         raise CannotPayLater(
             zh="该患者本次不能先看病后付费，请按常规方式收费。",
             en="This person cannot pay later for this visit; ask for payment now.",

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from backend.city.service import City
 from backend.paylater.ports import Bank
-from backend.paylater.repairs import accept_repairs, approve_repairs, with_known_resolutions
+from backend.paylater.repairs import with_known_resolutions
 from backend.paylater.statement import missing_at_bank
 from backend.paylater.transfers import billable_of
 from backend.problems import NotFound
@@ -24,6 +24,9 @@ from backend.store.time import to_ms
 from backend.store.update import create_or_update
 
 PAGE = 200
+
+RepairDecision = Callable[[Reconciliation, list[str], str, datetime], Reconciliation]
+"""`paylater.repairs.accept_repairs` or `approve_repairs`, for a reconciliation."""
 
 
 async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Reconciliation:
@@ -79,21 +82,12 @@ async def find_hospital(city: City, code: str) -> Hospital:
     return found
 
 
-async def accept(city: City, hospital: str, day: date, differences: list[str], person: str) -> Reconciliation:
-    """Accept the proposed repairs of differences. Raises NotFound or NotAccepted."""
-    return await _resolve(city, hospital, day, lambda found, now: accept_repairs(found, differences, person, now))
-
-
-async def approve(city: City, hospital: str, day: date, differences: list[str], person: str) -> Reconciliation:
-    """Approve repairs that another person accepted, and apply them. Raises NotFound, NotAccepted or SamePerson."""
-    found = await _resolve(city, hospital, day, lambda found, now: approve_repairs(found, differences, person, now))
-    return await repair_saga.run(city, found) or found
-
-
-async def _resolve(
-    city: City, hospital: str, day: date, change: Callable[[Reconciliation, datetime], Reconciliation]
+async def resolve(
+    city: City, hospital: str, day: date, step: RepairDecision, differences: list[str], person: str
 ) -> Reconciliation:
-    return _reconciled(await repair_saga.update(city, reconciliation_id(hospital, day), change))
+    """Accept or approve the repairs of differences. Raises NotFound and the Problems of `step`."""
+    key = reconciliation_id(hospital, day)
+    return _reconciled(await repair_saga.update(city, key, lambda found, now: step(found, differences, person, now)))
 
 
 def _reconciled(found: Reconciliation | None) -> Reconciliation:

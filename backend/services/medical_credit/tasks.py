@@ -4,8 +4,7 @@ from datetime import timedelta
 
 from backend.city.service import City
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
-from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
-from backend.services.medical_credit.model.message import HisMessage
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, UsedAssertion
 from backend.services.medical_credit.ports import Inbox
 from backend.services.medical_credit.repairs import repair_saga
 from backend.services.medical_credit.saga import visit_saga

@@ -11,6 +11,8 @@ from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
 from backend.paylater.details import RepairSelection
 from backend.paylater.problems import NotAccepted, SamePerson
+from backend.paylater.repairs import accept_repairs as accept
+from backend.paylater.repairs import approve_repairs as approve
 from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.medical_credit.api.schemas import (
     HospitalFile,
@@ -22,13 +24,13 @@ from backend.services.medical_credit.api.schemas import (
 from backend.services.medical_credit.model.hospital_file import InvalidFile
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.reconciliation import (
-    accept,
-    approve,
     find_hospital,
     find_reconciliation,
     our_records,
     reconcile,
+    resolve,
 )
+from backend.services.medical_credit.repairs import repair_saga
 from backend.store import Order
 
 operator, approver = role_guard("operator"), role_guard("approver")
@@ -92,7 +94,8 @@ async def accept_repairs(
     day: FromPath[date],
 ) -> ReconciliationDetails:
     """Accept the proposed repairs of differences; another person must approve them."""
-    return reconciliation_details(await accept(city, hospital, day, data.differences, request.user.account_id))
+    found = await resolve(city, hospital, day, accept, data.differences, request.user.account_id)
+    return reconciliation_details(found)
 
 
 @post(
@@ -109,4 +112,5 @@ async def approve_repairs(
     day: FromPath[date],
 ) -> ReconciliationDetails:
     """Approve repairs that another person accepted; they are applied at once, each once."""
-    return reconciliation_details(await approve(city, hospital, day, data.differences, request.user.account_id))
+    found = await resolve(city, hospital, day, approve, data.differences, request.user.account_id)
+    return reconciliation_details(await repair_saga.run(city, found) or found)

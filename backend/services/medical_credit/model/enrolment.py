@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import islice
 from typing import ClassVar, Literal
 
 from backend.i18n import Text
@@ -47,21 +48,17 @@ class FamilyPayer(FamilyConsent, kw_only=True):
     collection: ClassVar[str] = "family_consents"
 
 
-def overdue_parts(visits: Iterable[Visit]) -> tuple[Overdue, ...]:
-    """Return the unpaid parts of the bills of these visits, at most a hundred, with their due dates."""
-    return tuple(Overdue(part.due_at, part.amount_fen) for visit in visits for part in visit.unpaid())[:100]
-
-
 def standing_facts(
-    enrolment: Enrolment, kind: VisitKind | None, available_fen: int, owing: tuple[Overdue, ...]
+    enrolment: Enrolment, kind: VisitKind | None, available_fen: int, unpaid: Iterable[Visit]
 ) -> StandingFacts:
-    """Build the facts that decide whether a person may pay later."""
+    """Return the facts that decide whether a person may pay later, with at most a hundred parts of unpaid bills."""
+    owing = (Overdue(part.due_at, part.amount_fen) for visit in unpaid for part in visit.unpaid())
     return StandingFacts(
         adult_at=enrolment.facts.adult_at,
         visit=kind or "none",
         free_fen=available_fen,
         city_score=enrolment.facts.city_score,
         arrears_fen=enrolment.facts.arrears_fen,
-        owing=owing,
+        owing=tuple(islice(owing, 100)),
         breaches=tuple(Breach(one.at) for one in enrolment.consecutive_breaches()),
     )
