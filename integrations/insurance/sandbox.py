@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.ports import InsuranceClaim, InsurerSettlement, Split
+from backend.services.medical_credit.ports import InsuranceClaim, SettlementRecord, Split
 from backend.settings import Settings
 from integrations._sandbox.database import SandboxDatabase
 
@@ -130,12 +130,12 @@ class SandboxInsurance:
         if not await self.database.work(work):
             raise UpstreamTimeout("the insurance does not answer (2601)")
 
-    async def settlements(self, hospital: str, day: date) -> Sequence[InsurerSettlement]:
+    async def settlements(self, hospital: str, day: date) -> Sequence[SettlementRecord]:
         """Return a hospital's settlements of a day that are in force (3201, 3202). Raises UpstreamTimeout."""
         await self._record_call("settlements", "3202", f"{hospital} {day}")
         return [settlement for at, settlement in self._in_force(hospital) if at.astimezone(self._zone).date() == day]
 
-    def _in_force(self, hospital: str) -> list[tuple[datetime, InsurerSettlement]]:
+    def _in_force(self, hospital: str) -> list[tuple[datetime, SettlementRecord]]:
         rows = self.database.do(
             lambda connection: connection.execute(
                 "SELECT * FROM settlements WHERE hospital = ? AND state = 'in_force'", (hospital,)
@@ -144,7 +144,7 @@ class SandboxInsurance:
         return [
             (
                 datetime.fromisoformat(row["at"]),
-                InsurerSettlement(row["id"], row["visit"], row["medfee"], row["fund"], row["account"], row["cash"]),
+                SettlementRecord(row["id"], row["visit"], row["medfee"], row["fund"], row["account"], row["cash"]),
             )
             for row in rows
         ]

@@ -79,6 +79,6 @@ async def _visit(city: City, hospital: Hospital, number: int, patients: Sequence
             city, hospital, name, Line(f"L{line}", "charge", "110100001", "诊查费", 2_000, at), f"{name}-{line}"
         )
     await handle_command(city, hospital, name, CloseVisit(at, final=True), f"{name}-close")
-    visit = await visit_saga.resume(city, opened.visit.id)
+    visit = await visit_saga.resume(city, opened.id)
     assert visit is not None
     assert visit.bill is not None, visit

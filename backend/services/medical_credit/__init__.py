@@ -1,8 +1,8 @@
 """See the doctor, pay later: citizens get a credit limit, one bill per visit, and pay it after the visit.
 
 Hospitals connect through `integrations/his`. Read `facts`, then `model` (`visit`, `enrolment`), `saga`, which has the
-whole process in one table, and `api`. `hospital_commands` applies what hospitals send; `reconciliation` and `repairs`
-keep the records of hospital, insurance, bank and city in agreement.
+whole process in one table, and `api`. `hospital_commands` applies what hospitals send; `reconciliation` keeps the
+records of hospital, insurance, bank and city in agreement.
 """
 
 from backend.city.service import Service, routes_of

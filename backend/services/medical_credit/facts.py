@@ -13,7 +13,6 @@ from backend.paylater.bill import TermName
 
 Instant = Annotated[datetime, Meta(tz=True)]
 VisitKind = Literal["outpatient", "emergency", "inpatient"]
-IncomeBand = Literal["none", "low", "middle", "high", "top"]
 RealNameLevel = Literal["number", "face", "bank"]
 """How a person's identity was verified: by ID number only, or also by face or bank account."""
 
@@ -45,7 +44,7 @@ class CreditFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     insurance_years: Annotated[int, Meta(ge=0, le=80)] = 0
     arrears_fen: Annotated[int, Meta(ge=0, le=10**13)] = 0
     breaches: Annotated[int, Meta(ge=0, le=1_000)] = 0
-    income: IncomeBand = "none"
+    income: Literal["none", "low", "middle", "high", "top"] = "none"
 
 
 class Overdue(Struct, frozen=True, forbid_unknown_fields=True, gc=False):

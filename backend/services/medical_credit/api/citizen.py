@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from backend.city.person import InvalidIdNumber
 from backend.city.service import City
-from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
+from backend.city.upstream import UpstreamUnavailable, answer_required
 from backend.paylater.account import close_account, open_account
 from backend.paylater.details import (
     FamilyConsents,
@@ -82,12 +82,11 @@ async def open_medical_credit(
             agreement=AGREEMENT,
         )
     person = citizen_id(request)
-    try:
+    with answer_required(
+        zh="暂时查不到信用信息，请1分钟后再试。",
+        en="The credit registry does not answer; please try again in a minute.",
+    ):
         facts = await fetch_credit_facts(city, person)
-    except UpstreamTimeout as error:
-        raise try_again_in_a_minute(
-            "暂时查不到信用信息，请1分钟后再试。", "The credit registry does not answer; please try again in a minute."
-        ) from error
     signed: dict[str, Any] = {
         "agreement": data.agreement,
         "automatic_debit": data.automatic_debit,
@@ -233,14 +232,13 @@ async def _credit(city: City, enrolment: Enrolment, now: datetime) -> MedicalCre
 
 
 def _limit(city: City, enrolment: Enrolment, purpose: Purpose, now: datetime) -> CreditLimit:
-    verdict = limit_verdict(city, enrolment, purpose, now)
     line = pay_later.credit_line(city, enrolment, purpose, now)
     return CreditLimit(
         purpose=purpose,
-        limit_fen=verdict.result,
+        limit_fen=line.limit_fen,
         used_fen=line.used_fen(),
         held_fen=line.held_fen(now),
         available_fen=line.available_fen(now),
         over_limit_fen=line.over_limit_fen(now),
-        factors=limit_factors(city, verdict),
+        factors=limit_factors(city, limit_verdict(city, enrolment, purpose, now)),
     )
