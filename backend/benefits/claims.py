@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from backend.benefits.budgets import current_budget_id, get_or_create_budget
-from backend.benefits.claim import C, Claim
+from backend.benefits.claim import C
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import AlreadyClaimed, RepaymentFailed, RepaymentOutstanding
 from backend.benefits.process import Step
@@ -18,7 +18,7 @@ from backend.benefits.service import Benefits, P
 from backend.benefits.terms import Terms
 from backend.benefits.transfers import apply_answer, change_account, request_repayment, send_transfer
 from backend.city.service import City
-from backend.city.upstream import BankAnswer, ForgedNotice
+from backend.city.upstream import ForgedNotice
 from backend.i18n import yuan
 from backend.jobs.saga import Request
 from backend.problems import NotAllowed
@@ -44,7 +44,7 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
         return
     benefits.offers(city).check_restrictions(claimant, benefit, now)
     owed_fen = sum(
-        one.clawback.owed_fen
+        one.owed_fen
         for one in await claims_of(benefits, city, claimant.id)
         if one.clawback is not None and not one.clawback.has_open_appeal and now >= one.clawback.appeal_until
     )
@@ -103,8 +103,7 @@ async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fe
     if claim.entry is not None:
         claim = await saga.advance(city, claim)
     claim = await saga.advance(city, claim, Request(prepare, partial(send_transfer, saga.benefits)))
-    collections = claim.clawback.collections if claim.clawback is not None else ()
-    if any(one.id == collection_id and one.state == "failed" for one in collections):
+    if any(one.id == collection_id and one.state == "failed" for one in claim.collections):
         raise RepaymentFailed(
             zh="银行未能扣款，请核对收款账户余额后重试。",
             en="The bank could not debit your account; please check its balance and try again.",
@@ -112,24 +111,19 @@ async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fe
     return claim
 
 
-# ── answers of the bank ──
-
-
 async def receive_notice(saga: ClaimSaga[C, P], city: City, body: bytes, signature: str) -> None:
-    """Record the bank's notice about a payout or collection. Raises NotAllowed if the bank did not sign it."""
+    """Record the bank's notice about a payout or collection; only the first answer has an effect.
+
+    Raises NotAllowed if the bank did not sign it.
+    """
     try:
         notice = city.port(PayoutBank).read_notice(body, signature)
     except ForgedNotice as error:
         raise NotAllowed(zh="签名无效。", en="The notice does not carry the bank's signature.") from error
-    claim = notice.id.partition("/")[0]
-    await record_answer(saga, city, notice.id, notice.answer)
-    await saga.task.enqueue(city.jobs, claim)
-
-
-async def record_answer(saga: ClaimSaga[C, P], city: City, transfer: str, answer: BankAnswer) -> Claim | None:
-    """Record the bank's answer about a payout or collection; it may arrive several times and in several ways."""
 
     def record(found: C, now: datetime) -> C:
-        return apply_answer(found, transfer, answer, now, saga.terms(city, now))
+        return apply_answer(found, notice.id, notice.answer, now, saga.terms(city, now))
 
-    return await saga.update(city, transfer.partition("/")[0], record)
+    claim = notice.id.partition("/")[0]
+    await saga.update(city, claim, record)
+    await saga.task.enqueue(city.jobs, claim)
