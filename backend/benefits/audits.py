@@ -8,17 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from backend.benefits.claim import (
-    Appeal,
-    Audit,
-    C,
-    Claim,
-    ClaimInstalment,
-    ClaimNotificationKind,
-    Clawback,
-    notify,
-    prepare_entry,
-)
+from backend.benefits.claim import Appeal, Audit, C, Claim, ClaimInstalment, Clawback, notify, prepare_entry
 from backend.benefits.problems import NothingToAppeal
 from backend.benefits.service import AnyBenefits
 from backend.benefits.terms import Terms
@@ -113,14 +103,8 @@ def decide_appeal(claim: C, now: datetime, *, decision_upheld: bool, reason: Tex
     collect_at = max(clawback.collect_at, now + (clawback.collect_at - clawback.appeal_until))
     dropped_at = None if decision_upheld else now
     changed = replace(clawback, appeal=decided, collect_at=collect_at, dropped_at=dropped_at)
-    kind = _APPEAL_NOTIFICATIONS[clawback.amount_fen > 0, decision_upheld]
+    if clawback.amount_fen > 0:
+        kind = "appeal_rejected" if decision_upheld else "appeal_granted"
+    else:
+        kind = "reduction_confirmed" if decision_upheld else "reduction_cancelled"
     return notify(replace(claim, clawback=changed), kind, clawback.amount_fen, now)
-
-
-_APPEAL_NOTIFICATIONS: dict[tuple[bool, bool], ClaimNotificationKind] = {
-    (True, True): "appeal_rejected",
-    (True, False): "appeal_granted",
-    (False, True): "reduction_confirmed",
-    (False, False): "reduction_cancelled",
-}
-"""The notification of a decided appeal, keyed by (money was to be paid back, the audit is upheld)."""

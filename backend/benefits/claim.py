@@ -222,11 +222,6 @@ class Claim(SagaDocument, kw_only=True):
             return 0
         return min(self.sum_fen("open"), max(0, self.sum_fen("open", "requested", "paid") - self.audit.entitled_fen))
 
-    @property
-    def reserve_entry_id(self) -> str:
-        """Return the id of the one entry that reserves the claim's money, or voids the reservation."""
-        return f"{self.id}/0"
-
 
 C = TypeVar("C", bound=Claim)
 
@@ -272,9 +267,9 @@ def has_recorded(claim: Claim, entry: Entry) -> bool:
 def prepare_entry(claim: C, kind: EntryKind, amount_fen: int, now: datetime, quota_delta: int = 0) -> C:
     """Record the next entry of a claim, dated after all earlier ones, whatever clock those were dated by."""
     assert claim.entry is None, "entries are applied one after the other"
-    entry_id = claim.reserve_entry_id if kind in ("reserve", "void") else f"{claim.id}/{claim.entries + 1}"
+    number = 0 if kind in ("reserve", "void") else claim.entries + 1  # a reservation is voided under its own id
     at = now if claim.decided_at is None else max(now, claim.decided_at + _TICK)
-    return replace(claim, entry=Entry(entry_id, kind, amount_fen, at, quota_delta), decided_at=at)
+    return replace(claim, entry=Entry(f"{claim.id}/{number}", kind, amount_fen, at, quota_delta), decided_at=at)
 
 
 def reissue_entry(claim: C, closed_until: datetime, now: datetime) -> C:

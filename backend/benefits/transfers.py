@@ -33,7 +33,7 @@ def request_collection(claim: C, now: datetime, _term: Terms) -> C:
     return _with_collections(claim, *claim.collections, Collection(collection_id, claim.owed_fen, now, "city"))
 
 
-def request_repayment(claim: C, collection_id: str, amount_fen: int, now: datetime) -> C:
+def request_repayment(claim: C, now: datetime, _term: Terms, *, collection_id: str, amount_fen: int) -> C:
     """Record that the subject pays back what is owed, once per id. Raises NothingToRepay or RepaymentInProgress."""
     if any(one.id == collection_id for one in claim.collections):
         return claim
@@ -125,12 +125,6 @@ def _apply_collection(claim: C, collection: Collection, answer: BankAnswer, now:
         return claim
     returned = prepare_entry(claim, "return", collection.amount_fen, now)
     return notify(returned, "repayment_received", collection.amount_fen, now)
-
-
-def change_account(claim: C, account: str | None) -> C:
-    """Pay to another account from now on; failed payouts are retried at once instead of a day later."""
-    instalments = tuple(replace(one, retry_at=None) if one.state == "open" else one for one in claim.instalments)
-    return replace(claim, account=account, instalments=instalments)
 
 
 def _with_instalment(claim: C, index: int, instalment: ClaimInstalment) -> C:
