@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from backend.benefits.budgets import current_budget_id, get_or_create_budget
+from backend.benefits.budgets import current_budget
 from backend.benefits.claim import C
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import AlreadyClaimed, RepaymentFailed, RepaymentOutstanding
@@ -67,7 +67,7 @@ async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P 
             zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit.", ends_at=None
         )
     if changed.state == "waiting":
-        budget = await get_or_create_budget(saga.benefits, city, current_budget_id(city, changed.benefit))
+        budget = await current_budget(saga.benefits, city, changed.benefit)
         if budget.covers(changed.amount_fen):
             await saga.benefits.serve_waitlist.enqueue(city.jobs, changed.benefit)
     return changed

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.benefits.budget import BudgetExhausted, StaleEntry
-from backend.benefits.budgets import apply_to_budget, current_budget_id
+from backend.benefits.budget import BudgetExhausted, StaleEntry, budget_id
+from backend.benefits.budgets import apply_to_budget
 from backend.benefits.claim import (
     C,
     cancel_instalments,
@@ -69,15 +69,21 @@ async def unblock(benefits: Benefits[C, P], city: City, claim: C, _now: datetime
 
 async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
     """Prepare the reservation in this year's budget; a claim made after one that still waits joins the list."""
-    budget = current_budget_id(city, claim.benefit)
+    budget = budget_id(claim.benefit, city.today().year)
     if claim.budget not in (None, budget):
         return prepare_entry(claim, "void", 0, now)  # a late entry must never reserve in last year's budget
     if benefits.offers(city).terms(claim.benefit, now) is None:
         return cancel_remaining(claim, now, "cancelled")  # the benefit is no longer available
-    first = await city.store.find(benefits.claim, {"waitlist": claim.benefit}, order=Order("claimed_ms"), limit=1)
-    if first.documents and first.documents[0].claimed_ms <= claim.claimed_ms:
+    first = await first_waiting(benefits, city, claim.benefit)
+    if first is not None and first.claimed_ms <= claim.claimed_ms:
         return join_waitlist(claim, now)
     return prepare_reservation(claim, budget, now)
+
+
+async def first_waiting(benefits: Benefits[C, P], city: City, benefit: str) -> C | None:
+    """Return the first claim on the waiting list of a benefit, or None."""
+    page = await city.store.find(benefits.claim, {"waitlist": benefit}, order=Order("claimed_ms"), limit=1)
+    return next(iter(page.documents), None)
 
 
 async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:

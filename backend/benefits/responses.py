@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from backend.benefits.budgets import current_budget_id, get_or_create_budget
+from backend.benefits.budgets import current_budget
 from backend.benefits.claim import Claim
+from backend.benefits.reservations import first_waiting
 from backend.benefits.schemas import AppealList, AppealSummary, BudgetDetails, BudgetList, ClaimStage, ClawbackDetails
 from backend.benefits.service import AnyBenefits
 from backend.city.service import City
@@ -109,8 +110,7 @@ async def budget_list(benefits: AnyBenefits, city: City) -> BudgetList:
         terms = offers.terms(benefit, city.now())
         if terms is None or terms.gives != "money":
             continue
-        budget = await get_or_create_budget(benefits, city, current_budget_id(city, benefit))
-        waiting = await city.store.find(benefits.claim, {"waitlist": benefit}, order=Order("claimed_ms"), limit=1)
+        budget = await current_budget(benefits, city, benefit)
         budgets.append(
             BudgetDetails(
                 benefit,
@@ -123,7 +123,7 @@ async def budget_list(benefits: AnyBenefits, city: City) -> BudgetList:
                 budget.free_fen,
                 budget.quota,
                 budget.quota_used,
-                bool(waiting.documents),
+                await first_waiting(benefits, city, benefit) is not None,
             )
         )
     return BudgetList(budgets)
