@@ -6,17 +6,8 @@ from msgspec.structs import replace
 
 from backend.benefits.budget import BudgetExhausted, StaleEntry, budget_id
 from backend.benefits.budgets import apply_to_budget
-from backend.benefits.claim import (
-    C,
-    cancel_instalments,
-    cancel_remaining,
-    notify,
-    prepare_entry,
-    record_entry,
-    reissue_entry,
-)
-from backend.benefits.claimant import PastClaim
-from backend.benefits.problems import AlreadyClaimed, NotOnWaitlist
+from backend.benefits.claim import TICK, C, PastClaim, cancel_remaining, notify, prepare_entry, record_entry
+from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.service import AnyBenefits, Benefits, P
 from backend.city.service import City
 from backend.store import Order
@@ -96,7 +87,8 @@ async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime)
     except BudgetExhausted:
         return join_waitlist(claim, now)
     except StaleEntry as stale:
-        return reissue_entry(claim, stale.closed_until, now)
+        later = max(now, stale.closed_until + TICK)  # it was never applied, or the budget would know it
+        return replace(claim, entry=replace(entry, decided_at=later), decided_at=later)
     if entry.kind not in ("reserve", "pay"):  # it freed money or quota for waiting claims
         await benefits.serve_waitlist.enqueue(city.jobs, claim.benefit)
     return record_entry(claim, entry)
@@ -113,12 +105,3 @@ def join_waitlist(claim: C, now: datetime) -> C:
     waiting = replace(claim, entry=None, state="waiting", waitlist=claim.benefit)
     notified = any(notification.kind == "waiting" for notification in claim.notifications)
     return waiting if notified else notify(waiting, "waiting", claim.amount_fen, now)
-
-
-def leave_waitlist(claim: C, now: datetime) -> C:
-    """Withdraw a claim from the waiting list, at its subject's request. Raises NotOnWaitlist."""
-    if claim.state == "withdrawn":
-        return claim
-    if claim.state != "waiting":
-        raise NotOnWaitlist(zh="该申领不在排队中，不能撤回。", en="This claim is not on the waiting list.")
-    return cancel_instalments(claim, "withdrawn", now)

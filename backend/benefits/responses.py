@@ -66,10 +66,8 @@ def clawback_details(claim: Claim, names: Mapping[str, Text]) -> ClawbackDetails
     if clawback is None or audit is None:
         return None
     appeal = clawback.appeal
-    outcome: Literal["none", "pending", "granted", "rejected"] = "none"
-    if appeal is not None and appeal.decision_upheld is None:
-        outcome = "pending"
-    elif appeal is not None:
+    outcome: Literal["none", "pending", "granted", "rejected"] = "none" if appeal is None else "pending"
+    if appeal is not None and appeal.decision_upheld is not None:
         outcome = "rejected" if appeal.decision_upheld else "granted"
     return ClawbackDetails(
         amount_fen=clawback.amount_fen,
@@ -93,11 +91,9 @@ async def appeal_list(benefits: AnyBenefits, city: City, cursor: str | None) -> 
     """Return the pending appeals, the oldest first."""
     page = await city.store.find(benefits.claim, {}, order=Order("appealed_ms", at_least=0), cursor=cursor, limit=PAGE)
     listed = [
-        AppealSummary(
-            claim.id, claim.benefit, claim.title, claim.clawback.amount_fen, claim.excess_fen, claim.clawback.appeal.at
-        )
+        AppealSummary(claim.id, claim.benefit, claim.title, clawback.amount_fen, claim.excess_fen, appeal.at)
         for claim in page.documents
-        if claim.clawback is not None and claim.clawback.appeal is not None
+        if (clawback := claim.clawback) is not None and (appeal := clawback.appeal) is not None
     ]
     return AppealList(listed, page.cursor)
 

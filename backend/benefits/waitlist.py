@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from backend.benefits.budget import Budget
 from backend.benefits.budgets import current_budget
-from backend.benefits.claim import C
+from backend.benefits.claim import C, cancel_instalments
+from backend.benefits.problems import NotOnWaitlist
 from backend.benefits.reservations import first_waiting, prepare_reservation
 from backend.benefits.saga import ClaimSaga
 from backend.benefits.service import P
@@ -57,3 +58,12 @@ async def serve_all_waitlists(saga: ClaimSaga[C, P], city: City) -> None:
     """Serve the waiting list of every benefit."""
     for benefit in saga.benefits.offers(city).names():
         await serve_waitlist(saga, city, benefit)
+
+
+def leave_waitlist(claim: C, now: datetime) -> C:
+    """Withdraw a claim from the waiting list, at its subject's request. Raises NotOnWaitlist."""
+    if claim.state == "withdrawn":
+        return claim
+    if claim.state != "waiting":
+        raise NotOnWaitlist(zh="该申领不在排队中，不能撤回。", en="This claim is not on the waiting list.")
+    return cancel_instalments(claim, "withdrawn", now)
