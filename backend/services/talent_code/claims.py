@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backend.benefits.claim import new_claim
-from backend.benefits.claims import check_past_claims, claim_id, submit_claim
+from backend.benefits.claims import check_past_claims, claim_id, new_claim, submit_claim
 from backend.benefits.offers import Judgement
 from backend.benefits.problems import NoBankAccount, NotEntitled, UnknownBenefit
 from backend.city.service import City
@@ -64,7 +63,6 @@ async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, state
         Claim,
         claim_id(talent.id, key),
         talent.id,
-        offers.title(benefit),
         judged,
         facts=facts,
         stated=tuple(sorted(used & SELF_DECLARED_FACTS)),
