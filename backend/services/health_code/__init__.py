@@ -8,7 +8,7 @@ routes in `api`. `tasks` completes interrupted events.
 from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
 from backend.services.health_code.api import citizen, gate, officer
-from backend.services.health_code.code import AUDIENCE, read_offline
+from backend.services.health_code.code import AUDIENCE, STYLES, HealthCodeClaims
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanReservation, VenueVisit
@@ -22,6 +22,6 @@ service = Service(
     facts=[HealthFacts],
     roles=["gate", "health_officer"],
     synthesize=synthesize,
-    codes=[CodeFormat(AUDIENCE, read_offline)],
+    codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
 )

@@ -5,9 +5,10 @@ judged by), `saga` (what this service gives to `backend.benefits`, which pays an
 """
 
 from backend.city.service import CodeFormat, Service, routes_of
+from backend.codes.signed_code import CodeClaims
 from backend.i18n import Text
 from backend.services.talent_code.api import bank, citizen, officer, partner
-from backend.services.talent_code.code import AUDIENCE, read_offline
+from backend.services.talent_code.code import AUDIENCE, SIGN
 from backend.services.talent_code.demo import demo
 from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
 from backend.services.talent_code.model.claim import Budget, Claim
@@ -19,7 +20,7 @@ service = Service(
     name="talent_code",
     title=Text(zh="人才码", en="Talent code"),
     roles=["partner", "talent_officer"],
-    codes=[CodeFormat(AUDIENCE, read_offline)],
+    codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
     routes=routes_of(citizen, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
