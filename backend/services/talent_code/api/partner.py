@@ -1,6 +1,7 @@
 """Routes for partners: verify a talent code, see the services to honour, and record their use."""
 
 from datetime import datetime, timedelta
+from typing import get_args
 
 from litestar import post
 from litestar.di import NamedDependency
@@ -30,7 +31,7 @@ from backend.services.talent_code.model.problems import (
     QuotaExhausted,
     RedemptionIdReused,
 )
-from backend.services.talent_code.model.redemption import Usage, Use, partner_kind, record_use, services_for, usage_id
+from backend.services.talent_code.model.redemption import Usage, Use, record_use, services_for, usage_id
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.store.time import to_ms
 from backend.store.update import create_or_update
@@ -116,8 +117,8 @@ def _empty_usage(city: City, scanned: _Scanned, benefit: str, now: datetime) -> 
 
 
 def _kind(request: CitizenRequest, place: str) -> Partner:
-    """Return the kind of partner of a place of the caller. Raises PlaceNotAssigned."""
-    kind = partner_kind(place)
+    """Return the kind of partner of a place of the caller, such as `park-xixi`. Raises PlaceNotAssigned."""
+    kind = next((one for one in get_args(Partner) if one == place.partition("-")[0]), None)
     if place not in request.user.venues or kind is None:
         raise PlaceNotAssigned(
             zh="您的账号未绑定该服务点，请联系管理员。",

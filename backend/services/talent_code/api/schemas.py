@@ -16,23 +16,19 @@ from backend.services.talent_code.model.talent import GrantEnd
 
 # ── partners ──
 
-Payload = Annotated[str, Meta(min_length=1, max_length=2_000)]
-Place = Annotated[str, Meta(min_length=1, max_length=64)]
 ScanOutcome = Literal["valid", "expired", "forged", "no_class"]
 
 
 class TalentScanRequest(Struct, forbid_unknown_fields=True):
     """A talent code that was scanned at one of the caller's places, such as `park-xixi`."""
 
-    payload: Payload
-    place: Place
+    payload: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    place: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class RedemptionRequest(Struct, forbid_unknown_fields=True):
+class RedemptionRequest(TalentScanRequest, forbid_unknown_fields=True):
     """One use of a benefit by the holder of a code. `redemption_id` is the partner's; repeated, it counts once."""
 
-    payload: Payload
-    place: Place
     benefit: Annotated[str, Meta(min_length=1, max_length=100)]
     redemption_id: Annotated[str, Meta(min_length=8, max_length=64)]
 

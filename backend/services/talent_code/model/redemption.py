@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,8 +13,6 @@ from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, Partn
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
 from backend.store import Document, Index
-
-PARTNER_KINDS: tuple[Partner, ...] = get_args(Partner)
 
 
 class Use(Struct, frozen=True, gc=False):
@@ -44,12 +42,6 @@ class Usage(Document, kw_only=True):
 def usage_id(person: str, benefit: str, year: int) -> str:
     """Return the id of a person's uses of a benefit in a year."""
     return f"{person}:{benefit}:{year}"
-
-
-def partner_kind(place: str) -> Partner | None:
-    """Return the kind of partner from the prefix of a place's name, such as `park-xixi`; None for any other."""
-    kind = place.partition("-")[0]
-    return next((one for one in PARTNER_KINDS if one == kind), None)
 
 
 def services_for(
