@@ -64,7 +64,7 @@ def synthesize(city: City, rng: Random, profiles: Sequence[Person]) -> Iterator[
         if declared and evidence:
             talent = _confirmed(city, profile, code_id, evidence, at)
             if talent.grants:
-                yield reschedule(talent, now, talent_terms(city, now)("review_days"))
+                yield reschedule(talent, now, talent_terms(city, now))
 
 
 def _confirmed(city: City, profile: Person, code_id: str, evidence: Sequence[Merit | Degree], at: datetime) -> Talent:
@@ -81,7 +81,7 @@ def _confirmed(city: City, profile: Person, code_id: str, evidence: Sequence[Mer
         if happened_at(qualification, zone) <= at
     )
     talent = Talent(id=profile.id, code_id=code_id, born_at=midnight(profile.born_on, zone), evidence=confirmed)
-    talent = reassess(talent, city.rulebook, at, talent_terms(city, at), zone)
+    talent = reassess(talent, at, talent_terms(city, at))
     return replace(
         talent, notifications=tuple(replace(notification, sent=True) for notification in talent.notifications)
     )

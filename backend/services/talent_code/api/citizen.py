@@ -50,14 +50,15 @@ from backend.services.talent_code.claims import claim_benefit as submit
 from backend.services.talent_code.code import SIGN, make_claims
 from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim
+from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.problems import (
     EvidenceInFuture,
     EvidenceLimitReached,
     EvidenceOnRecord,
     NoTalentClass,
 )
-from backend.services.talent_code.model.talent import Talent, add_evidence, remove_evidence
-from backend.services.talent_code.review import refresh_talent, update_talent_class
+from backend.services.talent_code.model.talent import Talent, TalentTerms, add_evidence, remove_evidence
+from backend.services.talent_code.review import refresh_talent
 from backend.services.talent_code.saga import benefits, claims, reviews
 from backend.store.time import in_utc
 from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
@@ -90,7 +91,7 @@ async def declare_evidence(
     """
     person, qualification = citizen_id(request), in_utc(data.qualification)
 
-    def declare(talent: Talent, now: datetime) -> Talent:
+    def declare(talent: Talent, now: datetime, _terms: TalentTerms) -> Talent:
         return add_evidence(talent, qualification, now, city.rulebook.time_zone)
 
     talent = await reviews.run(city, await update_talent(city, person, declare))
@@ -101,7 +102,7 @@ async def declare_evidence(
 @delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceOnRecord,))
 async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City], evidence_id: FromPath[str]) -> None:
     """Withdraw declared evidence; what a registry has ever confirmed stays on record."""
-    await update_talent(city, citizen_id(request), lambda talent, _now: remove_evidence(talent, evidence_id))
+    await update_talent(city, citizen_id(request), lambda talent, _now, _terms: remove_evidence(talent, evidence_id))
 
 
 @put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount,))
@@ -111,7 +112,7 @@ async def set_bank_account(
     """Register the bank card for payouts; failed payouts are retried with it at once."""
     number, encryption = parse_card_number(data.number), city.encryption
 
-    def register(talent: Talent, _now: datetime) -> Talent:
+    def register(talent: Talent, _now: datetime, _terms: TalentTerms) -> Talent:
         if talent.account is not None and encryption.decrypt(talent.account) == number:
             return talent  # the same card again would waste a payout attempt
         return replace(talent, account=encryption.encrypt(number), account_ending=number[-4:])
@@ -126,7 +127,7 @@ async def set_bank_account(
 @get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass,))
 async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentCode]:
     """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
-    talent = await update_talent_class(city, citizen_id(request))
+    talent = await update_talent(city, citizen_id(request), reassess)
     now = city.now()
     grant = talent.grant(now)
     payload, issued, expires = _signed(city, talent, now)
@@ -171,7 +172,7 @@ async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) 
 
 
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
-    payload, _, _ = _signed(city, await update_talent_class(city, citizen_id(request)), city.now())
+    payload, _, _ = _signed(city, await update_talent(city, citizen_id(request), reassess), city.now())
     return await image_worker.draw(lambda: draw(payload, SIGN))
 
 

@@ -25,9 +25,9 @@ from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import TALENT_CLASSES, BenefitTerms, Partner
 from backend.services.talent_code.model.benefit import near_miss, offers_of
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.grants import CLASS_MODULE, review_starts_at
+from backend.services.talent_code.model.grants import CLASS_MODULE, class_verdict, review_starts_at
 from backend.services.talent_code.model.redemption import Usage, remaining_uses, services_for, usage_id
-from backend.services.talent_code.model.talent import Grant, Talent, benefit_facts, talent_facts
+from backend.services.talent_code.model.talent import Grant, Talent, benefit_facts
 
 ASSUMED_SPENDING_FEN = 10**13
 """Until a person states what they spent, offers assume more than any limit."""
@@ -38,16 +38,15 @@ ASSUMED_SPENDING_FEN = 10**13
 
 def talent_details(city: City, talent: Talent) -> TalentDetails:
     """Return a person's class with its reason, their evidence, and the ways to the next class."""
-    now, zone = city.now(), city.rulebook.time_zone
+    now = city.now()
     grant, talent_class = talent.grant(now), talent.class_at(now)
-    with_declared = talent_facts(talent, now, zone, ("confirmed", "declared"))
-    expected = city.rulebook.evaluate(CLASS_MODULE, with_declared, now).result
+    expected = class_verdict(talent, now, city.rulebook, ("confirmed", "declared")).result
     rank = TALENT_CLASSES.index(talent_class) + 1
     above = TALENT_CLASSES[rank] if rank < len(TALENT_CLASSES) else None
     return TalentDetails(
         talent_class=talent_class,
         grant=_grant_details(grant) if grant is not None else None,
-        review_at=review_starts_at(grant, talent_terms(city, now)("review_days")) if grant is not None else None,
+        review_at=review_starts_at(grant, talent_terms(city, now)) if grant is not None else None,
         evidence=[
             EvidenceDetails(one.id, one.qualification, one.state, one.declared_at, one.answered_at)
             for one in talent.evidence
