@@ -231,7 +231,6 @@ def new_claim(
     kind: type[C],
     claim_id: str,
     subject: str,
-    title: Text,
     judged: Judgement[OfferTerms],
     **own: Any,  # noqa: ANN401  the service's own fields
 ) -> C:
@@ -243,7 +242,7 @@ def new_claim(
         subject=subject,
         subject_kind=judged.terms.subject,
         benefit=judged.benefit,
-        title=title,
+        title=judged.title,
         claimed_at=at,
         claimed_ms=to_ms(at),
         rule=verdict.rule,

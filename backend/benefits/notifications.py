@@ -65,16 +65,11 @@ _MESSAGES: dict[ClaimNotificationKind, Text] = {
 
 def claim_message(notification: ClaimNotification, claim: Claim, shown_in: Text, zone: ZoneInfo) -> Text:
     """Return the text of a notification about a claim, with its deadlines in local time."""
-    words, clawback, nothing = _MESSAGES[notification.kind], claim.clawback, Text("", "")
-    texts = {
-        "title": claim.title,
-        "shown_in": shown_in,
-        "appeal_until": date_text(clawback.appeal_until, zone) if clawback is not None else nothing,
-        "collect_at": date_text(clawback.collect_at, zone) if clawback is not None else nothing,
-    }
-    zh, en = ({name: text.in_language(language) for name, text in texts.items()} for language in ("zh", "en"))
-    amount = yuan(notification.amount_fen)
-    return Text(zh=words.zh.format(yuan=amount, **zh), en=words.en.format(yuan=amount, **en))
+    texts = {"title": claim.title, "shown_in": shown_in}
+    if claim.clawback is not None:
+        texts["appeal_until"] = date_text(claim.clawback.appeal_until, zone)
+        texts["collect_at"] = date_text(claim.clawback.collect_at, zone)
+    return _MESSAGES[notification.kind].format(yuan=yuan(notification.amount_fen), **texts)
 
 
 async def send_notification(benefits: AnyBenefits, city: City, claim: C, _now: datetime) -> C:

@@ -56,8 +56,7 @@ def claim_stage(claim: Claim) -> ClaimStage:
 
 def stage_message(claim: Claim) -> Text:
     """Return the message about the stage of a claim."""
-    words, amount = _MESSAGES[claim_stage(claim)], yuan(claim.paid_fen)
-    return Text(zh=words.zh.format(yuan=amount), en=words.en.format(yuan=amount))
+    return _MESSAGES[claim_stage(claim)].format(yuan=yuan(claim.paid_fen))
 
 
 def clawback_details(claim: Claim, names: Mapping[str, Text]) -> ClawbackDetails | None:

@@ -20,7 +20,7 @@ from backend.city.upstream import BankAnswer, UpstreamTimeout, with_timeout
 
 def request_payout(claim: C, now: datetime, _term: Terms) -> C:
     """Record that the bank is asked to pay the next instalment."""
-    index = next_payable(claim, now)
+    index = next_payable(claim)
     assert index is not None, "there is an instalment to pay"
     instalment = claim.instalments[index]
     payout = f"{claim.id}/payout/{index + 1}/{instalment.attempts + 1}"

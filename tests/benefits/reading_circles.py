@@ -166,7 +166,6 @@ async def claim_grant(city: City, circle_id: str, grant: str, key: str, spent_fe
         CircleClaim,
         claim_id(circle_id, key),
         circle_id,
-        offers.title(grant),
         judged,
         facts=facts,
         contact=circle.chair,

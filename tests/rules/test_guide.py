@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.benefits.claimant import PastClaim
-from backend.benefits.offers import claim_restriction, split_into_instalments
+from backend.benefits.offers import split_into_instalments
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
 from backend.rulebook.modules.cases import read_cases, run_cases
 from backend.services.medical_credit import service as medical_credit
@@ -141,7 +141,7 @@ def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
 def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_guide(rulebook: Rulebook) -> None:
     in_may = IN_JUNE - timedelta(days=20)
     talent = Talent(id="p", code_id="c", born_at=BORN, past_claims=(PastClaim("claim", "graduate_rent", in_may),))
-    barred = claim_restriction(talent, "furnishing", offers_of(rulebook).terms, IN_JUNE)
+    barred = offers_of(rulebook).restriction(talent, "furnishing", IN_JUNE)
     assert barred is not None
     assert barred.ends_at == in_may + timedelta(days=365)
 

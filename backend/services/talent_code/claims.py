@@ -64,7 +64,6 @@ async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, state
         Claim,
         claim_id(talent.id, key),
         talent.id,
-        offers.title(benefit),
         judged,
         facts=facts,
         stated=tuple(sorted(used & SELF_DECLARED_FACTS)),
