@@ -32,7 +32,7 @@ from backend.services.talent_code.model.problems import (
     RedemptionIdReused,
 )
 from backend.services.talent_code.model.redemption import Usage, Use, record_use, services_for, usage_id
-from backend.services.talent_code.model.talent import Talent, benefit_facts
+from backend.services.talent_code.model.talent import Talent
 from backend.store.time import to_ms
 from backend.store.update import create_or_update
 
@@ -62,7 +62,7 @@ async def verify_talent_code(
     if scanned is None or outcome != "valid":
         return TalentVerification(outcome, _MESSAGES[outcome])
     services = await services_with_usage(city, scanned.talent, now, kind)
-    return TalentVerification(outcome, _MESSAGES[outcome], [entitlement(city, one, usage) for one, usage in services])
+    return TalentVerification(outcome, _MESSAGES[outcome], [entitlement(*one) for one in services])
 
 
 @post(
@@ -90,7 +90,7 @@ async def redeem_benefit(
     if outcome != "valid" and first is None:
         raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
     at = now if first is None else first.at
-    found = services_for(city.rulebook, benefit_facts(scanned.talent, {}, at), at, kind)
+    found = services_for(city.rulebook, scanned.talent, at, kind)
     judged = next((one for one in found if one.benefit == data.benefit), None)
     if judged is None:
         raise BenefitNotOffered(
@@ -98,7 +98,7 @@ async def redeem_benefit(
         )
     quota = judged.terms.quota
     usage = await create_or_update(city.store, empty, lambda found: record_use(found, use, quota))
-    return entitlement(city, judged, usage)
+    return entitlement(judged, usage)
 
 
 class _Scanned(Struct, frozen=True):

@@ -136,11 +136,16 @@ class TalentCode(Struct, frozen=True, gc=False):
 # ── claims ──
 
 
-class ClaimInstalmentDetails(Struct, frozen=True):
-    """An instalment of a claim, due after a number of months of insurance, and its receipt once it is paid."""
+class OfferedInstalment(Struct, frozen=True):
+    """An instalment of an offer, due after a number of months of social insurance."""
 
     amount_fen: int
     insured_months: int
+
+
+class ClaimInstalmentDetails(OfferedInstalment, frozen=True):
+    """An instalment of a claim, due after a number of months of insurance, and its receipt once it is paid."""
+
     state: InstalmentState
     paid_at: datetime | None
     receipt: str | None
@@ -169,13 +174,6 @@ class ClaimDetails(Struct, frozen=True):
     instalments: list[ClaimInstalmentDetails]
     clawback: ClawbackDetails | None
     read_by_officers: list[datetime]
-
-
-class OfferedInstalment(Struct, frozen=True):
-    """An instalment of an offer, due after a number of months of social insurance."""
-
-    amount_fen: int
-    insured_months: int
 
 
 class Offer(Struct, frozen=True):

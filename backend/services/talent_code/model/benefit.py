@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from backend.benefits.offers import Judgement, Offers
 from backend.i18n import Text
 from backend.rulebook import Rulebook
-from backend.services.talent_code.facts import TALENT_CLASSES, BenefitFacts, BenefitTerms
+from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, class_above
 
 NearMissKind = Literal["one_condition", "next_class", "later"]
 
@@ -22,11 +22,10 @@ def offers_of(rulebook: Rulebook) -> Offers[BenefitTerms]:
 class NearMiss(Struct, frozen=True):
     """A benefit that a person would have but for one thing: the reason, the remedy, and when it changes on its own."""
 
-    kind: NearMissKind
+    kind: NearMissKind | Literal["own_claims"]
     because: Text
     remedy: Text | None = None
     from_at: datetime | None = None
-    figure: int = 0
 
 
 def near_miss(
@@ -36,16 +35,15 @@ def near_miss(
     offers = offers_of(rulebook)
     for verdict in rulebook.timeline(offers.module(judged.benefit), facts, at):
         if verdict.result > 0:
-            return NearMiss("later", judged.verdict.because, judged.verdict.remedy, verdict.at, verdict.result)
+            return NearMiss("later", judged.verdict.because, judged.verdict.remedy, verdict.at)
     if judged.blocked_figure and len(judged.blocking_rules) == 1:
         (rule,) = judged.blocking_rules
-        return NearMiss("one_condition", rule.because, rule.remedy, figure=judged.blocked_figure)
-    rank = TALENT_CLASSES.index(facts.talent_class) + 1
-    if not judged.blocking_rules and rank < len(TALENT_CLASSES):
-        above = TALENT_CLASSES[rank]
+        return NearMiss("one_condition", rule.because, rule.remedy)
+    above = class_above(facts.talent_class)
+    if above is not None and not judged.blocking_rules:
         higher = offers.judge(judged.benefit, replace(facts, talent_class=above), at)
         if higher is not None and higher.is_entitled:
             letter = above.upper()
             because = Text(zh=f"认定为{letter}类人才后可以享受", en=f"This benefit is available from class {letter}")
-            return NearMiss("next_class", because, judged.verdict.remedy, figure=higher.verdict.result)
+            return NearMiss("next_class", because, judged.verdict.remedy)
     return None

@@ -1,6 +1,5 @@
 """Use of services at partners: which entitlements a kind of partner sees, and how often a person may use one."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -9,9 +8,10 @@ from msgspec.structs import replace
 
 from backend.benefits.offers import Judgement
 from backend.rulebook import Rulebook
-from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, Partner
+from backend.services.talent_code.facts import BenefitTerms, Partner
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
+from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.store import Document, Index
 
 
@@ -45,19 +45,13 @@ def usage_id(person: str, benefit: str, year: int) -> str:
 
 
 def services_for(
-    rulebook: Rulebook, facts: BenefitFacts, at: datetime, kind: Partner | None = None
-) -> Sequence[Judgement[BenefitTerms]]:
-    """Return the services that a person is entitled to now: all, or those offered by a kind of partner."""
-    offers = offers_of(rulebook)
+    rulebook: Rulebook, talent: Talent, at: datetime, kind: Partner | None = None
+) -> list[Judgement[BenefitTerms]]:
+    """Return the services that a person is entitled to: all, or those offered by a kind of partner."""
+    offers, facts = offers_of(rulebook), benefit_facts(talent, {}, at)
     judged = [offers.judge(benefit, facts, at) for benefit in offers.names()]
-    return [
-        one
-        for one in judged
-        if one is not None
-        and one.terms.gives == "service"
-        and one.is_entitled
-        and (kind is None or kind in one.terms.partners)
-    ]
+    services = [one for one in judged if one is not None and one.terms.gives == "service" and one.is_entitled]
+    return [one for one in services if kind is None or kind in one.terms.partners]
 
 
 def remaining_uses(usage: Usage | None, quota: int | None) -> int | None:

@@ -5,7 +5,7 @@ The pure changes of evidence are here; granting and ending classes is in `grants
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast, get_args
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from backend.services.talent_code.facts import (
     TALENT_CLASSES,
     BenefitFacts,
     Degree,
+    DegreeLevel,
     IncomeYear,
     Pay,
     Post,
@@ -170,26 +171,21 @@ def talent_facts(
     )
 
 
-_DEGREES = ("none", "bachelor", "master", "doctor")
-
-
 def benefit_facts(talent: Talent, stated: Mapping[str, Any], at: datetime) -> BenefitFacts:
     """Return the facts by which a claim is judged; `stated` are those that the person states with the claim."""
+    facts = BenefitFacts(born_at=talent.born_at, **stated)
+    grant, figures = talent.grant(at), talent.figures
+    if grant is not None:
+        facts = replace(facts, talent_class=grant.talent_class, class_since=grant.granted_at)
     confirmed = [one.qualification for one in talent.evidence if one.state == "confirmed"]
     degrees = [one for one in confirmed if isinstance(one, Degree)]
-    highest = max(degrees, key=lambda degree: _DEGREES.index(degree.level), default=None)
-    grant, figures = talent.grant(at), talent.figures
-    return BenefitFacts(
-        born_at=talent.born_at,
-        talent_class=grant.talent_class if grant is not None else "none",
-        class_since=grant.granted_at if grant is not None else None,
-        degree=highest.level if highest is not None else "none",
-        graduated_at=highest.awarded_at if highest is not None else None,
-        insured_months=figures.insured_months if figures is not None else 0,
-        income_fen=figures.income_fen if figures is not None else 0,
-        tax_fen=figures.tax_fen if figures is not None else 0,
-        **stated,
-    )
+    if degrees:
+        highest = max(degrees, key=lambda degree: get_args(DegreeLevel).index(degree.level))
+        facts = replace(facts, degree=highest.level, graduated_at=highest.awarded_at)
+    if figures is not None:
+        months, income_fen, tax_fen = figures.insured_months, figures.income_fen, figures.tax_fen
+        facts = replace(facts, insured_months=months, income_fen=income_fen, tax_fen=tax_fen)
+    return facts
 
 
 # ── evidence ──
