@@ -13,7 +13,6 @@ from backend.i18n import Text
 from backend.jobs.saga import Decision, Saga
 from backend.jobs.tasks import TaskReference
 from backend.services.talent_code.audits import AUDIT_MODULE, audit_facts, verified_facts
-from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.grants import reassess, reschedule
@@ -24,6 +23,7 @@ from backend.services.talent_code.review import (
     check_due_evidence,
     next_review_step,
     notify_talent,
+    talent_terms,
 )
 
 advance_claim = TaskReference("talent_code.advance_claim")

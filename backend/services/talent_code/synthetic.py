@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from backend.city.person import Person
 from backend.city.service import City
 from backend.rulebook.language.temporal import midnight
-from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import (
     Degree,
     DegreeLevel,
@@ -29,6 +28,7 @@ from backend.services.talent_code.facts import (
 from backend.services.talent_code.model.evidence import Evidence, evidence_id, happened_at
 from backend.services.talent_code.model.grants import reassess, reschedule
 from backend.services.talent_code.model.talent import Talent
+from backend.services.talent_code.review import talent_terms
 from backend.store.time import to_the_millisecond
 
 T = TypeVar("T")

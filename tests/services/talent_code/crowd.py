@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from backend.city.service import City
 from backend.services.talent_code.claims import claim_benefit
-from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.talent import Figures, Talent
+from backend.services.talent_code.review import update_talent
 from tests.benefits.world import card_number
 from tests.services.talent_code.world import DOCTOR
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from backend.city.person import find_or_create_person, parse_id_number
 from backend.city.service import discover_services
-from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.facts import Degree, Title
 from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.talent import Figures, Talent
 from backend.services.talent_code.ports import Education, Employment, PropertyRegister, SocialInsurance, Tax
+from backend.services.talent_code.review import update_talent
 from tests.benefits.world import NOON, World, card_number
 from tests.services.health_code.scene import id_number
 from tests.services.talent_code.sample_rules import write_rules

@@ -48,7 +48,6 @@ from backend.services.talent_code.api.schemas import (
 )
 from backend.services.talent_code.claims import claim_benefit as submit
 from backend.services.talent_code.code import SIGN, make_claims
-from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.problems import (
@@ -58,7 +57,7 @@ from backend.services.talent_code.model.problems import (
     NoTalentClass,
 )
 from backend.services.talent_code.model.talent import Talent, TalentTerms, add_evidence, remove_evidence
-from backend.services.talent_code.review import refresh_talent
+from backend.services.talent_code.review import refresh_talent, update_talent
 from backend.services.talent_code.saga import benefits, claims, reviews
 from backend.store.time import in_utc
 from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once

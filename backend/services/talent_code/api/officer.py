@@ -21,9 +21,9 @@ from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, role_guard
 from backend.services.talent_code.api.responses import claim_details
 from backend.services.talent_code.api.schemas import AppealDetails, ClaimDetails, ReviewRequest
-from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim, record_view
 from backend.services.talent_code.model.talent import Talent, request_recheck
+from backend.services.talent_code.review import update_talent
 from backend.services.talent_code.saga import benefits, claims, review_talent
 
 talent_officer = role_guard("talent_officer")

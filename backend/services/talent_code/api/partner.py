@@ -21,7 +21,6 @@ from backend.services.talent_code.api.schemas import (
     TalentVerification,
 )
 from backend.services.talent_code.code import read_talent_code
-from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import Partner
 from backend.services.talent_code.model.evidence import year_end
 from backend.services.talent_code.model.problems import (
@@ -33,6 +32,7 @@ from backend.services.talent_code.model.problems import (
 )
 from backend.services.talent_code.model.redemption import Usage, Use, record_use, services_for, usage_id
 from backend.services.talent_code.model.talent import Talent
+from backend.services.talent_code.review import talent_terms
 from backend.store.time import to_ms
 from backend.store.update import create_or_update
 

@@ -22,13 +22,13 @@ from backend.services.talent_code.api.schemas import (
     OwnEntitlement,
     TalentDetails,
 )
-from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import TALENT_CLASSES, BenefitTerms, Partner, class_above
 from backend.services.talent_code.model.benefit import NearMiss, near_miss, offers_of
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import CLASS_MODULE, class_verdict, review_starts_at
 from backend.services.talent_code.model.redemption import Usage, remaining_uses, services_for, usage_id
 from backend.services.talent_code.model.talent import Talent, benefit_facts
+from backend.services.talent_code.review import talent_terms
 
 ASSUMED_SPENDING_FEN = 10**13
 """Until a person states what they spent, offers assume more than any limit."""
