@@ -1,9 +1,9 @@
 """Routes for citizens: their class, evidence, bank account and talent code, and their benefits and claims."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency
@@ -56,11 +56,11 @@ from backend.services.talent_code.model.problems import (
     EvidenceOnRecord,
     NoTalentClass,
 )
-from backend.services.talent_code.model.talent import Talent, TalentTerms, add_evidence, remove_evidence
+from backend.services.talent_code.model.talent import Grant, Talent, TalentTerms, add_evidence, remove_evidence
 from backend.services.talent_code.review import refresh_talent, update_talent
 from backend.services.talent_code.saga import benefits, claims, reviews
 from backend.store.time import in_utc
-from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
+from backend.web.idempotency import ONCE_PROBLEMS, IdempotencyKey, once
 from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
 
 T = TypeVar("T")
@@ -88,12 +88,8 @@ async def declare_evidence(
     It affects the class as soon as it is confirmed. If the registry does not answer, it is queried again later. No
     documents are requested.
     """
-    person, qualification = citizen_id(request), in_utc(data.qualification)
-
-    def declare(talent: Talent, now: datetime, _terms: TalentTerms) -> Talent:
-        return add_evidence(talent, qualification, now, city.rulebook.time_zone)
-
-    talent = await reviews.run(city, await update_talent(city, person, declare))
+    declare = partial(add_evidence, qualification=in_utc(data.qualification))
+    talent = await reviews.run(city, await update_talent(city, citizen_id(request), declare))
     assert talent is not None, "a talent is never deleted"
     return Uncached(talent_details(city, talent), 201)
 
@@ -101,7 +97,7 @@ async def declare_evidence(
 @delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceOnRecord,))
 async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City], evidence_id: FromPath[str]) -> None:
     """Withdraw declared evidence; what a registry has ever confirmed stays on record."""
-    await update_talent(city, citizen_id(request), lambda talent, _now, _terms: remove_evidence(talent, evidence_id))
+    await update_talent(city, citizen_id(request), partial(remove_evidence, evidence=evidence_id))
 
 
 @put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount,))
@@ -128,9 +124,7 @@ async def show_talent_code(request: CitizenRequest, city: NamedDependency[City])
     """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
     talent = await update_talent(city, citizen_id(request), reassess)
     now = city.now()
-    grant = talent.grant(now)
-    payload, issued, expires = _signed(city, talent, now)
-    assert grant is not None, "no code is signed without a class"
+    grant, payload, issued, expires = _new_code(city, talent, now)
     return Uncached(
         TalentCode(
             talent_class=grant.talent_class,
@@ -144,46 +138,43 @@ async def show_talent_code(request: CitizenRequest, city: NamedDependency[City])
     )
 
 
-@get(
-    "/v1/me/talent-code/image.svg",
+_get_image = partial(
+    get,
     guards=[citizen],
     response_headers=NO_STORE,
-    media_type="image/svg+xml",
     priority="decoration",
     problems=(ImageWorkerBusy, NoTalentClass),
 )
+
+
+@_get_image("/v1/me/talent-code/image.svg", media_type="image/svg+xml")
 async def show_talent_svg(request: CitizenRequest, city: NamedDependency[City]) -> Response[str]:
     """Draw a new talent code as SVG, for an app that cannot draw QR codes."""
     return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml", headers=UNCACHED_HEADERS)
 
 
-@get(
-    "/v1/me/talent-code/image.png",
-    guards=[citizen],
-    response_headers=NO_STORE,
-    media_type="image/png",
-    priority="decoration",
-    problems=(ImageWorkerBusy, NoTalentClass),
-)
+@_get_image("/v1/me/talent-code/image.png", media_type="image/png")
 async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) -> Response[bytes]:
     """Draw a new talent code as PNG, for an app that cannot draw QR codes."""
     return Response(await _draw(request, city, draw_png), media_type="image/png", headers=UNCACHED_HEADERS)
 
 
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
-    payload, _, _ = _signed(city, await update_talent(city, citizen_id(request), reassess), city.now())
+    talent = await update_talent(city, citizen_id(request), reassess)
+    _, payload, _, _ = _new_code(city, talent, city.now())
     return await image_worker.draw(lambda: draw(payload, SIGN))
 
 
-def _signed(city: City, talent: Talent, now: datetime) -> tuple[str, int, int]:
-    """Sign a new code; return it with the instants between which it is valid. Raises NoTalentClass."""
-    if talent.grant(now) is None:
+def _new_code(city: City, talent: Talent, now: datetime) -> tuple[Grant, str, int, int]:
+    """Return the class, a new signed code, and its start and end in epoch seconds. Raises NoTalentClass."""
+    grant = talent.grant(now)
+    if grant is None:
         raise NoTalentClass(
             zh="您目前没有人才类别，请先在“人才码—我的申报”中填写已取得的学位、职称等信息。",
             en="You have no talent class now; declare your qualifications first.",
         )
     payload, issued, expires = make_claims(talent.code_id, now, city.settings.code_seconds)
-    return city.keys.sign_code(payload), issued, expires
+    return grant, city.keys.sign_code(payload), issued, expires
 
 
 # ── benefits and claims ──
@@ -214,8 +205,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
         NoBankAccount,
         RepaymentOutstanding,
         UpstreamUnavailable,
-        IdempotencyKeyReused,
-        RequestInProgress,
+        *ONCE_PROBLEMS,
     ),
 )
 async def claim_benefit(
@@ -227,9 +217,7 @@ async def claim_benefit(
     automatically when the budget grows. Until the bank has decided, it is `paying`.
     """
     person = citizen_id(request)
-    stated: Mapping[str, Any] = {
-        name: value for name, value in (("homes", data.homes), ("spent_fen", data.spent_fen)) if value is not None
-    }
+    stated = {"homes": data.homes or 0, "spent_fen": data.spent_fen or 0}
 
     async def work() -> ClaimDetails:
         return claim_details(await submit(city, person, data.benefit, idempotency_key, stated))
@@ -266,7 +254,7 @@ async def appeal_against_clawback(
 @post(
     "/v1/me/claims/{claim_id:str}/repayments",
     guards=[citizen],
-    problems=(NothingToRepay, RepaymentInProgress, RepaymentFailed, IdempotencyKeyReused, RequestInProgress),
+    problems=(NothingToRepay, RepaymentInProgress, RepaymentFailed, *ONCE_PROBLEMS),
 )
 async def repay_claim(
     data: JSONBody[RepaymentRequest],

@@ -191,9 +191,9 @@ def benefit_facts(talent: Talent, stated: Mapping[str, Any], at: datetime) -> Be
 # ── evidence ──
 
 
-def add_evidence(talent: Talent, qualification: Qualification, now: datetime, zone: ZoneInfo) -> Talent:
+def add_evidence(talent: Talent, now: datetime, terms: TalentTerms, qualification: Qualification) -> Talent:
     """Add a declared qualification. Raises EvidenceInFuture, EvidenceOnRecord or EvidenceLimitReached."""
-    if happened_at(qualification, zone) > now:
+    if happened_at(qualification, terms.rulebook.time_zone) > now:
         raise EvidenceInFuture(
             zh="填写的时间晚于现在，请核对。",
             en="The date is in the future; please check it.",
@@ -215,7 +215,7 @@ def add_evidence(talent: Talent, qualification: Qualification, now: datetime, zo
     return replace(talent, evidence=(*others, Evidence(key, qualification, now, now, confirmed_at=first)))
 
 
-def remove_evidence(talent: Talent, evidence: str) -> Talent:
+def remove_evidence(talent: Talent, _now: datetime, _terms: TalentTerms, evidence: str) -> Talent:
     """Remove evidence that was never confirmed. Raises NotFound or EvidenceOnRecord."""
     known = next((one for one in talent.evidence if one.id == evidence), None)
     if known is None:
