@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from enum import StrEnum
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -19,6 +19,8 @@ from backend.services.talent_code.model.notifications import talent_message
 from backend.services.talent_code.model.talent import Figures, Talent, TalentTerms, record_answer
 from backend.services.talent_code.registries import check_evidence, insured_months, tax_year
 from backend.store.update import insert_or_get, update_document
+
+ReviewStep = Literal["request_recheck", "check_evidence", "reassess", "stop_claims", "notify"]
 
 _log = logging.getLogger("chengma.talent_code")
 
@@ -90,27 +92,17 @@ async def refresh_talent(city: City, person: str) -> Talent:
 # ── steps of a review ──
 
 
-class ReviewStep(StrEnum):
-    """The steps of a review."""
-
-    REQUEST_RECHECK = "recheck"
-    CHECK_EVIDENCE = "check"
-    REASSESS = "reassess"
-    STOP_CLAIMS = "stop_claims"
-    NOTIFY = "notify"
-
-
 def next_review_step(talent: Talent, now: datetime, terms: TalentTerms) -> ReviewStep | None:
     """Return the step that is due for a talent, or None."""
     if needs_recheck(talent, now, terms):
-        return ReviewStep.REQUEST_RECHECK
+        return "request_recheck"
     if _due_evidence(talent, now):
-        return ReviewStep.CHECK_EVIDENCE
+        return "check_evidence"
     if reassess(talent, now, terms) is not talent:
-        return ReviewStep.REASSESS
+        return "reassess"
     if talent.withdrawn_at is not None:
-        return ReviewStep.STOP_CLAIMS
-    return ReviewStep.NOTIFY if any(not one.sent for one in talent.notifications) else None
+        return "stop_claims"
+    return "notify" if any(not one.sent for one in talent.notifications) else None
 
 
 def _due_evidence(talent: Talent, now: datetime) -> list[Evidence]:

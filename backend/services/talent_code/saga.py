@@ -19,7 +19,6 @@ from backend.services.talent_code.model.grants import reassess, reschedule
 from backend.services.talent_code.model.talent import Talent, request_recheck
 from backend.services.talent_code.registries import insured_months
 from backend.services.talent_code.review import (
-    ReviewStep,
     check_due_evidence,
     next_review_step,
     notify_talent,
@@ -65,11 +64,11 @@ reviews = Saga(
     task=review_talent,
     unavailable=(UpstreamTimeout, UpstreamRejected),
     steps={
-        ReviewStep.REQUEST_RECHECK: Decision(request_recheck),
-        ReviewStep.CHECK_EVIDENCE: check_due_evidence,
-        ReviewStep.REASSESS: Decision(reassess),
-        ReviewStep.STOP_CLAIMS: _stop_claims,
-        ReviewStep.NOTIFY: notify_talent,
+        "request_recheck": Decision(request_recheck),
+        "check_evidence": check_due_evidence,
+        "reassess": Decision(reassess),
+        "stop_claims": _stop_claims,
+        "notify": notify_talent,
     },
 )
 """Check due evidence, update the class, and notify the person."""

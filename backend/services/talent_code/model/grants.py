@@ -50,7 +50,7 @@ def reassess(talent: Talent, now: datetime, terms: TalentTerms) -> Talent:
     held = TALENT_CLASSES.index(current.talent_class) if current is not None else 0
     if rank > held:
         change = "upgraded"
-    elif current is not None and rank == held and _is_renewable(talent, current, now, terms):
+    elif rank == held and _awaited_evidence(talent, now, terms) == []:
         change = "renewed"
     else:
         return talent
@@ -69,22 +69,16 @@ def review_starts_at(grant: Grant, terms: TalentTerms) -> datetime:
 
 def needs_recheck(talent: Talent, now: datetime, terms: TalentTerms) -> bool:
     """Return True if evidence must be checked again before the class can be renewed."""
+    return any(not one.recheck for one in _awaited_evidence(talent, now, terms) or ())
+
+
+def _awaited_evidence(talent: Talent, now: datetime, terms: TalentTerms) -> list[Evidence] | None:
+    """Return the confirmed evidence that no registry has confirmed since the review started; None if it has not."""
     current = talent.grant(now)
     if current is None or now < (started_at := review_starts_at(current, terms)):
-        return False
-    return any(not one.recheck for one in _not_answered_since(talent, started_at))
-
-
-def _not_answered_since(talent: Talent, started_at: datetime) -> list[Evidence]:
-    """Return the confirmed evidence about which no registry has answered since the review started."""
+        return None
     confirmed = [one for one in talent.evidence if one.state == "confirmed"]
     return [one for one in confirmed if one.answered_at is None or one.answered_at < started_at]
-
-
-def _is_renewable(talent: Talent, current: Grant, now: datetime, terms: TalentTerms) -> bool:
-    """Return True if the review has started and every registry has answered again since."""
-    started_at = review_starts_at(current, terms)
-    return now >= started_at and not _not_answered_since(talent, started_at)
 
 
 def _is_supported(talent: Talent, grant: Grant, rulebook: Rulebook) -> bool:
