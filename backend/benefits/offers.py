@@ -14,7 +14,6 @@ from backend.rulebook import Rulebook, Verdict
 from backend.rulebook.language.tree import Field, Has, Variable, walk
 from backend.rulebook.modules.module import Rule
 
-SINGLE_INSTALMENT = (Instalment(percent=100),)
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 T_co = TypeVar("T_co", bound=OfferTerms, covariant=True)
@@ -162,6 +161,6 @@ def amount_in_fen(terms: OfferTerms, figure: int, facts: Struct) -> int:
 
 def split_into_instalments(amount_fen: int, instalments: Sequence[Instalment]) -> list[tuple[Instalment, int]]:
     """Split an amount into its instalments, to the fen; the last one includes the remainder of the rounding."""
-    parts = [(one, amount_fen * one.percent // 100) for one in instalments or SINGLE_INSTALMENT]
+    parts = [(one, amount_fen * one.percent // 100) for one in instalments or [Instalment(percent=100)]]
     last, fen = parts[-1]
     return [*parts[:-1], (last, fen + amount_fen - sum(part for _, part in parts))]

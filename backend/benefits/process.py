@@ -120,7 +120,7 @@ def _audit_due_at(claim: Claim, term: Terms) -> datetime | None:
 def _collection_due_at(claim: Claim) -> datetime | None:
     """Return when the city collects what is owed, or None while it must not."""
     clawback = claim.clawback
-    if clawback is None or clawback.owed_fen <= 0 or clawback.has_open_appeal:
+    if clawback is None or clawback.has_open_appeal or claim.owed_fen <= 0:
         return None
     failed = [one.requested_at + RETRY_INTERVAL for one in clawback.collections if one.state == "failed"]
     return max([clawback.collect_at, *failed])

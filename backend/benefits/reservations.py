@@ -6,7 +6,15 @@ from msgspec.structs import replace
 
 from backend.benefits.budget import BudgetExhausted, StaleEntry
 from backend.benefits.budgets import apply_to_budget, current_budget_id
-from backend.benefits.claim import C, cancel_remaining, notify, prepare_entry, record_entry, reissue_entry
+from backend.benefits.claim import (
+    C,
+    cancel_instalments,
+    cancel_remaining,
+    notify,
+    prepare_entry,
+    record_entry,
+    reissue_entry,
+)
 from backend.benefits.claimant import PastClaim
 from backend.benefits.problems import AlreadyClaimed, NotOnWaitlist
 from backend.benefits.service import AnyBenefits, Benefits, P
@@ -107,6 +115,4 @@ def leave_waitlist(claim: C, now: datetime) -> C:
         return claim
     if claim.state != "waiting":
         raise NotOnWaitlist(zh="该申领不在排队中，不能撤回。", en="This claim is not on the waiting list.")
-    instalments = tuple(replace(one, state="cancelled") for one in claim.instalments)
-    claim = replace(claim, instalments=instalments, state="withdrawn", waitlist=None)
-    return claim if claim.budget is None else prepare_entry(claim, "void", 0, now)
+    return cancel_instalments(claim, "withdrawn", now)

@@ -72,7 +72,7 @@ def clawback_details(claim: Claim, names: Mapping[str, Text]) -> ClawbackDetails
         outcome = "rejected" if appeal.decision_upheld else "granted"
     return ClawbackDetails(
         amount_fen=clawback.amount_fen,
-        owed_fen=clawback.owed_fen,
+        owed_fen=claim.owed_fen,
         reduction_fen=claim.excess_fen,
         because=Text(
             zh="经核查，以下信息与主管部门记录不一致：" + "、".join(names[name].zh for name in audit.differing_facts),

@@ -11,7 +11,7 @@ from litestar.params import HeaderParameter
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.problems import Problem
+from backend.problems import NotAllowed, Problem
 
 T = TypeVar("T")
 
@@ -67,6 +67,24 @@ class BankNotice(Struct, frozen=True):
 
     id: str
     answer: BankAnswer
+
+
+class NotifyingBank(Protocol):
+    """A bank that sends signed notices."""
+
+    def read_notice(self, body: bytes, signature: str) -> BankNotice:
+        """Verify and decode a notice of the bank. Raises ForgedNotice."""
+        ...
+
+
+def verified_notice(bank: NotifyingBank, body: bytes, signature: str) -> BankNotice:
+    """Return the notice in a request. Raises NotAllowed if the signature is not the bank's."""
+    try:
+        return bank.read_notice(body, signature)
+    except ForgedNotice as error:
+        raise NotAllowed(
+            zh="签名无效。", en="The signature is not the bank's; check the Bank-Signature header."
+        ) from error
 
 
 BankSignature = Annotated[str, HeaderParameter(name="Bank-Signature", max_length=1_000)]
