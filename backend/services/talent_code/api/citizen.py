@@ -12,18 +12,7 @@ from msgspec.structs import replace
 
 from backend.benefits import audits, reservations
 from backend.benefits.claims import claims_of, repay, update_accounts
-from backend.benefits.problems import (
-    AlreadyClaimed,
-    NoBankAccount,
-    NotEntitled,
-    NothingToAppeal,
-    NothingToRepay,
-    NotOnWaitlist,
-    RepaymentFailed,
-    RepaymentInProgress,
-    RepaymentOutstanding,
-    UnknownBenefit,
-)
+from backend.benefits.problems import CLAIM_PROBLEMS, REPAYMENT_PROBLEMS, NothingToAppeal, NotOnWaitlist
 from backend.benefits.schemas import AppealRequest, RepaymentRequest
 from backend.city.bank_account import AccountEnding, BankAccountRequest, InvalidBankAccount, parse_card_number
 from backend.city.service import City
@@ -138,13 +127,8 @@ async def show_talent_code(request: CitizenRequest, city: NamedDependency[City])
     )
 
 
-_get_image = partial(
-    get,
-    guards=[citizen],
-    response_headers=NO_STORE,
-    priority="decoration",
-    problems=(ImageWorkerBusy, NoTalentClass),
-)
+_problems = (ImageWorkerBusy, NoTalentClass)
+_get_image = partial(get, guards=[citizen], response_headers=NO_STORE, priority="decoration", problems=_problems)
 
 
 @_get_image("/v1/me/talent-code/image.svg", media_type="image/svg+xml")
@@ -195,19 +179,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     return Uncached(BenefitOverview(available, services, claimed, near_misses))
 
 
-@post(
-    "/v1/me/claims",
-    guards=[citizen],
-    problems=(
-        UnknownBenefit,
-        NotEntitled,
-        AlreadyClaimed,
-        NoBankAccount,
-        RepaymentOutstanding,
-        UpstreamUnavailable,
-        *ONCE_PROBLEMS,
-    ),
-)
+@post("/v1/me/claims", guards=[citizen], problems=(*CLAIM_PROBLEMS, UpstreamUnavailable, *ONCE_PROBLEMS))
 async def claim_benefit(
     data: JSONBody[ClaimRequest], request: CitizenRequest, city: NamedDependency[City], idempotency_key: IdempotencyKey
 ) -> ClaimDetails:
@@ -237,9 +209,8 @@ async def show_claim(
 @delete("/v1/me/claims/{claim_id:str}", guards=[citizen], status_code=200, problems=(NotOnWaitlist,))
 async def leave_waitlist(request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]) -> ClaimDetails:
     """Withdraw a claim from the waiting list; it no longer excludes other claims of the caller."""
-    return claim_details(
-        await claims.decide(city, await _own_claim(city, request, claim_id), reservations.leave_waitlist)
-    )
+    claim = await _own_claim(city, request, claim_id)
+    return claim_details(await claims.decide(city, claim, reservations.leave_waitlist))
 
 
 @post("/v1/me/claims/{claim_id:str}/appeal", guards=[citizen], status_code=200, problems=(NothingToAppeal,))
@@ -251,11 +222,7 @@ async def appeal_against_clawback(
     return claim_details(await claims.decide(city, claim, partial(audits.file_appeal, text=data.text)))
 
 
-@post(
-    "/v1/me/claims/{claim_id:str}/repayments",
-    guards=[citizen],
-    problems=(NothingToRepay, RepaymentInProgress, RepaymentFailed, *ONCE_PROBLEMS),
-)
+@post("/v1/me/claims/{claim_id:str}/repayments", guards=[citizen], problems=(*REPAYMENT_PROBLEMS, *ONCE_PROBLEMS))
 async def repay_claim(
     data: JSONBody[RepaymentRequest],
     request: CitizenRequest,
