@@ -42,7 +42,7 @@ def reassess(talent: Talent, now: datetime, terms: TalentTerms) -> Talent:
     talent = _lapse(_extend(talent, now, terms), now)
     current = talent.grant(now)
     if current is not None and not _is_supported(talent, current, terms.rulebook):
-        talent = _end(talent, current, "withdrawn", now)
+        talent = _change(talent, current, ended_at=now, end="withdrawn")
         talent = replace(notify(talent, "withdrawn", now, current.talent_class), withdrawn_at=now)
         current = None
     verdict = class_verdict(talent, now, terms.rulebook)
@@ -55,7 +55,7 @@ def reassess(talent: Talent, now: datetime, terms: TalentTerms) -> Talent:
     else:
         return talent
     if current is not None:
-        talent = _end(talent, current, change, now)
+        talent = _change(talent, current, ended_at=now, end=change)
     until = now + timedelta(days=terms("grant_days"))
     made = Grant(verdict.result, verdict.rule, verdict.because, now, until, verdict.rulebook)
     talent = replace(talent, grants=(*talent.grants, made)[-MAX_GRANTS:])
@@ -92,20 +92,20 @@ def _extend(talent: Talent, now: datetime, terms: TalentTerms) -> Talent:
     current = talent.grant(now)
     if current is None or now < current.until - EXTENSION_WINDOW or not any(one.recheck for one in talent.evidence):
         return talent
-    longer = replace(current, until=current.until + timedelta(days=terms("review_days")))
-    return replace(talent, grants=tuple(longer if one is current else one for one in talent.grants))
+    return _change(talent, current, until=current.until + timedelta(days=terms("review_days")))
 
 
 def _lapse(talent: Talent, now: datetime) -> Talent:
     last = talent.grants[-1] if talent.grants else None
     if last is None or last.ended_at is not None or now < last.until:
         return talent
-    return notify(_end(talent, last, "lapsed", last.until), "lapsed", now, last.talent_class)
+    lapsed = _change(talent, last, ended_at=last.until, end="lapsed")
+    return notify(lapsed, "lapsed", now, last.talent_class)
 
 
-def _end(talent: Talent, grant: Grant, end: GrantEnd, at: datetime) -> Talent:
-    ended = replace(grant, ended_at=at, end=end)
-    return replace(talent, grants=tuple(ended if one is grant else one for one in talent.grants))
+def _change(talent: Talent, grant: Grant, **fields: datetime | GrantEnd) -> Talent:
+    changed = replace(grant, **fields)
+    return replace(talent, grants=tuple(changed if one is grant else one for one in talent.grants))
 
 
 def reschedule(talent: Talent, now: datetime, terms: TalentTerms) -> Talent:
