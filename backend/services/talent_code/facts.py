@@ -6,7 +6,7 @@ Instants are in UTC, amounts in fen. Rules see evidence only after a registry ha
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, cast, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,8 +23,7 @@ TALENT_CLASSES: tuple[TalentClassOrNone, ...] = get_args(TalentClassOrNone)
 
 def class_above(talent_class: TalentClassOrNone) -> TalentClass | None:
     """Return the next higher class, or None above the highest."""
-    higher: dict[TalentClassOrNone, Any] = dict(pairwise(TALENT_CLASSES))
-    return higher.get(talent_class)
+    return cast("TalentClass | None", dict(pairwise(TALENT_CLASSES)).get(talent_class))
 
 
 PrizeName = Literal[

@@ -14,7 +14,6 @@ from backend.services.talent_code.model.evidence import Evidence, Outcome
 from backend.services.talent_code.ports import (
     Education,
     Employment,
-    Finding,
     PropertyRegister,
     SocialInsurance,
     Tax,
@@ -54,26 +53,25 @@ async def check_evidence(city: City, person: str, evidence: Evidence) -> Outcome
     Returns `pending` if it does not answer in time, rejects the query, has not decided, or answers another query.
     """
     try:
-        finding = await with_timeout(_confirm(city, person, evidence))
+        return await with_timeout(_confirm(city, person, evidence))
     except (UpstreamTimeout, UpstreamRejected) as error:
         _log.warning("evidence was not checked: %s", error)
         return "pending"
-    if finding.about != evidence.id:
-        _log.warning("evidence was not checked: the registry answered another query")
-        return "pending"
-    return finding.outcome
 
 
-async def _confirm(city: City, person: str, evidence: Evidence) -> Finding:
+async def _confirm(city: City, person: str, evidence: Evidence) -> Outcome:
     id_number = await _id_number(city, person)
     match evidence.qualification:
-        case Degree() as degree:
-            return await city.port(Education).confirm_degree(id_number, evidence.id, degree)
         case Pay(year, income_fen):
             taxed = await tax_year(city, person, year)
-            return Finding(evidence.id, "confirmed" if taxed.income_fen >= income_fen else "refuted")
+            return "confirmed" if taxed.income_fen >= income_fen else "refuted"
+        case Degree() as degree:
+            finding = await city.port(Education).confirm_degree(id_number, evidence.id, degree)
         case merit:
-            return await city.port(Employment).confirm_merit(id_number, evidence.id, merit)
+            finding = await city.port(Employment).confirm_merit(id_number, evidence.id, merit)
+    if finding.about != evidence.id:
+        raise UpstreamTimeout("the registry answered another query")
+    return finding.outcome
 
 
 async def _id_number(city: City, person: str) -> str:

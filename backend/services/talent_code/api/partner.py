@@ -22,6 +22,7 @@ from backend.services.talent_code.api.schemas import (
 )
 from backend.services.talent_code.code import read_talent_code
 from backend.services.talent_code.facts import Partner
+from backend.services.talent_code.model.benefit import services_for
 from backend.services.talent_code.model.evidence import year_end
 from backend.services.talent_code.model.problems import (
     BenefitNotOffered,
@@ -30,7 +31,7 @@ from backend.services.talent_code.model.problems import (
     QuotaExhausted,
     RedemptionIdReused,
 )
-from backend.services.talent_code.model.redemption import Usage, Use, record_use, services_for, usage_id
+from backend.services.talent_code.model.redemption import Usage, Use, record_use, usage_id
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.review import talent_terms
 from backend.store.time import to_ms

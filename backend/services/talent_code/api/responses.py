@@ -23,10 +23,10 @@ from backend.services.talent_code.api.schemas import (
     TalentDetails,
 )
 from backend.services.talent_code.facts import TALENT_CLASSES, BenefitTerms, Partner, class_above
-from backend.services.talent_code.model.benefit import NearMiss, near_miss, offers_of
+from backend.services.talent_code.model.benefit import NearMiss, near_miss, offers_of, services_for
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import CLASS_MODULE, class_verdict, review_starts_at
-from backend.services.talent_code.model.redemption import Usage, remaining_uses, services_for, usage_id
+from backend.services.talent_code.model.redemption import Usage, remaining_uses, usage_id
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.services.talent_code.review import talent_terms
 
@@ -140,10 +140,7 @@ def claim_details(claim: Claim) -> ClaimDetails:
         amount_fen=claim.amount_fen,
         paid_fen=claim.paid_fen,
         returned_fen=claim.returned_fen,
-        instalments=[
-            ClaimInstalmentDetails(one.amount_fen, one.milestone, one.state, one.paid_at, one.receipt)
-            for one in claim.instalments
-        ],
+        instalments=convert(claim.instalments, list[ClaimInstalmentDetails], from_attributes=True),
         clawback=clawback_details(claim, _FACTS),
         read_by_officers=[view.at for view in claim.officer_views],
     )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from backend.benefits.claim import InstalmentState
 from backend.benefits.schemas import ClaimStage, ClawbackDetails
@@ -140,7 +140,7 @@ class OfferedInstalment(Struct, frozen=True):
     """An instalment of an offer, due after a number of months of social insurance."""
 
     amount_fen: int
-    insured_months: int
+    milestone: int = field(name="insured_months")
 
 
 class ClaimInstalmentDetails(OfferedInstalment, frozen=True):

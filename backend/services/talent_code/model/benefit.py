@@ -1,4 +1,4 @@
-"""Benefits of the talent code in a rulebook, and those that a person narrowly misses."""
+"""Benefits of the talent code in a rulebook: services that a person is entitled to, and what they narrowly miss."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from backend.benefits.offers import Judgement, Offers
 from backend.i18n import Text
 from backend.rulebook import Rulebook
-from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, class_above
+from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, Partner, class_above
+from backend.services.talent_code.model.talent import Talent, benefit_facts
 
 NearMissKind = Literal["one_condition", "next_class", "later"]
 
@@ -17,6 +18,16 @@ NearMissKind = Literal["one_condition", "next_class", "later"]
 def offers_of(rulebook: Rulebook) -> Offers[BenefitTerms]:
     """Return the benefits of a rulebook."""
     return Offers(rulebook, BenefitTerms)
+
+
+def services_for(
+    rulebook: Rulebook, talent: Talent, at: datetime, kind: Partner | None = None
+) -> list[Judgement[BenefitTerms]]:
+    """Return the services that a person is entitled to: all, or those offered by a kind of partner."""
+    offers, facts = offers_of(rulebook), benefit_facts(talent, {}, at)
+    judged = [offers.judge(benefit, facts, at) for benefit in offers.names()]
+    services = [one for one in judged if one is not None and one.terms.gives == "service" and one.is_entitled]
+    return [one for one in services if kind is None or kind in one.terms.partners]
 
 
 class NearMiss(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Use of services at partners: which entitlements a kind of partner sees, and how often a person may use one."""
+"""Use of services at partners, and how often a person may use one."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -6,12 +6,7 @@ from typing import ClassVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.benefits.offers import Judgement
-from backend.rulebook import Rulebook
-from backend.services.talent_code.facts import BenefitTerms, Partner
-from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
-from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.store import Document, Index
 
 
@@ -42,16 +37,6 @@ class Usage(Document, kw_only=True):
 def usage_id(person: str, benefit: str, year: int) -> str:
     """Return the id of a person's uses of a benefit in a year."""
     return f"{person}:{benefit}:{year}"
-
-
-def services_for(
-    rulebook: Rulebook, talent: Talent, at: datetime, kind: Partner | None = None
-) -> list[Judgement[BenefitTerms]]:
-    """Return the services that a person is entitled to: all, or those offered by a kind of partner."""
-    offers, facts = offers_of(rulebook), benefit_facts(talent, {}, at)
-    judged = [offers.judge(benefit, facts, at) for benefit in offers.names()]
-    services = [one for one in judged if one is not None and one.terms.gives == "service" and one.is_entitled]
-    return [one for one in services if kind is None or kind in one.terms.partners]
 
 
 def remaining_uses(usage: Usage | None, quota: int | None) -> int | None:
