@@ -6,18 +6,16 @@ an id that is never used for anything else.
 """
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.benefits.budget import Entry, EntryKind
-from backend.benefits.offers import Judgement, split_into_instalments
-from backend.benefits.terms import AfterWithdrawal, OfferTerms, SubjectKind
+from backend.benefits.terms import AfterWithdrawal, SubjectKind
 from backend.i18n import Text
 from backend.jobs.saga import DUE, SagaDocument
 from backend.store import Index
-from backend.store.time import to_ms
 
 ClaimState = Literal["draft", "claimed", "waiting", "granted", "failed", "withdrawn"]
 InstalmentState = Literal["open", "requested", "paid", "cancelled"]
@@ -37,7 +35,7 @@ ClaimNotificationKind = Literal[
     "repayment_received",
 ]
 
-_TICK = timedelta(milliseconds=1)
+TICK = timedelta(milliseconds=1)
 """The resolution of instants in the store: two decisions differ by at least this much."""
 
 
@@ -223,36 +221,26 @@ class Claim(SagaDocument, kw_only=True):
         return min(self.sum_fen("open"), max(0, self.sum_fen("open", "requested", "paid") - self.audit.entitled_fen))
 
 
+class PastClaim(Struct, frozen=True, gc=False):
+    """An earlier claim: it excludes other benefits, and the same one during its cooldown."""
+
+    claim: str
+    benefit: str
+    at: datetime
+
+
+class Claimant(SagaDocument, kw_only=True):
+    """A subject that claims benefits. A service adds what it knows about them, and may advance it by its own saga.
+
+    The bank `account` is encrypted; only `account_ending` is ever shown.
+    """
+
+    account: str | None = None
+    account_ending: str | None = None
+    past_claims: tuple[PastClaim, ...] = ()
+
+
 C = TypeVar("C", bound=Claim)
-
-
-def new_claim(
-    kind: type[C],
-    claim_id: str,
-    subject: str,
-    judged: Judgement[OfferTerms],
-    **own: Any,  # noqa: ANN401  the service's own fields
-) -> C:
-    """Create the claim that follows from a judgement, with fields of the service."""
-    at, verdict = judged.verdict.at, judged.verdict
-    instalments = split_into_instalments(judged.amount_fen, judged.terms.instalments)
-    return kind(
-        id=claim_id,
-        subject=subject,
-        subject_kind=judged.terms.subject,
-        benefit=judged.benefit,
-        title=judged.title,
-        claimed_at=at,
-        claimed_ms=to_ms(at),
-        rule=verdict.rule,
-        because=verdict.because,
-        figure=verdict.result,
-        amount_fen=judged.amount_fen,
-        rulebook=verdict.rulebook,
-        after_withdrawal=judged.terms.after_withdrawal,
-        instalments=tuple(ClaimInstalment(fen, one.milestone) for one, fen in instalments if fen > 0),
-        **own,
-    )
 
 
 def has_recorded(claim: Claim, entry: Entry) -> bool:
@@ -268,15 +256,8 @@ def prepare_entry(claim: C, kind: EntryKind, amount_fen: int, now: datetime, quo
     """Record the next entry of a claim, dated after all earlier ones, whatever clock those were dated by."""
     assert claim.entry is None, "entries are applied one after the other"
     number = 0 if kind in ("reserve", "void") else claim.entries + 1  # a reservation is voided under its own id
-    at = now if claim.decided_at is None else max(now, claim.decided_at + _TICK)
+    at = now if claim.decided_at is None else max(now, claim.decided_at + TICK)
     return replace(claim, entry=Entry(f"{claim.id}/{number}", kind, amount_fen, at, quota_delta), decided_at=at)
-
-
-def reissue_entry(claim: C, closed_until: datetime, now: datetime) -> C:
-    """Date an entry again that its budget is closed to: it was never applied, or the budget would know it."""
-    assert claim.entry is not None, "there is an entry to apply"
-    at = max(now, closed_until + _TICK)
-    return replace(claim, entry=replace(claim.entry, decided_at=at), decided_at=at)
 
 
 def record_entry(claim: C, entry: Entry) -> C:

@@ -4,23 +4,27 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
-from backend.benefits.budgets import current_budget_id, get_or_create_budget
-from backend.benefits.claim import C
+from backend.benefits.budgets import current_budget
+from backend.benefits.claim import C, ClaimInstalment
+from backend.benefits.offers import Judgement, split_into_instalments
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import AlreadyClaimed, RepaymentFailed, RepaymentOutstanding
 from backend.benefits.process import Step
 from backend.benefits.reservations import register
 from backend.benefits.saga import ClaimSaga
 from backend.benefits.service import Benefits, P
+from backend.benefits.terms import OfferTerms
 from backend.benefits.transfers import apply_answer, request_repayment, send_transfer
 from backend.city.service import City
 from backend.city.upstream import verified_notice
 from backend.i18n import yuan
 from backend.jobs.saga import Request
 from backend.store import Order
+from backend.store.time import to_ms
 
 MAX_CLAIMS = 1_000
 
@@ -55,6 +59,35 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
         )
 
 
+def new_claim(
+    kind: type[C],
+    claim_id: str,
+    subject: str,
+    judged: Judgement[OfferTerms],
+    **own: Any,  # noqa: ANN401  the service's own fields
+) -> C:
+    """Create the claim that follows from a judgement, with fields of the service."""
+    at, verdict = judged.verdict.at, judged.verdict
+    instalments = split_into_instalments(judged.amount_fen, judged.terms.instalments)
+    return kind(
+        id=claim_id,
+        subject=subject,
+        subject_kind=judged.terms.subject,
+        benefit=judged.benefit,
+        title=judged.title,
+        claimed_at=at,
+        claimed_ms=to_ms(at),
+        rule=verdict.rule,
+        because=verdict.because,
+        figure=verdict.result,
+        amount_fen=judged.amount_fen,
+        rulebook=verdict.rulebook,
+        after_withdrawal=judged.terms.after_withdrawal,
+        instalments=tuple(ClaimInstalment(fen, one.milestone) for one, fen in instalments if fen > 0),
+        **own,
+    )
+
+
 async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P | None) -> C:
     """Carry out the due steps of a stored claim, and return it; `claimant` is its claimant, as read for a new one.
 
@@ -67,7 +100,7 @@ async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P 
             zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit.", ends_at=None
         )
     if changed.state == "waiting":
-        budget = await get_or_create_budget(saga.benefits, city, current_budget_id(city, changed.benefit))
+        budget = await current_budget(saga.benefits, city, changed.benefit)
         if budget.covers(changed.amount_fen):
             await saga.benefits.serve_waitlist.enqueue(city.jobs, changed.benefit)
     return changed

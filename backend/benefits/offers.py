@@ -6,7 +6,7 @@ from typing import Generic, TypeVar, cast
 
 from msgspec import Struct
 
-from backend.benefits.claimant import Claimant, PastClaim
+from backend.benefits.claim import Claimant, PastClaim
 from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.terms import Instalment, OfferTerms
 from backend.i18n import Text, date_text

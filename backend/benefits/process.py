@@ -128,16 +128,13 @@ def _collection_due_at(claim: Claim) -> datetime | None:
 
 def schedule(claim: C, now: datetime, term: Terms) -> C:
     """Set `due_ms`, when a sweep must process the claim again, and `appealed_ms`, if an appeal is open."""
-    due_at = _due_at(claim, now, term)
+    if next_step(claim, now, term) is not None:
+        due_at = now + backoff(claim.failures)
+    else:
+        due_at = min((at for _, at in _timetable(claim, now, term)), default=None)
     due_ms = None if due_at is None else to_ms(due_at)
     appeal = claim.clawback.appeal if claim.clawback is not None and claim.clawback.has_open_appeal else None
     appealed_ms = to_ms(appeal.at) if appeal is not None else None
     if (due_ms, appealed_ms) == (claim.due_ms, claim.appealed_ms):
         return claim
     return replace(claim, due_ms=due_ms, appealed_ms=appealed_ms)
-
-
-def _due_at(claim: Claim, now: datetime, term: Terms) -> datetime | None:
-    if next_step(claim, now, term) is not None:
-        return now + backoff(claim.failures)
-    return min((at for _, at in _timetable(claim, now, term)), default=None)

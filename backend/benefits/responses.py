@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from backend.benefits.budgets import current_budget_id, get_or_create_budget
+from backend.benefits.budgets import current_budget
 from backend.benefits.claim import Claim
+from backend.benefits.reservations import first_waiting
 from backend.benefits.schemas import AppealList, AppealSummary, BudgetDetails, BudgetList, ClaimStage, ClawbackDetails
 from backend.benefits.service import AnyBenefits
 from backend.city.service import City
@@ -65,10 +66,8 @@ def clawback_details(claim: Claim, names: Mapping[str, Text]) -> ClawbackDetails
     if clawback is None or audit is None:
         return None
     appeal = clawback.appeal
-    outcome: Literal["none", "pending", "granted", "rejected"] = "none"
-    if appeal is not None and appeal.decision_upheld is None:
-        outcome = "pending"
-    elif appeal is not None:
+    outcome: Literal["none", "pending", "granted", "rejected"] = "none" if appeal is None else "pending"
+    if appeal is not None and appeal.decision_upheld is not None:
         outcome = "rejected" if appeal.decision_upheld else "granted"
     return ClawbackDetails(
         amount_fen=clawback.amount_fen,
@@ -92,11 +91,9 @@ async def appeal_list(benefits: AnyBenefits, city: City, cursor: str | None) -> 
     """Return the pending appeals, the oldest first."""
     page = await city.store.find(benefits.claim, {}, order=Order("appealed_ms", at_least=0), cursor=cursor, limit=PAGE)
     listed = [
-        AppealSummary(
-            claim.id, claim.benefit, claim.title, claim.clawback.amount_fen, claim.excess_fen, claim.clawback.appeal.at
-        )
+        AppealSummary(claim.id, claim.benefit, claim.title, clawback.amount_fen, claim.excess_fen, appeal.at)
         for claim in page.documents
-        if claim.clawback is not None and claim.clawback.appeal is not None
+        if (clawback := claim.clawback) is not None and (appeal := clawback.appeal) is not None
     ]
     return AppealList(listed, page.cursor)
 
@@ -109,8 +106,7 @@ async def budget_list(benefits: AnyBenefits, city: City) -> BudgetList:
         terms = offers.terms(benefit, city.now())
         if terms is None or terms.gives != "money":
             continue
-        budget = await get_or_create_budget(benefits, city, current_budget_id(city, benefit))
-        waiting = await city.store.find(benefits.claim, {"waitlist": benefit}, order=Order("claimed_ms"), limit=1)
+        budget = await current_budget(benefits, city, benefit)
         budgets.append(
             BudgetDetails(
                 benefit,
@@ -123,7 +119,7 @@ async def budget_list(benefits: AnyBenefits, city: City) -> BudgetList:
                 budget.free_fen,
                 budget.quota,
                 budget.quota_used,
-                bool(waiting.documents),
+                await first_waiting(benefits, city, benefit) is not None,
             )
         )
     return BudgetList(budgets)

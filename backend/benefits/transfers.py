@@ -75,17 +75,10 @@ async def look_up_transfer(benefits: AnyBenefits, city: City, claim: C, now: dat
     return changed
 
 
-async def check_progress(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
-    """Query the progress of a claim; instalments that are due by it are paid next."""
-    return replace(claim, progress=await benefits.progress(city, claim), progress_checked_at=now, failures=0)
-
-
 async def _account_number(benefits: AnyBenefits, city: City, claim: Claim) -> str:
     """Return the number of the account for payouts; it is not on claims of earlier editions, but on their claimants."""
-    account = claim.account
-    if account is None:
-        claimant = await city.store.get(benefits.claimant, claim.subject)
-        account = claimant.account if claimant is not None else None
+    owner = claim if claim.account is not None else await city.store.get(benefits.claimant, claim.subject)
+    account = owner.account if owner is not None else None
     assert account is not None, "money is claimed with an account only"
     return city.encryption.decrypt(account)
 

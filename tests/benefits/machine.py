@@ -21,10 +21,9 @@ from backend.benefits.budgets import apply_to_budget
 from backend.benefits.claim import Claim
 from backend.benefits.claims import claims_of, receive_notice, repay
 from backend.benefits.offers import Offers
-from backend.benefits.reservations import leave_waitlist
 from backend.benefits.saga import ClaimSaga
 from backend.benefits.terms import OfferTerms
-from backend.benefits.waitlist import serve_all_waitlists
+from backend.benefits.waitlist import leave_waitlist, serve_all_waitlists
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import Problem

@@ -10,9 +10,8 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from backend.benefits import budget, claim, terms
-from backend.benefits.claim import new_claim
-from backend.benefits.claimant import Claimant
-from backend.benefits.claims import check_past_claims, claim_id, submit_claim
+from backend.benefits.claim import Claimant
+from backend.benefits.claims import check_past_claims, claim_id, new_claim, submit_claim
 from backend.benefits.offers import Offers
 from backend.benefits.problems import NotEntitled, UnknownBenefit
 from backend.benefits.saga import claim_saga

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.benefits.claimant import PastClaim
+from backend.benefits.claim import PastClaim
 from backend.benefits.offers import split_into_instalments
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
 from backend.rulebook.modules.cases import read_cases, run_cases

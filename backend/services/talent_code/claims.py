@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backend.benefits.claim import new_claim
-from backend.benefits.claims import check_past_claims, claim_id, submit_claim
+from backend.benefits.claims import check_past_claims, claim_id, new_claim, submit_claim
 from backend.benefits.problems import NoBankAccount, NotEntitled, UnknownBenefit
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from backend.benefits.claimant import PastClaim
+from backend.benefits.claim import PastClaim
 from backend.benefits.offers import ClaimRestriction, Offers
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import AlreadyClaimed

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec.structs import replace
 
-from backend.benefits import audits, reservations
+from backend.benefits import audits, waitlist
 from backend.benefits.claims import claims_of, repay, update_accounts
 from backend.benefits.problems import CLAIM_PROBLEMS, REPAYMENT_PROBLEMS, NothingToAppeal, NotOnWaitlist
 from backend.benefits.schemas import AppealRequest, RepaymentRequest
@@ -209,8 +209,7 @@ async def show_claim(
 @delete("/v1/me/claims/{claim_id:str}", guards=[citizen], status_code=200, problems=(NotOnWaitlist,))
 async def leave_waitlist(request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]) -> ClaimDetails:
     """Withdraw a claim from the waiting list; it no longer excludes other claims of the caller."""
-    claim = await _own_claim(city, request, claim_id)
-    return claim_details(await claims.decide(city, claim, reservations.leave_waitlist))
+    return claim_details(await claims.decide(city, await _own_claim(city, request, claim_id), waitlist.leave_waitlist))
 
 
 @post("/v1/me/claims/{claim_id:str}/appeal", guards=[citizen], status_code=200, problems=(NothingToAppeal,))

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.benefits.claimant import Claimant
+from backend.benefits.claim import Claimant
 from backend.i18n import Text
 from backend.jobs.saga import DUE
 from backend.problems import FieldError, NotFound
