@@ -1,7 +1,8 @@
 """Talent code: a talent class with its reasons, a code that partners scan, and benefits that are paid within seconds.
 
-Read `facts` (what the rules may use) and `model` first; then `review` (evidence and classes), `claims` (what a tap is
-judged by), `saga` (what this service gives to `backend.benefits`, which pays and audits claims), and last `api`.
+Read `facts` (what the rules may use) and `model` first; then `registries`, `review` (evidence and classes), `claims`
+(what a tap is judged by), `saga` (what this service gives to `backend.benefits`, which pays and audits claims), and
+last `api`.
 """
 
 from backend.city.service import CodeFormat, Service, routes_of
