@@ -39,12 +39,7 @@ from backend.services.talent_code.claims import claim_benefit as submit
 from backend.services.talent_code.code import SIGN, make_claims
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import reassess
-from backend.services.talent_code.model.problems import (
-    EvidenceInFuture,
-    EvidenceLimitReached,
-    EvidenceOnRecord,
-    NoTalentClass,
-)
+from backend.services.talent_code.model.problems import DECLARATION_PROBLEMS, EvidenceOnRecord, NoTalentClass
 from backend.services.talent_code.model.talent import Grant, Talent, TalentTerms, add_evidence, remove_evidence
 from backend.services.talent_code.review import refresh_talent, update_talent
 from backend.services.talent_code.saga import benefits, claims, reviews
@@ -63,12 +58,7 @@ async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> U
     return Uncached(talent_details(city, await refresh_talent(city, citizen_id(request))))
 
 
-@post(
-    "/v1/me/talent/evidence",
-    guards=[citizen],
-    response_headers=NO_STORE,
-    problems=(EvidenceOnRecord, EvidenceLimitReached, EvidenceInFuture),
-)
+@post("/v1/me/talent/evidence", guards=[citizen], response_headers=NO_STORE, problems=DECLARATION_PROBLEMS)
 async def declare_evidence(
     data: JSONBody[EvidenceRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> Uncached[TalentDetails]:

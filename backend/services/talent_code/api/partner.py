@@ -86,8 +86,7 @@ async def redeem_benefit(
         raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
     use = Use(data.redemption_id, data.place, now, f"{scanned.claims.jti}.{scanned.claims.iat}")
     empty = _empty_usage(city, scanned, data.benefit, now)
-    usage = await city.store.get(Usage, empty.id)
-    first = usage.find_duplicate(use) if usage is not None else None
+    first = (await city.store.get(Usage, empty.id) or empty).find_duplicate(use)
     if outcome != "valid" and first is None:
         raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
     at = now if first is None else first.at
