@@ -7,6 +7,7 @@ from msgspec.structs import astuple
 
 from backend.benefits.offers import Judgement, split_into_instalments
 from backend.benefits.responses import claim_stage, clawback_details, stage_message
+from backend.benefits.terms import MAX_FEN
 from backend.city.service import City
 from backend.i18n import Text
 from backend.services.talent_code.api.schemas import (
@@ -29,10 +30,6 @@ from backend.services.talent_code.model.grants import CLASS_MODULE, class_verdic
 from backend.services.talent_code.model.redemption import Usage, remaining_uses, usage_id
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.services.talent_code.review import talent_terms
-
-ASSUMED_SPENDING_FEN = 10**13
-"""Until a person states what they spent, offers assume more than any limit."""
-
 
 # ── the class ──
 
@@ -90,7 +87,10 @@ def entitlement(judged: Judgement[BenefitTerms], usage: Usage | None) -> Entitle
 
 
 def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[list[Offer], list[NearMissDetails]]:
-    """Return the money that a person can claim, and the benefits of any kind that they narrowly miss."""
+    """Return the money that a person can claim, and the benefits of any kind that they narrowly miss.
+
+    Until the person states what they spent, it is assumed to be more than any limit.
+    """
     offers: list[Offer] = []
     misses: list[NearMissDetails] = []
     offered = offers_of(city.rulebook)
@@ -98,7 +98,7 @@ def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[l
         terms = offered.terms(benefit, now)
         if terms is None:
             continue
-        facts = benefit_facts(talent, {"spent_fen": ASSUMED_SPENDING_FEN} if terms.depends_on_spending else {}, now)
+        facts = benefit_facts(talent, {"spent_fen": MAX_FEN} if terms.depends_on_spending else {}, now)
         judged, miss = offered.judge(benefit, facts, now), None
         assert judged is not None, "its terms are in force"
         if not judged.is_entitled:

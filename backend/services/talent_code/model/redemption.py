@@ -30,8 +30,7 @@ class Usage(Document, kw_only=True):
 
     def find_duplicate(self, use: Use) -> Use | None:
         """Return the recorded use with the same redemption id, place and code, or None."""
-        same = (use.redemption, use.place, use.code)
-        return next((one for one in self.uses if (one.redemption, one.place, one.code) == same), None)
+        return next((one for one in self.uses if replace(one, at=use.at) == use), None)
 
 
 def usage_id(person: str, benefit: str, year: int) -> str:
