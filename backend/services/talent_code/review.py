@@ -16,18 +16,13 @@ from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.model.grants import needs_recheck, reassess, reschedule
 from backend.services.talent_code.model.notifications import talent_message
-from backend.services.talent_code.model.talent import Figures, Talent, TalentTerms, record_answer
+from backend.services.talent_code.model.talent import Figures, Talent, TalentTerms, record_answers
 from backend.services.talent_code.registries import check_evidence, insured_months, tax_year
 from backend.store.update import insert_or_get, update_document
 
 ReviewStep = Literal["request_recheck", "check_evidence", "reassess", "stop_claims", "notify"]
 
 _log = logging.getLogger("chengma.talent_code")
-
-
-def talent_terms(city: City, at: datetime) -> TalentTerms:
-    """Return what decides about talents at an instant, with the talent code's own terms."""
-    return TalentTerms(city.rulebook, at)
 
 
 async def get_or_create_talent(city: City, person: str) -> Talent:
@@ -50,7 +45,7 @@ async def update_talent(
 
     def changed(talent: Talent) -> Talent:
         now = city.now()
-        terms = talent_terms(city, now)
+        terms = TalentTerms(city.rulebook, now)
         after = change(talent, now, terms)
         return talent if after is talent else reschedule(after, now, terms)
 
@@ -65,7 +60,7 @@ async def with_current_figures(city: City, talent: Talent) -> Talent:
     While the social insurance or the tax bureau does not answer, the old figures stay valid.
     """
     now = city.now()
-    max_age = timedelta(days=talent_terms(city, now)("facts_days"))
+    max_age = timedelta(days=TalentTerms(city.rulebook, now)("facts_days"))
     known, last_year = talent.figures, city.today().year - 1
     if known is not None and now - known.at < max_age and known.year == last_year:
         return talent
@@ -114,15 +109,15 @@ async def check_due_evidence(city: City, talent: Talent, now: datetime) -> Talen
     due = _due_evidence(talent, now)
     findings = asyncio.gather(*(check_evidence(city, talent.id, one) for one in due))
     talent, outcomes = await asyncio.gather(with_current_figures(city, talent), findings)
-    for one, outcome in zip(due, outcomes, strict=True):
-        talent = record_answer(talent, one, outcome, now, talent_terms(city, now)("registry_days"))
-    return talent
+    days = TalentTerms(city.rulebook, now)("registry_days")
+    answered = [one.after(outcome, now, days) for one, outcome in zip(due, outcomes, strict=True)]
+    return record_answers(talent, answered, now)
 
 
 async def notify_talent(city: City, talent: Talent, now: datetime) -> Talent:
     """Send the oldest notification; if interrupted, it is sent twice rather than never."""
     notification = next(one for one in talent.notifications if not one.sent)
-    text = talent_message(notification, talent, talent_terms(city, now)("registry_days"))
+    text = talent_message(notification, talent, TalentTerms(city.rulebook, now)("registry_days"))
     await with_timeout(city.port(Notifications).notify(talent.id, text))
     notifications = tuple(replace(one, sent=True) if one is notification else one for one in talent.notifications)
     return replace(talent, notifications=notifications, failures=0)

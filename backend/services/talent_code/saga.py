@@ -16,19 +16,13 @@ from backend.services.talent_code.audits import AUDIT_MODULE, audit_facts, verif
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.grants import reassess, reschedule
-from backend.services.talent_code.model.talent import Talent, request_recheck
+from backend.services.talent_code.model.talent import Talent, TalentTerms, request_recheck
 from backend.services.talent_code.registries import insured_months
-from backend.services.talent_code.review import (
-    check_due_evidence,
-    next_review_step,
-    notify_talent,
-    talent_terms,
-)
+from backend.services.talent_code.review import check_due_evidence, next_review_step, notify_talent
 
 advance_claim = TaskReference("talent_code.advance_claim")
 serve_waitlist = TaskReference("talent_code.serve_waitlist")
 review_talent = TaskReference("talent_code.review_talent")
-
 
 benefits = Benefits(
     claim=Claim,
@@ -36,7 +30,7 @@ benefits = Benefits(
     budget=Budget,
     offer=BenefitTerms,
     shown_in=Text(zh="人才码", en="your talent code"),
-    terms=talent_terms,
+    terms=lambda city, now: TalentTerms(city.rulebook, now),
     facts=lambda claim: claim.facts,
     progress=lambda city, claim: insured_months(city, claim.subject),
     entitlement_lost=lambda talent, claim: talent.lost_class_since(claim.claimed_at),
@@ -60,7 +54,7 @@ reviews = Saga(
     kind=Talent,
     next_step=next_review_step,
     schedule=reschedule,
-    terms=talent_terms,
+    terms=lambda city, now: TalentTerms(city.rulebook, now),
     task=review_talent,
     unavailable=(UpstreamTimeout, UpstreamRejected),
     steps={

@@ -27,8 +27,7 @@ from backend.services.talent_code.facts import (
 )
 from backend.services.talent_code.model.evidence import Evidence, evidence_id, happened_at
 from backend.services.talent_code.model.grants import reassess, reschedule
-from backend.services.talent_code.model.talent import Talent
-from backend.services.talent_code.review import talent_terms
+from backend.services.talent_code.model.talent import Talent, TalentTerms
 from backend.store.time import to_the_millisecond
 
 T = TypeVar("T")
@@ -68,10 +67,10 @@ def synthesize(city: City, rng: Random, profiles: Sequence[Person]) -> Iterator[
                 Evidence(key, one, at, at).after("confirmed", at, registry_days=0) for key, one in declared
             )
             talent = Talent(id=profile.id, code_id=code_id, born_at=midnight(profile.born_on, zone), evidence=confirmed)
-            talent = reassess(talent, at, talent_terms(city, at))
+            talent = reassess(talent, at, TalentTerms(city.rulebook, at))
             sent = tuple(replace(notification, sent=True) for notification in talent.notifications)
             if talent.grants:
-                yield reschedule(replace(talent, notifications=sent), now, talent_terms(city, now))
+                yield reschedule(replace(talent, notifications=sent), now, TalentTerms(city.rulebook, now))
 
 
 def synthetic_degrees(id_number: str, now: datetime) -> tuple[Degree, ...]:

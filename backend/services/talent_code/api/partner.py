@@ -32,8 +32,7 @@ from backend.services.talent_code.model.problems import (
     RedemptionIdReused,
 )
 from backend.services.talent_code.model.redemption import Usage, Use, record_use, usage_id
-from backend.services.talent_code.model.talent import Talent
-from backend.services.talent_code.review import talent_terms
+from backend.services.talent_code.model.talent import Talent, TalentTerms
 from backend.store.time import to_ms
 from backend.store.update import create_or_update
 
@@ -112,7 +111,7 @@ def _empty_usage(city: City, scanned: _Scanned, benefit: str, now: datetime) -> 
     """Return an empty usage for the year of the code, not the present one: a repeated request finds the same."""
     zone = city.rulebook.time_zone
     year = scanned.claims.issued_at.astimezone(zone).year
-    expires_at = year_end(year, zone) + timedelta(days=talent_terms(city, now)("usage_days"))
+    expires_at = year_end(year, zone) + timedelta(days=TalentTerms(city.rulebook, now)("usage_days"))
     return Usage(id=usage_id(scanned.talent.id, benefit, year), expires_ms=to_ms(expires_at))
 
 

@@ -28,8 +28,7 @@ from backend.services.talent_code.model.benefit import NearMiss, near_miss, offe
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import CLASS_MODULE, class_verdict, review_starts_at
 from backend.services.talent_code.model.redemption import Usage, remaining_uses, usage_id
-from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.services.talent_code.review import talent_terms
+from backend.services.talent_code.model.talent import Talent, TalentTerms, benefit_facts
 
 # ── the class ──
 
@@ -45,7 +44,7 @@ def talent_details(city: City, talent: Talent) -> TalentDetails:
     return TalentDetails(
         talent_class=talent_class,
         grant=convert(grant, GrantDetails | None, from_attributes=True),
-        review_at=grant and review_starts_at(grant, talent_terms(city, now)),
+        review_at=grant and review_starts_at(grant, TalentTerms(city.rulebook, now)),
         evidence=convert(talent.evidence, list[EvidenceDetails], from_attributes=True),
         class_if_confirmed=max(expected, talent_class, key=TALENT_CLASSES.index),
         next_class=above,
@@ -102,7 +101,7 @@ def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[l
         judged, miss = offered.judge(benefit, facts, now), None
         assert judged is not None, "its terms are in force"
         if not judged.is_entitled:
-            miss = near_miss(city.rulebook, judged, facts, now)
+            miss = near_miss(city.rulebook, judged, facts)
         elif (restriction := offered.restriction(talent, benefit, now)) is None:
             offers += [_offer(judged)] if terms.gives == "money" else []
         elif not restriction.limit_reached:

@@ -39,11 +39,9 @@ class NearMiss(Struct, frozen=True):
     from_at: datetime | None = None
 
 
-def near_miss(
-    rulebook: Rulebook, judged: Judgement[BenefitTerms], facts: BenefitFacts, at: datetime
-) -> NearMiss | None:
+def near_miss(rulebook: Rulebook, judged: Judgement[BenefitTerms], facts: BenefitFacts) -> NearMiss | None:
     """Return the one thing that a person lacks for a benefit: a condition, the next class, or time. None if more."""
-    offers = offers_of(rulebook)
+    offers, at = offers_of(rulebook), judged.verdict.at
     for verdict in rulebook.timeline(offers.module(judged.benefit), facts, at):
         if verdict.result > 0:
             return NearMiss("later", judged.verdict.because, judged.verdict.remedy, verdict.at)

@@ -3,7 +3,7 @@
 The pure changes of evidence are here; granting and ending classes is in `grants`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal, cast, get_args
 from zoneinfo import ZoneInfo
@@ -35,7 +35,6 @@ from backend.services.talent_code.facts import (
 from backend.services.talent_code.model.evidence import (
     Evidence,
     EvidenceState,
-    Outcome,
     Qualification,
     evidence_id,
     happened_at,
@@ -234,10 +233,11 @@ def request_recheck(talent: Talent, now: datetime, _terms: TalentTerms) -> Talen
     return replace(talent, evidence=evidence)
 
 
-def record_answer(talent: Talent, known: Evidence, outcome: Outcome, now: datetime, registry_days: int) -> Talent:
-    """Record a registry's answer about evidence, and notify the person if it is not confirmed after all."""
-    changed = known.after(outcome, now, registry_days)
-    talent = replace(talent, evidence=tuple(changed if one is known else one for one in talent.evidence))
-    if changed.state in ("refuted", "unconfirmed"):
-        return notify(talent, changed.state, now, evidence=known.id)
+def record_answers(talent: Talent, answered: Sequence[Evidence], now: datetime) -> Talent:
+    """Record evidence as it is after the registries' answers; notify the person if it is not confirmed after all."""
+    changed = {one.id: one for one in answered}
+    talent = replace(talent, evidence=tuple(changed.get(one.id, one) for one in talent.evidence))
+    for one in answered:
+        if one.state in ("refuted", "unconfirmed"):
+            talent = notify(talent, one.state, now, evidence=one.id)
     return talent
