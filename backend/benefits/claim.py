@@ -1,4 +1,4 @@
-"""A claim to a benefit: the decision, the money reserved for it, its instalments, and what happened to them.
+"""A claimant, and a claim: the decision, the money reserved for it, its instalments, and what happened to them.
 
 A claim is judged once, by the rules and facts of the instant at which it was made. Both are stored, so that it can be
 judged again years later with the same result. Every movement of money is recorded here before it is requested, under

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from backend.benefits.budgets import current_budget
+from backend.benefits.budgets import get_current_budget
 from backend.benefits.claim import C, ClaimInstalment
 from backend.benefits.offers import Judgement, split_into_instalments
 from backend.benefits.ports import PayoutBank
@@ -59,13 +59,7 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
         )
 
 
-def new_claim(
-    kind: type[C],
-    claim_id: str,
-    subject: str,
-    judged: Judgement[OfferTerms],
-    **own: Any,  # noqa: ANN401  the service's own fields
-) -> C:
+def new_claim(kind: type[C], claim_id: str, subject: str, judged: Judgement[OfferTerms], **own: Any) -> C:  # noqa: ANN401  the service's own fields
     """Create the claim that follows from a judgement, with fields of the service."""
     at, verdict = judged.verdict.at, judged.verdict
     instalments = split_into_instalments(judged.amount_fen, judged.terms.instalments)
@@ -100,7 +94,7 @@ async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P 
             zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit.", ends_at=None
         )
     if changed.state == "waiting":
-        budget = await current_budget(saga.benefits, city, changed.benefit)
+        budget = await get_current_budget(saga.benefits, city, changed.benefit)
         if budget.covers(changed.amount_fen):
             await saga.benefits.serve_waitlist.enqueue(city.jobs, changed.benefit)
     return changed

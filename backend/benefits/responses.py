@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from backend.benefits.budgets import current_budget
+from backend.benefits.budgets import get_current_budget
 from backend.benefits.claim import Claim
 from backend.benefits.reservations import first_waiting
 from backend.benefits.schemas import AppealList, AppealSummary, BudgetDetails, BudgetList, ClaimStage, ClawbackDetails
@@ -106,7 +106,7 @@ async def budget_list(benefits: AnyBenefits, city: City) -> BudgetList:
         terms = offers.terms(benefit, city.now())
         if terms is None or terms.gives != "money":
             continue
-        budget = await current_budget(benefits, city, benefit)
+        budget = await get_current_budget(benefits, city, benefit)
         budgets.append(
             BudgetDetails(
                 benefit,

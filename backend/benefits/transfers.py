@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.benefits.claim import C, Claim, ClaimInstalment, Collection, cancel_remaining, notify, prepare_entry
+from backend.benefits.claim import C, ClaimInstalment, Collection, cancel_remaining, notify, prepare_entry
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import NothingToRepay, RepaymentInProgress
 from backend.benefits.process import RETRY_INTERVAL, next_payable
@@ -57,8 +57,11 @@ async def send_transfer(benefits: AnyBenefits, city: City, claim: C, now: dateti
     if transfer is None:
         return claim
     move = bank.collect if isinstance(transfer, Collection) else bank.pay_out
-    account = await _account_number(benefits, city, claim)
-    answer = await with_timeout(move(transfer.id, account, transfer.amount_fen))
+    # the account is not on claims of earlier editions, but on their claimants
+    owner = claim if claim.account is not None else await city.store.get(benefits.claimant, claim.subject)
+    account = owner.account if owner is not None else None
+    assert account is not None, "money is claimed with an account only"
+    answer = await with_timeout(move(transfer.id, city.encryption.decrypt(account), transfer.amount_fen))
     return apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
 
 
@@ -73,14 +76,6 @@ async def look_up_transfer(benefits: AnyBenefits, city: City, claim: C, now: dat
     if changed is claim:
         raise UpstreamTimeout("the bank has not decided yet")
     return changed
-
-
-async def _account_number(benefits: AnyBenefits, city: City, claim: Claim) -> str:
-    """Return the number of the account for payouts; it is not on claims of earlier editions, but on their claimants."""
-    owner = claim if claim.account is not None else await city.store.get(benefits.claimant, claim.subject)
-    account = owner.account if owner is not None else None
-    assert account is not None, "money is claimed with an account only"
-    return city.encryption.decrypt(account)
 
 
 def apply_answer(claim: C, transfer_id: str, answer: BankAnswer, now: datetime, term: Terms) -> C:

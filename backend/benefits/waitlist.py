@@ -6,7 +6,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from backend.benefits.budget import Budget
-from backend.benefits.budgets import current_budget
+from backend.benefits.budgets import get_current_budget
 from backend.benefits.claim import C, cancel_instalments
 from backend.benefits.problems import NotOnWaitlist
 from backend.benefits.reservations import first_waiting, prepare_reservation
@@ -24,7 +24,7 @@ async def serve_waitlist(saga: ClaimSaga[C, P], city: City, benefit: str) -> Non
     """
     benefits = saga.benefits
     ended = benefits.offers(city).terms(benefit, city.now()) is None
-    budget = await current_budget(benefits, city, benefit)
+    budget = await get_current_budget(benefits, city, benefit)
     if await first_waiting(benefits, city, benefit) is None:
         return
     if not ended:
@@ -32,7 +32,7 @@ async def serve_waitlist(saga: ClaimSaga[C, P], city: City, benefit: str) -> Non
     async for claim in find_all(city.store, benefits.claim, {"waitlist": benefit}, Order("claimed_ms")):
         if ended or budget.covers(claim.amount_fen):
             await saga.decide(city, claim, partial(_serve, budget=None if ended else budget.id))
-            budget = await current_budget(benefits, city, benefit)
+            budget = await get_current_budget(benefits, city, benefit)
         elif budget.free_fen == 0 or budget.quota_is_full:
             return
 
