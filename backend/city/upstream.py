@@ -4,7 +4,8 @@ We create all ids, and every call may be repeated with the same id: it returns t
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
+from contextlib import contextmanager
 from typing import Annotated, Literal, Protocol, TypeVar, runtime_checkable
 
 from litestar.params import HeaderParameter
@@ -42,9 +43,13 @@ class UpstreamUnavailable(Problem):
     status, title, title_zh = 503, "Upstream unavailable", "对方系统暂时无法访问"
 
 
-def try_again_in_a_minute(zh: str, en: str) -> UpstreamUnavailable:
-    """Return the Problem that an upstream does not answer, with `Retry-After` of a minute."""
-    return UpstreamUnavailable(Text(zh=zh, en=en), headers={"Retry-After": "60"})
+@contextmanager
+def answer_required(zh: str, en: str) -> Generator[None, None, None]:
+    """Raise UpstreamUnavailable with this detail, and `Retry-After` of a minute, if an upstream times out within."""
+    try:
+        yield
+    except UpstreamTimeout as error:
+        raise UpstreamUnavailable(zh=zh, en=en, headers={"Retry-After": "60"}) from error
 
 
 class BankAnswer(Struct, frozen=True):
