@@ -135,7 +135,7 @@ def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
     judged = offers_of(rulebook).judge("furnishing", facts, IN_JUNE)
     assert judged is not None
     assert not judged.is_entitled
-    missed = near_miss(rulebook, judged, facts, IN_JUNE)
+    missed = near_miss(rulebook, judged, facts)
     assert (missed and missed.kind, missed and missed.because.en) == (kind, because)
 
 
