@@ -46,6 +46,11 @@ def normalised(text: str) -> tuple[str, str]:
     return _with_digits(_without_spaces(narrow)), "".join(notes.split())
 
 
+def normalised_name(name: str) -> str:
+    """Return the name of a road or community in half width without spaces and brackets."""
+    return _with_digits(re.sub(r"[\s()]+", "", unicodedata.normalize("NFKC", name).upper().translate(_DASHES)))
+
+
 def _without_spaces(text: str) -> str:
     if _SPACE.search(text) is None:
         return text

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.services.school_lookup.address_text import normalised
-from backend.services.school_lookup.divisions import city_before, is_county, is_former_county
+from backend.services.school_lookup.address_text import normalised, normalised_name
+from backend.services.school_lookup.divisions import city_before, is_county, is_former_county, short_city_before
 from backend.services.school_lookup.numerals import in_plain_numerals
 
 Match = Literal["yes", "maybe", "no"]
@@ -106,12 +106,19 @@ def parse_address(text: str, districts: Collection[str] = ()) -> Address:
     return parse_place(text, districts)[0]
 
 
-def parse_place(text: str, districts: Collection[str] = ()) -> tuple[Address, str | None]:
-    """Parse an address as `parse_address` does, and return with it the city that it names, if any."""
+class Surroundings(Struct, frozen=True, gc=False):
+    """The city that an address names, and the names of its subdistrict and neighbourhood."""
+
+    city: str | None = None
+    names: tuple[str, ...] = ()
+
+
+def parse_place(text: str, districts: Collection[str] = ()) -> tuple[Address, Surroundings]:
+    """Parse an address as `parse_address` does, and return with it what it is in."""
     if not text:
-        return Address(), None
+        return Address(), Surroundings()
     parser = _AddressParser(*normalised(text))
-    city, district, area = _divisions(parser, districts)
+    surroundings, district, area = _divisions(parser, districts)
     road = _road(parser)
     lane, sublane = parser.number(_LANE), parser.number(_SUBLANE)
     community, group = None, None
@@ -141,7 +148,7 @@ def parse_place(text: str, districts: Collection[str] = ()) -> tuple[Address, st
         number_in_community=found is not None and not numbered and community is not None,
         **({} if found is None else _numbers(found)),
     )
-    return address, city
+    return address, surroundings
 
 
 def readings(address: Address) -> Iterator[tuple[str | None, Address]]:
@@ -149,22 +156,27 @@ def readings(address: Address) -> Iterator[tuple[str | None, Address]]:
 
     中村河下路 is a road, but 开发区和平路 is one in an area; 滨江壹号院 is a community, though 1号院 looks like a door.
     """
+    community = address.community or ""
     if address.area is not None and address.road is not None:
         name = address.area + address.road
         yield name, replace(address, area=None, road=name)
     if address.number is not None and (address.road is None or address.number_in_community):
         for ending in ("号院", "号"):
-            name = f"{address.community or ''}{address.number}{ending}"
+            name = f"{community}{address.number}{ending}"
             yield name, replace(address, community=name, number=None, annex=None, number_in_community=False)
+    if community and address.unparsed:
+        yield community + address.unparsed, replace(address, community=community + address.unparsed, unparsed="")
     yield None, address
-    community = address.community or ""
     area = _AREA.match(community)
     if area is not None and address.area is None and area[0] != community:
         yield None, replace(address, area=area[0], community=community.removeprefix(area[0]))
+    if address.area is None and (city := short_city_before(address.road or community)):
+        road = None if address.road is None else address.road.removeprefix(city)
+        yield None, replace(address, area=city, road=road, community=community.removeprefix(city) or None)
 
 
-def _divisions(parser: "_AddressParser", districts: Collection[str]) -> tuple[str | None, str | None, str | None]:
-    """Skip the divisions at the beginning; return city, district, and the name that only looks like a district."""
+def _divisions(parser: "_AddressParser", districts: Collection[str]) -> tuple[Surroundings, str | None, str | None]:
+    """Skip the divisions at the beginning; return them, the district, and the name that only looks like a district."""
     parser.consume(_PROVINCE)
     city = city_before(parser.rest)
     parser.skip("" if city is None else city[0])
@@ -172,14 +184,13 @@ def _divisions(parser: "_AddressParser", districts: Collection[str]) -> tuple[st
     while district is not None and parser.rest.startswith(district):
         parser.skip(district)
     former = None if district else parser.skip(_former_before(parser.rest))
-    parser.consume(_TOWN)
-    parser.consume(_NEIGHBOURHOOD)
+    inside = [parser.consume(_TOWN), parser.consume(_NEIGHBOURHOOD)]
     area = parser.skip(_area_before(parser.rest))
-    parser.consume(_TOWN)
-    parser.consume(_NEIGHBOURHOOD)
+    inside += [parser.consume(_TOWN), parser.consume(_NEIGHBOURHOOD)]
     if former is not None and area is not None:
         parser.skipped.append(area)
-    return None if city is None else city[1], district, former or area
+    names = tuple(found[0] for found in inside if found is not None)
+    return Surroundings(None if city is None else city[1], names), district, former or area
 
 
 def _district_before(text: str, districts: Collection[str], *, after_city: bool) -> str:
@@ -275,7 +286,7 @@ class _AddressParser:
 @lru_cache(maxsize=10_000)
 def name_key(name: str) -> str:
     """Return the name of a road or community for comparison: half width, no spaces, numerals in their usual form."""
-    return in_plain_numerals(normalised(name)[0])
+    return in_plain_numerals(normalised_name(name))
 
 
 class AddressRange(Struct, frozen=True, forbid_unknown_fields=True):

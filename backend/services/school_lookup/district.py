@@ -82,10 +82,11 @@ class District:
         return self._may_be_in(city) and (district is None or district.endswith(self.heading.district))
 
     def _may_be_in(self, city: str | None) -> bool:
-        return None in (city, self._city) or city == self._city
+        return None in (city, self.city) or city == self.city
 
     @cached_property
-    def _city(self) -> str | None:
+    def city(self) -> str | None:
+        """Return the city of the district, or None if the table of divisions lacks its code."""
         return city_of(self.heading.code)
 
     @cached_property

@@ -81,8 +81,10 @@ def is_former_county(name: str) -> bool:
 
 
 def _without_city(name: str) -> str:
-    """Return a name without a city before it that is written without 市, as in 杭州上城区."""
-    for length in (2, 3):
-        if name[:length] + "市" in divisions().cities and len(name) > length + 1:
-            return name[length:]
-    return name
+    return name.removeprefix(short_city_before(name))
+
+
+def short_city_before(name: str) -> str:
+    """Return the city at the beginning of a name that is written without 市, as in 杭州上城区, or an empty text."""
+    lengths = (length for length in (2, 3) if len(name) > length + 1)
+    return next((name[:length] for length in lengths if name[:length] + "市" in divisions().cities), "")

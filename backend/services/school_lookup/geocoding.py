@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
-from backend.services.school_lookup.addresses import Address, parse_place
+from backend.services.school_lookup.addresses import Address, Surroundings, parse_place
 from backend.services.school_lookup.atlas import AddressMatch, Atlas, Point
 from backend.services.school_lookup.coordinates import is_in_china, to_wgs84
 from backend.services.school_lookup.district import District
@@ -39,8 +39,7 @@ class Place(Struct, frozen=True, gc=False):
     pointer: str
     address: Address
     point: Point | None
-    city: str | None = None
-    """The city that the address names."""
+    surroundings: Surroundings = Surroundings()
 
     def is_same_as(self, other: "Place") -> bool:
         """Return whether two places share one address and point: many families live where they are registered."""
@@ -75,8 +74,8 @@ def places_of(family: Family, districts: Collection[str]) -> Iterator[Place]:
 
 
 def _place(pointer: str, given: HouseholdRegistration | FamilyHome, districts: Collection[str]) -> Place:
-    address, city = parse_place(given.address, districts)
-    return Place(pointer, address, _wgs84_point(given.point), city)
+    address, surroundings = parse_place(given.address, districts)
+    return Place(pointer, address, _wgs84_point(given.point), surroundings)
 
 
 def _wgs84_point(point: MapPoint | None) -> Point | None:
@@ -91,16 +90,23 @@ def _wgs84_point(point: MapPoint | None) -> Point | None:
 def candidates_of(district: District, stage: Stage, place: Place) -> list[Candidate]:
     """Return the catchments of a stage that a place belongs to, or may belong to."""
     atlas = district.atlases[stage]
-    matches = atlas.at_address(place.address)
+    matches = matches_of(atlas, place.address, place.surroundings)
     certain = [one for one in matches if one.match == "yes"]
     if certain:
         catchments = [one.catchment for one in certain]
         if len(certain) == 1 or _are_double_district(catchments):
-            return [_matched(one, _unread_by(one, atlas), district.bureau) for one in certain]
+            return [_matched(one, _unread_by(one, atlas, district.city), district.bureau) for one in certain]
         return [Candidate(catchment, "possible", _several(district.bureau)) for catchment in catchments]
     if matches:
-        return [_incomplete(one, _unread_by(one, atlas), district.bureau) for one in matches]
+        return [_incomplete(one, _unread_by(one, atlas, district.city), district.bureau) for one in matches]
     return [] if place.point is None else _by_map(atlas, place.point, district.bureau)
+
+
+def matches_of(atlas: Atlas, address: Address, surroundings: Surroundings) -> list[AddressMatch]:
+    """Return the catchments of an address, or else those of the whole neighbourhood or subdistrict that it is in."""
+    around = (replace(address, community=name, building=None) for name in reversed(surroundings.names))
+    named = (one for one in around if one.community is not None and atlas.has_name(one.community))
+    return next((found for one in (address, *named) if (found := atlas.at_address(one))), list[AddressMatch]())
 
 
 def unread(address: Address, atlases: Collection[Atlas]) -> str:
@@ -110,9 +116,11 @@ def unread(address: Address, atlases: Collection[Atlas]) -> str:
     return "、".join(one for one in (*unknown, address.unparsed) if one)
 
 
-def _unread_by(match: AddressMatch, atlas: Atlas) -> str:
-    """Return the parts of an address that a matching range does not explain."""
+def _unread_by(match: AddressMatch, atlas: Atlas, city: str | None) -> str:
+    """Return the parts of an address that neither a matching range nor the city explains."""
     address, parts = match.address, list[str]()
+    if address.area is not None and f"{address.area}市" == city:
+        address = replace(address, area=None)
     if address.area is not None and atlas.has_name(address.area):
         names = (address.community, address.road) if match.range_.is_named(address.area) else (address.area,)
         parts = [one for one in names if one is not None and not match.range_.is_named(one)]

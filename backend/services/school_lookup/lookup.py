@@ -90,7 +90,7 @@ def _locate(
 ) -> _Located:
     candidates = dict[str, dict[Stage, list[Candidate]]]()
     for place in places:
-        if district.may_contain(place.address.district, place.city):
+        if district.may_contain(place.address.district, place.surroundings.city):
             same = next((one.pointer for one in places if one.pointer in candidates and one.is_same_as(place)), None)
             candidates[place.pointer] = (
                 {stage: candidates_of(district, stage, place) for stage in stages} if same is None else candidates[same]
@@ -180,7 +180,7 @@ def _place_details(place: Place, located: Sequence[_Located]) -> PlaceDetails:
 
 
 def _elsewhere(place: Place) -> Text:
-    name = (place.city or "") + (place.address.district or "")
+    name = (place.surroundings.city or "") + (place.address.district or "")
     return Text(
         zh=f"该地址在{name}，这里没有当地的学区划分，没有查询当地学校。如有误，请改正地址后再查；当地学校请咨询当地教育局。",
         en=(
@@ -287,7 +287,9 @@ def _place_of(
         return "catchment"
     place = one.places.get(pointer)
     return (
-        "city" if found or (place is not None and one.district.is_in_city(place.address.district, place.city)) else None
+        "city"
+        if found or (place is not None and one.district.is_in_city(place.address.district, place.surroundings.city))
+        else None
     )
 
 

@@ -11,11 +11,11 @@ import shapely
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.services.school_lookup.addresses import Address, parse_address
+from backend.services.school_lookup.addresses import Address, parse_address, parse_place
 from backend.services.school_lookup.atlas import Atlas, pairs_of
 from backend.services.school_lookup.coordinates import CoordinateSystem, is_in_china, metres
 from backend.services.school_lookup.facts import STAGES, Stage
-from backend.services.school_lookup.geocoding import unread
+from backend.services.school_lookup.geocoding import matches_of, unread
 from backend.services.school_lookup.plan import (
     AddressPoint,
     Catchment,
@@ -283,12 +283,13 @@ def _contradictions(plan: Plan, catchments: Sequence[Catchment], stage: Stage) -
     for row, number in [*pairs_of(atlas.covering(points)), *pairs_of(atlas.near(points, SLIVER_METRES))]:
         covered[row].add(catchments[number].id)
     for row, one in enumerate(plan.addresses):
-        feature, address = f"address:{row + 1}", parse_address(one.address, plan.heading.districts)
+        feature = f"address:{row + 1}"
+        address, surroundings = parse_place(one.address, plan.heading.districts)
         if address.is_empty:
             text = Text(zh="地址无法识别，应写明道路或小区", en="This address names neither a road nor a community")
             yield Fault(feature, "unreadable_address", text)
             continue
-        matches = atlas.at_address(address)
+        matches = matches_of(atlas, address, surroundings)
         if not matches:
             yield _without_range(feature, one.address, unread(address, [atlas]), stage)
         for found in matches:

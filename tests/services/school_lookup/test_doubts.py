@@ -6,9 +6,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from backend.services.school_lookup.addresses import AddressRange
+from backend.services.school_lookup.addresses import AddressRange, parse_address
 from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult
 from backend.services.school_lookup.district import District
 from backend.services.school_lookup.family import Child, Family, FamilyHome, HouseholdRegistration
@@ -93,6 +95,44 @@ def test_the_reported_addresses_get_the_schools_whose_catchments_list_them(body:
     district = District("reported", msgspec.json.decode(encoded, type=Plan), CITY)
     child = look_up(RULEBOOK, [district], request.family).children[0]
     assert [one.school.name for one in child.schools if one.certainty == "certain" and one.batch] == schools
+
+
+def test_a_range_may_be_a_whole_neighbourhood() -> None:
+    ranges = [*catchment("west").address_ranges, AddressRange(community="朝晖社区")]
+    district = District("e", plan_with(replace(catchment("west"), address_ranges=ranges)), CITY)
+    assert candidates("试验区双桥街道朝晖社区新新路8号", district) == [("west", "certain")]
+    assert candidates("朝晖社区新苑5幢", district) == [("west", "certain")]
+    assert candidates("朝晖社区5幢", district) == [("west", "certain")]
+    assert candidates("朝晖社区和平路8号", district) == [("east", "certain")]
+
+
+def test_names_in_brackets_are_part_of_the_names_in_a_plan() -> None:
+    ranges = [*catchment("west").address_ranges, AddressRange(community="梅苑（北区）")]
+    district = District("e", plan_with(replace(catchment("west"), address_ranges=ranges)), CITY)
+    assert candidates("梅苑（北区）3幢", district) == [("west", "certain")]
+    assert candidates("梅苑北区3幢", district) == [("west", "certain")]
+    with pytest.raises(UnknownAddress):
+        looked_up("梅苑3幢", district)
+
+
+@settings(deadline=None)
+@given(
+    junk=st.text("之乙附某第甲近东侧一二十廿百两弄区路号幢村组 、-·()", max_size=5),
+    number=st.integers(1, 98),
+)
+def test_text_before_a_number_never_makes_a_wrong_catchment_certain(junk: str, number: int) -> None:
+    try:
+        found = candidates(f"和平路{junk}{number}号")
+    except UnknownAddress:
+        return
+    right = "west" if number % 2 else "east"
+    assert ("west" if right == "east" else "east", "certain") not in found or _another_number(junk, number)
+
+
+def _another_number(junk: str, number: int) -> bool:
+    """Return whether the text before a number is itself a number that may be meant, such as 二十之3号 or 二号-3号."""
+    address = parse_address(f"和平路{junk}{number}号")
+    return address.unparsed == "" and not address.number_in_community and address.number != number
 
 
 # ── possible, and why ──
@@ -195,6 +235,8 @@ def test_an_address_in_another_district_is_reported_to_be_elsewhere(address: str
 def test_an_address_in_another_city_is_elsewhere_although_the_road_has_the_same_name() -> None:
     hangzhou = District("hangzhou", replace(PLAN, heading=replace(HEADING, district="拱墅区", code="330105")), CITY)
     assert candidates("杭州市和平路7号", hangzhou) == [("west", "certain")]
+    assert candidates("杭州和平路7号", hangzhou) == [("west", "certain")]
+    assert candidates("宁波和平路7号", hangzhou) == [("west", "possible")]
     (doubt,) = looked_up("宁波市和平路7号", hangzhou).places[0].doubts
     assert "宁波市" in doubt.zh
 

@@ -159,6 +159,18 @@ def test_an_address_whose_last_part_is_missing_is_not_without_a_range() -> None:
     assert faults_of(plan_with(addresses=[*ADDRESSES, AddressPoint("和平路", *WEST)])) == []
 
 
+def test_the_range_of_an_address_may_be_its_neighbourhood() -> None:
+    more = [AddressRange(community="朝晖社区")]
+    plan = plan_with(
+        *(
+            replace(catchment(name), address_ranges=[*catchment(name).address_ranges, *more])
+            for name in ("west", "all")
+        ),
+        addresses=[*ADDRESSES, AddressPoint("试验区朝晖社区新新路7号", *WEST)],
+    )
+    assert faults_of(plan) == []
+
+
 def test_the_part_of_an_address_that_is_not_understood_is_reported() -> None:
     addresses = [*ADDRESSES, AddressPoint("开发区新路7号", *WEST)]
     (fault,) = faults_of(plan_with(addresses=addresses))
