@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.services.school_lookup.address_text import normalised, normalised_name
-from backend.services.school_lookup.divisions import city_before, is_county, is_former_county, short_city_before
+from backend.services.school_lookup.divisions import city_before, is_county, is_former_county, short_divisions_before
 from backend.services.school_lookup.numerals import in_plain_numerals
 
 Match = Literal["yes", "maybe", "no"]
@@ -170,9 +170,9 @@ def readings(address: Address) -> Iterator[tuple[str | None, Address]]:
     area = _AREA.match(community)
     if area is not None and address.area is None and area[0] != community:
         yield None, replace(address, area=area[0], community=community.removeprefix(area[0]))
-    if address.area is None and (city := short_city_before(address.road or community)):
-        road = None if address.road is None else address.road.removeprefix(city)
-        yield None, replace(address, area=city, road=road, community=community.removeprefix(city) or None)
+    if address.area is None and (short := short_divisions_before(address.road or community)):
+        road = None if address.road is None else address.road.removeprefix(short)
+        yield None, replace(address, area=short, road=road, community=community.removeprefix(short) or None)
 
 
 def _divisions(parser: "_AddressParser", districts: Collection[str]) -> tuple[Surroundings, str | None, str | None]:

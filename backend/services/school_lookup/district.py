@@ -12,7 +12,7 @@ from backend.rulebook import Rulebook
 from backend.rulebook.language.temporal import midnight
 from backend.services.school_lookup.atlas import Atlas, Point
 from backend.services.school_lookup.chance import Chance, chance_of, expected_applicants, past_by_batch
-from backend.services.school_lookup.divisions import city_of
+from backend.services.school_lookup.divisions import city_of, province_of
 from backend.services.school_lookup.facts import STAGES, SeatFacts, Stage
 from backend.services.school_lookup.plan import Catchment, PastBatch, Plan, School, SchoolKind, shape_of
 
@@ -83,6 +83,13 @@ class District:
 
     def _may_be_in(self, city: str | None) -> bool:
         return None in (city, self.city) or city == self.city
+
+    def is_short_name(self, name: str) -> bool:
+        """Return whether a name is that of this district as people write it without 省, 市 and 区, as in 杭州拱墅."""
+        rest = name
+        for division in (province_of(self.heading.code), self.city, self.heading.district):
+            rest = rest.removeprefix((division or "")[:-1])
+        return not rest
 
     @cached_property
     def city(self) -> str | None:

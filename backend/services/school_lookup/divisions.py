@@ -19,9 +19,11 @@ _NEWER_COUNTIES = ("临平区", "钱塘区")
 class Divisions(Struct, frozen=True):
     """The names of the divisions: cities of a prefecture's rank, and districts, counties and smaller cities.
 
-    `former` has the names that are no longer in use anywhere; `by_code` has the cities by four digits of their codes.
+    `former` has the names that are no longer in use anywhere; `by_code` has the provinces by two digits of their codes,
+    and the cities by four.
     """
 
+    provinces: frozenset[str]
     cities: frozenset[str]
     counties: frozenset[str]
     former: frozenset[str]
@@ -37,6 +39,7 @@ def divisions() -> Divisions:
     for line in files("stdnum.cn").joinpath("loc.dat").read_text("utf-8").splitlines():
         if not line.startswith((" ", "#")):
             province, name_of_province = line[:2], line.split('"')[1]
+            by_code[province] = name_of_province
         entry = _ENTRY.match(line)
         if entry is None:
             continue
@@ -51,7 +54,13 @@ def divisions() -> Divisions:
         for name in names:
             period = _PERIOD.match(name)
             (former if period is not None and period[1] else counties).add(_PERIOD.sub("", name))
-    return Divisions(frozenset(cities), frozenset(counties), frozenset(former - counties), by_code)
+    provinces = frozenset(name for code, name in by_code.items() if len(code) == 2)  # noqa: PLR2004  as in GB/T 2260
+    return Divisions(provinces, frozenset(cities), frozenset(counties), frozenset(former - counties), by_code)
+
+
+def province_of(code: str) -> str | None:
+    """Return the province of a district's code, or None if the code is not in the table."""
+    return divisions().by_code.get(code[:2])
 
 
 def city_of(code: str) -> str | None:
@@ -81,10 +90,22 @@ def is_former_county(name: str) -> bool:
 
 
 def _without_city(name: str) -> str:
-    return name.removeprefix(short_city_before(name))
+    return name.removeprefix(_short_name_before(name, "市"))
 
 
-def short_city_before(name: str) -> str:
-    """Return the city at the beginning of a name that is written without 市, as in 杭州上城区, or an empty text."""
-    lengths = (length for length in (2, 3) if len(name) > length + 1)
-    return next((name[:length] for length in lengths if name[:length] + "市" in divisions().cities), "")
+def short_divisions_before(name: str) -> str:
+    """Return the divisions at the beginning of a name that are written without 省, 市 or 区, as in 杭州上城和平路."""
+    rest = name
+    while found := _short_name_before(rest, "省市区县"):
+        rest = rest.removeprefix(found)
+    return name.removesuffix(rest)
+
+
+def _short_name_before(name: str, endings: str) -> str:
+    table = divisions()
+    for length in (2, 3):
+        if len(name) > length + 1:
+            names = [name[:length] + ending for ending in endings]
+            if any(one in table.provinces or one in table.cities or one in table.counties for one in names):
+                return name[:length]
+    return ""

@@ -95,10 +95,10 @@ def candidates_of(district: District, stage: Stage, place: Place) -> list[Candid
     if certain:
         catchments = [one.catchment for one in certain]
         if len(certain) == 1 or _are_double_district(catchments):
-            return [_matched(one, _unread_by(one, atlas, district.city), district.bureau) for one in certain]
+            return [_matched(one, _unread_by(one, atlas, district), district.bureau) for one in certain]
         return [Candidate(catchment, "possible", _several(district.bureau)) for catchment in catchments]
     if matches:
-        return [_incomplete(one, _unread_by(one, atlas, district.city), district.bureau) for one in matches]
+        return [_incomplete(one, _unread_by(one, atlas, district), district.bureau) for one in matches]
     return [] if place.point is None else _by_map(atlas, place.point, district.bureau)
 
 
@@ -116,10 +116,10 @@ def unread(address: Address, atlases: Collection[Atlas]) -> str:
     return "、".join(one for one in (*unknown, address.unparsed) if one)
 
 
-def _unread_by(match: AddressMatch, atlas: Atlas, city: str | None) -> str:
-    """Return the parts of an address that neither a matching range nor the city explains."""
+def _unread_by(match: AddressMatch, atlas: Atlas, district: District) -> str:
+    """Return the parts of an address that neither a matching range nor the district's name explains."""
     address, parts = match.address, list[str]()
-    if address.area is not None and f"{address.area}市" == city:
+    if address.area is not None and district.is_short_name(address.area):
         address = replace(address, area=None)
     if address.area is not None and atlas.has_name(address.area):
         names = (address.community, address.road) if match.range_.is_named(address.area) else (address.area,)

@@ -2,7 +2,14 @@
 
 import pytest
 
-from backend.services.school_lookup.divisions import city_before, city_of, is_county, is_former_county
+from backend.services.school_lookup.divisions import (
+    city_before,
+    city_of,
+    is_county,
+    is_former_county,
+    province_of,
+    short_divisions_before,
+)
 
 
 @pytest.mark.parametrize("name", ["上城区", "杭州上城区", "浦东新区", "淳安县", "建德市", "钱塘区", "临平区"])
@@ -42,6 +49,15 @@ def test_a_city_is_known_at_the_beginning_of_an_address(text: str, city: str | N
     assert (None if found is None else found[1]) == city
 
 
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("浙江杭州上城和平路", "浙江杭州上城"), ("杭州路", ""), ("和平路", ""), ("临安路", ""), ("朝晖六区", "")],
+)
+def test_divisions_may_be_written_without_their_kind(name: str, short: str) -> None:
+    assert short_divisions_before(name) == short
+
+
 def test_the_city_of_a_district_follows_from_its_code() -> None:
     assert (city_of("330105"), city_of("310115"), city_of("110101")) == ("杭州市", "上海市", "北京市")
-    assert city_of("990002") is None
+    assert province_of("330105") == "浙江省"
+    assert city_of("990002") is province_of("990002") is None

@@ -227,6 +227,9 @@ def test_an_address_in_another_city_is_elsewhere_although_the_road_has_the_same_
     assert candidates("杭州市和平路7号", hangzhou) == [("west", "certain")]
     assert candidates("杭州和平路7号", hangzhou) == [("west", "certain")]
     assert candidates("宁波和平路7号", hangzhou) == [("west", "possible")]
+    assert candidates("浙江杭州拱墅和平路7号", hangzhou) == [("west", "certain")]
+    assert candidates("拱墅朝晖六区5幢", hangzhou) == [("west", "certain")]
+    assert candidates("浙江宁波海曙和平路7号", hangzhou) == [("west", "possible")]
     (doubt,) = looked_up("宁波市和平路7号", hangzhou).places[0].doubts
     assert "宁波市" in doubt.zh
 
