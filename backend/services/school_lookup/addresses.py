@@ -54,11 +54,11 @@ _COMMUNITY = re.compile(
     rf"(?={_DOOR}\d{{1,5}}(?![\d区期村])|{_LETTERED_BUILDING}|$)"
 )
 _GROUP = re.compile(r"第?(\d{1,3})(?:村民)?(?:小组|组|队)")
-_BUILDING = re.compile(r"(\d{1,4}[A-Z甲乙丙丁]?|[A-Z甲乙丙丁]\d{0,3})(?:幢|栋|号楼|座|#楼?)")
+_BUILDING = re.compile(r"第?(\d{1,4}[A-Z甲乙丙丁]?|[A-Z甲乙丙丁]\d{0,3})(?:幢|栋|号楼|座|#楼?)")
 _BUILDING_UNIT_ROOM = re.compile(r"[- ]?(\d{1,3})[- ](\d{1,2})[- ](?=\d{3,5}(?:室|$))")
 _BUILDING_ROOM = re.compile(r"[- ]?(\d{1,3})[- ](?=\d{3,5}(?:室|$))")
-_UNIT = re.compile(r"(?:(\d{1,3})|[东西南北中A-Z甲乙丙丁])单元")
-_FLOOR = re.compile(r"\d{1,3}(?:楼|层)(?!\d*[幢栋])")
+_UNIT = re.compile(r"第?(?:(\d{1,3})|[东西南北中A-Z甲乙丙丁])单元")
+_FLOOR = re.compile(r"第?\d{1,3}(?:楼|层)(?!\d*[幢栋])")
 _ROOM = re.compile(r"[- ]?(\d{1,5})[A-Z东西南北中]?(?:室|房|户)?(?:[东西南北中](?:户|边?套))?$")
 _NEXT_TO = re.compile(r"斜?对面|对过|旁边?|隔壁|附近|边上|后面|前面|[往以]?[东西南北][侧边面]?")
 

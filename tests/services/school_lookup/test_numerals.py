@@ -1,5 +1,7 @@
 """Chinese numerals as they are written on doors."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,26 @@ def test_a_numeral_has_one_value_in_every_form(written: str, value: int) -> None
 @pytest.mark.parametrize("written", ["一百二", "一千二", "二三十", "十十", "一百零", "一二三四五六"])
 def test_a_numeral_with_two_readings_or_none_has_no_value(written: str) -> None:
     assert numeral_value(written) is None
+
+
+DIGITS = "零一二三四五六七八九"
+
+
+def written(number: int) -> str:
+    """Return the numeral of a number from 1 to 9,999 as it is taught: 1,005 is 一千零五, 110 is 一百一十."""
+    parts = [(int(digit), unit) for digit, unit in zip(f"{number:04}", ("千", "百", "十", ""), strict=True)]
+    text = "".join(DIGITS[digit] + (unit if digit else "") for digit, unit in parts)
+    return re.sub("零+", "零", text).strip("零")
+
+
+@given(st.integers(1, 9_999))
+def test_every_number_is_read_as_it_is_written(number: int) -> None:
+    assert numeral_value(written(number)) == number
+    assert (
+        numeral_value(written(number).translate(str.maketrans("一二三四五六七八九十百千", "壹贰叁肆伍陆柒捌玖拾佰仟")))
+        == number
+    )
+    assert numeral_value("".join(DIGITS[int(digit)] for digit in str(number))) == number
 
 
 @given(st.integers(0, 99))
