@@ -46,6 +46,7 @@ PROVINCIAL_LEADER = Title("provincial_leader", datetime(2021, 8, 31, 16, tzinfo=
 TECHNICIAN = Title("technician", datetime(2019, 8, 31, 16, tzinfo=UTC))
 STATE_SECOND = Prize("state_second", datetime(2022, 1, 7, 16, tzinfo=UTC))
 PAID_WELL = Pay(2025, 90_000_000)
+NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)
 CARD = "6217000010000000003"
 OTHER_CARD = "6217000010000000011"
 
@@ -67,7 +68,7 @@ class Scene:
 
     def __init__(self, client: Client, clock: Clock, sign_in: Callable[..., Any]) -> None:
         self.client, self.clock, self._sign_in = client, clock, sign_in
-        clock.now = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+        clock.now = NOON
         self._taps = count(1)
         for port in (Education, Employment, SocialInsurance, Tax, PropertyRegister, PayoutBank):
             self.port(port).database.clock = lambda: clock.now
