@@ -45,7 +45,7 @@ def budget_of(world: TalentWorld, budget: int) -> Budget:
 
 def all_read(world: TalentWorld, claim: Claim) -> list[Entry]:
     """Give the claim's entries that some process has read from it, the first first."""
-    return [entry for _, entry in world.stores[0].carried if entry.claim == claim.id]
+    return [entry for _, entry in world.stores[0].recorded_entries if entry.claim == claim.id]
 
 
 def comes_late(world: TalentWorld, entry: Entry, budget: int) -> None:
