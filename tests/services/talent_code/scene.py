@@ -188,11 +188,10 @@ class Scene:
         self.time_passes()
 
     async def jobs_end(self) -> None:
-        """Wait until what runs in the background has come to its end."""
-        for _ in range(500):
-            if self.city.jobs.waiting() == 0:
-                break
-            await asyncio.sleep(0.01)
+        """Wait until no background job is waiting or running."""
+        async with asyncio.timeout(60):
+            while self.city.jobs.waiting():  # noqa: ASYNC110  the queue does not signal when it is empty
+                await asyncio.sleep(0.01)
 
     async def _sweep(self) -> None:
         await self.jobs_end()

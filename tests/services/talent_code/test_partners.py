@@ -14,6 +14,7 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from backend.operations.load_shedding import STORE_UNAVAILABLE_SECONDS
 from backend.services.talent_code.code import make_claims
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.tasks import sweep_usages
@@ -367,7 +368,7 @@ def test_while_the_store_is_away_nothing_is_honoured_and_afterwards_it_is(
         problem(answer, 503, "unavailable")
         assert int(answer.headers["retry-after"]) > 0
     monkeypatch.undo()
-    time.sleep(1.05)
+    time.sleep(STORE_UNAVAILABLE_SECONDS)
     assert uses(scene) == 0
     assert desk.redeems(payload, "turnstile-0001").json()["remaining"] == 23
 
@@ -385,7 +386,7 @@ def test_a_use_that_was_kept_without_an_answer_is_sent_again_and_counts_once(
     monkeypatch.setattr(type(scene.city.store), "insert", unanswered)
     problem(desk.redeems(payload, "turnstile-0001"), 503, "unavailable")
     monkeypatch.undo()
-    time.sleep(1.05)
+    time.sleep(STORE_UNAVAILABLE_SECONDS)
     scene.clock.now += timedelta(minutes=5)
     assert desk.redeems(payload, "turnstile-0001").json()["remaining"] == 23
     assert uses(scene) == 1
