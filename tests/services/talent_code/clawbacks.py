@@ -1,4 +1,4 @@
-"""Clawbacks as citizens and officers meet them: the amount, the appeal, the decision and the repayment."""
+"""What citizens and officers do about a clawback: appeal, decide and repay."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ YUAN = 100
 REASON = {"zh": "房屋已于申领前出售", "en": "The home was sold before the claim"}
 
 
-def found(scene: Scene, claim: dict[str, Any]) -> Claim:
+def stored_claim(scene: Scene, claim: dict[str, Any]) -> Claim:
     document = scene.call(scene.city.store.get, Claim, claim["id"])
     assert document is not None
     return document
 
 
-def told(scene: Scene, claim: dict[str, Any]) -> list[str]:
-    return [notice.kind for notice in found(scene, claim).notifications if notice.sent]
+def sent_notices(scene: Scene, claim: dict[str, Any]) -> list[str]:
+    return [notice.kind for notice in stored_claim(scene, claim).notifications if notice.sent]
 
 
 def clawed_back(scene: Scene, person: Citizen) -> dict[str, Any]:
-    """Have somebody be paid the first half of 200,000 yuan towards a home, and an audit find that they own one."""
+    """Pay a person the first half of 200,000 yuan for a home, then let an audit find that they own one already."""
     claim = scene.claimed(person, "home_purchase")
     scene.port(PropertyRegister).set_homes(person.id_number, 1)
     scene.time_passes(days=30)

@@ -18,11 +18,11 @@ from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.ports import PropertyRegister, SocialInsurance, Tax
 from backend.services.talent_code.saga import benefits
 from integrations._sandbox.database import CallOutcome
-from tests.services.talent_code.clawbacks import YUAN, appeals, clawed_back, decides, found, told
+from tests.services.talent_code.clawbacks import YUAN, appeals, clawed_back, decides, sent_notices, stored_claim
 from tests.services.talent_code.sample_rules import write_rules
 from tests.services.talent_code.scene import DOCTOR, LEADER, NOON, Citizen, Scene
 
-# ── the draw ──
+# ── selection ──
 
 
 def paid_claim(number: int, fen: int, stated: tuple[str, ...]) -> Claim:
@@ -45,9 +45,7 @@ def paid_claim(number: int, fen: int, stated: tuple[str, ...]) -> Claim:
     )
 
 
-def test_large_amounts_are_always_audited_and_of_the_others_as_many_as_the_rules_say(
-    scene: Scene, tmp_path: Path
-) -> None:
+def test_large_amounts_are_always_audited_and_others_as_often_as_the_rules_say(scene: Scene, tmp_path: Path) -> None:
     def drawn(fen: int, stated: tuple[str, ...], city: City = scene.city) -> list[int]:
         return [number for number in range(2_000) if is_selected(benefits, city, paid_claim(number, fen, stated), NOON)]
 
@@ -58,27 +56,27 @@ def test_large_amounts_are_always_audited_and_of_the_others_as_many_as_the_rules
     assert set(one_in_fifty) <= set(one_in_ten)
     assert drawn(99_999 * YUAN, ("homes",)) == one_in_ten
     make_keys(tmp_path / "other-keys")
-    of_another_city = replace(scene.city, encryption=FieldEncryption(Keyring.open(tmp_path / "other-keys")))
-    assert drawn(99_999 * YUAN, ("homes",), of_another_city) != one_in_ten
+    other_city = replace(scene.city, encryption=FieldEncryption(Keyring.open(tmp_path / "other-keys")))
+    assert drawn(99_999 * YUAN, ("homes",), other_city) != one_in_ten
 
 
-# ── what an audit finds ──
+# ── findings ──
 
 
-def test_a_sound_claim_is_audited_after_thirty_days_and_nothing_changes(scene: Scene) -> None:
+def test_an_audit_after_thirty_days_does_not_change_a_correct_claim(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     claim = scene.claimed(doctor, "home_purchase")
     scene.time_passes(days=29, hours=23)
-    assert found(scene, claim).audit is None
+    assert stored_claim(scene, claim).audit is None
     scene.time_passes(hours=1)
-    audit = found(scene, claim).audit
+    audit = stored_claim(scene, claim).audit
     assert audit is not None
     assert (audit.drawn, audit.entitled_fen, audit.differing_facts) == (True, 200_000 * YUAN, ())
     assert scene.claim(doctor, claim) == claim
-    assert told(scene, claim) == ["paid"]
+    assert sent_notices(scene, claim) == ["paid"]
 
 
-def test_a_home_that_is_found_claims_back_all_and_cuts_what_is_to_come(scene: Scene) -> None:
+def test_if_an_audit_finds_a_home_the_payment_is_clawed_back_and_the_rest_is_cancelled(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     shown = clawed_back(scene, doctor)
     assert shown["clawback"] == {
@@ -97,17 +95,19 @@ def test_a_home_that_is_found_claims_back_all_and_cuts_what_is_to_come(scene: Sc
         "decision": None,
     }
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
-    scene.time_passes(days=15, seconds=-1)  # nothing more is paid, and the rest is kept while there may be an appeal
+    scene.time_passes(
+        days=15, seconds=-1
+    )  # nothing more is paid, but the rest stays reserved as long as an appeal is possible
     assert [instalment["state"] for instalment in scene.claim(doctor, shown)["instalments"]] == ["paid", "open"]
     assert scene.budget("home_purchase") == (100_000, 100_000, 0, 1)
     scene.time_passes(seconds=1)
     assert [instalment["state"] for instalment in scene.claim(doctor, shown)["instalments"]] == ["paid"]
     assert scene.budget("home_purchase") == (0, 100_000, 0, 1)
-    assert told(scene, shown) == ["paid", "clawed_back", "reduced"]
+    assert sent_notices(scene, shown) == ["paid", "clawed_back", "reduced"]
 
 
 def claimed_as_a_leader_but_is_a_doctor(scene: Scene, benefit: str) -> tuple[Citizen, dict[str, Any]]:
-    """Have somebody claim as of class D, of whose title and degree the title turns out false: class E is left."""
+    """Let a person of class D claim, whose title turns out to be false; their degree gives class E."""
     leader = scene.talent(LEADER)
     scene.has(leader, LEADER, DOCTOR)
     scene.declares(leader, DOCTOR)
@@ -116,8 +116,8 @@ def claimed_as_a_leader_but_is_a_doctor(scene: Scene, benefit: str) -> tuple[Cit
     return leader, claim
 
 
-def test_a_class_that_turns_out_lower_leaves_what_the_lower_class_has(scene: Scene) -> None:
-    """Class D had 500,000 of a million yuan; she is a doctor and no leader, and class E has 200,000."""
+def test_if_the_class_turns_out_lower_the_difference_is_clawed_back(scene: Scene) -> None:
+    """Class D was paid 500,000 of a million yuan; class E, which her degree gives, is entitled to 200,000."""
     leader, claim = claimed_as_a_leader_but_is_a_doctor(scene, "home_purchase")
     scene.time_passes(days=30)
     clawback = scene.claim(leader, claim)["clawback"]
@@ -126,8 +126,8 @@ def test_a_class_that_turns_out_lower_leaves_what_the_lower_class_has(scene: Sce
     assert scene.budget("home_purchase") == (0, 500_000, 0, 1)
 
 
-def test_what_was_spent_counts_as_far_as_invoices_prove_it(scene: Scene, tmp_path: Path) -> None:
-    """Of 40 yuan that were stated and paid invoices prove 25; of another's 10 yuan they prove 90."""
+def test_expenses_without_invoices_are_clawed_back(scene: Scene, tmp_path: Path) -> None:
+    """One person stated 40 yuan and has invoices for 25; another stated 10 yuan and has invoices for 90."""
     scene.rules_change(write_rules(tmp_path / "rules", 1_000 * YUAN))
     few, many = scene.talent(DOCTOR), scene.talent(DOCTOR, "13800000102")
     claims = [scene.claimed(few, "spent", spent_fen=40 * YUAN), scene.claimed(many, "spent", spent_fen=10 * YUAN)]
@@ -140,20 +140,20 @@ def test_what_was_spent_counts_as_far_as_invoices_prove_it(scene: Scene, tmp_pat
 
 
 @pytest.mark.parametrize("outcome", ["lost_before", "refused", "wrong"])
-def test_a_register_that_does_not_tell_is_asked_again(scene: Scene, outcome: CallOutcome) -> None:
+def test_an_audit_is_retried_if_the_property_register_does_not_answer(scene: Scene, outcome: CallOutcome) -> None:
     doctor, register = scene.talent(DOCTOR), scene.port(PropertyRegister)
     claim = scene.claimed(doctor, "home_purchase")
     register.set_homes(doctor.id_number, 1)
     register.database.inject_faults("homes", {outcome: 1_000})
     scene.time_passes(days=30)
-    assert found(scene, claim).audit is None
+    assert stored_claim(scene, claim).audit is None
     register.database.clear_faults()
     scene.time_passes(hours=2)
     assert scene.claim(doctor, claim)["clawback"]["amount_fen"] == 100_000 * YUAN
 
 
-def test_what_is_only_to_come_is_cut_from_the_last_part_on_as_far_as_it_is_too_much() -> None:
-    """Of 100 yuan 30 were paid; an audit leaves 50 of it: of the two open parts 20 and nothing are left."""
+def test_open_instalments_are_reduced_by_the_excess_from_the_last_one_on() -> None:
+    """30 of 100 yuan were paid. An audit leaves 50, so 20 and 0 remain of the two open instalments."""
     claim = replace(
         paid_claim(1, 100_00, ()),
         instalments=(
@@ -181,7 +181,7 @@ def test_what_is_only_to_come_is_cut_from_the_last_part_on_as_far_as_it_is_too_m
 
 
 def reduced(scene: Scene, folder: Path) -> tuple[Citizen, dict[str, Any]]:
-    """Have an audit find that somebody who had a third of 100 yuan, for class D, is of class E: one fen less."""
+    """Let an audit find that a person who claimed as class D, in three instalments, is of class E: one fen less."""
     scene.rules_change(write_rules(folder, 1_000 * YUAN))
     leader, claim = claimed_as_a_leader_but_is_a_doctor(scene, "thirds")
     scene.time_passes(days=3)
@@ -195,7 +195,7 @@ def instalments(scene: Scene, person: Citizen, claim: dict[str, Any]) -> list[tu
     return [(instalment["amount_fen"], instalment["state"]) for instalment in scene.claim(person, claim)["instalments"]]
 
 
-def test_a_part_that_an_audit_does_not_concern_is_paid_and_the_last_one_once_no_appeal_can_be_made(
+def test_instalments_that_an_audit_leaves_are_paid_and_the_reduced_one_after_the_appeal_period(
     scene: Scene, tmp_path: Path
 ) -> None:
     leader, claim = reduced(scene, tmp_path / "rules")
@@ -203,15 +203,15 @@ def test_a_part_that_an_audit_does_not_concern_is_paid_and_the_last_one_once_no_
     assert instalments(scene, leader, claim) == [(33_00, "paid"), (33_00, "paid"), (34_00, "open")]
     scene.time_passes(days=1)
     assert instalments(scene, leader, claim) == [(33_00, "paid"), (33_00, "paid"), (33_99, "paid")]
-    assert told(scene, claim) == ["paid", "reduction_announced", "paid", "reduced", "paid"]
+    assert sent_notices(scene, claim) == ["paid", "reduction_announced", "paid", "reduced", "paid"]
 
 
 @pytest.mark.parametrize(
-    ("decision", "last_fen", "heard"),
+    ("decision", "last_fen", "notices"),
     [("drop", 34_00, ["reduction_cancelled"]), ("uphold", 33_99, ["reduction_confirmed", "reduced"])],
 )
-def test_a_reduction_may_be_appealed_against(
-    scene: Scene, tmp_path: Path, decision: str, last_fen: int, heard: list[str]
+def test_a_citizen_may_appeal_against_a_reduction(
+    scene: Scene, tmp_path: Path, decision: str, last_fen: int, notices: list[str]
 ) -> None:
     leader, claim = reduced(scene, tmp_path / "rules")
     assert appeals(scene, leader, claim).status_code == 200
@@ -223,4 +223,4 @@ def test_a_reduction_may_be_appealed_against(
     assert decides(scene, officer, claim, decision).status_code == 200
     scene.time_passes(days=1)
     assert instalments(scene, leader, claim)[-1] == (last_fen, "paid")
-    assert told(scene, claim) == ["paid", "reduction_announced", "paid", *heard, "paid"]
+    assert sent_notices(scene, claim) == ["paid", "reduction_announced", "paid", *notices, "paid"]

@@ -1,4 +1,4 @@
-"""One tap pays, within seconds and once, whatever the bank and the registries do."""
+"""A claim takes one tap, is paid at once, and is subject to exclusions and entitlement."""
 
 import asyncio
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ async def forget_answers(city: City) -> None:
 # ── one tap ──
 
 
-def test_one_tap_pays_at_once_and_gives_a_receipt(scene: Scene) -> None:
+def test_a_claim_is_paid_at_once_with_a_receipt(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     claim = scene.claimed(doctor, "monthly_rent")
     assert (claim["stage"], claim["paid_fen"], claim["rule"]) == ("paid", 2_500 * YUAN, "class-e")
@@ -47,7 +47,7 @@ def test_one_tap_pays_at_once_and_gives_a_receipt(scene: Scene) -> None:
     assert scene.claim(doctor, claim) == claim
 
 
-def test_the_same_tap_gives_the_same_answer_and_pays_once(scene: Scene) -> None:
+def test_a_repeated_claim_gets_the_same_answer_and_is_paid_once(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     first = scene.claims(doctor, "monthly_rent", key="tap")
     assert first.status_code == 201
@@ -56,37 +56,37 @@ def test_the_same_tap_gives_the_same_answer_and_pays_once(scene: Scene) -> None:
     assert len(scene.payouts()) == 1
 
 
-def test_a_tap_stands_for_one_claim(scene: Scene) -> None:
+def test_an_idempotency_key_belongs_to_one_claim(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claims(doctor, "monthly_rent", key="tap")
     problem(scene.claims(doctor, "graduate_allowance", key="tap"), 422, "idempotency-key-reused")
     problem(scene.claims(doctor, "monthly_rent", key="tap", homes=0), 422, "idempotency-key-reused")
     scene.clock.now += timedelta(days=3)
-    scene.call(forget_answers, scene.city)  # the claim is not forgotten
+    scene.call(forget_answers, scene.city)  # the claim itself is still stored
     problem(scene.claims(doctor, "graduate_allowance", key="tap"), 422, "idempotency-key-reused")
     assert len(scene.payouts()) == 1
 
 
-def test_without_a_key_nothing_is_claimed(scene: Scene) -> None:
+def test_a_claim_without_an_idempotency_key_is_refused(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     answer = scene.client.post("/v1/me/claims", json={"benefit": "monthly_rent"}, headers=doctor)
     assert answer.status_code == 400
     assert stored(scene.client, Claim) == []
 
 
-def test_the_keys_of_one_person_are_not_those_of_another(scene: Scene) -> None:
+def test_two_people_may_use_the_same_key(scene: Scene) -> None:
     for phone in ("13800000101", "13800000102"):
         assert scene.claims(scene.talent(DOCTOR, phone), "monthly_rent", key="tap").status_code == 201
     assert len(scene.payouts()) == 2
 
 
-def test_a_refusal_is_the_answer_to_its_tap_and_another_tap_may_do_better(scene: Scene) -> None:
+def test_a_refusal_is_repeated_for_its_key_and_a_new_key_is_judged_again(scene: Scene) -> None:
     doctor = scene.citizen()
     scene.has(doctor, DOCTOR)
     scene.declares(doctor, DOCTOR)
     for _ in range(2):
         problem(scene.claims(doctor, "monthly_rent", key="tap"), 409, "no-bank-account")
-    scene.names_account(doctor)
+    scene.registers_account(doctor)
     problem(scene.claims(doctor, "monthly_rent", key="tap"), 409, "no-bank-account")
     assert scene.claims(doctor, "monthly_rent", key="another").status_code == 201
 
@@ -95,50 +95,50 @@ def test_a_refusal_is_the_answer_to_its_tap_and_another_tap_may_do_better(scene:
 
 DAY = timedelta(days=1)
 NOON = datetime(2026, 3, 2, 4, tzinfo=UTC)
-OF_A_MONTH = BenefitTerms(subject="person", gives="money", budget_fen=1, times_at_most=3, cooldown=30 * DAY)
-BESIDE_NO_RENT = replace(OF_A_MONTH, times_at_most=1, cooldown=0 * DAY, excludes=(Exclusion("rent", 10 * DAY),))
+MONTHLY = BenefitTerms(subject="person", gives="money", budget_fen=1, times_at_most=3, cooldown=30 * DAY)
+NOT_WITH_RENT = replace(MONTHLY, times_at_most=1, cooldown=0 * DAY, excludes=(Exclusion("rent", 10 * DAY),))
 
 
-def barred(benefit: str, now: datetime, *past_claims: tuple[str, datetime]) -> ClaimRestriction | None:
-    """Tell what bars a benefit, where a home is not had within ten days of a rent, and a car never beside a home."""
+def restriction(benefit: str, now: datetime, *past_claims: tuple[str, datetime]) -> ClaimRestriction | None:
+    """Return what restricts a benefit: rent and home exclude each other for ten days, home and car for ever."""
     terms = {
-        "rent": OF_A_MONTH,
-        "home": BESIDE_NO_RENT,
-        "car": replace(OF_A_MONTH, excludes=(Exclusion("home"), Exclusion("rent", 2 * DAY))),
+        "rent": MONTHLY,
+        "home": NOT_WITH_RENT,
+        "car": replace(MONTHLY, excludes=(Exclusion("home"), Exclusion("rent", 2 * DAY))),
     }
     claims = tuple(PastClaim(f"c{place}", name, at) for place, (name, at) in enumerate(past_claims))
     talent = Talent(id="p", code_id="c", born_at=NOON, past_claims=claims)
     return claim_restriction(talent, benefit, lambda name, _at: terms[name], now)
 
 
-def test_the_same_is_had_again_when_its_time_is_over_and_so_often_at_most() -> None:
+def test_a_benefit_can_be_claimed_again_after_its_cooldown_up_to_its_maximum() -> None:
     first, second, third = NOON, NOON + 30 * DAY, NOON + 60 * DAY
-    assert barred("rent", NOON) is None
-    early = barred("rent", second - timedelta(milliseconds=1), ("rent", first))
+    assert restriction("rent", NOON) is None
+    early = restriction("rent", second - timedelta(milliseconds=1), ("rent", first))
     assert early is not None
     assert (early.ends_at, early.limit_reached) == (second, False)
-    assert barred("rent", second, ("rent", first)) is None
-    limit_reached = barred("rent", NOON + 1_000 * DAY, ("rent", first), ("rent", second), ("rent", third))
+    assert restriction("rent", second, ("rent", first)) is None
+    limit_reached = restriction("rent", NOON + 1_000 * DAY, ("rent", first), ("rent", second), ("rent", third))
     assert limit_reached is not None
     assert (limit_reached.ends_at, limit_reached.limit_reached) == (None, True)
 
 
 @pytest.mark.parametrize(("first", "other"), [("rent", "home"), ("home", "rent")])
-def test_what_excludes_another_is_excluded_by_it_for_the_same_time(first: str, other: str) -> None:
-    during = barred(other, NOON + 10 * DAY - timedelta(milliseconds=1), (first, NOON))
+def test_an_exclusion_is_mutual_for_the_same_period(first: str, other: str) -> None:
+    during = restriction(other, NOON + 10 * DAY - timedelta(milliseconds=1), (first, NOON))
     assert during is not None
     assert (during.ends_at, during.limit_reached) == (NOON + 10 * DAY, False)
-    assert barred(other, NOON + 10 * DAY, (first, NOON)) is None
+    assert restriction(other, NOON + 10 * DAY, (first, NOON)) is None
 
 
 @pytest.mark.parametrize(("first", "other"), [("car", "home"), ("home", "car")])
-def test_what_excludes_for_ever_has_no_end(first: str, other: str) -> None:
-    ever = barred(other, NOON + 9_000 * DAY, (first, NOON))
+def test_a_permanent_exclusion_has_no_end(first: str, other: str) -> None:
+    ever = restriction(other, NOON + 9_000 * DAY, (first, NOON))
     assert ever is not None
     assert (ever.ends_at, ever.limit_reached) == (None, False)
 
 
-def test_the_rent_of_a_month_is_paid_again_after_thirty_days(scene: Scene) -> None:
+def test_monthly_rent_is_paid_again_after_thirty_days(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claimed(doctor, "monthly_rent")
     scene.time_passes(days=30, seconds=-1)
@@ -149,7 +149,7 @@ def test_the_rent_of_a_month_is_paid_again_after_thirty_days(scene: Scene) -> No
     assert scene.budget("monthly_rent") == (0, 5_000, 0, 2)
 
 
-def test_a_home_is_paid_once_and_for_all_and_not_beside_a_rent(scene: Scene) -> None:
+def test_a_home_is_paid_once_and_not_together_with_rent(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claimed(doctor, "home_purchase")
     said = problem(scene.claims(doctor, "monthly_rent"), 409, "already-claimed")
@@ -160,7 +160,7 @@ def test_a_home_is_paid_once_and_for_all_and_not_beside_a_rent(scene: Scene) -> 
     assert (said["ends_at"], said["detail"]) == (None, "您已按规定次数享受该项政策，不能再次申领。")
 
 
-def test_of_two_that_exclude_each_other_claimed_on_two_phones_at_once_one_is_refused_without_a_trace(
+def test_of_concurrent_claims_that_exclude_each_other_one_is_accepted_and_the_others_leave_no_trace(
     scene: Scene,
 ) -> None:
     doctor, city = scene.talent(DOCTOR), scene.city
@@ -178,10 +178,10 @@ def test_of_two_that_exclude_each_other_claimed_on_two_phones_at_once_one_is_ref
     assert sum(one.paid_fen + one.reserved_fen for one in stored(scene.client, Budget)) == claim.amount_fen
 
 
-# ── who may not ──
+# ── refusals ──
 
 
-def test_anothers_claim_is_nobodys(scene: Scene) -> None:
+def test_another_persons_claim_is_not_found(scene: Scene) -> None:
     claim = scene.claimed(scene.talent(DOCTOR), "monthly_rent")
     other, tap = scene.talent(DOCTOR, "13800000102"), {"Idempotency-Key": "tap"}
     at = f"/v1/me/claims/{claim['id']}"
@@ -196,36 +196,36 @@ def test_anothers_claim_is_nobodys(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("benefit", ["park_entry", "unheard_of"])
-def test_neither_a_service_nor_what_there_is_not_can_be_claimed(scene: Scene, benefit: str) -> None:
+def test_neither_a_service_nor_an_unknown_benefit_can_be_claimed(scene: Scene, benefit: str) -> None:
     problem(scene.claims(scene.talent(DOCTOR), benefit), 404, "unknown-benefit")
     assert stored(scene.client, Claim) == []
 
 
-def test_whoever_has_no_right_to_it_is_told_why_and_what_would_help(scene: Scene) -> None:
+def test_a_person_who_is_not_entitled_learns_why_and_what_would_help(scene: Scene) -> None:
     said = problem(scene.claims(scene.talent(LEADER), "monthly_rent"), 409, "not-entitled")
     assert (said["rule"], said["because"]["en"]) == ("otherwise", "Your talent class does not include the rent subsidy")
     assert (said["remedy"]["en"], said["class_ended_at"]) == ("You can claim it once you are granted class E", None)
 
 
-def test_what_is_stated_counts_at_once(scene: Scene) -> None:
+def test_a_stated_fact_is_used_at_once(scene: Scene) -> None:
     said = problem(scene.claims(scene.talent(DOCTOR), "monthly_rent", homes=1), 409, "not-entitled")
     assert said["because"]["en"] == "You own a home in the city"
 
 
-def test_whose_class_was_withdrawn_is_told_when(scene: Scene) -> None:
+def test_a_refusal_after_a_withdrawal_states_when_the_class_ended(scene: Scene) -> None:
     leader = scene.talent(LEADER)
     scene.loses_class(leader)
     said = problem(scene.claims(leader, "home_purchase"), 409, "not-entitled")
     assert (said["rule"], said["class_ended_at"]) == ("otherwise", "2026-03-02T04:00:01Z")
 
 
-def test_whose_class_has_run_out_has_nothing_from_that_second_on(scene: Scene) -> None:
-    """Pay gives a class for 1,095 days, and in 2029 that of 2025 gives none any more."""
+def test_a_class_entitles_to_nothing_from_the_second_on_at_which_it_ends(scene: Scene) -> None:
+    """A class for pay lasts 1,095 days, and in 2029 the pay of 2025 no longer gives one."""
     manager = scene.citizen()
     scene.earns(manager, 900_000 * YUAN, 0)
     scene.earns(manager, 0, 0, 2028)
     scene.declares(manager, Pay(2025, 900_000 * YUAN))
-    scene.names_account(manager)
+    scene.registers_account(manager)
     ends_at = datetime(2029, 3, 1, 4, tzinfo=UTC)
     scene.clock.now = ends_at - timedelta(seconds=1)
     assert {one["benefit"] for one in scene.benefits(manager)["available"]} == {"home_purchase"}
@@ -236,14 +236,16 @@ def test_whose_class_has_run_out_has_nothing_from_that_second_on(scene: Scene) -
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def short_upstream_timeout(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(upstream, "UPSTREAM_TIMEOUT_SECONDS", 0.05)
     return
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_upstream_timeout")
 @pytest.mark.parametrize("call", ["insured_months", "tax_year"])
-def test_without_registries_that_never_answered_nothing_is_decided_that_rests_on_them(scene: Scene, call: str) -> None:
+def test_while_a_registry_has_never_answered_benefits_that_depend_on_it_are_not_decided(
+    scene: Scene, call: str
+) -> None:
     scene.port(Tax).database.inject_faults(call, {"hang": 1_000})
     doctor = scene.talent(DOCTOR)
     problem(scene.claims(doctor, "tax_reward"), 503, "upstream-unavailable")
@@ -254,7 +256,7 @@ def test_without_registries_that_never_answered_nothing_is_decided_that_rests_on
     problem(scene.claims(doctor, "tax_reward"), 409, "not-entitled")
 
 
-def test_the_tax_of_a_year_is_not_rewarded_for_another_that_the_bureau_does_not_tell(scene: Scene) -> None:
+def test_the_tax_of_one_year_is_not_rewarded_as_that_of_the_next_which_is_unknown(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.earns(doctor, 1_500_000 * YUAN, 400_000 * YUAN)
     scene.time_passes(days=31)
@@ -264,7 +266,7 @@ def test_the_tax_of_a_year_is_not_rewarded_for_another_that_the_bureau_does_not_
     problem(scene.claims(doctor, "tax_reward"), 503, "upstream-unavailable")
 
 
-def test_what_rests_on_somebodys_word_is_noted_also_where_they_say_nothing(scene: Scene) -> None:
+def test_a_claim_records_which_facts_are_unverified_statements(scene: Scene) -> None:
     leader = scene.talent(PROVINCIAL_LEADER)
     scene.has(leader, PROVINCIAL_LEADER, DOCTOR)
     scene.declares(leader, DOCTOR)

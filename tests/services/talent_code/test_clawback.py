@@ -10,14 +10,23 @@ from backend.services.talent_code.ports import PropertyRegister, SocialInsurance
 from integrations._sandbox.database import CallOutcome
 from tests.conftest import SignIn
 from tests.services.health_code.scene import SignedInPerson, problem
-from tests.services.talent_code.clawbacks import REASON, YUAN, appeals, clawed_back, decides, found, repays, told
+from tests.services.talent_code.clawbacks import (
+    REASON,
+    YUAN,
+    appeals,
+    clawed_back,
+    decides,
+    repays,
+    sent_notices,
+    stored_claim,
+)
 from tests.services.talent_code.sample_rules import write_rules
 from tests.services.talent_code.scene import CARD, DOCTOR, NOON, Scene
 
 # ── appeals ──
 
 
-def test_an_appeal_is_made_within_its_time_and_holds_the_collection_up(scene: Scene) -> None:
+def test_an_appeal_within_its_period_delays_the_collection(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     claim = clawed_back(scene, doctor)
     scene.clock.now = NOON + timedelta(days=45) - timedelta(seconds=1)
@@ -31,7 +40,7 @@ def test_an_appeal_is_made_within_its_time_and_holds_the_collection_up(scene: Sc
     assert scene.budget("home_purchase") == (100_000, 100_000, 0, 1)
 
 
-def test_after_its_time_and_without_a_claw_back_there_is_nothing_to_appeal(scene: Scene) -> None:
+def test_no_appeal_is_possible_after_its_period_or_without_a_clawback(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     other = scene.claimed(doctor, "graduate_allowance")
     problem(appeals(scene, doctor, other), 409, "nothing-to-appeal")
@@ -40,7 +49,7 @@ def test_after_its_time_and_without_a_claw_back_there_is_nothing_to_appeal(scene
     problem(appeals(scene, doctor, claim), 409, "nothing-to-appeal")
 
 
-def test_an_officer_reads_an_appeal_which_the_citizen_sees_and_drops_the_claw_back(scene: Scene) -> None:
+def test_an_officer_reads_an_appeal_visibly_to_the_citizen_and_drops_the_clawback(scene: Scene) -> None:
     doctor, officer = scene.talent(DOCTOR), scene.officer()
     claim = clawed_back(scene, doctor)
     problem(scene.client.get(f"/v1/talent-appeals/{claim['id']}", headers=officer), 404, "not-found")
@@ -59,13 +68,13 @@ def test_an_officer_reads_an_appeal_which_the_citizen_sees_and_drops_the_claw_ba
     clawback = scene.claim(doctor, claim)["clawback"]
     assert (clawback["appeal"], clawback["owed_fen"], clawback["decision"]) == ("granted", 0, REASON)
     assert scene.client.get("/v1/talent-appeals", headers=officer).json()["appeals"] == []
-    assert told(scene, claim)[-1] == "appeal_granted"
+    assert sent_notices(scene, claim)[-1] == "appeal_granted"
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     scene.time_passes(days=90)
-    assert scene.budget("home_purchase") == (0, 200_000, 0, 1)  # and the other half is paid
+    assert scene.budget("home_purchase") == (0, 200_000, 0, 1)  # the other half is paid as well
 
 
-def test_an_appeal_that_is_lost_leaves_thirty_days_to_pay_back(scene: Scene) -> None:
+def test_after_a_rejected_appeal_there_are_thirty_days_to_repay(scene: Scene) -> None:
     doctor, officer = scene.talent(DOCTOR), scene.officer()
     claim = clawed_back(scene, doctor)
     appeals(scene, doctor, claim)
@@ -80,7 +89,7 @@ def test_an_appeal_that_is_lost_leaves_thirty_days_to_pay_back(scene: Scene) -> 
     assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
 
 
-def test_nobody_decides_their_own_appeal_or_without_a_reason_or_without_being_an_officer(
+def test_an_appeal_is_decided_only_by_another_person_who_is_an_officer_and_gives_a_reason(
     scene: Scene, sign_in: SignIn
 ) -> None:
     doctor = scene.talent(DOCTOR)
@@ -88,9 +97,9 @@ def test_nobody_decides_their_own_appeal_or_without_a_reason_or_without_being_an
     appeals(scene, doctor, claim)
     problem(decides(scene, doctor, claim, "drop"), 403, "not-allowed")
     problem(scene.client.get("/v1/talent-appeals", headers=doctor), 403, "not-allowed")
-    del sign_in.refresh_tokens["13800000101"]  # that of a month ago
-    herself = SignedInPerson(scene.client.app, sign_in("13800000101", roles=["talent_officer"]))
-    problem(decides(scene, herself, claim, "drop"), 403, "own-appeal")
+    del sign_in.refresh_tokens["13800000101"]  # it expired a month ago
+    as_officer = SignedInPerson(scene.client.app, sign_in("13800000101", roles=["talent_officer"]))
+    problem(decides(scene, as_officer, claim, "drop"), 403, "own-appeal")
     at, officer = f"/v1/talent-appeals/{claim['id']}", scene.officer()
     for reason in ({"zh": "", "en": "x"}, {"zh": "x"}):
         answer = scene.client.put(at, json={"decision": "drop", "reason": reason}, headers=officer)
@@ -98,21 +107,21 @@ def test_nobody_decides_their_own_appeal_or_without_a_reason_or_without_being_an
     assert scene.claim(doctor, claim)["clawback"]["appeal"] == "pending"
 
 
-# ── paying back ──
+# ── repayment ──
 
 
-def test_what_is_owed_is_collected_when_its_time_is_over_and_daily_while_there_is_no_money(scene: Scene) -> None:
+def test_the_debt_is_collected_after_its_deadline_and_retried_daily(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     claim = clawed_back(scene, doctor)
     bank.close_account(CARD)
     scene.clock.now = NOON + timedelta(days=75) - timedelta(seconds=1)
     scene.time_passes()
-    assert found(scene, claim).clawback.collections == ()
+    assert stored_claim(scene, claim).clawback.collections == ()
     scene.time_passes(seconds=1)
     for attempts in (1, 2):
-        assert [one.state for one in found(scene, claim).clawback.collections] == ["failed"] * attempts
+        assert [one.state for one in stored_claim(scene, claim).clawback.collections] == ["failed"] * attempts
         scene.time_passes(hours=23)
-        assert len(found(scene, claim).clawback.collections) == attempts
+        assert len(stored_claim(scene, claim).clawback.collections) == attempts
         if attempts == 2:
             bank.reopen_account(CARD)
         scene.time_passes(hours=1)
@@ -120,10 +129,10 @@ def test_what_is_owed_is_collected_when_its_time_is_over_and_daily_while_there_i
     assert (shown["clawback"]["owed_fen"], shown["returned_fen"]) == (0, 100_000 * YUAN)
     assert [one.kind for one in bank.entries()] == ["payout", "collection"]
     assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
-    assert told(scene, claim)[-1] == "repayment_received"
+    assert sent_notices(scene, claim)[-1] == "repayment_received"
 
 
-def test_it_is_paid_back_by_one_tap_once(scene: Scene) -> None:
+def test_a_citizen_repays_once_with_one_tap(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     claim = clawed_back(scene, doctor)
     assert problem(repays(scene, doctor, claim, 99_999, "other"), 409, "nothing-to-repay")["owed_fen"] == 100_000 * YUAN
@@ -138,7 +147,7 @@ def test_it_is_paid_back_by_one_tap_once(scene: Scene) -> None:
     assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
 
 
-def test_a_repayment_that_the_bank_did_not_carry_out_is_owed_still_and_an_appeal_is_still_open(scene: Scene) -> None:
+def test_after_a_failed_repayment_the_debt_and_the_right_to_appeal_remain(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     claim = clawed_back(scene, doctor)
     bank.database.script_outcomes("collect", "refused")
@@ -149,7 +158,7 @@ def test_a_repayment_that_the_bank_did_not_carry_out_is_owed_still_and_an_appeal
 
 
 @pytest.mark.parametrize("outcome", ["lost_before", "lost_after", "pending"])
-def test_while_the_bank_is_silent_nothing_is_paid_back_twice(scene: Scene, outcome: CallOutcome) -> None:
+def test_nothing_is_repaid_twice_while_the_bank_does_not_answer(scene: Scene, outcome: CallOutcome) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     claim = clawed_back(scene, doctor)
     bank.database.script_outcomes("collect", outcome)
@@ -163,7 +172,7 @@ def test_while_the_bank_is_silent_nothing_is_paid_back_twice(scene: Scene, outco
     assert scene.budget("home_purchase") == (0, 100_000, 100_000, 1)
 
 
-def test_whoever_owes_claims_nothing_new_once_the_time_for_an_appeal_is_over(scene: Scene) -> None:
+def test_after_the_appeal_period_a_debtor_can_claim_nothing_new(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     claim = clawed_back(scene, doctor)
     assert scene.claimed(doctor, "monthly_rent", homes=0)["stage"] == "paid"
@@ -174,7 +183,7 @@ def test_whoever_owes_claims_nothing_new_once_the_time_for_an_appeal_is_over(sce
     assert scene.claimed(doctor, "graduate_allowance")["stage"] == "granted"
 
 
-def test_what_comes_back_is_paid_to_whoever_waits(scene: Scene, tmp_path: Path) -> None:
+def test_repaid_money_is_paid_to_the_waiting_list(scene: Scene, tmp_path: Path) -> None:
     scene.rules_change(write_rules(tmp_path / "rules", 50 * YUAN))
     owner, other = scene.talent(DOCTOR), scene.talent(DOCTOR, "13800000102")
     claim, waiting = scene.claimed(owner, "plain"), scene.claimed(other, "plain")
@@ -182,6 +191,6 @@ def test_what_comes_back_is_paid_to_whoever_waits(scene: Scene, tmp_path: Path) 
     scene.port(PropertyRegister).set_homes(owner.id_number, 1)
     scene.time_passes(days=3)
     assert repays(scene, owner, claim, 50).status_code == 201
-    scene.call(scene.jobs_end)
+    scene.call(scene.wait_for_jobs)
     assert scene.claim(other, waiting)["stage"] == "paid"
     assert scene.budget("plain") == (0, 100, 50, 2)

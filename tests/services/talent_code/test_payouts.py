@@ -36,13 +36,13 @@ def test_instalments_are_paid_when_their_months_of_insurance_are_reached_and_not
     assert scene.budget("graduate_allowance") == (0, 100_000, 0, 1)
 
 
-def test_whoever_has_the_months_already_is_paid_all_of_it_at_once(scene: Scene) -> None:
+def test_all_instalments_are_paid_at_once_if_the_months_are_already_reached(scene: Scene) -> None:
     claim = scene.claimed(scene.talent(DOCTOR, months=12), "graduate_allowance")
     assert (claim["stage"], claim["paid_fen"]) == ("paid", 100_000 * YUAN)
     assert len(scene.payouts()) == 2
 
 
-def test_months_are_asked_for_once_a_day_and_an_insurance_that_is_away_is_asked_again(scene: Scene) -> None:
+def test_months_are_queried_once_a_day_and_again_if_the_insurance_does_not_answer(scene: Scene) -> None:
     graduate = scene.talent(DOCTOR)
     claim = scene.claimed(graduate, "graduate_allowance")
     insurance = scene.port(SocialInsurance)
@@ -58,7 +58,7 @@ def test_months_are_asked_for_once_a_day_and_an_insurance_that_is_away_is_asked_
     assert scene.claim(graduate, claim)["paid_fen"] == 50_000 * YUAN
 
 
-def test_with_the_class_goes_what_is_still_to_come_of_a_home_and_the_budget_has_it_back(scene: Scene) -> None:
+def test_losing_the_class_cancels_open_instalments_for_a_home_and_frees_their_budget(scene: Scene) -> None:
     leader = scene.talent(LEADER)
     claim = scene.claimed(leader, "home_purchase")
     assert scene.budget("home_purchase") == (500_000, 500_000, 0, 1)
@@ -71,7 +71,7 @@ def test_with_the_class_goes_what_is_still_to_come_of_a_home_and_the_budget_has_
     assert len(scene.payouts()) == 1
 
 
-def test_the_allowance_of_graduates_goes_on_without_a_class(scene: Scene) -> None:
+def test_the_graduate_allowance_continues_without_a_class(scene: Scene) -> None:
     doctor = scene.talent(LEADER)
     scene.has(doctor, LEADER, DOCTOR)
     scene.declares(doctor, DOCTOR)
@@ -86,21 +86,23 @@ def test_the_allowance_of_graduates_goes_on_without_a_class(scene: Scene) -> Non
 # ── the bank ──
 
 
-def test_what_the_bank_cannot_pay_has_failed_and_can_be_claimed_again(scene: Scene) -> None:
+def test_a_claim_whose_payout_fails_can_be_claimed_again(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     bank.close_account(CARD)
     failed = scene.claimed(doctor, "monthly_rent")
     assert (failed["stage"], failed["instalments"][0]["state"]) == ("failed", "cancelled")
     assert scene.budget("monthly_rent") == (0, 0, 0, 0)
     assert {"monthly_rent", "home_purchase"} <= {one["benefit"] for one in scene.benefits(doctor)["available"]}
-    scene.names_account(doctor, OTHER_CARD)
+    scene.registers_account(doctor, OTHER_CARD)
     assert scene.claimed(doctor, "monthly_rent")["stage"] == "paid"
     assert scene.payouts() == [(OTHER_CARD, 2_500)]
     assert scene.budget("monthly_rent") == (0, 2_500, 0, 1)
 
 
 @pytest.mark.parametrize("outcome", ["lost_before", "lost_after", "pending"])
-def test_while_the_bank_is_silent_it_is_being_paid_and_then_was_paid_once(scene: Scene, outcome: CallOutcome) -> None:
+def test_a_claim_is_in_progress_while_the_bank_does_not_answer_and_is_then_paid_once(
+    scene: Scene, outcome: CallOutcome
+) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     bank.database.script_outcomes("pay_out", outcome)
     claim = scene.claimed(doctor, "monthly_rent")
@@ -111,13 +113,13 @@ def test_while_the_bank_is_silent_it_is_being_paid_and_then_was_paid_once(scene:
     scene.time_passes(seconds=19)
     assert scene.claim(doctor, claim)["stage"] == "paying"
     scene.time_passes(seconds=1)
-    scene.time_passes(seconds=10)  # what is pending is decided at the second look
+    scene.time_passes(seconds=10)  # a pending payout is decided at the second look-up
     assert scene.claim(doctor, claim)["stage"] == "paid"
     assert len(scene.payouts()) == 1
     assert scene.budget("monthly_rent") == (0, 2_500, 0, 1)
 
 
-def test_a_bank_that_cannot_be_asked_either_is_asked_again_and_again(scene: Scene) -> None:
+def test_look_ups_are_repeated_until_the_bank_answers(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
     bank.database.script_outcomes("pay_out", "lost_after")
     bank.database.inject_faults("look_up", {"lost_before": 1_000})
@@ -131,7 +133,7 @@ def test_a_bank_that_cannot_be_asked_either_is_asked_again_and_again(scene: Scen
     assert len(scene.payouts()) == 1
 
 
-def tells(scene: Scene, claim: dict[str, Any], signature: str | None = None) -> httpx.Response:
+def bank_notifies(scene: Scene, claim: dict[str, Any], signature: str | None = None) -> httpx.Response:
     """Have the bank notify the city of the outcome of a claim's first payout."""
     body, signed = scene.port(PayoutBank).notice(f"{claim['id']}/payout/1/1")
     said = signed if signature is None else signature
@@ -139,12 +141,12 @@ def tells(scene: Scene, claim: dict[str, Any], signature: str | None = None) -> 
     return scene.client.post("/v1/payout-notices", content=body, headers=headers)
 
 
-def test_the_bank_tells_late_and_twice_and_it_counts_once(scene: Scene) -> None:
+def test_a_late_and_repeated_notice_of_the_bank_is_applied_once(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.port(PayoutBank).database.script_outcomes("pay_out", "pending")
     claim = scene.claimed(doctor, "monthly_rent")
     for _ in range(2):
-        assert tells(scene, claim).status_code == 202
+        assert bank_notifies(scene, claim).status_code == 202
         shown = scene.claim(doctor, claim)
         assert (shown["stage"], shown["paid_fen"]) == ("paid", 2_500 * YUAN)
     scene.time_passes(minutes=1)
@@ -156,7 +158,7 @@ def test_a_late_failure_fails_the_claim(scene: Scene) -> None:
     bank.database.script_outcomes("pay_out", "pending")
     claim = scene.claimed(doctor, "monthly_rent")
     bank.close_account(CARD)
-    assert tells(scene, claim).status_code == 202
+    assert bank_notifies(scene, claim).status_code == 202
     scene.time_passes(seconds=10)
     assert scene.claim(doctor, claim)["stage"] == "failed"
     assert scene.budget("monthly_rent") == (0, 0, 0, 0)
@@ -167,18 +169,18 @@ def test_a_forged_notice_changes_nothing(scene: Scene, signature: str) -> None:
     doctor = scene.talent(DOCTOR)
     scene.port(PayoutBank).database.script_outcomes("pay_out", "pending")
     claim = scene.claimed(doctor, "monthly_rent")
-    problem(tells(scene, claim, signature), 403, "not-allowed")
+    problem(bank_notifies(scene, claim, signature), 403, "not-allowed")
     assert scene.claim(doctor, claim)["stage"] == "paying"
 
 
-def test_a_notice_of_something_else_changes_nothing(scene: Scene) -> None:
+def test_a_notice_of_an_unknown_payout_changes_nothing(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     claim = scene.claimed(doctor, "monthly_rent")
-    assert tells(scene, {"id": "0" * 24}).status_code == 202
+    assert bank_notifies(scene, {"id": "0" * 24}).status_code == 202
     assert scene.claim(doctor, claim) == claim
 
 
-def test_a_later_instalment_is_tried_daily_while_the_account_is_closed(scene: Scene) -> None:
+def test_a_later_instalment_is_retried_daily_while_the_account_is_closed(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR, months=6), scene.port(PayoutBank)
     claim = scene.claimed(doctor, "graduate_allowance")
     bank.close_account(CARD)
@@ -193,22 +195,22 @@ def test_a_later_instalment_is_tried_daily_while_the_account_is_closed(scene: Sc
     assert scene.budget("graduate_allowance") == (0, 100_000, 0, 1)
 
 
-def test_it_is_paid_to_another_account_as_soon_as_that_is_named(scene: Scene) -> None:
+def test_a_failed_instalment_is_paid_as_soon_as_another_account_is_registered(scene: Scene) -> None:
     doctor, bank = scene.talent(DOCTOR, months=6), scene.port(PayoutBank)
     claim = scene.claimed(doctor, "graduate_allowance")
     bank.close_account(CARD)
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     scene.time_passes(days=1)
-    scene.names_account(doctor, CARD)  # the same again is no reason to try
+    scene.registers_account(doctor, CARD)  # the same account does not cause another attempt
     scene.time_passes(seconds=30)
     assert [instalment.attempts for instalment in stored(scene.client, Claim)[0].instalments] == [0, 1]
-    scene.names_account(doctor, OTHER_CARD)
+    scene.registers_account(doctor, OTHER_CARD)
     scene.time_passes(seconds=5)
     assert scene.claim(doctor, claim)["stage"] == "paid"
     assert scene.payouts() == [(CARD, 50_000), (OTHER_CARD, 50_000)]
 
 
-def test_after_five_days_of_trying_the_rest_goes_back_to_the_budget(scene: Scene) -> None:
+def test_after_five_days_of_failed_payouts_the_rest_returns_to_the_budget(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR, months=6)
     claim = scene.claimed(doctor, "graduate_allowance")
     scene.port(PayoutBank).close_account(CARD)
