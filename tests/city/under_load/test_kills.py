@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 KILLS = draws(40, soak=200)
 SEED = int(os.environ.get("KILLS_SEED", "20260211"))
 MAX_SETTLE_SECONDS = 90
+KILLS_IN_A_ROW = 4
 
 
 @pytest.mark.skipif(bool(os.environ.get("MONGODB_URL")), reason="MONGODB_URL names a server that is not ours to kill")
@@ -60,8 +61,19 @@ async def run_with_kills(processes: CityProcesses, officers: Officers) -> None:
         await asyncio.to_thread(processes.kill_random_process)
         await asyncio.to_thread(processes.restart_stopped)
         await asyncio.to_thread(processes.sweep)
+        if processes.kills.total() % KILLS_IN_A_ROW == 0:
+            await wait_for_acknowledgement(processes, officers)
     ended.set()
     await reporting
+
+
+async def wait_for_acknowledgement(processes: CityProcesses, officers: Officers) -> None:
+    """Wait until another event is acknowledged, because a slow machine starts processes slower than they are killed."""
+    before, give_up = len(officers.acknowledged), time.monotonic() + MAX_SETTLE_SECONDS
+    while len(officers.acknowledged) == before:
+        assert time.monotonic() < give_up, dict(officers.refused)
+        await asyncio.to_thread(processes.restart_stopped)
+        await asyncio.sleep(0.1)
 
 
 async def check(processes: CityProcesses, officers: Officers) -> None:
