@@ -163,8 +163,8 @@ class VisitMachine(RuleBasedStateMachine):
         hospital, number, command, event = self.sent_commands[place % len(self.sent_commands)]
         before = self._visit(hospital, number)
         with suppress(Killed):  # a repeated opening tries to store the visit
-            taken = self.world.run(lambda: handle_command(self.world.city, hospital, number, command, event))
-            assert taken.repeated, command
+            result = self.world.run(lambda: handle_command(self.world.city, hospital, number, command, event))
+            assert result.repeated, command
         assert self._visit(hospital, number) == before
 
     @precondition(lambda self: self.numbers)
@@ -186,14 +186,14 @@ class VisitMachine(RuleBasedStateMachine):
     def the_bank_notifies_twice(self, place: int) -> None:
         visit = self._visit(*self._at(place))
         pending = visit.pending_payment() if visit is not None else None
-        if pending is None or self.bank_has(pending.id) is None:
+        if pending is None or self._bank_has(pending.id) is None:
             return
         notice = self.world.bank.read_notice(*self.world.bank.notice(pending.id))
         for _ in range(2):
             with suppress(Conflict, Killed):
                 self.world.run(lambda: record_bank_answer(self.world.city, visit_saga, notice.id, notice.answer))
 
-    def bank_has(self, transfer_id: str) -> object:
+    def _bank_has(self, transfer_id: str) -> object:
         return self.world.bank.database.do(
             lambda file: file.execute("SELECT 1 FROM transfers WHERE id = ?", (transfer_id,)).fetchone()
         )
@@ -207,7 +207,7 @@ class VisitMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS, fen=FEN)
-    def advances_at_several_places_at_once(self, place: int, fen: int) -> None:
+    def several_processes_advance_a_visit_at_once(self, place: int, fen: int) -> None:
         hospital, number = self._at(place)
         key, city = visit_id(hospital.id, number), self.world.city
         command = Charge(f"M{fen}", "110100001", "诊查费", fen, self.world.clock.now)
@@ -238,7 +238,7 @@ class VisitMachine(RuleBasedStateMachine):
         self.world.store.countdown, self.world.store.after = countdown, after
 
     def _sweep(self) -> int:
-        """Do the due steps of this example's visits; one sweep."""
+        """Run the due steps of this example's visits, as one sweep does; return the number of due visits."""
         city, now_ms = self.world.city, int(self.world.clock.now.timestamp() * 1_000)
         found = 0
         for hospital, number in self.numbers:
@@ -282,21 +282,23 @@ class VisitMachine(RuleBasedStateMachine):
         self.world.insurance.database.clear_faults()
         self.world.store.countdown = None
         self._finish_all_steps()
-        standing = self.world.insurance.in_force()
+        settlements = self.world.insurance.in_force()
         entries = self.world.bank.entries()
         credit = self._credit()
         for visit in self._visits():
             self._is_finished(visit)
-            self._is_settled_once(visit, standing.get(visit.id))
-            moved = {entry.id: entry for entry in entries if entry.id.startswith(f"{visit.id}/")}
-            self._agrees_with_the_bank(visit, moved)
+            self._is_settled_once(visit, settlements.get(visit.id))
+            transfers = {entry.id: entry for entry in entries if entry.id.startswith(f"{visit.id}/")}
+            self._agrees_with_the_bank(visit, transfers)
         for number, person in self.persons:
             self._agrees_with_the_account(person, credit)
-            taken = sum(standing[visit.id].account_fen for visit in self._visits() if self._counts(visit, person))
-            assert self.world.insurance.balance_fen(number) + taken == 5_000
+            withdrawn_fen = sum(
+                settlements[visit.id].account_fen for visit in self._visits() if self._is_settled_for(visit, person)
+            )
+            assert self.world.insurance.balance_fen(number) + withdrawn_fen == 5_000
 
     @staticmethod
-    def _counts(visit: Visit, person: str) -> bool:
+    def _is_settled_for(visit: Visit, person: str) -> bool:
         return visit.person == person and visit.settlement is not None and visit.settlement.split.settlement_id != ""
 
     def _finish_all_steps(self) -> None:
@@ -319,13 +321,13 @@ class VisitMachine(RuleBasedStateMachine):
         assert all(notice.sent for notice in visit.notices)
 
     @staticmethod
-    def _is_settled_once(visit: Visit, there: Split | None) -> None:
+    def _is_settled_once(visit: Visit, in_force: Split | None) -> None:
         if visit.stage() in ("open", "cancelled") or visit.total_fen() == 0:
-            assert there is None, visit
+            assert in_force is None, visit
             return
         assert visit.settlement is not None
         split = visit.settlement.split
-        assert split == there
+        assert split == in_force
         assert split.medfee_fen == visit.total_fen() == sum(line.amount_fen for line in visit.lines)
         assert split.medfee_fen == split.fund_fen + split.hospital_part_fen + (
             split.account_fen + split.family_account_fen + split.cash_fen
@@ -337,11 +339,11 @@ class VisitMachine(RuleBasedStateMachine):
         assert sum(part.amount_fen for part in visit.bill.schedule) == visit.bill.payable_fen
 
     @staticmethod
-    def _agrees_with_the_bank(visit: Visit, moved: dict[str, Any]) -> None:
+    def _agrees_with_the_bank(visit: Visit, transfers: dict[str, Any]) -> None:
         paid = {payment.id: payment.amount_fen for payment in visit.payments if payment.state == "paid"}
         returned = {refund.id: refund.amount_fen for refund in visit.refunds if refund.state == "done"}
-        assert {entry.id: entry.amount_fen for entry in moved.values() if entry.kind == "payment"} == paid
-        assert {entry.id: entry.amount_fen for entry in moved.values() if entry.kind == "refund"} == returned
+        assert {entry.id: entry.amount_fen for entry in transfers.values() if entry.kind == "payment"} == paid
+        assert {entry.id: entry.amount_fen for entry in transfers.values() if entry.kind == "refund"} == returned
         assert visit.owed_fen() >= 0, "nobody has paid more than the bill"
 
     def _agrees_with_the_account(self, person: str, credit: dict[tuple[str, str], CreditLine]) -> None:
@@ -357,5 +359,5 @@ class VisitMachine(RuleBasedStateMachine):
             assert sum(hold.due_fen() for hold in holds) == visit.payable_fen(), visit
             assert sum(hold.owed_fen() for hold in holds) == visit.owed_fen(), visit
             assert sum(hold.held_fen(now) for hold in holds) == 0
-            beyond = sum(hold.due_fen() for hold in holds if hold.over_limit)
-            assert beyond == (visit.bill.exception_fen if visit.bill is not None else 0)
+            over_limit_fen = sum(hold.due_fen() for hold in holds if hold.over_limit)
+            assert over_limit_fen == (visit.bill.exception_fen if visit.bill is not None else 0)

@@ -58,12 +58,12 @@ def test_the_number_is_encrypted_and_only_its_last_digits_are_shown(
     caplog.set_level(logging.DEBUG)
     person = scene.talent(DOCTOR)
     number = CARD.replace(" ", "")
-    kept = stored_bytes()
-    assert person.id.encode() in kept, "the store was read"
-    for said in (number, CARD, number[:-4]):
-        assert said.encode() not in kept
-        assert said not in caplog.text
-        assert said not in str(scene.shown(person))
+    contents = stored_bytes()
+    assert person.id.encode() in contents, "the store was read"
+    for secret in (number, CARD, number[:-4]):
+        assert secret.encode() not in contents
+        assert secret not in caplog.text
+        assert secret not in str(scene.shown(person))
     [talent] = stored(scene.client, Talent)
     assert scene.city.encryption.decrypt(talent.account) == number
     assert (talent.account_ending, scene.shown(person)["account_ending"]) == ("0003", "0003")

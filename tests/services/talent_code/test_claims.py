@@ -142,8 +142,8 @@ def test_monthly_rent_is_paid_again_after_thirty_days(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claimed(doctor, "monthly_rent")
     scene.time_passes(days=30, seconds=-1)
-    said = problem(scene.claims(doctor, "monthly_rent"), 409, "already-claimed")
-    assert said["ends_at"] == "2026-04-01T04:00:00Z"
+    refusal = problem(scene.claims(doctor, "monthly_rent"), 409, "already-claimed")
+    assert refusal["ends_at"] == "2026-04-01T04:00:00Z"
     scene.time_passes(seconds=1)
     assert scene.claimed(doctor, "monthly_rent")["stage"] == "paid"
     assert scene.budget("monthly_rent") == (0, 5_000, 0, 2)
@@ -152,12 +152,12 @@ def test_monthly_rent_is_paid_again_after_thirty_days(scene: Scene) -> None:
 def test_a_home_is_paid_once_and_not_together_with_rent(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claimed(doctor, "home_purchase")
-    said = problem(scene.claims(doctor, "monthly_rent"), 409, "already-claimed")
-    assert said["ends_at"] == "2026-04-01T04:00:00Z"
+    refusal = problem(scene.claims(doctor, "monthly_rent"), 409, "already-claimed")
+    assert refusal["ends_at"] == "2026-04-01T04:00:00Z"
     scene.time_passes(days=30)
     assert scene.claimed(doctor, "monthly_rent")["stage"] == "paid"
-    said = problem(scene.claims(doctor, "home_purchase"), 409, "already-claimed")
-    assert (said["ends_at"], said["detail"]) == (None, "您已按规定次数享受该项政策，不能再次申领。")
+    refusal = problem(scene.claims(doctor, "home_purchase"), 409, "already-claimed")
+    assert (refusal["ends_at"], refusal["detail"]) == (None, "您已按规定次数享受该项政策，不能再次申领。")
 
 
 def test_of_concurrent_claims_that_exclude_each_other_one_is_accepted_and_the_others_leave_no_trace(
@@ -202,21 +202,27 @@ def test_neither_a_service_nor_an_unknown_benefit_can_be_claimed(scene: Scene, b
 
 
 def test_a_person_who_is_not_entitled_learns_why_and_what_would_help(scene: Scene) -> None:
-    said = problem(scene.claims(scene.talent(LEADER), "monthly_rent"), 409, "not-entitled")
-    assert (said["rule"], said["because"]["en"]) == ("otherwise", "Your talent class does not include the rent subsidy")
-    assert (said["remedy"]["en"], said["class_ended_at"]) == ("You can claim it once you are granted class E", None)
+    refusal = problem(scene.claims(scene.talent(LEADER), "monthly_rent"), 409, "not-entitled")
+    assert (refusal["rule"], refusal["because"]["en"]) == (
+        "otherwise",
+        "Your talent class does not include the rent subsidy",
+    )
+    assert (refusal["remedy"]["en"], refusal["class_ended_at"]) == (
+        "You can claim it once you are granted class E",
+        None,
+    )
 
 
 def test_a_stated_fact_is_used_at_once(scene: Scene) -> None:
-    said = problem(scene.claims(scene.talent(DOCTOR), "monthly_rent", homes=1), 409, "not-entitled")
-    assert said["because"]["en"] == "You own a home in the city"
+    refusal = problem(scene.claims(scene.talent(DOCTOR), "monthly_rent", homes=1), 409, "not-entitled")
+    assert refusal["because"]["en"] == "You own a home in the city"
 
 
 def test_a_refusal_after_a_withdrawal_states_when_the_class_ended(scene: Scene) -> None:
     leader = scene.talent(LEADER)
     scene.loses_class(leader)
-    said = problem(scene.claims(leader, "home_purchase"), 409, "not-entitled")
-    assert (said["rule"], said["class_ended_at"]) == ("otherwise", "2026-03-02T04:00:01Z")
+    refusal = problem(scene.claims(leader, "home_purchase"), 409, "not-entitled")
+    assert (refusal["rule"], refusal["class_ended_at"]) == ("otherwise", "2026-03-02T04:00:01Z")
 
 
 def test_a_class_entitles_to_nothing_from_the_second_on_at_which_it_ends(scene: Scene) -> None:
@@ -231,8 +237,8 @@ def test_a_class_entitles_to_nothing_from_the_second_on_at_which_it_ends(scene: 
     assert {one["benefit"] for one in scene.benefits(manager)["available"]} == {"home_purchase"}
     scene.clock.now = ends_at
     for _ in range(2):
-        said = problem(scene.claims(manager, "home_purchase", key="tap"), 409, "not-entitled")
-        assert said["class_ended_at"] == "2029-03-01T04:00:00Z"
+        refusal = problem(scene.claims(manager, "home_purchase", key="tap"), 409, "not-entitled")
+        assert refusal["class_ended_at"] == "2029-03-01T04:00:00Z"
 
 
 @pytest.fixture

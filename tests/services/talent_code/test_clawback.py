@@ -177,8 +177,8 @@ def test_after_the_appeal_period_a_debtor_can_claim_nothing_new(scene: Scene) ->
     claim = clawed_back(scene, doctor)
     assert scene.claimed(doctor, "monthly_rent", homes=0)["stage"] == "paid"
     scene.clock.now = NOON + timedelta(days=45)
-    said = problem(scene.claims(doctor, "graduate_allowance"), 409, "repayment-outstanding")
-    assert said["owed_fen"] == 100_000 * YUAN
+    refusal = problem(scene.claims(doctor, "graduate_allowance"), 409, "repayment-outstanding")
+    assert refusal["owed_fen"] == 100_000 * YUAN
     assert repays(scene, doctor, claim, 100_000).status_code == 201
     assert scene.claimed(doctor, "graduate_allowance")["stage"] == "granted"
 

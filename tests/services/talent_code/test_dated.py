@@ -66,8 +66,8 @@ def test_the_home_purchase_subsidy_rises_with_the_first_second_of_2023(scene: Sc
     leaders = [scene.talent(LEADER, f"1380000010{last}") for last in (1, 2)]
     doctor = scene.talent(NEW_DOCTOR, "13800000103")
     claims: list[dict[str, Any]] = [scene.claimed(leaders[0], "home_purchase")]
-    said = problem(scene.claims(doctor, "home_purchase"), 409, "not-entitled")
-    assert said["because"]["en"] == "Your talent class does not include the home purchase subsidy"
+    refusal = problem(scene.claims(doctor, "home_purchase"), 409, "not-entitled")
+    assert refusal["because"]["en"] == "Your talent class does not include the home purchase subsidy"
     scene.clock.now = NEW_YEAR_OF_2023
     for person in (leaders[1], doctor):
         scene.earns(person, 0, 0, 2022)

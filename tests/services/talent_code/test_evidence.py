@@ -49,11 +49,11 @@ def states(scene: Scene, person: Citizen) -> list[str]:
 
 
 def test_true_evidence_is_confirmed_at_once(scene: Scene, wang: Citizen) -> None:
-    for said in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2025, 89_999_999)):
-        answer = scene.declares(wang, said)
+    for qualification in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2025, 89_999_999)):
+        answer = scene.declares(wang, qualification)
         assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
         evidence = newest(answer)
-        assert msgspec.convert(evidence.pop("qualification"), Qualification) == said
+        assert msgspec.convert(evidence.pop("qualification"), Qualification) == qualification
         assert len(evidence.pop("id")) == 20
         at = "2026-03-02T04:00:00Z"
         assert evidence == {"state": "confirmed", "declared_at": at, "answered_at": at}
@@ -66,8 +66,8 @@ def test_false_evidence_is_refuted_and_gives_no_class(scene: Scene, wang: Citize
     another_school = replace(DOCTOR, school="world_100")
     ended = replace(HEAD, until=datetime(2024, 12, 31, 16, tzinfo=UTC))
     more_than_was_earned = Pay(2025, 90_000_001)
-    for said in (no_such_title, another_day, another_school, ended, more_than_was_earned):
-        answer = scene.declares(wang, said)
+    for qualification in (no_such_title, another_day, another_school, ended, more_than_was_earned):
+        answer = scene.declares(wang, qualification)
         assert newest(answer)["state"] == "refuted"
         assert (answer.json()["talent_class"], answer.json()["class_if_confirmed"]) == ("none", "none")
 
@@ -83,9 +83,9 @@ def test_a_registry_that_fails_or_gives_an_invalid_answer_is_asked_again(scene: 
         person = qualified_citizen(scene, f"1380000010{place}")
         scene.earns(person, 90_000_000, 0, 2024)
         scene.shown(person)  # fetches last year's income now, so that later requests are those for evidence
-        for call, said in calls.items():
+        for call, qualification in calls.items():
             scene.port(Education).database.script_outcomes(call, outcome)
-            evidence = newest(scene.declares(person, said))
+            evidence = newest(scene.declares(person, qualification))
             assert (evidence["state"], evidence["answered_at"]) == ("declared", None)
             scene.time_passes(seconds=9.999)
             assert states(scene, person)[-1] == "declared"
@@ -121,8 +121,8 @@ def test_a_request_waits_once_for_registries_that_do_not_answer_however_much_was
 ) -> None:
     monkeypatch.setattr(upstream, "UPSTREAM_TIMEOUT_SECONDS", 0.5)
     inject_fault(scene, "lost_before", *REGISTRIES)
-    for said in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2024, 1), Pay(2023, 1)):
-        scene.declares(wang, said)
+    for qualification in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2024, 1), Pay(2023, 1)):
+        scene.declares(wang, qualification)
     scene.clock.now += timedelta(minutes=1)
     inject_fault(scene, "hang", *REGISTRIES)
     began = time.monotonic()
@@ -163,8 +163,8 @@ def test_evidence_is_not_declared_twice_while_it_is_valid_or_being_checked(scene
     scene.declares(wang, DOCTOR)
     in_the_city = replace(DOCTOR, awarded_at=DOCTOR.awarded_at.astimezone(ZoneInfo("Asia/Shanghai")))
     for known in ("declared", "confirmed"):
-        for said in (DOCTOR, in_the_city):
-            assert problem(scene.declares(wang, said), 409, "evidence-on-record")["state"] == known
+        for qualification in (DOCTOR, in_the_city):
+            assert problem(scene.declares(wang, qualification), 409, "evidence-on-record")["state"] == known
         scene.time_passes(seconds=10)
 
 
@@ -229,9 +229,10 @@ def test_a_person_may_have_at_most_fifty_pieces_of_evidence(scene: Scene, wang: 
 
 def test_evidence_from_the_future_is_refused(scene: Scene, wang: Citizen) -> None:
     in_a_moment = scene.clock.now + timedelta(milliseconds=1)
-    for said in (Title("professor", in_a_moment), Post("key_firm_head", in_a_moment), Pay(2026, 1)):
+    for qualification in (Title("professor", in_a_moment), Post("key_firm_head", in_a_moment), Pay(2026, 1)):
         assert (
-            problem(scene.declares(wang, said), 409, "evidence-in-future")["errors"][0]["pointer"] == "/qualification"
+            problem(scene.declares(wang, qualification), 409, "evidence-in-future")["errors"][0]["pointer"]
+            == "/qualification"
         )
     assert states(scene, wang) == []
     scene.clock.now = datetime(2026, 12, 31, 15, 59, 59, 999_000, tzinfo=UTC)
@@ -256,9 +257,9 @@ def test_an_invalid_declaration_is_refused_with_a_pointer_to_the_fault(scene: Sc
         ("/qualification", "a professor"),
         ("/qualification", None),
     ]
-    for pointer, said in wrong:
-        answer = scene.client.post("/v1/me/talent/evidence", json={"qualification": said}, headers=wang)
-        assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"].startswith(pointer), said
+    for pointer, qualification in wrong:
+        answer = scene.client.post("/v1/me/talent/evidence", json={"qualification": qualification}, headers=wang)
+        assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"].startswith(pointer), qualification
     answer = scene.client.post(
         "/v1/me/talent/evidence", json={"qualification": professor, "state": "confirmed"}, headers=wang
     )

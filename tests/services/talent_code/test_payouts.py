@@ -136,8 +136,8 @@ def test_look_ups_are_repeated_until_the_bank_answers(scene: Scene) -> None:
 def bank_notifies(scene: Scene, claim: dict[str, Any], signature: str | None = None) -> httpx.Response:
     """Have the bank notify the city of the outcome of a claim's first payout."""
     body, signed = scene.port(PayoutBank).notice(f"{claim['id']}/payout/1/1")
-    said = signed if signature is None else signature
-    headers = {b"Bank-Signature": said.encode(), b"Content-Type": b"application/json"}
+    sent = signed if signature is None else signature
+    headers = {b"Bank-Signature": sent.encode(), b"Content-Type": b"application/json"}
     return scene.client.post("/v1/payout-notices", content=body, headers=headers)
 
 

@@ -121,7 +121,9 @@ PAY_OF_2017, PAY_OF_2018 = 1, 2
 def test_a_class_is_what_the_rules_give_or_gave_and_is_withdrawn_only_if_its_evidence_fails(
     rulebook: Rulebook, steps: list[Step]
 ) -> None:
-    evidence = tuple(Evidence(f"e{place}", said, BEGIN, BEGIN) for place, said in enumerate(QUALIFICATIONS))
+    evidence = tuple(
+        Evidence(f"e{place}", qualification, BEGIN, BEGIN) for place, qualification in enumerate(QUALIFICATIONS)
+    )
     talent, now = Talent(id="p1", code_id="c1", born_at=day(-10_000), evidence=evidence), BEGIN
     for step in steps:
         now += timedelta(days=step[0])
