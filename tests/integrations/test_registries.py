@@ -305,8 +305,8 @@ def test_a_synthetic_person_is_the_same_in_every_process(database: SandboxDataba
     )
     people = [number for number in CITY[:50] if number[6:10] < "1990"]
     ask = [sys.executable, "-c", program, str(database._path.with_name("another.db")), *people]
-    told = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told.strip() == str([SandboxEducation(database).known(number) for number in people])
+    output = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert output.strip() == str([SandboxEducation(database).known(number) for number in people])
 
 
 def test_synthetic_qualifications_are_confirmed(database: SandboxDatabase) -> None:
