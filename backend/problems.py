@@ -48,24 +48,31 @@ class FieldError(Struct, frozen=True, omit_defaults=True):
 class Problem(Exception):
     """An error that a caller can act on.
 
-    `detail` is for a citizen; `members` are for machines and are sent next to it. A subclass names its HTTP `status`
-    and its `title`, which is translated by `title_zh`; its `type` is derived from its name.
+    The detail is for a citizen: a Text, or its two languages as `zh` and `en`. `members` are for machines and are sent
+    next to it. A subclass names its HTTP `status`, and its `title` unless its name says as much; `title_zh` translates
+    the title. Its `type` is derived from its name.
     """
 
-    status: ClassVar[int]
-    title: ClassVar[str]
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "Problem"
     title_zh: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        if "title" not in vars(cls):
+            cls.title = " ".join(_words(cls)).capitalize()
 
     def __init__(
         self,
-        detail: Text,
+        detail: Text | None = None,
         *,
+        zh: str = "",
+        en: str = "",
         errors: tuple[FieldError, ...] = (),
         headers: dict[str, str] | None = None,
         **members: Any,  # noqa: ANN401  extension members are free by RFC 9457, 3.2
     ) -> None:
-        super().__init__(detail.en)
-        self.detail = detail
+        self.detail = detail or Text(zh=zh, en=en)
+        super().__init__(self.detail.en)
         self.errors = errors
         self.headers = headers or {}
         self.members = members
@@ -73,7 +80,7 @@ class Problem(Exception):
     @classmethod
     def type_path(cls) -> str:
         """Return the Problem's type as a URI path, such as `/problems/credit-exhausted`."""
-        return "/problems/" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        return "/problems/" + "-".join(_words(cls))
 
     @classmethod
     def title_in(cls, language: str) -> str:
@@ -92,6 +99,10 @@ class Problem(Exception):
         if self.errors:
             body["errors"] = tuple(error.in_language(language) for error in self.errors)
         return body | self.members
+
+
+def _words(problem: type[Problem]) -> list[str]:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", problem.__name__).lower().split()
 
 
 class InvalidRequest(Problem):

@@ -73,12 +73,11 @@ def approve_repairs(day: R, differences: Iterable[str], person: str, now: dateti
     def approved(key: str, resolution: Resolution) -> Resolution:
         if resolution.state != "accepted":
             raise NotAccepted(
-                Text(zh="该修复尚未被受理，不能审批。", en="This repair must be accepted before it is approved."),
-                id=key,
+                zh="该修复尚未被受理，不能审批。", en="This repair must be accepted before it is approved.", id=key
             )
         if resolution.accepted_by == person:
             raise SamePerson(
-                Text(zh="受理人与审批人不能为同一人。", en="Another person must approve what you accepted."), id=key
+                zh="受理人与审批人不能为同一人。", en="Another person must approve what you accepted.", id=key
             )
         return replace(resolution, state="approved", approved_by=person, approved_at=now)
 
@@ -89,7 +88,7 @@ def _resolve(day: R, differences: Iterable[str], change: Callable[[str, Resoluti
     resolutions = dict(day.resolutions)
     for key in differences:
         if key not in day.repairable():
-            raise NotFound(Text(zh="没有找到该差异。", en=f"This day has no difference {key}."))
+            raise NotFound(zh="没有找到该差异。", en=f"This day has no difference {key}.")
         resolutions[key] = change(key, day.resolution(key))
     return replace(day, resolutions=resolutions)
 

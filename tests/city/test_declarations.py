@@ -16,6 +16,7 @@ from litestar import get
 from msgspec import Struct
 from backend.city.service import CodeFormat, Service
 from backend.i18n import Text
+from backend.rulebook.needs import RuleModule
 from backend.jobs.tasks import TaskReference
 from backend.security.identity import public, role_guard
 from backend.store import Document
@@ -45,7 +46,7 @@ service = Service(
     title=Text(zh="树", en="Trees"),
     routes=[show],
     documents=[{documents}],
-    facts=[{name}_facts],
+    rule_modules=[RuleModule("{name}.*", {name}_facts)],
     roles=[{roles}],
     codes=[{codes}],
 )

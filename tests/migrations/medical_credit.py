@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from backend.paylater.account import RecordedBreach
 from backend.paylater.credit_line import Hold, Transfer
 from backend.services.medical_credit.facts import CreditFacts
-from backend.services.medical_credit.model.connection import EligibilityAnswer
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
-from backend.services.medical_credit.model.message import HisMessage
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage
 from backend.store import Document
 from backend.web.idempotency import IdempotencyRecord
 from tests.migrations.medical_credit_reconciliation import RECONCILIATION, RECONCILIATION_AFTER

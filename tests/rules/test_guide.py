@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.benefits.claimant import PastClaim
-from backend.benefits.offers import claim_restriction, split_into_instalments
+from backend.benefits.claim import PastClaim
+from backend.benefits.offers import split_into_instalments
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
 from backend.rulebook.modules.cases import read_cases, run_cases
+from backend.rulebook.needs import facts_of
 from backend.services.medical_credit import service as medical_credit
 from backend.services.talent_code import service as talent_code
 from backend.services.talent_code.facts import BenefitFacts, TalentClassOrNone
@@ -63,7 +64,7 @@ def test_an_amount_that_differs_from_the_law_gives_the_fault_in_the_guide(tmp_pa
     folder.mkdir()
     (folder / "inpatient_limit.yaml").write_text(text.replace("15,000元", "16,000元"), encoding="utf-8")
     with pytest.raises(InvalidRulebook) as refused:
-        load_rulebook(tmp_path, medical_credit.facts, CITY, strict=True)
+        load_rulebook(tmp_path, facts_of(medical_credit.rule_modules), CITY, strict=True)
     first, *_ = refused.value.faults
     assert str(first).replace(f"{tmp_path}/", "rules/") in GUIDE
 
@@ -99,11 +100,11 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rulebook(rules: Path) -> Rulebook:
-    return load_rulebook(rules, talent_code.facts, CITY)
+    return load_rulebook(rules, facts_of(talent_code.rule_modules), CITY)
 
 
 def test_the_benefit_of_the_guide_is_one_file_whose_cases_pass_and_cover_its_rules(rules: Path) -> None:
-    rulebook, _ = run_cases(rules, talent_code.facts, CITY)
+    rulebook, _ = run_cases(rules, facts_of(talent_code.rule_modules), CITY)
     assert "furnishing" in offers_of(rulebook).names()
 
 
@@ -141,7 +142,7 @@ def test_the_near_misses_of_the_guides_benefit_are_as_described(
 def test_graduate_rent_excludes_the_benefit_of_the_guide_for_a_year(rulebook: Rulebook) -> None:
     in_may = IN_JUNE - timedelta(days=20)
     talent = Talent(id="p", code_id="c", born_at=BORN, past_claims=(PastClaim("claim", "graduate_rent", in_may),))
-    restriction = claim_restriction(talent, "furnishing", offers_of(rulebook).terms, IN_JUNE)
+    restriction = offers_of(rulebook).restriction(talent, "furnishing", IN_JUNE)
     assert restriction is not None
     assert restriction.ends_at == in_may + timedelta(days=365)
 
@@ -151,7 +152,7 @@ def test_a_faulty_benefit_gives_the_fault_in_the_guide(rules: Path, tmp_path: Pa
     wrong = tmp_path / "rules" / "talent_code" / "benefits" / "furnishing.yaml"
     wrong.write_text(BENEFIT.replace("percent: 40", "percent: 50"), encoding="utf-8")
     with pytest.raises(InvalidRulebook) as refused:
-        load_rulebook(tmp_path / "rules", talent_code.facts, CITY)
+        load_rulebook(tmp_path / "rules", facts_of(talent_code.rule_modules), CITY)
     printed = re.search(r"^rules/talent_code/benefits/furnishing.yaml:.*?\n```", GUIDE, re.DOTALL | re.MULTILINE)
     assert printed is not None
     assert (

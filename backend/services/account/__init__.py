@@ -5,7 +5,7 @@ Read `model` first (accounts, sign-in codes and sessions as documents, and the d
 """
 
 from backend.city.person import Person
-from backend.city.service import Service
+from backend.city.service import Service, routes_of
 from backend.i18n import Text
 from backend.services.account.api import citizen, operator, sign_in, verifier
 from backend.services.account.demo import demo
@@ -15,18 +15,7 @@ from backend.services.account.synthetic import synthesize
 service = Service(
     name="account",
     title=Text(zh="账户", en="Account"),
-    routes=[
-        sign_in.send_sign_in_code,
-        sign_in.sign_in,
-        sign_in.refresh_session,
-        sign_in.sign_out,
-        citizen.show_account,
-        citizen.verify_identity,
-        citizen.change_phone,
-        operator.look_up_account,
-        operator.grant_roles,
-        verifier.show_public_keys,
-    ],
+    routes=routes_of(sign_in, citizen, operator, verifier),
     documents=[Account, SignInChallenge, Session, Person],
     # No route requires the last three roles yet, but accounts may have them.
     roles=["operator", "auditor", "author", "citizen"],

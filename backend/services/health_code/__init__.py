@@ -5,30 +5,34 @@ Read `facts` first (the input of the rules in `rules/health_code`), then `report
 routes in `api`. `tasks` completes interrupted events.
 """
 
-from backend.city.service import CodeFormat, Service
+from typing import get_args
+
+from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
+from backend.rulebook.needs import RuleModule
 from backend.services.health_code.api import citizen, gate, officer
-from backend.services.health_code.code import AUDIENCE, read_offline
+from backend.services.health_code.code import AUDIENCE, Colour, read_offline
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanReservation, VenueVisit
+from backend.services.health_code.model import (
+    COLOUR,
+    FRAME,
+    HealthEventReceipt,
+    HealthRecord,
+    ScanReservation,
+    VenueVisit,
+)
 from backend.services.health_code.synthetic import synthesize
 
 service = Service(
     name="health_code",
     title=Text(zh="健康码", en="Health code"),
-    routes=[
-        citizen.show_health_code,
-        citizen.show_history,
-        citizen.show_svg,
-        citizen.show_png,
-        citizen.declare_health,
-        citizen.check_in,
-        gate.verify_code,
-        officer.report_health_events,
-    ],
+    routes=routes_of(citizen, gate, officer),
     documents=[HealthRecord, HealthEventReceipt, VenueVisit, ScanReservation],
-    facts=[HealthFacts],
+    rule_modules=[
+        RuleModule(COLOUR, HealthFacts, get_args(Colour)),
+        RuleModule(FRAME, HealthFacts, ("none", "gold")),
+    ],
     roles=["gate", "health_officer"],
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, read_offline)],

@@ -4,13 +4,26 @@ Read `facts` (what the rules may use) and `model` first; then `review` (evidence
 judged by), `saga` (what this service gives to `backend.benefits`, which pays and audits claims), and last `api`.
 """
 
-from backend.city.service import CodeFormat, Service
+from typing import get_args
+
+from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
+from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.talent_code.api import bank, citizen, officer, partner
+from backend.services.talent_code.audits import AUDIT_MODULE
 from backend.services.talent_code.code import AUDIENCE, read_offline
 from backend.services.talent_code.demo import demo
-from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
+from backend.services.talent_code.eligibility import TERMS_MODULE
+from backend.services.talent_code.facts import (
+    AuditFacts,
+    BenefitFacts,
+    BenefitTerms,
+    TalentClassOrNone,
+    TalentFacts,
+    TalentTermAsked,
+)
 from backend.services.talent_code.model.claim import Budget, Claim
+from backend.services.talent_code.model.grants import CLASS_MODULE
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.synthetic import synthesize
@@ -21,30 +34,13 @@ service = Service(
     roles=["partner", "talent_officer"],
     codes=[CodeFormat(AUDIENCE, read_offline)],
     demo=demo,
-    routes=[
-        citizen.show_talent,
-        citizen.declare_evidence,
-        citizen.withdraw_evidence,
-        citizen.set_bank_account,
-        citizen.show_talent_code,
-        citizen.show_talent_svg,
-        citizen.show_talent_png,
-        citizen.list_benefits,
-        citizen.claim_benefit,
-        citizen.show_claim,
-        citizen.leave_waitlist,
-        citizen.appeal_against_clawback,
-        citizen.repay_claim,
-        partner.verify_talent_code,
-        partner.redeem_benefit,
-        officer.list_appeals,
-        officer.show_appeal,
-        officer.decide_appeal,
-        officer.list_budgets,
-        officer.request_review,
-        bank.receive_payout_notice,
-    ],
+    routes=routes_of(citizen, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
-    facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermAsked],
+    rule_modules=[
+        RuleModule(CLASS_MODULE, TalentFacts, get_args(TalentClassOrNone)),
+        RuleModule(f"{BenefitTerms.module_prefix}*", BenefitFacts, NUMBERS),
+        RuleModule(AUDIT_MODULE, AuditFacts, ("skip", "audit")),
+        RuleModule(TERMS_MODULE, TalentTermAsked, NUMBERS),
+    ],
     synthesize=synthesize,
 )

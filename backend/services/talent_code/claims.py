@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backend.benefits.claim import new_claim
-from backend.benefits.claims import check_past_claims, claim_id, submit_claim
+from backend.benefits.claims import check_past_claims, claim_id, new_claim, submit_claim
 from backend.benefits.offers import Judgement
 from backend.benefits.problems import NoBankAccount, NotEntitled, UnknownBenefit
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
-from backend.i18n import Text
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
@@ -34,10 +32,8 @@ async def claim_benefit(city: City, person: str, benefit: str, key: str, stated:
     claim = known or await claims.start(city, await _judge_claim(city, talent, benefit, key, stated))
     if claim.benefit != benefit:
         raise IdempotencyKeyReused(
-            Text(
-                zh="这次提交与之前的内容不同，请刷新页面后重试。",
-                en="This Idempotency-Key was used for another claim; please refresh and try again.",
-            )
+            zh="这次提交与之前的内容不同，请刷新页面后重试。",
+            en="This Idempotency-Key was used for another claim; please refresh and try again.",
         )
     return await submit_claim(claims, city, claim, talent if known is None else None)
 
@@ -48,30 +44,25 @@ async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, state
     facts = benefit_facts(talent, stated, now)
     judged = offers.judge(benefit, facts, now)
     if judged is None or judged.terms.gives != "money":
-        raise UnknownBenefit(Text(zh="目前没有该项政策。", en="This benefit does not exist or is not available now."))
+        raise UnknownBenefit(zh="目前没有该项政策。", en="This benefit does not exist or is not available now.")
     used = offers.facts_used(benefit, now)
     if used & _unknown_figures(talent, city.today().year - 1) or (talent.figures is None and not judged.is_entitled):
         raise UpstreamUnavailable(
-            Text(
-                zh="社保或税务系统暂未响应，请稍后再试。",
-                en="The social insurance or the tax bureau does not answer; please try again later.",
-            )
+            zh="社保或税务系统暂未响应，请稍后再试。",
+            en="The social insurance or the tax bureau does not answer; please try again later.",
         )
     if not judged.is_entitled:
         raise _not_entitled(talent, judged)
     await check_past_claims(benefits, city, talent, benefit, now)
     if talent.account is None:
         raise NoBankAccount(
-            Text(
-                zh="请先在“人才码—收款账户”中登记本人银行卡，再申领。",
-                en="Register your bank card for payouts first (PUT /v1/me/talent/account).",
-            )
+            zh="请先在“人才码—收款账户”中登记本人银行卡，再申领。",
+            en="Register your bank card for payouts first (PUT /v1/me/talent/account).",
         )
     return new_claim(
         Claim,
         claim_id(talent.id, key),
         talent.id,
-        offers.title(benefit),
         judged,
         facts=facts,
         stated=tuple(sorted(used & SELF_DECLARED_FACTS)),

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.services.medical_credit.eligibility import find_person
-from backend.services.medical_credit.model.connection import EligibilityAnswer, eligibility_id
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, eligibility_id
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.store import Order

@@ -167,7 +167,7 @@ def test_open_instalments_are_reduced_by_the_excess_from_the_last_one_on() -> No
         claim, Audit(NOON, drawn=True, entitled_fen=50_00, differing_facts=("degree",)), NOON, lambda _: 15
     )
     assert claim.clawback is not None
-    assert (claim.clawback.owed_fen, claim.excess_fen) == (0, 50_00)
+    assert (claim.owed_fen, claim.excess_fen) == (0, 50_00)
     claim = reduce_open_instalments(claim, NOON + timedelta(days=15), lambda _: 15)
     assert [(instalment.amount_fen, instalment.state) for instalment in claim.instalments] == [
         (30_00, "paid"),

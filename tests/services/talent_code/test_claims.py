@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
 
-from backend.benefits.claimant import PastClaim
-from backend.benefits.offers import ClaimRestriction, claim_restriction
+from backend.benefits.claim import PastClaim
+from backend.benefits.offers import ClaimRestriction, Offers
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.terms import Exclusion
 from backend.city import upstream
 from backend.city.service import City
+from backend.i18n import Text
+from backend.rulebook import Rulebook
 from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.facts import BenefitTerms, Pay
 from backend.services.talent_code.model.claim import Budget, Claim
@@ -99,16 +102,26 @@ MONTHLY = BenefitTerms(subject="person", gives="money", budget_fen=1, times_at_m
 NOT_WITH_RENT = replace(MONTHLY, times_at_most=1, cooldown=0 * DAY, excludes=(Exclusion("rent", 10 * DAY),))
 
 
+class SomeOffers(Offers[BenefitTerms]):
+    """Offers in which rent and home exclude each other for ten days, and home and car for ever."""
+
+    def title(self, benefit: str) -> Text:
+        return Text(zh=benefit, en=benefit)
+
+    def terms(self, benefit: str, at: datetime) -> BenefitTerms:  # noqa: ARG002  the terms never change
+        return {
+            "rent": MONTHLY,
+            "home": NOT_WITH_RENT,
+            "car": replace(MONTHLY, excludes=(Exclusion("home"), Exclusion("rent", 2 * DAY))),
+        }[benefit]
+
+
 def restriction(benefit: str, now: datetime, *past_claims: tuple[str, datetime]) -> ClaimRestriction | None:
-    """Return what restricts a benefit: rent and home exclude each other for ten days, home and car for ever."""
-    terms = {
-        "rent": MONTHLY,
-        "home": NOT_WITH_RENT,
-        "car": replace(MONTHLY, excludes=(Exclusion("home"), Exclusion("rent", 2 * DAY))),
-    }
+    """Return what restricts a benefit after these claims."""
     claims = tuple(PastClaim(f"c{place}", name, at) for place, (name, at) in enumerate(past_claims))
     talent = Talent(id="p", code_id="c", born_at=NOON, past_claims=claims)
-    return claim_restriction(talent, benefit, lambda name, _at: terms[name], now)
+    nothing = Rulebook({}, {}, "", ZoneInfo("Asia/Shanghai"))
+    return SomeOffers(nothing, BenefitTerms).restriction(talent, benefit, now)
 
 
 def test_a_benefit_can_be_claimed_again_after_its_cooldown_up_to_its_maximum() -> None:

@@ -12,10 +12,10 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.i18n import Text
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.talent_code.facts import TALENT_CLASSES, Pay, TalentClass, TalentTerm
 from backend.services.talent_code.model.evidence import Evidence, EvidenceState, Qualification
 from backend.services.talent_code.model.grants import CLASS_MODULE, reassess
@@ -29,7 +29,7 @@ BEGIN = datetime(2018, 9, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def rulebook() -> Rulebook:
-    return load_rulebook(ROOT / "rules", facts_of(discover_services()), CITY)
+    return load_rulebook(ROOT / "rules", facts_of(rule_modules_of(discover_services())), CITY)
 
 
 def day(number: float) -> datetime:

@@ -244,7 +244,7 @@ def test_money_reserved_late_by_a_slow_process_is_paid_to_its_waiting_claim(
     waiting = scene.call(scene.city.store.get, Claim, claims[0]["id"])
     assert waiting is not None
     assert (waiting.budget, waiting.waitlist) == ("plain:2026", "plain")
-    entry = Entry(waiting.reserve_entry_id, "reserve", 50_00, waiting.claimed_at, 1)
+    entry = Entry(f"{waiting.id}/0", "reserve", 50_00, waiting.claimed_at, 1)
 
     async def apply_late() -> None:
         await scene.city.store.replace(

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec.structs import replace
 
-from backend.benefits import audits, reservations
+from backend.benefits import audits, waitlist
 from backend.benefits.claims import claims_of, repay, update_accounts
 from backend.benefits.problems import (
     AlreadyClaimed,
@@ -30,7 +30,6 @@ from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
 from backend.codes.image import draw_png, draw_svg
 from backend.codes.image_worker import ImageWorkerBusy, image_worker
-from backend.i18n import Text
 from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.talent_code.api.responses import (
@@ -180,10 +179,8 @@ def _signed(city: City, talent: Talent, now: datetime) -> tuple[str, int, int]:
     """Sign a new code; return it with the instants between which it is valid. Raises NoTalentClass."""
     if talent.grant(now) is None:
         raise NoTalentClass(
-            Text(
-                zh="您目前没有人才类别，请先在“人才码—我的申报”中填写已取得的学位、职称等信息。",
-                en="You have no talent class now; declare your qualifications first.",
-            )
+            zh="您目前没有人才类别，请先在“人才码—我的申报”中填写已取得的学位、职称等信息。",
+            en="You have no talent class now; declare your qualifications first.",
         )
     payload, issued, expires = make_claims(talent.code_id, now, city.settings.code_seconds)
     return city.keys.sign_code(payload), issued, expires
@@ -252,9 +249,7 @@ async def show_claim(
 @delete("/v1/me/claims/{claim_id:str}", guards=[citizen], status_code=200, problems=(NotOnWaitlist,))
 async def leave_waitlist(request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]) -> ClaimDetails:
     """Withdraw a claim from the waiting list; it no longer excludes other claims of the caller."""
-    return claim_details(
-        await claims.decide(city, await _own_claim(city, request, claim_id), reservations.leave_waitlist)
-    )
+    return claim_details(await claims.decide(city, await _own_claim(city, request, claim_id), waitlist.leave_waitlist))
 
 
 @post("/v1/me/claims/{claim_id:str}/appeal", guards=[citizen], status_code=200, problems=(NothingToAppeal,))
@@ -292,5 +287,5 @@ async def _own_claim(city: City, request: CitizenRequest, claim_id: str) -> Clai
     """Return a claim of the caller. Raises NotFound for any other."""
     claim = await city.store.get(Claim, claim_id)
     if claim is None or claim.subject != citizen_id(request):
-        raise NotFound(Text(zh="没有找到该申领，请刷新后重试。", en="There is no such claim; please refresh."))
+        raise NotFound(zh="没有找到该申领，请刷新后重试。", en="There is no such claim; please refresh.")
     return claim

@@ -55,10 +55,8 @@ async def decide_appeal(
     claim = await _appealed_claim(city, claim_id)
     if request.user.citizen_id == claim.subject:
         raise OwnAppeal(
-            Text(
-                zh="不能裁定本人的申诉，请转交其他经办人员。",
-                en="You cannot decide your own appeal; please pass it to another officer.",
-            )
+            zh="不能裁定本人的申诉，请转交其他经办人员。",
+            en="You cannot decide your own appeal; please pass it to another officer.",
         )
     reason = Text(zh=data.reason.zh, en=data.reason.en)
     upheld = data.decision == "uphold"
@@ -69,7 +67,7 @@ async def decide_appeal(
 async def _appealed_claim(city: City, claim_id: str) -> Claim:
     claim = await city.store.get(Claim, claim_id)
     if claim is None or claim.clawback is None or claim.clawback.appeal is None:
-        raise NotFound(Text(zh="没有找到该申诉，请刷新后重试。", en="There is no such appeal; please refresh."))
+        raise NotFound(zh="没有找到该申诉，请刷新后重试。", en="There is no such appeal; please refresh.")
     return claim
 
 

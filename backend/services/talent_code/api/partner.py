@@ -93,9 +93,7 @@ async def redeem_benefit(
     judged = next((one for one in found if one.benefit == data.benefit), None)
     if judged is None:
         raise BenefitNotOffered(
-            Text(
-                zh="持码人在本服务点不能享受该项服务。", en="The holder is not entitled to this benefit at this place."
-            )
+            zh="持码人在本服务点不能享受该项服务。", en="The holder is not entitled to this benefit at this place."
         )
     quota = judged.terms.quota
     usage = await create_or_update(city.store, empty, lambda found: record_use(found, use, quota))
@@ -122,10 +120,8 @@ def _kind(request: CitizenRequest, place: str) -> Partner:
     kind = partner_kind(place)
     if place not in request.user.venues or kind is None:
         raise PlaceNotAssigned(
-            Text(
-                zh="您的账号未绑定该服务点，请联系管理员。",
-                en="This place is not assigned to your account; please contact the administrator.",
-            )
+            zh="您的账号未绑定该服务点，请联系管理员。",
+            en="This place is not assigned to your account; please contact the administrator.",
         )
     return kind
 

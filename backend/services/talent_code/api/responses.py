@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec.structs import asdict, astuple
 
-from backend.benefits.offers import Judgement, claim_restriction, split_into_instalments
+from backend.benefits.offers import Judgement, split_into_instalments
 from backend.benefits.responses import claim_stage, clawback_details, stage_message
 from backend.city.service import City
 from backend.i18n import Text
@@ -122,10 +122,10 @@ def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[l
             if miss is not None:
                 misses.append(NearMissDetails(benefit, title, miss.kind, miss.because, miss.remedy, miss.from_at))
             continue
-        restriction = claim_restriction(talent, benefit, offered.terms, now)
+        restriction = offered.restriction(talent, benefit, now)
         if restriction is not None and not restriction.limit_reached:
-            because = offered.restriction_reason(restriction)
-            misses.append(NearMissDetails(benefit, title, "own_claims", because, None, restriction.ends_at))
+            because, ends_at = restriction.because, restriction.ends_at
+            misses.append(NearMissDetails(benefit, title, "own_claims", because, None, ends_at))
         elif restriction is None and terms.gives == "money":
             offers.append(_offer(judged, title))
     return offers, misses

@@ -8,7 +8,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.benefits.offers import Judgement
-from backend.i18n import Text
 from backend.rulebook import Rulebook
 from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, Partner
 from backend.services.talent_code.model.benefit import offers_of
@@ -84,24 +83,18 @@ def record_use(usage: Usage, use: Use, quota: int | None) -> Usage:
     for one in usage.uses:
         if (one.redemption, one.place) == (use.redemption, use.place):
             raise RedemptionIdReused(
-                Text(
-                    zh="该核销编号已用于另一个码，请换一个编号。",
-                    en="This redemption id was used for another code; please use a new one.",
-                )
+                zh="该核销编号已用于另一个码，请换一个编号。",
+                en="This redemption id was used for another code; please use a new one.",
             )
         if one.code == use.code:
             raise CodeNotAccepted(
-                Text(
-                    zh="此码已核销过，请对方刷新后重新出示。",
-                    en="USED BEFORE. Ask the holder to refresh and show again.",
-                ),
+                zh="此码已核销过，请对方刷新后重新出示。",
+                en="USED BEFORE. Ask the holder to refresh and show again.",
                 outcome="replayed",
             )
     if remaining_uses(usage, quota) == 0:
         raise QuotaExhausted(
-            Text(
-                zh="持码人本年度次数已用完，下一年度可继续使用。",
-                en="The holder has used this as often as allowed this year.",
-            )
+            zh="持码人本年度次数已用完，下一年度可继续使用。",
+            en="The holder has used this as often as allowed this year.",
         )
     return replace(usage, uses=(*usage.uses, use))

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.benefits.claimant import Claimant
+from backend.benefits.claim import Claimant
 from backend.i18n import Text
 from backend.jobs.saga import DUE
 from backend.problems import FieldError, NotFound
@@ -194,22 +194,21 @@ def add_evidence(talent: Talent, qualification: Qualification, now: datetime, zo
     """Add a declared qualification. Raises EvidenceInFuture, EvidenceOnRecord or EvidenceLimitReached."""
     if happened_at(qualification, zone) > now:
         raise EvidenceInFuture(
-            Text(zh="填写的时间晚于现在，请核对。", en="The date is in the future; please check it."),
+            zh="填写的时间晚于现在，请核对。",
+            en="The date is in the future; please check it.",
             errors=(FieldError("/qualification", "the date is in the future"),),
         )
     key = evidence_id(talent.id, qualification)
     known = next((one for one in talent.evidence if one.id == key), None)
     if known is not None and known.state in ("declared", "confirmed"):
         raise EvidenceOnRecord(
-            Text(zh="您已申报过此项信息，无需重复申报。", en="You have already declared this."), state=known.state
+            zh="您已申报过此项信息，无需重复申报。", en="You have already declared this.", state=known.state
         )
     others = tuple(one for one in talent.evidence if one is not known)
     if len(others) >= MAX_EVIDENCE:
         raise EvidenceLimitReached(
-            Text(
-                zh=f"申报条目已达上限（{MAX_EVIDENCE}条），请先撤回不需要的条目。",
-                en=f"You have declared {MAX_EVIDENCE} items, the maximum; remove those you do not need first.",
-            )
+            zh=f"申报条目已达上限（{MAX_EVIDENCE}条），请先撤回不需要的条目。",
+            en=f"You have declared {MAX_EVIDENCE} items, the maximum; remove those you do not need first.",
         )
     first = known.confirmed_at if known is not None else None
     return replace(talent, evidence=(*others, Evidence(key, qualification, now, now, confirmed_at=first)))
@@ -219,11 +218,9 @@ def remove_evidence(talent: Talent, evidence: str) -> Talent:
     """Remove evidence that was never confirmed. Raises NotFound or EvidenceOnRecord."""
     known = next((one for one in talent.evidence if one.id == evidence), None)
     if known is None:
-        raise NotFound(Text(zh="没有找到该申报信息，请刷新后重试。", en="There is no such evidence; please refresh."))
+        raise NotFound(zh="没有找到该申报信息，请刷新后重试。", en="There is no such evidence; please refresh.")
     if known.confirmed_at is not None:
-        raise EvidenceOnRecord(
-            Text(zh="已核实的信息不能撤回。", en="Confirmed evidence stays on record."), state=known.state
-        )
+        raise EvidenceOnRecord(zh="已核实的信息不能撤回。", en="Confirmed evidence stays on record.", state=known.state)
     return replace(talent, evidence=tuple(one for one in talent.evidence if one is not known))
 
 
