@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Generic
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from backend.benefits.audits import audit_claim, reduce_open_instalments
 from backend.benefits.claim import C, cancel_remaining
 from backend.benefits.notifications import send_notification
+from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.process import Step, next_step, schedule
 from backend.benefits.reservations import post_entry, register, reserve, unblock
 from backend.benefits.service import AnyBenefits, Benefits, P
@@ -27,6 +29,12 @@ class ClaimSaga(Saga[City, C, Terms, Step], Generic[C, P], frozen=True, kw_only=
     """The saga of the claims to a service's benefits."""
 
     benefits: Benefits[C, P]
+
+    async def resume(self, context: City, document_id: str) -> C | None:
+        """Carry out the due steps of a claim, as a saga does; return None if another claim precludes its draft."""
+        with suppress(AlreadyClaimed):  # it was interrupted before it was registered, and another one was registered
+            return await super().resume(context, document_id)
+        return None
 
     async def decide(self, city: City, claim: C, decide: Callable[[C, datetime], C]) -> C:
         """Change a claim as somebody decides now, and carry out the steps that follow. Raises what `decide` raises."""

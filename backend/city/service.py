@@ -72,23 +72,15 @@ class City(Struct, frozen=True):
         return cast("P", self.ports[protocol])
 
 
-class OfflineReading(Struct, frozen=True):
-    """The content of a code, read offline: whether it is valid, what it shows, and its period of validity."""
-
-    is_valid: bool
-    description: str
-    valid_from: datetime
-    valid_until: datetime
-
-
 class CodeFormat(Struct, frozen=True):
-    """A kind of signed code, recognised by the `audience` of its claims.
+    """A kind of signed code, recognised by the `audience` of its `claims`, a subclass of CodeClaims.
 
-    `read(payload, jwks, now, skew_seconds)` returns the content of a code, or None if it is forged.
+    `describe(claims)` returns what the code shows to people.
     """
 
     audience: str
-    read: Callable[[str, dict[str, Any], datetime, int], OfflineReading | None]
+    claims: type[Any]
+    describe: Callable[[Any], str]
 
 
 class DemoPerson(Struct, frozen=True):

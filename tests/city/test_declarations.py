@@ -200,8 +200,8 @@ def test_consistent_declarations_start(build_city: BuildCity) -> None:
             id="two services, one name",
         ),
         pytest.param(
-            {"codes": 'CodeFormat("tr", print)'},
-            {"codes": 'CodeFormat("tr", print)'},
+            {"codes": 'CodeFormat("tr", dict, print)'},
+            {"codes": 'CodeFormat("tr", dict, print)'},
             "2 kinds of codes have the audience 'tr': give each CodeFormat its own",
             id="two codes, one audience",
         ),

@@ -135,7 +135,7 @@ def test_the_near_misses_of_the_guides_benefit_are_as_described(
     judged = offers_of(rulebook).judge("furnishing", facts, IN_JUNE)
     assert judged is not None
     assert not judged.is_entitled
-    missed = near_miss(rulebook, judged, facts, IN_JUNE)
+    missed = near_miss(rulebook, judged, facts)
     assert (missed and missed.kind, missed and missed.because.en) == (kind, because)
 
 

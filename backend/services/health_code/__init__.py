@@ -11,7 +11,7 @@ from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
 from backend.rulebook.needs import RuleModule
 from backend.services.health_code.api import citizen, gate, officer
-from backend.services.health_code.code import AUDIENCE, Colour, read_offline
+from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import (
@@ -35,6 +35,6 @@ service = Service(
     ],
     roles=["gate", "health_officer"],
     synthesize=synthesize,
-    codes=[CodeFormat(AUDIENCE, read_offline)],
+    codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
 )
