@@ -42,7 +42,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The plan of the test district, as files."""
+    """The plan of the test district as files."""
     write_folder(PLAN, tmp_path / "plan")
     return tmp_path / "plan"
 
