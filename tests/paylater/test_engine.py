@@ -277,9 +277,11 @@ def test_every_fen_is_accounted_for(world: World) -> None:
             "kills": world.store.kills >= EXAMPLES / 10,
         }
 
-    run_state_machine(PoolMachine, EXAMPLES, minimum_counts)
-    counts = f"{world.swim_count} swims, {world.store.kills} kills, {len(world.bank.transfers)} transfers"
-    print(f"{counts}, {dict(world.bank.happened)}")  # noqa: T201  shown by -s
+    try:
+        run_state_machine(PoolMachine, EXAMPLES, minimum_counts)
+    finally:
+        counts = f"{world.swim_count} swims, {world.store.kills} kills, {len(world.bank.transfers)} transfers"
+        print(f"{counts}, {dict(world.bank.happened)}")  # noqa: T201  shown by -s
 
 
 def test_a_companion_pays_once_they_agreed(world: World) -> None:
