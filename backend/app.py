@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
+from backend.city.binding import BoundCity, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
@@ -40,10 +41,10 @@ from backend.rulebook import load_rulebook
 from backend.rulebook.needs import check_needs, facts_of
 from backend.security.field_encryption import FieldEncryption
 from backend.security.identity import Access
-from backend.security.keyring import Keyring, make_keys
+from backend.security.keyring import Keyring
 from backend.settings import Settings
 from backend.store import Document
-from backend.store.connect import open_store
+from backend.store.connect import open_store, store_file
 from backend.store.copy import CopyProgress
 from backend.store.migrations import Lease, MigrationRun
 from backend.web.errors import EXCEPTION_HANDLERS, StrictRequest
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
+    BoundCity,
     MigrationRun,
     Lease,
     RulebookRelease,
@@ -114,7 +116,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
-        async with follow_releases(current_city, set_city), jobs:
+        watching = watch_binding(current_city().store, store_file(settings.store))
+        async with watching, follow_releases(current_city, set_city), jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
@@ -179,14 +182,12 @@ def open_city(
     clock: Clock | None = None,
     jobs: JobQueue | None = None,
 ) -> City:
-    """Open the rules, keys and store of the settings. Creates missing keys, and an embedded store that is missing."""
+    """Open the rules, keys and store of the settings. Creates an embedded store that is missing. Raises InvalidKeys."""
     rule_modules = rule_modules_of(services)
     rulebook = load_rulebook(Path(settings.rules), facts_of(rule_modules), ZoneInfo(settings.time_zone))
     check_needs(rulebook, rule_modules, settings.rules)
     clock = clock or (lambda: datetime.now(UTC))
-    keys = Path(settings.keys)
-    make_keys(keys)
-    keyring = Keyring.open(keys, clock)
+    keyring = Keyring.open(Path(settings.keys), clock)
     return City(
         settings=settings,
         store=open_store(

@@ -18,6 +18,7 @@ from celery import signals as celery_signals
 from prometheus_client.core import Metric
 
 from backend.app import discover_parts, open_city
+from backend.city.binding import watch_binding
 from backend.city.releases import follow_releases
 from backend.city.service import City
 from backend.jobs.celery import (
@@ -31,6 +32,7 @@ from backend.jobs.celery import (
 from backend.jobs.tasks import Job, Task, discover_tasks, run_job, run_lost_job
 from backend.operations.metrics import JobCounts, city_metrics, serve_metrics
 from backend.settings import Settings
+from backend.store.connect import store_file
 
 GRACE_SECONDS = 15
 
@@ -124,6 +126,8 @@ class _Process:
         self._city = open_city(self._settings, parts.services, parts.integrations, jobs=self._jobs)
         self._city.rulebook.compile()
         _log.info("rulebook %s is in force", self._city.rulebook.digest[:16])
+        watching = watch_binding(self._city.store, store_file(self._settings.store))
+        await self._open.enter_async_context(watching)
         following = follow_releases(lambda: self._city, self._set_city)
         await self._open.enter_async_context(following)
         if self._settings.metrics_port:

@@ -29,6 +29,7 @@ from backend.settings import Settings
 from backend.store import Document, Store
 from backend.store.connect import open_store, prepare_store
 from tests.conformance import must_conform
+from tests.keys import new_keys
 from tests.mongod import NoMongodError, mongod
 from tests.servers import redis_server
 
@@ -195,7 +196,7 @@ def clock() -> Clock:
 def settings(tmp_path: Path) -> Settings:
     return Settings(
         store=f"sqlite:///{tmp_path}/city.db",
-        keys=str(tmp_path / "keys"),
+        keys=new_keys(tmp_path / "keys"),
         sandbox=str(tmp_path / "sandbox.db"),
         rules=str(ROOT / "rules"),
         store_timeout_ms=20_000,  # MongoDB shares the cores with other test processes

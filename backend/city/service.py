@@ -162,12 +162,14 @@ class ProblemFormat(Struct, frozen=True, kw_only=True):
 class Integration(Struct, frozen=True, kw_only=True):
     """A connection to an external system: `make(settings)` returns an implementation of the service's `port`.
 
+    One that may be used in `development` reaches no real system: a sandbox, or a part of this city.
     `routes(settings)` returns the routes that it adds, `problem_format` is the format of Problems there, and `command`
     returns its subcommand of `chengma`, which is named after the module. All are optional.
     """
 
     port: type | None = None
     make: Callable[[Settings], object] | None = None
+    development: bool = False
     routes: Callable[[Settings], Sequence[ControllerRouterHandler]] = lambda _settings: ()
     problem_format: ProblemFormat | None = None
     command: Callable[[], click.Command] | None = None

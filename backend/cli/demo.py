@@ -5,12 +5,14 @@ What it prints is declared by the services; see `Service.demo`.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from click import echo
 from rich.console import Console
 from rich.progress import Progress
 
 from backend.app import discover_parts, documents_of, open_city
+from backend.city.binding import bind_city
 from backend.city.person import Person
 from backend.city.service import (
     City,
@@ -22,6 +24,7 @@ from backend.city.service import (
     Service,
 )
 from backend.cli.synthetic_data import fill_city
+from backend.security.keyring import make_keys
 from backend.settings import Settings
 from backend.store.connect import display_address, prepare_store
 from backend.store.migrations import find_migrations, migrate
@@ -41,9 +44,11 @@ async def _fill(settings: Settings, citizens: int, seed: int, *, shows: bool) ->
     parts = discover_parts(settings)
     services = parts.services
     prepare_store(settings.store, documents_of(services))
+    make_keys(Path(settings.keys))
     city = open_city(settings, services, parts.integrations)
     try:
         await migrate(city.store, find_migrations(), lambda _migration, _seen: None)
+        await bind_city(city.store, city.keys, display_address(settings.store))
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("Creating a city", total=None, visible=False)
             new = await fill_city(

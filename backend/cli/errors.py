@@ -34,6 +34,7 @@ def report_errors() -> Generator[None, None, None]:
     """Report errors of services, rules, keys, files or servers without a traceback, and exit with 1."""
     from pymongo.errors import PyMongoError
 
+    from backend.city.binding import WrongCity
     from backend.city.declarations import InvalidCity
     from backend.city.releases import UnknownRelease
     from backend.cli.preflight import NotReady
@@ -57,6 +58,7 @@ def report_errors() -> Generator[None, None, None]:
         StoreUnavailable,
         UnknownRelease,
         UnknownSchema,
+        WrongCity,
         sqlite3.Error,
     ) as error:
         raise click.ClickException(str(error)) from error

@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from backend.app import documents_of
+from backend.city.binding import bind_city
 from backend.city.service import discover_services
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.preflight import check_mongodb
 from backend.jobs.tasks import DeadLetter, Job
+from backend.security.keyring import Keyring
 from backend.store import Conflict, Order
 from backend.store.connect import SQLITE, display_address, open_store, prepare_store, sharding_commands, store_address
 from backend.store.copy import CopyRefused, copy_city
@@ -70,7 +72,9 @@ def migrate_(only_plan: bool, only_shards: bool) -> None:
             click.echo("\n".join(with_store(settings, lambda store: _plan(store, migrations))))
             return
         prepare_store(settings.store, _documents())
-        done = with_store(settings, lambda store: _migrate(store, migrations))
+        keys = Path(settings.keys)
+        keyring = Keyring.open(keys) if keys.is_dir() else None
+        done = with_store(settings, lambda store: _migrate(settings, store, migrations, keyring))
     click.echo(f"{len(done)} migrations done; {display_address(settings.store)} is up to date.")
 
 
@@ -84,7 +88,9 @@ async def _counts(store: Store) -> dict[str, int]:
     return {kind.collection: await store.count(kind, {}) for kind in _documents()}
 
 
-async def _migrate(store: Store, migrations: list[Migration]) -> list[Migration]:
+async def _migrate(
+    settings: Settings, store: Store, migrations: list[Migration], keyring: Keyring | None
+) -> list[Migration]:
     counts = await _counts(store)
     with _progress() as bar:
         bars = {
@@ -95,7 +101,10 @@ async def _migrate(store: Store, migrations: list[Migration]) -> list[Migration]
         def progress(migration: Migration, seen: int) -> None:
             bar.update(bars[migration.id], completed=seen, visible=True)
 
-        return await migrate(store, migrations, progress)
+        done = await migrate(store, migrations, progress)
+    if keyring is not None:
+        await bind_city(store, keyring, display_address(settings.store))
+    return done
 
 
 def _progress() -> Progress:

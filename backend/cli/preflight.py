@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,9 +20,11 @@ from pymongo.errors import (
 from pymongo.uri_parser import parse_uri
 
 from backend.app import documents_of
+from backend.city.binding import bind_city
 from backend.city.releases import digest_in_force, released_rulebook
-from backend.city.service import Service, rule_modules_of
+from backend.city.service import Service, discover_integrations, rule_modules_of
 from backend.rulebook.needs import RuleModule
+from backend.security.keyring import Keyring
 from backend.settings import Settings
 from backend.store import Store, StoreUnavailable
 from backend.store.connect import SQLITE, display_address, open_store
@@ -37,12 +41,39 @@ class NotReady(Exception):
 
 
 def check_before_serving(settings: Settings, services: Sequence[Service], migrations: Sequence[Migration]) -> None:
-    """Check store, broker, schema and published rulebook. Raises NotReady, UnknownSchema or InvalidRulebook."""
+    """Check that the settings go together, and store, keys, broker, schema and published rulebook.
+
+    Raises NotReady, WrongCity, InvalidKeys, UnknownSchema or InvalidRulebook.
+    """
+    if settings.development:
+        _check_development(settings)
     if not settings.store.startswith(SQLITE):
         check_mongodb(settings.store, settings.store_timeout_ms, settings.clock_skew_seconds)
     if settings.broker:
         _check_broker(settings)
     asyncio.run(_check_store(settings, services, migrations))
+
+
+def _check_development(settings: Settings) -> None:
+    if not _is_loopback(settings.host):
+        raise NotReady(
+            "CHENGMA_DEVELOPMENT lets anyone read the codes sent by text message, and other machines can reach "
+            f"CHENGMA_HOST={settings.host}: use 127.0.0.1, or do not set CHENGMA_DEVELOPMENT"
+        )
+    integrations = discover_integrations(settings.integrations)
+    real = [one.port.__name__ for one in integrations if one.port is not None and not one.development]
+    if real:
+        raise NotReady(
+            f"CHENGMA_DEVELOPMENT is for a city of sandboxes, but {settings.integrations!r} connects to real systems "
+            f"({', '.join(sorted(real))}): do not set it"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_mongodb(address: str, timeout_ms: int, skew_seconds: int) -> None:
@@ -111,6 +142,7 @@ async def _check_store(settings: Settings, services: Sequence[Service], migratio
     store = open_store(settings.store, documents_of(services), driver="pymongo", timeout_ms=settings.store_timeout_ms)
     try:
         await check_schema(settings, store, migrations)
+        await bind_city(store, Keyring.open(Path(settings.keys)), display_address(settings.store))
         await _check_rulebook(store, rule_modules_of(services), ZoneInfo(settings.time_zone))
     except StoreUnavailable as error:
         raise NotReady(f"the store at {display_address(settings.store)} does not answer: {error}") from error

@@ -19,6 +19,11 @@ def store_address(given: str) -> str:
     return given if "://" in given else f"{SQLITE}{given}"
 
 
+def store_file(address: str) -> Path | None:
+    """Return the file of an embedded store, or None."""
+    return Path(address.removeprefix(SQLITE)) if address.startswith(SQLITE) else None
+
+
 def open_store(
     address: str, kinds: Sequence[type[Document]], *, driver: Driver = "motor", timeout_ms: int = 3_000
 ) -> Store:

@@ -4,4 +4,4 @@ from backend.city.service import Integration
 from backend.services.medical_credit.ports import CreditRegistry
 from integrations.credit_registry.sandbox import open_sandbox
 
-integration = Integration(port=CreditRegistry, make=open_sandbox)
+integration = Integration(port=CreditRegistry, make=open_sandbox, development=True)

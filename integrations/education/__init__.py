@@ -7,4 +7,4 @@ from backend.city.service import Integration
 from backend.services.talent_code.ports import Education
 from integrations.education.sandbox import make
 
-integration = Integration(port=Education, make=make)
+integration = Integration(port=Education, make=make, development=True)

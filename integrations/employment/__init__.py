@@ -7,4 +7,4 @@ from backend.city.service import Integration
 from backend.services.talent_code.ports import Employment
 from integrations.employment.sandbox import make
 
-integration = Integration(port=Employment, make=make)
+integration = Integration(port=Employment, make=make, development=True)

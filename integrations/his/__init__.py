@@ -37,4 +37,6 @@ def _command() -> "click.Command":
     return his
 
 
-integration = Integration(port=Inbox, make=_make, routes=_routes, command=_command, problem_format=PROBLEM_FORMAT)
+integration = Integration(
+    port=Inbox, make=_make, development=True, routes=_routes, command=_command, problem_format=PROBLEM_FORMAT
+)

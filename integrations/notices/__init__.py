@@ -14,4 +14,4 @@ def _make(_settings: Settings) -> Notifications:
     return SandboxNotices()
 
 
-integration = Integration(port=Notifications, make=_make)
+integration = Integration(port=Notifications, make=_make, development=True)

@@ -4,4 +4,4 @@ from backend.city.service import Integration
 from backend.paylater.ports import Bank
 from integrations.payment.sandbox import open_sandbox
 
-integration = Integration(port=Bank, make=open_sandbox)
+integration = Integration(port=Bank, make=open_sandbox, development=True)

@@ -7,4 +7,4 @@ from backend.benefits.ports import PayoutBank
 from backend.city.service import Integration
 from integrations.payout.sandbox import make
 
-integration = Integration(port=PayoutBank, make=make)
+integration = Integration(port=PayoutBank, make=make, development=True)

@@ -7,4 +7,4 @@ from backend.city.service import Integration
 from backend.services.talent_code.ports import PropertyRegister
 from integrations.property_register.sandbox import make
 
-integration = Integration(port=PropertyRegister, make=make)
+integration = Integration(port=PropertyRegister, make=make, development=True)

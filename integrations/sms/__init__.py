@@ -14,4 +14,4 @@ def _make(settings: Settings) -> Sms:
     return SandboxSms(use_outbox=settings.development)
 
 
-integration = Integration(port=Sms, make=_make, routes=outbox_routes)
+integration = Integration(port=Sms, make=_make, development=True, routes=outbox_routes)

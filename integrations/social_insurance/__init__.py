@@ -7,4 +7,4 @@ from backend.city.service import Integration
 from backend.services.talent_code.ports import SocialInsurance
 from integrations.social_insurance.sandbox import make
 
-integration = Integration(port=SocialInsurance, make=make)
+integration = Integration(port=SocialInsurance, make=make, development=True)

@@ -7,4 +7,4 @@ from backend.city.service import Integration
 from backend.services.talent_code.ports import Tax
 from integrations.tax.sandbox import make
 
-integration = Integration(port=Tax, make=make)
+integration = Integration(port=Tax, make=make, development=True)

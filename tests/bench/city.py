@@ -8,6 +8,7 @@ from msgspec import Struct
 from backend.app import open_city
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
+from backend.security.keyring import make_keys
 from backend.settings import Settings
 from backend.store.migrations import find_migrations, migrate
 
@@ -32,8 +33,8 @@ class BenchCity(Struct, frozen=True):
 
 def synthetic_city(citizens: int) -> BenchCity:
     """Return a city with this number of citizens; the first call takes about a minute for 100,000."""
-    found = BenchCity(CACHE / f"{citizens}.db", CACHE / "keys")
-    CACHE.mkdir(parents=True, exist_ok=True)
+    found = BenchCity(CACHE / f"{citizens}.db", CACHE / f"{citizens}-keys")
+    make_keys(found.keys)
     asyncio.run(_fill(found.open(), citizens))
     return found
 

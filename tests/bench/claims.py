@@ -10,6 +10,7 @@ from backend.city.service import discover_integrations, discover_services
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from tests.bench.report import Table
+from tests.keys import new_keys
 from tests.mongod import mongod
 from tests.services.talent_code.crowd import claim_at_once, make_talents
 from tests.services.talent_code.sample_rules import write_rules
@@ -40,7 +41,8 @@ def pay() -> Table:
 
 
 async def _run(store: str, folder: Path, rules: Path) -> tuple[str, ...]:
-    settings = Settings(store=store, keys=str(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(rules))
+    keys, sandbox = new_keys(folder / "keys"), str(folder / "sandbox.db")
+    settings = Settings(store=store, keys=keys, sandbox=sandbox, rules=str(rules))
     city = open_city(settings, discover_services(), discover_integrations("integrations"))
     people = await make_talents(city, PEOPLE)
     answers, seconds = await claim_at_once([city], people, "plain", MAX_CONCURRENT)

@@ -25,6 +25,7 @@ from tests.bench.health_code_read import CONNECTIONS, LAST_CORE, ROOT, ask, free
 from tests.bench.report import Table
 from tests.city.under_load.test_visits import charge
 from tests.integrations.his.hospital import connect, enrol
+from tests.keys import new_keys
 from tests.services.health_code.scene import id_number
 
 VISITS, ROUNDS = 400, 10
@@ -42,7 +43,7 @@ def compare() -> Table:
         folder = Path(running.enter_context(TemporaryDirectory()))
         store = f"sqlite:///{folder}/city.db"
         settings = Settings(
-            store=store, keys=str(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(ROOT / "rules")
+            store=store, keys=new_keys(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(ROOT / "rules")
         )
         prepare_store(store, documents_of(discover_services()))
         token = asyncio.run(_create_visits(settings))

@@ -19,6 +19,7 @@ from backend.services.school_lookup.plan import shape_of
 from backend.services.school_lookup.synthetic_district import synthetic_plan
 from tests.bench.health_code_read import CONNECTIONS, LAST_CORE, ROOT, ask, free_port, server
 from tests.bench.report import Table, alternate, ratio_of
+from tests.keys import new_keys
 
 POINTS, POINT_ROUNDS = 10_000, 50
 LOOKUPS, ROUNDS = 4_000, 10
@@ -65,7 +66,7 @@ def lookups() -> Table:
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
             "CHENGMA_STORE": f"sqlite:///{folder}/city.db",
-            "CHENGMA_KEYS": str(folder / "keys"),
+            "CHENGMA_KEYS": new_keys(folder / "keys"),
             "CHENGMA_RULES": str(ROOT / "rules"),
             "CHENGMA_PORT": str(ours),
             "CHENGMA_ADDRESS_REQUESTS_PER_MINUTE": "100000000",

@@ -19,6 +19,7 @@ from backend.store.connect import prepare_store
 from tests.bench.health_code_read import ROOT
 from tests.bench.report import Table
 from tests.integrations.his.hospital import connect, enrol
+from tests.keys import new_keys
 from tests.mongod import mongod
 from tests.services.health_code.scene import id_number
 
@@ -49,7 +50,7 @@ def bill() -> Table:
 
 async def _run(store: str, folder: Path) -> tuple[float, int]:
     settings = Settings(
-        store=store, keys=str(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(ROOT / "rules")
+        store=store, keys=new_keys(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(ROOT / "rules")
     )
     city = open_city(settings, discover_services(), discover_integrations("integrations"))
     hospital = await connect(city)

@@ -23,6 +23,7 @@ from backend.settings import Settings
 from backend.store import Document, Store
 from backend.store.connect import prepare_store
 from tests.conftest import Clock
+from tests.keys import new_keys
 from tests.services.killing import KillingStore
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class World:
         settings = Settings(
             store=address,
             mongo_driver=driver,
-            keys=str(folder / "keys"),
+            keys=new_keys(folder / "keys"),
             rules=str(rules[-1]),
             sandbox=str(folder / "sandbox.db"),
         )

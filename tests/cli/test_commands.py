@@ -62,6 +62,8 @@ def chengma(*arguments: str, environment: dict[str, str], folder: Path) -> subpr
 @contextmanager
 def running(*arguments: str, environment: dict[str, str], folder: Path) -> Iterator[tuple[httpx.Client, Path]]:
     """Run a server until the end of the block, then stop it by its process id."""
+    if "serve" in arguments:
+        make_keys(Path(environment["CHENGMA_KEYS"]))
     output = folder / "output.txt"
     address = f"http://127.0.0.1:{environment['CHENGMA_PORT']}"
     with output.open("w") as out:
@@ -345,6 +347,14 @@ def test_a_copy_takes_paths_and_makes_no_city_of_a_missing_file(environment: dic
     assert not (tmp_path / "third.db").exists()
 
 
+def test_a_server_makes_no_keys(environment: dict[str, str], tmp_path: Path) -> None:
+    found = chengma("serve", environment=environment, folder=tmp_path)
+    folder = tmp_path / "var" / "keys"
+    assert found.returncode == 1
+    assert found.stderr == f"Error: {folder}: the folder of keys does not exist; `chengma keys make` creates it\n"
+    assert not folder.exists()
+
+
 def test_the_files_of_a_city_are_its_owners_alone(environment: dict[str, str], tmp_path: Path) -> None:
     with running("demo", "--citizens", "5", environment=environment, folder=tmp_path):
         folder = tmp_path / "var"
@@ -357,7 +367,7 @@ def test_the_files_of_a_city_are_its_owners_alone(environment: dict[str, str], t
 def test_a_file_of_the_previous_edition_is_refused_until_it_is_migrated(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    (tmp_path / "var").mkdir()
+    make_keys(tmp_path / "var" / "keys")
     session = {"id": "s", "revision": 1, "account_id": "a", "refresh_digest": "d", "expires": datetime.now(UTC)}
     with sqlite3.connect(tmp_path / "var" / "city.db") as connection:
         connection.execute("CREATE TABLE sessions (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, body BLOB NOT NULL)")
@@ -376,6 +386,7 @@ def test_a_file_of_the_previous_edition_is_refused_until_it_is_migrated(
 def test_a_plan_may_be_imported_before_the_city_is_started_for_the_first_time(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
+    make_keys(tmp_path / "var" / "keys")
     for command in (("synthesize", "plan", "--year", "2026"), ("import", "plan")):
         assert chengma("schools", *command, environment=environment, folder=tmp_path).returncode == 0
     with running("serve", environment=environment, folder=tmp_path) as (client, _):

@@ -11,21 +11,25 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from pymongo import MongoClient
 
 from backend.app import documents_of
 from backend.city.service import discover_services
+from backend.cli.preflight import NotReady, check_before_serving
 from backend.security.keyring import make_keys
+from backend.settings import Settings
 from backend.store.connect import prepare_store
 from backend.store.migrations import find_migrations
 from tests.conftest import ROOT, lacking
 from tests.mongod import Mongod
-from tests.servers import free_port
+from tests.servers import Process, free_port, listens, messages, wait_until
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
+    make_keys(tmp_path / "keys")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
     return inherited | {
         "PYTHONPATH": str(ROOT),
@@ -129,7 +133,6 @@ def test_a_folder_that_cannot_be_written_is_named(environment: dict[str, str], s
 
 
 def test_a_key_that_others_may_read_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
-    make_keys(tmp_path / "keys")
     key = next((tmp_path / "keys").glob("token_*.json"))
     key.chmod(0o644)
     line = refused(environment)
@@ -169,3 +172,88 @@ def test_a_new_file_needs_no_migration_and_an_old_one_does(environment: dict[str
     assert command("migrate").stdout == f"{len(find_migrations())} migrations done; {tmp_path}/city.db is up to date.\n"
     assert command("migrate").stdout == f"0 migrations done; {tmp_path}/city.db is up to date.\n"
     assert command("migrate", "--plan").stdout == "Nothing: the store is up to date.\n"
+
+
+def chengma(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "backend", *command]
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "mongodb"])
+def test_a_store_is_not_served_with_the_keys_of_another_city(
+    environment: dict[str, str], store: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if store == "mongodb":
+        environment["CHENGMA_STORE"] = request.getfixturevalue("database_url")
+    assert chengma(environment, "migrate").returncode == 0
+    make_keys(tmp_path / "other-keys")
+    line = refused(environment | {"CHENGMA_KEYS": str(tmp_path / "other-keys")})
+    assert f"the keys in {tmp_path}/other-keys are not those of the city in " in line
+    assert "Correct CHENGMA_KEYS or CHENGMA_STORE, or restore the backup of the keys" in line
+
+
+@pytest.mark.parametrize("store", ["sqlite", "mongodb"])
+def test_an_emptied_store_is_not_taken_for_a_new_city(
+    environment: dict[str, str], store: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if store == "mongodb":
+        environment["CHENGMA_STORE"] = request.getfixturevalue("database_url")
+    assert chengma(environment, "migrate").returncode == 0
+    if store == "mongodb":
+        with MongoClient[dict[str, object]](environment["CHENGMA_STORE"]) as client:
+            client.drop_database(client.get_default_database().name)
+        prepare_store(environment["CHENGMA_STORE"], documents_of(discover_services()))
+    else:
+        for file in tmp_path.glob("city.db*"):
+            file.unlink()
+    found = chengma(environment, "migrate")
+    assert found.returncode == 1
+    assert "holds no city, but the keys in" in found.stderr
+    assert "restore its backup or correct CHENGMA_STORE. A new city needs a new folder of keys" in found.stderr
+
+
+def test_a_rotated_key_is_still_of_the_same_city_and_a_lost_one_is_not(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert chengma(environment, "migrate").returncode == 0
+    (old,) = (tmp_path / "keys").glob("field_*.json")
+    assert chengma(environment, "keys", "rotate", "field").returncode == 0
+    assert chengma(environment, "migrate").returncode == 0
+    old.unlink()
+    assert "are not those of the city" in refused(environment)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "city.example"])  # noqa: S104  refused
+def test_development_is_refused_where_other_machines_can_reach_it(host: str) -> None:
+    with pytest.raises(NotReady, match="CHENGMA_DEVELOPMENT lets anyone read the codes sent by text message"):
+        check_before_serving(Settings(development=True, host=host), [], [])
+
+
+def test_development_is_refused_beside_a_real_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "carriers"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "sms.py").write_text(
+        "from backend.city.service import Integration\nfrom backend.services.account.ports import Sms\n"
+        "integration = Integration(port=Sms, make=lambda settings: None)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(NotReady, match=r"'carriers' connects to real systems \(Sms\): do not set it"):
+        check_before_serving(Settings(development=True, integrations="carriers"), [], [])
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced by another city's"])
+def test_a_server_whose_file_is_gone_stops_and_says_so(environment: dict[str, str], what: str, tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    process = Process([sys.executable, "-m", "backend", "serve"], log, environment)
+    try:
+        wait_until(lambda: listens(int(environment["CHENGMA_PORT"])))
+        file = tmp_path / "city.db"
+        file.rename(tmp_path / "elsewhere.db")
+        if what != "deleted":
+            file.touch()
+        wait_until(lambda: not process.runs)
+    finally:
+        process.stop()
+    assert any("so it stops" in message for message in messages(log))

@@ -21,6 +21,7 @@ from backend.security.identity import Caller
 from backend.settings import Settings
 from tests.conftest import Clock
 from tests.integrations.his.fhir.hospital_system import charge, credit, encounter
+from tests.keys import new_keys
 from tests.migrations.old_city import Json, Queue, set_clocks
 from tests.services.talent_code.sample_rules import write_rules
 
@@ -41,7 +42,7 @@ def settings_of(folder: Path, store: str) -> Settings:
     return Settings(
         store=store,
         mongo_driver="pymongo",
-        keys=str(folder / "keys"),
+        keys=new_keys(folder / "keys"),
         sandbox=str(folder / "sandbox.db"),
         rules=str(write_rules(folder / "rules", BUDGET_FEN)),
         development=True,

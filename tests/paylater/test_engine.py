@@ -33,6 +33,7 @@ from backend.settings import Settings
 from backend.store import Conflict
 from tests.conftest import ROOT, Clock
 from tests.draws import draws
+from tests.keys import new_keys
 from tests.paylater import pool
 from tests.paylater.pool import LIMIT_FEN, Companion, Swim, Swimmer, swim_saga
 from tests.paylater.unreliable_bank import UnreliableBank
@@ -64,7 +65,7 @@ class World:
         services = [*discover_services(), service]
         values = Settings(
             store=f"sqlite:///{folder}/city.db",
-            keys=str(folder / "keys"),
+            keys=new_keys(folder / "keys"),
             rules=str(ROOT / "rules"),
             sandbox=str(folder / "sandbox.db"),
         )

@@ -19,6 +19,7 @@ from backend.store.connect import open_store, prepare_store
 from backend.store.copy import CopiedCollection, CopyProgress, CopyRefused, copy_city, to_the_millisecond
 from backend.store.sqlite.store import SqliteStore
 from tests.conftest import ROOT
+from tests.keys import new_keys
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +32,7 @@ CITIZENS = 2_500
 def city(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the address of a city with 2,500 citizens in a file."""
     folder = tmp_path_factory.mktemp("city")
-    settings = Settings(store=f"sqlite:///{folder}/city.db", keys=str(folder / "keys"), rules=str(ROOT / "rules"))
+    settings = Settings(store=f"sqlite:///{folder}/city.db", keys=new_keys(folder / "keys"), rules=str(ROOT / "rules"))
 
     async def fill() -> None:
         opened = open_city(settings, SERVICES, discover_integrations("integrations"))

@@ -20,6 +20,7 @@ from backend.web.openapi import as_yaml, discovered_document
 from tests.conformance import document
 from tests.conftest import ROOT, Clock, SignIn
 from tests.draws import draws
+from tests.keys import new_keys
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +122,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Litest
     folder = tmp_path_factory.mktemp("city")
     settings = Settings(
         store=f"sqlite:///{folder}/city.db",
-        keys=str(folder / "keys"),
+        keys=new_keys(folder / "keys"),
         rules=str(ROOT / "rules"),
         development=True,
         access_log=False,

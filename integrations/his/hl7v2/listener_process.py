@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from backend.app import open_city, open_jobs
+from backend.city.binding import watch_binding
 from backend.city.releases import follow_releases
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.preflight import NotReady, check_before_serving
@@ -15,6 +16,7 @@ from backend.jobs.tasks import discover_tasks
 from backend.operations.access_log import log_as_json_lines
 from backend.operations.metrics import JobCounts
 from backend.settings import Settings
+from backend.store.connect import store_file
 from backend.store.migrations import find_migrations
 from integrations.his.hl7v2.message_receiver import receive_message, reject_oversize
 from integrations.his.hl7v2.mllp_listener import Peer, serve_mllp, server_tls
@@ -58,6 +60,7 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> None:
 
     try:
         async with (
+            watch_binding(cities[-1].store, store_file(settings.store)),
             follow_releases(lambda: cities[-1], use_city),
             jobs,
             serve_mllp(

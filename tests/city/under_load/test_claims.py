@@ -17,6 +17,7 @@ from backend.services.talent_code.saga import benefits, claims
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from tests.conftest import Clock
+from tests.keys import new_keys
 from tests.services.talent_code.crowd import Answer, claim_at_once, make_talents
 from tests.services.talent_code.sample_rules import write_rules
 
@@ -33,7 +34,7 @@ def settings(address: str, tmp_path: Path) -> Settings:
     prepare_store(address, documents_of(discover_services()))
     return Settings(
         store=address,
-        keys=str(tmp_path / "keys"),
+        keys=new_keys(tmp_path / "keys"),
         sandbox=str(tmp_path / "sandbox.db"),
         rules=str(write_rules(tmp_path / "rules", COVERED * EACH_FEN + SPARE_FEN, only="plain")),
     )

@@ -20,6 +20,7 @@ from backend.settings import Settings
 from tests.conftest import ROOT
 from tests.counting_store import CountingStore
 from tests.integrations.his.hospital import connect, enrol
+from tests.keys import new_keys
 from tests.services.health_code.scene import id_number
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def in_counted_city(folder: Path, work: Callable[[City, CountingStore, Hospital,
     async def run() -> T:
         settings = Settings(
             store=f"sqlite:///{folder}/city.db",
-            keys=str(folder / "keys"),
+            keys=new_keys(folder / "keys"),
             sandbox=str(folder / "sandbox.db"),
             rules=str(ROOT / "rules"),
         )

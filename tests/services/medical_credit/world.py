@@ -15,6 +15,7 @@ from backend.paylater.ports import Bank
 from backend.services.medical_credit.ports import Insurance
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock
+from tests.keys import new_keys
 from tests.services.killing import KillingStore
 from tests.services.medical_credit.scene import NOON, make_hospital
 
@@ -38,7 +39,7 @@ class World:
     async def _open(self, folder: Path) -> City:
         set_ = Settings(
             store=f"sqlite:///{folder}/city.db",
-            keys=str(folder / "keys"),
+            keys=new_keys(folder / "keys"),
             rules=str(ROOT / "rules"),
             sandbox=str(folder / "sandbox.db"),
         )

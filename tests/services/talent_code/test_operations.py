@@ -12,6 +12,7 @@ from backend.services.talent_code.model.claim import Claim
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from tests.counting_store import CountingStore
+from tests.keys import new_keys
 from tests.services.talent_code.crowd import claim_at_once, make_talents
 from tests.services.talent_code.sample_rules import write_rules
 
@@ -25,7 +26,7 @@ def settings(tmp_path: Path) -> Settings:
     prepare_store(store, documents_of(discover_services()))
     rules = write_rules(tmp_path / "rules", COVERED * EACH_FEN, only="plain")
     sandbox = str(tmp_path / "sandbox.db")
-    return Settings(store=store, keys=str(tmp_path / "keys"), sandbox=sandbox, rules=str(rules))
+    return Settings(store=store, keys=new_keys(tmp_path / "keys"), sandbox=sandbox, rules=str(rules))
 
 
 async def claims_of_halves(settings: Settings) -> list[tuple[list[Claim], float]]:
