@@ -5,9 +5,15 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.person import parse_id_number
+from backend.city.id_number import parse_id_number
 from backend.city.service import City
-from backend.services.medical_credit.eligibility import assess, find_enrolment, find_person, refresh_enrolment, terms_of
+from backend.services.medical_credit.eligibility import (
+    assess,
+    find_enrolment,
+    find_person_id,
+    refresh_enrolment,
+    terms_of,
+)
 from backend.services.medical_credit.facts import Term, VisitKind
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
@@ -96,18 +102,19 @@ async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
 
 
 async def _person_in(city: City, command: Command) -> str | None:
-    number = command.id_number if isinstance(command, OpenVisit | ChangeVisit) else None
-    return None if number is None else await find_person(city, number)
+    document = command.document() if isinstance(command, OpenVisit | ChangeVisit) else None
+    return None if document is None else await find_person_id(city, document)
 
 
 async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str, now: datetime) -> Visit:
-    enrolment = await refresh_enrolment(city, await find_enrolment(city, command.id_number), now)
+    enrolment = await refresh_enrolment(city, await find_enrolment(city, command.document()), now)
     assessment = await assess(city, enrolment, command.kind, now)
     if assessment.standing not in ("good", "exception"):
         raise CannotPayLater(
             zh="该患者本次不能先看病后付费，请按常规方式收费。",
             en="This person cannot pay later for this visit; ask for payment now.",
         )
+    id_number = parse_id_number(command.id_number, city.today(), kind=command.document_kind)
     terms = terms_of(city, now)
     exceptional = assessment.standing == "exception"
     opening_hold_fen = terms(OPENING_HOLDS[command.kind])
@@ -116,7 +123,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         hospital=hospital.id,
         number=number,
         person=enrolment.id,
-        id_number=city.encryption.encrypt(parse_id_number(command.id_number, city.today()).number),
+        id_number=city.encryption.encrypt(str(id_number)),
         kind=command.kind,
         opened_at=command.opened_at,
         opened_ms=to_ms(command.opened_at),

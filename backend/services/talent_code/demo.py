@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from backend.city.person import Person
+from backend.city.person import Person, birth_date
 from backend.city.service import City, Demo, DemoOutput, DemoPerson, DemoStaff
 from backend.codes.terminal import sign_text
 from backend.rulebook.language.temporal import midnight
@@ -39,7 +39,7 @@ async def _degree_for_a_class(city: City, person: DemoPerson, now: datetime) -> 
     if profile is None:
         return None
     for degree in synthetic_degrees(city.encryption.decrypt(profile.id_number), now):
-        facts = TalentFacts(born_at=midnight(profile.born_on, city.rulebook.time_zone), degrees=(degree,))
+        facts = TalentFacts(born_at=midnight(birth_date(profile), city.rulebook.time_zone), degrees=(degree,))
         if city.rulebook.evaluate(CLASS_MODULE, facts, now).result != "none":
             return degree
     return None

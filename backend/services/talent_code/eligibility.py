@@ -9,7 +9,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from backend.benefits.terms import MAX_FEN
-from backend.city.person import known_person
+from backend.city.person import birth_date, known_person
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout, with_timeout
 from backend.codes.signed_code import make_code_id
@@ -35,7 +35,7 @@ def talent_terms(city: City, at: datetime) -> TalentTerms:
 
 
 async def id_number_of(city: City, person: str) -> str:
-    """Return the ID number of a person, for queries to registries."""
+    """Return the text of a person's identity document, for queries to registries."""
     return city.encryption.decrypt((await known_person(city.store, person)).id_number)
 
 
@@ -44,7 +44,7 @@ async def get_or_create_talent(city: City, person: str) -> Talent:
     talent = await city.store.get(Talent, person)
     if talent is not None:
         return talent
-    born_at = midnight((await known_person(city.store, person)).born_on, city.rulebook.time_zone)
+    born_at = midnight(birth_date(await known_person(city.store, person)), city.rulebook.time_zone)
     return await insert_or_get(city.store, Talent(id=person, code_id=make_code_id(), born_at=born_at))
 
 

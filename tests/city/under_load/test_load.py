@@ -15,7 +15,8 @@ import pytest
 from msgspec import Struct
 
 from backend.app import facts_of
-from backend.city.person import Person, new_person, parse_id_number
+from backend.city.id_number import parse_id_number
+from backend.city.person import Person, new_person
 from backend.city.service import discover_services
 from backend.operations.access_log import _LONG_NUMBER
 from backend.rulebook import load_rulebook

@@ -24,7 +24,8 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from backend.app import open_city
-from backend.city.person import find_or_create_person, parse_id_number
+from backend.city.id_number import parse_id_number
+from backend.city.person import find_or_create_person
 from backend.city.service import City, discover_integrations, discover_services
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.ports import Bank

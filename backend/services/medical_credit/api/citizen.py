@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec.structs import replace
 
+from backend.city.person import BirthDateMissing
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
 from backend.paylater.account import close_account, open_account
@@ -54,7 +55,7 @@ async def show_medical_credit(request: CitizenRequest, city: NamedDependency[Cit
     return await _credit(city, await refresh_enrolment(city, enrolment, now), now)
 
 
-@post("/v1/me/medical-credit", guards=[citizen], problems=(NotEligible, UpstreamUnavailable))
+@post("/v1/me/medical-credit", guards=[citizen], problems=(NotEligible, UpstreamUnavailable, BirthDateMissing))
 async def open_medical_credit(
     data: JSONBody[Consent], request: CitizenRequest, city: NamedDependency[City]
 ) -> MedicalCredit:

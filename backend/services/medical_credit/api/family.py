@@ -4,7 +4,7 @@ from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from backend.city.person import InvalidIdNumber
+from backend.city.id_number import IdentityDocument, InvalidIdNumber
 from backend.city.service import City
 from backend.paylater.account import open_account
 from backend.paylater.details import FamilyConsents, FamilyPayerRequest, family_consent_details
@@ -12,7 +12,7 @@ from backend.paylater.family import agree, consents_of, end_consent, family_bill
 from backend.paylater.problems import NotEnrolled, TooManyFamilyPayers
 from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.medical_credit.api.schemas import VisitList, visit_summaries
-from backend.services.medical_credit.eligibility import find_person, terms_of
+from backend.services.medical_credit.eligibility import find_person_id, terms_of
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
 from backend.services.medical_credit.model.visit import Visit
 
@@ -23,7 +23,7 @@ async def request_family_payer(
 ) -> None:
     """Ask a family member to pay for the caller. The response does not disclose whether the city knows the person."""
     patient = (await open_account(city, Enrolment, citizen_id(request))).id
-    payer = await find_person(city, data.id_number)
+    payer = await find_person_id(city, IdentityDocument(data.id_number, data.document_kind))
     await request_consent(city, FamilyPayer, terms_of(city, city.now()), patient, payer, data.relation)
 
 

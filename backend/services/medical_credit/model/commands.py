@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
 from backend.services.medical_credit.facts import VisitKind
 
 MAX_AMOUNT_FEN = 10_000_000_000
@@ -29,6 +30,11 @@ class OpenVisit(Struct, frozen=True, tag="open"):
     kind: VisitKind
     opened_at: datetime
     estimate_fen: int | None = None
+    document_kind: DocumentKind = RESIDENT_CARD
+
+    def document(self) -> IdentityDocument:
+        """Return the patient's identity document as the hospital sent it."""
+        return IdentityDocument(self.id_number, self.document_kind)
 
 
 class ChangeVisit(Struct, frozen=True, tag="change"):
@@ -37,6 +43,11 @@ class ChangeVisit(Struct, frozen=True, tag="change"):
     kind: VisitKind | None = None
     opened_at: datetime | None = None
     id_number: str | None = None
+    document_kind: DocumentKind = RESIDENT_CARD
+
+    def document(self) -> IdentityDocument | None:
+        """Return the patient's identity document as the hospital sent it."""
+        return None if self.id_number is None else IdentityDocument(self.id_number, self.document_kind)
 
 
 class Charge(Struct, frozen=True, tag="charge"):

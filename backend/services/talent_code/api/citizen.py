@@ -26,6 +26,7 @@ from backend.benefits.problems import (
 )
 from backend.benefits.schemas import AppealRequest, RepaymentRequest
 from backend.city.bank_account import AccountEnding, BankAccountRequest, InvalidBankAccount, parse_card_number
+from backend.city.person import BirthDateMissing
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
 from backend.codes.image import draw_png, draw_svg
@@ -68,7 +69,7 @@ T = TypeVar("T")
 # ── the class ──
 
 
-@get("/v1/me/talent", guards=[citizen], response_headers=NO_STORE)
+@get("/v1/me/talent", guards=[citizen], response_headers=NO_STORE, problems=(BirthDateMissing,))
 async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentDetails]:
     """Show the caller's class with its reason and end, their evidence, and the ways to the next class."""
     return Uncached(talent_details(city, await refresh_talent(city, citizen_id(request))))
@@ -78,7 +79,7 @@ async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> U
     "/v1/me/talent/evidence",
     guards=[citizen],
     response_headers=NO_STORE,
-    problems=(EvidenceOnRecord, EvidenceLimitReached, EvidenceInFuture),
+    problems=(EvidenceOnRecord, EvidenceLimitReached, EvidenceInFuture, BirthDateMissing),
 )
 async def declare_evidence(
     data: JSONBody[EvidenceRequest], request: CitizenRequest, city: NamedDependency[City]
@@ -98,13 +99,13 @@ async def declare_evidence(
     return Uncached(talent_details(city, talent), 201)
 
 
-@delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceOnRecord,))
+@delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceOnRecord, BirthDateMissing))
 async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City], evidence_id: FromPath[str]) -> None:
     """Withdraw declared evidence; what a registry has ever confirmed stays on record."""
     await update_talent(city, citizen_id(request), lambda talent, _now: remove_evidence(talent, evidence_id))
 
 
-@put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount,))
+@put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount, BirthDateMissing))
 async def set_bank_account(
     data: JSONBody[BankAccountRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> AccountEnding:
@@ -123,7 +124,7 @@ async def set_bank_account(
 # ── the talent code ──
 
 
-@get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass,))
+@get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass, BirthDateMissing))
 async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentCode]:
     """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
     talent = await update_talent_class(city, citizen_id(request))
@@ -150,7 +151,7 @@ async def show_talent_code(request: CitizenRequest, city: NamedDependency[City])
     response_headers=NO_STORE,
     media_type="image/svg+xml",
     priority="decoration",
-    problems=(ImageWorkerBusy, NoTalentClass),
+    problems=(ImageWorkerBusy, NoTalentClass, BirthDateMissing),
 )
 async def show_talent_svg(request: CitizenRequest, city: NamedDependency[City]) -> Response[str]:
     """Draw a new talent code as SVG, for an app that cannot draw QR codes."""
@@ -163,7 +164,7 @@ async def show_talent_svg(request: CitizenRequest, city: NamedDependency[City]) 
     response_headers=NO_STORE,
     media_type="image/png",
     priority="decoration",
-    problems=(ImageWorkerBusy, NoTalentClass),
+    problems=(ImageWorkerBusy, NoTalentClass, BirthDateMissing),
 )
 async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) -> Response[bytes]:
     """Draw a new talent code as PNG, for an app that cannot draw QR codes."""
@@ -189,7 +190,7 @@ def _signed(city: City, talent: Talent, now: datetime) -> tuple[str, int, int]:
 # ── benefits and claims ──
 
 
-@get("/v1/me/benefits", guards=[citizen], response_headers=NO_STORE)
+@get("/v1/me/benefits", guards=[citizen], response_headers=NO_STORE, problems=(BirthDateMissing,))
 async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[BenefitOverview]:
     """List the benefits that the caller can claim, has claimed and narrowly misses, with reasons.
 
@@ -208,6 +209,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     "/v1/me/claims",
     guards=[citizen],
     problems=(
+        BirthDateMissing,
         UnknownBenefit,
         NotEntitled,
         AlreadyClaimed,
