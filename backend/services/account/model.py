@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from backend.city.id_number import IdentityDocument, Sex
 from backend.city.person import Person
-from backend.city.typed_text import compact
+from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
 from backend.security.identity import Caller, Role
@@ -125,7 +125,7 @@ def parse_phone(text: str, region: str) -> str:
     if chinese is not None and (chinese[1] or region == "CN"):
         return f"+86{chinese[2]}"
     try:
-        number = phonenumbers.parse(text, region)
+        number = phonenumbers.parse(without_invisible(text), region)
     except phonenumbers.NumberParseException as error:
         raise _invalid_phone() from error
     kinds = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE)
