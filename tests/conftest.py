@@ -20,6 +20,7 @@ from msgspec import Struct
 from pymongo import MongoClient
 from stdnum.cn import ric
 
+import tests.draws  # noqa: F401  sets the profile of all property tests
 from backend.app import create_app, documents_of
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook

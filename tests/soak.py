@@ -14,14 +14,16 @@ from tempfile import TemporaryFile
 from tests.bench.report import RESULTS, machine, write_section
 
 RUNS = {
-    "medical credit: every fen is accounted for": ("tests/services/medical_credit/test_invariants.py", 15),
-    "benefits: every fen is accounted for": ("tests/benefits/test_reading_circles.py", 5),
-    "talent code: every fen is accounted for": ("tests/services/talent_code/test_invariants.py", 10),
+    "medical credit: every fen is accounted for": ("tests/services/medical_credit/test_invariants.py", 13),
+    "pay later: every fen is accounted for": ("tests/paylater/test_engine.py", 4),
+    "benefits: every fen is accounted for": ("tests/benefits/test_reading_circles.py", 4),
+    "talent code: every fen is accounted for": ("tests/services/talent_code/test_invariants.py", 9),
+    "sagas with crashes": ("tests/jobs/test_saga_crashes.py", 2),
     "kills of servers, workers, MongoDB and Redis": ("tests/city/under_load/test_kills.py", 6),
     "load with a publication": ("tests/city/under_load/test_load.py", 3),
     "visits with kills": ("tests/city/under_load/test_visits.py", 4),
-    "a store holds what a dict would hold": ("tests/store/test_model.py", 5),
-    "three evaluators agree on every rule": ("tests/rulebook/test_agreement.py", 5),
+    "a store holds what a dict would hold": ("tests/store/test_model.py", 4),
+    "three evaluators agree on every rule": ("tests/rulebook/test_agreement.py", 4),
     "verdicts change exactly when they say": ("tests/rulebook/test_verdict.py", 3),
     "the OpenAPI document against random requests": ("tests/web/test_openapi.py", 4),
 }

@@ -1,3 +1,4 @@
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -59,6 +60,12 @@ def is_valid(body: dict[str, Any]) -> bool:
 
 def test_the_common_form_of_a_charge_takes_the_fast_path() -> None:
     assert is_common_charge_item(_common)
+
+
+def test_a_charge_takes_the_fast_path_on_every_day_of_a_year_and_on_no_day_that_does_not_exist() -> None:
+    days = [f"2026-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 32)]
+    taken = {day for day in days if is_common_charge_item(_common | {"occurrenceDateTime": f"{day}T08:00:00+08:00"})}
+    assert taken == {str(date(2026, 1, 1) + timedelta(days=number)) for number in range(365)}
 
 
 def test_other_forms_may_be_valid_too() -> None:
