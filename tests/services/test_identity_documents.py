@@ -248,6 +248,22 @@ def test_a_resident_card_is_preferred_to_another_document_of_the_same_patient(
     assert city.patient_of("H1", hospital.hospital) == person.id
 
 
+def test_a_contained_patient_may_have_a_passport_and_an_unknown_system_identifies_nobody(
+    city: City, hospital: HospitalSystem
+) -> None:
+    person = city.verified("EA1234567", document_kind="passport", born_on="1985-01-01")
+    city.enrols(person, "passport:EA1234567")
+    identifiers = [
+        {"system": "urn:his:patients", "value": "P-77"},
+        {"type": {"coding": [{"code": "PPN"}]}, "value": "EA1234567"},
+    ]
+    patient = {"resourceType": "Patient", "id": "p", "identifier": identifiers}
+    hospital.create(encounter("", "F1", contained=[patient], subject={"reference": "#p"}))
+    assert city.patient_of("F1", hospital.hospital) == person.id
+    answer = hospital.post(encounter("", "F2", subject={"identifier": identifiers[0]}))
+    assert (answer.status_code, answer.json()["issue"][0]["expression"]) == (422, ["Encounter.subject"])
+
+
 def test_a_patient_is_found_by_the_system_of_a_passport(city: City, hospital: HospitalSystem) -> None:
     system = "http://hl7.org/fhir/sid/passport-USA"
     person = city.verified("EA1234567", document_kind="passport", born_on="1985-01-01")
