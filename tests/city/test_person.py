@@ -1,11 +1,22 @@
 import asyncio
 from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import pytest
 from stdnum.cn import ric
 
-from backend.city.id_number import parse_id_number
-from backend.city.person import Person, age, find_or_create_person, new_person
+from backend.city.id_number import IdentityDocument, parse_id_number
+from backend.city.person import (
+    BirthDateMissing,
+    Person,
+    age,
+    birth_date,
+    birthday,
+    document_of,
+    find_or_create_person,
+    new_person,
+)
 from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Keyring, make_keys
 from backend.store.sqlite.store import SqliteStore
@@ -51,3 +62,23 @@ def test_residents_are_looked_up_as_before_there_were_other_documents(tmp_path: 
 def test_a_person_is_a_year_older_on_their_birthday() -> None:
     assert [age(date(1990, 3, 7), date(2022, 3, day)) for day in (6, 7)] == [31, 32]
     assert [age(date(2020, 2, 29), day) for day in (date(2021, 2, 28), date(2021, 3, 1))] == [0, 1]
+
+
+def test_a_birthday_begins_at_midnight_and_one_of_29_february_is_on_1_march_in_other_years() -> None:
+    zone = ZoneInfo("Asia/Shanghai")
+    assert birthday(date(1990, 3, 7), 18, zone) == datetime(2008, 3, 7, tzinfo=zone)
+    assert birthday(date(2004, 2, 29), 4, zone) == datetime(2008, 2, 29, tzinfo=zone)
+    assert birthday(date(2004, 2, 29), 18, zone) == datetime(2022, 3, 1, tzinfo=zone)
+    assert birthday(date(1990, 3, 7), 18, zone).tzinfo == zone
+
+
+def test_a_birth_date_that_nobody_has_told_is_missing(tmp_path: Path) -> None:
+    make_keys(tmp_path / "keys")
+    encryption = FieldEncryption(Keyring.open(tmp_path / "keys"))
+    resident = new_person(encryption, parse_id_number(WOMAN, TODAY), "resident", NOW)
+    foreigner = new_person(encryption, IdentityDocument("EA1234567", "passport"), "foreigner", NOW)
+    assert (birth_date(resident), resident.sex) == (date(1990, 3, 7), "female")
+    assert (foreigner.born_on, foreigner.sex) == (None, None)
+    with pytest.raises(BirthDateMissing):
+        birth_date(foreigner)
+    assert document_of(encryption, foreigner) == IdentityDocument("EA1234567", "passport")
