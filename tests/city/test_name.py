@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.city.name import MAX_LENGTH, InvalidName, parse_name
+from backend.city.name import InvalidName, parse_name
 
 UYGHUR = "阿卜杜热西提·买买提"
 
@@ -64,6 +64,12 @@ def test_a_character_in_the_private_use_area_of_gbk_or_of_another_form_becomes_t
     assert parse_name(typed) == name
 
 
+def test_each_character_that_gb_18030_of_2005_moved_out_of_the_private_use_area_is_found_in_unicode() -> None:
+    """Python's codec is that of the year 2000, which has no places for these; the iconv of glibc gives the same."""
+    moved = "\ue816\ue817\ue818\ue81e\ue826\ue82b\ue82c\ue831\ue832\ue83b\ue843\ue854\ue855\ue864"
+    assert parse_name(moved) == "𠂇𠂉𠃌龴龵龶龷𡗗龸𢦏龹龺𤇾龻"
+
+
 @pytest.mark.parametrize(
     ("typed", "name"),
     [
@@ -76,6 +82,7 @@ def test_a_character_in_the_private_use_area_of_gbk_or_of_another_form_becomes_t
         ("SMITH,  JOHN", "SMITH, JOHN"),
         ("'t Hooft", "'t Hooft"),
         ("J. R. Smith Jr.", "J. R. Smith Jr."),
+        ("Maʻa Mu`", "Ma'a Mu'"),
         ("ＪＯＨＮ　ＳＭＩＴＨ", "JOHN SMITH"),
         ("Anna•Maria", "Anna·Maria"),
         ("Иван Петров", "Иван Петров"),
@@ -88,9 +95,9 @@ def test_names_in_other_letters_keep_their_spaces_accents_and_apostrophes(typed:
 
 
 def test_a_name_may_be_as_long_as_a_document_shows() -> None:
-    assert parse_name("A" * MAX_LENGTH) == "A" * MAX_LENGTH
+    assert parse_name("A" * 60) == "A" * 60
     with pytest.raises(InvalidName):
-        parse_name("A" * (MAX_LENGTH + 1))
+        parse_name("A" * 61)
 
 
 @pytest.mark.parametrize(
