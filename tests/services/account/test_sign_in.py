@@ -112,7 +112,7 @@ def test_a_phone_may_be_written_in_several_ways(client: Client, phone: str) -> N
 
 @pytest.mark.parametrize("prefix", ["149", "140", "154", "169", "174", "194", "192", "173", "199"])
 def test_chinese_phones_are_accepted_before_their_prefix_is_in_any_library(client: Client, prefix: str) -> None:
-    for written in (f"{prefix}12345678", f"+86 {prefix} 1234 5678", f"0086{prefix}12345678"):
+    for written in (f"{prefix}12345678", f"+86 {prefix} 1234 5678", f"86{prefix}12345678", f"0086{prefix}12345678"):
         assert parse_phone(written, "CN") == f"+86{prefix}12345678"
     assert ask_for_code(client, f"{prefix}12345678").status_code == 202
     assert len(messages(client, f"+86{prefix}12345678")) == 1
