@@ -1,10 +1,13 @@
 """The entry point of the `chengma` command."""
 
+import os
+
 from backend.cli.main import chengma
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command. Files and folders that it creates are accessible to their owner alone."""
+    os.umask(0o077)
     chengma(prog_name="chengma")
 
 

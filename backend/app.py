@@ -20,7 +20,15 @@ from prometheus_client.core import Metric
 
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
-from backend.city.service import City, Integration, Service, discover_integrations, discover_services, make_ports
+from backend.city.service import (
+    City,
+    Integration,
+    Service,
+    discover_integrations,
+    discover_services,
+    make_ports,
+    rule_modules_of,
+)
 from backend.jobs.in_process import InProcessQueue, NullQueue
 from backend.jobs.saga import SweepLeases
 from backend.jobs.tasks import DeadLetter, Job, JobQueue, Task, discover_tasks, run_job
@@ -29,6 +37,7 @@ from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
 from backend.rulebook import load_rulebook
+from backend.rulebook.needs import check_needs, facts_of
 from backend.security.field_encryption import FieldEncryption
 from backend.security.identity import Access
 from backend.security.keyring import Keyring, make_keys
@@ -105,7 +114,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
-        async with follow_releases(current_city, set_city, facts_of(parts.services)), jobs:
+        async with follow_releases(current_city, set_city), jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
@@ -171,7 +180,9 @@ def open_city(
     jobs: JobQueue | None = None,
 ) -> City:
     """Open the rules, keys and store of the settings. Creates missing keys, and an embedded store that is missing."""
-    rulebook = load_rulebook(Path(settings.rules), facts_of(services), ZoneInfo(settings.time_zone))
+    rule_modules = rule_modules_of(services)
+    rulebook = load_rulebook(Path(settings.rules), facts_of(rule_modules), ZoneInfo(settings.time_zone))
+    check_needs(rulebook, rule_modules, settings.rules)
     clock = clock or (lambda: datetime.now(UTC))
     keys = Path(settings.keys)
     make_keys(keys)
@@ -187,6 +198,7 @@ def open_city(
         ports=make_ports(integrations, settings),
         jobs=jobs or NullQueue(),
         clock=clock,
+        rule_modules=rule_modules,
         roles=declared_roles(services),
     )
 
@@ -194,11 +206,6 @@ def open_city(
 def documents_of(services: Sequence[Service]) -> list[type[Document]]:
     """Return the kinds of all documents that the city stores."""
     return [*SYSTEM_DOCUMENTS, *(document for service in services for document in service.documents)]
-
-
-def facts_of(services: Sequence[Service]) -> list[type[Struct]]:
-    """Return the Structs that rule modules may name."""
-    return [facts for service in services for facts in service.facts]
 
 
 def open_jobs(

@@ -23,6 +23,14 @@ class Text(Struct, frozen=True, gc=False):
         """Return the sentence in `language`, "zh" or "en"."""
         return self.zh if language == "zh" else self.en
 
+    def format(self, **values: "str | Text") -> "Text":
+        """Return the sentence with values in place of `{names}`; of a Text, each language takes its own."""
+        zh, en = (
+            {name: one if isinstance(one, str) else one.in_language(language) for name, one in values.items()}
+            for language in ("zh", "en")
+        )
+        return Text(zh=self.zh.format(**zh), en=self.en.format(**en))
+
 
 def preferred_language(accept_language: str) -> str:
     """Return "zh" or "en" for an Accept-Language header; Chinese if the header names neither (RFC 9110, 12.5.4)."""

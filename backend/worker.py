@@ -17,7 +17,7 @@ from typing import Any
 from celery import signals as celery_signals
 from prometheus_client.core import Metric
 
-from backend.app import discover_parts, facts_of, open_city
+from backend.app import discover_parts, open_city
 from backend.city.releases import follow_releases
 from backend.city.service import City
 from backend.jobs.celery import (
@@ -124,7 +124,7 @@ class _Process:
         self._city = open_city(self._settings, parts.services, parts.integrations, jobs=self._jobs)
         self._city.rulebook.compile()
         _log.info("rulebook %s is in force", self._city.rulebook.digest[:16])
-        following = follow_releases(lambda: self._city, self._set_city, facts_of(parts.services))
+        following = follow_releases(lambda: self._city, self._set_city)
         await self._open.enter_async_context(following)
         if self._settings.metrics_port:
             stop = serve_metrics(self._settings.host, self._settings.metrics_port, self._metrics)

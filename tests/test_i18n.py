@@ -25,6 +25,12 @@ def test_a_citizen_is_answered_in_the_language_that_the_browser_prefers(header: 
     assert preferred_language(header) == language
 
 
+def test_a_sentence_takes_values_in_its_own_language() -> None:
+    sentence = Text(zh="{title}{yuan}元已发放。", en="{yuan} yuan were paid: {title}.")
+    filled_in = sentence.format(yuan="2,500", title=Text(zh="租房补贴", en="Rent subsidy"))
+    assert filled_in == Text(zh="租房补贴2,500元已发放。", en="2,500 yuan were paid: Rent subsidy.")
+
+
 @pytest.mark.parametrize(
     ("at", "with_year", "text"),
     [

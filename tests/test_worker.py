@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.jobs.celery import CeleryQueue, beat_schedule
 from backend.jobs.tasks import DeadLetter, Job, discover_tasks
 from backend.rulebook import load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, new_record
 from backend.services.health_code.reports import ContactReported
 from backend.settings import Settings
@@ -139,7 +139,9 @@ def test_interrupted_events_are_completed_through_beat(street: Street) -> None:
     receipt = HealthEventReceipt(id="r", payload="p", person="wang", event=event, due_ms=1)
 
     async def insert_unapplied(store: Store) -> None:
-        rulebook = load_rulebook(ROOT / "rules", facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
+        rulebook = load_rulebook(
+            ROOT / "rules", facts_of(rule_modules_of(discover_services())), ZoneInfo("Asia/Shanghai")
+        )
         await store.insert(new_record("wang", "code-id-wang", None, rulebook, datetime(2022, 4, 20, tzinfo=UTC)))
         await store.insert(receipt)
 

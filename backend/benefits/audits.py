@@ -6,20 +6,9 @@ The registries are queried, and a claim is judged again by the rules of the day 
 import hashlib
 from datetime import datetime, timedelta
 
-import msgspec
 from msgspec.structs import replace
 
-from backend.benefits.claim import (
-    Appeal,
-    Audit,
-    C,
-    Claim,
-    ClaimInstalment,
-    ClaimNotificationKind,
-    Clawback,
-    notify,
-    prepare_entry,
-)
+from backend.benefits.claim import Appeal, Audit, C, Claim, ClaimInstalment, Clawback, notify, prepare_entry
 from backend.benefits.problems import NothingToAppeal
 from backend.benefits.service import AnyBenefits
 from backend.benefits.terms import Terms
@@ -36,11 +25,10 @@ async def audit_claim(benefits: AnyBenefits, city: City, claim: C, now: datetime
     """
     result = Audit(now, drawn=False)
     if is_selected(benefits, city, claim, now):
-        facts = await benefits.verified_facts(city, claim)
+        stated, facts = benefits.facts(claim), await benefits.verified_facts(city, claim)
         judged = benefits.offers(city).judge(claim.benefit, facts, claim.claimed_at)
         entitled_fen = judged.amount_fen if judged is not None and judged.is_entitled else 0
-        before, after = msgspec.structs.asdict(benefits.facts(claim)), msgspec.structs.asdict(facts)
-        differing = tuple(name for name in before if before[name] != after[name])
+        differing = tuple(name for name in facts.__struct_fields__ if getattr(facts, name) != getattr(stated, name))
         result = Audit(now, drawn=True, entitled_fen=entitled_fen, differing_facts=differing)
     return record_audit(claim, result, now, benefits.terms(city, now))
 
@@ -71,18 +59,18 @@ def record_audit(claim: C, audit: Audit, now: datetime, term: Terms) -> C:
 def reduce_open_instalments(claim: C, now: datetime, _term: Terms) -> C:
     """Reduce the open instalments to the audited amount, the last one first, and release the rest to the budget."""
     assert claim.audit is not None, "the audit gives the amount"
-    allowed_fen, reduction_fen = max(0, claim.audit.entitled_fen - claim.paid_fen), 0
+    allowed_fen = max(0, claim.audit.entitled_fen - claim.paid_fen)
     instalments: list[ClaimInstalment] = []
     for instalment in claim.instalments:
-        if instalment.state != "open":
-            instalments.append(instalment)
-            continue
-        remaining_fen = min(instalment.amount_fen, allowed_fen)
-        allowed_fen, reduction_fen = allowed_fen - remaining_fen, reduction_fen + instalment.amount_fen - remaining_fen
-        if remaining_fen:
-            instalments.append(replace(instalment, amount_fen=remaining_fen))
-    claim = replace(claim, instalments=tuple(instalments))
-    return notify(prepare_entry(claim, "release", reduction_fen, now), "reduced", reduction_fen, now)
+        amount_fen = instalment.amount_fen
+        if instalment.state == "open":
+            amount_fen = min(amount_fen, allowed_fen)
+            allowed_fen -= amount_fen
+        if amount_fen:
+            instalments.append(replace(instalment, amount_fen=amount_fen))
+    reduced = replace(claim, instalments=tuple(instalments))
+    reduction_fen = claim.sum_fen("open") - reduced.sum_fen("open")
+    return notify(prepare_entry(reduced, "release", reduction_fen, now), "reduced", reduction_fen, now)
 
 
 # ── appeals ──
@@ -94,44 +82,29 @@ def file_appeal(claim: C, now: datetime, *, text: str) -> C:
     if clawback is not None and clawback.appeal is not None and clawback.appeal.text == text:
         return claim
     if clawback is None or clawback.appeal is not None or now >= clawback.appeal_until or clawback.may_have_collected:
-        raise _nothing_to_appeal()
+        raise NothingToAppeal(
+            zh="没有可申诉的事项，或已过申诉期。", en="There is nothing to appeal, or the time for an appeal is over."
+        )
     return replace(claim, clawback=replace(clawback, appeal=Appeal(text, now)))
 
 
 def decide_appeal(claim: C, now: datetime, *, decision_upheld: bool, reason: Text) -> C:
     """Decide an appeal: the decision of the audit is upheld, or dropped. Raises NothingToAppeal."""
     clawback = claim.clawback
-    if clawback is None or clawback.appeal is None:
-        raise _nothing_to_decide()
-    decided = replace(clawback.appeal, decided_at=now, decision_upheld=decision_upheld, reason=reason)
-    if clawback.appeal.decided_at is not None:
-        if replace(decided, decided_at=clawback.appeal.decided_at) == clawback.appeal:
-            return claim
-        raise _nothing_to_decide()
+    appeal = clawback.appeal if clawback is not None else None
+    if appeal is not None and (appeal.decision_upheld, appeal.reason) == (decision_upheld, reason):
+        return claim
+    if clawback is None or appeal is None or appeal.decided_at is not None:
+        raise NothingToAppeal(
+            zh="该申领没有待处理的申诉，或申诉已有不同的决定。",
+            en="This claim has no appeal, or its appeal was already decided differently.",
+        )
+    decided = replace(appeal, decided_at=now, decision_upheld=decision_upheld, reason=reason)
     collect_at = max(clawback.collect_at, now + (clawback.collect_at - clawback.appeal_until))
     dropped_at = None if decision_upheld else now
     changed = replace(clawback, appeal=decided, collect_at=collect_at, dropped_at=dropped_at)
-    kind = _APPEAL_NOTIFICATIONS[clawback.amount_fen > 0, decision_upheld]
+    if clawback.amount_fen > 0:
+        kind = "appeal_rejected" if decision_upheld else "appeal_granted"
+    else:
+        kind = "reduction_confirmed" if decision_upheld else "reduction_cancelled"
     return notify(replace(claim, clawback=changed), kind, clawback.amount_fen, now)
-
-
-_APPEAL_NOTIFICATIONS: dict[tuple[bool, bool], ClaimNotificationKind] = {
-    (True, True): "appeal_rejected",
-    (True, False): "appeal_granted",
-    (False, True): "reduction_confirmed",
-    (False, False): "reduction_cancelled",
-}
-"""The notification of a decided appeal, keyed by (money was to be paid back, the audit is upheld)."""
-
-
-def _nothing_to_appeal() -> NothingToAppeal:
-    return NothingToAppeal(
-        zh="没有可申诉的事项，或已过申诉期。", en="There is nothing to appeal, or the time for an appeal is over."
-    )
-
-
-def _nothing_to_decide() -> NothingToAppeal:
-    return NothingToAppeal(
-        zh="该申领没有待处理的申诉，或申诉已有不同的决定。",
-        en="This claim has no appeal, or its appeal was already decided differently.",
-    )

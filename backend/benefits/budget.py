@@ -110,10 +110,10 @@ def _reapply(budget: B, known: Entry, entry: Entry) -> B:
 
     The later one is stored even if it changes no sum, so that pruning closes the budget to it as well.
     """
+    others = tuple(one for one in budget.entries if one is not known)
     if known.kind == entry.kind:
         assert known.amount_fen == entry.amount_fen, "an id is used for one movement"
-        later = max(known, entry, key=lambda one: one.decided_at)
-        return budget if later is known else replace(budget, entries=(*_others(budget, known), later))
+        return budget if known.decided_at >= entry.decided_at else replace(budget, entries=(*others, entry))
     assert {known.kind, entry.kind} == {"reserve", "void"}, "an id is used for one movement"
     if entry.decided_at <= known.decided_at:
         raise StaleEntry(known.decided_at)
@@ -122,13 +122,9 @@ def _reapply(budget: B, known: Entry, entry: Entry) -> B:
         budget,
         reserved_fen=budget.reserved_fen - fen,
         quota_used=budget.quota_used - known.quota_delta,
-        entries=_others(budget, known),
+        entries=others,
     )
     return _move(undone, entry)
-
-
-def _others(budget: Budget, known: Entry) -> tuple[Entry, ...]:
-    return tuple(one for one in budget.entries if one is not known)
 
 
 def _move(budget: B, entry: Entry) -> B:

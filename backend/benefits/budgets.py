@@ -48,6 +48,6 @@ async def get_or_create_budget(benefits: AnyBenefits, city: City, budget: str) -
     return known if found is not None else await insert_or_get(city.store, known)
 
 
-def current_budget_id(city: City, benefit: str) -> str:
-    """Return the id of the budget that pays for claims granted now."""
-    return budget_id(benefit, city.today().year)
+async def get_current_budget(benefits: AnyBenefits, city: City, benefit: str) -> Budget:
+    """Return the budget that pays for claims granted now."""
+    return await get_or_create_budget(benefits, city, budget_id(benefit, city.today().year))

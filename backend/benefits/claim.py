@@ -1,4 +1,4 @@
-"""A claim to a benefit: the decision, the money reserved for it, its instalments, and what happened to them.
+"""A claimant, and a claim: the decision, the money reserved for it, its instalments, and what happened to them.
 
 A claim is judged once, by the rules and facts of the instant at which it was made. Both are stored, so that it can be
 judged again years later with the same result. Every movement of money is recorded here before it is requested, under
@@ -6,18 +6,16 @@ an id that is never used for anything else.
 """
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.benefits.budget import Entry, EntryKind
-from backend.benefits.offers import Judgement, split_into_instalments
-from backend.benefits.terms import AfterWithdrawal, OfferTerms, SubjectKind
+from backend.benefits.terms import AfterWithdrawal, SubjectKind
 from backend.i18n import Text
 from backend.jobs.saga import DUE, SagaDocument
 from backend.store import Index
-from backend.store.time import to_ms
 
 ClaimState = Literal["draft", "claimed", "waiting", "granted", "failed", "withdrawn"]
 InstalmentState = Literal["open", "requested", "paid", "cancelled"]
@@ -37,7 +35,7 @@ ClaimNotificationKind = Literal[
     "repayment_received",
 ]
 
-_TICK = timedelta(milliseconds=1)
+TICK = timedelta(milliseconds=1)
 """The resolution of instants in the store: two decisions differ by at least this much."""
 
 
@@ -119,13 +117,6 @@ class Clawback(Struct, frozen=True, gc=False):
         return any(one.state != "failed" for one in self.collections)
 
     @property
-    def owed_fen(self) -> int:
-        """Return the amount that is still to be paid back."""
-        if self.dropped_at is not None:
-            return 0
-        return self.amount_fen - sum(one.amount_fen for one in self.collections if one.state == "done")
-
-    @property
     def has_open_appeal(self) -> bool:
         """Return True if an appeal waits for a decision."""
         return self.appeal is not None and self.appeal.decided_at is None
@@ -193,8 +184,8 @@ class Claim(SagaDocument, kw_only=True):
 
     def pending_transfer(self) -> ClaimInstalment | Collection | None:
         """Return the instalment or the collection that the bank has not decided on, or None."""
-        collections = self.clawback.collections if self.clawback is not None else ()
-        return next((one for one in (*self.instalments, *collections) if one.state == "requested"), None)
+        transfers = (*self.instalments, *self.collections)
+        return next((one for one in transfers if one.state == "requested"), None)
 
     def sum_fen(self, *states: InstalmentState) -> int:
         """Return the sum of the instalments in these states."""
@@ -206,10 +197,21 @@ class Claim(SagaDocument, kw_only=True):
         return self.sum_fen("paid")
 
     @property
+    def collections(self) -> tuple[Collection, ...]:
+        """Return the collections of what is to be paid back."""
+        return self.clawback.collections if self.clawback is not None else ()
+
+    @property
     def returned_fen(self) -> int:
         """Return the amount that came back."""
-        done = self.clawback.collections if self.clawback is not None else ()
-        return sum(one.amount_fen for one in done if one.state == "done")
+        return sum(one.amount_fen for one in self.collections if one.state == "done")
+
+    @property
+    def owed_fen(self) -> int:
+        """Return the amount that is still to be paid back."""
+        if self.clawback is None or self.clawback.dropped_at is not None:
+            return 0
+        return self.clawback.amount_fen - self.returned_fen
 
     @property
     def excess_fen(self) -> int:
@@ -218,43 +220,27 @@ class Claim(SagaDocument, kw_only=True):
             return 0
         return min(self.sum_fen("open"), max(0, self.sum_fen("open", "requested", "paid") - self.audit.entitled_fen))
 
-    @property
-    def reserve_entry_id(self) -> str:
-        """Return the id of the one entry that reserves the claim's money, or voids the reservation."""
-        return f"{self.id}/0"
+
+class PastClaim(Struct, frozen=True, gc=False):
+    """An earlier claim: it excludes other benefits, and the same one during its cooldown."""
+
+    claim: str
+    benefit: str
+    at: datetime
+
+
+class Claimant(SagaDocument, kw_only=True):
+    """A subject that claims benefits. A service adds what it knows about them, and may advance it by its own saga.
+
+    The bank `account` is encrypted; only `account_ending` is ever shown.
+    """
+
+    account: str | None = None
+    account_ending: str | None = None
+    past_claims: tuple[PastClaim, ...] = ()
 
 
 C = TypeVar("C", bound=Claim)
-
-
-def new_claim(
-    kind: type[C],
-    claim_id: str,
-    subject: str,
-    title: Text,
-    judged: Judgement[OfferTerms],
-    **own: Any,  # noqa: ANN401  the service's own fields
-) -> C:
-    """Create the claim that follows from a judgement, with fields of the service."""
-    at, verdict = judged.verdict.at, judged.verdict
-    instalments = split_into_instalments(judged.amount_fen, judged.terms.instalments)
-    return kind(
-        id=claim_id,
-        subject=subject,
-        subject_kind=judged.terms.subject,
-        benefit=judged.benefit,
-        title=title,
-        claimed_at=at,
-        claimed_ms=to_ms(at),
-        rule=verdict.rule,
-        because=verdict.because,
-        figure=verdict.result,
-        amount_fen=judged.amount_fen,
-        rulebook=verdict.rulebook,
-        after_withdrawal=judged.terms.after_withdrawal,
-        instalments=tuple(ClaimInstalment(fen, one.milestone) for one, fen in instalments if fen > 0),
-        **own,
-    )
 
 
 def has_recorded(claim: Claim, entry: Entry) -> bool:
@@ -269,16 +255,9 @@ def has_recorded(claim: Claim, entry: Entry) -> bool:
 def prepare_entry(claim: C, kind: EntryKind, amount_fen: int, now: datetime, quota_delta: int = 0) -> C:
     """Record the next entry of a claim, dated after all earlier ones, whatever clock those were dated by."""
     assert claim.entry is None, "entries are applied one after the other"
-    entry_id = claim.reserve_entry_id if kind in ("reserve", "void") else f"{claim.id}/{claim.entries + 1}"
-    at = now if claim.decided_at is None else max(now, claim.decided_at + _TICK)
-    return replace(claim, entry=Entry(entry_id, kind, amount_fen, at, quota_delta), decided_at=at)
-
-
-def reissue_entry(claim: C, closed_until: datetime, now: datetime) -> C:
-    """Date an entry again that its budget is closed to: it was never applied, or the budget would know it."""
-    assert claim.entry is not None, "there is an entry to apply"
-    at = max(now, closed_until + _TICK)
-    return replace(claim, entry=replace(claim.entry, decided_at=at), decided_at=at)
+    number = 0 if kind in ("reserve", "void") else claim.entries + 1  # a reservation is voided under its own id
+    at = now if claim.decided_at is None else max(now, claim.decided_at + TICK)
+    return replace(claim, entry=Entry(f"{claim.id}/{number}", kind, amount_fen, at, quota_delta), decided_at=at)
 
 
 def record_entry(claim: C, entry: Entry) -> C:
@@ -294,19 +273,18 @@ def record_entry(claim: C, entry: Entry) -> C:
 
 
 def cancel_remaining(claim: C, now: datetime, kind: Literal["failed", "cancelled"]) -> C:
-    """Cancel the open instalments and release their budget; a claim of which nothing was paid has failed."""
-    open_fen = claim.sum_fen("open")
+    """Cancel the open instalments, and notify the subject; a claim of which nothing was paid has failed."""
+    cancelled = cancel_instalments(claim, claim.state if claim.paid_fen else "failed", now)
+    return notify(cancelled, kind, claim.sum_fen("open"), now)
+
+
+def cancel_instalments(claim: C, state: ClaimState, now: datetime) -> C:
+    """Cancel the open instalments of a claim, which is in `state` from now on, and return their money to the budget."""
     instalments = tuple(replace(one, state="cancelled") if one.state == "open" else one for one in claim.instalments)
-    nothing_paid = claim.paid_fen == 0
-    claim = notify(
-        replace(claim, instalments=instalments, state="failed" if nothing_paid else claim.state, waitlist=None),
-        kind,
-        open_fen,
-        now,
-    )
+    cancelled = replace(claim, instalments=instalments, state=state, waitlist=None)
     if claim.reserved:
-        return prepare_entry(claim, "release", open_fen, now, quota_delta=-1 if nothing_paid else 0)
-    return claim if claim.budget is None else prepare_entry(claim, "void", 0, now)
+        return prepare_entry(cancelled, "release", claim.sum_fen("open"), now, quota_delta=0 if claim.paid_fen else -1)
+    return cancelled if claim.budget is None else prepare_entry(cancelled, "void", 0, now)
 
 
 def notify(claim: C, kind: ClaimNotificationKind, amount_fen: int, now: datetime) -> C:

@@ -4,25 +4,27 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
-from backend.benefits.budgets import current_budget_id, get_or_create_budget
-from backend.benefits.claim import C, Claim
+from backend.benefits.budgets import get_current_budget
+from backend.benefits.claim import C, ClaimInstalment
+from backend.benefits.offers import Judgement, split_into_instalments
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import AlreadyClaimed, RepaymentFailed, RepaymentOutstanding
 from backend.benefits.process import Step
 from backend.benefits.reservations import register
 from backend.benefits.saga import ClaimSaga
 from backend.benefits.service import Benefits, P
-from backend.benefits.terms import Terms
-from backend.benefits.transfers import apply_answer, change_account, request_repayment, send_transfer
+from backend.benefits.terms import OfferTerms
+from backend.benefits.transfers import apply_answer, request_repayment, send_transfer
 from backend.city.service import City
-from backend.city.upstream import BankAnswer, ForgedNotice
+from backend.city.upstream import verified_notice
 from backend.i18n import yuan
 from backend.jobs.saga import Request
-from backend.problems import NotAllowed
 from backend.store import Order
+from backend.store.time import to_ms
 
 MAX_CLAIMS = 1_000
 
@@ -44,7 +46,7 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
         return
     benefits.offers(city).check_restrictions(claimant, benefit, now)
     owed_fen = sum(
-        one.clawback.owed_fen
+        one.owed_fen
         for one in await claims_of(benefits, city, claimant.id)
         if one.clawback is not None and not one.clawback.has_open_appeal and now >= one.clawback.appeal_until
     )
@@ -55,6 +57,29 @@ async def check_past_claims(benefits: Benefits[C, P], city: City, claimant: P, b
             en=f"Pay back the {amount} yuan that you were paid in excess first; then you can claim again.",
             owed_fen=owed_fen,
         )
+
+
+def new_claim(kind: type[C], claim_id: str, subject: str, judged: Judgement[OfferTerms], **own: Any) -> C:  # noqa: ANN401  the service's own fields
+    """Create the claim that follows from a judgement, with fields of the service."""
+    at, verdict = judged.verdict.at, judged.verdict
+    instalments = split_into_instalments(judged.amount_fen, judged.terms.instalments)
+    return kind(
+        id=claim_id,
+        subject=subject,
+        subject_kind=judged.terms.subject,
+        benefit=judged.benefit,
+        title=judged.title,
+        claimed_at=at,
+        claimed_ms=to_ms(at),
+        rule=verdict.rule,
+        because=verdict.because,
+        figure=verdict.result,
+        amount_fen=judged.amount_fen,
+        rulebook=verdict.rulebook,
+        after_withdrawal=judged.terms.after_withdrawal,
+        instalments=tuple(ClaimInstalment(fen, one.milestone) for one, fen in instalments if fen > 0),
+        **own,
+    )
 
 
 async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P | None) -> C:
@@ -69,7 +94,7 @@ async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P 
             zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit.", ends_at=None
         )
     if changed.state == "waiting":
-        budget = await get_or_create_budget(saga.benefits, city, current_budget_id(city, changed.benefit))
+        budget = await get_current_budget(saga.benefits, city, changed.benefit)
         if budget.covers(changed.amount_fen):
             await saga.benefits.serve_waitlist.enqueue(city.jobs, changed.benefit)
     return changed
@@ -77,9 +102,14 @@ async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P 
 
 async def update_accounts(saga: ClaimSaga[C, P], city: City, claimant: P) -> None:
     """Pay the claimant's claims to their present account, and retry failed payouts with it at once."""
+
+    def change(claim: C, _now: datetime) -> C:
+        instalments = tuple(replace(one, retry_at=None) if one.state == "open" else one for one in claim.instalments)
+        return replace(claim, account=claimant.account, instalments=instalments)
+
     for claim in await claims_of(saga.benefits, city, claimant.id):
         if claim.account != claimant.account:
-            await saga.update(city, claim.id, lambda found, _now: change_account(found, claimant.account))
+            await saga.update(city, claim.id, change)
             await saga.task.enqueue(city.jobs, claim.id)
 
 
@@ -96,15 +126,11 @@ async def lose_entitlement(saga: ClaimSaga[C, P], city: City, claimant: P) -> No
 async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fen: int) -> C:
     """Pay back what is owed, once per key. Raises NothingToRepay, RepaymentInProgress or RepaymentFailed."""
     collection_id = f"{claim.id}/repayment/{claim_id(claim.subject, key)}"
-
-    def prepare(found: C, now: datetime, _term: Terms) -> C:
-        return request_repayment(found, collection_id, amount_fen, now)
-
     if claim.entry is not None:
         claim = await saga.advance(city, claim)
+    prepare = partial(request_repayment, collection_id=collection_id, amount_fen=amount_fen)
     claim = await saga.advance(city, claim, Request(prepare, partial(send_transfer, saga.benefits)))
-    collections = claim.clawback.collections if claim.clawback is not None else ()
-    if any(one.id == collection_id and one.state == "failed" for one in collections):
+    if any(one.id == collection_id and one.state == "failed" for one in claim.collections):
         raise RepaymentFailed(
             zh="银行未能扣款，请核对收款账户余额后重试。",
             en="The bank could not debit your account; please check its balance and try again.",
@@ -112,24 +138,16 @@ async def repay(saga: ClaimSaga[C, P], city: City, claim: C, key: str, amount_fe
     return claim
 
 
-# ── answers of the bank ──
-
-
 async def receive_notice(saga: ClaimSaga[C, P], city: City, body: bytes, signature: str) -> None:
-    """Record the bank's notice about a payout or collection. Raises NotAllowed if the bank did not sign it."""
-    try:
-        notice = city.port(PayoutBank).read_notice(body, signature)
-    except ForgedNotice as error:
-        raise NotAllowed(zh="签名无效。", en="The notice does not carry the bank's signature.") from error
-    claim = notice.id.partition("/")[0]
-    await record_answer(saga, city, notice.id, notice.answer)
-    await saga.task.enqueue(city.jobs, claim)
+    """Record the bank's notice about a payout or collection; only the first answer has an effect.
 
-
-async def record_answer(saga: ClaimSaga[C, P], city: City, transfer: str, answer: BankAnswer) -> Claim | None:
-    """Record the bank's answer about a payout or collection; it may arrive several times and in several ways."""
+    Raises NotAllowed if the bank did not sign it.
+    """
+    notice = verified_notice(city.port(PayoutBank), body, signature)
 
     def record(found: C, now: datetime) -> C:
-        return apply_answer(found, transfer, answer, now, saga.terms(city, now))
+        return apply_answer(found, notice.id, notice.answer, now, saga.terms(city, now))
 
-    return await saga.update(city, transfer.partition("/")[0], record)
+    claim = notice.id.partition("/")[0]
+    await saga.update(city, claim, record)
+    await saga.task.enqueue(city.jobs, claim)

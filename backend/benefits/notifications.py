@@ -1,11 +1,10 @@
 """Texts of notifications about claims, short enough for a phone's lock screen, and the step that sends them."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from backend.benefits.claim import C, Claim, ClaimNotification, ClaimNotificationKind
+from backend.benefits.claim import C, ClaimNotificationKind
 from backend.benefits.service import AnyBenefits
 from backend.city.service import City
 from backend.city.upstream import Notifications, with_timeout
@@ -63,24 +62,15 @@ _MESSAGES: dict[ClaimNotificationKind, Text] = {
 }
 
 
-def claim_message(notification: ClaimNotification, claim: Claim, shown_in: Text, zone: ZoneInfo) -> Text:
-    """Return the text of a notification about a claim, with its deadlines in local time."""
-    words, clawback, nothing = _MESSAGES[notification.kind], claim.clawback, Text("", "")
-    texts = {
-        "title": claim.title,
-        "shown_in": shown_in,
-        "appeal_until": date_text(clawback.appeal_until, zone) if clawback is not None else nothing,
-        "collect_at": date_text(clawback.collect_at, zone) if clawback is not None else nothing,
-    }
-    zh, en = ({name: text.in_language(language) for name, text in texts.items()} for language in ("zh", "en"))
-    amount = yuan(notification.amount_fen)
-    return Text(zh=words.zh.format(yuan=amount, **zh), en=words.en.format(yuan=amount, **en))
-
-
 async def send_notification(benefits: AnyBenefits, city: City, claim: C, _now: datetime) -> C:
-    """Send the oldest notification; if interrupted, it is sent twice rather than never."""
+    """Send the oldest notification, with local deadlines; if interrupted, it is sent twice rather than never."""
     notification = next(one for one in claim.notifications if not one.sent)
-    text = claim_message(notification, claim, benefits.shown_in, city.rulebook.time_zone)
-    await with_timeout(city.port(Notifications).notify(claim.contact or claim.subject, text))
+    texts = {"title": claim.title, "shown_in": benefits.shown_in}
+    if claim.clawback is not None:
+        zone = city.rulebook.time_zone
+        texts["appeal_until"] = date_text(claim.clawback.appeal_until, zone)
+        texts["collect_at"] = date_text(claim.clawback.collect_at, zone)
+    message = _MESSAGES[notification.kind].format(yuan=yuan(notification.amount_fen), **texts)
+    await with_timeout(city.port(Notifications).notify(claim.contact or claim.subject, message))
     notifications = tuple(replace(one, sent=True) if one is notification else one for one in claim.notifications)
     return replace(claim, notifications=notifications, failures=0)

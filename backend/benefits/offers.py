@@ -1,12 +1,12 @@
 """What a rulebook offers, what it decides about a claim, and what earlier claims exclude."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Generic, Literal, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from msgspec import Struct
 
-from backend.benefits.claimant import Claimant, PastClaim
+from backend.benefits.claim import Claimant, PastClaim
 from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.terms import Instalment, OfferTerms
 from backend.i18n import Text, date_text
@@ -14,12 +14,9 @@ from backend.rulebook import Rulebook, Verdict
 from backend.rulebook.language.tree import Field, Has, Variable, walk
 from backend.rulebook.modules.module import Rule
 
-SINGLE_INSTALMENT = (Instalment(percent=100),)
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 T_co = TypeVar("T_co", bound=OfferTerms, covariant=True)
-TermsLookup = Callable[[str, datetime], OfferTerms | None]
-"""Returns the terms of a benefit at an instant, or None if it is not available then."""
 
 
 class Judgement(Struct, Generic[T_co], frozen=True):
@@ -31,6 +28,7 @@ class Judgement(Struct, Generic[T_co], frozen=True):
     """
 
     benefit: str
+    title: Text
     verdict: Verdict
     terms: T_co
     amount_fen: int
@@ -44,16 +42,14 @@ class Judgement(Struct, Generic[T_co], frozen=True):
 
 
 class ClaimRestriction(Struct, frozen=True):
-    """Why earlier claims prevent another one, and when that ends; `ends_at` is None if it never does."""
+    """Why earlier claims prevent another one, and when that ends; `ends_at` is None if it never does.
 
-    kind: Literal["limit_reached", "cooldown", "excluded"]
+    `limit_reached` is True if the benefit was claimed the maximum number of times.
+    """
+
+    because: Text
     ends_at: datetime | None = None
-    excluded_by: str = ""
-
-    @property
-    def limit_reached(self) -> bool:
-        """Return True if the benefit was claimed the maximum number of times."""
-        return self.kind == "limit_reached"
+    limit_reached: bool = False
 
 
 class Offers(Struct, Generic[T_co], frozen=True):
@@ -101,46 +97,55 @@ class Offers(Struct, Generic[T_co], frozen=True):
         module = self.rulebook.modules[self.module(benefit)]
         verdict = self.rulebook.evaluate(module.name, facts, at)
         day = at.astimezone(self.rulebook.time_zone).date()
-        blocking: list[Rule] = []
-        blocked_figure = 0
-        for rule in self.rulebook.in_force(module.name, at):
-            if rule.id not in verdict.fired:
-                continue
-            figure = module.number_of(rule.then, day)
-            if figure == 0:
-                blocking.append(rule)
-            elif blocked_figure == 0:
-                blocked_figure = figure
+        in_force = self.rulebook.in_force(module.name, at)
+        fired = [(rule, module.number_of(rule.then, day)) for rule in in_force if rule.id in verdict.fired]
+        blocking_rules = tuple(rule for rule, figure in fired if figure == 0)
+        blocked_figure = next((figure for _, figure in fired if figure != 0), 0)
         amount_fen = amount_in_fen(terms, verdict.result, facts) if terms.gives == "money" else 0
-        return Judgement(benefit, verdict, terms, amount_fen, tuple(blocking), blocked_figure)
+        return Judgement(benefit, module.title, verdict, terms, amount_fen, blocking_rules, blocked_figure)
 
     def check_restrictions(self, claimant: Claimant, benefit: str, now: datetime) -> None:
         """Check that earlier claims permit another one. Raises AlreadyClaimed."""
-        restriction = claim_restriction(claimant, benefit, self.terms, now)
+        restriction = self.restriction(claimant, benefit, now)
         if restriction is not None:
-            raise AlreadyClaimed(self.restriction_reason(restriction), ends_at=restriction.ends_at)
+            raise AlreadyClaimed(restriction.because, ends_at=restriction.ends_at)
 
-    def restriction_reason(self, restriction: ClaimRestriction) -> Text:
-        """Return the reason for a restriction, for the citizen."""
-        match restriction.kind:
-            case "limit_reached":
-                return Text(
-                    zh="您已按规定次数享受该项政策，不能再次申领。",
-                    en="You have claimed this the maximum number of times.",
-                )
-            case "cooldown":
-                assert restriction.ends_at is not None, "a cooldown ends"
-                ends = date_text(restriction.ends_at, self.rulebook.time_zone, with_year=True)
-                return Text(
-                    zh=f"距上次申领未满规定间隔，{ends.zh}起可再次申领。",
-                    en=f"You claimed this too recently; you can claim it again from {ends.en}.",
-                )
-            case "excluded":
-                title = self.title(restriction.excluded_by)
-                return Text(
-                    zh=f"您已享受“{title.zh}”，两项不能同时享受。",
-                    en=f"You have claimed “{title.en}”, which excludes this benefit.",
-                )
+    def restriction(self, claimant: Claimant, benefit: str, now: datetime) -> ClaimRestriction | None:
+        """Return the restriction on claiming a benefit that follows from a subject's earlier claims, or None.
+
+        An exclusion works in both directions, by the terms under which each benefit was claimed.
+        """
+        terms = self.terms(benefit, now)
+        assert terms is not None, "only available benefits are claimed"
+        own = [past.at for past in claimant.past_claims if past.benefit == benefit]
+        if len(own) >= terms.times_at_most:
+            because = Text(
+                zh="您已按规定次数享受该项政策，不能再次申领。", en="You have claimed this the maximum number of times."
+            )
+            return ClaimRestriction(because, limit_reached=True)
+        if own and now < (ends_at := max(own) + terms.cooldown):
+            because = Text(
+                zh="距上次申领未满规定间隔，{ends}起可再次申领。",
+                en="You claimed this too recently; you can claim it again from {ends}.",
+            )
+            ends = date_text(ends_at, self.rulebook.time_zone, with_year=True)
+            return ClaimRestriction(because.format(ends=ends), ends_at)
+        for past in claimant.past_claims:
+            ends_at = self._excludes_until(past, benefit, terms)
+            if now < ends_at:
+                because = Text(
+                    zh="您已享受“{title}”，两项不能同时享受。",
+                    en="You have claimed “{title}”, which excludes this benefit.",
+                ).format(title=self.title(past.benefit))
+                return ClaimRestriction(because, None if ends_at == FOREVER else ends_at)
+        return None
+
+    def _excludes_until(self, past: PastClaim, benefit: str, terms: OfferTerms) -> datetime:
+        """Return until when an earlier claim excludes another benefit; of two exclusions the longer applies."""
+        theirs = self.terms(past.benefit, past.at)
+        exclusions = [one for one in terms.excludes if one.benefit == past.benefit]
+        exclusions += [one for one in theirs.excludes if one.benefit == benefit] if theirs is not None else []
+        return max((FOREVER if one.within is None else past.at + one.within for one in exclusions), default=past.at)
 
 
 def amount_in_fen(terms: OfferTerms, figure: int, facts: Struct) -> int:
@@ -156,35 +161,6 @@ def amount_in_fen(terms: OfferTerms, figure: int, facts: Struct) -> int:
 
 def split_into_instalments(amount_fen: int, instalments: Sequence[Instalment]) -> list[tuple[Instalment, int]]:
     """Split an amount into its instalments, to the fen; the last one includes the remainder of the rounding."""
-    parts = [(one, amount_fen * one.percent // 100) for one in instalments or SINGLE_INSTALMENT]
+    parts = [(one, amount_fen * one.percent // 100) for one in instalments or [Instalment(percent=100)]]
     last, fen = parts[-1]
     return [*parts[:-1], (last, fen + amount_fen - sum(part for _, part in parts))]
-
-
-def claim_restriction(
-    claimant: Claimant, benefit: str, terms_of: TermsLookup, now: datetime
-) -> ClaimRestriction | None:
-    """Return the restriction on claiming a benefit that follows from a subject's earlier claims, or None.
-
-    An exclusion works in both directions, by the terms under which each benefit was claimed.
-    """
-    terms = terms_of(benefit, now)
-    assert terms is not None, "only available benefits are claimed"
-    own = [past.at for past in claimant.past_claims if past.benefit == benefit]
-    if len(own) >= terms.times_at_most:
-        return ClaimRestriction("limit_reached")
-    if own and now < (ends_at := max(own) + terms.cooldown):
-        return ClaimRestriction("cooldown", ends_at)
-    for past in claimant.past_claims:
-        ends_at = _excludes_until(past, benefit, terms, terms_of)
-        if now < ends_at:
-            return ClaimRestriction("excluded", None if ends_at == FOREVER else ends_at, past.benefit)
-    return None
-
-
-def _excludes_until(past: PastClaim, benefit: str, terms: OfferTerms, terms_of: TermsLookup) -> datetime:
-    """Return until when an earlier claim excludes another benefit; of two exclusions the longer applies."""
-    theirs = terms_of(past.benefit, past.at)
-    exclusions = [one for one in terms.excludes if one.benefit == past.benefit]
-    exclusions += [one for one in theirs.excludes if one.benefit == benefit] if theirs is not None else []
-    return max((FOREVER if one.within is None else past.at + one.within for one in exclusions), default=past.at)

@@ -2,11 +2,11 @@
 
 from typing import Protocol, runtime_checkable
 
-from backend.city.upstream import BankAnswer, BankNotice
+from backend.city.upstream import BankAnswer, NotifyingBank
 
 
 @runtime_checkable
-class PayoutBank(Protocol):
+class PayoutBank(NotifyingBank, Protocol):
     """Pays to bank accounts, and collects what was paid wrongly."""
 
     async def pay_out(self, payout_id: str, account: str, amount_fen: int) -> BankAnswer:
@@ -22,8 +22,4 @@ class PayoutBank(Protocol):
 
     async def look_up(self, transfer_id: str) -> BankAnswer:
         """Return the state of a payout or collection. Raises UpstreamTimeout."""
-        ...
-
-    def read_notice(self, body: bytes, signature: str) -> BankNotice:
-        """Verify and read a notice of the bank. Raises ForgedNotice."""
         ...

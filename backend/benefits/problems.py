@@ -53,3 +53,10 @@ class OwnAppeal(Problem):
     """An officer must not decide their own appeal."""
 
     status = 403
+
+
+CLAIM_PROBLEMS = (UnknownBenefit, NotEntitled, AlreadyClaimed, NoBankAccount, RepaymentOutstanding)
+"""The Problems of a route that claims a benefit."""
+
+REPAYMENT_PROBLEMS = (NothingToRepay, RepaymentInProgress, RepaymentFailed)
+"""The Problems of a route that pays money back."""

@@ -4,11 +4,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.benefits.budget import BudgetExhausted, StaleEntry
-from backend.benefits.budgets import apply_to_budget, current_budget_id
-from backend.benefits.claim import C, cancel_remaining, notify, prepare_entry, record_entry, reissue_entry
-from backend.benefits.claimant import PastClaim
-from backend.benefits.problems import AlreadyClaimed, NotOnWaitlist
+from backend.benefits.budget import BudgetExhausted, StaleEntry, budget_id
+from backend.benefits.budgets import apply_to_budget
+from backend.benefits.claim import TICK, C, PastClaim, cancel_remaining, notify, prepare_entry, record_entry
+from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.service import AnyBenefits, Benefits, P
 from backend.city.service import City
 from backend.store import Order
@@ -61,15 +60,21 @@ async def unblock(benefits: Benefits[C, P], city: City, claim: C, _now: datetime
 
 async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
     """Prepare the reservation in this year's budget; a claim made after one that still waits joins the list."""
-    budget = current_budget_id(city, claim.benefit)
+    budget = budget_id(claim.benefit, city.today().year)
     if claim.budget not in (None, budget):
         return prepare_entry(claim, "void", 0, now)  # a late entry must never reserve in last year's budget
     if benefits.offers(city).terms(claim.benefit, now) is None:
         return cancel_remaining(claim, now, "cancelled")  # the benefit is no longer available
-    first = await city.store.find(benefits.claim, {"waitlist": claim.benefit}, order=Order("claimed_ms"), limit=1)
-    if first.documents and first.documents[0].claimed_ms <= claim.claimed_ms:
+    first = await first_waiting(benefits, city, claim.benefit)
+    if first is not None and first.claimed_ms <= claim.claimed_ms:
         return join_waitlist(claim, now)
     return prepare_reservation(claim, budget, now)
+
+
+async def first_waiting(benefits: Benefits[C, P], city: City, benefit: str) -> C | None:
+    """Return the first claim on the waiting list of a benefit, or None."""
+    page = await city.store.find(benefits.claim, {"waitlist": benefit}, order=Order("claimed_ms"), limit=1)
+    return next(iter(page.documents), None)
 
 
 async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
@@ -82,7 +87,8 @@ async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime)
     except BudgetExhausted:
         return join_waitlist(claim, now)
     except StaleEntry as stale:
-        return reissue_entry(claim, stale.closed_until, now)
+        later = max(now, stale.closed_until + TICK)  # it was never applied, or the budget would know it
+        return replace(claim, entry=replace(entry, decided_at=later), decided_at=later)
     if entry.kind not in ("reserve", "pay"):  # it freed money or quota for waiting claims
         await benefits.serve_waitlist.enqueue(city.jobs, claim.benefit)
     return record_entry(claim, entry)
@@ -99,14 +105,3 @@ def join_waitlist(claim: C, now: datetime) -> C:
     waiting = replace(claim, entry=None, state="waiting", waitlist=claim.benefit)
     notified = any(notification.kind == "waiting" for notification in claim.notifications)
     return waiting if notified else notify(waiting, "waiting", claim.amount_fen, now)
-
-
-def leave_waitlist(claim: C, now: datetime) -> C:
-    """Withdraw a claim from the waiting list, at its subject's request. Raises NotOnWaitlist."""
-    if claim.state == "withdrawn":
-        return claim
-    if claim.state != "waiting":
-        raise NotOnWaitlist(zh="该申领不在排队中，不能撤回。", en="This claim is not on the waiting list.")
-    instalments = tuple(replace(one, state="cancelled") for one in claim.instalments)
-    claim = replace(claim, instalments=instalments, state="withdrawn", waitlist=None)
-    return claim if claim.budget is None else prepare_entry(claim, "void", 0, now)

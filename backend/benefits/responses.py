@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from backend.benefits.budgets import current_budget_id, get_or_create_budget
+from backend.benefits.budgets import get_current_budget
 from backend.benefits.claim import Claim
+from backend.benefits.reservations import first_waiting
 from backend.benefits.schemas import AppealList, AppealSummary, BudgetDetails, BudgetList, ClaimStage, ClawbackDetails
 from backend.benefits.service import AnyBenefits
 from backend.city.service import City
@@ -56,8 +57,7 @@ def claim_stage(claim: Claim) -> ClaimStage:
 
 def stage_message(claim: Claim) -> Text:
     """Return the message about the stage of a claim."""
-    words, amount = _MESSAGES[claim_stage(claim)], yuan(claim.paid_fen)
-    return Text(zh=words.zh.format(yuan=amount), en=words.en.format(yuan=amount))
+    return _MESSAGES[claim_stage(claim)].format(yuan=yuan(claim.paid_fen))
 
 
 def clawback_details(claim: Claim, names: Mapping[str, Text]) -> ClawbackDetails | None:
@@ -66,14 +66,12 @@ def clawback_details(claim: Claim, names: Mapping[str, Text]) -> ClawbackDetails
     if clawback is None or audit is None:
         return None
     appeal = clawback.appeal
-    outcome: Literal["none", "pending", "granted", "rejected"] = "none"
-    if appeal is not None and appeal.decision_upheld is None:
-        outcome = "pending"
-    elif appeal is not None:
+    outcome: Literal["none", "pending", "granted", "rejected"] = "none" if appeal is None else "pending"
+    if appeal is not None and appeal.decision_upheld is not None:
         outcome = "rejected" if appeal.decision_upheld else "granted"
     return ClawbackDetails(
         amount_fen=clawback.amount_fen,
-        owed_fen=clawback.owed_fen,
+        owed_fen=claim.owed_fen,
         reduction_fen=claim.excess_fen,
         because=Text(
             zh="经核查，以下信息与主管部门记录不一致：" + "、".join(names[name].zh for name in audit.differing_facts),
@@ -93,11 +91,9 @@ async def appeal_list(benefits: AnyBenefits, city: City, cursor: str | None) -> 
     """Return the pending appeals, the oldest first."""
     page = await city.store.find(benefits.claim, {}, order=Order("appealed_ms", at_least=0), cursor=cursor, limit=PAGE)
     listed = [
-        AppealSummary(
-            claim.id, claim.benefit, claim.title, claim.clawback.amount_fen, claim.excess_fen, claim.clawback.appeal.at
-        )
+        AppealSummary(claim.id, claim.benefit, claim.title, clawback.amount_fen, claim.excess_fen, appeal.at)
         for claim in page.documents
-        if claim.clawback is not None and claim.clawback.appeal is not None
+        if (clawback := claim.clawback) is not None and (appeal := clawback.appeal) is not None
     ]
     return AppealList(listed, page.cursor)
 
@@ -110,8 +106,7 @@ async def budget_list(benefits: AnyBenefits, city: City) -> BudgetList:
         terms = offers.terms(benefit, city.now())
         if terms is None or terms.gives != "money":
             continue
-        budget = await get_or_create_budget(benefits, city, current_budget_id(city, benefit))
-        waiting = await city.store.find(benefits.claim, {"waitlist": benefit}, order=Order("claimed_ms"), limit=1)
+        budget = await get_current_budget(benefits, city, benefit)
         budgets.append(
             BudgetDetails(
                 benefit,
@@ -124,7 +119,7 @@ async def budget_list(benefits: AnyBenefits, city: City) -> BudgetList:
                 budget.free_fen,
                 budget.quota,
                 budget.quota_used,
-                bool(waiting.documents),
+                await first_waiting(benefits, city, benefit) is not None,
             )
         )
     return BudgetList(budgets)

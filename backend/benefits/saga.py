@@ -4,24 +4,22 @@
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Generic
 
+from msgspec.structs import replace
+
 from backend.benefits.audits import audit_claim, reduce_open_instalments
 from backend.benefits.claim import C, cancel_remaining
 from backend.benefits.notifications import send_notification
+from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.process import Step, next_step, schedule
 from backend.benefits.reservations import post_entry, register, reserve, unblock
-from backend.benefits.service import Benefits, P
+from backend.benefits.service import AnyBenefits, Benefits, P
 from backend.benefits.terms import Terms
-from backend.benefits.transfers import (
-    check_progress,
-    look_up_transfer,
-    request_collection,
-    request_payout,
-    send_transfer,
-)
+from backend.benefits.transfers import look_up_transfer, request_collection, request_payout, send_transfer
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.jobs.saga import Decision, Request, Saga
@@ -31,6 +29,12 @@ class ClaimSaga(Saga[City, C, Terms, Step], Generic[C, P], frozen=True, kw_only=
     """The saga of the claims to a service's benefits."""
 
     benefits: Benefits[C, P]
+
+    async def resume(self, context: City, document_id: str) -> C | None:
+        """Carry out the due steps of a claim, as a saga does; return None if another claim precludes its draft."""
+        with suppress(AlreadyClaimed):  # it was interrupted before it was registered, and another one was registered
+            return await super().resume(context, document_id)
+        return None
 
     async def decide(self, city: City, claim: C, decide: Callable[[C, datetime], C]) -> C:
         """Change a claim as somebody decides now, and carry out the steps that follow. Raises what `decide` raises."""
@@ -70,3 +74,8 @@ def claim_saga(benefits: Benefits[C, P]) -> ClaimSaga[C, P]:
             Step.NOTIFY: partial(send_notification, benefits),
         },
     )
+
+
+async def check_progress(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Query the progress of a claim; instalments that are due by it are paid next."""
+    return replace(claim, progress=await benefits.progress(city, claim), progress_checked_at=now, failures=0)

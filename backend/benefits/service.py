@@ -7,8 +7,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from backend.benefits.budget import Budget
-from backend.benefits.claim import C
-from backend.benefits.claimant import Claimant
+from backend.benefits.claim import C, Claimant
 from backend.benefits.offers import Offers
 from backend.benefits.terms import OfferTerms, Terms
 from backend.city.service import City

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from backend.benefits.claim import C, Claim, ClaimInstalment, Collection, cancel_remaining, notify, prepare_entry
+from backend.benefits.claim import C, ClaimInstalment, Collection, cancel_remaining, notify, prepare_entry
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import NothingToRepay, RepaymentInProgress
 from backend.benefits.process import RETRY_INTERVAL, next_payable
@@ -20,7 +20,7 @@ from backend.city.upstream import BankAnswer, UpstreamTimeout, with_timeout
 
 def request_payout(claim: C, now: datetime, _term: Terms) -> C:
     """Record that the bank is asked to pay the next instalment."""
-    index = next_payable(claim, now)
+    index = next_payable(claim)
     assert index is not None, "there is an instalment to pay"
     instalment = claim.instalments[index]
     payout = f"{claim.id}/payout/{index + 1}/{instalment.attempts + 1}"
@@ -29,17 +29,15 @@ def request_payout(claim: C, now: datetime, _term: Terms) -> C:
 
 def request_collection(claim: C, now: datetime, _term: Terms) -> C:
     """Record that the bank is asked to collect what is owed."""
-    assert claim.clawback is not None, "there is a claw-back"
-    collection_id = f"{claim.id}/collection/{len(claim.clawback.collections) + 1}"
-    return _with_collection(claim, Collection(collection_id, claim.clawback.owed_fen, now, "city"))
+    collection_id = f"{claim.id}/collection/{len(claim.collections) + 1}"
+    return _with_collections(claim, *claim.collections, Collection(collection_id, claim.owed_fen, now, "city"))
 
 
-def request_repayment(claim: C, collection_id: str, amount_fen: int, now: datetime) -> C:
+def request_repayment(claim: C, now: datetime, _term: Terms, *, collection_id: str, amount_fen: int) -> C:
     """Record that the subject pays back what is owed, once per id. Raises NothingToRepay or RepaymentInProgress."""
-    clawback = claim.clawback
-    if clawback is not None and any(one.id == collection_id for one in clawback.collections):
+    if any(one.id == collection_id for one in claim.collections):
         return claim
-    owed_fen = clawback.owed_fen if clawback is not None and not clawback.has_open_appeal else 0
+    owed_fen = claim.owed_fen if claim.clawback is not None and not claim.clawback.has_open_appeal else 0
     if owed_fen <= 0 or owed_fen != amount_fen:
         raise NothingToRepay(
             zh="目前没有该笔应退款项，请刷新后查看。",
@@ -50,7 +48,7 @@ def request_repayment(claim: C, collection_id: str, amount_fen: int, now: dateti
         raise RepaymentInProgress(
             zh="银行正在处理，请稍候再试。", en="The bank is processing this; please try again in a moment."
         )
-    return _with_collection(claim, Collection(collection_id, amount_fen, now, "person"))
+    return _with_collections(claim, *claim.collections, Collection(collection_id, amount_fen, now, "person"))
 
 
 async def send_transfer(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
@@ -59,8 +57,11 @@ async def send_transfer(benefits: AnyBenefits, city: City, claim: C, now: dateti
     if transfer is None:
         return claim
     move = bank.collect if isinstance(transfer, Collection) else bank.pay_out
-    account = await _account_number(benefits, city, claim)
-    answer = await with_timeout(move(transfer.id, account, transfer.amount_fen))
+    # the account is not on claims of earlier editions, but on their claimants
+    owner = claim if claim.account is not None else await city.store.get(benefits.claimant, claim.subject)
+    account = owner.account if owner is not None else None
+    assert account is not None, "money is claimed with an account only"
+    answer = await with_timeout(move(transfer.id, city.encryption.decrypt(account), transfer.amount_fen))
     return apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
 
 
@@ -75,21 +76,6 @@ async def look_up_transfer(benefits: AnyBenefits, city: City, claim: C, now: dat
     if changed is claim:
         raise UpstreamTimeout("the bank has not decided yet")
     return changed
-
-
-async def check_progress(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
-    """Query the progress of a claim; instalments that are due by it are paid next."""
-    return replace(claim, progress=await benefits.progress(city, claim), progress_checked_at=now, failures=0)
-
-
-async def _account_number(benefits: AnyBenefits, city: City, claim: Claim) -> str:
-    """Return the number of the account for payouts; it is not on claims of earlier editions, but on their claimants."""
-    account = claim.account
-    if account is None:
-        claimant = await city.store.get(benefits.claimant, claim.subject)
-        account = claimant.account if claimant is not None else None
-    assert account is not None, "money is claimed with an account only"
-    return city.encryption.decrypt(account)
 
 
 def apply_answer(claim: C, transfer_id: str, answer: BankAnswer, now: datetime, term: Terms) -> C:
@@ -120,27 +106,19 @@ def _apply_payout(claim: C, index: int, answer: BankAnswer, now: datetime, term:
 
 
 def _apply_collection(claim: C, collection: Collection, answer: BankAnswer, now: datetime) -> C:
-    assert claim.clawback is not None, "it was requested"
     done = answer.outcome == "done"
     decided = replace(collection, state="done" if done else "failed", receipt=answer.receipt)
-    collections = tuple(decided if one is collection else one for one in claim.clawback.collections)
-    claim = replace(claim, clawback=replace(claim.clawback, collections=collections))
+    claim = _with_collections(claim, *(decided if one is collection else one for one in claim.collections))
     if not done:
         return claim
     returned = prepare_entry(claim, "return", collection.amount_fen, now)
     return notify(returned, "repayment_received", collection.amount_fen, now)
 
 
-def change_account(claim: C, account: str | None) -> C:
-    """Pay to another account from now on; failed payouts are retried at once instead of a day later."""
-    instalments = tuple(replace(one, retry_at=None) if one.state == "open" else one for one in claim.instalments)
-    return replace(claim, account=account, instalments=instalments)
-
-
 def _with_instalment(claim: C, index: int, instalment: ClaimInstalment) -> C:
     return replace(claim, instalments=(*claim.instalments[:index], instalment, *claim.instalments[index + 1 :]))
 
 
-def _with_collection(claim: C, collection: Collection) -> C:
+def _with_collections(claim: C, *collections: Collection) -> C:
     assert claim.clawback is not None, "there is a claw-back"
-    return replace(claim, clawback=replace(claim.clawback, collections=(*claim.clawback.collections, collection)))
+    return replace(claim, clawback=replace(claim.clawback, collections=collections))

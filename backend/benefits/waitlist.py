@@ -5,14 +5,16 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from backend.benefits.budgets import current_budget_id, get_or_create_budget
-from backend.benefits.claim import C
-from backend.benefits.reservations import prepare_reservation
+from backend.benefits.budget import Budget
+from backend.benefits.budgets import get_current_budget
+from backend.benefits.claim import C, cancel_instalments
+from backend.benefits.problems import NotOnWaitlist
+from backend.benefits.reservations import first_waiting, prepare_reservation
 from backend.benefits.saga import ClaimSaga
 from backend.benefits.service import P
 from backend.city.service import City
 from backend.store import Order
-from backend.store.paging import find_pages
+from backend.store.paging import find_all
 
 
 async def serve_waitlist(saga: ClaimSaga[C, P], city: City, benefit: str) -> None:
@@ -20,29 +22,27 @@ async def serve_waitlist(saga: ClaimSaga[C, P], city: City, benefit: str) -> Non
 
     A claim that is too large for the rest of the budget does not hold up smaller ones behind it.
     """
-    benefits, budget = saga.benefits, current_budget_id(city, benefit)
+    benefits = saga.benefits
     ended = benefits.offers(city).terms(benefit, city.now()) is None
-    is_first = True
-    async for page in find_pages(city.store, benefits.claim, {"waitlist": benefit}, Order("claimed_ms")):
-        if page and is_first and not ended:
-            await _serve_reserved(saga, city, budget)
-        is_first = False
-        current = await get_or_create_budget(benefits, city, budget)
-        for claim in page:
-            if ended or current.covers(claim.amount_fen):
-                await saga.decide(city, claim, partial(_serve, budget=None if ended else budget))
-                current = await get_or_create_budget(benefits, city, budget)
-            elif current.free_fen == 0 or current.quota_is_full:
-                return
+    budget = await get_current_budget(benefits, city, benefit)
+    if await first_waiting(benefits, city, benefit) is None:
+        return
+    if not ended:
+        await _serve_reserved(saga, city, budget)
+    async for claim in find_all(city.store, benefits.claim, {"waitlist": benefit}, Order("claimed_ms")):
+        if ended or budget.covers(claim.amount_fen):
+            await saga.decide(city, claim, partial(_serve, budget=None if ended else budget.id))
+            budget = await get_current_budget(benefits, city, benefit)
+        elif budget.free_fen == 0 or budget.quota_is_full:
+            return
 
 
-async def _serve_reserved(saga: ClaimSaga[C, P], city: City, budget: str) -> None:
+async def _serve_reserved(saga: ClaimSaga[C, P], city: City, budget: Budget) -> None:
     """Serve claims anywhere in the list whose money was reserved by a slow process after they joined the list."""
-    entries = (await get_or_create_budget(saga.benefits, city, budget)).entries
-    reserved = {entry.claim for entry in entries if entry.kind == "reserve"}
+    reserved = {entry.claim for entry in budget.entries if entry.kind == "reserve"}
     for claim in (await city.store.get_many(saga.kind, sorted(reserved))).values():
-        if claim.state == "waiting" and claim.budget == budget:
-            await saga.decide(city, claim, partial(_serve, budget=budget))
+        if claim.state == "waiting" and claim.budget == budget.id:
+            await saga.decide(city, claim, partial(_serve, budget=budget.id))
 
 
 def _serve(claim: C, now: datetime, budget: str | None) -> C:
@@ -58,3 +58,12 @@ async def serve_all_waitlists(saga: ClaimSaga[C, P], city: City) -> None:
     """Serve the waiting list of every benefit."""
     for benefit in saga.benefits.offers(city).names():
         await serve_waitlist(saga, city, benefit)
+
+
+def leave_waitlist(claim: C, now: datetime) -> C:
+    """Withdraw a claim from the waiting list, at its subject's request. Raises NotOnWaitlist."""
+    if claim.state == "withdrawn":
+        return claim
+    if claim.state != "waiting":
+        raise NotOnWaitlist(zh="该申领不在排队中，不能撤回。", en="This claim is not on the waiting list.")
+    return cancel_instalments(claim, "withdrawn", now)

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
+from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.store import Document, Duplicate, Store, StoreUnavailable
 
 POLL_SECONDS = 2.0
@@ -90,9 +91,9 @@ async def digest_in_force(store: Store) -> str | None:
 
 
 async def released_rulebook(
-    store: Store, digest: str, facts: Sequence[type[Struct]], time_zone: ZoneInfo, previous: Rulebook | None = None
+    store: Store, digest: str, needed: Sequence[RuleModule], time_zone: ZoneInfo, previous: Rulebook | None = None
 ) -> Rulebook:
-    """Return a release, compiled in a thread. Raises InvalidRulebook if it no longer fits this edition.
+    """Return a release, compiled in a thread. Raises InvalidRulebook if it is not what the services need.
 
     Modules that are unchanged since the `previous` rulebook (with the same facts) are reused, which saves time.
     """
@@ -101,35 +102,36 @@ async def released_rulebook(
     files = {name: SourceFile(f"{digest[:16]}/{name}", text, []) for name, text in release.files.items()}
 
     def make() -> Rulebook:
-        rulebook = make_rulebook(files, facts, time_zone, previous)
+        rulebook = make_rulebook(files, facts_of(needed), time_zone, previous)
+        check_needs(rulebook, needed, digest[:16])
         rulebook.compile()
         return rulebook
 
     return await asyncio.to_thread(make)
 
 
-async def load_active_rulebook(city: City, facts: Sequence[type[Struct]]) -> City:
+async def load_active_rulebook(city: City) -> City:
     """Return the City with the rulebook that is in force now. Raises InvalidRulebook or StoreUnavailable."""
     digest = await digest_in_force(city.store)
     if digest is None or digest == city.rulebook.digest:
         return city
     zone = ZoneInfo(city.settings.time_zone)
-    rulebook = await released_rulebook(city.store, digest, facts, zone, city.rulebook)
+    rulebook = await released_rulebook(city.store, digest, city.rule_modules, zone, city.rulebook)
     _log.info("rulebook %s is in force", digest[:16])
     return replace(city, rulebook=rulebook)
 
 
 @asynccontextmanager
 async def follow_releases(
-    current: Callable[[], City], replace_city: Callable[[City], None], facts: Sequence[type[Struct]]
+    current: Callable[[], City], replace_city: Callable[[City], None]
 ) -> AsyncGenerator[None, None]:
     """Use the rulebook in force, and each one that is put in force later, until the end of the block.
 
     Raises InvalidRulebook at the start; later, a rulebook that does not fit is logged and not used.
     """
     with suppress(StoreUnavailable):  # the next poll tries again
-        replace_city(await load_active_rulebook(current(), facts))
-    polling = asyncio.create_task(_poll(current, replace_city, facts))
+        replace_city(await load_active_rulebook(current()))
+    polling = asyncio.create_task(_poll(current, replace_city))
     try:
         yield
     finally:
@@ -137,15 +139,13 @@ async def follow_releases(
         await asyncio.gather(polling, return_exceptions=True)
 
 
-async def _poll(
-    current: Callable[[], City], replace_city: Callable[[City], None], facts: Sequence[type[Struct]]
-) -> None:
+async def _poll(current: Callable[[], City], replace_city: Callable[[City], None]) -> None:
     refused = ""
     while True:
         await asyncio.sleep(POLL_SECONDS)
         try:
             city = current()
-            updated = await load_active_rulebook(city, facts)
+            updated = await load_active_rulebook(city)
             if updated is not city:
                 replace_city(updated)
         except StoreUnavailable:

@@ -25,6 +25,7 @@ from backend.i18n import Text
 from backend.jobs.tasks import JobQueue
 from backend.problems import Problem
 from backend.rulebook import Rulebook
+from backend.rulebook.needs import RuleModule
 from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Keyring
 from backend.settings import Settings
@@ -51,6 +52,8 @@ class City(Struct, frozen=True):
     ports: Mapping[type, object]
     jobs: JobQueue
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    rule_modules: Sequence[RuleModule] = ()
+    """The rule modules that the services evaluate; every rulebook in force has them."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare; no other can be granted."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
@@ -69,23 +72,15 @@ class City(Struct, frozen=True):
         return cast("P", self.ports[protocol])
 
 
-class OfflineReading(Struct, frozen=True):
-    """The content of a code, read offline: whether it is valid, what it shows, and its period of validity."""
-
-    is_valid: bool
-    description: str
-    valid_from: datetime
-    valid_until: datetime
-
-
 class CodeFormat(Struct, frozen=True):
-    """A kind of signed code, recognised by the `audience` of its claims.
+    """A kind of signed code, recognised by the `audience` of its `claims`, a subclass of CodeClaims.
 
-    `read(payload, jwks, now, skew_seconds)` returns the content of a code, or None if it is forged.
+    `describe(claims)` returns what the code shows to people.
     """
 
     audience: str
-    read: Callable[[str, dict[str, Any], datetime, int], OfflineReading | None]
+    claims: type[Any]
+    describe: Callable[[Any], str]
 
 
 class DemoPerson(Struct, frozen=True):
@@ -130,7 +125,7 @@ class Demo(Struct, frozen=True, kw_only=True):
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """Something that the city offers to citizens: its routes, documents, roles, and the facts that its rules may read.
+    """Something that the city offers to citizens: its routes, documents, roles and rule modules.
 
     `synthesize(city, rng, people)` yields the documents of the service for a synthetic city of these people.
     `codes` and `demo` extend `chengma verify` and `chengma demo`.
@@ -140,7 +135,8 @@ class Service(Struct, frozen=True, kw_only=True):
     title: Text
     routes: Sequence[ControllerRouterHandler]
     documents: Sequence[type[Document]] = ()
-    facts: Sequence[type[Struct]] = ()
+    rule_modules: Sequence[RuleModule] = ()
+    """The rule modules that it evaluates, with the facts that they may read and the results that it can handle."""
     roles: Sequence[str] = ()
     """The roles that its guards require. Several services may declare the same role."""
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
@@ -175,6 +171,11 @@ class Integration(Struct, frozen=True, kw_only=True):
     routes: Callable[[Settings], Sequence[ControllerRouterHandler]] = lambda _settings: ()
     problem_format: ProblemFormat | None = None
     command: Callable[[], click.Command] | None = None
+
+
+def rule_modules_of(services: Iterable[Service]) -> list[RuleModule]:
+    """Return the rule modules that the services evaluate."""
+    return [module for service in services for module in service.rule_modules]
 
 
 def routes_of(*modules: ModuleType) -> list[ControllerRouterHandler]:

@@ -4,14 +4,15 @@ We create all ids, and every call may be repeated with the same id: it returns t
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
+from contextlib import contextmanager
 from typing import Annotated, Literal, Protocol, TypeVar, runtime_checkable
 
 from litestar.params import HeaderParameter
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.problems import Problem
+from backend.problems import NotAllowed, Problem
 
 T = TypeVar("T")
 
@@ -42,9 +43,13 @@ class UpstreamUnavailable(Problem):
     status, title, title_zh = 503, "Upstream unavailable", "对方系统暂时无法访问"
 
 
-def try_again_in_a_minute(zh: str, en: str) -> UpstreamUnavailable:
-    """Return the Problem that an upstream does not answer, with `Retry-After` of a minute."""
-    return UpstreamUnavailable(Text(zh=zh, en=en), headers={"Retry-After": "60"})
+@contextmanager
+def answer_required(zh: str, en: str) -> Generator[None, None, None]:
+    """Raise UpstreamUnavailable with this detail, and `Retry-After` of a minute, if an upstream times out within."""
+    try:
+        yield
+    except UpstreamTimeout as error:
+        raise UpstreamUnavailable(zh=zh, en=en, headers={"Retry-After": "60"}) from error
 
 
 class BankAnswer(Struct, frozen=True):
@@ -67,6 +72,24 @@ class BankNotice(Struct, frozen=True):
 
     id: str
     answer: BankAnswer
+
+
+class NotifyingBank(Protocol):
+    """A bank that sends signed notices."""
+
+    def read_notice(self, body: bytes, signature: str) -> BankNotice:
+        """Verify and decode a notice of the bank. Raises ForgedNotice."""
+        ...
+
+
+def verified_notice(bank: NotifyingBank, body: bytes, signature: str) -> BankNotice:
+    """Return the notice in a request. Raises NotAllowed if the signature is not the bank's."""
+    try:
+        return bank.read_notice(body, signature)
+    except ForgedNotice as error:
+        raise NotAllowed(
+            zh="签名无效。", en="The signature is not the bank's; check the Bank-Signature header."
+        ) from error
 
 
 BankSignature = Annotated[str, HeaderParameter(name="Bank-Signature", max_length=1_000)]

@@ -78,7 +78,7 @@ async def _show(city: City, services: Sequence[Service]) -> None:
         for note in output.notes:
             echo(note)
     address = f"http://{city.settings.host}:{city.settings.port}"
-    echo(f"The API reference: {address}/reference\nServing at {address}; Ctrl-C stops.\n")
+    echo(f"The API reference: {address}/reference")
 
 
 def _people_lines(outputs: Sequence[DemoOutput]) -> list[str]:

@@ -82,7 +82,12 @@ def serve() -> None:
 
     Writes one JSON line per request to standard output, without personal data.
     """
-    _serve(load_settings())
+    from backend.cli.server import bind, run_server
+
+    settings = load_settings()
+    with report_errors():
+        bound = bind(settings)
+    run_server(settings, bound)
 
 
 @chengma.command()
@@ -97,11 +102,14 @@ def demo(citizens: int, seed_number: int) -> None:
     from msgspec.structs import replace
 
     from backend.cli.demo import fill_and_show
+    from backend.cli.server import bind, run_server
 
     settings = replace(load_settings(), development=True)
     with report_errors():
+        bound = bind(settings)
         fill_and_show(settings, citizens, seed_number)
-    _serve(settings)
+    address = f"http://{settings.host}:{settings.port}"
+    run_server(settings, bound, lambda: click.echo(f"Serving at {address}; Ctrl-C stops.\n"))
 
 
 @chengma.command()
@@ -130,32 +138,3 @@ def openapi() -> None:
 def settings() -> None:
     """Print the table of settings, with their defaults."""
     click.echo(settings_table(), nl=False)
-
-
-def _serve(settings: Settings) -> None:
-    import uvicorn
-
-    from backend.app import create_app, documents_of, facts_of
-    from backend.city.service import discover_services
-    from backend.cli.garbage_collection import collect_rarely
-    from backend.cli.preflight import check_before_serving
-    from backend.operations.access_log import log_as_json_lines
-    from backend.store.migrations import find_migrations
-
-    with report_errors():
-        app = create_app(settings)
-        services = discover_services()
-        check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
-    app.state.city.rulebook.compile()
-    log_as_json_lines()
-    collect_rarely()
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=10,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -17,7 +18,7 @@ from backend.cli.errors import load_settings, report_errors
 from backend.cli.preflight import check_mongodb
 from backend.jobs.tasks import DeadLetter, Job
 from backend.store import Conflict, Order
-from backend.store.connect import SQLITE, display_address, open_store, prepare_store, sharding_commands
+from backend.store.connect import SQLITE, display_address, open_store, prepare_store, sharding_commands, store_address
 from backend.store.copy import CopyRefused, copy_city
 from backend.store.migrations import assert_up_to_date, find_migrations, migrate, pending, plan
 
@@ -106,14 +107,17 @@ def _progress() -> Progress:
 @click.argument("source")
 @click.argument("target")
 def copy_(source: str, target: str) -> None:
-    """Copy a city from the store SOURCE to the store TARGET, such as sqlite:///var/city.db mongodb://...
+    """Copy a city from the store SOURCE to the store TARGET, such as var/city.db mongodb://...
 
-    Stop the servers of SOURCE first: nothing may be written to it meanwhile. TARGET must be empty or contain an
-    interrupted copy of the same city, which is resumed. At the end every collection is counted and hashed in both
-    stores; exits with 1 if they differ.
+    Stop the servers of SOURCE first: a copy during which something is written is refused. TARGET must be empty or
+    contain an interrupted copy of the same city, which is resumed. At the end every collection is counted and hashed in
+    both stores; exits with 1 if they differ.
     """
     settings = load_settings()
+    source, target = store_address(source), store_address(target)
     with report_errors():
+        if source.startswith(SQLITE) and not Path(source.removeprefix(SQLITE)).is_file():
+            raise click.ClickException(f"{display_address(source)}: there is no such file, so there is no city to copy")
         prepare_store(target, _documents())
         with_store(settings, lambda store: _copy(settings, store, source, target), source)
 
@@ -212,7 +216,7 @@ def beat() -> None:
 
 
 def _with_broker() -> Settings:
-    from backend.app import discover_parts, facts_of
+    from backend.app import discover_parts
     from backend.cli.preflight import check_before_serving
 
     settings = load_settings()
@@ -220,5 +224,5 @@ def _with_broker() -> Settings:
         raise click.ClickException("CHENGMA_BROKER is empty: the server runs background jobs itself, without workers")
     with report_errors():
         services = discover_parts(settings).services
-        check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
+        check_before_serving(settings, services, find_migrations())
     return settings

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
 from pymongo import MongoClient
 from pymongo.errors import (
     ConfigurationError,
@@ -18,9 +17,12 @@ from pymongo.errors import (
 )
 from pymongo.uri_parser import parse_uri
 
+from backend.app import documents_of
 from backend.city.releases import digest_in_force, released_rulebook
+from backend.city.service import Service, rule_modules_of
+from backend.rulebook.needs import RuleModule
 from backend.settings import Settings
-from backend.store import Document, Store, StoreUnavailable
+from backend.store import Store, StoreUnavailable
 from backend.store.connect import SQLITE, display_address, open_store
 from backend.store.migrations import Migration, assert_up_to_date, is_empty, migrate
 
@@ -34,15 +36,13 @@ class NotReady(Exception):
     """A store, broker or file that the settings name cannot be used. The message names it and says what to do."""
 
 
-def check_before_serving(
-    settings: Settings, kinds: Sequence[type[Document]], facts: Sequence[type[Struct]], migrations: Sequence[Migration]
-) -> None:
+def check_before_serving(settings: Settings, services: Sequence[Service], migrations: Sequence[Migration]) -> None:
     """Check store, broker, schema and published rulebook. Raises NotReady, UnknownSchema or InvalidRulebook."""
     if not settings.store.startswith(SQLITE):
         check_mongodb(settings.store, settings.store_timeout_ms, settings.clock_skew_seconds)
     if settings.broker:
         _check_broker(settings)
-    asyncio.run(_check_store(settings, kinds, facts, migrations))
+    asyncio.run(_check_store(settings, services, migrations))
 
 
 def check_mongodb(address: str, timeout_ms: int, skew_seconds: int) -> None:
@@ -107,13 +107,11 @@ def _check_broker(settings: Settings) -> None:
         )
 
 
-async def _check_store(
-    settings: Settings, kinds: Sequence[type[Document]], facts: Sequence[type[Struct]], migrations: Sequence[Migration]
-) -> None:
-    store = open_store(settings.store, kinds, driver="pymongo", timeout_ms=settings.store_timeout_ms)
+async def _check_store(settings: Settings, services: Sequence[Service], migrations: Sequence[Migration]) -> None:
+    store = open_store(settings.store, documents_of(services), driver="pymongo", timeout_ms=settings.store_timeout_ms)
     try:
         await check_schema(settings, store, migrations)
-        await _check_rulebook(store, facts, ZoneInfo(settings.time_zone))
+        await _check_rulebook(store, rule_modules_of(services), ZoneInfo(settings.time_zone))
     except StoreUnavailable as error:
         raise NotReady(f"the store at {display_address(settings.store)} does not answer: {error}") from error
     finally:
@@ -127,7 +125,7 @@ async def check_schema(settings: Settings, store: Store, migrations: Sequence[Mi
     await assert_up_to_date(store, migrations)
 
 
-async def _check_rulebook(store: Store, facts: Sequence[type[Struct]], time_zone: ZoneInfo) -> None:
+async def _check_rulebook(store: Store, rule_modules: Sequence[RuleModule], time_zone: ZoneInfo) -> None:
     digest = await digest_in_force(store)
     if digest is not None:
-        await released_rulebook(store, digest, facts, time_zone)
+        await released_rulebook(store, digest, rule_modules, time_zone)

@@ -11,8 +11,16 @@ from zoneinfo import ZoneInfo
 import click
 from msgspec import Struct
 
-from backend.city.releases import IN_FORCE, RulebookPointer, activate_release, release_named, store_release
-from backend.city.service import discover_services
+from backend.city.releases import (
+    IN_FORCE,
+    RulebookPointer,
+    activate_release,
+    digest_in_force,
+    release_named,
+    released_rulebook,
+    store_release,
+)
+from backend.city.service import discover_services, rule_modules_of
 from backend.cli.errors import load_settings, report_errors
 from backend.rulebook import load_rulebook, read_rules
 from backend.rulebook.language.explainer import Failure, Step
@@ -21,7 +29,9 @@ from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.modules.cases import run_cases
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import read_document
+from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.rulebook.source import SourceFile
+from backend.store.connect import SQLITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +54,8 @@ def rules() -> None:
 def check(folder: Path | None) -> None:
     """Check every rule module in FOLDER (default: the city's own folder of rules).
 
-    Prints each fault with its file, line and column, and exits with 1 if there is one.
+    Prints each fault with its file, line and column, and exits with 1 if there is one. A module that a service needs,
+    and that is missing or has other facts or results, is a fault.
     """
     rulebook = _load(load_settings(), folder, strict=True)
     rulebook.compile()
@@ -59,9 +70,7 @@ def test(folder: Path | None) -> None:
     A failed case is printed with the expected result, the actual result and the reason. Every rule must fire in one
     case and not fire in another case of the same period. Exits with 1 if anything is wrong.
     """
-    settings = load_settings()
-    with report_errors():
-        rulebook, cases = run_cases(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone))
+    rulebook, cases = _test(load_settings(), folder)
     click.echo(f"{cases} cases pass and cover {_count(rulebook)}. Digest {rulebook.digest[:16]}")
 
 
@@ -76,8 +85,8 @@ def publish(folder: Path | None) -> None:
 
     settings = load_settings()
     where = folder or Path(settings.rules)
+    rulebook, cases = _test(settings, where)
     with report_errors():
-        rulebook, cases = run_cases(where, _facts(), ZoneInfo(settings.time_zone))
 
         async def publish_release(store: Store) -> None:
             now = datetime.now(UTC).replace(microsecond=0)
@@ -107,13 +116,16 @@ def rollback(digest: str) -> None:
     """Put an earlier release in force again; DIGEST is the beginning of its digest."""
     from backend.cli.operations import with_store
 
+    settings = load_settings()
+
     async def activate(store: Store) -> str:
         full_digest = await release_named(store, digest)
+        await released_rulebook(store, full_digest, _needed(), ZoneInfo(settings.time_zone))
         await activate_release(store, full_digest, datetime.now(UTC).replace(microsecond=0))
         return full_digest
 
     with report_errors():
-        full_digest = with_store(load_settings(), activate)
+        full_digest = with_store(settings, activate)
     click.echo(f"The rulebook {full_digest[:16]} is in force.")
 
 
@@ -139,11 +151,17 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
 @click.option(
     "--on", type=click.DateTime(["%Y-%m-%d"]), help="Use the rules in force on this day (default: the day of --at)."
 )
+@click.option("--rules", "folder", type=click.Path(path_type=Path), help="Use the rules in this folder instead.")
 @click.option("--rule", "only_rule", help="Explain only this rule, whether or not it fired.")
-def explain(module: str, given: TextIO, at: datetime | None, on: datetime | None, only_rule: str | None) -> None:
-    """Show what MODULE (such as health_code.colour) decides for given facts, and why, step by step."""
+def explain(
+    module: str, given: TextIO, at: datetime | None, on: datetime | None, folder: Path | None, only_rule: str | None
+) -> None:
+    """Show what MODULE (such as health_code.colour) decides for given facts, and why, step by step.
+
+    The law is the release in force, or the city's own folder of rules if none was published.
+    """
     settings = load_settings()
-    rulebook = _load(settings, None, strict=False)
+    rulebook = _load(settings, folder, strict=False) if folder is not None else _rulebook_in_force(settings)
     if module not in rulebook.modules:
         raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(rulebook.modules))}")
     facts = _read_facts(SourceFile(given.name, given.read(), []), rulebook.modules[module])
@@ -235,12 +253,44 @@ def _read_facts(file: SourceFile, module: Module) -> Struct:
 
 
 def _load(settings: Settings, folder: Path | None, *, strict: bool) -> Rulebook:
+    where, needed = folder or Path(settings.rules), _needed()
     with report_errors():
-        return load_rulebook(folder or Path(settings.rules), _facts(), ZoneInfo(settings.time_zone), strict=strict)
+        rulebook = load_rulebook(where, facts_of(needed), ZoneInfo(settings.time_zone), strict=strict)
+        if strict:
+            check_needs(rulebook, needed, str(where))
+        return rulebook
 
 
-def _facts() -> list[type[Struct]]:
-    return [facts for service in discover_services() for facts in service.facts]
+def _test(settings: Settings, folder: Path | None) -> tuple[Rulebook, int]:
+    """Run all cases below a folder; return its rulebook and the number of cases."""
+    where, needed = folder or Path(settings.rules), _needed()
+    with report_errors():
+        rulebook, cases = run_cases(where, facts_of(needed), ZoneInfo(settings.time_zone))
+        check_needs(rulebook, needed, str(where))
+        return rulebook, cases
+
+
+def _needed() -> list[RuleModule]:
+    return rule_modules_of(discover_services())
+
+
+def _store_exists(settings: Settings) -> bool:
+    return not settings.store.startswith(SQLITE) or Path(settings.store.removeprefix(SQLITE)).exists()
+
+
+def _rulebook_in_force(settings: Settings) -> Rulebook:
+    """Return the release in force; without one, the rulebook of the city's own folder."""
+    from backend.cli.operations import with_store
+
+    async def read(store: Store) -> Rulebook | None:
+        digest = await digest_in_force(store)
+        if digest is None:
+            return None
+        return await released_rulebook(store, digest, _needed(), ZoneInfo(settings.time_zone))
+
+    with report_errors():
+        published = with_store(settings, read) if _store_exists(settings) else None
+    return published or _load(settings, None, strict=False)
 
 
 def _count(rulebook: Rulebook) -> str:

@@ -12,10 +12,12 @@ import click
 import msgspec
 
 from backend.city.service import discover_services
+from backend.codes.signed_code import read_signed_code
 from backend.security.keyring import verify_with_jwks
 
 if TYPE_CHECKING:
-    from backend.city.service import OfflineReading
+    from backend.city.service import CodeFormat
+    from backend.codes.signed_code import CodeClaims
 
 
 class _Audience(msgspec.Struct):
@@ -42,18 +44,22 @@ def verify(payload: str, jwks: Path, skew: int) -> None:
     Exits with 0 if the code is valid, whatever it shows, and with 1 if it is expired or forged. Only the city itself
     knows whether a code was used before, or whether what it shows has changed since.
     """
-    reading = read_code(payload.strip(), _read_keys(jwks), datetime.now(UTC), skew)
-    if reading is None:
+    payload, keys = payload.strip(), _read_keys(jwks)
+    code = _format_of(payload, keys)
+    if code is None:
         click.echo("FORGED")
         sys.exit(1)
-    click.echo("VALID" if reading.is_valid else "EXPIRED")
-    click.echo(reading.description)
-    click.echo(f"Valid from {reading.valid_from} until {reading.valid_until}")
-    sys.exit(0 if reading.is_valid else 1)
+    decoder: msgspec.json.Decoder[CodeClaims] = msgspec.json.Decoder(code.claims)
+    reading = read_signed_code(code.audience, decoder, payload, keys, datetime.now(UTC), skew)
+    click.echo(reading.outcome.upper())
+    if reading.outcome != "forged":
+        click.echo(code.describe(reading.claims))
+        click.echo(f"Valid from {reading.claims.issued_at} until {reading.claims.expires_at}")
+    sys.exit(0 if reading.outcome == "valid" else 1)
 
 
-def read_code(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> OfflineReading | None:
-    """Return the content of a code, read by the service whose audience it names; None if it is forged."""
+def _format_of(payload: str, jwks: dict[str, Any]) -> CodeFormat | None:
+    """Return the format of a code by its audience; None if it is forged, or no service has this audience."""
     claims = verify_with_jwks(payload, jwks)
     if claims is None:
         return None
@@ -61,8 +67,7 @@ def read_code(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: i
         audience = msgspec.json.decode(claims, type=_Audience).aud
     except ValueError:
         return None
-    formats = {code.audience: code for service in discover_services() for code in service.codes}
-    return formats[audience].read(payload, jwks, now, skew_seconds) if audience in formats else None
+    return next((one for service in discover_services() for one in service.codes if one.audience == audience), None)
 
 
 def _read_keys(path: Path) -> dict[str, Any]:

@@ -35,6 +35,11 @@ class CodeStyle(Struct, Generic[S_co], frozen=True):
     background: str
     foreground: str
 
+    @property
+    def description(self) -> str:
+        """Return label and shape in words, such as "绿码 GREEN (circle)"."""
+        return f"{self.label.zh} {self.label.en} ({self.shape})"
+
 
 QUIET_ZONE = 4
 """Width in modules of the white margin around the code, as required by ISO/IEC 18004."""

@@ -12,13 +12,13 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.jobs.tasks import JobQueue, TaskReference
+from backend.jobs.tasks import MAX_SWEEP_SECONDS, JobQueue, Task, TaskReference, background
 from backend.store import Conflict, Document, Index, Order, Store, StoreUnavailable
 from backend.store.query import Cursors
 from backend.store.time import to_ms
@@ -342,3 +342,14 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
 
 _sweeping: dict[str, WeakSet[Store]] = {}
 """For each collection, the stores that this process is sweeping."""
+
+
+def saga_tasks(saga: Saga[Any, Any, Any, Any], sweep: str, every: timedelta) -> tuple[Task[[str]], Task[[]]]:
+    """Return the background work of a saga: its `task` for one document, and the sweep of this name for all."""
+
+    async def resume(context: SagaContext, document_id: str) -> None:
+        await saga.resume(context, document_id)
+
+    service = saga.task.name.partition(".")[0]
+    make_sweep = background(f"{service}.{sweep}", every=every, max_seconds=MAX_SWEEP_SECONDS)
+    return background(saga.task.name)(resume), make_sweep(saga.sweep)

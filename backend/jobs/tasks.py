@@ -67,9 +67,9 @@ class Task(Generic[P]):
     """A background function. Calling it runs it immediately; enqueueing it runs it later, in some process."""
 
     def __init__(
-        self, function: TaskFunction[P], *, every: timedelta | None, max_seconds: int, max_attempts: int
+        self, name: str, function: TaskFunction[P], *, every: timedelta | None, max_seconds: int, max_attempts: int
     ) -> None:
-        self.name = f"{function.__module__.split('.')[-2]}.{function.__name__}"
+        self.name = name
         self.function = function
         self.every = every
         self.max_seconds = max_seconds
@@ -110,16 +110,17 @@ def undefined_tasks(tasks: Mapping[str, Task[Any]], package: str = "backend.serv
 
 
 def background(
-    *, every: timedelta | None = None, max_seconds: int = 60, max_attempts: int = 5
+    name: str = "", *, every: timedelta | None = None, max_seconds: int = 60, max_attempts: int = 5
 ) -> Callable[[TaskFunction[P]], Task[P]]:
     """Turn an async function of `services/<name>/tasks.py` into a task; its first argument is the City.
 
-    With `every` it is a sweep, which runs periodically. It is cancelled after `max_seconds`, and becomes a dead letter
-    after `max_attempts` failures.
+    Without a `name` it is named after the service and the function. With `every` it is a sweep, which runs
+    periodically. It is cancelled after `max_seconds`, and becomes a dead letter after `max_attempts` failures.
     """
 
     def make(function: TaskFunction[P]) -> Task[P]:
-        return Task(function, every=every, max_seconds=max_seconds, max_attempts=max_attempts)
+        default_name = f"{function.__module__.split('.')[-2]}.{function.__name__}"
+        return Task(name or default_name, function, every=every, max_seconds=max_seconds, max_attempts=max_attempts)
 
     return make
 

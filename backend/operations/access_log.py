@@ -1,4 +1,4 @@
-"""The access log, and the id of each request.
+"""The access log, and what every response carries: the id of its request, and headers that protect its content.
 
 One JSON line per request contains what an operator needs and nothing about a person: the route template replaces the
 path, and query, body and address are omitted. This is the only middleware around every request, so it is plain ASGI
@@ -12,7 +12,7 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -24,6 +24,11 @@ from backend.operations.metrics import AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
 """The key of `scope["state"]` under which the id of the request is stored."""
+
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
+_NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 _FLUSH_SECONDS = 0.25
 _MAX_LINES = 1_000
@@ -66,7 +71,7 @@ class AccessLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], header]
+                message["headers"] = [*message["headers"], header, *_protective(message["headers"], scope["scheme"])]
             await send(message)
 
         try:
@@ -131,6 +136,19 @@ class AccessLog:
                     return sent
                 break
         return f"{self._prefix}{next(self._counter):06x}"
+
+
+def _protective(headers: Iterable[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers that keep browsers and caches from misusing a response, unless it has its own."""
+    names = {name for name, _ in headers}
+    added: list[tuple[bytes, bytes]] = [_NOSNIFF]
+    if b"cache-control" not in names:
+        added.append(_NO_STORE)
+    if b"content-security-policy" not in names:
+        added.append(_NO_CONTENT)
+    if scheme == "https":
+        added.append(_HTTPS_ONLY)
+    return added
 
 
 def _as_line(members: Mapping[str, Any]) -> str:

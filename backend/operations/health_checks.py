@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from backend.city.releases import digest_in_force
 from backend.city.service import City
+from backend.rulebook import InvalidRulebook
+from backend.rulebook.needs import check_needs
 from backend.security.identity import probe
 from backend.store import StoreUnavailable
 
@@ -36,11 +38,13 @@ async def live() -> dict[str, bool]:
 async def ready(city: NamedDependency[City]) -> Response[Health]:
     """Check store, broker, keys and rulebook: 200, or 503 with what is wrong.
 
-    A server without its broker stays ready: background work waits, and citizens notice nothing.
+    A server without its broker stays ready: background work waits, and citizens notice nothing. A server that cannot
+    use a published rulebook stays ready with the one before: a bad release must not take every process out of service.
     """
     (store, rulebook), broker = await asyncio.gather(_store_and_rulebook(city), _broker(city))
-    health = Health(store, broker, city.keys.fault or "ok", rulebook)
-    is_ready = (health.store, health.keys, health.rulebook) == ("ok", "ok", "ok")
+    fault = _fault_of_rulebook(city)
+    health = Health(store, broker, city.keys.fault or "ok", fault or rulebook)
+    is_ready = (health.store, health.keys) == ("ok", "ok") and not fault
     return Response(health, status_code=200 if is_ready else 503, headers={"Cache-Control": "no-store"})
 
 
@@ -53,6 +57,14 @@ async def _store_and_rulebook(city: City) -> tuple[str, str]:
     if digest is None or digest == city.rulebook.digest:
         return "ok", "ok"
     return "ok", f"{digest[:16]} was published, {loaded} is in force here"
+
+
+def _fault_of_rulebook(city: City) -> str:
+    try:
+        check_needs(city.rulebook, city.rule_modules)
+    except InvalidRulebook as error:
+        return error.faults[0].message
+    return ""
 
 
 async def _broker(city: City) -> str:

@@ -12,7 +12,7 @@ from backend.i18n import Text
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.problems import NotEnrolled, OutstandingBalance
 from backend.store import Document
-from backend.store.update import create_or_update, update_document
+from backend.store.update import create_or_update
 
 MAX_BREACHES = 50
 
@@ -49,10 +49,6 @@ class Account(Document, kw_only=True):
         """Return whether any bill may be unpaid."""
         return any(hold.owed_fen() > 0 for line in self.credit.values() for hold in line.holds)
 
-    def committed_fen(self, at: datetime) -> int:
-        """Return the amount that is owed or held, within limits and over them."""
-        return sum(line.used_fen() + line.held_fen(at) + line.over_limit_fen(at) for line in self.credit.values())
-
     def consecutive_breaches(self) -> list[RecordedBreach]:
         """Return the breaches since the last bill that was paid on time, oldest first."""
         since = self.paid_on_time_at
@@ -60,19 +56,6 @@ class Account(Document, kw_only=True):
 
 
 A = TypeVar("A", bound=Account)
-
-
-def with_limit(account: A, purpose: str, limit_fen: int) -> A:
-    """Return an account whose line of credit for a purpose has this limit."""
-    line = account.credit.get(purpose, CreditLine(limit_fen=limit_fen))
-    return with_line(account, purpose, line if line.limit_fen == limit_fen else replace(line, limit_fen=limit_fen))
-
-
-def with_line(account: A, purpose: str, line: CreditLine) -> A:
-    """Return an account with a changed line of credit, or the same account if it is not changed."""
-    if account.credit.get(purpose) is line:
-        return account
-    return replace(account, credit={**account.credit, purpose: line})
 
 
 def with_breach(account: A, breach: RecordedBreach) -> A:
@@ -97,13 +80,11 @@ async def open_account(city: City, kind: type[A], person: str) -> A:
 
 async def close_account(city: City, kind: type[A], person: str, is_in_progress: Callable[[], Awaitable[bool]]) -> None:
     """Close a person's account; it can be opened again. Raises NotEnrolled or OutstandingBalance."""
-    now = city.now()
-    closed = await update_document(
-        city.store, lambda: open_account(city, kind, person), lambda account: replace(account, closed_at=now)
-    )
-    assert closed is not None, "`open_account` returns one"
+    now, account = city.now(), await open_account(city, kind, person)
+    closed = await create_or_update(city.store, account, lambda known: replace(known, closed_at=now))
     # Close first and check then, so that nothing that begins meanwhile is missed.
-    owed_fen = closed.committed_fen(now)
+    lines = closed.credit.values()
+    owed_fen = sum(line.used_fen() + line.held_fen(now) + line.over_limit_fen(now) for line in lines)
     if owed_fen or await is_in_progress():
         await create_or_update(city.store, closed, lambda account: replace(account, closed_at=None))
         raise OutstandingBalance(kind.outstanding, owed_fen=owed_fen)

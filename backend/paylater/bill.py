@@ -63,11 +63,6 @@ class Bill(Struct, frozen=True, gc=False):
     issued_at: datetime
     schedule: tuple[Instalment, ...]
 
-    @property
-    def payable_fen(self) -> int:
-        """Return the amount that the person must pay to the city."""
-        return self.covered_fen + self.exception_fen
-
 
 class Payment(Struct, frozen=True, gc=False):
     """A payment requested from the bank under an id of ours, and its outcome.
@@ -86,6 +81,10 @@ class Payment(Struct, frozen=True, gc=False):
     reason: str | None = None
     applied: bool = False
 
+    def is_done(self) -> bool:
+        """Return whether the money was paid."""
+        return self.state == "paid"
+
 
 class Refund(Struct, frozen=True, gc=False):
     """A refund of a payment to the original account; `applied` is set once the account has recorded it."""
@@ -98,6 +97,10 @@ class Refund(Struct, frozen=True, gc=False):
     answered_at: datetime | None = None
     receipt: str | None = None
     applied: bool = False
+
+    def is_done(self) -> bool:
+        """Return whether the money was returned."""
+        return self.state == "done"
 
 
 class Notice(Struct, frozen=True, gc=False):
@@ -193,24 +196,28 @@ class Billable(SagaDocument, kw_only=True):
 
     def paid_fen(self) -> int:
         """Return what was paid to the city and not refunded."""
-        paid = sum(payment.amount_fen for payment in self.payments if payment.state == "paid")
-        return paid - sum(refund.amount_fen for refund in self.refunds if refund.state == "done")
+        paid = sum(payment.amount_fen for payment in self.payments if payment.is_done())
+        return paid - sum(refund.amount_fen for refund in self.refunds if refund.is_done())
 
     def payable_fen(self) -> int:
         """Return what the current bill requires the person to pay to the city."""
-        return self.bill.payable_fen if self.bill is not None else 0
+        return self.bill.covered_fen + self.bill.exception_fen if self.bill is not None else 0
 
     def owed_fen(self) -> int:
         """Return what is still to be paid to the city; negative while more was paid than is now due."""
         return self.payable_fen() - self.paid_fen()
 
+    def transfers(self) -> tuple[Payment | Refund, ...]:
+        """Return all payments, then all refunds."""
+        return (*self.payments, *self.refunds)
+
+    def pending_transfers(self) -> list[Payment | Refund]:
+        """Return the payments and refunds that the bank has not decided yet."""
+        return [one for one in self.transfers() if one.state == "requested"]
+
     def pending_payment(self) -> Payment | None:
         """Return the payment that the bank has not decided yet, or None."""
         return next((payment for payment in self.payments if payment.state == "requested"), None)
-
-    def pending_refund(self) -> Refund | None:
-        """Return the refund that the bank has not decided yet, or None."""
-        return next((refund for refund in self.refunds if refund.state == "requested"), None)
 
     def was_paid(self) -> bool:
         """Return whether a payment was made or may have been made."""
@@ -239,3 +246,10 @@ B = TypeVar("B", bound=Billable)
 def add_notice(billable: B, kind: NoticeKind, amount_fen: int, now: datetime) -> B:
     """Add a notification to the person; the NOTIFY step sends it."""
     return replace(billable, notices=(*billable.notices, Notice(kind, now, amount_fen)))
+
+
+def with_transfer(billable: B, changed: Payment | Refund) -> B:
+    """Replace the payment or refund with this id."""
+    if isinstance(changed, Payment):
+        return replace(billable, payments=tuple(changed if one.id == changed.id else one for one in billable.payments))
+    return replace(billable, refunds=tuple(changed if one.id == changed.id else one for one in billable.refunds))

@@ -3,10 +3,11 @@
 Every function is pure and can be repeated: if the line already has the step, it is returned unchanged.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from backend.paylater.bill import AmountDue, Bill, Billable, Instalment, Payment, Refund, Terms
-from backend.paylater.credit_line import CreditLine, Hold, hold, move, post, supersede, void
+from backend.paylater.credit_line import CreditLine, Hold, Movement, hold, move, post, supersede, void
 
 CANCELLED = 2**31
 """The version of the holds of a cancelled Billable, higher than the number of any decision."""
@@ -22,15 +23,9 @@ def opening_hold_id(billable: Billable) -> str:
 
 def hold_for_opening(line: CreditLine, billable: Billable, at: datetime) -> CreditLine:
     """Hold the expected cost of a Billable as far as credit is available."""
-    return hold(
-        line,
-        opening_hold_id(billable),
-        billable.requested_hold_fen,
-        created_at=billable.created_at,
-        expires_at=billable.expires_at,
-        at=at,
-        allow_partial=True,
-    )
+    fen = billable.requested_hold_fen
+    opening = Hold(opening_hold_id(billable), fen, fen, billable.created_at, billable.expires_at)
+    return hold(line, opening, at, allow_partial=True)
 
 
 def cover(line: CreditLine, billable: Billable, due: AmountDue, at: datetime) -> CreditLine:
@@ -41,17 +36,16 @@ def cover(line: CreditLine, billable: Billable, due: AmountDue, at: datetime) ->
     """
     line = supersede(hold_for_opening(line, billable, at), opening_hold_id(billable), due.number)
     for known in _holds(line, billable):
-        if known.state == "held" and at < known.expires_at:
+        if known.is_pending(at):
             missing_fen = max(0, due.amount_fen - _due_fen(line, billable))
             line = post(line, known.id, min(missing_fen, known.amount_fen), at)
-    missing_fen = due.amount_fen - _due_fen(line, billable)
-    if missing_fen < 0:
-        line = _release(line, billable, -missing_fen, f"{billable.id}/release/{due.number}", at)
-    if missing_fen > 0 and not billable.exceptional:
-        line = _post_more(line, billable, missing_fen, due, over_limit=False)
-        missing_fen = due.amount_fen - _due_fen(line, billable)
-    if missing_fen > 0 and billable.may_exceed_limit():
-        line = _post_more(line, billable, missing_fen, due, over_limit=True)
+    surplus_fen = _due_fen(line, billable) - due.amount_fen
+    if surplus_fen > 0:
+        line = _release(line, billable, surplus_fen, f"{billable.id}/release/{due.number}", at)
+    if not billable.exceptional:
+        line = _post_missing(line, billable, due, over_limit=False)
+    if billable.may_exceed_limit():
+        line = _post_missing(line, billable, due, over_limit=True)
     return line
 
 
@@ -59,10 +53,9 @@ def release_credit(line: CreditLine, billable: Billable, at: datetime) -> Credit
     """Release all that a cancelled Billable holds or owes, and supersede any hold or bill that is still in progress."""
     line = supersede(hold_for_opening(line, billable, at), opening_hold_id(billable), CANCELLED)
     for known in _holds(line, billable):
-        if known.state == "held" and at < known.expires_at:
+        if known.is_pending(at):
             line = void(line, known.id, at)
-    due_fen = _due_fen(line, billable)
-    return _release(line, billable, due_fen, f"{billable.id}/cancel", at) if due_fen else line
+    return _release(line, billable, _due_fen(line, billable), f"{billable.id}/cancel", at)
 
 
 def make_bill(line: CreditLine, billable: Billable, due: AmountDue, terms: Terms) -> Bill:
@@ -74,14 +67,11 @@ def make_bill(line: CreditLine, billable: Billable, due: AmountDue, terms: Terms
     holds = _holds(line, billable)
     covered_fen = sum(known.due_fen() for known in holds if not known.over_limit)
     exception_fen = sum(known.due_fen() for known in holds if known.over_limit)
-    first_due = due.at + timedelta(hours=terms("repay_hours"))
-    schedule = [Instalment(covered_fen, first_due)] if covered_fen else []
-    share, rest = divmod(exception_fen, terms("instalments"))
-    for number in range(terms("instalments") if exception_fen else 0):
-        amount = share + (rest if number == 0 else 0)
+    parts = [Instalment(covered_fen, due.at + timedelta(hours=terms("repay_hours")))]
+    share_fen, rest_fen = divmod(exception_fen, terms("instalments"))
+    for number in range(terms("instalments")):
         due_at = due.at + timedelta(days=terms("instalment_days") * (number + 1))
-        if amount:
-            schedule.append(Instalment(amount, due_at))
+        parts.append(Instalment(share_fen + (rest_fen if number == 0 else 0), due_at))
     return Bill(
         number=due.number,
         cash_fen=due.amount_fen,
@@ -89,36 +79,20 @@ def make_bill(line: CreditLine, billable: Billable, due: AmountDue, terms: Terms
         exception_fen=exception_fen,
         counter_fen=due.amount_fen - covered_fen - exception_fen,
         issued_at=due.at,
-        schedule=tuple(schedule),
+        schedule=tuple(part for part in parts if part.amount_fen),
     )
 
 
-def apply_payment(line: CreditLine, billable: Billable, payment: Payment) -> CreditLine:
-    """Apply a payment to the line: first to the debt within the limit, then to exceptions."""
-    holds = sorted(_holds(line, billable), key=lambda known: known.over_limit)
-    if any(transfer.id == payment.id for known in holds for transfer in known.transfers):
+def apply_transfer(line: CreditLine, billable: Billable, transfer: Payment | Refund) -> CreditLine:
+    """Apply a payment to the line, first to the debt within the limit, then to exceptions; a refund the other way."""
+    is_payment = isinstance(transfer, Payment)
+    holds = sorted(_holds(line, billable), key=lambda known: known.over_limit, reverse=not is_payment)
+    if any(known_transfer.id == transfer.id for known in holds for known_transfer in known.transfers):
         return line
-    left_fen = payment.amount_fen
-    for known in holds:
-        amount = min(left_fen, max(0, known.owed_fen())) if known.state == "posted" else 0
-        if amount:
-            line = move(line, known.id, payment.id, "repay", amount, payment.answered_at or payment.requested_at)
-            left_fen -= amount
-    return line
-
-
-def apply_refund(line: CreditLine, billable: Billable, refund: Refund) -> CreditLine:
-    """Apply a refund to the line: first to exceptions, then to the debt within the limit."""
-    holds = sorted(_holds(line, billable), key=lambda known: not known.over_limit)
-    if any(transfer.id == refund.id for known in holds for transfer in known.transfers):
-        return line
-    left_fen = refund.amount_fen
-    for known in holds:
-        amount = min(left_fen, max(0, -known.owed_fen()))
-        if amount:
-            line = move(line, known.id, refund.id, "return", amount, refund.answered_at or refund.requested_at)
-            left_fen -= amount
-    return line
+    at = transfer.answered_at or transfer.requested_at
+    if is_payment:
+        return _move(line, holds, transfer.id, "repay", transfer.amount_fen, at, Hold.owed_fen)
+    return _move(line, holds, transfer.id, "return", transfer.amount_fen, at, lambda known: -known.owed_fen())
 
 
 def _holds(line: CreditLine, billable: Billable) -> list[Hold]:
@@ -129,37 +103,36 @@ def _due_fen(line: CreditLine, billable: Billable) -> int:
     return sum(known.due_fen() for known in _holds(line, billable))
 
 
-def _post_more(
-    line: CreditLine, billable: Billable, amount_fen: int, due: AmountDue, *, over_limit: bool
-) -> CreditLine:
-    """Place and post an additional hold, once for each amount due."""
+def _post_missing(line: CreditLine, billable: Billable, due: AmountDue, *, over_limit: bool) -> CreditLine:
+    """Hold and post what is not covered yet, once for each amount due."""
     name = f"{billable.id}/{due.number}{'/over_limit' if over_limit else ''}"
-    if line.find(name) is not None:
+    missing_fen = due.amount_fen - _due_fen(line, billable)
+    if missing_fen <= 0 or line.find(name) is not None:
         return line
-    at = due.at
-    line = hold(
-        line,
-        name,
-        amount_fen,
-        created_at=at,
-        expires_at=at + _UNREACHED_EXPIRY,
-        at=at,
-        allow_partial=not over_limit,
-        over_limit=over_limit,
-    )
-    placed = line.find(name)
-    assert placed is not None, "the hold was placed above"
-    return post(line, name, placed.amount_fen, at)
+    missing = Hold(name, missing_fen, missing_fen, due.at, due.at + _UNREACHED_EXPIRY, over_limit)
+    line = hold(line, missing, due.at, allow_partial=True)
+    return post(line, name, line.get(name).amount_fen, due.at)
 
 
 def _release(line: CreditLine, billable: Billable, amount_fen: int, transfer_id: str, at: datetime) -> CreditLine:
     """Release debt without payment: exceptions first, then the latest holds."""
-    left_fen = amount_fen
-    for known in sorted(
-        _holds(line, billable), key=lambda known: (not known.over_limit, -known.created_at.timestamp())
-    ):
-        amount = min(left_fen, known.due_fen())
-        if amount:
-            line = move(line, known.id, transfer_id, "release", amount, at)
-            left_fen -= amount
+    holds = sorted(_holds(line, billable), key=lambda known: (known.over_limit, known.created_at), reverse=True)
+    return _move(line, holds, transfer_id, "release", amount_fen, at, Hold.due_fen)
+
+
+def _move(
+    line: CreditLine,
+    holds: Iterable[Hold],
+    transfer_id: str,
+    kind: Movement,
+    amount_fen: int,
+    at: datetime,
+    movable_fen: Callable[[Hold], int],
+) -> CreditLine:
+    """Move an amount on several holds: as much as possible on the first, the rest on the next."""
+    for known in holds:
+        moved_fen = min(amount_fen, movable_fen(known))
+        if moved_fen > 0:
+            line = move(line, known.id, transfer_id, kind, moved_fen, at)
+            amount_fen -= moved_fen
     return line

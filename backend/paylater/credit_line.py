@@ -6,7 +6,6 @@ is refused. The lines of a person are part of one Document and each step is one 
 writers cannot exceed the limit. Everything here is pure; amounts are in fen.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -23,6 +22,8 @@ MIN_RETENTION = timedelta(days=1)
 """A younger hold is never archived: an interrupted step is resumed within a day, or an operator finds it."""
 
 HoldState = Literal["held", "posted", "voided", "expired"]
+"""An expired hold stays `held` in the store, apart from those that earlier editions marked as `expired`."""
+
 Movement = Literal["repay", "release", "return"]
 
 
@@ -85,9 +86,13 @@ class Hold(Struct, frozen=True, gc=False):
     posted_fen: int = 0
     transfers: tuple[Transfer, ...] = ()
 
+    def is_pending(self, at: datetime) -> bool:
+        """Return whether it is neither posted, voided nor expired at an instant."""
+        return self.state == "held" and at < self.expires_at
+
     def held_fen(self, at: datetime) -> int:
-        """Return the amount held at an instant and neither posted nor voided."""
-        return self.amount_fen if self.state == "held" and at < self.expires_at else 0
+        """Return the amount held at an instant."""
+        return self.amount_fen if self.is_pending(at) else 0
 
     def moved_fen(self, kind: Movement) -> int:
         """Return the sum of the movements of a kind."""
@@ -132,45 +137,41 @@ class CreditLine(Struct, frozen=True, kw_only=True):
         """Return the hold with this id, or None."""
         return next((hold for hold in self.holds if hold.id == hold_id), None)
 
+    def get(self, hold_id: str) -> Hold:
+        """Return the hold with this id. Raises UnknownHold."""
+        known = self.find(hold_id)
+        if known is None:
+            raise UnknownHold(zh="没有找到该笔预留额度。", en=f"The account has no hold {hold_id}.")
+        return known
 
-def hold(
-    line: CreditLine,
-    hold_id: str,
-    requested_fen: int,
-    *,
-    created_at: datetime,
-    expires_at: datetime,
-    at: datetime,
-    allow_partial: bool = False,
-    over_limit: bool = False,
-) -> CreditLine:
-    """Hold credit if enough is available.
 
-    With `allow_partial` a smaller amount is held if less is available; with `over_limit` the limit is not checked.
-    `created_at` is when the id was created, the same at each attempt. Raises CreditExhausted, TransferChanged or
+def hold(line: CreditLine, requested: Hold, at: datetime, *, allow_partial: bool = False) -> CreditLine:
+    """Hold the requested credit if enough is available.
+
+    With `allow_partial` a smaller amount is held if less is available; the limit is not checked if it is `over_limit`.
+    Its `created_at` is when the id was created, the same at each attempt. Raises CreditExhausted, TransferChanged or
     HoldArchived.
     """
+    requested_fen, available_fen = requested.requested_fen, line.available_fen(at)
     assert requested_fen >= 0, "credit is never negative"
-    existing = line.find(hold_id)
+    existing = line.find(requested.id)
     if existing is not None:
-        if (existing.requested_fen, existing.over_limit) != (requested_fen, over_limit):
-            raise _changed(hold_id)
+        if (existing.requested_fen, existing.over_limit) != (requested_fen, requested.over_limit):
+            raise _changed(requested.id)
         return line
-    if line.archived_until is not None and created_at <= line.archived_until:
+    if line.archived_until is not None and requested.created_at <= line.archived_until:
         raise HoldArchived(
-            zh="该笔预留额度已归档，不能再次使用。", en=f"Hold {hold_id} is archived and cannot be placed again."
+            zh="该笔预留额度已归档，不能再次使用。", en=f"Hold {requested.id} is archived and cannot be placed again."
         )
-    available_fen = line.available_fen(at)
-    if requested_fen > available_fen and not (allow_partial or over_limit):
+    if requested_fen > available_fen and not (allow_partial or requested.over_limit):
         raise CreditExhausted(
             zh=f"可用额度不足：需要{yuan(requested_fen)}元，可用{yuan(available_fen)}元。",
             en=f"Not enough credit: {yuan(requested_fen)} yuan requested, {yuan(available_fen)} yuan available.",
             requested_fen=requested_fen,
             available_fen=available_fen,
         )
-    granted_fen = requested_fen if over_limit else min(requested_fen, available_fen)
-    placed = Hold(hold_id, requested_fen, granted_fen, created_at, expires_at, over_limit)
-    return archive(replace(line, holds=(*line.holds, placed)), at)
+    granted_fen = requested_fen if requested.over_limit else min(requested_fen, available_fen)
+    return _archive(replace(line, holds=(*line.holds, replace(requested, amount_fen=granted_fen))), at)
 
 
 def post(line: CreditLine, hold_id: str, amount_fen: int, at: datetime) -> CreditLine:
@@ -178,45 +179,29 @@ def post(line: CreditLine, hold_id: str, amount_fen: int, at: datetime) -> Credi
 
     Raises UnknownHold, HoldExceeded, HoldResolved (an expired hold is resolved) or TransferChanged.
     """
-
-    def posted(hold: Hold) -> Hold:
-        if hold.state == "posted":
-            if hold.posted_fen != amount_fen:
-                raise _changed(hold_id)
-            return hold
-        if hold.state != "held" or at >= hold.expires_at:
-            raise _resolved(hold)
-        if not 0 <= amount_fen <= hold.amount_fen:
-            raise HoldExceeded(
-                zh="记账金额超过预留额度。",
-                en=f"The amount, {amount_fen} fen, exceeds the hold of {hold.amount_fen} fen.",
-            )
-        return replace(hold, state="posted", posted_fen=amount_fen)
-
-    return _with_hold(line, hold_id, posted)
+    known = line.get(hold_id)
+    if known.state == "posted":
+        if known.posted_fen != amount_fen:
+            raise _changed(hold_id)
+        return line
+    if not known.is_pending(at):
+        raise _resolved(known)
+    if not 0 <= amount_fen <= known.amount_fen:
+        raise HoldExceeded(
+            zh="记账金额超过预留额度。",
+            en=f"The amount, {amount_fen} fen, exceeds the hold of {known.amount_fen} fen.",
+        )
+    return _with_hold(line, replace(known, state="posted", posted_fen=amount_fen))
 
 
 def void(line: CreditLine, hold_id: str, at: datetime) -> CreditLine:
     """Release an unused hold. Raises UnknownHold or HoldResolved."""
-
-    def voided(hold: Hold) -> Hold:
-        if hold.state == "voided":
-            return hold
-        if hold.state != "held" or at >= hold.expires_at:
-            raise _resolved(hold)
-        return replace(hold, state="voided")
-
-    return _with_hold(line, hold_id, voided)
-
-
-def expire(line: CreditLine, at: datetime) -> CreditLine:
-    """Mark expired holds as expired; they stopped using the limit at `expires_at`."""
-    expired = {hold.id for hold in line.holds if hold.state == "held" and at >= hold.expires_at}
-    if not expired:
+    known = line.get(hold_id)
+    if known.state == "voided":
         return line
-    return replace(
-        line, holds=tuple(replace(hold, state="expired") if hold.id in expired else hold for hold in line.holds)
-    )
+    if not known.is_pending(at):
+        raise _resolved(known)
+    return _with_hold(line, replace(known, state="voided"))
 
 
 def move(line: CreditLine, hold_id: str, transfer_id: str, kind: Movement, amount_fen: int, at: datetime) -> CreditLine:
@@ -225,28 +210,25 @@ def move(line: CreditLine, hold_id: str, transfer_id: str, kind: Movement, amoun
     A release cannot exceed the posted amount, nor a return the repaid amount. Raises UnknownHold, HoldResolved for a
     hold that was not posted, HoldExceeded or TransferChanged.
     """
-
-    def moved(hold: Hold) -> Hold:
-        before = next((transfer for transfer in hold.transfers if transfer.id == transfer_id), None)
-        if before is not None:
-            if (before.kind, before.amount_fen) != (kind, amount_fen):
-                raise _changed(transfer_id)
-            return hold
-        if hold.state != "posted":
-            raise _resolved(hold)
-        max_fen = {
-            "repay": max(0, hold.owed_fen()),
-            "release": hold.due_fen(),
-            "return": hold.moved_fen("repay") - hold.moved_fen("return"),
-        }[kind]
-        if not 0 < amount_fen <= max_fen:
-            raise HoldExceeded(
-                zh="金额超过该笔账单可结清的部分。",
-                en=f"The amount, {amount_fen} fen, exceeds the {max_fen} fen that can be settled.",
-            )
-        return replace(hold, transfers=(*hold.transfers, Transfer(transfer_id, kind, amount_fen, at)))
-
-    return _with_hold(line, hold_id, moved)
+    known = line.get(hold_id)
+    before = next((transfer for transfer in known.transfers if transfer.id == transfer_id), None)
+    if before is not None:
+        if (before.kind, before.amount_fen) != (kind, amount_fen):
+            raise _changed(transfer_id)
+        return line
+    if known.state != "posted":
+        raise _resolved(known)
+    max_fen = {
+        "repay": max(0, known.owed_fen()),
+        "release": known.due_fen(),
+        "return": known.moved_fen("repay") - known.moved_fen("return"),
+    }[kind]
+    if not 0 < amount_fen <= max_fen:
+        raise HoldExceeded(
+            zh="金额超过该笔账单可结清的部分。",
+            en=f"The amount, {amount_fen} fen, exceeds the {max_fen} fen that can be settled.",
+        )
+    return _with_hold(line, replace(known, transfers=(*known.transfers, Transfer(transfer_id, kind, amount_fen, at))))
 
 
 def supersede(line: CreditLine, hold_id: str, version: int) -> CreditLine:
@@ -254,44 +236,29 @@ def supersede(line: CreditLine, hold_id: str, version: int) -> CreditLine:
 
     This stops a slow process from applying a decision that another process has replaced. Raises UnknownHold.
     """
-
-    def superseded(hold: Hold) -> Hold:
-        if hold.version > version:
-            raise Superseded(f"{hold_id} is at version {hold.version}, not {version}")
-        return hold if hold.version == version else replace(hold, version=version)
-
-    return _with_hold(line, hold_id, superseded)
+    known = line.get(hold_id)
+    if known.version > version:
+        raise Superseded(f"{hold_id} is at version {known.version}, not {version}")
+    return line if known.version == version else _with_hold(line, replace(known, version=version))
 
 
-def archive(line: CreditLine, at: datetime) -> CreditLine:
+def _archive(line: CreditLine, at: datetime) -> CreditLine:
     """Archive the oldest resolved holds if there are too many; an archived hold cannot be placed again."""
-    excess = len(line.holds) - MAX_HOLDS
-    archivable = [hold for hold in line.holds if _is_archivable(hold, at)]
-    archived = sorted(archivable, key=lambda hold: hold.created_at)[: max(0, excess)]
+    resolved = (one for one in line.holds if one.state != "held" and one.owed_fen() == 0)
+    old = sorted((one for one in resolved if at - one.created_at > MIN_RETENTION), key=lambda one: one.created_at)
+    archived = old[: max(0, len(line.holds) - MAX_HOLDS)]
     if not archived:
         return line
-    until = max(hold.created_at for hold in archived)
-    archived_ids = {hold.id for hold in archived}
+    until = archived[-1].created_at
     return replace(
         line,
-        holds=tuple(hold for hold in line.holds if hold.id not in archived_ids),
+        holds=tuple(one for one in line.holds if one not in archived),
         archived_until=max(until, line.archived_until or until),
     )
 
 
-def _is_archivable(hold: Hold, at: datetime) -> bool:
-    resolved = hold.state in ("voided", "expired") or (hold.state == "posted" and hold.owed_fen() == 0)
-    return resolved and at - hold.created_at > MIN_RETENTION
-
-
-def _with_hold(line: CreditLine, hold_id: str, change: Callable[[Hold], Hold]) -> CreditLine:
-    hold = line.find(hold_id)
-    if hold is None:
-        raise UnknownHold(zh="没有找到该笔预留额度。", en=f"The account has no hold {hold_id}.")
-    changed = change(hold)
-    if changed is hold:
-        return line
-    return replace(line, holds=tuple(changed if other is hold else other for other in line.holds))
+def _with_hold(line: CreditLine, changed: Hold) -> CreditLine:
+    return replace(line, holds=tuple(changed if one.id == changed.id else one for one in line.holds))
 
 
 def _changed(transfer_id: str) -> TransferChanged:

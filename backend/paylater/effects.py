@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from datetime import datetime
 from typing import Generic
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.city.upstream import Notifications
-from backend.paylater.account import A, RecordedBreach, with_breach, with_limit, with_line, with_payment_on_time
-from backend.paylater.bill import B, Billable, Terms, add_notice
+from backend.i18n import Text, yuan
+from backend.paylater.account import A, RecordedBreach, with_breach, with_payment_on_time
+from backend.paylater.bill import B, Billable, Notice, Payment, Terms, add_notice, with_transfer
 from backend.paylater.coverage import (
-    apply_payment,
-    apply_refund,
+    apply_transfer,
     cover,
     hold_for_opening,
     make_bill,
@@ -21,7 +22,6 @@ from backend.paylater.coverage import (
     release_credit,
 )
 from backend.paylater.credit_line import CreditLine
-from backend.paylater.notices import notice_text
 from backend.paylater.steps import next_debit_at
 from backend.store.update import update_document
 
@@ -39,10 +39,9 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
 
     def credit_line(self, city: City, account: A, purpose: str, now: datetime) -> CreditLine:
         """Return a person's line of credit with the limit in force now."""
-        return self._with_limit(city, account, purpose, now).credit[purpose]
-
-    def _with_limit(self, city: City, account: A, purpose: str, now: datetime) -> A:
-        return with_limit(account, purpose, self.limit_fen(city, account, purpose, now))
+        limit_fen = self.limit_fen(city, account, purpose, now)
+        line = account.credit.get(purpose, CreditLine(limit_fen=limit_fen))
+        return line if line.limit_fen == limit_fen else replace(line, limit_fen=limit_fen)
 
     async def _update_line(
         self,
@@ -55,9 +54,10 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         """Change the line of credit of a Billable, with the limit in force now."""
         purpose = billable.purpose()
 
-        def changed(found: A) -> A:
-            account = self._with_limit(city, found, purpose, now)
-            return also(with_line(account, purpose, change(account.credit[purpose])))
+        def changed(account: A) -> A:
+            line = change(self.credit_line(city, account, purpose, now))
+            is_same = account.credit.get(purpose) is line
+            return also(account if is_same else replace(account, credit={**account.credit, purpose: line}))
 
         return await self._update(city, billable, changed)
 
@@ -91,26 +91,18 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         with_notice = add_notice(billable, "cancelled", 0, now) if billable.bill is not None else billable
         return replace(with_notice, hold_placed=False, credit_released=True, bill=None, failures=0)
 
-    async def apply_payment(self, city: City, billable: B, now: datetime) -> B:
-        """Apply a payment to the account."""
-        payment = next(one for one in billable.payments if one.state == "paid" and not one.applied)
-
-        def record_payment_on_time(account: A) -> A:
-            is_on_time = billable.owed_fen() <= 0 and billable.breached_at is None
-            return with_payment_on_time(account, now) if is_on_time else account
-
+    async def apply_transfer(self, city: City, billable: B, now: datetime) -> B:
+        """Apply a payment or refund to the account."""
+        transfer = next(one for one in billable.transfers() if one.is_done() and not one.applied)
+        is_on_time = isinstance(transfer, Payment) and billable.owed_fen() <= 0 and billable.breached_at is None
         await self._update_line(
-            city, billable, now, lambda line: apply_payment(line, billable, payment), record_payment_on_time
+            city,
+            billable,
+            now,
+            lambda line: apply_transfer(line, billable, transfer),
+            lambda account: with_payment_on_time(account, now) if is_on_time else account,
         )
-        payments = tuple(replace(one, applied=True) if one is payment else one for one in billable.payments)
-        return replace(billable, payments=payments, failures=0)
-
-    async def apply_refund(self, city: City, billable: B, now: datetime) -> B:
-        """Apply a refund to the account."""
-        refund = next(one for one in billable.refunds if one.state == "done" and not one.applied)
-        await self._update_line(city, billable, now, lambda line: apply_refund(line, billable, refund))
-        refunds = tuple(replace(one, applied=True) if one is refund else one for one in billable.refunds)
-        return replace(billable, refunds=refunds, failures=0)
+        return replace(with_transfer(billable, replace(transfer, applied=True)), failures=0)
 
     async def record_breach(self, city: City, billable: B, _now: datetime) -> B:
         """Record a breach once in the account; several in a row suspend the person."""
@@ -130,6 +122,27 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
 
 
 def _with_recorded_hold(billable: B, line: CreditLine) -> B:
-    held = line.find(opening_hold_id(billable))
-    assert held is not None, "the hold was placed before"
-    return replace(billable, hold_placed=True, held_fen=held.amount_fen, failures=0)
+    held_fen = line.get(opening_hold_id(billable)).amount_fen
+    return replace(billable, hold_placed=True, held_fen=held_fen, failures=0)
+
+
+def notice_text(notice: Notice, billable: Billable, next_debit_at: datetime | None, zone: ZoneInfo) -> Text:
+    """Return the text of a notification, with dates in the city's time.
+
+    A bill that was paid or cancelled before its notification is sent has no due date to name.
+    """
+    texts, parts, amount = billable.texts, billable.unpaid(), yuan(notice.amount_fen)
+    if notice.kind == "debit_failed" and next_debit_at is not None:
+        return texts.debit_retried.format(yuan=amount, at=_local(next_debit_at, zone))
+    if notice.kind != "bill" or not parts or billable.owed_fen() != notice.amount_fen:
+        return texts.notices[notice.kind].format(yuan=amount)
+    at, first, is_debited = _local(parts[0].due_at, zone), yuan(parts[0].amount_fen), billable.automatic_debit
+    if len(parts) == 1:
+        return (texts.bill_by_debit if is_debited else texts.bill_by).format(yuan=amount, at=at)
+    text = texts.instalments_by_debit if is_debited else texts.instalments_by
+    return text.format(yuan=amount, at=at, first=first, count=str(len(parts)))
+
+
+def _local(at: datetime, zone: ZoneInfo) -> Text:
+    local = at.astimezone(zone)
+    return Text(zh=f"{local.month}月{local.day}日{local.hour}:{local:%M}", en=f"{local:%Y-%m-%d %H:%M}")

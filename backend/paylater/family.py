@@ -80,32 +80,31 @@ async def agree(city: City, kind: type[F], consent_id: str, payer: str) -> F:
     """Agree to pay for the patient who requested it. Raises NotFound."""
 
     def agreed(consent: F) -> F:
-        if payer != consent.payer:
-            raise _not_found()
         return consent if consent.agreed_at is not None else replace(consent, agreed_at=city.now())
 
-    return await _update(city, kind, consent_id, payer, agreed)
+    return await _update(city, kind, consent_id, lambda consent: payer == consent.payer, agreed)
 
 
 async def end_consent(city: City, kind: type[F], consent_id: str, person: str) -> None:
     """End a consent, as patient or payer; payments already made are not affected. Raises NotFound."""
-    await _update(city, kind, consent_id, person, lambda consent: replace(consent, live=False))
+
+    def is_theirs(consent: F) -> bool:
+        return person in (consent.patient, consent.payer)
+
+    await _update(city, kind, consent_id, is_theirs, lambda consent: replace(consent, live=False))
 
 
-async def _update(city: City, kind: type[F], consent_id: str, person: str, change: Callable[[F], F]) -> F:
-    def changed(consent: F) -> F:
-        if not consent.live or person not in (consent.patient, consent.payer):
-            raise _not_found()
-        return change(consent)
+async def _update(
+    city: City, kind: type[F], consent_id: str, may_change: Callable[[F], bool], change: Callable[[F], F]
+) -> F:
+    async def load() -> F | None:
+        consent = await city.store.get(kind, consent_id)
+        return consent if consent is not None and consent.live and may_change(consent) else None
 
-    updated = await update_document(city.store, lambda: city.store.get(kind, consent_id), changed)
+    updated = await update_document(city.store, load, change)
     if updated is None:
-        raise _not_found()
+        raise NotFound(zh="没有找到该代付绑定。", en="This family consent was not found.")
     return updated
-
-
-def _not_found() -> NotFound:
-    return NotFound(zh="没有找到该代付绑定。", en="This family consent was not found.")
 
 
 async def may_pay(city: City, kind: type[F], payer: str, patient: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from backend.city.upstream import BankAnswer, BankNotice
+from backend.city.upstream import BankAnswer, NotifyingBank
 
 
 class BankEntry(Struct, frozen=True):
@@ -24,7 +24,7 @@ class BankEntry(Struct, frozen=True):
 
 
 @runtime_checkable
-class Bank(Protocol):
+class Bank(NotifyingBank, Protocol):
     """Debits citizens' bound cards and refunds payments to the original account."""
 
     async def pay(self, payment_id: str, payer: str, amount_fen: int) -> BankAnswer:
@@ -41,8 +41,4 @@ class Bank(Protocol):
 
     async def statement(self, day: date) -> Sequence[BankEntry]:
         """Return the entries of a day. Raises UpstreamTimeout."""
-        ...
-
-    def read_notice(self, body: bytes, signature: str) -> BankNotice:
-        """Verify and decode a notification from the bank. Raises ForgedNotice."""
         ...

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
 from backend.city.service import City
-from backend.jobs.saga import Saga
-from backend.paylater.bill import B, Billable, Payment, Refund, Terms
+from backend.paylater.bill import B, Billable, Payment, Refund
 from backend.paylater.ports import Bank, BankEntry
-from backend.paylater.transfers import billable_of, reopen_transfer, with_outcome
+from backend.paylater.transfers import BillSaga, billable_of, with_outcome
 
 TransferDifferenceKind = Literal[
     "payment_only_at_bank",
@@ -44,13 +43,11 @@ def compare_transfers(ours: Iterable[Billable], statement: Iterable[BankEntry]) 
     """Yield what the bank has and we have not, and transfers whose amounts differ."""
     at_bank = {entry.id: entry for entry in statement}
     for billable in ours:
-        for one in (*billable.payments, *billable.refunds):
+        for one in billable.transfers():
             entry = at_bank.pop(one.id, None)
-            if entry is None:
-                continue
-            if one.state not in ("paid", "done"):
+            if entry is not None and not one.is_done():
                 yield _only_at_bank(entry, "accept_bank_record")
-            elif entry.amount_fen != one.amount_fen:
+            elif entry is not None and entry.amount_fen != one.amount_fen:
                 yield TransferDifference(
                     "transfer_differs", billable.id, one.id, one.amount_fen, entry.amount_fen, "query_bank"
                 )
@@ -71,15 +68,15 @@ def missing_at_bank(
 
     def is_missing(one: Payment | Refund) -> bool:
         at = one.answered_at
-        return one.state in ("paid", "done") and at is not None and begins <= at < ends and one.id not in at_bank
+        return one.is_done() and at is not None and begins <= at < ends and one.id not in at_bank
 
     for billable in ours:
-        for one in filter(is_missing, (*billable.payments, *billable.refunds)):
+        for one in filter(is_missing, billable.transfers()):
             kind = "payment_missing_at_bank" if isinstance(one, Payment) else "refund_missing_at_bank"
             yield TransferDifference(kind, billable.id, one.id, one.amount_fen, None, "query_bank")
 
 
-async def query_bank(city: City, saga: Saga[City, B, Terms, Any], transfer_id: str) -> str | None:
+async def query_bank(city: City, saga: BillSaga[B], transfer_id: str) -> str | None:
     """Query the bank for a transfer, and record it as done if it is, whatever the bank answered before.
 
     Returns None if it is done, otherwise the bank's answer. Raises UpstreamTimeout.
@@ -90,6 +87,6 @@ async def query_bank(city: City, saga: Saga[City, B, Terms, Any], transfer_id: s
     await saga.update(
         city,
         billable_of(transfer_id),
-        lambda found, now: with_outcome(reopen_transfer(found, transfer_id), transfer_id, answer, now),
+        lambda found, now: with_outcome(found, transfer_id, answer, now, corrects_failure=True),
     )
     return None

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from msgspec.structs import replace
 
-from backend.jobs.saga import MAX_BACKOFF, backoff
+from backend.jobs.saga import backoff
 from backend.paylater.bill import B, Billable, Payment, Refund, Terms, add_notice
 from backend.store.time import to_ms
 
@@ -22,11 +22,9 @@ class BillStep(Enum):
     HOLD = auto()
     COVER = auto()
     RELEASE_CREDIT = auto()
-    LOOK_UP_PAYMENT = auto()
-    APPLY_PAYMENT = auto()
+    APPLY_TRANSFER = auto()
+    LOOK_UP_TRANSFER = auto()
     REFUND = auto()
-    LOOK_UP_REFUND = auto()
-    APPLY_REFUND = auto()
     DEBIT = auto()
     BREACH = auto()
     RECORD_BREACH = auto()
@@ -37,8 +35,7 @@ class BillStep(Enum):
 def bill_step(billable: Billable, now: datetime, terms: Terms) -> BillStep | None:
     """Return the step to do now, or None if there is nothing to do until a time of `bill_due_times`."""
     step = _account_step(billable) or _bank_step(billable, now)
-    if step is None and billable.stage() == "billed":
-        step = _due_step(billable, now, terms)
+    step = step or next((one for one, at in _follow_up(billable, terms).items() if at <= now), None)
     if step is not None:
         return step
     if billable.breached_at is not None and not billable.breach_recorded:
@@ -58,16 +55,10 @@ def _account_step(billable: Billable) -> BillStep | None:
 
 
 def _bank_step(billable: Billable, now: datetime) -> BillStep | None:
-    for payment in billable.payments:
-        if payment.state == "requested" and now - payment.requested_at >= ANSWER_TIMEOUT:
-            return BillStep.LOOK_UP_PAYMENT
-        if payment.state == "paid" and not payment.applied:
-            return BillStep.APPLY_PAYMENT
-    for refund in billable.refunds:
-        if refund.state == "requested" and now - refund.requested_at >= ANSWER_TIMEOUT:
-            return BillStep.LOOK_UP_REFUND
-        if refund.state == "done" and not refund.applied:
-            return BillStep.APPLY_REFUND
+    if any(one.is_done() and not one.applied for one in billable.transfers()):
+        return BillStep.APPLY_TRANSFER
+    if any(now - one.requested_at >= ANSWER_TIMEOUT for one in billable.pending_transfers()):
+        return BillStep.LOOK_UP_TRANSFER
     return BillStep.REFUND if refundable_fen(billable) > 0 else None
 
 
@@ -77,68 +68,43 @@ def refundable_fen(billable: Billable) -> int:
         return 0
     if billable.cancelled_at is not None and (billable.amount_due() or billable.is_being_decided() or billable.bill):
         return 0
-    if billable.pending_payment() is not None or billable.pending_refund() is not None:
-        return 0
-    return max(0, -billable.owed_fen())
+    return 0 if billable.pending_transfers() else max(0, -billable.owed_fen())
 
 
-def _due_step(billable: Billable, now: datetime, terms: Terms) -> BillStep | None:
-    if billable.pending_payment() is not None:
-        return None
-    due_at = billable.unpaid()[0].due_at
-    if now < due_at:
-        return None
-    attempts = _attempt_count(billable, due_at, terms)
-    if now >= due_at + attempts * timedelta(hours=terms("debit_retry_hours")):
-        if attempts < terms("debit_tries"):
-            return BillStep.DEBIT
-        if billable.breached_at is None or billable.breached_at < due_at:
-            return BillStep.BREACH
-    sent = _reminder_count(billable, due_at)
-    if sent < terms("reminders_at_most") and now >= due_at + sent * timedelta(hours=terms("reminder_hours")):
-        return BillStep.REMIND
-    return None
+def _unpaid_steps(billable: Billable, terms: Terms) -> dict[BillStep, datetime]:
+    """Return the steps that follow while the earliest unpaid part of the bill is not paid, and when each is due."""
+    unpaid = billable.unpaid()
+    if not unpaid:
+        return {}
+    due_at, steps = unpaid[0].due_at, dict[BillStep, datetime]()
+    debits = sum(one.method == "automatic" and one.requested_at >= due_at for one in billable.payments)
+    attempts = debits if billable.automatic_debit else terms("debit_tries")
+    debit_at = due_at + attempts * timedelta(hours=terms("debit_retry_hours"))
+    if attempts < terms("debit_tries"):
+        steps[BillStep.DEBIT] = debit_at
+    elif billable.breached_at is None or billable.breached_at < due_at:
+        steps[BillStep.BREACH] = debit_at
+    reminders = sum(notice.kind == "reminder" and notice.at >= due_at for notice in billable.notices)
+    if reminders < terms("reminders_at_most"):
+        steps[BillStep.REMIND] = due_at + reminders * timedelta(hours=terms("reminder_hours"))
+    return steps
 
 
-def _attempt_count(billable: Billable, due_at: datetime, terms: Terms) -> int:
-    """Return how many debits were made since a bill was due; without automatic debit, all of them count as made."""
-    if not billable.automatic_debit:
-        return terms("debit_tries")
-    return sum(payment.method == "automatic" and payment.requested_at >= due_at for payment in billable.payments)
-
-
-def _reminder_count(billable: Billable, due_at: datetime) -> int:
-    return sum(notice.kind == "reminder" and notice.at >= due_at for notice in billable.notices)
+def _follow_up(billable: Billable, terms: Terms) -> dict[BillStep, datetime]:
+    """Return the steps of an unpaid bill; none while it is decided again or a payment is pending."""
+    is_waiting = billable.stage() != "billed" or billable.pending_payment() is not None
+    return {} if is_waiting else _unpaid_steps(billable, terms)
 
 
 def next_debit_at(billable: Billable, terms: Terms) -> datetime | None:
     """Return when the bill is debited next; None if it is paid, not debited, or no debit is left."""
-    parts = billable.unpaid()
-    attempts = _attempt_count(billable, parts[0].due_at, terms) if parts else 0
-    if not parts or attempts >= terms("debit_tries"):
-        return None
-    return parts[0].due_at + attempts * timedelta(hours=terms("debit_retry_hours"))
+    return _unpaid_steps(billable, terms).get(BillStep.DEBIT)
 
 
-def bill_due_times(billable: Billable, now: datetime, terms: Terms) -> list[datetime]:
+def bill_due_times(billable: Billable, terms: Terms) -> list[datetime]:
     """Return when the next steps become due, if none is due now."""
-    times = [
-        one.requested_at + ANSWER_TIMEOUT for one in (billable.pending_payment(), billable.pending_refund()) if one
-    ]
-    if billable.stage() != "billed":
-        return times
-    due_at = billable.unpaid()[0].due_at
-    if now < due_at:
-        return [*times, due_at]
-    later: list[datetime] = []
-    sent = _reminder_count(billable, due_at)
-    if sent < terms("reminders_at_most"):
-        later.append(due_at + sent * timedelta(hours=terms("reminder_hours")))
-    if billable.breached_at is None or billable.breached_at < due_at:
-        attempts = _attempt_count(billable, due_at, terms)
-        later.append(due_at + attempts * timedelta(hours=terms("debit_retry_hours")))
-    later_than_now = [at for at in later if at > now] or ([now + MAX_BACKOFF] if later else [])
-    return times + later_than_now
+    answers = [one.requested_at + ANSWER_TIMEOUT for one in billable.pending_transfers()]
+    return [*answers, *_follow_up(billable, terms).values()]
 
 
 def scheduled(billable: B, now: datetime, times: list[datetime], *, is_due: bool) -> B:

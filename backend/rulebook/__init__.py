@@ -42,7 +42,7 @@ class Rulebook:
         self.digest = digest
         self.time_zone = time_zone
         self.modules = dict(modules)
-        self._texts = dict(texts)
+        self.texts = dict(texts)
         reusable: Mapping[str, ModuleEvaluator] = previous._evaluators if previous is not None else {}  # noqa: SLF001  the same class
         self._evaluators: dict[str, ModuleEvaluator] = {
             name: reusable[name]
@@ -53,7 +53,7 @@ class Rulebook:
 
     def reusable_module(self, name: str, text: str) -> Module | None:
         """Return the module of this name if its text is the same, or None."""
-        return self.modules[name] if self._texts.get(name) == text else None
+        return self.modules[name] if self.texts.get(name) == text else None
 
     def evaluate(self, module: str, facts: Struct, at: datetime, *, on: date | None = None) -> Verdict:
         """Return the verdict on facts at the instant `at`; with `on`, by the law of that day.

@@ -9,6 +9,9 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
+MAX_EXCERPT = 200
+"""The most characters of a line that a fault shows."""
+
 
 class Location(Struct, frozen=True):
     """A range of `length` characters in a file, from `line` and `column`, both counted from 1."""
@@ -31,12 +34,15 @@ class Fault(Struct, frozen=True):
         """Return the fault as authors read it: location, message, the line with a caret under it, and the help."""
         number = str(self.location.line)
         margin = " " * len(number)
-        before = "".join("\t" if c == "\t" else " " * _columns(c) for c in self.excerpt[: self.location.column - 1])
-        marked = self.excerpt[self.location.column - 1 :][: self.location.length]
+        column = self.location.column - 1
+        begin = max(0, column - MAX_EXCERPT // 2) if len(self.excerpt) > MAX_EXCERPT else 0
+        shown = self.excerpt[begin : begin + MAX_EXCERPT]
+        before = "".join("\t" if c == "\t" else " " * _columns(c) for c in self.excerpt[begin:column])
+        marked = shown[column - begin :][: self.location.length]
         carets = "^" * max(1, sum(map(_columns, marked)))
         lines = [
             f"{self.path}:{self.location.line}:{self.location.column}: {self.message}",
-            f"  {number} | {self.excerpt}",
+            f"  {number} | {shown}",
             f"  {margin} | {before}{carets}",
         ]
         if self.help:

@@ -14,6 +14,11 @@ SQLITE = "sqlite:///"
 DATABASE = "chengma"
 
 
+def store_address(given: str) -> str:
+    """Return the address of a store that a person named by its address, or by the path of its file."""
+    return given if "://" in given else f"{SQLITE}{given}"
+
+
 def open_store(
     address: str, kinds: Sequence[type[Document]], *, driver: Driver = "motor", timeout_ms: int = 3_000
 ) -> Store:

@@ -46,6 +46,10 @@ class RequestInProgress(Problem):
     status, title, title_zh = 409, "Request in progress", "请求正在处理"
 
 
+ONCE_PROBLEMS = (IdempotencyKeyReused, RequestInProgress)
+"""The Problems of a route that takes an Idempotency-Key, besides its own."""
+
+
 class StoredProblem(Struct, frozen=True):
     """A Problem that was returned as the answer; `kind` is the name of its class."""
 

@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.cli.errors import load_settings, report_errors
-from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.message import HisMessage
+from backend.services.medical_credit.model.hospital import HisMessage, Hospital
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
 from backend.store.time import to_ms
@@ -25,7 +24,7 @@ from integrations.his.hl7v2.message_receiver import raw_message
 from integrations.his.reconcile_command import reconcile_
 
 if TYPE_CHECKING:
-    from backend.services.medical_credit.model.message import MessageState
+    from backend.services.medical_credit.model.hospital import MessageState
 
 T = TypeVar("T")
 

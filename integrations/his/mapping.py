@@ -13,15 +13,8 @@ from typing import Literal
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.commands import (
-    MAX_AMOUNT_FEN,
-    Adjustment,
-    Charge,
-    Command,
-    Credit,
-    OpenVisit,
-    PaidAtCounter,
-)
+from backend.services.medical_credit.model.commands import MAX_AMOUNT_FEN, Command, OpenVisit
+from backend.services.medical_credit.model.visit import CounterPayment, Line
 
 Element = Literal[
     "visit",
@@ -263,10 +256,11 @@ def build_open_visit(
 
 def build_charge(
     line: str | None, code: str | None, title: str | None, amount: str | int | Decimal | None, at: datetime
-) -> Charge:
-    """Return the command for a charge (FT1-6 CG). Raises Unmappable."""
-    return Charge(
+) -> Line:
+    """Return the line of a charge (FT1-6 CG). Raises Unmappable."""
+    return Line(
         parse_identifier(line, "line"),
+        "charge",
         parse_identifier(code, "code"),
         parse_title(title),
         positive_fen_from_yuan(amount),
@@ -280,19 +274,21 @@ def build_credit(
     amount: str | int | Decimal | None,
     at: datetime,
     title: str | None = None,
-) -> Credit:
-    """Return the command for a credit of all or part of a charge (FT1-6 CD); its sign is ignored. Raises Unmappable."""
+) -> Line:
+    """Return the line of a credit of all or part of a charge (FT1-6 CD); its sign is ignored. Raises Unmappable."""
     amount_fen = abs(fen_from_yuan(amount))
     if amount_fen == 0:
         raise Unmappable(
             "amount", "value", Text(zh="退费金额不能为零。", en="The amount of a credit must not be zero.")
         )
-    return Credit(
-        parse_identifier(line, "line"),
-        parse_identifier(original_line, "original_line"),
-        amount_fen,
-        at,
-        parse_title(title),
+    return Line(
+        id=parse_identifier(line, "line"),
+        kind="credit",
+        code="",
+        of=parse_identifier(original_line, "original_line"),
+        amount_fen=-amount_fen,
+        at=at,
+        title=parse_title(title),
     )
 
 
@@ -302,25 +298,27 @@ def build_adjustment(
     amount: str | int | Decimal | None,
     at: datetime,
     title: str | None = None,
-) -> Adjustment:
-    """Return the command for an adjustment of a charge, up or down (FT1-6 AJ). Raises Unmappable."""
-    return Adjustment(
-        parse_identifier(line, "line"),
-        parse_identifier(original_line, "original_line"),
-        fen_from_yuan(amount),
-        at,
-        parse_title(title),
+) -> Line:
+    """Return the line of an adjustment of a charge, up or down (FT1-6 AJ). Raises Unmappable."""
+    return Line(
+        id=parse_identifier(line, "line"),
+        kind="adjustment",
+        code="",
+        of=parse_identifier(original_line, "original_line"),
+        amount_fen=fen_from_yuan(amount),
+        at=at,
+        title=parse_title(title),
     )
 
 
-def build_counter_payment(payment: str | None, amount: str | int | Decimal | None, at: datetime) -> PaidAtCounter:
+def build_counter_payment(payment: str | None, amount: str | int | Decimal | None, at: datetime) -> CounterPayment:
     """Return the command for a payment at the hospital (FT1-6 PY); its sign is ignored. Raises Unmappable."""
     amount_fen = abs(fen_from_yuan(amount))
     if amount_fen == 0:
         raise Unmappable(
             "amount", "value", Text(zh="付款金额不能为零。", en="The amount of a payment must not be zero.")
         )
-    return PaidAtCounter(parse_identifier(payment, "payment"), amount_fen, at)
+    return CounterPayment(parse_identifier(payment, "payment"), amount_fen, at)
 
 
 def build_transaction(

@@ -1,6 +1,6 @@
 """A sandbox of the national medical insurance interface: it settles claims, times out and reverses.
 
-The codes are those of the interface (1101, 2201, 2204, 2207, 2208, 2601, 3201, 3202); the shares are invented [A].
+The codes are those of the interface (2201, 2204, 2207, 2208, 2601, 3201, 3202); the shares are invented [A].
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.ports import InsuranceClaim, InsurerSettlement, Split
+from backend.services.medical_credit.ports import InsuranceClaim, SettlementRecord, Split
 from backend.settings import Settings
 from integrations._sandbox.database import SandboxDatabase
 
@@ -29,11 +29,6 @@ class SandboxInsurance:
     def __init__(self, database: SandboxDatabase, zone: ZoneInfo) -> None:
         self.database = database
         self._zone = zone
-
-    async def is_insured(self, id_number: str) -> bool:
-        """Return whether a person is insured (1101). Raises UpstreamTimeout."""
-        await self._record_call("is_insured", "1101", _digest(id_number))
-        return _is_insured(id_number)
 
     async def settle(self, claim: InsuranceClaim) -> Split:
         """Register the visit, upload its lines and settle it (2201, 2204, 2207).
@@ -135,12 +130,12 @@ class SandboxInsurance:
         if not await self.database.work(work):
             raise UpstreamTimeout("the insurance does not answer (2601)")
 
-    async def settlements(self, hospital: str, day: date) -> Sequence[InsurerSettlement]:
+    async def settlements(self, hospital: str, day: date) -> Sequence[SettlementRecord]:
         """Return a hospital's settlements of a day that are in force (3201, 3202). Raises UpstreamTimeout."""
         await self._record_call("settlements", "3202", f"{hospital} {day}")
         return [settlement for at, settlement in self._in_force(hospital) if at.astimezone(self._zone).date() == day]
 
-    def _in_force(self, hospital: str) -> list[tuple[datetime, InsurerSettlement]]:
+    def _in_force(self, hospital: str) -> list[tuple[datetime, SettlementRecord]]:
         rows = self.database.do(
             lambda connection: connection.execute(
                 "SELECT * FROM settlements WHERE hospital = ? AND state = 'in_force'", (hospital,)
@@ -149,7 +144,7 @@ class SandboxInsurance:
         return [
             (
                 datetime.fromisoformat(row["at"]),
-                InsurerSettlement(row["id"], row["visit"], row["medfee"], row["fund"], row["account"], row["cash"]),
+                SettlementRecord(row["id"], row["visit"], row["medfee"], row["fund"], row["account"], row["cash"]),
             )
             for row in rows
         ]

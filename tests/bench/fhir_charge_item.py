@@ -98,7 +98,7 @@ async def _create_visits(settings: Settings) -> str:
     for number in range(VISITS):
         opening = OpenVisit(patients[number % len(patients)], "emergency", datetime.now(UTC))
         opened = await handle_command(city, hospital, f"V{number}", opening, f"open-{number}")
-        await visit_saga.resume(city, opened.visit.id)
+        await visit_saga.resume(city, opened.id)
     token = _token(city)
     await city.store.close()
     return token

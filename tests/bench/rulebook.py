@@ -10,9 +10,9 @@ from random import Random
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.health_code import service
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthRecord
@@ -30,7 +30,7 @@ RULES_LOADED = 150
 
 def evaluate() -> Table:
     """Time `Rulebook.evaluate` and the hand-written function on the same people."""
-    rulebook = load_rulebook(RULES, facts_of(discover_services()), CITY)
+    rulebook = load_rulebook(RULES, facts_of(rule_modules_of(discover_services())), CITY)
     now = datetime.now(UTC)
     by_hand = write_by_hand(rulebook, now)
     people = {
@@ -87,7 +87,7 @@ def load() -> Table:
         count = 0
         for _ in range(5):
             begin = time.perf_counter()
-            rulebook = load_rulebook(Path(folder), service.facts, CITY)
+            rulebook = load_rulebook(Path(folder), facts_of(service.rule_modules), CITY)
             loaded = time.perf_counter()
             rulebook.compile()
             durations.append((loaded - begin, time.perf_counter() - loaded))

@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 from backend.app import documents_of, open_city
 from backend.city.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.hospital_commands import handle_command
-from backend.services.medical_credit.model.commands import Charge, CloseVisit, OpenVisit
+from backend.services.medical_credit.model.commands import CloseVisit, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.visit import Line
 from backend.services.medical_credit.saga import visit_saga
 from backend.settings import Settings
 from backend.store.connect import prepare_store
@@ -75,9 +76,9 @@ async def _visit(city: City, hospital: Hospital, number: int, patients: Sequence
     )
     for line in range(CHARGES):
         await handle_command(
-            city, hospital, name, Charge(f"L{line}", "110100001", "诊查费", 2_000, at), f"{name}-{line}"
+            city, hospital, name, Line(f"L{line}", "charge", "110100001", "诊查费", 2_000, at), f"{name}-{line}"
         )
     await handle_command(city, hospital, name, CloseVisit(at, final=True), f"{name}-close")
-    visit = await visit_saga.resume(city, opened.visit.id)
+    visit = await visit_saga.resume(city, opened.id)
     assert visit is not None
     assert visit.bill is not None, visit

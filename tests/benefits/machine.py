@@ -19,12 +19,11 @@ from backend.benefits.audits import decide_appeal, file_appeal
 from backend.benefits.budget import Budget, BudgetExhausted, StaleEntry
 from backend.benefits.budgets import apply_to_budget
 from backend.benefits.claim import Claim
-from backend.benefits.claims import claims_of, record_answer, repay
+from backend.benefits.claims import claims_of, receive_notice, repay
 from backend.benefits.offers import Offers
-from backend.benefits.reservations import leave_waitlist
 from backend.benefits.saga import ClaimSaga
 from backend.benefits.terms import OfferTerms
-from backend.benefits.waitlist import serve_all_waitlists
+from backend.benefits.waitlist import leave_waitlist, serve_all_waitlists
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import Problem
@@ -173,11 +172,11 @@ class ClaimMachine(RuleBasedStateMachine):
 
     @rule(place=PLACE, twice=st.booleans())
     def somebody_pays_back(self, place: int, twice: bool) -> None:
-        owing = [claim for claim in self.claims_by() if claim.clawback is not None and claim.clawback.owed_fen > 0]
+        owing = [claim for claim in self.claims_by() if claim.owed_fen > 0]
         if owing:
             claim = owing[place % len(owing)]
             for _ in range(1 + twice):
-                self.attempt(lambda: repay(self.saga, self.city, claim, "key", claim.clawback.owed_fen))
+                self.attempt(lambda: repay(self.saga, self.city, claim, "key", claim.owed_fen))
 
     @rule(place=PLACE)
     def the_bank_tells_twice(self, place: int) -> None:
@@ -185,9 +184,9 @@ class ClaimMachine(RuleBasedStateMachine):
         transfer = claim.pending_transfer() if claim is not None else None
         if transfer is None or not self._bank_has(transfer.id):
             return
-        notice = self.world.bank.read_notice(*self.world.bank.notice(transfer.id))
+        body, signature = self.world.bank.notice(transfer.id)
         for _ in range(2):
-            self.attempt(lambda: record_answer(self.saga, self.city, notice.id, notice.answer))
+            self.attempt(lambda: receive_notice(self.saga, self.city, body, signature))
 
     def _bank_has(self, transfer: str) -> bool:
         asked = "SELECT 1 FROM payouts WHERE id = ?"
@@ -295,7 +294,7 @@ class ClaimMachine(RuleBasedStateMachine):
         assert claim.state in ("waiting", "granted", "failed", "withdrawn"), claim.state
         assert claim.state not in ("failed", "withdrawn") or claim.unblocked
         if claim.clawback is not None and not claim.clawback.has_open_appeal:
-            assert claim.clawback.owed_fen == claim.excess_fen == 0
+            assert claim.owed_fen == claim.excess_fen == 0
         assert all(notice.sent for notice in claim.notifications)
 
     @staticmethod
@@ -304,8 +303,7 @@ class ClaimMachine(RuleBasedStateMachine):
         paid = {
             instalment.payout: instalment.amount_fen for instalment in claim.instalments if instalment.state == "paid"
         }
-        collections = claim.clawback.collections if claim.clawback is not None else ()
-        returned = {one.id: one.amount_fen for one in collections if one.state == "done"}
+        returned = {one.id: one.amount_fen for one in claim.collections if one.state == "done"}
         assert {one.id: one.amount_fen for one in moved if one.kind == "payout"} == paid
         assert {one.id: one.amount_fen for one in moved if one.kind == "collection"} == returned
         assert len(moved) == len(paid) + len(returned)

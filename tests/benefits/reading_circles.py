@@ -10,9 +10,8 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from backend.benefits import budget, claim, terms
-from backend.benefits.claim import new_claim
-from backend.benefits.claimant import Claimant
-from backend.benefits.claims import check_past_claims, claim_id, submit_claim
+from backend.benefits.claim import Claimant
+from backend.benefits.claims import check_past_claims, claim_id, new_claim, submit_claim
 from backend.benefits.offers import Offers
 from backend.benefits.problems import NotEntitled, UnknownBenefit
 from backend.benefits.saga import claim_saga
@@ -22,6 +21,7 @@ from backend.city.service import City, Service
 from backend.city.upstream import UpstreamTimeout
 from backend.i18n import Text
 from backend.jobs.tasks import TaskReference
+from backend.rulebook.needs import NUMBERS, RuleModule
 
 
 class Instalment(terms.Instalment, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -166,7 +166,6 @@ async def claim_grant(city: City, circle_id: str, grant: str, key: str, spent_fe
         CircleClaim,
         claim_id(circle_id, key),
         circle_id,
-        offers.title(grant),
         judged,
         facts=facts,
         contact=circle.chair,
@@ -180,5 +179,8 @@ service = Service(
     title=Text(zh="读书会", en="Reading circles"),
     routes=[],
     documents=[Circle, CircleClaim, CircleBudget],
-    facts=[CircleFacts, CircleAuditFacts],
+    rule_modules=[
+        RuleModule(f"{CircleTerms.module_prefix}*", CircleFacts, NUMBERS),
+        RuleModule("reading_circles.audit", CircleAuditFacts, ("skip", "audit")),
+    ],
 )

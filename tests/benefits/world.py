@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from backend.app import documents_of, facts_of, open_city
+from backend.app import documents_of, open_city
 from backend.benefits.budget import Budget, Entry
 from backend.benefits.claim import Claim
 from backend.benefits.ports import PayoutBank
-from backend.city.service import City, Service, discover_integrations
+from backend.city.service import City, Service, discover_integrations, rule_modules_of
 from backend.rulebook import load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.settings import Settings
 from backend.store import Document, Store
 from backend.store.connect import prepare_store
@@ -77,7 +78,9 @@ class World:
         self.clock = Clock(NOON)
         self.serial = count(1)
         self.did: Counter[str] = Counter()
-        self.rulebooks = [load_rulebook(one, facts_of(services), ZoneInfo("Asia/Shanghai")) for one in rules]
+        self.rulebooks = [
+            load_rulebook(one, facts_of(rule_modules_of(services)), ZoneInfo("Asia/Shanghai")) for one in rules
+        ]
         prepare_store(address, documents_of(services))
         settings = Settings(
             store=address,

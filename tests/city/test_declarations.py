@@ -16,6 +16,7 @@ from litestar import get
 from msgspec import Struct
 from backend.city.service import CodeFormat, Service
 from backend.i18n import Text
+from backend.rulebook.needs import RuleModule
 from backend.jobs.tasks import TaskReference
 from backend.security.identity import public, role_guard
 from backend.store import Document
@@ -45,7 +46,7 @@ service = Service(
     title=Text(zh="树", en="Trees"),
     routes=[show],
     documents=[{documents}],
-    facts=[{name}_facts],
+    rule_modules=[RuleModule("{name}.*", {name}_facts)],
     roles=[{roles}],
     codes=[{codes}],
 )
@@ -199,8 +200,8 @@ def test_consistent_declarations_start(town: Town) -> None:
             id="two services, one name",
         ),
         pytest.param(
-            {"codes": 'CodeFormat("tr", print)'},
-            {"codes": 'CodeFormat("tr", print)'},
+            {"codes": 'CodeFormat("tr", dict, print)'},
+            {"codes": 'CodeFormat("tr", dict, print)'},
             "2 kinds of codes have the audience 'tr': give each CodeFormat its own",
             id="two codes, one audience",
         ),

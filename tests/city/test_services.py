@@ -22,6 +22,7 @@ from backend.security.identity import public
 from backend.city.service import City, Service
 from backend.store import Document, Index
 from backend.i18n import Text
+from backend.rulebook.needs import RuleModule
 
 
 class TreeFacts(Struct):
@@ -63,7 +64,7 @@ service = Service(
     title=Text(zh="行道树", en="Street trees"),
     routes=[plant_tree, read_care],
     documents=[Tree],
-    facts=[TreeFacts],
+    rule_modules=[RuleModule("trees.care", TreeFacts)],
 )
 """
 

@@ -134,6 +134,7 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
         assert (drawn.returncode, drawn.stdout.splitlines()[:2]) == (0, ["VALID", "绿码 GREEN (circle)"])
         assert f"{client.base_url}/reference" in output.read_text()
         assert client.get("/reference").status_code == 200
+        assert f"Serving at {client.base_url}" in output.read_text()
         assert client.post("/v1/me/health-declarations", json={"symptoms": []}, headers=headers).status_code == 201
 
     began = time.monotonic()
@@ -166,6 +167,19 @@ def payload_on(output: Path) -> str:
     found = zxingcpp.read_barcode(image)
     assert found is not None
     return found.text
+
+
+def test_a_server_whose_port_is_taken_says_so_before_it_does_anything(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", int(environment["CHENGMA_PORT"]))):
+        for command in (["serve"], ["demo", "--citizens", "10"]):
+            found = chengma(*command, environment=environment, folder=tmp_path)
+            assert found.returncode == 1
+            assert "Serving at" not in found.stdout
+            (line,) = found.stderr.splitlines()
+            assert "Address already in use. Stop the process that uses the port, or set CHENGMA_HOST" in line
+    assert not (tmp_path / "var" / "city.db").exists()
 
 
 def test_the_log_of_a_server_holds_nothing_personal(environment: dict[str, str], tmp_path: Path) -> None:
@@ -325,15 +339,31 @@ def test_a_city_is_moved_to_another_store_and_a_stale_one_is_refused(
     assert moved.stdout.splitlines()[-1].startswith(f"{sum(counts.values())} documents are equal in ")
     again = chengma("copy", source, target, environment=environment, folder=tmp_path)
     assert (again.returncode, "copy into an empty store" in again.stderr) == (1, True)
-    stale = chengma(
-        "copy",
-        f"sqlite:///{tmp_path}/new.db",
-        f"sqlite:///{tmp_path}/third.db",
-        environment=environment,
-        folder=tmp_path,
-    )
+    sqlite3.connect(tmp_path / "new.db").close()
+    stale = chengma("copy", str(tmp_path / "new.db"), "third.db", environment=environment, folder=tmp_path)
     assert (stale.returncode, "run `chengma migrate`" in stale.stderr) == (1, True)
     assert "Traceback" not in again.stderr + stale.stderr
+
+
+def test_a_copy_takes_paths_and_makes_no_city_of_a_missing_file(environment: dict[str, str], tmp_path: Path) -> None:
+    assert chengma("seed", "--citizens", "5", environment=environment, folder=tmp_path).returncode == 0
+    copied = chengma("copy", "var/city.db", "other.db", environment=environment, folder=tmp_path)
+    assert copied.returncode == 0, copied.stderr
+    assert copied.stdout.splitlines()[-1].endswith("documents are equal in var/city.db and other.db.")
+    missing = chengma("copy", "vra/city.db", "third.db", environment=environment, folder=tmp_path)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert missing.stderr == "Error: vra/city.db: there is no such file, so there is no city to copy\n"
+    assert not (tmp_path / "vra").exists()
+    assert not (tmp_path / "third.db").exists()
+
+
+def test_the_files_of_a_city_are_its_owners_alone(environment: dict[str, str], tmp_path: Path) -> None:
+    with running("demo", "--citizens", "5", environment=environment, folder=tmp_path):
+        folder = tmp_path / "var"
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert {"city.db", "city.db-wal", "city.db-shm"} < {path.name for path in files}
+        assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o600"}
+        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_file_of_the_previous_edition_is_refused_until_it_is_migrated(

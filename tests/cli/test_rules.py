@@ -1,15 +1,22 @@
 """`chengma rules`, as authors of rules run it."""
 
 import re
+import shutil
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
-from backend.city.service import discover_services
+from backend.city.releases import IN_FORCE, RulebookPointer, RulebookRelease
+from backend.city.service import discover_services, rule_modules_of
+from backend.cli.operations import with_store
 from backend.cli.rules import rules
 from backend.rulebook import load_rulebook
+from backend.rulebook.needs import facts_of
+from backend.settings import read_settings
+from backend.store import Store
 from tests.conftest import ROOT
 
 CONTACT = '{"contacts": [{"level": "close", "at": "2022-05-15T12:00:00+08:00"}]}'
@@ -68,7 +75,7 @@ def rent(tmp_path: Path) -> Path:
 
 def counted() -> str:
     """Return how many rules and modules the folder has, as the commands print it."""
-    facts = [kind for service in discover_services() for kind in service.facts]
+    facts = facts_of(rule_modules_of(discover_services()))
     modules = load_rulebook(ROOT / "rules", facts, ZoneInfo("Asia/Shanghai")).modules.values()
     return f"{sum(len(module.rules) for module in modules)} rules in {len(modules)} modules"
 
@@ -137,14 +144,14 @@ def test_commands_refuse_rules_that_do_not_follow_the_conventions(
     commands: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "rules" / "health_code"
-    folder.mkdir(parents=True)
-    for file in ("frame.yaml", "frame.cases.yaml"):
-        text = (ROOT / "rules" / "health_code" / file).read_text(encoding="utf-8")
-        assert file != name or old in text
-        (folder / file).write_text(text.replace(old, new) if file == name else text, encoding="utf-8")
+    folder = tmp_path / "rules"
+    shutil.copytree(ROOT / "rules", folder)
+    file = folder / "health_code" / name
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
     for command in ("check", "test", "publish"):
-        found = run(command, str(folder.parent))
+        found = run(command, str(folder))
         assert (fault in found.output) == (command in commands), found.output
         assert found.exit_code == (1 if command in commands else 0)
     assert list(tmp_path.iterdir()) == [tmp_path / "rules"], "nothing was published"
@@ -182,6 +189,73 @@ def test_explain_shows_the_number_that_a_module_returns(rent: Path) -> None:
     found = run("explain", "talent_code.rent", *arguments, given=master, folder=rent.parents[1])
     assert found.output.startswith("talent_code.rent at 2022-05-20T12:00:00+08:00: 1000000 by graduate\n")
     assert "✓ graduate → rent_fen\n" in found.output
+
+
+@pytest.fixture
+def city_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the city's rules, next to a city with an empty store."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "draft"
+    shutil.copytree(ROOT / "rules", folder)
+    return folder
+
+
+def rename_a_reason(folder: Path, reason: str) -> None:
+    colour = folder / "health_code" / "colour.yaml"
+    text = colour.read_text(encoding="utf-8")
+    assert "Nothing found" in text
+    colour.write_text(text.replace("Nothing found", reason), encoding="utf-8")
+
+
+def test_explain_uses_the_law_in_force_unless_a_folder_is_named(city_rules: Path) -> None:
+    rename_a_reason(city_rules, "All is well")
+    explain = ("explain", "health_code.colour", "--facts", "-", "--at", "2022-05-20T12:00:00+08:00")
+    assert "All is well" not in run(*explain, given="{}").output
+    assert "All is well" in run(*explain, "--rules", str(city_rules), given="{}").output
+    assert run("publish", str(city_rules)).exit_code == 0
+    assert "All is well" in run(*explain, given="{}").output
+
+
+@pytest.mark.parametrize("command", ["check", "test", "publish"])
+def test_a_part_of_the_rules_is_refused(city_rules: Path, command: str) -> None:
+    for path in (city_rules / "health_code").glob("frame.*"):
+        path.unlink()
+    found = run(command, str(city_rules))
+    assert found.exit_code == 1
+    assert "frame.yaml:1:1: the module 'health_code.frame' is missing, which the city evaluates" in found.output
+    assert run("releases").output.startswith("No release has been published")
+
+
+def test_a_module_whose_file_name_has_a_hyphen_is_refused_with_a_name_that_works(city_rules: Path) -> None:
+    benefits = city_rules / "talent_code" / "benefits"
+    for path in benefits.glob("transport.*"):
+        text = path.read_text(encoding="utf-8").replace("benefits.transport", "benefits.public-transport")
+        path.rename(benefits / path.name.replace("transport", "public-transport")).write_text(text, encoding="utf-8")
+    found = run("check", str(city_rules))
+    assert found.exit_code == 1
+    assert "the path gives the module the name 'talent_code.benefits.public-transport'" in found.output
+    assert "rename the file or folder: up to 64 lower-case letters, digits and _" in found.output
+
+
+def test_a_release_that_the_city_can_no_longer_use_is_not_put_in_force_again(city_rules: Path) -> None:
+    assert run("publish", str(city_rules)).exit_code == 0
+    rename_a_reason(city_rules, "All is well")
+    assert run("publish", str(city_rules)).exit_code == 0
+
+    async def lose_a_module(store: Store) -> str:
+        pointer = await store.get(RulebookPointer, IN_FORCE)
+        assert pointer is not None
+        release = await store.get(RulebookRelease, pointer.past[0].digest)
+        assert release is not None
+        files = {name: text for name, text in release.files.items() if name != "health_code.frame"}
+        await store.replace(replace(release, files=files))
+        return release.id
+
+    first = with_store(read_settings({}), lose_a_module)
+    found = run("rollback", first[:16])
+    assert found.exit_code == 1
+    assert "the module 'health_code.frame' is missing" in found.output
+    assert run("releases").output.splitlines()[-1].split()[0] != first[:16]
 
 
 @pytest.mark.parametrize(

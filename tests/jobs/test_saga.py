@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from backend.jobs.saga import MAX_CONFLICTS, MAX_STEPS, Decision
+from backend.jobs.saga import MAX_CONFLICTS, MAX_STEPS, Decision, saga_tasks
 from backend.store import Conflict, StoreUnavailable
 from tests.jobs.shipments import (
     NOON,
@@ -80,6 +80,23 @@ def test_a_person_decides_and_the_steps_that_follow_continue_without_reading(ope
         assert done == await stored(office)
         assert (done.announced, done.note) == (True, "!")
         assert (office.reads(), office.writes()) == (1, 5), "only the conflict makes it read"
+
+    in_office(opened, work)
+
+
+def test_the_tasks_of_a_saga_do_the_steps_of_one_document_and_of_all(opened: Open) -> None:
+    post, sweep_shipments = saga_tasks(SAGA, "sweep_shipments", every=timedelta(minutes=1))
+    service = SAGA.task.name.partition(".")[0]
+    assert (post.name, sweep_shipments.name) == (SAGA.task.name, f"{service}.sweep_shipments")
+    assert (post.every, sweep_shipments.every) == (None, timedelta(minutes=1))
+
+    async def work(office: PostOffice) -> None:
+        for name in ("1", "2", "3"):
+            await SAGA.start(office, Shipment(id=name))
+        await post(office, "1")
+        assert [(await stored(office, name)).announced for name in ("1", "2", "3")] == [True, False, False]
+        await sweep_shipments(office)
+        assert [(await stored(office, name)).announced for name in ("1", "2", "3")] == [True, True, True]
 
     in_office(opened, work)
 

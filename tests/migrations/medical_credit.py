@@ -12,9 +12,8 @@ from backend.paylater.bill import Notice, Payment, Refund
 from backend.paylater.credit_line import Hold, Transfer
 from backend.paylater.repairs import Resolution
 from backend.services.medical_credit.facts import CreditFacts
-from backend.services.medical_credit.model.connection import EligibilityAnswer
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
-from backend.services.medical_credit.model.message import HisMessage
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage
 from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Totals
 from backend.services.medical_credit.model.visit import CounterPayment, Line, Settlement, SettlementAttempt, Visit
 from backend.services.medical_credit.ports import Split

@@ -18,7 +18,7 @@ from typing import Any, cast
 import msgspec
 from pymongo import MongoClient
 
-from backend.app import documents_of, facts_of, open_city
+from backend.app import documents_of, open_city
 from backend.city.releases import load_active_rulebook
 from backend.city.service import City, discover_integrations, discover_services
 from backend.jobs.tasks import Job, discover_tasks
@@ -171,7 +171,7 @@ async def opened(place: Place) -> AsyncGenerator[tuple[City, Mapping[str, Any], 
     city = open_city(place.settings, services, discover_integrations("integrations"), clock=place.clock, jobs=queue)
     set_clocks(city, place.clock)
     try:
-        yield await load_active_rulebook(city, facts_of(services)), discover_tasks(), queue
+        yield await load_active_rulebook(city), discover_tasks(), queue
     finally:
         await city.store.close()
 

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.app import create_app, facts_of
+from backend.app import create_app
 from backend.city.releases import load_active_rulebook
-from backend.city.service import City, discover_services
+from backend.city.service import City
 from backend.jobs.tasks import discover_tasks
 from backend.security.identity import Caller
 from backend.settings import Settings
@@ -279,7 +279,7 @@ async def open_town(settings: Settings, clock: Clock, plan: Mapping[str, Json]) 
         patch.setattr("backend.app.open_jobs", lambda *_: queue)
         app = create_app(settings, clock=clock)
     set_clocks(app.state.city, clock)
-    app.state.city = await load_active_rulebook(app.state.city, facts_of(discover_services()))
+    app.state.city = await load_active_rulebook(app.state.city)
     town = Town(app, clock, queue, plan)
     try:
         yield town

@@ -12,8 +12,8 @@ from backend.benefits.claim import (
     ClaimNotification,
     Clawback,
     Collection,
+    PastClaim,
 )
-from backend.benefits.claimant import PastClaim
 from backend.i18n import Text
 from backend.jobs.tasks import DeadLetter
 from backend.services.talent_code.facts import BenefitFacts, Pay, Title

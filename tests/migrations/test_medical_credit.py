@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.services.medical_credit.model.connection import EligibilityAnswer
+from backend.services.medical_credit.model.hospital import EligibilityAnswer
 from backend.services.medical_credit.model.visit import Visit
 from backend.store import Order, Store
 from backend.store.migrations import migrate

@@ -17,8 +17,13 @@ async def person(phone: FromPath[str]) -> str:
     return phone
 
 
+@get("/map", response_headers={"Cache-Control": "public, max-age=60", "Content-Security-Policy": "default-src 'self'"})
+async def city_map() -> str:
+    return "map"
+
+
 def served(*, writes: bool = True) -> Litestar:
-    app = Litestar([person], openapi_config=None, logging_config=None)
+    app = Litestar([person, city_map], openapi_config=None, logging_config=None)
     access_log = AccessLog(app.asgi_handler, LoadShedder(100), writes=writes)
     app.asgi_handler = access_log
     app.on_shutdown.append(access_log.flush)
@@ -46,6 +51,27 @@ def test_an_unknown_path_and_an_invented_method_are_not_logged(capsys: pytest.Ca
         client.get("/13800138000")
         client.request("13800138000", "/v1/people/x")
     assert [(line["method"], line["route"]) for line in lines(capsys)] == [("GET", None), ("OTHER", None)]
+
+
+def test_a_response_is_neither_stored_nor_read_as_anything_else() -> None:
+    with TestClient(served(), base_url="http://city.test") as client:
+        headers = client.get("/v1/people/x").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert "strict-transport-security" not in headers, "a browser would no longer reach the address without TLS"
+
+
+def test_a_response_keeps_its_own_headers() -> None:
+    with TestClient(served()) as client:
+        headers = client.get("/map").headers
+    assert headers.get_list("cache-control") == ["public, max-age=60"]
+    assert headers.get_list("content-security-policy") == ["default-src 'self'"]
+
+
+def test_behind_tls_browsers_are_told_to_stay_there() -> None:
+    with TestClient(served(), base_url="https://city.test") as client:
+        assert client.get("/v1/people/x").headers["strict-transport-security"] == "max-age=31536000"
 
 
 @pytest.mark.parametrize("sent", ["mine-1", "a" * 64, "A.b_c-9"])

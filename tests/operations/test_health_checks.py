@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.app import create_app
+from backend.city.service import City
+from backend.rulebook import Rulebook
 from backend.settings import Settings
 from tests.conftest import Clock, SignIn
 
@@ -63,6 +65,17 @@ def test_a_server_whose_keys_cannot_be_read_is_not_ready(client: TestClient[Lite
     client.app.state.city.keys.fault = "keys/token_x.json: not a key file"
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()["keys"]) == (503, "keys/token_x.json: not a key file")
+
+
+def test_a_server_whose_rulebook_lacks_a_module_is_not_ready(client: TestClient[Litestar]) -> None:
+    city: City = client.app.state.city
+    rulebook = city.rulebook
+    fewer = {name: module for name, module in rulebook.modules.items() if name != "health_code.colour"}
+    lacking = Rulebook(fewer, rulebook.texts, rulebook.digest, rulebook.time_zone)
+    client.app.state.city = replace(city, rulebook=lacking)
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["rulebook"] == "the module 'health_code.colour' is missing, which the city evaluates"
 
 
 def test_a_server_stays_ready_without_its_broker(settings: Settings) -> None:

@@ -26,7 +26,7 @@ from backend.paylater.steps import (
     remind,
     scheduled,
 )
-from backend.paylater.transfers import look_up_payment, look_up_refund, send_payment, send_refund
+from backend.paylater.transfers import look_up_transfer, send_transfer
 from backend.store import Index
 from backend.store.update import insert_or_get
 
@@ -98,7 +98,7 @@ class Lane(Billable, kw_only=True):
 
 
 def _schedule(lane: Lane, now: datetime, terms: Terms) -> Lane:
-    return scheduled(lane, now, bill_due_times(lane, now, terms), is_due=bill_step(lane, now, terms) is not None)
+    return scheduled(lane, now, bill_due_times(lane, terms), is_due=bill_step(lane, now, terms) is not None)
 
 
 def _terms(_city: City, _now: datetime) -> Terms:
@@ -116,12 +116,10 @@ lane_saga = Saga(
         BillStep.HOLD: pay_later.hold,
         BillStep.COVER: pay_later.cover,
         BillStep.RELEASE_CREDIT: pay_later.release_credit,
-        BillStep.DEBIT: Request(prepare_debit, send_payment),
-        BillStep.LOOK_UP_PAYMENT: look_up_payment,
-        BillStep.APPLY_PAYMENT: pay_later.apply_payment,
-        BillStep.REFUND: Request(prepare_refund, send_refund),
-        BillStep.LOOK_UP_REFUND: look_up_refund,
-        BillStep.APPLY_REFUND: pay_later.apply_refund,
+        BillStep.DEBIT: Request(prepare_debit, send_transfer),
+        BillStep.LOOK_UP_TRANSFER: look_up_transfer,
+        BillStep.APPLY_TRANSFER: pay_later.apply_transfer,
+        BillStep.REFUND: Request(prepare_refund, send_transfer),
         BillStep.BREACH: Decision(breach),
         BillStep.RECORD_BREACH: pay_later.record_breach,
         BillStep.REMIND: Decision(remind),

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 from msgspec import Struct
 
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import load_rulebook
 from backend.rulebook.modules.module import Module
 from backend.rulebook.modules.periods import in_force
+from backend.rulebook.needs import facts_of
 from tests.draws import draws
 from tests.rulebook.cel_oracle import evaluate_with_cel
 from tests.rulebook.random_facts import first_days, instants_near, random_facts
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 RULES = Path(__file__).parents[2] / "rules"
 CITY = ZoneInfo("Asia/Shanghai")
-RULEBOOK = load_rulebook(RULES, [facts for found in discover_services() for facts in found.facts], CITY)
+RULEBOOK = load_rulebook(RULES, facts_of(rule_modules_of(discover_services())), CITY)
 PROFILES_PER_LAW, PROFILES_PER_MODULE = draws(50, soak=1_000), draws(250, soak=8_000)
 ROUNDS = (1, 3, 9)
 """Factors of the number of draws: the later ones are for laws with a rule that has not fired yet."""

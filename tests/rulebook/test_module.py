@@ -53,7 +53,7 @@ def test_carets_are_aligned_under_wide_chinese_characters(tmp_path: Path) -> Non
             "facts: Rider",
             "facts: Ridder",
             (
-                "3:8: unknown facts 'Ridder': no service declares this Struct in `Service(facts=...)` "
+                "3:8: unknown facts 'Ridder': no service declares this Struct in `Service(rule_modules=...)` "
                 "(did you mean 'Rider'?)"
             ),
         ),
@@ -166,6 +166,13 @@ def test_a_duration_is_not_a_numeric_result(tmp_path: Path) -> None:
     assert faults(tmp_path, refund=text) == [
         "26:11: the module returns whole numbers, but 'long_delay_fen' is a duration"
     ]
+
+
+@pytest.mark.parametrize("text", ["[" * 50_000, "- " * 50_000, "{a: " * 50_000, "? " * 50_000])
+def test_a_file_that_is_nested_deeply_is_a_fault_on_one_short_line(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRulebook, match="nested deeper than 40 levels") as refused:
+        load(tmp_path, text)
+    assert max(map(len, str(refused.value).splitlines())) < 300
 
 
 def test_deeply_nested_macros_are_rejected(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from msgspec import Struct
 
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Verdict, load_rulebook
 from backend.rulebook.language.types import MICROSECOND
+from backend.rulebook.needs import facts_of
 from tests.draws import draws
 from tests.rulebook.random_facts import first_days, instants_near, random_facts
 from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Pass, Rider, load
@@ -188,7 +189,7 @@ def test_a_rule_that_cannot_fail_does_not_fail_at_the_ends_of_time(tmp_path: Pat
 # ── Exact to the second, for random people ──
 
 RULES = Path(__file__).parents[2] / "rules"
-RULEBOOK = load_rulebook(RULES, [facts for found in discover_services() for facts in found.facts], CITY)
+RULEBOOK = load_rulebook(RULES, facts_of(rule_modules_of(discover_services())), CITY)
 
 
 def said(verdict: Verdict) -> tuple[Any, ...]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.benefits.claimant import PastClaim
-from backend.benefits.offers import claim_restriction, split_into_instalments
+from backend.benefits.claim import PastClaim
+from backend.benefits.offers import split_into_instalments
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
 from backend.rulebook.modules.cases import read_cases, run_cases
+from backend.rulebook.needs import facts_of
 from backend.services.medical_credit import service as medical_credit
 from backend.services.talent_code import service as talent_code
 from backend.services.talent_code.facts import BenefitFacts, TalentClassOrNone
@@ -63,7 +64,7 @@ def test_the_fault_of_an_amount_that_differs_from_the_law_is_printed_as_the_guid
     folder.mkdir()
     (folder / "inpatient_limit.yaml").write_text(text.replace("15,000元", "16,000元"), encoding="utf-8")
     with pytest.raises(InvalidRulebook) as refused:
-        load_rulebook(tmp_path, medical_credit.facts, CITY, strict=True)
+        load_rulebook(tmp_path, facts_of(medical_credit.rule_modules), CITY, strict=True)
     first, *_ = refused.value.faults
     assert str(first).replace(f"{tmp_path}/", "rules/") in GUIDE
 
@@ -99,11 +100,11 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rulebook(rules: Path) -> Rulebook:
-    return load_rulebook(rules, talent_code.facts, CITY)
+    return load_rulebook(rules, facts_of(talent_code.rule_modules), CITY)
 
 
 def test_the_benefit_of_the_guide_is_one_file_with_its_cases_which_hold_and_try_each_of_its_rules(rules: Path) -> None:
-    rulebook, _ = run_cases(rules, talent_code.facts, CITY)
+    rulebook, _ = run_cases(rules, facts_of(talent_code.rule_modules), CITY)
     assert "furnishing" in offers_of(rulebook).names()
 
 
@@ -134,14 +135,14 @@ def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
     judged = offers_of(rulebook).judge("furnishing", facts, IN_JUNE)
     assert judged is not None
     assert not judged.is_entitled
-    missed = near_miss(rulebook, judged, facts, IN_JUNE)
+    missed = near_miss(rulebook, judged, facts)
     assert (missed and missed.kind, missed and missed.because.en) == (kind, because)
 
 
 def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_guide(rulebook: Rulebook) -> None:
     in_may = IN_JUNE - timedelta(days=20)
     talent = Talent(id="p", code_id="c", born_at=BORN, past_claims=(PastClaim("claim", "graduate_rent", in_may),))
-    barred = claim_restriction(talent, "furnishing", offers_of(rulebook).terms, IN_JUNE)
+    barred = offers_of(rulebook).restriction(talent, "furnishing", IN_JUNE)
     assert barred is not None
     assert barred.ends_at == in_may + timedelta(days=365)
 
@@ -151,7 +152,7 @@ def test_the_fault_of_the_guides_benefit_is_printed_as_it_says(rules: Path, tmp_
     wrong = tmp_path / "rules" / "talent_code" / "benefits" / "furnishing.yaml"
     wrong.write_text(BENEFIT.replace("percent: 40", "percent: 50"), encoding="utf-8")
     with pytest.raises(InvalidRulebook) as refused:
-        load_rulebook(tmp_path / "rules", talent_code.facts, CITY)
+        load_rulebook(tmp_path / "rules", facts_of(talent_code.rule_modules), CITY)
     printed = re.search(r"^rules/talent_code/benefits/furnishing.yaml:.*?\n```", GUIDE, re.DOTALL | re.MULTILINE)
     assert printed is not None
     assert (

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.health_code.facts import HealthFacts, SymptomKind
 from tests.rules.by_hand import colour_in_may_2022
 
@@ -22,7 +22,7 @@ CITY = ZoneInfo("Asia/Shanghai")
 
 @pytest.fixture(scope="module")
 def rulebook() -> Rulebook:
-    return load_rulebook(RULES, facts_of(discover_services()), CITY)
+    return load_rulebook(RULES, facts_of(rule_modules_of(discover_services())), CITY)
 
 
 def test_there_are_at_least_eighteen_rules_of_the_colour(rulebook: Rulebook) -> None:

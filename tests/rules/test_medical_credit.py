@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, Term, TermAsked
 from tests.draws import draws
 from tests.rulebook.random_facts import instants_near, random_facts
@@ -30,7 +30,7 @@ OF_ALL_TIMES = [datetime(2016, 1, 1, tzinfo=CITY), SCORECARD_BEGINS - SECOND, *E
 
 @pytest.fixture(scope="module")
 def rulebook() -> Rulebook:
-    return load_rulebook(RULES, facts_of(discover_services()), CITY)
+    return load_rulebook(RULES, facts_of(rule_modules_of(discover_services())), CITY)
 
 
 @some.composite

@@ -2,12 +2,12 @@
 
 from zoneinfo import ZoneInfo
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook.modules.cases import run_cases
+from backend.rulebook.needs import facts_of
 from tests.conftest import ROOT
 
 
 def test_the_citys_rules_follow_the_conventions_and_their_cases_cover_them() -> None:
-    _, cases = run_cases(ROOT / "rules", facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
+    _, cases = run_cases(ROOT / "rules", facts_of(rule_modules_of(discover_services())), ZoneInfo("Asia/Shanghai"))
     assert cases > 300

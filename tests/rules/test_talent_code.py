@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.talent_code.facts import (
     TALENT_CLASSES,
     AuditFacts,
@@ -42,7 +42,7 @@ each_benefit = pytest.mark.parametrize("benefit", sorted(by_hand.BENEFITS))
 
 @pytest.fixture(scope="module")
 def rulebook() -> Rulebook:
-    return load_rulebook(RULES, facts_of(discover_services()), CITY)
+    return load_rulebook(RULES, facts_of(rule_modules_of(discover_services())), CITY)
 
 
 def terms_of(rulebook: Rulebook, benefit: str, at: datetime) -> BenefitTerms:

@@ -42,7 +42,7 @@ MAX_RULES = 500
 
 _MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "terms", "parameters", "rules", "otherwise")
 _RULE_KEYS = ("id", "from", "until", "when", "then", "because", "remedy", "source")
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]]) -> Module | None:
@@ -90,7 +90,10 @@ class _ModuleReader(StructReader):
 
     def _check_name(self, entry: YamlEntry | None) -> None:
         found = self.scalar(entry)
-        if found is not None and found.text != self.name:
+        if found is not None and not all(_NAME.fullmatch(part) for part in self.name.split(".")):
+            advice = "rename the file or folder: up to 64 lower-case letters, digits and _, beginning with a letter"
+            self.file.fault(found.location, f"the path gives the module the name {self.name!r}", advice)
+        elif found is not None and found.text != self.name:
             self.file.fault(
                 found.location, f"the module is named by its path: {self.name!r}", f"write `module: {self.name}`"
             )
@@ -103,7 +106,7 @@ class _ModuleReader(StructReader):
         if struct is None:
             self.file.fault(
                 found.location,
-                f"unknown facts {found.text!r}: no service declares this Struct in `Service(facts=...)`",
+                f"unknown facts {found.text!r}: no service declares this Struct in `Service(rule_modules=...)`",
                 suggest(found.text, self.structs),
             )
             return None

@@ -9,6 +9,7 @@ a float, and a duplicate key is an error.
 from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backend.rulebook.source import Location, SourceFile
@@ -62,6 +63,10 @@ def read_document(file: SourceFile) -> YamlValue | None:
         file.fault(Location(1, 1), f"the file is longer than {MAX_FILE_BYTES:,} characters")
         return None
     try:
+        deepest = find_deep_nesting(file.text)
+        if deepest is not None:
+            file.fault(deepest, f"nested deeper than {MAX_DEPTH} levels")
+            return None
         root = YAML(typ="safe").compose(file.text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -76,7 +81,20 @@ def read_document(file: SourceFile) -> YamlValue | None:
     if root is None:
         file.fault(Location(1, 1), "the file is empty", "a rule module begins with `module: folder.file`")
         return None
-    return _Reader(file).value(root, 0)
+    return _Reader(file).value(root)
+
+
+def find_deep_nesting(text: str) -> Location | None:
+    """Return where YAML is nested deeper than MAX_DEPTH, or None. Raises YAMLError.
+
+    The library composes by recursion in C, which would end the process; it finds the beginnings of lists one by one.
+    """
+    depth = 0
+    for event in YAML(typ="safe").parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return Location(event.start_mark.line + 1, event.start_mark.column + 1)
+    return None
 
 
 class _Reader:
@@ -86,15 +104,12 @@ class _Reader:
         self.file = file
         self.seen: set[int] = set()
 
-    def value(self, node: Node, depth: int) -> YamlValue | None:
+    def value(self, node: Node) -> YamlValue | None:
         location = _location(node)
         if id(node) in self.seen:
             self.file.fault(location, "YAML aliases are not supported", "repeat the text instead")
             return None
         self.seen.add(id(node))
-        if depth > MAX_DEPTH:
-            self.file.fault(location, f"nested deeper than {MAX_DEPTH} levels")
-            return None
         tag = str(node.tag)
         if not tag.startswith("tag:yaml.org,2002:") or "/" in tag:
             self.file.fault(location, f"the YAML tag {tag!r} is not supported", "remove the tag")
@@ -102,12 +117,12 @@ class _Reader:
         if isinstance(node, ScalarNode):
             return YamlScalar(location, node.value, node.style or "", node.end_mark.line + 1)
         if isinstance(node, SequenceNode):
-            items = (self.value(item, depth + 1) for item in node.value)
+            items = (self.value(item) for item in node.value)
             return YamlSequence(location, [item for item in items if item is not None])
         assert isinstance(node, MappingNode)
-        return self._mapping(node, depth)
+        return self._mapping(node)
 
-    def _mapping(self, node: MappingNode, depth: int) -> YamlMapping:
+    def _mapping(self, node: MappingNode) -> YamlMapping:
         entries: dict[str, YamlEntry] = {}
         for key, child in node.value:
             location = _location(key)
@@ -119,7 +134,7 @@ class _Reader:
                 first = entries[name].location
                 self.file.fault(location, f"duplicate key {name!r}", f"the first one is in line {first.line}")
                 continue
-            value = self.value(child, depth + 1)
+            value = self.value(child)
             if value is not None:
                 entries[name] = YamlEntry(name, location, value)
         return YamlMapping(_location(node), entries)

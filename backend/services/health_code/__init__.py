@@ -5,13 +5,23 @@ Read `facts` first (the input of the rules in `rules/health_code`), then `report
 routes in `api`. `tasks` completes interrupted events.
 """
 
+from typing import get_args
+
 from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
+from backend.rulebook.needs import RuleModule
 from backend.services.health_code.api import citizen, gate, officer
-from backend.services.health_code.code import AUDIENCE, read_offline
+from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanReservation, VenueVisit
+from backend.services.health_code.model import (
+    COLOUR,
+    FRAME,
+    HealthEventReceipt,
+    HealthRecord,
+    ScanReservation,
+    VenueVisit,
+)
 from backend.services.health_code.synthetic import synthesize
 
 service = Service(
@@ -19,9 +29,12 @@ service = Service(
     title=Text(zh="健康码", en="Health code"),
     routes=routes_of(citizen, gate, officer),
     documents=[HealthRecord, HealthEventReceipt, VenueVisit, ScanReservation],
-    facts=[HealthFacts],
+    rule_modules=[
+        RuleModule(COLOUR, HealthFacts, get_args(Colour)),
+        RuleModule(FRAME, HealthFacts, ("none", "gold")),
+    ],
     roles=["gate", "health_officer"],
     synthesize=synthesize,
-    codes=[CodeFormat(AUDIENCE, read_offline)],
+    codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
 )

@@ -5,7 +5,6 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from backend.city.service import OfflineReading
 from backend.codes.image import CodeStyle
 from backend.codes.signed_code import CodeClaims, ForgedCode, GenuineCode, nonces, read_signed_code
 from backend.i18n import Text
@@ -60,13 +59,3 @@ def read_code(
     Whether the code was used before, or the colour has changed since, cannot be seen from the code.
     """
     return read_signed_code(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)
-
-
-def read_offline(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> OfflineReading | None:
-    """Return the content of a health code, read offline; None if it is forged."""
-    reading = read_code(payload, jwks, now, skew_seconds)
-    if reading.outcome == "forged":
-        return None
-    claims, style = reading.claims, STYLES[reading.claims.colour]
-    description = f"{style.label.zh} {style.label.en} ({style.shape})"
-    return OfflineReading(reading.outcome == "valid", description, claims.issued_at, claims.expires_at)

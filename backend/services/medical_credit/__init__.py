@@ -1,29 +1,34 @@
 """See the doctor, pay later: citizens get a credit limit, one bill per visit, and pay it after the visit.
 
 Hospitals connect through `integrations/his`. Read `facts`, then `model` (`visit`, `enrolment`), `saga`, which has the
-whole process in one table, and `api`. `hospital_commands` applies what hospitals send; `reconciliation` and `repairs`
-keep the records of hospital, insurance, bank and city in agreement.
+whole process in one table, and `api`. `hospital_commands` applies what hospitals send; `reconciliation` keeps the
+records of hospital, insurance, bank and city in agreement.
 """
+
+from typing import get_args
 
 from backend.city.service import Service, routes_of
 from backend.i18n import Text
+from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.medical_credit import pages
-from backend.services.medical_credit.api import bank, citizen, family, officer
+from backend.services.medical_credit.api import bank, citizen, officer
 from backend.services.medical_credit.demo import demo
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
-from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
-from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
-from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.message import HisMessage
+from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TERMS, Enrolment, FamilyPayer, Standing
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, Hospital, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 
 service = Service(
     name="medical_credit",
     title=Text(zh="先看病后付费", en="See the doctor, pay later"),
-    routes=routes_of(citizen, bank, family, officer, pages),
+    routes=routes_of(citizen, bank, officer, pages),
     documents=[Enrolment, Visit, FamilyPayer, Hospital, HisMessage, UsedAssertion, EligibilityAnswer, Reconciliation],
-    facts=[CreditFacts, StandingFacts, TermAsked],
+    rule_modules=[
+        *(RuleModule(module, CreditFacts, NUMBERS) for module in LIMIT.values()),
+        RuleModule(STANDING, StandingFacts, get_args(Standing)),
+        RuleModule(TERMS, TermAsked, NUMBERS),
+    ],
     roles=["hospital", "operator", "approver"],
     demo=demo,
 )

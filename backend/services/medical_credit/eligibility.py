@@ -1,7 +1,6 @@
 """Who is enrolled in pay later, and whether and up to which amount a person may pay later now."""
 
 from datetime import datetime, timedelta
-from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,24 +12,16 @@ from backend.city.upstream import UpstreamTimeout
 from backend.paylater.effects import PayLater
 from backend.paylater.family import owing
 from backend.rulebook import Verdict
-from backend.services.medical_credit.facts import CreditFacts, Term, TermAsked, VisitKind
-from backend.services.medical_credit.model.enrolment import (
-    ADULT_YEARS,
-    LIMIT,
-    SENIOR_YEARS,
-    STANDING,
-    TERMS,
-    Enrolment,
-    Standing,
-    Terms,
-    overdue_parts,
-    standing_facts,
-)
+from backend.services.medical_credit.facts import Breach, CreditFacts, Overdue, StandingFacts, TermAsked, VisitKind
+from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TERMS, Enrolment, Standing, Terms
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import UnknownPatient
 from backend.services.medical_credit.model.visit import Visit, purpose_of
 from backend.services.medical_credit.ports import CreditRegistry
-from backend.store.update import update_document
+from backend.store.update import create_or_update
+
+ADULT_YEARS, SENIOR_YEARS = 18, 65
+MAX_OWING = 100
 
 
 class Assessment(Struct, frozen=True):
@@ -40,21 +31,15 @@ class Assessment(Struct, frozen=True):
     verdict: Verdict
     available_fen: int
 
-
-class Eligibility(Struct, frozen=True):
-    """Whether a person may pay later for a visit now, and up to which amount; it discloses neither reason nor score."""
-
-    eligible: bool
-    available_fen: int
+    @property
+    def allows_visit(self) -> bool:
+        """Return whether the person may pay later for the visit, even over the limit."""
+        return self.standing in ("good", "exception")
 
 
 def terms_of(city: City, at: datetime) -> Terms:
     """Return a function that returns the figures of the agreement in force at an instant."""
-
-    def term(name: Term) -> int:
-        return cast("int", city.rulebook.evaluate(TERMS, TermAsked(name), at).result)
-
-    return term
+    return lambda name: city.rulebook.evaluate(TERMS, TermAsked(name), at).result
 
 
 def limit_verdict(city: City, enrolment: Enrolment, purpose: str, now: datetime) -> Verdict:
@@ -62,11 +47,11 @@ def limit_verdict(city: City, enrolment: Enrolment, purpose: str, now: datetime)
     return city.rulebook.evaluate(LIMIT[purpose], enrolment.facts, now)
 
 
-def _limit_fen(city: City, enrolment: Enrolment, purpose: str, now: datetime) -> int:
-    return limit_verdict(city, enrolment, purpose, now).result
-
-
-pay_later = PayLater(account=Enrolment, limit_fen=_limit_fen, terms=terms_of)
+pay_later = PayLater(
+    account=Enrolment,
+    limit_fen=lambda city, enrolment, purpose, now: limit_verdict(city, enrolment, purpose, now).result,
+    terms=terms_of,
+)
 """The steps of a bill, with the limits and terms of medical credit."""
 
 
@@ -78,20 +63,6 @@ async def find_person_id(city: City, document: IdentityDocument) -> str | None:
     id_number = parse_id_number(document.number, city.today(), kind=document.kind)
     person = await find_person(city.store, city.encryption, id_number)
     return None if person is None else person.id
-
-
-async def find_enrolment(city: City, document: IdentityDocument) -> Enrolment:
-    """Return the enrolment of the person with this identity document.
-
-    Raises UnknownPatient if the person or the enrolment is missing.
-    """
-    person = await find_person_id(city, document)
-    enrolment = await city.store.get(Enrolment, person) if person is not None else None
-    if enrolment is None or enrolment.closed_at is not None:
-        raise UnknownPatient(
-            zh="该患者未开通先看病后付费。", en="No person with this ID number is enrolled in pay later."
-        )
-    return enrolment
 
 
 async def fetch_credit_facts(city: City, person: str) -> CreditFacts:
@@ -111,13 +82,7 @@ async def refresh_enrolment(city: City, enrolment: Enrolment, now: datetime) -> 
         facts = await fetch_credit_facts(city, enrolment.id)
     except UpstreamTimeout:
         return enrolment
-    refreshed = await update_document(
-        city.store,
-        lambda: city.store.get(Enrolment, enrolment.id),
-        lambda found: replace(found, facts=facts, facts_at=now),
-    )
-    assert refreshed is not None, "enrolments are closed and never deleted"
-    return refreshed
+    return await create_or_update(city.store, enrolment, lambda found: replace(found, facts=facts, facts_at=now))
 
 
 async def assess(city: City, enrolment: Enrolment, kind: VisitKind | None, now: datetime) -> Assessment:
@@ -125,23 +90,44 @@ async def assess(city: City, enrolment: Enrolment, kind: VisitKind | None, now: 
     purpose = purpose_of(kind or "outpatient")
     available_fen = pay_later.credit_line(city, enrolment, purpose, now).available_fen(now)
     unpaid = await owing(city, Visit, enrolment.id) if enrolment.has_debt() else []
-    facts = standing_facts(enrolment, kind, available_fen, overdue_parts(unpaid))
+    facts = StandingFacts(
+        adult_at=enrolment.facts.adult_at,
+        visit=kind or "none",
+        free_fen=available_fen,
+        city_score=enrolment.facts.city_score,
+        arrears_fen=enrolment.facts.arrears_fen,
+        owing=tuple(Overdue(part.due_at, part.amount_fen) for visit in unpaid for part in visit.unpaid())[:MAX_OWING],
+        breaches=tuple(Breach(one.at) for one in enrolment.consecutive_breaches()),
+    )
     verdict = city.rulebook.evaluate(STANDING, facts, now)
     city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
     return Assessment(verdict.result, verdict, available_fen)
 
 
-async def check_eligibility(city: City, hospital: Hospital, document: IdentityDocument, kind: VisitKind) -> Eligibility:
-    """Answer a hospital's eligibility request: whether a person may pay later now, and up to which amount.
+async def assess_patient(city: City, document: IdentityDocument, kind: VisitKind) -> tuple[Enrolment, Assessment]:
+    """Return the enrolment of the person with this identity document, and whether they may pay later for a visit now.
+
+    Raises InvalidIdNumber, or UnknownPatient if the person or the enrolment is missing.
+    """
+    now = city.now()
+    person = await find_person_id(city, document)
+    enrolment = await city.store.get(Enrolment, person) if person is not None else None
+    if enrolment is None or enrolment.closed_at is not None:
+        raise UnknownPatient(
+            zh="该患者未开通先看病后付费。", en="No person with this ID number is enrolled in pay later."
+        )
+    refreshed = await refresh_enrolment(city, enrolment, now)
+    return refreshed, await assess(city, refreshed, kind, now)
+
+
+async def eligible_fen(city: City, hospital: Hospital, document: IdentityDocument, kind: VisitKind) -> int | None:
+    """Answer a hospital's eligibility request: up to which amount a person may pay later now, None if they may not.
 
     A person who is unknown, not enrolled or not eligible gets the same answer. Raises InvalidIdNumber.
     """
     assert hospital.enabled, "requests of disabled hospitals are refused earlier"
-    now = city.now()
     try:
-        enrolment = await refresh_enrolment(city, await find_enrolment(city, document), now)
+        _, assessment = await assess_patient(city, document, kind)
     except UnknownPatient:
-        return Eligibility(eligible=False, available_fen=0)
-    assessment = await assess(city, enrolment, kind, now)
-    eligible = assessment.standing in ("good", "exception")
-    return Eligibility(eligible, assessment.available_fen if eligible else 0)
+        return None
+    return assessment.available_fen if assessment.allows_visit else None

@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from backend.paylater.bill import TermName
+
 Instant = Annotated[datetime, Meta(tz=True)]
 VisitKind = Literal["outpatient", "emergency", "inpatient"]
-IncomeBand = Literal["none", "low", "middle", "high", "top"]
 RealNameLevel = Literal["number", "face", "bank"]
 """How a person's identity was verified: by ID number only, or also by face or bank account."""
 
@@ -21,16 +22,9 @@ Term = Literal[
     "opening_hold_inpatient_fen",
     "hold_days",
     "late_charges_minutes",
-    "repay_hours",
-    "reminders_at_most",
-    "reminder_hours",
-    "debit_tries",
-    "debit_retry_hours",
-    "instalments",
-    "instalment_days",
     "refund_days",
-    "family_at_most",
     "facts_days",
+    TermName,
 ]
 """The figures of the agreement; `medical_credit.terms` decides each as of a given day."""
 
@@ -50,7 +44,7 @@ class CreditFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     insurance_years: Annotated[int, Meta(ge=0, le=80)] = 0
     arrears_fen: Annotated[int, Meta(ge=0, le=10**13)] = 0
     breaches: Annotated[int, Meta(ge=0, le=1_000)] = 0
-    income: IncomeBand = "none"
+    income: Literal["none", "low", "middle", "high", "top"] = "none"
 
 
 class Overdue(Struct, frozen=True, forbid_unknown_fields=True, gc=False):

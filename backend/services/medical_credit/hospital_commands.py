@@ -1,24 +1,16 @@
 """Handle hospital commands: find the visit, apply the command, and store it with one write."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.city.id_number import parse_id_number
 from backend.city.service import City
-from backend.services.medical_credit.eligibility import (
-    assess,
-    find_enrolment,
-    find_person_id,
-    refresh_enrolment,
-    terms_of,
-)
+from backend.services.medical_credit.eligibility import assess_patient, find_person_id, terms_of
 from backend.services.medical_credit.facts import Term, VisitKind
-from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit
+from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit, transition
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit
-from backend.services.medical_credit.model.transitions import transition
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict
@@ -32,27 +24,21 @@ OPENING_TIMEOUT = timedelta(seconds=30)
 """A visit without a hold by then was interrupted, and the sweep resumes it."""
 
 
-class CommandResult(Struct, frozen=True):
-    """The visit after a command; `repeated` says that the command was already known and changed nothing."""
+async def handle_command(city: City, hospital: Hospital, number: str, command: Command, event: str) -> Visit:
+    """Apply a hospital's command to its visit `number` once, and return the visit.
 
-    visit: Visit
-    repeated: bool
-
-
-async def handle_command(city: City, hospital: Hospital, number: str, command: Command, event: str) -> CommandResult:
-    """Apply a hospital's command to its visit `number` once; `event` identifies the message that carried it.
-
-    Raises the Problems of `model.problems`; then nothing is changed. The saga does the steps that follow.
+    `event` identifies the message that carried it. Raises the Problems of `model.problems`; then nothing is changed.
+    The saga does the steps that follow.
     """
     if isinstance(command, OpenVisit):
         opened = await _insert_opened(city, hospital, number, command, event)
         if opened is not None:
-            return CommandResult(opened, repeated=False)
+            return opened
 
-    async def write() -> CommandResult:
+    async def write() -> Visit:
         before = await city.store.get(Visit, visit_id(hospital.id, number))
         after = await apply_command(city, hospital, number, before, command, event)
-        return CommandResult(await save_visit(city, before, after), repeated=is_unchanged(before, after))
+        return await save_visit(city, before, after)
 
     return await retry_on_conflict(write)
 
@@ -60,7 +46,7 @@ async def handle_command(city: City, hospital: Hospital, number: str, command: C
 async def _insert_opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit | None:
     """Store a new visit without reading it before; return None if it exists already."""
     try:
-        visit = await _opened(city, hospital, number, command, event, city.now())
+        visit = await _opened(city, hospital, number, command, event)
     except (CannotPayLater, UnknownPatient):
         if await city.store.get(Visit, visit_id(hospital.id, number)) is None:
             raise
@@ -83,14 +69,16 @@ async def apply_command(
 
     Several commands can be applied and then be stored together or not at all. Raises the Problems of `model.problems`.
     """
-    now = city.now()
     if visit is not None:
-        return transition(visit, command, event, await _person_in(city, command), terms_of(city, now), now)
+        now = city.now()
+        document = command.document() if isinstance(command, OpenVisit | ChangeVisit) else None
+        person = None if document is None else await find_person_id(city, document)
+        return transition(visit, command, event, person, terms_of(city, now), now)
     if not isinstance(command, OpenVisit):
         raise UnknownVisit(
             zh=f"没有找到就诊号{number}的就诊记录。", en=f"Visit {number} has not been opened.", visit=number
         )
-    return await _opened(city, hospital, number, command, event, now)
+    return await _opened(city, hospital, number, command, event)
 
 
 async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
@@ -101,23 +89,17 @@ async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
     return await city.store.insert(touched) if before is None else await city.store.replace(touched)
 
 
-async def _person_in(city: City, command: Command) -> str | None:
-    document = command.document() if isinstance(command, OpenVisit | ChangeVisit) else None
-    return None if document is None else await find_person_id(city, document)
-
-
-async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str, now: datetime) -> Visit:
-    enrolment = await refresh_enrolment(city, await find_enrolment(city, command.document()), now)
-    assessment = await assess(city, enrolment, command.kind, now)
-    if assessment.standing not in ("good", "exception"):
+async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit:
+    enrolment, assessment = await assess_patient(city, command.document(), command.kind)
+    if not assessment.allows_visit:
         raise CannotPayLater(
             zh="该患者本次不能先看病后付费，请按常规方式收费。",
             en="This person cannot pay later for this visit; ask for payment now.",
         )
+    now = city.now()
     id_number = parse_id_number(command.id_number, city.today(), kind=command.document_kind)
     terms = terms_of(city, now)
     exceptional = assessment.standing == "exception"
-    opening_hold_fen = terms(OPENING_HOLDS[command.kind])
     return Visit(
         id=visit_id(hospital.id, number),
         hospital=hospital.id,
@@ -129,7 +111,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         opened_ms=to_ms(command.opened_at),
         created_at=now,
         changed_ms=to_ms(now),
-        requested_hold_fen=0 if exceptional else max(command.estimate_fen or 0, opening_hold_fen),
+        requested_hold_fen=0 if exceptional else max(command.estimate_fen or 0, terms(OPENING_HOLDS[command.kind])),
         expires_at=now + timedelta(days=terms("hold_days")),
         exceptional=exceptional,
         automatic_debit=enrolment.automatic_debit,

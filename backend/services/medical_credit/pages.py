@@ -1,6 +1,7 @@
 """A hospital's reconciled day as one page for finance officers, without scripts or other servers."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date
 from html import escape
 from zoneinfo import ZoneInfo
@@ -34,6 +35,10 @@ td, th { border-top: 1px solid #8886; padding: .3rem .8rem .3rem 0; text-align: 
 .fen { text-align: right; font-variant-numeric: tabular-nums } .good { color: #2a7 } .bad { color: #c33 }
 small { opacity: .7 }
 """
+_HEAD = (
+    "<tr><th>差异 · difference<th>就诊号 · visit<th>对象 · subject<th>我方 · ours<th>对方 · theirs<th>修复 · repair"
+    "<th>状态 · state"
+)
 
 
 @get("/v1/reconciliations/{hospital:str}/{day:date}/page", guards=[operator], media_type="text/html")
@@ -54,27 +59,17 @@ def reconciliation_page(found: Reconciliation, hospital: Hospital, zone: ZoneInf
         if not open_
         else f"<p class=bad>{len(open_)}项差异未解决 · {len(open_)} differences are open</p>"
     )
-    created = found.created_at.astimezone(zone)
     parts = [
         f"<!doctype html><html lang=zh><meta charset=utf-8><title>{name}</title>",
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>",
         f"<h1>对账 · Reconciliation</h1><h2>{name}</h2>{verdict}",
-        f"<p><small>北京时间{created:%Y-%m-%d %H:%M} · {found.file_digest[:16]}</small></p>",
+        f"<p><small>北京时间{found.created_at.astimezone(zone):%Y-%m-%d %H:%M} · {found.file_digest[:16]}</small></p>",
         _totals(found),
     ]
     if found.differences:
         parts.append(_by_kind(found))
-        titles = (
-            "差异 · difference",
-            "就诊号 · visit",
-            "对象 · subject",
-            "我方 · ours",
-            "对方 · theirs",
-            "修复 · repair",
-        )
-        head = "".join(f"<th>{title}" for title in (*titles, "状态 · state"))
         rows = "".join(_row(one, found.resolution(one.id)) for one in found.differences)
-        parts.append(f"<table><tr>{head}{rows}</table>")
+        parts.append(f"<table>{_HEAD}{rows}</table>")
     if found.omitted:
         parts.append(f"<p class=bad>另有{found.omitted}项未列出 · {found.omitted} more are not listed</p>")
     return "\n".join(parts)
@@ -95,13 +90,16 @@ def _totals(found: Reconciliation) -> str:
         ("当日退款 · refunded on this day", yuan(totals.refunded_fen)),
         ("应付医院 · owed to the hospital", yuan(totals.payout_fen)),
     )
-    return f"<table>{''.join(f'<tr><th>{title}<td class=fen>{figure}' for title, figure in rows)}</table>"
+    return _figures(rows)
 
 
 def _by_kind(found: Reconciliation) -> str:
     counts = Counter[DifferenceKind](one.kind for one in found.differences)
-    rows = "".join(f"<tr><th>{DIFFERENCE_TITLES[kind]}<td class=fen>{count}" for kind, count in counts.most_common())
-    return f"<table>{rows}</table>"
+    return _figures((DIFFERENCE_TITLES[kind], str(count)) for kind, count in counts.most_common())
+
+
+def _figures(rows: Iterable[tuple[str, str]]) -> str:
+    return f"<table>{''.join(f'<tr><th>{title}<td class=fen>{figure}' for title, figure in rows)}</table>"
 
 
 def _row(one: Difference, resolution: Resolution) -> str:

@@ -17,7 +17,7 @@ from backend.city.service import City
 from backend.paylater.ports import Bank
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
 
-__all__ = ["Bank", "ClaimLine", "CreditRegistry", "Inbox", "Insurance", "InsuranceClaim", "InsurerSettlement", "Split"]
+__all__ = ["Bank", "ClaimLine", "CreditRegistry", "Inbox", "Insurance", "InsuranceClaim", "SettlementRecord", "Split"]
 
 
 class ClaimLine(Struct, frozen=True):
@@ -57,8 +57,8 @@ class Split(Struct, frozen=True):
     cash_fen: int
 
 
-class InsurerSettlement(Struct, frozen=True):
-    """A settlement in force in the insurer's books (3202)."""
+class SettlementRecord(Struct, frozen=True):
+    """A settlement as the insurer (3202) or the hospital has it; `visit` is the id or the hospital's number."""
 
     settlement_id: str
     visit: str
@@ -71,10 +71,6 @@ class InsurerSettlement(Struct, frozen=True):
 @runtime_checkable
 class Insurance(Protocol):
     """The part of the national medical insurance interface that a city needs."""
-
-    async def is_insured(self, id_number: str) -> bool:
-        """Return whether a person is insured (1101). Raises UpstreamTimeout."""
-        ...
 
     async def settle(self, claim: InsuranceClaim) -> Split:
         """Register the visit, upload its lines and settle it (2201, 2204, 2207).
@@ -95,7 +91,7 @@ class Insurance(Protocol):
         """
         ...
 
-    async def settlements(self, hospital: str, day: date) -> Sequence[InsurerSettlement]:
+    async def settlements(self, hospital: str, day: date) -> Sequence[SettlementRecord]:
         """Return a hospital's settlements of a day that are in force (3201, 3202). Raises UpstreamTimeout."""
         ...
 

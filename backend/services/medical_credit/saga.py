@@ -24,7 +24,7 @@ from backend.paylater.steps import (
     remind,
     scheduled,
 )
-from backend.paylater.transfers import look_up_payment, look_up_refund, send_payment, send_refund
+from backend.paylater.transfers import look_up_transfer, send_transfer
 from backend.services.medical_credit.eligibility import pay_later, terms_of
 from backend.services.medical_credit.model.visit import Settlement, SettlementAttempt, Visit, net_lines
 from backend.services.medical_credit.ports import ClaimLine, Insurance, InsuranceClaim, Split
@@ -37,10 +37,9 @@ class InsuranceStep(Enum):
     """A step by which the insurance decides the person's share."""
 
     SETTLE = auto()
-    GIVE_UP_ATTEMPT = auto()
+    GIVE_UP = auto()
     REVERSE = auto()
-    GIVE_UP_SETTLEMENT = auto()
-    CANCEL_SETTLEMENT = auto()
+    CANCEL = auto()
 
 
 def next_step(visit: Visit, now: datetime, terms: Terms) -> InsuranceStep | BillStep | None:
@@ -52,25 +51,25 @@ def _insurance_step(visit: Visit, now: datetime) -> InsuranceStep | None:
     if visit.attempt is not None:
         if visit.attempt.reversing:
             return InsuranceStep.REVERSE
-        return InsuranceStep.GIVE_UP_ATTEMPT if now - visit.attempt.requested_at >= ANSWER_TIMEOUT else None
+        return InsuranceStep.GIVE_UP if now - visit.attempt.requested_at >= ANSWER_TIMEOUT else None
     settles = visit.closed_at is not None and visit.cancelled_at is None
     if visit.settlement is not None:
         if visit.settlement.cancelling:
-            return InsuranceStep.CANCEL_SETTLEMENT
-        return None if settles and visit.is_current() else InsuranceStep.GIVE_UP_SETTLEMENT
+            return InsuranceStep.CANCEL
+        return None if settles and visit.is_current() else InsuranceStep.GIVE_UP
     claim_at = _claim_at(visit)
     return InsuranceStep.SETTLE if settles and claim_at is not None and claim_at <= now else None
 
 
 def _claim_at(visit: Visit) -> datetime | None:
-    return (
-        visit.settle_at if visit.retry_at is None or visit.settle_at is None else max(visit.settle_at, visit.retry_at)
-    )
+    if visit.settle_at is None or visit.retry_at is None:
+        return visit.settle_at
+    return max(visit.settle_at, visit.retry_at)
 
 
 def schedule(visit: Visit, now: datetime, terms: Terms) -> Visit:
     """Set when a sweep resumes the visit next, and whether its bill is unpaid."""
-    times, claim_at = bill_due_times(visit, now, terms), _claim_at(visit)
+    times, claim_at = bill_due_times(visit, terms), _claim_at(visit)
     if visit.attempt is not None:
         times.append(visit.attempt.requested_at + ANSWER_TIMEOUT)
     elif visit.settlement is None and claim_at is not None and visit.cancelled_at is None:
@@ -100,12 +99,9 @@ async def _settle(city: City, visit: Visit, now: datetime) -> Visit:
         _log.warning("the claim of visit %s is rejected: %s", visit.id, error)
         failures = visit.failures + 1
         return replace(visit, attempt=None, failures=failures, retry_at=now + backoff(failures))
-    settlement = Settlement(
-        attempt.number, attempt.message_id if split is not _NOTHING else "", attempt.line_count, split, now
-    )
-    settled = replace(
-        visit, attempt=None, retry_at=None, settlement=settlement, settled_ms=to_ms(settlement.at), failures=0
-    )
+    message_id = attempt.message_id if split is not _NOTHING else ""
+    settlement = Settlement(attempt.number, message_id, attempt.line_count, split, now)
+    settled = replace(visit, attempt=None, retry_at=None, settlement=settlement, settled_ms=to_ms(now), failures=0)
     is_final = next_step(settled, now, terms_of(city, now)) is BillStep.COVER
     return await pay_later.cover(city, settled, now) if is_final else settled
 
@@ -133,21 +129,18 @@ async def _split(city: City, visit: Visit, attempt: SettlementAttempt) -> Split:
     return split
 
 
-def _give_up_attempt(visit: Visit, _now: datetime, _terms: Terms) -> Visit:
-    """Ignore the answer to an attempt from now on."""
-    assert visit.attempt is not None, "there is an attempt to give up"
-    return replace(visit, attempt=replace(visit.attempt, reversing=True))
+def _give_up(visit: Visit, _now: datetime, _terms: Terms) -> Visit:
+    """Give up the attempt, whose answer is ignored from now on, or the settlement."""
+    if visit.attempt is not None:
+        return replace(visit, attempt=replace(visit.attempt, reversing=True))
+    assert visit.settlement is not None, "there is an attempt or a settlement to give up"
+    return replace(visit, settlement=replace(visit.settlement, cancelling=True))
 
 
 async def _reverse(city: City, visit: Visit, _now: datetime) -> Visit:
     assert visit.attempt is not None, "there is an attempt to reverse"
     await city.port(Insurance).reverse(visit.attempt.message_id)
     return replace(visit, attempt=None, failures=0)
-
-
-def _give_up_settlement(visit: Visit, _now: datetime, _terms: Terms) -> Visit:
-    assert visit.settlement is not None, "there is a settlement to cancel"
-    return replace(visit, settlement=replace(visit.settlement, cancelling=True))
 
 
 async def _cancel_settlement(city: City, visit: Visit, _now: datetime) -> Visit:
@@ -164,18 +157,15 @@ async def _cancel_settlement(city: City, visit: Visit, _now: datetime) -> Visit:
 _STEPS: dict[InsuranceStep | BillStep, Action[City, Visit, Terms]] = {
     BillStep.HOLD: pay_later.hold,
     InsuranceStep.SETTLE: Request(_prepare_claim, _settle),
-    InsuranceStep.GIVE_UP_ATTEMPT: Decision(_give_up_attempt),
+    InsuranceStep.GIVE_UP: Decision(_give_up),
     InsuranceStep.REVERSE: _reverse,
-    InsuranceStep.GIVE_UP_SETTLEMENT: Decision(_give_up_settlement),
-    InsuranceStep.CANCEL_SETTLEMENT: _cancel_settlement,
+    InsuranceStep.CANCEL: _cancel_settlement,
     BillStep.COVER: pay_later.cover,
     BillStep.RELEASE_CREDIT: pay_later.release_credit,
-    BillStep.DEBIT: Request(prepare_debit, send_payment),
-    BillStep.LOOK_UP_PAYMENT: look_up_payment,
-    BillStep.APPLY_PAYMENT: pay_later.apply_payment,
-    BillStep.REFUND: Request(prepare_refund, send_refund),
-    BillStep.LOOK_UP_REFUND: look_up_refund,
-    BillStep.APPLY_REFUND: pay_later.apply_refund,
+    BillStep.DEBIT: Request(prepare_debit, send_transfer),
+    BillStep.LOOK_UP_TRANSFER: look_up_transfer,
+    BillStep.APPLY_TRANSFER: pay_later.apply_transfer,
+    BillStep.REFUND: Request(prepare_refund, send_transfer),
     BillStep.BREACH: Decision(breach),
     BillStep.RECORD_BREACH: pay_later.record_breach,
     BillStep.REMIND: Decision(remind),

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 from backend.city.service import City
+from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
-from backend.services.medical_credit.model.connection import EligibilityAnswer, UsedAssertion
-from backend.services.medical_credit.model.message import HisMessage
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, UsedAssertion
 from backend.services.medical_credit.ports import Inbox
-from backend.services.medical_credit.repairs import repair_saga
+from backend.services.medical_credit.reconciliation import repair_saga
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
 from backend.store.expiry import delete_expired as delete_expired_documents
@@ -15,17 +15,8 @@ from backend.store.paging import find_all
 from backend.store.time import to_ms
 from backend.web.idempotency import IdempotencyRecord
 
-
-@background()
-async def advance(city: City, visit_id: str) -> None:
-    """Do the steps of a visit that are due."""
-    await visit_saga.resume(city, visit_id)
-
-
-@background(every=timedelta(seconds=15), max_seconds=MAX_SWEEP_SECONDS)
-async def sweep_visits(city: City) -> None:
-    """Do the steps of all visits that are due, the longest overdue first."""
-    await visit_saga.sweep(city)
+advance, sweep_visits = saga_tasks(visit_saga, "sweep_visits", every=timedelta(seconds=15))
+apply_repairs, sweep_reconciliations = saga_tasks(repair_saga, "sweep_reconciliations", every=timedelta(minutes=1))
 
 
 @background()
@@ -40,18 +31,6 @@ async def sweep_messages(city: City) -> None:
     due = Order("due_ms", below=to_ms(city.now()) + 1)
     async for message in find_all(city.store, HisMessage, {}, due):
         await retry_message.enqueue(city.jobs, message.id)
-
-
-@background()
-async def apply_repairs(city: City, reconciliation_id: str) -> None:
-    """Apply the approved repairs of a hospital's day that are not applied yet."""
-    await repair_saga.resume(city, reconciliation_id)
-
-
-@background(every=timedelta(minutes=1), max_seconds=MAX_SWEEP_SECONDS)
-async def sweep_reconciliations(city: City) -> None:
-    """Apply the approved repairs that were interrupted."""
-    await repair_saga.sweep(city)
 
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)

@@ -1,28 +1,47 @@
 """Talent code: a talent class with its reasons, a code that partners scan, and benefits that are paid within seconds.
 
-Read `facts` (what the rules may use) and `model` first; then `review` (evidence and classes), `claims` (what a tap is
-judged by), `saga` (what this service gives to `backend.benefits`, which pays and audits claims), and last `api`.
+Read `facts` (what the rules may use) and `model` first; then `registries`, `review` (evidence and classes), `claims`
+(what a tap is judged by), `saga` (what this service gives to `backend.benefits`, which pays and audits claims), and
+last `api`.
 """
 
+from typing import get_args
+
 from backend.city.service import CodeFormat, Service, routes_of
+from backend.codes.signed_code import CodeClaims
 from backend.i18n import Text
+from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.talent_code.api import bank, citizen, officer, partner
-from backend.services.talent_code.code import AUDIENCE, read_offline
+from backend.services.talent_code.audits import AUDIT_MODULE
+from backend.services.talent_code.code import AUDIENCE, SIGN
 from backend.services.talent_code.demo import demo
-from backend.services.talent_code.facts import AuditFacts, BenefitFacts, TalentFacts, TalentTermAsked
+from backend.services.talent_code.facts import (
+    AuditFacts,
+    BenefitFacts,
+    BenefitTerms,
+    TalentClassOrNone,
+    TalentFacts,
+    TalentTermAsked,
+)
 from backend.services.talent_code.model.claim import Budget, Claim
+from backend.services.talent_code.model.grants import CLASS_MODULE
 from backend.services.talent_code.model.redemption import Usage
-from backend.services.talent_code.model.talent import Talent
+from backend.services.talent_code.model.talent import TERMS_MODULE, Talent
 from backend.services.talent_code.synthetic import synthesize
 
 service = Service(
     name="talent_code",
     title=Text(zh="人才码", en="Talent code"),
     roles=["partner", "talent_officer"],
-    codes=[CodeFormat(AUDIENCE, read_offline)],
+    codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
     routes=routes_of(citizen, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
-    facts=[TalentFacts, BenefitFacts, AuditFacts, TalentTermAsked],
+    rule_modules=[
+        RuleModule(CLASS_MODULE, TalentFacts, get_args(TalentClassOrNone)),
+        RuleModule(f"{BenefitTerms.module_prefix}*", BenefitFacts, NUMBERS),
+        RuleModule(AUDIT_MODULE, AuditFacts, ("skip", "audit")),
+        RuleModule(TERMS_MODULE, TalentTermAsked, NUMBERS),
+    ],
     synthesize=synthesize,
 )

@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backend.benefits.claim import new_claim
-from backend.benefits.claims import check_past_claims, claim_id, submit_claim
-from backend.benefits.offers import Judgement
+from backend.benefits.claims import check_past_claims, claim_id, new_claim, submit_claim
 from backend.benefits.problems import NoBankAccount, NotEntitled, UnknownBenefit
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
-from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent, benefit_facts
@@ -27,9 +24,9 @@ async def claim_benefit(city: City, person: str, benefit: str, key: str, stated:
     Raises UnknownBenefit, NotEntitled, AlreadyClaimed, NoBankAccount, RepaymentOutstanding, IdempotencyKeyReused, or
     UpstreamUnavailable if the decision depends on registries that have never answered.
     """
-    talent, known = await refresh_talent(city, person), None
-    if any(past.claim == claim_id(person, key) for past in talent.past_claims):
-        known = await city.store.get(Claim, claim_id(person, key))
+    talent, repeated = await refresh_talent(city, person), claim_id(person, key)
+    was_made = any(past.claim == repeated for past in talent.past_claims)
+    known = await city.store.get(Claim, repeated) if was_made else None
     claim = known or await claims.start(city, await _judge_claim(city, talent, benefit, key, stated))
     if claim.benefit != benefit:
         raise IdempotencyKeyReused(
@@ -53,7 +50,14 @@ async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, state
             en="The social insurance or the tax bureau does not answer; please try again later.",
         )
     if not judged.is_entitled:
-        raise _not_entitled(talent, judged)
+        verdict, ended = judged.verdict, max((one.ended_at or one.until for one in talent.grants), default=None)
+        raise NotEntitled(
+            verdict.because,
+            rule=verdict.rule,
+            because=verdict.because,
+            remedy=verdict.remedy,
+            class_ended_at=ended if talent.grant(now) is None else None,
+        )
     await check_past_claims(benefits, city, talent, benefit, now)
     if talent.account is None:
         raise NoBankAccount(
@@ -64,7 +68,6 @@ async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, state
         Claim,
         claim_id(talent.id, key),
         talent.id,
-        offers.title(benefit),
         judged,
         facts=facts,
         stated=tuple(sorted(used & SELF_DECLARED_FACTS)),
@@ -77,15 +80,3 @@ def _unknown_figures(talent: Talent, last_year: int) -> set[str]:
     if talent.figures is None:
         return {"insured_months", "income_fen", "tax_fen"}
     return set() if talent.figures.year == last_year else {"income_fen", "tax_fen"}
-
-
-def _not_entitled(talent: Talent, judged: Judgement[BenefitTerms]) -> NotEntitled:
-    verdict = judged.verdict
-    ended = max((one.ended_at or one.until for one in talent.grants), default=None)
-    return NotEntitled(
-        verdict.because,
-        rule=verdict.rule,
-        because=verdict.because,
-        remedy=verdict.remedy,
-        class_ended_at=ended if talent.grant(verdict.at) is None else None,
-    )

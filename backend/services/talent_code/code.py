@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from backend.city.service import OfflineReading
 from backend.codes.image import CodeStyle
 from backend.codes.signed_code import CodeClaims, ForgedCode, GenuineCode, nonces, read_signed_code
 from backend.i18n import Text
@@ -36,12 +35,3 @@ def read_talent_code(
     The result does not show whether the code was used before, or whether its holder still has a class.
     """
     return read_signed_code(AUDIENCE, _decoder, payload, jwks, now, skew_seconds)
-
-
-def read_offline(payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int) -> OfflineReading | None:
-    """Return what a talent code says without asking the city; None if it is forged."""
-    reading = read_talent_code(payload, jwks, now, skew_seconds)
-    if reading.outcome == "forged":
-        return None
-    claims, description = reading.claims, f"{SIGN.label.zh} {SIGN.label.en} ({SIGN.shape})"
-    return OfflineReading(reading.outcome == "valid", description, claims.issued_at, claims.expires_at)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from backend.city.person import Person, birth_date
+from backend.city.person import birth_date, known_person
 from backend.city.service import City, Demo, DemoOutput, DemoPerson, DemoStaff
 from backend.codes.terminal import sign_text
 from backend.rulebook.language.temporal import midnight
@@ -18,28 +18,27 @@ from backend.services.talent_code.synthetic import synthetic_degrees
 
 async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> DemoOutput:
     now = city.now()
-    talent_line, newcomer_line = "", ""
+    lines: dict[str, str] = {}
     async for person in people():
         talent = await city.store.get(Talent, person.citizen_id)
         grant = talent.grant(now) if talent is not None else None
-        if grant is not None and not talent_line:
-            because = grant.because
-            letter = grant.talent_class.upper()
-            talent_line = f"{person.phone}  {sign_text(SIGN)} {letter}  {because.zh} · {because.en}"
-        elif grant is None and not newcomer_line and (degree := await _degree_for_a_class(city, person, now)):
-            newcomer_line = f"{person.phone}  no class yet; may declare {msgspec.json.encode(degree).decode()}"
-        if talent_line and newcomer_line:
+        if grant is not None:
+            sign, because = f"{sign_text(SIGN)} {grant.talent_class.upper()}", grant.because
+            lines.setdefault("talent", f"{person.phone}  {sign}  {because.zh} · {because.en}")
+        elif "newcomer" not in lines and (degree := await _degree_for_a_class(city, person, now)):
+            declaration = msgspec.json.encode(degree).decode()
+            lines["newcomer"] = f"{person.phone}  no class yet; may declare {declaration}"
+        if len(lines) == 2:  # noqa: PLR2004  one of each
             break
-    return DemoOutput([line for line in (talent_line, newcomer_line) if line])
+    return DemoOutput([lines[kind] for kind in ("talent", "newcomer") if kind in lines])
 
 
 async def _degree_for_a_class(city: City, person: DemoPerson, now: datetime) -> Degree | None:
     """Return a degree that the sandbox of its registry confirms and that is enough for a class."""
-    profile = await city.store.get(Person, person.citizen_id)
-    if profile is None:
-        return None
+    profile = await known_person(city.store, person.citizen_id)
+    born_at = midnight(birth_date(profile), city.rulebook.time_zone)
     for degree in synthetic_degrees(city.encryption.decrypt(profile.id_number), now):
-        facts = TalentFacts(born_at=midnight(birth_date(profile), city.rulebook.time_zone), degrees=(degree,))
+        facts = TalentFacts(born_at=born_at, degrees=(degree,))
         if city.rulebook.evaluate(CLASS_MODULE, facts, now).result != "none":
             return degree
     return None

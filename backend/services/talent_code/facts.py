@@ -5,7 +5,8 @@ Instants are in UTC, amounts in fen. Rules see evidence only after a registry ha
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, get_args
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, cast, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -18,6 +19,12 @@ TalentClassOrNone = Literal["none", "e", "d", "c", "b", "a"]
 """A talent's class, lowest first, or none."""
 
 TALENT_CLASSES: tuple[TalentClassOrNone, ...] = get_args(TalentClassOrNone)
+
+
+def class_above(talent_class: TalentClassOrNone) -> TalentClass | None:
+    """Return the next higher class, or None above the highest."""
+    return cast("TalentClass | None", dict(pairwise(TALENT_CLASSES)).get(talent_class))
+
 
 PrizeName = Literal[
     "nobel",
@@ -146,6 +153,11 @@ class BenefitTerms(OfferTerms, frozen=True, gc=False, kw_only=True, forbid_unkno
     instalments: tuple[Instalment, ...] = ()
     unit: Literal["level", "months", "percent"] | None = None
     partners: tuple[Partner, ...] = ()
+
+    @property
+    def depends_on_spending(self) -> bool:
+        """Return True if the amount depends on what the person spent."""
+        return self.base is not None and self.base.of == "spent_fen"
 
     @classmethod
     def amounts(cls) -> set[str]:

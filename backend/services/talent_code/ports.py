@@ -1,7 +1,8 @@
 """External dependencies of the talent code: the registries that confirm declarations, and the bank of the engine.
 
-Every call may be repeated. A registry that does not answer in time raises `UpstreamTimeout` and is queried again
-later. Answers name the query they belong to, because a registry may answer another one.
+Every call may be repeated. A registry that does not answer in time raises UpstreamTimeout and is queried again later;
+one that rejects a query raises UpstreamRejected. Answers name the query they belong to, because a registry may answer
+another one.
 
 `id_number` is the text of an `IdentityDocument`: a resident ID number, or another document as `kind:number`.
 """
@@ -36,7 +37,7 @@ class Education(Protocol):
     """The registry of degrees."""
 
     async def confirm_degree(self, id_number: str, evidence: str, degree: Degree) -> Finding:
-        """Check whether a person has this degree. Raises UpstreamTimeout or UpstreamRejected."""
+        """Check whether a person has this degree."""
         ...
 
 
@@ -45,7 +46,7 @@ class Employment(Protocol):
     """The registry of titles, prizes and posts at the department of human resources."""
 
     async def confirm_merit(self, id_number: str, evidence: str, merit: Prize | Title | Post) -> Finding:
-        """Check whether a person has this prize, title or post. Raises UpstreamTimeout or UpstreamRejected."""
+        """Check whether a person has this prize, title or post."""
         ...
 
 
@@ -54,7 +55,7 @@ class SocialInsurance(Protocol):
     """The social insurance."""
 
     async def insured_months(self, id_number: str) -> int:
-        """Return a person's months of insurance in the city. Raises UpstreamTimeout or UpstreamRejected."""
+        """Return a person's months of insurance in the city."""
         ...
 
 
@@ -63,14 +64,11 @@ class Tax(Protocol):
     """The tax bureau."""
 
     async def tax_year(self, id_number: str, year: int) -> TaxYear:
-        """Return income and income tax of a year, 0 if there was none. Raises UpstreamTimeout or UpstreamRejected."""
+        """Return income and income tax of a year, 0 if there was none."""
         ...
 
     async def invoiced_fen(self, id_number: str, benefit: str) -> int:
-        """Return the amount that invoices prove for the purpose of a benefit.
-
-        Raises UpstreamTimeout or UpstreamRejected.
-        """
+        """Return the amount that invoices prove for the purpose of a benefit."""
         ...
 
 
@@ -79,5 +77,5 @@ class PropertyRegister(Protocol):
     """The register of homes; only audits query it."""
 
     async def homes(self, id_number: str) -> int:
-        """Return how many homes a person owns in the city. Raises UpstreamTimeout or UpstreamRejected."""
+        """Return how many homes a person owns in the city."""
         ...

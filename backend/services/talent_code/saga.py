@@ -13,28 +13,16 @@ from backend.i18n import Text
 from backend.jobs.saga import Decision, Saga
 from backend.jobs.tasks import TaskReference
 from backend.services.talent_code.audits import AUDIT_MODULE, audit_facts, verified_facts
-from backend.services.talent_code.eligibility import id_number_of, insured_months, talent_terms
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Budget, Claim
-from backend.services.talent_code.model.grants import reschedule
-from backend.services.talent_code.model.talent import Talent, request_recheck
-from backend.services.talent_code.review import (
-    ReviewStep,
-    check_due_evidence,
-    next_review_step,
-    notify_talent,
-    review_terms,
-    update_class,
-)
+from backend.services.talent_code.model.grants import reassess, reschedule
+from backend.services.talent_code.model.talent import Talent, TalentTerms, request_recheck
+from backend.services.talent_code.registries import insured_months
+from backend.services.talent_code.review import check_due_evidence, next_review_step, notify_talent
 
 advance_claim = TaskReference("talent_code.advance_claim")
 serve_waitlist = TaskReference("talent_code.serve_waitlist")
 review_talent = TaskReference("talent_code.review_talent")
-
-
-async def _insured_months(city: City, claim: Claim) -> int:
-    return await insured_months(city, await id_number_of(city, claim.subject))
-
 
 benefits = Benefits(
     claim=Claim,
@@ -42,9 +30,9 @@ benefits = Benefits(
     budget=Budget,
     offer=BenefitTerms,
     shown_in=Text(zh="人才码", en="your talent code"),
-    terms=talent_terms,
+    terms=lambda city, now: TalentTerms(city.rulebook, now),
     facts=lambda claim: claim.facts,
-    progress=_insured_months,
+    progress=lambda city, claim: insured_months(city, claim.subject),
     entitlement_lost=lambda talent, claim: talent.lost_class_since(claim.claimed_at),
     audit_module=AUDIT_MODULE,
     audit_facts=audit_facts,
@@ -65,16 +53,16 @@ async def _stop_claims(city: City, talent: Talent, _now: datetime) -> Talent:
 reviews = Saga(
     kind=Talent,
     next_step=next_review_step,
-    schedule=lambda talent, now, terms: reschedule(talent, now, terms.term("review_days")),
-    terms=review_terms,
+    schedule=reschedule,
+    terms=lambda city, now: TalentTerms(city.rulebook, now),
     task=review_talent,
     unavailable=(UpstreamTimeout, UpstreamRejected),
     steps={
-        ReviewStep.REQUEST_RECHECK: Decision(lambda talent, now, _terms: request_recheck(talent, now)),
-        ReviewStep.CHECK_EVIDENCE: check_due_evidence,
-        ReviewStep.REASSESS: Decision(update_class),
-        ReviewStep.STOP_CLAIMS: _stop_claims,
-        ReviewStep.NOTIFY: notify_talent,
+        "request_recheck": Decision(request_recheck),
+        "check_evidence": check_due_evidence,
+        "reassess": Decision(reassess),
+        "stop_claims": _stop_claims,
+        "notify": notify_talent,
     },
 )
 """Check due evidence, update the class, and notify the person."""

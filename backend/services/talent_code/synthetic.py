@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from backend.city.person import Person, birth_date
 from backend.city.service import City
 from backend.rulebook.language.temporal import midnight
-from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import (
     Degree,
     DegreeLevel,
@@ -29,7 +28,7 @@ from backend.services.talent_code.facts import (
 )
 from backend.services.talent_code.model.evidence import Evidence, evidence_id, happened_at
 from backend.services.talent_code.model.grants import reassess, reschedule
-from backend.services.talent_code.model.talent import Talent
+from backend.services.talent_code.model.talent import Talent, TalentTerms
 from backend.store.time import to_the_millisecond
 
 T = TypeVar("T")
@@ -56,37 +55,26 @@ def synthesize(city: City, rng: Random, profiles: Sequence[Person]) -> Iterator[
     One in five has not declared anything yet. The others did so in the last 300 days, and were granted the class at
     once.
     """
-    now = to_the_millisecond(city.now().replace(second=0, microsecond=0))
+    now, zone = to_the_millisecond(city.now().replace(second=0, microsecond=0)), city.rulebook.time_zone
     for profile in profiles:
         code_id = base64.urlsafe_b64encode(rng.randbytes(9)).decode()
         at = to_the_millisecond(now - rng.random() * DECLARED_WITHIN)
-        declared = rng.random() < DECLARED_SHARE
+        if rng.random() >= DECLARED_SHARE:
+            continue
         number = city.encryption.decrypt(profile.id_number)
-        evidence = [*synthetic_degrees(number, now), *synthetic_merits(number, now)]
-        if declared and evidence:
-            talent = _confirmed(city, profile, code_id, evidence, at)
+        possible = (*synthetic_degrees(number, now), *synthetic_merits(number, now))
+        declared = [(evidence_id(profile.id, one), one) for one in possible if happened_at(one, zone) <= at]
+        if declared:
+            confirmed = tuple(
+                Evidence(key, one, at, at).after("confirmed", at, registry_days=0) for key, one in declared
+            )
+            talent = Talent(
+                id=profile.id, code_id=code_id, born_at=midnight(birth_date(profile), zone), evidence=confirmed
+            )
+            talent = reassess(talent, at, TalentTerms(city.rulebook, at))
+            sent = tuple(replace(notification, sent=True) for notification in talent.notifications)
             if talent.grants:
-                yield reschedule(talent, now, talent_terms(city, now)("review_days"))
-
-
-def _confirmed(city: City, profile: Person, code_id: str, evidence: Sequence[Merit | Degree], at: datetime) -> Talent:
-    """Return a talent whose evidence was declared and confirmed at an instant, with the class that it gives.
-
-    Their notifications are marked as sent.
-    """
-    zone = city.rulebook.time_zone
-    confirmed = tuple(
-        Evidence(
-            evidence_id(profile.id, qualification), qualification, at, at, "confirmed", confirmed_at=at, answered_at=at
-        )
-        for qualification in evidence
-        if happened_at(qualification, zone) <= at
-    )
-    talent = Talent(id=profile.id, code_id=code_id, born_at=midnight(birth_date(profile), zone), evidence=confirmed)
-    talent = reassess(talent, city.rulebook, at, talent_terms(city, at), zone)
-    return replace(
-        talent, notifications=tuple(replace(notification, sent=True) for notification in talent.notifications)
-    )
+                yield reschedule(replace(talent, notifications=sent), now, TalentTerms(city.rulebook, now))
 
 
 def synthetic_degrees(id_number: str, now: datetime) -> tuple[Degree, ...]:

@@ -6,7 +6,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from backend.i18n import Text
-from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit
+from backend.services.medical_credit.model.commands import Command
 from backend.services.medical_credit.model.visit import Line, Visit
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
@@ -54,7 +54,7 @@ def _parse_new_charge_item(context: RequestContext, resource: Json, references: 
     def commands(visit: Visit | None) -> Sequence[Command]:
         known = existing_visit(visit)
         patient.check_patient_of(context, known)
-        if isinstance(charge, Charge) or parent is None:
+        if charge.kind == "charge" or parent is None:
             return [charge]
         return [replace(charge, of=_referenced_line(known, parent))]
 
@@ -71,8 +71,8 @@ def _parse_new_charge_item(context: RequestContext, resource: Json, references: 
     )
 
 
-def _parse_price(context: RequestContext, resource: Json, line_id: str) -> Charge | Credit | Adjustment:
-    """Return the command of a ChargeItem; the charge that it is part of is filled in when the visit is known."""
+def _parse_price(context: RequestContext, resource: Json, line_id: str) -> Line:
+    """Return the line of a ChargeItem; the charge that it is part of is filled in when the visit is known."""
     price = money_value(cast("Json", resource.get("priceOverride") or {}), _PRICE)
     coding = next((one for one in objects_in(resource.get("code"), "coding") if one.get("code")), cast("Json", {}))
     text = cast("Json", resource.get("code") or {}).get("text") or coding.get("display")
@@ -136,7 +136,7 @@ def _parse_charge_item_update(
             return []
         corrections = sum(one.of == line.id for one in known.lines)
         credit_id = f"chengma-void-{position}-{corrections + 1}"
-        return [Credit(credit_id, line.id, left_fen, context.now, line.title)]
+        return [Line(credit_id, "credit", "", line.title, -left_fen, context.now, line.id)]
 
     return VisitWrite(
         resource_type="ChargeItem",

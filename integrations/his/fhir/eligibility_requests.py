@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from backend.city.id_number import IdentityDocument, parse_id_number
 from backend.i18n import Text
-from backend.services.medical_credit.eligibility import check_eligibility
+from backend.services.medical_credit.eligibility import eligible_fen
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.connection import (
+from backend.services.medical_credit.model.hospital import (
     ANSWER_RETENTION,
     EligibilityAnswer,
     eligibility_id,
@@ -77,7 +77,7 @@ async def answer_eligibility_request(
     known = await store.get(EligibilityAnswer, key) if request.number is not None else None
     if known is not None:
         return _check_same(known, patient, request.visit_kind), False
-    found = await check_eligibility(context.city, context.hospital, id_number, request.visit_kind)
+    available_fen = await eligible_fen(context.city, context.hospital, id_number, request.visit_kind)
     answer = EligibilityAnswer(
         id=key,
         hospital=context.hospital.id,
@@ -87,8 +87,8 @@ async def answer_eligibility_request(
         created_at=context.now,
         created_ms=to_ms(context.now),
         expires_ms=to_ms(context.now + ANSWER_RETENTION),
-        eligible=found.eligible,
-        available_fen=found.available_fen,
+        eligible=available_fen is not None,
+        available_fen=available_fen or 0,
     )
     try:
         return await store.insert(answer), True

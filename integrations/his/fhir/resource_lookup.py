@@ -1,6 +1,6 @@
 """Find the resource that an id names, in a visit or in the store."""
 
-from backend.services.medical_credit.model.connection import EligibilityAnswer
+from backend.services.medical_credit.model.hospital import EligibilityAnswer
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 from integrations.his.fhir.context import RequestContext

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from backend.i18n import Text
-from backend.services.medical_credit.model.connection import EligibilityAnswer
+from backend.services.medical_credit.model.hospital import EligibilityAnswer
 from backend.services.medical_credit.model.visit import Line, Visit
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.representation import Json, format_instant, with_meta

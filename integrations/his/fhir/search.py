@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from backend.city.id_number import RESIDENT_CARD, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.eligibility import find_person_id
-from backend.services.medical_credit.model.connection import EligibilityAnswer, eligibility_id
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, eligibility_id
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.store import Order

@@ -16,8 +16,7 @@ from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotSignedIn
 from backend.security.identity import Access, Caller
-from backend.services.medical_credit.model.connection import UsedAssertion, used_assertion_id
-from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.hospital import Hospital, UsedAssertion, used_assertion_id
 from backend.store import Duplicate
 from backend.store.time import to_ms
 from integrations.his.fhir.context import RequestContext

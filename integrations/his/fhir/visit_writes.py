@@ -11,9 +11,9 @@ from backend.i18n import Text
 from backend.problems import Problem
 from backend.services.medical_credit.eligibility import find_person_id
 from backend.services.medical_credit.hospital_commands import apply_command, is_unchanged, save_visit
-from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit, PaidAtCounter
+from backend.services.medical_credit.model.commands import Command
 from backend.services.medical_credit.model.problems import UnknownVisit
-from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit
 from backend.services.medical_credit.tasks import advance
 from backend.store.time import to_ms
 from backend.store.update import retry_on_conflict
@@ -25,8 +25,6 @@ from integrations.his.fhir.resource_lookup import find_in_visit
 
 YIELD_EVERY = 20
 """After this many entries of a bundle, other requests get their turn."""
-
-_LINE_COMMANDS = (Charge, Credit, Adjustment, PaidAtCounter)
 
 
 class VisitWrite(Struct, frozen=True):
@@ -104,7 +102,7 @@ async def _plan(context: RequestContext, visit_id: str, group: Sequence[_Indexed
                 changed = await apply_command(city, context.hospital, one.visit_number, visit, command, _new_event_id())
                 if not is_unchanged(visit, changed):
                     visit = changed
-                    urgent = urgent or not isinstance(command, _LINE_COMMANDS)
+                    urgent = urgent or not isinstance(command, Line | CounterPayment)
             assert visit is not None, "commands to an unknown visit raise"
             if one.patient is not None:
                 await _check_patient(context, visit, one.patient, people)

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from backend.app import documents_of, facts_of, open_city, open_jobs
+from backend.app import open_city, open_jobs
 from backend.city.releases import follow_releases
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.preflight import NotReady, check_before_serving
@@ -25,7 +25,7 @@ _log = logging.getLogger("chengma.his")
 def run_listener(settings: Settings) -> None:
     """Listen until the process is terminated; finish messages in progress first. Raises NotReady for bad settings."""
     services = discover_services()
-    check_before_serving(settings, documents_of(services), facts_of(services), find_migrations())
+    check_before_serving(settings, services, find_migrations())
     tls = _tls(settings)
     log_as_json_lines()
     asyncio.run(_listen(settings, tls))
@@ -58,7 +58,7 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> None:
 
     try:
         async with (
-            follow_releases(lambda: cities[-1], use_city, facts_of(services)),
+            follow_releases(lambda: cities[-1], use_city),
             jobs,
             serve_mllp(
                 handle, settings.mllp_host, settings.mllp_port, handle_oversize=reject_oversize, tls=tls

@@ -19,11 +19,11 @@ from backend.problems import Problem
 from backend.services.medical_credit import tasks
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model import problems
-from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.message import (
+from backend.services.medical_credit.model.hospital import (
     MAX_WAIT,
     MESSAGE_RETENTION,
     HisMessage,
+    Hospital,
     MessageState,
     message_id,
 )

@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec import Struct
 
-from backend.app import facts_of
 from backend.city.id_number import parse_id_number
 from backend.city.person import Person, new_person
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.operations.access_log import _LONG_NUMBER
 from backend.rulebook import load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.security.field_encryption import FieldEncryption
 from backend.security.identity import Access, Caller
 from backend.security.keyring import Keyring, make_keys
@@ -104,7 +104,7 @@ def reworded_rules(folder: Path) -> Path:
 
 
 def digest_of(rules: Path) -> str:
-    return load_rulebook(rules, facts_of(discover_services()), ZoneInfo("Asia/Shanghai")).digest
+    return load_rulebook(rules, facts_of(rule_modules_of(discover_services())), ZoneInfo("Asia/Shanghai")).digest
 
 
 async def use_city(running_city: RunningCity, rules: Path, new: str) -> tuple[Crowd, float]:

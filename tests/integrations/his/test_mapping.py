@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.city.id_number import DocumentKind, IdentityDocument
-from backend.services.medical_credit.model.commands import Adjustment, Charge, Command, Credit, PaidAtCounter
+from backend.services.medical_credit.model.commands import Command
+from backend.services.medical_credit.model.visit import CounterPayment, Line
 from integrations.his.mapping import (
     DOCUMENT_TYPES,
     Unmappable,
@@ -132,10 +133,10 @@ AT = datetime(2026, 1, 31, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("kind", "amount", "command"),
     [
-        ("CG", "5.00", Charge("L2", "A1", "诊查费", 500, AT)),
-        ("CD", "-5.00", Credit("L2", "L1", 500, AT, "诊查费")),
-        ("AJ", "-5.00", Adjustment("L2", "L1", -500, AT, "诊查费")),
-        ("PY", "5.00", PaidAtCounter("L2", 500, AT)),
+        ("CG", "5.00", Line("L2", "charge", "A1", "诊查费", 500, AT)),
+        ("CD", "-5.00", Line("L2", "credit", "", "诊查费", -500, AT, "L1")),
+        ("AJ", "-5.00", Line("L2", "adjustment", "", "诊查费", -500, AT, "L1")),
+        ("PY", "5.00", CounterPayment("L2", 500, AT)),
     ],
 )
 def test_a_transaction_is_a_charge_a_credit_an_adjustment_or_a_payment(

@@ -8,9 +8,9 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import facts_of
 from tests.services.health_code.scene import Clock, Scene, SignedInPerson, id_number
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -18,7 +18,7 @@ RULES = Path(__file__).parents[3] / "rules"
 
 @pytest.fixture(scope="session")
 def rulebook() -> Rulebook:
-    return load_rulebook(RULES, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
+    return load_rulebook(RULES, facts_of(rule_modules_of(discover_services())), ZoneInfo("Asia/Shanghai"))
 
 
 SignIn = Callable[..., SignedInPerson]

@@ -8,25 +8,24 @@ from typing import Any, Protocol, TypeVar
 import httpx
 from litestar import Litestar
 from litestar.testing import TestClient
+from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.ports import Bank
 from backend.services.medical_credit.facts import CreditFacts, VisitKind
-from backend.services.medical_credit.hospital_commands import CommandResult, handle_command
+from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import (
-    Adjustment,
     CancelVisit,
-    Charge,
     CloseVisit,
     Command,
-    Credit,
     OpenVisit,
     ReopenVisit,
 )
 from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.visit import Purpose, Visit, visit_id
+from backend.services.medical_credit.model.visit import Line, Purpose, Visit, visit_id
 from backend.services.medical_credit.ports import CreditRegistry, Insurance
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
@@ -56,6 +55,13 @@ FACTS = CreditFacts(
 def make_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
     """Return a connected hospital."""
     return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []})
+
+
+class CommandResult(Struct, frozen=True):
+    """The visit after a command; `repeated` says that at most the list of seen events changed."""
+
+    visit: Visit
+    repeated: bool
 
 
 class Clock(Protocol):
@@ -141,9 +147,11 @@ class Scene:
     ) -> CommandResult:
         """Send a hospital's command about its visit, in a new message unless `event` names one."""
         self._events += 1
-        return self.call(
-            handle_command, self.city, hospital or self.first, number, command, event or f"event-{self._events}"
-        )
+        sender, event = hospital or self.first, event or f"event-{self._events}"
+        before = self.call(self.city.store.get, Visit, visit_id(sender.id, number))
+        after = self.call(handle_command, self.city, sender, number, command, event)
+        seen = before and replace(before, events=after.events, revision=after.revision, changed_ms=after.changed_ms)
+        return CommandResult(after, repeated=seen == after)
 
     def opens(
         self, patient: Patient, number: str = "V1", kind: VisitKind = "outpatient", *, estimate_fen: int | None = None
@@ -153,13 +161,13 @@ class Scene:
     def charges(
         self, line: str, fen: int, number: str = "V1", code: str = "110100001", title: str = "诊查费"
     ) -> CommandResult:
-        return self.send(Charge(line, code, title, fen, self.clock.now), number)
+        return self.send(Line(line, "charge", code, title, fen, self.clock.now), number)
 
     def credits(self, line: str, of: str, fen: int, number: str = "V1") -> CommandResult:
-        return self.send(Credit(line, of, fen, self.clock.now), number)
+        return self.send(Line(line, "credit", "", "", -fen, self.clock.now, of), number)
 
     def adjusts(self, line: str, of: str, fen: int, number: str = "V1") -> CommandResult:
-        return self.send(Adjustment(line, of, fen, self.clock.now), number)
+        return self.send(Line(line, "adjustment", "", "", fen, self.clock.now, of), number)
 
     def closes(self, number: str = "V1", *, final: bool = True) -> CommandResult:
         return self.send(CloseVisit(self.clock.now, final), number)

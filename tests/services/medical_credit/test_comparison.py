@@ -11,7 +11,7 @@ from backend.paylater.statement import missing_at_bank
 from backend.services.medical_credit.model.comparison import compare, totals_of
 from backend.services.medical_credit.model.hospital_file import our_record
 from backend.services.medical_credit.model.visit import Line, Settlement, Visit, visit_id
-from backend.services.medical_credit.ports import InsurerSettlement, Split
+from backend.services.medical_credit.ports import SettlementRecord, Split
 
 DAY = datetime(2026, 3, 1, 16, 0, tzinfo=UTC)
 MIDNIGHT = DAY + timedelta(days=1)
@@ -46,11 +46,11 @@ def paid(visit: Visit, at: datetime) -> Visit:
     return replace(visit, payments=(payment,), refunds=(refund,))
 
 
-def insured(visit: Visit, settlement_id: str) -> InsurerSettlement:
-    return InsurerSettlement(settlement_id, visit.id, 100_00, 50_00, 10_00, 35_00)
+def insured(visit: Visit, settlement_id: str) -> SettlementRecord:
+    return SettlementRecord(settlement_id, visit.id, 100_00, 50_00, 10_00, 35_00)
 
 
-def found(ours: list[Visit], theirs: list[Visit], settlements: list[InsurerSettlement], *known: Visit) -> list[object]:
+def found(ours: list[Visit], theirs: list[Visit], settlements: list[SettlementRecord], *known: Visit) -> list[object]:
     """Return the kind, subject and repair of each difference."""
     filed = {visit.number: our_record(visit) for visit in theirs}
     differences = compare("HZ001", ours, filed, settlements, [], {visit.id: visit for visit in known})

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from backend.paylater.bill import Bill, Instalment, Notice, NoticeKind
-from backend.paylater.notices import notice_text
+from backend.paylater.effects import notice_text
 from backend.services.medical_credit.model.visit import Visit
 
 NOON = datetime(2026, 12, 3, 4, 0, tzinfo=UTC)

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from backend.app import open_city
 from backend.city.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.hospital_commands import handle_command
-from backend.services.medical_credit.model.commands import Charge, CloseVisit, OpenVisit
+from backend.services.medical_credit.model.commands import CloseVisit, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.visit import visit_id
+from backend.services.medical_credit.model.visit import Line, visit_id
 from backend.services.medical_credit.saga import visit_saga
 from backend.settings import Settings
 from tests.conftest import ROOT
@@ -59,7 +59,7 @@ async def visit(city: City, hospital: Hospital, name: str, patient: str, *, saga
     if saga_after_opening:
         await visit_saga.resume(city, key)
     for line in range(CHARGES):
-        charge = Charge(f"L{line}", "110100001", "诊查费", 2_000, at)
+        charge = Line(f"L{line}", "charge", "110100001", "诊查费", 2_000, at)
         await handle_command(city, hospital, name, charge, f"{name}-{line}")
     await handle_command(city, hospital, name, CloseVisit(at, final=True), f"{name}-close")
     billed = await visit_saga.resume(city, key)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.services.medical_credit.model.commands import ChangeVisit, CloseVisit, OpenVisit, PaidAtCounter
+from backend.services.medical_credit.model.commands import ChangeVisit, CloseVisit, OpenVisit
 from backend.services.medical_credit.model.problems import (
     CannotPayLater,
     LineChanged,
@@ -15,6 +15,7 @@ from backend.services.medical_credit.model.problems import (
     VisitChanged,
     VisitPaid,
 )
+from backend.services.medical_credit.model.visit import CounterPayment
 from tests.services.medical_credit.scene import Patient, Scene
 
 # ── opening ──
@@ -202,7 +203,7 @@ def test_the_amount_over_the_limit_is_paid_at_the_counter(scene: Scene, patient:
 
 def test_a_repeated_counter_payment_is_recorded_once(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
-    payment = PaidAtCounter("P1", 5_000, scene.clock.now)
+    payment = CounterPayment("P1", 5_000, scene.clock.now)
     assert not scene.send(payment).repeated
     assert scene.send(payment).repeated
 

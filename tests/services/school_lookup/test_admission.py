@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.school_lookup.admission import decide, decide_stage
 from backend.services.school_lookup.chance import Chance, PastYear, chance_of, expected_applicants, wilson
 from backend.services.school_lookup.district import District
@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 from tests.services.school_lookup.scene import HEADING, PAST, PLAN
 
 CITY = ZoneInfo("Asia/Shanghai")
-RULEBOOK = load_rulebook(ROOT / "rules", facts_of(discover_services()), CITY)
+RULEBOOK = load_rulebook(ROOT / "rules", facts_of(rule_modules_of(discover_services())), CITY)
 GONGSHU = District("gongshu", PLAN, CITY)
 GENERAL = District("general", replace(PLAN, heading=replace(HEADING, batches="general_batch")), CITY)
 BORN = datetime(2012, 3, 9, 16, 0, tzinfo=UTC)

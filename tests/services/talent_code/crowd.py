@@ -10,8 +10,9 @@ from backend.city.service import City
 from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.evidence import Evidence
+from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.talent import Figures, Talent
-from backend.services.talent_code.review import update_talent_class
+from backend.services.talent_code.review import update_talent
 from tests.benefits.world import card_number
 from tests.services.talent_code.world import DOCTOR
 
@@ -40,7 +41,7 @@ async def make_talents(city: City, number: int) -> list[str]:
             account_ending=account[-4:],
         )
         await city.store.insert(talent)
-        await update_talent_class(city, talent.id)
+        await update_talent(city, talent.id, reassess)
         return talent.id
 
     return list(await asyncio.gather(*map(make, range(number))))

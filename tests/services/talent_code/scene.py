@@ -13,11 +13,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from msgspec.structs import replace
 
-from backend.app import facts_of
 from backend.benefits.ports import PayoutBank
 from backend.benefits.waitlist import serve_all_waitlists
-from backend.city.service import City, discover_services
+from backend.city.service import City, discover_services, rule_modules_of
 from backend.rulebook import load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.talent_code.facts import Degree, Pay, Prize, Title
 from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.evidence import Qualification
@@ -217,7 +217,7 @@ class Scene:
 
     def rules_change(self, folder: Path) -> None:
         """Have the city go by the rules of a folder from now on, as it does when they are published."""
-        rulebook = load_rulebook(folder, facts_of(discover_services()), self.city.rulebook.time_zone)
+        rulebook = load_rulebook(folder, facts_of(rule_modules_of(discover_services())), self.city.rulebook.time_zone)
         self.client.app.state.city = replace(self.city, rulebook=rulebook)
 
     # ── what came of it ──

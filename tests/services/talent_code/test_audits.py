@@ -210,7 +210,7 @@ def test_what_is_only_to_come_is_cut_from_the_last_part_on_as_far_as_it_is_too_m
         claim, Audit(NOON, drawn=True, entitled_fen=50_00, differing_facts=("degree",)), NOON, lambda _: 15
     )
     assert claim.clawback is not None
-    assert (claim.clawback.owed_fen, claim.excess_fen) == (0, 50_00)
+    assert (claim.owed_fen, claim.excess_fen) == (0, 50_00)
     claim = reduce_open_instalments(claim, NOON + timedelta(days=15), lambda _: 15)
     assert [(instalment.amount_fen, instalment.state) for instalment in claim.instalments] == [
         (30_00, "paid"),

@@ -4,18 +4,21 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 from msgspec.structs import replace
 
-from backend.benefits.claimant import PastClaim
-from backend.benefits.offers import ClaimRestriction, claim_restriction
+from backend.benefits.claim import PastClaim
+from backend.benefits.offers import ClaimRestriction, Offers
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.terms import Exclusion
 from backend.city import upstream
 from backend.city.service import City
+from backend.i18n import Text
+from backend.rulebook import Rulebook
 from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.facts import BenefitTerms, Pay
 from backend.services.talent_code.model.claim import Budget, Claim
@@ -307,16 +310,26 @@ OF_A_MONTH = BenefitTerms(subject="person", gives="money", budget_fen=1, times_a
 BESIDE_NO_RENT = replace(OF_A_MONTH, times_at_most=1, cooldown=0 * DAY, excludes=(Exclusion("rent", 10 * DAY),))
 
 
+class SomeOffers(Offers[BenefitTerms]):
+    """A home is not had within ten days of a rent, and a car never beside a home."""
+
+    def title(self, benefit: str) -> Text:
+        return Text(zh=benefit, en=benefit)
+
+    def terms(self, benefit: str, at: datetime) -> BenefitTerms:  # noqa: ARG002  they never change
+        return {
+            "rent": OF_A_MONTH,
+            "home": BESIDE_NO_RENT,
+            "car": replace(OF_A_MONTH, excludes=(Exclusion("home"), Exclusion("rent", 2 * DAY))),
+        }[benefit]
+
+
 def barred(benefit: str, now: datetime, *past_claims: tuple[str, datetime]) -> ClaimRestriction | None:
-    """Tell what bars a benefit, where a home is not had within ten days of a rent, and a car never beside a home."""
-    terms = {
-        "rent": OF_A_MONTH,
-        "home": BESIDE_NO_RENT,
-        "car": replace(OF_A_MONTH, excludes=(Exclusion("home"), Exclusion("rent", 2 * DAY))),
-    }
+    """Tell what bars a benefit."""
     claims = tuple(PastClaim(f"c{place}", name, at) for place, (name, at) in enumerate(past_claims))
     talent = Talent(id="p", code_id="c", born_at=NOON, past_claims=claims)
-    return claim_restriction(talent, benefit, lambda name, _at: terms[name], now)
+    nothing = Rulebook({}, {}, "", ZoneInfo("Asia/Shanghai"))
+    return SomeOffers(nothing, BenefitTerms).restriction(talent, benefit, now)
 
 
 def test_the_same_is_had_again_when_its_time_is_over_and_so_often_at_most() -> None:

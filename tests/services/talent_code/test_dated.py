@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.talent_code.facts import BenefitFacts, TalentClassOrNone
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
@@ -32,7 +32,7 @@ NEW_DOCTOR = replace(DOCTOR, awarded_at=datetime(2021, 6, 29, 16, tzinfo=UTC))
 
 @pytest.fixture(scope="module")
 def rulebook() -> Rulebook:
-    return load_rulebook(ROOT / "rules", facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
+    return load_rulebook(ROOT / "rules", facts_of(rule_modules_of(discover_services())), ZoneInfo("Asia/Shanghai"))
 
 
 def must_come_out_the_same(rulebook: Rulebook, claim: Claim) -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from backend.services.talent_code.claims import claim_benefit
-from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent, request_recheck
+from backend.services.talent_code.review import update_talent
 from backend.services.talent_code.saga import claims, reviews
 from integrations._sandbox.database import CallOutcome
 from tests.benefits.machine import DIES, ClaimMachine, drop_entries_at_once, run_machine

@@ -10,10 +10,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from msgspec.structs import replace
 
-from backend.app import create_app, facts_of
-from backend.city.service import discover_services
+from backend.app import create_app
+from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import InvalidRulebook
 from backend.rulebook.modules.cases import run_cases
+from backend.rulebook.needs import facts_of
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock, SignIn
 from tests.services.talent_code.scene import DOCTOR, Scene
@@ -93,7 +94,7 @@ def client(settings: Settings, clock: Clock, rules: Path) -> Iterator[TestClient
 
 
 def tried(rules: Path) -> int:
-    _, cases = run_cases(rules, facts_of(discover_services()), ZoneInfo("Asia/Shanghai"))
+    _, cases = run_cases(rules, facts_of(rule_modules_of(discover_services())), ZoneInfo("Asia/Shanghai"))
     return cases
 
 

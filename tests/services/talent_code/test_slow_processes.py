@@ -9,8 +9,7 @@ import pytest
 from backend.benefits import budget as budget_model
 from backend.benefits.budget import Entry, StaleEntry
 from backend.benefits.budgets import apply_to_budget, get_or_create_budget
-from backend.benefits.reservations import leave_waitlist
-from backend.benefits.waitlist import serve_waitlist
+from backend.benefits.waitlist import leave_waitlist, serve_waitlist
 from backend.services.talent_code import saga
 from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.model.claim import Budget, Claim

@@ -11,10 +11,10 @@ from litestar import Litestar
 from backend.city.person import Person
 from backend.city.service import City
 from backend.cli.synthetic_data import _people
-from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.facts import Degree, Prize, Title
 from backend.services.talent_code.model.evidence import happened_at
 from backend.services.talent_code.model.talent import request_recheck
+from backend.services.talent_code.review import update_talent
 from backend.services.talent_code.saga import reviews
 from backend.services.talent_code.synthetic import Merit, synthesize, synthetic_degrees, synthetic_merits
 from tests.conftest import Clock

@@ -12,14 +12,14 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from backend.app import facts_of
-from backend.city.service import discover_services
+from backend.city.service import discover_services, rule_modules_of
 from backend.i18n import Text
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import facts_of
 from backend.services.talent_code.facts import TALENT_CLASSES, Pay, TalentClass, TalentTerm
 from backend.services.talent_code.model.evidence import Evidence, EvidenceState, Qualification
 from backend.services.talent_code.model.grants import CLASS_MODULE, reassess
-from backend.services.talent_code.model.talent import Grant, GrantEnd, Talent, talent_facts
+from backend.services.talent_code.model.talent import Grant, GrantEnd, Talent, TalentTerms, talent_facts
 from tests.conftest import ROOT
 from tests.services.talent_code.scene import MASTER
 
@@ -29,7 +29,7 @@ BEGIN = datetime(2018, 9, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def rulebook() -> Rulebook:
-    return load_rulebook(ROOT / "rules", facts_of(discover_services()), CITY)
+    return load_rulebook(ROOT / "rules", facts_of(rule_modules_of(discover_services())), CITY)
 
 
 def day(number: float) -> datetime:
@@ -93,8 +93,11 @@ steps = st.lists(
 )
 
 
-def term(asked: TalentTerm) -> int:
-    return TERMS[asked]
+class ShortTerms(TalentTerms, frozen=True):
+    """Terms that end a class within the days of an example."""
+
+    def __call__(self, term: TalentTerm) -> int:
+        return TERMS[term]
 
 
 def taken(talent: Talent, step: Step, now: datetime) -> Talent:
@@ -126,8 +129,9 @@ def test_a_class_is_what_the_law_gives_or_gave_and_is_taken_only_where_it_would_
     for step in steps:
         now += timedelta(days=step[0])
         before = taken(talent, step, now)
-        talent = reassess(before, rulebook, now, term, CITY)
-        assert reassess(talent, rulebook, now, term, CITY) is talent, "once is enough"
+        terms = ShortTerms(rulebook, now)
+        talent = reassess(before, now, terms)
+        assert reassess(talent, now, terms) is talent, "once is enough"
         in_force = [grant for grant in talent.grants if grant.is_in_force(now)]
         assert len(in_force) <= 1
         law = rulebook.evaluate(CLASS_MODULE, talent_facts(talent, now, CITY), now).result

@@ -246,7 +246,7 @@ def test_money_that_was_reserved_by_one_who_was_slow_reaches_whoever_waits_for_i
     waiting = scene.call(scene.city.store.get, Claim, claims[0]["id"])
     assert waiting is not None
     assert (waiting.budget, waiting.waitlist) == ("plain:2026", "plain")
-    entry = Entry(waiting.reserve_entry_id, "reserve", 50_00, waiting.claimed_at, 1)
+    entry = Entry(f"{waiting.id}/0", "reserve", 50_00, waiting.claimed_at, 1)
 
     async def comes_late() -> None:
         await scene.city.store.replace(

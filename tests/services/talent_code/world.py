@@ -9,9 +9,10 @@ from backend.city.person import find_or_create_person
 from backend.city.service import discover_services
 from backend.services.talent_code.facts import Degree, Title
 from backend.services.talent_code.model.evidence import Evidence
+from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.talent import Figures, Talent
 from backend.services.talent_code.ports import Education, Employment, PropertyRegister, SocialInsurance, Tax
-from backend.services.talent_code.review import update_talent_class
+from backend.services.talent_code.review import update_talent
 from tests.benefits.world import NOON, World, card_number
 from tests.services.health_code.scene import id_number
 from tests.services.talent_code.sample_rules import write_rules
@@ -72,7 +73,7 @@ class TalentWorld(World):
                     account_ending=account[-4:],
                 )
             )
-            await update_talent_class(city, profile.id)
+            await update_talent(city, profile.id, reassess)
             return profile.id
 
         return Person(number, self.run(make), account)

@@ -1,20 +1,34 @@
-"""Handlers for citizens: enrol in pay later, see the limit and its reasons, see visits, and pay bills."""
+"""Handlers for citizens: enrol in pay later, see the limit and its reasons, see visits, pay bills, let family pay."""
 
 from datetime import datetime
 from typing import Any
 
-from litestar import delete, get, post
+from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec.structs import replace
 
+from backend.city.id_number import IdentityDocument, InvalidIdNumber
 from backend.city.person import BirthDateMissing
 from backend.city.service import City
-from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
+from backend.city.upstream import UpstreamUnavailable, answer_required
 from backend.paylater.account import close_account, open_account
-from backend.paylater.details import PaymentRequest, limit_factors
-from backend.paylater.family import may_pay
-from backend.paylater.problems import NotEnrolled, NothingToPay, OutstandingBalance, PaymentFailed, PaymentInProgress
+from backend.paylater.details import (
+    FamilyConsents,
+    FamilyPayerRequest,
+    PaymentRequest,
+    family_consent_details,
+    limit_factors,
+)
+from backend.paylater.family import agree, consents_of, end_consent, family_bills, may_pay, request_consent
+from backend.paylater.problems import (
+    NotEnrolled,
+    NothingToPay,
+    OutstandingBalance,
+    PaymentFailed,
+    PaymentInProgress,
+    TooManyFamilyPayers,
+)
 from backend.paylater.transfers import pay
 from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, citizen, citizen_id
@@ -30,12 +44,13 @@ from backend.services.medical_credit.api.schemas import (
 from backend.services.medical_credit.eligibility import (
     assess,
     fetch_credit_facts,
+    find_person_id,
     limit_verdict,
     pay_later,
     refresh_enrolment,
+    terms_of,
 )
 from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment, FamilyPayer
-from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import NotEligible
 from backend.services.medical_credit.model.visit import Purpose, Visit
 from backend.services.medical_credit.saga import visit_saga
@@ -68,12 +83,11 @@ async def open_medical_credit(
             agreement=AGREEMENT,
         )
     person = citizen_id(request)
-    try:
+    with answer_required(
+        zh="暂时查不到信用信息，请1分钟后再试。",
+        en="The credit registry does not answer; please try again in a minute.",
+    ):
         facts = await fetch_credit_facts(city, person)
-    except UpstreamTimeout as error:
-        raise try_again_in_a_minute(
-            "暂时查不到信用信息，请1分钟后再试。", "The credit registry does not answer; please try again in a minute."
-        ) from error
     signed: dict[str, Any] = {
         "agreement": data.agreement,
         "automatic_debit": data.automatic_debit,
@@ -118,8 +132,7 @@ async def list_visits(
 @get("/v1/me/visits/{visit_id:str}", guards=[citizen])
 async def show_visit(request: CitizenRequest, city: NamedDependency[City], visit_id: FromPath[str]) -> VisitDetails:
     """Show a visit of the caller or of a patient for whom they pay: lines, shares of the fee with reasons, and bill."""
-    visit = await _visible_visit(city, citizen_id(request), visit_id)
-    return visit_details(visit, await city.store.get(Hospital, visit.hospital), city.now())
+    return await visit_details(city, await _visible_visit(city, citizen_id(request), visit_id))
 
 
 @post(
@@ -144,10 +157,55 @@ async def pay_bill(
 
     async def work() -> VisitDetails:
         paid = await pay(city, visit_saga, visit, payer, idempotency_key, data.amount_fen, data.scope)
-        return visit_details(paid, await city.store.get(Hospital, paid.hospital), city.now())
+        return await visit_details(city, paid)
 
     payload = ("pay", visit_id, data.amount_fen, data.scope)
     return await once(city.store, city.now(), payer, idempotency_key, payload, VisitDetails, work)
+
+
+# ── family payers: the patient requests a consent, the payer agrees, and either can end it ──
+
+
+@post("/v1/me/family", guards=[citizen], status_code=202, problems=(NotEnrolled, TooManyFamilyPayers, InvalidIdNumber))
+async def request_family_payer(
+    data: JSONBody[FamilyPayerRequest], request: CitizenRequest, city: NamedDependency[City]
+) -> None:
+    """Ask a family member to pay for the caller. The response does not disclose whether the city knows the person."""
+    patient = (await open_account(city, Enrolment, citizen_id(request))).id
+    payer = await find_person_id(city, IdentityDocument(data.id_number, data.document_kind))
+    await request_consent(city, FamilyPayer, terms_of(city, city.now()), patient, payer, data.relation)
+
+
+@get("/v1/me/family", guards=[citizen])
+async def list_family_consents(request: CitizenRequest, city: NamedDependency[City]) -> FamilyConsents:
+    """List the family payers of the caller, and the patients for whom the caller pays or is asked to pay."""
+    person = citizen_id(request)
+    payers = await consents_of(city, FamilyPayer, "patient", person)
+    patients = await consents_of(city, FamilyPayer, "payer", person)
+    found = [family_consent_details(one, "patient") for one in payers]
+    return FamilyConsents(found + [family_consent_details(one, "payer") for one in patients])
+
+
+@put("/v1/me/family/{consent_id:str}/agreement", guards=[citizen])
+async def agree_to_pay(
+    request: CitizenRequest, city: NamedDependency[City], consent_id: FromPath[str]
+) -> FamilyConsents:
+    """Agree to pay for the patient who requested it."""
+    consent = await agree(city, FamilyPayer, consent_id, citizen_id(request))
+    return FamilyConsents([family_consent_details(consent, "payer")])
+
+
+@delete("/v1/me/family/{consent_id:str}", guards=[citizen])
+async def end_family_consent(request: CitizenRequest, city: NamedDependency[City], consent_id: FromPath[str]) -> None:
+    """End a consent, as patient or payer; payments already made are not affected."""
+    await end_consent(city, FamilyPayer, consent_id, citizen_id(request))
+
+
+@get("/v1/me/family-bills", guards=[citizen])
+async def list_family_bills(request: CitizenRequest, city: NamedDependency[City]) -> VisitList:
+    """List the unpaid visits of the patients for whom the caller agreed to pay."""
+    visits = await family_bills(city, FamilyPayer, Visit, citizen_id(request))
+    return VisitList(await visit_summaries(city, visits), None)
 
 
 async def _visible_visit(city: City, person: str, visit_id: str) -> Visit:
@@ -175,14 +233,13 @@ async def _credit(city: City, enrolment: Enrolment, now: datetime) -> MedicalCre
 
 
 def _limit(city: City, enrolment: Enrolment, purpose: Purpose, now: datetime) -> CreditLimit:
-    verdict = limit_verdict(city, enrolment, purpose, now)
     line = pay_later.credit_line(city, enrolment, purpose, now)
     return CreditLimit(
         purpose=purpose,
-        limit_fen=verdict.result,
+        limit_fen=line.limit_fen,
         used_fen=line.used_fen(),
         held_fen=line.held_fen(now),
         available_fen=line.available_fen(now),
         over_limit_fen=line.over_limit_fen(now),
-        factors=limit_factors(city, verdict),
+        factors=limit_factors(city, limit_verdict(city, enrolment, purpose, now)),
     )

@@ -2,16 +2,16 @@
 
 from datetime import date
 
-from litestar import Request, Response, get, post, put
-from litestar.datastructures import State
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from backend.city.service import City
-from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
+from backend.city.upstream import UpstreamUnavailable, answer_required
+from backend.paylater import repairs
 from backend.paylater.details import RepairSelection
 from backend.paylater.problems import NotAccepted, SamePerson
-from backend.security.identity import AccessClaims, Caller, role_guard
+from backend.security.identity import CitizenRequest, role_guard
 from backend.services.medical_credit.api.schemas import (
     HospitalFile,
     ReconciliationDetails,
@@ -22,18 +22,17 @@ from backend.services.medical_credit.api.schemas import (
 from backend.services.medical_credit.model.hospital_file import InvalidFile
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.reconciliation import (
-    accept,
-    approve,
     find_hospital,
     find_reconciliation,
     our_records,
     reconcile,
+    repair_saga,
+    update_reconciliation,
 )
 from backend.store import Order
 
 operator, approver = role_guard("operator"), role_guard("approver")
 
-StaffRequest = Request[Caller, AccessClaims, State]
 PAGE = 31
 
 
@@ -42,13 +41,11 @@ async def reconcile_day(
     data: JSONBody[HospitalFile], city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> ReconciliationDetails:
     """Compare a hospital's file of a day with our visits, the insurance and the bank. It can be repeated."""
-    try:
+    with answer_required(
+        zh="医保或银行暂无应答，请1分钟后再试。",
+        en="The insurance or the bank does not answer; please try again in a minute.",
+    ):
         return reconciliation_details(await reconcile(city, await find_hospital(city, hospital), day, data.file))
-    except UpstreamTimeout as error:
-        raise try_again_in_a_minute(
-            "医保或银行暂无应答，请1分钟后再试。",
-            "The insurance or the bank does not answer; please try again in a minute.",
-        ) from error
 
 
 @get("/v1/reconciliations/{hospital:str}", guards=[operator])
@@ -86,13 +83,17 @@ async def export_our_records(
 )
 async def accept_repairs(
     data: JSONBody[RepairSelection],
-    request: StaffRequest,
+    request: CitizenRequest,
     city: NamedDependency[City],
     hospital: FromPath[str],
     day: FromPath[date],
 ) -> ReconciliationDetails:
     """Accept the proposed repairs of differences; another person must approve them."""
-    return reconciliation_details(await accept(city, hospital, day, data.differences, request.user.account_id))
+    person = request.user.account_id
+    found = await update_reconciliation(
+        city, hospital, day, lambda found, now: repairs.accept_repairs(found, data.differences, person, now)
+    )
+    return reconciliation_details(found)
 
 
 @post(
@@ -103,10 +104,14 @@ async def accept_repairs(
 )
 async def approve_repairs(
     data: JSONBody[RepairSelection],
-    request: StaffRequest,
+    request: CitizenRequest,
     city: NamedDependency[City],
     hospital: FromPath[str],
     day: FromPath[date],
 ) -> ReconciliationDetails:
     """Approve repairs that another person accepted; they are applied at once, each once."""
-    return reconciliation_details(await approve(city, hospital, day, data.differences, request.user.account_id))
+    person = request.user.account_id
+    found = await update_reconciliation(
+        city, hospital, day, lambda found, now: repairs.approve_repairs(found, data.differences, person, now)
+    )
+    return reconciliation_details(await repair_saga.run(city, found) or found)

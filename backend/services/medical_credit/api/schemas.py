@@ -175,8 +175,9 @@ async def visit_summaries(city: City, visits: Sequence[Visit]) -> list[VisitSumm
     ]
 
 
-def visit_details(visit: Visit, hospital: Hospital | None, now: datetime) -> VisitDetails:
+async def visit_details(city: City, visit: Visit) -> VisitDetails:
     """Return a visit with its lines, shares, bill and transfers."""
+    hospital = await city.store.get(Hospital, visit.hospital)
     return VisitDetails(
         id=visit.id,
         hospital=_name(visit, hospital),
@@ -187,7 +188,7 @@ def visit_details(visit: Visit, hospital: Hospital | None, now: datetime) -> Vis
         medical_fee_fen=visit.total_fen(),
         lines=[LineDetails(one.id, one.kind, one.title, one.amount_fen, one.at, one.of) for one in visit.lines],
         shares=_shares(visit),
-        bill=bill_details(visit, now),
+        bill=bill_details(visit, city.now()),
         transfers=transfer_details(visit),
     )
 

@@ -1,29 +1,28 @@
-"""The commands that a hospital sends about a visit; FHIR and HL7 v2 messages are both mapped to them.
+"""The commands that a hospital sends about a visit, and how they change it: pure and idempotent.
 
-A command may arrive more than once. Lines are recognised by their id within the visit, other commands by the id of the
-`event` that carried them.
+FHIR and HL7 v2 messages are both mapped to commands. A hospital reports a Line or a CounterPayment as the visit stores
+it. A command may arrive more than once: these two are recognised by their id within the visit, other commands by the id
+of the `event` that carried them.
 """
 
-from datetime import datetime
-from typing import Annotated
+from datetime import datetime, timedelta
 
-from msgspec import Meta, Struct
+from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
+from backend.i18n import yuan
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model import problems
+from backend.services.medical_credit.model.enrolment import Terms
+from backend.services.medical_credit.model.visit import MAX_EVENTS, MAX_LINES, CounterPayment, Line, Visit
+from backend.store.time import to_ms
 
 MAX_AMOUNT_FEN = 10_000_000_000
 """A hundred million yuan, the maximum of one line; sums stay far below 64 bits."""
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\s|^~\\&]+$")]
-"""A hospital's own identifier of a visit, a line or a payment."""
 
-Title = Annotated[str, Meta(max_length=200)]
-Fen = Annotated[int, Meta(ge=1, le=MAX_AMOUNT_FEN)]
-SignedFen = Annotated[int, Meta(ge=-MAX_AMOUNT_FEN, le=MAX_AMOUNT_FEN)]
-
-
-class OpenVisit(Struct, frozen=True, tag="open"):
+class OpenVisit(Struct, frozen=True):
     """Open a visit. `estimate_fen` is the hospital's estimate of the person's share."""
 
     id_number: str
@@ -37,7 +36,7 @@ class OpenVisit(Struct, frozen=True, tag="open"):
         return IdentityDocument(self.id_number, self.document_kind)
 
 
-class ChangeVisit(Struct, frozen=True, tag="change"):
+class ChangeVisit(Struct, frozen=True):
     """Correct the data of a visit (A08, P05); None leaves a field unchanged."""
 
     kind: VisitKind | None = None
@@ -50,59 +49,162 @@ class ChangeVisit(Struct, frozen=True, tag="change"):
         return None if self.id_number is None else IdentityDocument(self.id_number, self.document_kind)
 
 
-class Charge(Struct, frozen=True, tag="charge"):
-    """Add a charge line: a treatment or an item, and its price."""
-
-    line: Name
-    code: Name
-    title: Title
-    amount_fen: Fen
-    at: datetime
-
-
-class Credit(Struct, frozen=True, tag="credit"):
-    """Credit the charge `of`, in full or in part."""
-
-    line: Name
-    of: Name
-    amount_fen: Fen
-    at: datetime
-    title: Title = ""
-
-
-class Adjustment(Struct, frozen=True, tag="adjustment"):
-    """Adjust the charge `of` by a difference, up or down; a waiver is an adjustment."""
-
-    line: Name
-    of: Name
-    amount_fen: SignedFen
-    at: datetime
-    title: Title = ""
-
-
-class PaidAtCounter(Struct, frozen=True, tag="paid_at_counter"):
-    """Record a payment at the hospital's counter for what credit does not cover."""
-
-    payment: Name
-    amount_fen: Fen
-    at: datetime
-
-
-class CloseVisit(Struct, frozen=True, tag="close"):
+class CloseVisit(Struct, frozen=True):
     """Close a visit (A03). With `final`, no more charges are expected (P06) and the bill is issued at once."""
 
     at: datetime
     final: bool = False
 
 
-class ReopenVisit(Struct, frozen=True, tag="reopen"):
+class ReopenVisit(Struct, frozen=True):
     """Reopen a closed visit (A13)."""
 
 
-class CancelVisit(Struct, frozen=True, tag="cancel"):
+class CancelVisit(Struct, frozen=True):
     """Cancel a visit that did not take place (A11); payments are refunded."""
 
 
-Command = (
-    OpenVisit | ChangeVisit | Charge | Credit | Adjustment | PaidAtCounter | CloseVisit | ReopenVisit | CancelVisit
-)
+Command = OpenVisit | ChangeVisit | Line | CounterPayment | CloseVisit | ReopenVisit | CancelVisit
+
+
+def transition(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
+    """Return the visit after a command, or the same object if the command was applied before.
+
+    `event` identifies the message that carried the command; `person` is the person whom an ID number in it identifies.
+    Raises the Problems of `model.problems`.
+    """
+    if _is_known(visit, command, event):
+        return visit
+    if visit.cancelled_at is not None and not isinstance(command, CounterPayment | CancelVisit):
+        raise problems.VisitCancelled(zh="该就诊已取消。", en="The visit was cancelled.")
+    match command:
+        case Line():
+            return _with_line(visit, command, terms, now)
+        case CounterPayment():
+            return replace(visit, counter_payments=(*visit.counter_payments, command))
+        case OpenVisit():
+            changed = _same_opening(visit, command, person)
+        case ChangeVisit():
+            changed = _corrected(visit, command, person)
+        case CloseVisit():
+            changed = _closed(visit, command, terms, now)
+        case ReopenVisit():
+            changed = _reopened(visit, now)
+        case CancelVisit():
+            changed = visit if visit.cancelled_at is not None else replace(visit, cancelled_at=now, due_ms=to_ms(now))
+    # An event that changes nothing is recorded too: repeated after the opposite command, it must still change nothing.
+    return replace(changed, events=(*visit.events, event)[-MAX_EVENTS:])
+
+
+def _is_known(visit: Visit, command: Command, event: str) -> bool:
+    """Return whether a command was applied before. Raises LineChanged if its id had other contents."""
+    match command:
+        case Line():
+            known = visit.line(command.id)
+            if known is not None and replace(known, title=command.title, at=command.at) != command:
+                raise problems.LineChanged(
+                    zh=f"费用明细号{command.id}重复，但内容不同。",
+                    en=f"The visit already has a line {command.id} with other contents.",
+                )
+            return known is not None
+        case CounterPayment():
+            paid = next((one for one in visit.counter_payments if one.id == command.id), None)
+            if paid is not None and paid.amount_fen != command.amount_fen:
+                raise problems.LineChanged(
+                    zh=f"窗口支付号{command.id}重复，但金额不同。",
+                    en=f"Counter payment {command.id} was already reported with another amount.",
+                )
+            return paid is not None
+        case _:
+            return event in visit.events
+
+
+def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
+    if person != visit.person or command.kind != visit.kind:
+        raise problems.VisitChanged(
+            zh="该就诊号已用于其他患者或其他就诊类别。",
+            en="This visit number is already used for another patient or kind of visit.",
+        )
+    return visit
+
+
+def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
+    if command.id_number is not None and person != visit.person:
+        raise problems.VisitChanged(
+            zh="就诊人不能更改，请取消本次就诊后重新登记。",
+            en="The patient of a visit cannot change; cancel the visit and open another.",
+        )
+    kind, opened_at = command.kind or visit.kind, command.opened_at or visit.opened_at
+    if (kind, opened_at) == (visit.kind, visit.opened_at):
+        return visit
+    if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill):
+        raise problems.VisitChanged(zh="已结算的就诊不能更改类别。", en="The kind of a settled visit cannot change.")
+    if (kind == "inpatient") != (visit.kind == "inpatient"):
+        raise problems.VisitChanged(
+            zh="住院使用单独的信用额度，请另开一次住院就诊。",
+            en="An inpatient stay uses a separate credit limit; open another visit for it.",
+        )
+    return replace(visit, kind=kind, opened_at=opened_at, opened_ms=to_ms(opened_at))
+
+
+def _closed(visit: Visit, command: CloseVisit, terms: Terms, now: datetime) -> Visit:
+    settle_at = now if command.final else now + timedelta(minutes=terms("late_charges_minutes"))
+    if visit.closed_at is not None:
+        if not command.final or visit.settle_at is None or visit.settle_at <= settle_at:
+            return visit
+        return replace(visit, settle_at=settle_at, retry_at=None, due_ms=to_ms(now))
+    return replace(visit, closed_at=command.at, settle_at=settle_at, retry_at=None, due_ms=to_ms(settle_at))
+
+
+def _reopened(visit: Visit, now: datetime) -> Visit:
+    if visit.closed_at is None:
+        return visit
+    if visit.was_paid():
+        raise _paid()
+    return replace(visit, closed_at=None, settle_at=None, due_ms=to_ms(now))
+
+
+def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
+    if len(visit.lines) >= MAX_LINES:
+        raise problems.TooManyLines(
+            zh=f"一次就诊最多{MAX_LINES:,}条费用明细。", en=f"A visit can have at most {MAX_LINES:,} lines."
+        )
+    if line.of is not None:
+        _check_charge(visit, line)
+    if visit.was_paid():
+        if line.amount_fen > 0:
+            raise _paid()
+        _check_refund_period(visit, terms, now)
+    settles = visit.closed_at is not None and visit.settlement is not None
+    due_ms = to_ms(now) if settles else visit.due_ms
+    return replace(visit, lines=(*visit.lines, line), retry_at=None, due_ms=due_ms)
+
+
+def _check_charge(visit: Visit, line: Line) -> None:
+    charge = visit.line(line.of or "")
+    if charge is None or charge.of is not None:
+        raise problems.UnknownLine(
+            zh=f"没有找到所引用的费用明细{line.of}。", en=f"The visit has no charge {line.of}.", line=line.of
+        )
+    remaining_fen = visit.net_fen(charge.id)
+    if remaining_fen + line.amount_fen < 0:
+        raise problems.LineExceeded(
+            zh=f"退费金额超过该费用明细的可退金额（{yuan(remaining_fen)}元）。",
+            en=f"The amount exceeds what remains of charge {line.of}: {yuan(remaining_fen)} yuan.",
+            remaining_fen=remaining_fen,
+        )
+
+
+def _check_refund_period(visit: Visit, terms: Terms, now: datetime) -> None:
+    first = min(payment.requested_at for payment in visit.payments if payment.state != "failed")
+    if now - first > timedelta(days=terms("refund_days")):
+        raise problems.RefundTooLate(
+            zh=f"付款已满{terms('refund_days')}天，不能再原路退回。",
+            en=f"A payment can be refunded only within {terms('refund_days')} days.",
+        )
+
+
+def _paid() -> problems.VisitPaid:
+    return problems.VisitPaid(
+        zh="账单已支付或正在支付，不能再增加费用。", en="The bill is paid or being paid; no more charges can be added."
+    )

@@ -1,7 +1,6 @@
 """Compare a hospital's day in four records: the hospital's, ours, the insurance's and the bank's. Pure."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from backend.paylater.ports import BankEntry
@@ -15,14 +14,14 @@ from backend.services.medical_credit.model.reconciliation import (
     VisitTotal,
 )
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import InsurerSettlement
+from backend.services.medical_credit.ports import SettlementRecord
 
 
 def compare(
     hospital: str,
     ours: Sequence[Visit],
     theirs: Mapping[str, FiledVisit],
-    insured: Iterable[InsurerSettlement],
+    insured: Iterable[SettlementRecord],
     banked: Iterable[BankEntry],
     known: Mapping[str, Visit],
 ) -> list[Difference]:
@@ -77,7 +76,7 @@ def _hospital_differences(
         yield from _line_differences(visit, ours.lines.get(line_id), theirs.lines.get(line_id))
     if settled_today and ours.settlement != theirs.settlement:
         mine, other = ours.settlement, theirs.settlement
-        subject = mine.id if mine is not None else "-"
+        subject = mine.settlement_id if mine is not None else "-"
         yield _difference("settlement_differs", where, subject, mine and mine.cash_fen, other and other.cash_fen)
     ours_fen, theirs_fen = sum(ours.counter.values()), sum(theirs.counter.values())
     if ours_fen != theirs_fen:
@@ -104,7 +103,7 @@ def _line_differences(visit: Visit, ours: FiledLine | None, theirs: FiledLine | 
 
 
 def _insurance_differences(
-    ours: Sequence[Visit], insured: Iterable[InsurerSettlement], known: Mapping[str, Visit]
+    ours: Sequence[Visit], insured: Iterable[SettlementRecord], known: Mapping[str, Visit]
 ) -> Iterable[Difference]:
     theirs = {one.settlement_id: one for one in insured}
     for visit in ours:
@@ -138,24 +137,22 @@ def bank_differences(found: Iterable[TransferDifference], known: Mapping[str, Vi
         yield _difference(one.kind, where, one.transfer, one.ours_fen, one.theirs_fen, one.repair)
 
 
-def totals_of(visits: Sequence[Visit], banked: Iterable[BankEntry]) -> tuple[Totals, tuple[VisitTotal, ...]]:
+def totals_of(visits: Sequence[Visit], banked: Sequence[BankEntry]) -> tuple[Totals, tuple[VisitTotal, ...]]:
     """Return the totals of a day's settled visits and of the bank's transfers that day, and the totals per visit."""
-    sums: Counter[str] = Counter()
-    each: list[VisitTotal] = []
-    for visit in visits:
-        split, bill = visit.settlement and visit.settlement.split, visit.bill
-        if split is None:
-            continue
-        each.append(VisitTotal(visit.number, visit.id, split.medfee_fen, visit.payable_fen()))
-        sums.update(
-            medfee_fen=split.medfee_fen,
-            fund_fen=split.fund_fen,
-            account_fen=split.account_fen + split.family_account_fen,
-            cash_fen=split.cash_fen,
-            payout_fen=visit.payable_fen(),
-        )
-        if bill is not None:
-            sums.update(covered_fen=bill.covered_fen, exception_fen=bill.exception_fen, counter_fen=bill.counter_fen)
-    for entry in banked:
-        sums["paid_fen" if entry.kind == "payment" else "refunded_fen"] += entry.amount_fen
-    return Totals(visits=len(each), **sums), tuple(each)
+    settled = [(visit, visit.settlement.split) for visit in visits if visit.settlement is not None]
+    bills = [visit.bill for visit, _ in settled if visit.bill is not None]
+    totals = Totals(
+        visits=len(settled),
+        medfee_fen=sum(split.medfee_fen for _, split in settled),
+        fund_fen=sum(split.fund_fen for _, split in settled),
+        account_fen=sum(split.account_fen + split.family_account_fen for _, split in settled),
+        cash_fen=sum(split.cash_fen for _, split in settled),
+        covered_fen=sum(bill.covered_fen for bill in bills),
+        exception_fen=sum(bill.exception_fen for bill in bills),
+        counter_fen=sum(bill.counter_fen for bill in bills),
+        paid_fen=sum(entry.amount_fen for entry in banked if entry.kind == "payment"),
+        refunded_fen=sum(entry.amount_fen for entry in banked if entry.kind == "refund"),
+        payout_fen=sum(visit.payable_fen() for visit, _ in settled),
+    )
+    each = (VisitTotal(visit.number, visit.id, split.medfee_fen, visit.payable_fen()) for visit, split in settled)
+    return totals, tuple(each)

@@ -1,14 +1,13 @@
-"""A person's enrolment in pay later, family payers, and the facts of a decision on standing."""
+"""A person's enrolment in pay later, and family payers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar, Literal
 
 from backend.i18n import Text
 from backend.paylater.account import Account
 from backend.paylater.family import FamilyConsent
-from backend.services.medical_credit.facts import Breach, CreditFacts, Overdue, StandingFacts, Term, VisitKind
-from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.facts import CreditFacts, Term
 
 LIMIT = {"outpatient": "medical_credit.limit", "inpatient": "medical_credit.inpatient_limit"}
 STANDING = "medical_credit.standing"
@@ -16,8 +15,6 @@ TERMS = "medical_credit.terms"
 
 AGREEMENT = "2026-01"
 """The version of the agreement that people consent to."""
-
-ADULT_YEARS, SENIOR_YEARS = 18, 65
 
 Terms = Callable[[Term], int]
 """Returns a figure of the agreement in force."""
@@ -45,23 +42,3 @@ class FamilyPayer(FamilyConsent, kw_only=True):
     """A family payer's consent to pay the bills of a patient."""
 
     collection: ClassVar[str] = "family_consents"
-
-
-def overdue_parts(visits: Iterable[Visit]) -> tuple[Overdue, ...]:
-    """Return the unpaid parts of the bills of these visits, at most a hundred, with their due dates."""
-    return tuple(Overdue(part.due_at, part.amount_fen) for visit in visits for part in visit.unpaid())[:100]
-
-
-def standing_facts(
-    enrolment: Enrolment, kind: VisitKind | None, available_fen: int, owing: tuple[Overdue, ...]
-) -> StandingFacts:
-    """Build the facts that decide whether a person may pay later."""
-    return StandingFacts(
-        adult_at=enrolment.facts.adult_at,
-        visit=kind or "none",
-        free_fen=available_fen,
-        city_score=enrolment.facts.city_score,
-        arrears_fen=enrolment.facts.arrears_fen,
-        owing=owing,
-        breaches=tuple(Breach(one.at) for one in enrolment.consecutive_breaches()),
-    )

@@ -1,8 +1,21 @@
-"""A connected hospital and the settings of its interfaces."""
+"""A connected hospital, and the records of its messages and of its requests apart from visits."""
 
+import hashlib
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
+from backend.services.medical_credit.facts import VisitKind
 from backend.store import Document, Index
+
+MESSAGE_RETENTION = timedelta(days=90)
+"""How long a repeated message is answered from the store."""
+
+MAX_WAIT = timedelta(days=3)
+"""How long a message may wait for another one before it fails and an operator must check it."""
+
+ANSWER_RETENTION = timedelta(days=30)
+
+MessageState = Literal["received", "done", "waiting", "failed"]
 
 
 class Hospital(Document, kw_only=True):
@@ -24,3 +37,79 @@ class Hospital(Document, kw_only=True):
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
     certificate: str | None = None
     enabled: bool = True
+
+
+class HisMessage(Document, kw_only=True):
+    """A message from a hospital; its `id` is derived from the hospital, the sending application and the control id.
+
+    `raw` is encrypted because it holds personal data; `digest` recognises a repeated message. `answer` is the text of
+    the application acknowledgement and `answer_code` its code. `reason` says why the message waits or failed. `visit`
+    is set once the visit that the message refers to is known.
+    """
+
+    collection: ClassVar[str] = "his_messages"
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("state",), ordered="received_ms"),
+        Index(("visit", "state"), ordered="received_ms"),
+        Index((), ordered="due_ms"),
+        Index((), ordered="expires_ms"),
+    )
+
+    hospital: str
+    control_id: str
+    kind: str
+    raw: str
+    digest: str
+    received_ms: int
+    expires_ms: int
+    state: MessageState = "received"
+    visit: str | None = None
+    answer: str | None = None
+    answer_code: str | None = None
+    reason: str | None = None
+    attempts: int = 0
+    due_ms: int | None = None
+
+
+def message_id(hospital: str, application: str, control_id: str) -> str:
+    """Return the id of a message from its hospital (MSH-4), sending application (MSH-3) and control id (MSH-10)."""
+    return hashlib.sha256(f"message\n{hospital}\n{application}\n{control_id}".encode()).hexdigest()[:32]
+
+
+class UsedAssertion(Document, kw_only=True):
+    """A signed assertion (its `jti`) that was used and cannot be used again; it is deleted after it expires."""
+
+    collection: ClassVar[str] = "used_assertions"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+
+    expires_ms: int
+
+
+class EligibilityAnswer(Document, kw_only=True):
+    """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
+
+    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
+    """
+
+    collection: ClassVar[str] = "eligibility_answers"
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="created_ms"), Index((), ordered="expires_ms"))
+
+    hospital: str
+    number: str | None
+    patient: str
+    kind: VisitKind
+    created_at: datetime
+    created_ms: int
+    expires_ms: int
+    eligible: bool
+    available_fen: int
+
+
+def used_assertion_id(hospital: str, jti: str) -> str:
+    """Return the id of the record of an assertion."""
+    return hashlib.sha256(f"assertion\n{hospital}\n{jti}".encode()).hexdigest()
+
+
+def eligibility_id(hospital: str, number: str) -> str:
+    """Return the id of the answer to a hospital's request with this number."""
+    return hashlib.sha256(f"eligibility\n{hospital}\n{number}".encode()).hexdigest()[:32]

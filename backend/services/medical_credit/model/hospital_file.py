@@ -18,20 +18,20 @@ was settled. `account` includes the family account.
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
-from typing import Literal, cast
+from collections.abc import Iterable
+from typing import cast
 
 from msgspec import Struct
 
 from backend.i18n import decimal_yuan
 from backend.problems import FieldError, Problem
-from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.model.visit import LineKind, Visit
+from backend.services.medical_credit.ports import SettlementRecord
 
 COLUMNS = ("visit", "record", "id", "of", "code", "amount", "fund", "account", "cash")
 MAX_ROWS = 500_000
 MAX_FAULTS = 20
 
-LineRecord = Literal["charge", "credit", "adjustment"]
 RECORDS = ("charge", "credit", "adjustment", "settlement", "counter")
 _YUAN = re.compile(r"(-?)(\d{1,10})\.(\d{2})", re.ASCII)
 _MAX_NAME = 64
@@ -47,20 +47,10 @@ class FiledLine(Struct, frozen=True, gc=False):
     """A line of a visit in the hospital's records or in ours."""
 
     id: str
-    record: LineRecord
+    record: LineKind
     of: str
     code: str
     amount_fen: int
-
-
-class FiledSettlement(Struct, frozen=True, gc=False):
-    """An insurance settlement in the hospital's records or in ours."""
-
-    id: str
-    medfee_fen: int
-    fund_fen: int
-    account_fen: int
-    cash_fen: int
 
 
 class FiledVisit(Struct):
@@ -69,9 +59,8 @@ class FiledVisit(Struct):
     `counter` has the amounts paid at the counter by their ids.
     """
 
-    number: str
     lines: dict[str, FiledLine] = {}
-    settlement: FiledSettlement | None = None
+    settlement: SettlementRecord | None = None
     counter: dict[str, int] = {}
     duplicates: list[str] = []
 
@@ -82,8 +71,7 @@ def read_file(text: str) -> dict[str, FiledVisit]:
     faults: list[FieldError] = []
     found: dict[str, FiledVisit] = {}
     try:
-        head = next(rows, [""])
-        if tuple(head) != COLUMNS:
+        if tuple(next(rows, ())) != COLUMNS:
             faults.append(FieldError("row 1", f"the columns must be {','.join(COLUMNS)}"))
         for number, row in enumerate(rows, 2):
             if faults and (len(faults) >= MAX_FAULTS or number == 2):  # noqa: PLR2004  with a wrong header every row is wrong
@@ -118,24 +106,18 @@ def _read_row(row: list[str], where: str, found: dict[str, FiledVisit], faults: 
     if values["record"] not in RECORDS:
         faults.append(FieldError(f"{where}, record", f"must be one of {', '.join(RECORDS)}"))
     amounts = ("amount", "fund", "account", "cash") if values["record"] == "settlement" else ("amount",)
-    fen = {column: _fen(values[column], f"{where}, {column}", faults) for column in amounts}
+    fen = [_fen(values[column], f"{where}, {column}", faults) for column in amounts]
     if len(faults) > before:
         return
-    _add_record(found.setdefault(values["visit"], FiledVisit(values["visit"])), values, fen)
-
-
-def _add_record(visit: FiledVisit, values: Mapping[str, str], fen: Mapping[str, int]) -> None:
-    match values["record"]:
-        case "settlement":
-            visit.settlement = FiledSettlement(values["id"], fen["amount"], fen["fund"], fen["account"], fen["cash"])
-        case "counter":
-            visit.counter[values["id"]] = fen["amount"]
-        case record:
-            line = FiledLine(values["id"], cast("LineRecord", record), values["of"], values["code"], fen["amount"])
-            if line.id in visit.lines:
-                visit.duplicates.append(line.id)
-            else:
-                visit.lines[line.id] = line
+    visit, record, key = found.setdefault(values["visit"], FiledVisit()), values["record"], values["id"]
+    if record == "settlement":
+        visit.settlement = SettlementRecord(key, values["visit"], *fen)
+    elif record == "counter":
+        visit.counter[key] = fen[0]
+    elif key in visit.lines:
+        visit.duplicates.append(key)
+    else:
+        visit.lines[key] = FiledLine(key, cast("LineKind", record), values["of"], values["code"], fen[0])
 
 
 def _fen(text: str, where: str, faults: list[FieldError]) -> int:
@@ -151,11 +133,11 @@ def our_record(visit: Visit) -> FiledVisit:
     """Return our record of a visit."""
     settled = visit.settlement
     return FiledVisit(
-        visit.number,
         {line.id: FiledLine(line.id, line.kind, line.of or "", line.code, line.amount_fen) for line in visit.lines},
         settled
-        and FiledSettlement(
+        and SettlementRecord(
             settled.split.settlement_id or "-",
+            visit.number,
             settled.split.medfee_fen,
             settled.split.fund_fen,
             settled.split.account_fen + settled.split.family_account_fen,
@@ -178,7 +160,7 @@ def write_file(visits: Iterable[Visit]) -> str:
         settled = ours.settlement
         if settled is not None:
             shares = (settled.medfee_fen, settled.fund_fen, settled.account_fen, settled.cash_fen)
-            rows.writerow([visit.number, "settlement", settled.id, "", "", *map(decimal_yuan, shares)])
+            rows.writerow([visit.number, "settlement", settled.settlement_id, "", "", *map(decimal_yuan, shares)])
         for payment, fen in ours.counter.items():
             rows.writerow([visit.number, "counter", payment, "", "", decimal_yuan(fen), "", "", ""])
     return text.getvalue()

@@ -1,35 +1,34 @@
 """The texts of notifications to patients: short enough for a phone's lock screen, without hospital or treatment."""
 
 from backend.i18n import Text
-from backend.paylater.bill import BillTexts, NoticeKind
+from backend.paylater.bill import BillTexts
 
-_NOTICES: dict[NoticeKind, Text] = {
-    "bill": Text(zh="您的就医账单已生成，应付{yuan}元。", en="Your bill is ready: {yuan} yuan."),
-    "reminder": Text(
-        zh="您有{yuan}元就医账单已到期，请今天支付，以免先看病后付费被暂停。",
-        en="Your bill of {yuan} yuan is due. Pay it today to keep pay later available.",
-    ),
-    "debit_failed": Text(
-        zh="自动扣款{yuan}元未成功，请检查银行卡余额，并自行支付。",
-        en="The automatic debit of {yuan} yuan failed. Check your card's balance and pay the bill yourself.",
-    ),
-    "suspended": Text(
-        zh="您有{yuan}元账单逾期，先看病后付费已暂停；付清后即恢复，急诊不受影响。",
-        en="{yuan} yuan are overdue, so paying later is suspended until you pay. Emergency care is not affected.",
-    ),
-    "restored": Text(
-        zh="已收到付款{yuan}元，先看病后付费已恢复。", en="We received {yuan} yuan; you can pay later again."
-    ),
-    "refunded": Text(
-        zh="{yuan}元已原路退回，请留意原支付账户。", en="{yuan} yuan were refunded to the original account."
-    ),
-    "cancelled": Text(
-        zh="您的一次就诊已取消，账单同时作废；已付款项将原路退回。",
-        en="A visit was cancelled together with its bill; payments will be refunded.",
-    ),
-}
 BILL_TEXTS = BillTexts(
-    notices=_NOTICES,
+    notices={
+        "bill": Text(zh="您的就医账单已生成，应付{yuan}元。", en="Your bill is ready: {yuan} yuan."),
+        "reminder": Text(
+            zh="您有{yuan}元就医账单已到期，请今天支付，以免先看病后付费被暂停。",
+            en="Your bill of {yuan} yuan is due. Pay it today to keep pay later available.",
+        ),
+        "debit_failed": Text(
+            zh="自动扣款{yuan}元未成功，请检查银行卡余额，并自行支付。",
+            en="The automatic debit of {yuan} yuan failed. Check your card's balance and pay the bill yourself.",
+        ),
+        "suspended": Text(
+            zh="您有{yuan}元账单逾期，先看病后付费已暂停；付清后即恢复，急诊不受影响。",
+            en="{yuan} yuan are overdue, so paying later is suspended until you pay. Emergency care is not affected.",
+        ),
+        "restored": Text(
+            zh="已收到付款{yuan}元，先看病后付费已恢复。", en="We received {yuan} yuan; you can pay later again."
+        ),
+        "refunded": Text(
+            zh="{yuan}元已原路退回，请留意原支付账户。", en="{yuan} yuan were refunded to the original account."
+        ),
+        "cancelled": Text(
+            zh="您的一次就诊已取消，账单同时作废；已付款项将原路退回。",
+            en="A visit was cancelled together with its bill; payments will be refunded.",
+        ),
+    },
     bill_by=Text(
         zh="您的就医账单已生成，应付{yuan}元，请在{at}前支付。",
         en="Your bill is ready: {yuan} yuan. Please pay by {at}.",

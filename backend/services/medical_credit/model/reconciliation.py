@@ -13,8 +13,6 @@ from backend.paylater.statement import TRANSFER_TITLES, TransferDifferenceKind, 
 from backend.services.medical_credit.model.hospital_file import FiledLine
 from backend.store import Index
 
-MAX_DIFFERENCES = 2_000
-
 DifferenceKind = Literal[
     "visit_only_at_hospital",
     "visit_missing_at_hospital",

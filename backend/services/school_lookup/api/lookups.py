@@ -6,7 +6,7 @@ from litestar.params import JSONBody
 
 from backend.city.person import known_person
 from backend.city.service import City
-from backend.city.upstream import UpstreamTimeout, UpstreamUnavailable, try_again_in_a_minute
+from backend.city.upstream import UpstreamUnavailable, answer_required
 from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
 from backend.security.identity import admit_citizen, public
@@ -49,7 +49,8 @@ async def look_up_schools(data: JSONBody[LookupRequest], request: AnyRequest) ->
     the city's registers instead of being entered.
     """
     city = city_of(request)
-    districts = await districts_of(city, data.year)
+    plans = await districts_of(city, data.year)
+    districts = [district for district in plans if district.batches in city.rulebook.modules]  # else it is not usable
     if not districts:
         raise _no_plan(data.year)
     family = await _family(data, request, city)
@@ -84,13 +85,11 @@ async def _family(data: LookupRequest, request: AnyRequest, city: City) -> Famil
     if data.family is not None:
         return data.family
     person = await known_person(city.store, admit_citizen(request))
-    try:
+    with answer_required(
+        zh="登记信息暂时无法查询，请手动填写，或稍后再试。",
+        en="The city's registers do not answer; enter the family yourself, or try again later.",
+    ):
         family = await city.port(FamilyRegister).family(city.encryption.decrypt(person.id_number))
-    except UpstreamTimeout as error:
-        raise try_again_in_a_minute(
-            "登记信息暂时无法查询，请手动填写，或稍后再试。",
-            "The city's registers do not answer; enter the family yourself, or try again later.",
-        ) from error
     if family is None:
         raise NoRegisteredChildren(
             Text(

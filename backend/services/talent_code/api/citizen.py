@@ -1,29 +1,18 @@
 """Routes for citizens: their class, evidence, bank account and talent code, and their benefits and claims."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec.structs import replace
 
-from backend.benefits import audits, reservations
+from backend.benefits import audits, waitlist
 from backend.benefits.claims import claims_of, repay, update_accounts
-from backend.benefits.problems import (
-    AlreadyClaimed,
-    NoBankAccount,
-    NotEntitled,
-    NothingToAppeal,
-    NothingToRepay,
-    NotOnWaitlist,
-    RepaymentFailed,
-    RepaymentInProgress,
-    RepaymentOutstanding,
-    UnknownBenefit,
-)
+from backend.benefits.problems import CLAIM_PROBLEMS, REPAYMENT_PROBLEMS, NothingToAppeal, NotOnWaitlist
 from backend.benefits.schemas import AppealRequest, RepaymentRequest
 from backend.city.bank_account import AccountEnding, BankAccountRequest, InvalidBankAccount, parse_card_number
 from backend.city.person import BirthDateMissing
@@ -49,19 +38,14 @@ from backend.services.talent_code.api.schemas import (
 )
 from backend.services.talent_code.claims import claim_benefit as submit
 from backend.services.talent_code.code import SIGN, make_claims
-from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.problems import (
-    EvidenceInFuture,
-    EvidenceLimitReached,
-    EvidenceOnRecord,
-    NoTalentClass,
-)
-from backend.services.talent_code.model.talent import Talent, add_evidence, remove_evidence
-from backend.services.talent_code.review import refresh_talent, update_talent_class
+from backend.services.talent_code.model.grants import reassess
+from backend.services.talent_code.model.problems import DECLARATION_PROBLEMS, EvidenceOnRecord, NoTalentClass
+from backend.services.talent_code.model.talent import Grant, Talent, TalentTerms, add_evidence, remove_evidence
+from backend.services.talent_code.review import refresh_talent, update_talent
 from backend.services.talent_code.saga import benefits, claims, reviews
 from backend.store.time import in_utc
-from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
+from backend.web.idempotency import ONCE_PROBLEMS, IdempotencyKey, once
 from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
 
 T = TypeVar("T")
@@ -79,7 +63,7 @@ async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> U
     "/v1/me/talent/evidence",
     guards=[citizen],
     response_headers=NO_STORE,
-    problems=(EvidenceOnRecord, EvidenceLimitReached, EvidenceInFuture, BirthDateMissing),
+    problems=(*DECLARATION_PROBLEMS, BirthDateMissing),
 )
 async def declare_evidence(
     data: JSONBody[EvidenceRequest], request: CitizenRequest, city: NamedDependency[City]
@@ -89,12 +73,8 @@ async def declare_evidence(
     It affects the class as soon as it is confirmed. If the registry does not answer, it is queried again later. No
     documents are requested.
     """
-    person, qualification = citizen_id(request), in_utc(data.qualification)
-
-    def declare(talent: Talent, now: datetime) -> Talent:
-        return add_evidence(talent, qualification, now, city.rulebook.time_zone)
-
-    talent = await reviews.run(city, await update_talent(city, person, declare))
+    declare = partial(add_evidence, qualification=in_utc(data.qualification))
+    talent = await reviews.run(city, await update_talent(city, citizen_id(request), declare))
     assert talent is not None, "a talent is never deleted"
     return Uncached(talent_details(city, talent), 201)
 
@@ -102,7 +82,7 @@ async def declare_evidence(
 @delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceOnRecord, BirthDateMissing))
 async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City], evidence_id: FromPath[str]) -> None:
     """Withdraw declared evidence; what a registry has ever confirmed stays on record."""
-    await update_talent(city, citizen_id(request), lambda talent, _now: remove_evidence(talent, evidence_id))
+    await update_talent(city, citizen_id(request), partial(remove_evidence, evidence=evidence_id))
 
 
 @put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount, BirthDateMissing))
@@ -112,7 +92,7 @@ async def set_bank_account(
     """Register the bank card for payouts; failed payouts are retried with it at once."""
     number, encryption = parse_card_number(data.number), city.encryption
 
-    def register(talent: Talent, _now: datetime) -> Talent:
+    def register(talent: Talent, _now: datetime, _terms: TalentTerms) -> Talent:
         if talent.account is not None and encryption.decrypt(talent.account) == number:
             return talent  # the same card again would waste a payout attempt
         return replace(talent, account=encryption.encrypt(number), account_ending=number[-4:])
@@ -127,11 +107,9 @@ async def set_bank_account(
 @get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass, BirthDateMissing))
 async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentCode]:
     """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
-    talent = await update_talent_class(city, citizen_id(request))
+    talent = await update_talent(city, citizen_id(request), reassess)
     now = city.now()
-    grant = talent.grant(now)
-    payload, issued, expires = _signed(city, talent, now)
-    assert grant is not None, "no code is signed without a class"
+    grant, payload, issued, expires = _new_code(city, talent, now)
     return Uncached(
         TalentCode(
             talent_class=grant.talent_class,
@@ -145,46 +123,38 @@ async def show_talent_code(request: CitizenRequest, city: NamedDependency[City])
     )
 
 
-@get(
-    "/v1/me/talent-code/image.svg",
-    guards=[citizen],
-    response_headers=NO_STORE,
-    media_type="image/svg+xml",
-    priority="decoration",
-    problems=(ImageWorkerBusy, NoTalentClass, BirthDateMissing),
-)
+_problems = (ImageWorkerBusy, NoTalentClass, BirthDateMissing)
+_get_image = partial(get, guards=[citizen], response_headers=NO_STORE, priority="decoration", problems=_problems)
+
+
+@_get_image("/v1/me/talent-code/image.svg", media_type="image/svg+xml")
 async def show_talent_svg(request: CitizenRequest, city: NamedDependency[City]) -> Response[str]:
     """Draw a new talent code as SVG, for an app that cannot draw QR codes."""
     return Response(await _draw(request, city, draw_svg), media_type="image/svg+xml", headers=UNCACHED_HEADERS)
 
 
-@get(
-    "/v1/me/talent-code/image.png",
-    guards=[citizen],
-    response_headers=NO_STORE,
-    media_type="image/png",
-    priority="decoration",
-    problems=(ImageWorkerBusy, NoTalentClass, BirthDateMissing),
-)
+@_get_image("/v1/me/talent-code/image.png", media_type="image/png")
 async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) -> Response[bytes]:
     """Draw a new talent code as PNG, for an app that cannot draw QR codes."""
     return Response(await _draw(request, city, draw_png), media_type="image/png", headers=UNCACHED_HEADERS)
 
 
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
-    payload, _, _ = _signed(city, await update_talent_class(city, citizen_id(request)), city.now())
+    talent = await update_talent(city, citizen_id(request), reassess)
+    _, payload, _, _ = _new_code(city, talent, city.now())
     return await image_worker.draw(lambda: draw(payload, SIGN))
 
 
-def _signed(city: City, talent: Talent, now: datetime) -> tuple[str, int, int]:
-    """Sign a new code; return it with the instants between which it is valid. Raises NoTalentClass."""
-    if talent.grant(now) is None:
+def _new_code(city: City, talent: Talent, now: datetime) -> tuple[Grant, str, int, int]:
+    """Return the class, a new signed code, and its start and end in epoch seconds. Raises NoTalentClass."""
+    grant = talent.grant(now)
+    if grant is None:
         raise NoTalentClass(
             zh="您目前没有人才类别，请先在“人才码—我的申报”中填写已取得的学位、职称等信息。",
             en="You have no talent class now; declare your qualifications first.",
         )
     payload, issued, expires = make_claims(talent.code_id, now, city.settings.code_seconds)
-    return city.keys.sign_code(payload), issued, expires
+    return grant, city.keys.sign_code(payload), issued, expires
 
 
 # ── benefits and claims ──
@@ -206,19 +176,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
 
 
 @post(
-    "/v1/me/claims",
-    guards=[citizen],
-    problems=(
-        BirthDateMissing,
-        UnknownBenefit,
-        NotEntitled,
-        AlreadyClaimed,
-        NoBankAccount,
-        RepaymentOutstanding,
-        UpstreamUnavailable,
-        IdempotencyKeyReused,
-        RequestInProgress,
-    ),
+    "/v1/me/claims", guards=[citizen], problems=(*CLAIM_PROBLEMS, BirthDateMissing, UpstreamUnavailable, *ONCE_PROBLEMS)
 )
 async def claim_benefit(
     data: JSONBody[ClaimRequest], request: CitizenRequest, city: NamedDependency[City], idempotency_key: IdempotencyKey
@@ -229,9 +187,7 @@ async def claim_benefit(
     automatically when the budget grows. Until the bank has decided, it is `paying`.
     """
     person = citizen_id(request)
-    stated: Mapping[str, Any] = {
-        name: value for name, value in (("homes", data.homes), ("spent_fen", data.spent_fen)) if value is not None
-    }
+    stated = {"homes": data.homes or 0, "spent_fen": data.spent_fen or 0}
 
     async def work() -> ClaimDetails:
         return claim_details(await submit(city, person, data.benefit, idempotency_key, stated))
@@ -251,9 +207,7 @@ async def show_claim(
 @delete("/v1/me/claims/{claim_id:str}", guards=[citizen], status_code=200, problems=(NotOnWaitlist,))
 async def leave_waitlist(request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]) -> ClaimDetails:
     """Withdraw a claim from the waiting list; it no longer excludes other claims of the caller."""
-    return claim_details(
-        await claims.decide(city, await _own_claim(city, request, claim_id), reservations.leave_waitlist)
-    )
+    return claim_details(await claims.decide(city, await _own_claim(city, request, claim_id), waitlist.leave_waitlist))
 
 
 @post("/v1/me/claims/{claim_id:str}/appeal", guards=[citizen], status_code=200, problems=(NothingToAppeal,))
@@ -265,11 +219,7 @@ async def appeal_against_clawback(
     return claim_details(await claims.decide(city, claim, partial(audits.file_appeal, text=data.text)))
 
 
-@post(
-    "/v1/me/claims/{claim_id:str}/repayments",
-    guards=[citizen],
-    problems=(NothingToRepay, RepaymentInProgress, RepaymentFailed, IdempotencyKeyReused, RequestInProgress),
-)
+@post("/v1/me/claims/{claim_id:str}/repayments", guards=[citizen], problems=(*REPAYMENT_PROBLEMS, *ONCE_PROBLEMS))
 async def repay_claim(
     data: JSONBody[RepaymentRequest],
     request: CitizenRequest,

@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from backend.benefits import audits
+from backend.benefits.claim import Appeal
 from backend.benefits.problems import NothingToAppeal, OwnAppeal
 from backend.benefits.responses import appeal_list, budget_list
 from backend.benefits.schemas import AppealDecision, AppealList, BudgetList
@@ -22,9 +23,9 @@ from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, role_guard
 from backend.services.talent_code.api.responses import claim_details
 from backend.services.talent_code.api.schemas import AppealDetails, ClaimDetails, ReviewRequest
-from backend.services.talent_code.eligibility import update_talent
 from backend.services.talent_code.model.claim import Claim, record_view
 from backend.services.talent_code.model.talent import Talent, request_recheck
+from backend.services.talent_code.review import update_talent
 from backend.services.talent_code.saga import benefits, claims, review_talent
 
 talent_officer = role_guard("talent_officer")
@@ -39,13 +40,10 @@ async def list_appeals(city: NamedDependency[City], cursor: FromQuery[str | None
 @get("/v1/talent-appeals/{claim_id:str}", guards=[talent_officer])
 async def show_appeal(request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]) -> AppealDetails:
     """Show an appeal; the person sees that an officer viewed their claim."""
-    await _appealed_claim(city, claim_id)
-    account = request.user.account_id
-    claim = await claims.update(city, claim_id, lambda found, now: record_view(found, account, now))
+    _, appeal = await _appealed_claim(city, claim_id)
+    claim = await claims.update(city, claim_id, partial(record_view, account=request.user.account_id))
     assert claim is not None, "it was found just now"
-    assert claim.clawback is not None, "likewise"
-    assert claim.clawback.appeal is not None, "an appeal is never removed"
-    return AppealDetails(claim_details(claim), claim.clawback.appeal.text, claim.clawback.appeal.at)
+    return AppealDetails(claim_details(claim), appeal.text, appeal.at)
 
 
 @put("/v1/talent-appeals/{claim_id:str}", guards=[talent_officer], problems=(NothingToAppeal, OwnAppeal))
@@ -53,23 +51,22 @@ async def decide_appeal(
     data: JSONBody[AppealDecision], request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]
 ) -> ClaimDetails:
     """Decide an appeal: the decision of the audit is upheld or dropped; the person receives the reason."""
-    claim = await _appealed_claim(city, claim_id)
+    claim, _ = await _appealed_claim(city, claim_id)
     if request.user.citizen_id == claim.subject:
         raise OwnAppeal(
             zh="不能裁定本人的申诉，请转交其他经办人员。",
             en="You cannot decide your own appeal; please pass it to another officer.",
         )
     reason = Text(zh=data.reason.zh, en=data.reason.en)
-    upheld = data.decision == "uphold"
-    decide = partial(audits.decide_appeal, decision_upheld=upheld, reason=reason)
+    decide = partial(audits.decide_appeal, decision_upheld=data.decision == "uphold", reason=reason)
     return claim_details(await claims.decide(city, claim, decide))
 
 
-async def _appealed_claim(city: City, claim_id: str) -> Claim:
+async def _appealed_claim(city: City, claim_id: str) -> tuple[Claim, Appeal]:
     claim = await city.store.get(Claim, claim_id)
     if claim is None or claim.clawback is None or claim.clawback.appeal is None:
         raise NotFound(zh="没有找到该申诉，请刷新后重试。", en="There is no such appeal; please refresh.")
-    return claim
+    return claim, claim.clawback.appeal
 
 
 @get("/v1/benefit-budgets", guards=[talent_officer])

@@ -1,6 +1,7 @@
 """Routes for partners: verify a talent code, see the services to honour, and record their use."""
 
 from datetime import datetime, timedelta
+from typing import get_args
 
 from litestar import post
 from litestar.di import NamedDependency
@@ -20,8 +21,8 @@ from backend.services.talent_code.api.schemas import (
     TalentVerification,
 )
 from backend.services.talent_code.code import read_talent_code
-from backend.services.talent_code.eligibility import talent_terms
 from backend.services.talent_code.facts import Partner
+from backend.services.talent_code.model.benefit import services_for
 from backend.services.talent_code.model.evidence import year_end
 from backend.services.talent_code.model.problems import (
     BenefitNotOffered,
@@ -30,8 +31,8 @@ from backend.services.talent_code.model.problems import (
     QuotaExhausted,
     RedemptionIdReused,
 )
-from backend.services.talent_code.model.redemption import Usage, Use, partner_kind, record_use, services_for, usage_id
-from backend.services.talent_code.model.talent import Talent, benefit_facts
+from backend.services.talent_code.model.redemption import Usage, Use, record_use, usage_id
+from backend.services.talent_code.model.talent import Talent, TalentTerms
 from backend.store.time import to_ms
 from backend.store.update import create_or_update
 
@@ -61,7 +62,7 @@ async def verify_talent_code(
     if scanned is None or outcome != "valid":
         return TalentVerification(outcome, _MESSAGES[outcome])
     services = await services_with_usage(city, scanned.talent, now, kind)
-    return TalentVerification(outcome, _MESSAGES[outcome], [entitlement(city, one, usage) for one, usage in services])
+    return TalentVerification(outcome, _MESSAGES[outcome], [entitlement(*one) for one in services])
 
 
 @post(
@@ -84,12 +85,11 @@ async def redeem_benefit(
         raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
     use = Use(data.redemption_id, data.place, now, f"{scanned.claims.jti}.{scanned.claims.iat}")
     empty = _empty_usage(city, scanned, data.benefit, now)
-    usage = await city.store.get(Usage, empty.id)
-    first = usage.find_duplicate(use) if usage is not None else None
+    first = (await city.store.get(Usage, empty.id) or empty).find_duplicate(use)
     if outcome != "valid" and first is None:
         raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
     at = now if first is None else first.at
-    found = services_for(city.rulebook, benefit_facts(scanned.talent, {}, at), at, kind)
+    found = services_for(city.rulebook, scanned.talent, at, kind)
     judged = next((one for one in found if one.benefit == data.benefit), None)
     if judged is None:
         raise BenefitNotOffered(
@@ -97,7 +97,7 @@ async def redeem_benefit(
         )
     quota = judged.terms.quota
     usage = await create_or_update(city.store, empty, lambda found: record_use(found, use, quota))
-    return entitlement(city, judged, usage)
+    return entitlement(judged, usage)
 
 
 class _Scanned(Struct, frozen=True):
@@ -111,13 +111,13 @@ def _empty_usage(city: City, scanned: _Scanned, benefit: str, now: datetime) -> 
     """Return an empty usage for the year of the code, not the present one: a repeated request finds the same."""
     zone = city.rulebook.time_zone
     year = scanned.claims.issued_at.astimezone(zone).year
-    expires_at = year_end(year, zone) + timedelta(days=talent_terms(city, now)("usage_days"))
+    expires_at = year_end(year, zone) + timedelta(days=TalentTerms(city.rulebook, now)("usage_days"))
     return Usage(id=usage_id(scanned.talent.id, benefit, year), expires_ms=to_ms(expires_at))
 
 
 def _kind(request: CitizenRequest, place: str) -> Partner:
-    """Return the kind of partner of a place of the caller. Raises PlaceNotAssigned."""
-    kind = partner_kind(place)
+    """Return the kind of partner of a place of the caller, such as `park-xixi`. Raises PlaceNotAssigned."""
+    kind = next((one for one in get_args(Partner) if one == place.partition("-")[0]), None)
     if place not in request.user.venues or kind is None:
         raise PlaceNotAssigned(
             zh="您的账号未绑定该服务点，请联系管理员。",

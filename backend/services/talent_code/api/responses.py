@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
-from msgspec.structs import asdict, astuple
+from msgspec import convert
+from msgspec.structs import astuple
 
-from backend.benefits.offers import Judgement, claim_restriction, split_into_instalments
+from backend.benefits.offers import Judgement, split_into_instalments
 from backend.benefits.responses import claim_stage, clawback_details, stage_message
+from backend.benefits.terms import MAX_FEN
 from backend.city.service import City
 from backend.i18n import Text
 from backend.services.talent_code.api.schemas import (
@@ -21,51 +23,35 @@ from backend.services.talent_code.api.schemas import (
     OwnEntitlement,
     TalentDetails,
 )
-from backend.services.talent_code.eligibility import talent_terms
-from backend.services.talent_code.facts import TALENT_CLASSES, BenefitTerms, Partner
-from backend.services.talent_code.model.benefit import near_miss, offers_of
+from backend.services.talent_code.facts import TALENT_CLASSES, BenefitTerms, Partner, class_above
+from backend.services.talent_code.model.benefit import NearMiss, near_miss, offers_of, services_for
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.grants import CLASS_MODULE, review_starts_at
-from backend.services.talent_code.model.redemption import Usage, remaining_uses, services_for, usage_id
-from backend.services.talent_code.model.talent import Grant, Talent, benefit_facts, talent_facts
-
-ASSUMED_SPENDING_FEN = 10**13
-"""Until a person states what they spent, offers assume more than any limit."""
-
+from backend.services.talent_code.model.grants import CLASS_MODULE, class_verdict, review_starts_at
+from backend.services.talent_code.model.redemption import Usage, remaining_uses, usage_id
+from backend.services.talent_code.model.talent import Talent, TalentTerms, benefit_facts
 
 # ── the class ──
 
 
 def talent_details(city: City, talent: Talent) -> TalentDetails:
     """Return a person's class with its reason, their evidence, and the ways to the next class."""
-    now, zone = city.now(), city.rulebook.time_zone
+    now = city.now()
     grant, talent_class = talent.grant(now), talent.class_at(now)
-    with_declared = talent_facts(talent, now, zone, ("confirmed", "declared"))
-    expected = city.rulebook.evaluate(CLASS_MODULE, with_declared, now).result
-    rank = TALENT_CLASSES.index(talent_class) + 1
-    above = TALENT_CLASSES[rank] if rank < len(TALENT_CLASSES) else None
+    expected = class_verdict(talent, now, city.rulebook, ("confirmed", "declared")).result
+    above = class_above(talent_class)
+    ways = [rule for rule in city.rulebook.in_force(CLASS_MODULE, now) if rule.then == above]
+    previous = [one for one in reversed(talent.grants) if one is not grant]
     return TalentDetails(
         talent_class=talent_class,
-        grant=_grant_details(grant) if grant is not None else None,
-        review_at=review_starts_at(grant, talent_terms(city, now)("review_days")) if grant is not None else None,
-        evidence=[
-            EvidenceDetails(one.id, one.qualification, one.state, one.declared_at, one.answered_at)
-            for one in talent.evidence
-        ],
+        grant=convert(grant, GrantDetails | None, from_attributes=True),
+        review_at=grant and review_starts_at(grant, TalentTerms(city.rulebook, now)),
+        evidence=convert(talent.evidence, list[EvidenceDetails], from_attributes=True),
         class_if_confirmed=max(expected, talent_class, key=TALENT_CLASSES.index),
-        next_class=above if above != "none" else None,
-        next_class_options=[
-            NextClassOption(rule.id, rule.because, rule.remedy)
-            for rule in city.rulebook.in_force(CLASS_MODULE, now)
-            if rule.then == above
-        ],
-        previous_grants=[_grant_details(one) for one in reversed(talent.grants) if one is not grant],
+        next_class=above,
+        next_class_options=[NextClassOption(rule.id, rule.because, rule.remedy) for rule in ways],
+        previous_grants=convert(previous, list[GrantDetails], from_attributes=True),
         account_ending=talent.account_ending,
     )
-
-
-def _grant_details(grant: Grant) -> GrantDetails:
-    return GrantDetails(**asdict(grant))
 
 
 # ── services ──
@@ -74,8 +60,8 @@ def _grant_details(grant: Grant) -> GrantDetails:
 async def own_entitlements(city: City, talent: Talent, now: datetime) -> list[OwnEntitlement]:
     """Return the services that a person is entitled to now, as shown to that person."""
     return [
-        OwnEntitlement(*astuple(entitlement(city, one, usage)), because=one.verdict.because)
-        for one, usage in await services_with_usage(city, talent, now)
+        OwnEntitlement(*astuple(entitlement(judged, usage)), because=judged.verdict.because)
+        for judged, usage in await services_with_usage(city, talent, now)
     ]
 
 
@@ -83,29 +69,27 @@ async def services_with_usage(
     city: City, talent: Talent, now: datetime, kind: Partner | None = None
 ) -> list[tuple[Judgement[BenefitTerms], Usage | None]]:
     """Return a person's services, all or those offered by a kind of partner, with their use in this year."""
-    judged = services_for(city.rulebook, benefit_facts(talent, {}, now), now, kind)
-    ids = [usage_id(talent.id, one.benefit, city.today().year) for one in judged]
+    services = services_for(city.rulebook, talent, now, kind)
+    ids = [usage_id(talent.id, judged.benefit, city.today().year) for judged in services]
     usages = await city.store.get_many(Usage, ids)
-    return [(one, usages.get(key)) for one, key in zip(judged, ids, strict=True)]
+    return [(judged, usages.get(key)) for judged, key in zip(services, ids, strict=True)]
 
 
-def entitlement(city: City, judged: Judgement[BenefitTerms], usage: Usage | None) -> Entitlement:
+def entitlement(judged: Judgement[BenefitTerms], usage: Usage | None) -> Entitlement:
     """Return a service with the remaining uses of the year."""
-    assert judged.terms.unit is not None, "a service has a unit"
-    return Entitlement(
-        benefit=judged.benefit,
-        title=offers_of(city.rulebook).title(judged.benefit),
-        figure=judged.verdict.result,
-        unit=judged.terms.unit,
-        remaining=remaining_uses(usage, judged.terms.quota),
-    )
+    terms, figure = judged.terms, judged.verdict.result
+    assert terms.unit is not None, "a service has a unit"
+    return Entitlement(judged.benefit, judged.title, figure, terms.unit, remaining_uses(usage, terms.quota))
 
 
 # ── money ──
 
 
 def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[list[Offer], list[NearMissDetails]]:
-    """Return the money that a person can claim, and the benefits of any kind that they narrowly miss."""
+    """Return the money that a person can claim, and the benefits of any kind that they narrowly miss.
+
+    Until the person states what they spent, it is assumed to be more than any limit.
+    """
     offers: list[Offer] = []
     misses: list[NearMissDetails] = []
     offered = offers_of(city.rulebook)
@@ -113,34 +97,28 @@ def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[l
         terms = offered.terms(benefit, now)
         if terms is None:
             continue
-        stated = {"spent_fen": ASSUMED_SPENDING_FEN} if terms.base is not None and terms.base.of == "spent_fen" else {}
-        facts, title = benefit_facts(talent, stated, now), offered.title(benefit)
-        judged = offered.judge(benefit, facts, now)
+        facts = benefit_facts(talent, {"spent_fen": MAX_FEN} if terms.depends_on_spending else {}, now)
+        judged, miss = offered.judge(benefit, facts, now), None
         assert judged is not None, "its terms are in force"
         if not judged.is_entitled:
-            miss = near_miss(city.rulebook, judged, facts, now)
-            if miss is not None:
-                misses.append(NearMissDetails(benefit, title, miss.kind, miss.because, miss.remedy, miss.from_at))
-            continue
-        restriction = claim_restriction(talent, benefit, offered.terms, now)
-        if restriction is not None and not restriction.limit_reached:
-            because = offered.restriction_reason(restriction)
-            misses.append(NearMissDetails(benefit, title, "own_claims", because, None, restriction.ends_at))
-        elif restriction is None and terms.gives == "money":
-            offers.append(_offer(judged, title))
+            miss = near_miss(city.rulebook, judged, facts)
+        elif (restriction := offered.restriction(talent, benefit, now)) is None:
+            offers += [_offer(judged)] if terms.gives == "money" else []
+        elif not restriction.limit_reached:
+            miss = NearMiss("own_claims", restriction.because, from_at=restriction.ends_at)
+        if miss is not None:
+            misses.append(NearMissDetails(benefit, judged.title, miss.kind, miss.because, miss.remedy, miss.from_at))
     return offers, misses
 
 
-def _offer(judged: Judgement[BenefitTerms], title: Text) -> Offer:
-    verdict, terms = judged.verdict, judged.terms
-    if terms.base is not None and terms.base.of == "spent_fen":
-        max_amount_fen = judged.amount_fen if terms.amount == "up_to" else None
-        return Offer(judged.benefit, title, verdict.rule, verdict.because, None, max_amount_fen, [])
-    instalments = [
-        OfferedInstalment(fen, one.milestone)
-        for one, fen in split_into_instalments(judged.amount_fen, terms.instalments)
-    ]
-    return Offer(judged.benefit, title, verdict.rule, verdict.because, judged.amount_fen, None, instalments)
+def _offer(judged: Judgement[BenefitTerms]) -> Offer:
+    verdict, terms, amount_fen = judged.verdict, judged.terms, judged.amount_fen
+    if terms.depends_on_spending:
+        max_amount_fen = amount_fen if terms.amount == "up_to" else None
+        return Offer(judged.benefit, judged.title, verdict.rule, verdict.because, None, max_amount_fen, [])
+    parts = split_into_instalments(amount_fen, terms.instalments)
+    instalments = [OfferedInstalment(fen, one.milestone) for one, fen in parts]
+    return Offer(judged.benefit, judged.title, verdict.rule, verdict.because, amount_fen, None, instalments)
 
 
 # ── claims ──
@@ -161,10 +139,7 @@ def claim_details(claim: Claim) -> ClaimDetails:
         amount_fen=claim.amount_fen,
         paid_fen=claim.paid_fen,
         returned_fen=claim.returned_fen,
-        instalments=[
-            ClaimInstalmentDetails(one.amount_fen, one.milestone, one.state, one.paid_at, one.receipt)
-            for one in claim.instalments
-        ],
+        instalments=convert(claim.instalments, list[ClaimInstalmentDetails], from_attributes=True),
         clawback=clawback_details(claim, _FACTS),
         read_by_officers=[view.at for view in claim.officer_views],
     )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from backend.benefits.claim import InstalmentState
 from backend.benefits.schemas import ClaimStage, ClawbackDetails
@@ -17,23 +17,19 @@ from backend.services.talent_code.model.talent import GrantEnd
 
 # ── partners ──
 
-Payload = Annotated[str, Meta(min_length=1, max_length=2_000)]
-Place = Annotated[str, Meta(min_length=1, max_length=64)]
 ScanOutcome = Literal["valid", "expired", "forged", "no_class"]
 
 
 class TalentScanRequest(Struct, forbid_unknown_fields=True):
     """A talent code that was scanned at one of the caller's places, such as `park-xixi`."""
 
-    payload: Payload
-    place: Place
+    payload: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    place: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class RedemptionRequest(Struct, forbid_unknown_fields=True):
+class RedemptionRequest(TalentScanRequest, forbid_unknown_fields=True):
     """One use of a benefit by the holder of a code. `redemption_id` is the partner's; repeated, it counts once."""
 
-    payload: Payload
-    place: Place
     benefit: Annotated[str, Meta(min_length=1, max_length=100)]
     redemption_id: Annotated[str, Meta(min_length=8, max_length=64)]
 
@@ -141,11 +137,16 @@ class TalentCode(Struct, frozen=True, gc=False):
 # ── claims ──
 
 
-class ClaimInstalmentDetails(Struct, frozen=True):
-    """An instalment of a claim, due after a number of months of insurance, and its receipt once it is paid."""
+class OfferedInstalment(Struct, frozen=True):
+    """An instalment of an offer, due after a number of months of social insurance."""
 
     amount_fen: int
-    insured_months: int
+    milestone: int = field(name="insured_months")
+
+
+class ClaimInstalmentDetails(OfferedInstalment, frozen=True):
+    """An instalment of a claim, due after a number of months of insurance, and its receipt once it is paid."""
+
     state: InstalmentState
     paid_at: datetime | None
     receipt: str | None
@@ -174,13 +175,6 @@ class ClaimDetails(Struct, frozen=True):
     instalments: list[ClaimInstalmentDetails]
     clawback: ClawbackDetails | None
     read_by_officers: list[datetime]
-
-
-class OfferedInstalment(Struct, frozen=True):
-    """An instalment of an offer, due after a number of months of social insurance."""
-
-    amount_fen: int
-    insured_months: int
 
 
 class Offer(Struct, frozen=True):

@@ -38,7 +38,7 @@ class Budget(budget.Budget, kw_only=True):
     collection: ClassVar[str] = "budgets"
 
 
-def record_view(viewed: Claim, account: str, now: datetime) -> Claim:
+def record_view(viewed: Claim, now: datetime, account: str) -> Claim:
     """Record that an officer viewed a claim."""
     views = (*viewed.officer_views, OfficerView(now, account))[-MAX_OFFICER_VIEWS:]
     return replace(viewed, officer_views=views)

@@ -41,8 +41,4 @@ def talent_message(notification: TalentNotification, talent: Talent, registry_da
     found = next((one for one in talent.evidence if one.id == notification.evidence), None)
     item = _QUALIFICATIONS[type(found.qualification)] if found is not None else _QUALIFICATION
     letter = notification.talent_class.upper()
-    words = _TALENT_MESSAGES[notification.kind]
-    return Text(
-        zh=words.zh.format(letter=letter, item=item.zh, days=registry_days),
-        en=words.en.format(letter=letter, item=item.en, days=registry_days),
-    )
+    return _TALENT_MESSAGES[notification.kind].format(letter=letter, item=item, days=f"{registry_days}")

@@ -19,6 +19,10 @@ class EvidenceInFuture(Problem):
     title = "Evidence dated in the future"
 
 
+DECLARATION_PROBLEMS = (EvidenceOnRecord, EvidenceLimitReached, EvidenceInFuture)
+"""The Problems of a route that declares a qualification."""
+
+
 class NoTalentClass(Problem):
     """The person has no class now, so there is no talent code to show."""
 

@@ -1,20 +1,13 @@
-"""Use of services at partners: which entitlements a kind of partner sees, and how often a person may use one."""
+"""Use of services at partners, and how often a person may use one."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.benefits.offers import Judgement
-from backend.rulebook import Rulebook
-from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, Partner
-from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
 from backend.store import Document, Index
-
-PARTNER_KINDS: tuple[Partner, ...] = get_args(Partner)
 
 
 class Use(Struct, frozen=True, gc=False):
@@ -37,35 +30,12 @@ class Usage(Document, kw_only=True):
 
     def find_duplicate(self, use: Use) -> Use | None:
         """Return the recorded use with the same redemption id, place and code, or None."""
-        same = (use.redemption, use.place, use.code)
-        return next((one for one in self.uses if (one.redemption, one.place, one.code) == same), None)
+        return next((one for one in self.uses if replace(one, at=use.at) == use), None)
 
 
 def usage_id(person: str, benefit: str, year: int) -> str:
     """Return the id of a person's uses of a benefit in a year."""
     return f"{person}:{benefit}:{year}"
-
-
-def partner_kind(place: str) -> Partner | None:
-    """Return the kind of partner from the prefix of a place's name, such as `park-xixi`; None for any other."""
-    kind = place.partition("-")[0]
-    return next((one for one in PARTNER_KINDS if one == kind), None)
-
-
-def services_for(
-    rulebook: Rulebook, facts: BenefitFacts, at: datetime, kind: Partner | None = None
-) -> Sequence[Judgement[BenefitTerms]]:
-    """Return the services that a person is entitled to now: all, or those offered by a kind of partner."""
-    offers = offers_of(rulebook)
-    judged = [offers.judge(benefit, facts, at) for benefit in offers.names()]
-    return [
-        one
-        for one in judged
-        if one is not None
-        and one.terms.gives == "service"
-        and one.is_entitled
-        and (kind is None or kind in one.terms.partners)
-    ]
 
 
 def remaining_uses(usage: Usage | None, quota: int | None) -> int | None:

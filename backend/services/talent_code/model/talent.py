@@ -3,22 +3,24 @@
 The pure changes of evidence are here; granting and ending classes is in `grants`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Literal, cast, get_args
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.benefits.claimant import Claimant
+from backend.benefits.claim import Claimant
 from backend.i18n import Text
 from backend.jobs.saga import DUE
 from backend.problems import FieldError, NotFound
+from backend.rulebook import Rulebook
 from backend.services.talent_code.facts import (
     TALENT_CLASSES,
     BenefitFacts,
     Degree,
+    DegreeLevel,
     IncomeYear,
     Pay,
     Post,
@@ -27,6 +29,7 @@ from backend.services.talent_code.facts import (
     TalentClassOrNone,
     TalentFacts,
     TalentTerm,
+    TalentTermAsked,
     Title,
 )
 from backend.services.talent_code.model.evidence import (
@@ -44,15 +47,21 @@ MAX_EVIDENCE = 50
 MAX_GRANTS = 100
 MAX_NOTIFICATIONS = 100
 
-MIN_CHECK_INTERVAL = timedelta(seconds=10)
-MAX_CHECK_INTERVAL = timedelta(hours=6)
-"""A registry that did not answer is queried again after the minimum; the interval doubles up to the maximum."""
-
-TalentTerms = Callable[[TalentTerm], int]
-"""Returns a figure of the talent code's own terms, as the rules define it."""
+TERMS_MODULE = "talent_code.terms"
 
 GrantEnd = Literal["upgraded", "renewed", "withdrawn", "lapsed"]
 TalentNotificationKind = Literal["granted", "upgraded", "renewed", "withdrawn", "lapsed", "refuted", "unconfirmed"]
+
+
+class TalentTerms(Struct, frozen=True):
+    """What decides about talents at an instant: the rulebook, and the talent code's own terms in it."""
+
+    rulebook: Rulebook
+    at: datetime
+
+    def __call__(self, term: TalentTerm) -> int:
+        """Return a figure of the terms, as the rules define it."""
+        return cast("int", self.rulebook.evaluate(TERMS_MODULE, TalentTermAsked(term), self.at).result)
 
 
 class Grant(Struct, frozen=True, gc=False):
@@ -144,15 +153,11 @@ def notify(
 def talent_facts(
     talent: Talent, at: datetime, zone: ZoneInfo, states: tuple[EvidenceState, ...] = ("confirmed",)
 ) -> TalentFacts:
-    """Return the facts that decide a person's class: the evidence in these states, and months of insurance."""
+    """Return the facts that decide a person's class: evidence in these states, and months of insurance.
+
+    Qualifications from after `at` are left out.
+    """
     qualifications = (one.qualification for one in talent.evidence if one.state in states)
-    return facts_from_qualifications(talent, qualifications, at, zone)
-
-
-def facts_from_qualifications(
-    talent: Talent, qualifications: Iterable[Qualification], at: datetime, zone: ZoneInfo
-) -> TalentFacts:
-    """Return the facts of a person with just these qualifications. Those from after `at` are left out."""
     known = [one for one in qualifications if happened_at(one, zone) <= at]
     return TalentFacts(
         born_at=talent.born_at,
@@ -165,34 +170,29 @@ def facts_from_qualifications(
     )
 
 
-_DEGREES = ("none", "bachelor", "master", "doctor")
-
-
 def benefit_facts(talent: Talent, stated: Mapping[str, Any], at: datetime) -> BenefitFacts:
     """Return the facts by which a claim is judged; `stated` are those that the person states with the claim."""
+    facts = BenefitFacts(born_at=talent.born_at, **stated)
+    grant, figures = talent.grant(at), talent.figures
+    if grant is not None:
+        facts = replace(facts, talent_class=grant.talent_class, class_since=grant.granted_at)
     confirmed = [one.qualification for one in talent.evidence if one.state == "confirmed"]
     degrees = [one for one in confirmed if isinstance(one, Degree)]
-    highest = max(degrees, key=lambda degree: _DEGREES.index(degree.level), default=None)
-    grant, figures = talent.grant(at), talent.figures
-    return BenefitFacts(
-        born_at=talent.born_at,
-        talent_class=grant.talent_class if grant is not None else "none",
-        class_since=grant.granted_at if grant is not None else None,
-        degree=highest.level if highest is not None else "none",
-        graduated_at=highest.awarded_at if highest is not None else None,
-        insured_months=figures.insured_months if figures is not None else 0,
-        income_fen=figures.income_fen if figures is not None else 0,
-        tax_fen=figures.tax_fen if figures is not None else 0,
-        **stated,
-    )
+    if degrees:
+        highest = max(degrees, key=lambda degree: get_args(DegreeLevel).index(degree.level))
+        facts = replace(facts, degree=highest.level, graduated_at=highest.awarded_at)
+    if figures is not None:
+        months, income_fen, tax_fen = figures.insured_months, figures.income_fen, figures.tax_fen
+        facts = replace(facts, insured_months=months, income_fen=income_fen, tax_fen=tax_fen)
+    return facts
 
 
 # ── evidence ──
 
 
-def add_evidence(talent: Talent, qualification: Qualification, now: datetime, zone: ZoneInfo) -> Talent:
+def add_evidence(talent: Talent, now: datetime, terms: TalentTerms, qualification: Qualification) -> Talent:
     """Add a declared qualification. Raises EvidenceInFuture, EvidenceOnRecord or EvidenceLimitReached."""
-    if happened_at(qualification, zone) > now:
+    if happened_at(qualification, terms.rulebook.time_zone) > now:
         raise EvidenceInFuture(
             zh="填写的时间晚于现在，请核对。",
             en="The date is in the future; please check it.",
@@ -214,7 +214,7 @@ def add_evidence(talent: Talent, qualification: Qualification, now: datetime, zo
     return replace(talent, evidence=(*others, Evidence(key, qualification, now, now, confirmed_at=first)))
 
 
-def remove_evidence(talent: Talent, evidence: str) -> Talent:
+def remove_evidence(talent: Talent, _now: datetime, _terms: TalentTerms, evidence: str) -> Talent:
     """Remove evidence that was never confirmed. Raises NotFound or EvidenceOnRecord."""
     known = next((one for one in talent.evidence if one.id == evidence), None)
     if known is None:
@@ -224,7 +224,7 @@ def remove_evidence(talent: Talent, evidence: str) -> Talent:
     return replace(talent, evidence=tuple(one for one in talent.evidence if one is not known))
 
 
-def request_recheck(talent: Talent, now: datetime) -> Talent:
+def request_recheck(talent: Talent, now: datetime, _terms: TalentTerms) -> Talent:
     """Request another check of all confirmed evidence; it stays valid until a registry refutes it."""
     evidence = tuple(
         replace(one, recheck=True, check_at=now, failures=0) if one.state == "confirmed" and not one.recheck else one
@@ -233,48 +233,11 @@ def request_recheck(talent: Talent, now: datetime) -> Talent:
     return replace(talent, evidence=evidence)
 
 
-def record_finding(talent: Talent, evidence: str, *, confirmed: bool, now: datetime) -> Talent:
-    """Record a registry's finding about evidence, and notify the person of a refutation.
-
-    A post that was confirmed before and is refuted now has ended meanwhile: earlier decisions based on it stay right.
-    """
-
-    def change(one: Evidence) -> Evidence:
-        answered = replace(one, answered_at=now, recheck=False, failures=0)
-        if confirmed:
-            return replace(answered, state="confirmed", confirmed_at=one.confirmed_at or now)
-        post = one.qualification
-        if isinstance(post, Post) and one.confirmed_at is not None:
-            return replace(answered, qualification=replace(post, until=post.until or now))
-        return replace(answered, state="refuted")
-
-    return _change_evidence(talent, evidence, change, now)
-
-
-def record_no_answer(talent: Talent, evidence: str, now: datetime, registry_days: int) -> Talent:
-    """Record that a registry did not answer or has not decided; checks stop after `registry_days`.
-
-    Confirmed evidence then stays confirmed. Declared evidence becomes unconfirmed, and the person is notified.
-    """
-
-    def change(one: Evidence) -> Evidence:
-        failures = one.failures + 1
-        wait = min(MIN_CHECK_INTERVAL * 2 ** min(failures - 1, 12), MAX_CHECK_INTERVAL)
-        later = replace(one, failures=failures, check_at=now + wait)
-        if one.state == "declared" and now - one.declared_at >= timedelta(days=registry_days):
-            return replace(later, state="unconfirmed")
-        return later
-
-    return _change_evidence(talent, evidence, change, now)
-
-
-def _change_evidence(talent: Talent, evidence: str, change: Callable[[Evidence], Evidence], now: datetime) -> Talent:
-    """Change evidence that is being checked, and notify the person if it is not confirmed after all."""
-    known = next((one for one in talent.evidence if one.id == evidence and one.needs_check()), None)
-    if known is None:
-        return talent  # withdrawn or answered meanwhile
-    changed = change(known)
-    talent = replace(talent, evidence=tuple(changed if one is known else one for one in talent.evidence))
-    if changed.state in ("refuted", "unconfirmed"):
-        return notify(talent, changed.state, now, evidence=evidence)
+def record_answers(talent: Talent, answered: Sequence[Evidence], now: datetime) -> Talent:
+    """Record evidence as it is after the registries' answers; notify the person if it is not confirmed after all."""
+    changed = {one.id: one for one in answered}
+    talent = replace(talent, evidence=tuple(changed.get(one.id, one) for one in talent.evidence))
+    for one in answered:
+        if one.state in ("refuted", "unconfirmed"):
+            talent = notify(talent, one.state, now, evidence=one.id)
     return talent

@@ -1,0 +1,63 @@
+"""The process that serves the API."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from backend.app import create_app
+from backend.city.service import discover_services
+from backend.cli.errors import report_errors
+from backend.cli.garbage_collection import collect_rarely
+from backend.cli.preflight import NotReady, check_before_serving
+from backend.operations.access_log import log_as_json_lines
+from backend.store.migrations import find_migrations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backend.settings import Settings
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return a socket at the address of the settings that does not listen yet. Raises NotReady if it is taken."""
+    try:
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise NotReady(
+            f"cannot serve at {settings.host}:{settings.port}: {error.strerror}. "
+            "Stop the process that uses the port, or set CHENGMA_HOST and CHENGMA_PORT"
+        ) from error
+    return bound
+
+
+def run_server(settings: Settings, bound: socket.socket, announce: Callable[[], None] = lambda: None) -> None:
+    """Serve the API on a bound socket until the process is stopped; call `announce` once it accepts connections."""
+    with report_errors():
+        app = create_app(settings)
+        check_before_serving(settings, discover_services(), find_migrations())
+    app.state.city.rulebook.compile()
+    log_as_json_lines()
+    collect_rarely()
+    config = uvicorn.Config(
+        app, access_log=False, log_config=None, server_header=False, lifespan="on", timeout_graceful_shutdown=10
+    )
+    server = _Server(config)
+    server.announce = announce
+    server.run([bound])
+
+
+class _Server(uvicorn.Server):
+    announce: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.announce()
