@@ -49,7 +49,9 @@ def must_conform(response: httpx.Response) -> None:
             assert media_type == "application/problem+json", summary
         return
     promised = operations[method]["responses"].get(str(response.status_code))
-    assert promised is not None, f"{summary}\nThe route does not declare this status; see `problems=` in contract.py."
+    assert promised is not None, (
+        f"{summary}\nThe route does not declare this status; see `problems=` in backend/web/openapi.py."
+    )
     assert response.headers["x-request-id"], summary
     if "content" in promised:
         assert media_type in promised["content"], summary

@@ -18,7 +18,7 @@ import redis
 
 ROOT = Path(__file__).parent.parent
 
-READY_SECONDS = 20
+READY_SECONDS = 60
 
 
 def free_port() -> int:

@@ -28,7 +28,7 @@ from tests.servers import Process, city_environment, wait_until
 pytestmark = pytest.mark.slow
 
 
-class Street:
+class RunningWorker:
     """A worker with its Redis and MongoDB."""
 
     def __init__(self, folder: Path, store: str, broker: str) -> None:
@@ -39,8 +39,8 @@ class Street:
         assert self.chengma("migrate").returncode == 0
         self.jobs = CeleryQueue(Settings(broker=broker))
         arguments = [sys.executable, "-c", "from tests.city.under_load.errands import run_worker; run_worker()"]
-        self.worker = Process(arguments, folder / "worker.log", self.environment)
-        wait_until(lambda: "is in force" in self.worker.log_text(), self.worker.log_text)
+        self.process = Process(arguments, folder / "worker.log", self.environment)
+        wait_until(lambda: "is in force" in self.process.log_text(), self.process.log_text)
 
     def chengma(self, *command: str) -> "subprocess.CompletedProcess[str]":
         arguments = [sys.executable, "-m", "backend", *command]
@@ -65,76 +65,76 @@ class Street:
 
 
 @pytest.fixture
-def street(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Street]:
-    street = Street(tmp_path, database_url, f"{redis_url.rpartition('/')[0]}/1")
-    yield street
-    street.worker.stop()
-    street.jobs._app.connection_for_write().default_channel.queue_purge("chengma")
-    street.jobs._app.close()
+def worker(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[RunningWorker]:
+    worker = RunningWorker(tmp_path, database_url, f"{redis_url.rpartition('/')[0]}/1")
+    yield worker
+    worker.process.stop()
+    worker.jobs._app.connection_for_write().default_channel.queue_purge("chengma")
+    worker.jobs._app.close()
 
 
-def test_a_worker_runs_each_job_once(street: Street) -> None:
+def test_a_worker_runs_each_job_once(worker: RunningWorker) -> None:
     for number in range(20):
-        street.send("under_load.walk", f"errand-{number}", 1, job_id=f"job-{number}")
-    wait_until(lambda: street.attempts("errand-19") and not street.jobs.waiting(), street.worker.log_text)
-    wait_until(lambda: street.stored(Errand, "errand-19"))
-    assert [len(street.attempts(f"errand-{number}")) for number in range(20)] == [1] * 20
+        worker.send("under_load.store_slowly", f"errand-{number}", 1, job_id=f"job-{number}")
+    wait_until(lambda: worker.attempts("errand-19") and not worker.jobs.waiting(), worker.process.log_text)
+    wait_until(lambda: worker.stored(Errand, "errand-19"))
+    assert [len(worker.attempts(f"errand-{number}")) for number in range(20)] == [1] * 20
 
 
-def test_a_job_whose_worker_is_killed_is_delivered_again_and_takes_effect_once(street: Street) -> None:
-    street.send("under_load.walk", "slow", 1_000)
-    wait_until(lambda: street.attempts("slow"), street.worker.log_text)
-    os.kill(street.attempts("slow")[0], signal.SIGKILL)
-    wait_until(lambda: len(street.attempts("slow")) == 2, street.worker.log_text)
-    wait_until(lambda: street.stored(Errand, "slow"))
-    one, other = street.attempts("slow")
+def test_a_job_whose_worker_is_killed_is_delivered_again_and_takes_effect_once(worker: RunningWorker) -> None:
+    worker.send("under_load.store_slowly", "slow", 1_000)
+    wait_until(lambda: worker.attempts("slow"), worker.process.log_text)
+    os.kill(worker.attempts("slow")[0], signal.SIGKILL)
+    wait_until(lambda: len(worker.attempts("slow")) == 2, worker.process.log_text)
+    wait_until(lambda: worker.stored(Errand, "slow"))
+    one, other = worker.attempts("slow")
     assert one != other
-    assert street.stored(Errand, "slow") == Errand(id="slow", revision=1)
-    wait_until(lambda: street.stored(DeadLetter, "job") is None)
-    assert street.dead() == ["0 jobs failed permanently."]
+    assert worker.stored(Errand, "slow") == Errand(id="slow", revision=1)
+    wait_until(lambda: worker.stored(DeadLetter, "job") is None)
+    assert worker.dead() == ["0 jobs failed permanently."]
 
 
-def test_a_job_that_kills_each_worker_becomes_a_dead_letter(street: Street) -> None:
-    street.send("under_load.die", "poison")
-    wait_until(lambda: "poison" in "".join(street.dead()), street.worker.log_text)
-    assert len(street.attempts("poison")) == 3
-    assert street.dead()[0].startswith(
-        "job  under_load.die('poison',)  after 0 attempts: 3 workers died while running it"
+def test_a_job_that_kills_each_worker_becomes_a_dead_letter(worker: RunningWorker) -> None:
+    worker.send("under_load.crash", "poison")
+    wait_until(lambda: "poison" in "".join(worker.dead()), worker.process.log_text)
+    assert len(worker.attempts("poison")) == 3
+    assert worker.dead()[0].startswith(
+        "job  under_load.crash('poison',)  after 0 attempts: 3 workers died while running it"
     )
-    street.send("under_load.walk", "afterwards", 1)
-    wait_until(lambda: street.stored(Errand, "afterwards"), street.worker.log_text)
+    worker.send("under_load.store_slowly", "afterwards", 1)
+    wait_until(lambda: worker.stored(Errand, "afterwards"), worker.process.log_text)
 
 
-def test_a_failed_job_is_retried_dead_lettered_and_enqueued_again(street: Street) -> None:
-    street.send("under_load.fall", "hole")
-    wait_until(lambda: len(street.dead()) == 2, street.worker.log_text)
-    assert len(street.attempts("hole")) == 2
-    line, counted = street.dead()
-    assert line == "job  under_load.fall('hole',)  after 2 attempts: RuntimeError: there is a hole in the road"
+def test_a_failed_job_is_retried_dead_lettered_and_enqueued_again(worker: RunningWorker) -> None:
+    worker.send("under_load.fail", "failing")
+    wait_until(lambda: len(worker.dead()) == 2, worker.process.log_text)
+    assert len(worker.attempts("failing")) == 2
+    line, counted = worker.dead()
+    assert line == "job  under_load.fail('failing',)  after 2 attempts: RuntimeError: this attempt fails"
     assert counted == "1 jobs failed permanently. `chengma jobs retry ID` retries one."
-    assert street.chengma("jobs", "retry", "job").stdout == "under_load.fall is enqueued again.\n"
-    wait_until(lambda: len(street.attempts("hole")) == 4, street.worker.log_text)
-    found = street.chengma("jobs", "retry", "nothing")
+    assert worker.chengma("jobs", "retry", "job").stdout == "under_load.fail is enqueued again.\n"
+    wait_until(lambda: len(worker.attempts("failing")) == 4, worker.process.log_text)
+    found = worker.chengma("jobs", "retry", "nothing")
     assert (found.returncode, found.stderr.splitlines()) == (
         1,
         ["Error: no failed job has the id nothing; `chengma jobs list` lists the failed jobs"],
     )
 
 
-def test_a_task_that_takes_too_long_is_stopped(street: Street) -> None:
-    street.send("under_load.dawdle", "slow")
-    wait_until(lambda: len(street.dead()) == 2, street.worker.log_text, seconds=15)
-    assert "TimeoutError" in street.dead()[0]
+def test_a_task_that_takes_too_long_is_stopped(worker: RunningWorker) -> None:
+    worker.send("under_load.exceed_time_limit", "slow")
+    wait_until(lambda: len(worker.dead()) == 2, worker.process.log_text)
+    assert "TimeoutError" in worker.dead()[0]
 
 
-def test_a_stopping_worker_finishes_its_job(street: Street) -> None:
-    street.send("under_load.walk", "last", 1_500)
-    wait_until(lambda: street.attempts("last"), street.worker.log_text)
-    assert street.worker.stop() == 0
-    assert street.stored(Errand, "last") == Errand(id="last", revision=1)
+def test_a_stopping_worker_finishes_its_job(worker: RunningWorker) -> None:
+    worker.send("under_load.store_slowly", "last", 1_500)
+    wait_until(lambda: worker.attempts("last"), worker.process.log_text)
+    assert worker.process.stop() == 0
+    assert worker.stored(Errand, "last") == Errand(id="last", revision=1)
 
 
-def test_interrupted_events_are_completed_through_beat(street: Street) -> None:
+def test_interrupted_events_are_completed_through_beat(worker: RunningWorker) -> None:
     event = ContactReported("close", datetime(2022, 4, 19, tzinfo=UTC))
     receipt = HealthEventReceipt(id="r", payload="p", person="wang", event=event, due_ms=1)
 
@@ -145,13 +145,13 @@ def test_interrupted_events_are_completed_through_beat(street: Street) -> None:
         await store.insert(new_record("wang", "code-id-wang", None, rulebook, datetime(2022, 4, 20, tzinfo=UTC)))
         await store.insert(receipt)
 
-    work_in(street.store, insert_unapplied)
-    beat = Process([sys.executable, "-m", "backend", "beat"], street.folder / "beat.log", street.environment)
+    work_in(worker.store, insert_unapplied)
+    beat = Process([sys.executable, "-m", "backend", "beat"], worker.folder / "beat.log", worker.environment)
     try:
-        wait_until(lambda: getattr(street.stored(HealthEventReceipt, "r"), "applied", False), beat.log_text)
+        wait_until(lambda: getattr(worker.stored(HealthEventReceipt, "r"), "applied", False), beat.log_text)
     finally:
         assert beat.stop() == 0
-    record = street.stored(HealthRecord, "wang")
+    record = worker.stored(HealthRecord, "wang")
     assert isinstance(record, HealthRecord)
     assert [report.key for report in record.reports] == ["r"]
 
@@ -184,6 +184,6 @@ def test_a_worker_without_a_broker_reports_what_it_needs(tmp_path: Path) -> None
         assert found.stderr.startswith("Error: CHENGMA_BROKER is empty")
 
 
-def test_a_worker_logs_json_and_names_the_rulebook(street: Street) -> None:
-    lines = [json.loads(line) for line in street.worker.log_text().splitlines() if line.startswith("{")]
+def test_a_worker_logs_json_and_names_the_rulebook(worker: RunningWorker) -> None:
+    lines = [json.loads(line) for line in worker.process.log_text().splitlines() if line.startswith("{")]
     assert any("is in force" in line["message"] for line in lines)

@@ -10,10 +10,11 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
-from msgspec import Struct
+import shapely
+from msgspec import Meta, Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -30,6 +31,8 @@ from backend.services.school_lookup.plan import (
     Plan,
     Polygon,
     School,
+    geometry_of,
+    shape_of,
 )
 from backend.services.school_lookup.plan_check import Fault
 
@@ -54,8 +57,15 @@ class _Area(Struct):
     geometry: MultiPolygon | Polygon
 
 
-class _Boundary(Struct):
+class _Feature(Struct, tag="Feature"):
     geometry: MultiPolygon | Polygon
+
+
+class _FeatureCollection(Struct, tag="FeatureCollection"):
+    features: Annotated[list[_Feature], Meta(min_length=1)]
+
+
+_Boundary = _FeatureCollection | _Feature | MultiPolygon | Polygon
 
 
 class FolderReader:
@@ -111,10 +121,13 @@ class FolderReader:
         if text is None:
             return None
         try:
-            return msgspec.json.decode(text, type=_Boundary).geometry
+            boundary = msgspec.json.decode(text, type=_Boundary)
         except msgspec.DecodeError as error:
             self._add_fault("boundary.geojson", _chinese(error), str(error))
             return None
+        if isinstance(boundary, _FeatureCollection):
+            return _union([feature.geometry for feature in boundary.features])
+        return boundary.geometry if isinstance(boundary, _Feature) else boundary
 
     def _areas(self) -> Iterator[_Area]:
         text = self._text("catchments.geojson")
@@ -163,6 +176,20 @@ class FolderReader:
             )
             for area in areas
         ]
+
+
+def _union(geometries: list[MultiPolygon | Polygon]) -> MultiPolygon | Polygon:
+    """Return the area of several geometries; the first invalid one, if any, for the check to report."""
+    shapes = list[shapely.MultiPolygon]()
+    for geometry in geometries:
+        try:
+            shapes.append(shape_of(geometry))
+        except (ValueError, shapely.errors.GEOSException):
+            return geometry
+        if not shapes[-1].is_valid:
+            return geometry
+    union = shapely.get_parts(shapely.union_all(shapes)).tolist()
+    return geometries[0] if len(shapes) == 1 else geometry_of(shapely.MultiPolygon(union))
 
 
 def _chinese(error: Exception) -> str:

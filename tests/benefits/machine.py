@@ -1,4 +1,4 @@
-"""What happens to the claims of any service, and what holds of them, whatever comes twice, late, or half done."""
+"""A state machine of the claims of any service, with requests that come twice or late and work that is interrupted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,9 +9,8 @@ from itertools import pairwise
 from typing import Any, ClassVar, Protocol
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
 from backend.benefits import budget as budget_model
@@ -32,23 +31,24 @@ from integrations._sandbox.database import CallOutcome
 from tests.benefits.world import NOON, World
 from tests.draws import draws
 from tests.services.killing import Killed
+from tests.state_machines import run_state_machine
 
 EXAMPLES = draws(60, soak=1_200)
 PLACE = st.integers(0, 11)
-DIES = st.none() | st.integers(0, 17)
+KILL = st.none() | st.integers(0, 17)
 SAME_YEAR = timedelta(days=150)
-REASON = Text(zh="已核实", en="Looked into")
+REASON = Text(zh="已核实", en="Reviewed")
 
 
 class Subject(Protocol):
-    """Somebody who claims, with the account that is paid to."""
+    """A person or firm that claims, with the account to which benefits are paid."""
 
     id: str
     account: str
 
 
 class ClaimMachine(RuleBasedStateMachine):
-    """Budgets change, the bank misbehaves, processes die; a service adds claims, and facts that turn out false."""
+    """Budgets change, bank calls fail, processes are killed; a service adds claims, and facts that turn out false."""
 
     world: ClassVar[World]
     saga: ClassVar[ClaimSaga[Any, Any]]
@@ -60,21 +60,21 @@ class ClaimMachine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def review_subjects(self) -> None:
-        """Do what the service does about its subjects from time to time."""
+        """Run the regular work of the service on its subjects."""
 
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         world = self.world
         world.clock.now = NOON
         world.clear_faults()
-        world.run(self._forget)
+        world.run(self._delete_all)
         for store in world.stores:
-            store.carried.clear()
+            store.recorded_entries.clear()
         self.budget, self.process, self.taps = data.draw(st.integers(0, self.budgets - 1)), 0, 0
         self.subjects = self.make_subjects()
 
-    async def _forget(self) -> None:
-        """Begin with budgets of which nothing was ever spent."""
+    async def _delete_all(self) -> None:
+        """Delete all claims and budgets, so that nothing is spent."""
         store = self.world.real.store
         for kind in (self.saga.benefits.budget, self.saga.kind):
             for document in [one async for one in store.scan(kind)]:
@@ -82,7 +82,7 @@ class ClaimMachine(RuleBasedStateMachine):
 
     @property
     def city(self) -> City:
-        """Return the city as one of two processes has it, by turns."""
+        """Return the city as seen by one of two processes, in turn."""
         self.process += 1
         return self.world.city(self.process, self.budget)
 
@@ -103,7 +103,7 @@ class ClaimMachine(RuleBasedStateMachine):
         return claims[place % len(claims)] if claims else None
 
     def attempt(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Let a process do some work, which may be refused or cut off."""
+        """Let a process do some work, which may be refused or interrupted."""
         with suppress(Problem, Conflict, Killed):
             self.world.run(work)
 
@@ -114,29 +114,29 @@ class ClaimMachine(RuleBasedStateMachine):
         with suppress(Killed):
             self.world.run(at_once)
 
-    # ── what happens ──
+    # ── rules ──
 
     @rule(place=PLACE)
-    def somebody_leaves_the_line(self, place: int) -> None:
+    def someone_leaves_the_waitlist(self, place: int) -> None:
         waiting = [claim for claim in self.claims_by() if claim.state == "waiting"]
         if waiting:
             claim = waiting[place % len(waiting)]
             self.attempt(lambda: self.saga.decide(self.city, claim, leave_waitlist))
 
     @rule(place=PLACE)
-    def advances_at_several_places_at_once(self, place: int) -> None:
+    def several_processes_advance_a_claim_at_once(self, place: int) -> None:
         claim = self.one_claim(place)
         if claim is not None:
             self.attempt_at_once(*[lambda: self.saga.resume(self.city, claim.id)] * 3)
 
     @rule(place=st.integers(0, 60), times=st.integers(1, 3))
-    def a_process_that_hung_comes_with_its_entries_late(self, place: int, times: int) -> None:
-        carried = [one for store in self.world.stores for one in store.carried]
-        for number in range(times if carried else 0):
-            budget, entry = carried[(place + 7 * number) % len(carried)]
+    def a_slow_process_applies_its_entries_late(self, place: int, times: int) -> None:
+        entries = [one for store in self.world.stores for one in store.recorded_entries]
+        for number in range(times if entries else 0):
+            budget, entry = entries[(place + 7 * number) % len(entries)]
             with suppress(BudgetExhausted, StaleEntry, Conflict, Killed):
                 self.world.run(partial(apply_to_budget, self.saga.benefits, self.city, budget, entry))
-                self.world.did["late entries"] += 1
+                self.world.counts["late entries"] += 1
 
     @rule(data=st.data())
     def the_budgets_change(self, data: st.DataObject) -> None:
@@ -149,16 +149,16 @@ class ClaimMachine(RuleBasedStateMachine):
         self.sweep()
 
     @rule()
-    def lines_are_served(self) -> None:
+    def waitlists_are_served(self) -> None:
         self.attempt(lambda: serve_all_waitlists(self.saga, self.city))
 
-    @rule(place=PLACE, broken=st.booleans())
-    def an_account_is_closed(self, place: int, broken: bool) -> None:
-        change = self.world.bank.close_account if broken else self.world.bank.reopen_account
+    @rule(place=PLACE, closed=st.booleans())
+    def an_account_is_closed_or_reopened(self, place: int, closed: bool) -> None:
+        change = self.world.bank.close_account if closed else self.world.bank.reopen_account
         change(self.subjects[place % len(self.subjects)].account)
 
     @rule(place=PLACE)
-    def somebody_appeals(self, place: int) -> None:
+    def someone_appeals(self, place: int) -> None:
         claim = self.one_claim(place)
         if claim is not None:
             self.attempt(lambda: self.saga.decide(self.city, claim, partial(file_appeal, text="it is wrong")))
@@ -171,7 +171,7 @@ class ClaimMachine(RuleBasedStateMachine):
             self.attempt(lambda: self.saga.decide(self.city, claim, partial(decide, reason=REASON)))
 
     @rule(place=PLACE, twice=st.booleans())
-    def somebody_pays_back(self, place: int, twice: bool) -> None:
+    def someone_repays(self, place: int, twice: bool) -> None:
         owing = [claim for claim in self.claims_by() if claim.owed_fen > 0]
         if owing:
             claim = owing[place % len(owing)]
@@ -179,7 +179,7 @@ class ClaimMachine(RuleBasedStateMachine):
                 self.attempt(lambda: repay(self.saga, self.city, claim, "key", claim.owed_fen))
 
     @rule(place=PLACE)
-    def the_bank_tells_twice(self, place: int) -> None:
+    def the_bank_notifies_twice(self, place: int) -> None:
         claim = self.one_claim(place)
         transfer = claim.pending_transfer() if claim is not None else None
         if transfer is None or not self._bank_has(transfer.id):
@@ -196,22 +196,22 @@ class ClaimMachine(RuleBasedStateMachine):
         call=st.sampled_from(["pay_out", "pay_out", "pay_out", "collect", "look_up"]),
         outcome=st.sampled_from(["lost_before", "lost_after", "refused", "pending"]),
     )
-    def the_bank_misbehaves(self, call: str, outcome: CallOutcome) -> None:
+    def a_bank_call_will_fail(self, call: str, outcome: CallOutcome) -> None:
         if call == "look_up" and outcome not in ("lost_before", "lost_after"):
             return
         self.world.bank.database.script_outcomes(call, outcome)
-        self.world.did[f"{call} {outcome}"] += 1
+        self.world.counts[f"{call} {outcome}"] += 1
 
-    @rule(dies=st.integers(0, 17))
-    def processes_will_be_killed(self, dies: int) -> None:
-        self.let_die(dies)
+    @rule(kill=st.integers(0, 17))
+    def processes_will_be_killed(self, kill: int) -> None:
+        self.schedule_kill(kill)
 
-    def let_die(self, dies: int | None) -> None:
-        """Let each process die at a write to come: before it for an even number, after it for an odd one."""
-        if dies is None:
+    def schedule_kill(self, kill: int | None) -> None:
+        """Kill each process at a later write: before the write if the number is even, after it if it is odd."""
+        if kill is None:
             return
         for store in self.world.stores:
-            store.countdown, store.after = dies // 2, bool(dies % 2)
+            store.countdown, store.after = kill // 2, bool(kill % 2)
 
     def sweep(self) -> None:
         """Review the subjects of this example, and advance their due claims."""
@@ -221,7 +221,7 @@ class ClaimMachine(RuleBasedStateMachine):
             if claim.due_ms is not None and claim.due_ms <= now_ms:
                 self.attempt(lambda one=claim: self.saga.resume(self.city, one.id))
 
-    # ── what holds at every moment; that no write overspends a budget, the store itself watches ──
+    # ── invariants at every moment; `WatchedStore` checks that no write overspends a budget ──
 
     @invariant()
     def nobody_is_paid_twice(self) -> None:
@@ -230,12 +230,12 @@ class ClaimMachine(RuleBasedStateMachine):
             assert claim.paid_fen <= claim.amount_fen
 
     @invariant()
-    def exclusion_and_cooldown_hold(self) -> None:
+    def exclusions_and_cooldowns_are_kept(self) -> None:
         for subject in self.subjects:
             registered = [one for one in self.claims_by(subject) if one.state not in ("draft", "failed", "withdrawn")]
-            self._are_apart(sorted(registered, key=lambda claim: claim.claimed_at))
+            self._check_intervals(sorted(registered, key=lambda claim: claim.claimed_at))
 
-    def _are_apart(self, claims: list[Claim]) -> None:
+    def _check_intervals(self, claims: list[Claim]) -> None:
         for benefit in self.offers().names():
             terms = self.offers().terms(benefit, NOON)
             assert terms is not None
@@ -247,33 +247,33 @@ class ClaimMachine(RuleBasedStateMachine):
                 assert excluded.within is not None
                 assert all(abs(other - one) >= excluded.within for one in own for other in others)
 
-    # ── what holds when all is calm again ──
+    # ── invariants once all steps are finished ──
 
     def teardown(self) -> None:
         if not self.subjects:
             return
         self.world.clear_faults()
-        self._come_to_rest()
+        self._finish_all_steps()
         claims = self.claims_by()
         entries = self.world.bank.entries()
         for claim in claims:
-            self._is_at_rest(claim)
+            self._is_finished(claim)
             self._agrees_with_the_bank(claim, [entry for entry in entries if entry.id.startswith(f"{claim.id}/")])
         budgets = self.world.run(self._all_budgets)
         self._budgets_agree(claims, budgets)
-        self._nothing_lies_idle(claims, budgets)
-        self.also_holds(claims)
-        self.world.did["claims"] += len(claims)
-        self.world.did["paid"] += sum(claim.paid_fen > 0 for claim in claims)
-        self.world.did["waiting"] += sum(claim.state == "waiting" for claim in claims)
-        self.world.did["clawed back"] += sum(claim.clawback is not None for claim in claims)
-        self.world.did["reduced"] += sum(one.kind == "reduced" for claim in claims for one in claim.notifications)
-        self.world.did["repayment_received"] += sum(claim.returned_fen > 0 for claim in claims)
+        self._no_budget_is_left_idle(claims, budgets)
+        self.check_service(claims)
+        self.world.counts["claims"] += len(claims)
+        self.world.counts["paid"] += sum(claim.paid_fen > 0 for claim in claims)
+        self.world.counts["waiting"] += sum(claim.state == "waiting" for claim in claims)
+        self.world.counts["clawed back"] += sum(claim.clawback is not None for claim in claims)
+        self.world.counts["reduced"] += sum(one.kind == "reduced" for claim in claims for one in claim.notifications)
+        self.world.counts["repayment_received"] += sum(claim.returned_fen > 0 for claim in claims)
 
-    def also_holds(self, claims: list[Any]) -> None:
-        """Check what else the service promises."""
+    def check_service(self, claims: list[Any]) -> None:
+        """Check further invariants of the service."""
 
-    def _come_to_rest(self) -> None:
+    def _finish_all_steps(self) -> None:
         for subject in self.subjects:
             self.world.bank.reopen_account(subject.account)
         for days in (1, 1, 1, 1, 4, 46, 1, 4, 46, 1, 1):
@@ -282,13 +282,13 @@ class ClaimMachine(RuleBasedStateMachine):
                 self.sweep()
                 self.world.clock.now += timedelta(seconds=30)
             self.world.run(lambda: serve_all_waitlists(self.saga, self.city))
-        for _ in range(3):  # with the clock standing still: whatever came back just now is handed on
+        for _ in range(3):  # with the same clock: money that was just returned is paid to those who wait
             for claim in self.claims_by():
                 self.world.run(lambda one=claim: self.saga.resume(self.city, one.id))
             self.world.run(lambda: serve_all_waitlists(self.saga, self.city))
 
     @staticmethod
-    def _is_at_rest(claim: Claim) -> None:
+    def _is_finished(claim: Claim) -> None:
         assert claim.entry is None
         assert claim.pending_transfer() is None
         assert claim.state in ("waiting", "granted", "failed", "withdrawn"), claim.state
@@ -299,7 +299,7 @@ class ClaimMachine(RuleBasedStateMachine):
 
     @staticmethod
     def _agrees_with_the_bank(claim: Claim, moved: list[Any]) -> None:
-        """Each part was paid by one payout, and all that came back was collected."""
+        """Each paid instalment has one payout, and each repayment one collection."""
         paid = {
             instalment.payout: instalment.amount_fen for instalment in claim.instalments if instalment.state == "paid"
         }
@@ -314,7 +314,7 @@ class ClaimMachine(RuleBasedStateMachine):
 
     @staticmethod
     def _budgets_agree(claims: list[Claim], budgets: dict[str, Budget]) -> None:
-        """Paid and still reserved are, with what was released, all that was ever reserved: to the fen."""
+        """The figures of each budget are the sums over its claims, to the fen."""
         for name, budget in budgets.items():
             mine = [claim for claim in claims if claim.budget == name and claim.reserved]
             assert budget.paid_fen == sum(claim.paid_fen for claim in mine), name
@@ -325,7 +325,7 @@ class ClaimMachine(RuleBasedStateMachine):
             if claim.paid_fen or claim.sum_fen("open") * claim.reserved:
                 assert claim.budget in budgets
 
-    def _nothing_lies_idle(self, claims: list[Claim], budgets: dict[str, Budget]) -> None:
+    def _no_budget_is_left_idle(self, claims: list[Claim], budgets: dict[str, Budget]) -> None:
         of_benefit = {name.partition(":")[0]: budget for name, budget in budgets.items()}
         for claim in claims:
             if claim.state != "waiting":
@@ -333,28 +333,28 @@ class ClaimMachine(RuleBasedStateMachine):
             terms = self.offers(self.budget).terms(claim.benefit, self.world.clock.now)
             assert terms is not None
             budget = replace(of_benefit[claim.benefit], limit_fen=terms.budget_fen, quota=terms.quota)
-            assert not budget.covers(claim.amount_fen), "budget lies idle while a claim waits that it could pay"
+            assert not budget.covers(claim.amount_fen), "a claim waits although the budget covers it"
 
 
 def drop_entries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let budgets drop entries as soon as they may, which a city's do only under load."""
+    """Let budgets drop entries as early as possible, which happens only under load in a real city."""
     monkeypatch.setattr(budget_model, "MAX_ENTRIES", 1)
     monkeypatch.setattr(budget_model, "MIN_RETENTION", timedelta(seconds=-1))
 
 
 def run_machine(machine: type[ClaimMachine], world: World, address: str) -> None:
-    """Run a machine, fewer times on MongoDB, and check that enough happened to mean something."""
+    """Run a machine, with fewer examples on MongoDB, and check that enough happened to mean something."""
     examples = EXAMPLES if address.startswith("sqlite") else EXAMPLES // 8
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-        ),
-    )
-    print(f"{dict(world.did)}, {world.kills} kills, {[store.drops for store in world.stores]} drops")  # noqa: T201
-    assert world.did["paid"] >= examples / 2
-    assert world.kills >= examples / 2
-    assert sum(store.drops for store in world.stores) >= examples
+
+    def minimum_counts() -> dict[str, bool]:
+        return {
+            "paid claims": world.counts["paid"] >= examples / 2,
+            "kills": world.kills >= examples / 2,
+            "drops of entries": sum(store.drops for store in world.stores) >= examples,
+        }
+
+    try:
+        run_state_machine(machine, examples, minimum_counts)
+    finally:
+        drops = [store.drops for store in world.stores]
+        print(f"{dict(world.counts)}, {world.kills} kills, {drops} drops")  # noqa: T201

@@ -1,7 +1,7 @@
-"""A fictional service on the engine of benefits: a library pays reading circles for evenings and books.
+"""A fictional service that uses the benefits engine: a library pays reading circles for evenings and books.
 
-A circle is a firm. It registers with the library, which counts its members and evenings, and states what it spent on
-books. The library may close a circle; then what is still to come stops where its terms say so.
+A circle is a firm. It registers with the library, which counts its members and evenings, and states how much it spent
+on books. The library may close a circle; then its open instalments are cancelled if the terms say so.
 """
 
 from datetime import datetime
@@ -49,7 +49,7 @@ class CircleTerms(OfferTerms, frozen=True, gc=False, kw_only=True, forbid_unknow
 
 
 class CircleFacts(Struct, frozen=True, gc=False, kw_only=True):
-    """What decides a grant: members, as the library counts them, and what the circle states that it spent."""
+    """Facts that decide a grant: the members that the library counted and the expenses that the circle states."""
 
     terms: ClassVar[type[Struct]] = CircleTerms
 
@@ -58,14 +58,14 @@ class CircleFacts(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class CircleAuditFacts(Struct, frozen=True, gc=False, kw_only=True):
-    """A paid grant, as the rules see it that select grants for audits."""
+    """Facts of a paid grant for the rules that select grants for audits."""
 
     amount_fen: Fen
     draw: Annotated[int, Meta(ge=0, le=999)]
 
 
 class Circle(Claimant, kw_only=True):
-    """A reading circle; the library closed it at `closed_at`."""
+    """A reading circle, which the library may close."""
 
     collection: ClassVar[str] = "circles"
 
@@ -88,17 +88,17 @@ class CircleBudget(budget.Budget, kw_only=True):
 
 
 class Library:
-    """What the library knows: members, evenings and invoices of each circle. It may not answer."""
+    """The library's records of members, evenings and invoices; its next `timeouts` requests fail."""
 
     def __init__(self) -> None:
         self.members: dict[str, int] = {}
         self.evenings: dict[str, int] = {}
         self.invoiced_fen: dict[str, int] = {}
-        self.silent = 0
+        self.timeouts = 0
 
     def look_up(self, known: dict[str, int], circle: str) -> int:
-        if self.silent:
-            self.silent -= 1
+        if self.timeouts:
+            self.timeouts -= 1
             raise UpstreamTimeout("the library is closed today")
         return known.get(circle, 0)
 
@@ -150,7 +150,7 @@ grants = claim_saga(
 async def claim_grant(city: City, circle_id: str, grant: str, key: str, spent_fen: int) -> CircleClaim:
     """Claim a grant for a circle, once per key. Raises UnknownBenefit, NotEntitled, AlreadyClaimed ..."""
     circle = await city.store.get(Circle, circle_id)
-    assert circle is not None, "it registered"
+    assert circle is not None
     known = await city.store.get(CircleClaim, claim_id(circle_id, key))
     if known is not None:
         return await submit_claim(grants, city, known, None)

@@ -1,4 +1,4 @@
-"""The engine of benefits keeps its promises to a service that it was not written for, with firms as subjects."""
+"""The benefits engine serves a service that it was not written for, in which firms claim."""
 
 from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from backend.benefits.claims import lose_entitlement
 from backend.store.update import update_document
 from tests.benefits.circle_rules import GRANTS, write_rules
-from tests.benefits.machine import DIES, ClaimMachine, drop_entries_at_once, run_machine
+from tests.benefits.machine import KILL, ClaimMachine, drop_entries_at_once, run_machine
 from tests.benefits.reading_circles import Circle, CircleClaim, claim_grant, grants, library, service
 from tests.benefits.world import World, card_number
 
@@ -24,13 +24,13 @@ GRANT = st.sampled_from(sorted(GRANTS))
 
 
 class ReadingCircles(ClaimMachine):
-    """Circles claim, hold evenings, state what they did not spend, and are closed."""
+    """Circles claim, hold evenings, state false expenses, and are closed."""
 
     saga = grants
     budgets = len(BUDGETS_FEN)
 
     def make_subjects(self) -> Sequence[Any]:
-        library.silent = 0
+        library.timeouts = 0
         return [self._register(members) for members in (25, 8, 8, 30)]
 
     def _register(self, members: int) -> Any:  # noqa: ANN401  a subject
@@ -42,11 +42,11 @@ class ReadingCircles(ClaimMachine):
         return _Subject(name, number)
 
     def review_subjects(self) -> None:
-        """Cancel what closed circles no longer get, in case the process that closed them was killed."""
+        """Cancel open instalments of closed circles, in case the process that closed them was killed."""
         for subject in self.subjects:
-            self.attempt(lambda one=subject: self._stop(one.id))
+            self.attempt(lambda one=subject: self._cancel_open_instalments(one.id))
 
-    async def _stop(self, circle_id: str) -> None:
+    async def _cancel_open_instalments(self, circle_id: str) -> None:
         city = self.city
         circle = await city.store.get(Circle, circle_id)
         if circle is not None and circle.closed_at is not None:
@@ -55,15 +55,15 @@ class ReadingCircles(ClaimMachine):
     def _claim(self, who: int, grant: str, tap: int, spent_fen: int) -> Awaitable[CircleClaim]:
         return claim_grant(self.city, self.subjects[who].id, grant, f"{tap}", spent_fen)
 
-    @rule(who=WHO, grant=GRANT, spent=st.integers(0, 90_00), dies=DIES)
-    def claims(self, who: int, grant: str, spent: int, dies: int | None) -> None:
-        self.let_die(dies)
+    @rule(who=WHO, grant=GRANT, spent=st.integers(0, 90_00), kill=KILL)
+    def claims(self, who: int, grant: str, spent: int, kill: int | None) -> None:
+        self.schedule_kill(kill)
         self.taps += 1
         self.attempt(lambda: self._claim(who, grant, self.taps, spent))
 
-    @rule(grant=GRANT, dies=DIES)
-    def all_claim_twice_at_once(self, grant: str, dies: int | None) -> None:
-        self.let_die(dies)
+    @rule(grant=GRANT, kill=KILL)
+    def all_claim_twice_at_once(self, grant: str, kill: int | None) -> None:
+        self.schedule_kill(kill)
         self.taps += 1
         everybody = [*range(len(self.subjects))] * 2
         self.attempt_at_once(*(lambda one=who: self._claim(one, grant, self.taps, 55_55) for who in everybody))
@@ -77,24 +77,24 @@ class ReadingCircles(ClaimMachine):
         library.invoiced_fen[self.subjects[who].id] = fen
 
     @rule(who=WHO, members=st.sampled_from([4, 8, 25]))
-    def members_turn_out_to_be_others(self, who: int, members: int) -> None:
+    def the_number_of_members_turns_out_false(self, who: int, members: int) -> None:
         library.members[self.subjects[who].id] = members
 
     @rule(who=WHO, held=st.sampled_from([0, 3]))
-    def claims_for_members_it_does_not_have(self, who: int, held: int) -> None:
+    def a_circle_claims_for_members_that_it_does_not_have(self, who: int, held: int) -> None:
         library.members[self.subjects[who].id] = 25
         self.evenings_are_held(who, held)
         self.claims(who, "evenings", 0, None)
-        self.members_turn_out_to_be_others(who, 8)
+        self.the_number_of_members_turns_out_false(who, 8)
         self.time_passes(24 * 4)
 
     @rule(times=st.integers(1, 3))
-    def the_library_is_silent(self, times: int) -> None:
-        library.silent = times
+    def the_library_will_not_answer(self, times: int) -> None:
+        library.timeouts = times
 
-    @rule(who=WHO, dies=DIES)
-    def a_circle_is_closed(self, who: int, dies: int | None) -> None:
-        self.let_die(dies)
+    @rule(who=WHO, kill=KILL)
+    def a_circle_is_closed(self, who: int, kill: int | None) -> None:
+        self.schedule_kill(kill)
         circle_id = self.subjects[who].id
 
         async def close() -> None:
@@ -104,16 +104,16 @@ class ReadingCircles(ClaimMachine):
                 return circle if circle.closed_at is not None else replace(circle, closed_at=city.now())
 
             await update_document(city.store, lambda: city.store.get(Circle, circle_id), closed)
-            await self._stop(circle_id)
+            await self._cancel_open_instalments(circle_id)
 
         self.attempt(close)
 
     def teardown(self) -> None:
-        library.silent = 0
+        library.timeouts = 0
         super().teardown()
 
-    def also_holds(self, claims: list[CircleClaim]) -> None:
-        """What is still to come stops when a circle is closed, where the terms say so."""
+    def check_service(self, claims: list[CircleClaim]) -> None:
+        """Open instalments are cancelled when a circle is closed, if the terms say so."""
         circles = self.world.run(lambda: self.world.real.store.get_many(Circle, [one.id for one in self.subjects]))
         for claim in claims:
             lost = grants.benefits.entitlement_lost(circles[claim.subject], claim)

@@ -1,4 +1,4 @@
-"""A city for state machines of claims: two processes with different clocks, a bank, and sudden deaths."""
+"""A city for state machines of claims: a bank, and two processes whose clocks differ and that can be killed."""
 
 import asyncio
 from collections import Counter
@@ -33,15 +33,15 @@ BEHIND = timedelta(seconds=0.5)
 
 
 class WatchedStore(KillingStore):
-    """Kills as its kind does, and sees to it that no write of a budget spends more than its limit leaves.
+    """A killing store that checks that no write of a budget exceeds its limit.
 
-    `carried` are the entries that some process has read from a claim, and may come with however late.
+    `recorded_entries` are the entries that were recorded in claims; a process may apply them to the budget at any time.
     """
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.drops = 0
-        self.carried: list[tuple[str, Entry]] = []
+        self.recorded_entries: list[tuple[str, Entry]] = []
 
     async def replace(self, document: D) -> D:
         if isinstance(document, Budget):
@@ -53,23 +53,23 @@ class WatchedStore(KillingStore):
             return await super().replace(document)
         finally:
             if isinstance(document, Claim) and document.entry is not None:
-                await self._carry(document, document.entry)
+                await self._note_entry(document, document.entry)
 
-    async def _carry(self, claim: Claim, entry: Entry) -> None:
-        """Keep an entry that is recorded in a claim now, though the process that recorded it may be dead."""
+    async def _note_entry(self, claim: Claim, entry: Entry) -> None:
+        """Note an entry that is recorded in a claim, even if the process that recorded it was killed."""
         recorded = await self._store.get(type(claim), claim.id)
         if recorded is not None and recorded.entry == entry:
             assert recorded.budget is not None
-            self.carried.append((recorded.budget, entry))
+            self.recorded_entries.append((recorded.budget, entry))
 
 
 def committed(budget: Budget) -> int:
-    """Return what a budget has spent or promised."""
+    """Return the amount that a budget has spent or reserved."""
     return budget.reserved_fen + budget.paid_fen - budget.returned_fen
 
 
 class World:
-    """One city for all examples, each of which has subjects and budgets of its own; a rulebook for each budget."""
+    """One city for all examples, with a rulebook for each budget; each example has its own subjects and budgets."""
 
     def __init__(
         self, folder: Path, address: str, services: Sequence[Service], rules: Sequence[Path], driver: str = "motor"
@@ -77,7 +77,7 @@ class World:
         self.runner = asyncio.Runner()
         self.clock = Clock(NOON)
         self.serial = count(1)
-        self.did: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self.rulebooks = [
             load_rulebook(one, facts_of(rule_modules_of(services)), ZoneInfo("Asia/Shanghai")) for one in rules
         ]
@@ -102,7 +102,7 @@ class World:
         self.bank.database.clock = self.clock
 
     def city(self, process: int, budget: int) -> City:
-        """Return the city as one of its two processes has it, with one of the rulebooks."""
+        """Return the city as seen by one of its two processes, with one of the rulebooks."""
         return replace(self.processes[process % 2], rulebook=self.rulebooks[budget])
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -112,7 +112,7 @@ class World:
         return self.runner.run(whole())
 
     def clear_faults(self) -> None:
-        """End all trouble, and let nobody be killed."""
+        """Remove all scripted faults and kills."""
         self.bank.database.clear_faults()
         for store in self.stores:
             store.countdown = None

@@ -72,12 +72,12 @@ otherwise:
   because: {zh: 树还小, en: It is small}
 """
 
-Town = Callable[..., Settings]
+BuildCity = Callable[..., Settings]
 
 
 @pytest.fixture
-def town(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
-    """Write services `trees` and, if `other` is given, `parks`, and an integration; return the town's settings."""
+def build_city(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuildCity]:
+    """Write services `trees` and, if `other` is given, `parks`, and an integration; return the city's settings."""
     (tmp_path / "rules" / "trees").mkdir(parents=True)
     (tmp_path / "rules" / "trees" / "care.yaml").write_text(RULES)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -93,7 +93,7 @@ def town(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             "reference": "",
             "codes": "",
         } | parts
-        package = tmp_path / "blueville" / folder
+        package = tmp_path / "example_city" / folder
         package.mkdir(parents=True)
         (package / "__init__.py").write_text(SERVICE.format(**definition))
         (package / "tasks.py").write_text(
@@ -104,29 +104,29 @@ def town(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         service("trees", **trees)
         if other is not None:
             service("parks", **other)
-        (tmp_path / "blueville" / "__init__.py").touch()
-        (tmp_path / "blueville_integrations").mkdir()
-        (tmp_path / "blueville_integrations" / "__init__.py").touch()
-        (tmp_path / "blueville_integrations" / "weather.py").write_text(integration)
-        return replace(settings, rules=str(tmp_path / "rules"), integrations="blueville_integrations")
+        (tmp_path / "example_city" / "__init__.py").touch()
+        (tmp_path / "example_city_integrations").mkdir()
+        (tmp_path / "example_city_integrations" / "__init__.py").touch()
+        (tmp_path / "example_city_integrations" / "weather.py").write_text(integration)
+        return replace(settings, rules=str(tmp_path / "rules"), integrations="example_city_integrations")
 
     yield build
-    for name in [name for name in sys.modules if name.startswith("blueville")]:
+    for name in [name for name in sys.modules if name.startswith("example_city")]:
         del sys.modules[name]
 
 
 def refusal(settings: Settings) -> str:
     with pytest.raises(InvalidCity) as refused:
-        create_app(settings, services_package="blueville")
+        create_app(settings, services_package="example_city")
     assert not Path(settings.store.removeprefix("sqlite:///")).exists(), "nothing was opened"
     return str(refused.value)
 
 
-def test_consistent_declarations_start(town: Town) -> None:
+def test_consistent_declarations_start(build_city: BuildCity) -> None:
     reference = 'water = TaskReference("trees.water")'
     create_app(
-        town(other={}, guards='role_guard("gardener")', roles='"gardener"', reference=reference),
-        services_package="blueville",
+        build_city(other={}, guards='role_guard("gardener")', roles='"gardener"', reference=reference),
+        services_package="example_city",
     )
 
 
@@ -182,14 +182,14 @@ def test_consistent_declarations_start(town: Town) -> None:
         pytest.param(
             {"reference": 'prune = TaskReference("trees.prune")'},
             {},
-            "blueville.trees refers to the task 'trees.prune', which no service defines: define it with @background in "
-            "the `tasks` of its service, or use one of: parks.water, trees.water",
+            "example_city.trees refers to the task 'trees.prune', which no service defines: define it with @background "
+            "in the `tasks` of its service, or use one of: parks.water, trees.water",
             id="an undefined task",
         ),
         pytest.param(
             {"documents": ""},
             None,
-            "blueville.trees defines the Document Trees, which no service registers: "
+            "example_city.trees defines the Document Trees, which no service registers: "
             "add it to `Service(documents=...)`",
             id="a document that is not registered",
         ),
@@ -208,18 +208,20 @@ def test_consistent_declarations_start(town: Town) -> None:
     ],
 )
 def test_an_inconsistent_declaration_is_refused_with_a_remedy(
-    town: Town, trees: dict[str, str], other: dict[str, str] | None, message: str
+    build_city: BuildCity, trees: dict[str, str], other: dict[str, str] | None, message: str
 ) -> None:
-    assert refusal(town(other=other, **trees)) == message
+    assert refusal(build_city(other=other, **trees)) == message
 
 
-def test_a_package_without_a_service_is_refused(town: Town, tmp_path: Path) -> None:
-    settings = town()
-    (tmp_path / "blueville" / "lawns.py").touch()
-    assert refusal(settings) == ("blueville.lawns defines no service: add `service = Service(...)` to its __init__.py")
+def test_a_package_without_a_service_is_refused(build_city: BuildCity, tmp_path: Path) -> None:
+    settings = build_city()
+    (tmp_path / "example_city" / "lawns.py").touch()
+    assert refusal(settings) == (
+        "example_city.lawns defines no service: add `service = Service(...)` to its __init__.py"
+    )
 
 
-def test_an_integration_for_no_port_is_refused(town: Town) -> None:
+def test_an_integration_for_no_port_is_refused(build_city: BuildCity) -> None:
     integration = """
 from typing import Protocol
 from backend.city.service import Integration
@@ -228,13 +230,13 @@ class Weather(Protocol): ...
 
 integration = Integration(port=Weather, make=lambda settings: None)
 """
-    assert refusal(town(integration=integration)) == (
-        "an integration implements blueville_integrations.weather.Weather, which is not a port of a service: "
-        "declare it as a Protocol in blueville/<name>/ports.py, or remove the integration"
+    assert refusal(build_city(integration=integration)) == (
+        "an integration implements example_city_integrations.weather.Weather, which is not a port of a service: "
+        "declare it as a Protocol in example_city/<name>/ports.py, or remove the integration"
     )
 
 
-def test_an_integration_can_only_refer_to_existing_tasks(town: Town) -> None:
+def test_an_integration_can_only_refer_to_existing_tasks(build_city: BuildCity) -> None:
     reference = """
 from backend.city.service import Integration
 from backend.jobs.tasks import TaskReference
@@ -242,9 +244,11 @@ from backend.jobs.tasks import TaskReference
 burn = TaskReference("trees.burn")
 integration = Integration()
 """
-    assert "blueville_integrations.weather refers to the task 'trees.burn'" in refusal(town(integration=reference))
+    assert "example_city_integrations.weather refers to the task 'trees.burn'" in refusal(
+        build_city(integration=reference)
+    )
 
 
-def test_all_mistakes_are_named_at_once(town: Town) -> None:
-    mistakes = refusal(town(other={"name": "trees", "collection": "trees"})).splitlines()
+def test_all_mistakes_are_named_at_once(build_city: BuildCity) -> None:
+    mistakes = refusal(build_city(other={"name": "trees", "collection": "trees"})).splitlines()
     assert len(mistakes) == 2

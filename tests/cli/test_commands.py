@@ -28,7 +28,7 @@ from tests.conftest import ROOT, id_number_for
 
 pytestmark = pytest.mark.slow
 
-READY_SECONDS = 30
+READY_SECONDS = 60
 
 
 @pytest.fixture

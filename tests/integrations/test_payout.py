@@ -1,4 +1,4 @@
-"""Paying benefits out: once for an id, whatever the bank does."""
+"""Payouts and collections: once per id, for any answer of the bank."""
 
 import subprocess
 import sys
@@ -30,10 +30,10 @@ MOVE = {"pay_out": SandboxPayoutBank.pay_out, "collect": SandboxPayoutBank.colle
 both_ways = pytest.mark.parametrize("call", MOVE)
 
 
-# ── once for an id ──
+# ── once per id ──
 
 
-def test_what_is_paid_and_what_is_taken_back_stand_in_the_books(bank: SandboxPayoutBank) -> None:
+def test_payouts_and_collections_are_recorded(bank: SandboxPayoutBank) -> None:
     paid = run(bank.pay_out("p1", WANG, 1_000_000))
     taken = run(bank.collect("c1", WANG, 400_000))
     assert (paid.outcome, taken.outcome) == ("done", "done")
@@ -46,13 +46,13 @@ def test_what_is_paid_and_what_is_taken_back_stand_in_the_books(bank: SandboxPay
 
 
 @both_ways
-def test_whoever_asks_again_is_answered_as_before_and_no_money_moves_twice(bank: SandboxPayoutBank, call: str) -> None:
+def test_a_repeated_request_gets_the_same_answer_and_moves_no_money(bank: SandboxPayoutBank, call: str) -> None:
     first = run(MOVE[call](bank, "p1", WANG, 1_000))
     assert run(MOVE[call](bank, "p1", WANG, 1_000)) == run(bank.look_up("p1")) == first
     assert len(bank.entries()) == 1
 
 
-def test_an_id_stands_for_one_amount_one_account_and_one_direction(bank: SandboxPayoutBank) -> None:
+def test_an_id_has_one_amount_one_account_and_one_direction(bank: SandboxPayoutBank) -> None:
     run(bank.pay_out("p1", WANG, 1_000))
     for other in (bank.pay_out("p1", WANG, 1_001), bank.pay_out("p1", LI, 1_000), bank.collect("p1", WANG, 1_000)):
         with pytest.raises(UpstreamRejected, match="p1"):
@@ -60,15 +60,15 @@ def test_an_id_stands_for_one_amount_one_account_and_one_direction(bank: Sandbox
     assert [(entry.account, entry.amount_fen) for entry in bank.entries()] == [(WANG, 1_000)]
 
 
-def test_the_bank_never_got_what_it_does_not_know(bank: SandboxPayoutBank) -> None:
+def test_an_id_without_a_request_is_unknown(bank: SandboxPayoutBank) -> None:
     assert run(bank.look_up("p1")) == BankAnswer("unknown")
 
 
-# ── misbehaviour ──
+# ── faults ──
 
 
 @both_ways
-def test_a_lost_call_is_unknown_and_is_made_again(bank: SandboxPayoutBank, call: str) -> None:
+def test_a_lost_request_is_unknown_and_can_be_repeated(bank: SandboxPayoutBank, call: str) -> None:
     bank.database.script_outcomes(call, "lost_before")
     with pytest.raises(UpstreamTimeout):
         run(MOVE[call](bank, "p1", WANG, 1_000))
@@ -87,7 +87,7 @@ def test_after_a_lost_answer_the_money_has_moved_once(bank: SandboxPayoutBank, c
 
 
 @both_ways
-def test_what_failed_stays_failed_and_moves_nothing(bank: SandboxPayoutBank, call: str) -> None:
+def test_a_failed_transfer_stays_failed_and_moves_no_money(bank: SandboxPayoutBank, call: str) -> None:
     bank.database.script_outcomes(call, "refused")
     failed = run(MOVE[call](bank, "p1", WANG, 1_000))
     assert (failed.outcome, failed.receipt) == ("failed", None)
@@ -97,7 +97,7 @@ def test_what_failed_stays_failed_and_moves_nothing(bank: SandboxPayoutBank, cal
 
 
 @both_ways
-def test_what_is_pending_is_decided_at_the_second_look(bank: SandboxPayoutBank, call: str) -> None:
+def test_a_pending_transfer_is_decided_at_the_second_look_up(bank: SandboxPayoutBank, call: str) -> None:
     bank.database.script_outcomes(call, "pending")
     assert run(MOVE[call](bank, "p1", WANG, 1_000)) == BankAnswer("pending")
     assert run(MOVE[call](bank, "p1", WANG, 1_000)) == BankAnswer("pending")
@@ -106,7 +106,7 @@ def test_what_is_pending_is_decided_at_the_second_look(bank: SandboxPayoutBank, 
     assert len(bank.entries()) == 1
 
 
-def test_the_bank_may_be_silent_about_what_became_of_a_payout(bank: SandboxPayoutBank) -> None:
+def test_a_look_up_may_time_out(bank: SandboxPayoutBank) -> None:
     run(bank.pay_out("p1", WANG, 1_000))
     bank.database.script_outcomes("look_up", "lost_before")
     with pytest.raises(UpstreamTimeout):
@@ -114,7 +114,7 @@ def test_the_bank_may_be_silent_about_what_became_of_a_payout(bank: SandboxPayou
     assert run(bank.look_up("p1")).outcome == "done"
 
 
-def test_trouble_may_come_by_chance_and_ends(bank: SandboxPayoutBank) -> None:
+def test_injected_faults_affect_one_call_until_they_are_cleared(bank: SandboxPayoutBank) -> None:
     bank.database.inject_faults("pay_out", {"lost_before": 1_000})
     with pytest.raises(UpstreamTimeout):
         run(bank.pay_out("p1", WANG, 1_000))
@@ -123,17 +123,17 @@ def test_trouble_may_come_by_chance_and_ends(bank: SandboxPayoutBank) -> None:
     assert run(bank.pay_out("p1", WANG, 1_000)).outcome == "done"
 
 
-# ── broken accounts ──
+# ── closed accounts ──
 
 
-def test_a_broken_account_neither_takes_money_nor_gives_it(bank: SandboxPayoutBank) -> None:
+def test_a_closed_account_neither_receives_nor_pays_money(bank: SandboxPayoutBank) -> None:
     bank.close_account(WANG)
     assert run(bank.pay_out("p1", WANG, 1_000)) == BankAnswer("failed", reason="account closed")
     assert run(bank.collect("c1", WANG, 1_000)) == BankAnswer("failed", reason="insufficient funds")
     assert run(bank.pay_out("p2", LI, 1_000)).outcome == "done"
 
 
-def test_a_mended_account_is_paid_under_another_id(bank: SandboxPayoutBank) -> None:
+def test_a_reopened_account_is_paid_under_another_id(bank: SandboxPayoutBank) -> None:
     bank.close_account(WANG)
     run(bank.pay_out("p1", WANG, 1_000))
     bank.reopen_account(WANG)
@@ -142,7 +142,7 @@ def test_a_mended_account_is_paid_under_another_id(bank: SandboxPayoutBank) -> N
     assert [entry.id for entry in bank.entries()] == ["p2"]
 
 
-def test_a_payout_fails_late_if_the_account_was_broken_while_it_was_pending(bank: SandboxPayoutBank) -> None:
+def test_a_pending_payout_fails_if_the_account_is_closed_meanwhile(bank: SandboxPayoutBank) -> None:
     bank.database.script_outcomes("pay_out", "pending")
     run(bank.pay_out("p1", WANG, 1_000))
     bank.close_account(WANG)
@@ -155,7 +155,7 @@ def test_a_payout_fails_late_if_the_account_was_broken_while_it_was_pending(bank
 # ── notices ──
 
 
-def test_the_bank_tells_late_and_twice_what_became_of_a_payout(bank: SandboxPayoutBank) -> None:
+def test_the_bank_may_send_the_notice_of_a_pending_payout_late_and_twice(bank: SandboxPayoutBank) -> None:
     bank.database.script_outcomes("pay_out", "pending")
     run(bank.pay_out("p1", WANG, 1_000))
     first, second = bank.notice("p1"), bank.notice("p1")
@@ -165,7 +165,7 @@ def test_the_bank_tells_late_and_twice_what_became_of_a_payout(bank: SandboxPayo
     assert notice.answer.outcome == "done"
 
 
-def test_a_notice_that_was_changed_or_that_another_bank_signed_is_forged(bank: SandboxPayoutBank) -> None:
+def test_a_changed_notice_and_one_signed_by_another_bank_are_forged(bank: SandboxPayoutBank) -> None:
     medical = SandboxBank(bank.database, ZoneInfo("Asia/Shanghai"))
     run(bank.pay_out("p1", WANG, 1_000))
     run(medical.pay("p1", "somebody", 1_000))
@@ -183,10 +183,10 @@ def test_a_notice_that_was_changed_or_that_another_bank_signed_is_forged(bank: S
         medical.read_notice(body, signature)
 
 
-# ── who else writes into the file ──
+# ── other users of the file ──
 
 
-def test_payouts_and_payments_of_medical_bills_know_nothing_of_each_other(bank: SandboxPayoutBank) -> None:
+def test_payouts_and_payments_of_medical_bills_are_independent(bank: SandboxPayoutBank) -> None:
     medical = SandboxBank(bank.database, ZoneInfo("Asia/Shanghai"))
     run(medical.pay("p1", WANG, 700))
     assert run(bank.look_up("p1")).outcome == "unknown"
@@ -211,8 +211,8 @@ asyncio.run(pay())
 """
 
 
-def test_two_processes_that_ask_for_the_same_payouts_get_the_same_receipts(tmp_path: Path) -> None:
-    """Neither process finds the file: both make it, at once."""
+def test_two_processes_that_request_the_same_payouts_get_the_same_receipts(tmp_path: Path) -> None:
+    """Neither process finds the file; both create it at the same time."""
     file = str(tmp_path / "new" / "sandbox.db")
     ask = [sys.executable, "-c", PAYER, file]
     processes = [subprocess.Popen(ask, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]

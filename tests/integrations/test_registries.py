@@ -1,4 +1,4 @@
-"""The registries that confirm what talents declare: what they know of people, and how they misbehave."""
+"""Sandboxes of the registries that confirm a talent's evidence: correct answers, faults, and synthetic people."""
 
 import asyncio
 import subprocess
@@ -54,9 +54,9 @@ ASK: dict[str, Callable[[SandboxDatabase], Coroutine[Any, Any, object]]] = {
     "invoiced_fen": lambda database: SandboxTax(database).invoiced_fen(WANG, "housing"),
     "homes": lambda database: SandboxPropertyRegister(database).homes(WANG),
 }
-"""A question of each kind about Wang, by the name of the call."""
+"""A request of each kind about Wang, by the name of the call."""
 
-TRUE: dict[str, object] = {
+CORRECT: dict[str, object] = {
     "confirm_degree": Finding("e1", "confirmed"),
     "confirm_merit": Finding("e1", "confirmed"),
     "insured_months": 14,
@@ -64,7 +64,7 @@ TRUE: dict[str, object] = {
     "invoiced_fen": 8_000_000,
     "homes": 1,
 }
-"""The answers that are right, once `database` tell what is true of Wang."""
+"""The correct answers about Wang, as recorded by the fixture `database`."""
 
 CONFIRMING = ("confirm_degree", "confirm_merit")
 FIGURES = ("insured_months", "tax_year", "invoiced_fen", "homes")
@@ -84,7 +84,7 @@ def database(tmp_path: Path) -> SandboxDatabase:
     return database
 
 
-# ── what is true ──
+# ── records ──
 
 
 def test_a_city_has_a_sandbox_behind_each_port_of_the_talent_code(settings: Settings) -> None:
@@ -94,32 +94,34 @@ def test_a_city_has_a_sandbox_behind_each_port_of_the_talent_code(settings: Sett
 
 
 @each_call
-def test_what_is_set_of_a_person_is_told(database: SandboxDatabase, call: str) -> None:
-    assert run(ASK[call](database)) == TRUE[call]
+def test_a_registry_answers_from_its_records(database: SandboxDatabase, call: str) -> None:
+    assert run(ASK[call](database)) == CORRECT[call]
 
 
 @each_call
-def test_other_objects_over_the_same_file_tell_the_same(database: SandboxDatabase, tmp_path: Path, call: str) -> None:
+def test_two_sandboxes_on_the_same_file_give_the_same_answer(
+    database: SandboxDatabase, tmp_path: Path, call: str
+) -> None:
     assert run(ASK[call](SandboxDatabase(str(tmp_path / "sandbox.db")))) == run(ASK[call](database))
 
 
-def test_what_is_set_takes_the_place_of_what_was_set_before(database: SandboxDatabase) -> None:
+def test_new_records_replace_the_previous_ones(database: SandboxDatabase) -> None:
     SandboxEducation(database).set_degrees(WANG)
     SandboxPropertyRegister(database).set_homes(WANG, 0)
     assert run(ASK["confirm_degree"](database)) == Finding("e1", "refuted")
     assert run(ASK["homes"](database)) == 0
 
 
-def test_each_year_and_each_benefit_is_a_question_of_its_own(database: SandboxDatabase) -> None:
+def test_years_and_benefits_are_recorded_separately(database: SandboxDatabase) -> None:
     tax = SandboxTax(database)
     tax.set_year(WANG, TaxYear(2024, 1, 0))
     tax.set_invoiced(WANG, "car", 5)
     assert run(tax.tax_year(WANG, 2024)) == TaxYear(2024, 1, 0)
-    assert run(tax.tax_year(WANG, 2025)) == TRUE["tax_year"]
+    assert run(tax.tax_year(WANG, 2025)) == CORRECT["tax_year"]
     assert (run(tax.invoiced_fen(WANG, "car")), run(tax.invoiced_fen(WANG, "housing"))) == (5, 8_000_000)
 
 
-# ── confirmed or refuted ──
+# ── confirmation ──
 
 
 @pytest.mark.parametrize(
@@ -163,8 +165,8 @@ def test_a_merit_that_differs_from_the_true_one_is_refuted(
     ("hour", "outcome"),
     [("2015-06-25T00:00", "confirmed"), ("2015-06-25T23:59", "confirmed"), ("2015-06-26T00:00", "refuted")],
 )
-def test_a_day_is_one_in_utc_plus_8_at_whatever_hour(database: SandboxDatabase, hour: str, outcome: str) -> None:
-    """25 June 2015 at 00:00 UTC, which is true, is 8 o'clock of that day."""
+def test_days_are_compared_in_utc_plus_8_at_any_hour(database: SandboxDatabase, hour: str, outcome: str) -> None:
+    """The recorded instant, 25 June 2015 at 00:00 UTC, is 8 o'clock on that day."""
     declared = replace(MASTER, awarded_at=datetime.fromisoformat(f"{hour}+08:00"))
     assert run(SandboxEducation(database).confirm_degree(WANG, "e1", declared)).outcome == outcome
 
@@ -177,7 +179,7 @@ def test_a_post_that_has_ended_is_confirmed_with_its_end(database: SandboxDataba
     assert run(SandboxEmployment(database).confirm_merit(WANG, "e1", FOUNDER)).outcome == "refuted"
 
 
-# ── misbehaviour ──
+# ── faults ──
 
 
 @each_call
@@ -186,35 +188,35 @@ def test_a_post_that_has_ended_is_confirmed_with_its_end(database: SandboxDataba
     [("lost_before", UpstreamTimeout), ("lost_after", UpstreamTimeout), ("refused", UpstreamRejected)],
     ids=str,
 )
-def test_a_registry_that_is_silent_or_refuses_is_asked_again_later(
+def test_a_registry_that_does_not_answer_or_rejects_can_be_asked_again(
     database: SandboxDatabase, call: str, outcome: CallOutcome, error: type[Exception]
 ) -> None:
     database.script_outcomes(call, outcome)
     with pytest.raises(error, match=call):
         run(ASK[call](database))
-    assert run(ASK[call](database)) == TRUE[call]
+    assert run(ASK[call](database)) == CORRECT[call]
 
 
 @pytest.mark.parametrize("call", CONFIRMING)
-def test_evidence_may_be_looked_into_for_some_time(database: SandboxDatabase, call: str) -> None:
+def test_a_confirmation_may_be_pending_for_some_time(database: SandboxDatabase, call: str) -> None:
     database.script_outcomes(call, "pending", "pending")
     answers = [run(ASK[call](database)) for _ in range(3)]
-    assert answers == [Finding("e1", "pending"), Finding("e1", "pending"), TRUE[call]]
+    assert answers == [Finding("e1", "pending"), Finding("e1", "pending"), CORRECT[call]]
 
 
 @pytest.mark.parametrize("call", FIGURES)
-def test_a_figure_that_is_not_ready_is_silence(database: SandboxDatabase, call: str) -> None:
+def test_a_figure_that_is_not_ready_is_a_timeout(database: SandboxDatabase, call: str) -> None:
     database.script_outcomes(call, "pending")
     with pytest.raises(UpstreamTimeout):
         run(ASK[call](database))
-    assert run(ASK[call](database)) == TRUE[call]
+    assert run(ASK[call](database)) == CORRECT[call]
 
 
 @pytest.mark.parametrize("call", CONFIRMING)
-def test_a_wrong_finding_confirms_other_evidence_than_was_asked_about(database: SandboxDatabase, call: str) -> None:
+def test_a_wrong_finding_confirms_other_evidence_than_requested(database: SandboxDatabase, call: str) -> None:
     database.script_outcomes(call, "wrong")
     assert run(ASK[call](database)) == Finding("not e1", "confirmed")
-    assert run(ASK[call](database)) == TRUE[call]
+    assert run(ASK[call](database)) == CORRECT[call]
 
 
 def test_a_wrong_tax_year_is_another_year(database: SandboxDatabase) -> None:
@@ -224,26 +226,26 @@ def test_a_wrong_tax_year_is_another_year(database: SandboxDatabase) -> None:
 
 
 @pytest.mark.parametrize("call", ["insured_months", "invoiced_fen", "homes"])
-def test_a_wrong_figure_cannot_be(database: SandboxDatabase, call: str) -> None:
+def test_a_wrong_figure_is_negative(database: SandboxDatabase, call: str) -> None:
     database.script_outcomes(call, "wrong")
     assert run(ASK[call](database)) == -1
 
 
 @each_call
-def test_a_registry_that_never_answers_is_given_up(database: SandboxDatabase, call: str) -> None:
+def test_a_call_that_hangs_can_be_cancelled(database: SandboxDatabase, call: str) -> None:
     database.script_outcomes(call, "hang")
 
-    async def patience() -> object:
+    async def ask_with_timeout() -> object:
         async with asyncio.timeout(0.2):
             return await ASK[call](database)
 
     with pytest.raises(TimeoutError):
-        run(patience())
-    assert run(ASK[call](database)) == TRUE[call]
+        run(ask_with_timeout())
+    assert run(ASK[call](database)) == CORRECT[call]
 
 
-def test_however_many_wait_for_ever_others_are_answered_meanwhile(database: SandboxDatabase) -> None:
-    """A hundred are more than there are threads; a file that was locked would keep the others waiting."""
+def test_calls_that_hang_do_not_block_others(database: SandboxDatabase) -> None:
+    """There are fewer than a hundred threads, and a locked file would block the other calls."""
     database.inject_faults("homes", {"hang": 1_000})
 
     async def whole() -> object:
@@ -257,29 +259,29 @@ def test_however_many_wait_for_ever_others_are_answered_meanwhile(database: Sand
         await asyncio.gather(*waiting, return_exceptions=True)
         return answer
 
-    assert run(whole()) == TRUE["insured_months"]
+    assert run(whole()) == CORRECT["insured_months"]
 
 
 @each_call
-def test_trouble_with_one_call_is_none_with_the_others(database: SandboxDatabase, call: str) -> None:
+def test_a_fault_of_one_call_does_not_affect_the_others(database: SandboxDatabase, call: str) -> None:
     database.inject_faults(call, {"refused": 1_000})
     for other, ask in ASK.items():
         if other != call:
-            assert run(ask(database)) == TRUE[other]
+            assert run(ask(database)) == CORRECT[other]
     with pytest.raises(UpstreamRejected):
         run(ASK[call](database))
     database.clear_faults()
-    assert run(ASK[call](database)) == TRUE[call]
+    assert run(ASK[call](database)) == CORRECT[call]
 
 
-def test_trouble_that_one_process_makes_is_met_by_another(database: SandboxDatabase, tmp_path: Path) -> None:
+def test_a_fault_injected_by_one_process_affects_another(database: SandboxDatabase, tmp_path: Path) -> None:
     database.script_outcomes("homes", "lost_before")
     with pytest.raises(UpstreamTimeout):
         run(ASK["homes"](SandboxDatabase(str(tmp_path / "sandbox.db"))))
     assert run(ASK["homes"](database)) == 1
 
 
-def test_registries_that_are_all_asked_for_the_first_time_at_once_make_their_file_once(tmp_path: Path) -> None:
+def test_concurrent_first_requests_to_all_registries_create_their_file_once(tmp_path: Path) -> None:
     async def ask_all(file: str) -> list[object]:
         return await asyncio.gather(*(ask(SandboxDatabase(file)) for ask in ASK.values()))
 
@@ -287,14 +289,14 @@ def test_registries_that_are_all_asked_for_the_first_time_at_once_make_their_fil
         assert len(run(ask_all(f"{tmp_path}/{time}.db"))) == len(ASK)
 
 
-# ── people of whom nothing was set ──
+# ── people without records ──
 
 
 def shares(found: Sequence[object]) -> dict[object, float]:
     return {what: count / len(found) for what, count in Counter(found).items()}
 
 
-def test_an_invented_person_is_the_same_in_every_process(database: SandboxDatabase) -> None:
+def test_a_synthetic_person_is_the_same_in_every_process(database: SandboxDatabase) -> None:
     program = (
         "import sys\n"
         "from integrations._sandbox.database import SandboxDatabase\n"
@@ -303,11 +305,11 @@ def test_an_invented_person_is_the_same_in_every_process(database: SandboxDataba
     )
     people = [number for number in CITY[:50] if number[6:10] < "1990"]
     ask = [sys.executable, "-c", program, str(database._path.with_name("another.db")), *people]
-    told = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told.strip() == str([SandboxEducation(database).known(number) for number in people])
+    output = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert output.strip() == str([SandboxEducation(database).known(number) for number in people])
 
 
-def test_what_is_invented_is_confirmed(database: SandboxDatabase) -> None:
+def test_synthetic_qualifications_are_confirmed(database: SandboxDatabase) -> None:
     education, employment = SandboxEducation(database), SandboxEmployment(database)
     learned = next(number for number in CITY if education.known(number))
     deserving = next(number for number in CITY if employment.known(number))
@@ -334,7 +336,7 @@ def test_few_have_a_title_a_prize_or_a_post(database: SandboxDatabase) -> None:
     assert {type(merit) for one in merits for merit in one} == {Title, Prize, Post}
 
 
-def test_nobody_has_what_lies_in_the_future_and_children_have_nothing(database: SandboxDatabase) -> None:
+def test_nobody_has_qualifications_from_the_future_and_children_have_none(database: SandboxDatabase) -> None:
     graduate = next(number for number in CITY if SandboxEducation(database).known(number))
     assert SandboxEducation(database).known(CHILD) == SandboxEmployment(database).known(CHILD) == ()
     assert run(SandboxSocialInsurance(database).insured_months(CHILD)) == 0
@@ -353,7 +355,7 @@ def test_people_are_insured_for_up_to_25_years_and_own_up_to_two_homes(database:
     assert homes[1] > homes[0] > homes[2]
 
 
-def test_incomes_are_of_two_kinds_and_taxed_by_steps(database: SandboxDatabase) -> None:
+def test_incomes_are_of_two_kinds_and_taxed_progressively(database: SandboxDatabase) -> None:
     years = [SandboxTax(database)._year(2025)._synthesize(number) for number in CITY]
     usual = [year for year in years if 6_000_000 <= year.income_fen <= 30_000_000]
     top = [year for year in years if year.income_fen > 100_000_000]
@@ -369,8 +371,8 @@ def test_incomes_are_of_two_kinds_and_taxed_by_steps(database: SandboxDatabase) 
     ("income_yuan", "tax_yuan"),
     [(0, 0), (60_000, 0), (96_000, 1_080), (204_000, 11_880), (360_000, 43_080), (1_020_000, 243_080 + 7_000)],
 )
-def test_income_tax_is_worked_out_step_by_step(income_yuan: int, tax_yuan: int) -> None:
-    """Of 204,000 yuan 60,000 are free, the next 36,000 bear 3 percent and 108,000 bear 10: 1,080 + 10,800 yuan."""
+def test_income_tax_is_computed_by_brackets(income_yuan: int, tax_yuan: int) -> None:
+    """Of 204,000 yuan, 60,000 are free, 36,000 are taxed at 3 percent and 108,000 at 10: 1,080 + 10,800 yuan."""
     from integrations.tax.sandbox import _tax_fen
 
     assert _tax_fen(income_yuan) == tax_yuan * 100

@@ -5,12 +5,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from backend.services.school_lookup.addresses import AddressRange
-from backend.services.school_lookup.plan import Catchment, MultiPolygon, Plan, School
+from backend.services.school_lookup.plan import Catchment, MultiPolygon, Plan, School, shape_of
+from backend.services.school_lookup.plan_check import faults_of
 from backend.services.school_lookup.synthetic_district import synthetic_plan
 from backend.store.migrations import find_migrations, migrate
 from integrations.schools.command import schools
@@ -40,7 +42,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The plan of the test district, as files."""
+    """The plan of the test district as files."""
     write_folder(PLAN, tmp_path / "plan")
     return tmp_path / "plan"
 
@@ -110,6 +112,67 @@ def test_an_unreadable_part_is_reported_and_nothing_is_stored(
     assert f"│ {named} " in done.output
     assert "nothing was stored" in done.output
     assert run("list").output == ""
+
+
+WHOLE = msgspec.to_builtins(PLAN.boundary)
+
+
+def feature(geometry: object) -> dict[str, object]:
+    return {"type": "Feature", "properties": {}, "geometry": geometry}
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        feature(WHOLE),
+        {"type": "FeatureCollection", "features": [feature(WHOLE)]},
+        WHOLE,
+        {"type": "Polygon", "coordinates": WHOLE["coordinates"][0]},
+        {
+            "type": "FeatureCollection",
+            "features": [
+                feature(msgspec.to_builtins(square(120.10, 30.30, 120.12, 30.31))),
+                feature(msgspec.to_builtins(square(120.10, 30.31, 120.12, 30.32))),
+            ],
+        },
+    ],
+    ids=["Feature", "FeatureCollection", "MultiPolygon", "Polygon", "two features"],
+)
+def test_a_boundary_may_be_a_feature_a_collection_or_a_geometry(folder: Path, boundary: object) -> None:
+    (folder / "boundary.geojson").write_text(json.dumps(boundary), encoding="utf-8")
+    reader = FolderReader(folder)
+    plan = reader.plan()
+    assert reader.faults == []
+    assert plan is not None
+    assert faults_of(plan) == []
+    assert shape_of(plan.boundary).equals(shape_of(PLAN.boundary))
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        {"type": "FeatureCollection", "features": []},
+        {"type": "Point", "coordinates": [120.1, 30.3]},
+        feature(None),
+        {"features": []},
+        [],
+    ],
+)
+def test_a_boundary_without_an_area_is_unreadable(folder: Path, boundary: object) -> None:
+    (folder / "boundary.geojson").write_text(json.dumps(boundary), encoding="utf-8")
+    reader = FolderReader(folder)
+    assert reader.plan() is None
+    assert [(fault.feature, fault.kind) for fault in reader.faults] == [("boundary.geojson", "unreadable")]
+
+
+def test_an_invalid_part_of_a_boundary_is_reported(folder: Path) -> None:
+    bow_tie = [[[120.1, 30.3], [120.12, 30.32], [120.12, 30.3], [120.1, 30.32], [120.1, 30.3]]]
+    parts = [feature(WHOLE), feature({"type": "Polygon", "coordinates": bow_tie})]
+    collection = json.dumps({"type": "FeatureCollection", "features": parts})
+    (folder / "boundary.geojson").write_text(collection, encoding="utf-8")
+    plan = FolderReader(folder).plan()
+    assert plan is not None
+    assert [(fault.feature, fault.kind) for fault in faults_of(plan)] == [("boundary", "invalid_geometry")]
 
 
 def test_a_missing_file_is_reported(run: Run, folder: Path) -> None:

@@ -11,7 +11,7 @@ from backend.settings import Settings
 from integrations.sms import sandbox
 
 
-def test_the_log_names_neither_the_text_nor_the_phone_number(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_contains_neither_the_text_nor_the_phone_number(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "chengma.sms"):
         asyncio.run(sandbox.SandboxSms(use_outbox=False).send("+8613912345678", "Code 123456"))
     assert "+86139****5678" in caplog.text

@@ -25,7 +25,7 @@ LOOK_UP_AFTER_MS = 60_000
 
 
 class Booking(Struct, frozen=True):
-    """A request to the carrier; `number` is its answer."""
+    """A request to the carrier; its answer is `number`."""
 
     key: str
     asked_ms: int
@@ -33,7 +33,7 @@ class Booking(Struct, frozen=True):
 
 
 class Shipment(SagaDocument, kw_only=True):
-    """A shipment. One that is `held` is not booked before a person asks for it; `note` is written by others."""
+    """A shipment. If it is `held`, a person must request its booking; other processes write the `note`."""
 
     collection: ClassVar[str] = "shipments"
     indexes: ClassVar[tuple[Index, ...]] = (DUE,)
@@ -56,7 +56,7 @@ class CarrierUnavailable(Exception):
 
 
 class Carrier:
-    """Books once per key. `plan` says what becomes of its next calls: it does not get one, or its answer is lost."""
+    """Books once per key. `plan` lists the outcomes of its next calls: the request or its answer may be lost."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
@@ -64,7 +64,7 @@ class Carrier:
         self.plan: deque[Literal["works", "down", "answer lost"]] = deque()
 
     def call(self, name: str) -> bool:
-        """Note a call and return whether its answer arrives. Raises CarrierUnavailable if the carrier is down."""
+        """Record a call and return whether its answer arrives. Raises CarrierUnavailable if the carrier is down."""
         self.calls.append(name)
         outcome = self.plan.popleft() if self.plan else "works"
         if outcome == "down":
@@ -86,7 +86,7 @@ class Carrier:
 
 
 class Queue(NullQueue):
-    """Notes the jobs that are enqueued."""
+    """Records the enqueued jobs."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -99,7 +99,7 @@ class Queue(NullQueue):
 class PostOffice:
     """The context of the saga: a store that counts calls, a queue, a clock that tests set, and the carrier.
 
-    `steps` lists the steps in the order in which they were done. What is in `meanwhile` happens during a step, once.
+    `steps` lists the completed steps in order. A function in `meanwhile` runs once, during the step of its name.
     """
 
     def __init__(self, store: Store, now: datetime = NOON) -> None:
@@ -115,15 +115,15 @@ class PostOffice:
         return self.at
 
     def reads(self) -> int:
-        """Return how often shipments were read."""
+        """Return the number of times that shipments were read."""
         return sum(self.store.calls[method, "Shipment"] for method in ("get", "get_many", "find", "count"))
 
     def writes(self) -> int:
-        """Return how often shipments were written."""
+        """Return the number of times that shipments were written."""
         return sum(self.store.calls[method, "Shipment"] for method in ("insert", "replace", "delete"))
 
     async def during(self, step: str, shipment: Shipment) -> None:
-        """Note a step, and let happen what is planned for it."""
+        """Record a step, and run the function that is planned for it."""
         self.steps.append((step, shipment.id))
         event = self.meanwhile.pop(step, None)
         if event is not None:
@@ -131,7 +131,7 @@ class PostOffice:
 
 
 class Terms(Struct, frozen=True):
-    """What decisions depend on."""
+    """The terms on which decisions depend."""
 
     fen_per_g: int = 2
 
@@ -247,7 +247,7 @@ def in_office(opened: Open, work: Callable[[PostOffice], Awaitable[T]]) -> T:
 
 
 async def stored(office: PostOffice, shipment_id: str = "1") -> Shipment:
-    """Return a shipment as it is stored; reading it is not counted."""
+    """Return the stored shipment; this read is not counted."""
     found = await office.uncounted.get(Shipment, shipment_id)
     assert found is not None
     return found

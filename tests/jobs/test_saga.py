@@ -1,4 +1,4 @@
-"""The engine of sagas: which step follows which, what is written when, and what a conflict repeats."""
+"""The saga engine: the order of steps, the number of writes, and repetition after conflicts."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -79,7 +79,7 @@ def test_a_person_decides_and_the_steps_that_follow_continue_without_reading(ope
         done = await SAGA.run(office, held, release)
         assert done == await stored(office)
         assert (done.announced, done.note) == (True, "!")
-        assert (office.reads(), office.writes()) == (1, 5), "only the conflict makes it read"
+        assert (office.reads(), office.writes()) == (1, 5), "it is only read because of the conflict"
 
     in_office(opened, work)
 
@@ -138,7 +138,7 @@ def test_a_step_may_delete_the_document(opened: Open) -> None:
     in_office(opened, work)
 
 
-def test_a_saga_that_does_not_end_stops_after_a_bounded_number_of_steps_and_stays_due(opened: Open) -> None:
+def test_an_endless_saga_stops_after_a_bounded_number_of_steps_and_stays_due(opened: Open) -> None:
     async def add_gram(office: PostOffice, shipment: Shipment, _now: datetime) -> Shipment:
         await office.during("weigh", shipment)
         return replace(shipment, weight_g=(shipment.weight_g or 0) + 1)
@@ -156,7 +156,7 @@ def test_a_saga_that_does_not_end_stops_after_a_bounded_number_of_steps_and_stay
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, StoreUnavailable])
-def test_what_a_step_raises_reaches_the_caller(opened: Open, error: type[Exception]) -> None:
+def test_an_exception_of_a_step_reaches_the_caller(opened: Open, error: type[Exception]) -> None:
     async def fail() -> None:
         raise error("in a step")
 
@@ -168,7 +168,7 @@ def test_what_a_step_raises_reaches_the_caller(opened: Open, error: type[Excepti
         found = await stored(office)
         assert found.booking is not None
         assert found.booking.number == 1, "the steps before it are stored"
-        assert (found.failures, found.due_ms) == (0, shipment.due_ms), "and the next sweep resumes it"
+        assert (found.failures, found.due_ms) == (0, shipment.due_ms), "the next sweep resumes it"
 
     in_office(opened, work)
 
@@ -188,7 +188,7 @@ def test_a_step_is_repeated_with_the_changed_document_after_a_conflict(opened: O
     in_office(opened, work)
 
 
-def test_a_document_that_another_process_deletes_meanwhile_is_done(opened: Open) -> None:
+def test_a_saga_ends_if_another_process_deletes_its_document(opened: Open) -> None:
     async def work(office: PostOffice) -> None:
         async def delete() -> None:
             await office.uncounted.delete(await stored(office))
@@ -263,7 +263,7 @@ def test_an_error_that_is_declared_as_retried_is_handled_like_a_conflict(opened:
     in_office(opened, work)
 
 
-def test_a_change_by_somebody_else_is_stored_and_scheduled(opened: Open) -> None:
+def test_a_change_from_outside_the_saga_is_stored_and_scheduled(opened: Open) -> None:
     async def work(office: PostOffice) -> None:
         done = await SAGA.run(office, await SAGA.start(office, Shipment(id="1")))
         assert done is not None

@@ -1,6 +1,6 @@
-"""Whatever crashes, conflicts and lost answers a saga meets, it ends like one that met none.
+"""A saga has the same result with any crashes, conflicts and lost answers as without them.
 
-Hypothesis invents a saga, what becomes of its calls, and the writes that its processes do not survive.
+Hypothesis generates a saga, the outcomes of its calls, and the writes at which its processes crash.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ Crash = Literal["none", "before", "after"]
 
 MAX_ROUNDS = 40
 ANSWER_MS = 60_000
-"""A request that was not answered by then is looked up."""
+"""A request that is not answered after this time is looked up."""
 
 
 class Errand(SagaDocument, kw_only=True):
-    """A document with a plan of steps; `done` holds the results of the first ones, `asked` the key of a request."""
+    """A document with a plan of steps; `done` lists the completed ones, and `asked` is the key of an open request."""
 
     collection: ClassVar[str] = "errands"
     indexes: ClassVar[tuple[Index, ...]] = (DUE,)
@@ -56,7 +56,7 @@ class Unavailable(Exception):
 
 
 class Upstream:
-    """Does once what it is asked under a key; `outcomes` says what becomes of the next calls."""
+    """Performs each request once per key; `outcomes` lists the outcomes of the next calls."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self.outcomes = deque(outcomes)
@@ -72,7 +72,7 @@ class Upstream:
 
 
 class CrashingStore(CountingStore):
-    """A store with processes that end before or after some of their writes."""
+    """A store whose processes crash before or after some of their writes."""
 
     def __init__(self, store: Store, crashes: Sequence[Crash]) -> None:
         super().__init__(store)
@@ -89,7 +89,7 @@ class CrashingStore(CountingStore):
         return stored
 
 
-class Office:
+class Process:
     """The context of an errand in one process, which has its own clock."""
 
     def __init__(self, store: CrashingStore, upstream: Upstream, ahead: timedelta) -> None:
@@ -121,39 +121,39 @@ def finished(errand: Errand) -> Errand:
     return replace(errand, done=(*errand.done, errand.key()), asked=None, failures=0)
 
 
-async def do(office: Office, errand: Errand, _now: datetime) -> Errand:
-    await office.upstream.do(errand.key())
+async def do(process: Process, errand: Errand, _now: datetime) -> Errand:
+    await process.upstream.do(errand.key())
     return finished(errand)
 
 
-async def ask(office: Office, errand: Errand, _now: datetime) -> Errand:
+async def ask(process: Process, errand: Errand, _now: datetime) -> Errand:
     if errand.asked is None:
         return errand
-    stored = await office.store.uncounted.get(Errand, errand.id)
+    stored = await process.store.uncounted.get(Errand, errand.id)
     assert stored is not None
     assert errand.asked == stored.asked or len(stored.done) > len(errand.done), "a request is stored before it is sent"
-    await office.upstream.do(errand.asked)
+    await process.upstream.do(errand.asked)
     return finished(errand)
 
 
-async def look_up(office: Office, errand: Errand, _now: datetime) -> Errand:
+async def look_up(process: Process, errand: Errand, _now: datetime) -> Errand:
     assert errand.asked is not None
-    known = errand.asked in office.upstream.done
+    known = errand.asked in process.upstream.done
     return finished(errand) if known else replace(errand, asked=None)
 
 
-SAGA = Saga[Office, Errand, None, str](
+SAGA = Saga[Process, Errand, None, str](
     kind=Errand,
     next_step=next_step,
     schedule=schedule,
-    terms=lambda _office, _now: None,
+    terms=lambda _process, _now: None,
     steps={
         "effect": do,
         "decision": Decision(lambda errand, _now, _terms: finished(errand)),
         "request": Request(lambda errand, now, _terms: replace(errand, asked=errand.key(), asked_ms=to_ms(now)), ask),
         "look_up": look_up,
     },
-    task=TaskReference("office.run_errand"),
+    task=TaskReference("process.run_errand"),
     unavailable=(Unavailable,),
 )
 
@@ -165,21 +165,21 @@ SAGA = Saga[Office, Errand, None, str](
     crashes=st.lists(st.sampled_from(["none", "before", "after"]), max_size=12),
     ahead_seconds=st.lists(st.integers(0, 90), min_size=1, max_size=3),
 )
-def test_a_saga_ends_the_same_whatever_happens_on_the_way(
+def test_a_saga_has_the_same_result_with_any_crashes_and_lost_answers(
     plan: list[Step], outcomes: list[Outcome], crashes: list[Crash], ahead_seconds: list[int]
 ) -> None:
     async def work(store: Store) -> tuple[Errand, list[str]]:
         upstream = Upstream(outcomes)
         crashing = CrashingStore(store, crashes)
-        offices = [Office(crashing, upstream, timedelta(seconds=seconds)) for seconds in ahead_seconds]
-        errand = await SAGA.start(offices[0], Errand(id="1", plan=tuple(plan)))
+        processes = [Process(crashing, upstream, timedelta(seconds=seconds)) for seconds in ahead_seconds]
+        errand = await SAGA.start(processes[0], Errand(id="1", plan=tuple(plan)))
         for _ in range(MAX_ROUNDS):
             if errand.due_ms is None:
                 return errand, upstream.done
-            ends = await asyncio.gather(*(SAGA.resume(office, "1") for office in offices), return_exceptions=True)
+            ends = await asyncio.gather(*(SAGA.resume(process, "1") for process in processes), return_exceptions=True)
             assert all(isinstance(end, Errand | StoreUnavailable) for end in ends), ends
-            for office in offices:
-                office.at += timedelta(hours=1)
+            for process in processes:
+                process.at += timedelta(hours=1)
             found = await store.get(Errand, "1")
             assert found is not None
             errand = found

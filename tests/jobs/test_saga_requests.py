@@ -70,7 +70,7 @@ def test_a_request_that_another_process_has_completed_is_not_sent_again(opened: 
     in_office(opened, work)
 
 
-def test_a_request_without_an_answer_is_looked_up_later_and_is_no_failure(opened: Open) -> None:
+def test_a_request_without_an_answer_is_looked_up_later_and_is_not_a_failure(opened: Open) -> None:
     async def work(office: PostOffice) -> None:
         office.carrier.plan.extend(["works", "answer lost"])
         waiting = await SAGA.run(office, await SAGA.start(office, Shipment(id="1")))
@@ -129,7 +129,7 @@ def test_a_request_that_a_person_made_before_is_not_sent_twice(opened: Open) -> 
     in_office(opened, work)
 
 
-def test_two_people_who_make_the_same_request_at_once_make_it_once(opened: Open) -> None:
+def test_two_people_who_make_the_same_request_at_once_send_it_once(opened: Open) -> None:
     async def work(office: PostOffice) -> None:
         held = await SAGA.run(office, await SAGA.start(office, Shipment(id="1", held=True)))
         assert held is not None
@@ -161,7 +161,9 @@ def test_a_request_may_be_refused_with_the_exception_of_its_preparation(opened: 
 # ── upstreams that do not answer ──
 
 
-def test_an_upstream_that_does_not_answer_postpones_with_doubling_waits_of_up_to_an_hour(opened: Open) -> None:
+def test_a_saga_is_postponed_with_doubling_waits_of_up_to_an_hour_while_its_upstream_does_not_answer(
+    opened: Open,
+) -> None:
     async def work(office: PostOffice) -> None:
         waits: list[timedelta] = []
         await SAGA.start(office, Shipment(id="1"))
@@ -184,7 +186,7 @@ def test_an_upstream_that_does_not_answer_postpones_with_doubling_waits_of_up_to
     in_office(opened, work)
 
 
-def test_a_failure_does_not_postpone_what_another_process_has_done_meanwhile(opened: Open) -> None:
+def test_a_failure_does_not_postpone_a_document_that_another_process_has_advanced(opened: Open) -> None:
     async def work(office: PostOffice) -> None:
         async def overtake() -> None:
             await SAGA.resume(office, "1")

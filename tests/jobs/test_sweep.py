@@ -19,7 +19,7 @@ NOON_MS = int(NOON.timestamp() * 1_000)
 
 
 async def put(store: Store, number: int, *, due_ms: Sequence[int] = (NOON_MS,)) -> None:
-    """Store shipments that only have to be weighed, due at these times by turns."""
+    """Store shipments that only have to be weighed, due at these times in turn."""
     shipments = [
         Shipment(id=f"{each:04}", revision=1, held=True, due_ms=due_ms[each % len(due_ms)]) for each in range(number)
     ]
@@ -46,7 +46,7 @@ async def weigh_slowly(office: PostOffice, shipment: Shipment, now: datetime) ->
 
 
 SLOW_SAGA = replace(SAGA, steps={**SAGA.steps, "weigh": weigh_slowly})
-"""With it both of two processes get their turn, also at the lock of an SQLite file."""
+"""With slow steps both processes take part, even if they wait for the lock of an SQLite file."""
 
 
 @asynccontextmanager
@@ -85,7 +85,7 @@ def test_a_sweep_drains_all_due_documents_in_one_call_and_runs_each_once(opened:
     in_office(opened, work)
 
 
-def test_the_longest_overdue_come_first(opened: Open) -> None:
+def test_the_longest_overdue_documents_are_processed_first(opened: Open) -> None:
     async def work(office: PostOffice) -> None:
         await put(office.store, 2 * BATCH_SIZE, due_ms=[NOON_MS - 1, NOON_MS - 2])
         await SAGA.sweep(office)
@@ -263,10 +263,10 @@ def test_a_store_that_does_not_answer_ends_the_sweep_and_its_lease(opened: Open)
         with pytest.raises(StoreUnavailable):
             await SAGA.sweep(office)
         steps = len(office.steps)
-        assert steps <= MAX_CONCURRENT, "those that were begun are finished, and no more are begun"
+        assert steps <= MAX_CONCURRENT, "started documents are finished, and no others are started"
         assert await leases(office.store) == ()
         await asyncio.sleep(0.1)
-        assert len(office.steps) == steps, "nothing goes on in the background"
+        assert len(office.steps) == steps, "nothing continues in the background"
         assert office.jobs.jobs == []
         await SAGA.sweep(office)
         assert await weighed(office.store) == BATCH_SIZE

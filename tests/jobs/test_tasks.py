@@ -1,6 +1,7 @@
 """Background work without a broker: the server's event loop runs, retries and dead-letters jobs."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,18 +21,22 @@ from backend.jobs.tasks import (
 )
 from backend.store import Store, StoreUnavailable
 from backend.store.sqlite.store import SqliteStore
+from tests.servers import wait_until
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
+EVERY = timedelta(milliseconds=50)
 
 
-class Village:
-    """The parts of a city that tasks need: a store and a clock. `begun` lists the arguments of started tasks."""
+class SmallCity:
+    """The parts of a city that tasks need: a store and a clock. `started` lists the arguments of started tasks."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.begun: list[str] = []
+        self.started: list[str] = []
         self.failures = 0
-        self.tasks: dict[str, Task[...]] = {task.name: task for task in (sow, fail_a_while, sleep_in, wait_for_store)}
+        self.tasks: dict[str, Task[...]] = {
+            task.name: task for task in (record, fail_several_times, exceed_time_limit, wait_for_store)
+        }
         self.jobs = InProcessQueue(self.tasks, self.run_task)
 
     def now(self) -> datetime:
@@ -40,7 +45,7 @@ class Village:
     async def run_task(self, job: Job) -> tuple[Job, float] | None:
         return await run_job(self.tasks, job, self)
 
-    async def settled(self) -> None:
+    async def wait_for_jobs(self) -> None:
         while self.jobs.waiting():  # noqa: ASYNC110  jobs do not signal their end
             await asyncio.sleep(0.005)
 
@@ -48,45 +53,45 @@ class Village:
         return (await self.store.find(DeadLetter, {"dead": True})).documents
 
 
-@background(every=timedelta(milliseconds=50))
-async def sow(village: Village, field: str = "swept") -> None:
-    village.begun.append(field)
+@background(every=EVERY)
+async def record(city: SmallCity, name: str = "swept") -> None:
+    city.started.append(name)
 
 
 @background(max_attempts=4)
-async def fail_a_while(village: Village, times: int) -> None:
-    village.begun.append("fail")
-    if len(village.begun) <= times:
-        raise RuntimeError("the ox is ill")
+async def fail_several_times(city: SmallCity, times: int) -> None:
+    city.started.append("fail")
+    if len(city.started) <= times:
+        raise RuntimeError("this attempt fails")
 
 
 @background(max_seconds=1, max_attempts=1)
-async def sleep_in(village: Village) -> None:
-    village.begun.append("sleep")
+async def exceed_time_limit(city: SmallCity) -> None:
+    city.started.append("sleep")
     await asyncio.sleep(60)
 
 
 @background(max_attempts=2)
-async def wait_for_store(village: Village, times: int) -> None:
-    village.begun.append("wait")
-    if len(village.begun) <= times:
+async def wait_for_store(city: SmallCity, times: int) -> None:
+    city.started.append("wait")
+    if len(city.started) <= times:
         raise StoreUnavailable("away")
 
 
 @pytest.fixture
-def in_village(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that runs a test in a village whose jobs are retried without a wait."""
+def run_in_city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that runs a test in a small city whose jobs are retried without delay."""
     monkeypatch.setattr(tasks, "backoff_seconds", lambda _attempts: 0.001)
 
-    def run(work: Callable[[Village], Awaitable[None]], *, sweeps: bool = False) -> None:
+    def run(work: Callable[[SmallCity], Awaitable[None]], *, sweeps: bool = False) -> None:
         async def whole() -> None:
-            store = SqliteStore.open(tmp_path / "village.db", [DeadLetter])
-            village = Village(store)
+            store = SqliteStore.open(tmp_path / "city.db", [DeadLetter])
+            city = SmallCity(store)
             if sweeps:
-                async with village.jobs:
-                    await work(village)
+                async with city.jobs:
+                    await work(city)
             else:
-                await work(village)
+                await work(city)
             await store.close()
 
         asyncio.run(whole())
@@ -94,117 +99,118 @@ def in_village(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     return run
 
 
-def test_an_enqueued_task_runs_soon_and_once(in_village: Callable[..., None]) -> None:
-    async def work(village: Village) -> None:
-        for field in ("north", "south"):
-            await sow.enqueue(village.jobs, field)
-        assert village.begun == [], "the answer goes first"
-        assert village.jobs.waiting() == 2
-        await village.settled()
-        assert village.begun == ["north", "south"]
+def test_an_enqueued_task_runs_soon_and_once(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        for name in ("north", "south"):
+            await record.enqueue(city.jobs, name)
+        assert city.started == [], "a task does not run before the response"
+        assert city.jobs.waiting() == 2
+        await city.wait_for_jobs()
+        assert city.started == ["north", "south"]
 
-    in_village(work)
-
-
-def test_a_task_may_be_called_like_any_function(in_village: Callable[..., None]) -> None:
-    async def work(village: Village) -> None:
-        await sow(village, "here")
-        assert village.begun == ["here"]
-
-    in_village(work)
+    run_in_city(work)
 
 
-def test_a_failed_task_is_retried(in_village: Callable[..., None]) -> None:
-    async def work(village: Village) -> None:
-        await fail_a_while.enqueue(village.jobs, 3)
-        await village.settled()
-        assert len(village.begun) == 4
-        assert await village.dead() == []
+def test_a_task_may_be_called_like_any_function(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        await record(city, "here")
+        assert city.started == ["here"]
 
-    in_village(work)
+    run_in_city(work)
 
 
-def test_a_task_that_keeps_failing_becomes_a_dead_letter(in_village: Callable[..., None]) -> None:
-    async def work(village: Village) -> None:
-        await fail_a_while.enqueue(village.jobs, 100)
-        await village.settled()
-        assert len(village.begun) == 4
-        [job] = await village.dead()
-        assert (job.task, job.arguments, job.attempts) == ("jobs.fail_a_while", (100,), 4)
-        assert job.error == "RuntimeError: the ox is ill"
+def test_a_failed_task_is_retried(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        await fail_several_times.enqueue(city.jobs, 3)
+        await city.wait_for_jobs()
+        assert len(city.started) == 4
+        assert await city.dead() == []
 
-    in_village(work)
+    run_in_city(work)
 
 
-def test_waiting_for_the_store_is_not_an_attempt(in_village: Callable[..., None]) -> None:
-    async def work(village: Village) -> None:
-        await wait_for_store.enqueue(village.jobs, 10)
-        await village.settled()
-        assert len(village.begun) == 11
-        assert await village.dead() == []
+def test_a_task_that_keeps_failing_becomes_a_dead_letter(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        await fail_several_times.enqueue(city.jobs, 100)
+        await city.wait_for_jobs()
+        assert len(city.started) == 4
+        [job] = await city.dead()
+        assert (job.task, job.arguments, job.attempts) == ("jobs.fail_several_times", (100,), 4)
+        assert job.error == "RuntimeError: this attempt fails"
 
-    in_village(work)
-
-
-def test_a_task_that_takes_too_long_is_cancelled_and_becomes_a_dead_letter(in_village: Callable[..., None]) -> None:
-    async def work(village: Village) -> None:
-        await sleep_in.enqueue(village.jobs)
-        await village.settled()
-        assert [job.error for job in await village.dead()] == ["TimeoutError: "]
-
-    in_village(work)
+    run_in_city(work)
 
 
-def test_a_task_of_another_edition_becomes_a_dead_letter(in_village: Callable[..., None]) -> None:
-    async def work(village: Village) -> None:
-        await village.jobs.put(Job("health_code.divine", (), "j"))
-        await village.settled()
-        [job] = await village.dead()
-        assert "there is no task 'health_code.divine'" in job.error
+def test_waiting_for_the_store_is_not_an_attempt(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        await wait_for_store.enqueue(city.jobs, 10)
+        await city.wait_for_jobs()
+        assert len(city.started) == 11
+        assert await city.dead() == []
 
-    in_village(work)
-
-
-def test_sweeps_run_again_and_again_until_the_end(in_village: Callable[..., None]) -> None:
-    village_of_later: list[Village] = []
-
-    async def work(village: Village) -> None:
-        village_of_later.append(village)
-        await asyncio.sleep(0.4)
-        assert 4 <= village.begun.count("swept") <= 9
-
-    in_village(work, sweeps=True)
-    assert village_of_later[0].jobs.waiting() == 0
+    run_in_city(work)
 
 
-def test_at_the_end_running_jobs_finish_and_waiting_jobs_are_left_to_the_sweeps(
-    in_village: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+def test_a_task_that_takes_too_long_is_cancelled_and_becomes_a_dead_letter(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        await exceed_time_limit.enqueue(city.jobs)
+        await city.wait_for_jobs()
+        assert [job.error for job in await city.dead()] == ["TimeoutError: "]
+
+    run_in_city(work)
+
+
+def test_a_task_of_another_edition_becomes_a_dead_letter(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        await city.jobs.put(Job("health_code.unknown", (), "j"))
+        await city.wait_for_jobs()
+        [job] = await city.dead()
+        assert "there is no task 'health_code.unknown'" in job.error
+
+    run_in_city(work)
+
+
+def test_sweeps_are_repeated_until_the_city_is_closed(run_in_city: Callable[..., None]) -> None:
+    closed_city: list[SmallCity] = []
+
+    async def work(city: SmallCity) -> None:
+        closed_city.append(city)
+        began = time.monotonic()
+        await asyncio.to_thread(wait_until, lambda: city.started.count("swept") >= 4)
+        assert city.started.count("swept") <= 2 + (time.monotonic() - began) / EVERY.total_seconds()
+
+    run_in_city(work, sweeps=True)
+    assert closed_city[0].jobs.waiting() == 0
+
+
+def test_when_the_city_is_closed_running_jobs_finish_and_waiting_jobs_are_left_to_the_sweeps(
+    run_in_city: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(InProcessQueue, "GRACE_SECONDS", 0.3)
-    kept: list[Village] = []
+    cities: list[SmallCity] = []
 
-    async def work(village: Village) -> None:
-        kept.append(village)
-        await sow.enqueue(village.jobs, "last")
-        await village.jobs.put(Job("tests.sow", ("in an hour",), "j"), delay_seconds=3_600)
+    async def work(city: SmallCity) -> None:
+        cities.append(city)
+        await record.enqueue(city.jobs, "last")
+        await city.jobs.put(Job("tests.record", ("in an hour",), "j"), delay_seconds=3_600)
 
-    in_village(work, sweeps=True)
-    assert "last" in kept[0].begun
-    assert "in an hour" not in kept[0].begun
+    run_in_city(work, sweeps=True)
+    assert "last" in cities[0].started
+    assert "in an hour" not in cities[0].started
 
 
 def test_jobs_beyond_the_limit_are_left_to_the_sweeps(
-    in_village: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run_in_city: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(InProcessQueue, "MAX_PENDING", 3)
 
-    async def work(village: Village) -> None:
+    async def work(city: SmallCity) -> None:
         for number in range(5):
-            await sow.enqueue(village.jobs, str(number))
-        await village.settled()
-        assert village.begun == ["0", "1", "2"]
+            await record.enqueue(city.jobs, str(number))
+        await city.wait_for_jobs()
+        assert city.started == ["0", "1", "2"]
 
-    in_village(work)
+    run_in_city(work)
     assert "is left to the sweeps: 3 jobs are waiting" in caplog.text
 
 

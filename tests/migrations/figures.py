@@ -1,7 +1,7 @@
-"""Read the figures of a city: every amount, stage, breach and notification, from its answers and its stored documents.
+"""Read the figures of a city from its answers and stored documents: every amount, stage, breach and notification.
 
-All reads of stored documents are here. A service may move or rename a stored field; then only `_accounts` and its kind
-change, and the expected figures stay.
+Only this module reads stored documents. When a service moves or renames a stored field, functions such as `_accounts`
+change, and the expected figures do not.
 """
 
 import sqlite3
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tests.migrations.old_city import Json
 
 if TYPE_CHECKING:
-    from tests.migrations.open_city import Town
+    from tests.migrations.open_city import CitySimulation
 
 SHOWN_BILL = ("cash_fen", "covered_fen", "exception_fen", "counter_fen", "paid_fen", "owed_fen", "payable_now_fen")
 SHOWN_LIMIT = ("limit_fen", "used_fen", "held_fen", "available_fen", "over_limit_fen")
@@ -20,10 +20,10 @@ SHOWN_CLAIM = ("benefit", "stage", "amount_fen", "paid_fen", "returned_fen")
 STORED_BUDGET = ("limit_fen", "quota", "reserved_fen", "paid_fen", "returned_fen", "quota_used")
 
 
-async def read_figures(town: "Town") -> Json:
+async def read_figures(simulation: "CitySimulation") -> Json:
     """Return the figures of a city, by section and id."""
     bodies = {
-        name: {body["id"]: body for body in await _bodies(town, name)}
+        name: {body["id"]: body for body in await _bodies(simulation, name)}
         for name in (
             "medical_visits",
             "medical_credit_enrolments",
@@ -34,22 +34,24 @@ async def read_figures(town: "Town") -> Json:
         )
     }
     visits, claims = bodies["medical_visits"], bodies["claims"]
-    people: Json = town.plan["people"]
+    people: Json = simulation.plan["people"]
     names = {person["citizen"]: who for who, person in people.items()}
     return {
         "visits": {
-            life["id"]: await _visit(town, life, visits[life["ref"]])
-            for life in town.plan["lives"]
-            if life["visit"] and life.get("ref") in visits
+            script["id"]: await _visit(simulation, script, visits[script["ref"]])
+            for script in simulation.plan["scripts"]
+            if script["visit"] and script.get("ref") in visits
         },
         "credit": {
-            who: await _credit(town, who, bodies["medical_credit_enrolments"][person["citizen"]])
+            who: await _credit(simulation, who, bodies["medical_credit_enrolments"][person["citizen"]])
             for who, person in people.items()
             if not person["claims"]
         },
-        "holds": {one["id"]: _hold(one, town.clock.now) for account in _accounts(bodies) for one in account["holds"]},
+        "holds": {
+            one["id"]: _hold(one, simulation.clock.now) for account in _accounts(bodies) for one in account["holds"]
+        },
         "claims": {
-            body["id"]: await _claim(town, names[body["subject"]], body)
+            body["id"]: await _claim(simulation, names[body["subject"]], body)
             for body in sorted(claims.values(), key=lambda body: (names[body["subject"]], body["claimed_ms"]))
         },
         "budgets": {
@@ -60,20 +62,20 @@ async def read_figures(town: "Town") -> Json:
             for body in bodies["reconciliations"].values()
             for key, resolution in body["resolutions"].items()
         },
-        "answers": {life["id"]: life["answers"] for life in town.plan["lives"]},
-        **_books(town.city.settings.sandbox),
+        "answers": {script["id"]: script["answers"] for script in simulation.plan["scripts"]},
+        **_records(simulation.city.settings.sandbox),
     }
 
 
-async def _bodies(town: "Town", collection: str) -> list[Json]:
+async def _bodies(simulation: "CitySimulation", collection: str) -> list[Json]:
     try:
-        return await town.city.store.read_bodies(collection, "", 100_000)
+        return await simulation.city.store.read_bodies(collection, "", 100_000)
     except sqlite3.OperationalError:
         return []  # there is no such collection any more
 
 
 def _accounts(bodies: Json) -> list[Json]:
-    """Return the credit accounts, which have had documents of their own, and are part of the enrolment since."""
+    """Return the credit accounts: part of the enrolment today, documents of their own in earlier editions."""
     inside = [
         account
         for enrolment in bodies["medical_credit_enrolments"].values()
@@ -82,8 +84,8 @@ def _accounts(bodies: Json) -> list[Json]:
     return inside or list(bodies["credit_accounts"].values())
 
 
-async def _visit(town: "Town", life: Json, body: Json) -> Json:
-    shown = (await town.citizen(life["who"], "GET", f"visits/{body['id']}")).json()
+async def _visit(simulation: "CitySimulation", script: Json, body: Json) -> Json:
+    shown = (await simulation.citizen(script["who"], "GET", f"visits/{body['id']}")).json()
     bill = shown["bill"]
     return {
         "stage": shown["stage"],
@@ -102,8 +104,8 @@ async def _visit(town: "Town", life: Json, body: Json) -> Json:
     }
 
 
-async def _credit(town: "Town", who: str, body: Json) -> Json:
-    shown = (await town.citizen(who, "GET", "medical-credit")).json()
+async def _credit(simulation: "CitySimulation", who: str, body: Json) -> Json:
+    shown = (await simulation.citizen(who, "GET", "medical-credit")).json()
     return {
         "standing": shown["standing"],
         "limits": {one["purpose"]: {name: one[name] for name in SHOWN_LIMIT} for one in shown["limits"]},
@@ -126,8 +128,8 @@ def _hold(one: Json, now: datetime) -> Json:
     }
 
 
-async def _claim(town: "Town", who: str, body: Json) -> Json:
-    shown = (await town.citizen(who, "GET", f"claims/{body['id']}")).json()
+async def _claim(simulation: "CitySimulation", who: str, body: Json) -> Json:
+    shown = (await simulation.citizen(who, "GET", f"claims/{body['id']}")).json()
     return {
         "who": who,
         **{name: shown[name] for name in SHOWN_CLAIM},
@@ -145,8 +147,8 @@ def _amounts(shown: Any) -> Json:  # noqa: ANN401  JSON
     return {name: value for name, value in (shown or {}).items() if name.endswith("_fen") or name == "kind"}
 
 
-def _books(sandbox: str) -> Json:
-    """Return what bank and insurance have in their books: all transfers, and the settlements in force."""
+def _records(sandbox: str) -> Json:
+    """Return the records of the bank and the insurance: all transfers, and the settlements in force."""
     with sqlite3.connect(sandbox) as file:
         transfers, payouts = (
             {row[0]: list(row[1:]) for row in file.execute(f"SELECT id, kind, payer, payment, fen, state FROM {table}")}  # noqa: S608  two names

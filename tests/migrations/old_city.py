@@ -1,7 +1,7 @@
-"""The city that the code of 70001f4 filled, with its keys and sandboxes, on either store.
+"""A city that was filled by the code of 70001f4, with its keys and sandboxes, on either store.
 
-`city_of_70001f4/` holds every document as that code stored it, the test keys it used, the books of the sandboxes,
-its answers to every request at one instant (`answers`), and the balances forty days later (`later`).
+`city_of_70001f4/` contains every stored document, the test keys, the records of the sandboxes, the answers to every
+request at one instant (`answers`), and the balances forty days later (`later`).
 """
 
 import asyncio
@@ -60,8 +60,8 @@ def put_in_sqlite(path: Path, schema: str, lines: Iterable[Json]) -> None:
     file.executescript(schema)
     for line in lines:
         table, body = line["collection"], as_stored(line["body"])
-        there = [row[1] for row in file.execute(f'PRAGMA table_info("{table}")')]
-        columns = [name for name in there if name not in ("id", "revision", "body")]
+        present = [row[1] for row in file.execute(f'PRAGMA table_info("{table}")')]
+        columns = [name for name in present if name not in ("id", "revision", "body")]
         row = [body["id"], body["revision"], msgspec.msgpack.encode(body), *(body.get(name) for name in columns)]
         names = ", ".join(f'"{name}"' for name in ("id", "revision", "body", *columns))
         marks = ", ".join("?" * len(row))
@@ -81,8 +81,8 @@ def put_in_mongodb(url: str, indexes: Mapping[str, Json], lines: Iterable[Json])
         for line in lines:
             collection, body = line["collection"], as_stored(line["body"])
             keys = {key for index in indexes[line["collection"]] for key, _ in index["keys"]}
-            left_out = {"id", *(name for name in keys if body.get(name) is None)}
-            stored = {name: value for name, value in body.items() if name not in left_out}
+            omitted = {"id", *(name for name in keys if body.get(name) is None)}
+            stored = {name: value for name, value in body.items() if name not in omitted}
             database[collection].insert_one({"_id": body["id"], **stored})
 
 
@@ -100,7 +100,7 @@ def migrate_store(settings: Settings) -> None:
     asyncio.run(migrate_all())
 
 
-class Place:
+class CityCopy:
     """A copy of the city: its settings, clock, keys and sandboxes."""
 
     def __init__(self, folder: Path, store: str) -> None:
@@ -166,10 +166,10 @@ class Queue:
 
 
 @asynccontextmanager
-async def opened(place: Place) -> AsyncGenerator[tuple[City, Mapping[str, Any], Queue], None]:
+async def opened(copy: CityCopy) -> AsyncGenerator[tuple[City, Mapping[str, Any], Queue], None]:
     services, queue = discover_services(), Queue()
-    city = open_city(place.settings, services, discover_integrations("integrations"), clock=place.clock, jobs=queue)
-    set_clocks(city, place.clock)
+    city = open_city(copy.settings, services, discover_integrations("integrations"), clock=copy.clock, jobs=queue)
+    set_clocks(city, copy.clock)
     try:
         yield await load_active_rulebook(city), discover_tasks(), queue
     finally:

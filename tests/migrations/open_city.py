@@ -1,7 +1,7 @@
-"""What people, hospitals and officers do in a city with open processes, a day at a time, through public interfaces.
+"""Simulate people, hospitals and officers in a city with open processes, one day at a time, through public interfaces.
 
-A plan lists people and the `lives` of visits and claims. A life is a list of actions, one a day, with the number of the
-`next` one. The same plan is carried on by the code that made it and by any later code, so the results can be compared.
+A plan lists people and the `scripts` of their visits and claims. A script is a list of actions, one a day, with the
+number of the `next` one. The code that made the plan and any later code continue it, so the results can be compared.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -27,11 +27,11 @@ from tests.services.talent_code.sample_rules import write_rules
 HANDOVER = datetime(2026, 10, 20, 4, 0, tzinfo=UTC)
 DAYS_BEFORE, DAYS_AFTER = 58, 60
 LONG_STEPS, LONG_STEP = 8, timedelta(days=20)
-"""After the days, time passes in long steps: the last instalments are due, and a new year brings new budgets."""
+"""After those days, time passes in long steps: the last instalments become due, and a new year has new budgets."""
 
 HOSPITAL = "HZ001"
 BUDGET_FEN = 600_00
-"""The budget of each benefit for a year, which is too small for all claims."""
+"""The yearly budget of each benefit, which is too small for all claims."""
 
 REASON = {"zh": "经复核", "en": "After a review"}
 
@@ -51,8 +51,8 @@ def settings_of(folder: Path, store: str) -> Settings:
     )
 
 
-class Town:
-    """The city's server without a network: requests, and jobs and sweeps that run one after the other."""
+class CitySimulation:
+    """The city without a network: requests, jobs and sweeps run one after the other."""
 
     def __init__(self, app: Any, clock: Clock, queue: Queue, plan: Json) -> None:  # noqa: ANN401  a Litestar
         self.app, self.clock, self.queue, self.plan = app, clock, queue, plan
@@ -82,7 +82,7 @@ class Town:
             await self.tasks[job.task](self.city, *job.arguments)
 
     async def sweep(self) -> None:
-        """Run the sweeps and their jobs until none is left, three times within minutes, for what is retried soon."""
+        """Run the sweeps and their jobs until none is left, three times within minutes so that retries run too."""
         for minutes in (0, 2, 10):
             self.clock.now += timedelta(minutes=minutes)
             for _ in range(20):
@@ -93,27 +93,29 @@ class Town:
                 await self.run_jobs()
 
     async def pass_day(self) -> None:
-        """Let everyone do their next action, then sweep; the clock ends at the same time of the next day."""
+        """Run the next action of each script, then sweep; the clock ends at the same time of the next day."""
         today = self.clock.now
-        for life in self.plan["lives"]:
-            await self.live(life)
+        for script in self.plan["scripts"]:
+            await self.run_next_action(script)
         await self.sweep()
         self.clock.now = today + timedelta(days=1)
 
     async def pass_half_a_year(self) -> None:
-        """Carry on with the plan from the handover until nothing is due; in the end all pay but those who never do."""
+        """Continue the plan from the handover until nothing is due; finally everyone pays except those who never do."""
         self.clock.now = HANDOVER + timedelta(minutes=10)
-        for life in self.plan["lives"][::2]:
-            if life["interrupted"]:
-                await self.live(life)  # the app or the hospital repeats an interrupted request before any sweep runs
+        for script in self.plan["scripts"][::2]:
+            if script["interrupted"]:
+                await self.run_next_action(
+                    script
+                )  # the app or the hospital repeats an interrupted request before any sweep runs
         self.clock.now = HANDOVER + timedelta(days=1)
         for _ in range(DAYS_AFTER):
             await self.pass_day()
         for step in range(LONG_STEPS):
             last = step == LONG_STEPS - 2
-            for life in self.plan["lives"]:
-                if life["by_parts"] or (last and life["visit"] and life["kind"] != "never"):
-                    await self.do(life, "pay", f"{life['id']}-{self.clock.now.date()}")
+            for script in self.plan["scripts"]:
+                if script["by_parts"] or (last and script["visit"] and script["kind"] != "never"):
+                    await self.do(script, "pay", f"{script['id']}-{self.clock.now.date()}")
             await self.sweep()
             self.clock.now += LONG_STEP
 
@@ -141,40 +143,40 @@ class Town:
         caller = Caller(f"account-{who}", "s", person["citizen"], ("citizen",))
         return await self.request(method, f"/v1/me/{path}", caller, body, key)
 
-    # ── lives ──
+    # ── scripts ──
 
-    async def live(self, life: Json) -> None:
-        """Do the next action of a life, if it has begun and has one, and note the status of the answer."""
+    async def run_next_action(self, script: Json) -> None:
+        """Run the next action of a script that has started and is not finished, and note the status of the answer."""
         day = (self.clock.now.date() - HANDOVER.date()).days
-        if day < life["start"] or life["next"] >= len(life["actions"]):
+        if day < script["start"] or script["next"] >= len(script["actions"]):
             return
-        name, number = life["actions"][life["next"]], life["next"]
+        name, number = script["actions"][script["next"]], script["next"]
         if name.startswith("wait:"):
-            life["waited"] += 1
-            if life["waited"] < int(name.removeprefix("wait:")):
+            script["waited"] += 1
+            if script["waited"] < int(name.removeprefix("wait:")):
                 return
-            life["waited"] = 0
+            script["waited"] = 0
         else:
-            life["interrupted"] = True
-            status = await self.do(life, name, f"{life['id']}-{number}")
-            life["answers"].append(f"{name} {status}")
-            life["interrupted"] = False
-        life["next"] += 1
+            script["interrupted"] = True
+            status = await self.do(script, name, f"{script['id']}-{number}")
+            script["answers"].append(f"{name} {status}")
+            script["interrupted"] = False
+        script["next"] += 1
 
-    async def do(self, life: Json, action: str, key: str) -> int:
+    async def do(self, script: Json, action: str, key: str) -> int:
         """Do an action and return the status of its last answer, or 0 if no request was sent."""
         name, *details = action.split(":")
         if name in _AT_HOSPITAL:
-            return await self.visit(life, name, details)
+            return await self.visit(script, name, details)
         if name in ("pay", "family"):
-            return await self.pay(life, name, key)
+            return await self.pay(script, name, key)
         if name in ("claim", "appeal", "uphold", "drop", "repay", "leave", "review"):
-            return await self.claim(life, name, details, key)
-        self.change_outside(self.plan["people"][life["who"]], name, details)
+            return await self.claim(script, name, details, key)
+        self.change_records(self.plan["people"][script["who"]], name, details)
         return 0
 
-    def change_outside(self, person: Json, name: str, details: list[str]) -> None:
-        """Change what a registry or a bank knows of a person."""
+    def change_records(self, person: Json, name: str, details: list[str]) -> None:
+        """Change the records of a person in a registry or a bank."""
         number = person["number"]
         match name:
             case "close_bank":
@@ -199,52 +201,54 @@ class Town:
             case _:
                 raise AssertionError(name)
 
-    async def visit(self, life: Json, name: str, details: list[str]) -> int:
-        """Send what the hospital reports about a visit."""
+    async def visit(self, script: Json, name: str, details: list[str]) -> int:
+        """Send a report of the hospital about a visit."""
         at = self.clock.now.isoformat()
-        if name == "open" or "ref" not in life:
-            number = self.plan["people"][life["who"]]["number"]
-            period = {"start": life.setdefault("opened", at)}
-            answer = await self.fhir("POST", "Encounter", encounter(number, life["id"], life["class"], period=period))
+        if name == "open" or "ref" not in script:
+            number = self.plan["people"][script["who"]]["number"]
+            period = {"start": script.setdefault("opened", at)}
+            answer = await self.fhir(
+                "POST", "Encounter", encounter(number, script["id"], script["class"], period=period)
+            )
             if answer.status_code not in (200, 201):
                 return answer.status_code
-            life["ref"] = answer.json()["id"]
-        visit = f"Encounter/{life['ref']}"
+            script["ref"] = answer.json()["id"]
+        visit = f"Encounter/{script['ref']}"
         match name:
             case "charge":
                 line, yuan = details
-                when = life.setdefault(f"at {line}", at)
+                when = script.setdefault(f"at {line}", at)
                 body = charge(visit, line, float(yuan), occurrenceDateTime=when)
                 answer = await self.fhir("POST", "ChargeItem", body)
-                life[line] = answer.json()["id"]
+                script[line] = answer.json()["id"]
             case "credit":
                 line, of, yuan = details
-                when = life.setdefault(f"at {line}", at)
-                body = credit(visit, f"ChargeItem/{life[of]}", line, float(yuan), occurrenceDateTime=when)
+                when = script.setdefault(f"at {line}", at)
+                body = credit(visit, f"ChargeItem/{script[of]}", line, float(yuan), occurrenceDateTime=when)
                 answer = await self.fhir("POST", "ChargeItem", body)
             case "close":
-                account = (await self.fhir("GET", f"Account/{life['ref']}")).json()
-                answer = await self.fhir("PUT", f"Account/{life['ref']}", account | {"status": "inactive"})
+                account = (await self.fhir("GET", f"Account/{script['ref']}")).json()
+                answer = await self.fhir("PUT", f"Account/{script['ref']}", account | {"status": "inactive"})
             case "discharge" | "reopen" | "cancel":
                 status = {"discharge": "finished", "reopen": "in-progress", "cancel": "cancelled"}[name]
                 shown = (await self.fhir("GET", visit)).json()
                 answer = await self.fhir("PUT", visit, shown | {"status": status})
         return answer.status_code
 
-    async def pay(self, life: Json, name: str, key: str) -> int:
-        """Pay what is due now of a visit, or what was due when the same request was first sent."""
-        payer = life["who"] if name == "pay" else self.plan["people"][life["who"]]["payer"]
-        if key not in life["amounts"]:
-            shown = (await self.citizen(payer, "GET", f"visits/{life['ref']}")).json()
+    async def pay(self, script: Json, name: str, key: str) -> int:
+        """Pay the amount due now for a visit; a repeated request has the amount of the first one."""
+        payer = script["who"] if name == "pay" else self.plan["people"][script["who"]]["payer"]
+        if key not in script["amounts"]:
+            shown = (await self.citizen(payer, "GET", f"visits/{script['ref']}")).json()
             if shown["bill"] is None or shown["bill"]["payable_now_fen"] <= 0:
                 return 0
-            life["amounts"][key] = shown["bill"]["payable_now_fen"]
-        body = {"amount_fen": life["amounts"][key], "scope": "now"}
-        return (await self.citizen(payer, "POST", f"visits/{life['ref']}/payments", body, key)).status_code
+            script["amounts"][key] = shown["bill"]["payable_now_fen"]
+        body = {"amount_fen": script["amounts"][key], "scope": "now"}
+        return (await self.citizen(payer, "POST", f"visits/{script['ref']}/payments", body, key)).status_code
 
-    async def claim(self, life: Json, name: str, details: list[str], key: str) -> int:
+    async def claim(self, script: Json, name: str, details: list[str], key: str) -> int:
         """Claim a benefit, or act on the person's newest claim."""
-        who = life["who"]
+        who = script["who"]
         if name == "claim":
             stated = {"spent_fen": int(details[1])} if details[1:] else {}
             return (await self.citizen(who, "POST", "claims", {"benefit": details[0], **stated}, key)).status_code
@@ -263,7 +267,7 @@ class Town:
                 answer = await self.citizen(who, "DELETE", path)
             case _:
                 owed = newest["clawback"]["owed_fen"] if newest["clawback"] else 1
-                body = {"amount_fen": life["amounts"].setdefault(key, owed)}
+                body = {"amount_fen": script["amounts"].setdefault(key, owed)}
                 answer = await self.citizen(who, "POST", f"{path}/repayments", body, key)
         return answer.status_code
 
@@ -272,17 +276,17 @@ _AT_HOSPITAL = ("open", "charge", "credit", "close", "discharge", "reopen", "can
 
 
 @asynccontextmanager
-async def open_town(settings: Settings, clock: Clock, plan: Mapping[str, Json]) -> AsyncGenerator[Town]:
-    """Open the city of these settings with a queue whose jobs the town runs in order."""
+async def open_simulation(settings: Settings, clock: Clock, plan: Mapping[str, Json]) -> AsyncGenerator[CitySimulation]:
+    """Open the city of these settings with a queue of jobs that run one after the other."""
     queue = Queue()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("backend.app.open_jobs", lambda *_: queue)
         app = create_app(settings, clock=clock)
     set_clocks(app.state.city, clock)
     app.state.city = await load_active_rulebook(app.state.city)
-    town = Town(app, clock, queue, plan)
+    simulation = CitySimulation(app, clock, queue, plan)
     try:
-        yield town
+        yield simulation
     finally:
-        await town.http.aclose()
-        await town.city.store.close()
+        await simulation.http.aclose()
+        await simulation.city.store.close()

@@ -1,4 +1,4 @@
-"""A city that the code of 70001f4 filled works with today's code, on both stores, to the fen."""
+"""A city that was filled by the code of 70001f4 works with today's code on both stores, to the fen."""
 
 import asyncio
 import json
@@ -8,16 +8,16 @@ import pytest
 from litestar.testing import TestClient
 
 from backend.app import create_app
-from tests.migrations.asking import ask_everything, balances, comparable, differences, read_renames, renamed
-from tests.migrations.old_city import HERE, Json, Place, put_in_mongodb, put_in_sqlite, read_json, read_lines
+from tests.migrations.answers import balances, collect_answers, comparable, differences, read_renames, renamed
+from tests.migrations.old_city import HERE, CityCopy, Json, put_in_mongodb, put_in_sqlite, read_json, read_lines
 
 
-def in_todays_names(answer: Json) -> Json:
+def with_current_names(answer: Json) -> Json:
     return renamed(answer, read_renames(), "")
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def city_copy(request: pytest.FixtureRequest, tmp_path: Path) -> CityCopy:
     """The city of 70001f4 on either store, migrated to today's schema."""
     if request.param == "sqlite":
         schema = (HERE / "schema.sql").read_text(encoding="utf-8")
@@ -27,19 +27,19 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         store = request.getfixturevalue("database_url")
         indexes = json.loads((HERE / "indexes.json").read_text(encoding="utf-8"))
         put_in_mongodb(store, indexes, read_lines("city.jsonl.gz"))
-    place = Place(tmp_path, store)
-    place.migrate()
-    return place
+    city_copy = CityCopy(tmp_path, store)
+    city_copy.migrate()
+    return city_copy
 
 
-def test_every_request_gets_the_answer_of_70001f4(place: Place) -> None:
-    was = in_todays_names(comparable(read_json("answers.json.gz")))
-    assert list(differences(was, comparable(ask_everything(place)))) == []
+def test_every_request_gets_the_answer_of_70001f4(city_copy: CityCopy) -> None:
+    expected = with_current_names(comparable(read_json("answers.json.gz")))
+    assert list(differences(expected, comparable(collect_answers(city_copy)))) == []
 
 
-def test_sessions_and_sent_codes_stay_valid(place: Place) -> None:
+def test_sessions_and_sent_codes_stay_valid(city_copy: CityCopy) -> None:
     known: Json = read_json("sign_in.json.gz")
-    with TestClient(create_app(place.settings, clock=place.clock)) as client:
+    with TestClient(create_app(city_copy.settings, clock=city_copy.clock)) as client:
         answer = client.post("/v1/sessions/refresh", json={"refresh_token": known["refresh_token"]})
         assert (answer.status_code, answer.json()["account_id"]) == (201, known["account"])
         phone, right = known["untried"]["phone"], known["untried"]["right"]
@@ -54,7 +54,7 @@ def test_sessions_and_sent_codes_stay_valid(place: Place) -> None:
         assert last.status_code != 201, "one of five attempts was made before the migration"
 
 
-def test_forty_days_later_every_balance_is_that_of_70001f4(place: Place) -> None:
-    asyncio.run(place.time_passes())
-    was = in_todays_names(read_json("later.json.gz"))
-    assert list(differences(was, balances(ask_everything(place))))[:20] == []
+def test_forty_days_later_every_balance_is_that_of_70001f4(city_copy: CityCopy) -> None:
+    asyncio.run(city_copy.time_passes())
+    expected = with_current_names(read_json("later.json.gz"))
+    assert list(differences(expected, balances(collect_answers(city_copy))))[:20] == []

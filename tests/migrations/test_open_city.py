@@ -1,4 +1,4 @@
-"""A city with open processes that earlier code made is migrated, and completes every one of them to the same fen."""
+"""A city with open processes, made by earlier code, is migrated and completes each process to the same fen."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ import pytest
 
 from backend.settings import Settings
 from tests.conftest import Clock
-from tests.migrations.asking import differences
+from tests.migrations.answers import differences
 from tests.migrations.figures import read_figures
 from tests.migrations.old_city import Json, migrate_store, put_in_mongodb, put_in_sqlite
-from tests.migrations.open_city import HANDOVER, open_town, settings_of
+from tests.migrations.open_city import HANDOVER, open_simulation, settings_of
 
 HERE = Path(__file__).parent / "city_of_71394a7"
 pytestmark = pytest.mark.slow
@@ -47,10 +47,10 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 def test_a_migrated_city_completes_every_open_process_to_the_same_fen(settings: Settings) -> None:
-    async def carry_on() -> Json:
-        async with open_town(settings, Clock(HANDOVER), json.loads(read_text("plan.json"))) as town:
-            await town.pass_half_a_year()
-            return await read_figures(town)
+    async def complete() -> Json:
+        async with open_simulation(settings, Clock(HANDOVER), json.loads(read_text("plan.json"))) as simulation:
+            await simulation.pass_half_a_year()
+            return await read_figures(simulation)
 
-    found = json.loads(json.dumps(asyncio.run(carry_on())))
+    found = json.loads(json.dumps(asyncio.run(complete())))
     assert list(differences(json.loads(read_text("expected.json")), found))[:40] == []

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from backend.app import create_app, documents_of
 from backend.city.service import City, discover_services
-from backend.operations.load_shedding import LoadShedder, Unavailable
+from backend.operations.load_shedding import STORE_UNAVAILABLE_SECONDS, LoadShedder, Unavailable
 from backend.settings import Settings
 from backend.store import Document, Store, StoreUnavailable
 from backend.store.connect import open_store, prepare_store
@@ -64,7 +64,7 @@ def test_only_essential_requests_are_tried_while_the_store_is_unavailable() -> N
     load_shedder = LoadShedder(requests_at_once=100)
     load_shedder.note_store_unavailable()
     assert admits(load_shedder) == {"decoration": False, "ordinary": False, "essential": True}
-    time.sleep(1.05)
+    time.sleep(STORE_UNAVAILABLE_SECONDS)
     assert admits(load_shedder) == {"decoration": True, "ordinary": True, "essential": True}
 
 
@@ -225,7 +225,7 @@ def test_all_requests_succeed_again_once_the_store_is_back(faulty_city: FaultyCi
     faulty_city.silence()
     refused(faulty_city, "GET", "/v1/me/health-code")
     faulty_city.resume()
-    time.sleep(1.1)
+    time.sleep(STORE_UNAVAILABLE_SECONDS)
     assert faulty_city.request("GET", "/v1/me/health-code").status_code == 200
     assert faulty_city.request("GET", "/v1/me/health-code/history").status_code == 200
     first = faulty_city.scan().json()

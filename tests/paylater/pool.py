@@ -1,4 +1,4 @@
-"""A fictional service that uses the engine: people swim first and pay for the lane later, by the minute."""
+"""A fictional service that uses the engine: people swim first and pay later."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
@@ -59,16 +59,16 @@ class Companion(FamilyConsent, kw_only=True):
 
 
 class Price(Struct, frozen=True):
-    """What the pool asks for a lane, decided when the swimmer leaves and whenever the pool corrects it."""
+    """The price of a swim, set when the swimmer leaves and again whenever the pool corrects it."""
 
     amount_fen: int
     at: datetime
 
 
-class Lane(Billable, kw_only=True):
-    """A lane that a person uses; a lesson may exceed the limit."""
+class Swim(Billable, kw_only=True):
+    """A swim, or a lesson, which may exceed the limit."""
 
-    collection: ClassVar[str] = "lanes"
+    collection: ClassVar[str] = "swims"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("person", "owing")), DUE)
     texts: ClassVar[BillTexts] = BillTexts(
         notices=dict.fromkeys(
@@ -82,7 +82,7 @@ class Lane(Billable, kw_only=True):
         nothing_to_pay=_TEXT,
     )
 
-    kind: Literal["lane", "lesson"] = "lane"
+    kind: Literal["swim", "lesson"] = "swim"
     prices: tuple[Price, ...] = ()
 
     def purpose(self) -> str:
@@ -97,8 +97,8 @@ class Lane(Billable, kw_only=True):
         return AmountDue(len(self.prices), self.prices[-1].amount_fen, self.prices[-1].at)
 
 
-def _schedule(lane: Lane, now: datetime, terms: Terms) -> Lane:
-    return scheduled(lane, now, bill_due_times(lane, terms), is_due=bill_step(lane, now, terms) is not None)
+def _schedule(swim: Swim, now: datetime, terms: Terms) -> Swim:
+    return scheduled(swim, now, bill_due_times(swim, terms), is_due=bill_step(swim, now, terms) is not None)
 
 
 def _terms(_city: City, _now: datetime) -> Terms:
@@ -107,8 +107,8 @@ def _terms(_city: City, _now: datetime) -> Terms:
 
 pay_later = PayLater(account=Swimmer, limit_fen=lambda _city, _account, _purpose, _now: LIMIT_FEN, terms=_terms)
 
-lane_saga = Saga(
-    kind=Lane,
+swim_saga = Saga(
+    kind=Swim,
     next_step=bill_step,
     schedule=_schedule,
     terms=_terms,
@@ -138,25 +138,25 @@ async def register(city: City, person: str, *, automatic_debit: bool) -> None:
     )
 
 
-async def enter(city: City, lane: str, person: str, kind: Literal["lane", "lesson"], expected_fen: int) -> None:
+async def enter(city: City, swim_id: str, person: str, kind: Literal["swim", "lesson"], expected_fen: int) -> None:
     now = city.now()
     expires_at = now + timedelta(days=1)
-    opened = Lane(
-        id=lane, person=person, kind=kind, created_at=now, requested_hold_fen=expected_fen, expires_at=expires_at
+    opened = Swim(
+        id=swim_id, person=person, kind=kind, created_at=now, requested_hold_fen=expected_fen, expires_at=expires_at
     )
-    await lane_saga.start(city, opened)
+    await swim_saga.start(city, opened)
 
 
-async def set_price(city: City, lane: str, fen: int) -> None:
-    """Close a lane with its price, or correct the price."""
+async def set_price(city: City, swim_id: str, fen: int) -> None:
+    """End a swim with its price, or correct the price."""
 
-    def priced(found: Lane, now: datetime) -> Lane:
+    def priced(found: Swim, now: datetime) -> Swim:
         if found.cancelled_at is not None:
             return found
         return replace(found, closed_at=found.closed_at or now, prices=(*found.prices, Price(fen, now)))
 
-    await lane_saga.update(city, lane, priced)
+    await swim_saga.update(city, swim_id, priced)
 
 
-async def cancel(city: City, lane: str) -> None:
-    await lane_saga.update(city, lane, lambda found, now: replace(found, cancelled_at=found.cancelled_at or now))
+async def cancel(city: City, swim_id: str) -> None:
+    await swim_saga.update(city, swim_id, lambda found, now: replace(found, cancelled_at=found.cancelled_at or now))

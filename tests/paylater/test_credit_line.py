@@ -289,9 +289,9 @@ class Interleavings(RuleBasedStateMachine):
         assert self.account.held_fen(self.now) + self.account.used_fen() <= self.account.limit_fen
 
     @invariant()
-    def what_is_free_held_and_used_is_the_limit(self) -> None:
-        free, at = self.account.available_fen(self.now), self.now
-        assert free + self.account.held_fen(at) + self.account.used_fen() == self.account.limit_fen
+    def available_held_and_used_credit_make_up_the_limit(self) -> None:
+        available, at = self.account.available_fen(self.now), self.now
+        assert available + self.account.held_fen(at) + self.account.used_fen() == self.account.limit_fen
 
     @invariant()
     def each_hold_is_resolved_once(self) -> None:

@@ -1,4 +1,4 @@
-"""A fictional service drives the engine: crashes, two processes with different clocks, and a bank that forgets."""
+"""A fictional service uses the engine, with crashes, two processes whose clocks differ, and an unreliable bank."""
 
 import asyncio
 import tempfile
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,7 +17,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from msgspec.structs import replace
 
@@ -36,9 +34,10 @@ from backend.store import Conflict
 from tests.conftest import ROOT, Clock
 from tests.draws import draws
 from tests.paylater import pool
-from tests.paylater.forgetful_bank import ForgetfulBank
-from tests.paylater.pool import LIMIT_FEN, Companion, Lane, Swimmer, lane_saga
+from tests.paylater.pool import LIMIT_FEN, Companion, Swim, Swimmer, swim_saga
+from tests.paylater.unreliable_bank import UnreliableBank
 from tests.services.killing import Killed, KillingStore
+from tests.state_machines import run_state_machine
 
 pytestmark = pytest.mark.slow
 
@@ -55,12 +54,12 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.runner = asyncio.Runner()
         self.clocks = [Clock(NOON), Clock(NOON + SKEW)]
-        self.bank, self.serial, self.lanes = ForgetfulBank(), count(1), 0
+        self.bank, self.serial, self.swim_count = UnreliableBank(), count(1), 0
         self.cities = self.run(lambda: self._open(folder))
 
     async def _open(self, folder: Path) -> list[City]:
         service = Service(
-            name="pool", title=Text(zh="泳池", en="Pool"), routes=[], documents=[Swimmer, Lane, Companion]
+            name="pool", title=Text(zh="泳池", en="Pool"), routes=[], documents=[Swimmer, Swim, Companion]
         )
         services = [*discover_services(), service]
         values = Settings(
@@ -69,7 +68,7 @@ class World:
             rules=str(ROOT / "rules"),
             sandbox=str(folder / "sandbox.db"),
         )
-        assert Lane in documents_of(services)
+        assert Swim in documents_of(services)
         city = open_city(values, services, discover_integrations("integrations"))
         self.store = KillingStore(city.store)
         ports = {**city.ports, Bank: self.bank, Notifications: city.port(Notifications)}
@@ -85,13 +84,13 @@ class World:
 @pytest.fixture(scope="module", autouse=True)
 def world() -> Iterator[World]:
     with tempfile.TemporaryDirectory() as folder:
-        Pool.world = world = World(Path(folder))
+        PoolMachine.world = world = World(Path(folder))
         yield world
         world.run(world.cities[0].store.close)
         world.runner.close()
 
 
-class Pool(RuleBasedStateMachine):
+class PoolMachine(RuleBasedStateMachine):
     """People swim, prices are corrected, people pay; bank and processes fail; then all steps finish."""
 
     world: ClassVar[World]
@@ -102,7 +101,7 @@ class Pool(RuleBasedStateMachine):
         world.clocks[0].now, world.clocks[1].now = NOON, NOON + SKEW
         world.bank.script.clear()
         world.store.countdown = None
-        self.lanes: list[str] = []
+        self.swims: list[str] = []
         self.persons = [f"p{next(world.serial)}" for _ in range(2)]
         for person in self.persons:
             world.run(lambda person=person: pool.register(world.cities[0], person, automatic_debit=automatic))
@@ -112,75 +111,79 @@ class Pool(RuleBasedStateMachine):
         with suppress(Problem, Conflict, Killed):
             self.world.run(lambda: work(self.world.cities[process]))
 
-    def _lane(self, place: int) -> str:
-        return self.lanes[place % len(self.lanes)]
+    def _swim_id(self, place: int) -> str:
+        return self.swims[place % len(self.swims)]
 
-    @rule(process=PROCESS, who=PLACES, kind=st.sampled_from(["lane", "lesson"]), fen=FEN, runs=st.booleans())
-    def enters(self, process: int, who: int, kind: Literal["lane", "lesson"], fen: int, runs: bool) -> None:
-        lane = f"lane-{next(self.world.serial)}"
-        self.lanes.append(lane)
-        self.world.lanes += 1
-        self._do(process, lambda city: pool.enter(city, lane, self.persons[who % 2], kind, fen))
+    @rule(process=PROCESS, who=PLACES, kind=st.sampled_from(["swim", "lesson"]), fen=FEN, runs=st.booleans())
+    def enters(self, process: int, who: int, kind: Literal["swim", "lesson"], fen: int, runs: bool) -> None:
+        swim_id = f"swim-{next(self.world.serial)}"
+        self.swims.append(swim_id)
+        self.world.swim_count += 1
+        self._do(process, lambda city: pool.enter(city, swim_id, self.persons[who % 2], kind, fen))
         if runs:
-            self.advances(process, len(self.lanes) - 1)
+            self.advances(process, len(self.swims) - 1)
 
-    @rule(process=PROCESS, who=PLACES, kind=st.sampled_from(["lane", "lesson"]), fen=FEN, pays=st.booleans())
+    @rule(process=PROCESS, who=PLACES, kind=st.sampled_from(["swim", "lesson"]), fen=FEN, pays=st.booleans())
     def a_whole_swim_takes_place(
-        self, process: int, who: int, kind: Literal["lane", "lesson"], fen: int, pays: bool
+        self, process: int, who: int, kind: Literal["swim", "lesson"], fen: int, pays: bool
     ) -> None:
         self.enters(process, who, kind, fen, runs=True)
-        place = len(self.lanes) - 1
+        place = len(self.swims) - 1
         self.leaves_or_is_corrected(process, place, fen, runs=True)
         if pays:
             self.pays(process, place, who, "a", everything=True)
 
-    @precondition(lambda self: self.lanes)
+    @precondition(lambda self: self.swims)
     @rule(process=PROCESS, place=PLACES, fen=st.integers(0, 40_000), runs=st.booleans())
     def leaves_or_is_corrected(self, process: int, place: int, fen: int, runs: bool) -> None:
-        self._do(process, lambda city: pool.set_price(city, self._lane(place), fen))
+        self._do(process, lambda city: pool.set_price(city, self._swim_id(place), fen))
         if runs:
             self.advances(process, place)
 
-    @precondition(lambda self: self.lanes)
+    @precondition(lambda self: self.swims)
     @rule(process=PROCESS, place=PLACES)
     def cancels(self, process: int, place: int) -> None:
-        self._do(process, lambda city: pool.cancel(city, self._lane(place)))
+        self._do(process, lambda city: pool.cancel(city, self._swim_id(place)))
 
-    @precondition(lambda self: self.lanes)
+    @precondition(lambda self: self.swims)
     @rule(process=PROCESS, place=PLACES, who=PLACES, key=st.sampled_from(["a", "b"]), everything=st.booleans())
     def pays(self, process: int, place: int, who: int, key: str, everything: bool) -> None:
-        lane, clock = self._get(self._lane(place)), self.world.clocks[process]
-        if lane is None:
+        swim, clock = self._get(self._swim_id(place)), self.world.clocks[process]
+        if swim is None:
             return
-        fen = lane.owed_fen() if everything else lane.payable_now_fen(clock.now)
+        fen = swim.owed_fen() if everything else swim.payable_now_fen(clock.now)
         scope: Literal["all", "now"] = "all" if everything else "now"
-        self._do(process, lambda city: pay(city, lane_saga, lane, self.persons[who % 2], key, fen, scope))
+        self._do(process, lambda city: pay(city, swim_saga, swim, self.persons[who % 2], key, fen, scope))
 
-    @precondition(lambda self: self.lanes)
+    @precondition(lambda self: self.swims)
     @rule(process=PROCESS, place=PLACES)
     def the_bank_decides_late_and_answers_twice(self, process: int, place: int) -> None:
         self.world.bank.decide_pending()
-        lane = self._get(self._lane(place))
-        for transfer in (*lane.payments, *lane.refunds) if lane is not None else ():
+        swim = self._get(self._swim_id(place))
+        for transfer in (*swim.payments, *swim.refunds) if swim is not None else ():
             answer = self.world.bank.answer(transfer.id)
             for _ in range(2):
                 self._do(
                     process,
-                    lambda city, one=transfer.id, answer=answer: record_bank_answer(city, lane_saga, one, answer),
+                    lambda city, one=transfer.id, answer=answer: record_bank_answer(city, swim_saga, one, answer),
                 )
 
-    @precondition(lambda self: self.lanes)
+    @precondition(lambda self: self.swims)
     @rule(process=PROCESS, place=PLACES)
     def advances(self, process: int, place: int) -> None:
-        self._do(process, lambda city: lane_saga.resume(city, self._lane(place)))
+        self._do(process, lambda city: swim_saga.resume(city, self._swim_id(place)))
 
-    @precondition(lambda self: self.lanes)
+    @precondition(lambda self: self.swims)
     @rule(place=PLACES, fen=FEN)
     def both_processes_advance_at_once(self, place: int, fen: int) -> None:
-        lane, (first, second) = self._lane(place), self.world.cities
+        swim_id, (first, second) = self._swim_id(place), self.world.cities
 
         async def at_once(_city: City) -> None:
-            works = (lane_saga.resume(first, lane), pool.set_price(second, lane, fen), lane_saga.resume(second, lane))
+            works = (
+                swim_saga.resume(first, swim_id),
+                pool.set_price(second, swim_id, fen),
+                swim_saga.resume(second, swim_id),
+            )
             await asyncio.gather(*works, return_exceptions=True)
 
         self._do(0, at_once)
@@ -201,15 +204,15 @@ class Pool(RuleBasedStateMachine):
 
     def _sweep(self, process: int) -> None:
         now_ms = int(self.world.clocks[process].now.timestamp() * 1_000)
-        for lane in self._all():
-            if lane.due_ms is not None and lane.due_ms <= now_ms:
-                self._do(process, lambda city, key=lane.id: lane_saga.resume(city, key))
+        for swim in self._all():
+            if swim.due_ms is not None and swim.due_ms <= now_ms:
+                self._do(process, lambda city, key=swim.id: swim_saga.resume(city, key))
 
-    def _get(self, lane: str) -> Lane | None:
-        return self.world.run(lambda: self.world.store.get(Lane, lane))
+    def _get(self, swim_id: str) -> Swim | None:
+        return self.world.run(lambda: self.world.store.get(Swim, swim_id))
 
-    def _all(self) -> list[Lane]:
-        return list(self.world.run(lambda: self.world.store.get_many(Lane, self.lanes)).values()) if self.lanes else []
+    def _all(self) -> list[Swim]:
+        return list(self.world.run(lambda: self.world.store.get_many(Swim, self.swims)).values()) if self.swims else []
 
     def _accounts(self) -> dict[str, Swimmer]:
         return self.world.run(lambda: self.world.store.get_many(Swimmer, self.persons))
@@ -221,8 +224,8 @@ class Pool(RuleBasedStateMachine):
         for account in self._accounts().values():
             for line in account.credit.values():
                 assert line.held_fen(self.world.clocks[0].now) + line.used_fen() <= LIMIT_FEN
-        for lane in self._all():
-            assert sum(payment.state == "requested" for payment in lane.payments) <= 1
+        for swim in self._all():
+            assert sum(payment.state == "requested" for payment in swim.payments) <= 1
 
     def teardown(self) -> None:
         if not hasattr(self, "persons"):
@@ -232,58 +235,51 @@ class Pool(RuleBasedStateMachine):
         world.bank.decide_pending()
         world.store.countdown = None
         for _ in range(300):
-            due = [lane.due_ms for lane in self._all() if lane.due_ms is not None]
+            due = [swim.due_ms for swim in self._all() if swim.due_ms is not None]
             if not due:
                 break
             at = datetime.fromtimestamp(min(due) / 1_000, UTC) + timedelta(milliseconds=1)
             for clock in world.clocks:
                 clock.now = max(clock.now, at)
             self._sweep(0)
-        accounts, statement = (
-            self._accounts(),
-            [entry for entry in world.bank.transfers.values() if entry.id.partition("/")[0] in self.lanes],
-        )
-        lanes = self._all()
-        assert not list(compare_transfers(lanes, statement))
-        assert not list(missing_at_bank(lanes, statement, NOON, NOON + timedelta(days=10_000)))
-        for lane in lanes:
-            self._is_finished(lane, accounts[lane.person])
+        accounts, swims = self._accounts(), self._all()
+        statement = [entry for entry in world.bank.transfers.values() if entry.id.partition("/")[0] in self.swims]
+        assert not list(compare_transfers(swims, statement))
+        assert not list(missing_at_bank(swims, statement, NOON, NOON + timedelta(days=10_000)))
+        for swim in swims:
+            self._is_finished(swim, accounts[swim.person])
 
-    def _is_finished(self, lane: Lane, account: Swimmer) -> None:
-        assert lane.due_ms is None, lane
-        assert lane.stage() in ("open", "billed", "paid", "cancelled"), lane
-        assert lane.owed_fen() >= 0, "nobody has paid more than the bill"
-        assert all(one.applied for one in lane.payments if one.state == "paid")
-        assert all(one.applied for one in lane.refunds if one.state == "done")
-        assert all(notice.sent for notice in lane.notices)
+    def _is_finished(self, swim: Swim, account: Swimmer) -> None:
+        assert swim.due_ms is None, swim
+        assert swim.stage() in ("open", "billed", "paid", "cancelled"), swim
+        assert swim.owed_fen() >= 0, "nobody has paid more than the bill"
+        assert all(one.applied for one in swim.payments if one.state == "paid")
+        assert all(one.applied for one in swim.refunds if one.state == "done")
+        assert all(notice.sent for notice in swim.notices)
         line = account.credit.get("swimming")
-        holds = [hold for hold in line.holds if hold.id.startswith(f"{lane.id}/")] if line is not None else []
-        if lane.stage() == "open":
-            assert lane.hold_placed
+        holds = [hold for hold in line.holds if hold.id.startswith(f"{swim.id}/")] if line is not None else []
+        if swim.stage() == "open":
+            assert swim.hold_placed
             return
-        assert sum(hold.due_fen() for hold in holds) == lane.payable_fen(), lane
-        assert sum(hold.owed_fen() for hold in holds) == lane.owed_fen(), lane
+        assert sum(hold.due_fen() for hold in holds) == swim.payable_fen(), swim
+        assert sum(hold.owed_fen() for hold in holds) == swim.owed_fen(), swim
         assert sum(hold.held_fen(self.world.clocks[0].now) for hold in holds) == 0
-        if lane.bill is not None:
-            assert lane.bill.cash_fen == lane.prices[-1].amount_fen
-            assert lane.bill.cash_fen == lane.bill.covered_fen + lane.bill.exception_fen + lane.bill.counter_fen
+        if swim.bill is not None:
+            assert swim.bill.cash_fen == swim.prices[-1].amount_fen
+            assert swim.bill.cash_fen == swim.bill.covered_fen + swim.bill.exception_fen + swim.bill.counter_fen
 
 
 def test_every_fen_is_accounted_for(world: World) -> None:
-    run_state_machine_as_test(
-        Pool,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        ),
-    )
-    bank = world.bank
-    print(f"{world.lanes} lanes, {world.store.kills} kills, {dict(bank.happened)}, {len(bank.transfers)} transfers")  # noqa: T201  shown by -s
-    assert world.lanes >= 2 * EXAMPLES
-    assert len(world.bank.transfers) >= EXAMPLES / 2
-    assert world.store.kills >= EXAMPLES / 10
+    def minimum_counts() -> dict[str, bool]:
+        return {
+            "swims": world.swim_count >= 2 * EXAMPLES,
+            "transfers": len(world.bank.transfers) >= EXAMPLES / 2,
+            "kills": world.store.kills >= EXAMPLES / 10,
+        }
+
+    run_state_machine(PoolMachine, EXAMPLES, minimum_counts)
+    counts = f"{world.swim_count} swims, {world.store.kills} kills, {len(world.bank.transfers)} transfers"
+    print(f"{counts}, {dict(world.bank.happened)}")  # noqa: T201  shown by -s
 
 
 def test_a_companion_pays_once_they_agreed(world: World) -> None:
@@ -296,13 +292,13 @@ def test_a_companion_pays_once_they_agreed(world: World) -> None:
         consent = await world.store.find(Companion, {"payer": payer, "live": True})
         await agree(city, Companion, consent.documents[0].id, payer)
         assert await may_pay(city, Companion, payer, swimmer)
-        lane = f"lane-{next(world.serial)}"
-        await pool.enter(city, lane, swimmer, "lane", 1_000)
-        await pool.set_price(city, lane, 700)
-        billed = await lane_saga.resume(city, lane)
+        swim_id = f"swim-{next(world.serial)}"
+        await pool.enter(city, swim_id, swimmer, "swim", 1_000)
+        await pool.set_price(city, swim_id, 700)
+        billed = await swim_saga.resume(city, swim_id)
         assert billed is not None
-        assert [one.id for one in await family_bills(city, Companion, Lane, payer)] == [lane]
-        paid = await pay(city, lane_saga, billed, payer, "key", 700, "now")
+        assert [one.id for one in await family_bills(city, Companion, Swim, payer)] == [swim_id]
+        paid = await pay(city, swim_saga, billed, payer, "key", 700, "now")
         assert (paid.stage(), paid.payments[0].method) == ("paid", "family")
         await end_consent(city, Companion, consent.documents[0].id, swimmer)
         assert not await may_pay(city, Companion, payer, swimmer)

@@ -118,13 +118,13 @@ def rulebook(tmp_path_factory: pytest.TempPathFactory) -> Rulebook:
 
 
 LATER = [timedelta(days=days) // MICROSECOND for days in (1, 3, 10, 60)]
-ANYBODY = random_facts(Rider, instants_near(NOW, [LASTS, timedelta(hours=36)]))
+ANY_PERSON = random_facts(Rider, instants_near(NOW, [LASTS, timedelta(hours=36)]))
 
 
 @settings(
     max_examples=draws(300, soak=20_000), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-@given(ANYBODY)
+@given(ANY_PERSON)
 def test_compiler_explainer_and_cel_agree_on_the_whole_language(rulebook: Rulebook, facts: Rider) -> None:
     explained = [step.value for _, step in rulebook.explain("tram.all", facts, NOW)]
     fired = rulebook.evaluate("tram.all", facts, NOW).fired
@@ -135,7 +135,7 @@ def test_compiler_explainer_and_cel_agree_on_the_whole_language(rulebook: Rulebo
 @settings(
     max_examples=draws(100, soak=2_000), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-@given(ANYBODY, some.lists(some.integers(0, 10**12), max_size=5))
+@given(ANY_PERSON, some.lists(some.integers(0, 10**12), max_size=5))
 def test_until_changes_at_nothing_changes_in_the_whole_language(
     rulebook: Rulebook, facts: Rider, ticks: list[int]
 ) -> None:

@@ -168,14 +168,14 @@ def test_the_result_follows_from_the_numbers_of_the_rules_that_fire(tmp_path: Pa
 
     @settings(max_examples=200, deadline=None)
     @given(some.integers(0, 150), some.booleans(), days)
-    def for_anybody(age: int, has_pass: bool, day: date) -> None:
+    def for_any_person(age: int, has_pass: bool, day: date) -> None:
         at = datetime.combine(day, time(12), CITY)
         verdict = rulebook.evaluate("tram.fare", rider(age, *[at] * has_pass), at)
         in_language = {"child": 30, "day-pass": 80 if day >= date(2022, 1, 1) else 50}
         numbers = [in_language[name] for name in verdict.fired] or [5]
         assert verdict.result == (numbers[0] if strategy == "first" else min(sum(numbers), 100))
 
-    for_anybody()
+    for_any_person()
 
 
 def test_a_rule_that_cannot_fail_does_not_fail_at_the_ends_of_time(tmp_path: Path) -> None:
@@ -186,18 +186,18 @@ def test_a_rule_that_cannot_fail_does_not_fail_at_the_ends_of_time(tmp_path: Pat
             assert rulebook.evaluate("tram.fare", rider(13, bought), at).result in ("full", "half", "free")
 
 
-# ── Exact to the second, for random people ──
+# ── exact to the microsecond, for random people ──
 
 RULES = Path(__file__).parents[2] / "rules"
 RULEBOOK = load_rulebook(RULES, facts_of(rule_modules_of(discover_services())), CITY)
 
 
-def said(verdict: Verdict) -> tuple[Any, ...]:
+def decision(verdict: Verdict) -> tuple[Any, ...]:
     return verdict.result, verdict.rule, verdict.fired
 
 
 @pytest.mark.parametrize("name", sorted(RULEBOOK.modules))
-def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -> None:
+def test_a_verdict_stays_the_same_until_changes_at_and_changes_then(name: str) -> None:
     module = RULEBOOK.modules[name]
     figures = [value.value for parameter in module.parameters.values() for value in parameter.values]
     spans = [figure for figure in figures if isinstance(figure, timedelta)]
@@ -209,7 +209,7 @@ def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(some.data())
-    def for_anybody(data: some.DataObject) -> None:
+    def for_any_person(data: some.DataObject) -> None:
         days_before = data.draw(some.integers(0, 3))
         at = datetime.combine(data.draw(some.sampled_from(first_days(module))), time(12), CITY) - days_before * DAY
         facts: Struct = data.draw(random_facts(module.facts, instants_near(at, spans), numbers))
@@ -219,11 +219,11 @@ def test_no_instant_before_changes_at_differs_and_that_instant_does(name: str) -
         between = some.integers(0, (end - at) // MICROSECOND - 1).map(lambda ticks: at + ticks * MICROSECOND)
         boundaries = [end - MICROSECOND, *(instant for instant in turning_points(facts, spans) if at < instant < end)]
         for instant in [*data.draw(some.lists(between, max_size=5)), *boundaries]:
-            assert said(RULEBOOK.evaluate(name, facts, instant)) == said(verdict)
+            assert decision(RULEBOOK.evaluate(name, facts, instant)) == decision(verdict)
         if verdict.changes_at is not None:
-            assert said(RULEBOOK.evaluate(name, facts, verdict.changes_at)) != said(verdict)
+            assert decision(RULEBOOK.evaluate(name, facts, verdict.changes_at)) != decision(verdict)
 
-    for_anybody()
+    for_any_person()
 
 
 def turning_points(facts: object, spans: list[timedelta]) -> list[datetime]:

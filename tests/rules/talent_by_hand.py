@@ -13,7 +13,7 @@ REVISED = datetime(2018, 12, 31, 16, tzinfo=UTC)
 GRADUATES_REVISED = datetime(2021, 10, 14, 16, tzinfo=UTC)
 HOMES_REVISED = datetime(2022, 12, 31, 16, tzinfo=UTC)
 
-# ── The class ──
+# ── the class ──
 
 PRIZES = {
     "nobel": "a",

@@ -33,7 +33,7 @@ def load(folder: Path) -> Rulebook:
     return load_rulebook(folder, [Rider, Delay], CITY)
 
 
-def test_the_module_of_the_guide_loads_and_its_cases_hold(tmp_path: Path) -> None:
+def test_the_module_of_the_guide_loads_and_its_cases_pass(tmp_path: Path) -> None:
     rulebook = load(tmp_path)
     file = read_file(tmp_path / "tram" / "fare.cases.yaml")
     cases = read_cases(file, rulebook.modules["tram.fare"])
@@ -44,7 +44,7 @@ def test_the_module_of_the_guide_loads_and_its_cases_hold(tmp_path: Path) -> Non
             assert getattr(verdict, key) == expected.value
 
 
-def test_the_cases_of_the_guide_cover_its_module_and_the_fault_without_the_last_is_printed_as_it_says(
+def test_the_cases_of_the_guide_cover_its_module_and_a_missing_case_gives_the_printed_fault(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "tram").mkdir()
@@ -58,7 +58,7 @@ def test_the_cases_of_the_guide_cover_its_module_and_the_fault_without_the_last_
     assert str(refused.value).replace(f"{tmp_path}/", "rules/") in GUIDE
 
 
-def test_the_fault_of_an_amount_that_differs_from_the_law_is_printed_as_the_guide_says(tmp_path: Path) -> None:
+def test_an_amount_that_differs_from_the_law_gives_the_fault_in_the_guide(tmp_path: Path) -> None:
     text = (RULES / "medical_credit" / "inpatient_limit.yaml").read_text(encoding="utf-8")
     folder = tmp_path / "medical_credit"
     folder.mkdir()
@@ -69,7 +69,7 @@ def test_the_fault_of_an_amount_that_differs_from_the_law_is_printed_as_the_guid
     assert str(first).replace(f"{tmp_path}/", "rules/") in GUIDE
 
 
-def test_the_module_with_terms_of_the_guide_answers_a_number_and_says_how_it_is_paid(tmp_path: Path) -> None:
+def test_the_guides_module_with_terms_returns_a_number_and_its_instalments(tmp_path: Path) -> None:
     rulebook = load(tmp_path)
     assert rulebook.evaluate("tram.refund", Delay(60), NOON).result == 300
     parts = Part(40), Part(60, timedelta(days=30))
@@ -77,7 +77,7 @@ def test_the_module_with_terms_of_the_guide_answers_a_number_and_says_how_it_is_
     assert rulebook.terms("tram.refund", NOON, on=date(2022, 1, 1)) == RefundTerms("card")
 
 
-def test_the_fault_of_the_guides_terms_is_printed_as_it_says(tmp_path: Path) -> None:
+def test_faulty_terms_give_the_fault_in_the_guide(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, refund=REFUND.replace("percent: 60", "percent: 70"))
     assert f"rules/tram/refund.yaml:{found}\n" in GUIDE
 
@@ -103,17 +103,17 @@ def rulebook(rules: Path) -> Rulebook:
     return load_rulebook(rules, facts_of(talent_code.rule_modules), CITY)
 
 
-def test_the_benefit_of_the_guide_is_one_file_with_its_cases_which_hold_and_try_each_of_its_rules(rules: Path) -> None:
+def test_the_benefit_of_the_guide_is_one_file_whose_cases_pass_and_cover_its_rules(rules: Path) -> None:
     rulebook, _ = run_cases(rules, facts_of(talent_code.rule_modules), CITY)
     assert "furnishing" in offers_of(rulebook).names()
 
 
-def somebody(standing: TalentClassOrNone, months: int, homes: int = 0) -> BenefitFacts:
+def person(standing: TalentClassOrNone, months: int, homes: int = 0) -> BenefitFacts:
     return BenefitFacts(born_at=BORN, talent_class=standing, insured_months=months, homes=homes)
 
 
-def test_the_benefit_of_the_guide_is_paid_in_two_parts(rulebook: Rulebook) -> None:
-    judged = offers_of(rulebook).judge("furnishing", somebody("e", 5), IN_JUNE)
+def test_the_benefit_of_the_guide_is_paid_in_two_instalments(rulebook: Rulebook) -> None:
+    judged = offers_of(rulebook).judge("furnishing", person("e", 5), IN_JUNE)
     assert judged is not None
     parts = [(fen, one.milestone) for one, fen in split_into_instalments(judged.amount_fen, judged.terms.instalments)]
     assert parts == [(300_000, 0), (200_000, 12)]
@@ -122,14 +122,14 @@ def test_the_benefit_of_the_guide_is_paid_in_two_parts(rulebook: Rulebook) -> No
 @pytest.mark.parametrize(
     ("facts", "kind", "because"),
     [
-        (somebody("e", 2), "one_condition", "You have been insured in the city for less than 3 months"),
-        (somebody("e", 2, homes=1), None, None),
-        (somebody("none", 5), "next_class", "This benefit is available from class E"),
-        (somebody("c", 5), None, None),
+        (person("e", 2), "one_condition", "You have been insured in the city for less than 3 months"),
+        (person("e", 2, homes=1), None, None),
+        (person("none", 5), "next_class", "This benefit is available from class E"),
+        (person("c", 5), None, None),
     ],
     ids=["a newcomer", "a newcomer who owns a home", "without a class", "class C"],
 )
-def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
+def test_the_near_misses_of_the_guides_benefit_are_as_described(
     rulebook: Rulebook, facts: BenefitFacts, kind: str | None, because: str | None
 ) -> None:
     judged = offers_of(rulebook).judge("furnishing", facts, IN_JUNE)
@@ -139,15 +139,15 @@ def test_people_just_miss_the_benefit_of_the_guide_as_it_says(
     assert (missed and missed.kind, missed and missed.because.en) == (kind, because)
 
 
-def test_who_had_the_rent_of_graduates_waits_a_year_for_the_benefit_of_the_guide(rulebook: Rulebook) -> None:
+def test_graduate_rent_excludes_the_benefit_of_the_guide_for_a_year(rulebook: Rulebook) -> None:
     in_may = IN_JUNE - timedelta(days=20)
     talent = Talent(id="p", code_id="c", born_at=BORN, past_claims=(PastClaim("claim", "graduate_rent", in_may),))
-    barred = offers_of(rulebook).restriction(talent, "furnishing", IN_JUNE)
-    assert barred is not None
-    assert barred.ends_at == in_may + timedelta(days=365)
+    restriction = offers_of(rulebook).restriction(talent, "furnishing", IN_JUNE)
+    assert restriction is not None
+    assert restriction.ends_at == in_may + timedelta(days=365)
 
 
-def test_the_fault_of_the_guides_benefit_is_printed_as_it_says(rules: Path, tmp_path: Path) -> None:
+def test_a_faulty_benefit_gives_the_fault_in_the_guide(rules: Path, tmp_path: Path) -> None:
     shutil.copytree(rules, tmp_path / "rules")
     wrong = tmp_path / "rules" / "talent_code" / "benefits" / "furnishing.yaml"
     wrong.write_text(BENEFIT.replace("percent: 40", "percent: 50"), encoding="utf-8")

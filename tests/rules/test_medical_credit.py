@@ -34,7 +34,7 @@ def rulebook() -> Rulebook:
 
 
 @some.composite
-def somebody_with_credit(draw: some.DrawFn) -> tuple[CreditFacts, datetime]:
+def people_with_credit(draw: some.DrawFn) -> tuple[CreditFacts, datetime]:
     """Draw a person, mostly at the bounds of the bins, and an instant in one of the two editions of the scorecard."""
     at = draw(some.sampled_from(EDITIONS))
     bounds = [1, 3, 5, 10, 500, 550, 600, 700, 750, 1_000, 1_000_00]
@@ -43,7 +43,7 @@ def somebody_with_credit(draw: some.DrawFn) -> tuple[CreditFacts, datetime]:
 
 
 @some.composite
-def somebody_at_a_desk(draw: some.DrawFn, times: list[datetime]) -> tuple[StandingFacts, datetime]:
+def people_at_a_hospital(draw: some.DrawFn, times: list[datetime]) -> tuple[StandingFacts, datetime]:
     """Draw a person, mostly at the bounds of the rules, and one of these instants."""
     at = draw(some.sampled_from(times))
     spans = [DAY, 180 * DAY, 365 * DAY]
@@ -51,11 +51,11 @@ def somebody_at_a_desk(draw: some.DrawFn, times: list[datetime]) -> tuple[Standi
     return draw(random_facts(StandingFacts, instants_near(at, spans), bounds)), at
 
 
-# ── The limit ──
+# ── the limit ──
 
 
 @settings(max_examples=draws(300, soak=10_000), deadline=None)
-@given(somebody_with_credit())
+@given(people_with_credit())
 def test_the_scorecard_agrees_with_the_table_written_by_hand(
     rulebook: Rulebook, drawn: tuple[CreditFacts, datetime]
 ) -> None:
@@ -67,7 +67,7 @@ def test_the_scorecard_agrees_with_the_table_written_by_hand(
 
 
 @settings(max_examples=draws(200, soak=5_000), deadline=None)
-@given(somebody_with_credit())
+@given(people_with_credit())
 def test_a_limit_is_between_500_and_5000_yuan_for_all_facts(
     rulebook: Rulebook, drawn: tuple[CreditFacts, datetime]
 ) -> None:
@@ -86,21 +86,21 @@ def test_a_limit_is_between_500_and_5000_yuan_for_all_facts(
         ("breaches", [1_000, 4, 3, 2, 1, 0]),
     ],
 )
-def test_what_gets_better_never_lowers_the_limit(rulebook: Rulebook, fact: str, bounds: list[Any]) -> None:
+def test_a_better_value_of_a_fact_never_lowers_the_limit(rulebook: Rulebook, fact: str, bounds: list[Any]) -> None:
     @settings(max_examples=200, deadline=None)
-    @given(somebody_with_credit())
-    def of_anybody(drawn: tuple[CreditFacts, datetime]) -> None:
+    @given(people_with_credit())
+    def of_any_person(drawn: tuple[CreditFacts, datetime]) -> None:
         facts, at = drawn
         worse_to_better = [msgspec.structs.replace(facts, **{fact: value}) for value in bounds]
         limits = [rulebook.evaluate(LIMIT, person, at).result for person in worse_to_better]
         assert limits == sorted(limits)
 
-    of_anybody()
+    of_any_person()
 
 
 @settings(max_examples=300, deadline=None)
-@given(somebody_with_credit(), some.integers(0, 1_000), some.integers(0, 80), some.integers(0, 10**9))
-def test_a_better_person_never_has_the_lower_limit(
+@given(people_with_credit(), some.integers(0, 1_000), some.integers(0, 80), some.integers(0, 10**9))
+def test_a_person_with_better_facts_never_has_a_lower_limit(
     rulebook: Rulebook, drawn: tuple[CreditFacts, datetime], points: int, years: int, arrears_fen: int
 ) -> None:
     facts, at = drawn
@@ -130,7 +130,7 @@ NEXT_BIN = {
     "name-number": "name-face",
     "name-face": "name-bank",
 }
-"""The bin that a remedy promises; it must add what the remedy says, in both editions."""
+"""The next bin of each bin, which its remedy names; the remedy must state its amount, in both editions."""
 
 
 @pytest.mark.parametrize("day", [date(2020, 7, 1), date(2026, 1, 1)])
@@ -155,15 +155,15 @@ def test_a_remedy_promises_what_the_next_bin_adds(rulebook: Rulebook, bin_: str,
 
 
 def test_each_item_that_a_person_can_improve_explains_how(rulebook: Rulebook) -> None:
-    silent = {rule.id for rule in rulebook.modules[LIMIT].rules if rule.remedy is None}
-    assert silent == {"first-scheme", "adult", "senior", "score-top", "insured-most", "income-top", "name-bank"}
+    without_remedy = {rule.id for rule in rulebook.modules[LIMIT].rules if rule.remedy is None}
+    assert without_remedy == {"first-scheme", "adult", "senior", "score-top", "insured-most", "income-top", "name-bank"}
 
 
-# ── The standing ──
+# ── the standing ──
 
 
 @settings(max_examples=draws(300, soak=10_000), deadline=None)
-@given(somebody_at_a_desk(EDITIONS))
+@given(people_at_a_hospital(EDITIONS))
 def test_the_standing_agrees_with_the_rules_written_by_hand(
     rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]
 ) -> None:
@@ -172,7 +172,7 @@ def test_the_standing_agrees_with_the_rules_written_by_hand(
 
 
 @settings(max_examples=draws(200, soak=5_000), deadline=None)
-@given(somebody_at_a_desk(OF_ALL_TIMES))
+@given(people_at_a_hospital(OF_ALL_TIMES))
 def test_an_emergency_is_never_refused(rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]) -> None:
     facts, at = drawn
     emergency = msgspec.structs.replace(facts, visit="emergency")
@@ -182,8 +182,8 @@ def test_an_emergency_is_never_refused(rulebook: Rulebook, drawn: tuple[Standing
 
 
 @settings(max_examples=draws(200, soak=5_000), deadline=None)
-@given(somebody_at_a_desk(OF_ALL_TIMES))
-def test_an_emergency_is_an_exception_only_where_a_visit_would_be_refused(
+@given(people_at_a_hospital(OF_ALL_TIMES))
+def test_an_emergency_is_an_exception_only_if_a_visit_would_be_refused(
     rulebook: Rulebook, drawn: tuple[StandingFacts, datetime]
 ) -> None:
     facts, at = drawn
@@ -197,11 +197,11 @@ def test_every_reason_against_pay_later_explains_what_restores_it(rulebook: Rule
         assert rule.remedy is not None, rule.id
 
 
-# ── The terms ──
+# ── the terms ──
 
 
 @pytest.mark.parametrize("term", get_args(Term))
-def test_every_term_is_agreed_by_exactly_one_rule_in_every_law(rulebook: Rulebook, term: Term) -> None:
+def test_every_term_is_set_by_exactly_one_rule_in_every_edition(rulebook: Rulebook, term: Term) -> None:
     for at in OF_ALL_TIMES:
         verdict = rulebook.evaluate("medical_credit.terms", TermAsked(term), at)
         assert verdict.fired == (term.replace("_", "-"),)

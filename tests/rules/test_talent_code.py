@@ -51,11 +51,11 @@ def terms_of(rulebook: Rulebook, benefit: str, at: datetime) -> BenefitTerms:
     return terms
 
 
-# ── The class ──
+# ── the class ──
 
 
 @some.composite
-def somebody_with_merits(draw: some.DrawFn) -> tuple[TalentFacts, datetime]:
+def people_with_merits(draw: some.DrawFn) -> tuple[TalentFacts, datetime]:
     """Draw a person, mostly at the bounds of the catalogue, and an instant of one of its editions."""
     at = draw(some.sampled_from([by_hand.CATALOGUE_BEGINS, by_hand.REVISED - SECOND, by_hand.REVISED, NOON]))
     spans = [YEAR, timedelta(days=548), timedelta(days=12_784)]
@@ -64,7 +64,7 @@ def somebody_with_merits(draw: some.DrawFn) -> tuple[TalentFacts, datetime]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(somebody_with_merits())
+@given(people_with_merits())
 def test_the_class_agrees_with_the_catalogue_written_by_hand_for_all_evidence_and_for_each_kind(
     rulebook: Rulebook, drawn: tuple[TalentFacts, datetime]
 ) -> None:
@@ -75,7 +75,7 @@ def test_the_class_agrees_with_the_catalogue_written_by_hand_for_all_evidence_an
 
 
 @settings(max_examples=100, deadline=None)
-@given(somebody_with_merits(), somebody_with_merits())
+@given(people_with_merits(), people_with_merits())
 def test_more_evidence_never_lowers_a_class(
     rulebook: Rulebook, drawn: tuple[TalentFacts, datetime], more: tuple[TalentFacts, datetime]
 ) -> None:
@@ -130,7 +130,7 @@ def test_the_required_income_is_named_for_each_edition(rulebook: Rulebook, lette
             assert f"{value.value // 1_000_000}万元" in text.zh
 
 
-# ── The benefits ──
+# ── the benefits ──
 
 
 def test_every_benefit_is_checked_by_hand(rulebook: Rulebook) -> None:
@@ -139,9 +139,7 @@ def test_every_benefit_is_checked_by_hand(rulebook: Rulebook) -> None:
 
 
 @each_benefit
-def test_each_class_and_degree_has_its_figure_on_both_sides_of_each_day_of_change(
-    rulebook: Rulebook, benefit: str
-) -> None:
+def test_each_class_and_degree_has_its_figure_before_and_after_each_change(rulebook: Rulebook, benefit: str) -> None:
     for at in AROUND_CHANGES:
         for letter in ("none", *by_hand.CLASSES):
             for degree in ("none", "bachelor", "master", "doctor"):
@@ -162,7 +160,7 @@ def test_each_class_and_degree_has_its_figure_on_both_sides_of_each_day_of_chang
 
 
 @some.composite
-def somebody_who_claims(draw: some.DrawFn) -> tuple[BenefitFacts, datetime]:
+def claimants(draw: some.DrawFn) -> tuple[BenefitFacts, datetime]:
     """Draw a person, mostly at the bounds of the benefits, and an instant on a side of a day of change."""
     at = draw(some.sampled_from(AROUND_CHANGES[1:]))
     bounds = [0, 1_000_000_00, 150_000_00]
@@ -170,22 +168,22 @@ def somebody_who_claims(draw: some.DrawFn) -> tuple[BenefitFacts, datetime]:
 
 
 @each_benefit
-def test_everyone_gets_their_benefits_or_all_objections(rulebook: Rulebook, benefit: str) -> None:
+def test_each_person_gets_the_benefit_or_all_objections(rulebook: Rulebook, benefit: str) -> None:
     against = {rule.id for rule in rulebook.modules[BENEFIT_PREFIX + benefit].rules if rule.then == 0}
 
     @settings(max_examples=200, deadline=None)
-    @given(somebody_who_claims())
-    def everybody(drawn: tuple[BenefitFacts, datetime]) -> None:
+    @given(claimants())
+    def for_any_person(drawn: tuple[BenefitFacts, datetime]) -> None:
         facts, at = drawn
         verdict = rulebook.evaluate(BENEFIT_PREFIX + benefit, facts, at)
         reasons = by_hand.reasons_against_by_hand(benefit, facts, at)
         figure = by_hand.figure_by_hand(benefit, facts, at)
         assert against & set(verdict.fired) == reasons
         assert verdict.result == (0 if reasons else figure)
-        speaking_for = set(verdict.fired) - against
-        assert len(speaking_for) == (1 if figure else 0), "one amount, whether or not there are objections"
+        in_favour = set(verdict.fired) - against
+        assert len(in_favour) == (1 if figure else 0), "one amount, whether or not there are objections"
 
-    everybody()
+    for_any_person()
 
 
 @each_benefit
@@ -197,7 +195,7 @@ def test_every_objection_to_a_benefit_explains_what_to_do(rulebook: Rulebook, be
         assert rule.then != 0 or rule.remedy is not None, rule.id
 
 
-# ── How the benefits are given ──
+# ── terms of the benefits ──
 
 
 @each_benefit
@@ -207,14 +205,14 @@ def test_a_benefit_has_terms_from_the_day_on_which_it_begins(rulebook: Rulebook,
         assert rulebook.terms(BENEFIT_PREFIX + benefit, at) is not None
 
 
-def test_new_graduates_have_half_after_six_months_of_insurance_and_half_after_twelve(rulebook: Rulebook) -> None:
+def test_new_graduates_are_paid_half_after_six_months_of_insurance_and_half_after_twelve(rulebook: Rulebook) -> None:
     for at in AROUND_CHANGES[1:]:
         terms = terms_of(rulebook, "graduate_allowance", at)
         assert terms.instalments == (Instalment(50, 6), Instalment(50, 12))
         assert terms.after_withdrawal == "go_on"
 
 
-def test_graduates_have_their_rent_for_three_years_and_since_the_extension_for_six(rulebook: Rulebook) -> None:
+def test_graduates_are_paid_rent_for_three_years_and_since_the_extension_for_six(rulebook: Rulebook) -> None:
     for at, times in [(by_hand.GRADUATES_REVISED - SECOND, 3), (by_hand.GRADUATES_REVISED, 6)]:
         terms = terms_of(rulebook, "graduate_rent", at)
         assert (terms.times_at_most, terms.cooldown) == (times, YEAR)
@@ -227,7 +225,7 @@ def test_the_tax_of_a_year_is_not_rewarded_twice_even_in_a_leap_year(rulebook: R
         assert first + cooldown >= next_year
 
 
-def test_everyone_who_meets_the_rules_of_the_tax_reward_has_an_excess_to_be_rewarded(rulebook: Rulebook) -> None:
+def test_everyone_who_meets_the_rules_of_the_tax_reward_has_an_amount_above_the_deduction(rulebook: Rulebook) -> None:
     base = terms_of(rulebook, "tax_reward", NOON).base
     assert base is not None
     assert base.less is not None
@@ -236,21 +234,21 @@ def test_everyone_who_meets_the_rules_of_the_tax_reward_has_an_excess_to_be_rewa
     assert (base.of, base.less.of, base.less.percent) == ("tax_fen", "income_fen", asked.value)
 
 
-def test_a_service_is_honoured_by_every_kind_of_partner(rulebook: Rulebook) -> None:
+def test_every_kind_of_partner_offers_a_service(rulebook: Rulebook) -> None:
     terms = [terms_of(rulebook, benefit, NOON) for benefit in by_hand.BENEFITS]
-    honouring = {partner for each in terms for partner in each.partners}
-    assert honouring == {"hospital", "school", "park", "transport", "housing", "fund"}
+    partners = {partner for each in terms for partner in each.partners}
+    assert partners == {"hospital", "school", "park", "transport", "housing", "fund"}
     assert {each.gives for each in terms if each.partners} == {"service"}
 
 
-# ── Audits and terms ──
+# ── audits and terms ──
 
 
 @pytest.mark.parametrize(
     ("amount_fen", "stated", "audited"),
     [(100_000_00, False, 1_000), (100_000_00 - 1, True, 100), (100_000_00 - 1, False, 20), (0, False, 20)],
 )
-def test_large_claims_are_always_audited_a_tenth_of_those_that_rest_on_a_statement_and_a_fiftieth_of_the_rest(
+def test_audits_select_all_large_claims_a_tenth_of_those_with_statements_and_a_fiftieth_of_the_rest(
     rulebook: Rulebook, amount_fen: int, audited: int, *, stated: bool
 ) -> None:
     draws = [AuditFacts(amount_fen=amount_fen, talent_class="e", stated=stated, draw=draw) for draw in range(1_000)]
@@ -259,7 +257,7 @@ def test_large_claims_are_always_audited_a_tenth_of_those_that_rest_on_a_stateme
 
 
 @pytest.mark.parametrize("term", get_args(TalentTerm))
-def test_every_term_is_given_by_exactly_one_rule_in_every_law(rulebook: Rulebook, term: TalentTerm) -> None:
+def test_every_term_is_set_by_exactly_one_rule_in_every_edition(rulebook: Rulebook, term: TalentTerm) -> None:
     for at in (by_hand.CATALOGUE_BEGINS, *AROUND_CHANGES):
         verdict = rulebook.evaluate("talent_code.terms", TalentTermAsked(term), at)
         assert verdict.fired == (term.replace("_", "-"),)

@@ -1,4 +1,4 @@
-"""Changes of one document that many make at the same time: one write stores all that wait."""
+"""Concurrent changes of one document: one write stores all that are waiting."""
 
 import asyncio
 
@@ -75,7 +75,7 @@ def test_changes_that_change_nothing_write_nothing(opened: Open) -> None:
     work_on(opened, work)
 
 
-def test_other_writers_are_no_obstacle(opened: Open) -> None:
+def test_writes_of_other_processes_are_not_lost(opened: Open) -> None:
     async def work(store: Store) -> None:
         await store.insert(Letter(id="1"))
         mine = (

@@ -28,29 +28,29 @@ CONTENTS = some.fixed_dictionaries(
 )
 
 
-class StoreBesideADict(RuleBasedStateMachine):
+class StoreAgainstDict(RuleBasedStateMachine):
     opened: ClassVar[Open]
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.store = type(self).opened()
-        for letter in self.wait(self.everything()):
+        for letter in self.wait(self.all_letters()):
             self.wait(self.store.delete(letter))
-        self.kept: dict[str, Letter] = {}
+        self.expected: dict[str, Letter] = {}
 
     def teardown(self) -> None:
         self.wait(self.store.close())
         self.loop.close()
 
-    def wait(self, work: Awaitable[Any]) -> Any:  # noqa: ANN401  whatever the work gives
+    def wait(self, work: Awaitable[Any]) -> Any:  # noqa: ANN401  the result of the work
         return self.loop.run_until_complete(work)
 
-    async def everything(self) -> list[Letter]:
+    async def all_letters(self) -> list[Letter]:
         return [letter async for letter in self.store.scan(Letter)]
 
-    def taken(self, letter: Letter) -> bool:
-        others = (other for other in self.kept.values() if other.id != letter.id)
+    def stamp_is_taken(self, letter: Letter) -> bool:
+        others = (other for other in self.expected.values() if other.id != letter.id)
         return letter.stamp is not None and letter.stamp in {other.stamp for other in others}
 
     @initialize(letters=some.lists(CONTENTS, min_size=3, max_size=6))
@@ -61,33 +61,33 @@ class StoreBesideADict(RuleBasedStateMachine):
     @rule(id_=IDS, contents=CONTENTS)
     def insert(self, id_: str, contents: dict[str, Any]) -> None:
         letter = Letter(id=id_, **contents)
-        if id_ in self.kept or self.taken(letter):
+        if id_ in self.expected or self.stamp_is_taken(letter):
             with pytest.raises(Duplicate):
                 self.wait(self.store.insert(letter))
         else:
-            self.kept[id_] = self.wait(self.store.insert(letter))
-            assert self.kept[id_] == replace(letter, revision=1)
+            self.expected[id_] = self.wait(self.store.insert(letter))
+            assert self.expected[id_] == replace(letter, revision=1)
 
     @rule(id_=IDS, contents=CONTENTS, behind=some.integers(0, 1))
     def change(self, id_: str, contents: dict[str, Any], behind: int) -> None:
-        revision = self.kept[id_].revision - behind if id_ in self.kept else 1
+        revision = self.expected[id_].revision - behind if id_ in self.expected else 1
         letter = Letter(id=id_, revision=revision, **contents)
-        if id_ not in self.kept or behind:
-            with pytest.raises((Conflict, Duplicate) if self.taken(letter) else Conflict):
+        if id_ not in self.expected or behind:
+            with pytest.raises((Conflict, Duplicate) if self.stamp_is_taken(letter) else Conflict):
                 self.wait(self.store.replace(letter))
-        elif self.taken(letter):
+        elif self.stamp_is_taken(letter):
             with pytest.raises(Duplicate):
                 self.wait(self.store.replace(letter))
         else:
-            self.kept[id_] = self.wait(self.store.replace(letter))
-            assert self.kept[id_] == replace(letter, revision=revision + 1)
+            self.expected[id_] = self.wait(self.store.replace(letter))
+            assert self.expected[id_] == replace(letter, revision=revision + 1)
 
     @rule(id_=IDS, behind=some.integers(0, 1))
     def delete(self, id_: str, behind: int) -> None:
-        if id_ in self.kept and not behind:
-            self.wait(self.store.delete(self.kept.pop(id_)))
+        if id_ in self.expected and not behind:
+            self.wait(self.store.delete(self.expected.pop(id_)))
         else:
-            revision = self.kept[id_].revision - behind if id_ in self.kept else 1
+            revision = self.expected[id_].revision - behind if id_ in self.expected else 1
             with pytest.raises(Conflict):
                 self.wait(self.store.delete(Letter(id=id_, revision=revision)))
 
@@ -104,24 +104,24 @@ class StoreBesideADict(RuleBasedStateMachine):
             cursor = page.cursor or None
             page = self.wait(self.store.find(Letter, {"box": box}, order=order, limit=limit, cursor=cursor))
             found += page.documents
-            assert len(found) <= len(self.kept), "the pages do not end"
-        timed = [letter for letter in self.kept.values() if letter.box == box and letter.sent_ms is not None]
-        expected = [letter for letter in timed if low <= (letter.sent_ms or 0) < 3]
-        assert found == sorted(expected, key=lambda letter: (letter.sent_ms or 0, letter.id))
+            assert len(found) <= len(self.expected), "the pages do not end"
+        timed = [letter for letter in self.expected.values() if letter.box == box and letter.sent_ms is not None]
+        in_range = [letter for letter in timed if low <= (letter.sent_ms or 0) < 3]
+        assert found == sorted(in_range, key=lambda letter: (letter.sent_ms or 0, letter.id))
 
     @invariant()
-    def holds_the_same(self) -> None:
-        assert self.wait(self.everything()) == sorted(self.kept.values(), key=lambda letter: letter.id)
+    def contents_are_the_same(self) -> None:
+        assert self.wait(self.all_letters()) == sorted(self.expected.values(), key=lambda letter: letter.id)
         for id_ in "abcdef":
-            assert self.wait(self.store.get(Letter, id_)) == self.kept.get(id_)
+            assert self.wait(self.store.get(Letter, id_)) == self.expected.get(id_)
         for read in (True, False):
-            count = sum(letter.box == "x" and letter.read is read for letter in self.kept.values())
+            count = sum(letter.box == "x" and letter.read is read for letter in self.expected.values())
             assert self.wait(self.store.count(Letter, {"box": "x", "read": read})) == count
 
 
 def test_a_store_holds_what_a_dict_would_hold(opened: Open) -> None:
     run_state_machine_as_test(
-        type("StoreBesideADict", (StoreBesideADict,), {"opened": staticmethod(opened)}),
+        type("StoreAgainstDict", (StoreAgainstDict,), {"opened": staticmethod(opened)}),
         settings=settings(
             max_examples=draws(20, soak=400),
             stateful_step_count=30,

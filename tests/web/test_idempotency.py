@@ -116,8 +116,8 @@ def test_a_request_that_was_interrupted_is_carried_out_after_a_minute(address: s
 def test_answers_are_stored_for_two_days(address: str) -> None:
     async def work(store: Store) -> None:
         await once(store, NOON, "wang", "key", "100 yuan", Receipt, Till().pay)
-        kept = [document async for document in store.scan(IdempotencyRecord)]
-        assert [one.expires_ms for one in kept] == [int((NOON + timedelta(days=2)).timestamp() * 1_000)]
+        stored = [document async for document in store.scan(IdempotencyRecord)]
+        assert [one.expires_ms for one in stored] == [int((NOON + timedelta(days=2)).timestamp() * 1_000)]
 
     work_in(address, work)
 

@@ -5,6 +5,7 @@ the reason, the chance of admission, the documents to bring, and what would chan
 
 Read `facts` and `plan` first (what is known of a family and of a district), then `addresses`, `atlas` and `geocoding`
 (which catchments a place belongs to), `admission` (what the rules decide), and `lookup`, which assembles the result.
+`addresses` reads with `address_text`, `numerals` and `divisions`: characters, numbers, and cities and districts.
 `editions` stores plans and holds those in force in memory; `plan_check` checks a plan before it is imported.
 """
 

@@ -14,7 +14,7 @@ import shapely
 from msgspec import Struct
 from shapely import STRtree
 
-from backend.services.school_lookup.addresses import Address, AddressRange, Match
+from backend.services.school_lookup.addresses import Address, AddressRange, Match, name_key, readings
 from backend.services.school_lookup.coordinates import Points, metres
 from backend.services.school_lookup.plan import Catchment, shape_of
 
@@ -28,9 +28,14 @@ MAX_CELLS = 200_000
 
 
 class AddressMatch(Struct, frozen=True):
-    """A catchment that an address may belong to; `missing` names the part that the address lacks for certainty."""
+    """A catchment that an address, as it was read, may belong to by one of its ranges.
 
+    `missing` names the part that the address lacks for certainty.
+    """
+
+    address: Address
     catchment: Catchment
+    range_: AddressRange
     match: Match
     missing: str | None = None
 
@@ -49,7 +54,7 @@ class Atlas:
             for one in catchment.address_ranges:
                 for name in (one.road, one.community):
                     if name is not None:
-                        self._ranges[name].append((catchment, one))
+                        self._ranges[name_key(name)].append((catchment, one))
 
     def covering(self, points: Points) -> tuple[Indexes, Indexes]:
         """Return which points are in which catchments, boundaries included: pairs of indexes in order of points."""
@@ -109,19 +114,27 @@ class Atlas:
 
     def at_address(self, address: Address) -> list[AddressMatch]:
         """Return the catchments whose ranges contain, or may contain, an address; the certain ones first."""
+        possible = (one for name, one in readings(address) if name is None or self.has_name(name))
+        return next((found for reading in possible if (found := self._matches(reading))), list[AddressMatch]())
+
+    def _matches(self, address: Address) -> list[AddressMatch]:
         found = dict[str, AddressMatch]()
         for catchment, one in self._named(address):
             match = one.match(address)
-            if match == "yes":
-                found[catchment.id] = AddressMatch(catchment, match)
+            if match == "yes" and (catchment.id not in found or found[catchment.id].match != "yes"):
+                found[catchment.id] = AddressMatch(address, catchment, one, match)
             elif match == "maybe":
-                found.setdefault(catchment.id, AddressMatch(catchment, match, one.missing(address)))
+                found.setdefault(catchment.id, AddressMatch(address, catchment, one, match, one.missing(address)))
         return sorted(found.values(), key=lambda one: (one.match != "yes", one.catchment.id))
 
     def _named(self, address: Address) -> Iterator[tuple[Catchment, AddressRange]]:
-        for name in (address.road, address.community):
+        for name in (address.area, address.community, address.road):
             if name is not None:
-                yield from self._ranges.get(name, ())
+                yield from self._ranges.get(name_key(name), ())
+
+    def has_name(self, name: str) -> bool:
+        """Return whether any range has this road or community."""
+        return name_key(name) in self._ranges
 
     def is_known(self, address: Address) -> bool:
         """Return whether any range has the road or the community of an address."""

@@ -12,6 +12,7 @@ from backend.rulebook import Rulebook
 from backend.rulebook.language.temporal import midnight
 from backend.services.school_lookup.atlas import Atlas, Point
 from backend.services.school_lookup.chance import Chance, chance_of, expected_applicants, past_by_batch
+from backend.services.school_lookup.divisions import city_of, province_of
 from backend.services.school_lookup.facts import STAGES, SeatFacts, Stage
 from backend.services.school_lookup.plan import Catchment, PastBatch, Plan, School, SchoolKind, shape_of
 
@@ -71,14 +72,29 @@ class District:
         """Return whether a point is in the district."""
         return self._boundary.covers(shapely.Point(point))
 
-    def is_in_city(self, district: str | None) -> bool:
+    def is_in_city(self, district: str | None, city: str | None = None) -> bool:
         """Return whether a home at this address is in the city; an address without a district is."""
-        names = (self.heading.district, *self.heading.city_districts)
-        return district is None or any(district.endswith(name) for name in names)
+        names = self.heading.districts
+        return self._may_be_in(city) and (district is None or any(district.endswith(name) for name in names))
 
-    def may_contain(self, district: str | None) -> bool:
-        """Return whether an address may be in this district, by the district that it names."""
-        return district is None or district.endswith(self.heading.district)
+    def may_contain(self, district: str | None, city: str | None = None) -> bool:
+        """Return whether an address may be in this district, by the district and the city that it names."""
+        return self._may_be_in(city) and (district is None or district.endswith(self.heading.district))
+
+    def _may_be_in(self, city: str | None) -> bool:
+        return None in (city, self.city) or city == self.city
+
+    def is_short_name(self, name: str) -> bool:
+        """Return whether a name is that of this district as people write it without 省, 市 and 区, as in 杭州拱墅."""
+        rest = name
+        for division in (province_of(self.heading.code), self.city, self.heading.district):
+            rest = rest.removeprefix((division or "")[:-1])
+        return not rest
+
+    @cached_property
+    def city(self) -> str | None:
+        """Return the city of the district, or None if the table of divisions lacks its code."""
+        return city_of(self.heading.code)
 
     @cached_property
     def private_schools(self) -> dict[Stage, list[School]]:

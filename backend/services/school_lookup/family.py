@@ -86,23 +86,39 @@ def contradictions_of(family: Family, today: date) -> Iterator[FieldError]:
     """Yield the contradictions in a family's information, each with its JSON pointer below `/family`."""
     for pointer, day in _days(family):
         if not FIRST_YEAR <= day.year <= LAST_YEAR:
-            yield FieldError(pointer, f"The year must be from {FIRST_YEAR} to {LAST_YEAR}.")
+            yield FieldError(
+                pointer,
+                f"The year must be from {FIRST_YEAR} to {LAST_YEAR}.",
+                f"年份应在{FIRST_YEAR}年至{LAST_YEAR}年之间。",
+            )
     for number, child in enumerate(family.children):
         at = f"/family/children/{number}"
         if child.born_on > today:
-            yield FieldError(f"{at}/born_on", "The date of birth is in the future.")
+            yield FieldError(f"{at}/born_on", "The date of birth is in the future.", "出生日期不能晚于今天。")
         if family.registration.in_city and child.registered_since is None:
-            yield FieldError(f"{at}/registered_since", "State the day since which the child has been registered there.")
+            yield FieldError(
+                f"{at}/registered_since",
+                "State the day since which the child has been registered there.",
+                "请填写孩子的户籍迁入（登记）日期。",
+            )
         if child.registered_since is not None and child.registered_since < child.born_on:
-            yield FieldError(f"{at}/registered_since", "The registration is before the date of birth.")
+            yield FieldError(
+                f"{at}/registered_since", "The registration is before the date of birth.", "户籍登记日期早于出生日期。"
+            )
     if family.registration.in_city and not (family.registration.address or family.registration.point):
-        yield FieldError("/family/registration/address", "Give the address or a point on the map.")
+        yield FieldError(
+            "/family/registration/address", "Give the address or a point on the map.", "请填写地址，或在地图上选点。"
+        )
     for number, home in enumerate(family.homes):
         at = f"/family/homes/{number}"
         if home.parents_percent + home.grandparents_percent > 100:  # noqa: PLR2004  per cent
-            yield FieldError(f"{at}/parents_percent", "The shares of a home must not exceed 100 per cent in total.")
+            yield FieldError(
+                f"{at}/parents_percent",
+                "The shares of a home must not exceed 100 per cent in total.",
+                "一处住房的产权份额合计不能超过100%。",
+            )
         if not (home.address or home.point):
-            yield FieldError(f"{at}/address", "Give the address or a point on the map.")
+            yield FieldError(f"{at}/address", "Give the address or a point on the map.", "请填写地址，或在地图上选点。")
 
 
 def _days(family: Family) -> Iterator[tuple[str, date]]:

@@ -1,18 +1,19 @@
 """Find the catchments of a place: address ranges decide, then the map; every doubt is reported."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.i18n import Text
-from backend.services.school_lookup.addresses import Address, parse_address
+from backend.services.school_lookup.addresses import Address, Surroundings, parse_place
 from backend.services.school_lookup.atlas import AddressMatch, Atlas, Point
 from backend.services.school_lookup.coordinates import is_in_china, to_wgs84
 from backend.services.school_lookup.district import District
 from backend.services.school_lookup.facts import Stage
-from backend.services.school_lookup.family import Family, MapPoint
+from backend.services.school_lookup.family import Family, FamilyHome, HouseholdRegistration, MapPoint
 from backend.services.school_lookup.plan import Catchment
 
 Certainty = Literal["certain", "by_map", "possible"]
@@ -38,6 +39,7 @@ class Place(Struct, frozen=True, gc=False):
     pointer: str
     address: Address
     point: Point | None
+    surroundings: Surroundings = Surroundings()
 
     def is_same_as(self, other: "Place") -> bool:
         """Return whether two places share one address and point: many families live where they are registered."""
@@ -54,18 +56,26 @@ class Candidate(Struct, frozen=True, gc=False):
     """The distance of the point from the catchment's boundary, if it is near."""
 
 
-def places_of(family: Family) -> Iterator[Place]:
-    """Yield all places of a family: its registration in the city, if any, then its homes."""
+def places_of(family: Family, districts: Collection[str]) -> Iterator[Place]:
+    """Yield all places of a family: its registration in the city, if any, then its homes.
+
+    `districts` are the names of districts in the plans.
+    """
     registered = family.registration
-    place = Place("/family/registration", parse_address(registered.address), _wgs84_point(registered.point))
+    place = _place("/family/registration", registered, districts)
     if registered.in_city:
         yield place
     for number, home in enumerate(family.homes):
         pointer = f"/family/homes/{number}"
         if (home.address, home.point) == (registered.address, registered.point):
-            yield Place(pointer, place.address, place.point)
+            yield replace(place, pointer=pointer)
         else:
-            yield Place(pointer, parse_address(home.address), _wgs84_point(home.point))
+            yield _place(pointer, home, districts)
+
+
+def _place(pointer: str, given: HouseholdRegistration | FamilyHome, districts: Collection[str]) -> Place:
+    address, surroundings = parse_place(given.address, districts)
+    return Place(pointer, address, _wgs84_point(given.point), surroundings)
 
 
 def _wgs84_point(point: MapPoint | None) -> Point | None:
@@ -80,23 +90,81 @@ def _wgs84_point(point: MapPoint | None) -> Point | None:
 def candidates_of(district: District, stage: Stage, place: Place) -> list[Candidate]:
     """Return the catchments of a stage that a place belongs to, or may belong to."""
     atlas = district.atlases[stage]
-    matches = atlas.at_address(place.address)
-    certain = [one.catchment for one in matches if one.match == "yes"]
+    matches = matches_of(atlas, place.address, place.surroundings)
+    certain = [one for one in matches if one.match == "yes"]
     if certain:
-        if len(certain) == 1 or _are_double_district(certain):
-            return [Candidate(catchment, "certain") for catchment in certain]
-        return [Candidate(catchment, "possible", _several(district.bureau)) for catchment in certain]
+        catchments = [one.catchment for one in certain]
+        if len(certain) == 1 or _are_double_district(catchments):
+            return [_matched(one, _unread_by(one, atlas, district), district.bureau) for one in certain]
+        return [Candidate(catchment, "possible", _several(district.bureau)) for catchment in catchments]
     if matches:
-        return [_incomplete(one) for one in matches]
+        return [_incomplete(one, _unread_by(one, atlas, district), district.bureau) for one in matches]
     return [] if place.point is None else _by_map(atlas, place.point, district.bureau)
+
+
+def matches_of(atlas: Atlas, address: Address, surroundings: Surroundings) -> list[AddressMatch]:
+    """Return the catchments of an address, or else those of the whole neighbourhood or subdistrict that it is in."""
+    around = (replace(address, community=name, building=None) for name in reversed(surroundings.names))
+    named = (one for one in around if one.community is not None and atlas.has_name(one.community))
+    return next((found for one in (address, *named) if (found := atlas.at_address(one))), list[AddressMatch]())
+
+
+def unread(address: Address, atlases: Collection[Atlas]) -> str:
+    """Return the parts of an address that mean nothing to the grammar or the plans, or an empty text."""
+    parts = [address.area, address.community if address.number_in_community else None]
+    unknown = [one for one in parts if one is not None and not any(atlas.has_name(one) for atlas in atlases)]
+    return "、".join(one for one in (*unknown, address.unparsed) if one)
+
+
+def _unread_by(match: AddressMatch, atlas: Atlas, district: District) -> str:
+    """Return the parts of an address that neither a matching range nor the district's name explains."""
+    address, parts = match.address, list[str]()
+    if address.area is not None and district.is_short_name(address.area):
+        address = replace(address, area=None)
+    if address.area is not None and atlas.has_name(address.area):
+        names = (address.community, address.road) if match.range_.is_named(address.area) else (address.area,)
+        parts = [one for one in names if one is not None and not match.range_.is_named(one)]
+    return "、".join(one for one in (*parts, unread(address, [atlas])) if one)
 
 
 def _are_double_district(catchments: Sequence[Catchment]) -> bool:
     return len({one.double_district for one in catchments}) == 1 and catchments[0].double_district is not None
 
 
-def _incomplete(match: AddressMatch) -> Candidate:
-    return Candidate(match.catchment, "possible", _MISSING[match.missing])
+def _matched(match: AddressMatch, unread_text: str, bureau: str) -> Candidate:
+    if unread_text:
+        return Candidate(match.catchment, "possible", _not_understood(unread_text, bureau))
+    return Candidate(match.catchment, "certain")
+
+
+def _incomplete(match: AddressMatch, unread_text: str, bureau: str) -> Candidate:
+    reason = _MISSING[match.missing]
+    if unread_text:
+        reason = _not_understood(unread_text, bureau)
+    elif match.missing == "number" and match.address.number is not None:
+        reason = _one_number(bureau)
+    return Candidate(match.catchment, "possible", reason)
+
+
+def _one_number(bureau: str) -> Text:
+    return Text(
+        zh=f"该门牌号不能确定属于哪个学区。请只填写一个门牌号（如“8号”）再查，或向{bureau}确认。",
+        en=(
+            "This door number does not decide the catchment. Enter a single door number (such as 8号) and search "
+            "again, or ask the district education bureau."
+        ),
+    )
+
+
+def _not_understood(text: str, bureau: str) -> Text:
+    return Text(
+        zh=f"地址中的“{text}”无法识别，结果可能不准。请按“路名+门牌号”或“小区+幢号”改写后再查，或向{bureau}确认。",
+        en=(
+            f"The part “{text}” of the address was not understood, so this may be the wrong catchment. Write the road "
+            "with the door number, or the community with the building, and search again, or ask the district "
+            "education bureau."
+        ),
+    )
 
 
 def _by_map(atlas: Atlas, point: Point, bureau: str) -> list[Candidate]:

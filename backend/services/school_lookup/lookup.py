@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from backend.i18n import Text
 from backend.problems import FieldError
 from backend.rulebook import Rulebook
+from backend.services.school_lookup.addresses import Address
 from backend.services.school_lookup.admission import (
     DOCUMENTS,
     AdmissionDecision,
@@ -28,6 +29,7 @@ from backend.services.school_lookup.api.schemas import (
     LookupResult,
     PlaceDetails,
     SchoolChoice,
+    address_as_read,
     district_details,
 )
 from backend.services.school_lookup.district import District, SchoolDetails, SchoolOutlook
@@ -40,6 +42,7 @@ from backend.services.school_lookup.geocoding import (
     candidates_of,
     is_swapped,
     places_of,
+    unread,
 )
 from backend.services.school_lookup.model import OutsideCity, UnknownAddress
 from backend.services.school_lookup.plan import Catchment, School
@@ -59,7 +62,7 @@ def look_up(rulebook: Rulebook, districts: Sequence[District], family: Family) -
 
     Raises UnknownAddress and OutsideCity if a place that should be in one of the districts was not found.
     """
-    places = list(places_of(family))
+    places = list(places_of(family, {name for one in districts for name in one.heading.districts}))
     decisions = [decide_stage(rulebook, districts[0], child) for child in family.children]
     stages: list[Stage] = [stage for stage in STAGES if any(one.stage == stage for one in decisions)]
     located = [_locate(rulebook, one, stages, places, family) for one in districts]
@@ -87,7 +90,7 @@ def _locate(
 ) -> _Located:
     candidates = dict[str, dict[Stage, list[Candidate]]]()
     for place in places:
-        if district.may_contain(place.address.district):
+        if district.may_contain(place.address.district, place.surroundings.city):
             same = next((one.pointer for one in places if one.pointer in candidates and one.is_same_as(place)), None)
             candidates[place.pointer] = (
                 {stage: candidates_of(district, stage, place) for stage in stages} if same is None else candidates[same]
@@ -99,41 +102,34 @@ def _locate(
 def _check_found(places: Sequence[Place], stages: Sequence[Stage], located: Sequence[_Located]) -> None:
     for place in places:
         if is_swapped(place):
-            raise OutsideCity(
-                Text(
-                    zh="地图位置有误，请在地图上重新选点。",
-                    en="The position is wrong: longitude and latitude look swapped. Select the point on the map again.",
-                ),
-                errors=(FieldError(f"{place.pointer}/point", "Longitude and latitude look swapped."),),
+            detail = Text(
+                zh="地图位置有误，请在地图上重新选点。",
+                en="The position is wrong: longitude and latitude look swapped. Select the point on the map again.",
             )
+            error = FieldError(f"{place.pointer}/point", "Longitude and latitude look swapped.")
+            raise OutsideCity(detail, errors=(error,))
         searched = [one for one in located if place.pointer in one.candidates]
         if not searched or all(any(one.candidates[place.pointer][stage] for one in searched) for stage in stages):
             continue
         if place.point is not None and not any(one.district.covers(place.point) for one in located):
-            raise OutsideCity(
-                Text(
-                    zh="该位置所在的区尚未公布学区，或不在本市。请核对位置，或咨询所在区教育局。",
-                    en=(
-                        "The district of this point has not published its catchments, or the point is outside the "
-                        "city. Check the point, or ask the education bureau of the district."
-                    ),
+            detail = Text(
+                zh="该位置所在的区尚未公布学区，或不在本市。请核对位置，或咨询所在区教育局。",
+                en=(
+                    "The district of this point has not published its catchments, or the point is outside the city. "
+                    "Check the point, or ask the education bureau of the district."
                 ),
-                errors=(FieldError(f"{place.pointer}/point", "This point is in no district with a published plan."),),
             )
+            here = "This point is in no district with a published plan."
+            error = FieldError(f"{place.pointer}/point", here, "该位置不在任何已公布学区的区内。")
+            raise OutsideCity(detail, errors=(error,))
         raise _unknown(place, searched)
 
 
 def _unknown(place: Place, searched: Sequence[_Located]) -> UnknownAddress:
-    known = any(atlas.is_known(place.address) for one in searched for atlas in one.district.atlases.values())
+    atlases = [atlas for one in searched for atlas in one.district.atlases.values()]
     bureau = searched[0].district.bureau if len(searched) == 1 else "所在区教育局"
-    detail = Text(
-        zh=f"没有找到该道路或小区，请核对地址，或在地图上选点；仍查不到的，请咨询{bureau}。",
-        en=(
-            "No catchment contains this road or community. Check the address, or select a point on the map; otherwise "
-            "ask the district education bureau."
-        ),
-    )
-    if known:
+    detail = _unknown_name(place.address, bureau)
+    if any(atlas.is_known(place.address) for atlas in atlases):
         detail = Text(
             zh=f"有此道路或小区，但没有学区包含该门牌号，请核对门牌号，或咨询{bureau}。",
             en=(
@@ -141,8 +137,25 @@ def _unknown(place: Place, searched: Sequence[_Located]) -> UnknownAddress:
                 "district education bureau."
             ),
         )
-    errors = (FieldError(f"{place.pointer}/address", detail.en),)
-    return UnknownAddress(detail, errors=errors, parsed=place.address)
+    if not_understood := unread(place.address, atlases):
+        detail = Text(
+            zh=f"{detail.zh}地址中的“{not_understood}”无法识别。",
+            en=f"{detail.en} The part “{not_understood}” was not understood.",
+        )
+    errors = (FieldError(f"{place.pointer}/address", detail.en, detail.zh),)
+    return UnknownAddress(detail, errors=errors, parsed=address_as_read(place.address))
+
+
+def _unknown_name(address: Address, bureau: str) -> Text:
+    names = [one for one in (address.road, address.community) if one is not None]
+    chinese, english = f"“{'、'.join(names)}”" if names else "", ", ".join(names) or "this road or community"
+    return Text(
+        zh=f"没有找到该道路或小区{chinese}，请核对地址，或在地图上选点；仍查不到的，请咨询{bureau}。",
+        en=(
+            f"No catchment contains {english}. Check the address, or select a point on the map; otherwise ask the "
+            "district education bureau."
+        ),
+    )
 
 
 def _place_details(place: Place, located: Sequence[_Located]) -> PlaceDetails:
@@ -160,7 +173,21 @@ def _place_details(place: Place, located: Sequence[_Located]) -> PlaceDetails:
         for stage, candidates in one.candidates.get(place.pointer, {}).items()
         for candidate in candidates
     ]
-    return PlaceDetails(place.pointer, place.address, found)
+    is_searched = any(place.pointer in one.candidates for one in located)
+    return PlaceDetails(
+        place.pointer, address_as_read(place.address), found, UNSET if is_searched else [_elsewhere(place)]
+    )
+
+
+def _elsewhere(place: Place) -> Text:
+    name = (place.surroundings.city or "") + (place.address.district or "")
+    return Text(
+        zh=f"该地址在{name}，这里没有当地的学区划分，没有查询当地学校。如有误，请改正地址后再查；当地学校请咨询当地教育局。",
+        en=(
+            f"This address is in {name}, whose catchments are not published here, so its schools were not looked up. "
+            "If that is wrong, correct the address and search again; for schools there, ask the education bureau there."
+        ),
+    )
 
 
 # ── children ──
@@ -259,7 +286,11 @@ def _place_of(
     if any(candidate.catchment is catchment for candidate in found):
         return "catchment"
     place = one.places.get(pointer)
-    return "city" if found or (place is not None and one.district.is_in_city(place.address.district)) else None
+    return (
+        "city"
+        if found or (place is not None and one.district.is_in_city(place.address.district, place.surroundings.city))
+        else None
+    )
 
 
 def _outlook(rulebook: Rulebook, one: _Located, school: str) -> SchoolOutlook:

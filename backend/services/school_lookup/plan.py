@@ -114,6 +114,11 @@ class Heading(Struct, frozen=True, forbid_unknown_fields=True):
     city_districts: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
     synthetic: bool = False
 
+    @property
+    def districts(self) -> tuple[str, ...]:
+        """Return the names of the district and of the others in which a home is taken into account."""
+        return (self.district, *self.city_districts)
+
 
 class Plan(Struct, frozen=True):
     """A whole plan. Coordinates are in the system that `heading` declares."""

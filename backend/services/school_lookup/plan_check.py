@@ -11,10 +11,11 @@ import shapely
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.services.school_lookup.addresses import Address, parse_address
+from backend.services.school_lookup.addresses import Address, parse_address, parse_place
 from backend.services.school_lookup.atlas import Atlas, pairs_of
 from backend.services.school_lookup.coordinates import CoordinateSystem, is_in_china, metres
 from backend.services.school_lookup.facts import STAGES, Stage
+from backend.services.school_lookup.geocoding import matches_of, unread
 from backend.services.school_lookup.plan import (
     AddressPoint,
     Catchment,
@@ -34,6 +35,9 @@ FaultKind = Literal[
     "no_catchment",
     "outside",
     "contradiction",
+    "no_range",
+    "reversed_range",
+    "empty_range",
     "unreadable_address",
     "coordinates",
     "past",
@@ -79,7 +83,14 @@ def faults_of(plan: Plan, known: shapely.MultiPolygon | None = None) -> list[Fau
     `known` is the district's boundary from another source, such as the previous plan. Only a comparison with it shows
     that a whole plan is in an undeclared coordinate system.
     """
-    checks: tuple[Callable[[Plan], Iterator[Fault]], ...] = (_calendar, _duplicates, _geometries, _schools, _past)
+    checks: tuple[Callable[[Plan], Iterator[Fault]], ...] = (
+        _calendar,
+        _duplicates,
+        _geometries,
+        _schools,
+        _ranges,
+        _past,
+    )
     found = [fault for check in checks for fault in check(plan)]
     if any(fault.kind == "invalid_geometry" for fault in found):
         return found  # an invalid shape cannot be compared with others
@@ -91,8 +102,8 @@ def faults_of(plan: Plan, known: shapely.MultiPolygon | None = None) -> list[Fau
         if catchments:
             found.extend(_overlaps(catchments))
             found.extend(_gaps(plan, catchments, stage))
-            found.extend(_contradictions(plan, catchments))
-    return found
+            found.extend(_contradictions(plan, catchments, stage))
+    return list(dict.fromkeys(found))  # an unreadable address is one in either stage
 
 
 def _calendar(plan: Plan) -> Iterator[Fault]:
@@ -164,6 +175,31 @@ def _schools(plan: Plan) -> Iterator[Fault]:
         if school.kind == "public" and school.id not in with_catchment:
             text = Text(zh="公办学校没有学区", en="A public school must have a catchment; this one has none")
             yield Fault(f"school:{school.id}", "no_catchment", text)
+
+
+def _ranges(plan: Plan) -> Iterator[Fault]:
+    for catchment in plan.catchments:
+        for one in catchment.address_ranges:
+            name = one.community or one.road
+            for first, last, chinese, english in (
+                (one.first_number, one.last_number, "号", "number"),
+                (one.first_building, one.last_building, "幢", "building"),
+            ):
+                if first is not None and last is not None and first > last:
+                    text = Text(
+                        zh=f"{name or ''}的地址范围首尾颠倒：从{first}{chinese}到{last}{chinese}",
+                        en=f"A range of {name} is reversed: from {english} {first} to {english} {last}",
+                    )
+                    yield Fault(f"catchment:{catchment.id}", "reversed_range", text)
+            if name is None:
+                text = Text(zh="地址范围没有写明道路或小区", en="A range names neither a road nor a community")
+                yield Fault(f"catchment:{catchment.id}", "empty_range", text)
+            elif one.first_number is not None and one.first_number == one.last_number and not one.has_number():
+                text = Text(
+                    zh=f"{name}的地址范围没有门牌号：{one.first_number}号与单双号不符",
+                    en=f"A range of {name} has no door number: {one.first_number} is not {one.parity}",
+                )
+                yield Fault(f"catchment:{catchment.id}", "empty_range", text)
 
 
 def _past(plan: Plan) -> Iterator[Fault]:
@@ -241,20 +277,38 @@ def _is_wide(shape: shapely.Geometry) -> bool:
 # ── the address ranges against the map ──
 
 
-def _contradictions(plan: Plan, catchments: Sequence[Catchment]) -> Iterator[Fault]:
+def _contradictions(plan: Plan, catchments: Sequence[Catchment], stage: Stage) -> Iterator[Fault]:
     atlas, points = Atlas(catchments), points_of(plan.addresses)
     covered = defaultdict[int, set[str]](set)
     for row, number in [*pairs_of(atlas.covering(points)), *pairs_of(atlas.near(points, SLIVER_METRES))]:
         covered[row].add(catchments[number].id)
     for row, one in enumerate(plan.addresses):
-        address = parse_address(one.address)
+        feature = f"address:{row + 1}"
+        address, surroundings = parse_place(one.address, plan.heading.districts)
         if address.is_empty:
             text = Text(zh="地址无法识别，应写明道路或小区", en="This address names neither a road nor a community")
-            yield Fault(f"address:{row + 1}", "unreadable_address", text)
+            yield Fault(feature, "unreadable_address", text)
             continue
-        for found in atlas.at_address(address):
+        matches = matches_of(atlas, address, surroundings)
+        if not matches:
+            yield _without_range(feature, one.address, unread(address, [atlas]), stage)
+        for found in matches:
             if found.match == "yes" and found.catchment.id not in covered[row]:
-                yield Fault(f"address:{row + 1}", "contradiction", _contradiction(found.catchment, covered[row]))
+                yield Fault(feature, "contradiction", _contradiction(found.catchment, covered[row]))
+
+
+def _without_range(feature: str, address: str, not_understood: str, stage: Stage) -> Fault:
+    if not_understood:
+        text = Text(
+            zh=f"地址“{address}”中的“{not_understood}”无法识别",
+            en=f"The part “{not_understood}” of the address “{address}” is not understood",
+        )
+        return Fault(feature, "unreadable_address", text)
+    text = Text(
+        zh=f"{_STAGE_NAMES[stage]}学段没有学区的地址范围包含“{address}”",
+        en=f"No address range of the stage {stage} contains “{address}”",
+    )
+    return Fault(feature, "no_range", text)
 
 
 def _contradiction(catchment: Catchment, on_map: set[str]) -> Text:
@@ -280,7 +334,7 @@ def _undeclared_system(plan: Plan, known: shapely.MultiPolygon | None) -> Fault 
             ("边界", "boundary", lambda system: _similarity(shape_of(plan_to_wgs84(plan, system).boundary), known))
         )
     if plan.addresses:
-        parsed = [(one, parse_address(one.address)) for one in plan.addresses]
+        parsed = [(one, parse_address(one.address, plan.heading.districts)) for one in plan.addresses]
         comparisons.append(
             ("学区图", "catchments", lambda system: _agreement(plan_to_wgs84(plan, system), plan, parsed))
         )

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tests.city.under_load.requests import Lines
+from tests.city.under_load.requests import Connections
 
 VENUES = ("library", "station")
 
@@ -66,35 +66,35 @@ class Crowd:
                 group.create_task(self._client(Random(number), end))
 
     async def _client(self, chance: Random, end: float) -> None:
-        async with Lines(self._ports) as lines:
+        async with Connections(self._ports) as connections:
             while time.monotonic() < end:
                 action = chance.choices(
                     (self._show, self._history, self._declare, self._report, self._scan), (10, 4, 2, 2, 2)
                 )[0]
-                await action(lines, chance)
+                await action(connections, chance)
                 self.answers[action.__name__] += 1
 
-    async def _show(self, lines: Lines, chance: Random) -> dict[str, Any]:
+    async def _show(self, connections: Connections, chance: Random) -> dict[str, Any]:
         person, port, sent_at = chance.choice(self._people), chance.choice(self._ports), time.monotonic()
-        code = await lines.ask(port, "GET", "/v1/me/health-code", person.headers)
+        code = await connections.ask(port, "GET", "/v1/me/health-code", person.headers)
         self.done.rulebooks.append((sent_at, port, code["rulebook"]))
         return code
 
-    async def _history(self, lines: Lines, chance: Random) -> None:
+    async def _history(self, connections: Connections, chance: Random) -> None:
         person = chance.choice(self._people)
-        answer = await lines.ask(chance.choice(self._ports), "GET", "/v1/me/health-code/history", person.headers)
+        answer = await connections.ask(chance.choice(self._ports), "GET", "/v1/me/health-code/history", person.headers)
         assert answer["colours"]
 
-    async def _declare(self, lines: Lines, chance: Random) -> None:
+    async def _declare(self, connections: Connections, chance: Random) -> None:
         """Declare a contact at a unique instant."""
         person, port, sent_at = chance.choice(self._people), chance.choice(self._ports), time.monotonic()
         at = self._begin - timedelta(milliseconds=next(self._numbers))
         body = {"symptoms": [], "contacts": [{"level": "nearby", "at": at.isoformat()}]}
-        code = await lines.ask(port, "POST", "/v1/me/health-declarations", person.headers, body)
+        code = await connections.ask(port, "POST", "/v1/me/health-declarations", person.headers, body)
         self.done.rulebooks.append((sent_at, port, code["rulebook"]))
         self.done.contacts[person.id, at] += 1
 
-    async def _report(self, lines: Lines, chance: Random) -> None:
+    async def _report(self, connections: Connections, chance: Random) -> None:
         """Report events of some people; a quarter of the batches is sent to both servers at once."""
         people = chance.sample(self._people, 3)
         events = [
@@ -108,21 +108,21 @@ class Crowd:
         ]
         ports = [chance.choice(self._ports)] if chance.random() < 0.75 else self._ports
         answers = await asyncio.gather(
-            *(lines.ask(port, "POST", "/v1/health-events", self._officer, {"events": events}) for port in ports)
+            *(connections.ask(port, "POST", "/v1/health-events", self._officer, {"events": events}) for port in ports)
         )
         outcomes = [result["outcome"] for answer in answers for result in answer["results"]]
         assert set(outcomes) <= {"applied", "repeated"}, outcomes
         for person, event in zip(people, events, strict=True):
             self.done.events[person.id, str(event["id"])] += 1
 
-    async def _scan(self, lines: Lines, chance: Random) -> None:
+    async def _scan(self, connections: Connections, chance: Random) -> None:
         """Show a code at a gate; a quarter of the scans is sent to both servers at once."""
-        code = await self._show(lines, chance)
+        code = await self._show(connections, chance)
         venue, scan_id = chance.choice(VENUES), f"scan-{next(self._numbers):08}"
         body = {"payload": code["payload"], "venue": venue, "scan_id": scan_id}
         ports = [chance.choice(self._ports)] if chance.random() < 0.75 else self._ports
         answers = await asyncio.gather(
-            *(lines.ask(port, "POST", "/v1/verifications", self._gate, body) for port in ports)
+            *(connections.ask(port, "POST", "/v1/verifications", self._gate, body) for port in ports)
         )
         for answer in answers:
             assert answer == answers[0]

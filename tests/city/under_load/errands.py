@@ -34,7 +34,7 @@ def note(name: str) -> None:
 
 
 @background(max_seconds=30)
-async def walk(city: City, name: str, milliseconds: int) -> None:
+async def store_slowly(city: City, name: str, milliseconds: int) -> None:
     """Wait, then store a document once."""
     note(name)
     await asyncio.sleep(milliseconds / 1_000)
@@ -43,30 +43,30 @@ async def walk(city: City, name: str, milliseconds: int) -> None:
 
 
 @background(max_attempts=2)
-async def fall(_city: City, name: str) -> None:
+async def fail(_city: City, name: str) -> None:
     """Fail at every attempt."""
     note(name)
-    raise RuntimeError("there is a hole in the road")
+    raise RuntimeError("this attempt fails")
 
 
 @background()
-async def die(_city: City, name: str) -> None:
+async def crash(_city: City, name: str) -> None:
     """Kill the process at every attempt."""
     note(name)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @background(max_seconds=1, max_attempts=1)
-async def dawdle(_city: City, name: str) -> None:
+async def exceed_time_limit(_city: City, name: str) -> None:
     """Exceed the time limit."""
     note(name)
     await asyncio.sleep(20)
 
 
-ERRANDS: dict[str, Task[Any]] = {task.name: task for task in (walk, fall, die, dawdle)}
+ERRANDS: dict[str, Task[Any]] = {task.name: task for task in (store_slowly, fail, crash, exceed_time_limit)}
 
 
 def run_worker() -> None:
     """Run a worker with these tasks and the city's own."""
     log_as_json_lines()
-    work(load_settings(), "street", discover_tasks() | ERRANDS)
+    work(load_settings(), "worker", discover_tasks() | ERRANDS)

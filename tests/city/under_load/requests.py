@@ -9,20 +9,20 @@ import msgspec
 ANSWER_SECONDS = 30
 
 
-class Lines:
+class Connections:
     """The connections of one client, one to each server; each is used for one request at a time."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self._ports = ports
-        self._lines: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._streams: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
 
     async def __aenter__(self) -> Self:
         for port in self._ports:
-            self._lines[port] = await asyncio.open_connection("127.0.0.1", port)
+            self._streams[port] = await asyncio.open_connection("127.0.0.1", port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for _, writer in self._lines.values():
+        for _, writer in self._streams.values():
             writer.close()
             await writer.wait_closed()
 
@@ -30,7 +30,7 @@ class Lines:
         self, port: int, method: str, path: str, headers: Mapping[str, str], body: object = None
     ) -> dict[str, Any]:
         """Send a request and return the JSON of its response, which must be 2xx."""
-        reader, writer = self._lines[port]
+        reader, writer = self._streams[port]
         content = b"" if body is None else msgspec.json.encode(body)
         lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(content)}"]
         lines += ["Content-Type: application/json", *(f"{name}: {value}" for name, value in headers.items())]

@@ -1,4 +1,4 @@
-"""Five hundred people claim at once what suffices for a hundred."""
+"""Five hundred people claim at once from a budget that covers a hundred claims."""
 
 import asyncio
 from collections import Counter
@@ -22,25 +22,25 @@ from tests.services.talent_code.sample_rules import write_rules
 
 pytestmark = pytest.mark.slow
 
-CROWD, SUFFICES_FOR, EACH_FEN = 500, 100, 50_00
+CROWD, COVERED, EACH_FEN = 500, 100, 50_00
 SPARE_FEN = 49_99
-"""One fen less than one more of them would need."""
+"""One fen less than another claim needs."""
 
 
 @pytest.fixture
 def settings(address: str, tmp_path: Path) -> Settings:
-    """Give the settings of a city whose plain benefit pays class E 50 yuan, a hundred times."""
+    """Return the settings of a city whose plain benefit pays 50 yuan to class E, a hundred times."""
     prepare_store(address, documents_of(discover_services()))
     return Settings(
         store=address,
         keys=str(tmp_path / "keys"),
         sandbox=str(tmp_path / "sandbox.db"),
-        rules=str(write_rules(tmp_path / "rules", SUFFICES_FOR * EACH_FEN + SPARE_FEN, only="plain")),
+        rules=str(write_rules(tmp_path / "rules", COVERED * EACH_FEN + SPARE_FEN, only="plain")),
     )
 
 
 async def crowd(settings: Settings) -> tuple[list[Answer], float, Budget, list[object]]:
-    """Let everybody claim at once, by four processes that know nothing of each other, and look at what is left."""
+    """Let all people claim at once through four independent processes, and return the results."""
     clock = Clock(datetime(2026, 3, 2, 4, tzinfo=UTC))
 
     def process() -> City:
@@ -59,11 +59,11 @@ async def crowd(settings: Settings) -> tuple[list[Answer], float, Budget, list[o
             await city.store.close()
 
 
-def test_exactly_a_hundred_are_paid_and_four_hundred_are_told_at_once_that_they_wait(settings: Settings) -> None:
+def test_exactly_a_hundred_are_paid_and_four_hundred_are_put_on_the_waiting_list_at_once(settings: Settings) -> None:
     answers, seconds, budget, entries = asyncio.run(crowd(settings))
     slowest = max(answer.seconds for answer in answers)
     print(f"{CROWD / seconds:,.0f} claims a second, the slowest after {slowest:.1f} s")  # noqa: T201
     assert Counter(answer.claim.state for answer in answers) == {"granted": 100, "waiting": 400}
     assert all(answer.claim.paid_fen == EACH_FEN for answer in answers if answer.claim.state == "granted")
-    assert (budget.paid_fen, budget.reserved_fen, budget.free_fen) == (SUFFICES_FOR * EACH_FEN, 0, SPARE_FEN)
-    assert len(entries) == SUFFICES_FOR
+    assert (budget.paid_fen, budget.reserved_fen, budget.free_fen) == (COVERED * EACH_FEN, 0, SPARE_FEN)
+    assert len(entries) == COVERED

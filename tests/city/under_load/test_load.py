@@ -38,7 +38,7 @@ KINDS = (Person, HealthRecord, HealthEventReceipt, VenueVisit)
 PEOPLE = 640
 CLIENTS = 64
 SECONDS = draws(30, soak=60)
-TAKEN_UP_SECONDS = 5
+MAX_ACTIVATION_SECONDS = 5
 
 
 class RunningCity(Struct):
@@ -88,13 +88,15 @@ def test_a_city_under_load_loses_nothing_while_a_rulebook_is_published(running_c
     assert old != new
     crowd, published = asyncio.run(use_city(running_city, rules, new))
     assert {digest for _, _, digest in crowd.done.rulebooks} == {old, new}
-    late = [(port, digest) for sent_at, port, digest in crowd.done.rulebooks if sent_at > published + TAKEN_UP_SECONDS]
+    late = [
+        (port, digest) for sent_at, port, digest in crowd.done.rulebooks if sent_at > published + MAX_ACTIVATION_SECONDS
+    ]
     assert set(late) == {(port, new) for port in running_city.ports}
     asyncio.run(check_everything_stored_once(running_city, crowd))
 
 
 def reworded_rules(folder: Path) -> Path:
-    """Copy the rules and reword one text, so that they decide the same under another digest."""
+    """Copy the rules and reword one text, so that they make the same decisions under another digest."""
     shutil.copytree(ROOT / "rules", folder)
     frame = folder / "health_code" / "frame.yaml"
     text = frame.read_text(encoding="utf-8")
@@ -108,18 +110,18 @@ def digest_of(rules: Path) -> str:
 
 
 async def use_city(running_city: RunningCity, rules: Path, new: str) -> tuple[Crowd, float]:
-    """Let the crowd use the city, publish a rulebook in the middle, and return the crowd and when that was done."""
+    """Let the crowd use the city, publish a rulebook halfway, and return the crowd and the time of the publication."""
     crowd = await create_crowd(running_city)
-    pressing = asyncio.create_task(crowd.use_city(CLIENTS, SECONDS))
+    load = asyncio.create_task(crowd.use_city(CLIENTS, SECONDS))
     await asyncio.sleep(SECONDS / 2)
     await asyncio.to_thread(command, ["rules", "publish", str(rules)], running_city.environment, running_city.folder)
     published = time.monotonic()
     digest = _LONG_NUMBER.sub("[number]", new[:16])  # logs mask anything that may be a personal number
     log_line = f"rulebook {digest} is in force"
     for log in [*running_city.workers, *running_city.servers]:
-        left = published + TAKEN_UP_SECONDS - time.monotonic()
+        left = published + MAX_ACTIVATION_SECONDS - time.monotonic()
         await asyncio.to_thread(wait_until, lambda log=log: log_line in messages(log), log.read_text, left)
-    await pressing
+    await load
     return crowd, published
 
 

@@ -35,7 +35,7 @@ LINES = 4
 LOSSES = {"lost_before": 20, "lost_after": 20}
 
 
-class Town:
+class HospitalCity:
     """A city with twenty hospitals, two hundred patients, an unreliable insurance and bank, and its API processes."""
 
     def __init__(self, folder: Path, store: str, apis: int) -> None:
@@ -45,7 +45,7 @@ class Town:
         assert migrating._process.wait(60) == 0, migrating.log_text()
         self.hospitals = [f"H{number:02}" for number in range(HOSPITALS)]
         self.patients = [id_number(number) for number in range(PATIENTS)]
-        self.people = in_city(self.environment, self._settle)
+        self.people = in_city(self.environment, self._connect_and_enrol)
         self.apis = [
             chengma(folder, f"api-{port}", self.environment | {"CHENGMA_PORT": str(port)}, "serve")
             for port in self.ports
@@ -53,7 +53,7 @@ class Town:
         self.acknowledged = 0
         self.wait_until_ready()
 
-    async def _settle(self, city: City) -> list[str]:
+    async def _connect_and_enrol(self, city: City) -> list[str]:
         for code in self.hospitals:
             await connect(city, code)
         insurance: Any = city.port(Insurance)
@@ -149,8 +149,8 @@ def charge(context: str, line: int, at: str) -> dict[str, Any]:
     }
 
 
-async def all_at_once(town: Town, work: list[Coroutine[Any, Any, None]], killed_after: int) -> None:
-    """Run all jobs, forty at a time, and kill an API process after so many acknowledged requests."""
+async def all_at_once(hospital_city: HospitalCity, work: list[Coroutine[Any, Any, None]], killed_after: int) -> None:
+    """Run all jobs, forty at a time, and kill an API process after a number of acknowledged requests."""
     slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def one(job: Coroutine[Any, Any, None]) -> None:
@@ -158,9 +158,9 @@ async def all_at_once(town: Town, work: list[Coroutine[Any, Any, None]], killed_
             await job
 
     async def kill_one() -> None:
-        while town.acknowledged < killed_after:  # noqa: ASYNC110  it is a count of acknowledgements, and no event
+        while hospital_city.acknowledged < killed_after:  # noqa: ASYNC110  acknowledgements are counted and not signalled
             await asyncio.sleep(0.01)
-        await asyncio.to_thread(town.kill_and_restart, town.apis[0])
+        await asyncio.to_thread(hospital_city.kill_and_restart, hospital_city.apis[0])
 
     await asyncio.gather(kill_one(), *map(one, work))
 
@@ -200,50 +200,52 @@ async def differences_of(city: City, code: str) -> list[Difference]:
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
-def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
+def hospital_city(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HospitalCity]:
     if request.param == "sqlite":
-        created = Town(tmp_path, f"sqlite:///{tmp_path}/city.db", 1)
+        created = HospitalCity(tmp_path, f"sqlite:///{tmp_path}/city.db", 1)
     else:
         address, _, options = request.getfixturevalue("mongod_url").partition("?")
-        created = Town(tmp_path, f"{address.rstrip('/')}/visits_{uuid4().hex[:8]}?{options}", 2)
+        created = HospitalCity(tmp_path, f"{address.rstrip('/')}/visits_{uuid4().hex[:8]}?{options}", 2)
     yield created
     for api in created.apis:
         api.stop()
 
 
-def test_a_thousand_visits_and_a_killed_process_leave_no_difference(town: Town) -> None:
+def test_a_thousand_visits_and_a_killed_process_leave_no_difference(hospital_city: HospitalCity) -> None:
     if datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%H:%M") >= "23:55":
-        time.sleep(310)  # visits on both sides of midnight belong to two days
+        time.sleep(310)  # visits before and after midnight would belong to two days
 
     async def visits() -> None:
         async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=MAX_CONCURRENT * 6)) as client:
-            await all_at_once(town, [town.visit(client, number) for number in range(VISITS)], VISITS * LINES)
+            await all_at_once(
+                hospital_city, [hospital_city.visit(client, number) for number in range(VISITS)], VISITS * LINES
+            )
 
     begin = time.monotonic()
     asyncio.run(visits())
     took = time.monotonic() - begin
-    billed = in_city(town.environment, finish_all_steps)
+    billed = in_city(hospital_city.environment, finish_all_steps)
     assert {visit.stage() for visit in billed} <= {"billed", "paid"}
 
     async def payments() -> None:
         async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=MAX_CONCURRENT * 6)) as client:
-            owing = [town.pay(client, visit) for visit in billed if visit.owed_fen() > 0]
-            await all_at_once(town, owing, town.acknowledged + len(owing))
+            owing = [hospital_city.pay(client, visit) for visit in billed if visit.owed_fen() > 0]
+            await all_at_once(hospital_city, owing, hospital_city.acknowledged + len(owing))
 
-    town.wait_until_ready()
+    hospital_city.wait_until_ready()
     asyncio.run(payments())
-    found = in_city(town.environment, finish_all_steps)
+    found = in_city(hospital_city.environment, finish_all_steps)
     assert {visit.id for visit in found} == {visit_id(f"H{n % HOSPITALS:02}", f"V{n}") for n in range(VISITS)}
     assert {visit.stage() for visit in found} == {"paid"}
     assert {visit.total_fen() for visit in found} == {sum(2_000 + 100 * line for line in range(LINES))}
     assert all(sum(payment.state == "paid" for payment in visit.payments) <= 1 for visit in found)
-    for code in town.hospitals:
-        assert in_city(town.environment, lambda city, code=code: differences_of(city, code)) == []
+    for code in hospital_city.hospitals:
+        assert in_city(hospital_city.environment, lambda city, code=code: differences_of(city, code)) == []
     paid = sum(visit.paid_fen() for visit in found)
-    assert sum(entry.amount_fen for entry in in_city(town.environment, _the_bank)) == paid > 0
-    print(f"{VISITS} visits in {took:.0f} s, {town.acknowledged} requests acknowledged")  # noqa: T201
+    assert sum(entry.amount_fen for entry in in_city(hospital_city.environment, bank_entries)) == paid > 0
+    print(f"{VISITS} visits in {took:.0f} s, {hospital_city.acknowledged} requests acknowledged")  # noqa: T201
 
 
-async def _the_bank(city: City) -> list[BankEntry]:
+async def bank_entries(city: City) -> list[BankEntry]:
     bank: Any = city.port(Bank)
     return bank.entries()

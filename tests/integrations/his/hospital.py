@@ -64,7 +64,7 @@ async def enrol(city: City, number: str = WANG) -> str:
 
 
 def visit_of(environment: Mapping[str, str], number: str, hospital: str = "HZ001") -> Visit | None:
-    """Return a visit in its present state."""
+    """Return a visit in its current state."""
     return in_city(environment, lambda city: city.store.get(Visit, visit_id(hospital, number)))
 
 

@@ -138,6 +138,14 @@ def test_contradictions_are_reported_with_their_pointers(look_up: LookUp, family
     assert pointer in pointers
 
 
+def test_contradictions_are_explained_in_the_language_of_the_family(published: TestClient[Litestar]) -> None:
+    family = a_family(homes=[{"parents_percent": 10}])
+    for language, detail in (("zh", "请填写地址，或在地图上选点。"), ("en", "Give the address or a point on the map.")):
+        headers = {"Accept-Language": language}
+        answer = published.post("/v1/school-lookups", json={"family": family}, headers=headers)
+        assert [error["detail"] for error in answer.json()["errors"]] == [detail]
+
+
 def test_a_year_without_a_plan_is_reported(look_up: LookUp) -> None:
     assert problem(look_up(a_family(), year=2030))[:2] == (404, "/problems/no-school-plan")
 

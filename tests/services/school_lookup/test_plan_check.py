@@ -135,6 +135,78 @@ def test_an_unreadable_address_is_reported() -> None:
     assert kinds(faults_of(plan_with(addresses=addresses))) == {("address:5", "unreadable_address")}
 
 
+@pytest.mark.parametrize("address", ["试验区和平路101号", "不存在路1号", "桃花苑11幢", "试验区朝晖六区5幢"])
+def test_an_address_that_no_range_has_is_reported(address: str) -> None:
+    addresses = [*ADDRESSES, AddressPoint(address, *WEST)]
+    faults = [fault for fault in faults_of(plan_with(addresses=addresses)) if "小学" in fault.text.zh]
+    assert kinds(faults) == {("address:5", "no_range")}
+    assert address in faults[0].text.en
+
+
+def test_every_address_that_no_range_has_is_reported() -> None:
+    addresses = [*ADDRESSES, *(AddressPoint(f"新路{number}号", *WEST) for number in range(1, 301))]
+    assert kinds(faults_of(plan_with(addresses=addresses))) == {(f"address:{row}", "no_range") for row in range(5, 305)}
+
+
+def test_an_address_is_looked_for_in_each_stage() -> None:
+    junior = replace(catchment("all"), address_ranges=[AddressRange(road="和平路"), AddressRange(community="桃花苑")])
+    (fault,) = faults_of(plan_with(junior))
+    assert (fault.feature, fault.kind) == ("address:3", "no_range")
+    assert "stage junior" in fault.text.en
+
+
+def test_an_address_whose_last_part_is_missing_is_not_without_a_range() -> None:
+    assert faults_of(plan_with(addresses=[*ADDRESSES, AddressPoint("和平路", *WEST)])) == []
+
+
+def test_the_range_of_an_address_may_be_its_neighbourhood() -> None:
+    more = [AddressRange(community="朝晖社区")]
+    plan = plan_with(
+        *(
+            replace(catchment(name), address_ranges=[*catchment(name).address_ranges, *more])
+            for name in ("west", "all")
+        ),
+        addresses=[*ADDRESSES, AddressPoint("试验区朝晖社区新新路7号", *WEST)],
+    )
+    assert faults_of(plan) == []
+
+
+def test_the_part_of_an_address_that_is_not_understood_is_reported() -> None:
+    addresses = [*ADDRESSES, AddressPoint("开发区新路7号", *WEST)]
+    (fault,) = faults_of(plan_with(addresses=addresses))
+    assert (fault.feature, fault.kind) == ("address:5", "unreadable_address")
+    assert "开发区" in fault.text.zh
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (AddressRange(road="新路", first_number=99, last_number=1), "number 99 to number 1"),
+        (AddressRange(community="新苑", first_building=5, last_building=1), "building 5 to building 1"),
+    ],
+)
+def test_a_reversed_range_is_reported(wrong: AddressRange, named: str) -> None:
+    west = replace(catchment("west"), address_ranges=[*catchment("west").address_ranges, wrong])
+    (fault,) = faults_of(plan_with(west))
+    assert (fault.feature, fault.kind) == ("catchment:west", "reversed_range")
+    assert named in fault.text.en
+    assert "颠倒" in fault.text.zh
+
+
+@pytest.mark.parametrize(
+    "wrong", [AddressRange(first_number=1), AddressRange(road="新路", first_number=2, last_number=2, parity="odd")]
+)
+def test_a_range_without_an_address_is_reported(wrong: AddressRange) -> None:
+    west = replace(catchment("west"), address_ranges=[*catchment("west").address_ranges, wrong])
+    assert kinds(faults_of(plan_with(west))) == {("catchment:west", "empty_range")}
+
+
+def test_a_range_of_one_number_is_neither_reversed_nor_empty() -> None:
+    one = AddressRange(road="新路", first_number=3, last_number=3, parity="odd", first_building=1, last_building=1)
+    west = replace(catchment("west"), address_ranges=[*catchment("west").address_ranges, one])
+    assert faults_of(plan_with(west)) == []
+
+
 def test_a_duplicate_id_is_reported() -> None:
     assert ("catchment:west", "duplicate") in kinds(
         faults_of(replace(PLAN, catchments=[*CATCHMENTS, catchment("west")]))

@@ -15,14 +15,14 @@ def scene(client: Client, clock: Clock, sign_in: SignIn) -> Scene:
 
 
 @pytest.fixture
-def told(scene: Scene, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """Tell which notices of classes and evidence have reached people: all that there were, and each of them once."""
+def sent_notices(scene: Scene, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return the kinds of all notices about classes and evidence, and check that each was sent once."""
     caplog.set_level(logging.INFO, "chengma.notices")
 
-    def told() -> list[str]:
+    def sent_notices() -> list[str]:
         notices = [notice for talent in stored(scene.client, Talent) for notice in talent.notifications]
         assert all(notice.sent for notice in notices)
         assert sum(record.name == "chengma.notices" for record in caplog.records) == len(notices)
         return [notice.kind for notice in notices]
 
-    return told
+    return sent_notices

@@ -1,4 +1,4 @@
-"""A crowd of talents that is made at once, for claims by the hundred."""
+"""Hundreds of talents who claim at the same time."""
 
 import asyncio
 import time
@@ -18,14 +18,14 @@ from tests.services.talent_code.world import DOCTOR
 
 
 class Answer(Struct):
-    """What somebody was told of their claim, and after how long."""
+    """The claim that a person was shown, and after how many seconds."""
 
     claim: Claim
     seconds: float
 
 
 async def make_talents(city: City, number: int) -> list[str]:
-    """Make so many talents of class E, whose figures are known and who have named an account."""
+    """Store talents of class E with known figures and a bank account; return their ids."""
     now = city.now()
 
     async def make(serial: int) -> str:
@@ -50,14 +50,14 @@ async def make_talents(city: City, number: int) -> list[str]:
 async def claim_at_once(
     cities: list[City], people: list[str], benefit: str, at_once: int
 ) -> tuple[list[Answer], float]:
-    """Let all claim, so many at once, by the processes in turn; give what they were told, and how long it took."""
+    """Let all people claim, `at_once` at a time, by the processes in turn; return the answers and the seconds."""
     slots = asyncio.Semaphore(at_once)
 
     async def claim(place: int) -> Answer:
         async with slots:
             begun = time.perf_counter()
-            told = await claim_benefit(cities[place % len(cities)], people[place], benefit, "tap", {})
-            return Answer(told, time.perf_counter() - begun)
+            claimed = await claim_benefit(cities[place % len(cities)], people[place], benefit, "tap", {})
+            return Answer(claimed, time.perf_counter() - begun)
 
     begun = time.perf_counter()
     answers = await asyncio.gather(*map(claim, range(len(people))))

@@ -1,4 +1,4 @@
-"""Rulebooks with a few small benefits, whose every figure a reader can hold in mind."""
+"""Rulebooks with a few small benefits, whose figures are easy to check by hand."""
 
 import shutil
 from pathlib import Path
@@ -63,11 +63,11 @@ TERMS = {
     "spent": "    times_at_most: 4\n    cooldown: 1d\n    amount: up_to\n    base: {of: spent_fen}",
 }
 AMOUNTS = {"plain": (70_01, 50_00), "halves": (101_01, 80_01), "thirds": (100_00, 99_99), "spent": (60_00, 40_00)}
-"""What each benefit gives to classes D and E."""
+"""The amount of each benefit for classes D and E."""
 
 
 def write_rules(folder: Path, budget_fen: int, only: str | None = None) -> Path:
-    """Write the city's rules, with small benefits in place of its own, each with this budget for a year."""
+    """Write the city's rules with small benefits instead of its own, each with this budget for a year."""
     shutil.copytree(ROOT / "rules", folder, ignore=shutil.ignore_patterns("benefits"))
     benefits = folder / "talent_code" / "benefits"
     benefits.mkdir()
@@ -94,12 +94,12 @@ def write_rules(folder: Path, budget_fen: int, only: str | None = None) -> Path:
 
 
 def _change(file: Path, line: str, old: str, new: str) -> None:
-    """Change a figure of the city's own rules, so that audits come soon and often."""
+    """Change a figure of the city's own rules, so that audits are early and frequent."""
     text = file.read_text(encoding="utf-8")
-    assert line in text, f"{file} reads otherwise by now"
+    assert line in text, f"{file} has changed"
     file.write_text(text.replace(line, line.replace(old, new)), encoding="utf-8")
 
 
 def benefit(name: str, terms: str, budget_fen: int, class_d_fen: int, class_e_fen: int) -> str:
-    """Give the file of a small benefit."""
+    """Return the module of a small benefit as YAML."""
     return _MODULE.format(name=name, terms=terms, budget=budget_fen, d=class_d_fen, e=class_e_fen)

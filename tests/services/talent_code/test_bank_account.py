@@ -1,4 +1,4 @@
-"""The bank card to which money is paid: taken as it is typed, sealed, and shown by its ending alone."""
+"""The bank card to which money is paid: taken as it is typed, encrypted, and shown only by its last digits."""
 
 import logging
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import CARD, DOCTOR, Citizen, Scene
 
 
-def names(scene: Scene, person: Citizen, number: Any) -> httpx.Response:  # noqa: ANN401  also what is no number
+def registers(scene: Scene, person: Citizen, number: Any) -> httpx.Response:  # noqa: ANN401  also invalid numbers
     return scene.client.put("/v1/me/talent/account", json={"number": number}, headers=person)
 
 
@@ -30,7 +30,7 @@ def test_a_number_of_8_to_32_digits_is_taken_however_it_is_typed(scene: Scene) -
         "1" * 28 + "2345": "2345",
     }
     for number, ending in good.items():
-        answer = names(scene, person, number)
+        answer = registers(scene, person, number)
         assert (answer.status_code, answer.json()) == (200, {"ending": ending})
         assert scene.shown(person)["account_ending"] == ending
 
@@ -39,43 +39,43 @@ def test_a_number_of_8_to_32_digits_is_taken_however_it_is_typed(scene: Scene) -
 def test_a_card_without_a_right_check_digit_is_left_to_the_bank(scene: Scene, number: str) -> None:
     """UnionPay debit cards and passbooks whose last digit is not that of ISO/IEC 7812 are in use."""
     person = scene.citizen()
-    assert names(scene, person, number).json() == {"ending": number[-4:]}
+    assert registers(scene, person, number).json() == {"ending": number[-4:]}
     assert scene.shown(person)["account_ending"] == number[-4:]
 
 
 def test_what_is_no_number_is_refused_and_the_right_one_before_it_stays(scene: Scene) -> None:
     person = scene.citizen()
-    scene.names_account(person, "4111 1111 1111 1111")
+    scene.registers_account(person, "4111 1111 1111 1111")
     wrong_length = ("1234567 ", "1" * 33, "           7", "              ", "--------")
     no_number = ("411111111111111l", "+4111111111111111", "٤١١١١١١١١١١١١١١١", "银行卡银行卡银行卡银行卡")
     for number in (*wrong_length, *no_number):
-        refused = problem(names(scene, person, number), 400, "invalid-bank-account")
+        refused = problem(registers(scene, person, number), 400, "invalid-bank-account")
         assert refused["errors"] == [{"pointer": "/number", "detail": refused["detail"]}]
     for unlike in ("1234567", "4" * 65, 4111111111111111, None, ["4111111111111111"]):
-        assert "4111" not in str(problem(names(scene, person, unlike), 400, "invalid-request"))
+        assert "4111" not in str(problem(registers(scene, person, unlike), 400, "invalid-request"))
     assert scene.shown(person)["account_ending"] == "1111"
 
 
-def test_the_number_is_sealed_and_only_its_ending_is_ever_shown(
+def test_the_number_is_encrypted_and_only_its_last_digits_are_shown(
     scene: Scene, stored_bytes: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     person = scene.talent(DOCTOR)
     number = CARD.replace(" ", "")
-    kept = stored_bytes()
-    assert person.id.encode() in kept, "the store is read"
-    for said in (number, CARD, number[:-4]):
-        assert said.encode() not in kept
-        assert said not in caplog.text
-        assert said not in str(scene.shown(person))
+    contents = stored_bytes()
+    assert person.id.encode() in contents, "the store was read"
+    for secret in (number, CARD, number[:-4]):
+        assert secret.encode() not in contents
+        assert secret not in caplog.text
+        assert secret not in str(scene.shown(person))
     [talent] = stored(scene.client, Talent)
     assert scene.city.encryption.decrypt(talent.account) == number
     assert (talent.account_ending, scene.shown(person)["account_ending"]) == ("0003", "0003")
 
 
-def test_an_account_is_named_before_anything_is_declared_and_is_nobody_elses(scene: Scene) -> None:
+def test_an_account_can_be_registered_before_any_evidence_and_is_shown_only_to_its_owner(scene: Scene) -> None:
     person, other = scene.citizen(), scene.citizen("13800000102")
-    scene.names_account(person)
+    scene.registers_account(person)
     assert (scene.shown(person)["account_ending"], scene.shown(other)["account_ending"]) == ("0003", None)
     problem(
         scene.client.put("/v1/me/talent/account", json={"number": CARD}, headers=scene.officer()), 403, "not-allowed"

@@ -1,4 +1,4 @@
-"""What a person may have, has had, and just misses, and what amounts are made of."""
+"""Benefits that a person can claim, has claimed and narrowly misses, and how their amounts are computed."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -24,10 +24,10 @@ def missed(scene: Scene, person: Citizen) -> dict[str, dict[str, Any]]:
     return {one["benefit"]: one for one in scene.benefits(person)["near_misses"]}
 
 
-# ── what is open ──
+# ── available benefits ──
 
 
-def test_a_doctor_is_offered_what_her_degree_and_her_class_give_and_told_why(scene: Scene) -> None:
+def test_a_doctor_is_offered_the_benefits_of_her_degree_and_her_class_with_reasons(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     offers = offered(scene, doctor)
     assert {name: one["amount_fen"] // YUAN for name, one in offers.items()} == {
@@ -49,7 +49,7 @@ def test_a_doctor_is_offered_what_her_degree_and_her_class_give_and_told_why(sce
     assert offers["monthly_rent"]["title"]["en"] == "Rent subsidy"
 
 
-def test_whoever_has_no_class_is_offered_what_the_degree_alone_gives(scene: Scene) -> None:
+def test_a_person_without_a_class_is_offered_the_benefits_of_a_degree(scene: Scene) -> None:
     graduate = scene.citizen()
     scene.has(graduate, BACHELOR)
     scene.declares(graduate, BACHELOR)
@@ -61,19 +61,21 @@ def test_whoever_has_no_class_is_offered_what_the_degree_alone_gives(scene: Scen
     }
 
 
-def test_whoever_has_nothing_is_offered_nothing_and_told_what_the_lowest_class_has(scene: Scene) -> None:
+def test_a_person_without_qualifications_is_offered_nothing_and_shown_the_benefits_of_the_lowest_class(
+    scene: Scene,
+) -> None:
     nobody = scene.citizen()
     shown = scene.benefits(nobody)
     assert (shown["available"], shown["services"], shown["claimed"]) == ([], [], [])
     assert {one["kind"] for one in shown["near_misses"]} == {"next_class"}
 
 
-def test_what_depends_on_what_was_spent_is_offered_up_to_its_bound(scene: Scene) -> None:
+def test_a_benefit_for_expenses_is_offered_with_its_maximum(scene: Scene) -> None:
     offer = offered(scene, scene.talent(PROVINCIAL_LEADER))["car_plate"]
     assert (offer["amount_fen"], offer["max_amount_fen"], offer["instalments"]) == (None, 30_000 * YUAN, [])
 
 
-def test_services_are_shown_with_their_figure_and_what_is_left_of_the_year(scene: Scene) -> None:
+def test_services_are_shown_with_their_figure_and_the_uses_left_this_year(scene: Scene) -> None:
     services = {one["benefit"]: one for one in scene.benefits(scene.talent(PROVINCIAL_LEADER))["services"]}
     assert {name: (one["figure"], one["unit"], one["remaining"]) for name, one in services.items()} == {
         "home_lottery": (20, "percent", 1),
@@ -86,7 +88,7 @@ def test_services_are_shown_with_their_figure_and_what_is_left_of_the_year(scene
     }
 
 
-def test_what_was_claimed_is_had_the_newest_first_and_offered_no_more(scene: Scene) -> None:
+def test_claims_are_listed_newest_first_and_claimed_benefits_are_not_offered_again(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     scene.claimed(doctor, "graduate_allowance")
     scene.clock.now = scene.clock.now.replace(hour=5)
@@ -98,19 +100,19 @@ def test_what_was_claimed_is_had_the_newest_first_and_offered_no_more(scene: Sce
     ]
     assert shown["claimed"][0] == home
     assert {one["benefit"] for one in shown["available"]} == {"graduate_rent"}
-    assert "home_purchase" not in {one["benefit"] for one in shown["near_misses"]}  # it is had once and for all
+    assert "home_purchase" not in {one["benefit"] for one in shown["near_misses"]}  # a home is paid once
 
 
-def test_what_somebody_has_is_seen_by_nobody_else(scene: Scene) -> None:
+def test_nobody_else_sees_a_persons_claims(scene: Scene) -> None:
     scene.claimed(scene.talent(DOCTOR), "monthly_rent")
     assert scene.benefits(scene.talent(DOCTOR, "13800000102"))["claimed"] == []
 
 
-# ── what is just missed ──
+# ── near misses ──
 
 
-def test_one_reason_stands_against_it(scene: Scene) -> None:
-    """The allowance is for a year after the degree; a later degree would help, and a year that is over does not."""
+def test_a_near_miss_names_the_only_condition_that_is_not_met(scene: Scene) -> None:
+    """The allowance is granted within a year of the degree, so only a later degree would help."""
     doctor = scene.talent(DOCTOR)
     scene.clock.now = datetime(2026, 7, 1, 4, tzinfo=UTC)
     miss = missed(scene, doctor)["graduate_allowance"]
@@ -119,12 +121,12 @@ def test_one_reason_stands_against_it(scene: Scene) -> None:
     assert miss["remedy"]["en"] == "You may claim it within a year of earning a higher degree"
 
 
-def test_what_two_reasons_stand_against_is_not_just_missed(scene: Scene) -> None:
-    """Neither the income nor the tax reaches what the reward asks for."""
+def test_a_benefit_with_two_unmet_conditions_is_not_a_near_miss(scene: Scene) -> None:
+    """Both the income and the tax are below the thresholds of the reward."""
     assert "tax_reward" not in missed(scene, scene.talent(LEADER))
 
 
-def test_a_tax_below_fifteen_percent_alone_stands_against_the_reward(scene: Scene) -> None:
+def test_the_reward_is_a_near_miss_if_only_the_tax_is_below_fifteen_percent(scene: Scene) -> None:
     leader = scene.talent(LEADER)
     scene.earns(leader, 1_500_000 * YUAN, 225_000 * YUAN)
     scene.time_passes(days=31)  # the bureau's answer is valid for 30 days
@@ -133,7 +135,7 @@ def test_a_tax_below_fifteen_percent_alone_stands_against_the_reward(scene: Scen
     assert miss["because"]["en"] == "Your income tax last year did not exceed 15 percent of your income"
 
 
-def test_it_belongs_to_the_next_class(scene: Scene) -> None:
+def test_a_benefit_of_the_next_class_is_a_near_miss(scene: Scene) -> None:
     misses = missed(scene, scene.talent(LEADER))
     assert {name: one["kind"] for name, one in misses.items()} == {
         "car_plate": "next_class",
@@ -149,7 +151,7 @@ def last_days_of_2022(scene: Scene, clock: Clock) -> Scene:
     return scene
 
 
-def test_it_comes_by_itself_with_the_law_of_the_next_year(last_days_of_2022: Scene) -> None:
+def test_a_benefit_that_next_years_rules_grant_is_a_near_miss_with_its_date(last_days_of_2022: Scene) -> None:
     scene = last_days_of_2022
     doctor = scene.citizen()
     degree = replace(DOCTOR, awarded_at=datetime(2020, 6, 29, 16, tzinfo=UTC))
@@ -163,8 +165,8 @@ def test_it_comes_by_itself_with_the_law_of_the_next_year(last_days_of_2022: Sce
     assert offered(scene, doctor)["home_purchase"]["amount_fen"] == 200_000 * YUAN
 
 
-def test_own_claims_bar_another_until_their_time_is_over(scene: Scene) -> None:
-    """Rent and home exclude each other for 30 days, the rent of graduates and that of a month for a year."""
+def test_a_claim_excludes_others_until_its_period_ends(scene: Scene) -> None:
+    """Rent and home exclude each other for 30 days, graduate rent and monthly rent for a year."""
     doctor = scene.talent(DOCTOR)
     scene.claimed(doctor, "monthly_rent")
     misses = missed(scene, doctor)
@@ -198,7 +200,7 @@ def test_own_claims_bar_another_until_their_time_is_over(scene: Scene) -> None:
         (7, [], [7]),
     ],
 )
-def test_an_amount_is_divided_to_the_fen_and_the_last_part_bears_what_is_left(
+def test_an_amount_is_divided_to_the_fen_and_the_last_instalment_is_the_remainder(
     amount_fen: int, percents: list[int], parts_fen: list[int]
 ) -> None:
     instalments = [Instalment(percent, 6 * place) for place, percent in enumerate(percents)]
@@ -213,7 +215,7 @@ def money(figure: int, amount: Literal["fixed", "share", "up_to"], base: Base | 
     return amount_in_fen(terms, figure, BenefitFacts(born_at=BORN, **facts))
 
 
-def test_a_fixed_amount_is_what_the_rules_say() -> None:
+def test_a_fixed_amount_is_the_figure_of_the_rules() -> None:
     assert money(2_500_00, "fixed", None) == 2_500_00
 
 
@@ -221,7 +223,7 @@ def test_a_fixed_amount_is_what_the_rules_say() -> None:
     ("tax_fen", "reward_fen"),
     [(400_000_00, 140_000_00), (225_000_00, 0), (225_000_01, 0), (225_000_02, 1), (100_000_00, 0)],
 )
-def test_a_share_is_taken_of_what_exceeds_the_deduction_and_fractions_of_a_fen_are_dropped(
+def test_a_share_applies_to_the_amount_above_the_deduction_and_is_rounded_down_to_the_fen(
     tax_fen: int, reward_fen: int
 ) -> None:
     over_15_percent = Base("tax_fen", Deduction(15, "income_fen"))
@@ -229,23 +231,23 @@ def test_a_share_is_taken_of_what_exceeds_the_deduction_and_fractions_of_a_fen_a
 
 
 @pytest.mark.parametrize(("spent_fen", "paid_fen"), [(0, 0), (12_345_67, 12_345_67), (30_000_01, 30_000_00)])
-def test_what_was_spent_is_paid_up_to_the_bound(spent_fen: int, paid_fen: int) -> None:
+def test_expenses_are_paid_up_to_the_maximum(spent_fen: int, paid_fen: int) -> None:
     assert money(30_000_00, "up_to", Base("spent_fen"), spent_fen=spent_fen) == paid_fen
 
 
-def test_the_reward_for_income_tax_of_class_e_is_eighty_percent_of_what_exceeds_fifteen(scene: Scene) -> None:
-    """Of 1,500,000 yuan 15 percent are 225,000; of the 175,000 above it 80 percent are 140,000."""
+def test_the_tax_reward_of_class_e_is_eighty_percent_of_the_tax_above_fifteen_percent(scene: Scene) -> None:
+    """15 percent of 1,500,000 yuan is 225,000; 80 percent of the remaining 175,000 is 140,000."""
     doctor = scene.citizen()
     scene.earns(doctor, 1_500_000 * YUAN, 400_000 * YUAN)
     scene.has(doctor, DOCTOR)
     scene.declares(doctor, DOCTOR)
-    scene.names_account(doctor)
+    scene.registers_account(doctor)
     assert offered(scene, doctor)["tax_reward"]["amount_fen"] == 140_000 * YUAN
     claim = scene.claimed(doctor, "tax_reward")
     assert (claim["stage"], claim["paid_fen"]) == ("paid", 140_000 * YUAN)
 
 
 @pytest.mark.parametrize(("spent", "paid"), [(18_500, 18_500), (30_000, 30_000), (47_900, 30_000)])
-def test_a_car_plate_is_paid_up_to_thirty_thousand(scene: Scene, spent: int, paid: int) -> None:
+def test_a_car_plate_is_paid_up_to_thirty_thousand_yuan(scene: Scene, spent: int, paid: int) -> None:
     claim = scene.claimed(scene.talent(PROVINCIAL_LEADER), "car_plate", spent_fen=spent * YUAN)
     assert (claim["amount_fen"], claim["paid_fen"]) == (paid * YUAN, paid * YUAN)

@@ -39,14 +39,14 @@ def test_a_talent_code_has_at_most_250_characters(keyring: Keyring) -> None:
     assert len(signed(keyring, make_code_id())) <= 250
 
 
-def test_it_names_a_minute_and_neither_a_person_nor_a_class(keyring: Keyring) -> None:
+def test_a_talent_code_contains_its_minute_and_neither_a_person_nor_a_class(keyring: Keyring) -> None:
     claims = json.loads(verify_with_jwks(signed(keyring), keyring.jwks()) or b"")
     nonce = claims.pop("jti")
     assert len(nonce) == 6
     assert claims == {"aud": "tc", "sub": "Qm3k_x-7PaZ1", "iat": 1716177600, "exp": 1716177660}
 
 
-def test_whoever_makes_a_code_learns_when_it_begins_and_ends_to_count() -> None:
+def test_the_creator_of_a_code_learns_its_period_of_validity() -> None:
     _, issued, expires = make_claims("Qm3k_x-7PaZ1", NOON, 60)
     assert (issued, expires) == (1716177600, 1716177660)
 
@@ -66,40 +66,42 @@ def test_a_talent_code_is_read_without_the_city(keyring: Keyring) -> None:
     ("seconds", "outcome"),
     [(-31, "expired"), (-30, "valid"), (0, "valid"), (60, "valid"), (89.999, "valid"), (90, "expired")],
 )
-def test_it_counts_for_a_minute_and_what_clocks_may_differ(keyring: Keyring, seconds: float, outcome: str) -> None:
+def test_a_code_is_valid_for_a_minute_and_the_allowed_clock_difference(
+    keyring: Keyring, seconds: float, outcome: str
+) -> None:
     at = NOON + timedelta(seconds=seconds)
     assert read_talent_code(signed(keyring), keyring.jwks(), at, SKEW).outcome == outcome
 
 
-def test_an_expired_code_still_says_for_whom_it_counted(keyring: Keyring) -> None:
+def test_an_expired_code_still_contains_its_owner(keyring: Keyring) -> None:
     reading = read_talent_code(signed(keyring), keyring.jwks(), NOON + timedelta(days=1), SKEW)
     assert isinstance(reading, GenuineCode)
     assert (reading.outcome, reading.claims.sub) == ("expired", "Qm3k_x-7PaZ1")
 
 
-# ── Neither passes for the other ────────────────────────────────────────────────────────────────────────────────────
+# ── health codes and talent codes ────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("colour", health_code.COLOURS)
-def test_a_health_code_does_not_pass_for_a_talent_code(keyring: Keyring, colour: str) -> None:
+def test_a_health_code_is_not_accepted_as_a_talent_code(keyring: Keyring, colour: str) -> None:
     claims, _, _ = health_code.make_claims("Qm3k_x-7PaZ1", colour, NOON, 60)
     payload = keyring.sign_code(claims)
     assert health_code.read_code(payload, keyring.jwks(), NOON, SKEW).outcome == "valid"
     assert read_talent_code(payload, keyring.jwks(), NOON, SKEW).outcome == "forged"
 
 
-def test_a_talent_code_does_not_pass_for_a_health_code(keyring: Keyring) -> None:
+def test_a_talent_code_is_not_accepted_as_a_health_code(keyring: Keyring) -> None:
     payload = signed(keyring)
     assert read_talent_code(payload, keyring.jwks(), NOON, SKEW).outcome == "valid"
     assert health_code.read_code(payload, keyring.jwks(), NOON, SKEW).outcome == "forged"
 
 
-def test_nor_would_it_if_it_named_a_colour(keyring: Keyring) -> None:
+def test_a_talent_code_with_a_colour_is_not_accepted_as_a_health_code(keyring: Keyring) -> None:
     claims = msgspec.json.encode({**json.loads(make_claims("Qm3k_x-7PaZ1", NOON, 60)[0]), "col": "g"})
     assert health_code.read_code(keyring.sign_code(claims), keyring.jwks(), NOON, SKEW).outcome == "forged"
 
 
-# ── Forged ones ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── forged codes ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_health_code_whose_audience_was_changed_is_forged(keyring: Keyring) -> None:
@@ -109,14 +111,14 @@ def test_a_health_code_whose_audience_was_changed_is_forged(keyring: Keyring) ->
     assert read_talent_code(f"{head}.{changed}.{signature}", keyring.jwks(), NOON, SKEW).outcome == "forged"
 
 
-def test_a_talent_code_of_no_city_is_forged(keyring: Keyring) -> None:
+def test_a_talent_code_signed_with_another_key_is_forged(keyring: Keyring) -> None:
     other = jwt.utils.base64url_encode(b'{"alg":"none"}').decode()
     _, body, signature = signed(keyring).split(".")
     for payload in (f"{other}.{body}.", f"{other}.{body}.{signature}", "x", "..", "人才码", "", "a" * 251):
         assert read_talent_code(payload, keyring.jwks(), NOON, SKEW).outcome == "forged"
 
 
-def test_a_code_longer_than_250_characters_is_no_talent_code(keyring: Keyring) -> None:
+def test_a_code_longer_than_250_characters_is_not_a_talent_code(keyring: Keyring) -> None:
     claims = msgspec.json.encode({**json.loads(make_claims("x" * 12, NOON, 60)[0]), "name": "x" * 100})
     assert read_talent_code(keyring.sign_code(claims), keyring.jwks(), NOON, SKEW).outcome == "forged"
 
@@ -131,11 +133,11 @@ def test_a_code_longer_than_250_characters_is_no_talent_code(keyring: Keyring) -
         b'{"aud":"tc","sub":"x","jti":"y","iat":1716177600,"exp":99999999999999999}',
     ],
 )
-def test_something_else_that_the_city_signed_is_no_talent_code(keyring: Keyring, claims: bytes) -> None:
+def test_other_data_signed_by_the_city_is_not_a_talent_code(keyring: Keyring, claims: bytes) -> None:
     assert read_talent_code(keyring.sign_code(claims), keyring.jwks(), NOON, SKEW).outcome == "forged"
 
 
-# ── Images ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def png() -> Image.Image:
@@ -153,13 +155,13 @@ def test_its_image_is_read_by_every_scanner(draw: Callable[[], Image.Image], see
     assert read(seen(draw())) == [PAYLOAD]
 
 
-def test_someone_who_sees_no_colours_tells_it_from_every_health_code() -> None:
+def test_without_colours_a_talent_code_looks_different_from_every_health_code() -> None:
     feet = [draw_png(PAYLOAD, sign) for sign in (SIGN, *health_code.STYLES.values())]
     assert len({in_grey(footer(open_png(drawn))).tobytes() for drawn in feet}) == 4
     assert SIGN.shape not in {sign.shape for sign in health_code.STYLES.values()}
 
 
-def test_it_stands_on_blue_in_white_beside_a_diamond_on_its_corner() -> None:
+def test_the_label_is_white_on_blue_with_a_diamond() -> None:
     image = png()
     assert image.getpixel((1, 1)) == (0x0B, 0x4F, 0x9E)
     assert contrast(SIGN.background, SIGN.foreground) >= 4.5
@@ -168,11 +170,11 @@ def test_it_stands_on_blue_in_white_beside_a_diamond_on_its_corner() -> None:
     )
 
 
-def test_a_vector_image_says_its_word_in_both_languages() -> None:
+def test_a_vector_image_has_its_label_in_both_languages() -> None:
     drawn = draw_svg(PAYLOAD, SIGN)
     assert 'aria-label="人才码 TALENT"' in drawn
     assert ">人才码 TALENT</text>" in drawn
 
 
-def test_its_words_end_before_the_edge() -> None:
+def test_the_label_ends_before_the_edge() -> None:
     assert label_end(draw_svg(PAYLOAD, SIGN)) < 1

@@ -1,4 +1,4 @@
-"""Amounts are those of the day on which they are claimed, to the second, and a replay years later gives the same."""
+"""Amounts follow the rules of the day of the claim, to the second, and a replay years later gives the same amount."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,10 +22,10 @@ from tests.services.talent_code.scene import DOCTOR, LEADER, Scene
 YUAN = 100
 SECOND = timedelta(seconds=1)
 RAISED = datetime(2021, 10, 14, 16, tzinfo=UTC)
-"""Midnight in the city, with which 15 October 2021 begins: doctors have 100,000 yuan instead of 50,000."""
+"""Midnight in the city at the start of 15 October 2021: doctors get 100,000 yuan instead of 50,000."""
 
 NEW_YEAR_OF_2023 = datetime(2022, 12, 31, 16, tzinfo=UTC)
-"""Midnight in the city: towards a home class D has a million yuan instead of 800,000, and class E has something."""
+"""Midnight in the city: for a home class D gets a million yuan instead of 800,000, and class E is included."""
 
 NEW_DOCTOR = replace(DOCTOR, awarded_at=datetime(2021, 6, 29, 16, tzinfo=UTC))
 
@@ -35,8 +35,8 @@ def rulebook() -> Rulebook:
     return load_rulebook(ROOT / "rules", facts_of(rule_modules_of(discover_services())), ZoneInfo("Asia/Shanghai"))
 
 
-def must_come_out_the_same(rulebook: Rulebook, claim: Claim) -> None:
-    """Judge a stored claim again, from its stored fields alone, with rules that are read again."""
+def check_replay(rulebook: Rulebook, claim: Claim) -> None:
+    """Judge a stored claim again from its stored fields, and check that the result is the same."""
     judged = offers_of(rulebook).judge(claim.benefit, claim.facts, claim.claimed_at)
     assert judged is not None
     verdict = judged.verdict
@@ -44,7 +44,7 @@ def must_come_out_the_same(rulebook: Rulebook, claim: Claim) -> None:
     assert (verdict.rule, verdict.because, verdict.rulebook) == (claim.rule, claim.because, claim.rulebook)
 
 
-def test_a_doctor_has_half_as_much_a_second_before_15_october_2021(scene: Scene, rulebook: Rulebook) -> None:
+def test_a_doctor_gets_half_as_much_a_second_before_15_october_2021(scene: Scene, rulebook: Rulebook) -> None:
     scene.clock.now = RAISED - SECOND
     before, after = (scene.talent(NEW_DOCTOR, f"1380000010{last}") for last in (1, 2))
     claims = [scene.claimed(before, "graduate_allowance")]
@@ -58,16 +58,16 @@ def test_a_doctor_has_half_as_much_a_second_before_15_october_2021(scene: Scene,
     assert scene.budget("graduate_allowance", 2021) == (150_000, 0, 0, 2)
     scene.clock.now = datetime(2031, 1, 1, tzinfo=UTC)
     for claim in stored(scene.client, Claim):
-        must_come_out_the_same(rulebook, claim)
+        check_replay(rulebook, claim)
 
 
-def test_with_2023_there_is_more_towards_a_home_from_the_first_second_on(scene: Scene, rulebook: Rulebook) -> None:
+def test_the_home_purchase_subsidy_rises_with_the_first_second_of_2023(scene: Scene, rulebook: Rulebook) -> None:
     scene.clock.now = NEW_YEAR_OF_2023 - SECOND
     leaders = [scene.talent(LEADER, f"1380000010{last}") for last in (1, 2)]
     doctor = scene.talent(NEW_DOCTOR, "13800000103")
     claims: list[dict[str, Any]] = [scene.claimed(leaders[0], "home_purchase")]
-    said = problem(scene.claims(doctor, "home_purchase"), 409, "not-entitled")
-    assert said["because"]["en"] == "Your talent class does not include the home purchase subsidy"
+    refusal = problem(scene.claims(doctor, "home_purchase"), 409, "not-entitled")
+    assert refusal["because"]["en"] == "Your talent class does not include the home purchase subsidy"
     scene.clock.now = NEW_YEAR_OF_2023
     for person in (leaders[1], doctor):
         scene.earns(person, 0, 0, 2022)
@@ -77,7 +77,7 @@ def test_with_2023_there_is_more_towards_a_home_from_the_first_second_on(scene: 
     assert scene.budget("home_purchase", 2023) == (600_000, 600_000, 0, 2)
     scene.clock.now = datetime(2033, 1, 1, tzinfo=UTC)
     for claim in stored(scene.client, Claim):
-        must_come_out_the_same(rulebook, claim)
+        check_replay(rulebook, claim)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_with_2023_there_is_more_towards_a_home_from_the_first_second_on(scene: 
         ("home_purchase", "e", NEW_YEAR_OF_2023, 0, 200_000),
     ],
 )
-def test_whenever_it_is_claimed_around_the_change_the_amount_is_that_of_the_citys_day(
+def test_around_a_change_of_the_rules_the_local_day_of_the_claim_decides_the_amount(
     rulebook: Rulebook, benefit: str, talent_class: TalentClassOrNone, at: datetime, before_yuan: int, after_yuan: int
 ) -> None:
     facts = BenefitFacts(

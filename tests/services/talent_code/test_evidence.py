@@ -1,4 +1,4 @@
-"""What people declare of themselves, and what the registries make of it, however they behave."""
+"""People declare evidence, and registries confirm or refute it, or fail to answer."""
 
 import time
 from collections.abc import Callable
@@ -25,11 +25,11 @@ HEAD = Post("key_firm_head", datetime(2023, 12, 31, 16, tzinfo=UTC))
 
 @pytest.fixture
 def wang(scene: Scene) -> Citizen:
-    """Wang Fang, who is a doctor and a municipal leader, and earned 900,000 yuan last year."""
-    return well_known(scene, "13800000101")
+    """Wang Fang, a doctor and municipal leader who earned 900,000 yuan last year."""
+    return qualified_citizen(scene, "13800000101")
 
 
-def well_known(scene: Scene, phone: str) -> Citizen:
+def qualified_citizen(scene: Scene, phone: str) -> Citizen:
     person = scene.citizen(phone)
     scene.has(person, DOCTOR, LEADER, STATE_SECOND, HEAD)
     scene.earns(person, 90_000_000, 0)
@@ -37,7 +37,7 @@ def well_known(scene: Scene, phone: str) -> Citizen:
 
 
 def newest(answer: httpx.Response) -> dict[str, Any]:
-    """Give the newest evidence of those that an answer shows."""
+    """Return the newest evidence in a response."""
     return answer.json()["evidence"][-1]
 
 
@@ -45,34 +45,34 @@ def states(scene: Scene, person: Citizen) -> list[str]:
     return [one["state"] for one in scene.shown(person)["evidence"]]
 
 
-# ── what registries find ──
+# ── answers of the registries ──
 
 
-def test_what_is_true_is_confirmed_at_once(scene: Scene, wang: Citizen) -> None:
-    for said in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2025, 89_999_999)):
-        answer = scene.declares(wang, said)
+def test_true_evidence_is_confirmed_at_once(scene: Scene, wang: Citizen) -> None:
+    for qualification in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2025, 89_999_999)):
+        answer = scene.declares(wang, qualification)
         assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
         evidence = newest(answer)
-        assert msgspec.convert(evidence.pop("qualification"), Qualification) == said
+        assert msgspec.convert(evidence.pop("qualification"), Qualification) == qualification
         assert len(evidence.pop("id")) == 20
         at = "2026-03-02T04:00:00Z"
         assert evidence == {"state": "confirmed", "declared_at": at, "answered_at": at}
         assert scene.shown(wang) == answer.json()
 
 
-def test_what_is_not_true_is_refuted_and_counts_for_nothing(scene: Scene, wang: Citizen) -> None:
+def test_false_evidence_is_refuted_and_gives_no_class(scene: Scene, wang: Citizen) -> None:
     no_such_title = Title("academician", LEADER.granted_at)
     another_day = replace(DOCTOR, awarded_at=DOCTOR.awarded_at - timedelta(milliseconds=1))
     another_school = replace(DOCTOR, school="world_100")
     ended = replace(HEAD, until=datetime(2024, 12, 31, 16, tzinfo=UTC))
     more_than_was_earned = Pay(2025, 90_000_001)
-    for said in (no_such_title, another_day, another_school, ended, more_than_was_earned):
-        answer = scene.declares(wang, said)
+    for qualification in (no_such_title, another_day, another_school, ended, more_than_was_earned):
+        answer = scene.declares(wang, qualification)
         assert newest(answer)["state"] == "refuted"
         assert (answer.json()["talent_class"], answer.json()["class_if_confirmed"]) == ("none", "none")
 
 
-def test_a_registry_that_delays_refuses_or_answers_another_question_is_asked_again(scene: Scene) -> None:
+def test_a_registry_that_fails_or_gives_an_invalid_answer_is_asked_again(scene: Scene) -> None:
     calls: dict[str, Qualification] = {
         "confirm_degree": DOCTOR,
         "confirm_merit": LEADER,
@@ -80,12 +80,12 @@ def test_a_registry_that_delays_refuses_or_answers_another_question_is_asked_aga
     }
     outcomes: tuple[CallOutcome, ...] = ("pending", "refused", "wrong", "lost_before", "lost_after")
     for place, outcome in enumerate(outcomes):
-        person = well_known(scene, f"1380000010{place}")
+        person = qualified_citizen(scene, f"1380000010{place}")
         scene.earns(person, 90_000_000, 0, 2024)
-        scene.shown(person)  # asks for last year's income, so that only the evidence asks from now on
-        for call, said in calls.items():
+        scene.shown(person)  # fetches last year's income now, so that later requests are those for evidence
+        for call, qualification in calls.items():
             scene.port(Education).database.script_outcomes(call, outcome)
-            evidence = newest(scene.declares(person, said))
+            evidence = newest(scene.declares(person, qualification))
             assert (evidence["state"], evidence["answered_at"]) == ("declared", None)
             scene.time_passes(seconds=9.999)
             assert states(scene, person)[-1] == "declared"
@@ -93,7 +93,7 @@ def test_a_registry_that_delays_refuses_or_answers_another_question_is_asked_aga
             assert states(scene, person)[-1] == "confirmed"
 
 
-def test_a_figure_that_can_be_nobodys_is_no_answer(scene: Scene, wang: Citizen) -> None:
+def test_an_impossible_figure_is_not_accepted_as_an_answer(scene: Scene, wang: Citizen) -> None:
     for income_fen, declared_fen in ((-1, 1), (10**13 + 1, 2)):
         scene.earns(wang, income_fen, 0)
         assert newest(scene.declares(wang, Pay(2025, declared_fen)))["state"] == "declared"
@@ -108,7 +108,7 @@ def test_a_figure_that_can_be_nobodys_is_no_answer(scene: Scene, wang: Citizen) 
 # ── a registry that never answers ──
 
 
-def misbehave(scene: Scene, outcome: CallOutcome, *calls: str) -> None:
+def inject_fault(scene: Scene, outcome: CallOutcome, *calls: str) -> None:
     for call in calls:
         scene.port(Education).database.inject_faults(call, {outcome: 1_000})
 
@@ -116,26 +116,26 @@ def misbehave(scene: Scene, outcome: CallOutcome, *calls: str) -> None:
 REGISTRIES = ("confirm_degree", "confirm_merit", "tax_year", "insured_months")
 
 
-def test_citizens_wait_once_for_registries_that_never_answer_whatever_they_have_declared(
+def test_a_request_waits_once_for_registries_that_do_not_answer_however_much_was_declared(
     scene: Scene, wang: Citizen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upstream, "UPSTREAM_TIMEOUT_SECONDS", 0.5)
-    misbehave(scene, "lost_before", *REGISTRIES)
-    for said in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2024, 1), Pay(2023, 1)):
-        scene.declares(wang, said)
+    inject_fault(scene, "lost_before", *REGISTRIES)
+    for qualification in (DOCTOR, LEADER, STATE_SECOND, HEAD, PAID_WELL, Pay(2024, 1), Pay(2023, 1)):
+        scene.declares(wang, qualification)
     scene.clock.now += timedelta(minutes=1)
-    misbehave(scene, "hang", *REGISTRIES)
+    inject_fault(scene, "hang", *REGISTRIES)
     began = time.monotonic()
     scene.declares(wang, Pay(2022, 1))
     assert 0.5 <= time.monotonic() - began < 2
     assert states(scene, wang) == ["declared"] * 8
 
 
-def test_a_registry_is_asked_again_with_growing_pauses_for_thirty_days_and_then_the_person_is_told(
-    scene: Scene, wang: Citizen, told: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+def test_a_registry_is_asked_with_growing_pauses_for_thirty_days_and_then_the_person_is_notified(
+    scene: Scene, wang: Citizen, sent_notices: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upstream, "UPSTREAM_TIMEOUT_SECONDS", 0.05)
-    misbehave(scene, "hang", "confirm_degree")
+    inject_fault(scene, "hang", "confirm_degree")
     scene.declares(wang, DOCTOR)
     pauses: list[float] = []
     for _ in range(14):
@@ -145,30 +145,30 @@ def test_a_registry_is_asked_again_with_growing_pauses_for_thirty_days_and_then_
     assert pauses == [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240, 20_480, 21_600, 21_600]
     scene.clock.now = datetime(2026, 4, 1, 3, 59, tzinfo=UTC)
     scene.time_passes()
-    assert (states(scene, wang), told()) == (["declared"], [])
+    assert (states(scene, wang), sent_notices()) == (["declared"], [])
     scene.time_passes(hours=6)
-    assert (states(scene, wang), told()) == (["unconfirmed"], ["unconfirmed"])
+    assert (states(scene, wang), sent_notices()) == (["unconfirmed"], ["unconfirmed"])
     scene.port(Education).database.clear_faults()
     scene.time_passes(days=30)
-    assert (states(scene, wang), told()) == (["unconfirmed"], ["unconfirmed"])
+    assert (states(scene, wang), sent_notices()) == (["unconfirmed"], ["unconfirmed"])
     assert newest(scene.declares(wang, DOCTOR))["state"] == "confirmed", "it may be declared again"
     assert states(scene, wang) == ["confirmed"]
 
 
-# ── declaring again, taking back ──
+# ── repeated declarations and withdrawals ──
 
 
-def test_the_same_is_not_declared_twice_while_it_counts_or_is_looked_into(scene: Scene, wang: Citizen) -> None:
+def test_evidence_is_not_declared_twice_while_it_is_valid_or_being_checked(scene: Scene, wang: Citizen) -> None:
     scene.port(Education).database.script_outcomes("confirm_degree", "pending")
     scene.declares(wang, DOCTOR)
     in_the_city = replace(DOCTOR, awarded_at=DOCTOR.awarded_at.astimezone(ZoneInfo("Asia/Shanghai")))
     for known in ("declared", "confirmed"):
-        for said in (DOCTOR, in_the_city):
-            assert problem(scene.declares(wang, said), 409, "evidence-on-record")["state"] == known
+        for qualification in (DOCTOR, in_the_city):
+            assert problem(scene.declares(wang, qualification), 409, "evidence-on-record")["state"] == known
         scene.time_passes(seconds=10)
 
 
-def test_what_was_refuted_may_be_declared_again_once_the_registry_was_put_right(scene: Scene, wang: Citizen) -> None:
+def test_refuted_evidence_may_be_declared_again_after_the_registry_was_corrected(scene: Scene, wang: Citizen) -> None:
     scene.has(wang)
     assert newest(scene.declares(wang, DOCTOR))["state"] == "refuted"
     scene.has(wang, DOCTOR)
@@ -176,60 +176,63 @@ def test_what_was_refuted_may_be_declared_again_once_the_registry_was_put_right(
     assert states(scene, wang) == ["confirmed"]
 
 
-def take_back(scene: Scene, person: Citizen, evidence: dict[str, Any]) -> httpx.Response:
+def withdraw(scene: Scene, person: Citizen, evidence: dict[str, Any]) -> httpx.Response:
     return scene.client.delete(f"/v1/me/talent/evidence/{evidence['id']}", headers=person)
 
 
-def test_what_was_never_confirmed_can_be_taken_back_and_no_answer_changes_that(scene: Scene, wang: Citizen) -> None:
+def test_evidence_that_was_never_confirmed_can_be_withdrawn_even_while_an_answer_is_pending(
+    scene: Scene, wang: Citizen
+) -> None:
     scene.port(Education).database.script_outcomes("confirm_degree", "pending")
     declared = newest(scene.declares(wang, DOCTOR))
     refuted = newest(scene.declares(wang, Pay(2025, 90_000_001)))
     for evidence in (declared, refuted):
-        assert take_back(scene, wang, evidence).status_code == 204
-        problem(take_back(scene, wang, evidence), 404, "not-found")
+        assert withdraw(scene, wang, evidence).status_code == 204
+        problem(withdraw(scene, wang, evidence), 404, "not-found")
     scene.time_passes(days=1)
     assert (scene.shown(wang)["evidence"], scene.shown(wang)["talent_class"]) == ([], "none")
 
 
-def test_what_a_registry_once_confirmed_stays_on_record(scene: Scene, wang: Citizen) -> None:
+def test_confirmed_evidence_stays_on_record(scene: Scene, wang: Citizen) -> None:
     evidence = newest(scene.declares(wang, DOCTOR))
-    assert problem(take_back(scene, wang, evidence), 409, "evidence-on-record")["state"] == "confirmed"
+    assert problem(withdraw(scene, wang, evidence), 409, "evidence-on-record")["state"] == "confirmed"
     scene.has(wang)
     scene.reviewed(wang)
-    assert problem(take_back(scene, wang, evidence), 409, "evidence-on-record")["state"] == "refuted"
+    assert problem(withdraw(scene, wang, evidence), 409, "evidence-on-record")["state"] == "refuted"
     scene.port(Education).database.script_outcomes("confirm_degree", "pending")
     assert newest(scene.declares(wang, DOCTOR))["state"] == "declared"
-    assert problem(take_back(scene, wang, evidence), 409, "evidence-on-record")["state"] == "declared"
+    assert problem(withdraw(scene, wang, evidence), 409, "evidence-on-record")["state"] == "declared"
 
 
-def test_nobody_sees_or_takes_back_the_evidence_of_another(scene: Scene, wang: Citizen) -> None:
+def test_nobody_sees_or_withdraws_another_persons_evidence(scene: Scene, wang: Citizen) -> None:
     scene.has(wang)
     evidence = newest(scene.declares(wang, DOCTOR))
-    other = well_known(scene, "13800000102")
+    other = qualified_citizen(scene, "13800000102")
     assert scene.shown(other)["evidence"] == []
-    problem(take_back(scene, other, evidence), 404, "not-found")
+    problem(withdraw(scene, other, evidence), 404, "not-found")
     same = newest(scene.declares(other, DOCTOR))
     assert (same["state"], same["id"] == evidence["id"]) == ("confirmed", False)
     assert states(scene, wang) == ["refuted"]
 
 
-# ── what is refused ──
+# ── invalid declarations ──
 
 
-def test_a_person_declares_fifty_pieces_at_most_and_takes_back_what_is_of_no_use(scene: Scene, wang: Citizen) -> None:
+def test_a_person_may_have_at_most_fifty_pieces_of_evidence(scene: Scene, wang: Citizen) -> None:
     for more_fen in range(1, 51):
         assert newest(scene.declares(wang, Pay(2025, 90_000_000 + more_fen)))["state"] == "refuted"
     problem(scene.declares(wang, DOCTOR), 409, "evidence-limit-reached")
-    assert scene.declares(wang, Pay(2025, 90_000_001)).status_code == 201, "declared again, it takes no second place"
-    take_back(scene, wang, scene.shown(wang)["evidence"][0])
+    assert scene.declares(wang, Pay(2025, 90_000_001)).status_code == 201, "a repeated declaration does not add a piece"
+    withdraw(scene, wang, scene.shown(wang)["evidence"][0])
     assert newest(scene.declares(wang, DOCTOR))["state"] == "confirmed"
 
 
-def test_what_has_not_happened_yet_is_refused(scene: Scene, wang: Citizen) -> None:
+def test_evidence_from_the_future_is_refused(scene: Scene, wang: Citizen) -> None:
     in_a_moment = scene.clock.now + timedelta(milliseconds=1)
-    for said in (Title("professor", in_a_moment), Post("key_firm_head", in_a_moment), Pay(2026, 1)):
+    for qualification in (Title("professor", in_a_moment), Post("key_firm_head", in_a_moment), Pay(2026, 1)):
         assert (
-            problem(scene.declares(wang, said), 409, "evidence-in-future")["errors"][0]["pointer"] == "/qualification"
+            problem(scene.declares(wang, qualification), 409, "evidence-in-future")["errors"][0]["pointer"]
+            == "/qualification"
         )
     assert states(scene, wang) == []
     scene.clock.now = datetime(2026, 12, 31, 15, 59, 59, 999_000, tzinfo=UTC)
@@ -238,7 +241,7 @@ def test_what_has_not_happened_yet_is_refused(scene: Scene, wang: Citizen) -> No
     assert scene.declares(wang, Pay(2026, 1)).status_code == 201, "it is midnight in the city"
 
 
-def test_what_is_not_well_said_is_refused_with_its_place(scene: Scene, wang: Citizen) -> None:
+def test_an_invalid_declaration_is_refused_with_a_pointer_to_the_fault(scene: Scene, wang: Citizen) -> None:
     professor = {"type": "title", "title": "professor", "granted_at": "2024-01-01T00:00:00Z"}
     pay = {"type": "pay", "year": 2024, "income_fen": 1}
     wrong: list[tuple[str, Any]] = [
@@ -254,9 +257,9 @@ def test_what_is_not_well_said_is_refused_with_its_place(scene: Scene, wang: Cit
         ("/qualification", "a professor"),
         ("/qualification", None),
     ]
-    for pointer, said in wrong:
-        answer = scene.client.post("/v1/me/talent/evidence", json={"qualification": said}, headers=wang)
-        assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"].startswith(pointer), said
+    for pointer, qualification in wrong:
+        answer = scene.client.post("/v1/me/talent/evidence", json={"qualification": qualification}, headers=wang)
+        assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"].startswith(pointer), qualification
     answer = scene.client.post(
         "/v1/me/talent/evidence", json={"qualification": professor, "state": "confirmed"}, headers=wang
     )
@@ -270,7 +273,7 @@ def test_a_body_of_twenty_megabytes_is_refused_and_leaves_nothing_behind(scene: 
     assert stored(scene.client, Talent) == []
 
 
-def test_who_has_not_given_a_real_name_has_nothing_to_declare(scene: Scene) -> None:
+def test_a_person_without_a_verified_identity_cannot_declare_evidence(scene: Scene) -> None:
     problem(scene.client.get("/v1/me/talent"), 401, "not-signed-in")
     problem(scene.client.get("/v1/me/talent", headers=scene.officer()), 403, "not-allowed")
     body = {"qualification": msgspec.to_builtins(DOCTOR)}

@@ -1,4 +1,4 @@
-"""What holds of all claims, whatever comes twice, late, unheard, turns out false, or is cut off in the middle."""
+"""Invariants of all claims under repeated, late, lost and interrupted calls and facts that turn out false."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from backend.services.talent_code.model.talent import Talent, request_recheck
 from backend.services.talent_code.review import update_talent
 from backend.services.talent_code.saga import claims, reviews
 from integrations._sandbox.database import CallOutcome
-from tests.benefits.machine import DIES, ClaimMachine, drop_entries_at_once, run_machine
+from tests.benefits.machine import KILL, ClaimMachine, drop_entries_at_once, run_machine
 from tests.services.talent_code.sample_rules import TERMS
 from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, Person, TalentWorld
 
@@ -24,15 +24,16 @@ WHO = st.integers(0, 3)
 BENEFIT = st.sampled_from(sorted(TERMS))
 
 
-class Claims(ClaimMachine):
-    """People claim, months pass, budgets change, facts turn out false, bank and registries misbehave, processes die."""
+class TalentClaimMachine(ClaimMachine):
+    """People claim, budgets change, facts turn out false, calls to bank and registries fail, processes are killed."""
 
     world: ClassVar[TalentWorld]
     saga = claims
     budgets = len(BUDGETS_FEN)
 
     def make_subjects(self) -> Sequence[Person]:
-        return [self.world.person(*said) for said in ((LEADER, DOCTOR), (DOCTOR,), (DOCTOR,), (LEADER,))]
+        people = ((LEADER, DOCTOR), (DOCTOR,), (DOCTOR,), (LEADER,))
+        return [self.world.person(*qualifications) for qualifications in people]
 
     def review_subjects(self) -> None:
         for person in self.subjects:
@@ -41,11 +42,11 @@ class Claims(ClaimMachine):
     def _claim(self, who: int, benefit: str, tap: int, stated: dict[str, Any]) -> Any:  # noqa: ANN401  an awaitable
         return claim_benefit(self.city, self.subjects[who].id, benefit, f"{tap}", stated)
 
-    # ── what happens ──
+    # ── rules ──
 
-    @rule(who=WHO, benefit=BENEFIT, homes=st.sampled_from([None, 0, 0, 1]), spent=st.integers(0, 90_00), dies=DIES)
-    def claims(self, who: int, benefit: str, homes: int | None, spent: int, dies: int | None = None) -> None:
-        self.let_die(dies)
+    @rule(who=WHO, benefit=BENEFIT, homes=st.sampled_from([None, 0, 0, 1]), spent=st.integers(0, 90_00), kill=KILL)
+    def claims(self, who: int, benefit: str, homes: int | None, spent: int, kill: int | None = None) -> None:
+        self.schedule_kill(kill)
         stated = {"homes": homes} if homes is not None else {}
         if benefit == "spent":
             stated["spent_fen"] = spent
@@ -59,9 +60,9 @@ class Claims(ClaimMachine):
         taps = [self.taps - place % 2 for place in range(4)]
         self.attempt_at_once(*(lambda one=tap: self._claim(who, benefit, one, stated) for tap in taps))
 
-    @rule(benefit=BENEFIT, dies=DIES)
-    def all_claim_at_once(self, benefit: str, dies: int | None) -> None:
-        self.let_die(dies)
+    @rule(benefit=BENEFIT, kill=KILL)
+    def all_claim_at_once(self, benefit: str, kill: int | None) -> None:
+        self.schedule_kill(kill)
         self.taps += 1
         stated = {"spent_fen": 55_55} if benefit == "spent" else {}
         everybody = range(len(self.subjects))
@@ -97,24 +98,24 @@ class Claims(ClaimMachine):
         if all_of_it:
             self.world.education.set_degrees(self._number(who))
 
-        async def look_into_it() -> None:
+        async def recheck() -> None:
             await update_talent(self.city, person.id, request_recheck)
             await reviews.resume(self.city, person.id)
 
-        self.attempt(look_into_it)
+        self.attempt(recheck)
 
     @rule(
         call=st.sampled_from(["insured_months", "confirm_degree", "confirm_merit", "homes", "invoiced_fen"]),
         outcome=st.sampled_from(["lost_before", "refused", "pending", "wrong"]),
     )
-    def a_registry_misbehaves(self, call: str, outcome: CallOutcome) -> None:
+    def a_registry_call_will_fail(self, call: str, outcome: CallOutcome) -> None:
         self.world.bank.database.script_outcomes(call, outcome)
-        self.world.did[f"{call} {outcome}"] += 1
+        self.world.counts[f"{call} {outcome}"] += 1
 
-    # ── what holds when all is calm again ──
+    # ── invariants once all steps are finished ──
 
-    def also_holds(self, claims: list[Claim]) -> None:
-        """A lost class stops what its rule says."""
+    def check_service(self, claims: list[Claim]) -> None:
+        """The loss of a class cancels open instalments exactly if the benefit's terms say so."""
         ids = [person.id for person in self.subjects]
         talents = self.world.run(lambda: self.world.real.store.get_many(Talent, ids))
         for claim in claims:
@@ -125,16 +126,16 @@ class Claims(ClaimMachine):
                 assert claim.state != "waiting"
             untouched = claim.audit is None and not any(instalment.attempts for instalment in claim.instalments)
             if claim.state == "granted" and claim.after_withdrawal == "go_on" and untouched:
-                assert stopped == 0, "only its own rule stops what is to come"
+                assert stopped == 0, "only the terms of a benefit cancel open instalments"
 
 
 @pytest.fixture
 def world(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TalentWorld]:
     drop_entries_at_once(monkeypatch)
-    Claims.world = world = TalentWorld(tmp_path, address, "pymongo")
+    TalentClaimMachine.world = world = TalentWorld(tmp_path, address, "pymongo")
     yield world
     world.close()
 
 
 def test_whatever_happens_every_fen_is_accounted_for(world: TalentWorld, address: str) -> None:
-    run_machine(Claims, world, address)
+    run_machine(TalentClaimMachine, world, address)

@@ -1,4 +1,4 @@
-"""A benefit is one YAML file with its cases, and no line of Python; a policy file that cannot be meant is refused."""
+"""A new benefit is one YAML file with its cases and needs no Python; a faulty file is refused."""
 
 import shutil
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ cases:
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    """Give the city's rules with one file more, and its cases."""
+    """Return a copy of the city's rules with one more benefit and its cases."""
     folder = tmp_path / "rules"
     shutil.copytree(ROOT / "rules", folder)
     benefits = folder / "talent_code" / "benefits"
@@ -93,16 +93,18 @@ def client(settings: Settings, clock: Clock, rules: Path) -> Iterator[TestClient
         yield client
 
 
-def tried(rules: Path) -> int:
+def count_passing_cases(rules: Path) -> int:
     _, cases = run_cases(rules, facts_of(rule_modules_of(discover_services())), ZoneInfo("Asia/Shanghai"))
     return cases
 
 
-def test_its_cases_hold_beside_all_others(rules: Path) -> None:
-    assert tried(rules) == tried(ROOT / "rules") + 5
+def test_the_new_cases_pass_together_with_all_others(rules: Path) -> None:
+    assert count_passing_cases(rules) == count_passing_cases(ROOT / "rules") + 5
 
 
-def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clock, sign_in: SignIn) -> None:
+def test_the_new_benefit_is_offered_claimed_and_paid(
+    client: TestClient[Litestar], clock: Clock, sign_in: SignIn
+) -> None:
     scene = Scene(client, clock, sign_in)
     person = scene.talent(DOCTOR)
     offered = {one["benefit"]: one for one in scene.benefits(person)["available"]}
@@ -141,18 +143,16 @@ def test_it_is_offered_claimed_and_paid(client: TestClient[Litestar], clock: Clo
         ('talent_class == "e"', 'talent_class == "f"', "24:33: 'f' is"),
     ],
 )
-def test_a_policy_file_that_cannot_be_meant_is_refused_at_its_place(
-    rules: Path, wrong: str, right: str, fault: str
-) -> None:
+def test_a_faulty_policy_file_is_refused_with_line_and_column(rules: Path, wrong: str, right: str, fault: str) -> None:
     file = rules / "talent_code" / "benefits" / "moving.yaml"
     file.write_text(MOVING.replace(wrong, right), encoding="utf-8")
     with pytest.raises(InvalidRulebook) as refused:
-        tried(rules)
+        count_passing_cases(rules)
     assert f"moving.yaml:{fault}" in str(refused.value)
 
 
-def test_a_case_that_does_not_hold_says_what_came_instead(rules: Path) -> None:
+def test_a_failing_case_states_the_actual_result(rules: Path) -> None:
     cases = rules / "talent_code" / "benefits" / "moving.cases.yaml"
     cases.write_text(CASES.replace("result: 300000", "result: 500000"), encoding="utf-8")
     with pytest.raises(InvalidRulebook, match="result is 300000, expected 500000"):
-        tried(rules)
+        count_passing_cases(rules)

@@ -1,4 +1,4 @@
-"""What hospitals, schools, parks and transport learn from a talent code, and how uses of a benefit are counted."""
+"""Hospitals, schools, parks and transport scan talent codes; each use of a benefit is counted once."""
 
 import asyncio
 import io
@@ -14,6 +14,7 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from backend.operations.load_shedding import STORE_UNAVAILABLE_SECONDS
 from backend.services.talent_code.code import make_claims
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.tasks import sweep_usages
@@ -32,7 +33,7 @@ PLACES = (PARK, LAKE, HOSPITAL, SCHOOL, METRO, "housing-office", "fund-office", 
 
 
 class Desk:
-    """Somebody who works at all these places, with their scanner."""
+    """A member of staff who works at all these places and scans codes."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.client = scene, scene.client
@@ -45,25 +46,25 @@ class Desk:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def asks(
+    def redemption_body(
         self, payload: str, redemption: str | None = None, *, place: str = PARK, benefit: str = "park_entry"
     ) -> dict[str, Any]:
-        """Give the body that asks for a use to be counted."""
+        """Return the request body of a redemption."""
         redemption = redemption or f"redemption-{next(self._ids)}"
         return {"payload": payload, "place": place, "benefit": benefit, "redemption_id": redemption}
 
     def redeems(self, payload: str, redemption: str | None = None, **other: str) -> httpx.Response:
-        body = self.asks(payload, redemption, **other)
+        body = self.redemption_body(payload, redemption, **other)
         return self.client.post("/v1/talent-redemptions", json=body, headers=self.person)
 
-    def left(self, person: Citizen, **other: str) -> int:
-        """Have a use counted of a fresh code, and give how many are left."""
+    def redeem_new_code(self, person: Citizen, **other: str) -> int:
+        """Redeem a new code, and return the number of uses that are left."""
         answer = self.redeems(self.payload(person), **other)
         assert answer.status_code == 200, answer.text
         return answer.json()["remaining"]
 
-    def refused(self, answer: httpx.Response) -> str:
-        """Give why a code was not honoured."""
+    def refusal(self, answer: httpx.Response) -> str:
+        """Return the reason why a code was not accepted."""
         return problem(answer, 409, "code-not-accepted")["outcome"]
 
     def payload(self, person: Citizen) -> str:
@@ -82,14 +83,14 @@ def wang(scene: Scene) -> Citizen:
 
 
 def uses(scene: Scene) -> int:
-    """Tell how many uses are counted of anybody."""
+    """Return the number of recorded uses of all people."""
     return sum(len(usage.uses) for usage in stored(scene.client, Usage))
 
 
-# ── what a partner sees ──
+# ── the partner's view ──
 
 
-def test_a_partner_is_told_what_it_honours_and_neither_class_nor_name_nor_anything_else(
+def test_a_partner_sees_only_the_benefits_that_it_grants_and_neither_class_nor_name(
     scene: Scene, desk: Desk, wang: Citizen
 ) -> None:
     assert desk.scans(desk.payload(wang)) == {
@@ -112,14 +113,14 @@ def test_a_partner_is_told_what_it_honours_and_neither_class_nor_name_nor_anythi
         "unit": "percent",
         "remaining": 23,
     }
-    assert desk.scans(desk.payload(wang))["entitlements"][0]["remaining"] == 23, "a scan alone counts nothing"
+    assert desk.scans(desk.payload(wang))["entitlements"][0]["remaining"] == 23, "a scan alone is not a use"
     assert scene.code(wang)["entitlements"][0].keys() == {"benefit", "title", "figure", "unit", "remaining", "because"}
 
 
-def test_each_kind_of_partner_is_told_of_its_own_services_alone(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_each_kind_of_partner_sees_only_its_own_services(scene: Scene, desk: Desk, wang: Citizen) -> None:
     leader = scene.talent(STATE_SECOND, "13800000102")
 
-    def told(person: Citizen) -> dict[str, list[tuple[str, int, int | None]]]:
+    def entitlements(person: Citizen) -> dict[str, list[tuple[str, int, int | None]]]:
         payload = desk.payload(person)
         return {
             place: [
@@ -128,7 +129,7 @@ def test_each_kind_of_partner_is_told_of_its_own_services_alone(scene: Scene, de
             for place in PLACES[:-1]
         }
 
-    assert told(wang) == {
+    assert entitlements(wang) == {
         PARK: [("park_entry", 100, 24)],
         LAKE: [("park_entry", 100, 24)],
         HOSPITAL: [],
@@ -137,13 +138,13 @@ def test_each_kind_of_partner_is_told_of_its_own_services_alone(scene: Scene, de
         "housing-office": [("home_lottery", 20, 1)],
         "fund-office": [("provident_fund_cap", 50, None), ("provident_fund_wait", 3, None)],
     }
-    assert told(leader)[HOSPITAL] == [("medical_service", 3, None)]
-    assert told(leader)[SCHOOL] == [("school_choice", 2, 1)]
+    assert entitlements(leader)[HOSPITAL] == [("medical_service", 3, None)]
+    assert entitlements(leader)[SCHOOL] == [("school_choice", 2, 1)]
     shown = {one["benefit"] for one in scene.code(leader)["entitlements"]}
-    assert shown == {one for ours in told(leader).values() for one, _, _ in ours}
+    assert shown == {one for ours in entitlements(leader).values() for one, _, _ in ours}
 
 
-def test_a_code_that_was_drawn_for_an_app_is_read_and_honoured(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_a_code_image_from_the_app_can_be_scanned_and_redeemed(scene: Scene, desk: Desk, wang: Citizen) -> None:
     png = scene.client.get("/v1/me/talent-code/image.png", headers=wang)
     svg = scene.client.get("/v1/me/talent-code/image.svg", headers=wang)
     assert [drawn.headers["content-type"].partition(";")[0] for drawn in (png, svg)] == ["image/png", "image/svg+xml"]
@@ -152,10 +153,10 @@ def test_a_code_that_was_drawn_for_an_app_is_read_and_honoured(scene: Scene, des
     assert desk.redeems(read.text).json()["remaining"] == 23
 
 
-# ── codes that do not count ──
+# ── invalid codes ──
 
 
-def test_neither_code_passes_for_the_other(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_health_codes_and_talent_codes_are_not_interchangeable(scene: Scene, desk: Desk, wang: Citizen) -> None:
     health = scene.client.get("/v1/me/health-code", headers=wang).json()["payload"]
     assert desk.scans(health) == {
         "outcome": "forged",
@@ -166,73 +167,75 @@ def test_neither_code_passes_for_the_other(scene: Scene, desk: Desk, wang: Citiz
         },
         "entitlements": [],
     }
-    assert desk.refused(desk.redeems(health)) == "forged"
+    assert desk.refusal(desk.redeems(health)) == "forged"
     gate = scene.gate("west-lake")
     for payload, outcome in ((health, "valid"), (desk.payload(wang), "forged")):
         body = {"payload": payload, "venue": "west-lake", "scan_id": f"scan-of-{outcome}"}
         assert scene.client.post("/v1/verifications", json=body, headers=gate).json()["outcome"] == outcome
 
 
-def test_a_code_counts_for_its_minute_and_half_a_minute_for_clocks(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_a_code_is_accepted_for_its_minute_and_half_a_minute_of_clock_difference(
+    scene: Scene, desk: Desk, wang: Citizen
+) -> None:
     payload = desk.payload(wang)
     scene.clock.now += timedelta(seconds=89)
     assert desk.scans(payload)["outcome"] == "valid"
     scene.clock.now += timedelta(seconds=1)
     assert (desk.scans(payload)["outcome"], desk.scans(payload)["entitlements"]) == ("expired", [])
-    assert desk.refused(desk.redeems(payload)) == "expired"
+    assert desk.refusal(desk.redeems(payload)) == "expired"
     assert uses(scene) == 0
 
 
-def test_what_the_city_did_not_sign_or_signed_for_nobody_opens_nothing(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_a_code_that_is_forged_or_belongs_to_nobody_gives_nothing(scene: Scene, desk: Desk, wang: Citizen) -> None:
     payload = desk.payload(wang)
     for forged in (payload[:-4] + "AAAA", payload.replace(".", "", 1), "人才码", "x" * 2_000):
         assert (desk.scans(forged)["outcome"], desk.scans(forged)["entitlements"]) == ("forged", [])
-        assert desk.refused(desk.redeems(forged)) == "forged"
+        assert desk.refusal(desk.redeems(forged)) == "forged"
     nobodys = scene.city.keys.sign_code(make_claims("Qm3k_x-7PaZ1", scene.clock.now, 60)[0])
-    assert (desk.scans(nobodys)["outcome"], desk.refused(desk.redeems(nobodys))) == ("no_class", "no_class")
+    assert (desk.scans(nobodys)["outcome"], desk.refusal(desk.redeems(nobodys))) == ("no_class", "no_class")
     assert uses(scene) == 0
 
 
-def test_who_loses_the_class_while_showing_the_code_has_nothing_any_more(
+def test_a_person_who_loses_the_class_while_showing_the_code_gets_nothing(
     scene: Scene, desk: Desk, wang: Citizen
 ) -> None:
     payload = desk.payload(wang)
     scene.has(wang)
     scene.reviewed(wang)
     assert (desk.scans(payload)["outcome"], desk.scans(payload)["entitlements"]) == ("no_class", [])
-    assert desk.refused(desk.redeems(payload)) == "no_class"
+    assert desk.refusal(desk.redeems(payload)) == "no_class"
 
 
-# ── who may scan, and where ──
+# ── permission to scan ──
 
 
-def test_a_partner_scans_at_its_own_places_and_only_those_of_a_kind_honour_anything(
-    scene: Scene, desk: Desk, wang: Citizen
-) -> None:
+def test_a_partner_scans_only_at_assigned_places_of_a_known_kind(scene: Scene, desk: Desk, wang: Citizen) -> None:
     payload = desk.payload(wang)
     for place in ("park-of-others", "museum-west-lake", "park", "PARK-xixi"):
         for path, body in (
             ("verifications", {"payload": payload, "place": place}),
-            ("redemptions", desk.asks(payload, place=place)),
+            ("redemptions", desk.redemption_body(payload, place=place)),
         ):
             answer = scene.client.post(f"/v1/talent-{path}", json=body, headers=desk.person)
             problem(answer, 403, "place-not-assigned")
     assert uses(scene) == 0
 
 
-def test_nobody_but_partners_scans(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_only_partners_scan(scene: Scene, desk: Desk, wang: Citizen) -> None:
     payload = desk.payload(wang)
     for caller in (wang, scene.officer(), scene.gate(PARK)):
         scan = {"payload": payload, "place": PARK}
         problem(scene.client.post("/v1/talent-verifications", json=scan, headers=caller), 403, "not-allowed")
         problem(
-            scene.client.post("/v1/talent-redemptions", json=desk.asks(payload), headers=caller), 403, "not-allowed"
+            scene.client.post("/v1/talent-redemptions", json=desk.redemption_body(payload), headers=caller),
+            403,
+            "not-allowed",
         )
-    problem(scene.client.post("/v1/talent-redemptions", json=desk.asks(payload)), 401, "not-signed-in")
+    problem(scene.client.post("/v1/talent-redemptions", json=desk.redemption_body(payload)), 401, "not-signed-in")
 
 
-def test_what_is_not_well_asked_is_refused(scene: Scene, desk: Desk, wang: Citizen) -> None:
-    good = desk.asks(desk.payload(wang))
+def test_an_invalid_redemption_is_refused(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    good = desk.redemption_body(desk.payload(wang))
     for field, value in (
         ("payload", ""),
         ("payload", "x" * 2_001),
@@ -247,67 +250,71 @@ def test_what_is_not_well_asked_is_refused(scene: Scene, desk: Desk, wang: Citiz
     assert uses(scene) == 0
 
 
-# ── uses are counted, once ──
+# ── counting of uses ──
 
 
-def test_a_redemption_that_is_sent_again_counts_once_whenever_it_comes(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_a_repeated_redemption_is_counted_once_whenever_it_arrives(scene: Scene, desk: Desk, wang: Citizen) -> None:
     payload = desk.payload(wang)
     first = desk.redeems(payload, "turnstile-0001").json()
     assert first["remaining"] == 23
     assert desk.redeems(payload, "turnstile-0001").json() == first
     scene.clock.now += timedelta(hours=3)
-    assert desk.redeems(payload, "turnstile-0001").json() == first, "the code has expired since"
+    assert desk.redeems(payload, "turnstile-0001").json() == first, "the code has expired in the meantime"
     scene.has(wang)
     scene.reviewed(wang)
-    assert desk.redeems(payload, "turnstile-0001").json() == first, "the class is lost since"
-    assert desk.refused(desk.redeems(payload, "turnstile-0002")) == "expired"
+    assert desk.redeems(payload, "turnstile-0001").json() == first, "the class was lost in the meantime"
+    assert desk.refusal(desk.redeems(payload, "turnstile-0002")) == "expired"
     assert uses(scene) == 1
 
 
-def test_a_code_is_used_once_and_a_screenshot_of_it_is_no_second_code(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_a_code_is_redeemed_once_and_its_screenshot_is_refused(scene: Scene, desk: Desk, wang: Citizen) -> None:
     payload = desk.payload(wang)
     desk.redeems(payload, "turnstile-0001")
     for redemption, place in (("turnstile-0002", PARK), ("turnstile-0001", LAKE)):
         refused = problem(desk.redeems(payload, redemption, place=place), 409, "code-not-accepted")
         assert (refused["outcome"], refused["detail"]) == ("replayed", "此码已核销过，请对方刷新后重新出示。")
     assert uses(scene) == 1
-    assert desk.left(wang) == 22, "a new code is counted again"
+    assert desk.redeem_new_code(wang) == 22, "a new code is a new use"
 
 
 def test_a_redemption_id_is_not_used_for_another_code_at_the_same_place(desk: Desk, wang: Citizen) -> None:
     desk.redeems(desk.payload(wang), "turnstile-0001")
     problem(desk.redeems(desk.payload(wang), "turnstile-0001"), 409, "redemption-id-reused")
-    assert desk.redeems(desk.payload(wang), "turnstile-0001", place=LAKE).json()["remaining"] == 22, "theirs is another"
+    assert desk.redeems(desk.payload(wang), "turnstile-0001", place=LAKE).json()["remaining"] == 22, (
+        "another place has its own ids"
+    )
 
 
-def test_what_a_year_allows_is_used_up_and_the_next_year_begins_anew(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_a_yearly_quota_is_used_up_and_renewed_with_the_next_year(scene: Scene, desk: Desk, wang: Citizen) -> None:
     scene.clock.now = datetime(2026, 12, 31, 15, 59, 50, tzinfo=UTC)
     old = desk.payload(wang)
-    assert desk.left(wang, place=SCHOOL, benefit="school_choice") == 0
+    assert desk.redeem_new_code(wang, place=SCHOOL, benefit="school_choice") == 0
     problem(desk.redeems(desk.payload(wang), place=SCHOOL, benefit="school_choice"), 409, "quota-exhausted")
     assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["remaining"] == 0
     scene.clock.now += timedelta(seconds=10)
     assert desk.scans(desk.payload(wang), SCHOOL)["entitlements"][0]["remaining"] == 1
     problem(desk.redeems(old, place=SCHOOL, benefit="school_choice"), 409, "quota-exhausted")
-    assert desk.left(wang, place=SCHOOL, benefit="school_choice") == 0
+    assert desk.redeem_new_code(wang, place=SCHOOL, benefit="school_choice") == 0
 
 
-def test_where_a_benefit_was_used_is_forgotten_a_month_after_its_year(scene: Scene, desk: Desk, wang: Citizen) -> None:
-    desk.left(wang)
+def test_the_place_of_a_use_is_deleted_a_month_after_its_year(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    desk.redeem_new_code(wang)
     for moment, kept in (("2027-01-30T16:00:00Z", 1), ("2027-01-30T16:00:00.001Z", 0)):
         scene.clock.now = datetime.fromisoformat(moment).astimezone(UTC)
         scene.call(sweep_usages, scene.city)
         assert uses(scene) == kept
 
 
-def test_where_no_quota_is_set_a_benefit_is_used_as_often_as_wanted(scene: Scene, desk: Desk) -> None:
+def test_a_benefit_without_a_quota_can_be_used_any_number_of_times(scene: Scene, desk: Desk) -> None:
     leader = scene.talent(STATE_SECOND)
     for _ in range(3):
         answer = desk.redeems(desk.payload(leader), place=HOSPITAL, benefit="medical_service").json()
         assert (answer["figure"], answer["remaining"]) == (3, None)
 
 
-def test_nothing_is_given_that_the_place_or_the_class_does_not_have(scene: Scene, desk: Desk, wang: Citizen) -> None:
+def test_a_benefit_is_refused_if_the_place_or_the_class_does_not_offer_it(
+    scene: Scene, desk: Desk, wang: Citizen
+) -> None:
     payload = desk.payload(wang)
     for place, benefit in (
         (PARK, "transport"),
@@ -320,8 +327,8 @@ def test_nothing_is_given_that_the_place_or_the_class_does_not_have(scene: Scene
     assert uses(scene) == 0
 
 
-def together(scene: Scene, desk: Desk, *bodies: dict[str, Any]) -> list[httpx.Response]:
-    """Send redemptions all at once, in the server's own loop."""
+def send_at_once(scene: Scene, desk: Desk, *bodies: dict[str, Any]) -> list[httpx.Response]:
+    """Send all redemptions at once, in the server's event loop."""
 
     async def send() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app=scene.client.app)  # pyright: ignore[reportArgumentType]  both mean ASGI
@@ -332,24 +339,24 @@ def together(scene: Scene, desk: Desk, *bodies: dict[str, Any]) -> list[httpx.Re
     return scene.call(send)
 
 
-def test_of_thirty_uses_at_once_a_quota_of_24_lets_24_count(scene: Scene, desk: Desk, wang: Citizen) -> None:
-    answers = together(scene, desk, *(desk.asks(desk.payload(wang)) for _ in range(30)))
+def test_of_thirty_concurrent_redemptions_a_quota_of_24_allows_24(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    answers = send_at_once(scene, desk, *(desk.redemption_body(desk.payload(wang)) for _ in range(30)))
     assert Counter(answer.status_code for answer in answers) == {200: 24, 409: 6}
     assert sorted(answer.json()["remaining"] for answer in answers if answer.status_code == 200) == list(range(24))
     assert {answer.json()["type"] for answer in answers if answer.status_code == 409} == {"/problems/quota-exhausted"}
     assert uses(scene) == 24
 
 
-def test_one_redemption_that_comes_ten_times_at_once_counts_once(scene: Scene, desk: Desk, wang: Citizen) -> None:
-    answers = together(scene, desk, *[desk.asks(desk.payload(wang), "turnstile-0001")] * 10)
+def test_one_redemption_sent_ten_times_at_once_is_counted_once(scene: Scene, desk: Desk, wang: Citizen) -> None:
+    answers = send_at_once(scene, desk, *[desk.redemption_body(desk.payload(wang), "turnstile-0001")] * 10)
     assert [(answer.status_code, answer.json()["remaining"]) for answer in answers] == [(200, 23)] * 10
     assert uses(scene) == 1
 
 
-# ── a store that is away ──
+# ── an unavailable store ──
 
 
-def test_while_the_store_is_away_nothing_is_honoured_and_afterwards_it_is(
+def test_no_code_is_redeemed_while_the_store_is_unavailable(
     scene: Scene, desk: Desk, wang: Citizen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payload = desk.payload(wang)
@@ -361,18 +368,18 @@ def test_while_the_store_is_away_nothing_is_honoured_and_afterwards_it_is(
         monkeypatch.setattr(type(scene.city.store), method, away)
     for path, body in (
         ("verifications", {"payload": payload, "place": PARK}),
-        ("redemptions", desk.asks(payload, "turnstile-0001")),
+        ("redemptions", desk.redemption_body(payload, "turnstile-0001")),
     ):
         answer = scene.client.post(f"/v1/talent-{path}", json=body, headers=desk.person)
         problem(answer, 503, "unavailable")
         assert int(answer.headers["retry-after"]) > 0
     monkeypatch.undo()
-    time.sleep(1.05)
+    time.sleep(STORE_UNAVAILABLE_SECONDS)
     assert uses(scene) == 0
     assert desk.redeems(payload, "turnstile-0001").json()["remaining"] == 23
 
 
-def test_a_use_that_was_kept_without_an_answer_is_sent_again_and_counts_once(
+def test_a_use_that_was_stored_without_an_answer_is_repeated_and_counted_once(
     scene: Scene, desk: Desk, wang: Citizen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payload, insert = desk.payload(wang), type(scene.city.store).insert
@@ -380,12 +387,12 @@ def test_a_use_that_was_kept_without_an_answer_is_sent_again_and_counts_once(
     async def unanswered(*arguments: Any) -> None:  # noqa: ANN401  a store and a document
         work: Callable[..., Awaitable[object]] = insert
         await work(*arguments)
-        raise StoreUnavailable("whether it was kept is not known")
+        raise StoreUnavailable("the outcome of the write is unknown")
 
     monkeypatch.setattr(type(scene.city.store), "insert", unanswered)
     problem(desk.redeems(payload, "turnstile-0001"), 503, "unavailable")
     monkeypatch.undo()
-    time.sleep(1.05)
+    time.sleep(STORE_UNAVAILABLE_SECONDS)
     scene.clock.now += timedelta(minutes=5)
     assert desk.redeems(payload, "turnstile-0001").json()["remaining"] == 23
     assert uses(scene) == 1

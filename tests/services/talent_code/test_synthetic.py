@@ -1,4 +1,4 @@
-"""An invented city has talents, and its registries stand by what they are said to have."""
+"""A synthetic city has talents, and its registries confirm their qualifications."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -43,16 +43,16 @@ def known_of(city: City, person: Person) -> set[Degree | Merit]:
     return {*synthetic_degrees(number, city.now()), *synthetic_merits(number, city.now())}
 
 
-def test_some_hundreds_of_5000_people_have_a_class_and_every_class_is_somebodys(city: City) -> None:
-    standings = Counter(talent.class_at(TODAY) for talent in synthesize(city, Random(1), people_of(city, 5_000)))
-    assert 200 < standings.total() < 400
-    assert standings["e"] > standings["d"] > standings["c"] > standings["b"] > standings["a"] > 0
-    assert standings["none"] == 0
+def test_several_hundred_of_5000_people_have_a_class_and_every_class_occurs(city: City) -> None:
+    classes = Counter(talent.class_at(TODAY) for talent in synthesize(city, Random(1), people_of(city, 5_000)))
+    assert 200 < classes.total() < 400
+    assert classes["e"] > classes["d"] > classes["c"] > classes["b"] > classes["a"] > 0
+    assert classes["none"] == 0
 
 
-def test_of_those_whose_degree_gives_a_class_four_in_five_have_it(city: City) -> None:
+def test_four_in_five_people_whose_degree_gives_a_class_have_it(city: City) -> None:
     people = people_of(city, 5_000)
-    having = {talent.id for talent in synthesize(city, Random(1), people)}
+    talents = {talent.id for talent in synthesize(city, Random(1), people)}
     doctors = [
         person.id
         for person in people
@@ -61,12 +61,10 @@ def test_of_those_whose_degree_gives_a_class_four_in_five_have_it(city: City) ->
             for one in known_of(city, person)
         )
     ]
-    assert 0.7 < len(having & set(doctors)) / len(doctors) < 0.9
+    assert 0.7 < len(talents & set(doctors)) / len(doctors) < 0.9
 
 
-def test_all_that_a_talent_is_said_to_have_is_confirmed_and_known_to_the_registries(
-    city: City, people: list[Person]
-) -> None:
+def test_all_evidence_of_a_talent_is_confirmed_and_known_to_the_registries(city: City, people: list[Person]) -> None:
     profiles = {person.id: person for person in people}
     for talent in synthesize(city, Random(1), people):
         assert {one.qualification for one in talent.evidence} <= known_of(city, profiles[talent.id])
@@ -75,25 +73,23 @@ def test_all_that_a_talent_is_said_to_have_is_confirmed_and_known_to_the_registr
         assert all(one.confirmed_at == grant.granted_at <= TODAY for one in talent.evidence)
 
 
-def test_the_same_chance_makes_the_same_talents(city: City, people: list[Person]) -> None:
+def test_the_same_seed_makes_the_same_talents(city: City, people: list[Person]) -> None:
     one, other = (list(synthesize(city, Random(7), people[:500])) for _ in range(2))
     assert one == other
     assert one != list(synthesize(city, Random(8), people[:500]))
-    assert one == list(synthesize(city, Random(7), people))[: len(one)], "a bigger city begins with the same"
+    assert one == list(synthesize(city, Random(7), people))[: len(one)], "a bigger city begins with the same talents"
 
 
-def test_a_city_that_is_invented_in_another_month_has_the_same_talents(city: City, clock: Clock) -> None:
-    """Its people are born as many days before, so that their ID numbers differ."""
-    said: list[set[tuple[str, str]]] = []
+def test_a_city_created_in_another_month_has_the_same_talents(city: City, clock: Clock) -> None:
+    """Ages are the same, so dates of birth and ID numbers differ."""
+    talents: list[set[tuple[str, str]]] = []
     for month in (3, 4):
         clock.now = TODAY.replace(month=month)
-        said.append({(one.id, one.grants[0].rule) for one in synthesize(city, Random(1), people_of(city, 1_000))})
-    assert len(said[0] & said[1]) > 0.95 * len(said[0])
+        talents.append({(one.id, one.grants[0].rule) for one in synthesize(city, Random(1), people_of(city, 1_000))})
+    assert len(talents[0] & talents[1]) > 0.95 * len(talents[0])
 
 
-def test_nobody_is_to_be_looked_after_or_told_anything_before_a_class_is_reviewed(
-    city: City, people: list[Person]
-) -> None:
+def test_no_talent_is_due_and_no_notice_is_unsent_before_a_review(city: City, people: list[Person]) -> None:
     soon_ms = TODAY.timestamp() * 1_000
     for talent in synthesize(city, Random(1), people):
         assert talent.due_ms is not None
@@ -101,12 +97,12 @@ def test_nobody_is_to_be_looked_after_or_told_anything_before_a_class_is_reviewe
         assert all(notice.sent for notice in talent.notifications)
 
 
-def test_nobody_has_a_degree_of_before_1982(city: City, people: list[Person]) -> None:
+def test_nobody_has_a_degree_from_before_1982(city: City, people: list[Person]) -> None:
     degrees = [one for person in people for one in known_of(city, person) if isinstance(one, Degree)]
     assert min(one.awarded_at.year for one in degrees) == 1982
 
 
-def test_somebody_born_in_1990_has_studied_by_2019_and_achieves_nothing_before_2018(city: City) -> None:
+def test_people_born_in_1990_graduate_by_2019_and_have_merits_from_2018_on(city: City) -> None:
     numbers = [f"99{serial:04d}199001010011" for serial in range(500)]
     degrees = [one for number in numbers for one in synthetic_degrees(number, TODAY)]
     assert {(one.level, one.awarded_at.year) for one in degrees} == {
@@ -118,12 +114,12 @@ def test_somebody_born_in_1990_has_studied_by_2019_and_achieves_nothing_before_2
     assert {happened_at(one, city.rulebook.time_zone).year for one in merits} == set(range(2018, 2027))
 
 
-def test_an_invented_talent_stands_a_review_by_the_registries(scene: Scene) -> None:
+def test_a_review_confirms_the_evidence_of_a_synthetic_talent(scene: Scene) -> None:
     people = {person.id: person for person in people_of(scene.city, 400)}
     talents = list(synthesize(scene.city, Random(1), list(people.values())))
-    learned = next(one for one in talents if isinstance(one.evidence[0].qualification, Degree))
-    deserving = next(one for one in talents if isinstance(one.evidence[-1].qualification, (Prize, Title)))
-    for talent in (learned, deserving):
+    graduate = next(one for one in talents if isinstance(one.evidence[0].qualification, Degree))
+    with_merit = next(one for one in talents if isinstance(one.evidence[-1].qualification, (Prize, Title)))
+    for talent in (graduate, with_merit):
         scene.call(scene.city.store.insert, people[talent.id])
         scene.call(scene.city.store.insert, talent)
         scene.clock.now = datetime(2026, 3, 3, 4, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What holds of classes whatever becomes of the evidence, by the model alone."""
+"""Invariants of talent classes under all changes of the evidence, tested on the model."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,11 +36,11 @@ def day(number: float) -> datetime:
     return BEGIN + timedelta(days=number)
 
 
-# ── a class that was lost since ──
+# ── loss of a class ──
 
 
 def with_classes(*classes: tuple[TalentClass, float, float, GrantEnd | None]) -> Talent:
-    """Give a talent who had these classes from one day to another, and how each ended."""
+    """Return a talent with these classes: letter, first day, last day and kind of end."""
     grants = tuple(
         Grant(letter, "rule", Text("因", "why"), day(begin), day(1_000), "digest", day(ended) if how else None, how)
         for letter, begin, ended, how in classes
@@ -66,15 +66,15 @@ def with_classes(*classes: tuple[TalentClass, float, float, GrantEnd | None]) ->
         (False, []),
     ],
 )
-def test_a_class_of_the_fifth_day_is_lost_if_it_was_withdrawn_since_and_none_as_high_took_its_place(
+def test_the_class_of_the_fifth_day_is_lost_if_it_was_withdrawn_later_and_not_replaced_by_one_as_high(
     since: bool, classes: Sequence[tuple[TalentClass, float, float, GrantEnd | None]]
 ) -> None:
     assert with_classes(*classes).lost_class_since(day(5)) is since
 
 
-# ── whatever becomes of the evidence ──
+# ── changes of evidence ──
 
-SAID: tuple[Qualification, ...] = (
+QUALIFICATIONS: tuple[Qualification, ...] = (
     MASTER,
     Pay(2017, 50_000_000),
     Pay(2018, 90_000_000),
@@ -86,7 +86,7 @@ Step = tuple[int, int, EvidenceState | Literal["asked again"]]
 steps = st.lists(
     st.tuples(
         st.sampled_from([0, 1, 29, 60, 169, 170, 199, 200, 500]),
-        st.integers(0, len(SAID) - 1),
+        st.integers(0, len(QUALIFICATIONS) - 1),
         st.sampled_from(["declared", "confirmed", "refuted", "unconfirmed", "asked again"]),
     ),
     max_size=12,
@@ -100,8 +100,8 @@ class ShortTerms(TalentTerms, frozen=True):
         return TERMS[term]
 
 
-def taken(talent: Talent, step: Step, now: datetime) -> Talent:
-    """Let a registry say something of a piece of evidence, or be asked about it once more."""
+def apply_step(talent: Talent, step: Step, now: datetime) -> Talent:
+    """Return the talent after a registry's answer about one piece of evidence, or after a new request."""
     _, place, what = step
     evidence = talent.evidence[place]
     if what == "asked again":
@@ -121,30 +121,34 @@ PAY_OF_2017, PAY_OF_2018 = 1, 2
 @given(steps=steps)
 @example(steps=[(0, PAY_OF_2017, "confirmed"), (169, PAY_OF_2018, "confirmed"), (0, PAY_OF_2017, "refuted")])
 @effort(max_examples=200, deadline=None)
-def test_a_class_is_what_the_law_gives_or_gave_and_is_taken_only_where_it_would_not_have_been_granted(
+def test_a_class_is_what_the_rules_give_or_gave_and_is_withdrawn_only_if_its_evidence_fails(
     rulebook: Rulebook, steps: list[Step]
 ) -> None:
-    evidence = tuple(Evidence(f"e{place}", said, BEGIN, BEGIN) for place, said in enumerate(SAID))
+    evidence = tuple(
+        Evidence(f"e{place}", qualification, BEGIN, BEGIN) for place, qualification in enumerate(QUALIFICATIONS)
+    )
     talent, now = Talent(id="p1", code_id="c1", born_at=day(-10_000), evidence=evidence), BEGIN
     for step in steps:
         now += timedelta(days=step[0])
-        before = taken(talent, step, now)
+        before = apply_step(talent, step, now)
         terms = ShortTerms(rulebook, now)
         talent = reassess(before, now, terms)
-        assert reassess(talent, now, terms) is talent, "once is enough"
+        assert reassess(talent, now, terms) is talent, "a second reassessment changes nothing"
         in_force = [grant for grant in talent.grants if grant.is_in_force(now)]
         assert len(in_force) <= 1
         law = rulebook.evaluate(CLASS_MODULE, talent_facts(talent, now, CITY), now).result
         assert TALENT_CLASSES.index(talent.class_at(now)) >= TALENT_CLASSES.index(law), (
-            "nobody has less than the law gives"
+            "nobody has less than the rules give"
         )
         for grant in in_force:
             gave = rulebook.evaluate(
                 CLASS_MODULE, talent_facts(talent, grant.granted_at, CITY), grant.granted_at
             ).result
-            assert TALENT_CLASSES.index(gave) >= TALENT_CLASSES.index(grant.talent_class), "nor more than it gave"
+            assert TALENT_CLASSES.index(gave) >= TALENT_CLASSES.index(grant.talent_class), (
+                "nobody has more than the rules gave on the day of the grant"
+            )
         if ends(talent)["withdrawn"] > ends(before)["withdrawn"]:
-            assert step[2] in ("declared", "refuted", "unconfirmed"), "nothing else takes a class"
+            assert step[2] in ("declared", "refuted", "unconfirmed"), "only refuted or missing evidence ends a class"
         begun = len(talent.grants) - ends(talent)["upgraded"] - ends(talent)["renewed"]
         assert Counter(notice.kind for notice in talent.notifications) == ends(talent) + Counter(granted=begun)
         for one, other in zip(talent.grants, talent.grants[1:], strict=False):

@@ -21,7 +21,7 @@ SetBudget = Callable[[int], None]
 
 @pytest.fixture
 def set_budget(scene: Scene, tmp_path: Path) -> SetBudget:
-    """Give what has the city go by rules in which every benefit has a budget of so many yuan for the year."""
+    """Return a function that puts rules in force in which every benefit has this yearly budget in yuan."""
 
     def change(yuan: int) -> None:
         folder = tmp_path / f"rules-{yuan}"
@@ -31,7 +31,7 @@ def set_budget(scene: Scene, tmp_path: Path) -> SetBudget:
 
 
 def doctors(scene: Scene, count: int) -> list[Citizen]:
-    """Sign people of class E in, who have 50 yuan of the benefit `plain`."""
+    """Sign in people of class E, who are entitled to 50 yuan of the benefit `plain`."""
     return [scene.talent(DOCTOR, f"138000002{place:02d}") for place in range(count)]
 
 
@@ -39,31 +39,33 @@ def stages(scene: Scene, people: list[Citizen], claims: list[dict[str, Any]]) ->
     return [scene.claim(person, claim)["stage"] for person, claim in zip(people, claims, strict=True)]
 
 
-def told(scene: Scene, claim: dict[str, Any]) -> list[str]:
-    """Give what the person was told of a claim."""
+def sent_notices(scene: Scene, claim: dict[str, Any]) -> list[str]:
+    """Return the kinds of notices that were sent about a claim."""
     found = scene.call(scene.city.store.get, Claim, claim["id"])
     assert found is not None
     assert all(notice.sent for notice in found.notifications)
     return [notice.kind for notice in found.notifications]
 
 
-# ── waiting ──
+# ── the waiting list ──
 
 
-def test_when_the_budget_is_used_up_one_is_told_at_once_and_waits(scene: Scene, set_budget: SetBudget) -> None:
+def test_a_claim_over_the_budget_is_put_on_the_waiting_list_at_once(scene: Scene, set_budget: SetBudget) -> None:
     set_budget(149)
     people = doctors(scene, 4)
     claims = [scene.claimed(person, "plain") for person in people]
     assert [claim["stage"] for claim in claims] == ["paid", "paid", "waiting", "waiting"]
     assert claims[2]["message"]["en"].startswith("This year's budget is used up. Your claim is on the waiting list")
-    assert [told(scene, claim) for claim in claims[1:3]] == [["paid"], ["waiting"]]
+    assert [sent_notices(scene, claim) for claim in claims[1:3]] == [["paid"], ["waiting"]]
     scene.time_passes(days=1)
     assert stages(scene, people, claims) == ["paid", "paid", "waiting", "waiting"]
     assert scene.budget("plain") == (0, 100, 0, 2)
-    assert told(scene, claims[2]) == ["waiting"]  # once
+    assert sent_notices(scene, claims[2]) == ["waiting"]  # sent once
 
 
-def test_when_the_budget_grows_they_are_paid_by_themselves_in_their_order(scene: Scene, set_budget: SetBudget) -> None:
+def test_when_the_budget_grows_waiting_claims_are_paid_automatically_in_their_order(
+    scene: Scene, set_budget: SetBudget
+) -> None:
     set_budget(0)
     people = doctors(scene, 3)
     claims: list[dict[str, Any]] = []
@@ -79,12 +81,12 @@ def test_when_the_budget_grows_they_are_paid_by_themselves_in_their_order(scene:
         scene.time_passes(seconds=15)
         assert stages(scene, people, claims) == expected
     assert scene.budget("plain") == (0, 150, 0, 3)
-    assert told(scene, claims[0]) == ["waiting", "paid"]
+    assert sent_notices(scene, claims[0]) == ["waiting", "paid"]
     assert stored(scene.client, Claim)[0].waitlist is None
 
 
-def test_whoever_comes_later_does_not_come_first(scene: Scene, set_budget: SetBudget) -> None:
-    """The budget has grown, but nobody has served the line yet; the newcomer's tap does."""
+def test_a_later_claim_does_not_overtake_the_waiting_list(scene: Scene, set_budget: SetBudget) -> None:
+    """The budget has grown, but the waiting list was not served yet; the new claim serves it."""
     set_budget(0)
     people = doctors(scene, 2)
     claims = [scene.claimed(people[0], "plain")]
@@ -92,43 +94,43 @@ def test_whoever_comes_later_does_not_come_first(scene: Scene, set_budget: SetBu
     scene.clock.now = scene.clock.now.replace(minute=1)
     claims.append(scene.claimed(people[1], "plain"))
     assert claims[1]["stage"] == "waiting"
-    scene.call(scene.jobs_end)
+    scene.call(scene.wait_for_jobs)
     assert stages(scene, people, claims) == ["paid", "waiting"]
 
 
-def test_a_payout_that_fails_lets_the_next_have_the_money_at_once(scene: Scene, set_budget: SetBudget) -> None:
+def test_the_money_of_a_failed_payout_goes_to_the_next_claim_at_once(scene: Scene, set_budget: SetBudget) -> None:
     set_budget(50)
     people, bank = doctors(scene, 2), scene.port(PayoutBank)
     bank.database.script_outcomes("pay_out", "pending")
     claims = [scene.claimed(person, "plain") for person in people]
     assert [claim["stage"] for claim in claims] == ["paying", "waiting"]
-    scene.names_account(people[1], OTHER_CARD)
+    scene.registers_account(people[1], OTHER_CARD)
     bank.close_account(CARD)
     body, signature = bank.notice(f"{claims[0]['id']}/payout/1/1")
     headers = {"Bank-Signature": signature, "Content-Type": "application/json"}
     assert scene.client.post("/v1/payout-notices", content=body, headers=headers).status_code == 202
-    scene.call(scene.jobs_end)
+    scene.call(scene.wait_for_jobs)
     assert stages(scene, people, claims) == ["failed", "paid"]
     assert scene.budget("plain") == (0, 50, 0, 1)
 
 
 def test_a_smaller_claim_is_not_held_up_by_a_larger_one(scene: Scene, set_budget: SetBudget) -> None:
-    """Of 100 yuan 40 are paid; 60.01 are too many, and 40 after them are not."""
+    """40 of 100 yuan are paid; a claim of 60.01 yuan must wait, and one of 40 after it need not."""
     set_budget(100)
     first, last = doctors(scene, 2)
     large = scene.talent(LEADER)
     scene.claimed(first, "spent", spent_fen=40_00)
     waiting = scene.claimed(large, "halves")
-    assert waiting["stage"] == "waiting"  # 101.01 yuan, whatever is left
+    assert waiting["stage"] == "waiting"  # 101.01 yuan, more than is left
     scene.clock.now = scene.clock.now.replace(minute=1)
     small = scene.claimed(last, "halves")
-    scene.call(scene.jobs_end)
+    scene.call(scene.wait_for_jobs)
     assert stages(scene, [large, last], [waiting, small]) == ["waiting", "partly_paid"]
     assert scene.budget("halves")[3] == 1
 
 
-def test_of_a_quota_the_place_of_a_failed_payout_goes_to_the_next(scene: Scene, set_budget: SetBudget) -> None:
-    """Three have a place; the money would suffice for more."""
+def test_the_quota_place_of_a_failed_payout_goes_to_the_next_claim(scene: Scene, set_budget: SetBudget) -> None:
+    """The quota has three places; the money would cover more claims."""
     set_budget(20_000)
     people = doctors(scene, 4)
     claims = [scene.claimed(person, "thirds") for person in people[:2]]
@@ -137,7 +139,7 @@ def test_of_a_quota_the_place_of_a_failed_payout_goes_to_the_next(scene: Scene, 
     assert [claim["stage"] for claim in claims] == ["partly_paid", "partly_paid", "paying", "waiting"]
     assert scene.budget("thirds")[3] == 3
     scene.port(PayoutBank).close_account(CARD)
-    scene.names_account(people[3], OTHER_CARD)
+    scene.registers_account(people[3], OTHER_CARD)
     scene.time_passes(seconds=20)
     scene.time_passes(seconds=30)
     scene.time_passes(seconds=30)
@@ -145,12 +147,10 @@ def test_of_a_quota_the_place_of_a_failed_payout_goes_to_the_next(scene: Scene, 
     assert scene.budget("thirds")[3] == 3
 
 
-# ── another year ──
+# ── a new year ──
 
 
-def test_with_the_new_year_they_are_paid_from_its_budget_and_nothing_of_the_last(
-    scene: Scene, set_budget: SetBudget
-) -> None:
+def test_in_the_new_year_waiting_claims_are_paid_only_from_its_budget(scene: Scene, set_budget: SetBudget) -> None:
     set_budget(100)
     people = [*doctors(scene, 4), scene.talent(LEADER)]
     scene.clock.now = datetime(2026, 12, 31, 15, 59, 0, tzinfo=UTC)
@@ -164,7 +164,7 @@ def test_with_the_new_year_they_are_paid_from_its_budget_and_nothing_of_the_last
     scene.clock.now = datetime(2026, 12, 31, 16, tzinfo=UTC)  # midnight in the city
     scene.time_passes()
     scene.time_passes(seconds=15)
-    assert stages(scene, people, claims)[2:] == ["paid", "paid", "waiting"]  # 70.01 yuan are too many
+    assert stages(scene, people, claims)[2:] == ["paid", "paid", "waiting"]  # 70.01 yuan exceed the rest
     assert scene.budget("plain", 2026) == (0, 100, 0, 2)
     assert scene.budget("plain", 2027) == (0, 100, 0, 2)
     found = {claim.id: claim for claim in stored(scene.client, Claim)}
@@ -175,10 +175,10 @@ def test_with_the_new_year_they_are_paid_from_its_budget_and_nothing_of_the_last
     assert claims[2]["id"] in voided
 
 
-# ── the end of waiting ──
+# ── leaving the waiting list ──
 
 
-def test_whoever_leaves_the_line_is_free_of_it(scene: Scene, set_budget: SetBudget) -> None:
+def test_a_person_who_leaves_the_waiting_list_may_claim_excluded_benefits(scene: Scene, set_budget: SetBudget) -> None:
     set_budget(50)
     (doctor,) = doctors(scene, 1)
     waiting = scene.claimed(doctor, "halves")
@@ -197,21 +197,19 @@ def test_whoever_leaves_the_line_is_free_of_it(scene: Scene, set_budget: SetBudg
     assert scene.budget("halves") == (0, 0, 0, 0)
 
 
-def test_whose_class_is_withdrawn_waits_no_more_where_it_stops_with_the_class(
-    scene: Scene, set_budget: SetBudget
-) -> None:
+def test_losing_the_class_ends_the_waiting_for_benefits_that_stop_with_it(scene: Scene, set_budget: SetBudget) -> None:
     set_budget(0)
     (doctor,) = doctors(scene, 1)
     claims = [scene.claimed(doctor, benefit) for benefit in ("halves", "plain")]
     scene.loses_class(doctor)
     assert stages(scene, [doctor, doctor], claims) == ["failed", "waiting"]
-    assert told(scene, claims[0]) == ["waiting", "cancelled"]
+    assert sent_notices(scene, claims[0]) == ["waiting", "cancelled"]
     set_budget(1_000)
     scene.time_passes(seconds=15)
     assert stages(scene, [doctor, doctor], claims) == ["failed", "paid"]
 
 
-def test_a_benefit_that_ends_ends_the_waiting_for_it(scene: Scene, set_budget: SetBudget, tmp_path: Path) -> None:
+def test_the_end_of_a_benefit_ends_its_waiting_list(scene: Scene, set_budget: SetBudget, tmp_path: Path) -> None:
     set_budget(50)
     people = doctors(scene, 2)
     claims = [scene.claimed(person, "plain") for person in people]
@@ -224,18 +222,18 @@ def test_a_benefit_that_ends_ends_the_waiting_for_it(scene: Scene, set_budget: S
     scene.clock.now = datetime(2026, 3, 9, 16, tzinfo=UTC)
     scene.time_passes()
     assert stages(scene, people, claims) == ["paid", "failed"]
-    assert told(scene, claims[1]) == ["waiting", "cancelled"]
+    assert sent_notices(scene, claims[1]) == ["waiting", "cancelled"]
     assert "plain" not in {one["benefit"] for one in scene.benefits(people[1])["available"]}
     problem(scene.claims(people[1], "plain"), 404, "unknown-benefit")
 
 
-def test_money_that_was_reserved_by_one_who_was_slow_reaches_whoever_waits_for_it(
+def test_money_reserved_late_by_a_slow_process_is_paid_to_its_waiting_claim(
     scene: Scene, set_budget: SetBudget
 ) -> None:
-    """Nothing else is free, and somebody stands before them.
+    """No other money is available, and another claim is ahead on the waiting list.
 
-    One process was told that there is no money, so that the claim waits; the budget grew, and only then another process
-    made the same claim's entry, which it had decided on before.
+    One process found the budget exhausted, so the claim waits. Then the budget grew, and only then another process
+    applied the claim's entry, on which it had decided earlier.
     """
     set_budget(0)
     people = doctors(scene, 2)
@@ -248,22 +246,22 @@ def test_money_that_was_reserved_by_one_who_was_slow_reaches_whoever_waits_for_i
     assert (waiting.budget, waiting.waitlist) == ("plain:2026", "plain")
     entry = Entry(f"{waiting.id}/0", "reserve", 50_00, waiting.claimed_at, 1)
 
-    async def comes_late() -> None:
+    async def apply_late() -> None:
         await scene.city.store.replace(
             apply_entry(await get_or_create_budget(benefits, scene.city, "plain:2026"), entry)
         )
 
     set_budget(50)
-    scene.call(comes_late)
+    scene.call(apply_late)
     scene.time_passes(seconds=75)
     assert stages(scene, people, claims) == ["paid", "waiting"]
     assert scene.budget("plain") == (0, 50, 0, 1)
 
 
-# ── what officers see ──
+# ── the officer's view ──
 
 
-def test_officers_see_budgets_and_whether_anybody_waits(scene: Scene, set_budget: SetBudget) -> None:
+def test_officers_see_budgets_and_whether_claims_are_waiting(scene: Scene, set_budget: SetBudget) -> None:
     set_budget(80)
     people = doctors(scene, 2)
     for person in people:

@@ -1,4 +1,4 @@
-"""A city of talents for state machines: small benefits, and registries that know the truth."""
+"""A city of talents for state machines, with small benefits and truthful registries."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,14 +24,14 @@ BUDGETS_FEN = (0, 100_00, 150_01, 400_00, 2_000_00)
 
 
 class Person:
-    """A talent of an example, with what the registries know of them."""
+    """A talent of an example, who is known to the registries by their ID number."""
 
     def __init__(self, number: str, profile_id: str, account: str) -> None:
         self.number, self.id, self.account = number, profile_id, account
 
 
 class TalentWorld(World):
-    """One city for all examples, each of which has talents and budgets of its own."""
+    """One city for all examples; each example has its own talents and budgets."""
 
     def __init__(self, folder: Path, address: str, driver: str = "motor") -> None:
         rules = [write_rules(folder / f"rules-{fen}", fen) for fen in BUDGETS_FEN]
@@ -45,7 +45,7 @@ class TalentWorld(World):
             port.database.clock = self.clock
 
     def person(self, *qualification: Degree | Title) -> Person:
-        """Make somebody who is granted the class that this evidence gives, with an account of their own, at NOON."""
+        """Create a talent with an account, who was granted the class for this evidence at NOON."""
         serial = next(self.serial)
         number = id_number(serial % 1_000, 1990 + serial // 1_000)
         account = card_number(serial)

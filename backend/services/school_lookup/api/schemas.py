@@ -1,9 +1,9 @@
 """The request and response bodies of the school lookup."""
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from backend.i18n import Text
-from backend.services.school_lookup.addresses import Address
+from backend.services.school_lookup import addresses
 from backend.services.school_lookup.admission import AdmissionRoute, Change, FiredRule, MigrantEligibility
 from backend.services.school_lookup.chance import Chance
 from backend.services.school_lookup.district import District, SchoolDetails, Seats
@@ -77,15 +77,49 @@ class CatchmentCandidate(Struct, frozen=True, gc=False):
     boundary_metres: int | None
 
 
+class Address(Struct, frozen=True, gc=False):
+    """An address as it was read; None for parts that it does not have. A building is a number or a letter, as written.
+
+    `unparsed` is the text that was not understood. The parts that few addresses have are left out of the others: `area`
+    is a name such as 开发区 that is no district, `letter` the 甲 of 7号甲, `sublane` the 3 of 12弄3支弄, `group` the 3
+    of 和平村3组, `last_number` the 9 of 7至9号; `number_in_community` says that the number is not one of the road.
+    """
+
+    district: str | None = None
+    road: str | None = None
+    lane: int | None = None
+    number: int | None = None
+    annex: int | None = None
+    community: str | None = None
+    building: str | None = None
+    unit: int | None = None
+    room: int | None = None
+    unparsed: str = ""
+    area: str | UnsetType = UNSET
+    sublane: int | UnsetType = UNSET
+    last_number: int | UnsetType = UNSET
+    letter: str | UnsetType = UNSET
+    group: int | UnsetType = UNSET
+    number_in_community: bool | UnsetType = UNSET
+
+
+def address_as_read(address: addresses.Address) -> Address:
+    """Return the parts of an address for a response."""
+    parts = {name: getattr(address, name) for name in address.__struct_fields__}
+    return Address(**{name: part for name, part in parts.items() if part is not None and part is not False})
+
+
 class PlaceDetails(Struct, frozen=True, gc=False):
     """A place of the request as it was parsed, and the catchments it may belong to for the children's stages.
 
     Without catchments, the place is in no district with a published plan, or no child enters school this year.
+    `doubts`, which is sent in the first case only, says so.
     """
 
     pointer: str
     parsed: Address
     catchments: list[CatchmentCandidate]
+    doubts: list[Text] | UnsetType = UNSET
 
 
 class DistrictDetails(Struct, frozen=True, gc=False):

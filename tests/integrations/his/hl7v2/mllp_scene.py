@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -69,6 +69,12 @@ def run(conversation: Coroutine[Any, Any, None]) -> None:
             await conversation
 
     asyncio.run(bounded())
+
+
+async def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds; `run` limits the time."""
+    while not condition():  # noqa: ASYNC110  the listener does not signal its events
+        await asyncio.sleep(0.01)
 
 
 def msa(reply: bytes, encoding: Encoding = "utf-8") -> tuple[str, str]:

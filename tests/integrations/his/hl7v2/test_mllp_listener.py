@@ -17,6 +17,7 @@ from tests.integrations.his.hl7v2.mllp_scene import (
     is_disconnected,
     msa,
     run,
+    wait_for,
 )
 
 # acknowledgements
@@ -102,7 +103,7 @@ def test_bytes_outside_a_block_are_dropped_and_counted() -> None:
                         b"\r\nGET / HTTP/1.1\r\n" + START_BLOCK + admission(number).encode() + END_BLOCK + b"\n"
                     )
                     assert msa(await client.receive()) == ("AA", f"M-{number}")
-            await asyncio.sleep(0.1)
+            await wait_for(lambda: listener.counters["dropped_bytes"] > 0)
             assert listener.counters["dropped_bytes"] == 5 * len("\r\nGET / HTTP/1.1\r\n\n")
 
     run(conversation())
@@ -162,12 +163,11 @@ def test_a_disconnection_within_a_message_is_logged(caplog: pytest.LogCaptureFix
         async with hospital.serve() as listener:
             async with MllpClient(HOST, listener.port) as client:
                 await client.send_raw(START_BLOCK + admission().encode())
-            await asyncio.sleep(0.1)
+            await wait_for(lambda: "disconnected in the middle of a message" in caplog.text)
             assert await accepts_messages(listener)
             assert len(hospital.names) == 1
 
     run(conversation())
-    assert "disconnected in the middle of a message" in caplog.text
     assert "张三" not in caplog.text
 
 
@@ -236,9 +236,8 @@ def test_a_sender_that_does_not_read_its_replies_is_disconnected(caplog: pytest.
         async with serve_mllp(handle, HOST, 0, limits=limits) as listener:
             reader, writer = await asyncio.open_connection(HOST, listener.port, limit=1_000)
             writer.write((START_BLOCK + b"MSH" + END_BLOCK) * 30)
-            await asyncio.sleep(1.5)
+            await wait_for(lambda: "does not read the replies" in caplog.text)
             assert listener.counters["messages"] < 30
-            assert "does not read the replies" in caplog.text
             with suppress(ConnectionError):
                 while await reader.read(65_536):
                     pass
@@ -278,7 +277,7 @@ def test_a_connection_over_the_limit_is_refused_until_another_ends() -> None:
                 async with MllpClient(HOST, listener.port) as third:
                     assert await is_disconnected(third)
                 assert listener.counters["refused"] == 1
-            await asyncio.sleep(0.1)
+            await wait_for(lambda: len(listener._tasks) < 2)
             assert await accepts_messages(listener)
 
     run(conversation())
@@ -333,9 +332,10 @@ def test_a_stopping_listener_finishes_messages_and_closes_idle_connections() -> 
 
 def test_a_message_that_exceeds_the_shutdown_grace_period_is_cancelled() -> None:
     async def conversation() -> None:
-        cancelled = asyncio.Event()
+        started, cancelled = asyncio.Event(), asyncio.Event()
 
         async def handle(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
+            started.set()
             try:
                 await asyncio.sleep(60)
             finally:
@@ -346,7 +346,7 @@ def test_a_message_that_exceeds_the_shutdown_grace_period_is_cancelled() -> None
         listener = await serving.__aenter__()
         async with MllpClient(HOST, listener.port) as client:
             await client.send(b"MSH")
-            await asyncio.sleep(0.1)
+            await started.wait()
             await serving.__aexit__(None, None, None)
             assert cancelled.is_set()
             assert await is_disconnected(client)

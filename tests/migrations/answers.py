@@ -1,4 +1,4 @@
-"""Collect the answers of a migrated city of 70001f4 to every request, and compare them with those of 70001f4."""
+"""Collect the answers of a migrated city to every request, and compare them with those of commit 70001f4."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,19 +11,19 @@ from ruamel.yaml import YAML
 from backend.app import create_app
 from backend.security.identity import Caller
 from tests.conftest import ROOT
-from tests.migrations.old_city import Json, Place, read_json, set_clocks
+from tests.migrations.old_city import CityCopy, Json, read_json, set_clocks
 
 VOLATILE = frozenset({"payload", "issued_at", "expires_at", "access_token", "refresh_token", "cursor"})
 """Fields that differ in each answer."""
 
-WORDED = frozenset({"message", "word", "label", "title", "remedy"})
-"""Texts that today's code or rules may word differently; stored reasons are not among them."""
+REWORDED = frozenset({"message", "word", "label", "title", "remedy"})
+"""Texts whose wording may have changed since; stored reasons keep theirs."""
 
 
-def ask_everything(place: Place) -> Json:
-    """Return the answers of this city's server to every request."""
-    app = create_app(place.settings, clock=place.clock)
-    set_clocks(app.state.city, place.clock)
+def collect_answers(city: CityCopy) -> Json:
+    """Return the answers of this city to every request."""
+    app = create_app(city.settings, clock=city.clock)
+    set_clocks(app.state.city, city.clock)
     with TestClient(app) as client:
         return AnswerCollector(client, app).collect()
 
@@ -123,7 +123,7 @@ class AnswerCollector:
         return found
 
     def replay(self, one: Json) -> Json:
-        """Repeat a request that was answered before; the answer must be the first one."""
+        """Repeat a request that was answered at 70001f4."""
         me = self.headers(one["account"], one["citizen"], one["roles"], venues=one["venues"])
         body = {"scope" if name == "what" else name: part for name, part in one["body"].items()}
         answer = self.client.post(one["path"], json=body, headers={**me, "Idempotency-Key": one["key"] or "-"})
@@ -134,7 +134,7 @@ class AnswerCollector:
 
 
 def comparable(value: Json, where: str = "") -> Json:
-    """Return an answer without the fields that differ in each answer or may be worded differently."""
+    """Return an answer without volatile fields and reworded texts."""
     if isinstance(value, list):
         return [comparable(part, where) for part in cast("list[Json]", value)]
     if not isinstance(value, dict):
@@ -143,7 +143,7 @@ def comparable(value: Json, where: str = "") -> Json:
         name: comparable(part, name)
         for name, part in cast("dict[str, Json]", value).items()
         if name not in VOLATILE
-        and not (name in WORDED and isinstance(part, dict))
+        and not (name in REWORDED and isinstance(part, dict))
         and not (name == "because" and where in ("clawback", "shares", "schools", "near_misses", "just_missed"))
         and not (name == "id" and where in ("found", "difference"))  # derived from the kind, which was renamed
         and name not in ("meta", "text", "display", "status_line")
@@ -197,7 +197,7 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
         "Entitlement",
     ),
 }
-"""The schemas of 70001f4 that occur in each part of the answers."""
+"""The schemas of 70001f4 used in each part of the answers."""
 
 
 def read_renames() -> Json:
@@ -226,7 +226,7 @@ def renamed(value: Json, renames: Json, section: str, field: str = "") -> Json:
 
 
 def balances(answers: Json) -> Json:
-    """Return what people own, owe and will receive, with colours and classes, but without receipts."""
+    """Return the amounts that people own, owe and will receive, with colours and classes but without receipts."""
     people: Json = {}
     for citizen, one in answers["people"].items():
         people[citizen] = {

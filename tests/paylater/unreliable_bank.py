@@ -1,4 +1,4 @@
-"""A bank that does what banks do at their worst."""
+"""A bank that fails in every way in which a bank can fail."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from backend.city.upstream import BankAnswer, BankNotice, UpstreamTimeout
 from backend.paylater.ports import BankEntry
 
 
-class ForgetfulBank:
-    """A bank that fails, loses requests and answers, decides late, and refuses, as `script` says."""
+class UnreliableBank:
+    """A bank that fails, loses requests and answers, decides late, and refuses, as listed in `script`."""
 
     def __init__(self) -> None:
         self.transfers: dict[str, BankEntry] = {}
@@ -25,7 +25,7 @@ class ForgetfulBank:
         return self._move(BankEntry(payment_id, "payment", amount_fen, self.now, f"r-{payment_id}"))
 
     async def refund(self, refund_id: str, payment_id: str, amount_fen: int) -> BankAnswer:
-        assert payment_id in self.transfers, "only what was paid is refunded"
+        assert payment_id in self.transfers, "only a payment can be refunded"
         return self._move(BankEntry(refund_id, "refund", amount_fen, self.now, f"r-{refund_id}"))
 
     def _move(self, entry: BankEntry) -> BankAnswer:

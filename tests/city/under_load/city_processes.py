@@ -1,4 +1,4 @@
-"""A city of real processes that are killed at random, and officers who keep reporting."""
+"""A city of real processes that are killed at random, and officers who report events to it."""
 
 import asyncio
 import os
@@ -29,8 +29,8 @@ BATCH = 10
 PEOPLE = 200
 
 
-class Town:
-    """One mongod, one Redis, one API process and one worker; each is restarted after it has ended."""
+class CityProcesses:
+    """One mongod, one Redis, one API process and one worker; a process that ended is restarted."""
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.folder, self.chance = folder, chance
@@ -76,7 +76,7 @@ class Town:
         return victim if killed else None
 
     def sweep(self) -> None:
-        """Publish the sweep as beat does, but more often: half a minute is too long between two kills."""
+        """Publish the sweep as beat does, but more often, because half a minute is too long between two kills."""
         with suppress(OperationalError, OSError):
             self.jobs.publish(Job("health_code.sweep_events"))
 
@@ -102,14 +102,14 @@ def _children(pid: int) -> list[int]:
 class Officers:
     """Officers who report batches of events, and send each batch again until it is answered."""
 
-    def __init__(self, town: Town, number: int) -> None:
-        city = town.city()
+    def __init__(self, processes: CityProcesses, number: int) -> None:
+        city = processes.city()
         access = Access(city.settings, city.keys, lambda: datetime.now(UTC))
-        long = access._settings.__class__(access_token_seconds=86_400)
-        access._settings = long
+        settings = access._settings.__class__(access_token_seconds=86_400)
+        access._settings = settings
         caller = Caller("officer", "session", None, ("health_officer",))
         self.headers = {"Authorization": f"Bearer {access.issue(caller, datetime.now(UTC))}"}
-        self.address = f"http://127.0.0.1:{town.port}"
+        self.address = f"http://127.0.0.1:{processes.port}"
         self.number = number
         self.acknowledged: set[str] = set()
         self.sent: set[str] = set()
