@@ -1,19 +1,20 @@
-"""Bank cards of people and firms, as requests name them and answers show them."""
+"""Bank cards and accounts of people and firms, as requests name them and answers show them."""
 
+import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from stdnum import luhn  # pyright: ignore[reportMissingTypeStubs]  untyped library
-from stdnum.exceptions import ValidationError  # pyright: ignore[reportMissingTypeStubs]  likewise
 
-from backend.i18n import Text
+from backend.city.typed_text import compact
 from backend.problems import FieldError, Problem
+
+_NUMBER = re.compile(r"\d{8,32}", re.ASCII)
 
 
 class BankAccountRequest(Struct, forbid_unknown_fields=True):
-    """The bank card for payouts: 12 to 19 digits, spaces allowed."""
+    """The bank card or account for payouts: 8 to 32 digits; spaces and hyphens are ignored."""
 
-    number: Annotated[str, Meta(min_length=12, max_length=30)]
+    number: Annotated[str, Meta(min_length=8, max_length=64)]
 
 
 class AccountEnding(Struct, frozen=True):
@@ -23,23 +24,19 @@ class AccountEnding(Struct, frozen=True):
 
 
 class InvalidBankAccount(Problem):
-    """The number is not a valid bank card number: its length or its check digit is wrong (ISO/IEC 7812)."""
+    """The number is not that of a bank card or account: it does not have 8 to 32 digits."""
 
     status, title = 400, "Invalid bank account"
 
 
 def parse_card_number(text: str) -> str:
-    """Return the number of a bank card without spaces, after checking its check digit (ISO/IEC 7812).
+    """Return the number of a bank card or account as digits only. Raises InvalidBankAccount.
 
-    Raises InvalidBankAccount.
+    There is no check digit: cards and passbooks without one are in use, and the bank decides at the payout.
     """
-    try:
-        number = luhn.validate(text.replace(" ", ""))
-    except ValidationError:
-        number = ""
-    if not 12 <= len(number) <= 19:  # noqa: PLR2004  ISO/IEC 7812
-        raise InvalidBankAccount(
-            Text(zh="银行卡号校验不通过，请核对后重新填写。", en="The bank card number is invalid; please check it."),
-            errors=(FieldError("/number", "the length or the check digit is wrong"),),
-        )
+    number = compact(text)
+    if not _NUMBER.fullmatch(number):
+        english = "A bank card or account number has 8 to 32 digits; please check it."
+        chinese = "银行卡号或账号应为8至32位数字，请核对后重新填写。"
+        raise InvalidBankAccount(zh=chinese, en=english, errors=(FieldError("/number", english, chinese),))
     return number

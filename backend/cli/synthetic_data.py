@@ -1,7 +1,8 @@
 """A synthetic city: its people, and the documents that each service would have about them.
 
 The same seed creates the same people with the same ids, so an interrupted run is resumed by running it again: existing
-documents are kept. The ID numbers are in divisions 99xxxx, which no authority issues, so none belongs to a real person.
+documents are kept. The ID numbers are in divisions 99xxxx, which no authority issues, so none belongs to a real person;
+otherwise they are valid, and every service accepts them.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from random import Random
 from msgspec.structs import replace
 from stdnum.cn import ric  # pyright: ignore[reportMissingTypeStubs]  untyped library
 
-from backend.city.person import IdNumber, Person, Sex, new_person
+from backend.city.id_number import Sex, parse_id_number
+from backend.city.person import Person, new_person
 from backend.city.service import City, Service
 from backend.store import Document, Duplicate
 
@@ -74,7 +76,7 @@ def _people(city: City, rng: Random) -> Iterator[Person]:
     while True:
         sex: Sex = rng.choice(("female", "male"))
         born_on = now.date() - timedelta(days=int(OLDEST_DAYS * rng.betavariate(1.4, 1.8)))
-        id_number = IdNumber(_id_number(number, sex, born_on), sex, born_on)
+        id_number = parse_id_number(_id_number(number, sex, born_on), now.date())
         name = rng.choice(_SURNAMES) + "".join(rng.choices(_GIVEN_NAMES, k=rng.choice((1, 2, 2))))
         person_id = base64.urlsafe_b64encode(rng.randbytes(12)).decode()
         yield replace(new_person(city.encryption, id_number, person_id, now), name=city.encryption.encrypt(name))

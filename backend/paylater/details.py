@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from backend.city.id_number import RESIDENT_CARD, DocumentKind, TypedIdNumber
 from backend.city.service import City
 from backend.i18n import Text
 from backend.paylater.bill import Billable, PaymentScope
@@ -72,10 +73,11 @@ class TransferDetails(Struct, frozen=True):
 
 
 class FamilyPayerRequest(Struct, forbid_unknown_fields=True):
-    """The family member whom the caller asks to pay: a spouse, child or parent with this resident ID number."""
+    """The family member whom the caller asks to pay: a spouse, child or parent with this identity document."""
 
-    id_number: Annotated[str, Meta(min_length=15, max_length=20)]
+    id_number: TypedIdNumber
     relation: Relation
+    document_kind: DocumentKind = RESIDENT_CARD
 
 
 class FamilyConsentDetails(Struct, frozen=True):

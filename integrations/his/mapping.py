@@ -5,10 +5,12 @@ neutral name; each interface then reports the place of that element in its own m
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Literal
 
+from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.commands import MAX_AMOUNT_FEN, Command, OpenVisit
@@ -38,6 +40,21 @@ Fault = Literal["required", "value", "unknown"]
 
 ID_NUMBER_SYSTEM = "urn:oid:2.16.156.10011.1.3"
 """The resident identity card in China's shared health documents (WS/T 500)."""
+
+DOCUMENT_TYPES: dict[str, DocumentKind] = {
+    "NI": "resident_identity_card",
+    "NN": "resident_identity_card",
+    "NNCHN": "resident_identity_card",
+    "PRC": "permanent_residence_card",
+    "PPN": "passport",
+    "03": "passport",
+    "06": "hong_kong_macao_travel_permit",
+    "07": "taiwan_travel_permit",
+}
+"""Kinds of documents by HL7 table 0203 (CX-5, Identifier.type), and by CV02.01.101 (WS 364.3)."""
+
+PASSPORT_SYSTEM = "http://hl7.org/fhir/sid/passport-"
+"""The identifier system of passports, followed by the three letters of the country."""
 
 VISIT_KINDS: dict[str, VisitKind] = {
     "AMB": "outpatient",
@@ -167,11 +184,22 @@ def parse_title(text: str | None) -> str:
     return stripped
 
 
-def require_id_number(text: str | None) -> str:
-    """Return a resident ID number in upper case, without checking it. Raises Unmappable if it is missing."""
-    if text is None or not text.strip():
+def kind_of_system(system: object) -> DocumentKind | None:
+    """Return the kind of document of an identifier system; without one it is a resident identity card."""
+    if system in (None, "", ID_NUMBER_SYSTEM):
+        return RESIDENT_CARD
+    return "passport" if str(system).startswith(PASSPORT_SYSTEM) else None
+
+
+def require_document(documents: Iterable[IdentityDocument]) -> IdentityDocument:
+    """Return the document that identifies the patient, a resident identity card first. Raises Unmappable without one.
+
+    Its number is not checked yet.
+    """
+    found = [one for one in documents if one.number.strip()]
+    if not found:
         raise missing_element("patient")
-    return text.strip().upper()
+    return min(found, key=lambda one: one.kind != RESIDENT_CARD)
 
 
 def visit_kind(code: str | None) -> VisitKind:
@@ -219,11 +247,11 @@ def _invalid_instant(element: Element) -> Unmappable:
 
 
 def build_open_visit(
-    id_number: str | None, class_: str | None, opened_at: datetime, estimate: str | int | Decimal | None = None
+    patient: IdentityDocument, class_: str | None, opened_at: datetime, estimate: str | int | Decimal | None = None
 ) -> OpenVisit:
     """Return the command for a new visit. Raises Unmappable."""
     estimate_fen = None if estimate is None else positive_fen_from_yuan(estimate, "estimate")
-    return OpenVisit(require_id_number(id_number), visit_kind(class_), opened_at, estimate_fen)
+    return OpenVisit(patient.number, visit_kind(class_), opened_at, estimate_fen, patient.kind)
 
 
 def build_charge(

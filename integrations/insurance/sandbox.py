@@ -179,7 +179,7 @@ def _digest(id_number: str) -> str:
 
 
 def _is_insured(id_number: str) -> bool:
-    return id_number[16] != UNINSURED_DIGIT
+    return id_number[-2] != UNINSURED_DIGIT
 
 
 def _divide(claim: InsuranceClaim, balance_fen: int) -> Split:

@@ -147,6 +147,18 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
         assert client.get("/v1/me", headers=headers).json()["identity_verified"] is True
 
 
+def test_the_demonstration_prints_invented_id_numbers_that_can_be_reported(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with running("demo", "--citizens", "50", environment=environment, folder=tmp_path) as (client, output):
+        shown: list[tuple[str, str]] = re.findall(r"^  (99\d{15}[\dX])  (1\d{10})$", output.read_text(), re.MULTILINE)
+        assert len(shown) == 3
+        contact = {"kind": "contact", "level": "close", "at": "2026-01-01T08:00:00+08:00"}
+        events = [{"source": "cdc", "id": number, "id_number": number, "event": contact} for number, _ in shown]
+        answer = client.post("/v1/health-events", json={"events": events}, headers=sign_in(client, "13800000002"))
+        assert [result["outcome"] for result in answer.json()["results"]] == ["applied"] * 3
+
+
 def payload_on(output: Path) -> str:
     """Return the payload of the QR code in a terminal's output."""
     rows = [line for line in output.read_text().splitlines() if len(line) > 30 and set(line) <= set(" ▄▀█")]

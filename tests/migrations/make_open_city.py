@@ -26,7 +26,8 @@ from msgspec.structs import replace
 from pymongo import MongoClient
 
 from backend.app import documents_of
-from backend.city.person import find_or_create_person, parse_id_number
+from backend.city.id_number import parse_id_number
+from backend.city.person import find_or_create_person
 from backend.city.service import discover_services
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.talent_code.ports import TaxYear

@@ -1,12 +1,15 @@
-"""The accounts' part of the demonstration: phones to sign in with, and accounts of staff."""
+"""The accounts' part of the demonstration: phones to sign in with, accounts of staff, and ID numbers to report."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-from backend.city.service import City, Demo, DemoAccounts, DemoPerson, DemoStaff
+from backend.city.person import document_of, known_person
+from backend.city.service import City, Demo, DemoAccounts, DemoOutput, DemoPerson, DemoStaff
 from backend.services.account.accounts import find_account, set_roles
 from backend.services.account.synthetic import synthetic_phone
 
 _MAX_SEARCHED = 5_000
+_MAX_SHOWN = 3
+_INVENTED = "99"
 
 
 async def _people(city: City) -> AsyncIterator[DemoPerson]:
@@ -19,4 +22,18 @@ async def _people(city: City) -> AsyncIterator[DemoPerson]:
         yield DemoPerson(phone.removeprefix("+86"), account.citizen_id)
 
 
-demo = Demo(staff=[DemoStaff("+8613800000003", "operator", "operator")], accounts=DemoAccounts(_people, set_roles))
+async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> DemoOutput:
+    """Show some invented ID numbers; others are never shown."""
+    notes = ["\nInvented ID numbers, for what hospitals and officers report:\n"]
+    async for person in people():
+        number = document_of(city.encryption, await known_person(city.store, person.citizen_id)).number
+        if number.startswith(_INVENTED):
+            notes.append(f"  {number}  {person.phone}")
+        if len(notes) > _MAX_SHOWN:
+            break
+    return DemoOutput(notes=notes)
+
+
+demo = Demo(
+    staff=[DemoStaff("+8613800000003", "operator", "operator")], accounts=DemoAccounts(_people, set_roles), show=_show
+)

@@ -5,12 +5,14 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import phonenumbers
 from msgspec.structs import replace
 
-from backend.city.person import IdNumber
+from backend.city.id_number import IdentityDocument, Sex
+from backend.city.person import Person
+from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
 from backend.security.identity import Caller, Role
@@ -21,9 +23,7 @@ CODE_LIFETIME = timedelta(minutes=5)
 RESEND_INTERVAL = timedelta(seconds=60)
 MAX_ATTEMPTS = 5
 MAX_CODES_PER_DAY = 10
-_NAME = re.compile(
-    r"[㐀-鿿\U00020000-\U0003134F]{1,20}(?:[·•][㐀-鿿\U00020000-\U0003134F]{1,20}){0,4}|[A-Za-z][A-Za-z .'\-]{1,49}"
-)
+_CHINESE_MOBILE = re.compile(r"(\+86|0086|86)?(1[3-9]\d{9})", re.ASCII)
 
 
 class InvalidPhone(Problem):
@@ -48,12 +48,6 @@ class SessionEnded(Problem):
     """The refresh token was used before, or its session has ended."""
 
     status, title = 401, "Session ended"
-
-
-class InvalidName(Problem):
-    """The name contains characters that names on identity cards never have."""
-
-    status, title = 400, "Invalid name"
 
 
 class IdentityMismatch(Problem):
@@ -123,9 +117,15 @@ class Session(Document, kw_only=True):
 
 
 def parse_phone(text: str, region: str) -> str:
-    """Parse a phone number, national or with a + prefix; return it in E.164 format. Raises InvalidPhone."""
+    """Parse a phone number, national or with a + prefix; return it in E.164 format. Raises InvalidPhone.
+
+    Every number of the form of Chinese mobile phones is accepted: the carriers open prefixes before any library knows.
+    """
+    chinese = _CHINESE_MOBILE.fullmatch(compact(text))
+    if chinese is not None and (chinese[1] or region == "CN"):
+        return f"+86{chinese[2]}"
     try:
-        number = phonenumbers.parse(text, region)
+        number = phonenumbers.parse(without_invisible(text), region)
     except phonenumbers.NumberParseException as error:
         raise _invalid_phone() from error
     kinds = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE)
@@ -206,27 +206,19 @@ def session_ended() -> SessionEnded:
     return SessionEnded(Text(zh="登录已失效，请重新登录。", en="The session has ended; sign in again."))
 
 
-def parse_name(text: str) -> str:
-    """Parse a name as an identity card shows it. Raises InvalidName."""
-    name = " ".join(text.split()).replace("•", "·")
-    if not _NAME.fullmatch(name):
-        english = "Enter the name as on the identity card: Chinese characters, optionally with ·, or Latin letters."
-        chinese = "姓名格式不正确，请按身份证上的姓名填写。"
-        raise InvalidName(Text(zh=chinese, en=english), errors=(FieldError("/name", english),))
-    return name
-
-
-def check_id_details(id_number: IdNumber, sex: Literal["female", "male"] | None, born_on: date | None) -> None:
-    """Check that sex and birth date, if given, agree with the ID number. Raises IdentityMismatch."""
+def check_id_details(known: IdentityDocument | Person, sex: Sex | None, born_on: date | None, today: date) -> None:
+    """Check that sex and birth date, if given, agree with those that are known. Raises IdentityMismatch."""
     wrong = [
-        FieldError(pointer, "contradicts the ID number")
-        for pointer, given, expected in (("/sex", sex, id_number.sex), ("/born_on", born_on, id_number.born_on))
-        if given is not None and given != expected
+        FieldError(pointer, "contradicts the ID number", "与证件号码不符")
+        for pointer, given, expected in (("/sex", sex, known.sex), ("/born_on", born_on, known.born_on))
+        if given is not None and expected not in (None, given)
     ]
+    if not wrong and born_on is not None and born_on > today:
+        wrong = [FieldError("/born_on", "is in the future", "晚于今天")]
     if wrong:
         detail = Text(
-            zh="性别或出生日期与身份证号码不符，请核对。",
-            en="Sex or birth date contradicts the ID number; please check.",
+            zh="性别或出生日期有误，或与证件号码不符，请核对。",
+            en="Sex or birth date is wrong or contradicts the ID number; please check.",
         )
         raise IdentityMismatch(detail, errors=tuple(wrong))
 
@@ -235,7 +227,7 @@ def id_number_in_use() -> IdNumberInUse:
     """Return the Problem for an ID number of another account; it does not disclose which account."""
     return IdNumberInUse(
         Text(
-            zh="该身份证号码已在其他账户实名。如非您本人操作，请拨打12345。",
+            zh="该证件号码已在其他账户实名。如非您本人操作，请拨打12345。",
             en="Another account is verified with this ID number. If that was not you, call 12345.",
         )
     )
@@ -262,10 +254,10 @@ def masked_phone(phone: str) -> str:
 
 
 def masked_name(name: str) -> str:
-    """Return a name with all but its last character masked."""
-    return "*" * (len(name) - 1) + name[-1]
+    """Return a name with all but its last character masked; of one character nothing is shown."""
+    return "*" * (len(name) - 1) + name[-1] if len(name) > 1 else "*"
 
 
 def masked_id_number(number: str) -> str:
     """Return an ID number with all but its first and last character masked."""
-    return number[0] + "*" * 16 + number[-1]
+    return number[0] + "*" * (len(number) - 2) + number[-1]

@@ -18,7 +18,8 @@ async def get_or_create_record(city: City, person: str, now: datetime) -> Health
     if record is not None:
         return record
     citizen = await known_person(city.store, person)
-    born_at = midnight(citizen.born_on, ZoneInfo(city.settings.time_zone))
+    born_on, zone = citizen.born_on, ZoneInfo(city.settings.time_zone)
+    born_at = None if born_on is None else midnight(born_on, zone)
     return await insert_or_get(city.store, new_record(person, make_code_id(), born_at, city.rulebook, now))
 
 

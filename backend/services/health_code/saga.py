@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from backend.city.person import IdNumber, find_or_create_person
+from backend.city.id_number import IdentityDocument
+from backend.city.person import find_or_create_person
 from backend.city.service import City
 from backend.i18n import Text
 from backend.services.health_code.model import (
@@ -32,7 +33,7 @@ COMPLETION_TIMEOUT = timedelta(seconds=30)
 
 
 async def accept_event(
-    city: City, source: str, event_id: str, event: Event | Withdrawal, id_number: IdNumber
+    city: City, source: str, event_id: str, event: Event | Withdrawal, id_number: IdentityDocument
 ) -> Literal["applied", "repeated"]:
     """Accept an event of a source and apply it, once. Raises EventIdReused or NothingToWithdraw."""
     now = city.now()

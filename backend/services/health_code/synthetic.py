@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
-from backend.city.person import Person
+from backend.city.person import Person, birth_date
 from backend.city.service import City
 from backend.rulebook.language.temporal import midnight
 from backend.services.health_code.model import HealthRecord, apply_reports, new_record, update_history
@@ -31,7 +31,7 @@ def synthesize(city: City, rng: Random, people: Sequence[Person]) -> Iterator[He
     zone = ZoneInfo(city.settings.time_zone)
     for person in people:
         code_id = base64.urlsafe_b64encode(rng.randbytes(9)).decode()
-        record = new_record(person.id, code_id, midnight(person.born_on, zone), city.rulebook, now - timedelta(400))
+        record = new_record(person.id, code_id, midnight(birth_date(person), zone), city.rulebook, now - timedelta(400))
         draw = rng.random()
         reports = _ordinary(rng, now)
         if draw < RED:

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.person import Person, birthday, id_digest, known_person, parse_id_number
+from backend.city.id_number import IdentityDocument, parse_id_number
+from backend.city.person import birth_date, birthday, find_person, known_person
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout
 from backend.paylater.effects import PayLater
@@ -54,19 +55,22 @@ pay_later = PayLater(
 """The steps of a bill, with the limits and terms of medical credit."""
 
 
-async def find_person(city: City, id_number: str) -> str | None:
-    """Return the id of the Profile with this ID number, or None. Raises InvalidIdNumber."""
-    number = parse_id_number(id_number, city.today()).number
-    found = await city.store.find(Person, {"id_digest": id_digest(city.encryption, number)}, limit=1)
-    return found.documents[0].id if found.documents else None
+async def find_person_id(city: City, document: IdentityDocument) -> str | None:
+    """Return the id of the Person with this identity document, as somebody typed it, or None.
+
+    Raises InvalidIdNumber.
+    """
+    id_number = parse_id_number(document.number, city.today(), kind=document.kind)
+    person = await find_person(city.store, city.encryption, id_number)
+    return None if person is None else person.id
 
 
 async def fetch_credit_facts(city: City, person: str) -> CreditFacts:
-    """Fetch a person's credit facts from the city's registries. Raises UpstreamTimeout."""
+    """Fetch a person's credit facts from the city's registries. Raises UpstreamTimeout or BirthDateMissing."""
     profile, zone = await known_person(city.store, person), city.rulebook.time_zone
-    number = city.encryption.decrypt(profile.id_number)
+    number, born_on = city.encryption.decrypt(profile.id_number), birth_date(profile)
     return await city.port(CreditRegistry).facts(
-        number, birthday(profile.born_on, ADULT_YEARS, zone), birthday(profile.born_on, SENIOR_YEARS, zone)
+        number, birthday(born_on, ADULT_YEARS, zone), birthday(born_on, SENIOR_YEARS, zone)
     )
 
 
@@ -100,13 +104,13 @@ async def assess(city: City, enrolment: Enrolment, kind: VisitKind | None, now: 
     return Assessment(verdict.result, verdict, available_fen)
 
 
-async def assess_patient(city: City, id_number: str, kind: VisitKind) -> tuple[Enrolment, Assessment]:
-    """Return the enrolment of the person with this ID number, and whether they may pay later for a visit now.
+async def assess_patient(city: City, document: IdentityDocument, kind: VisitKind) -> tuple[Enrolment, Assessment]:
+    """Return the enrolment of the person with this identity document, and whether they may pay later for a visit now.
 
     Raises InvalidIdNumber, or UnknownPatient if the person or the enrolment is missing.
     """
     now = city.now()
-    person = await find_person(city, id_number)
+    person = await find_person_id(city, document)
     enrolment = await city.store.get(Enrolment, person) if person is not None else None
     if enrolment is None or enrolment.closed_at is not None:
         raise UnknownPatient(
@@ -116,14 +120,14 @@ async def assess_patient(city: City, id_number: str, kind: VisitKind) -> tuple[E
     return refreshed, await assess(city, refreshed, kind, now)
 
 
-async def eligible_fen(city: City, hospital: Hospital, id_number: str, kind: VisitKind) -> int | None:
+async def eligible_fen(city: City, hospital: Hospital, document: IdentityDocument, kind: VisitKind) -> int | None:
     """Answer a hospital's eligibility request: up to which amount a person may pay later now, None if they may not.
 
     A person who is unknown, not enrolled or not eligible gets the same answer. Raises InvalidIdNumber.
     """
     assert hospital.enabled, "requests of disabled hospitals are refused earlier"
     try:
-        _, assessment = await assess_patient(city, id_number, kind)
+        _, assessment = await assess_patient(city, document, kind)
     except UnknownPatient:
         return None
     return assessment.available_fen if assessment.allows_visit else None

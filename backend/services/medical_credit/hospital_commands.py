@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from backend.city.person import parse_id_number
+from backend.city.id_number import parse_id_number
 from backend.city.service import City
-from backend.services.medical_credit.eligibility import assess_patient, find_person, terms_of
+from backend.services.medical_credit.eligibility import assess_patient, find_person_id, terms_of
 from backend.services.medical_credit.facts import Term, VisitKind
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit, transition
 from backend.services.medical_credit.model.hospital import Hospital
@@ -71,8 +71,8 @@ async def apply_command(
     """
     if visit is not None:
         now = city.now()
-        id_number = command.id_number if isinstance(command, OpenVisit | ChangeVisit) else None
-        person = None if id_number is None else await find_person(city, id_number)
+        document = command.document() if isinstance(command, OpenVisit | ChangeVisit) else None
+        person = None if document is None else await find_person_id(city, document)
         return transition(visit, command, event, person, terms_of(city, now), now)
     if not isinstance(command, OpenVisit):
         raise UnknownVisit(
@@ -90,13 +90,14 @@ async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
 
 
 async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit:
-    enrolment, assessment = await assess_patient(city, command.id_number, command.kind)
+    enrolment, assessment = await assess_patient(city, command.document(), command.kind)
     if not assessment.allows_visit:
         raise CannotPayLater(
             zh="该患者本次不能先看病后付费，请按常规方式收费。",
             en="This person cannot pay later for this visit; ask for payment now.",
         )
     now = city.now()
+    id_number = parse_id_number(command.id_number, city.today(), kind=command.document_kind)
     terms = terms_of(city, now)
     exceptional = assessment.standing == "exception"
     return Visit(
@@ -104,7 +105,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         hospital=hospital.id,
         number=number,
         person=enrolment.id,
-        id_number=city.encryption.encrypt(parse_id_number(command.id_number, city.today()).number),
+        id_number=city.encryption.encrypt(str(id_number)),
         kind=command.kind,
         opened_at=command.opened_at,
         opened_ms=to_ms(command.opened_at),

@@ -3,6 +3,8 @@
 All amounts are in fen. The city creates all ids, and every call can be repeated with the same id: the answer is then
 the same. A call that times out raises `UpstreamTimeout`, and it is unknown whether it took effect: call `reverse`
 before anything else.
+
+`id_number` is the text of an `IdentityDocument`: a resident ID number, or another document as `kind:number`.
 """
 
 from collections.abc import Sequence

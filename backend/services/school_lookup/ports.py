@@ -1,4 +1,7 @@
-"""The external dependency of the school lookup: the registers of households, property and residence permits."""
+"""The external dependency of the school lookup: the registers of households, property and residence permits.
+
+`id_number` is the text of an `IdentityDocument`: a resident ID number, or another document as `kind:number`.
+"""
 
 from typing import Protocol, runtime_checkable
 

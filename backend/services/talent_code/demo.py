@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from backend.city.person import known_person
+from backend.city.person import birth_date, known_person
 from backend.city.service import City, Demo, DemoOutput, DemoPerson, DemoStaff
 from backend.codes.terminal import sign_text
 from backend.rulebook.language.temporal import midnight
@@ -36,7 +36,7 @@ async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> 
 async def _degree_for_a_class(city: City, person: DemoPerson, now: datetime) -> Degree | None:
     """Return a degree that the sandbox of its registry confirms and that is enough for a class."""
     profile = await known_person(city.store, person.citizen_id)
-    born_at = midnight(profile.born_on, city.rulebook.time_zone)
+    born_at = midnight(birth_date(profile), city.rulebook.time_zone)
     for degree in synthetic_degrees(city.encryption.decrypt(profile.id_number), now):
         facts = TalentFacts(born_at=born_at, degrees=(degree,))
         if city.rulebook.evaluate(CLASS_MODULE, facts, now).result != "none":

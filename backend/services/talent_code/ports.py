@@ -3,6 +3,8 @@
 Every call may be repeated. A registry that does not answer in time raises UpstreamTimeout and is queried again later;
 one that rejects a query raises UpstreamRejected. Answers name the query they belong to, because a registry may answer
 another one.
+
+`id_number` is the text of an `IdentityDocument`: a resident ID number, or another document as `kind:number`.
 """
 
 from typing import Literal, Protocol, runtime_checkable

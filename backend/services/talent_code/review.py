@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from backend.city.person import known_person
+from backend.city.person import birth_date, known_person
 from backend.city.service import City
 from backend.city.upstream import Notifications, UpstreamRejected, UpstreamTimeout, with_timeout
 from backend.codes.signed_code import make_code_id
@@ -30,7 +30,7 @@ async def get_or_create_talent(city: City, person: str) -> Talent:
     talent = await city.store.get(Talent, person)
     if talent is not None:
         return talent
-    born_at = midnight((await known_person(city.store, person)).born_on, city.rulebook.time_zone)
+    born_at = midnight(birth_date(await known_person(city.store, person)), city.rulebook.time_zone)
     return await insert_or_get(city.store, Talent(id=person, code_id=make_code_id(), born_at=born_at))
 
 

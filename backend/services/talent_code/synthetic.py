@@ -4,6 +4,7 @@ A person's qualifications are derived from their ID number, so the sandboxes of 
 """
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
@@ -11,7 +12,7 @@ from typing import TypeVar, get_args
 
 from msgspec.structs import replace
 
-from backend.city.person import Person
+from backend.city.person import Person, birth_date
 from backend.city.service import City
 from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.facts import (
@@ -31,6 +32,7 @@ from backend.services.talent_code.model.talent import Talent, TalentTerms
 from backend.store.time import to_the_millisecond
 
 T = TypeVar("T")
+_BIRTH_YEAR = re.compile(r"\d{6}(\d{4})\d{7}", re.ASCII)
 Merit = Prize | Title | Post
 
 DECLARED_SHARE = 0.8
@@ -66,7 +68,9 @@ def synthesize(city: City, rng: Random, profiles: Sequence[Person]) -> Iterator[
             confirmed = tuple(
                 Evidence(key, one, at, at).after("confirmed", at, registry_days=0) for key, one in declared
             )
-            talent = Talent(id=profile.id, code_id=code_id, born_at=midnight(profile.born_on, zone), evidence=confirmed)
+            talent = Talent(
+                id=profile.id, code_id=code_id, born_at=midnight(birth_date(profile), zone), evidence=confirmed
+            )
             talent = reassess(talent, at, TalentTerms(city.rulebook, at))
             sent = tuple(replace(notification, sent=True) for notification in talent.notifications)
             if talent.grants:
@@ -126,12 +130,14 @@ def random_for(attribute: str, id_number: str) -> Random:
 
     It ignores the birthday, because the ages in a synthetic city are the same on whatever day it is created.
     """
-    return Random(f"{attribute} {id_number[:6]}{id_number[14:17]}")  # noqa: S311  synthetic facts protect nothing
+    person = f"{id_number[:6]}{id_number[14:17]}" if _BIRTH_YEAR.match(id_number) else id_number
+    return Random(f"{attribute} {person}")  # noqa: S311  synthetic facts protect nothing
 
 
 def birth_year(id_number: str) -> int:
-    """Return the year of birth in an ID number."""
-    return int(id_number[6:10])
+    """Return the year of birth in an ID number, or an invented one if another document tells none."""
+    found = _BIRTH_YEAR.match(id_number)
+    return int(found[1]) if found else Random(f"born {id_number}").randint(1950, 2000)  # noqa: S311  likewise
 
 
 def start_of_day(year: int, month: int, day: int) -> datetime:

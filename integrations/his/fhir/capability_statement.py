@@ -24,9 +24,9 @@ A hospital can read and change its own visits only. It identifies its visits, ch
 `identifier`: the first with use "official", else the first. Any system is accepted and systems are not compared,
 because each hospital has one sequence of numbers per resource type. Creating the same identifier again returns the
 existing resource.
-Patients are identified by `subject.identifier` with the resident ID number (system `{ID_NUMBER_SYSTEM}`), or by that of
-a contained Patient; responses contain a pseudonym that is unique to the hospital. To search by ID number, POST to
-_search. Amounts are in CNY with at most two decimal places.
+Patients are identified by `subject.identifier` with the resident ID number (system `{ID_NUMBER_SYSTEM}`) or another
+identity document (type PPN, PRC, 06 or 07), or by that of a contained Patient; responses contain a pseudonym that is
+unique to the hospital. To search by ID number, POST to _search. Amounts are in CNY with at most two decimal places.
 """
 _RESOURCE_DOCUMENTATION = {
     "Encounter": """A visit. Status finished: the patient has left; cancelled: the visit did not take place; \

@@ -67,7 +67,7 @@ def _parse_new_charge_item(context: RequestContext, resource: Json, references: 
         visit_number=target.visit_number,
         commands=commands,
         resource_id=resource_id,
-        patient_id_number=patient.id_number,
+        patient=patient.document,
     )
 
 
@@ -143,7 +143,7 @@ def _parse_charge_item_update(
         visit_id=visit_id,
         commands=commands,
         resource_id=lambda _visit: item_id,
-        patient_id_number=patient.id_number,
+        patient=patient.document,
     )
 
 

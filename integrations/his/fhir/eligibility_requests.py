@@ -6,7 +6,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from backend.city.person import parse_id_number
+from backend.city.id_number import IdentityDocument, parse_id_number
 from backend.i18n import Text
 from backend.services.medical_credit.eligibility import eligible_fen
 from backend.services.medical_credit.facts import VisitKind
@@ -29,7 +29,7 @@ class EligibilityRequest(Struct, frozen=True):
     """A request about a person and a kind of visit; `number` is the hospital's own, if it sent one."""
 
     number: str | None
-    id_number: str
+    document: IdentityDocument
     visit_kind: VisitKind
 
 
@@ -37,7 +37,7 @@ def _parse_eligibility_request(context: RequestContext, resource: Json, _referen
     if resource.get("status") != "active":
         raise unsupported_status("CoverageEligibilityRequest")
     patient = parse_patient(context, resource.get("patient"), resource, "CoverageEligibilityRequest.patient")
-    if patient.id_number is None:
+    if patient.document is None:
         raise mapping.missing_element("patient")
     identifier = business_identifier(resource, context.system("eligibility"))
     number = None if identifier is None else mapping.parse_identifier(identifier, "visit")
@@ -50,7 +50,7 @@ def _parse_eligibility_request(context: RequestContext, resource: Json, _referen
             Text(zh="一次只能查询一种就诊类别。", en="Send one class of visit per request."),
         )
     kind: VisitKind = kinds.pop() if kinds else "outpatient"
-    return EligibilityRequest(number, patient.id_number, kind)
+    return EligibilityRequest(number, patient.document, kind)
 
 
 _PATHS = {
@@ -72,12 +72,12 @@ async def answer_eligibility_request(
     """
     store = context.city.store
     key = secrets.token_hex(16) if request.number is None else eligibility_id(context.hospital.id, request.number)
-    id_number = parse_id_number(request.id_number, context.city.today()).number
+    id_number = parse_id_number(request.document.number, context.city.today(), kind=request.document.kind)
     patient = context.patient_pseudonym(f"id number {id_number}")
     known = await store.get(EligibilityAnswer, key) if request.number is not None else None
     if known is not None:
         return _check_same(known, patient, request.visit_kind), False
-    available_fen = await eligible_fen(context.city, context.hospital, request.id_number, request.visit_kind)
+    available_fen = await eligible_fen(context.city, context.hospital, id_number, request.visit_kind)
     answer = EligibilityAnswer(
         id=key,
         hospital=context.hospital.id,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import cast
 
+from msgspec.structs import replace
+
 from backend.i18n import Text
 from backend.services.medical_credit.model.commands import (
     CancelVisit,
@@ -48,9 +50,9 @@ def _parse_new_encounter(context: RequestContext, resource: Json, _references: R
     opened_at = instant_in(context, period.get("start"), "opened_at") or context.now
     class_ = cast("Json", resource.get("class") or {}).get("code")
     patient = parse_patient(context, resource.get("subject"), resource, "Encounter.subject")
-    if patient.id_number is None:
+    if patient.document is None:
         raise mapping.missing_element("patient")
-    opening = mapping.build_open_visit(patient.id_number, class_, opened_at, _estimate(resource))
+    opening = mapping.build_open_visit(patient.document, class_, opened_at, _estimate(resource))
     closed_at = instant_in(context, period.get("end"), "closed_at") or context.now
 
     def commands(visit: Visit | None) -> Sequence[Command]:
@@ -85,11 +87,10 @@ def _parse_encounter_update(
         if status in CANCELLED:
             return [CancelVisit()]
         found: list[Command] = []
-        change = ChangeVisit(
-            kind if kind != known.kind else None,
-            opened_at if opened_at != known.opened_at else None,
-            patient.id_number,
-        )
+        change = ChangeVisit(kind if kind != known.kind else None, opened_at if opened_at != known.opened_at else None)
+        if patient.document is not None:
+            number, of = patient.document.number, patient.document.kind
+            change = replace(change, id_number=number, document_kind=of)
         if change != ChangeVisit():
             found.append(change)
         if status == "finished":
@@ -145,7 +146,7 @@ def _parse_new_account(context: RequestContext, resource: Json, references: Refe
         visit_number=number,
         commands=commands,
         resource_id=visit_id_of,
-        patient_id_number=patient.id_number,
+        patient=patient.document,
     )
 
 
@@ -177,7 +178,7 @@ def _parse_account_update(
         visit_id=visit_id,
         commands=commands,
         resource_id=visit_id_of,
-        patient_id_number=patient.id_number,
+        patient=patient.document,
     )
 
 

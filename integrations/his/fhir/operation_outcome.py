@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backend.city.person import InvalidIdNumber
+from backend.city.id_number import InvalidIdNumber
 from backend.city.service import ProblemFormat
 from backend.i18n import Text
 from backend.problems import FieldError, NotFound, Problem

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
+from backend.city.id_number import DocumentKind, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.model.problems import VisitChanged
 from backend.services.medical_credit.model.visit import Visit, visit_id
@@ -110,9 +111,9 @@ def resolve_visit(
 
 
 class PatientReference(Struct, frozen=True):
-    """The patient of a resource, by ID number or by the pseudonym for this hospital; neither if there is none."""
+    """The patient of a resource, by document or by the pseudonym for this hospital; neither if there is none."""
 
-    id_number: str | None = None
+    document: IdentityDocument | None = None
     pseudonym: str | None = None
 
     def check_patient_of(self, context: RequestContext, visit: Visit) -> None:
@@ -134,23 +135,29 @@ def parse_patient(context: RequestContext, reference: object, resource: Json, pa
     if isinstance(text, str) and text.startswith("#"):
         contained = [one for one in objects_in(resource, "contained") if one.get("id") == text[1:]]
         identifiers.extend(one for patient in contained for one in objects_in(patient, "identifier"))
+    documents: list[IdentityDocument] = []
     for identifier in identifiers:
-        value, system = identifier.get("value"), identifier.get("system")
-        if isinstance(value, str) and system == context.system("patient"):
+        value, kind = identifier.get("value"), _document_kind(identifier)
+        if isinstance(value, str) and identifier.get("system") == context.system("patient"):
             return PatientReference(pseudonym=value)
-        if isinstance(value, str) and (system in (None, mapping.ID_NUMBER_SYSTEM) or _is_national(identifier)):
-            return PatientReference(id_number=mapping.require_id_number(value))
+        if isinstance(value, str) and kind is not None:
+            documents.append(IdentityDocument(value, kind))
+    if documents:
+        return PatientReference(document=mapping.require_document(documents))
     if given and (identifiers or text):
         raise unprocessable(
             path,
             Text(
-                zh="请用居民身份证号，或本系统返回的患者标识，来标识患者。",
-                en=f"Identify the patient by an identifier of {mapping.ID_NUMBER_SYSTEM}, or by the one we returned.",
+                zh="请用居民身份证号、注明类型的其他证件号码，或本系统返回的患者标识，来标识患者。",
+                en=f"Identify the patient by an identifier of {mapping.ID_NUMBER_SYSTEM}, by another document"
+                " whose type is given, or by the identifier we returned.",
             ),
         )
     return PatientReference()
 
 
-def _is_national(identifier: Json) -> bool:
-    codes = [coding.get("code") for coding in objects_in(identifier.get("type"), "coding")]
-    return "NNCHN" in codes or "NI" in codes
+def _document_kind(identifier: Json) -> DocumentKind | None:
+    """Return the kind of document of an identifier, by its type or else its system; without either it is a card."""
+    codes = [str(coding.get("code")) for coding in objects_in(identifier.get("type"), "coding")]
+    known = next((code for code in codes if code in mapping.DOCUMENT_TYPES), None)
+    return mapping.kind_of_system(identifier.get("system")) if known is None else mapping.DOCUMENT_TYPES[known]

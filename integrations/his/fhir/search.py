@@ -6,8 +6,9 @@ from datetime import date
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.id_number import RESIDENT_CARD, IdentityDocument
 from backend.i18n import Text
-from backend.services.medical_credit.eligibility import find_person
+from backend.services.medical_credit.eligibility import find_person_id
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, eligibility_id
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Visit, visit_id
@@ -28,7 +29,7 @@ from integrations.his.fhir.search_parameters import (
     parse_search_date,
     token_code,
 )
-from integrations.his.mapping import parse_instant
+from integrations.his.mapping import kind_of_system, parse_instant
 
 MAX_STORE_PAGES = 20
 """The most pages of the store that are read for one page of results."""
@@ -85,13 +86,19 @@ async def _with_person(context: RequestContext, query: SearchQuery) -> SearchQue
     """Return the query with the person of an ID number in its place, so that no page link carries the number."""
     people: set[str] = {NO_PERSON}
     for values in query.values(PATIENT_IDENTIFIER):
-        named = {await find_person(context.city, token_code(value)) or NO_PERSON for value in values}
+        named = {await _person_id(context, value) or NO_PERSON for value in values}
         people = named if people == {NO_PERSON} else people & named
     criteria = tuple((name, values) for name, values in query.criteria if name != PATIENT_IDENTIFIER)
     if len(people) > 1:
         text = Text(zh="一次只能查询一名患者。", en="Search for one patient at a time.")
         raise invalid_parameter(PATIENT_IDENTIFIER, text)
     return replace(query, criteria=criteria, person=people.pop() if people else NO_PERSON)
+
+
+async def _person_id(context: RequestContext, token: str) -> str | None:
+    """Return the id of the person whom `system|number` identifies, or None; an unknown system means a resident card."""
+    kind = kind_of_system(token.rpartition("|")[0]) or RESIDENT_CARD
+    return await find_person_id(context.city, IdentityDocument(token_code(token), kind))
 
 
 async def _count(context: RequestContext, query: SearchQuery) -> int:

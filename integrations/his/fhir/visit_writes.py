@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from backend.city.id_number import IdentityDocument
 from backend.i18n import Text
 from backend.problems import Problem
-from backend.services.medical_credit.eligibility import find_person
+from backend.services.medical_credit.eligibility import find_person_id
 from backend.services.medical_credit.hospital_commands import apply_command, is_unchanged, save_visit
 from backend.services.medical_credit.model.commands import Command
 from backend.services.medical_credit.model.problems import UnknownVisit
@@ -30,7 +31,7 @@ class VisitWrite(Struct, frozen=True):
     """A create or update of a resource, as commands to the visit with this id.
 
     `commands` returns the commands to a visit in its present state, `resource_id` the id of the resource after them.
-    `patient_id_number` is set if the resource names its patient by ID number; it must be the patient of the visit.
+    `patient` is set if the resource names its patient by an identity document; they must be the patient of the visit.
     """
 
     resource_type: str
@@ -38,7 +39,7 @@ class VisitWrite(Struct, frozen=True):
     commands: Callable[[Visit | None], Sequence[Command]]
     resource_id: Callable[[Visit], str]
     visit_number: str = ""
-    patient_id_number: str | None = None
+    patient: IdentityDocument | None = None
     if_match: str | None = None
 
 
@@ -90,7 +91,7 @@ async def _plan(context: RequestContext, visit_id: str, group: Sequence[_Indexed
     if before is not None and before.hospital != context.hospital.id:
         before = None
     visit, changes, urgent = before, list[bool](), False
-    people: dict[str, str | None] = {}
+    people: dict[IdentityDocument, str | None] = {}
     for number, (entry, one) in enumerate(group, 1):
         if number % YIELD_EVERY == 0:
             await asyncio.sleep(0)
@@ -103,8 +104,8 @@ async def _plan(context: RequestContext, visit_id: str, group: Sequence[_Indexed
                     visit = changed
                     urgent = urgent or not isinstance(command, Line | CounterPayment)
             assert visit is not None, "commands to an unknown visit raise"
-            if one.patient_id_number is not None:
-                await _check_patient(context, visit, one.patient_id_number, people)
+            if one.patient is not None:
+                await _check_patient(context, visit, one.patient, people)
             changes.append(visit is not previous)
         except Problem as problem:
             if entry is not None:
@@ -128,10 +129,12 @@ def _check_if_match(context: RequestContext, write: VisitWrite, visit: Visit | N
         raise PreconditionFailed(text)
 
 
-async def _check_patient(context: RequestContext, visit: Visit, id_number: str, people: dict[str, str | None]) -> None:
-    if id_number not in people:
-        people[id_number] = await find_person(context.city, id_number)
-    if people[id_number] != visit.person:
+async def _check_patient(
+    context: RequestContext, visit: Visit, patient: IdentityDocument, people: dict[IdentityDocument, str | None]
+) -> None:
+    if patient not in people:
+        people[patient] = await find_person_id(context.city, patient)
+    if people[patient] != visit.person:
         raise wrong_patient()
 
 

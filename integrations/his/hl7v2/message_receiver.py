@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.person import InvalidIdNumber
+from backend.city.id_number import InvalidIdNumber
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import Problem

@@ -11,8 +11,8 @@
 | DFT^P03 | charges (FT1-6 CG), credits (CD), adjustments (AJ) and payments at the counter (PY) |
 
 FT1-2 identifies a line, FT1-31 the charge that a CD or AJ refers to. FT1-11 is the amount; if FT1-10 and FT1-12 are
-present too, quantity times unit price must equal it to the fen. The resident ID number is the repetition of PID-3 with
-the type (CX-5) NI, NN or NNCHN.
+present too, quantity times unit price must equal it to the fen. The patient's identity document is the repetition of
+PID-3 whose type (CX-5) is in `mapping.DOCUMENT_TYPES`.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from backend.city.id_number import IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.model.commands import (
     CancelVisit,
@@ -35,7 +36,6 @@ from integrations.his.hl7v2.message import Message, Part, Segment
 from integrations.his.hl7v2.timestamps import parse_timestamp
 
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8")
-ID_NUMBER_TYPES = ("NI", "NN", "NNCHN")
 _FAULT_CODES: dict[mapping.Fault, ConditionCode] = {"required": "101", "value": "102", "unknown": "103"}
 _FT1_FIELDS: dict[mapping.Element, int] = {
     "line": 2,
@@ -111,7 +111,9 @@ def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...
     visit, patient = message.segment("PV1"), message.segment("PID")
     opened_at = _event_time(message, visit, 44, time_zone, "opened_at")
     try:
-        command = mapping.build_open_visit(_id_number(patient), visit.field(2).text, opened_at)
+        command = mapping.build_open_visit(
+            mapping.require_document(_documents(patient)), visit.field(2).text, opened_at
+        )
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
     return (LocatedCommand(command, _location(patient, 3)),)
@@ -124,10 +126,14 @@ def _update(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
     try:
         kind = mapping.visit_kind(class_) if class_ else None
         opened_at = _event_time(message, visit, 44, time_zone, "opened_at") if opened.text else None
-        number = _id_number(patient)
+        documents = _documents(patient)
+        document = mapping.require_document(documents) if documents else None
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
-    return (LocatedCommand(ChangeVisit(kind, opened_at, number or None), _location(visit, 19)),)
+    change = ChangeVisit(kind, opened_at)
+    if document is not None:
+        change = ChangeVisit(kind, opened_at, document.number, document.kind)
+    return (LocatedCommand(change, _location(visit, 19)),)
 
 
 def _discharge(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
@@ -208,11 +214,13 @@ def _amount(segment: Segment) -> str:
     return extended.text
 
 
-def _id_number(patient: Segment) -> str | None:
-    for one in patient.field(3).repetitions():
-        if one.component(5).text in ID_NUMBER_TYPES:
-            return one.component(1).text
-    return None
+def _documents(patient: Segment) -> list[IdentityDocument]:
+    """Return the identity documents in PID-3 that have a number."""
+    return [
+        IdentityDocument(one.component(1).text, mapping.DOCUMENT_TYPES[one.component(5).text])
+        for one in patient.field(3).repetitions()
+        if one.component(5).text in mapping.DOCUMENT_TYPES and one.component(1).text
+    ]
 
 
 def _event_time(

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec import Struct
 
-from backend.city.person import Person, new_person, parse_id_number
+from backend.city.id_number import parse_id_number
+from backend.city.person import Person, new_person
 from backend.city.service import discover_services, rule_modules_of
 from backend.operations.access_log import _LONG_NUMBER
 from backend.rulebook import load_rulebook

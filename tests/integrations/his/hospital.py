@@ -7,7 +7,8 @@ from itertools import count
 from typing import Any, TypeVar
 
 from backend.app import open_city
-from backend.city.person import find_or_create_person, parse_id_number
+from backend.city.id_number import parse_id_number
+from backend.city.person import find_or_create_person
 from backend.city.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital

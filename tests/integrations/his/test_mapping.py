@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.city.id_number import DocumentKind, IdentityDocument
 from backend.services.medical_credit.model.commands import Command
 from backend.services.medical_credit.model.visit import CounterPayment, Line
 from integrations.his.mapping import (
+    DOCUMENT_TYPES,
     Unmappable,
     build_transaction,
     fen_from_yuan,
+    kind_of_system,
     parse_identifier,
     parse_instant,
     parse_title,
+    require_document,
     visit_kind,
     yuan_from_fen,
 )
@@ -158,3 +162,38 @@ def test_planned_and_unknown_visits_have_no_kind(code: str) -> None:
     with pytest.raises(Unmappable) as caught:
         visit_kind(code)
     assert (caught.value.element, caught.value.fault) == ("class", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("kind", "types"),
+    [
+        ("resident_identity_card", ["NI", "NN", "NNCHN"]),
+        ("permanent_residence_card", ["PRC"]),
+        ("passport", ["PPN", "03"]),
+        ("hong_kong_macao_travel_permit", ["06"]),
+        ("taiwan_travel_permit", ["07"]),
+    ],
+)
+def test_the_kind_of_a_document_follows_from_its_type(kind: DocumentKind, types: list[str]) -> None:
+    assert [type_ for type_, one in DOCUMENT_TYPES.items() if one == kind] == types
+
+
+def test_the_kind_of_a_document_without_type_follows_from_its_system() -> None:
+    kinds = [kind_of_system(system) for system in (None, "", "urn:oid:2.16.156.10011.1.3")]
+    assert kinds == ["resident_identity_card"] * 3
+    assert kind_of_system("http://hl7.org/fhir/sid/passport-USA") == "passport"
+    assert kind_of_system("urn:his:patients") is None
+
+
+def test_a_patient_is_identified_by_a_resident_card_or_else_the_first_document_with_a_number() -> None:
+    card, passport, permit = (
+        IdentityDocument("330106199003070022"),
+        IdentityDocument("EA1234567", "passport"),
+        IdentityDocument("01234567", "taiwan_travel_permit"),
+    )
+    assert require_document([passport, card, permit]) == card
+    assert require_document([IdentityDocument(" "), passport, permit]) == passport
+    for nothing in ([], [IdentityDocument("  ")]):
+        with pytest.raises(Unmappable) as caught:
+            require_document(nothing)
+        assert (caught.value.element, caught.value.fault) == ("patient", "required")

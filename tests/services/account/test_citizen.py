@@ -76,6 +76,28 @@ def test_names_of_many_kinds_are_accepted(client: Client, sign_in: SignIn, name:
     assert verify(client, sign_in(ANNA), name=name).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [(f"阿卜杜热西提{dot}买买提", "阿卜杜热西提·买买提") for dot in ("・", "．", ".", "‧", "∙", "⋅", " · ")]
+    + [("张 三", "张三"), ("张", "张"), ("\ue863", "䶮")],
+)
+def test_a_name_is_kept_as_the_document_shows_it_however_it_is_typed(
+    client: Client, sign_in: SignIn, typed: str, kept: str
+) -> None:
+    headers = sign_in(ANNA)
+    answer = verify(client, headers, name=typed)
+    assert (answer.status_code, answer.json()["account"]["name"][-1]) == (200, kept[-1] if len(kept) > 1 else "*")
+    assert verify(client, headers, name=kept).status_code == 200, "it is the same name"
+    refused(verify(client, headers, name=f"{kept}·李"), 409, "identity-already-verified")
+
+
+@pytest.mark.parametrize(
+    "typed", ["330106 19900307 0022", "33010619900307009Ｘ", "３３０１０６１９９００３０７００２２"]
+)
+def test_an_id_number_is_accepted_as_phones_give_it(client: Client, sign_in: SignIn, typed: str) -> None:
+    assert verify(client, sign_in(ANNA), id_number=typed).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["张3", "<b>张</b>", "😀😀", "  ", "·张", "张\n三\x00"])
 def test_a_name_that_no_identity_card_can_show_is_refused(client: Client, sign_in: SignIn, name: str) -> None:
     refused(verify(client, sign_in(ANNA), name=name), 400, "invalid-name", "/name")

@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from backend.city.service import City
-from backend.services.account.model import Session
+from backend.services.account.model import InvalidPhone, Session, parse_phone
 from backend.services.account.sessions import renew_session
 from tests.conftest import Clock, newest_code
 
@@ -90,10 +90,53 @@ def test_the_text_message_is_in_the_language_of_the_request(client: Client, acce
     assert len(message) <= 160
 
 
-@pytest.mark.parametrize("phone", ["13912345678", "+86 139 1234 5678", "+8613912345678", "139-1234-5678"])
+@pytest.mark.parametrize(
+    "phone",
+    [
+        "13912345678",
+        "+86 139 1234 5678",
+        "+8613912345678",
+        "139-1234-5678",
+        "8613912345678",
+        "0086 139 1234 5678",
+        "１３９１２３４５６７８",
+        "＋86 139–1234–5678",
+        "\u202d139 1234 5678\u202c",
+        "(+86) 139 1234 5678",
+    ],
+)
 def test_a_phone_may_be_written_in_several_ways(client: Client, phone: str) -> None:
     ask_for_code(client, phone)
     assert len(messages(client, "+8613912345678")) == 1
+
+
+@pytest.mark.parametrize("prefix", ["149", "140", "154", "169", "174", "194", "192", "173", "199"])
+def test_chinese_phones_are_accepted_before_their_prefix_is_in_any_library(client: Client, prefix: str) -> None:
+    for written in (f"{prefix}12345678", f"+86 {prefix} 1234 5678", f"86{prefix}12345678", f"0086{prefix}12345678"):
+        assert parse_phone(written, "CN") == f"+86{prefix}12345678"
+    assert ask_for_code(client, f"{prefix}12345678").status_code == 202
+    assert len(messages(client, f"+86{prefix}12345678")) == 1
+
+
+def test_phones_of_other_places_are_accepted_with_their_prefix() -> None:
+    for written in ("+852 9123 4567", "+853 6612 3456", "+886 912 345 678", "+44 7400 123456", "0044 7400 123456"):
+        e164 = written.replace("00", "+", 1) if written.startswith("00") else written
+        assert parse_phone(written, "CN") == e164.replace(" ", "")
+
+
+def test_a_number_without_prefix_is_of_the_citys_own_region() -> None:
+    assert parse_phone("+86 149 1234 5678", "HK") == "+8614912345678"
+    assert parse_phone("9123 4567", "HK") == "+85291234567"
+    with pytest.raises(InvalidPhone):
+        parse_phone("14912345678", "HK")
+
+
+@pytest.mark.parametrize(
+    "phone", ["12912345678", "1491234567", "149123456789", "+86 249 1234 5678", "+852 2123 4567", "٠٤٩١٢٣٤٥٦٧٨"]
+)
+def test_what_is_no_mobile_phone_anywhere_is_refused(phone: str) -> None:
+    with pytest.raises(InvalidPhone):
+        parse_phone(phone, "CN")
 
 
 @pytest.mark.parametrize("phone", ["12345", "0571-87654321", "+861391234567", "phone number", "+" * 20])

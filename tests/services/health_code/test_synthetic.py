@@ -6,7 +6,8 @@ import pytest
 from litestar import Litestar
 from msgspec.structs import replace
 
-from backend.city.person import Person, new_person, parse_id_number
+from backend.city.id_number import parse_id_number
+from backend.city.person import Person, new_person
 from backend.services.health_code.model import COLOUR
 from backend.services.health_code.synthetic import synthesize
 from tests.services.health_code.scene import Clock

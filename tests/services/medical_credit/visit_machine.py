@@ -15,7 +15,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from backend.city.person import find_or_create_person, parse_id_number
+from backend.city.id_number import parse_id_number
+from backend.city.person import find_or_create_person
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.transfers import pay, record_bank_answer
 from backend.problems import Problem

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from backend.city.person import find_or_create_person, parse_id_number
+from backend.city.id_number import parse_id_number
+from backend.city.person import find_or_create_person
 from backend.city.service import discover_services
 from backend.services.talent_code.facts import Degree, Title
 from backend.services.talent_code.model.evidence import Evidence

@@ -5,7 +5,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec.structs import replace
 
-from backend.city.person import IdNumber, InvalidIdNumber, Person, find_or_create_person, parse_id_number
+from backend.city.id_number import IdentityDocument, InvalidIdNumber, parse_id_number
+from backend.city.name import InvalidName, parse_name
+from backend.city.person import Person, document_of, find_or_create_person
 from backend.city.service import City
 from backend.i18n import Text
 from backend.security.identity import CitizenRequest, signed_in
@@ -22,7 +24,6 @@ from backend.services.account.model import (
     IdentityAlreadyVerified,
     IdentityMismatch,
     IdNumberInUse,
-    InvalidName,
     InvalidPhone,
     PhoneInUse,
     SessionEnded,
@@ -33,7 +34,6 @@ from backend.services.account.model import (
     masked_id_number,
     masked_name,
     masked_phone,
-    parse_name,
     parse_phone,
 )
 from backend.services.account.sessions import issue_access_token
@@ -55,19 +55,27 @@ async def show_account(request: CitizenRequest, city: NamedDependency[City]) -> 
 async def verify_identity(
     data: JSONBody[IdentityVerificationRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> VerifiedAccount:
-    """Verify the caller's identity by real name and ID number, once; repeating the same request is safe.
+    """Verify the caller's identity by real name and identity document, once; repeating the same request is safe.
 
+    If the number does not tell sex and birth date, they may be given; services for an age need the birth date.
     The access token in the response opens the routes that only citizens may use.
     """
     name = parse_name(data.name)
-    id_number = parse_id_number(data.id_number, city.today())
-    check_id_details(id_number, data.sex, data.born_on)
+    id_number = parse_id_number(data.id_number, city.today(), kind=data.document_kind)
+    check_id_details(id_number, data.sex, data.born_on, city.today())
     account = await own_account(city, request)
     person = await _available_person(city, account, id_number)
-    if person.name is None:
-        person = await city.store.replace(replace(person, name=city.encryption.encrypt(name)))
-    elif city.encryption.decrypt(person.name) != name:
+    check_id_details(person, data.sex, data.born_on, city.today())
+    if person.name is not None and parse_name(city.encryption.decrypt(person.name)) != name:
         raise identity_already_verified()
+    verified = replace(
+        person,
+        name=person.name or city.encryption.encrypt(name),
+        sex=person.sex or data.sex,
+        born_on=person.born_on or data.born_on,
+    )
+    if verified != person:
+        person = await city.store.replace(verified)
     if account.citizen_id is None:
         try:
             account = await city.store.replace(replace(account, citizen_id=person.id))
@@ -77,7 +85,7 @@ async def verify_identity(
     return VerifiedAccount(await _details(city, account), token, city.settings.access_token_seconds)
 
 
-async def _available_person(city: City, account: Account, id_number: IdNumber) -> Person:
+async def _available_person(city: City, account: Account, id_number: IdentityDocument) -> Person:
     """Return the Person with an ID number. Raises IdNumberInUse or IdentityAlreadyVerified if it cannot be theirs."""
     person = await find_or_create_person(city.store, city.encryption, id_number, city.now())
     holders = await city.store.find(Account, {"citizen_id": person.id}, limit=1)
@@ -111,12 +119,13 @@ async def change_phone(
 async def _details(city: City, account: Account) -> AccountDetails:
     person = await city.store.get(Person, account.citizen_id) if account.citizen_id is not None else None
     name = person.name if person is not None else None
+    number = None if person is None else document_of(city.encryption, person).number
     return AccountDetails(
         id=account.id,
         phone=masked_phone(city.encryption.decrypt(account.phone)),
         identity_verified=person is not None,
         name=None if name is None else masked_name(city.encryption.decrypt(name)),
-        id_number=None if person is None else masked_id_number(city.encryption.decrypt(person.id_number)),
+        id_number=None if number is None else masked_id_number(number),
         roles=account.roles,
         venues=account.venues,
     )

@@ -1,10 +1,11 @@
 """Requests and responses of accounts."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from backend.city.id_number import RESIDENT_CARD, DocumentKind, Sex, TypedIdNumber
 from backend.security.identity import Role
 
 Phone = Annotated[str, Meta(min_length=5, max_length=32, description="national, or with a + prefix")]
@@ -61,11 +62,15 @@ class AccountDetails(Struct, frozen=True):
 
 
 class IdentityVerificationRequest(Struct, forbid_unknown_fields=True):
-    """A person's real name and resident ID number; sex and birth date, if given, must agree with the number."""
+    """A person's real name and the number of their identity document, as people type them.
 
-    name: Annotated[str, Meta(min_length=2, max_length=60)]
-    id_number: Annotated[str, Meta(min_length=15, max_length=20)]
-    sex: Literal["female", "male"] | None = None
+    Sex and birth date, if given, must agree with the number if it tells them.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=60)]
+    id_number: TypedIdNumber
+    document_kind: DocumentKind = RESIDENT_CARD
+    sex: Sex | None = None
     born_on: date | None = None
 
 

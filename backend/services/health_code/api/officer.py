@@ -9,8 +9,9 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from backend.city.person import parse_id_number
+from backend.city.id_number import parse_id_number
 from backend.city.service import City
+from backend.city.typed_text import compact
 from backend.problems import Problem
 from backend.security.identity import role_guard
 from backend.services.health_code.api.schemas import (
@@ -37,9 +38,9 @@ async def report_health_events(data: JSONBody[HealthEventBatch], city: NamedDepe
     """
     now = city.now()
     results: dict[int, EventResult] = {}
-    by_person: defaultdict[str, list[int]] = defaultdict(list)
+    by_number: defaultdict[str, list[int]] = defaultdict(list)
     for index, event in enumerate(data.events):
-        by_person[event.id_number].append(index)
+        by_number[compact(event.id_number)].append(index)
     slots = asyncio.Semaphore(MAX_CONCURRENT_PERSONS)
 
     async def accept_all(indexes: Sequence[int]) -> None:
@@ -47,14 +48,14 @@ async def report_health_events(data: JSONBody[HealthEventBatch], city: NamedDepe
             for index in indexes:
                 results[index] = await _result(city, data.events[index], f"/events/{index}", now)
 
-    await asyncio.gather(*map(accept_all, by_person.values()))
+    await asyncio.gather(*map(accept_all, by_number.values()))
     return EventResults([results[index] for index in range(len(data.events))])
 
 
 async def _result(city: City, event: HealthEvent, pointer: str, now: datetime) -> EventResult:
     try:
         check_plausible([(f"{pointer}/event", event.event)], now)
-        id_number = parse_id_number(event.id_number, city.today(), f"{pointer}/id_number")
+        id_number = parse_id_number(event.id_number, city.today(), f"{pointer}/id_number", event.document_kind)
         outcome = await accept_event(city, event.source, event.id, event.event, id_number)
     except Problem as problem:
         rejection = EventRejection(problem.type_path(), problem.title, problem.detail, problem.errors)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from backend.city.id_number import RESIDENT_CARD, DocumentKind, TypedIdNumber
 from backend.i18n import Text
 from backend.problems import FieldError
 from backend.services.health_code.code import Colour, Shape
@@ -106,12 +107,13 @@ class Verification(Struct, frozen=True):
 
 
 class HealthEvent(Struct, forbid_unknown_fields=True):
-    """An event that `source` reports, under its own `id`, about the person with this resident ID number."""
+    """An event that `source` reports, under its own `id`, about the person with this identity document."""
 
     source: Annotated[str, Meta(min_length=1, max_length=64)]
     id: Annotated[str, Meta(min_length=1, max_length=100)]
-    id_number: Annotated[str, Meta(min_length=1, max_length=32)]
+    id_number: TypedIdNumber
     event: Event | Withdrawal
+    document_kind: DocumentKind = RESIDENT_CARD
 
 
 class HealthEventBatch(Struct, forbid_unknown_fields=True):

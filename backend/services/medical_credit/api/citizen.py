@@ -8,7 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec.structs import replace
 
-from backend.city.person import InvalidIdNumber
+from backend.city.id_number import IdentityDocument, InvalidIdNumber
+from backend.city.person import BirthDateMissing
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable, answer_required
 from backend.paylater.account import close_account, open_account
@@ -43,7 +44,7 @@ from backend.services.medical_credit.api.schemas import (
 from backend.services.medical_credit.eligibility import (
     assess,
     fetch_credit_facts,
-    find_person,
+    find_person_id,
     limit_verdict,
     pay_later,
     refresh_enrolment,
@@ -69,7 +70,7 @@ async def show_medical_credit(request: CitizenRequest, city: NamedDependency[Cit
     return await _credit(city, await refresh_enrolment(city, enrolment, now), now)
 
 
-@post("/v1/me/medical-credit", guards=[citizen], problems=(NotEligible, UpstreamUnavailable))
+@post("/v1/me/medical-credit", guards=[citizen], problems=(NotEligible, UpstreamUnavailable, BirthDateMissing))
 async def open_medical_credit(
     data: JSONBody[Consent], request: CitizenRequest, city: NamedDependency[City]
 ) -> MedicalCredit:
@@ -171,7 +172,7 @@ async def request_family_payer(
 ) -> None:
     """Ask a family member to pay for the caller. The response does not disclose whether the city knows the person."""
     patient = (await open_account(city, Enrolment, citizen_id(request))).id
-    payer = await find_person(city, data.id_number)
+    payer = await find_person_id(city, IdentityDocument(data.id_number, data.document_kind))
     await request_consent(city, FamilyPayer, terms_of(city, city.now()), patient, payer, data.relation)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
 from backend.i18n import yuan
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model import problems
@@ -28,6 +29,11 @@ class OpenVisit(Struct, frozen=True):
     kind: VisitKind
     opened_at: datetime
     estimate_fen: int | None = None
+    document_kind: DocumentKind = RESIDENT_CARD
+
+    def document(self) -> IdentityDocument:
+        """Return the patient's identity document as the hospital sent it."""
+        return IdentityDocument(self.id_number, self.document_kind)
 
 
 class ChangeVisit(Struct, frozen=True):
@@ -36,6 +42,11 @@ class ChangeVisit(Struct, frozen=True):
     kind: VisitKind | None = None
     opened_at: datetime | None = None
     id_number: str | None = None
+    document_kind: DocumentKind = RESIDENT_CARD
+
+    def document(self) -> IdentityDocument | None:
+        """Return the patient's identity document as the hospital sent it."""
+        return None if self.id_number is None else IdentityDocument(self.id_number, self.document_kind)
 
 
 class CloseVisit(Struct, frozen=True):

@@ -15,6 +15,7 @@ from backend.benefits.claims import claims_of, repay, update_accounts
 from backend.benefits.problems import CLAIM_PROBLEMS, REPAYMENT_PROBLEMS, NothingToAppeal, NotOnWaitlist
 from backend.benefits.schemas import AppealRequest, RepaymentRequest
 from backend.city.bank_account import AccountEnding, BankAccountRequest, InvalidBankAccount, parse_card_number
+from backend.city.person import BirthDateMissing
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
 from backend.codes.image import draw_png, draw_svg
@@ -52,13 +53,18 @@ T = TypeVar("T")
 # ── the class ──
 
 
-@get("/v1/me/talent", guards=[citizen], response_headers=NO_STORE)
+@get("/v1/me/talent", guards=[citizen], response_headers=NO_STORE, problems=(BirthDateMissing,))
 async def show_talent(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentDetails]:
     """Show the caller's class with its reason and end, their evidence, and the ways to the next class."""
     return Uncached(talent_details(city, await refresh_talent(city, citizen_id(request))))
 
 
-@post("/v1/me/talent/evidence", guards=[citizen], response_headers=NO_STORE, problems=DECLARATION_PROBLEMS)
+@post(
+    "/v1/me/talent/evidence",
+    guards=[citizen],
+    response_headers=NO_STORE,
+    problems=(*DECLARATION_PROBLEMS, BirthDateMissing),
+)
 async def declare_evidence(
     data: JSONBody[EvidenceRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> Uncached[TalentDetails]:
@@ -73,13 +79,13 @@ async def declare_evidence(
     return Uncached(talent_details(city, talent), 201)
 
 
-@delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceOnRecord,))
+@delete("/v1/me/talent/evidence/{evidence_id:str}", guards=[citizen], problems=(EvidenceOnRecord, BirthDateMissing))
 async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City], evidence_id: FromPath[str]) -> None:
     """Withdraw declared evidence; what a registry has ever confirmed stays on record."""
     await update_talent(city, citizen_id(request), partial(remove_evidence, evidence=evidence_id))
 
 
-@put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount,))
+@put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount, BirthDateMissing))
 async def set_bank_account(
     data: JSONBody[BankAccountRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> AccountEnding:
@@ -98,7 +104,7 @@ async def set_bank_account(
 # ── the talent code ──
 
 
-@get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass,))
+@get("/v1/me/talent-code", guards=[citizen], response_headers=NO_STORE, problems=(NoTalentClass, BirthDateMissing))
 async def show_talent_code(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[TalentCode]:
     """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
     talent = await update_talent(city, citizen_id(request), reassess)
@@ -117,7 +123,7 @@ async def show_talent_code(request: CitizenRequest, city: NamedDependency[City])
     )
 
 
-_problems = (ImageWorkerBusy, NoTalentClass)
+_problems = (ImageWorkerBusy, NoTalentClass, BirthDateMissing)
 _get_image = partial(get, guards=[citizen], response_headers=NO_STORE, priority="decoration", problems=_problems)
 
 
@@ -154,7 +160,7 @@ def _new_code(city: City, talent: Talent, now: datetime) -> tuple[Grant, str, in
 # ── benefits and claims ──
 
 
-@get("/v1/me/benefits", guards=[citizen], response_headers=NO_STORE)
+@get("/v1/me/benefits", guards=[citizen], response_headers=NO_STORE, problems=(BirthDateMissing,))
 async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) -> Uncached[BenefitOverview]:
     """List the benefits that the caller can claim, has claimed and narrowly misses, with reasons.
 
@@ -169,7 +175,9 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     return Uncached(BenefitOverview(available, services, claimed, near_misses))
 
 
-@post("/v1/me/claims", guards=[citizen], problems=(*CLAIM_PROBLEMS, UpstreamUnavailable, *ONCE_PROBLEMS))
+@post(
+    "/v1/me/claims", guards=[citizen], problems=(*CLAIM_PROBLEMS, BirthDateMissing, UpstreamUnavailable, *ONCE_PROBLEMS)
+)
 async def claim_benefit(
     data: JSONBody[ClaimRequest], request: CitizenRequest, city: NamedDependency[City], idempotency_key: IdempotencyKey
 ) -> ClaimDetails:

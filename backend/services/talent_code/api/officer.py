@@ -15,7 +15,8 @@ from backend.benefits.claim import Appeal
 from backend.benefits.problems import NothingToAppeal, OwnAppeal
 from backend.benefits.responses import appeal_list, budget_list
 from backend.benefits.schemas import AppealDecision, AppealList, BudgetList
-from backend.city.person import InvalidIdNumber, Person, id_digest, parse_id_number
+from backend.city.id_number import InvalidIdNumber, parse_id_number
+from backend.city.person import find_person
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotFound
@@ -80,9 +81,8 @@ async def request_review(data: JSONBody[ReviewRequest], city: NamedDependency[Ci
 
     The answer does not reveal whether the person is a talent.
     """
-    number = parse_id_number(data.id_number, city.today()).number
-    found = await city.store.find(Person, {"id_digest": id_digest(city.encryption, number)}, limit=1)
-    for person in found.documents:
-        if await city.store.get(Talent, person.id) is not None:
-            await update_talent(city, person.id, request_recheck)
-            await review_talent.enqueue(city.jobs, person.id)
+    id_number = parse_id_number(data.id_number, city.today(), kind=data.document_kind)
+    person = await find_person(city.store, city.encryption, id_number)
+    if person is not None and await city.store.get(Talent, person.id) is not None:
+        await update_talent(city, person.id, request_recheck)
+        await review_talent.enqueue(city.jobs, person.id)

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 from backend.benefits.claim import InstalmentState
 from backend.benefits.schemas import ClaimStage, ClawbackDetails
 from backend.benefits.terms import Fen
+from backend.city.id_number import RESIDENT_CARD, DocumentKind, TypedIdNumber
 from backend.i18n import Text
 from backend.services.talent_code.facts import TalentClass, TalentClassOrNone
 from backend.services.talent_code.model.benefit import NearMissKind
@@ -245,4 +246,5 @@ class AppealDetails(Struct, frozen=True):
 class ReviewRequest(Struct, forbid_unknown_fields=True):
     """The person whose evidence is to be checked again."""
 
-    id_number: Annotated[str, Meta(min_length=15, max_length=20)]
+    id_number: TypedIdNumber
+    document_kind: DocumentKind = RESIDENT_CARD
