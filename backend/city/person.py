@@ -36,6 +36,11 @@ class Person(Document, kw_only=True):
     name: str | None = None
 
 
+def masked_name(name: str) -> str:
+    """Return a name with all but its last character masked; of one character nothing is shown."""
+    return "*" * (len(name) - 1) + name[-1] if len(name) > 1 else "*"
+
+
 async def find_or_create_person(
     store: Store, encryption: FieldEncryption, id_number: IdentityDocument, now: datetime
 ) -> Person:

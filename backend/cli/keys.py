@@ -10,7 +10,7 @@ from typing import cast
 import click
 
 from backend.cli.errors import load_settings, report_errors
-from backend.security.keyring import ROTATED, Keyring, Use, make_keys, rotate
+from backend.security.keyring import PUBLICATION_LEAD, ROTATED, Key, Keyring, Use, make_keys, rotate
 
 
 @click.group()
@@ -29,10 +29,10 @@ def make() -> None:
 def list_() -> None:
     """List active keys, without their secrets."""
     with report_errors():
-        active = Keyring.open(_folder()).keys()
+        keyring = Keyring.open(_folder())
+        active = keyring.keys()
         for key in active:
-            until = f"until {key.retires:%Y-%m-%d %H:%M} UTC" if key.retires else "current"
-            click.echo(f"{key.use:8}{key.kid:8}{key.created:%Y-%m-%d %H:%M} UTC  {until}")
+            click.echo(f"{key.use:8}{key.kid:8}{_minute(key.created)}  {_state(key, keyring)}")
 
 
 @keys.command("publish")
@@ -49,16 +49,34 @@ def publish() -> None:
     default=24,
     show_default=True,
     type=click.IntRange(0, 24 * 365),
-    help="How long the old key still verifies.",
+    help="How long the old key still verifies once the new one signs.",
 )
-def rotate_(use: str, overlap_hours: int) -> None:
-    """Add a new key; running servers pick it up within seconds.
+@click.option("--at-once", is_flag=True, help="Sign with the new key immediately: only if the old one was stolen.")
+def rotate_(use: str, overlap_hours: int, at_once: bool) -> None:
+    """Add a new key: it is published now, and signs in ten minutes.
 
-    The old key verifies until its overlap ends, so that nobody is signed out. Old `field` keys decrypt permanently.
+    By then every process knows it, and so does everyone with a cached key set. With --at-once, anyone who verifies
+    offline must fetch the key set again to know the key of a new code. The old key verifies until its overlap ends, so
+    that nobody is signed out. Old `field` keys decrypt permanently.
     """
     with report_errors():
-        key = rotate(_folder(), cast("Use", use), datetime.now(UTC), timedelta(hours=overlap_hours))
-        click.echo(f"The {use} key is {key.kid} from now on.")
+        lead = timedelta() if at_once else PUBLICATION_LEAD
+        key = rotate(_folder(), cast("Use", use), datetime.now(UTC), timedelta(hours=overlap_hours), lead)
+        if key.signs_from is None:
+            click.echo(f"The {use} key is {key.kid} from now on.")
+        else:
+            click.echo(f"The {use} key {key.kid} is published from now on, and in use from {_minute(key.signs_from)}.")
+
+
+def _state(key: Key, keyring: Keyring) -> str:
+    if key.signs_from is not None and key.signs_from > datetime.now(UTC):
+        return f"from {_minute(key.signs_from)}"
+    states = ["current"] if key == keyring.current(key.use) else []
+    return ", ".join([*states, *([f"until {_minute(key.retires)}"] if key.retires else [])])
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _folder() -> Path:

@@ -6,17 +6,16 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 import msgspec
 
-from backend.city.service import discover_services
-from backend.codes.signed_code import read_signed_code
-from backend.security.keyring import verify_with_jwks
+from backend.city.service import CodeFormat, discover_services
+from backend.codes.signed_code import RejectedCode, read_signed_code, without_scanner_noise
+from backend.security.keyring import TokenFault, VerifiedToken, verify_token
 
 if TYPE_CHECKING:
-    from backend.city.service import CodeFormat
     from backend.codes.signed_code import CodeClaims
 
 
@@ -41,33 +40,49 @@ class _Audience(msgspec.Struct):
 def verify(payload: str, jwks: Path, skew: int) -> None:
     """Verify the PAYLOAD of a code offline, using only the city's public keys.
 
-    Exits with 0 if the code is valid, whatever it shows, and with 1 if it is expired or forged. Only the city itself
-    knows whether a code was used before, or whether what it shows has changed since.
+    Exits with 0 if the code is valid, whatever it shows, and otherwise with 1. The text CANNOT BE READ if it is not a
+    code. UNKNOWN KEY: the key set lacks the key of the code. CLOCK DIFFERS: the code was issued after now. Only the
+    city itself knows whether a code was used before, or whether what it shows has changed since.
     """
-    payload, keys = payload.strip(), _read_keys(jwks)
+    payload, keys, now = without_scanner_noise(payload), _read_keys(jwks), datetime.now(UTC)
     code = _format_of(payload, keys)
-    if code is None:
-        click.echo("FORGED")
-        sys.exit(1)
+    if not isinstance(code, CodeFormat):
+        _reject(code)
     decoder: msgspec.json.Decoder[CodeClaims] = msgspec.json.Decoder(code.claims)
-    reading = read_signed_code(code.audience, decoder, payload, keys, datetime.now(UTC), skew)
-    click.echo(reading.outcome.upper())
-    if reading.outcome != "forged":
-        click.echo(code.describe(reading.claims))
-        click.echo(f"Valid from {reading.claims.issued_at} until {reading.claims.expires_at}")
+    reading = read_signed_code(code.audience, decoder, payload, keys, now, skew)
+    if isinstance(reading, RejectedCode):
+        _reject(reading.outcome)
+    early = round((reading.claims.issued_at - now).total_seconds())
+    click.echo(f"CLOCK DIFFERS by {early} s" if reading.outcome == "clock_differs" else reading.outcome.upper())
+    click.echo(code.describe(reading.claims))
+    click.echo(f"Valid from {reading.claims.issued_at} until {reading.claims.expires_at}")
     sys.exit(0 if reading.outcome == "valid" else 1)
 
 
-def _format_of(payload: str, jwks: dict[str, Any]) -> CodeFormat | None:
-    """Return the format of a code by its audience; None if it is forged, or no service has this audience."""
-    claims = verify_with_jwks(payload, jwks)
-    if claims is None:
-        return None
+def _reject(fault: TokenFault) -> NoReturn:
+    """Print why a text is not accepted as a code, and exit."""
+    click.echo(_FAULTS[fault])
+    sys.exit(1)
+
+
+_FAULTS: dict[TokenFault, str] = {
+    "unreadable": "CANNOT BE READ",
+    "unknown_key": "UNKNOWN KEY\nFetch the key set again; if the key is still unknown, do not accept the code.",
+    "forged": "FORGED",
+}
+
+
+def _format_of(payload: str, jwks: dict[str, Any]) -> CodeFormat | TokenFault:
+    """Return the format of a code by its audience, or why it is not accepted."""
+    token = verify_token(payload, jwks)
+    if not isinstance(token, VerifiedToken):
+        return token
     try:
-        audience = msgspec.json.decode(claims, type=_Audience).aud
+        audience = msgspec.json.decode(token.claims, type=_Audience).aud
     except ValueError:
-        return None
-    return next((one for service in discover_services() for one in service.codes if one.audience == audience), None)
+        return "forged"
+    formats = {code.audience: code for service in discover_services() for code in service.codes}
+    return formats.get(audience, "forged")
 
 
 def _read_keys(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The city's keys: stored in files, rotated with overlap, and used for signing, encryption and keyed hashes.
 
-Each key is one JSON file that only its owner may read. A new key of a kind is used at once; the old one verifies until
-its overlap ends. Running processes pick up changes within seconds, without a restart.
+Each key is one JSON file that only its owner may read. A new key is published before it signs, so that by then every
+process and everyone with a cached JWKS knows it; the old one verifies until its overlap ends. Running processes pick
+up changes within seconds, without a restart.
 """
 
 import fcntl
@@ -31,6 +32,12 @@ ROTATED: tuple[Use, ...] = ("code", "token", "field")
 """The lookup key is not rotated: people are found by ID number and phone with it, and a new key would lose them."""
 
 KEY_BYTES = 32
+JWKS_SECONDS = 300
+"""How long others may cache the public keys."""
+
+PUBLICATION_LEAD = timedelta(seconds=2 * JWKS_SECONDS)
+"""How long a new key is published before it signs: a cached JWKS, refreshing processes and their clocks need less."""
+
 REFRESH_SECONDS = 5.0
 SETTLED_NANOSECONDS = 2_000_000_000
 """Two changes of a folder may have the same timestamp, so a folder that changed this recently is read again."""
@@ -60,9 +67,10 @@ class InvalidKeys(Exception):
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
-class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """One key: `kid` names it, `use` is its purpose, and it is active until `retires` (None: it is the current one).
+class Key(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
+    """One key: `kid` names it, `use` is its purpose, and it is active until `retires` (None: no other succeeds it).
 
+    It signs or encrypts from `signs_from` (None: since its creation) until its successor does.
     `code` keys sign what others verify (Ed25519 seeds), `token` keys sign access tokens (HMAC-SHA256), `field` keys
     encrypt identifiers (AES-256-GCM), the `lookup` key makes the keyed hashes by which they are found.
     """
@@ -72,6 +80,7 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     created: Instant
     material: bytes
     retires: Instant | None = None
+    signs_from: Instant | None = None
 
     @cached_property
     def private(self) -> Ed25519PrivateKey:
@@ -99,20 +108,41 @@ def make_keys(folder: Path) -> None:
                 _write(folder, _new_key(folder, use, datetime.now(UTC)))
 
 
-def rotate(folder: Path, use: Use, now: datetime, overlap: timedelta) -> Key:
-    """Create a new current key; the old one verifies until `now + overlap`. Old `field` keys decrypt permanently.
+def rotate(folder: Path, use: Use, now: datetime, overlap: timedelta, lead: timedelta = timedelta()) -> Key:
+    """Create a new key that signs after `lead`; the old one verifies until `overlap` after that.
 
-    Raises InvalidKeys for the lookup key, which cannot be replaced without losing the lookup of every person.
+    Without a lead, others cannot verify what it signs until they read the keys again. Old `field` keys decrypt
+    permanently. Raises InvalidKeys for the lookup key, which cannot be replaced without losing the lookup of every
+    person.
     """
     if use not in ROTATED:
         raise InvalidKeys(f"the {use} key cannot be rotated: people are found by it")
     with _locked(folder):
         current = [key for key in _read(folder) if key.use == use and key.retires is None]
-        new_key = _new_key(folder, use, now)
+        new_key = msgspec.structs.replace(_new_key(folder, use, now), signs_from=now + lead if lead else None)
         _write(folder, new_key)
         for key in current:
-            _write(folder, msgspec.structs.replace(key, retires=now + overlap))
+            _write(folder, msgspec.structs.replace(key, retires=now + lead + overlap))
     return new_key
+
+
+class CodeSigner:
+    """Signs codes with one `code` key."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self._private = crypto_sign_seed_keypair(key.material)[1]
+        header = json.dumps({"alg": "EdDSA", "kid": key.kid}, separators=(",", ":")).encode()
+        self._header = encode_segment(header) + b"."
+
+    def sign(self, claims: bytes) -> str:
+        """Sign the bytes of a JSON object as a compact EdDSA JWS (RFC 8037).
+
+        Every code that is shown is signed. libsodium takes two thirds of the time of OpenSSL.
+        """
+        signed = self._header + encode_segment(claims)
+        signature = encode_segment(crypto_sign(signed, self._private)[:crypto_sign_BYTES])
+        return (signed + b"." + signature).decode()
 
 
 class Keyring:
@@ -124,7 +154,9 @@ class Keyring:
         self._refresh_at = 0.0
         self._modified_ns = -1
         self.fault = ""
+        self._current: dict[Use, Key] = {}
         self._read()
+        self._choose_current()
 
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> "Keyring":
@@ -132,7 +164,7 @@ class Keyring:
         return cls(folder, clock)
 
     def keys(self, use: Use | None = None) -> list[Key]:
-        """Return the active keys, of one use or of all: the current ones first, then the newest."""
+        """Return the active keys, of one use or of all, also those that do not sign yet: the newest first."""
         self._refresh()
         now = self._clock()
         return [
@@ -146,16 +178,15 @@ class Keyring:
         self._refresh()
         return self._current[use]
 
-    def sign_code(self, claims: bytes) -> str:
-        """Sign the bytes of a JSON object as a compact EdDSA JWS (RFC 8037).
-
-        Every code that is shown is signed. libsodium takes two thirds of the time of OpenSSL.
-        """
+    def code_signer(self) -> CodeSigner:
+        """Return the signer with the current `code` key."""
         if time.monotonic() > self._refresh_at:
             self._refresh()
-        signed = self._code_header + encode_segment(claims)
-        signature = encode_segment(crypto_sign(signed, self._signing_key)[:crypto_sign_BYTES])
-        return (signed + b"." + signature).decode()
+        return self._code_signer
+
+    def sign_code(self, claims: bytes) -> str:
+        """Sign the bytes of a JSON object as a compact EdDSA JWS with the current `code` key."""
+        return self.code_signer().sign(claims)
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return the public keys that verify codes, as a JSON Web Key Set."""
@@ -173,25 +204,29 @@ class Keyring:
         except (InvalidKeys, OSError) as error:
             self.fault = str(error)
             _log.error("the keys could not be read again, and the previous ones stay active: %s", error)
+        self._choose_current()
 
     def _read(self) -> None:
         modified_ns = self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0
         keys = sorted(_read(self.folder), key=lambda key: (key.retires is not None, -key.created.timestamp()))
-        current = {key.use: key for key in reversed(keys) if key.retires is None}
         for use in USES:
-            if use not in current:
+            if not any(key.use == use and key.retires is None for key in keys):
                 raise InvalidKeys(f"{self.folder}: the {use} key is missing; `chengma keys make` creates missing keys")
-        self._keys, self._current = keys, current
-        code = current["code"]
-        self._signing_key = crypto_sign_seed_keypair(code.material)[1]
-        header = json.dumps({"alg": "EdDSA", "kid": code.kid}, separators=(",", ":")).encode()
-        self._code_header = encode_segment(header) + b"."
-        self._modified_ns = modified_ns
+        self._keys, self._modified_ns = keys, modified_ns
+
+    def _choose_current(self) -> None:
+        """Choose the newest key of each use that may sign now; if none may, the newest."""
+        now = self._clock()
+        begun = [key for key in self._keys if key.signs_from is None or key.signs_from <= now]
+        current: dict[Use, Key] = {key.use: key for key in reversed([*begun, *self._keys])}
+        if current["code"] != self._current.get("code"):
+            self._code_signer = CodeSigner(current["code"])
+        self._current = current
 
 
 class _Header(Struct):
-    alg: str
-    kid: str
+    alg: str = ""
+    kid: str = ""
     crit: Any = None
 
 
@@ -202,31 +237,59 @@ class _Jwk(Struct):
     x: str
 
 
-def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
-    """Return the claims of a compact EdDSA JWS that was signed by a key of the set; None for any other text.
+class VerifiedToken(Struct, frozen=True):
+    """The claims of a token, and the key that signed it."""
+
+    kid: str
+    claims: bytes
+
+
+TokenFault = Literal["unreadable", "unknown_key", "forged"]
+"""Why a token is not accepted: it has not the form of one, the set lacks its key, or the key did not sign it."""
+
+
+def verify_token(token: str, jwks: dict[str, Any]) -> VerifiedToken | TokenFault:
+    """Verify a compact EdDSA JWS with the keys of a set.
 
     Works offline. The key determines the algorithm.
     """
     segments = token.split(".") if len(token) <= MAX_TOKEN_CHARACTERS else []
     if len(segments) != 3:  # noqa: PLR2004  header, claims, signature
-        return None
+        return "unreadable"
     header, claims, signature = map(_decoded, segments)
     if header is None or claims is None or signature is None:
-        return None
+        return "unreadable"
     try:
-        header_fields = msgspec.json.decode(header, type=_Header)
-        keys = msgspec.convert(jwks.get("keys", []), list[_Jwk])
+        named = msgspec.json.decode(header, type=_Header)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    key = next((key for key in keys if (key.kid, key.kty, key.crv) == (header_fields.kid, "OKP", "Ed25519")), None)
-    public = _decoded(key.x) if key is not None else None
-    if header_fields.alg != "EdDSA" or header_fields.crit is not None or public is None or len(public) != KEY_BYTES:
-        return None
+        return "unreadable"
+    if named.alg != "EdDSA" or named.crit is not None:
+        return "forged"
+    public = _public_key(named.kid, jwks)
+    if public is None:
+        return "unknown_key"
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, token.rpartition(".")[0].encode())
+        public.verify(signature, token.rpartition(".")[0].encode())
     except InvalidSignature:
+        return "forged"
+    return VerifiedToken(named.kid, claims)
+
+
+def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
+    """Return the claims of a compact EdDSA JWS that was signed by a key of the set; None for any other text."""
+    verified = verify_token(token, jwks)
+    return verified.claims if isinstance(verified, VerifiedToken) else None
+
+
+def _public_key(kid: str, jwks: dict[str, Any]) -> Ed25519PublicKey | None:
+    """Return the key of this name in a set; None if there is none, or it is not a key for EdDSA."""
+    try:
+        keys = msgspec.convert(jwks.get("keys", []), list[_Jwk])
+    except msgspec.ValidationError:
         return None
-    return claims
+    key = next((key for key in keys if (key.kid, key.kty, key.crv) == (kid, "OKP", "Ed25519")), None)
+    public = _decoded(key.x) if key is not None else None
+    return Ed25519PublicKey.from_public_bytes(public) if public is not None and len(public) == KEY_BYTES else None
 
 
 def _decoded(segment: str) -> bytes | None:

@@ -1,7 +1,8 @@
 """The OpenAPI document: Litestar's own, completed with the Problems that a caller may receive.
 
 schemathesis tests every route against the document. A route names the Problems of its own rules as
-`@post(..., problems=(CodeExpired, ...))`; the Problems of its guard, body and parameters are added here.
+`@post(..., problems=(CodeExpired, ...))`; the Problems of its guard, body and parameters are added here. Types that a
+schema of the route refers to by name are listed as `schemas=(HealthEvent, ...)`.
 """
 
 import io
@@ -212,7 +213,12 @@ def _schemas(handlers: Sequence[HTTPRouteHandler]) -> tuple[dict[Any, Any], dict
 
     Litestar's own schemas omit constraints such as the refusal of unknown members.
     """
-    types = [kind for handler in handlers for kind in (_body_type(handler), _answer_type(handler)) if kind is not None]
+    types = [
+        kind
+        for handler in handlers
+        for kind in (_body_type(handler), _answer_type(handler), *handler.opt.get("schemas", ()))
+        if kind is not None
+    ]
     distinct = {str(kind): kind for kind in types}
     type_schemas, schemas = msgspec.json.schema_components(
         distinct.values(), ref_template="#/components/schemas/{name}"

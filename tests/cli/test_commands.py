@@ -21,6 +21,7 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from backend.codes.signed_code import issue_code
 from backend.security.keyring import Keyring, make_keys
 from backend.services.health_code.code import make_claims
 from backend.services.talent_code.code import make_claims as make_talent_claims
@@ -218,7 +219,7 @@ def jwks(tmp_path: Path) -> tuple[Keyring, Path]:
 
 def payload(keyring: Keyring, seconds_ago: int) -> str:
     issued_at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-    return keyring.sign_code(make_claims("code-id", "yellow", issued_at, 60)[0])
+    return issue_code(keyring, make_claims("code-id", "yellow", issued_at, 60))
 
 
 def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring, Path], tmp_path: Path) -> None:
@@ -237,8 +238,15 @@ def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring
     status, lines = verify(payload(keyring, seconds_ago=300))
     assert (status, lines[:2]) == (1, ["EXPIRED", "黄码 YELLOW (triangle)"])
     assert verify(fresh[:-2] + ("AA" if fresh[-2:] != "AA" else "BB")) == (1, ["FORGED"])
-    assert verify("no code at all") == (1, ["FORGED"])
-    talent_code = keyring.sign_code(make_talent_claims("code-id", datetime.now(UTC), 60)[0])
+    assert verify("no code at all") == (1, ["CANNOT BE READ"])
+    assert verify(f"\ufeff]Q1{fresh}\r\n")[0] == 0, "what a scanner adds is ignored"
+    status, lines = verify(payload(keyring, seconds_ago=-100))
+    assert (status, lines[1]) == (1, "黄码 YELLOW (triangle)")
+    assert lines[0] in {f"CLOCK DIFFERS by {seconds} s" for seconds in range(80, 101)}
+    make_keys(tmp_path / "elsewhere")
+    status, lines = verify(payload(Keyring.open(tmp_path / "elsewhere"), seconds_ago=0))
+    assert (status, lines[0]) == (1, "UNKNOWN KEY")
+    talent_code = issue_code(keyring, make_talent_claims("code-id", datetime.now(UTC), 60))
     status, lines = verify(talent_code)
     assert (status, lines[:2]) == (0, ["VALID", "人才码 TALENT (diamond)"]), "its audience says which service reads it"
     foreign = keyring.sign_code(b'{"aud":"xx","sub":"s","jti":"j","iat":0,"exp":253402300799,"col":"g"}')
@@ -305,16 +313,26 @@ def test_a_code_key_is_rotated_and_the_old_one_still_verifies(environment: dict[
     keys("make")
     old = Keyring.open(tmp_path / "var" / "keys")
     code = payload(old, seconds_ago=0)
+    cached = tmp_path / "cached.json"
+    cached.write_text(keys("publish"))
     assert keys("list").count("current") == 4
-    assert "from now on" in keys("rotate", "code")
-    listed = keys("list").splitlines()
-    assert len([line for line in listed if line.startswith("code") and "until" in line]) == 1
+    assert "published from now on, and in use from" in keys("rotate", "code")
+    waiting, signing = (line for line in keys("list").splitlines() if line.startswith("code"))
+    assert ("UTC  from " in waiting, "current" in waiting) == (True, False)
+    assert "current, until " in signing
+    fresh = payload(Keyring.open(tmp_path / "var" / "keys"), seconds_ago=0)
+    found = chengma("verify", fresh, "--keys", str(cached), environment=environment, folder=tmp_path)
+    assert found.stdout.startswith("VALID"), "others may have cached the keys before the rotation"
     file = tmp_path / "jwks.json"
     file.write_text(keys("publish"))
     published: dict[str, Any] = json.loads(file.read_text())
     assert len(published["keys"]) == 2
     assert "d" not in published["keys"][0]
     assert chengma("verify", code, "--keys", str(file), environment=environment, folder=tmp_path).returncode == 0
+    assert "from now on." in keys("rotate", "code", "--at-once")
+    urgent = payload(Keyring.open(tmp_path / "var" / "keys"), seconds_ago=0)
+    found = chengma("verify", urgent, "--keys", str(cached), environment=environment, folder=tmp_path)
+    assert (found.returncode, found.stdout.splitlines()[0]) == (1, "UNKNOWN KEY"), "nobody is accused of forgery"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from backend.security import keyring
-from backend.security.keyring import USES, InvalidKeys, Keyring, make_keys, rotate, verify_with_jwks
+from backend.security.keyring import (
+    JWKS_SECONDS,
+    PUBLICATION_LEAD,
+    USES,
+    InvalidKeys,
+    Keyring,
+    Use,
+    VerifiedToken,
+    make_keys,
+    rotate,
+    verify_token,
+    verify_with_jwks,
+)
 from tests.conftest import Clock
 
 NOW = datetime(2022, 5, 20, 4, 0, tzinfo=UTC)
@@ -133,6 +145,58 @@ def test_a_running_ring_notices_a_rotation_within_seconds(folder: Path, monkeypa
     assert ring.current("code").kid == made.kid
 
 
+def test_a_new_key_is_published_before_it_signs_in_every_process(folder: Path, clock: Clock) -> None:
+    rings = [Keyring.open(folder, clock) for _ in range(2)]
+    (old,) = (key["kid"] for key in rings[0].jwks()["keys"])
+    made = rotate(folder, "code", NOW, timedelta(hours=1), PUBLICATION_LEAD)
+    cached = rings[1].jwks()
+    assert {key["kid"] for key in cached["keys"]} == {old, made.kid}
+    for seconds, kid in ((0, old), (599, old), (600, made.kid), (4_199, made.kid), (4_200, made.kid)):
+        clock.now = NOW + timedelta(seconds=seconds)
+        for ring in rings:
+            token = ring.sign_code(CLAIMS)
+            assert jwt.get_unverified_header(token)["kid"] == ring.current("code").kid == kid
+            assert verify_with_jwks(token, cached) == CLAIMS
+    assert [key["kid"] for key in rings[0].jwks()["keys"]] == [made.kid]
+
+
+def test_a_code_verifies_with_a_key_set_that_was_cached_before_the_rotation(folder: Path, clock: Clock) -> None:
+    ring = Keyring.open(folder, clock)
+    cached = ring.jwks()
+    rotate(folder, "code", NOW, timedelta(hours=1), PUBLICATION_LEAD)
+    for seconds in range(JWKS_SECONDS + 30):
+        clock.now = NOW + timedelta(seconds=seconds)
+        assert verify_with_jwks(ring.sign_code(CLAIMS), cached) == CLAIMS
+
+
+@pytest.mark.parametrize("use", ["token", "field"])
+def test_a_new_key_of_another_use_also_waits_until_all_processes_know_it(folder: Path, clock: Clock, use: Use) -> None:
+    ring = Keyring.open(folder, clock)
+    old = ring.current(use)
+    made = rotate(folder, use, NOW, timedelta(hours=1), PUBLICATION_LEAD)
+    assert (ring.current(use).kid, {key.kid for key in ring.keys(use)}) == (old.kid, {old.kid, made.kid})
+    clock.now += PUBLICATION_LEAD
+    assert ring.current(use).kid == made.kid
+
+
+def test_a_key_that_is_used_at_once_precedes_one_that_still_waits(folder: Path, clock: Clock) -> None:
+    ring = Keyring.open(folder, clock)
+    rotate(folder, "code", NOW, timedelta(hours=1), PUBLICATION_LEAD)
+    urgent = rotate(folder, "code", NOW + timedelta(seconds=1), timedelta(hours=1))
+    for minutes in (0, 20):
+        clock.now = NOW + timedelta(minutes=minutes)
+        assert jwt.get_unverified_header(ring.sign_code(CLAIMS))["kid"] == urgent.kid
+
+
+def test_a_folder_whose_only_key_still_waits_signs_with_it(folder: Path, clock: Clock) -> None:
+    rotate(folder, "code", NOW, timedelta(hours=1), PUBLICATION_LEAD)
+    for path in folder.glob("code_*.json"):
+        if "retires" in json.loads(path.read_bytes()):
+            path.unlink()
+    ring = Keyring.open(folder, clock)
+    assert verify_with_jwks(ring.sign_code(CLAIMS), ring.jwks()) == CLAIMS
+
+
 def test_a_ring_notices_a_rotation_of_a_minute_ago(folder: Path) -> None:
     ring = Keyring.open(folder)
     made = rotate(folder, "code", NOW, timedelta(hours=1))
@@ -191,8 +255,26 @@ def forgeries(token: str, ring: Keyring) -> dict[str, str]:
 
 def test_forgeries_are_refused(folder: Path) -> None:
     ring = Keyring.open(folder)
+    unreadable = {
+        "padding",
+        "another form of the last character",
+        "white space",
+        "four segments",
+        "nothing",
+        "Chinese",
+        "too long",
+        "deeply nested",
+        "dots",
+    }
     for name, forged in forgeries(ring.sign_code(CLAIMS), ring).items():
-        assert verify_with_jwks(forged, ring.jwks()) is None, name
+        fault = "unreadable" if name in unreadable else "unknown_key" if name == "foreign kid" else "forged"
+        assert (verify_with_jwks(forged, ring.jwks()), verify_token(forged, ring.jwks())) == (None, fault), name
+
+
+def test_a_verified_token_names_its_key(folder: Path) -> None:
+    ring = Keyring.open(folder)
+    expected = VerifiedToken(ring.current("code").kid, CLAIMS)
+    assert verify_token(ring.sign_code(CLAIMS), ring.jwks()) == expected
 
 
 @pytest.mark.parametrize("header", [{"alg": "none"}, {"alg": "HS256"}, {"alg": "EdDSA", "crit": ["b64"]}])

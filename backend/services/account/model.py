@@ -253,11 +253,6 @@ def masked_phone(phone: str) -> str:
     return phone[:-8] + "****" + phone[-4:]
 
 
-def masked_name(name: str) -> str:
-    """Return a name with all but its last character masked; of one character nothing is shown."""
-    return "*" * (len(name) - 1) + name[-1] if len(name) > 1 else "*"
-
-
 def masked_id_number(number: str) -> str:
     """Return an ID number with all but its first and last character masked."""
     return number[0] + "*" * (len(number) - 2) + number[-1]

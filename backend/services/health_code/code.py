@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from backend.codes.image import CodeStyle
-from backend.codes.signed_code import CodeClaims, ForgedCode, GenuineCode, nonces, read_signed_code
+from backend.codes.signed_code import CodeClaims, GenuineCode, RejectedCode, nonces, read_signed_code
 from backend.i18n import Text
 
 Colour = Literal["green", "yellow", "red"]
@@ -36,24 +36,18 @@ class HealthCodeClaims(CodeClaims, frozen=True, gc=False):
         return _COLOURS[self.col]
 
 
-_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(HealthCodeClaims)
 
 
-def make_claims(code_id: str, colour: str, now: datetime, seconds: int) -> tuple[bytes, int, int]:
-    """Return the claims of a code valid for `seconds` from `now`, and its start and end in epoch seconds."""
+def make_claims(code_id: str, colour: str, now: datetime, seconds: int) -> HealthCodeClaims:
+    """Return the claims of a code that is valid for `seconds` from `now`."""
     issued = int(now.timestamp())
-    expires = issued + seconds
-    return (
-        _encoder.encode(HealthCodeClaims(AUDIENCE, code_id, next(nonces), issued, expires, _LETTERS[colour])),
-        issued,
-        expires,
-    )
+    return HealthCodeClaims(AUDIENCE, code_id, next(nonces), issued, issued + seconds, _LETTERS[colour])
 
 
 def read_code(
     payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int
-) -> GenuineCode[HealthCodeClaims] | ForgedCode:
+) -> GenuineCode[HealthCodeClaims] | RejectedCode:
     """Verify a health code with the city's published keys only.
 
     Whether the code was used before, or the colour has changed since, cannot be seen from the code.

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 
 from backend.city.service import City, Demo, DemoOutput, DemoPerson, DemoStaff
+from backend.codes.signed_code import issue_code
 from backend.codes.terminal import qr_lines, sign_text
 from backend.services.health_code.code import COLOURS, STYLES, Colour, make_claims
 from backend.services.health_code.model import COLOUR, HealthRecord
@@ -40,11 +41,11 @@ async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> 
 
 def _notes(city: City, phone: str, record: HealthRecord) -> list[str]:
     seconds = city.settings.code_seconds
-    claims, _, _ = make_claims(record.code_id, "green", city.now(), seconds)
+    payload = issue_code(city.keys, make_claims(record.code_id, "green", city.now(), seconds))
     return [
         _SIGN_IN.format(address=f"http://{city.settings.host}:{city.settings.port}", phone=phone),
         f"The code of {phone}, {sign_text(STYLES['green'])}; it is valid for {seconds} seconds:\n",
-        *qr_lines(city.keys.sign_code(claims)),
+        *qr_lines(payload),
         "",
     ]
 

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 MAX_FACTS = 50
-"""Only the newest facts of each kind are stored; no rule needs more than fifty of a kind."""
+"""The maximum number of facts of each kind from official reports, and of those that the person reported."""
+
+MAX_OF_BOTH = 2 * MAX_FACTS
 
 MAX_CHECK_INS = 60
 
@@ -106,14 +108,14 @@ class HealthFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """All facts that the rules of the health code may read. `born_at` is the midnight that began the day of birth."""
 
     born_at: Instant | None = None
-    cases: Annotated[tuple[Case, ...], Meta(max_length=MAX_FACTS)] = ()
-    contacts: Annotated[tuple[Contact, ...], Meta(max_length=MAX_FACTS)] = ()
-    tests: Annotated[tuple[LabTest, ...], Meta(max_length=MAX_FACTS)] = ()
-    symptoms: Annotated[tuple[Symptom, ...], Meta(max_length=MAX_FACTS)] = ()
-    declarations: Annotated[tuple[Declaration, ...], Meta(max_length=MAX_FACTS)] = ()
-    stays: Annotated[tuple[Stay, ...], Meta(max_length=MAX_FACTS)] = ()
-    entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_FACTS)] = ()
-    isolations: Annotated[tuple[Isolation, ...], Meta(max_length=MAX_FACTS)] = ()
-    doses: Annotated[tuple[Dose, ...], Meta(max_length=MAX_FACTS)] = ()
-    missed_mass_tests: Annotated[tuple[MissedMassTest, ...], Meta(max_length=MAX_FACTS)] = ()
-    false_statements: Annotated[tuple[FalseStatement, ...], Meta(max_length=MAX_FACTS)] = ()
+    cases: Annotated[tuple[Case, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    contacts: Annotated[tuple[Contact, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    tests: Annotated[tuple[LabTest, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    symptoms: Annotated[tuple[Symptom, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    declarations: Annotated[tuple[Declaration, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    stays: Annotated[tuple[Stay, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    isolations: Annotated[tuple[Isolation, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    doses: Annotated[tuple[Dose, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    missed_mass_tests: Annotated[tuple[MissedMassTest, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    false_statements: Annotated[tuple[FalseStatement, ...], Meta(max_length=MAX_OF_BOTH)] = ()

@@ -61,17 +61,19 @@ class HealthEventReceipt(Document, kw_only=True):
     """The receipt of an accepted event; its `id` is the digest of the source and the event's id.
 
     `payload` is the digest of the event's content, `person` the id of the Person concerned. The receipt is `applied`
-    once the person's record contains the event. Until then it holds the work to do, the `event` or the id of the event
-    that it `withdraws`, and is due for a sweep at `due_ms`; sending the event again completes it too.
+    once the person's record contains the event. Until then it holds the work to do, the `event` (with the identity of
+    its `sample`) or the id of the event that it `withdraws`, and is due for a sweep at `due_ms`; sending the event
+    again completes it too.
     """
 
     collection: ClassVar[str] = "health_event_receipts"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="due_ms"),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="due_ms"), Index(("withdraws",)))
 
     payload: str
     person: str
     applied: bool = False
     event: Event | None = None
+    sample: str | None = None
     withdraws: str | None = None
     due_ms: int | None = None
 

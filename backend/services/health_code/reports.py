@@ -4,13 +4,12 @@ Facts are never edited: they are derived again from all reports. So a withdrawn 
 reports that arrive in the wrong order result in the same facts.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from msgspec import Meta, Struct
-from msgspec.structs import replace
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import astuple, replace
 
 from backend.services.health_code.facts import (
     MAX_CHECK_INS,
@@ -36,8 +35,10 @@ from backend.store.time import instants
 Draft = dict[str, list[Any]]
 """The facts during derivation, under the field names of HealthFacts, and `check_ins`."""
 
+T = TypeVar("T")
+
 MAX_REPORTS = 200
-"""The maximum number of reports in a record; beyond it, the oldest of the most frequent kind are discarded."""
+"""The maximum number of official reports in a record, and of the person's own reports."""
 
 
 class CaseReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="case"):
@@ -73,17 +74,21 @@ class ContactReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
 
 class SampleTested(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="test"):
-    """A test was taken; a later report of the same sample replaces an earlier one."""
+    """A test was taken; a later report of the same sample replaces an earlier one.
+
+    `sample_id` identifies the sample at its source. Without it, tests of one kind and source that were sampled at one
+    instant are the same sample.
+    """
 
     test: Literal["pcr", "antigen"]
     result: Literal["positive", "negative", "awaiting"]
     sampled_at: Instant
     reported_at: Instant | None = None
+    sample_id: Annotated[str, Meta(min_length=1, max_length=100)] | UnsetType = UNSET
 
     def apply_to(self, facts: Draft) -> None:
         """Apply the event to the facts."""
-        test = LabTest(self.test, self.result, self.sampled_at, self.reported_at)
-        _append_unique(facts["tests"], test, key_fields=("kind", "sampled_at"))
+        facts["tests"].append(LabTest(self.test, self.result, self.sampled_at, self.reported_at))
 
 
 class StayReported(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="stay"):
@@ -207,35 +212,83 @@ class CheckedIn(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
         facts["check_ins"].append(self)
 
 
-class Report(Struct, frozen=True):
-    """An event in a person's record. `key` is that of the receipt; None if the person reported it themselves."""
+class Report(Struct, frozen=True, omit_defaults=True):
+    """An event in a person's record. `key` is that of the receipt; None if the person reported it themselves.
+
+    `sample` identifies the sample of a test, by its source and the id there; it is None in reports of earlier editions.
+    """
 
     event: Event | HealthDeclared | CheckedIn
     key: str | None = None
+    sample: str | None = None
 
 
 def append_reports(reports: Sequence[Report], new: Iterable[Report]) -> tuple[Report, ...]:
     """Add reports, and discard the oldest when there are too many.
 
-    The most frequent kind is discarded first, so that years of tests never displace the one report that keeps a person
-    red.
+    Official reports and the person's own have separate limits, so that nothing a person declares displaces an official
+    report.
     """
-    remaining = [*reports, *new]
-    while len(remaining) > MAX_REPORTS:
-        kind = Counter(type(report.event) for report in remaining).most_common(1)[0][0]
-        remaining.remove(next(report for report in remaining if type(report.event) is kind))
-    return tuple(remaining)
+    official: list[Report] = []
+    own: list[Report] = []
+    for report in (*reports, *new):
+        (own if report.key is None else official).append(report)
+    return (*_bounded(official, MAX_REPORTS, _event), *_bounded(own, MAX_REPORTS, _event))
+
+
+def _event(report: Report) -> Struct:
+    return report.event
+
+
+def _bounded(items: Sequence[T], limit: int, event: Callable[[T], Struct]) -> list[T]:
+    """Return the items without the oldest of the most frequent kind, and of its most frequent severity.
+
+    So years of tests never displace the one report that keeps a person red, nor negative tests a positive one.
+    """
+    if len(items) <= limit:
+        return list(items)
+    kinds: dict[type, dict[tuple[str, ...], list[tuple[datetime, int]]]] = {}
+    for place, item in enumerate(items):
+        severities = kinds.setdefault(type(event(item)), {})
+        severities.setdefault(_severity(event(item)), []).append((_happened_at(event(item)), place))
+    groups = [[sorted(group, reverse=True) for group in severities.values()] for severities in kinds.values()]
+    discarded: set[int] = set()
+    while len(items) - len(discarded) > limit:
+        most_frequent = max(groups, key=lambda kind: sum(map(len, kind)))
+        largest = max(map(len, most_frequent))
+        oldest = min((group for group in most_frequent if len(group) == largest), key=lambda group: group[-1])
+        discarded.add(oldest.pop()[1])
+    return [item for place, item in enumerate(items) if place not in discarded]
+
+
+def _severity(event: Struct) -> tuple[str, ...]:
+    """Return what distinguishes events of one kind, such as the level of a contact."""
+    return tuple(value for value in astuple(event) if isinstance(value, str))
 
 
 def derive_facts(born_at: datetime | None, reports: Sequence[Report]) -> HealthFacts:
     """Derive the facts from the reports."""
     # The two sources are separate, so that a person's declaration never changes what an officer reported.
     official, own = _draft(), _draft()
-    for report in sorted(reports, key=lambda report: _happened_at(report.event)):
+    for report in sorted(_latest_of_samples(reports), key=lambda report: _happened_at(report.event)):
         report.event.apply_to(own if report.key is None else official)
     check_ins = own.pop("check_ins")
     official["isolations"] = [_checked_in(isolation, check_ins) for isolation in official["isolations"]]
     return HealthFacts(born_at=born_at, **{name: _merged(official[name], own[name]) for name in own})
+
+
+def _latest_of_samples(reports: Sequence[Report]) -> list[Report]:
+    """Return the reports without those of a sample that was reported again later; awaiting replaces no result."""
+    latest: dict[object, Report] = {}
+    for place, report in enumerate(reports):
+        match report.event:
+            case SampleTested(test, result, sampled_at):
+                sample = report.sample or (test, sampled_at)
+                if sample not in latest or result != "awaiting":
+                    latest[sample] = report
+            case _:
+                latest[place] = report
+    return list(latest.values())
 
 
 def _draft() -> Draft:
@@ -266,5 +319,5 @@ def _checked_in(isolation: Isolation, check_ins: Sequence[CheckedIn]) -> Isolati
 
 
 def _merged(official: list[Any], own: list[Any]) -> tuple[Any, ...]:
-    merged = sorted([*official, *own], key=_happened_at)
-    return tuple(merged[-MAX_FACTS:])
+    bounded = [fact for facts in (official, own) for fact in _bounded(facts, MAX_FACTS, lambda fact: fact)]
+    return tuple(sorted(bounded, key=_happened_at))

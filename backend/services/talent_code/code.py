@@ -9,27 +9,25 @@ from typing import Any
 import msgspec
 
 from backend.codes.image import CodeStyle
-from backend.codes.signed_code import CodeClaims, ForgedCode, GenuineCode, nonces, read_signed_code
+from backend.codes.signed_code import CodeClaims, GenuineCode, RejectedCode, nonces, read_signed_code
 from backend.i18n import Text
 
 AUDIENCE = "tc"
 
 SIGN = CodeStyle(Text(zh="人才码", en="TALENT"), "diamond", "#0b4f9e", "#ffffff")
 
-_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(CodeClaims)
 
 
-def make_claims(code_id: str, now: datetime, seconds: int) -> tuple[bytes, int, int]:
-    """Return the claims of a code that is valid for `seconds` from `now`, and both instants in epoch seconds."""
+def make_claims(code_id: str, now: datetime, seconds: int) -> CodeClaims:
+    """Return the claims of a code that is valid for `seconds` from `now`."""
     issued = int(now.timestamp())
-    expires = issued + seconds
-    return _encoder.encode(CodeClaims(AUDIENCE, code_id, next(nonces), issued, expires)), issued, expires
+    return CodeClaims(AUDIENCE, code_id, next(nonces), issued, issued + seconds)
 
 
 def read_talent_code(
     payload: str, jwks: dict[str, Any], now: datetime, skew_seconds: int
-) -> GenuineCode[CodeClaims] | ForgedCode:
+) -> GenuineCode[CodeClaims] | RejectedCode:
     """Read a talent code with the city's published keys alone.
 
     The result does not show whether the code was used before, or whether its holder still has a class.

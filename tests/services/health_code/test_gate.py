@@ -1,12 +1,16 @@
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import httpx
+import msgspec
 import pytest
 
+from backend.codes.signed_code import issue_code
+from backend.security.keyring import Keyring
+from backend.services.health_code.api.schemas import ScanOutcome
 from backend.services.health_code.code import COLOURS, make_claims
-from backend.services.health_code.model import VenueVisit
+from backend.services.health_code.model import HealthRecord, VenueVisit
 from backend.services.talent_code.code import make_claims as make_talent_claims
 from tests.services.health_code.scene import Client, Clock, Headers, Scene, stored
 
@@ -107,8 +111,7 @@ def test_a_new_code_of_the_same_person_is_valid_again(client: Client, scene: Sce
 
 
 def test_a_talent_code_is_forged_at_a_gate_though_the_city_signed_it(client: Client, clock: Clock, scan: Scan) -> None:
-    claims, _, _ = make_talent_claims("Qm3k_x-7PaZ1", clock.now, 60)
-    answer = scan(client.app.state.city.keys.sign_code(claims)).json()
+    answer = scan(issue_code(client.app.state.city.keys, make_talent_claims("Qm3k_x-7PaZ1", clock.now, 60))).json()
     assert (answer["outcome"], answer["admit"], answer["colour"]) == ("forged", False, None)
     assert stored(client, VenueVisit) == []
 
@@ -149,13 +152,67 @@ def test_a_forged_code_is_reported_and_not_recorded(client: Client, scene: Scene
     for payload in (
         f"{head}.{body}.{swapped}",
         f"{head}.{body}.",
-        "健康码",
-        "https://example.org/?code=1",
-        "x" * 2_000,
     ):
         answer = scan(payload).json()
         assert (answer["outcome"], answer["admit"], answer["colour"]) == ("forged", False, None)
     assert stored(client, VenueVisit) == []
+
+
+@pytest.mark.parametrize("text", ["健康码", "https://example.org/?code=1", "x" * 2_000, "\r\n", "]Q1"])
+def test_a_text_that_is_not_a_code_cannot_be_read_and_nobody_is_accused(client: Client, scan: Scan, text: str) -> None:
+    answer = scan(text).json()
+    assert (answer["outcome"], answer["admit"], answer["colour"]) == ("unreadable", False, None)
+    assert answer["message"]["en"].startswith("CANNOT BE READ")
+    assert stored(client, VenueVisit) == []
+
+
+@pytest.mark.parametrize("noise", ["{}\r\n", "{}\t", "\ufeff{}", "]Q1{}\n", "\u200b{}\u200b", "{}\x1d"])
+def test_what_a_scanner_adds_does_not_matter(scene: Scene, wang: Headers, scan: Scan, noise: str) -> None:
+    payload = scene.code(wang)["payload"]
+    assert scan(noise.format(payload)).json()["outcome"] == "valid"
+    assert scan(payload).json()["outcome"] == "valid", "it is the same scan"
+    assert scan(noise.format(payload), "scan-0002").json()["outcome"] == "replayed"
+
+
+def test_a_code_that_another_city_signed_has_an_unknown_key(clock: Clock, scan: Scan, keyring: Keyring) -> None:
+    answer = scan(issue_code(keyring, make_claims("Qm3k_x-7PaZ1", "green", clock.now, 60))).json()
+    assert (answer["outcome"], answer["admit"]) == ("unknown_key", False)
+    assert answer["message"]["en"].startswith("UNKNOWN KEY")
+
+
+def test_a_code_that_was_issued_after_now_shows_how_far_the_clocks_differ(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
+    payload = scene.code(wang)["payload"]
+    scene.clock.now -= timedelta(seconds=95)
+    answer = scan(payload).json()
+    assert (answer["outcome"], answer["admit"], answer["colour"]) == ("clock_differs", False, None)
+    assert answer["clock_difference_seconds"] == 95
+    assert answer["message"]["en"].startswith("CLOCK DIFFERS by 95 s")
+    assert "95秒" in answer["message"]["zh"]
+    assert stored(client, VenueVisit) == []
+
+
+def test_a_gate_may_request_the_masked_name_of_the_holder_of_a_valid_code(
+    client: Client, gatekeeper: Headers, scene: Scene, wang: Headers
+) -> None:
+    body = {"payload": scene.code(wang)["payload"], "venue": MUSEUM, "scan_id": "scan-0001"}
+    for _ in range(2):
+        answer = client.post("/v1/verifications", headers=gatekeeper, json=body | {"with_name": True}).json()
+        assert (answer["outcome"], answer["name"]) == ("valid", "*芳")
+    assert "name" not in client.post("/v1/verifications", headers=gatekeeper, json=body).json()
+    again = body | {"with_name": True, "scan_id": "scan-0002"}
+    assert "name" not in client.post("/v1/verifications", headers=gatekeeper, json=again).json(), "it is replayed"
+
+
+def test_a_code_of_an_earlier_edition_is_accepted_and_replayed(
+    client: Client, scene: Scene, wang: Headers, scan: Scan
+) -> None:
+    scene.code(wang)
+    [record] = stored(client, HealthRecord)
+    claims = msgspec.json.encode(make_claims(record.code_id, "green", scene.clock.now, 60))
+    payload = client.app.state.city.keys.sign_code(claims)
+    assert [scan(payload, f"scan-000{number}").json()["outcome"] for number in range(2)] == ["valid", "replayed"]
 
 
 def test_another_document_signed_by_the_city_is_forged(client: Client, scan: Scan) -> None:
@@ -164,8 +221,7 @@ def test_another_document_signed_by_the_city_is_forged(client: Client, scan: Sca
 
 
 def test_a_code_of_an_erased_person_does_not_admit_its_holder(client: Client, scan: Scan, clock: Clock) -> None:
-    claims, _, _ = make_claims("nobodysCode1", "green", clock.now, 60)
-    answer = scan(client.app.state.city.keys.sign_code(claims)).json()
+    answer = scan(issue_code(client.app.state.city.keys, make_claims("nobodysCode1", "green", clock.now, 60))).json()
     assert (answer["outcome"], answer["admit"], answer["colour"]) == ("superseded", False, None)
 
 
@@ -175,9 +231,9 @@ def test_every_outcome_has_its_own_message() -> None:
     messages = [
         *(_message("valid", colour) for colour in COLOURS),
         *(_message("superseded", colour) for colour in (*COLOURS, None)),
-        *(_message(outcome, None) for outcome in ("expired", "forged", "replayed")),
+        *(_message(outcome, None) for outcome in get_args(ScanOutcome) if outcome not in {"valid", "superseded"}),
     ]
-    assert len({text.zh for text in messages}) == len({text.en for text in messages}) == 10
+    assert len({text.zh for text in messages}) == len({text.en for text in messages}) == 13
 
 
 def test_the_message_names_the_colour_that_a_code_has_now(
@@ -186,8 +242,8 @@ def test_the_message_names_the_colour_that_a_code_has_now(
     payload = scene.code(wang)["payload"]
     scene.report(scene.event("contact", level="close", at=scene.ago(days=1)))
     assert scan(payload).json()["message"]["zh"] == "健康码颜色已变为红色，请对方刷新后重新出示。"
-    claims, _, _ = make_claims("nobodysCode1", "green", scene.clock.now, 60)
-    erased = scan(client.app.state.city.keys.sign_code(claims), "scan-0002").json()
+    nobodys = issue_code(client.app.state.city.keys, make_claims("nobodysCode1", "green", scene.clock.now, 60))
+    erased = scan(nobodys, "scan-0002").json()
     assert erased["message"]["zh"] == "此码已失效，请对方刷新后重新出示。"
 
 

@@ -1,6 +1,6 @@
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -233,13 +233,40 @@ def test_only_health_officers_report_events(client: Client, scene: Scene, wang: 
         {"id": "x" * 101},
         {"id_number": "x" * 33},
         {"colour": "red"},
+        {"event": {"kind": "contact", "level": "close", "at": "2022-04-19 08:00:00"}},
     ],
 )
-def test_a_batch_with_an_invalid_event_is_refused_as_a_whole(
-    client: Client, scene: Scene, officer: Headers, change: dict[str, Any]
+def test_an_ill_formed_event_is_refused_and_the_others_are_applied(
+    client: Client, scene: Scene, wang: Headers, change: dict[str, Any]
 ) -> None:
     good = scene.event("contact", level="close", at=scene.ago(days=1))
-    answer = client.post("/v1/health-events", headers=officer, json={"events": [good, good | change]})
+    wrong = scene.event("contact", "wrong", level="close", at=scene.ago(days=1)) | change
+    refused, applied = scene.report(wrong, good)
+    assert applied == {"source": good["source"], "id": good["id"], "outcome": "applied", "problem": None}
+    assert (refused["source"], refused["id"], refused["outcome"]) == (wrong["source"], wrong["id"], "refused")
+    assert refused["problem"]["type"] == "/problems/invalid-request"
+    assert refused["problem"]["errors"][0]["pointer"].startswith("/events/0/")
+    assert scene.colour(wang) == "red"
+    assert len(stored(client, HealthEventReceipt)) == 1
+
+
+@pytest.mark.parametrize("wrong", [7, None, "x", [], {}, {"source": 1, "id": None}, {"event": [[[]]]}])
+def test_an_event_without_names_is_refused_under_empty_ones(scene: Scene, wang: Headers, wrong: object) -> None:
+    refused, applied = scene.outcomes(cast("Any", wrong), scene.event("contact", level="close", at=scene.ago(days=1)))
+    assert (refused, applied, scene.colour(wang)) == ("refused", "applied", "red")
+    [result] = scene.report(cast("Any", wrong))
+    assert (result["source"], result["id"]) == ("", "")
+
+
+@pytest.mark.parametrize("body", [{"events": []}, {"events": {}}, {}, {"events": [{}], "colour": "red"}, []])
+def test_a_request_without_events_is_invalid(client: Client, officer: Headers, body: object) -> None:
+    answer = client.post("/v1/health-events", headers=officer, json=body)
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-request")
-    assert answer.json()["errors"][0]["pointer"].startswith("/events/1")
-    assert stored(client, HealthRecord) == []
+
+
+def test_the_ids_of_sources_and_samples_are_not_stored(client: Client, scene: Scene) -> None:
+    details = {"test": "pcr", "result": "negative", "sampled_at": scene.ago(days=1), "sample_id": "tube-wang-fang"}
+    scene.report(scene.event("test", **details))
+    contents = repr(stored(client, HealthRecord)) + repr(stored(client, HealthEventReceipt))
+    assert "tube" not in contents
+    assert "hangzhou-cdc" not in contents

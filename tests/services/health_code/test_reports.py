@@ -1,10 +1,12 @@
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from backend.services.health_code.facts import Case, Declaration, Isolation, LabTest, Stay, Symptom
+from backend.services.health_code.facts import MAX_FACTS, Case, Contact, Declaration, Isolation, LabTest, Stay, Symptom
 from backend.services.health_code.reports import (
     MAX_REPORTS,
     CaseEnded,
@@ -58,6 +60,33 @@ def test_a_result_replaces_the_awaited_test() -> None:
     awaited = SampleTested("pcr", "awaiting", day(1))
     facts = derive_facts(None, by_officer(awaited, SampleTested("pcr", "negative", day(1), day(2))))
     assert facts.tests == (LabTest("pcr", "negative", day(1), day(2)),)
+
+
+def test_a_result_is_not_replaced_by_the_same_test_reported_as_awaited_afterwards() -> None:
+    positive = SampleTested("pcr", "positive", day(1), day(2))
+    facts = derive_facts(None, by_officer(positive, SampleTested("pcr", "awaiting", day(1))))
+    assert facts.tests == (LabTest("pcr", "positive", day(1), day(2)),)
+
+
+def test_samples_of_two_sources_at_one_instant_are_two_samples() -> None:
+    positive, negative = (SampleTested("pcr", result, day(1)) for result in ("positive", "negative"))
+    reports = [Report(positive, "a", "lab-a"), Report(negative, "b", "lab-b")]
+    expected = {LabTest("pcr", "positive", day(1)), LabTest("pcr", "negative", day(1))}
+    for order in (reports, reports[::-1]):
+        assert set(derive_facts(None, order).tests) == expected
+
+
+def test_a_sample_whose_time_is_corrected_is_one_sample() -> None:
+    wrong, right = SampleTested("pcr", "positive", day(5)), SampleTested("pcr", "negative", day(3))
+    facts = derive_facts(None, [Report(wrong, "a", "sample-1"), Report(right, "b", "sample-1")])
+    assert facts.tests == (LabTest("pcr", "negative", day(3)),)
+
+
+def test_a_test_without_a_sample_id_is_encoded_as_in_earlier_editions() -> None:
+    """The digest of this text tells a repeated event from a changed one."""
+    assert msgspec.json.encode(SampleTested("pcr", "negative", day(1))) == (
+        b'{"kind":"test","test":"pcr","result":"negative","sampled_at":"2022-04-01T12:00:00Z","reported_at":null}'
+    )
 
 
 def test_leaving_an_area_is_reported_as_the_same_stay() -> None:
@@ -121,6 +150,29 @@ def test_years_of_tests_never_displace_the_report_that_keeps_a_person_red() -> N
     assert len(kept) == MAX_REPORTS
     assert kept[0] is case
     assert kept[1:] == tuple(tests[-MAX_REPORTS + 1 :])
+
+
+def test_official_reports_and_own_reports_have_separate_limits() -> None:
+    official = by_officer(*(ContactReported("close", day(1) + timedelta(hours=n)) for n in range(MAX_REPORTS)))
+    own = [Report(ContactReported("close", day(20) + timedelta(hours=n))) for n in range(MAX_REPORTS + 1)]
+    for order in ([*official, *own], [*own, *official]):
+        assert append_reports((), order) == (*official, *own[1:])
+        assert len(derive_facts(None, append_reports((), order)).contacts) == 2 * MAX_FACTS
+
+
+@pytest.mark.parametrize("is_official", [True, False])
+def test_many_reports_of_one_severity_displace_none_of_another(is_official: bool) -> None:
+    key = "key" if is_official else None
+    close = Report(ContactReported("close", day(1)), key)
+    nearby = [Report(ContactReported("nearby", day(2) + timedelta(hours=n)), key) for n in range(500)]
+    kept = append_reports([close], nearby)
+    assert kept == (close, *nearby[-MAX_REPORTS + 1 :])
+    assert derive_facts(None, kept).contacts[0] == Contact("close", day(1))
+
+
+def test_a_report_that_comes_late_does_not_displace_a_newer_one() -> None:
+    doses = [Report(DoseGiven(day(2) + timedelta(days=n)), f"dose-{n}") for n in range(MAX_REPORTS)]
+    assert append_reports(doses, [Report(DoseGiven(day(1)), "late")]) == tuple(doses)
 
 
 def test_instants_are_stored_in_utc_to_the_millisecond() -> None:

@@ -97,6 +97,40 @@ def test_an_interrupted_withdrawal_is_completed_too(
     assert scene.colour(wang) == "green"
 
 
+def test_an_interrupted_event_is_withdrawn_and_not_completed_by_the_sweep(
+    client: Client,
+    scene: Scene,
+    wang: Headers,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    crash_before: CrashBefore,
+) -> None:
+    crash_before("update_record")
+    contact = scene.event("contact", "c-1", **CONTACT)
+    assert client.post("/v1/health-events", headers=scene.officer, json={"events": [contact]}).status_code == 503
+    monkeypatch.undo()
+    time.sleep(STORE_UNAVAILABLE_SECONDS)
+    assert scene.outcomes(scene.event("withdrawal", of="c-1")) == ["applied"]
+    clock.now += timedelta(seconds=31)
+    sweep(client)
+    assert (scene.outcomes(contact), scene.colour(wang)) == (["repeated"], "green")
+
+
+def test_an_event_that_another_process_still_applies_after_its_withdrawal_is_removed_again(
+    client: Client, scene: Scene, wang: Headers, monkeypatch: pytest.MonkeyPatch, crash_before: CrashBefore
+) -> None:
+    crash_before("update_record")
+    contact = scene.event("contact", "c-1", **CONTACT)
+    client.post("/v1/health-events", headers=scene.officer, json={"events": [contact]})
+    monkeypatch.undo()
+    city: City = client.app.state.city
+    [receipt] = stored(client, HealthEventReceipt)
+    time.sleep(STORE_UNAVAILABLE_SECONDS)
+    scene.report(scene.event("withdrawal", of="c-1"))
+    client.blocking_portal.call(saga.apply_receipt, city, receipt, city.now())
+    assert scene.colour(wang) == "green"
+
+
 def test_the_sweep_enqueues_each_due_receipt(
     client: Client, scene: Scene, clock: Clock, monkeypatch: pytest.MonkeyPatch, crash_before: CrashBefore
 ) -> None:

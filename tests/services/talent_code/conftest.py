@@ -6,7 +6,8 @@ import pytest
 from backend.services.talent_code.model.talent import Talent
 from tests.conftest import Clock, SignIn
 from tests.services.health_code.scene import stored
-from tests.services.talent_code.scene import Client, Scene
+from tests.services.talent_code.desk import Desk
+from tests.services.talent_code.scene import DOCTOR, Citizen, Client, Scene
 
 
 @pytest.fixture
@@ -26,3 +27,14 @@ def sent_notices(scene: Scene, caplog: pytest.LogCaptureFixture) -> Callable[[],
         return [notice.kind for notice in notices]
 
     return sent_notices
+
+
+@pytest.fixture
+def desk(scene: Scene) -> Desk:
+    return Desk(scene)
+
+
+@pytest.fixture
+def wang(scene: Scene) -> Citizen:
+    """Wang Fang, of class E."""
+    return scene.talent(DOCTOR)

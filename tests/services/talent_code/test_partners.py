@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import httpx
@@ -15,77 +14,11 @@ import zxingcpp
 from PIL import Image
 
 from backend.operations.load_shedding import STORE_UNAVAILABLE_SECONDS
-from backend.services.talent_code.code import make_claims
-from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.tasks import sweep_usages
 from backend.store import StoreUnavailable
-from tests.services.health_code.scene import SignedInPerson, problem, stored
-from tests.services.talent_code.scene import DOCTOR, STATE_SECOND, Citizen, Scene
-
-PARK, LAKE, HOSPITAL, SCHOOL, METRO = (
-    "park-xixi",
-    "park-west-lake",
-    "hospital-first",
-    "school-xuejun",
-    "transport-metro",
-)
-PLACES = (PARK, LAKE, HOSPITAL, SCHOOL, METRO, "housing-office", "fund-office", "museum-west-lake")
-
-
-class Desk:
-    """A member of staff who works at all these places and scans codes."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene, self.client = scene, scene.client
-        self.person: SignedInPerson = scene.partner(*PLACES)
-        self._ids = count(1)
-
-    def scans(self, payload: str, place: str = PARK) -> dict[str, Any]:
-        body = {"payload": payload, "place": place}
-        answer = self.client.post("/v1/talent-verifications", json=body, headers=self.person)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def redemption_body(
-        self, payload: str, redemption: str | None = None, *, place: str = PARK, benefit: str = "park_entry"
-    ) -> dict[str, Any]:
-        """Return the request body of a redemption."""
-        redemption = redemption or f"redemption-{next(self._ids)}"
-        return {"payload": payload, "place": place, "benefit": benefit, "redemption_id": redemption}
-
-    def redeems(self, payload: str, redemption: str | None = None, **other: str) -> httpx.Response:
-        body = self.redemption_body(payload, redemption, **other)
-        return self.client.post("/v1/talent-redemptions", json=body, headers=self.person)
-
-    def redeem_new_code(self, person: Citizen, **other: str) -> int:
-        """Redeem a new code, and return the number of uses that are left."""
-        answer = self.redeems(self.payload(person), **other)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["remaining"]
-
-    def refusal(self, answer: httpx.Response) -> str:
-        """Return the reason why a code was not accepted."""
-        return problem(answer, 409, "code-not-accepted")["outcome"]
-
-    def payload(self, person: Citizen) -> str:
-        return self.scene.code(person)["payload"]
-
-
-@pytest.fixture
-def desk(scene: Scene) -> Desk:
-    return Desk(scene)
-
-
-@pytest.fixture
-def wang(scene: Scene) -> Citizen:
-    """Wang Fang, of class E."""
-    return scene.talent(DOCTOR)
-
-
-def uses(scene: Scene) -> int:
-    """Return the number of recorded uses of all people."""
-    return sum(len(usage.uses) for usage in stored(scene.client, Usage))
-
+from tests.services.health_code.scene import problem
+from tests.services.talent_code.desk import HOSPITAL, LAKE, METRO, PARK, PLACES, SCHOOL, Desk, uses
+from tests.services.talent_code.scene import STATE_SECOND, Citizen, Scene
 
 # ── the partner's view ──
 
@@ -151,59 +84,6 @@ def test_a_code_image_from_the_app_can_be_scanned_and_redeemed(scene: Scene, des
     assert {drawn.headers["cache-control"] for drawn in (png, svg)} == {"no-store"}
     [read] = zxingcpp.read_barcodes(Image.open(io.BytesIO(png.content)))
     assert desk.redeems(read.text).json()["remaining"] == 23
-
-
-# ── invalid codes ──
-
-
-def test_health_codes_and_talent_codes_are_not_interchangeable(scene: Scene, desk: Desk, wang: Citizen) -> None:
-    health = scene.client.get("/v1/me/health-code", headers=wang).json()["payload"]
-    assert desk.scans(health) == {
-        "outcome": "forged",
-        "message": {
-            "zh": "无效码：不是本市签发的人才码。请对方打开人才码重新出示。",
-            "en": "NOT VALID. The city did not issue this talent code. "
-            "Ask the holder to open their talent code and show it.",
-        },
-        "entitlements": [],
-    }
-    assert desk.refusal(desk.redeems(health)) == "forged"
-    gate = scene.gate("west-lake")
-    for payload, outcome in ((health, "valid"), (desk.payload(wang), "forged")):
-        body = {"payload": payload, "venue": "west-lake", "scan_id": f"scan-of-{outcome}"}
-        assert scene.client.post("/v1/verifications", json=body, headers=gate).json()["outcome"] == outcome
-
-
-def test_a_code_is_accepted_for_its_minute_and_half_a_minute_of_clock_difference(
-    scene: Scene, desk: Desk, wang: Citizen
-) -> None:
-    payload = desk.payload(wang)
-    scene.clock.now += timedelta(seconds=89)
-    assert desk.scans(payload)["outcome"] == "valid"
-    scene.clock.now += timedelta(seconds=1)
-    assert (desk.scans(payload)["outcome"], desk.scans(payload)["entitlements"]) == ("expired", [])
-    assert desk.refusal(desk.redeems(payload)) == "expired"
-    assert uses(scene) == 0
-
-
-def test_a_code_that_is_forged_or_belongs_to_nobody_gives_nothing(scene: Scene, desk: Desk, wang: Citizen) -> None:
-    payload = desk.payload(wang)
-    for forged in (payload[:-4] + "AAAA", payload.replace(".", "", 1), "人才码", "x" * 2_000):
-        assert (desk.scans(forged)["outcome"], desk.scans(forged)["entitlements"]) == ("forged", [])
-        assert desk.refusal(desk.redeems(forged)) == "forged"
-    nobodys = scene.city.keys.sign_code(make_claims("Qm3k_x-7PaZ1", scene.clock.now, 60)[0])
-    assert (desk.scans(nobodys)["outcome"], desk.refusal(desk.redeems(nobodys))) == ("no_class", "no_class")
-    assert uses(scene) == 0
-
-
-def test_a_person_who_loses_the_class_while_showing_the_code_gets_nothing(
-    scene: Scene, desk: Desk, wang: Citizen
-) -> None:
-    payload = desk.payload(wang)
-    scene.has(wang)
-    scene.reviewed(wang)
-    assert (desk.scans(payload)["outcome"], desk.scans(payload)["entitlements"]) == ("no_class", [])
-    assert desk.refusal(desk.redeems(payload)) == "no_class"
 
 
 # ── permission to scan ──

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from backend.city.id_number import IdentityDocument, InvalidIdNumber, parse_id_number
 from backend.city.name import InvalidName, parse_name
-from backend.city.person import Person, document_of, find_or_create_person
+from backend.city.person import Person, document_of, find_or_create_person, masked_name
 from backend.city.service import City
 from backend.i18n import Text
 from backend.security.identity import CitizenRequest, signed_in
@@ -32,7 +32,6 @@ from backend.services.account.model import (
     id_number_in_use,
     identity_already_verified,
     masked_id_number,
-    masked_name,
     masked_phone,
     parse_phone,
 )

@@ -5,6 +5,7 @@ from litestar.di import NamedDependency
 
 from backend.city.service import City
 from backend.security.identity import public
+from backend.security.keyring import JWKS_SECONDS
 from backend.services.account.api.schemas import PublicKeys
 
 
@@ -12,4 +13,4 @@ from backend.services.account.api.schemas import PublicKeys
 async def show_public_keys(city: NamedDependency[City]) -> Response[PublicKeys]:
     """Show the public keys that verify the city's codes, also offline."""
     keys = PublicKeys(city.keys.jwks()["keys"])
-    return Response(keys, headers={"Cache-Control": "public, max-age=300"})
+    return Response(keys, headers={"Cache-Control": f"public, max-age={JWKS_SECONDS}"})

@@ -1,7 +1,7 @@
 """Let citizens show their health code, see the reasons for its colour, declare their health and check in."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from litestar.params import JSONBody
 from backend.city.service import City
 from backend.codes.image import draw_png, draw_svg
 from backend.codes.image_worker import ImageWorkerBusy, image_worker
+from backend.codes.signed_code import issue_code
 from backend.i18n import Text
 from backend.rulebook import Verdict
 from backend.rulebook.language.temporal import midnight
@@ -166,7 +167,7 @@ def _health_code(city: City, record: HealthRecord, verdict: Verdict, now: dateti
     city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
     style = STYLES[verdict.result]
     upcoming = next_colour(record.facts, verdict, city.rulebook)
-    claims, issued, expires = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)
+    claims = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)
     return HealthCode(
         colour=cast("Colour", verdict.result),
         label=style.label,
@@ -178,9 +179,9 @@ def _health_code(city: City, record: HealthRecord, verdict: Verdict, now: dateti
         changes_at=upcoming and upcoming[0],
         changes_to=cast("Colour | None", upcoming and upcoming[1]),
         decoration=_decoration(city, record.facts, now),
-        payload=city.keys.sign_code(claims),
-        issued_at=datetime.fromtimestamp(issued, UTC),
-        expires_at=datetime.fromtimestamp(expires, UTC),
+        payload=issue_code(city.keys, claims),
+        issued_at=claims.issued_at,
+        expires_at=claims.expires_at,
         rulebook=verdict.rulebook,
     )
 
@@ -210,7 +211,6 @@ async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> 
     """Draw a new code of the caller. Only a green code may have a gold frame."""
     now = city.now()
     record, verdict = await _current(city, citizen_id(request), now)
-    claims, _, _ = make_claims(record.code_id, verdict.result, now, city.settings.code_seconds)
-    payload = city.keys.sign_code(claims)
+    payload = issue_code(city.keys, make_claims(record.code_id, verdict.result, now, city.settings.code_seconds))
     gold = verdict.result == "green" and city.rulebook.evaluate(FRAME, record.facts, now).result == "gold"
     return await image_worker.draw(lambda: draw(payload, STYLES[verdict.result], gold=gold))

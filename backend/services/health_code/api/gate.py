@@ -10,8 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec.structs import replace
 
+from backend.city.person import Person, masked_name
 from backend.city.service import City
-from backend.codes.signed_code import GenuineCode
+from backend.codes.signed_code import GenuineCode, RejectedCode
 from backend.i18n import Text
 from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.health_code.api.schemas import ScanOutcome, ScanRequest, Verification
@@ -30,6 +31,14 @@ from backend.store.time import to_ms
 gate = role_guard("gate")
 
 _EXPIRED = Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask the person to refresh and show again.")
+_UNREADABLE = Text(
+    zh="无法读取：扫到的不是健康码，或没有扫完整。请重新扫描对方的健康码。",
+    en="CANNOT BE READ: this is not a health code, or it was not scanned completely. Scan the health code again.",
+)
+_UNKNOWN_KEY = Text(
+    zh="密钥未知，无法核验。请对方刷新后重新出示。",
+    en="UNKNOWN KEY: the city does not use the key of this code. Ask the person to refresh and show again.",
+)
 _FORGED = Text(
     zh="无效码：不是本市签发的健康码，请勿放行。请对方打开健康码重新出示。",
     en="NOT VALID: not a health code of this city. Do not let in. Ask the person to open and show their health code.",
@@ -66,20 +75,22 @@ async def verify_code(
 ) -> Verification:
     """Verify a code scanned at one of the caller's venues, and record the visit.
 
-    The outcome is `valid`, `expired`, `forged` (not a health code of this city), `replayed` (used at this venue before,
-    by another scan) or `superseded` (the colour has changed since the code was issued).
+    The outcome is `valid`, `expired`, `unreadable` (not a code at all, or not scanned completely), `unknown_key` (the
+    city does not have the key that it names), `clock_differs` (it was issued after now), `forged` (not a health code of
+    this city), `replayed` (used at this venue before, by another scan) or `superseded` (the colour has changed since
+    the code was issued). Control characters, white space and symbology identifiers that scanners add are ignored.
     """
     if data.venue not in request.user.venues:
         raise _venue_not_assigned()
     now = city.now()
     scanned = read_code(data.payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
-    if scanned.outcome == "forged":
-        return _verification("forged", None)
+    if isinstance(scanned, RejectedCode):
+        return _verification(scanned.outcome, None)
     try:
         return await _verify(data, scanned, request.user.account_id, city, now)
     except StoreUnavailable:
         request.app.state.load_shedder.note_store_unavailable()
-        return _offline_result(scanned)
+        return _offline_result(scanned, now)
 
 
 async def _verify(
@@ -88,9 +99,9 @@ async def _verify(
     visit_id = _visit_id(data.venue, scanned)
     earlier = await city.store.get(VenueVisit, visit_id)
     if earlier is not None:
-        return _repeated(earlier, data, scanned)
-    if scanned.outcome == "expired":
-        return _verification("expired", None)
+        return await _repeated(earlier, data, scanned, city)
+    if scanned.outcome != "valid":
+        return _not_valid_now(scanned, now)
     return await _admit(data, scanned, visit_id, gate_account, city, now)
 
 
@@ -102,10 +113,9 @@ async def _admit(
     city: City,
     now: datetime,
 ) -> Verification:
-    page = await city.store.find(HealthRecord, {"code_id": scanned.claims.sub}, limit=1)
-    if not page.documents:
+    record = await _find_record(scanned, city)
+    if record is None:
         return _verification("superseded", None)  # the person's record has been erased
-    record = page.documents[0]
     colour = city.rulebook.evaluate(COLOUR, record.facts, now).result
     visit = VenueVisit(
         id=visit_id,
@@ -123,8 +133,16 @@ async def _admit(
     except Duplicate:
         earlier = await city.store.get(VenueVisit, visit_id)
         assert earlier is not None, "visits are not deleted while their codes are valid"
-        return _repeated(earlier, data, scanned)
-    return _verification(visit.outcome, colour)
+        return await _repeated(earlier, data, scanned, city)
+    return await _recorded(visit, data, city)
+
+
+async def _find_record(scanned: GenuineCode[HealthCodeClaims], city: City) -> HealthRecord | None:
+    for code_id in scanned.code_ids(city.keys):
+        page = await city.store.find(HealthRecord, {"code_id": code_id}, limit=1)
+        if page.documents:
+            return page.documents[0]
+    return None
 
 
 async def _reserve(data: ScanRequest, visit_id: str, city: City) -> None:
@@ -138,32 +156,54 @@ async def _reserve(data: ScanRequest, visit_id: str, city: City) -> None:
             raise _scan_id_reused() from None
 
 
-def _offline_result(scanned: GenuineCode[HealthCodeClaims]) -> Verification:
+def _offline_result(scanned: GenuineCode[HealthCodeClaims], now: datetime) -> Verification:
     """Return the result of the code alone, without the city's records."""
-    colour = scanned.claims.colour if scanned.outcome == "valid" else None
-    return replace(_verification(scanned.outcome, colour), recorded=False)
+    if scanned.outcome == "valid":
+        return replace(_verification("valid", scanned.claims.colour), recorded=False)
+    return replace(_not_valid_now(scanned, now), recorded=False)
 
 
-def _repeated(earlier: VenueVisit, data: ScanRequest, scanned: GenuineCode[HealthCodeClaims]) -> Verification:
+def _not_valid_now(scanned: GenuineCode[HealthCodeClaims], now: datetime) -> Verification:
+    """Return the result for a code whose time is over, or has not come."""
+    if scanned.outcome == "expired":
+        return _verification("expired", None)
+    seconds = round((scanned.claims.issued_at - now).total_seconds())
+    return replace(_verification("clock_differs", None, seconds), clock_difference_seconds=seconds)
+
+
+async def _recorded(visit: VenueVisit, data: ScanRequest, city: City) -> Verification:
+    """Return the result of a recorded visit, with the masked name of the holder of a valid code if it is requested."""
+    verification = _verification(visit.outcome, visit.colour)
+    if not data.with_name or visit.outcome != "valid":
+        return verification
+    person = await city.store.get(Person, visit.person)
+    if person is None or person.name is None:
+        return verification
+    return replace(verification, name=masked_name(city.encryption.decrypt(person.name)))
+
+
+async def _repeated(
+    earlier: VenueVisit, data: ScanRequest, scanned: GenuineCode[HealthCodeClaims], city: City
+) -> Verification:
     """Return the result for a code that was scanned at this venue before."""
     if earlier.scan_id == data.scan_id:
-        return _verification(earlier.outcome, earlier.colour)
+        return await _recorded(earlier, data, city)
     return _verification("expired" if scanned.outcome == "expired" else "replayed", None)
 
 
-def _verification(outcome: ScanOutcome, colour: str | None) -> Verification:
+def _verification(outcome: ScanOutcome, colour: str | None, clock_difference_seconds: int = 0) -> Verification:
     style = STYLES[colour] if colour else None
     return Verification(
         outcome=outcome,
         admit=outcome == "valid" and colour == "green",
-        message=_message(outcome, colour),
+        message=_message(outcome, colour, clock_difference_seconds),
         colour=cast("Colour | None", colour),
         label=style and style.label,
         shape=style and style.shape,
     )
 
 
-def _message(outcome: ScanOutcome, colour: str | None) -> Text:
+def _message(outcome: ScanOutcome, colour: str | None, clock_difference_seconds: int = 0) -> Text:
     match outcome:
         case "valid":
             assert colour is not None, "a valid code has a colour"
@@ -172,6 +212,15 @@ def _message(outcome: ScanOutcome, colour: str | None) -> Text:
             return _CHANGED[colour] if colour else _SUPERSEDED
         case "expired":
             return _EXPIRED
+        case "clock_differs":
+            return Text(
+                zh=f"时钟相差{clock_difference_seconds}秒，无法核验。请校准时钟后重新扫码。",
+                en=f"CLOCK DIFFERS by {clock_difference_seconds} s. Correct the clock, and scan again.",
+            )
+        case "unreadable":
+            return _UNREADABLE
+        case "unknown_key":
+            return _UNKNOWN_KEY
         case "forged":
             return _FORGED
         case "replayed":

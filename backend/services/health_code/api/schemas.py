@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, TypedIdNumber
 from backend.i18n import Text
@@ -12,7 +12,9 @@ from backend.services.health_code.code import Colour, Shape
 from backend.services.health_code.facts import Contact, Entry, Stay, SymptomKind
 from backend.services.health_code.reports import Event, Withdrawal
 
-ScanOutcome = Literal["valid", "expired", "forged", "replayed", "superseded"]
+ScanOutcome = Literal[
+    "valid", "expired", "clock_differs", "unreadable", "unknown_key", "forged", "replayed", "superseded"
+]
 
 
 class PcrTest(Struct, frozen=True, gc=False):
@@ -82,11 +84,15 @@ class HealthDeclarationRequest(Struct, forbid_unknown_fields=True):
 
 
 class ScanRequest(Struct, forbid_unknown_fields=True):
-    """A code scanned at a venue. The scanner generates `scan_id`; repeating it returns the first answer."""
+    """A code scanned at a venue. The scanner generates `scan_id`; repeating it returns the first answer.
+
+    `with_name` requests the masked name of the holder of a valid code, to compare with an identity document.
+    """
 
     payload: Annotated[str, Meta(min_length=1, max_length=2_000)]
     venue: Annotated[str, Meta(min_length=1, max_length=64)]
     scan_id: Annotated[str, Meta(min_length=8, max_length=64)]
+    with_name: bool = False
 
 
 class Verification(Struct, frozen=True):
@@ -95,6 +101,9 @@ class Verification(Struct, frozen=True):
     Let people in only if `admit` is true; `message` says what else to do. If the city's records are unreachable, only
     the code was verified, as by an offline scanner: the colour is the one it was issued with, whether it was used
     before is unknown, and the visit is not `recorded`.
+
+    `name` is the masked name, if it was requested and the code is valid. `clock_difference_seconds` is how far the code
+    was issued after now, if the clocks differ.
     """
 
     outcome: ScanOutcome
@@ -104,6 +113,8 @@ class Verification(Struct, frozen=True):
     label: Text | None = None
     shape: Shape | None = None
     recorded: bool = True
+    name: str | UnsetType = UNSET
+    clock_difference_seconds: int | UnsetType = UNSET
 
 
 class HealthEvent(Struct, forbid_unknown_fields=True):
@@ -116,10 +127,14 @@ class HealthEvent(Struct, forbid_unknown_fields=True):
     document_kind: DocumentKind = RESIDENT_CARD
 
 
-class HealthEventBatch(Struct, forbid_unknown_fields=True):
-    """Events in the order in which they became known."""
+AnyEvent = Annotated[Raw, Meta(extra_json_schema={"anyOf": [{"$ref": "#/components/schemas/HealthEvent"}, {}]})]
+"""An event that is read separately, so that an ill-formed one is refused and the others are applied."""
 
-    events: Annotated[list[HealthEvent], Meta(min_length=1, max_length=500)]
+
+class HealthEventBatch(Struct, forbid_unknown_fields=True):
+    """Events in the order in which they became known, each a HealthEvent; only what is not one is refused."""
+
+    events: Annotated[list[AnyEvent], Meta(min_length=1, max_length=500)]
 
 
 class EventRejection(Struct, frozen=True):
@@ -135,7 +150,7 @@ class EventResult(Struct, frozen=True):
     """The result of one event.
 
     It was `applied`, or is `repeated` (applied before), or in `conflict` with an earlier event of the same id, or was
-    `refused`.
+    `refused`. `source` and `id` are empty if the event has none that can be read.
     """
 
     source: str

@@ -1,7 +1,7 @@
 """Routes for citizens: their class, evidence, bank account and talent code, and their benefits and claims."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
 from backend.codes.image import draw_png, draw_svg
 from backend.codes.image_worker import ImageWorkerBusy, image_worker
+from backend.codes.signed_code import CodeClaims, issue_code
 from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.talent_code.api.responses import (
@@ -109,16 +110,16 @@ async def show_talent_code(request: CitizenRequest, city: NamedDependency[City])
     """Show the caller's talent code: class, entitlements at partners, and a new QR payload."""
     talent = await update_talent(city, citizen_id(request), reassess)
     now = city.now()
-    grant, payload, issued, expires = _new_code(city, talent, now)
+    grant, claims = _new_code(city, talent, now)
     return Uncached(
         TalentCode(
             talent_class=grant.talent_class,
             because=grant.because,
             until=grant.until,
             entitlements=await own_entitlements(city, talent, now),
-            payload=payload,
-            issued_at=datetime.fromtimestamp(issued, UTC),
-            expires_at=datetime.fromtimestamp(expires, UTC),
+            payload=issue_code(city.keys, claims),
+            issued_at=claims.issued_at,
+            expires_at=claims.expires_at,
         )
     )
 
@@ -141,20 +142,19 @@ async def show_talent_png(request: CitizenRequest, city: NamedDependency[City]) 
 
 async def _draw(request: CitizenRequest, city: City, draw: Callable[..., T]) -> T:
     talent = await update_talent(city, citizen_id(request), reassess)
-    _, payload, _, _ = _new_code(city, talent, city.now())
+    payload = issue_code(city.keys, _new_code(city, talent, city.now())[1])
     return await image_worker.draw(lambda: draw(payload, SIGN))
 
 
-def _new_code(city: City, talent: Talent, now: datetime) -> tuple[Grant, str, int, int]:
-    """Return the class, a new signed code, and its start and end in epoch seconds. Raises NoTalentClass."""
+def _new_code(city: City, talent: Talent, now: datetime) -> tuple[Grant, CodeClaims]:
+    """Return the class, and the claims of a new code. Raises NoTalentClass."""
     grant = talent.grant(now)
     if grant is None:
         raise NoTalentClass(
             zh="您目前没有人才类别，请先在“人才码—我的申报”中填写已取得的学位、职称等信息。",
             en="You have no talent class now; declare your qualifications first.",
         )
-    payload, issued, expires = make_claims(talent.code_id, now, city.settings.code_seconds)
-    return grant, city.keys.sign_code(payload), issued, expires
+    return grant, make_claims(talent.code_id, now, city.settings.code_seconds)
 
 
 # ── benefits and claims ──

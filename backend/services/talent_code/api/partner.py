@@ -41,6 +41,14 @@ partner = role_guard("partner")
 _MESSAGES: dict[ScanOutcome, Text] = {
     "valid": Text(zh="人才码核验通过。", en="VALID."),
     "expired": Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask the holder to refresh and show again."),
+    "unreadable": Text(
+        zh="无法读取：扫到的不是人才码，或没有扫完整。请重新扫描对方的人才码。",
+        en="CANNOT BE READ: this is not a talent code, or it was not scanned completely. Scan the talent code again.",
+    ),
+    "unknown_key": Text(
+        zh="密钥未知，无法核验。请对方刷新后重新出示。",
+        en="UNKNOWN KEY: the city does not use the key of this code. Ask the holder to refresh and show again.",
+    ),
     "forged": Text(
         zh="无效码：不是本市签发的人才码。请对方打开人才码重新出示。",
         en="NOT VALID. The city did not issue this talent code. Ask the holder to open their talent code and show it.",
@@ -58,11 +66,11 @@ async def verify_talent_code(
 ) -> TalentVerification:
     """Verify a talent code and show its holder's entitlements at this kind of partner, and nothing else."""
     kind, now = _kind(request, data.place), city.now()
-    outcome, scanned = await _read(city, data.payload, now)
+    outcome, message, scanned = await _read(city, data.payload, now)
     if scanned is None or outcome != "valid":
-        return TalentVerification(outcome, _MESSAGES[outcome])
+        return TalentVerification(outcome, message)
     services = await services_with_usage(city, scanned.talent, now, kind)
-    return TalentVerification(outcome, _MESSAGES[outcome], [entitlement(*one) for one in services])
+    return TalentVerification(outcome, message, [entitlement(*one) for one in services])
 
 
 @post(
@@ -80,14 +88,14 @@ async def redeem_benefit(
     be sent again after the code has expired; the answer is the same.
     """
     kind, now = _kind(request, data.place), city.now()
-    outcome, scanned = await _read(city, data.payload, now)
+    outcome, message, scanned = await _read(city, data.payload, now)
     if scanned is None:
-        raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
+        raise CodeNotAccepted(message, outcome=outcome)
     use = Use(data.redemption_id, data.place, now, f"{scanned.claims.jti}.{scanned.claims.iat}")
     empty = _empty_usage(city, scanned, data.benefit, now)
     first = (await city.store.get(Usage, empty.id) or empty).find_duplicate(use)
     if outcome != "valid" and first is None:
-        raise CodeNotAccepted(_MESSAGES[outcome], outcome=outcome)
+        raise CodeNotAccepted(message, outcome=outcome)
     at = now if first is None else first.at
     found = services_for(city.rulebook, scanned.talent, at, kind)
     judged = next((one for one in found if one.benefit == data.benefit), None)
@@ -126,13 +134,28 @@ def _kind(request: CitizenRequest, place: str) -> Partner:
     return kind
 
 
-async def _read(city: City, payload: str, now: datetime) -> tuple[ScanOutcome, _Scanned | None]:
-    """Read a code and find its holder; None if it is forged or its holder no longer exists."""
+async def _read(city: City, payload: str, now: datetime) -> tuple[ScanOutcome, Text, _Scanned | None]:
+    """Read a code and find its holder; None if it is not accepted or its holder no longer exists."""
     reading = read_talent_code(payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
     if not isinstance(reading, GenuineCode):
-        return "forged", None
-    holders = (await city.store.find(Talent, {"code_id": reading.claims.sub}, limit=1)).documents
-    outcome: ScanOutcome = reading.outcome
-    if outcome == "valid" and not any(talent.grant(now) for talent in holders):
-        outcome = "no_class"
-    return outcome, _Scanned(reading.claims, holders[0]) if holders else None
+        return reading.outcome, _MESSAGES[reading.outcome], None
+    talent = await _find_talent(city, reading)
+    scanned = None if talent is None else _Scanned(reading.claims, talent)
+    if reading.outcome == "clock_differs":
+        seconds = round((reading.claims.issued_at - now).total_seconds())
+        message = Text(
+            zh=f"时钟相差{seconds}秒，无法核验。请校准时钟后重新扫码。",
+            en=f"CLOCK DIFFERS by {seconds} s. Correct the clock, and scan again.",
+        )
+        return reading.outcome, message, scanned
+    has_class = talent is not None and talent.grant(now) is not None
+    outcome: ScanOutcome = "no_class" if reading.outcome == "valid" and not has_class else reading.outcome
+    return outcome, _MESSAGES[outcome], scanned
+
+
+async def _find_talent(city: City, reading: GenuineCode[CodeClaims]) -> Talent | None:
+    for code_id in reading.code_ids(city.keys):
+        page = await city.store.find(Talent, {"code_id": code_id}, limit=1)
+        if page.documents:
+            return page.documents[0]
+    return None

@@ -17,7 +17,7 @@ from backend.services.talent_code.model.talent import GrantEnd
 
 # ── partners ──
 
-ScanOutcome = Literal["valid", "expired", "forged", "no_class"]
+ScanOutcome = Literal["valid", "expired", "clock_differs", "unreadable", "unknown_key", "forged", "no_class"]
 
 
 class TalentScanRequest(Struct, forbid_unknown_fields=True):

@@ -34,7 +34,7 @@ class PlaceNotAssigned(Problem):
 
 
 class CodeNotAccepted(Problem):
-    """The code is forged, expired or used before, or its holder has no class any more; `outcome` says which."""
+    """The code is not genuine, not valid now or used before, or its holder has no class; `outcome` says which."""
 
 
 class BenefitNotOffered(Problem):
