@@ -1,16 +1,11 @@
 """The `chengma` command, as an operator runs it: real processes, real sockets, a real file."""
 
 import json
-import os
 import re
-import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,70 +20,10 @@ from backend.codes.signed_code import issue_code
 from backend.security.keyring import Keyring, make_keys
 from backend.services.health_code.code import make_claims
 from backend.services.talent_code.code import make_claims as make_talent_claims
+from tests.cli.command import chengma, running
 from tests.conftest import ROOT, id_number_for
 
 pytestmark = pytest.mark.slow
-
-READY_SECONDS = 60
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Return the environment that an operator sets, with all files in a temporary folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHENGMA_")}
-    return inherited | {
-        "PYTHONPATH": str(ROOT),
-        "CHENGMA_PORT": str(port),
-        "CHENGMA_RULES": str(ROOT / "rules"),
-        "CHENGMA_STORE": f"sqlite:///{tmp_path}/var/city.db",
-        "CHENGMA_KEYS": str(tmp_path / "var" / "keys"),
-    }
-
-
-def chengma(*arguments: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "backend", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-@contextmanager
-def running(*arguments: str, environment: dict[str, str], folder: Path) -> Iterator[tuple[httpx.Client, Path]]:
-    """Run a server until the end of the block, then stop it by its process id."""
-    if "serve" in arguments:
-        make_keys(Path(environment["CHENGMA_KEYS"]))
-    output = folder / "output.txt"
-    address = f"http://127.0.0.1:{environment['CHENGMA_PORT']}"
-    with output.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend", *arguments], cwd=folder, env=environment, stdout=out, stderr=out
-        )
-    try:
-        with httpx.Client(base_url=address, trust_env=False) as client:
-            give_up = time.monotonic() + READY_SECONDS
-            while not answers(client):
-                assert process.poll() is None, output.read_text()
-                assert time.monotonic() < give_up, output.read_text()
-                time.sleep(0.05)
-            yield client, output
-    finally:
-        os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(timeout=15) in (0, -signal.SIGTERM)
-
-
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/.well-known/jwks.json").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def sign_in(client: httpx.Client, phone: str) -> dict[str, str]:
@@ -288,15 +223,6 @@ def test_an_invalid_rule_prevents_the_server_from_starting_and_is_shown_with_its
     assert "doses" in found.stderr
     assert "Traceback" not in found.stderr
     assert not (tmp_path / "var").exists()
-
-
-def test_a_port_in_use_ends_the_server_with_an_error(environment: dict[str, str], tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", int(environment["CHENGMA_PORT"])))
-        taken.listen()
-        found = chengma("serve", environment=environment, folder=tmp_path)
-    assert found.returncode != 0
-    assert "address already in use" in (found.stdout + found.stderr).lower()
 
 
 def test_the_document_is_printed_as_it_is_committed(environment: dict[str, str], tmp_path: Path) -> None:
