@@ -164,6 +164,15 @@ def test_an_exception_does_not_use_the_limit() -> None:
     assert (account.held_fen(NOON), account.over_limit_fen(NOON), account.available_fen(NOON)) == (1_000, 700, 0)
 
 
+def test_exceptions_held_and_owed_count_over_the_limit_but_what_is_owed_back_does_not_lower_them() -> None:
+    account = post(held(make_account(), "overpaid", 500, over_limit=True), "overpaid", 500, NOON)
+    account = move(account, "overpaid", "payment", "repay", 500, NOON)
+    account = move(account, "overpaid", "credited", "release", 200, NOON)
+    account = post(held(account, "unpaid", 300, over_limit=True), "unpaid", 300, NOON)
+    account = held(account, "new", 700, over_limit=True)
+    assert account.over_limit_fen(NOON) == 300 + 700
+
+
 def test_a_lowered_limit_leaves_no_available_credit_and_keeps_the_debt() -> None:
     account = post(held(make_account(1_000), "visit", 900), "visit", 900, NOON)
     account = replace(account, limit_fen=500)
