@@ -92,7 +92,7 @@ def test_a_visit_that_only_the_hospital_has_is_reported_with_the_sum_of_its_line
     visit = with_lines(settled_visit(), CHARGE, credit(10_00))
     (one,) = compared([], [visit])
     assert amounts([one]) == [("visit_only_at_hospital", "V1", None, 90_00)]
-    assert (one.visit, one.number) == ("", "V1")
+    assert (one.visit, one.number, one.repair) == ("", "V1", "contact_hospital")
 
 
 def test_a_visit_that_the_hospital_does_not_have_is_reported_with_our_total() -> None:
