@@ -312,6 +312,12 @@ def test_a_day_that_was_not_compared_is_not_found(scene: Scene, day: Day) -> Non
     assert scene.client.get("/v1/reconciliations/HZ001", headers=day.officer).json() == {"days": [], "cursor": None}
 
 
+def test_each_hospital_has_its_own_reconciliation_of_a_day(scene: Scene, day: Day) -> None:
+    scene.hospital("HZ002", "市第二医院")
+    day.compare(HEAD + "\n")
+    problem(scene.client.get("/v1/reconciliations/HZ002/2022-04-20", headers=day.officer), 404, "not-found")
+
+
 # ── the file ──
 
 
