@@ -164,10 +164,58 @@ def test_an_exception_does_not_use_the_limit() -> None:
     assert (account.held_fen(NOON), account.over_limit_fen(NOON), account.available_fen(NOON)) == (1_000, 700, 0)
 
 
+def test_exceptions_held_and_owed_count_over_the_limit_but_what_is_owed_back_does_not_lower_them() -> None:
+    account = post(held(make_account(), "overpaid", 500, over_limit=True), "overpaid", 500, NOON)
+    account = move(account, "overpaid", "payment", "repay", 500, NOON)
+    account = move(account, "overpaid", "credited", "release", 200, NOON)
+    account = post(held(account, "unpaid", 300, over_limit=True), "unpaid", 300, NOON)
+    account = held(account, "new", 700, over_limit=True)
+    assert account.over_limit_fen(NOON) == 300 + 700
+
+
 def test_a_lowered_limit_leaves_no_available_credit_and_keeps_the_debt() -> None:
     account = post(held(make_account(1_000), "visit", 900), "visit", 900, NOON)
     account = replace(account, limit_fen=500)
     assert (account.used_fen(), account.available_fen(NOON)) == (900, 0)
+
+
+def test_a_hold_is_placed_once_and_its_id_is_refused_for_another_amount_or_purpose() -> None:
+    account = held(make_account(1_000), "visit", 500)
+    assert held(account, "visit", 500) is account
+    with pytest.raises(TransferChanged):
+        held(account, "visit", 501)
+    with pytest.raises(TransferChanged):
+        held(account, "visit", 500, over_limit=True)
+
+
+def test_voiding_twice_is_voiding_once() -> None:
+    account = void(held(make_account(), "visit", 500), "visit", NOON)
+    assert void(account, "visit", NOON) is account
+    with pytest.raises(HoldResolved) as refused:
+        post(account, "visit", 400, NOON)
+    assert refused.value.members == {"state": "voided"}
+
+
+def test_nothing_may_be_posted_and_the_whole_hold_becomes_available_again() -> None:
+    account = post(held(make_account(1_000), "visit", 500), "visit", 0, NOON)
+    assert (account.used_fen(), account.available_fen(NOON)) == (0, 1_000)
+
+
+def test_the_smallest_repayment_is_one_fen() -> None:
+    account = post(held(make_account(), "visit", 500), "visit", 400, NOON)
+    assert move(account, "visit", "payment", "repay", 1, NOON).used_fen() == 399
+    with pytest.raises(HoldExceeded):
+        move(account, "visit", "payment", "repay", 0, NOON)
+
+
+def test_nothing_is_repaid_on_a_hold_that_is_not_posted() -> None:
+    with pytest.raises(HoldResolved):
+        move(held(make_account(), "visit", 500), "visit", "payment", "repay", 100, NOON)
+
+
+def test_debt_over_the_limit_does_not_use_the_limit() -> None:
+    account = post(held(make_account(1_000), "emergency", 700, over_limit=True), "emergency", 700, NOON)
+    assert (account.used_fen(), account.available_fen(NOON)) == (0, 1_000)
 
 
 def test_an_earlier_decision_is_refused_after_a_later_one() -> None:
@@ -193,6 +241,23 @@ def test_unresolved_holds_are_never_archived() -> None:
         at = NOON + timedelta(days=number)
         account = void(held(account, f"visit-{number}", 100, at), f"visit-{number}", at)
     assert account.used_fen() == 100
+
+
+def test_a_hold_that_is_still_pending_is_never_archived() -> None:
+    account, at = held(make_account(10**9), "pending", 100), NOON
+    for number in range(1, MAX_HOLDS + 50):
+        at = NOON + timedelta(hours=2 * number)
+        account = void(held(account, f"visit-{number}", 100, at), f"visit-{number}", at)
+    pending = account.find("pending")
+    assert pending is not None
+    assert pending.is_pending(at)
+
+
+def test_a_hold_of_the_instant_of_the_archive_date_is_archived() -> None:
+    account = replace(make_account(), archived_until=NOON)
+    with pytest.raises(HoldArchived):
+        held(account, "visit", 100, NOON)
+    assert held(account, "visit", 100, NOON + timedelta(milliseconds=1)).held_fen(NOON) == 100
 
 
 def test_holds_that_were_repaid_are_archived() -> None:

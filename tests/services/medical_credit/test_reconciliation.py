@@ -75,7 +75,7 @@ def test_a_day_without_differences_adds_up(scene: Scene, patient: Patient, day: 
     scene.advanced()
     shown = day.compare()
     sums = shown["totals"]
-    assert shown["differences"] == []
+    assert (shown["differences"], shown["omitted"]) == ([], 0)
     assert sums["medfee_fen"] == 24_000 == sums["fund_fen"] + sums["account_fen"] + sums["cash_fen"]
     assert sums["cash_fen"] == sums["covered_fen"] == sums["paid_fen"] == sums["payout_fen"]
 
@@ -156,6 +156,24 @@ def test_a_charge_after_payment_has_no_automatic_repair(scene: Scene, patient: P
     assert day.differences(day.file() + "V1,charge,L7,,A1,12.50,,,\n") == [
         ("line_only_at_hospital", "L7", "contact_hospital")
     ]
+
+
+def test_a_difference_without_an_automatic_repair_cannot_be_accepted(scene: Scene, patient: Patient, day: Day) -> None:
+    scene.billed(patient, 20_000)
+    (one,) = day.compare(HEAD + "\n")["differences"]
+    chosen = {"differences": [one["difference"]["id"]]}
+    answer = scene.client.post(f"{DAY}/acceptances", json=chosen, headers=day.officer)
+    assert problem(answer, 409, "not-accepted")["id"] == one["difference"]["id"]
+
+
+def test_a_difference_is_open_until_it_is_repaired(scene: Scene, patient: Patient, day: Day, approver: Headers) -> None:
+    scene.billed(patient, 20_000)
+    file = day.file() + "V1,charge,L7,,A1,12.50,,,\n"
+    assert day.compare(file)["open_differences"] == 1
+    assert day.repair(approver, file) == ["repaired"]
+    assert scene.client.get(DAY, headers=day.officer).json()["open_differences"] == 0
+    (listed,) = scene.client.get("/v1/reconciliations/HZ001", headers=day.officer).json()["days"]
+    assert (listed["day"], listed["differences"], listed["open_differences"]) == ("2022-04-20", 1, 0)
 
 
 # ── insurance and bank ──
@@ -292,6 +310,12 @@ def test_reconciliations_require_an_operator(scene: Scene, patient: Patient) -> 
 def test_a_day_that_was_not_compared_is_not_found(scene: Scene, day: Day) -> None:
     problem(scene.client.get("/v1/reconciliations/HZ001/2022-04-01", headers=day.officer), 404, "not-found")
     assert scene.client.get("/v1/reconciliations/HZ001", headers=day.officer).json() == {"days": [], "cursor": None}
+
+
+def test_each_hospital_has_its_own_reconciliation_of_a_day(scene: Scene, day: Day) -> None:
+    scene.hospital("HZ002", "市第二医院")
+    day.compare(HEAD + "\n")
+    problem(scene.client.get("/v1/reconciliations/HZ002/2022-04-20", headers=day.officer), 404, "not-found")
 
 
 # ── the file ──

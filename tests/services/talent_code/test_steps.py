@@ -1,11 +1,12 @@
 """The next step of a claim, and when it is due."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace
 
-from backend.benefits.claim import Appeal, Audit, ClaimInstalment, Clawback, cancel_remaining
+from backend.benefits.claim import Appeal, Audit, ClaimInstalment, Clawback, Collection, cancel_remaining
 from backend.benefits.process import Step, is_cancellable, next_step, schedule
 from backend.benefits.transfers import request_payout
 from backend.i18n import Text
@@ -75,6 +76,20 @@ def test_open_instalments_are_reduced_as_soon_as_an_appeal_is_rejected(
         granted(PAID, ClaimInstalment(20_00, 6)),
         audit=Audit(NOON, drawn=True, entitled_fen=30_00, differing_facts=("homes",)),
         clawback=Clawback(0, NOON, NOON + timedelta(days=15), NOON + timedelta(days=45), appeal),
+    )
+    assert next_step(claim, NOON + timedelta(days=1), term) == step
+
+
+@pytest.mark.parametrize(("state", "step"), [("failed", None), ("done", Step.REDUCE)])
+def test_open_instalments_are_reduced_as_soon_as_the_excess_is_repaid(
+    state: Literal["failed", "done"], step: Step | None
+) -> None:
+    """Of 50 yuan 30 were paid, and an audit leaves 20: 10 are repaid, which ends the right to appeal."""
+    repayment = Collection("repayment", 10_00, NOON, "person", state)
+    claim = replace(
+        granted(PAID, ClaimInstalment(20_00, 6)),
+        audit=Audit(NOON, drawn=True, entitled_fen=20_00, differing_facts=("homes",)),
+        clawback=Clawback(10_00, NOON, NOON + timedelta(days=15), NOON + timedelta(days=45), collections=(repayment,)),
     )
     assert next_step(claim, NOON + timedelta(days=1), term) == step
 
