@@ -65,7 +65,7 @@ def _format_of(payload: str, jwks: dict[str, Any]) -> CodeFormat | None:
         return None
     try:
         audience = msgspec.json.decode(claims, type=_Audience).aud
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return next((one for service in discover_services() for one in service.codes if one.audience == audience), None)
 
@@ -73,7 +73,7 @@ def _format_of(payload: str, jwks: dict[str, Any]) -> CodeFormat | None:
 def _read_keys(path: Path) -> dict[str, Any]:
     try:
         keys = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.ClickException(f"{path} is not a JSON Web Key Set: {error}") from error
     if not isinstance(keys, dict):
         raise click.ClickException(f"{path} is not a JSON Web Key Set: it contains no object")

@@ -216,7 +216,7 @@ def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
     try:
         header_fields = msgspec.json.decode(header, type=_Header)
         keys = msgspec.convert(jwks.get("keys", []), list[_Jwk])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     key = next((key for key in keys if (key.kid, key.kty, key.crv) == (header_fields.kid, "OKP", "Ed25519")), None)
     public = _decoded(key.x) if key is not None else None
@@ -261,7 +261,7 @@ def _read(folder: Path) -> list[Key]:
             raise InvalidKeys(f"{path}: other users can read this key; run `chmod 600` on it, and consider rotating it")
         try:
             key = msgspec.json.decode(path.read_bytes(), type=Key)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InvalidKeys(f"{path}: not a key file: {error}") from error
         if len(key.material) != KEY_BYTES or path.name != _file_name(key):
             raise InvalidKeys(f"{path}: not a key file: its name or the length of its material is wrong")

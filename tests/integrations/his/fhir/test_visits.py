@@ -386,3 +386,12 @@ def test_a_bundle_that_repeats_a_key_is_refused(first: HospitalSystem, patient: 
     response = first.request("POST", "", sent.replace('"status"', '"status": "planned", "status"'))
     expect_error(response, 400, "structure", "Bundle.entry[0].resource.status")
     assert first.found("Encounter?identifier=V1") == []
+
+
+@pytest.mark.parametrize("depth", [100, 400, 800, 1_200, 50_000])
+@pytest.mark.parametrize("beginning", ["", '{"resourceType": "ChargeItem", "extension": ', '{"x": 1, "x": '])
+def test_a_deeply_nested_resource_is_refused(first: HospitalSystem, beginning: str, depth: int) -> None:
+    body = f"{beginning}{'[' * depth}{']' * depth}{'}' if beginning else ''}"
+    expect_error(first.request("POST", "ChargeItem", body), 400, "structure")
+    bundled = f'{{"resourceType": "Bundle", "type": "transaction", "entry": [{{"resource": {body}}}]}}'
+    expect_error(first.request("POST", "", bundled), 400, "structure")
