@@ -133,6 +133,24 @@ def test_an_invalid_body_is_refused_with_a_pointer(client: Client, body: object,
     assert error["detail"].startswith(detail)
 
 
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ('{"title": "x", "seats": 1, "seats": 12}', "/seats"),
+        ('{"title": "x", "seats": 1, "seats": 1}', "/seats"),
+        ('{"title": "x", "seats": 1, "se\\u0061ts": 12}', "/seats"),
+        ('{"title": "x", "seats": 1, "guests": [{"name": "甲"}, {"name": "甲", "name": "乙"}]}', "/guests/1/name"),
+    ],
+)
+def test_a_repeated_key_is_refused_with_its_pointer(client: Client, body: str, pointer: str) -> None:
+    answer = client.post("/v1/feasts", content=body, headers=JSON)
+    assert problem(answer, 400, "invalid-request")["errors"] == [
+        {"pointer": pointer, "detail": "此项重复，请只保留一项。"}
+    ]
+    english = client.post("/v1/feasts", content=body, headers=JSON | {"accept-language": "en"})
+    assert english.json()["errors"] == [{"pointer": pointer, "detail": "The key is repeated."}]
+
+
 @pytest.mark.parametrize("limit", ["0", "101", "many", ""])
 def test_a_parameter_out_of_range_is_refused_by_name(client: Client, limit: str) -> None:
     (error,) = problem(client.get(f"/v1/feasts?limit={limit}"), 400, "invalid-request")["errors"]

@@ -78,7 +78,7 @@ class NotifyingBank(Protocol):
     """A bank that sends signed notices."""
 
     def read_notice(self, body: bytes, signature: str) -> BankNotice:
-        """Verify and decode a notice of the bank. Raises ForgedNotice."""
+        """Verify and decode a notice of the bank. Raises ForgedNotice, or InvalidRequest if it repeats a key."""
         ...
 
 

@@ -79,7 +79,7 @@ def _format_of(payload: str, jwks: dict[str, Any]) -> CodeFormat | TokenFault:
         return token
     try:
         audience = msgspec.json.decode(token.claims, type=_Audience).aud
-    except ValueError:
+    except (ValueError, RecursionError):
         return "forged"
     formats = {code.audience: code for service in discover_services() for code in service.codes}
     return formats.get(audience, "forged")
@@ -88,7 +88,7 @@ def _format_of(payload: str, jwks: dict[str, Any]) -> CodeFormat | TokenFault:
 def _read_keys(path: Path) -> dict[str, Any]:
     try:
         keys = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.ClickException(f"{path} is not a JSON Web Key Set: {error}") from error
     if not isinstance(keys, dict):
         raise click.ClickException(f"{path} is not a JSON Web Key Set: it contains no object")

@@ -112,7 +112,7 @@ class Access:
             if not hmac.compare_digest(keyed.digest(), received):
                 raise _not_signed_in()
             claims = _claims.decode(decode_segment(body))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _not_signed_in() from error
         begins = claims.iat - self._settings.clock_skew_seconds
         if claims.aud != AUDIENCE or not begins <= now < claims.exp:

@@ -261,7 +261,7 @@ def verify_token(token: str, jwks: dict[str, Any]) -> VerifiedToken | TokenFault
         return "unreadable"
     try:
         named = msgspec.json.decode(header, type=_Header)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return "unreadable"
     if named.alg != "EdDSA" or named.crit is not None:
         return "forged"
@@ -285,7 +285,7 @@ def _public_key(kid: str, jwks: dict[str, Any]) -> Ed25519PublicKey | None:
     """Return the key of this name in a set; None if there is none, or it is not a key for EdDSA."""
     try:
         keys = msgspec.convert(jwks.get("keys", []), list[_Jwk])
-    except msgspec.ValidationError:
+    except (ValueError, RecursionError):
         return None
     key = next((key for key in keys if (key.kid, key.kty, key.crv) == (kid, "OKP", "Ed25519")), None)
     public = _decoded(key.x) if key is not None else None
@@ -324,7 +324,7 @@ def _read(folder: Path) -> list[Key]:
             raise InvalidKeys(f"{path}: other users can read this key; run `chmod 600` on it, and consider rotating it")
         try:
             key = msgspec.json.decode(path.read_bytes(), type=Key)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InvalidKeys(f"{path}: not a key file: {error}") from error
         if len(key.material) != KEY_BYTES or path.name != _file_name(key):
             raise InvalidKeys(f"{path}: not a key file: its name or the length of its material is wrong")

@@ -1,6 +1,5 @@
 """Strict reading of requests, and errors as HTTP responses (RFC 9457)."""
 
-import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
@@ -21,7 +20,6 @@ from backend.problems import (
     EditConflict,
     FieldError,
     InternalError,
-    InvalidRequest,
     MethodNotAllowed,
     NotAllowed,
     NotFound,
@@ -31,6 +29,7 @@ from backend.problems import (
     UnsupportedMediaType,
 )
 from backend.store import Conflict, InvalidCursor, StoreUnavailable
+from backend.web.json_body import decode_body, field_error, invalid
 
 AnyRequest = Request[Any, Any, Any]
 _PLAIN_JSON = (b"content-type", b"application/json")
@@ -50,47 +49,20 @@ class StrictRequest(Request[Any, Any, State]):
                 raise UnsupportedMediaType(
                     Text(zh="提交的内容须为application/json格式。", en="The body must be sent as application/json.")
                 )
-        body = await self.body()
-        try:
-            return _decoder(self.route_handler.parsed_fn_signature.parameters["data"].annotation).decode(body)
-        except msgspec.ValidationError as error:
-            raise _invalid([field_error(str(error))]) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _invalid([FieldError("", f"The body is not JSON: {error}")]) from error
+        decoder = _decoder(self.route_handler.parsed_fn_signature.parameters["data"].annotation)
+        return decode_body(await self.body(), decoder)
 
     async def body(self) -> bytes:
         """Return the bytes of the body. Raises InvalidRequest if the caller disconnected before the end."""
         try:
             return await super().body()
         except InternalServerException as error:
-            raise _invalid([FieldError("", "The body ended early.", "提交的内容不完整。")]) from error
+            raise invalid([FieldError("", "The body ended early.", "提交的内容不完整。")]) from error
 
 
 @cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401  likewise
     return msgspec.json.Decoder(kind)
-
-
-_PLACE = re.compile(r"^(?P<detail>.*?)(?: - at `(?P<key>key in )?\$(?P<path>.*)`)?$", re.DOTALL)
-_NAMED = re.compile(r"(?:missing required|unknown) field `(?P<name>.*)`$", re.DOTALL)
-
-
-def field_error(message: str) -> FieldError:
-    """Convert msgspec's message, such as "Expected `int`, got `str` - at `$.x[1].n`", to detail and JSON pointer."""
-    match = _PLACE.match(message)
-    assert match, "every part of the pattern may be empty"
-    steps = re.findall(r"[^.\[\]]+", match["path"] or "")
-    if named := _NAMED.search(match["detail"]):
-        steps.append(named["name"])
-    escaped = [step.replace("~", "~0").replace("/", "~1") for step in steps]
-    return FieldError("".join(f"/{step}" for step in escaped), match["detail"])
-
-
-def _invalid(errors: Sequence[FieldError]) -> InvalidRequest:
-    return InvalidRequest(
-        Text(zh="提交的内容有误，请核对后重试。", en="The request is invalid; please check it and try again."),
-        errors=tuple(errors),
-    )
 
 
 def _answer_problem(request: AnyRequest, problem: Problem) -> Response[dict[str, Any]]:
@@ -135,7 +107,7 @@ def _answer_http_exception(request: AnyRequest, error: HTTPException) -> Respons
         kind, detail = _DETAILS[error.status_code]
         return _answer_problem(request, kind(detail, headers=dict(error.headers or {})))
     errors = [_litestar_error(extra) for extra in error.extra or ()] if isinstance(error, ValidationException) else []
-    return _answer_problem(request, _invalid(errors or [FieldError("", error.detail)]))
+    return _answer_problem(request, invalid(errors or [FieldError("", error.detail)]))
 
 
 def _litestar_error(extra: Any) -> FieldError:  # noqa: ANN401  Litestar does not type `extra`
@@ -153,7 +125,7 @@ def _answer_conflict(request: AnyRequest, _error: Conflict) -> Response[dict[str
 
 def _answer_invalid_cursor(request: AnyRequest, _error: InvalidCursor) -> Response[dict[str, Any]]:
     return _answer_problem(
-        request, _invalid([FieldError("cursor", "The cursor belongs to another query.", "翻页位置无效，请重新查询。")])
+        request, invalid([FieldError("cursor", "The cursor belongs to another query.", "翻页位置无效，请重新查询。")])
     )
 
 

@@ -10,7 +10,10 @@ from typing import ClassVar, Literal
 import msgspec
 
 from backend.city.upstream import BankAnswer, BankNotice, ForgedNotice, UpstreamRejected, UpstreamTimeout
+from backend.web.json_body import decode_body
 from integrations._sandbox.database import SandboxDatabase
+
+_notice = msgspec.json.Decoder(BankNotice)
 
 LOOK_UPS_UNTIL_DECIDED = 2
 """A pending transfer is decided at this look-up."""
@@ -46,10 +49,10 @@ class TransferBank:
         return self._answered(await self.database.work(work))
 
     def read_notice(self, body: bytes, signature: str) -> BankNotice:
-        """Verify and read a notice of the bank. Raises ForgedNotice."""
-        if not hmac.compare_digest(self._signature(body).encode(), signature.encode("utf-8", "replace")):
+        """Verify and read a notice of the bank. Raises ForgedNotice or InvalidRequest."""
+        if not hmac.compare_digest(self.sign(body).encode(), signature.encode("utf-8", "replace")):
             raise ForgedNotice("the signature is not the bank's")
-        return msgspec.json.decode(body, type=BankNotice)
+        return decode_body(body, _notice)
 
     # ── controls for tests ──
 
@@ -57,7 +60,17 @@ class TransferBank:
         """Decide a pending transfer, and return the notice that the bank sends about it, with its signature."""
         answer = self.database.do(lambda connection: self._look_up(connection, transfer_id, LOOK_UPS_UNTIL_DECIDED))
         body = msgspec.json.encode(BankNotice(transfer_id, answer))
-        return body, self._signature(body)
+        return body, self.sign(body)
+
+    def sign(self, body: bytes) -> str:
+        """Return the bank's signature of a notice."""
+
+        def work(connection: sqlite3.Connection) -> str:
+            connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (self.table, secrets.token_hex(32)))
+            return connection.execute("SELECT value FROM secrets WHERE name = ?", (self.table,)).fetchone()["value"]
+
+        secret = hashlib.sha256(self.database.do(work).encode()).digest()
+        return hmac.new(secret, body, "sha256").hexdigest()
 
     def close_account(self, account: str) -> None:
         """Let transfers of this account fail from now on, including pending ones."""
@@ -131,14 +144,6 @@ class TransferBank:
         if answer is None:
             raise UpstreamTimeout("the bank does not answer")
         return answer
-
-    def _signature(self, body: bytes) -> str:
-        def work(connection: sqlite3.Connection) -> str:
-            connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (self.table, secrets.token_hex(32)))
-            return connection.execute("SELECT value FROM secrets WHERE name = ?", (self.table,)).fetchone()["value"]
-
-        secret = hashlib.sha256(self.database.do(work).encode()).digest()
-        return hmac.new(secret, body, "sha256").hexdigest()
 
 
 def _answer(row: sqlite3.Row) -> BankAnswer:

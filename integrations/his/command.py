@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import click
+import msgspec
 from msgspec.structs import replace
 
 from backend.city.service import City
@@ -177,18 +177,20 @@ def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # 
     click.echo(f"{code} {name} is {'connected' if run_in_city(work) else 'updated'}.")
 
 
+class _KeySet(msgspec.Struct):
+    """A JSON Web Key Set (RFC 7517); the members of its keys are flat."""
+
+    keys: Annotated[list[dict[str, str | int | float | list[str] | None]], msgspec.Meta(min_length=1)]
+
+
 def _public_keys(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise click.ClickException(f"{path} is not valid JSON: {error}") from error
-    keys = cast("dict[str, Any]", found).get("keys") if isinstance(found, dict) else None
-    if not isinstance(keys, list) or not keys:
-        raise click.ClickException(f"{path} is not a JSON Web Key Set: it has no keys")
-    for key in cast("list[dict[str, Any]]", keys):
-        if "d" in key or "k" in key:
-            raise click.ClickException(f"{path} contains a private key; it must contain public keys only")
-    return cast("dict[str, Any]", found)
+        keys = msgspec.json.decode(path.read_bytes(), type=_KeySet).keys
+    except (ValueError, RecursionError) as error:
+        raise click.ClickException(f"{path} is not a JSON Web Key Set: {error}") from error
+    if any("d" in key or "k" in key for key in keys):
+        raise click.ClickException(f"{path} contains a private key; it must contain public keys only")
+    return {"keys": keys}
 
 
 @hospitals.command("list")

@@ -2,7 +2,8 @@
 
 `plan.yaml` is the heading, `boundary.geojson` the boundary, `catchments.geojson` the areas, `address_ranges.csv` their
 address ranges, `schools.csv` the schools with their places; `past_batches.csv` and `addresses.csv` are optional. Tables
-are in UTF-8, or in GB18030 as spreadsheets write it in China.
+are in UTF-8, or in GB18030 as spreadsheets write it in China. A text that a spreadsheet would run as a formula has an
+apostrophe in front.
 """
 
 import csv
@@ -18,7 +19,9 @@ from msgspec import Meta, Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from backend.csv_cells import read_cell
 from backend.i18n import Text
+from backend.rulebook.modules.yaml_document import find_deep_nesting
 from backend.services.school_lookup.addresses import AddressRange
 from backend.services.school_lookup.maps import past_csv, schools_csv, table
 from backend.services.school_lookup.plan import (
@@ -37,6 +40,9 @@ from backend.services.school_lookup.plan import (
 from backend.services.school_lookup.plan_check import Fault
 
 T = TypeVar("T")
+_FORMAT_ERRORS = (ValueError, RecursionError)
+"""Errors of a decoder: the wrong form, or nested too deeply."""
+
 ADDRESS_COLUMNS = ("address", "longitude", "latitude")
 
 
@@ -111,10 +117,13 @@ class FolderReader:
         if text is None:
             return None
         try:
-            return msgspec.convert(_yaml().load(text), Heading)
-        except (YAMLError, msgspec.ValidationError) as error:
+            deepest = find_deep_nesting(text)
+            if deepest is None:
+                return msgspec.convert(_yaml().load(text), Heading)
+            self._add_fault("plan.yaml", f"第{deepest.line}行嵌套过深", f"Line {deepest.line} is nested too deeply.")
+        except (YAMLError, *_FORMAT_ERRORS) as error:
             self._add_fault("plan.yaml", _chinese(error), str(error))
-            return None
+        return None
 
     def _boundary(self) -> MultiPolygon | Polygon | None:
         text = self._text("boundary.geojson")
@@ -122,7 +131,7 @@ class FolderReader:
             return None
         try:
             boundary = msgspec.json.decode(text, type=_Boundary)
-        except msgspec.DecodeError as error:
+        except _FORMAT_ERRORS as error:
             self._add_fault("boundary.geojson", _chinese(error), str(error))
             return None
         if isinstance(boundary, _FeatureCollection):
@@ -135,7 +144,7 @@ class FolderReader:
             return
         try:
             features: Any = msgspec.json.decode(text, type=dict[str, Any]).get("features")
-        except msgspec.DecodeError as error:
+        except _FORMAT_ERRORS as error:
             self._add_fault("catchments.geojson", _chinese(error), str(error))
             return
         if not isinstance(features, list):
@@ -150,11 +159,14 @@ class FolderReader:
     def _rows(self, name: str, kind: type[T], *, required: bool = True) -> Iterator[T]:
         text = self._text(name, required=required)
         reader = csv.DictReader(io.StringIO(text or "", newline=""))
-        for row in reader:
-            try:
-                yield msgspec.convert({column: value for column, value in row.items() if value}, kind, strict=False)
-            except msgspec.ValidationError as error:
-                self._add_fault(f"{name}:{reader.line_num}", _chinese(error), str(error))
+        try:
+            for row in reader:
+                try:
+                    yield msgspec.convert(_cells(row), kind, strict=False)
+                except msgspec.ValidationError as error:
+                    self._add_fault(f"{name}:{reader.line_num}", _chinese(error), str(error))
+        except csv.Error as error:
+            self._add_fault(f"{name}:{reader.line_num}", "表格格式有误", str(error))
 
     def _catchments(self, areas: Iterable[_Area], ranges: Iterable[CatchmentRange]) -> list[Catchment]:
         by_catchment: dict[str, list[AddressRange]] = {area.properties.id: [] for area in areas}
@@ -178,6 +190,11 @@ class FolderReader:
         ]
 
 
+def _cells(row: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the cells of a row that are not empty. Cells beyond the header are a list under None."""
+    return {name: read_cell(cell) if isinstance(cell, str) else cell for name, cell in row.items() if cell}
+
+
 def _union(geometries: list[MultiPolygon | Polygon]) -> MultiPolygon | Polygon:
     """Return the area of several geometries; the first invalid one, if any, for the check to report."""
     shapes = list[shapely.MultiPolygon]()
@@ -194,6 +211,8 @@ def _union(geometries: list[MultiPolygon | Polygon]) -> MultiPolygon | Polygon:
 
 def _chinese(error: Exception) -> str:
     """Describe in Chinese where a file does not have the required form."""
+    if isinstance(error, RecursionError):
+        return "嵌套过深"
     mark: Any = getattr(error, "problem_mark", None)
     if mark is not None:
         return f"第{mark.line + 1}行格式有误"
@@ -205,7 +224,7 @@ def _feature_name(feature: Any, number: int) -> str:  # noqa: ANN401  any JSON
     """Return a name for an unreadable feature: by its id if it has one, else by its number."""
     try:
         return f"catchment:{feature['properties']['id']}"
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, RecursionError):
         return f"catchments.geojson, feature {number}"
 
 

@@ -188,10 +188,12 @@ def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring
     assert verify(foreign) == (1, ["FORGED"]), "no service has this audience"
     mixed = keyring.sign_code(b'{"aud":"hc","sub":"s","jti":"j","iat":0,"exp":253402300799}')
     assert verify(mixed) == (1, ["FORGED"]), "it lacks what a health code claims"
+    nested = keyring.sign_code(b'{"aud":"hc","x":' + b"[" * 1_300)
+    assert verify(nested) == (1, ["FORGED"]), "its claims are nested too deeply"
     assert list(empty.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "{", "\x00", "[" * 50_000])
 def test_verifying_without_a_valid_key_set_fails(content: str, tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     file.write_text(content)

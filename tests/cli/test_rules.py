@@ -50,6 +50,9 @@ otherwise: {then: 0, because: {zh: 您没有学位, en: You have no degree}}
 """
 
 
+DEEP = "[" * 50_000
+
+
 def run(*arguments: str, given: str | None = None, folder: Path = ROOT / "rules") -> Result:
     return CliRunner().invoke(rules, arguments, input=given, env={"CHENGMA_RULES": str(folder)})
 
@@ -284,3 +287,19 @@ def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     found = run("check")
     assert found.exit_code == 2
     assert "CHENGMA_TIME_ZONE='Asia/Hangzhou': not an IANA time zone" in found.output
+
+
+def test_deeply_nested_facts_are_a_fault_of_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "facts.yaml"
+    file.write_text(DEEP)
+    found = run("explain", "health_code.colour", "--facts", str(file))
+    assert found.exit_code == 1
+    assert f"{file}:1:41: nested deeper than 40 levels" in found.output
+
+
+def test_deeply_nested_cases_are_a_fault_of_their_file(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "rules" / "health_code", tmp_path / "health_code")
+    (tmp_path / "health_code" / "colour.cases.yaml").write_text(DEEP)
+    found = run("test", str(tmp_path))
+    assert found.exit_code == 1
+    assert "colour.cases.yaml:1:41: nested deeper than 40 levels" in found.output

@@ -52,6 +52,44 @@ def test_a_written_plan_is_read_back(folder: Path) -> None:
     assert (reading.plan(), reading.faults) == (PLAN, [])
 
 
+def test_a_plan_whose_names_begin_formulas_is_written_as_text_and_read_back(tmp_path: Path) -> None:
+    names = ["=1+1", "  @SUM(A1)", "－1", "'+1"]
+    formulas = [replace(school, name=name) for school, name in zip(PLAN.schools, names, strict=True)]
+    plan = replace(PLAN, schools=formulas)
+    write_folder(plan, tmp_path)
+    table = list(csv.reader((tmp_path / "schools.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row[1] for row in table[1:]] == [f"'{name}" for name in names]
+    assert table[1][4] == str(PLAN.schools[0].longitude)
+    reading = FolderReader(tmp_path)
+    assert (reading.plan(), reading.faults) == (plan, [])
+
+
+DEEP = "[" * 50_000
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "fault"),
+    [
+        ("plan.yaml", DEEP, "Line 1 is nested too deeply."),
+        ("plan.yaml", f"district: {DEEP}", "Line 1 is nested too deeply."),
+        ("plan.yaml", "- " * 50_000, "Line 1 is nested too deeply."),
+        ("plan.yaml", "year: 2026-13-45", "month must be in 1..12"),
+        ("boundary.geojson", DEEP, "Expected `object`, got `array`"),
+        ("boundary.geojson", '{"type": "Feature", "x": ' + DEEP, "maximum recursion depth exceeded"),
+        ("catchments.geojson", DEEP, "Expected `object`, got `array`"),
+        ("catchments.geojson", '{"features": ' + DEEP, "maximum recursion depth exceeded"),
+        ("addresses.csv", f"address,longitude,latitude\n{DEEP * 3},1,1\n", "field larger than field limit"),
+    ],
+)
+def test_a_file_that_a_library_cannot_read_is_a_fault(folder: Path, file: str, content: str, fault: str) -> None:
+    (folder / file).write_text(content)
+    reading = FolderReader(folder)
+    assert reading.plan() is None
+    (found,) = reading.faults
+    assert found.feature.startswith(file)
+    assert found.text.en.startswith(fault)
+
+
 def test_a_correct_plan_is_imported_and_listed(run: Run, folder: Path) -> None:
     done = run("import", folder)
     assert done.exit_code == 0, done.output

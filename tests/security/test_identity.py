@@ -1,4 +1,5 @@
 import base64
+import hmac
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -145,6 +146,16 @@ def test_a_token_of_our_key_for_another_purpose_is_refused(access: Access, ring:
         token = jwt.encode(wrong, key.material, algorithm="HS256", headers={"kid": key.kid})
         with pytest.raises(NotSignedIn):
             check(access, bearer(token))
+
+
+def test_a_token_of_our_key_that_is_nested_too_deeply_is_refused(access: Access, ring: Keyring) -> None:
+    key = ring.current("token")
+    header, _, _ = access.issue(ANNA, NOW).split(".")
+    body = base64.urlsafe_b64encode(b'{"x":' + b"[" * 2_500).rstrip(b"=").decode()
+    signature = hmac.digest(key.material, f"{header}.{body}".encode(), "sha256")
+    token = f"{header}.{body}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    with pytest.raises(NotSignedIn):
+        check(access, bearer(token))
 
 
 def test_a_token_of_our_key_that_is_too_long_is_refused(access: Access) -> None:

@@ -75,7 +75,7 @@ def test_starters_that_make_keys_at_once_make_one_set(tmp_path: Path) -> None:
     assert len(list((tmp_path / "keys").glob("*.json"))) == len(USES)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"kid": 1}'])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"kid": 1}', b'{"x": ' + b"[" * 50_000])
 def test_an_invalid_key_file_is_named(folder: Path, content: bytes) -> None:
     (path,) = folder.glob("code_*.json")
     path.write_bytes(content)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from backend.csv_cells import text_cell
 from backend.services.school_lookup.plan import Catchment, Plan, School
 
 SCHOOL_COLUMNS = ("id", "name", "stage", "kind", "longitude", "latitude", "address", "seats", "campus")
@@ -61,9 +62,13 @@ def _feature(properties: dict[str, Any], geometry: dict[str, Any]) -> dict[str, 
 
 
 def table(columns: Sequence[str], rows: Iterable[Struct]) -> bytes:
-    """Return Structs as a CSV table whose columns are some of their fields."""
+    """Return Structs as a CSV table whose columns are some of their fields. No text in it begins a formula."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows([getattr(row, column) for column in columns] for row in rows)
+    writer.writerows([_cell(getattr(row, column)) for column in columns] for row in rows)
     return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    return text_cell(value) if isinstance(value, str) else value

@@ -94,7 +94,7 @@ def _check_fhir(target: str, hospital: str, patient: str, key: Path | None, only
         raise click.UsageError("--fhir must begin with http:// or https://")
     try:
         private = json.loads(key.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{key} is not a JSON Web Key: {error}") from error
     if not isinstance(private, dict) or "kty" not in private:
         raise click.UsageError(f"{key} is not a JSON Web Key")

@@ -23,6 +23,7 @@ from backend.operations.access_log import REQUEST_ID
 from backend.problems import FieldError, UnsupportedMediaType
 from backend.security.identity import public, role_guard
 from backend.settings import Settings
+from backend.web.json_body import find_repeated_key
 from integrations.his.fhir.bundle import ResponseOptions, process_bundle
 from integrations.his.fhir.capability_statement import INTERACTIONS, capability_statement, smart_configuration
 from integrations.his.fhir.context import RequestContext
@@ -201,15 +202,31 @@ async def _read_body(request: AnyRequest) -> Json:
     """Return the resource in the body. Raises UnsupportedMediaType or InvalidResource."""
     if (_header(request, b"content-type") or "").partition(";")[0].strip().lower() not in _JSON_TYPES:
         raise UnsupportedMediaType(Text(zh=f"请以{FHIR_JSON}提交请求体。", en=f"The body must be sent as {FHIR_JSON}."))
+    raw = await request.body()
     try:
-        body: object = _decode(await request.body())
+        body: object = _decode(raw)
+        repeated = find_repeated_key(raw)
     except RecursionError:
         raise _invalid_body("The body is nested too deeply.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError) as error:
+    except (ValueError, ArithmeticError) as error:
         raise _invalid_body(f"The body is not valid JSON: {error}") from error
     if not isinstance(body, dict):
         raise _invalid_body("The body must be a resource.")
-    return cast("Json", body)
+    resource = cast("Json", body)
+    if repeated is not None:
+        raise _repeated_key(repeated, resource)
+    return resource
+
+
+def _repeated_key(pointer: str, resource: Json) -> InvalidResource:
+    """Return the Problem for a key that the body repeats, with its FHIRPath."""
+    path = re.sub(r"/(\d+)(?=/)", r"[\1]", pointer).replace("/", ".")
+    return InvalidResource(
+        Text(zh=f"请求体中{pointer}重复，请只保留一项。", en=f"The body repeats the key {pointer}."),
+        errors=(
+            FieldError(f"{resource.get('resourceType', 'Resource')}{path}", f"The body repeats the key {pointer}."),
+        ),
+    )
 
 
 def _invalid_body(detail: str) -> InvalidResource:

@@ -146,6 +146,19 @@ def test_a_forged_callback_pays_nothing(scene: Scene, patient: Patient) -> None:
     assert scene.advanced().paid_fen() == 0
 
 
+def test_a_callback_that_repeats_a_key_pays_nothing(scene: Scene, patient: Patient) -> None:
+    visit = scene.billed(patient, 20_000)
+    scene.bank.database.script_outcomes("pay", "pending")
+    scene.pays(patient, visit)
+    (payment,) = scene.advanced().payments
+    body, _ = scene.bank.notice(payment.id)
+    body = body.replace(b'"outcome":', b'"outcome":"failed","outcome":')
+    answer = scene.client.post("/v1/bank-notices", content=body, headers={"Bank-Signature": scene.bank.sign(body)})
+    (error,) = problem(answer, 400, "invalid-request")["errors"]
+    assert error["pointer"] == "/answer/outcome"
+    assert scene.advanced().paid_fen() == 0
+
+
 def test_a_payment_without_a_receipt_is_looked_up_at_the_bank(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
     scene.bank.database.script_outcomes("pay", "lost_after")

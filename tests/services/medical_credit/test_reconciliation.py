@@ -1,5 +1,6 @@
 """Reconciliation of a hospital's day: differences between four records, and repairs by two persons."""
 
+import csv
 import re
 from typing import Any
 
@@ -83,6 +84,23 @@ def test_a_day_without_differences_adds_up(scene: Scene, patient: Patient, day: 
 def test_a_day_without_visits_agrees_with_an_empty_file(scene: Scene, day: Day) -> None:
     assert scene.first
     assert day.compare(HEAD + "\n")["totals"]["visits"] == 0
+
+
+def test_our_file_begins_no_formula_and_keeps_its_numbers(scene: Scene, patient: Patient, day: Day) -> None:
+    scene.opens(patient, "=V1")
+    scene.charges("@L1", 20_000, "=V1", code="＋1")
+    scene.credits("-C1", "@L1", 1_000, "=V1")
+    scene.closes("=V1")
+    scene.advanced("=V1")
+    charge, credit, settlement = list(csv.reader(day.file().splitlines()))[1:]
+    assert charge[:6] == ["'=V1", "charge", "'@L1", "", "'＋1", "200.00"]
+    assert credit[:6] == ["'=V1", "credit", "'-C1", "'@L1", "", "-10.00"]
+    assert settlement[:2] == ["'=V1", "settlement"]
+
+
+def test_a_hospitals_file_is_read_as_it_is() -> None:
+    found = read_file(f"{HEAD}\n=V1,charge,=L1,,A1,1.00,,,\n=V1,charge,'=L1,,A1,1.00,,,\n")
+    assert list(found["=V1"].lines) == ["=L1", "'=L1"]
 
 
 def test_the_same_file_produces_the_same_differences(scene: Scene, patient: Patient, day: Day) -> None:

@@ -173,6 +173,20 @@ def test_a_forged_notice_changes_nothing(scene: Scene, signature: str) -> None:
     assert scene.claim(doctor, claim)["stage"] == "paying"
 
 
+def test_a_notice_that_repeats_a_key_changes_nothing(scene: Scene) -> None:
+    doctor, bank = scene.talent(DOCTOR), scene.port(PayoutBank)
+    bank.database.script_outcomes("pay_out", "pending")
+    claim = scene.claimed(doctor, "monthly_rent")
+    body, _ = bank.notice(f"{claim['id']}/payout/1/1")
+    body = body.replace(b'"outcome":', b'"outcome":"failed","outcome":')
+    headers = {"Bank-Signature": bank.sign(body)}
+    (error,) = problem(scene.client.post("/v1/payout-notices", content=body, headers=headers), 400, "invalid-request")[
+        "errors"
+    ]
+    assert error["pointer"] == "/answer/outcome"
+    assert scene.claim(doctor, claim)["stage"] == "paying"
+
+
 def test_a_notice_of_an_unknown_payout_changes_nothing(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     claim = scene.claimed(doctor, "monthly_rent")

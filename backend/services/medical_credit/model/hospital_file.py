@@ -13,6 +13,9 @@ V1,counter,P1,,,6.00,,,
 `record` is `charge`, `credit`, `adjustment`, `settlement` (`id` is the id of the insurance settlement, `amount` the
 medical fee) or `counter` (a payment at the hospital's counter). A visit is listed in the file of the day on which it
 was settled. `account` includes the family account.
+
+In our own file, a text that a spreadsheet would run as a formula has an apostrophe in front. A hospital's file is read
+as it is.
 """
 
 import csv
@@ -23,6 +26,7 @@ from typing import cast
 
 from msgspec import Struct
 
+from backend.csv_cells import text_cell
 from backend.i18n import decimal_yuan
 from backend.problems import FieldError, Problem
 from backend.services.medical_credit.model.visit import LineKind, Visit
@@ -33,6 +37,9 @@ MAX_ROWS = 500_000
 MAX_FAULTS = 20
 
 RECORDS = ("charge", "credit", "adjustment", "settlement", "counter")
+NO_SETTLEMENT = "-"
+"""The id of a settlement that the insurance did not number."""
+
 _YUAN = re.compile(r"(-?)(\d{1,10})\.(\d{2})", re.ASCII)
 _MAX_NAME = 64
 
@@ -136,7 +143,7 @@ def our_record(visit: Visit) -> FiledVisit:
         {line.id: FiledLine(line.id, line.kind, line.of or "", line.code, line.amount_fen) for line in visit.lines},
         settled
         and SettlementRecord(
-            settled.split.settlement_id or "-",
+            settled.split.settlement_id or NO_SETTLEMENT,
             visit.number,
             settled.split.medfee_fen,
             settled.split.fund_fen,
@@ -153,14 +160,17 @@ def write_file(visits: Iterable[Visit]) -> str:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for visit in visits:
-        ours = our_record(visit)
+        number, ours = text_cell(visit.number), our_record(visit)
         for line in ours.lines.values():
-            amount = decimal_yuan(line.amount_fen)
-            rows.writerow([visit.number, line.record, line.id, line.of, line.code, amount, "", "", ""])
+            names = map(text_cell, (line.id, line.of, line.code))
+            rows.writerow([number, line.record, *names, decimal_yuan(line.amount_fen), "", "", ""])
         settled = ours.settlement
         if settled is not None:
             shares = (settled.medfee_fen, settled.fund_fen, settled.account_fen, settled.cash_fen)
-            rows.writerow([visit.number, "settlement", settled.settlement_id, "", "", *map(decimal_yuan, shares)])
+            settlement = (
+                settled.settlement_id if settled.settlement_id == NO_SETTLEMENT else text_cell(settled.settlement_id)
+            )
+            rows.writerow([number, "settlement", settlement, "", "", *map(decimal_yuan, shares)])
         for payment, fen in ours.counter.items():
-            rows.writerow([visit.number, "counter", payment, "", "", decimal_yuan(fen), "", "", ""])
+            rows.writerow([number, "counter", text_cell(payment), "", "", decimal_yuan(fen), "", "", ""])
     return text.getvalue()

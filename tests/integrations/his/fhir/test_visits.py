@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -6,10 +7,12 @@ from msgspec.structs import replace
 from backend.services.medical_credit.model.visit import Visit
 from tests.integrations.his.fhir.hospital_system import (
     HospitalSystem,
+    bundle,
     charge,
     credit,
     eligibility,
     encounter,
+    entry,
     expect_error,
     payment,
 )
@@ -355,3 +358,40 @@ def test_a_disabled_hospital_is_rejected_at_once(first: HospitalSystem, scene: S
     visit = first.open_visit(patient)
     scene.call(scene.city.store.replace, replace(scene.first, enabled=False))
     expect_error(first.get(visit), 401, "login")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "pointer", "expression"),
+    [
+        ('"value": 11', '"value": 11, "value": 1', "/priceOverride/value", "ChargeItem.priceOverride.value"),
+        ('"value": 11', '"value": 11, "v\\u0061lue": 1', "/priceOverride/value", "ChargeItem.priceOverride.value"),
+        ('"status"', '"status": "planned", "status"', "/status", "ChargeItem.status"),
+        ('"code": "1', '"code": "2", "code": "1', "/code/coding/0/code", "ChargeItem.code.coding[0].code"),
+    ],
+)
+def test_a_resource_that_repeats_a_key_is_refused(
+    first: HospitalSystem, patient: Patient, before: str, after: str, pointer: str, expression: str
+) -> None:
+    visit = first.open_visit(patient)
+    item = json.dumps(charge(visit, "L1", 11)).replace(before, after, 1)
+    response = first.request("POST", "ChargeItem", item)
+    issue = expect_error(response, 400, "structure", expression)
+    assert issue["details"]["text"] == f"请求体中{pointer}重复，请只保留一项。"
+    assert issue["diagnostics"] == f"The body repeats the key {pointer}."
+    assert first.found(f"ChargeItem?context={visit}") == []
+
+
+def test_a_bundle_that_repeats_a_key_is_refused(first: HospitalSystem, patient: Patient) -> None:
+    sent = json.dumps(bundle("transaction", entry("POST", "Encounter", encounter(patient))))
+    response = first.request("POST", "", sent.replace('"status"', '"status": "planned", "status"'))
+    expect_error(response, 400, "structure", "Bundle.entry[0].resource.status")
+    assert first.found("Encounter?identifier=V1") == []
+
+
+@pytest.mark.parametrize("depth", [100, 400, 800, 1_200, 50_000])
+@pytest.mark.parametrize("beginning", ["", '{"resourceType": "ChargeItem", "extension": ', '{"x": 1, "x": '])
+def test_a_deeply_nested_resource_is_refused(first: HospitalSystem, beginning: str, depth: int) -> None:
+    body = f"{beginning}{'[' * depth}{']' * depth}{'}' if beginning else ''}"
+    expect_error(first.request("POST", "ChargeItem", body), 400, "structure")
+    bundled = f'{{"resourceType": "Bundle", "type": "transaction", "entry": [{{"resource": {body}}}]}}'
+    expect_error(first.request("POST", "", bundled), 400, "structure")
