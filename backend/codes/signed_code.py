@@ -152,7 +152,7 @@ def read_signed_code(
         return RejectedCode(token)
     try:
         claims = decoder.decode(token.claims)
-    except (ValueError, RecursionError):
+    except ValueError:
         return RejectedCode("forged")
     if claims.aud != audience or len(payload) > MAX_PAYLOAD_CHARACTERS:
         return RejectedCode("forged")

@@ -324,7 +324,7 @@ def _read(folder: Path) -> list[Key]:
             raise InvalidKeys(f"{path}: other users can read this key; run `chmod 600` on it, and consider rotating it")
         try:
             key = msgspec.json.decode(path.read_bytes(), type=Key)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise InvalidKeys(f"{path}: not a key file: {error}") from error
         if len(key.material) != KEY_BYTES or path.name != _file_name(key):
             raise InvalidKeys(f"{path}: not a key file: its name or the length of its material is wrong")

@@ -6,8 +6,8 @@ that checks amounts, may take the first.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -72,22 +72,24 @@ def find_repeated_key(body: bytes) -> str | None:
     try:
         _decode_unique(text)
     except _KeyRepeatedError:
-        return next(_repeated_keys(_decode_all(text), ""))
+        return "".join(f"/{escape_key(str(step))}" for step in _path_to_repeated_key(_decode_all(text)))
     return None
 
 
-def _repeated_keys(value: object, pointer: str) -> Iterator[str]:
-    if isinstance(value, _Object):
-        seen = set[str]()
-        for key, member in value:
-            place = f"{pointer}/{escape_key(key)}"
-            if key in seen:
-                yield place
-            seen.add(key)
-            yield from _repeated_keys(member, place)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-            yield from _repeated_keys(item, f"{pointer}/{index}")
+def _path_to_repeated_key(value: object) -> tuple[str | int, ...]:
+    """Return the keys and indexes that lead to the first repeated key; empty if there is none."""
+    if not isinstance(value, list):
+        return ()
+    members = value if isinstance(value, _Object) else enumerate(cast("list[object]", value))
+    seen = set[str | int]()
+    for key, member in members:
+        if key in seen:
+            return (key,)
+        seen.add(key)
+        path = _path_to_repeated_key(member)
+        if path:
+            return (key, *path)
+    return ()
 
 
 # ── JSON pointers ──

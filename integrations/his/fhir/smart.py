@@ -96,7 +96,7 @@ async def _authenticate_client(city: City, assertion: str, audience: str) -> Hos
     try:
         header = jwt.get_unverified_header(assertion)
         claimed = jwt.decode(assertion, options={"verify_signature": False, "verify_exp": False, "verify_nbf": False})
-    except (jwt.InvalidTokenError, RecursionError) as error:
+    except jwt.InvalidTokenError as error:
         raise TokenError("invalid_client", "the client_assertion is not a signed JWT") from error
     client = claimed.get("iss")
     hospital = await city.store.get(Hospital, client) if isinstance(client, str) and len(client) <= 64 else None  # noqa: PLR2004  the longest hospital code
@@ -162,7 +162,7 @@ def _verified(assertion: str, key: jwt.PyJWK, audience: str, client: object) -> 
         raise TokenError("invalid_client", f"the aud must be {audience}") from error
     except jwt.MissingRequiredClaimError as error:
         raise TokenError("invalid_client", f"the claim {error.claim} is missing") from error
-    except (jwt.InvalidTokenError, RecursionError) as error:
+    except jwt.InvalidTokenError as error:
         raise TokenError("invalid_client", "the signature does not match the key") from error
     if not claims["iss"] == claims["sub"] == client:
         raise TokenError("invalid_client", "iss and sub must both be the client id")
