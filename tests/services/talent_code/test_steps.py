@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pytest
 from msgspec.structs import replace
 
+from backend.benefits.audits import decide_appeal, file_appeal
 from backend.benefits.budget import Entry
 from backend.benefits.claim import (
     Appeal,
@@ -17,6 +18,7 @@ from backend.benefits.claim import (
     cancel_remaining,
     prepare_entry,
 )
+from backend.benefits.problems import NothingToAppeal
 from backend.benefits.process import Step, is_cancellable, next_payable, next_step, schedule
 from backend.benefits.transfers import request_payout
 from backend.i18n import Text
@@ -190,6 +192,69 @@ def test_an_open_appeal_is_listed_and_suspends_the_collection() -> None:
     rejected = Appeal("It was sold", NOON, NOON, decision_upheld=True)
     claim = schedule(clawed_back(appeal=rejected), NOON, term)
     assert (claim.due_ms, claim.appealed_ms) == (to_ms(NOON + timedelta(days=45)), None)
+
+
+APPEAL_ENDS = NOON + timedelta(days=15)
+
+
+@pytest.mark.parametrize(
+    ("claim", "at"),
+    [
+        (granted(PAID), NOON),
+        (clawed_back(), APPEAL_ENDS),
+        (clawed_back(Collection("c", 10_00, NOON, "person", "done")), NOON),
+        (clawed_back(appeal=Appeal("Another text", NOON)), NOON),
+    ],
+    ids=["nothing clawed back", "too late", "already repaid", "a second appeal"],
+)
+def test_an_appeal_is_refused_if_there_is_nothing_to_appeal_any_more(claim: Claim, at: datetime) -> None:
+    with pytest.raises(NothingToAppeal):
+        file_appeal(claim, at, text="It was sold")
+
+
+def test_an_appeal_is_filed_once_until_the_last_instant_of_its_period() -> None:
+    last = APPEAL_ENDS - timedelta(milliseconds=1)
+    appealed = file_appeal(clawed_back(Collection("c", 10_00, NOON, "person", "failed")), last, text="It was sold")
+    assert appealed.clawback is not None
+    assert appealed.clawback.appeal == Appeal("It was sold", last)
+    assert file_appeal(appealed, APPEAL_ENDS, text="It was sold") is appealed
+
+
+@pytest.mark.parametrize(
+    ("amount_fen", "decision_upheld", "kind"),
+    [
+        (1, True, "appeal_rejected"),
+        (1, False, "appeal_granted"),
+        (0, True, "reduction_confirmed"),
+        (0, False, "reduction_cancelled"),
+    ],
+)
+def test_the_decision_on_an_appeal_is_notified_and_ends_the_clawback_or_leaves_thirty_days_to_repay(
+    amount_fen: int, kind: str, *, decision_upheld: bool
+) -> None:
+    claim, at = clawed_back(appeal=Appeal("It was sold", NOON)), NOON + timedelta(days=100)
+    assert claim.clawback is not None
+    claim = replace(claim, clawback=replace(claim.clawback, amount_fen=amount_fen))
+    decided = decide_appeal(claim, at, decision_upheld=decision_upheld, reason=NONE)
+    assert decided.clawback is not None
+    assert decided.clawback.dropped_at == (None if decision_upheld else at)
+    assert decided.clawback.collect_at == at + timedelta(days=30)
+    assert [(one.kind, one.amount_fen) for one in decided.notifications] == [(kind, amount_fen)]
+    assert decide_appeal(decided, at, decision_upheld=decision_upheld, reason=NONE) is decided
+    with pytest.raises(NothingToAppeal):
+        decide_appeal(decided, at, decision_upheld=not decision_upheld, reason=NONE)
+
+
+def test_an_early_decision_does_not_shorten_the_time_to_repay() -> None:
+    decided = decide_appeal(clawed_back(appeal=Appeal("Sold", NOON)), NOON, decision_upheld=True, reason=NONE)
+    assert decided.clawback is not None
+    assert decided.clawback.collect_at == NOON + timedelta(days=45)
+
+
+def test_nothing_is_decided_without_an_appeal() -> None:
+    for claim in (granted(PAID), clawed_back()):
+        with pytest.raises(NothingToAppeal):
+            decide_appeal(claim, NOON, decision_upheld=True, reason=NONE)
 
 
 def test_what_came_back_and_what_an_appeal_ended_is_no_longer_owed() -> None:
