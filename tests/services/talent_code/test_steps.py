@@ -16,7 +16,9 @@ from backend.benefits.claim import (
     Clawback,
     Collection,
     cancel_remaining,
+    has_recorded,
     prepare_entry,
+    record_entry,
 )
 from backend.benefits.problems import NothingToAppeal
 from backend.benefits.process import Step, is_cancellable, next_payable, next_step, schedule
@@ -136,6 +138,63 @@ def test_an_instalment_is_withheld_if_it_exceeds_the_audited_amount(entitled_fen
         clawback=Clawback(0, NOON, NOON + timedelta(days=15), NOON + timedelta(days=45)),
     )
     assert next_payable(claim) == index
+
+
+@pytest.mark.parametrize(
+    ("changes", "step"),
+    [
+        ({"state": "draft"}, Step.REGISTER),
+        ({"entry": Entry("claim/1", "pay", 30_00, NOON)}, Step.POST_ENTRY),
+        ({"state": "claimed"}, Step.RESERVE),
+        ({"state": "waiting"}, None),
+        ({"entitlement_lost": True}, Step.CANCEL),
+        ({"entitlement_lost": True, "after_withdrawal": "go_on"}, Step.PAY),
+        ({}, Step.PAY),
+    ],
+    ids=["draft", "entry in progress", "claimed", "waiting", "entitlement lost", "goes on", "granted"],
+)
+def test_a_claim_is_registered_reserved_and_paid_or_cancelled(changes: dict[str, Any], step: Step | None) -> None:
+    assert next_step(replace(granted(ClaimInstalment(30_00)), **changes), NOON, term) == step
+
+
+def test_a_failed_payout_is_retried_at_its_time() -> None:
+    retry_at = NOON + timedelta(days=1)
+    claim = granted(ClaimInstalment(30_00, attempts=1, retry_at=retry_at))
+    assert next_step(claim, retry_at - timedelta(milliseconds=1), term) is None
+    assert next_step(claim, retry_at, term) == Step.PAY
+
+
+def test_progress_is_not_checked_if_no_instalment_waits_for_it() -> None:
+    audited = replace(granted(PAID, replace(PAID, milestone=6)), audit=Audit(NOON, drawn=False))
+    assert schedule(audited, NOON, term).due_ms is None
+    retry_at = NOON + timedelta(days=1)
+    retried = replace(audited, instalments=(PAID, ClaimInstalment(20_00, 0, retry_at=retry_at)))
+    assert schedule(retried, NOON, term).due_ms == to_ms(retry_at)
+
+
+def test_a_claim_has_recorded_the_entries_before_the_one_in_progress() -> None:
+    first, second = (Entry(f"claim/{number}", "pay", 10_00, NOON) for number in (1, 2))
+    reserve, void = Entry("claim/0", "reserve", 30_00, NOON), Entry("claim/0", "void", 0, NOON)
+    claim = record_entry(replace(granted(ClaimInstalment(30_00)), entry=first), first)
+    assert (claim.entries, claim.entry) == (1, None)
+    assert [has_recorded(claim, entry) for entry in (reserve, first, second)] == [True, True, False]
+    paying = replace(claim, entry=second)
+    assert [has_recorded(paying, entry) for entry in (first, second)] == [True, False]
+    assert record_entry(paying, second).entries == 2
+    reserving = replace(claim, entries=0, reserved=False)
+    assert [has_recorded(reserving, entry) for entry in (reserve, void)] == [False, True]
+
+
+def test_a_won_appeal_ends_the_reduction() -> None:
+    claim = replace(
+        granted(PAID, ClaimInstalment(20_00, 6)),
+        audit=Audit(NOON, drawn=True, entitled_fen=30_00, differing_facts=("homes",)),
+        clawback=Clawback(0, NOON, NOON + timedelta(days=15), NOON + timedelta(days=45)),
+    )
+    assert claim.clawback is not None
+    assert claim.excess_fen == 20_00
+    assert replace(claim, clawback=replace(claim.clawback, dropped_at=NOON)).excess_fen == 0
+    assert replace(claim, clawback=None).excess_fen == 0
 
 
 def test_a_failed_claim_no_longer_restricts_others() -> None:
