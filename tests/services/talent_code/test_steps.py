@@ -183,6 +183,7 @@ def test_a_claim_has_recorded_the_entries_before_the_one_in_progress() -> None:
     assert record_entry(paying, second).entries == 2
     reserving = replace(claim, entries=0, reserved=False)
     assert [has_recorded(reserving, entry) for entry in (reserve, void)] == [False, True]
+    assert not has_recorded(replace(reserving, entry=void), void)
 
 
 def test_a_won_appeal_ends_the_reduction() -> None:
