@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from msgspec.structs import replace
 
-from backend.benefits.audits import decide_appeal, file_appeal
+from backend.benefits.audits import decide_appeal, file_appeal, reduce_open_instalments
 from backend.benefits.budget import Entry
 from backend.benefits.claim import (
     Appeal,
@@ -176,7 +176,7 @@ def test_a_claim_has_recorded_the_entries_before_the_one_in_progress() -> None:
     first, second = (Entry(f"claim/{number}", "pay", 10_00, NOON) for number in (1, 2))
     reserve, void = Entry("claim/0", "reserve", 30_00, NOON), Entry("claim/0", "void", 0, NOON)
     claim = record_entry(replace(granted(ClaimInstalment(30_00)), entry=first), first)
-    assert (claim.entries, claim.entry) == (1, None)
+    assert (claim.entries, claim.entry, claim.failures) == (1, None, 0)
     assert [has_recorded(claim, entry) for entry in (reserve, first, second)] == [True, True, False]
     paying = replace(claim, entry=second)
     assert [has_recorded(paying, entry) for entry in (first, second)] == [True, False]
@@ -184,6 +184,14 @@ def test_a_claim_has_recorded_the_entries_before_the_one_in_progress() -> None:
     reserving = replace(claim, entries=0, reserved=False)
     assert [has_recorded(reserving, entry) for entry in (reserve, void)] == [False, True]
     assert not has_recorded(replace(reserving, entry=void), void)
+
+
+def test_nothing_is_left_open_if_more_was_paid_than_the_audit_leaves() -> None:
+    claim = replace(
+        granted(PAID, ClaimInstalment(20_00, 6)),
+        audit=Audit(NOON, drawn=True, entitled_fen=10_00, differing_facts=("homes",)),
+    )
+    assert reduce_open_instalments(claim, NOON, term).instalments == (PAID,)
 
 
 def test_a_won_appeal_ends_the_reduction() -> None:
