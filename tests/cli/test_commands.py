@@ -172,7 +172,7 @@ def test_a_code_is_verified_with_nothing_but_the_public_keys(jwks: tuple[Keyring
     assert (status, lines[:2]) == (0, ["VALID", "黄码 YELLOW (triangle)"])
     status, lines = verify(payload(keyring, seconds_ago=300))
     assert (status, lines[:2]) == (1, ["EXPIRED", "黄码 YELLOW (triangle)"])
-    assert verify(fresh[:-2] + ("AA" if fresh[-2:] != "AA" else "BB")) == (1, ["FORGED"])
+    assert verify(fresh[:-2] + ("AA" if fresh[-2:] != "AA" else "AQ")) == (1, ["FORGED"])
     assert verify("no code at all") == (1, ["CANNOT BE READ"])
     assert verify(f"\ufeff]Q1{fresh}\r\n")[0] == 0, "what a scanner adds is ignored"
     status, lines = verify(payload(keyring, seconds_ago=-100))
