@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import redis
 
+from tests.keys import new_keys
+
 ROOT = Path(__file__).parent.parent
 
 READY_SECONDS = 60
@@ -82,7 +84,7 @@ def city_environment(folder: Path, store: str, broker: str, **settings: object) 
         "PYTHONPATH": str(ROOT),
         "CHENGMA_STORE": store,
         "CHENGMA_BROKER": broker,
-        "CHENGMA_KEYS": str(folder / "keys"),
+        "CHENGMA_KEYS": new_keys(folder / "keys"),
         "CHENGMA_SANDBOX": str(folder / "sandbox.db"),
         "CHENGMA_RULES": str(ROOT / "rules"),
         "CHENGMA_PERSON_REQUESTS_PER_MINUTE": "1000000",

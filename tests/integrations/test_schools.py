@@ -18,6 +18,7 @@ from backend.store.migrations import find_migrations, migrate
 from integrations.schools.command import schools
 from integrations.schools.plan_folder import FolderReader, write_folder
 from tests.conftest import ROOT, work_in
+from tests.keys import new_keys
 from tests.services.school_lookup.scene import PLAN, square
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     if request.param == "mongodb":
         store = request.getfixturevalue("emptied_url")
         work_in(store, lambda opened: migrate(opened, find_migrations(), lambda _migration, _seen: None))
-    for name, value in {"STORE": store, "KEYS": f"{tmp_path}/keys", "RULES": str(ROOT / "rules")}.items():
+    for name, value in {"STORE": store, "KEYS": new_keys(tmp_path / "keys"), "RULES": str(ROOT / "rules")}.items():
         monkeypatch.setenv(f"CHENGMA_{name}", value)
 
     def command(*arguments: object) -> Result:
