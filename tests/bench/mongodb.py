@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from backend.app import documents_of
+from backend.city.binding import MEMORY
 from backend.city.person import Person
 from backend.city.service import discover_services
 from backend.services.health_code.model import HealthRecord
@@ -21,7 +23,7 @@ from backend.store.connect import prepare_store
 from backend.store.copy import to_the_millisecond
 from backend.store.mongo.store import Driver, MongoStore
 from backend.store.sqlite.store import SqliteStore
-from tests.bench.city import BenchCity, synthetic_city
+from tests.bench.city import synthetic_city
 from tests.bench.health_code_read import (
     CONNECTIONS,
     FIRST_CORE,
@@ -51,7 +53,8 @@ def read_codes() -> Table:
     prepared = asyncio.run(requests(city, CITIZENS))
     os.sched_setaffinity(0, {LAST_CORE})  # mongod inherits this
     with mongod(*CACHE) as url, TemporaryDirectory() as folder:
-        environment = _environment(city, url)
+        keys = shutil.copytree(city.keys, Path(folder) / "keys", ignore=shutil.ignore_patterns(MEMORY))
+        environment = _environment(keys, url)
         subprocess.run([sys.executable, "-m", "backend", "migrate"], env=environment, cwd=folder, check=True)
         asyncio.run(_fill(city.store, url))
         rows = [_compare(driver, prepared, url, environment, Path(folder)) for driver in DRIVERS]
@@ -67,11 +70,11 @@ def read_codes() -> Table:
     )
 
 
-def _environment(city: BenchCity, url: str) -> dict[str, str]:
+def _environment(keys: Path, url: str) -> dict[str, str]:
     return os.environ | {
         "PYTHONPATH": str(ROOT),
         "CHENGMA_STORE": url,
-        "CHENGMA_KEYS": city.settings.keys,
+        "CHENGMA_KEYS": str(keys),
         "CHENGMA_RULES": str(ROOT / "rules"),
     }
 
