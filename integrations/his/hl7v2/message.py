@@ -334,7 +334,7 @@ def _parse_segment(line: str, syntax: Syntax, counts: Counter[str]) -> Segment:
 @lru_cache(maxsize=16)
 def _escape_pattern(escape: str) -> re.Pattern[str]:
     e = re.escape(escape)
-    return re.compile(f"{e}(?:([FSRTEHN])|X((?:[0-9A-Fa-f]{{2}})+)|\\.(br|sp|ce|in|ti|sk|fi|nf)[+-]?[0-9]*){e}")
+    return re.compile(f"{e}(?:([FSRTEHN])|X((?:[0-9A-Fa-f]{{2}})+)|\\.(br|sp|ce|in|ti|sk|fi|nf)(?:[+-]?[0-9]+)?){e}")
 
 
 def unescape(raw: str, syntax: Syntax, location: Location | None = None) -> str:

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import hl7
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from integrations.his.hl7v2.acknowledgement import (
@@ -199,6 +199,7 @@ def test_escaped_bytes_are_in_the_encoding_of_the_message() -> None:
 SYNTAXES = st.permutations("|^~\\&#*!$%@+").map(lambda some: Syntax(*some[:5]))
 
 
+@example("\n\x1f", Syntax(escape="+"), "utf-8")  # the sign of a layout command, or the beginning of the next sequence
 @given(st.text(st.characters(exclude_categories=["Cs"])), SYNTAXES, st.sampled_from(["utf-8", "gb18030"]))
 def test_escape_and_unescape_are_inverse(text: str, syntax: Syntax, encoding: Encoding) -> None:
     syntax = Syntax(
