@@ -20,7 +20,15 @@ from backend.cli.preflight import check_mongodb
 from backend.jobs.tasks import DeadLetter, Job
 from backend.security.keyring import Keyring
 from backend.store import Conflict, Order
-from backend.store.connect import SQLITE, display_address, open_store, prepare_store, sharding_commands, store_address
+from backend.store.connect import (
+    SQLITE,
+    display_address,
+    open_store,
+    prepare_store,
+    sharding_commands,
+    store_address,
+    store_file,
+)
 from backend.store.copy import CopyRefused, copy_city
 from backend.store.migrations import assert_up_to_date, find_migrations, migrate, pending, plan
 
@@ -125,8 +133,9 @@ def copy_(source: str, target: str) -> None:
     settings = load_settings()
     source, target = store_address(source), store_address(target)
     with report_errors():
-        if source.startswith(SQLITE) and not Path(source.removeprefix(SQLITE)).is_file():
-            raise click.ClickException(f"{display_address(source)}: there is no such file, so there is no city to copy")
+        file = store_file(source)
+        if file is not None and not file.is_file():
+            raise click.ClickException(f"{file}: there is no such file, so there is no city to copy")
         prepare_store(target, _documents())
         with_store(settings, lambda store: _copy(settings, store, source, target), source)
 

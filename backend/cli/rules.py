@@ -31,7 +31,7 @@ from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import read_document
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.rulebook.source import SourceFile
-from backend.store.connect import SQLITE
+from backend.store.connect import store_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -275,7 +275,8 @@ def _needed() -> list[RuleModule]:
 
 
 def _store_exists(settings: Settings) -> bool:
-    return not settings.store.startswith(SQLITE) or Path(settings.store.removeprefix(SQLITE)).exists()
+    file = store_file(settings.store)
+    return file is None or file.exists()
 
 
 def _rulebook_in_force(settings: Settings) -> Rulebook:

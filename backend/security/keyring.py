@@ -275,12 +275,6 @@ def verify_token(token: str, jwks: dict[str, Any]) -> VerifiedToken | TokenFault
     return VerifiedToken(named.kid, claims)
 
 
-def verify_with_jwks(token: str, jwks: dict[str, Any]) -> bytes | None:
-    """Return the claims of a compact EdDSA JWS that was signed by a key of the set; None for any other text."""
-    verified = verify_token(token, jwks)
-    return verified.claims if isinstance(verified, VerifiedToken) else None
-
-
 def _public_key(kid: str, jwks: dict[str, Any]) -> Ed25519PublicKey | None:
     """Return the key of this name in a set; None if there is none, or it is not a key for EdDSA."""
     try:

@@ -32,9 +32,9 @@ def open_store(
     Raises OSError for a file that cannot be opened, and PyMongoError for an invalid address. It does not check whether
     a MongoDB answers.
     """
-    if not address.startswith(SQLITE):
+    path = store_file(address)
+    if path is None:
         return MongoStore(address, kinds, driver=driver, timeout_ms=timeout_ms)
-    path = Path(address.removeprefix(SQLITE))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return SqliteStore.open(path, kinds)

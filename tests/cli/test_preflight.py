@@ -20,6 +20,7 @@ from backend.security.keyring import make_keys
 from backend.settings import Settings
 from backend.store.connect import prepare_store
 from backend.store.migrations import find_migrations
+from tests.cli.command import chengma
 from tests.conftest import ROOT, lacking
 from tests.mongod import Mongod
 from tests.servers import Process, free_port, listens, messages, wait_until
@@ -174,39 +175,38 @@ def test_a_new_file_needs_no_migration_and_an_old_one_does(environment: dict[str
     assert command("migrate", "--plan").stdout == "Nothing: the store is up to date.\n"
 
 
-def chengma(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "backend", *command]
-    return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-
-@pytest.mark.parametrize("store", ["sqlite", "mongodb"])
-def test_a_store_is_not_served_with_the_keys_of_another_city(
-    environment: dict[str, str], store: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if store == "mongodb":
+@pytest.fixture(params=["sqlite", "mongodb"])
+def on_both_stores(environment: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the environment of a city on each store."""
+    if request.param == "mongodb":
         environment["CHENGMA_STORE"] = request.getfixturevalue("database_url")
-    assert chengma(environment, "migrate").returncode == 0
+    return environment
+
+
+def migrated(environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return chengma("migrate", environment=environment, folder=folder)
+
+
+def test_a_store_is_not_served_with_the_keys_of_another_city(on_both_stores: dict[str, str], tmp_path: Path) -> None:
+    environment = on_both_stores
+    assert migrated(environment, tmp_path).returncode == 0
     make_keys(tmp_path / "other-keys")
     line = refused(environment | {"CHENGMA_KEYS": str(tmp_path / "other-keys")})
     assert f"the keys in {tmp_path}/other-keys are not those of the city in " in line
     assert "Correct CHENGMA_KEYS or CHENGMA_STORE, or restore the backup of the keys" in line
 
 
-@pytest.mark.parametrize("store", ["sqlite", "mongodb"])
-def test_an_emptied_store_is_not_taken_for_a_new_city(
-    environment: dict[str, str], store: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if store == "mongodb":
-        environment["CHENGMA_STORE"] = request.getfixturevalue("database_url")
-    assert chengma(environment, "migrate").returncode == 0
-    if store == "mongodb":
+def test_an_emptied_store_is_not_taken_for_a_new_city(on_both_stores: dict[str, str], tmp_path: Path) -> None:
+    environment = on_both_stores
+    assert migrated(environment, tmp_path).returncode == 0
+    if environment["CHENGMA_STORE"].startswith("mongodb"):
         with MongoClient[dict[str, object]](environment["CHENGMA_STORE"]) as client:
             client.drop_database(client.get_default_database().name)
         prepare_store(environment["CHENGMA_STORE"], documents_of(discover_services()))
     else:
         for file in tmp_path.glob("city.db*"):
             file.unlink()
-    found = chengma(environment, "migrate")
+    found = migrated(environment, tmp_path)
     assert found.returncode == 1
     assert "holds no city, but the keys in" in found.stderr
     assert "restore its backup or correct CHENGMA_STORE. A new city needs a new folder of keys" in found.stderr
@@ -215,10 +215,10 @@ def test_an_emptied_store_is_not_taken_for_a_new_city(
 def test_a_rotated_key_is_still_of_the_same_city_and_a_lost_one_is_not(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    assert chengma(environment, "migrate").returncode == 0
+    assert migrated(environment, tmp_path).returncode == 0
     (old,) = (tmp_path / "keys").glob("field_*.json")
-    assert chengma(environment, "keys", "rotate", "field").returncode == 0
-    assert chengma(environment, "migrate").returncode == 0
+    assert chengma("keys", "rotate", "field", environment=environment, folder=tmp_path).returncode == 0
+    assert migrated(environment, tmp_path).returncode == 0
     old.unlink()
     assert "are not those of the city" in refused(environment)
 

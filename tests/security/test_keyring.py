@@ -26,9 +26,9 @@ from backend.security.keyring import (
     make_keys,
     rotate,
     verify_token,
-    verify_with_jwks,
 )
 from tests.conftest import Clock
+from tests.keys import verify_with_jwks
 
 NOW = datetime(2022, 5, 20, 4, 0, tzinfo=UTC)
 CLAIMS = b'{"col":"g"}'

@@ -8,7 +8,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from backend.security.keyring import verify_with_jwks
+from tests.keys import verify_with_jwks
 from tests.services.health_code.scene import Headers, id_number
 
 PEOPLE = 10

@@ -13,10 +13,10 @@ from PIL import Image
 
 from backend.city.service import City
 from backend.codes.image_worker import MAX_QUEUED, image_worker
-from backend.security.keyring import verify_with_jwks
 from backend.services.health_code.model import HealthRecord, apply_reports
 from backend.services.health_code.records import update_record
 from backend.services.health_code.reports import ContactReported, Report
+from tests.keys import verify_with_jwks
 from tests.services.health_code.scene import Client, Headers, Scene, problem, stored
 
 

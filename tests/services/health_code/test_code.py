@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from backend.codes.signed_code import GenuineCode, issue_code, make_code_id
-from backend.security.keyring import Keyring, make_keys, verify_with_jwks
+from backend.security.keyring import Keyring, make_keys
 from backend.services.health_code.code import make_claims, read_code
+from tests.keys import verify_with_jwks
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
 SKEW = 30

@@ -9,7 +9,7 @@ from PIL import Image
 
 from backend.codes.image import draw_png, draw_svg
 from backend.codes.signed_code import GenuineCode, issue_code, make_code_id
-from backend.security.keyring import Keyring, verify_with_jwks
+from backend.security.keyring import Keyring
 from backend.services.health_code import code as health_code
 from backend.services.talent_code.code import SIGN, make_claims, read_talent_code
 from tests.codes.scanners import (
@@ -25,6 +25,7 @@ from tests.codes.scanners import (
     open_png,
     open_svg,
 )
+from tests.keys import verify_with_jwks
 
 NOON = datetime(2024, 5, 20, 4, 0, tzinfo=UTC)
 SKEW = 30
