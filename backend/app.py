@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
+from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
@@ -66,6 +67,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     SweepLeases,
     CopyProgress,
     IdempotencyRecord,
+    AuditEntry,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -200,6 +202,7 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
+        documents=documents_of(services),
         roles=declared_roles(services),
     )
 

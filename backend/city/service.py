@@ -54,6 +54,8 @@ class City(Struct, frozen=True):
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rule_modules: Sequence[RuleModule] = ()
     """The rule modules that the services evaluate; every rulebook in force has them."""
+    documents: Sequence[type[Document]] = ()
+    """The kinds of all documents that the city stores."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare; no other can be granted."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
