@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
+from backend.city.audit_chain import AuditBlock
 from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
@@ -68,6 +69,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     CopyProgress,
     IdempotencyRecord,
     AuditEntry,
+    AuditBlock,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -204,6 +206,8 @@ def open_city(
         rule_modules=rule_modules,
         documents=documents_of(services),
         roles=declared_roles(services),
+        acts={action: text for service in services for action, text in service.acts.items()},
+        authorities={role: text for service in services for role, text in service.authorities.items()},
     )
 
 

@@ -109,9 +109,9 @@ def new_act(
     )
 
 
-def city_act(action: str, about: str, at: datetime, reason: str = "") -> Act:
+def city_act(action: str, about: str, at: datetime, *, act_id: str = "") -> Act:
     """Return an act of the city itself, or of whoever runs a command on its machine."""
-    return Act(id=secrets.token_urlsafe(12), at=at, action=action, account=CITY, role=CITY, about=about, reason=reason)
+    return Act(id=act_id or secrets.token_urlsafe(12), at=at, action=action, account=CITY, role=CITY, about=about)
 
 
 def with_act(document: A, act: Act) -> A:
@@ -161,16 +161,20 @@ def audited_kinds(city: City) -> list[type[AuditedDocument]]:
 
 async def _store_entry(city: City, act: Act) -> None:
     with suppress(Duplicate):  # a process stored it, and died before it cleared the document
-        await city.store.insert(entry_of(act, ZoneInfo(city.settings.time_zone)))
+        await city.store.insert(entry_of(act, ZoneInfo(city.settings.time_zone), city.now()))
 
 
-def entry_of(act: Act, zone: ZoneInfo) -> AuditEntry:
+def entry_of(act: Act, zone: ZoneInfo, now: datetime) -> AuditEntry:
     """Return the entry of an act, not yet chained."""
-    at_ms = to_ms(act.at)
     return AuditEntry(
         **asdict(act),
         subject=act.person or act.about,
-        sort_key=f"{at_ms:015}-{act.id}",
+        sort_key=f"{to_ms(act.at):015}-{act.id}",
         day=act.at.astimezone(zone).date().isoformat(),
-        unchained_ms=at_ms,
+        unchained_ms=to_ms(now),
     )
+
+
+def act_of(entry: AuditEntry) -> Act:
+    """Return the act of an entry."""
+    return Act(**{name: getattr(entry, name) for name in Act.__struct_fields__})
