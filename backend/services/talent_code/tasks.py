@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from backend.benefits import waitlist
+from backend.city.audit_log import log_acts_of
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
@@ -29,4 +30,5 @@ async def sweep_waitlists(city: City) -> None:
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_usages(city: City) -> None:
     """Delete all uses of benefits of past years whose retention is over, the oldest first."""
+    await log_acts_of(city, Usage)
     await delete_expired(city.store, Usage, city.now())
