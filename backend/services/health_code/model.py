@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, Problem
 from backend.rulebook import Rulebook, Verdict
@@ -57,17 +58,44 @@ class HealthRecord(Document, kw_only=True):
     reports: tuple[Report, ...] = ()
 
 
-class HealthEventReceipt(Document, kw_only=True):
-    """The receipt of an accepted event; its `id` is the digest of the source and the event's id.
+ReceiptState = Literal["accepted", "proposed", "rejected", "expired", "withdrawn"]
+
+
+class Proposal(Struct, frozen=True):
+    """Who proposed an event that a second person must approve, and why it needs one.
+
+    `account` and `person` are the ids of the proposer, `source` that of their ReportingSource. `withdraws` is the id of
+    the event that would be withdrawn.
+    """
+
+    account: str
+    person: str
+    source: str
+    at: datetime
+    kind: str
+    reason: Literal["kind", "bulk", "own"]
+    withdraws: str | None = None
+
+
+class HealthEventReceipt(AuditedDocument, kw_only=True):
+    """The receipt of an event; its `id` is the digest of the source and the event's id.
 
     `payload` is the digest of the event's content, `person` the id of the Person concerned. The receipt is `applied`
     once the person's record contains the event. Until then it holds the work to do, the `event` (with the identity of
     its `sample`) or the id of the event that it `withdraws`, and is due for a sweep at `due_ms`; sending the event
     again completes it too.
+
+    An event that needs a second person has a `proposal`, and is accepted or rejected by them. While it waits, since
+    `proposed_ms`, it is due at the end of that time.
     """
 
     collection: ClassVar[str] = "health_event_receipts"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="due_ms"), Index(("withdraws",)))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index((), ordered="due_ms"),
+        Index((), ordered="proposed_ms"),
+        Index(("withdraws",)),
+        UNLOGGED,
+    )
 
     payload: str
     person: str
@@ -76,6 +104,9 @@ class HealthEventReceipt(Document, kw_only=True):
     sample: str | None = None
     withdraws: str | None = None
     due_ms: int | None = None
+    state: ReceiptState = "accepted"
+    proposal: Proposal | None = None
+    proposed_ms: int | None = None
 
 
 class VenueVisit(Document, kw_only=True):
