@@ -18,6 +18,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
+from backend.city.audit_chain import AuditBlock
+from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
@@ -66,6 +68,8 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     SweepLeases,
     CopyProgress,
     IdempotencyRecord,
+    AuditEntry,
+    AuditBlock,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -200,7 +204,10 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
+        documents=documents_of(services),
         roles=declared_roles(services),
+        acts={action: text for service in services for action, text in service.acts.items()},
+        authorities={role: text for service in services for role, text in service.authorities.items()},
     )
 
 
