@@ -1,11 +1,15 @@
-"""Background work of accounts: delete expired sessions and sign-in codes."""
+"""Background work of accounts: push notices to phones, and delete expired sessions and sign-in codes."""
 
 from datetime import timedelta
 
+from backend.city.notices import pushes
 from backend.city.service import City
+from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.account.model import Session, SignInChallenge
 from backend.store.expiry import delete_expired
+
+push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta(seconds=15))
 
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
