@@ -6,7 +6,8 @@ from backend.city.notices import pushes
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
-from backend.services.account.model import Session, SignInChallenge
+from backend.services.account.model.session import Session
+from backend.services.account.model.sign_in import SignInChallenge
 from backend.store.expiry import delete_expired
 
 push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta(seconds=15))
