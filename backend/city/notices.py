@@ -4,8 +4,10 @@ A service calls `notify` before it marks its own event as done, and repeats the 
 the delivery. Pushing it to a phone is a saga of its own, so no service waits for a provider or fails with it.
 """
 
+import asyncio
 import hashlib
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from typing import ClassVar, Literal
 
 from msgspec.structs import replace
@@ -15,14 +17,20 @@ from backend.city.upstream import Notifications, UpstreamRejected, UpstreamTimeo
 from backend.i18n import Text
 from backend.jobs.saga import DUE, Decision, Saga, SagaDocument, backoff
 from backend.jobs.tasks import TaskReference
-from backend.store import Duplicate, Index
+from backend.store import Duplicate, Index, Order, Page
+from backend.store.paging import find_pages
+from backend.store.query import Cursors
+from backend.store.retention import Period, Retention
 from backend.store.time import to_ms
+from backend.store.update import update_document
 
 PUSH_TIMEOUT = timedelta(seconds=30)
 """A notice that is not pushed by then was interrupted, and is due for the sweep."""
 
 MAX_PUSH_AGE = timedelta(days=1)
 """A push that comes later than this would surprise more than it helps; the kept notice remains."""
+
+NEWEST = Order("at_ms", "descending")
 
 PUSH = TaskReference("account.push_notice")
 
@@ -39,6 +47,14 @@ class Notice(SagaDocument, kw_only=True):
         Index(("recipient",), ordered="at_ms"),
         Index(("recipient", "read"), ordered="at_ms"),
         Index((), ordered="at_ms"),
+    )
+
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each notice",
+        ends="half a year after it was sent, or when the account is closed",
+        names="a person",
+        field="at_ms",
+        periods=(Period(date(2016, 1, 1), 180, "[A] long enough for any appeal, which ends within 60 days"),),
     )
 
     recipient: str
@@ -62,6 +78,47 @@ async def notify(city: City, recipient: str, event: str, text: Text) -> None:
         return
     if notice.due_ms is not None:
         await PUSH.enqueue(city.jobs, notice.id)
+
+
+async def notices_of(city: City, recipients: Sequence[str], cursor: str | None, limit: int) -> Page[Notice]:
+    """Return the notices of a person and their account, newest first. Raises InvalidCursor."""
+    cursors = Cursors(Notice, {"recipient": " ".join(recipients)}, NEWEST)
+    after = None if cursor is None else cursors.read(cursor)
+    pages = [
+        await city.store.find(
+            Notice,
+            {"recipient": recipient},
+            order=NEWEST,
+            cursor=after and Cursors(Notice, {"recipient": recipient}, NEWEST).write(*after),
+            limit=limit,
+        )
+        for recipient in recipients
+    ]
+    found = sorted((one for page in pages for one in page.documents), key=lambda one: (one.at_ms, one.id), reverse=True)
+    shown, more = found[:limit], len(found) > limit or any(page.cursor is not None for page in pages)
+    return Page(shown, cursors.write(shown[-1].at_ms, shown[-1].id) if more else None)
+
+
+async def count_unread(city: City, recipients: Sequence[str]) -> int:
+    """Return how many notices these recipients have not read."""
+    return sum([await city.store.count(Notice, {"recipient": one, "read": False}) for one in recipients])
+
+
+async def mark_read(city: City, notice_id: str) -> None:
+    """Mark a notice as read, if it still exists."""
+    await update_document(
+        city.store,
+        lambda: city.store.get(Notice, notice_id),
+        lambda notice: notice if notice.read else replace(notice, read=True),
+    )
+
+
+async def mark_read_up_to(city: City, recipients: Sequence[str], newest: Notice) -> None:
+    """Mark a notice and all older ones of these recipients as read."""
+    older = Order("at_ms", below=newest.at_ms + 1)
+    for recipient in recipients:
+        async for unread in find_pages(city.store, Notice, {"recipient": recipient, "read": False}, older):
+            await asyncio.gather(*(mark_read(city, notice.id) for notice in unread))
 
 
 def _notice_id(recipient: str, event: str) -> str:
