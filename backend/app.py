@@ -22,6 +22,7 @@ from backend.city.audit_chain import AuditBlock
 from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
+from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
     City,
@@ -70,6 +71,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     IdempotencyRecord,
     AuditEntry,
     AuditBlock,
+    Notice,
 )
 """The documents of the city itself, besides those that services declare."""
 
