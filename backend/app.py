@@ -18,6 +18,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
+from backend.city.audit_chain import AuditBlock
+from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.notices import Notice
@@ -68,6 +70,8 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     CopyProgress,
     IdempotencyRecord,
     Notice,
+    AuditEntry,
+    AuditBlock,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -203,7 +207,10 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
+        documents=documents_of(services),
         roles=declared_roles(services),
+        acts={action: text for service in services for action, text in service.acts.items()},
+        authorities={role: text for service in services for role, text in service.authorities.items()},
     )
 
 
