@@ -20,7 +20,7 @@ from prometheus_client.core import Metric
 
 from backend.city.audit_chain import AuditBlock
 from backend.city.audit_log import AuditEntry
-from backend.city.binding import BoundCity, watch_binding
+from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
@@ -69,9 +69,9 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     SweepLeases,
     CopyProgress,
     IdempotencyRecord,
+    Notice,
     AuditEntry,
     AuditBlock,
-    Notice,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -122,6 +122,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
+        await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
         async with watching, follow_releases(current_city, set_city), jobs:
             yield
