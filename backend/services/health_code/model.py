@@ -5,7 +5,7 @@ colours, each with the time at which it began.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import ClassVar, Literal
 
@@ -18,6 +18,7 @@ from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, LabTest
 from backend.services.health_code.reports import Event, Report, append_reports, derive_facts
 from backend.store import Document, Index
+from backend.store.retention import Period, Retention
 from backend.store.time import instants, to_the_millisecond
 
 COLOUR = "health_code.colour"
@@ -50,6 +51,11 @@ class HealthRecord(Document, kw_only=True):
 
     collection: ClassVar[str] = "health_records"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person with a health code, or about whom was reported",
+        ends="when the account is closed and nothing reported affects a colour; it holds at most 50 facts of each kind",
+        names="a person",
+    )
 
     code_id: str
     facts: HealthFacts
@@ -67,7 +73,19 @@ class HealthEventReceipt(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "health_event_receipts"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="due_ms"), Index(("withdraws",)))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index((), ordered="due_ms"),
+        Index(("withdraws",)),
+        Index((), ordered="received_ms"),
+        Index(("person",)),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each reported event",
+        ends="when no source repeats the event any more; a report in force can still be withdrawn",
+        names="a person",
+        dated_by="received_ms",
+        periods=(Period(date(2020, 2, 11), 730, "[A] a source repeats an event within two years"),),
+    )
 
     payload: str
     person: str
@@ -76,6 +94,7 @@ class HealthEventReceipt(Document, kw_only=True):
     sample: str | None = None
     withdraws: str | None = None
     due_ms: int | None = None
+    received_ms: int | None = None
 
 
 class VenueVisit(Document, kw_only=True):
@@ -88,6 +107,20 @@ class VenueVisit(Document, kw_only=True):
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("venue",), ordered="at_ms"),
         Index(("person",), ordered="at_ms"),
+        Index((), ordered="at_ms"),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each scan at a gate",
+        ends="when contacts are no longer traced",
+        names="a person",
+        dated_by="at_ms",
+        periods=(
+            Period(
+                date(2020, 2, 11),
+                30,
+                "[A] contacts of 14 days are traced, and reports may be 16 days late",
+            ),
+        ),
     )
 
     venue: str
@@ -106,8 +139,17 @@ class ScanReservation(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "scan_claims"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="at_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each scan at a gate",
+        ends="with the scan",
+        names="nobody",
+        dated_by="at_ms",
+        periods=(Period(date(2020, 2, 11), 30, "as for the scan"),),
+    )
 
     visit: str
+    at_ms: int | None = None
 
 
 class EventInFuture(Problem):

@@ -69,6 +69,7 @@ def _receipt(
         payload=city.encryption.digest("health-event", f"{person}\n{content}"),
         person=person,
         due_ms=to_ms(now + COMPLETION_TIMEOUT),
+        received_ms=to_ms(now),
     )
     match event:
         case Withdrawal(of):
@@ -121,7 +122,12 @@ async def _mark_applied(city: City, key: str) -> bool:
 async def _check_withdrawal(city: City, person: str, key: str) -> None:
     """Check that an event of the person can be withdrawn, also if the record discarded it. Raises NothingToWithdraw."""
     event = await city.store.get(HealthEventReceipt, key)
-    if event is None or event.person != person or event.withdraws is not None or await _is_withdrawn(city, key):
+    if event is None:  # its receipt has ended, but the report may be in force
+        record = await city.store.get(HealthRecord, person)
+        may_withdraw = record is not None and _contains(record, key)
+    else:
+        may_withdraw = event.person == person and event.withdraws is None and not await _is_withdrawn(city, key)
+    if not may_withdraw:
         raise NothingToWithdraw(
             Text(
                 zh="没有可以撤回的事件，请核对事件编号。",

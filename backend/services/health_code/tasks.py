@@ -1,12 +1,13 @@
-"""Background work of the health code: complete reported events that a crash interrupted."""
+"""Background work of the health code: complete interrupted reports of events, and delete old scans and receipts."""
 
 from datetime import timedelta
 
 from backend.city.service import City
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
-from backend.services.health_code.model import HealthEventReceipt
+from backend.services.health_code.model import HealthEventReceipt, ScanReservation, VenueVisit
 from backend.services.health_code.saga import apply_receipt
 from backend.store import Order
+from backend.store.expiry import delete_expired
 from backend.store.paging import find_all
 from backend.store.time import to_ms
 
@@ -25,3 +26,10 @@ async def sweep_events(city: City) -> None:
     due = Order("due_ms", below=to_ms(city.now()))
     async for receipt in find_all(city.store, HealthEventReceipt, {}, due):
         await finish_event.enqueue(city.jobs, receipt.id)
+
+
+@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
+async def sweep_scans(city: City) -> None:
+    """Delete all scans, and receipts of events, whose retention has ended, the oldest first."""
+    for kind in (VenueVisit, ScanReservation, HealthEventReceipt):
+        await delete_expired(city.store, kind, city.now())
