@@ -20,6 +20,7 @@ from backend.city.service import City
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.store import Document, Duplicate, Store, StoreUnavailable
+from backend.store.retention import Retention
 
 POLL_SECONDS = 2.0
 MAX_HISTORY = 100
@@ -32,6 +33,11 @@ class RulebookRelease(Document, kw_only=True):
     """The files of a rulebook, by module; `id` is the rulebook's digest. It never changes."""
 
     collection: ClassVar[str] = "rulebook_releases"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each published rulebook",
+        ends="never: verdicts name the rulebook that made them, and are replayed with it",
+        names="nobody",
+    )
 
     files: dict[str, str]
     published: datetime
@@ -48,6 +54,11 @@ class RulebookPointer(Document, kw_only=True):
     """The history of activations; the release of the last one is in force. There is one such document."""
 
     collection: ClassVar[str] = "rulebook_pointers"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one",
+        ends="never: it holds the last 100 activations",
+        names="nobody",
+    )
 
     past: tuple[Activation, ...]
 

@@ -36,6 +36,21 @@ service = Service(
         RuleModule(FRAME, HealthFacts, ("none", "gold")),
     ],
     roles=["gate", "health_officer", "health_approver", "operator"],
+    acts={
+        "health_code.event_reported": Text(
+            zh="报告了与您健康码有关的事件", en="Reported an event for your health code"
+        ),
+        "health_code.event_approved": Text(zh="批准了一项与您有关的报告", en="Approved a report about you"),
+        "health_code.event_rejected": Text(zh="退回了一项与您有关的报告", en="Rejected a report about you"),
+        "health_code.event_withdrawn": Text(zh="收回了一项未生效的报告", en="Took back a report before it had effect"),
+        "health_code.proposal_read": Text(
+            zh="审核时查看了与您有关的报告", en="Read a report about you, to decide on it"
+        ),
+    },
+    authorities={
+        "health_officer": Text(zh="卫生健康部门", en="The health authorities"),
+        "health_approver": Text(zh="卫生健康部门审核人员", en="The health authorities' second officer"),
+    },
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,

@@ -6,6 +6,7 @@ Each step may be repeated, and the receipt holds all that the others need, so th
 crash interrupted.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from backend.city.audit_log import Act, new_act, with_act
+from backend.city.audit_log import Act, city_act, new_act, record_act, with_act
 from backend.city.id_number import IdentityDocument
 from backend.city.person import find_or_create_person
 from backend.city.service import City
@@ -29,6 +30,7 @@ from backend.services.health_code.model import (
     apply_reports,
     withdraw_report,
 )
+from backend.services.health_code.notices import notify_of_red, notify_of_withdrawal
 from backend.services.health_code.proposals import (
     approve,
     closed,
@@ -49,8 +51,6 @@ COMPLETION_TIMEOUT = timedelta(seconds=30)
 """An event that is not applied by then was interrupted, and is due for the sweep."""
 
 OFFICER, APPROVER = "health_officer", "health_approver"
-THE_CITY = Caller("city", "")
-"""Who closes proposals that nobody decided."""
 
 
 class Reporter(Struct, frozen=True):
@@ -114,6 +114,7 @@ def _receipt(city: City, reporter: Reporter, reported: ReportedEvent, person: st
         payload=city.encryption.digest("health-event", f"{person}\n{content}{case}"),
         person=person,
         due_ms=to_ms(now + COMPLETION_TIMEOUT),
+        received_ms=to_ms(now),
     )
     match event:
         case Withdrawal(of):
@@ -146,12 +147,11 @@ async def _with_decision(
         proposal = Proposal(
             caller.account_id, proposer, reporter.source.id, city.now(), kind, reason, receipt.withdraws
         )
-        act = new_act(city, caller, OFFICER, f"health_code.{kind}_proposed", receipt.person, receipt.id)
+        act = new_act(city, caller, OFFICER, "health_code.event_proposed", receipt.id, kind)
         return with_act(proposed(receipt, proposal), act)
-    named = "" if reported.case_id is UNSET else city.encryption.digest("health-case", reported.case_id)
-    act = new_act(
-        city, caller, OFFICER, f"health_code.{kind}_reported", receipt.person, receipt.sample or named or receipt.id
-    )
+    case = None if reported.case_id is UNSET else city.encryption.digest("health-case", reported.case_id)
+    about = receipt.sample or case or receipt.id
+    act = new_act(city, caller, OFFICER, "health_code.event_reported", about, kind, person=receipt.person)
     return with_act(receipt, act)
 
 
@@ -169,7 +169,9 @@ async def approve_proposal(city: City, caller: Caller, receipt_id: str) -> None:
         return with_act(accepted, _decision(city, caller, receipt, "approved"))
 
     receipt = await city.store.get(HealthEventReceipt, receipt_id)
-    if receipt is not None and receipt.proposal is not None and receipt.proposal.withdraws is not None:
+    if receipt is None or receipt.state != "proposed" or receipt.proposal is None:
+        raise no_proposal()
+    if receipt.proposal.withdraws is not None:
         await _check_accepted(city, receipt.person, receipt.proposal.withdraws)
     receipt = await _update_receipt(city, receipt_id, approved)
     if receipt is None:
@@ -194,15 +196,15 @@ async def expire_proposal(city: City, receipt: HealthEventReceipt, now: datetime
     def expired(receipt: HealthEventReceipt) -> HealthEventReceipt:
         if receipt.state != "proposed" or receipt.due_ms is None or receipt.due_ms > to_ms(now):
             return receipt
-        return with_act(closed(receipt, "expired"), _decision(city, THE_CITY, receipt, "expired"))
+        return with_act(closed(receipt, "expired"), city_act("health_code.event_expired", receipt.id, now))
 
     await _update_receipt(city, receipt.id, expired)
 
 
-def _decision(city: City, caller: Caller, receipt: HealthEventReceipt, decision: str) -> Act:
+def _decision(city: City, caller: Caller, receipt: HealthEventReceipt, decision: str, role: str = APPROVER) -> Act:
     assert receipt.proposal is not None, "only proposals are decided"
-    action = f"health_code.{receipt.proposal.kind}_{decision}"
-    return new_act(city, caller, APPROVER, action, receipt.person, receipt.id)
+    action, kind = f"health_code.event_{decision}", receipt.proposal.kind
+    return new_act(city, caller, role, action, receipt.id, kind, person=receipt.person)
 
 
 async def _update_receipt(
@@ -215,12 +217,22 @@ async def apply_receipt(city: City, receipt: HealthEventReceipt, now: datetime) 
     """Apply the event of a receipt to the person's record and mark the receipt; idempotent."""
     if receipt.withdraws is not None:
         await _mark_applied(city, receipt.withdraws)  # or it could still be applied after its withdrawal
-        await _remove_event(city, receipt.person, receipt.withdraws, now)
+        record = await _remove_event(city, receipt.person, receipt.withdraws, now)
+        event = await city.store.get(HealthEventReceipt, receipt.withdraws)
+        if event is None or event.state == "accepted":  # nobody knows of a proposal that was taken back
+            await notify_of_withdrawal(city, receipt, record, now)
+        await _record_acts(city, receipt)
         await _mark_applied(city, receipt.id, receipt)
         return
-    await _add_event(city, receipt, now)
+    record, _ = await asyncio.gather(_add_event(city, receipt, now), _record_acts(city, receipt))
+    await notify_of_red(city, receipt, record, now)
     if not await _mark_applied(city, receipt.id, receipt) and await _is_withdrawn(city, receipt.id):
         await _remove_event(city, receipt.person, receipt.id, now)
+
+
+async def _record_acts(city: City, receipt: HealthEventReceipt) -> None:
+    """Make the acts of a receipt entries of the audit log, before the write that clears them."""
+    await asyncio.gather(*(record_act(city, act) for act in receipt.acts))
 
 
 async def _restore(city: City, receipt: HealthEventReceipt, now: datetime) -> None:
@@ -237,14 +249,19 @@ async def _restore(city: City, receipt: HealthEventReceipt, now: datetime) -> No
 async def _mark_applied(city: City, key: str, in_hand: HealthEventReceipt | None = None) -> bool:
     """Mark an event as applied, so that it is not applied again after its withdrawal; return whether it was not.
 
-    A receipt `in_hand` is read again only after a conflict.
+    A receipt `in_hand`, whose acts are in the audit log, is read again only after a conflict.
     """
     is_new = False
+    logged = () if in_hand is None else in_hand.acts
 
     def applied(receipt: HealthEventReceipt) -> HealthEventReceipt:
         nonlocal is_new
         is_new = not receipt.applied
-        return replace(receipt, applied=True, event=None, sample=None, due_ms=None) if is_new else receipt
+        if not is_new:
+            return receipt
+        acts = tuple(act for act in receipt.acts if act not in logged)
+        due_ms = receipt.acts_due_ms if acts else None
+        return replace(receipt, applied=True, event=None, sample=None, due_ms=None, acts=acts, acts_due_ms=due_ms)
 
     await update_document(city.store, lambda: city.store.get(HealthEventReceipt, key), applied, in_hand)
     return is_new
@@ -262,7 +279,7 @@ async def _check_withdrawal(city: City, caller: Caller, receipt: HealthEventRece
             raise _nothing_to_withdraw()
         if event.state == "withdrawn":
             return event
-        return with_act(closed(event, "withdrawn"), _decision(city, caller, event, "withdrawn"))
+        return with_act(closed(event, "withdrawn"), _decision(city, caller, event, "withdrawn", OFFICER))
 
     event = await city.store.get(HealthEventReceipt, receipt.withdraws)
     if event is None or event.state == "accepted" or await _is_withdrawn(city, receipt.withdraws):
@@ -278,13 +295,13 @@ async def _check_accepted(city: City, person: str, key: str) -> None:
     Raises NothingToWithdraw.
     """
     event = await city.store.get(HealthEventReceipt, key)
-    if (
-        event is None
-        or event.person != person
-        or event.state != "accepted"
-        or event.withdraws is not None
-        or await _is_withdrawn(city, key)
-    ):
+    if event is None:  # its receipt has ended, but the report may be in force
+        record = await city.store.get(HealthRecord, person)
+        may_withdraw = record is not None and _contains(record, key)
+    else:
+        is_report = event.person == person and event.state == "accepted" and event.withdraws is None
+        may_withdraw = is_report and not await _is_withdrawn(city, key)
+    if not may_withdraw:
         raise _nothing_to_withdraw()
 
 
@@ -301,7 +318,7 @@ async def _is_withdrawn(city: City, key: str) -> bool:
     return bool((await city.store.find(HealthEventReceipt, {"withdraws": key}, limit=1)).documents)
 
 
-async def _add_event(city: City, receipt: HealthEventReceipt, now: datetime) -> None:
+async def _add_event(city: City, receipt: HealthEventReceipt, now: datetime) -> HealthRecord:
     assert receipt.event is not None, "a receipt that is not applied has an event or withdraws one"
     report = Report(receipt.event, receipt.id, receipt.sample)
 
@@ -310,14 +327,14 @@ async def _add_event(city: City, receipt: HealthEventReceipt, now: datetime) -> 
             return record
         return apply_reports(record, [report], city.rulebook, now)
 
-    await update_record(city, receipt.person, now, add)
+    return await update_record(city, receipt.person, now, add)
 
 
-async def _remove_event(city: City, person: str, key: str, now: datetime) -> None:
+async def _remove_event(city: City, person: str, key: str, now: datetime) -> HealthRecord:
     def remove(record: HealthRecord) -> HealthRecord:
         return withdraw_report(record, key, city.rulebook, now) if _contains(record, key) else record
 
-    await update_record(city, person, now, remove)
+    return await update_record(city, person, now, remove)
 
 
 def _contains(record: HealthRecord, key: str) -> bool:

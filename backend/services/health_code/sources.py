@@ -31,6 +31,7 @@ from backend.services.health_code.reports import (
     Withdrawal,
 )
 from backend.store import Document, Index
+from backend.store.retention import Retention
 
 SourceKind = Literal["laboratory", "register", "office"]
 SourceName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -112,6 +113,11 @@ class ReportingSource(AuditedDocument, kw_only=True):
 
     collection: ClassVar[str] = "reporting_sources"
     indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED, Index((), ordered="name"))
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each laboratory, register and office that reports",
+        ends="never: it says who could report what; an account is removed from it",
+        names="nobody",
+    )
 
     name: str
     kind: SourceKind | None = None
@@ -127,6 +133,9 @@ class ReportCount(Document, kw_only=True):
 
     collection: ClassVar[str] = "report_counts"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each source and day", ends="two days later", names="nobody", ends_at="expires_ms"
+    )
 
     expires_ms: int
     events: int = 0

@@ -1,10 +1,10 @@
-"""Background work of the health code: complete reported events that a crash interrupted, and close old proposals."""
+"""Background work of the health code: complete interrupted reports, close old proposals, and delete what has ended."""
 
 from datetime import timedelta
 
 from backend.city.service import City
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
-from backend.services.health_code.model import HealthEventReceipt
+from backend.services.health_code.model import HealthEventReceipt, ScanReservation, VenueVisit
 from backend.services.health_code.saga import apply_receipt, expire_proposal
 from backend.services.health_code.sources import ReportCount
 from backend.store import Order
@@ -33,7 +33,8 @@ async def sweep_events(city: City) -> None:
         await finish_event.enqueue(city.jobs, receipt.id)
 
 
-@background(every=timedelta(hours=1), max_seconds=MAX_SWEEP_SECONDS)
-async def sweep_report_counts(city: City) -> None:
-    """Delete the counts of days that are over."""
-    await delete_expired(city.store, ReportCount, city.now())
+@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
+async def sweep_scans(city: City) -> None:
+    """Delete all scans, receipts of events and counts of days whose retention has ended, the oldest first."""
+    for kind in (VenueVisit, ScanReservation, HealthEventReceipt, ReportCount):
+        await delete_expired(city.store, kind, city.now())

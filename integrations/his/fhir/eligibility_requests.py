@@ -11,7 +11,6 @@ from backend.i18n import Text
 from backend.services.medical_credit.eligibility import eligible_fen
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.hospital import (
-    ANSWER_RETENTION,
     EligibilityAnswer,
     eligibility_id,
 )
@@ -86,7 +85,7 @@ async def answer_eligibility_request(
         kind=request.visit_kind,
         created_at=context.now,
         created_ms=to_ms(context.now),
-        expires_ms=to_ms(context.now + ANSWER_RETENTION),
+        expires_ms=to_ms(context.now + EligibilityAnswer.retention.length(context.now)),
         eligible=available_fen is not None,
         available_fen=available_fen or 0,
     )

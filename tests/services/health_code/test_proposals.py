@@ -4,9 +4,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import jwt
 import pytest
 from msgspec.structs import replace
 
+from backend.city.audit_log import Act, AuditEntry, act_of
 from backend.city.service import City
 from backend.services.health_code.model import HealthEventReceipt
 from backend.services.health_code.proposals import PROPOSAL_LIFETIME, WITHDRAWAL_LIFETIME
@@ -19,6 +21,7 @@ from tests.services.health_code.scene import (
     Clock,
     Headers,
     Scene,
+    account_of,
     assign_source,
     id_number,
     problem,
@@ -41,6 +44,21 @@ def sweep(client: Client) -> None:
                 await finish_event(city, receipt.id)
 
     client.blocking_portal.call(work)
+
+
+def acts(client: Client) -> list[Act]:
+    """Return the acts of the health code, in their order: those in the log, and those that are still on their way."""
+    waiting = [act for receipt in stored(client, HealthEventReceipt) for act in receipt.acts]
+    return sorted([*waiting, *map(act_of, stored(client, AuditEntry))], key=lambda act: act.at)
+
+
+def person_of(headers: Headers) -> str:
+    return jwt.decode(headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})["cit"]
+
+
+def notices(scene: Scene, person: Headers) -> list[str]:
+    answer = scene.client.get("/v1/me/notices", headers=person)
+    return [notice["text"]["zh"] for notice in answer.json()["notices"]]
 
 
 @pytest.mark.parametrize(
@@ -259,34 +277,67 @@ def test_a_bulk_is_counted_over_all_accounts_of_a_source(
     assert scene.outcomes(scene.event("test", **POSITIVE | {"sampled_at": scene.ago(hours=3)})) == ["proposed"]
 
 
-@pytest.mark.usefixtures("wang")
-def test_an_approver_sees_whom_a_proposal_is_about_and_the_act_is_recorded(scene: Scene, approver: Headers) -> None:
+def test_an_approver_sees_whom_a_proposal_is_about_and_the_act_is_recorded(
+    scene: Scene, wang: Headers, approver: Headers
+) -> None:
     scene.report(scene.by_office("contact", **CONTACT))
     [proposal] = scene.proposals(approver)
     shown = scene.client.get(f"/v1/health-event-proposals/{proposal['id']}", headers=approver).json()
     assert (shown["name"], shown["id_number"]) == ("*芳", "*" * 14 + id_number(1)[-4:])
     assert shown["proposal"] == proposal
-    [receipt] = stored(scene.client, HealthEventReceipt)
-    assert [act.action for act in receipt.acts] == ["health_code.contact_proposed", "health_code.proposal_read"]
+    [proposed, read] = acts(scene.client)
+    assert (proposed.action, proposed.person) == ("health_code.event_proposed", ""), "they see it when it is decided"
+    assert (read.action, read.person) == ("health_code.proposal_read", person_of(wang))
     answer = scene.client.get("/v1/health-event-proposals/unknown", headers=approver)
     problem(answer, 404, "not-found")
 
 
-def test_every_act_is_in_the_receipt_that_it_changes(scene: Scene, approver: Headers) -> None:
+def test_every_act_is_recorded_with_its_account_role_and_kind(
+    scene: Scene, wang: Headers, approver: Headers, clock: Clock
+) -> None:
     scene.report(scene.event("test", "t-1", **POSITIVE), scene.event("withdrawal", of="t-1"))
+    clock.now += timedelta(minutes=1)
     scene.report(scene.by_office("contact", **CONTACT))
+    clock.now += timedelta(minutes=1)
     scene.approve(approver)
+    clock.now += timedelta(minutes=1)
     scene.report(scene.by_office("isolation", place="home", began_at=YESTERDAY))
+    clock.now += timedelta(minutes=1)
     scene.decide("rejections", approver)
-    receipts = stored(scene.client, HealthEventReceipt)
-    assert sorted([act.action for act in receipt.acts] for receipt in receipts) == [
-        ["health_code.contact_proposed", "health_code.contact_approved"],
-        ["health_code.isolation_proposed", "health_code.isolation_rejected"],
-        ["health_code.test_reported"],
-        ["health_code.withdrawal_reported"],
+    officer, other, person = account_of(scene.officer), account_of(approver), person_of(wang)
+    recorded = [
+        (act.action.removeprefix("health_code."), act.reason, act.account, act.role, act.person)
+        for act in acts(scene.client)
     ]
-    assert all(act.about == receipt.person for receipt in receipts for act in receipt.acts)
-    assert all(receipt.acts_due_ms is not None for receipt in receipts)
+    assert sorted(recorded[:2]) == [
+        ("event_reported", "test", officer, "health_officer", person),
+        ("event_reported", "withdrawal", officer, "health_officer", person),
+    ]
+    assert recorded[2:] == [
+        ("event_proposed", "contact", officer, "health_officer", ""),
+        ("event_approved", "contact", other, "health_approver", person),
+        ("event_proposed", "isolation", officer, "health_officer", ""),
+        ("event_rejected", "isolation", other, "health_approver", person),
+    ]
+
+
+def test_a_person_is_notified_once_when_a_report_turns_them_red_and_when_it_is_withdrawn(
+    scene: Scene, wang: Headers, approver: Headers, clock: Clock
+) -> None:
+    scene.report(scene.by_office("contact", "c-1", **CONTACT))
+    assert notices(scene, wang) == [], "a proposal is not known yet"
+    scene.approve(approver)
+    because = scene.code(wang)["because"]["zh"]
+    assert notices(scene, wang) == [f"您的健康码已转为红码：{because}。请打开健康码查看详情。"]
+    positive = scene.event("test", "t-1", **POSITIVE)
+    scene.report(positive, positive)
+    assert len(notices(scene, wang)) == 1, "the code was red before"
+    clock.now += timedelta(minutes=1)
+    scene.report(scene.by_office("withdrawal", of="c-1"))
+    scene.approve(approver)
+    assert notices(scene, wang)[0] == "一项有关您健康码的报告已被撤回，您的健康码现为红码。"
+    scene.report(scene.by_office("contact", "c-2", **CONTACT), scene.by_office("withdrawal", of="c-2"))
+    assert len(notices(scene, wang)) == 2, "what never had effect is not withdrawn"
 
 
 def test_proposals_come_in_pages_the_oldest_first(client: Client, scene: Scene, approver: Headers) -> None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 from backend.i18n import Text
 from backend.problems import Problem
 from backend.store import Document, Index
+from backend.store.retention import Retention
 
 
 class SessionEnded(Problem):
@@ -18,6 +19,12 @@ class Session(Document, kw_only=True):
 
     collection: ClassVar[str] = "sessions"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each device that signs in",
+        ends="when it ends, or `refresh_token_days` of the settings after its last use",
+        names="a person",
+        ends_at="expires_ms",
+    )
 
     account_id: str
     refresh_digest: str

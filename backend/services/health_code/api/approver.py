@@ -73,7 +73,7 @@ async def show_proposal(
         if receipt.person == person:
             raise second_person_required()
         return with_act(
-            receipt, new_act(city, caller, APPROVER, "health_code.proposal_read", receipt.person, receipt.id)
+            receipt, new_act(city, caller, APPROVER, "health_code.proposal_read", receipt.id, person=receipt.person)
         )
 
     receipt = await update_document(city.store, lambda: city.store.get(HealthEventReceipt, proposal_id), read)
@@ -85,7 +85,7 @@ async def show_proposal(
     return ProposalDetails(
         summary,
         id_number="*" * (len(number) - _SHOWN_DIGITS) + number[-_SHOWN_DIGITS:],
-        name=None if about.name is None else masked_name(city.encryption.decrypt(about.name)),
+        name=None if about.name is None else masked_name(city.encryption.read(about, "name")),
     )
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
 from backend.store import Document, Index
+from backend.store.retention import Retention
 
 
 class Use(Struct, frozen=True, gc=False):
@@ -24,6 +25,12 @@ class Usage(Document, kw_only=True):
 
     collection: ClassVar[str] = "benefit_usages"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person, service and year",
+        ends="`usage_days` of rules/talent_code/terms.yaml after the year",
+        names="a person",
+        ends_at="expires_ms",
+    )
 
     expires_ms: int
     uses: tuple[Use, ...] = ()
