@@ -39,6 +39,7 @@ Role = Annotated[str, Meta(max_length=64, extra_json_schema={"format": ROLE_FORM
 class Caller(Struct, frozen=True, gc=False):
     """The caller of a request. `citizen_id` is the id of their Person, once their identity is verified.
 
+    `level` says how the account's identity was proved: 1 by a phone, 2 by name, number and phone, 3 in person.
     `scopes` are what a system, such as a hospital's, was granted for one token (RFC 6749).
     """
 
@@ -48,10 +49,11 @@ class Caller(Struct, frozen=True, gc=False):
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    level: int = 1
 
 
 class AccessClaims(Struct, frozen=True, gc=False):
-    """The claims of an access token: account, session, citizen, roles, venues and scopes; times in epoch seconds."""
+    """The claims of an access token, those of a Caller under short names; times in epoch seconds."""
 
     sub: str
     sid: str
@@ -62,6 +64,7 @@ class AccessClaims(Struct, frozen=True, gc=False):
     rol: tuple[Role, ...] = ()
     ven: tuple[str, ...] = ()
     scp: tuple[str, ...] = ()
+    lvl: int = 1
 
 
 _claims = msgspec.json.Decoder(AccessClaims)
@@ -92,7 +95,7 @@ class Access:
         extra = {"cit": caller.citizen_id, "rol": caller.roles, "ven": caller.venues, "scp": caller.scopes}
         key = self._keys.current("token")
         return jwt.encode(
-            claims | {name: value for name, value in extra.items() if value},
+            claims | {"lvl": caller.level} | {name: value for name, value in extra.items() if value},
             key.material,
             algorithm="HS256",
             headers={"kid": key.kid},
@@ -149,7 +152,9 @@ class Access:
                 self.count(claims.sub, limit, now)
                 scope = connection.scope
                 scope["auth"] = claims
-                scope["user"] = Caller(claims.sub, claims.sid, claims.cit, claims.rol, claims.ven, claims.scp)
+                scope["user"] = Caller(
+                    claims.sub, claims.sid, claims.cit, claims.rol, claims.ven, claims.scp, claims.lvl
+                )
                 return claims
         raise _not_signed_in()
 

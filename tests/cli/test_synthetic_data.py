@@ -13,7 +13,7 @@ from backend.app import open_city
 from backend.city.person import Person
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
-from backend.services.account.model import Account
+from backend.services.account.model.account import Account
 from backend.services.health_code.model import HealthRecord
 from backend.services.talent_code.model.talent import Talent
 from backend.settings import Settings

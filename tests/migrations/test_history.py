@@ -11,7 +11,8 @@ from pymongo import MongoClient
 
 from backend.i18n import Text
 from backend.jobs.tasks import DeadLetter
-from backend.services.account.model import Session, SignInChallenge
+from backend.services.account.model.session import Session
+from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord
 from backend.services.health_code.reports import ContactReported, HealthDeclared, Report

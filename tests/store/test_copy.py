@@ -11,7 +11,8 @@ from backend.app import documents_of, open_city
 from backend.city.person import Person
 from backend.city.service import discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
-from backend.services.account.model import Account, SignInChallenge
+from backend.services.account.model.account import Account
+from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.health_code.model import HealthRecord
 from backend.settings import Settings
 from backend.store import Store

@@ -9,7 +9,9 @@ from backend.city.service import Service, routes_of
 from backend.i18n import Text
 from backend.services.account.api import citizen, operator, sign_in, verifier
 from backend.services.account.demo import demo
-from backend.services.account.model import Account, Session, SignInChallenge
+from backend.services.account.model.account import Account
+from backend.services.account.model.session import Session
+from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.account.synthetic import synthesize
 
 service = Service(

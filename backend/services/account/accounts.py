@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.security.identity import CitizenRequest, Role, refuse_unknown_roles
-from backend.services.account.model import Account, parse_phone, session_ended
+from backend.services.account.model.account import Account, parse_phone
+from backend.services.account.model.session import session_ended
 from backend.store import Duplicate
 from backend.store.place import Place
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.security.identity import Access
-from backend.services.account.model import Account, Session, caller_of, session_ended
+from backend.services.account.model.account import Account, caller_of
+from backend.services.account.model.session import Session, session_ended
 from backend.store.time import to_ms
 from backend.store.update import retry_on_conflict, update_document
 

@@ -3,7 +3,7 @@
 from backend.city.service import City
 from backend.security.identity import too_many_requests
 from backend.services.account.accounts import phone_digest_of
-from backend.services.account.model import (
+from backend.services.account.model.sign_in import (
     SignInChallenge,
     check_code,
     new_challenge,

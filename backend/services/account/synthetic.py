@@ -7,7 +7,7 @@ from random import Random
 from backend.city.person import Person
 from backend.city.service import City
 from backend.services.account.accounts import encrypted_phone, phone_digest_of
-from backend.services.account.model import Account
+from backend.services.account.model.account import Account
 
 
 def synthesize(city: City, rng: Random, people: Sequence[Person]) -> Iterator[Account]:

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from backend.city.service import City
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
-from backend.services.account.model import Session, SignInChallenge
+from backend.services.account.model.session import Session
+from backend.services.account.model.sign_in import SignInChallenge
 from backend.store.expiry import delete_expired
 
 

@@ -11,7 +11,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from backend.city.service import City
-from backend.services.account.model import InvalidPhone, Session, parse_phone
+from backend.services.account.model.account import InvalidPhone, parse_phone
+from backend.services.account.model.session import Session
 from backend.services.account.sessions import renew_session
 from tests.conftest import Clock, newest_code
 

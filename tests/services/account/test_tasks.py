@@ -5,7 +5,8 @@ from datetime import timedelta
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from backend.services.account.model import Session, SignInChallenge
+from backend.services.account.model.session import Session
+from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.account.tasks import sweep_sessions
 from tests.conftest import Clock, SignIn
 

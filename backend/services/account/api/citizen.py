@@ -18,23 +18,18 @@ from backend.services.account.api.schemas import (
     PhoneChangeRequest,
     VerifiedAccount,
 )
-from backend.services.account.model import (
-    Account,
-    CodeExhausted,
+from backend.services.account.model.account import Account, InvalidPhone, PhoneInUse, masked_phone, parse_phone
+from backend.services.account.model.identity import (
     IdentityAlreadyVerified,
     IdentityMismatch,
     IdNumberInUse,
-    InvalidPhone,
-    PhoneInUse,
-    SessionEnded,
-    WrongCode,
     check_id_details,
     id_number_in_use,
     identity_already_verified,
     masked_id_number,
-    masked_phone,
-    parse_phone,
 )
+from backend.services.account.model.session import SessionEnded
+from backend.services.account.model.sign_in import CodeExhausted, WrongCode
 from backend.services.account.sessions import issue_access_token
 from backend.services.account.sign_in_codes import verify_phone
 from backend.store import Duplicate

@@ -11,7 +11,7 @@ from backend.problems import NotFound
 from backend.security.identity import refuse_unknown_roles, role_guard
 from backend.services.account.accounts import find_account
 from backend.services.account.api.schemas import AccountLookupRequest, AccountSummary, RoleGrant
-from backend.services.account.model import Account, InvalidPhone, parse_phone
+from backend.services.account.model.account import Account, InvalidPhone, parse_phone
 
 operator = role_guard("operator")
 

@@ -16,15 +16,13 @@ from backend.services.account.api.schemas import (
     SignInRequest,
     Tokens,
 )
-from backend.services.account.model import (
+from backend.services.account.model.account import Account, InvalidPhone, parse_phone
+from backend.services.account.model.session import SessionEnded
+from backend.services.account.model.sign_in import (
     CODE_LIFETIME,
     RESEND_INTERVAL,
-    Account,
     CodeExhausted,
-    InvalidPhone,
-    SessionEnded,
     WrongCode,
-    parse_phone,
     sign_in_message,
 )
 from backend.services.account.ports import Sms
