@@ -40,6 +40,7 @@ from backend.operations.access_log import AccessLog
 from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
+from backend.operations.write_probe import WriteProbe
 from backend.rulebook import load_rulebook
 from backend.rulebook.needs import check_needs, facts_of
 from backend.security.field_encryption import FieldEncryption
@@ -72,6 +73,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     Notice,
     AuditEntry,
     AuditBlock,
+    WriteProbe,
 )
 """The documents of the city itself, besides those that services declare."""
 
