@@ -47,7 +47,13 @@ def run_server(settings: Settings, bound: socket.socket, announce: Callable[[], 
     log_as_json_lines()
     collect_rarely()
     config = uvicorn.Config(
-        app, access_log=False, log_config=None, server_header=False, lifespan="on", timeout_graceful_shutdown=10
+        app,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # uvicorn would believe everyone on this machine; see `trusted_proxies`
+        lifespan="on",
+        timeout_graceful_shutdown=10,
     )
     server = _Server(config)
     server.announce = announce
