@@ -39,7 +39,7 @@ class SignInChallenge(Document, kw_only=True):
     collection: ClassVar[str] = "sign_in_challenges"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
 
-    phone_digest: str
+    phone_digest: str = ""
     code_digest: str
     expires_ms: int
     attempts: int = 0
