@@ -93,8 +93,12 @@ def _people_lines(outputs: Sequence[DemoOutput]) -> list[str]:
 async def _staff_lines(city: City, demos: Sequence[Demo], accounts: DemoAccounts) -> list[str]:
     """Grant the staff of all services their roles, and return a line for each, by phone."""
     staff = sorted((member for demo in demos for member in demo.staff), key=lambda member: member.phone)
-    for member in staff:
-        await accounts.grant(city, member.phone, (member.role,), member.venues)
+    granted = {
+        member.phone: (await accounts.grant(city, member.phone, (member.role,), member.venues)).id for member in staff
+    }
+    for demo in demos:
+        if demo.assign is not None:
+            await demo.assign(city, granted)
     return [_staff_line(member) for member in staff]
 
 

@@ -14,6 +14,7 @@ from backend.problems import FieldError, Problem
 from backend.security.identity import Caller, Role
 from backend.services.account.model.device import SILENCE, USE_RECORDED_SINCE, Device, knows_device, used_devices
 from backend.store import ONE_SHARD, Document, Index
+from backend.store.retention import Retention
 
 _CHINESE_MOBILE = re.compile(r"(\+86|0086|86)?(1[3-9]\d{9})", re.ASCII)
 
@@ -39,6 +40,11 @@ class Account(Document, kw_only=True):
     collection: ClassVar[str] = "accounts"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person who signs in",
+        ends="when the person closes it",
+        names="a person",
+    )
 
     phone: str
     phone_digest: str
