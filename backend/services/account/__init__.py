@@ -21,6 +21,8 @@ service = Service(
     documents=[Account, SignInChallenge, Session, Person],
     # No route requires the last three roles yet, but accounts may have them.
     roles=["operator", "auditor", "author", "citizen"],
+    acts={"account.looked_up": Text(zh="按手机号查询了您的账户", en="Looked up your account by your phone")},
+    authorities={"operator": Text(zh="城市平台运营部门", en="The city's operators")},
     synthesize=synthesize,
     demo=demo,
 )

@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import ClassVar
 
 import phonenumbers
+from msgspec.structs import replace
 
 from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
 from backend.security.identity import Caller, Role
+from backend.services.account.model.device import SILENCE, USE_RECORDED_SINCE, Device, knows_device, used_devices
 from backend.store import ONE_SHARD, Document, Index
 from backend.store.retention import Retention
 
@@ -30,7 +32,10 @@ class PhoneInUse(Problem):
 
 
 class Account(Document, kw_only=True):
-    """An account that signs in by phone; `citizen_id` is the id of its Person once its identity is verified."""
+    """An account that signs in by phone; `citizen_id` is the id of its Person once its identity is verified.
+
+    `last_used` is when it last signed in or renewed a session, to the day. None is before this was recorded.
+    """
 
     collection: ClassVar[str] = "accounts"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
@@ -47,6 +52,8 @@ class Account(Document, kw_only=True):
     citizen_id: str | None = None
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    last_used: datetime | None = None
 
 
 def parse_phone(text: str, region: str) -> str:
@@ -71,6 +78,43 @@ def _invalid_phone() -> InvalidPhone:
     english = "This is not a mobile phone number; enter one that can receive text messages."
     chinese = "手机号码不正确，请填写能接收短信的手机号码。"
     return InvalidPhone(Text(zh=chinese, en=english), errors=(FieldError("/phone", english),))
+
+
+def country_code(phone: str) -> str:
+    """Return the country calling code of a phone in E.164 format."""
+    return str(phonenumbers.parse(phone).country_code)
+
+
+def country_code_of_region(region: str) -> str:
+    """Return the country calling code of a region such as CN."""
+    return str(phonenumbers.country_code_for_region(region))
+
+
+def is_silent(account: Account, now: datetime) -> bool:
+    """Return whether an account was unused for so long that its phone may have another owner by now."""
+    return now - max(account.created, account.last_used or USE_RECORDED_SINCE) >= SILENCE
+
+
+def phone_proves_owner(account: Account, device_id: str | None, now: datetime) -> bool:
+    """Return whether a code sent to the phone is enough to open the account.
+
+    After a long silence it is enough on a known device only, since the phone may have been given to somebody else.
+    """
+    return not is_silent(account, now) or knows_device(account.devices, device_id)
+
+
+def used_account(account: Account, device_id: str | None, now: datetime) -> Account:
+    """Return the account after it was used now with this device; the same if there is nothing to record."""
+    unrecorded = device_id is not None and not knows_device(account.devices, device_id)
+    if not unrecorded and account.last_used is not None and account.last_used.date() == now.date():
+        return account
+    return replace(account, devices=used_devices(account.devices, device_id, now), last_used=now)
+
+
+def without_device(account: Account, device_id: str | None) -> Account:
+    """Return the account without a device; the same if it does not know it."""
+    kept = tuple(device for device in account.devices if device.id != device_id)
+    return account if len(kept) == len(account.devices) else replace(account, devices=kept)
 
 
 def caller_of(account: Account, session_id: str) -> Caller:
