@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from prometheus_client.core import Metric
 
 from backend.city.binding import BoundCity, watch_binding
-from backend.city.declarations import check_declarations, check_guards, declared_roles
+from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
     City,
@@ -42,6 +42,7 @@ from backend.rulebook.needs import check_needs, facts_of
 from backend.security.field_encryption import FieldEncryption
 from backend.security.identity import Access
 from backend.security.keyring import Keyring
+from backend.security.standing import FindStanding, Standings, standing_of_token
 from backend.settings import Settings
 from backend.store import Document
 from backend.store.connect import open_store, store_file
@@ -136,6 +137,7 @@ def create_app(
     access_log = AccessLog(app.asgi_handler, load_shedder, writes=settings.access_log)
     app.asgi_handler = access_log if tracing is None else tracing.wrap(access_log)
     app.state.access = Access(settings, city.keys, city.clock)
+    app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
     return app
@@ -164,6 +166,14 @@ def _routes(settings: Settings, parts: Parts) -> list[ControllerRouterHandler]:
     routes = [route for service in parts.services for route in service.routes]
     routes.extend(route for integration in parts.integrations for route in integration.routes(settings))
     return [*routes, *health_routes(), *document_routes(parts.services, parts.integrations, settings)]
+
+
+def _find_standing(services: Sequence[Service], current_city: Callable[[], City]) -> FindStanding:
+    """Return how the service that keeps the accounts finds what they may do now."""
+    standing = next((service.standing for service in services if service.standing is not None), None)
+    if standing is None:
+        return standing_of_token
+    return lambda claims: standing(current_city(), claims)
 
 
 def _tracing(settings: Settings) -> "Tracing | None":
@@ -200,7 +210,8 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
-        roles=declared_roles(services),
+        roles=grantable_roles(services),
+        exclusive_roles=exclusive_roles(services),
     )
 
 

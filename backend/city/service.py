@@ -27,7 +27,9 @@ from backend.problems import Problem
 from backend.rulebook import Rulebook
 from backend.rulebook.needs import RuleModule
 from backend.security.field_encryption import FieldEncryption
+from backend.security.identity import AccessClaims
 from backend.security.keyring import Keyring
+from backend.security.standing import Standing
 from backend.settings import Settings
 from backend.store import Document, Store
 
@@ -55,7 +57,9 @@ class City(Struct, frozen=True):
     rule_modules: Sequence[RuleModule] = ()
     """The rule modules that the services evaluate; every rulebook in force has them."""
     roles: frozenset[str] = frozenset()
-    """The roles that the services declare; no other can be granted."""
+    """The roles that the services declare, except those of systems; no other can be granted."""
+    exclusive_roles: frozenset[frozenset[str]] = frozenset()
+    """The pairs of roles that nobody has at once."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     """The number of times that each rule of each module decided each result since the process started."""
 
@@ -102,11 +106,12 @@ class DemoStaff(Struct, frozen=True):
 class DemoAccounts(Struct, frozen=True):
     """Functions with which the demonstration finds and creates accounts; the account service declares them.
 
-    `people(city)` yields synthetic people who can sign in. `grant(city, phone, roles, venues)` sets an account's roles.
+    `people(city)` yields synthetic people who can sign in. `grant(city, phone, roles, venues)` enters staff, and
+    returns None in a city that has real operators.
     """
 
     people: Callable[[City], AsyncIterator[DemoPerson]]
-    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[object]]
+    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[object | None]]
 
 
 class DemoOutput(Struct, frozen=True):
@@ -124,6 +129,9 @@ class Demo(Struct, frozen=True, kw_only=True):
     accounts: DemoAccounts | None = None
 
 
+EVERY_OTHER_ROLE = "*"
+
+
 class Service(Struct, frozen=True, kw_only=True):
     """Something that the city offers to citizens: its routes, documents, roles and rule modules.
 
@@ -139,6 +147,12 @@ class Service(Struct, frozen=True, kw_only=True):
     """The rule modules that it evaluates, with the facts that they may read and the results that it can handle."""
     roles: Sequence[str] = ()
     """The roles that its guards require. Several services may declare the same role."""
+    system_roles: Sequence[str] = ()
+    """The roles that its guards require and that only connected systems have, such as a hospital's; none is granted."""
+    exclusive_roles: Sequence[tuple[str, str]] = ()
+    """Pairs of roles that nobody may have at once; EVERY_OTHER_ROLE as the second stands for all others."""
+    standing: Callable[[City, AccessClaims], Awaitable[Standing | None]] | None = None
+    """Returns what the account of a token may do now; declared by the service that keeps the accounts."""
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None

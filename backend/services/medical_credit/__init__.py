@@ -29,6 +29,8 @@ service = Service(
         RuleModule(STANDING, StandingFacts, get_args(Standing)),
         RuleModule(TERMS, TermAsked, NUMBERS),
     ],
-    roles=["hospital", "operator", "approver"],
+    roles=["operator", "approver"],
+    system_roles=["hospital"],
+    exclusive_roles=[("operator", "approver")],
     demo=demo,
 )
