@@ -18,8 +18,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
-from backend.city.binding import BoundCity, watch_binding
+from backend.city.audit_chain import AuditBlock
+from backend.city.audit_log import AuditEntry
+from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
+from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
     City,
@@ -67,6 +70,9 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     SweepLeases,
     CopyProgress,
     IdempotencyRecord,
+    Notice,
+    AuditEntry,
+    AuditBlock,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -117,6 +123,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
+        await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
         async with watching, follow_releases(current_city, set_city), jobs:
             yield
@@ -212,6 +219,9 @@ def open_city(
         rule_modules=rule_modules,
         roles=grantable_roles(services),
         exclusive_roles=exclusive_roles(services),
+        documents=documents_of(services),
+        acts={action: text for service in services for action, text in service.acts.items()},
+        authorities={role: text for service in services for role, text in service.authorities.items()},
     )
 
 

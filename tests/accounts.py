@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.security.identity import IN_PERSON, Caller
+from backend.services.account.accounts import encrypted_phone
 from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
 from backend.store.time import to_ms
@@ -22,7 +23,7 @@ async def keep_account(city: City, caller: Caller) -> Caller:
     level = IN_PERSON if caller.roles else caller.level
     account = Account(
         id=caller.account_id,
-        phone=city.encryption.encrypt("+8613800138000"),
+        phone=encrypted_phone(city, caller.account_id, "+8613800138000"),
         phone_digest=city.encryption.digest("phone", caller.account_id),
         created=city.now(),
     )

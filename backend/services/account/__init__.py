@@ -9,7 +9,7 @@ from backend.city.person import Person
 from backend.city.service import EVERY_OTHER_ROLE, Service, routes_of
 from backend.i18n import Text
 from backend.services.account.accounts import find_standing
-from backend.services.account.api import citizen, operator, sign_in, staff, verifier
+from backend.services.account.api import citizen, notices, operator, sign_in, staff, verifier
 from backend.services.account.demo import demo
 from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
@@ -20,7 +20,7 @@ from backend.services.account.synthetic import synthesize
 service = Service(
     name="account",
     title=Text(zh="账户", en="Account"),
-    routes=routes_of(sign_in, citizen, operator, staff, verifier),
+    routes=routes_of(sign_in, citizen, notices, operator, staff, verifier),
     documents=[Account, SignInChallenge, Session, Person, OperatorRoster],
     roles=[OPERATOR, "auditor", "author", "approver"],
     exclusive_roles=[("auditor", EVERY_OTHER_ROLE), ("author", "approver")],

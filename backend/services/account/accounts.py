@@ -9,6 +9,7 @@ from backend.security.standing import Standing
 from backend.services.account.model.account import Account, standing_of
 from backend.services.account.model.session import Session, session_ended
 from backend.store import Duplicate
+from backend.store.place import Place
 from backend.store.time import to_ms
 
 
@@ -32,9 +33,10 @@ async def find_or_create_account(city: City, phone: str) -> Account:
         existing = await find_account(city, phone)
         if existing is not None:
             return existing
+        account_id = secrets.token_urlsafe(12)
         account = Account(
-            id=secrets.token_urlsafe(12),
-            phone=city.encryption.encrypt(phone),
+            id=account_id,
+            phone=encrypted_phone(city, account_id, phone),
             phone_digest=phone_digest_of(city, phone),
             created=city.now(),
         )
@@ -52,6 +54,11 @@ async def find_standing(city: City, claims: AccessClaims) -> Standing | None:
     if session.account_id != account.id or session.expires_ms <= to_ms(city.now()):
         return None
     return standing_of(account)
+
+
+def encrypted_phone(city: City, account_id: str, phone: str) -> str:
+    """Return the encrypted phone of an account."""
+    return city.encryption.encrypt(phone, Place.of(Account, account_id, "phone"))
 
 
 def phone_digest_of(city: City, phone: str) -> str:

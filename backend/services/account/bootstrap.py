@@ -4,12 +4,11 @@ The roster of operators is the claim: of several runs on several machines one in
 resumed by the same command.
 """
 
-import secrets
 from contextlib import suppress
 
 from msgspec.structs import replace
 
-from backend.city.audit_log import Act, with_act
+from backend.city.audit_log import city_act, with_act
 from backend.city.service import City
 from backend.services.account.accounts import find_or_create_account
 from backend.services.account.model.account import Account, parse_phone
@@ -65,7 +64,7 @@ async def _claim(city: City, operators: tuple[str, ...]) -> OperatorRoster:
     """Return the roster of the first operators, after storing it if there is none."""
     roster = OperatorRoster(id=ROSTER, operators=operators, complete=False)
     with suppress(Duplicate):
-        return await city.store.insert(with_act(roster, _act(city, "account.operators_bootstrapped", ROSTER)))
+        return await city.store.insert(with_act(roster, city_act("account.operators_bootstrapped", ROSTER, city.now())))
     found = await city.store.get(OperatorRoster, ROSTER)
     if found is None or found.complete:
         raise _bootstrapped()
@@ -80,22 +79,9 @@ async def _enter(city: City, account_id: str) -> None:
             return account
         since_ms = account.staff_since_ms or to_ms(city.now())
         changed = replace(account, roles=(*account.roles, OPERATOR), staff_since_ms=since_ms)
-        return with_act(changed, _act(city, "account.grant_approved", account.id, OPERATOR))
+        return with_act(changed, city_act("account.grant_approved", account.id, city.now(), OPERATOR))
 
     await update_document(city.store, lambda: city.store.get(Account, account_id), entered)
-
-
-def _act(city: City, action: str, about: str, reason: str = "") -> Act:
-    """Return an act of the city's own machine."""
-    return Act(
-        id=secrets.token_urlsafe(12),
-        at=city.now(),
-        action=action,
-        account="city",
-        role="city",
-        about=about,
-        reason=reason,
-    )
 
 
 def _bootstrapped() -> BootstrapRefused:
