@@ -151,6 +151,7 @@ class Claim(AuditedSaga, kw_only=True):
         Index(("waitlist",), ordered="claimed_ms"),
         Index((), ordered="appealed_ms"),
         UNLOGGED,
+        Index((), ordered="claimed_ms"),
     )
 
     subject: str
@@ -192,6 +193,11 @@ class Claim(AuditedSaga, kw_only=True):
     def sum_fen(self, *states: InstalmentState) -> int:
         """Return the sum of the instalments in these states."""
         return sum(one.amount_fen for one in self.instalments if one.state in states)
+
+    def is_settled(self) -> bool:
+        """Return whether nothing is to be paid, to be paid back or to be decided."""
+        is_open = self.due_ms is not None or self.appealed_ms is not None or self.waitlist is not None
+        return not is_open and self.owed_fen <= 0 and self.sum_fen("open", "requested") == 0
 
     @property
     def paid_fen(self) -> int:

@@ -21,6 +21,7 @@ from backend.city.service import City
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.store import Duplicate, Index, Store, StoreUnavailable
+from backend.store.retention import Retention
 
 POLL_SECONDS = 2.0
 MAX_HISTORY = 100
@@ -34,6 +35,11 @@ class RulebookRelease(AuditedDocument, kw_only=True):
 
     collection: ClassVar[str] = "rulebook_releases"
     indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each published rulebook",
+        ends="never: verdicts name the rulebook that made them, and are replayed with it",
+        names="nobody",
+    )
 
     files: dict[str, str]
     published: datetime
@@ -51,6 +57,11 @@ class RulebookPointer(AuditedDocument, kw_only=True):
 
     collection: ClassVar[str] = "rulebook_pointers"
     indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one",
+        ends="never: it holds the last 100 activations",
+        names="nobody",
+    )
 
     past: tuple[Activation, ...]
 

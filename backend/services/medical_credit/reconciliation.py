@@ -55,11 +55,13 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: A
     booked = {one.id: one for one in (*ours, *answered)}
     differences.extend(bank_differences(missing_at_bank(booked.values(), banked, begins, ends), booked))
     totals, visits = totals_of(ours, banked)
+    now = city.now()
     new = Reconciliation(
         id=reconciliation_id(hospital.id, day),
         hospital=hospital.id,
         day=day.isoformat(),
-        created_at=city.now(),
+        created_at=now,
+        created_ms=to_ms(now),
         file_digest=hashlib.sha256(file.encode()).hexdigest(),
         totals=totals,
         visits=visits,

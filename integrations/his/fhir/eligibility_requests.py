@@ -14,7 +14,6 @@ from backend.security.identity import Caller
 from backend.services.medical_credit.eligibility import eligible_fen
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.hospital import (
-    ANSWER_RETENTION,
     EligibilityAnswer,
     eligibility_id,
 )
@@ -89,7 +88,7 @@ async def answer_eligibility_request(
         kind=request.visit_kind,
         created_at=context.now,
         created_ms=to_ms(context.now),
-        expires_ms=to_ms(context.now + ANSWER_RETENTION),
+        expires_ms=to_ms(context.now + EligibilityAnswer.retention.length(context.now)),
         eligible=available_fen is not None,
         available_fen=available_fen or 0,
     )

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
 from backend.store import Index
+from backend.store.retention import Retention
 
 
 class Use(Struct, frozen=True, gc=False):
@@ -25,6 +26,12 @@ class Usage(AuditedDocument, kw_only=True):
 
     collection: ClassVar[str] = "benefit_usages"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"), UNLOGGED)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person, service and year",
+        ends="`usage_days` of rules/talent_code/terms.yaml after the year",
+        names="a person",
+        ends_at="expires_ms",
+    )
 
     expires_ms: int
     uses: tuple[Use, ...] = ()

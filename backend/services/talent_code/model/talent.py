@@ -43,6 +43,7 @@ from backend.services.talent_code.model.evidence import (
 )
 from backend.services.talent_code.model.problems import EvidenceInFuture, EvidenceLimitReached, EvidenceOnRecord
 from backend.store import Index
+from backend.store.retention import Retention
 
 MAX_EVIDENCE = 50
 MAX_GRANTS = 100
@@ -111,6 +112,11 @@ class Talent(Claimant, kw_only=True):
 
     collection: ClassVar[str] = "talents"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)), DUE, UNLOGGED)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person who opens the talent code",
+        ends="when the account is closed, once no claim is kept",
+        names="a person",
+    )
 
     code_id: str
     born_at: datetime
