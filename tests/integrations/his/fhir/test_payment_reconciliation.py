@@ -1,10 +1,11 @@
 """Reconciled days as hospitals read them."""
 
 from datetime import date
+from zoneinfo import ZoneInfo
 
 from fhir.resources.R4B.paymentreconciliation import PaymentReconciliation
 
-from backend.services.medical_credit.model.comparison import compare
+from backend.services.medical_credit.model.comparison import compare_with_hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS, read_file
 from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals, VisitTotal
 from backend.services.medical_credit.reconciliation import our_records, reconcile
@@ -25,7 +26,7 @@ def a_day(*rows: str) -> Reconciliation:
         file_digest="",
         totals=Totals(visits=1, medfee_fen=6_000, payout_fen=1_234),
         visits=(VisitTotal("V1", "ab12", 6_000, 1_234),),
-        differences=tuple(compare("HZ001", [], theirs, [], [], {})),
+        differences=tuple(compare_with_hospital("HZ001", date(2026, 3, 2), [], theirs, {}, ZoneInfo("Asia/Shanghai"))),
     )
 
 
