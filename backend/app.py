@@ -21,7 +21,7 @@ from prometheus_client.core import Metric
 from backend.city.audit_chain import AuditBlock
 from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
-from backend.city.declarations import check_declarations, check_guards, declared_roles
+from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
 from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
@@ -40,6 +40,7 @@ from backend.operations.access_log import AccessLog
 from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
+from backend.operations.write_probe import WriteProbe
 from backend.rulebook import load_rulebook
 from backend.rulebook.needs import check_needs, facts_of
 from backend.security.admission import Admission
@@ -50,6 +51,7 @@ from backend.security.gateways import Gateway
 from backend.security.identity import Access
 from backend.security.keyring import Keyring
 from backend.security.rate_limits import RateLimits
+from backend.security.standing import FindStanding, Standings, standing_of_token
 from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
@@ -79,6 +81,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     Notice,
     AuditEntry,
     AuditBlock,
+    WriteProbe,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -157,6 +160,7 @@ def create_app(
     app.state.access = Access(
         settings, city.keys, city.clock, Admission(settings, city.clock, limits, captcha, city.store)
     )
+    app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
     return app
@@ -185,6 +189,14 @@ def _routes(settings: Settings, parts: Parts) -> list[ControllerRouterHandler]:
     routes = [route for service in parts.services for route in service.routes]
     routes.extend(route for integration in parts.integrations for route in integration.routes(settings))
     return [*routes, *health_routes(), *document_routes(parts.services, parts.integrations, settings)]
+
+
+def _find_standing(services: Sequence[Service], current_city: Callable[[], City]) -> FindStanding:
+    """Return how the service that keeps the accounts finds what they may do now."""
+    standing = next((service.standing for service in services if service.standing is not None), None)
+    if standing is None:
+        return standing_of_token
+    return lambda claims: standing(current_city(), claims)
 
 
 def _tracing(settings: Settings) -> "Tracing | None":
@@ -221,8 +233,9 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
+        roles=grantable_roles(services),
+        exclusive_roles=exclusive_roles(services),
         documents=documents_of(services),
-        roles=declared_roles(services),
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},
     )

@@ -93,6 +93,28 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     requests_at_once: Annotated[
         int, Meta(ge=4, description="the maximum number of requests in progress; images are refused at a quarter of it")
     ] = 256
+    connections: Annotated[
+        int,
+        Meta(
+            ge=100,
+            description="the maximum number of open connections; beyond it, those whose clients are idle are closed",
+        ),
+    ] = 4_000
+    header_seconds: Annotated[
+        int, Meta(ge=1, le=600, description="how long a client may take to send the headers of a request")
+    ] = 10
+    body_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=600,
+            description="how long a client may take to send a body or read a response, plus a second for 4,000 bytes",
+        ),
+    ] = 20
+    idle_seconds: Annotated[
+        int,
+        Meta(ge=1, le=3_600, description="how long a connection is kept for its next request; longer than a proxy's"),
+    ] = 75
     metrics_port: Annotated[
         int, Meta(ge=0, le=65535, description="the port for Prometheus's `/metrics`; 0 for none")
     ] = 0

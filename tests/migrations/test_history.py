@@ -14,8 +14,9 @@ from backend.jobs.tasks import DeadLetter
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.health_code.facts import HealthFacts
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanReservation
 from backend.services.health_code.reports import ContactReported, HealthDeclared, Report
+from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals
 from backend.store import Document, Store
 from backend.store.connect import prepare_store
 from backend.store.migrations import Migration, find_migrations, migrate
@@ -25,6 +26,7 @@ from tests.migrations import medical_credit, school_lookup, talent_code
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
 NOON_MS = 1_650_427_200_000
+RELEASED_MS = 1_796_083_200_000
 
 EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     (
@@ -135,7 +137,13 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             "due_ms": NOON_MS,
         },
         HealthEventReceipt(
-            id="r", revision=2, payload="d", person="h", event=ContactReported("close", NOON), due_ms=NOON_MS
+            id="r",
+            revision=3,
+            payload="d",
+            person="h",
+            event=ContactReported("close", NOON),
+            due_ms=NOON_MS,
+            received_ms=RELEASED_MS,
         ),
     ),
     (
@@ -149,6 +157,38 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     *talent_code.EXAMPLES,
     *school_lookup.EXAMPLES,
     *talent_code.EXAMPLES_OF_ENGINE,
+    (
+        "0080_date_scan_reservations",
+        {"id": "s", "revision": 1, "visit": "v"},
+        ScanReservation(id="s", revision=2, visit="v", at_ms=RELEASED_MS),
+    ),
+    (
+        "0081_date_health_event_receipts",
+        {"id": "r", "revision": 1, "payload": "d", "person": "h", "applied": True},
+        HealthEventReceipt(id="r", revision=2, payload="d", person="h", applied=True, received_ms=RELEASED_MS),
+    ),
+    (
+        "0082_date_reconciliations",
+        {
+            "id": "r",
+            "revision": 1,
+            "hospital": "HZ001",
+            "day": "2022-04-20",
+            "created_at": NOON,
+            "file_digest": "d",
+            "totals": {},
+        },
+        Reconciliation(
+            id="r",
+            revision=2,
+            hospital="HZ001",
+            day="2022-04-20",
+            created_at=NOON,
+            created_ms=NOON_MS,
+            file_digest="d",
+            totals=Totals(),
+        ),
+    ),
 ]
 EXAMPLES.sort(key=lambda example: example[0])
 

@@ -98,7 +98,7 @@ async def refresh_session(data: JSONBody[RefreshRequest], request: AnyRequest, c
     return _tokens(request, city, account, refresh_token)
 
 
-@delete("/v1/sessions/current", guards=[signed_in])
+@delete("/v1/sessions/current", guards=[signed_in], repeatable=True)
 async def sign_out(request: CitizenRequest, city: NamedDependency[City]) -> None:
     """End the caller's session, so that its refresh token is no longer valid."""
     await end_session(city, request.user.session_id)

@@ -6,14 +6,18 @@ from datetime import datetime
 from typing import ClassVar
 
 import phonenumbers
+from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
-from backend.security.identity import Caller, Role
+from backend.security.identity import IN_PERSON, SIGNED_IN, Caller, Role
+from backend.security.standing import Standing
 from backend.services.account.model.device import SILENCE, USE_RECORDED_SINCE, Device, knows_device, used_devices
-from backend.store import ONE_SHARD, Document, Index
+from backend.store import ONE_SHARD, Index
+from backend.store.retention import Retention
 
 _CHINESE_MOBILE = re.compile(r"(\+86|0086|86)?(1[3-9]\d{9})", re.ASCII)
 
@@ -30,24 +34,54 @@ class PhoneInUse(Problem):
     status, title = 409, "Phone in use"
 
 
-class Account(Document, kw_only=True):
-    """An account that signs in by phone; `citizen_id` is the id of its Person once its identity is verified.
+class Proposal(Struct, frozen=True, kw_only=True):
+    """Roles and venues that an operator proposes for an account; another operator approves them until `expires_at`."""
 
+    id: str
+    roles: tuple[Role, ...]
+    venues: tuple[str, ...]
+    reason: str
+    proposed_by: str
+    proposed_by_person: str | None
+    proposed_at: datetime
+    expires_at: datetime
+
+
+class Account(AuditedDocument, kw_only=True):
+    """An account that signs in by phone; `citizen_id` is the id of its Person once their identity is verified.
+
+    Its `roles` and `venues` are in force while `level` says that the person was present. `staff_since_ms` is set while
+    it has any, and `proposal_expires_ms` while some are proposed.
     `last_used` is when it last signed in or renewed a session, to the day. None is before this was recorded.
     """
 
     collection: ClassVar[str] = "accounts"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("phone_digest",), unique=True),
+        Index(("citizen_id",), unique=True),
+        Index((), ordered="staff_since_ms"),
+        Index((), ordered="proposal_expires_ms"),
+        UNLOGGED,
+    )
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person who signs in",
+        ends="when the person closes it",
+        names="a person",
+    )
 
     phone: str
     phone_digest: str
     created: datetime
     citizen_id: str | None = None
+    level: int = SIGNED_IN
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     last_used: datetime | None = None
+    staff_since_ms: int | None = None
+    proposals: tuple[Proposal, ...] = ()
+    proposal_expires_ms: int | None = None
 
 
 def parse_phone(text: str, region: str) -> str:
@@ -113,7 +147,15 @@ def without_device(account: Account, device_id: str | None) -> Account:
 
 def caller_of(account: Account, session_id: str) -> Caller:
     """Return the Caller that guards see for an account."""
-    return Caller(account.id, session_id, account.citizen_id, account.roles, account.venues)
+    standing = standing_of(account)
+    return Caller(account.id, session_id, standing.citizen_id, standing.roles, standing.venues, level=standing.level)
+
+
+def standing_of(account: Account) -> Standing:
+    """Return what an account may do: its roles are in force while it is proved that the person was present."""
+    if account.citizen_id is None or account.level < IN_PERSON:
+        return Standing(account.citizen_id, (), (), account.level)
+    return Standing(account.citizen_id, account.roles, account.venues, account.level)
 
 
 def masked_phone(phone: str) -> str:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.problems import Problem
 from backend.store import Document, Index
+from backend.store.retention import Retention
 
 RETRY_INTERVAL = timedelta(seconds=60)
 """A device whose connection broke before the response may repeat a refresh for this long."""
@@ -34,6 +35,12 @@ class Session(Document, kw_only=True):
     indexes: ClassVar[tuple[Index, ...]] = (
         Index((), ordered="expires_ms"),
         Index(("account_id",), ordered="expires_ms"),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each device that signs in",
+        ends="when it ends, or `refresh_token_days` of the settings after its last use",
+        names="a person",
+        ends_at="expires_ms",
     )
 
     account_id: str

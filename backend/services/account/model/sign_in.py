@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.problems import Problem
 from backend.store import Document, Index
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 CODE_LIFETIME = timedelta(minutes=5)
@@ -38,6 +39,12 @@ class SignInChallenge(Document, kw_only=True):
 
     collection: ClassVar[str] = "sign_in_challenges"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each phone to which a code was sent",
+        ends="a day after the last code",
+        names="nobody",
+        ends_at="expires_ms",
+    )
 
     phone_digest: str = ""
     code_digest: str
