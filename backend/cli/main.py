@@ -46,6 +46,7 @@ _LAZY_COMMANDS = {
     "beat": ("backend.cli.operations", "beat"),
     "keys": ("backend.cli.keys", "keys"),
     "audit": ("backend.cli.audit", "audit"),
+    "staff": ("backend.cli.staff", "staff"),
     "verify": ("backend.cli.verify", "verify"),
 }
 
