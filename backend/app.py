@@ -18,7 +18,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
-from backend.city.binding import BoundCity, watch_binding
+from backend.city.audit_chain import AuditBlock
+from backend.city.audit_log import AuditEntry
+from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
@@ -68,6 +70,8 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     CopyProgress,
     IdempotencyRecord,
     Notice,
+    AuditEntry,
+    AuditBlock,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -118,6 +122,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
+        await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
         async with watching, follow_releases(current_city, set_city), jobs:
             yield
@@ -202,7 +207,10 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
+        documents=documents_of(services),
         roles=declared_roles(services),
+        acts={action: text for service in services for action, text in service.acts.items()},
+        authorities={role: text for service in services for role, text in service.authorities.items()},
     )
 
 

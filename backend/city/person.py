@@ -10,6 +10,7 @@ from backend.city.id_number import IdentityDocument, Sex
 from backend.problems import Problem
 from backend.security.field_encryption import FieldEncryption
 from backend.store import ONE_SHARD, Document, Duplicate, Index, Store
+from backend.store.place import Place
 from backend.store.retention import Retention
 
 
@@ -78,7 +79,7 @@ def new_person(encryption: FieldEncryption, id_number: IdentityDocument, person_
     """Return a Person with the sex and birth date that an identity document encodes."""
     return Person(
         id=person_id,
-        id_number=encryption.encrypt(str(id_number)),
+        id_number=encryption.encrypt(str(id_number), Place.of(Person, person_id, "id_number")),
         id_digest=_digest(encryption, id_number),
         sex=id_number.sex,
         born_on=id_number.born_on,
@@ -88,7 +89,7 @@ def new_person(encryption: FieldEncryption, id_number: IdentityDocument, person_
 
 def document_of(encryption: FieldEncryption, person: Person) -> IdentityDocument:
     """Return the identity document by which a person is known."""
-    return IdentityDocument.from_text(encryption.decrypt(person.id_number))
+    return IdentityDocument.from_text(encryption.read(person, "id_number"))
 
 
 def _digest(encryption: FieldEncryption, id_number: IdentityDocument) -> str:

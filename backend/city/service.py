@@ -54,8 +54,14 @@ class City(Struct, frozen=True):
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rule_modules: Sequence[RuleModule] = ()
     """The rule modules that the services evaluate; every rulebook in force has them."""
+    documents: Sequence[type[Document]] = ()
+    """The kinds of all documents that the city stores."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare; no other can be granted."""
+    acts: Mapping[str, Text] = {}
+    """What a person reads of the acts that concern them, by action; see `Service.acts`."""
+    authorities: Mapping[str, Text] = {}
+    """On whose behalf an account with a role acts; see `Service.authorities`."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     """The number of times that each rule of each module decided each result since the process started."""
 
@@ -139,6 +145,10 @@ class Service(Struct, frozen=True, kw_only=True):
     """The rule modules that it evaluates, with the facts that they may read and the results that it can handle."""
     roles: Sequence[str] = ()
     """The roles that its guards require. Several services may declare the same role."""
+    acts: Mapping[str, Text] = {}
+    """The actions of the audit log that concern a person, such as `account.looked_up`, as the person reads them."""
+    authorities: Mapping[str, Text] = {}
+    """The authority for which an account acts, by role; a person reads it in place of the officer's name."""
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None

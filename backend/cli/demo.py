@@ -47,7 +47,7 @@ async def _fill(settings: Settings, citizens: int, seed: int, *, shows: bool) ->
     make_keys(Path(settings.keys))
     city = open_city(settings, services, parts.integrations)
     try:
-        await migrate(city.store, find_migrations(), lambda _migration, _seen: None)
+        await migrate(city.store, find_migrations(), lambda _migration, _seen: None, rebind=city.encryption.rebind)
         await bind_city(city.store, city.keys, display_address(settings.store))
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("Creating a city", total=None, visible=False)

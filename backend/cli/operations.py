@@ -18,6 +18,7 @@ from backend.city.service import discover_services
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.preflight import check_mongodb
 from backend.jobs.tasks import DeadLetter, Job
+from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Keyring
 from backend.store import Conflict, Order
 from backend.store.connect import (
@@ -109,7 +110,8 @@ async def _migrate(
         def progress(migration: Migration, seen: int) -> None:
             bar.update(bars[migration.id], completed=seen, visible=True)
 
-        done = await migrate(store, migrations, progress)
+        rebind = FieldEncryption(keyring).rebind if keyring is not None else None
+        done = await migrate(store, migrations, progress, rebind=rebind)
     if keyring is not None:
         await bind_city(store, keyring, display_address(settings.store))
     return done

@@ -17,7 +17,7 @@ from itertools import count
 from typing import Any
 
 import msgspec
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import AnsweredRequest, RequestCounts
@@ -65,19 +65,37 @@ class AccessLog:
         scope["state"][REQUEST_ID] = request_id
         header = (b"x-request-id", request_id.encode())
         status = 500
-        self._load_shedder.in_flight += 1
+        load_shedder = self._load_shedder
+        load_shedder.in_flight += 1
+        is_read = False
+
+        async def read() -> ReceiveMessage:
+            nonlocal is_read
+            if is_read:
+                return await receive()
+            load_shedder.in_flight -= 1  # while it waits for the rest of its body
+            try:
+                message = await receive()
+            finally:
+                load_shedder.in_flight += 1
+            is_read = not message.get("more_body", False)
+            return message
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], header, *_protective(message["headers"], scope["scheme"])]
-            await send(message)
+            load_shedder.in_flight -= 1  # while its client does not read
+            try:
+                await send(message)
+            finally:
+                load_shedder.in_flight += 1
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, read, answer)
         finally:
-            self._load_shedder.in_flight -= 1
+            load_shedder.in_flight -= 1
             self._note(scope, status, time.perf_counter() - started, request_id)
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:

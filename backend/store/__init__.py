@@ -49,6 +49,10 @@ class Document(Struct, kw_only=True):
     id: str
     revision: int = 0
 
+    def deletable(self) -> bool:
+        """Return whether the document may be deleted: not while it holds what another document must take over."""
+        return True
+
 
 D = TypeVar("D", bound=Document)
 
@@ -143,7 +147,10 @@ class Store(Protocol):
         ...
 
     async def delete(self, document: Document) -> None:
-        """Delete a document durably if its revision is still current. Raises Conflict."""
+        """Delete a document durably if its revision is still current. Raises Conflict.
+
+        Deleting a document that is not `deletable` is a programming error (AssertionError).
+        """
         ...
 
     def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:

@@ -192,7 +192,7 @@ def test_a_migration_produces_the_expected_document(
 
     async def work(store: Store) -> None:
         onward = [migration for migration in find_migrations() if migration.id >= name]
-        await migrate(store, onward, lambda _migration, _seen: None)
+        await migrate(store, onward, lambda _migration, _seen: None, rebind=lambda encrypted, _place: encrypted)
         assert await store.get(type(after), after.id) == after
 
     work_in(address, work, [medical_credit.CreditAccount])
@@ -214,7 +214,8 @@ def test_a_migration_does_not_change_a_document_twice(name: str, before: dict[st
 
 
 def test_every_migration_has_an_example() -> None:
-    assert [migration.id for migration in find_migrations()] == [name for name, _, _ in EXAMPLES]
+    changing = [migration.id for migration in find_migrations() if not migration.encrypted]  # see test_bound_values
+    assert changing == [name for name, _, _ in EXAMPLES]
 
 
 def prepare_former(address: str) -> None:

@@ -179,7 +179,7 @@ async def _recorded(visit: VenueVisit, data: ScanRequest, city: City) -> Verific
     person = await city.store.get(Person, visit.person)
     if person is None or person.name is None:
         return verification
-    return replace(verification, name=masked_name(city.encryption.decrypt(person.name)))
+    return replace(verification, name=masked_name(city.encryption.read(person, "name")))
 
 
 async def _repeated(
