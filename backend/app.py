@@ -208,6 +208,7 @@ def open_city(
         clock=clock,
         rule_modules=rule_modules,
         documents=documents_of(services),
+        personal_data={one.name: one.personal_data for one in services if one.personal_data is not None},
         roles=declared_roles(services),
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from backend.city.fast_clock import to_the_millisecond
 from backend.city.person import Person
+from backend.city.personal_data import PersonalData
 from backend.i18n import Text
 from backend.jobs.tasks import JobQueue
 from backend.problems import Problem
@@ -56,6 +57,8 @@ class City(Struct, frozen=True):
     """The rule modules that the services evaluate; every rulebook in force has them."""
     documents: Sequence[type[Document]] = ()
     """The kinds of all documents that the city stores."""
+    personal_data: Mapping[str, object] = {}
+    """What each service holds on a person, a PersonalData; see `backend.city.personal_data.personal_data_of`."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare; no other can be granted."""
     acts: Mapping[str, Text] = {}
@@ -152,6 +155,8 @@ class Service(Struct, frozen=True, kw_only=True):
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None
+    personal_data: PersonalData | None = None
+    """What it holds on a person, for the export of their data and for closing their account."""
 
 
 class ProblemFormat(Struct, frozen=True, kw_only=True):

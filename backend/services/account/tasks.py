@@ -6,10 +6,12 @@ from backend.city.notices import Notice, pushes
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, DeadLetter, background
+from backend.services.account.closing import closures
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.store.expiry import delete_expired
 
+resume_closure, sweep_closures = saga_tasks(closures, "sweep_closures", every=timedelta(minutes=1))
 push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta(seconds=15))
 
 

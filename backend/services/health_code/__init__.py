@@ -22,6 +22,7 @@ from backend.services.health_code.model import (
     ScanReservation,
     VenueVisit,
 )
+from backend.services.health_code.personal_data import personal_data
 from backend.services.health_code.synthetic import synthesize
 
 service = Service(
@@ -37,4 +38,5 @@ service = Service(
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
+    personal_data=personal_data,
 )

@@ -18,7 +18,10 @@ class Session(Document, kw_only=True):
     """A signed-in device. Its refresh token changes at each use; only the hash of the last one is stored."""
 
     collection: ClassVar[str] = "sessions"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index((), ordered="expires_ms"),
+        Index(("account_id",), ordered="expires_ms"),
+    )
     retention: ClassVar[Retention] = Retention(
         grows_with="each device that signs in",
         ends="when it ends, or `refresh_token_days` of the settings after its last use",

@@ -4,6 +4,7 @@ import hashlib
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
+from backend.security.field_encryption import FieldEncryption
 from backend.services.medical_credit.facts import VisitKind
 from backend.store import Document, Index
 from backend.store.retention import Period, Retention
@@ -106,7 +107,11 @@ class EligibilityAnswer(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "eligibility_answers"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="created_ms"), Index((), ordered="expires_ms"))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("hospital",), ordered="created_ms"),
+        Index(("patient",)),
+        Index((), ordered="expires_ms"),
+    )
     retention: ClassVar[Retention] = Retention(
         grows_with="each eligibility request of a hospital",
         ends="when no visit follows the request any more",
@@ -134,3 +139,8 @@ def used_assertion_id(hospital: str, jti: str) -> str:
 def eligibility_id(hospital: str, number: str) -> str:
     """Return the id of the answer to a hospital's request with this number."""
     return hashlib.sha256(f"eligibility\n{hospital}\n{number}".encode()).hexdigest()[:32]
+
+
+def patient_pseudonym(encryption: FieldEncryption, hospital: str, person: str) -> str:
+    """Return the identifier of a person for a hospital: stable, and different for every hospital."""
+    return encryption.digest("fhir-patient", f"{hospital}\n{person}")
