@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from backend.app import documents_of
-from backend.city.personal_data import PersonalRecords, of_person
-from backend.city.service import discover_services
+from backend.city.personal_data import of_person
+from backend.city.service import PersonalRecords, discover_services
 from backend.i18n import Text
 from backend.store import Document
 

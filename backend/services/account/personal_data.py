@@ -5,16 +5,8 @@ from collections.abc import AsyncIterator
 from backend.city.audit_log import AuditEntry
 from backend.city.notices import Notice
 from backend.city.person import Person
-from backend.city.personal_data import (
-    OpenMatter,
-    PersonalData,
-    PersonalRecords,
-    Subject,
-    forever,
-    naming_account,
-    of_person,
-)
-from backend.city.service import City
+from backend.city.personal_data import forever, naming_account, of_person
+from backend.city.service import City, OpenMatter, PersonalData, PersonalRecords, Subject
 from backend.i18n import Text
 from backend.services.account.model.account import Account
 from backend.services.account.model.closure import Closure

@@ -6,7 +6,7 @@ from backend.city.notices import Notice, pushes
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, DeadLetter, background
-from backend.services.account.closing import closures
+from backend.services.account.closures import closures
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.store.expiry import delete_expired

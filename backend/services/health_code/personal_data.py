@@ -6,8 +6,8 @@ person who returns gets the colour that they would have had.
 
 from datetime import datetime, timedelta
 
-from backend.city.personal_data import PersonalData, PersonalRecords, by_retention, naming_person, of_person
-from backend.city.service import City
+from backend.city.personal_data import by_retention, naming_person, of_person
+from backend.city.service import City, PersonalData, PersonalRecords
 from backend.i18n import Text
 from backend.services.health_code.model import COLOUR, HealthEventReceipt, HealthRecord, VenueVisit
 from backend.store.time import instants

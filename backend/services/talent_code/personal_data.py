@@ -3,17 +3,8 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from backend.city.personal_data import (
-    OpenMatter,
-    PersonalData,
-    PersonalRecords,
-    Subject,
-    by_retention,
-    naming_person,
-    of_person,
-    once_settled,
-)
-from backend.city.service import City
+from backend.city.personal_data import by_retention, naming_person, of_person, once_settled
+from backend.city.service import City, OpenMatter, PersonalData, PersonalRecords, Subject
 from backend.i18n import Text, yuan
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Claim

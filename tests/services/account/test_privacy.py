@@ -13,10 +13,9 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from backend.city.audit_log import AuditEntry
-from backend.city.personal_data import Subject
-from backend.city.service import City
+from backend.city.service import City, Subject
 from backend.jobs.tasks import discover_tasks
-from backend.services.account.closing import close_account
+from backend.services.account.closures import close_account
 from backend.services.account.model.account import Account
 from backend.services.account.model.closure import Closure
 from backend.services.talent_code.ports import PropertyRegister, SocialInsurance

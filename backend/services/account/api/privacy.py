@@ -6,8 +6,7 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from backend.city.personal_data import Subject
-from backend.city.service import City
+from backend.city.service import City, Subject
 from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, signed_in
 from backend.services.account.accounts import own_account
@@ -18,7 +17,7 @@ from backend.services.account.api.privacy_schemas import (
     SessionDetails,
     SessionList,
 )
-from backend.services.account.closing import close_account, kept_records, open_matters
+from backend.services.account.closures import close_account, kept_records, open_matters
 from backend.services.account.export import exported_records
 from backend.services.account.model.closure import MattersOpen
 from backend.services.account.model.session import Session, SessionEnded

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from backend.i18n import Text
-from backend.services.account.closing import KeptRecords, OpenMatterOf
+from backend.services.account.closures import KeptRecords, OpenMatterOf
 
 
 class NoticeDetails(Struct, frozen=True):
@@ -67,7 +67,7 @@ class ExportedRecords(Struct, frozen=True):
 class PersonalExport(Struct, frozen=True):
     """All that the city holds on the caller, in every service."""
 
-    made_at: datetime
+    exported_at: datetime
     account: str
     person: str | None
     parts: list[ExportedRecords]

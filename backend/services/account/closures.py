@@ -1,15 +1,14 @@
 """Close accounts: end the access at once, then erase what no law or open matter keeps, in every service."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.city.person import Person
-from backend.city.personal_data import FOREVER, PersonalData, PersonalRecords, Subject, personal_data_of
-from backend.city.service import City
+from backend.city.personal_data import FOREVER, personal_data_of
+from backend.city.service import City, PersonalData, PersonalRecords, Subject
 from backend.i18n import Text
 from backend.jobs.saga import Saga
 from backend.jobs.tasks import TaskReference
@@ -23,10 +22,10 @@ from backend.services.account.model.closure import (
     schedule,
 )
 from backend.services.account.model.session import Session
-from backend.store import Conflict, Document, Duplicate, Order
+from backend.store import Document, Duplicate, Order
 from backend.store.paging import find_all
 from backend.store.time import to_ms
-from backend.store.update import delete_unless_changed, retry_on_conflict
+from backend.store.update import delete_unless_changed, replace_unless_changed, retry_on_conflict
 
 MIN_PAUSE, MAX_PAUSE = timedelta(hours=1), timedelta(days=30)
 """Kept records are examined again when the first of their periods ends, within these bounds."""
@@ -144,9 +143,9 @@ async def _erase(city: City, closure: Closure, now: datetime) -> Closure | None:
         async for document in records.find(city, subject):
             until = await records.keep_until(city, document, now)
             if until is None or until <= now:
-                until = await _erase_document(city, document)
-            elif not await _reduce_document(city, records.reduced(document), document):
-                until = now
+                until = None if await delete_unless_changed(city.store, document) else now
+            elif (reduced := records.reduced(document)) is not document:
+                until = until if await replace_unless_changed(city.store, reduced) else now
             if until is not None and until != FOREVER:
                 ends.append(until)
     if ends:
@@ -156,24 +155,6 @@ async def _erase(city: City, closure: Closure, now: datetime) -> Closure | None:
         await _erase_person(city, person)
     await city.store.delete(closure)
     return None
-
-
-async def _erase_document(city: City, document: Document) -> datetime | None:
-    """Delete a document; if it cannot be deleted now, return the instant, so that it is examined again."""
-    with suppress(Conflict):
-        if document.deletable():
-            await city.store.delete(document)
-            return None
-    return city.now()
-
-
-async def _reduce_document(city: City, reduced: Document, document: Document) -> bool:
-    """Store what must stay of a document. Returns whether nobody else changed it meanwhile."""
-    with suppress(Conflict):
-        if reduced is not document:
-            await city.store.replace(reduced)
-        return True
-    return False
 
 
 async def _erase_person(city: City, person_id: str) -> None:
