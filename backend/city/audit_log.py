@@ -22,6 +22,7 @@ from backend.jobs.saga import SagaDocument
 from backend.security.identity import Caller
 from backend.store import Document, Duplicate, Index, Order
 from backend.store.paging import find_pages
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 from backend.store.update import update_document
 
@@ -89,6 +90,11 @@ class AuditEntry(Document, kw_only=True):
         Index(("account",), ordered="sort_key"),
         Index(("action",), ordered="sort_key"),
         Index(("day",), ordered="sort_key"),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each act of staff, each change of a record and each read of it by others",
+        ends="never: the log proves that nothing was removed; entries hold opaque ids and keyed hashes only",
+        names="a person",
     )
 
     at: datetime
