@@ -150,7 +150,11 @@ LATER = NOON + timedelta(days=1)
 DIFFERENCES: dict[str, tuple[Callable[[Day], Day], str, str]] = {
     # visits
     "a visit is missing at the hospital": (filed(), "visit_missing_at_hospital", "not in the hospital's file"),
-    "a visit is unknown here": (unknown_here, "visit_only_at_hospital", "100.00 yuan at the hospital and is unknown"),
+    "a visit is unknown here": (
+        unknown_here,
+        "visit_only_at_hospital",
+        "100.00 yuan at the hospital, on 3 line(s), and is unknown here",
+    ),
     "a visit is of another patient": (
         lambda day: replace(day, other_patients=(VISIT,)),
         "patient_differs",

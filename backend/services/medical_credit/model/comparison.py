@@ -92,7 +92,7 @@ def _visit_only_at_hospital(number: str, filed: FiledVisit) -> Difference:
     total_fen = sum(line.amount_fen for line in filed.lines.values())
     detail = Text(
         zh=f"就诊{number}医院有{len(filed.lines)}条费用，共{decimal_yuan(total_fen)}元，我方没有该就诊。",
-        en=f"Visit {number} has {len(filed.lines)} lines of {decimal_yuan(total_fen)} yuan at the hospital "
+        en=f"Visit {number} has {decimal_yuan(total_fen)} yuan at the hospital, on {len(filed.lines)} line(s), "
         "and is unknown here.",
     )
     return difference("visit_only_at_hospital", ("", number), number, None, total_fen, detail)

@@ -40,7 +40,9 @@ def test_a_day_with_differences_is_partial_and_lists_them() -> None:
     resource = payment_reconciliation(a_day("V9,charge,L1,,A1,1.00,,,"), make_hospital())
     shown = PaymentReconciliation.model_validate_json(encode(resource))
     assert shown.outcome == "partial"
-    assert [note.text for note in shown.processNote] == ["visit_only_at_hospital: visit V9, V9"]
+    assert [note.text for note in shown.processNote] == [
+        "visit_only_at_hospital: Visit V9 has 1.00 yuan at the hospital, on 1 line(s), and is unknown here."
+    ]
 
 
 def test_a_hospital_reads_only_its_own_days(
