@@ -54,6 +54,7 @@ def run_server(settings: Settings, bound: socket.socket, announce: Callable[[], 
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # uvicorn would believe everyone on this machine; see `trusted_proxies`
         lifespan="on",
         ws="none",
         timeout_graceful_shutdown=10,

@@ -20,6 +20,7 @@ from backend.city.id_number import Sex, parse_id_number
 from backend.city.person import Person, new_person
 from backend.city.service import City, Service
 from backend.store import Document, Duplicate
+from backend.store.place import Place
 
 BATCH_SIZE = 500
 OLDEST_DAYS = 95 * 365
@@ -79,7 +80,8 @@ def _people(city: City, rng: Random) -> Iterator[Person]:
         id_number = parse_id_number(_id_number(number, sex, born_on), now.date())
         name = rng.choice(_SURNAMES) + "".join(rng.choices(_GIVEN_NAMES, k=rng.choice((1, 2, 2))))
         person_id = base64.urlsafe_b64encode(rng.randbytes(12)).decode()
-        yield replace(new_person(city.encryption, id_number, person_id, now), name=city.encryption.encrypt(name))
+        encrypted = city.encryption.encrypt(name, Place.of(Person, person_id, "name"))
+        yield replace(new_person(city.encryption, id_number, person_id, now), name=encrypted)
         number += 1
 
 

@@ -6,6 +6,7 @@ and writes its lines in batches.
 """
 
 import asyncio
+import errno
 import logging
 import re
 import secrets
@@ -32,6 +33,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _FLUSH_SECONDS = 0.25
 _MAX_LINES = 1_000
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
@@ -131,8 +133,8 @@ class AccessLog:
         try:
             sys.stdout.write("".join(line if isinstance(line, str) else self._line(line) for line in lines))
             sys.stdout.flush()
-        except (OSError, ValueError):  # the reader of the log is gone; requests continue without a log
-            self._writes = False
+        except (OSError, ValueError) as error:  # the reader of the log is gone; requests continue without a log
+            self._writes = self._writes and getattr(error, "errno", None) in _FULL_DISK  # those lines alone are lost
 
     def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"

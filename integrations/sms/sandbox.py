@@ -11,7 +11,7 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Meta, Struct
 
 from backend.security.identity import public
-from backend.services.account.model import InvalidPhone, masked_phone, parse_phone
+from backend.services.account.model.account import InvalidPhone, masked_phone, parse_phone
 from backend.settings import Settings
 
 MAX_OUTBOX = 1_000

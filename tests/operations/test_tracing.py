@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from backend.app import create_app
 from backend.city.service import City
 from backend.security.identity import public
-from backend.services.account.model import Session
+from backend.services.account.model.session import Session
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock, SignIn, id_number_for
 

@@ -11,33 +11,36 @@ from backend.city.person import Person, document_of, find_or_create_person, mask
 from backend.city.service import City
 from backend.i18n import Text
 from backend.security.identity import CitizenRequest, signed_in
-from backend.services.account.accounts import own_account, phone_digest_of
+from backend.services.account.accounts import encrypted_phone, own_account, phone_digest_of
 from backend.services.account.api.schemas import (
     AccountDetails,
     IdentityVerificationRequest,
     PhoneChangeRequest,
     VerifiedAccount,
 )
-from backend.services.account.model import (
+from backend.services.account.model.account import (
     Account,
-    CodeExhausted,
+    InvalidPhone,
+    PhoneInUse,
+    masked_phone,
+    parse_phone,
+    standing_of,
+)
+from backend.services.account.model.identity import (
     IdentityAlreadyVerified,
     IdentityMismatch,
     IdNumberInUse,
-    InvalidPhone,
-    PhoneInUse,
-    SessionEnded,
-    WrongCode,
     check_id_details,
     id_number_in_use,
     identity_already_verified,
     masked_id_number,
-    masked_phone,
-    parse_phone,
 )
+from backend.services.account.model.session import SessionEnded
+from backend.services.account.model.sign_in import CodeExhausted, WrongCode
 from backend.services.account.sessions import issue_access_token
 from backend.services.account.sign_in_codes import verify_phone
 from backend.store import Duplicate
+from backend.store.place import Place
 
 
 @get("/v1/me", guards=[signed_in], problems=(SessionEnded,))
@@ -65,11 +68,11 @@ async def verify_identity(
     account = await own_account(city, request)
     person = await _available_person(city, account, id_number)
     check_id_details(person, data.sex, data.born_on, city.today())
-    if person.name is not None and parse_name(city.encryption.decrypt(person.name)) != name:
+    if person.name is not None and parse_name(city.encryption.read(person, "name")) != name:
         raise identity_already_verified()
     verified = replace(
         person,
-        name=person.name or city.encryption.encrypt(name),
+        name=person.name or city.encryption.encrypt(name, Place.of(Person, person.id, "name")),
         sex=person.sex or data.sex,
         born_on=person.born_on or data.born_on,
     )
@@ -101,9 +104,11 @@ async def change_phone(
 ) -> AccountDetails:
     """Change the main phone of the caller's account; the code proves that the caller holds the new phone."""
     phone = parse_phone(data.phone, city.settings.phone_region)
-    await verify_phone(city, phone, data.code)
+    await verify_phone(city, phone, data.challenge, data.code)
     account = await own_account(city, request)
-    changed = replace(account, phone=city.encryption.encrypt(phone), phone_digest=phone_digest_of(city, phone))
+    changed = replace(
+        account, phone=encrypted_phone(city, account.id, phone), phone_digest=phone_digest_of(city, phone)
+    )
     try:
         return await _details(city, await city.store.replace(changed))
     except Duplicate:
@@ -117,14 +122,16 @@ async def change_phone(
 
 async def _details(city: City, account: Account) -> AccountDetails:
     person = await city.store.get(Person, account.citizen_id) if account.citizen_id is not None else None
-    name = person.name if person is not None else None
+    name = None if person is None or person.name is None else city.encryption.read(person, "name")
+    standing = standing_of(account)
     number = None if person is None else document_of(city.encryption, person).number
     return AccountDetails(
         id=account.id,
-        phone=masked_phone(city.encryption.decrypt(account.phone)),
+        phone=masked_phone(city.encryption.read(account, "phone")),
         identity_verified=person is not None,
-        name=None if name is None else masked_name(city.encryption.decrypt(name)),
+        name=None if name is None else masked_name(name),
         id_number=None if number is None else masked_id_number(number),
-        roles=account.roles,
-        venues=account.venues,
+        roles=standing.roles,
+        venues=standing.venues,
+        roles_waiting=tuple(role for role in account.roles if role not in standing.roles),
     )

@@ -1,0 +1,1 @@
+"""Accounts, sign-in codes and sessions: documents and pure decisions."""
