@@ -67,7 +67,7 @@ async def propose_source(
         at=city.now(),
     )
     source = ReportingSource(id=source_id(city, data.name), name=data.name)
-    act = new_act(city, caller, operator.role, "health_code.source_proposed", source.id, change.id)
+    act = new_act(city, caller, "operator", "health_code.source_proposed", source.id, change.id)
     return _summary(
         await create_or_update(city.store, source, lambda source: with_act(propose_change(source, change), act))
     )
@@ -86,7 +86,7 @@ async def approve_source(
     caller, now = request.user, city.now()
     _person(caller)
     key = source_id(city, data.name)
-    act = new_act(city, caller, operator.role, "health_code.source_approved", key, data.change)
+    act = new_act(city, caller, "operator", "health_code.source_approved", key, data.change)
     source = await update_document(
         city.store,
         lambda: city.store.get(ReportingSource, key),
@@ -103,7 +103,7 @@ async def remove_account(
 ) -> SourceSummary:
     """Stop an account from reporting for a source, at once and by one operator."""
     key = source_id(city, data.name)
-    act = new_act(city, request.user, operator.role, "health_code.source_account_removed", key, data.account)
+    act = new_act(city, request.user, "operator", "health_code.source_account_removed", key, data.account)
 
     def removed(source: ReportingSource) -> ReportingSource:
         without = without_account(source, data.account)
