@@ -40,19 +40,26 @@ from backend.operations.access_log import AccessLog
 from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
+from backend.operations.write_probe import WriteProbe
 from backend.rulebook import load_rulebook
 from backend.rulebook.needs import check_needs, facts_of
+from backend.security.admission import Admission
+from backend.security.captcha import Captcha
+from backend.security.client_address import TrustedProxies
 from backend.security.field_encryption import FieldEncryption
+from backend.security.gateways import Gateway
 from backend.security.identity import Access
 from backend.security.keyring import Keyring
+from backend.security.rate_limits import RateLimits
 from backend.security.standing import FindStanding, Standings, standing_of_token
-from backend.settings import Settings
+from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
 from backend.store.copy import CopyProgress
 from backend.store.migrations import Lease, MigrationRun
 from backend.web.errors import EXCEPTION_HANDLERS, StrictRequest
 from backend.web.fast_paths import guard_directly
+from backend.web.forwarded import Forwarded
 from backend.web.idempotency import IdempotencyRecord
 from backend.web.openapi import document_routes
 
@@ -62,6 +69,7 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     BoundCity,
+    Gateway,
     MigrationRun,
     Lease,
     RulebookRelease,
@@ -73,6 +81,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     Notice,
     AuditEntry,
     AuditBlock,
+    WriteProbe,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -132,6 +141,7 @@ def create_app(
         if tracing is not None:
             tracing.end()
         access_log.flush()
+        await limits.close()
         await current_city().store.close()
 
     app = _make_app(settings, parts, provide_city, lifespan)
@@ -143,7 +153,13 @@ def create_app(
     guard_directly(app, load_shedder)
     access_log = AccessLog(app.asgi_handler, load_shedder, writes=settings.access_log)
     app.asgi_handler = access_log if tracing is None else tracing.wrap(access_log)
-    app.state.access = Access(settings, city.keys, city.clock)
+    if settings.trusted_proxies:
+        app.asgi_handler = Forwarded(app.asgi_handler, TrustedProxies(parse_networks(settings.trusted_proxies)))
+    limits = RateLimits.of(settings, city.clock)
+    captcha = cast("Captcha | None", city.ports.get(Captcha))
+    app.state.access = Access(
+        settings, city.keys, city.clock, Admission(settings, city.clock, limits, captcha, city.store)
+    )
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log

@@ -117,7 +117,7 @@ class DemoAccounts(Struct, frozen=True):
     """
 
     people: Callable[[City], AsyncIterator[DemoPerson]]
-    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[object | None]]
+    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[Document | None]]
 
 
 class DemoOutput(Struct, frozen=True):
@@ -128,9 +128,13 @@ class DemoOutput(Struct, frozen=True):
 
 
 class Demo(Struct, frozen=True, kw_only=True):
-    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`."""
+    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`.
+
+    `assign(city, accounts)` gives the staff what they need besides their roles; `accounts` are the ids by phone.
+    """
 
     staff: Sequence[DemoStaff] = ()
+    assign: Callable[[City, Mapping[str, str]], Awaitable[None]] | None = None
     show: Callable[[City, Callable[[], AsyncIterator[DemoPerson]]], Awaitable[DemoOutput]] | None = None
     accounts: DemoAccounts | None = None
 

@@ -93,11 +93,14 @@ def _people_lines(outputs: Sequence[DemoOutput]) -> list[str]:
 async def _staff_lines(city: City, demos: Sequence[Demo], accounts: DemoAccounts) -> list[str]:
     """Enter the staff of all services, unless the city has real operators, and return a line for each, by phone."""
     staff = sorted((member for demo in demos for member in demo.staff), key=lambda member: member.phone)
-    return [
-        _staff_line(member)
-        for member in staff
-        if await accounts.grant(city, member.phone, (member.role,), member.venues) is not None
-    ]
+    accounts_of_staff = {
+        member.phone: await accounts.grant(city, member.phone, (member.role,), member.venues) for member in staff
+    }
+    granted = {phone: account.id for phone, account in accounts_of_staff.items() if account is not None}
+    for demo in demos:
+        if demo.assign is not None:
+            await demo.assign(city, granted)
+    return [_staff_line(member) for member in staff if member.phone in granted]
 
 
 def _staff_line(member: DemoStaff) -> str:

@@ -25,6 +25,8 @@ service = Service(
     roles=[OPERATOR, "auditor", "author", "approver"],
     exclusive_roles=[("auditor", EVERY_OTHER_ROLE), ("author", "approver")],
     standing=find_standing,
+    acts={"account.looked_up": Text(zh="按手机号查询了您的账户", en="Looked up your account by your phone")},
+    authorities={"operator": Text(zh="城市平台运营部门", en="The city's operators")},
     synthesize=synthesize,
     demo=demo,
 )

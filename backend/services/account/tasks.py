@@ -6,7 +6,7 @@ from functools import partial
 from backend.city.notices import Notice, pushes
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
-from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
+from backend.jobs.tasks import MAX_SWEEP_SECONDS, DeadLetter, background
 from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
@@ -22,8 +22,8 @@ push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_sessions(city: City) -> None:
-    """Delete all expired sessions, sign-in codes and notices."""
-    for kind in (Session, SignInChallenge, Notice):
+    """Delete all expired sessions, sign-in codes, notices and dead letters."""
+    for kind in (Session, SignInChallenge, Notice, DeadLetter):
         await delete_expired(city.store, kind, city.now())
 
 

@@ -27,6 +27,7 @@ from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, VenueVisit
 from backend.services.health_code.reports import ContactReported, HealthDeclared
+from backend.services.health_code.sources import ReportingSource
 from backend.settings import Settings
 from backend.store.mongo.store import MongoStore
 from tests.accounts import keep_account
@@ -37,7 +38,7 @@ from tests.servers import chengma, city_environment, free_port, listens, message
 
 pytestmark = pytest.mark.slow
 
-KINDS = (Account, Session, Person, HealthRecord, HealthEventReceipt, VenueVisit)
+KINDS = (Account, Session, Person, HealthRecord, HealthEventReceipt, ReportingSource, VenueVisit)
 PEOPLE = 640
 CLIENTS = 64
 SECONDS = draws(30, soak=60)
@@ -144,6 +145,8 @@ async def create_crowd(running_city: RunningCity) -> Crowd:
     ]
     store = MongoStore(running_city.environment["CHENGMA_STORE"], KINDS)
     await store.restore(profiles)
+    key = FieldEncryption(keys).digest("reporting-source", "load")
+    await store.insert(ReportingSource(id=key, name="load", kind="register", accounts=("officer",)))
 
     async def signed_in(caller: Caller) -> dict[str, str]:
         return headers(await keep_account(store, FieldEncryption(keys), caller, now))
@@ -152,7 +155,7 @@ async def create_crowd(running_city: RunningCity) -> Crowd:
         Citizen(profile.id, number, await signed_in(Caller(f"account-{profile.id}", "session", profile.id)))
         for profile, number in zip(profiles, numbers, strict=True)
     ]
-    officer = await signed_in(Caller("officer", "session", roles=("health_officer",)))
+    officer = await signed_in(Caller("officer", "session", "an-officer", roles=("health_officer",)))
     gate = await signed_in(Caller("gate", "session", roles=("gate",), venues=VENUES))
     await store.close()
     return Crowd(running_city.ports, people, officer, gate, now - timedelta(days=1))

@@ -104,7 +104,7 @@ async def change_phone(
 ) -> AccountDetails:
     """Change the main phone of the caller's account; the code proves that the caller holds the new phone."""
     phone = parse_phone(data.phone, city.settings.phone_region)
-    await verify_phone(city, phone, data.code)
+    await verify_phone(city, phone, data.challenge, data.code)
     account = await own_account(city, request)
     changed = replace(
         account, phone=encrypted_phone(city, account.id, phone), phone_digest=phone_digest_of(city, phone)
