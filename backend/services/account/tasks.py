@@ -7,6 +7,7 @@ from backend.city.notices import Notice, pushes
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, DeadLetter, background
+from backend.services.account.closures import closures
 from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
@@ -17,6 +18,7 @@ from backend.store.paging import find_all
 from backend.store.time import to_ms
 from backend.store.update import update_document
 
+resume_closure, sweep_closures = saga_tasks(closures, "sweep_closures", every=timedelta(minutes=1))
 push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta(seconds=15))
 
 

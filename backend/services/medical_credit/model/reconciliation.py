@@ -133,7 +133,7 @@ class Reconciliation(ReconciledDay, kw_only=True):
         grows_with="each hospital and day",
         ends="with the accounts of the day",
         names="nobody",
-        dated_by="created_ms",
+        field="created_ms",
         periods=(Period(date(2016, 1, 1), 3650, "[A] ten years, as for the payments that it compares"),),
     )
 
