@@ -1,4 +1,4 @@
-"""Devices are keys that apps register, and only they can go on with their sessions."""
+"""Devices are keys that apps register, and only they can refresh their sessions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
