@@ -55,6 +55,11 @@ class AuditBlock(Document, kw_only=True):
         Index((), ordered="closed_day"),
         Index(("day",), ordered="number"),
     )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each second in which something is logged",
+        ends="never: it chains the log",
+        names="nobody",
+    )
 
     number: int
     at: datetime

@@ -96,6 +96,11 @@ class AuditEntry(Document, kw_only=True):
         Index(("action",), ordered="sort_key"),
         Index(("day",), ordered="sort_key"),
     )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each act of staff, each change of a record and each read of it by others",
+        ends="never: the log proves that nothing was removed; entries hold opaque ids and keyed hashes only",
+        names="a person",
+    )
 
     at: datetime
     action: str

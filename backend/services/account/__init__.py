@@ -9,19 +9,21 @@ from backend.city.person import Person
 from backend.city.service import EVERY_OTHER_ROLE, Service, routes_of
 from backend.i18n import Text
 from backend.services.account.accounts import find_standing
-from backend.services.account.api import citizen, notices, operator, sign_in, staff, verifier
+from backend.services.account.api import citizen, notices, operator, privacy, sign_in, staff, verifier
 from backend.services.account.demo import demo
 from backend.services.account.model.account import Account
+from backend.services.account.model.closure import Closure
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.account.model.staff import OPERATOR, OperatorRoster
+from backend.services.account.personal_data import personal_data
 from backend.services.account.synthetic import synthesize
 
 service = Service(
     name="account",
     title=Text(zh="账户", en="Account"),
-    routes=routes_of(sign_in, citizen, notices, operator, staff, verifier),
-    documents=[Account, SignInChallenge, Session, Person, OperatorRoster],
+    routes=routes_of(sign_in, citizen, notices, privacy, operator, staff, verifier),
+    documents=[Account, SignInChallenge, Session, Person, OperatorRoster, Closure],
     roles=[OPERATOR, "auditor", "author", "approver"],
     exclusive_roles=[("auditor", EVERY_OTHER_ROLE), ("author", "approver")],
     standing=find_standing,
@@ -35,4 +37,5 @@ service = Service(
     authorities={"operator": Text(zh="城市平台运营部门", en="The city's operators")},
     synthesize=synthesize,
     demo=demo,
+    personal_data=personal_data,
 )
