@@ -84,11 +84,6 @@ class AuditEntry(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "audit_entries"
-    retention: ClassVar[Retention] = Retention(
-        grows_with="each act of staff, and each reading of a person's record",
-        ends="never: the hash chain proves the past only while it is whole, and it holds opaque ids and hashes only",
-        names="nobody",
-    )
     indexes: ClassVar[tuple[Index, ...]] = (
         Index((), ordered="unchained_ms"),
         Index(("subject",), ordered="sort_key"),
