@@ -45,6 +45,11 @@ class AuditBlock(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "audit_blocks"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each day, and each 500 entries of the audit log",
+        ends="never: it chains the entries of the audit log",
+        names="nobody",
+    )
     indexes: ClassVar[tuple[Index, ...]] = (
         Index((), ordered="number"),
         Index((), ordered="closed_day"),

@@ -84,6 +84,11 @@ class AuditEntry(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "audit_entries"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each act of staff, and each reading of a person's record",
+        ends="never: the hash chain proves the past only while it is whole, and it holds opaque ids and hashes only",
+        names="nobody",
+    )
     indexes: ClassVar[tuple[Index, ...]] = (
         Index((), ordered="unchained_ms"),
         Index(("subject",), ordered="sort_key"),
@@ -130,9 +135,17 @@ def new_act(
     )
 
 
-def city_act(action: str, about: str, at: datetime, *, act_id: str = "") -> Act:
+def city_act(action: str, about: str, at: datetime, reason: str = "", *, act_id: str = "") -> Act:
     """Return an act of the city itself, or of whoever runs a command on its machine."""
-    return Act(id=act_id or secrets.token_urlsafe(12), at=at, action=action, account=CITY, role=CITY, about=about)
+    return Act(
+        id=act_id or secrets.token_urlsafe(12),
+        at=at,
+        action=action,
+        account=CITY,
+        role=CITY,
+        about=about,
+        reason=reason,
+    )
 
 
 def with_act(document: A, act: Act) -> A:
