@@ -49,7 +49,7 @@ async def send_sign_in_code(
     Accept-Language.
     """
     phone = parse_phone(data.phone, city.settings.phone_region)
-    device = await proven_device(request, city)
+    device = await proven_device(request, city, once=True)
     known = device if await is_known_device(city, phone, device) else None
     await spend_code_budget(city, request, phone, known)
     challenge_id, code = await issue_code(city, phone)
@@ -66,7 +66,7 @@ async def sign_in(data: JSONBody[SignInRequest], request: AnyRequest, city: Name
     on, and only it can refresh the session.
     """
     phone = parse_phone(data.phone, city.settings.phone_region)
-    device = await proven_device(request, city, data.challenge)
+    device = await proven_device(request, city, nonce=data.challenge)
     admission = admission_of(request)
     if await is_known_device(city, phone, device):
         await admission.spend(request.scope, [Charge(ATTEMPTS_OF_DEVICE, str(device))])
