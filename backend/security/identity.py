@@ -199,8 +199,10 @@ async def probe(_connection: Connection, _handler: BaseRouteHandler) -> None:
 
 
 async def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers. A write needs a session that has not ended, unless the route declares `repeatable`."""
-    claims = connection.scope["app"].state.access.admit(connection)
+    """Admit signed-in people. A write needs a session that has not ended, unless the route declares `repeatable`."""
+    claims: AccessClaims = connection.scope["app"].state.access.admit(connection)
+    if claims.scp:
+        raise NotAllowed(Text(zh="该接口仅供个人使用。", en="This is for people, not for connected systems."))
     if connection.scope["method"] not in _READS and not handler.opt.get("repeatable"):
         await present_standing(connection, claims)
 
