@@ -19,7 +19,7 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import Meta, Struct
 
 from backend.i18n import Text
-from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn, TooManyRequests
+from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn, Problem, TooManyRequests
 from backend.security.keyring import Keyring, decode_segment, encode_segment
 from backend.settings import Settings
 
@@ -36,10 +36,22 @@ Role = Annotated[str, Meta(max_length=64, extra_json_schema={"format": ROLE_FORM
 """The name of a role. Services declare the roles they need; see `Service.roles`."""
 
 
+SIGNED_IN, VERIFIED, IN_PERSON = 1, 2, 3
+"""Levels of identity: by phone; name, number and phone agree; the person was present (by face or bank card)."""
+
+_STEPS_UP = {VERIFIED: ("PUT", "/v1/me/real-name"), IN_PERSON: ("POST", "/v1/me/identity-proofs")}
+
+
+class StepUpRequired(Problem):
+    """The request needs a higher level of identity: `level`; `step_up` is the request that proves it."""
+
+    status, title, title_zh = 403, "Step-up required", "需要进一步验证身份"
+
+
 class Caller(Struct, frozen=True, gc=False):
     """The caller of a request. `citizen_id` is the id of their Person, once their identity is verified.
 
-    `level` says how the account's identity was proved: 1 by a phone, 2 by name, number and phone, 3 in person.
+    `level` says how their identity was proved: SIGNED_IN, VERIFIED or IN_PERSON.
     `scopes` are what a system, such as a hospital's, was granted for one token (RFC 6749).
     """
 
@@ -49,7 +61,7 @@ class Caller(Struct, frozen=True, gc=False):
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
-    level: int = 1
+    level: int = SIGNED_IN
 
 
 class AccessClaims(Struct, frozen=True, gc=False):
@@ -64,7 +76,7 @@ class AccessClaims(Struct, frozen=True, gc=False):
     rol: tuple[Role, ...] = ()
     ven: tuple[str, ...] = ()
     scp: tuple[str, ...] = ()
-    lvl: int = 1
+    lvl: int = SIGNED_IN
 
 
 _claims = msgspec.json.Decoder(AccessClaims)
@@ -202,23 +214,47 @@ async def signed_in(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 
 async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers whose identity is verified."""
+    """Admit signed-in callers whose identity is verified: name, number and phone agree."""
     admit_citizen(connection)
 
 
-def admit_citizen(connection: Connection) -> str:
-    """Return the citizen id of a signed-in caller with a verified identity. Raises NotSignedIn and NotAllowed.
+async def person_present(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit signed-in callers who proved in person who they are: for money, where a leaked ID number must not do."""
+    admit_citizen(connection, IN_PERSON)
 
-    For public routes with extra content for citizens; all other routes use the guard `citizen`.
+
+def admit_citizen(connection: Connection, level: int = VERIFIED) -> str:
+    """Return the citizen id of a signed-in caller with this level of identity. Raises NotSignedIn and StepUpRequired.
+
+    For public routes with extra content for citizens; all other routes use the guards `citizen` and `person_present`.
     """
     claims: AccessClaims = connection.scope["app"].state.access.admit(connection)
-    if claims.cit is None:
-        raise NotAllowed(Text(zh="请先完成实名认证。", en="Please verify your identity first (PUT /v1/me/real-name)."))
+    if claims.cit is None or claims.lvl < level:
+        raise step_up_required(level, claims.lvl)
     return claims.cit
 
 
+def step_up_required(level: int, present_level: int) -> StepUpRequired:
+    """Return the Problem for a caller whose identity is proved at too low a level, with the request that raises it."""
+    method, path = _STEPS_UP[level]
+    zh, en = {
+        VERIFIED: ("请先完成实名认证。", "Please verify your identity first"),
+        IN_PERSON: (
+            "请先通过人脸识别或银行卡验证本人身份。",
+            "Please prove first, by face or bank card, that it is you",
+        ),
+    }[level]
+    return StepUpRequired(
+        zh=zh,
+        en=f"{en} ({method} {path}).",
+        level=level,
+        present_level=present_level,
+        step_up={"method": method, "path": path},
+    )
+
+
 def citizen_id(request: CitizenRequest) -> str:
-    """Return the id of the caller's Person, on routes whose guard is `citizen`."""
+    """Return the id of the caller's Person, on routes whose guard is `citizen` or `person_present`."""
     assert request.user.citizen_id is not None, "the guard admits only verified citizens"
     return request.user.citizen_id
 
@@ -253,5 +289,5 @@ def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointe
         raise InvalidRequest(detail, errors=tuple(errors))
 
 
-OPEN_GUARDS: Sequence[Guard] = (public, probe, signed_in, citizen)
+OPEN_GUARDS: Sequence[Guard] = (public, probe, signed_in, citizen, person_present)
 """The guards that need no role. Every route declares one of these or a RoleGuard."""

@@ -39,7 +39,7 @@ from backend.problems import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from backend.security.identity import ROLE_FORMAT, public, signed_in
+from backend.security.identity import ROLE_FORMAT, StepUpRequired, citizen, person_present, public, signed_in
 from backend.settings import Settings
 from backend.web.openapi_page import reference_page
 
@@ -188,7 +188,9 @@ def _problems_of(handler: HTTPRouteHandler, path: str) -> Iterator[type[Problem]
     guards = _guards(handler)
     if public not in guards:
         yield NotSignedIn
-    if not guards & {public, signed_in}:
+    if guards & {citizen, person_present}:
+        yield StepUpRequired
+    elif not guards & {public, signed_in}:
         yield NotAllowed
 
 

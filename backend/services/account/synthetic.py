@@ -6,6 +6,7 @@ from random import Random
 
 from backend.city.person import Person
 from backend.city.service import City
+from backend.security.identity import IN_PERSON
 from backend.services.account.model.account import Account
 
 
@@ -19,6 +20,7 @@ def synthesize(city: City, rng: Random, people: Sequence[Person]) -> Iterator[Ac
             phone_digest=city.encryption.digest("phone", phone),
             created=city.now(),
             citizen_id=person.id,
+            level=IN_PERSON,
         )
 
 

@@ -143,7 +143,7 @@ async def create_crowd(running_city: RunningCity) -> Crowd:
     await store.restore(profiles)
     await store.close()
     people = [
-        Citizen(profile.id, number, headers(Caller(f"account-{profile.id}", "session", profile.id)))
+        Citizen(profile.id, number, headers(Caller(f"account-{profile.id}", "session", profile.id, level=3)))
         for profile, number in zip(profiles, numbers, strict=True)
     ]
     officer = headers(Caller("officer", "session", roles=("health_officer",)))

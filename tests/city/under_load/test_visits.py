@@ -68,7 +68,9 @@ class HospitalCity:
             for code in self.hospitals
         }
         people = [await enrol(city, number) for number in self.patients]
-        self.citizens = {person: access.issue(Caller(f"a-{person}", "city", person), now, 3_600) for person in people}
+        self.citizens = {
+            person: access.issue(Caller(f"a-{person}", "city", person, level=3), now, 3_600) for person in people
+        }
         return people
 
     def wait_until_ready(self) -> None:

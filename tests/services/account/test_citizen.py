@@ -38,7 +38,7 @@ def test_verifying_an_identity_makes_a_citizen_and_shows_it_masked(client: Clien
 
 
 def test_without_a_verified_identity_there_is_no_health_code(client: Client, sign_in: SignIn) -> None:
-    refused(client.get("/v1/me/health-code", headers=sign_in(ANNA)), 403, "not-allowed")
+    refused(client.get("/v1/me/health-code", headers=sign_in(ANNA)), 403, "step-up-required")
 
 
 def test_verifying_the_same_identity_again_gives_the_same_answer(client: Client, sign_in: SignIn) -> None:

@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from stdnum.cn import ric
 
-from backend.security.identity import Caller
+from backend.security.identity import IN_PERSON, Caller
 from backend.store import Document
 
 Client = TestClient[Litestar]
@@ -23,7 +23,10 @@ class SignedInPerson(Headers):
     def __init__(self, app: Litestar, headers: Headers) -> None:
         claims = jwt.decode(headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
         roles = tuple(claims.get("rol", ()))
-        self.caller = Caller(claims["sub"], claims["sid"], claims.get("cit"), roles, tuple(claims.get("ven", ())))
+        venues = tuple(claims.get("ven", ()))
+        self.caller = Caller(
+            claims["sub"], claims["sid"], claims.get("cit"), roles, venues, level=claims.get("lvl", IN_PERSON)
+        )
         self.app = app
 
     def __getitem__(self, name: str) -> str:

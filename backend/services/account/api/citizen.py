@@ -10,7 +10,7 @@ from backend.city.name import InvalidName, parse_name
 from backend.city.person import Person, document_of, find_or_create_person, masked_name
 from backend.city.service import City
 from backend.i18n import Text
-from backend.security.identity import CitizenRequest, signed_in
+from backend.security.identity import VERIFIED, CitizenRequest, signed_in
 from backend.services.account.accounts import own_account, phone_digest_of
 from backend.services.account.api.schemas import (
     AccountDetails,
@@ -72,7 +72,7 @@ async def verify_identity(
         person = await city.store.replace(verified)
     if account.citizen_id is None:
         try:
-            account = await city.store.replace(replace(account, citizen_id=person.id))
+            account = await city.store.replace(replace(account, citizen_id=person.id, level=VERIFIED))
         except Duplicate:
             raise id_number_in_use() from None
     token = issue_access_token(city, request, account, request.user.session_id)

@@ -10,7 +10,7 @@ import phonenumbers
 from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
-from backend.security.identity import Caller, Role
+from backend.security.identity import SIGNED_IN, Caller, Role
 from backend.store import ONE_SHARD, Document, Index
 
 _CHINESE_MOBILE = re.compile(r"(\+86|0086|86)?(1[3-9]\d{9})", re.ASCII)
@@ -29,7 +29,10 @@ class PhoneInUse(Problem):
 
 
 class Account(Document, kw_only=True):
-    """An account that signs in by phone; `citizen_id` is the id of its Person once its identity is verified."""
+    """An account that signs in by phone; `citizen_id` is the id of its Person once somebody has been named.
+
+    `level` says how that identity was proved. An account that was named before names were proved is at level 1.
+    """
 
     collection: ClassVar[str] = "accounts"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
@@ -39,6 +42,7 @@ class Account(Document, kw_only=True):
     phone_digest: str
     created: datetime
     citizen_id: str | None = None
+    level: int = SIGNED_IN
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
 
@@ -69,7 +73,7 @@ def _invalid_phone() -> InvalidPhone:
 
 def caller_of(account: Account, session_id: str) -> Caller:
     """Return the Caller that guards see for an account."""
-    return Caller(account.id, session_id, account.citizen_id, account.roles, account.venues)
+    return Caller(account.id, session_id, account.citizen_id, account.roles, account.venues, level=account.level)
 
 
 def masked_phone(phone: str) -> str:
