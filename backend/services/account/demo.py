@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 
+from backend.city.invented_people import invented_phone
 from backend.city.person import document_of, known_person
 from backend.city.service import City, Demo, DemoAccounts, DemoOutput, DemoPerson, DemoStaff
 from backend.services.account.accounts import find_account, set_roles
-from backend.services.account.synthetic import synthetic_phone
 
 _MAX_SEARCHED = 5_000
 _MAX_SHOWN = 3
@@ -15,7 +15,7 @@ _INVENTED = "99"
 async def _people(city: City) -> AsyncIterator[DemoPerson]:
     """Yield the first synthetic people, in the order in which they were created."""
     for number in range(_MAX_SEARCHED):
-        phone = synthetic_phone(number)
+        phone = invented_phone(number)
         account = await find_account(city, phone)
         if account is None or account.citizen_id is None:
             return

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from backend.city.invented_people import invented_phone
 from backend.city.person import Person
 from backend.city.service import City
 from backend.security.identity import IN_PERSON
@@ -13,7 +14,7 @@ from backend.services.account.model.account import Account
 def synthesize(city: City, rng: Random, people: Sequence[Person]) -> Iterator[Account]:
     """Yield an account with a phone for each person; the same seed yields the same accounts."""
     for number, person in enumerate(people):
-        phone = synthetic_phone(number)
+        phone = invented_phone(number)
         yield Account(
             id=base64.urlsafe_b64encode(rng.randbytes(12)).decode(),
             phone=city.encryption.encrypt(phone),
@@ -22,8 +23,3 @@ def synthesize(city: City, rng: Random, people: Sequence[Person]) -> Iterator[Ac
             citizen_id=person.id,
             level=IN_PERSON,
         )
-
-
-def synthetic_phone(number: int) -> str:
-    """Return the phone of the synthetic person with this number."""
-    return f"+86139{number:08d}"
