@@ -20,6 +20,7 @@ from prometheus_client.core import Metric
 
 from backend.city.binding import BoundCity, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
+from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
     City,
@@ -66,6 +67,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     SweepLeases,
     CopyProgress,
     IdempotencyRecord,
+    Notice,
 )
 """The documents of the city itself, besides those that services declare."""
 

@@ -12,7 +12,9 @@ BATCH_SIZE = 1_000
 
 
 async def delete_expired(store: Store, kind: type[Document], now: datetime) -> None:
-    """Delete all documents of a kind whose `expires_ms` has passed, oldest first, until none is left."""
-    expired = Order("expires_ms", below=to_ms(now))
+    """Delete all documents of a kind whose retention has ended, oldest first, until none is left."""
+    retention = kind.retention
+    assert retention.field is not None, f"{kind.__name__} ends by its age"
+    expired = Order(retention.field, below=to_ms(now - retention.length(now)))
     async for page in find_pages(store, kind, {}, expired, BATCH_SIZE):
         await asyncio.gather(*(delete_unless_changed(store, document) for document in page))

@@ -7,7 +7,7 @@ Read `model` first (accounts, sign-in codes and sessions as documents, and the d
 from backend.city.person import Person
 from backend.city.service import Service, routes_of
 from backend.i18n import Text
-from backend.services.account.api import citizen, operator, sign_in, verifier
+from backend.services.account.api import citizen, notices, operator, sign_in, verifier
 from backend.services.account.demo import demo
 from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
@@ -17,7 +17,7 @@ from backend.services.account.synthetic import synthesize
 service = Service(
     name="account",
     title=Text(zh="账户", en="Account"),
-    routes=routes_of(sign_in, citizen, operator, verifier),
+    routes=routes_of(sign_in, citizen, notices, operator, verifier),
     documents=[Account, SignInChallenge, Session, Person],
     # No route requires the last three roles yet, but accounts may have them.
     roles=["operator", "auditor", "author", "citizen"],

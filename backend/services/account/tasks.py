@@ -1,16 +1,20 @@
-"""Background work of accounts: delete expired sessions and sign-in codes."""
+"""Background work of accounts: push notices to phones, and delete expired sessions and sign-in codes."""
 
 from datetime import timedelta
 
+from backend.city.notices import Notice, pushes
 from backend.city.service import City
+from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.store.expiry import delete_expired
 
+push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta(seconds=15))
+
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_sessions(city: City) -> None:
-    """Delete all expired sessions and sign-in codes."""
-    for kind in (Session, SignInChallenge):
+    """Delete all expired sessions, sign-in codes and notices."""
+    for kind in (Session, SignInChallenge, Notice):
         await delete_expired(city.store, kind, city.now())

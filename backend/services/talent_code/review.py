@@ -8,9 +8,10 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from backend.city.notices import notify
 from backend.city.person import birth_date, known_person
 from backend.city.service import City
-from backend.city.upstream import Notifications, UpstreamRejected, UpstreamTimeout, with_timeout
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.codes.signed_code import make_code_id
 from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.model.evidence import Evidence
@@ -115,9 +116,11 @@ async def check_due_evidence(city: City, talent: Talent, now: datetime) -> Talen
 
 
 async def notify_talent(city: City, talent: Talent, now: datetime) -> Talent:
-    """Send the oldest notification; if interrupted, it is sent twice rather than never."""
+    """Send the oldest notification, once, however often the step is repeated."""
     notification = next(one for one in talent.notifications if not one.sent)
     text = talent_message(notification, talent, TalentTerms(city.rulebook, now)("registry_days"))
-    await with_timeout(city.port(Notifications).notify(talent.id, text))
+    about = notification.evidence or notification.talent_class
+    event = f"{Talent.collection}/{talent.id}/{notification.kind}/{notification.at.isoformat()}/{about}"
+    await notify(city, talent.id, event, text)
     notifications = tuple(replace(one, sent=True) if one is notification else one for one in talent.notifications)
     return replace(talent, notifications=notifications, failures=0)

@@ -311,7 +311,7 @@ class UnreliableNotifications:
         self.silent, self.attempts = True, 0
         self.delivered: list[str] = []
 
-    async def notify(self, _person: str, text: Text) -> None:
+    async def notify(self, _notice: str, _recipient: str, text: Text) -> None:
         self.attempts += 1
         if self.silent:
             raise UpstreamTimeout("no answer")
