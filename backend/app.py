@@ -20,6 +20,7 @@ from prometheus_client.core import Metric
 
 from backend.city.binding import BoundCity, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
+from backend.city.ended_access import EndedAccess, follow_ended_access
 from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
@@ -68,6 +69,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     CopyProgress,
     IdempotencyRecord,
     Notice,
+    EndedAccess,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -119,7 +121,7 @@ def create_app(
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
         watching = watch_binding(current_city().store, store_file(settings.store))
-        async with watching, follow_releases(current_city, set_city), jobs:
+        async with watching, follow_releases(current_city, set_city), follow_ended_access(current_city), jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
@@ -137,7 +139,7 @@ def create_app(
     guard_directly(app, load_shedder)
     access_log = AccessLog(app.asgi_handler, load_shedder, writes=settings.access_log)
     app.asgi_handler = access_log if tracing is None else tracing.wrap(access_log)
-    app.state.access = Access(settings, city.keys, city.clock)
+    app.state.access = Access(settings, city.keys, city.clock, city.ended_tokens)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
     return app

@@ -56,6 +56,8 @@ class City(Struct, frozen=True):
     """The rule modules that the services evaluate; every rulebook in force has them."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare; no other can be granted."""
+    ended_tokens: set[str] = msgspec.field(default_factory=set[str])
+    """The keys of tokens that this process refuses although they have not expired; see `backend.city.ended_access`."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     """The number of times that each rule of each module decided each result since the process started."""
 

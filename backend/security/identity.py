@@ -7,6 +7,7 @@ segment must equal that of one of our token keys, which fixes key and algorithm 
 import hmac
 import json
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -81,6 +82,12 @@ class AccessClaims(Struct, frozen=True, gc=False):
 
 _claims = msgspec.json.Decoder(AccessClaims)
 
+
+def access_keys(account_id: str, session_id: str, citizen_id: str | None) -> tuple[str, str]:
+    """Return the keys by which access ends before its tokens expire: of a session, and of an account to a person."""
+    return f"session {session_id}", f"{account_id} is {citizen_id}"
+
+
 CitizenRequest = Request[Caller, AccessClaims, State]
 """A request of a signed-in caller."""
 
@@ -91,10 +98,13 @@ Guard = Callable[[Connection, BaseRouteHandler], Coroutine[Any, Any, None]]
 class Access:
     """Issues and checks access tokens, and limits request rates. One per process."""
 
-    def __init__(self, settings: Settings, keys: Keyring, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: Settings, keys: Keyring, clock: Callable[[], datetime], ended: AbstractSet[str] = frozenset()
+    ) -> None:
         self._settings = settings
         self._keys = keys
         self._clock = clock
+        self._ended = ended
         self._secrets: dict[bytes, hmac.HMAC] = {}
         self._minute = 0.0
         self._requests: dict[str, int] = {}
@@ -131,6 +141,8 @@ class Access:
             raise _not_signed_in() from error
         begins = claims.iat - self._settings.clock_skew_seconds
         if claims.aud != AUDIENCE or not begins <= now < claims.exp:
+            raise _not_signed_in()
+        if self._ended and not self._ended.isdisjoint(access_keys(claims.sub, claims.sid, claims.cit)):
             raise _not_signed_in()
         return claims
 

@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+from backend.city.ended_access import EndedAccess
 from backend.city.notices import Notice, pushes
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
+from backend.services.account.identity_cases import sweep_cases
+from backend.services.account.model.identity_case import IdentityCase
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.store.expiry import delete_expired
@@ -13,8 +16,14 @@ from backend.store.expiry import delete_expired
 push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta(seconds=15))
 
 
+@background(every=timedelta(minutes=1), max_seconds=MAX_SWEEP_SECONDS)
+async def sweep_identity_cases(city: City) -> None:
+    """Put approved identity cases into effect that were interrupted."""
+    await sweep_cases(city)
+
+
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_sessions(city: City) -> None:
     """Delete all expired sessions, sign-in codes and notices."""
-    for kind in (Session, SignInChallenge, Notice):
+    for kind in (Session, SignInChallenge, EndedAccess, Notice, IdentityCase):
         await delete_expired(city.store, kind, city.now())

@@ -57,7 +57,7 @@ def test_an_identity_is_verified_once(client: Client, sign_in: SignIn) -> None:
 
 def test_one_id_number_has_one_account(client: Client, sign_in: SignIn) -> None:
     verify(client, sign_in(ANNA))
-    refused(verify(client, sign_in(BEN)), 409, "id-number-in-use")
+    refused(verify(client, sign_in(BEN)), 403, "identity-not-proved")
     assert client.get("/v1/me", headers=sign_in(BEN)).json()["identity_verified"] is False
 
 

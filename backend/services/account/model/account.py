@@ -32,17 +32,20 @@ class Account(Document, kw_only=True):
     """An account that signs in by phone; `citizen_id` is the id of its Person once somebody has been named.
 
     `level` says how that identity was proved. An account that was named before names were proved is at level 1.
+    `phone` is None if it was lost and passed to somebody else; the account then waits for its owner.
+    `proofs` lists when it tried to prove an identity during a day.
     """
 
     collection: ClassVar[str] = "accounts"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
 
-    phone: str
-    phone_digest: str
+    phone: str | None
+    phone_digest: str | None
     created: datetime
     citizen_id: str | None = None
     level: int = SIGNED_IN
+    proofs: tuple[datetime, ...] = ()
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
 
