@@ -18,7 +18,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
-from backend.city.binding import BoundCity, watch_binding
+from backend.city.audit_chain import AuditBlock
+from backend.city.audit_log import AuditEntry
+from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.ended_access import EndedAccess, follow_ended_access
 from backend.city.notices import Notice
@@ -39,18 +41,25 @@ from backend.operations.access_log import AccessLog
 from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
+from backend.operations.write_probe import WriteProbe
 from backend.rulebook import load_rulebook
 from backend.rulebook.needs import check_needs, facts_of
+from backend.security.admission import Admission
+from backend.security.captcha import Captcha
+from backend.security.client_address import TrustedProxies
 from backend.security.field_encryption import FieldEncryption
+from backend.security.gateways import Gateway
 from backend.security.identity import Access
 from backend.security.keyring import Keyring
-from backend.settings import Settings
+from backend.security.rate_limits import RateLimits
+from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
 from backend.store.copy import CopyProgress
 from backend.store.migrations import Lease, MigrationRun
 from backend.web.errors import EXCEPTION_HANDLERS, StrictRequest
 from backend.web.fast_paths import guard_directly
+from backend.web.forwarded import Forwarded
 from backend.web.idempotency import IdempotencyRecord
 from backend.web.openapi import document_routes
 
@@ -60,6 +69,7 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     BoundCity,
+    Gateway,
     MigrationRun,
     Lease,
     RulebookRelease,
@@ -70,6 +80,9 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     IdempotencyRecord,
     Notice,
     EndedAccess,
+    AuditEntry,
+    AuditBlock,
+    WriteProbe,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -120,6 +133,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
+        await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
         async with watching, follow_releases(current_city, set_city), follow_ended_access(current_city), jobs:
             yield
@@ -128,6 +142,7 @@ def create_app(
         if tracing is not None:
             tracing.end()
         access_log.flush()
+        await limits.close()
         await current_city().store.close()
 
     app = _make_app(settings, parts, provide_city, lifespan)
@@ -139,7 +154,13 @@ def create_app(
     guard_directly(app, load_shedder)
     access_log = AccessLog(app.asgi_handler, load_shedder, writes=settings.access_log)
     app.asgi_handler = access_log if tracing is None else tracing.wrap(access_log)
-    app.state.access = Access(settings, city.keys, city.clock, city.ended_tokens)
+    if settings.trusted_proxies:
+        app.asgi_handler = Forwarded(app.asgi_handler, TrustedProxies(parse_networks(settings.trusted_proxies)))
+    limits = RateLimits.of(settings, city.clock)
+    captcha = cast("Captcha | None", city.ports.get(Captcha))
+    app.state.access = Access(
+        settings, city.keys, city.clock, Admission(settings, city.clock, limits, captcha, city.store), city.ended_tokens
+    )
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
     return app
@@ -204,7 +225,10 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
+        documents=documents_of(services),
         roles=declared_roles(services),
+        acts={action: text for service in services for action, text in service.acts.items()},
+        authorities={role: text for service in services for role, text in service.authorities.items()},
     )
 
 

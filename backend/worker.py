@@ -18,7 +18,7 @@ from celery import signals as celery_signals
 from prometheus_client.core import Metric
 
 from backend.app import discover_parts, open_city
-from backend.city.binding import watch_binding
+from backend.city.binding import read_unbound_values, watch_binding
 from backend.city.releases import follow_releases
 from backend.city.service import City
 from backend.jobs.celery import (
@@ -126,6 +126,7 @@ class _Process:
         self._city = open_city(self._settings, parts.services, parts.integrations, jobs=self._jobs)
         self._city.rulebook.compile()
         _log.info("rulebook %s is in force", self._city.rulebook.digest[:16])
+        await read_unbound_values(self._city.store, self._city.encryption)
         watching = watch_binding(self._city.store, store_file(self._settings.store))
         await self._open.enter_async_context(watching)
         following = follow_releases(lambda: self._city, self._set_city)

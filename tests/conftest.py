@@ -277,7 +277,8 @@ class SignIn:
     def _sign_in(self, phone: str) -> dict[str, str]:
         answer = self.client.post("/v1/sign-in-codes", json={"phone": phone})
         assert answer.status_code == 202, answer.text
-        answer = self.client.post("/v1/sessions", json={"phone": phone, "code": newest_code(self.client, phone)})
+        body = {"phone": phone, "challenge": answer.json()["challenge"], "code": newest_code(self.client, phone)}
+        answer = self.client.post("/v1/sessions", json=body)
         assert answer.status_code == 201, answer.text
         return answer.json()
 

@@ -162,6 +162,7 @@ def test_the_schedule_contains_the_sweeps_and_lets_none_pile_up() -> None:
         "account.sweep_notices",
         "account.sweep_sessions",
         "health_code.sweep_events",
+        "health_code.sweep_scans",
         "medical_credit.sweep_messages",
         "medical_credit.sweep_reconciliations",
         "medical_credit.sweep_visits",

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from backend.benefits.accounts import with_account
 from backend.benefits.budgets import get_current_budget
 from backend.benefits.claim import C, ClaimInstalment
 from backend.benefits.offers import Judgement, split_into_instalments
@@ -105,10 +106,10 @@ async def update_accounts(saga: ClaimSaga[C, P], city: City, claimant: P) -> Non
 
     def change(claim: C, _now: datetime) -> C:
         instalments = tuple(replace(one, retry_at=None) if one.state == "open" else one for one in claim.instalments)
-        return replace(claim, account=claimant.account, instalments=instalments)
+        return replace(with_account(city, claim, claimant), instalments=instalments)
 
     for claim in await claims_of(saga.benefits, city, claimant.id):
-        if claim.account != claimant.account:
+        if with_account(city, claim, claimant) is not claim:
             await saga.update(city, claim.id, change)
             await saga.task.enqueue(city.jobs, claim.id)
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from backend.benefits.accounts import with_account
 from backend.benefits.budget import BudgetExhausted, StaleEntry, budget_id
 from backend.benefits.budgets import apply_to_budget
 from backend.benefits.claim import TICK, C, PastClaim, cancel_remaining, notify, prepare_entry, record_entry
@@ -32,9 +33,8 @@ async def register(benefits: Benefits[C, P], city: City, claim: C, now: datetime
         raise
     assert registered is not None, "a claimant is never deleted"
     claimed = replace(
-        claim,
+        with_account(city, claim, registered),
         state="claimed",
-        account=registered.account,
         entitlement_lost=claim.entitlement_lost or benefits.entitlement_lost(registered, claim),
     )
     return await reserve(benefits, city, claimed, now)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from backend.benefits.accounts import account_of
 from backend.benefits.claim import C, ClaimInstalment, Collection, cancel_remaining, notify, prepare_entry
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import NothingToRepay, RepaymentInProgress
@@ -57,11 +58,8 @@ async def send_transfer(benefits: AnyBenefits, city: City, claim: C, now: dateti
     if transfer is None:
         return claim
     move = bank.collect if isinstance(transfer, Collection) else bank.pay_out
-    # the account is not on claims of earlier editions, but on their claimants
-    owner = claim if claim.account is not None else await city.store.get(benefits.claimant, claim.subject)
-    account = owner.account if owner is not None else None
-    assert account is not None, "money is claimed with an account only"
-    answer = await with_timeout(move(transfer.id, city.encryption.decrypt(account), transfer.amount_fen))
+    account = await account_of(benefits, city, claim)
+    answer = await with_timeout(move(transfer.id, account, transfer.amount_fen))
     return apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
 
 

@@ -18,13 +18,19 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
+from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Key, Keyring, Use
 from backend.store import Document, Store, StoreUnavailable
+from backend.store.migrations import MigrationRun
+from backend.store.retention import Retention
 from backend.store.update import insert_or_get, update_document
 
 CITY = "city"
 MEMORY = ".city"
 POLL_SECONDS = 2.0
+LAST_REBINDING = "0075_bind_his_messages"
+"""The last migration that binds encrypted values to their places."""
+
 BOUND_KEYS: tuple[Use, ...] = ("lookup", "field")
 
 _log = logging.getLogger("chengma.city")
@@ -34,6 +40,11 @@ class BoundCity(Document, kw_only=True):
     """The city that a store belongs to, with the fingerprints of its `lookup` and `field` keys. There is one."""
 
     collection: ClassVar[str] = "bound_cities"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one",
+        ends="never: it says to which city the store belongs",
+        names="nobody",
+    )
 
     city: str
     keys: tuple[str, ...]
@@ -73,6 +84,12 @@ async def bind_city(store: Store, keyring: Keyring, address: str) -> None:
     if not remembered:
         with suppress(OSError):  # the folder is mounted read-only
             (keyring.folder / MEMORY).write_text(f"{bound.city}\n", encoding="ascii")
+
+
+async def read_unbound_values(store: Store, encryption: FieldEncryption) -> None:
+    """Let values of earlier editions be read until the migrations have bound all values to their places."""
+    run = await store.get(MigrationRun, LAST_REBINDING)
+    encryption.reads_unbound = run is None or not run.done
 
 
 @asynccontextmanager

@@ -10,6 +10,8 @@ from backend.city.id_number import IdentityDocument, Sex
 from backend.problems import Problem
 from backend.security.field_encryption import FieldEncryption
 from backend.store import ONE_SHARD, Document, Duplicate, Index, Store
+from backend.store.place import Place
+from backend.store.retention import Retention
 
 
 class BirthDateMissing(Problem):
@@ -27,6 +29,11 @@ class Person(Document, kw_only=True):
     collection: ClassVar[str] = "profiles"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("id_digest",), unique=True),)
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person whom the city knows",
+        ends="when the account is closed and no service keeps records of the person",
+        names="a person",
+    )
 
     id_number: str
     id_digest: str
@@ -72,7 +79,7 @@ def new_person(encryption: FieldEncryption, id_number: IdentityDocument, person_
     """Return a Person with the sex and birth date that an identity document encodes."""
     return Person(
         id=person_id,
-        id_number=encryption.encrypt(str(id_number)),
+        id_number=encryption.encrypt(str(id_number), Place.of(Person, person_id, "id_number")),
         id_digest=_digest(encryption, id_number),
         sex=id_number.sex,
         born_on=id_number.born_on,
@@ -82,7 +89,7 @@ def new_person(encryption: FieldEncryption, id_number: IdentityDocument, person_
 
 def document_of(encryption: FieldEncryption, person: Person) -> IdentityDocument:
     """Return the identity document by which a person is known."""
-    return IdentityDocument.from_text(encryption.decrypt(person.id_number))
+    return IdentityDocument.from_text(encryption.read(person, "id_number"))
 
 
 def _digest(encryption: FieldEncryption, id_number: IdentityDocument) -> str:

@@ -54,10 +54,16 @@ class City(Struct, frozen=True):
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rule_modules: Sequence[RuleModule] = ()
     """The rule modules that the services evaluate; every rulebook in force has them."""
+    documents: Sequence[type[Document]] = ()
+    """The kinds of all documents that the city stores."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare; no other can be granted."""
     ended_tokens: set[str] = msgspec.field(default_factory=set[str])
     """The keys of tokens that this process refuses although they have not expired; see `backend.city.ended_access`."""
+    acts: Mapping[str, Text] = {}
+    """What a person reads of the acts that concern them, by action; see `Service.acts`."""
+    authorities: Mapping[str, Text] = {}
+    """On whose behalf an account with a role acts; see `Service.authorities`."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     """The number of times that each rule of each module decided each result since the process started."""
 
@@ -108,7 +114,7 @@ class DemoAccounts(Struct, frozen=True):
     """
 
     people: Callable[[City], AsyncIterator[DemoPerson]]
-    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[object]]
+    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[Document]]
 
 
 class DemoOutput(Struct, frozen=True):
@@ -119,9 +125,13 @@ class DemoOutput(Struct, frozen=True):
 
 
 class Demo(Struct, frozen=True, kw_only=True):
-    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`."""
+    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`.
+
+    `assign(city, accounts)` gives the staff what they need besides their roles; `accounts` are the ids by phone.
+    """
 
     staff: Sequence[DemoStaff] = ()
+    assign: Callable[[City, Mapping[str, str]], Awaitable[None]] | None = None
     show: Callable[[City, Callable[[], AsyncIterator[DemoPerson]]], Awaitable[DemoOutput]] | None = None
     accounts: DemoAccounts | None = None
 
@@ -141,6 +151,10 @@ class Service(Struct, frozen=True, kw_only=True):
     """The rule modules that it evaluates, with the facts that they may read and the results that it can handle."""
     roles: Sequence[str] = ()
     """The roles that its guards require. Several services may declare the same role."""
+    acts: Mapping[str, Text] = {}
+    """The actions of the audit log that concern a person, such as `account.looked_up`, as the person reads them."""
+    authorities: Mapping[str, Text] = {}
+    """The authority for which an account acts, by role; a person reads it in place of the officer's name."""
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None

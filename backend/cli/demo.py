@@ -47,7 +47,7 @@ async def _fill(settings: Settings, citizens: int, seed: int, *, shows: bool) ->
     make_keys(Path(settings.keys))
     city = open_city(settings, services, parts.integrations)
     try:
-        await migrate(city.store, find_migrations(), lambda _migration, _seen: None)
+        await migrate(city.store, find_migrations(), lambda _migration, _seen: None, rebind=city.encryption.rebind)
         await bind_city(city.store, city.keys, display_address(settings.store))
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("Creating a city", total=None, visible=False)
@@ -93,8 +93,12 @@ def _people_lines(outputs: Sequence[DemoOutput]) -> list[str]:
 async def _staff_lines(city: City, demos: Sequence[Demo], accounts: DemoAccounts) -> list[str]:
     """Grant the staff of all services their roles, and return a line for each, by phone."""
     staff = sorted((member for demo in demos for member in demo.staff), key=lambda member: member.phone)
-    for member in staff:
-        await accounts.grant(city, member.phone, (member.role,), member.venues)
+    granted = {
+        member.phone: (await accounts.grant(city, member.phone, (member.role,), member.venues)).id for member in staff
+    }
+    for demo in demos:
+        if demo.assign is not None:
+            await demo.assign(city, granted)
     return [_staff_line(member) for member in staff]
 
 

@@ -39,6 +39,7 @@ def report_errors() -> Generator[None, None, None]:
     from backend.city.releases import UnknownRelease
     from backend.cli.preflight import NotReady
     from backend.rulebook import InvalidRulebook
+    from backend.security.field_encryption import UndecryptableField
     from backend.security.keyring import InvalidKeys
     from backend.store import StoreUnavailable
     from backend.store.migrations import UnknownSchema
@@ -56,6 +57,7 @@ def report_errors() -> Generator[None, None, None]:
         OSError,
         PyMongoError,
         StoreUnavailable,
+        UndecryptableField,
         UnknownRelease,
         UnknownSchema,
         WrongCity,

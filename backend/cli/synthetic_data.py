@@ -20,6 +20,7 @@ from backend.city.invented_people import draw_name, invented_id_number, invented
 from backend.city.person import Person, new_person
 from backend.city.service import City, Service
 from backend.store import Document, Duplicate
+from backend.store.place import Place
 
 BATCH_SIZE = 500
 OLDEST_DAYS = 95 * 365
@@ -74,5 +75,6 @@ def _people(city: City, rng: Random) -> Iterator[Person]:
         draw_name(rng)  # not used any more; without it, an interrupted run of an older edition would not be resumed
         name = invented_name(id_number.number)
         person_id = base64.urlsafe_b64encode(rng.randbytes(12)).decode()
-        yield replace(new_person(city.encryption, id_number, person_id, now), name=city.encryption.encrypt(name))
+        encrypted = city.encryption.encrypt(name, Place.of(Person, person_id, "name"))
+        yield replace(new_person(city.encryption, id_number, person_id, now), name=encrypted)
         number += 1

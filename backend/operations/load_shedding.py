@@ -1,11 +1,14 @@
 """Load shedding: an overloaded process refuses decorative content first, and the colour last.
 
-The load is the number of requests that are started and not yet answered, which grows as soon as the store is slow, and
-whether the store has just failed to answer.
+The load is the number of requests that are read and not yet answered, which grows as soon as the store is slow, and
+whether the store has just failed to answer. A request that waits for its own client is no load: otherwise some hundred
+clients that do not finish sending would make the process refuse everyone else.
 """
 
 import time
-from typing import Literal
+from typing import Literal, cast
+
+from litestar.handlers import BaseRouteHandler
 
 from backend.i18n import Text
 from backend.problems import Problem
@@ -14,6 +17,7 @@ Priority = Literal["decoration", "ordinary", "essential"]
 """The priority of a route: images and histories, everything else, and the colour and its verification."""
 
 STORE_UNAVAILABLE_SECONDS = 1.0
+NOT_WRITABLE_SECONDS = 30
 _SHARES: dict[Priority, float] = {"decoration": 0.25, "ordinary": 0.5, "essential": 1.0}
 
 
@@ -52,6 +56,23 @@ class LoadShedder:
 
     def _refuses(self, priority: Priority) -> bool:
         return priority != "essential" and self.store_is_unavailable
+
+
+def priority_of(handler: BaseRouteHandler) -> Priority:
+    """Return the priority that a route declares."""
+    return cast("Priority", handler.opt.get("priority", "ordinary"))
+
+
+def not_writable() -> Unavailable:
+    """Return the Problem for a store that cannot write; requests that only read are still answered."""
+    seconds = str(NOT_WRITABLE_SECONDS)
+    return Unavailable(
+        Text(
+            zh=f"系统暂时无法保存数据，本次办理未成功，请{seconds}秒后再试。",
+            en=f"The city cannot save anything now, so nothing was done; please try again in {seconds} seconds.",
+        ),
+        headers={"Retry-After": seconds},
+    )
 
 
 def unavailable() -> Unavailable:

@@ -1,4 +1,4 @@
-"""Access tokens, roles, rate limits, and the guards that routes declare.
+"""Access tokens, roles, and the guards that routes declare.
 
 Only the city itself checks access tokens, on every request. They are therefore HS256, and the check is lean: the header
 segment must equal that of one of our token keys, which fixes key and algorithm before the rest of the token is read.
@@ -20,7 +20,8 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import Meta, Struct
 
 from backend.i18n import Text
-from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn, Problem, TooManyRequests
+from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn, Problem
+from backend.security.admission import Admission
 from backend.security.keyring import Keyring, decode_segment, encode_segment
 from backend.settings import Settings
 
@@ -28,7 +29,6 @@ AUDIENCE = "access"
 _NO_PERMISSION = "您的账号没有此项权限，请联系管理员。"
 _BEARER = b"bearer "
 _MAX_TOKEN_BYTES = 4_096
-_MINUTE = 60
 ROLE_FORMAT = "role"
 """Marks role names in schemas; the OpenAPI document replaces them by the enumeration of all declared roles."""
 
@@ -96,18 +96,23 @@ Guard = Callable[[Connection, BaseRouteHandler], Coroutine[Any, Any, None]]
 
 
 class Access:
-    """Issues and checks access tokens, and limits request rates. One per process."""
+    """Issues and checks access tokens, and applies the limits of their callers. One per process."""
 
     def __init__(
-        self, settings: Settings, keys: Keyring, clock: Callable[[], datetime], ended: AbstractSet[str] = frozenset()
+        self,
+        settings: Settings,
+        keys: Keyring,
+        clock: Callable[[], datetime],
+        admission: Admission | None = None,
+        ended: AbstractSet[str] = frozenset(),
     ) -> None:
+        self.admission = admission or Admission(settings, clock)
         self._settings = settings
         self._keys = keys
         self._clock = clock
         self._ended = ended
         self._secrets: dict[bytes, hmac.HMAC] = {}
         self._minute = 0.0
-        self._requests: dict[str, int] = {}
 
     def issue(self, caller: Caller, at: datetime, seconds: int | None = None) -> str:
         """Return an access token valid from `at` for `seconds` (default: `access_token_seconds` of the settings)."""
@@ -127,6 +132,7 @@ class Access:
         """Return the claims of an `Authorization` header, checked at `now` (epoch seconds). Raises NotSignedIn."""
         if authorization[: len(_BEARER)].lower() != _BEARER or len(authorization) > _MAX_TOKEN_BYTES:
             raise _not_signed_in()
+        self._forget_retired_keys(now)
         signed, _, signature = authorization[len(_BEARER) :].rpartition(b".")
         header, _, body = signed.partition(b".")
         secret = self._secrets.get(header) or self._secret(header)
@@ -155,25 +161,16 @@ class Access:
             raise _not_signed_in()
         return self._secrets[header]
 
-    def count(self, subject: str, limit: int, now: float) -> None:
-        """Count a request of a person or an address. Raises TooManyRequests above `limit` in one minute."""
-        minute = now // _MINUTE
-        if minute != self._minute:
-            self._minute, self._requests = minute, {}
-            self._secrets = {}  # retired keys are dropped within a minute
-        count = self._requests[subject] = self._requests.get(subject, 0) + 1
-        if count > limit:
-            raise too_many_requests(_MINUTE - int(now) % _MINUTE)
+    def admit(self, connection: Connection, *, by_venue: bool = False) -> AccessClaims:
+        """Authenticate a caller and apply their rate limit, or that of their venues.
 
-    def admit(self, connection: Connection) -> AccessClaims:
-        """Authenticate a caller and apply their rate limit. Raises NotSignedIn or TooManyRequests."""
+        Raises NotSignedIn or TooManyRequests.
+        """
         for name, value in connection.scope["headers"]:
             if name == b"authorization":
                 now = self._clock().timestamp()
                 claims = self.claims(value, now)
-                settings = self._settings
-                limit = settings.system_requests_per_minute if claims.scp else settings.person_requests_per_minute
-                self.count(claims.sub, limit, now)
+                self.admission.count(*self._budget(claims, by_venue=by_venue), now)
                 scope = connection.scope
                 scope["auth"] = claims
                 scope["user"] = Caller(
@@ -182,14 +179,17 @@ class Access:
                 return claims
         raise _not_signed_in()
 
-    def admit_anonymous(self, connection: Connection) -> None:
-        """Apply the rate limit of the caller's network address. Raises TooManyRequests.
+    def _budget(self, claims: AccessClaims, *, by_venue: bool) -> tuple[str, int]:
+        """Return what a caller is counted by, and the requests of a minute."""
+        settings = self._settings
+        if by_venue and claims.ven:
+            return f"venues {' '.join(sorted(claims.ven))}", settings.venue_requests_per_minute
+        return claims.sub, settings.system_requests_per_minute if claims.scp else settings.person_requests_per_minute
 
-        The address is that of the peer. All requests through a proxy share its address unless uvicorn trusts the proxy.
-        """
-        client = connection.scope["client"]
-        address = client[0] if client else ""
-        self.count(f"address {address}", self._settings.address_requests_per_minute, self._clock().timestamp())
+    def _forget_retired_keys(self, now: float) -> None:
+        minute = now // 60
+        if minute != self._minute:
+            self._minute, self._secrets = minute, {}
 
 
 def _header(kid: str) -> bytes:
@@ -202,18 +202,13 @@ def _not_signed_in() -> NotSignedIn:
     return NotSignedIn(Text(zh="请先登录，或重新登录。", en="Please sign in, or sign in again."))
 
 
-def too_many_requests(seconds: int) -> TooManyRequests:
-    """Return the Problem for a caller who must wait this many seconds."""
-    wait = max(1, seconds)
-    return TooManyRequests(
-        Text(zh=f"操作太频繁，请{wait}秒后再试。", en=f"Too many requests; please try again in {wait} seconds."),
-        headers={"Retry-After": str(wait)},
-    )
-
-
 async def public(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit anyone, within the rate limit of their network address."""
-    connection.scope["app"].state.access.admit_anonymous(connection)
+    """Admit anyone, within the budget of their network address or of their gateway's end user."""
+    await connection.scope["app"].state.access.admission.count_anonymous(connection.scope)
+
+
+async def budgeted(_connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit anyone to a route whose handler spends budgets of its own, such as those of a phone or a device."""
 
 
 async def probe(_connection: Connection, _handler: BaseRouteHandler) -> None:
@@ -272,20 +267,21 @@ def citizen_id(request: CitizenRequest) -> str:
 
 
 class RoleGuard:
-    """A guard that admits callers with one role."""
+    """A guard that admits callers with one role. `by_venue` counts the requests of a venue's staff together."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, *, by_venue: bool = False) -> None:
         self.role = role
+        self._by_venue = by_venue
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Admit a caller who has the role. Raises NotSignedIn, TooManyRequests or NotAllowed."""
-        if self.role not in connection.scope["app"].state.access.admit(connection).rol:
+        if self.role not in connection.scope["app"].state.access.admit(connection, by_venue=self._by_venue).rol:
             raise NotAllowed(Text(zh=_NO_PERMISSION, en=f"Your account does not have the role {self.role!r}."))
 
 
-def role_guard(role: str) -> RoleGuard:
+def role_guard(role: str, *, by_venue: bool = False) -> RoleGuard:
     """Return the guard of routes that only callers with this role may use; a service must declare the role."""
-    return RoleGuard(role)
+    return RoleGuard(role, by_venue=by_venue)
 
 
 def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointer: str = "/roles") -> None:
@@ -301,5 +297,5 @@ def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointe
         raise InvalidRequest(detail, errors=tuple(errors))
 
 
-OPEN_GUARDS: Sequence[Guard] = (public, probe, signed_in, citizen, person_present)
+OPEN_GUARDS: Sequence[Guard] = (public, budgeted, probe, signed_in, citizen, person_present)
 """The guards that need no role. Every route declares one of these or a RoleGuard."""

@@ -3,7 +3,8 @@
 A migration is a module `migrations/0001_<verb_noun>.py` whose docstring says what it is for. It names one COLLECTION,
 and `change(body)` returns the changed document, or None if it needs no change or is already changed: an interrupted run
 resumes from the last recorded batch. A field that is None may be missing. If documents of another collection are part
-of it, it is `async change(body, read)`; `read` is `Store.read_bodies`.
+of it, it is `async change(body, read)`; `read` is `Store.read_bodies`. Instead of `change`, a migration may name the
+ENCRYPTED fields of the collection, whose values are then bound to their places.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.store import Conflict, Document, Duplicate, Store
+from backend.store.place import Place
+from backend.store.retention import Retention
 from backend.store.time import to_the_millisecond
 
 LEASE_SECONDS = 60
@@ -32,6 +35,7 @@ _NAME = re.compile(r"\d{4}_[a-z][a-z0-9_]*")
 
 Body = dict[str, Any]
 ReadBodies = Callable[[str, str, int], Awaitable[list[Body]]]
+Rebind = Callable[[str, Place], str]
 
 
 class Migration(Struct, frozen=True):
@@ -42,18 +46,36 @@ class Migration(Struct, frozen=True):
     collection: str
     change: Callable[[Body], Body | None] | Callable[[Body, ReadBodies], Awaitable[Body | None]]
     checksum: str
+    encrypted: tuple[str, ...] = ()
 
-    async def changed(self, body: Body, read: ReadBodies) -> Body | None:
-        """Return the changed document, or None if it needs no change."""
+    async def changed(self, body: Body, read: ReadBodies, rebind: Rebind | None = None) -> Body | None:
+        """Return the changed document, or None if it needs no change. Raises UnknownSchema if it needs keys."""
+        if self.encrypted:
+            return self._rebound(body, rebind)
         if iscoroutinefunction(self.change):
             return await self.change(body, read)
         return cast("Callable[[Body], Body | None]", self.change)(body)
+
+    def _rebound(self, body: Body, rebind: Rebind | None) -> Body | None:
+        values = {field: body[field] for field in self.encrypted if body.get(field) is not None}
+        if values and rebind is None:
+            raise UnknownSchema(f"migrations/{self.id}.py needs the city's keys: set CHENGMA_KEYS to their folder")
+        rebound = {
+            field: cast("Rebind", rebind)(value, Place(self.collection, body["id"], field))
+            for field, value in values.items()
+        }
+        return body | rebound if rebound != values else None
 
 
 class MigrationRun(Document, kw_only=True):
     """The progress of a started migration: it has processed the ids up to `after`, or all ids if it is `done`."""
 
     collection: ClassVar[str] = "migration_runs"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each migration",
+        ends="never: it is the history of the schema",
+        names="nobody",
+    )
 
     checksum: str
     began: datetime
@@ -66,6 +88,11 @@ class Lease(Document, kw_only=True):
     """The exclusive right of one process to do the work that `id` names, until `until`."""
 
     collection: ClassVar[str] = "leases"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one for each exclusive work",
+        ends="with the work",
+        names="nobody",
+    )
 
     holder: str
     until: datetime
@@ -90,7 +117,12 @@ def find_migrations(package: str = "migrations") -> list[Migration]:
 def _read(module: Any, name: str) -> Migration:  # noqa: ANN401  a module
     text = Path(cast("str", module.__file__)).read_bytes()
     title = cast("str", module.__doc__).partition("\n")[0]
-    return Migration(name, title, module.COLLECTION, module.change, hashlib.sha256(text).hexdigest())
+    change, encrypted = getattr(module, "change", _unchanged), getattr(module, "ENCRYPTED", ())
+    return Migration(name, title, module.COLLECTION, change, hashlib.sha256(text).hexdigest(), encrypted)
+
+
+def _unchanged(_body: Body) -> None:
+    """Change nothing else in a document whose encrypted fields are bound to their places."""
 
 
 async def pending(store: Store, migrations: Sequence[Migration]) -> list[Migration]:
@@ -130,11 +162,16 @@ async def is_empty(store: Store, migrations: Sequence[Migration]) -> bool:
 
 
 async def migrate(
-    store: Store, migrations: Sequence[Migration], progress: Callable[[Migration, int], None], batch: int = BATCH
+    store: Store,
+    migrations: Sequence[Migration],
+    progress: Callable[[Migration, int], None],
+    batch: int = BATCH,
+    rebind: Rebind | None = None,
 ) -> list[Migration]:
     """Run the pending migrations in order, and return them; `progress` is called with the documents processed.
 
-    If two processes start at once, the second waits until the first has finished. Raises UnknownSchema.
+    `rebind` binds an encrypted value to its place. Without it, a store with encrypted values is refused. If two
+    processes start at once, the second waits until the first has finished. Raises UnknownSchema.
     """
     async with _exclusive(store, "migration") as renew:
         waiting = await pending(store, migrations)
@@ -143,7 +180,7 @@ async def migrate(
             if run is None:
                 began = _now()
                 run = await store.insert(MigrationRun(id=migration.id, checksum=migration.checksum, began=began))
-            await _run(store, migration, run, progress, renew, batch)
+            await _run(store, migration, run, progress, renew, batch, rebind)
         return waiting
 
 
@@ -154,10 +191,11 @@ async def _run(
     progress: Callable[[Migration, int], None],
     renew: Callable[[], Any],
     batch: int,
+    rebind: Rebind | None,
 ) -> None:
     seen = 0
     while bodies := await store.read_bodies(migration.collection, run.after, batch):
-        found = [await migration.changed(body, store.read_bodies) for body in bodies]
+        found = [await migration.changed(body, store.read_bodies, rebind) for body in bodies]
         changed = [body for body in found if body is not None]
         written = await store.write_bodies(migration.collection, changed)
         run = replace(run, changed=run.changed + written)

@@ -21,9 +21,9 @@ class Period(Struct, frozen=True):
 class Retention(Struct, frozen=True, kw_only=True):
     """When the documents of a kind end.
 
-    `grows_with` is what adds documents, and `ends` says when they go, or why they stay. `field` is the indexed field
-    that dates a document, in milliseconds: it ends one of the `periods` after it, or at that instant if there are
-    none. Without a `field`, no sweep deletes by age.
+    `grows_with` is what adds documents, and `ends` says when they go, or why they stay. A sweep deletes a document at
+    the instant in its indexed field `ends_at`, or one of the `periods` after the instant in its field `dated_by`, both
+    in milliseconds. Without either, no sweep deletes by age.
 
     `names` says whether a document is about a person, which the service that owns it exports and erases.
     """
@@ -31,7 +31,8 @@ class Retention(Struct, frozen=True, kw_only=True):
     grows_with: str
     ends: str
     names: Literal["a person", "nobody"]
-    field: str | None = None
+    ends_at: str | None = None
+    dated_by: str | None = None
     periods: tuple[Period, ...] = ()
 
     def length(self, now: datetime) -> timedelta:
@@ -40,5 +41,5 @@ class Retention(Struct, frozen=True, kw_only=True):
         return timedelta(days=in_force[-1].days) if in_force else timedelta(0)
 
 
-AT_EXPIRY = Retention(grows_with="", ends="at `expires_ms`", names="nobody", field="expires_ms")
+AT_EXPIRY = Retention(grows_with="", ends="at `expires_ms`", names="nobody", ends_at="expires_ms")
 """The retention of a kind that declares none: its documents end at `expires_ms`."""

@@ -88,6 +88,7 @@ async def insert_or_get(store: Store, document: D) -> D:
 
 
 async def delete_unless_changed(store: Store, document: Document) -> None:
-    """Delete a document; if it was changed or deleted since it was read, it stays as it is."""
-    with suppress(Conflict):
-        await store.delete(document)
+    """Delete a document; if it was changed or deleted since it was read, or is not deletable yet, it stays as it is."""
+    if document.deletable():
+        with suppress(Conflict):
+            await store.delete(document)

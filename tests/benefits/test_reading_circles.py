@@ -10,6 +10,7 @@ from hypothesis.stateful import rule
 from msgspec.structs import replace
 
 from backend.benefits.claims import lose_entitlement
+from backend.store.place import Place
 from backend.store.update import update_document
 from tests.benefits.circle_rules import GRANTS, write_rules
 from tests.benefits.machine import KILL, ClaimMachine, drop_entries_at_once, run_machine
@@ -37,7 +38,9 @@ class ReadingCircles(ClaimMachine):
         serial, city = next(self.world.serial), self.world.real
         number, name = card_number(serial), f"circle-{serial}"
         library.members[name] = members
-        circle = Circle(id=name, chair=f"chair-{serial}", account=city.encryption.encrypt(number))
+        circle = Circle(
+            id=name, chair=f"chair-{serial}", account=city.encryption.encrypt(number, Place.of(Circle, name, "account"))
+        )
         self.world.run(lambda: city.store.insert(circle))
         return _Subject(name, number)
 

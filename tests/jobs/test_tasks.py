@@ -228,6 +228,7 @@ def test_the_tasks_of_all_services_are_found_by_service_and_name() -> None:
         "account.sweep_sessions",
         "health_code.finish_event",
         "health_code.sweep_events",
+        "health_code.sweep_scans",
         "medical_credit.advance",
         "medical_credit.apply_repairs",
         "medical_credit.retry_message",

@@ -22,6 +22,8 @@ from backend.app import documents_of, open_city
 from backend.city.releases import load_active_rulebook
 from backend.city.service import City, discover_integrations, discover_services
 from backend.jobs.tasks import Job, discover_tasks
+from backend.security.field_encryption import FieldEncryption
+from backend.security.keyring import Keyring
 from backend.settings import Settings
 from backend.store.connect import open_store, prepare_store
 from backend.store.migrations import find_migrations, migrate, pending
@@ -93,7 +95,8 @@ def migrate_store(settings: Settings) -> None:
 
     async def migrate_all() -> None:
         store = open_store(settings.store, kinds, driver="pymongo")
-        await migrate(store, find_migrations(), lambda _migration, _seen: None)
+        rebind = FieldEncryption(Keyring.open(Path(settings.keys))).rebind
+        await migrate(store, find_migrations(), lambda _migration, _seen: None, rebind=rebind)
         assert await pending(store, find_migrations()) == []
         await store.close()
 

@@ -24,6 +24,7 @@ from backend.security.identity import (
     Caller,
     Guard,
     RoleGuard,
+    budgeted,
     probe,
     public,
     role_guard,
@@ -181,7 +182,6 @@ def test_after_a_rotation_old_tokens_are_valid_until_the_overlap_ends(
     assert jwt.get_unverified_header(new)["kid"] == made.kid
     assert check(access, old).sub == check(access, bearer(new)).sub == "anna"
     clock.now = NOW + timedelta(hours=1)
-    access.count("anybody", 10, clock.now.timestamp())
     with pytest.raises(NotSignedIn):
         check(access, old)
     assert check(access, bearer(new)).sub == "anna"
@@ -227,7 +227,7 @@ def ask(app: Litestar) -> Callable[..., Any]:
     return ask
 
 
-OPEN = ("public", "probe", "signed_in")
+OPEN = ("public", "budgeted", "probe", "signed_in")
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=guard_name)
@@ -288,12 +288,12 @@ def test_an_address_with_too_many_requests_waits(ask: Callable[..., Any]) -> Non
 
 def test_request_counts_are_dropped_after_a_minute(access: Access, clock: Clock) -> None:
     for person in range(1_000):
-        access.count(f"person {person}", 10, NOW.timestamp())
+        access.admission.count(f"person {person}", 10, NOW.timestamp())
     clock.now = NOW + timedelta(minutes=1)
-    access.count("somebody", 10, clock.now.timestamp())
-    assert len(access._requests) == 1
+    access.admission.count("somebody", 10, clock.now.timestamp())
+    assert len(access.admission.counts) == 1
 
 
-def test_only_the_public_and_probes_need_no_token(ask: Callable[..., Any]) -> None:
+def test_only_the_public_signing_in_and_probes_need_no_token(ask: Callable[..., Any]) -> None:
     open_to_all = [guard for guard in GUARDS if ask(f"/for/{guard_name(guard)}").status_code == 200]
-    assert open_to_all == [public, probe]
+    assert open_to_all == [public, budgeted, probe]

@@ -22,6 +22,17 @@ service = Service(
     documents=[Account, SignInChallenge, Session, Person, IdentityCase],
     # No route requires the last three roles yet, but accounts may have them.
     roles=["operator", "auditor", "author", "citizen"],
+    acts={
+        "account.looked_up": Text(zh="按手机号查询了您的账户", en="Looked up your account by your phone"),
+        "account.number_taken": Text(
+            zh="当面核验身份后，您的证件号码转至另一账户",
+            en="Proved in person that your ID number is theirs",
+        ),
+    },
+    authorities={
+        "operator": Text(zh="城市平台运营部门", en="The city's operators"),
+        "citizen": Text(zh="市民本人", en="A citizen"),
+    },
     synthesize=synthesize,
     demo=demo,
 )

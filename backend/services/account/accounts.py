@@ -9,6 +9,7 @@ from backend.security.identity import CitizenRequest, Role, refuse_unknown_roles
 from backend.services.account.model.account import Account, parse_phone
 from backend.services.account.model.session import session_ended
 from backend.store import Duplicate
+from backend.store.place import Place
 
 
 async def own_account(city: City, request: CitizenRequest) -> Account:
@@ -31,9 +32,10 @@ async def find_or_create_account(city: City, phone: str) -> Account:
         existing = await find_account(city, phone)
         if existing is not None:
             return existing
+        account_id = secrets.token_urlsafe(12)
         account = Account(
-            id=secrets.token_urlsafe(12),
-            phone=city.encryption.encrypt(phone),
+            id=account_id,
+            phone=encrypted_phone(city, account_id, phone),
             phone_digest=phone_digest_of(city, phone),
             created=city.now(),
         )
@@ -48,6 +50,11 @@ async def set_roles(city: City, phone: str, roles: tuple[Role, ...], venues: tup
     refuse_unknown_roles(roles, city.roles)
     account = await find_or_create_account(city, parse_phone(phone, city.settings.phone_region))
     return await city.store.replace(replace(account, roles=roles, venues=venues))
+
+
+def encrypted_phone(city: City, account_id: str, phone: str) -> str:
+    """Return the encrypted phone of an account."""
+    return city.encryption.encrypt(phone, Place.of(Account, account_id, "phone"))
 
 
 def phone_digest_of(city: City, phone: str) -> str:

@@ -1,9 +1,13 @@
-"""The external dependencies of accounts: a sender of text messages, and the proof of identities."""
+"""The external dependencies of accounts: a sender of text messages, a captcha, and the proof of identities."""
 
 from datetime import date
 from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
+
+from backend.security.captcha import Captcha
+
+__all__ = ["Captcha", "Identity", "IdentityProofing", "Presence", "PresenceMethod", "Sms"]
 
 
 @runtime_checkable

@@ -11,7 +11,8 @@ from backend.city.name import parse_name
 from backend.city.person import Person, document_of, find_or_create_person, find_person, known_person
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, answer_required, with_timeout
-from backend.security.identity import IN_PERSON, VERIFIED, too_many_requests
+from backend.security.admission import too_many_requests
+from backend.security.identity import IN_PERSON, VERIFIED
 from backend.services.account.identity_cases import settle_case
 from backend.services.account.model.account import Account
 from backend.services.account.model.identity import (
@@ -27,6 +28,7 @@ from backend.services.account.model.identity_case import CaseKind, IdentityCase,
 from backend.services.account.model.session import session_ended
 from backend.services.account.ports import Identity, IdentityProofing, Presence
 from backend.store import Duplicate
+from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import update_document
 
@@ -94,7 +96,7 @@ async def _check_own(city: City, account: Account, claimed: ClaimedIdentity, pre
 
 async def _ask_registers(city: City, account: Account, claimed: ClaimedIdentity, presence: Presence | None) -> bool:
     """Return whether the registers confirm the claim. Raises UpstreamUnavailable."""
-    phone = None if account.phone is None else city.encryption.decrypt(account.phone)
+    phone = None if account.phone is None else city.encryption.read(account, "phone")
     identity = Identity(claimed.name, str(claimed.document), phone)
     port = city.port(IdentityProofing)
     answer = port.agrees(identity) if presence is None else port.is_present(identity, presence)
@@ -128,7 +130,7 @@ async def _named_person(city: City, claimed: ClaimedIdentity, person: Person | N
     is_named = person.name is not None and _name_of(city, person) == claimed.name
     named = replace(
         person,
-        name=person.name if is_named else city.encryption.encrypt(claimed.name),
+        name=person.name if is_named else city.encryption.encrypt(claimed.name, Place.of(Person, person.id, "name")),
         sex=person.sex or claimed.sex,
         born_on=person.born_on or claimed.born_on,
     )
@@ -137,7 +139,7 @@ async def _named_person(city: City, claimed: ClaimedIdentity, person: Person | N
 
 def _name_of(city: City, person: Person) -> str:
     assert person.name is not None, "the caller has looked"
-    return parse_name(city.encryption.decrypt(person.name))
+    return parse_name(city.encryption.read(person, "name"))
 
 
 async def _give(
@@ -182,5 +184,6 @@ async def _open_case(city: City, account: Account, holder: Account, person: Pers
         role="citizen",
         about=person.id,
         reason="proved in person",
+        person=person.id,
     )
     return await city.store.insert(with_act(approve_at_once(case), act))

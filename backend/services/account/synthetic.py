@@ -8,6 +8,7 @@ from backend.city.invented_people import invented_phone
 from backend.city.person import Person
 from backend.city.service import City
 from backend.security.identity import IN_PERSON
+from backend.services.account.accounts import encrypted_phone, phone_digest_of
 from backend.services.account.model.account import Account
 
 
@@ -15,10 +16,11 @@ def synthesize(city: City, rng: Random, people: Sequence[Person]) -> Iterator[Ac
     """Yield an account with a phone for each person; the same seed yields the same accounts."""
     for number, person in enumerate(people):
         phone = invented_phone(number)
+        account_id = base64.urlsafe_b64encode(rng.randbytes(12)).decode()
         yield Account(
-            id=base64.urlsafe_b64encode(rng.randbytes(12)).decode(),
-            phone=city.encryption.encrypt(phone),
-            phone_digest=city.encryption.digest("phone", phone),
+            id=account_id,
+            phone=encrypted_phone(city, account_id, phone),
+            phone_digest=phone_digest_of(city, phone),
             created=city.now(),
             citizen_id=person.id,
             level=IN_PERSON,

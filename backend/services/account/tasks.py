@@ -6,7 +6,7 @@ from backend.city.ended_access import EndedAccess
 from backend.city.notices import Notice, pushes
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
-from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
+from backend.jobs.tasks import MAX_SWEEP_SECONDS, DeadLetter, background
 from backend.services.account.identity_cases import sweep_cases
 from backend.services.account.model.identity_case import IdentityCase
 from backend.services.account.model.session import Session
@@ -24,6 +24,6 @@ async def sweep_identity_cases(city: City) -> None:
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_sessions(city: City) -> None:
-    """Delete all expired sessions, sign-in codes and notices."""
-    for kind in (Session, SignInChallenge, EndedAccess, Notice, IdentityCase):
+    """Delete all documents of accounts whose retention has ended."""
+    for kind in (Session, SignInChallenge, EndedAccess, Notice, IdentityCase, DeadLetter):
         await delete_expired(city.store, kind, city.now())

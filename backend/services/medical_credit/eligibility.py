@@ -68,7 +68,7 @@ async def find_person_id(city: City, document: IdentityDocument) -> str | None:
 async def fetch_credit_facts(city: City, person: str) -> CreditFacts:
     """Fetch a person's credit facts from the city's registries. Raises UpstreamTimeout or BirthDateMissing."""
     profile, zone = await known_person(city.store, person), city.rulebook.time_zone
-    number, born_on = city.encryption.decrypt(profile.id_number), birth_date(profile)
+    number, born_on = city.encryption.read(profile, "id_number"), birth_date(profile)
     return await city.port(CreditRegistry).facts(
         number, birthday(born_on, ADULT_YEARS, zone), birthday(born_on, SENIOR_YEARS, zone)
     )

@@ -12,6 +12,7 @@ from backend.services.medical_credit.model.commands import ChangeVisit, Command,
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit
 from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict
 
@@ -100,12 +101,13 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
     id_number = parse_id_number(command.id_number, city.today(), kind=command.document_kind)
     terms = terms_of(city, now)
     exceptional = assessment.standing == "exception"
+    visit = visit_id(hospital.id, number)
     return Visit(
-        id=visit_id(hospital.id, number),
+        id=visit,
         hospital=hospital.id,
         number=number,
         person=enrolment.id,
-        id_number=city.encryption.encrypt(str(id_number)),
+        id_number=city.encryption.encrypt(str(id_number), Place.of(Visit, visit, "id_number")),
         kind=command.kind,
         opened_at=command.opened_at,
         opened_ms=to_ms(command.opened_at),

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
+from backend.city.audit_log import Act, with_act
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.jobs.saga import Saga
@@ -33,11 +34,11 @@ from backend.store.update import create_or_update
 MAX_DIFFERENCES = 2_000
 
 
-async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Reconciliation:
+async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: Act | None = None) -> Reconciliation:
     """Compare a hospital's file of a day with our visits, the insurance and the bank, and store the differences.
 
-    The same file produces the same result. With another file, the resolutions of the remaining differences are kept.
-    Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
+    `act` is that of whoever asks for it. The same file produces the same result. With another file, the resolutions of
+    the remaining differences are kept. Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
     """
     theirs = read_file(file)
     begins, ends = _bounds(city, day)
@@ -54,17 +55,21 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Rec
     booked = {one.id: one for one in (*ours, *answered)}
     differences.extend(bank_differences(missing_at_bank(booked.values(), banked, begins, ends), booked))
     totals, visits = totals_of(ours, banked)
+    now = city.now()
     new = Reconciliation(
         id=reconciliation_id(hospital.id, day),
         hospital=hospital.id,
         day=day.isoformat(),
-        created_at=city.now(),
+        created_at=now,
+        created_ms=to_ms(now),
         file_digest=hashlib.sha256(file.encode()).hexdigest(),
         totals=totals,
         visits=visits,
         differences=tuple(differences[:MAX_DIFFERENCES]),
         omitted=max(0, len(differences) - MAX_DIFFERENCES),
     )
+    if act is not None:
+        new = with_act(new, act)
     return await create_or_update(city.store, new, lambda known: with_known_resolutions(new, known))
 
 

@@ -115,12 +115,12 @@ async def _split(city: City, visit: Visit, attempt: SettlementAttempt) -> Split:
     medfee_fen = sum(line.amount_fen for line in lines)
     if medfee_fen == 0:
         return _NOTHING
-    id_number = visit.id_number or (await known_person(city.store, visit.person)).id_number
+    opened_for = visit if visit.id_number is not None else await known_person(city.store, visit.person)
     claim = InsuranceClaim(
         message_id=attempt.message_id,
         visit=visit.id,
         hospital=visit.hospital,
-        id_number=city.encryption.decrypt(id_number),
+        id_number=city.encryption.read(opened_for, "id_number"),
         kind=visit.kind,
         lines=tuple(ClaimLine(line.id, line.code, fen) for line, fen in net_lines(lines).values() if fen),
     )

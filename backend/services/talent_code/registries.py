@@ -75,7 +75,7 @@ async def _confirm(city: City, person: str, evidence: Evidence) -> Outcome:
 
 
 async def _id_number(city: City, person: str) -> str:
-    return city.encryption.decrypt((await known_person(city.store, person)).id_number)
+    return city.encryption.read(await known_person(city.store, person), "id_number")
 
 
 def _plausible(figure: int, most: int = MAX_FEN) -> int:

@@ -61,7 +61,7 @@ def synthesize(city: City, rng: Random, profiles: Sequence[Person]) -> Iterator[
         at = to_the_millisecond(now - rng.random() * DECLARED_WITHIN)
         if rng.random() >= DECLARED_SHARE:
             continue
-        number = city.encryption.decrypt(profile.id_number)
+        number = city.encryption.read(profile, "id_number")
         possible = (*synthetic_degrees(number, now), *synthetic_merits(number, now))
         declared = [(evidence_id(profile.id, one), one) for one in possible if happened_at(one, zone) <= at]
         if declared:

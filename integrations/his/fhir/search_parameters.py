@@ -13,6 +13,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.problems import FieldError
 from backend.security.field_encryption import UndecryptableField
+from backend.store.place import Place
 from backend.store.time import to_ms
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
@@ -166,10 +167,13 @@ def token_code(value: str) -> str:
 
 # ── page links ──
 
+_PAGE_LINK = Place("", "fhir", "_page")
+"""Page links are not stored; no stored value can be used as one."""
+
 
 def _parse_page_token(context: RequestContext, resource_type: str, text: str) -> SearchQuery:
     try:
-        page_token = msgspec.json.decode(context.city.encryption.decrypt(text), type=_PageToken)
+        page_token = msgspec.json.decode(context.city.encryption.decrypt(text, _PAGE_LINK), type=_PageToken)
     except (UndecryptableField, msgspec.MsgspecError, UnicodeError) as error:
         raise invalid_parameter(
             "_page", Text(zh="分页链接无效，请重新查询。", en="This page link is invalid; repeat the search.")
@@ -194,7 +198,7 @@ def page_links(context: RequestContext, query: SearchQuery, next_query: SearchQu
     found = [{"relation": "self", "url": f"{context.base}/{query.resource_type}?{urlencode(self_parameters)}"}]
     if next_query is not None:
         page_token = context.city.encryption.encrypt(
-            msgspec.json.encode(_PageToken(context.hospital.id, next_query)).decode()
+            msgspec.json.encode(_PageToken(context.hospital.id, next_query)).decode(), _PAGE_LINK
         )
         found.append(
             {

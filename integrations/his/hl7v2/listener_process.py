@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from backend.app import open_city, open_jobs
-from backend.city.binding import watch_binding
+from backend.city.binding import read_unbound_values, watch_binding
 from backend.city.releases import follow_releases
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.preflight import NotReady, check_before_serving
@@ -59,6 +59,7 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> None:
         cities[:] = [city]
 
     try:
+        await read_unbound_values(cities[-1].store, cities[-1].encryption)
         async with (
             watch_binding(cities[-1].store, store_file(settings.store)),
             follow_releases(lambda: cities[-1], use_city),

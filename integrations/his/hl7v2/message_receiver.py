@@ -21,7 +21,6 @@ from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.hospital import (
     MAX_WAIT,
-    MESSAGE_RETENTION,
     HisMessage,
     Hospital,
     MessageState,
@@ -29,6 +28,7 @@ from backend.services.medical_credit.model.hospital import (
 )
 from backend.services.medical_credit.model.visit import visit_id
 from backend.store import Conflict, Duplicate, Order
+from backend.store.place import Place
 from backend.store.time import to_ms
 from integrations.his.hl7v2.acknowledgement import AcknowledgementCode, acknowledge, requested_acknowledgements
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
@@ -148,15 +148,16 @@ async def _store(city: City, hospital: Hospital, message: Message, raw: bytes) -
     header, now = message.header, city.now()
     control_id = header.field(10).text
     digest = hashlib.sha256(raw.strip(b"\r\n")).hexdigest()
+    new_id = message_id(hospital.id, header.field(3).text, control_id)
     new = HisMessage(
-        id=message_id(hospital.id, header.field(3).text, control_id),
+        id=new_id,
         hospital=hospital.id,
         control_id=control_id,
         kind=f"{header.field(9).component(1).text}^{header.field(9).component(2).text}",
-        raw=city.encryption.encrypt(base64.b64encode(raw).decode()),
+        raw=city.encryption.encrypt(base64.b64encode(raw).decode(), Place.of(HisMessage, new_id, "raw")),
         digest=digest,
         received_ms=to_ms(now),
-        expires_ms=to_ms(now + MESSAGE_RETENTION),
+        expires_ms=to_ms(now + HisMessage.retention.length(now)),
         due_ms=to_ms(now + RETRY_AFTER),
     )
     known = await city.store.get(HisMessage, new.id)
@@ -265,7 +266,7 @@ async def _retry(city: City, hospital: Hospital, stored: HisMessage) -> HisMessa
 
 def raw_message(city: City, stored: HisMessage) -> bytes:
     """Return a message as it was received."""
-    return base64.b64decode(city.encryption.decrypt(stored.raw))
+    return base64.b64decode(city.encryption.read(stored, "raw"))
 
 
 class Hl7Inbox:

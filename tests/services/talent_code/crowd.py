@@ -13,6 +13,7 @@ from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.talent import Figures, Talent
 from backend.services.talent_code.review import update_talent
+from backend.store.place import Place
 from tests.benefits.world import card_number
 from tests.services.talent_code.world import DOCTOR
 
@@ -37,7 +38,7 @@ async def make_talents(city: City, number: int) -> list[str]:
             born_at=datetime(1990, 1, 1, tzinfo=UTC),
             evidence=(evidence,),
             figures=Figures(now + timedelta(days=1), 12, city.today().year - 1, 0, 0),
-            account=city.encryption.encrypt(account),
+            account=city.encryption.encrypt(account, Place.of(Talent, f"talent-{serial}", "account")),
             account_ending=account[-4:],
         )
         await city.store.insert(talent)

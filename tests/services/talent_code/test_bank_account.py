@@ -69,7 +69,7 @@ def test_the_number_is_encrypted_and_only_its_last_digits_are_shown(
         assert secret not in caplog.text
         assert secret not in str(scene.shown(person))
     [talent] = stored(scene.client, Talent)
-    assert scene.city.encryption.decrypt(talent.account) == number
+    assert scene.city.encryption.read(talent, "account") == number
     assert (talent.account_ending, scene.shown(person)["account_ending"]) == ("0003", "0003")
 
 

@@ -39,7 +39,7 @@ def people(city: City) -> list[Person]:
 
 
 def known_of(city: City, person: Person) -> set[Degree | Merit]:
-    number = city.encryption.decrypt(person.id_number)
+    number = city.encryption.read(person, "id_number")
     return {*synthetic_degrees(number, city.now()), *synthetic_merits(number, city.now())}
 
 

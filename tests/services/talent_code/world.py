@@ -13,6 +13,7 @@ from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.talent import Figures, Talent
 from backend.services.talent_code.ports import Education, Employment, PropertyRegister, SocialInsurance, Tax
 from backend.services.talent_code.review import update_talent
+from backend.store.place import Place
 from tests.benefits.world import NOON, World, card_number
 from tests.services.health_code.scene import id_number
 from tests.services.talent_code.sample_rules import write_rules
@@ -69,7 +70,7 @@ class TalentWorld(World):
                     born_at=datetime(1990, 1, 1, tzinfo=UTC),
                     evidence=evidence,
                     figures=Figures(NOON + timedelta(days=10_000), 0, NOON.year - 1, 0, 0),
-                    account=city.encryption.encrypt(account),
+                    account=city.encryption.encrypt(account, Place.of(Talent, profile.id, "account")),
                     account_ending=account[-4:],
                 )
             )

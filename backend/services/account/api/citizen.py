@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.i18n import Text
 from backend.security.identity import CitizenRequest, signed_in
-from backend.services.account.accounts import own_account, phone_digest_of
+from backend.services.account.accounts import encrypted_phone, own_account, phone_digest_of
 from backend.services.account.api.details import details_of
 from backend.services.account.api.schemas import AccountDetails, PhoneChangeRequest
 from backend.services.account.model.account import InvalidPhone, PhoneInUse, parse_phone
@@ -30,9 +30,11 @@ async def change_phone(
 ) -> AccountDetails:
     """Change the main phone of the caller's account; the code proves that the caller holds the new phone."""
     phone = parse_phone(data.phone, city.settings.phone_region)
-    await verify_phone(city, phone, data.code)
+    await verify_phone(city, phone, data.challenge, data.code)
     account = await own_account(city, request)
-    changed = replace(account, phone=city.encryption.encrypt(phone), phone_digest=phone_digest_of(city, phone))
+    changed = replace(
+        account, phone=encrypted_phone(city, account.id, phone), phone_digest=phone_digest_of(city, phone)
+    )
     try:
         return await details_of(city, await city.store.replace(changed))
     except Duplicate:

@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import ClassVar
 
 import phonenumbers
+from msgspec.structs import replace
 
 from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
 from backend.security.identity import SIGNED_IN, Caller, Role
+from backend.services.account.model.device import SILENCE, USE_RECORDED_SINCE, Device, knows_device, used_devices
 from backend.store import ONE_SHARD, Document, Index
+from backend.store.retention import Retention
 
 _CHINESE_MOBILE = re.compile(r"(\+86|0086|86)?(1[3-9]\d{9})", re.ASCII)
 
@@ -34,11 +37,17 @@ class Account(Document, kw_only=True):
     `level` says how that identity was proved. An account that was named before names were proved is at level 1.
     `phone` is None if it was lost and passed to somebody else; the account then waits for its owner.
     `proofs` lists when it tried to prove an identity during a day.
+    `last_used` is when it last signed in or renewed a session, to the day. None is before this was recorded.
     """
 
     collection: ClassVar[str] = "accounts"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person who signs in",
+        ends="when the person closes it",
+        names="a person",
+    )
 
     phone: str | None
     phone_digest: str | None
@@ -48,6 +57,8 @@ class Account(Document, kw_only=True):
     proofs: tuple[datetime, ...] = ()
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    last_used: datetime | None = None
 
 
 def parse_phone(text: str, region: str) -> str:
@@ -72,6 +83,43 @@ def _invalid_phone() -> InvalidPhone:
     english = "This is not a mobile phone number; enter one that can receive text messages."
     chinese = "手机号码不正确，请填写能接收短信的手机号码。"
     return InvalidPhone(Text(zh=chinese, en=english), errors=(FieldError("/phone", english),))
+
+
+def country_code(phone: str) -> str:
+    """Return the country calling code of a phone in E.164 format."""
+    return str(phonenumbers.parse(phone).country_code)
+
+
+def country_code_of_region(region: str) -> str:
+    """Return the country calling code of a region such as CN."""
+    return str(phonenumbers.country_code_for_region(region))
+
+
+def is_silent(account: Account, now: datetime) -> bool:
+    """Return whether an account was unused for so long that its phone may have another owner by now."""
+    return now - max(account.created, account.last_used or USE_RECORDED_SINCE) >= SILENCE
+
+
+def phone_proves_owner(account: Account, device_id: str | None, now: datetime) -> bool:
+    """Return whether a code sent to the phone is enough to open the account.
+
+    After a long silence it is enough on a known device only, since the phone may have been given to somebody else.
+    """
+    return not is_silent(account, now) or knows_device(account.devices, device_id)
+
+
+def used_account(account: Account, device_id: str | None, now: datetime) -> Account:
+    """Return the account after it was used now with this device; the same if there is nothing to record."""
+    unrecorded = device_id is not None and not knows_device(account.devices, device_id)
+    if not unrecorded and account.last_used is not None and account.last_used.date() == now.date():
+        return account
+    return replace(account, devices=used_devices(account.devices, device_id, now), last_used=now)
+
+
+def without_device(account: Account, device_id: str | None) -> Account:
+    """Return the account without a device; the same if it does not know it."""
+    kept = tuple(device for device in account.devices if device.id != device_id)
+    return account if len(kept) == len(account.devices) else replace(account, devices=kept)
 
 
 def caller_of(account: Account, session_id: str) -> Caller:

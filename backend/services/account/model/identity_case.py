@@ -55,7 +55,7 @@ class IdentityCase(AuditedDocument, kw_only=True):
         grows_with="each number that passes to another account, and each correction of an identity",
         ends="five years after it was opened",
         names="a person",
-        field="opened_ms",
+        dated_by="opened_ms",
         periods=(Period(date(2016, 1, 1), 1_827, "[A] as long as a decision on a person can be contested"),),
     )
 

@@ -1,24 +1,21 @@
 """A connected hospital, and the records of its messages and of its requests apart from visits."""
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.services.medical_credit.facts import VisitKind
 from backend.store import Document, Index
-
-MESSAGE_RETENTION = timedelta(days=90)
-"""How long a repeated message is answered from the store."""
+from backend.store.retention import Period, Retention
 
 MAX_WAIT = timedelta(days=3)
 """How long a message may wait for another one before it fails and an operator must check it."""
 
-ANSWER_RETENTION = timedelta(days=30)
-
 MessageState = Literal["received", "done", "waiting", "failed"]
 
 
-class Hospital(Document, kw_only=True):
+class Hospital(AuditedDocument, kw_only=True):
     """A connected hospital; its `id` is the code that it sends in MSH-4 and in its client assertions.
 
     `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
@@ -27,7 +24,12 @@ class Hospital(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "hospitals"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="since_ms"),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="since_ms"), UNLOGGED)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each connected hospital",
+        ends="never: visits name it",
+        names="nobody",
+    )
 
     name: str
     since_ms: int
@@ -53,6 +55,13 @@ class HisMessage(Document, kw_only=True):
         Index(("visit", "state"), ordered="received_ms"),
         Index((), ordered="due_ms"),
         Index((), ordered="expires_ms"),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each message from a hospital",
+        ends="when no hospital repeats the message any more",
+        names="a person",
+        ends_at="expires_ms",
+        periods=(Period(date(2020, 1, 1), 90, "[A] hospitals send a message again within a quarter"),),
     )
 
     hospital: str
@@ -81,18 +90,35 @@ class UsedAssertion(Document, kw_only=True):
 
     collection: ClassVar[str] = "used_assertions"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each sign-in of a hospital",
+        ends="a few minutes after the assertion expires",
+        names="nobody",
+        ends_at="expires_ms",
+    )
 
     expires_ms: int
 
 
-class EligibilityAnswer(Document, kw_only=True):
+class EligibilityAnswer(AuditedDocument, kw_only=True):
     """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
 
     The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="created_ms"), Index((), ordered="expires_ms"))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("hospital",), ordered="created_ms"),
+        Index((), ordered="expires_ms"),
+        UNLOGGED,
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each eligibility request of a hospital",
+        ends="when no visit follows the request any more",
+        names="a person",
+        ends_at="expires_ms",
+        periods=(Period(date(2020, 1, 1), 30, "[A] a visit follows within a month"),),
+    )
 
     hospital: str
     number: str | None

@@ -6,12 +6,14 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
+from backend.city.audit_log import UNLOGGED
 from backend.i18n import Text
 from backend.jobs.saga import DUE
 from backend.paylater.repairs import ReconciledDay
 from backend.paylater.statement import TRANSFER_TITLES, TransferDifferenceKind, TransferRepair
 from backend.services.medical_credit.model.hospital_file import FiledLine
 from backend.store import Index
+from backend.store.retention import Period, Retention
 
 DifferenceKind = Literal[
     "visit_only_at_hospital",
@@ -117,15 +119,28 @@ class Reconciliation(ReconciledDay, kw_only=True):
     """
 
     collection: ClassVar[str] = "reconciliations"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="day"), DUE)
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("hospital",), ordered="day"),
+        Index((), ordered="created_ms"),
+        DUE,
+        UNLOGGED,
+    )
     not_repairable: ClassVar[Text] = Text(
         zh="该差异目前没有可受理的修复，请与医院核实。",
         en="This difference has no repair that can be accepted now; contact the hospital.",
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each hospital and day",
+        ends="with the accounts of the day",
+        names="nobody",
+        dated_by="created_ms",
+        periods=(Period(date(2016, 1, 1), 3650, "[A] ten years, as for the payments that it compares"),),
     )
 
     hospital: str
     day: str
     created_at: datetime
+    created_ms: int | None = None
     file_digest: str
     totals: Totals
     visits: tuple[VisitTotal, ...] = ()

@@ -89,7 +89,7 @@ async def _family(data: LookupRequest, request: AnyRequest, city: City) -> Famil
         zh="登记信息暂时无法查询，请手动填写，或稍后再试。",
         en="The city's registers do not answer; enter the family yourself, or try again later.",
     ):
-        family = await city.port(FamilyRegister).family(city.encryption.decrypt(person.id_number))
+        family = await city.port(FamilyRegister).family(city.encryption.read(person, "id_number"))
     if family is None:
         raise NoRegisteredChildren(
             Text(

@@ -45,6 +45,7 @@ from backend.services.talent_code.model.problems import DECLARATION_PROBLEMS, Ev
 from backend.services.talent_code.model.talent import Grant, Talent, TalentTerms, add_evidence, remove_evidence
 from backend.services.talent_code.review import refresh_talent, update_talent
 from backend.services.talent_code.saga import benefits, claims, reviews
+from backend.store.place import Place
 from backend.store.time import in_utc
 from backend.web.idempotency import ONCE_PROBLEMS, IdempotencyKey, once
 from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
@@ -94,9 +95,10 @@ async def set_bank_account(
     number, encryption = parse_card_number(data.number), city.encryption
 
     def register(talent: Talent, _now: datetime, _terms: TalentTerms) -> Talent:
-        if talent.account is not None and encryption.decrypt(talent.account) == number:
+        if talent.account is not None and encryption.read(talent, "account") == number:
             return talent  # the same card again would waste a payout attempt
-        return replace(talent, account=encryption.encrypt(number), account_ending=number[-4:])
+        account = encryption.encrypt(number, Place.of(Talent, talent.id, "account"))
+        return replace(talent, account=account, account_ending=number[-4:])
 
     await update_accounts(claims, city, await update_talent(city, citizen_id(request), register))
     return AccountEnding(number[-4:])

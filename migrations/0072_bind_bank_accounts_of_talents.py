@@ -1,0 +1,4 @@
+"""The bank account of a talent is bound to the talent."""
+
+COLLECTION = "talents"
+ENCRYPTED = ("account",)
