@@ -21,7 +21,7 @@ from prometheus_client.core import Metric
 from backend.city.audit_chain import AuditBlock
 from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
-from backend.city.declarations import check_declarations, check_guards, declared_roles
+from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
 from backend.city.ended_access import EndedAccess, follow_ended_access
 from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
@@ -52,6 +52,7 @@ from backend.security.gateways import Gateway
 from backend.security.identity import Access
 from backend.security.keyring import Keyring
 from backend.security.rate_limits import RateLimits
+from backend.security.standing import FindStanding, Standings, standing_of_token
 from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
@@ -161,6 +162,7 @@ def create_app(
     app.state.access = Access(
         settings, city.keys, city.clock, Admission(settings, city.clock, limits, captcha, city.store), city.ended_tokens
     )
+    app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
     return app
@@ -189,6 +191,14 @@ def _routes(settings: Settings, parts: Parts) -> list[ControllerRouterHandler]:
     routes = [route for service in parts.services for route in service.routes]
     routes.extend(route for integration in parts.integrations for route in integration.routes(settings))
     return [*routes, *health_routes(), *document_routes(parts.services, parts.integrations, settings)]
+
+
+def _find_standing(services: Sequence[Service], current_city: Callable[[], City]) -> FindStanding:
+    """Return how the service that keeps the accounts finds what they may do now."""
+    standing = next((service.standing for service in services if service.standing is not None), None)
+    if standing is None:
+        return standing_of_token
+    return lambda claims: standing(current_city(), claims)
 
 
 def _tracing(settings: Settings) -> "Tracing | None":
@@ -225,8 +235,9 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
+        roles=grantable_roles(services),
+        exclusive_roles=exclusive_roles(services),
         documents=documents_of(services),
-        roles=declared_roles(services),
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},
     )

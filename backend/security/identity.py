@@ -23,12 +23,14 @@ from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn, Problem
 from backend.security.admission import Admission
 from backend.security.keyring import Keyring, decode_segment, encode_segment
+from backend.security.standing import Standing, Standings
 from backend.settings import Settings
 
 AUDIENCE = "access"
 _NO_PERMISSION = "您的账号没有此项权限，请联系管理员。"
 _BEARER = b"bearer "
 _MAX_TOKEN_BYTES = 4_096
+_READS = ("GET", "HEAD")
 ROLE_FORMAT = "role"
 """Marks role names in schemas; the OpenAPI document replaces them by the enumeration of all declared roles."""
 
@@ -215,19 +217,64 @@ async def probe(_connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit health probes without a rate limit: the answer is cheap and reveals nothing."""
 
 
-async def signed_in(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers."""
-    connection.scope["app"].state.access.admit(connection)
+async def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit signed-in callers. A write needs a session that has not ended, unless the route declares `repeatable`."""
+    claims = connection.scope["app"].state.access.admit(connection)
+    if connection.scope["method"] not in _READS and not handler.opt.get("repeatable"):
+        await present_standing(connection, claims)
 
 
 async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers whose identity is verified: name, number and phone agree."""
-    admit_citizen(connection)
+    """Admit signed-in callers whose identity is verified: name, number and phone agree.
+
+    A write needs a session that has not ended.
+    """
+    citizen_id = admit_citizen(connection)
+    if connection.scope["method"] not in _READS:
+        standing = await present_standing(connection, connection.scope["auth"])
+        if standing.citizen_id != citizen_id:
+            raise _not_signed_in()
+
+
+async def present_standing(connection: Connection, claims: AccessClaims) -> Standing:
+    """Return what the account of a token may do now. Raises NotSignedIn if its session has ended."""
+    standings: Standings = connection.scope["app"].state.standings
+    return _use(connection, claims, await standings.current(claims))
+
+
+async def recent_standing(connection: Connection, claims: AccessClaims) -> Standing:
+    """Return what the account of a token could do within the last seconds. Raises NotSignedIn as above."""
+    standings: Standings = connection.scope["app"].state.standings
+    return _use(connection, claims, await standings.recent(claims))
+
+
+def _use(connection: Connection, claims: AccessClaims, standing: Standing | None) -> Standing:
+    """Let the handler see the caller as they stand now."""
+    if standing is None:
+        raise _not_signed_in()
+    connection.scope["user"] = Caller(
+        claims.sub,
+        claims.sid,
+        standing.citizen_id,
+        standing.roles,
+        standing.venues,
+        claims.scp,
+        standing.level,
+    )
+    return standing
 
 
 async def person_present(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers who proved in person who they are: for money, where a leaked ID number must not do."""
-    admit_citizen(connection, IN_PERSON)
+    """Admit signed-in callers who proved in person who they are, and whose session has not ended.
+
+    For what moves money, where a leaked ID number must not be enough.
+    """
+    citizen_id = admit_citizen(connection, IN_PERSON)
+    standing = await present_standing(connection, connection.scope["auth"])
+    if standing.citizen_id != citizen_id:
+        raise _not_signed_in()
+    if standing.level < IN_PERSON:
+        raise step_up_required(IN_PERSON, standing.level)
 
 
 def admit_citizen(connection: Connection, level: int = VERIFIED) -> str:
@@ -267,21 +314,30 @@ def citizen_id(request: CitizenRequest) -> str:
 
 
 class RoleGuard:
-    """A guard that admits callers with one role. `by_venue` counts the requests of a venue's staff together."""
+    """A guard that admits callers who have one of its roles now, whatever their token says.
 
-    def __init__(self, role: str, *, by_venue: bool = False) -> None:
-        self.role = role
+    With `recent`, a role that was removed is accepted for at most five seconds, and while the store is away. Systems,
+    such as a hospital's, have the roles of their token, which lives for minutes.
+    `by_venue` counts the requests of a venue's staff together.
+    """
+
+    def __init__(self, *roles: str, recent: bool = False, by_venue: bool = False) -> None:
+        self.roles = roles
         self._by_venue = by_venue
+        self._standing = recent_standing if recent else present_standing
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
-        """Admit a caller who has the role. Raises NotSignedIn, TooManyRequests or NotAllowed."""
-        if self.role not in connection.scope["app"].state.access.admit(connection, by_venue=self._by_venue).rol:
-            raise NotAllowed(Text(zh=_NO_PERMISSION, en=f"Your account does not have the role {self.role!r}."))
+        """Admit a caller who has a role. Raises NotSignedIn, TooManyRequests or NotAllowed, or StoreUnavailable."""
+        claims: AccessClaims = connection.scope["app"].state.access.admit(connection, by_venue=self._by_venue)
+        roles = claims.rol if claims.scp else (await self._standing(connection, claims)).roles
+        if not any(role in roles for role in self.roles):
+            names = " or ".join(repr(role) for role in self.roles)
+            raise NotAllowed(Text(zh=_NO_PERMISSION, en=f"Your account does not have the role {names}."))
 
 
-def role_guard(role: str, *, by_venue: bool = False) -> RoleGuard:
-    """Return the guard of routes that only callers with this role may use; a service must declare the role."""
-    return RoleGuard(role, by_venue=by_venue)
+def role_guard(*roles: str, recent: bool = False, by_venue: bool = False) -> RoleGuard:
+    """Return the guard of routes that only callers with one of these roles may use; a service declares each role."""
+    return RoleGuard(*roles, recent=recent, by_venue=by_venue)
 
 
 def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointer: str = "/roles") -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import hmac
 import json
@@ -31,13 +32,14 @@ from backend.security.identity import (
 )
 from backend.security.keyring import Keyring, make_keys, rotate
 from backend.settings import Settings
+from tests.accounts import bearer_of
 from tests.conftest import Clock
 
 NOW = datetime(2022, 5, 20, 4, 0, tzinfo=UTC)
 ANNA = Caller("anna", "session", "citizen-anna", ("gate",), ("west-lake",))
 LIVES = timedelta(seconds=900)
 ROLES = sorted(declared_roles(discover_services()))
-GUARDS: list[Guard] = [*OPEN_GUARDS, *(role_guard(role) for role in ROLES if role != "citizen")]
+GUARDS: list[Guard] = [*OPEN_GUARDS, *(role_guard(role) for role in ROLES)]
 
 
 @pytest.fixture
@@ -198,7 +200,7 @@ def route(guard: Guard) -> Any:  # noqa: ANN401  a handler
 
 
 def guard_name(guard: Guard) -> str:
-    return guard.role if isinstance(guard, RoleGuard) else guard.__name__
+    return guard.roles[0] if isinstance(guard, RoleGuard) else guard.__name__
 
 
 @pytest.fixture
@@ -216,12 +218,11 @@ def app(settings: Settings, clock: Clock) -> Litestar:
 
 @pytest.fixture
 def ask(app: Litestar) -> Callable[..., Any]:
-    access: Access = app.state.access
     client = TestClient(app)
 
     def ask(path: str, caller: Caller | None = None, **headers: str) -> Any:  # noqa: ANN401  an answer
         if caller is not None:
-            headers = {"Authorization": f"Bearer {access.issue(caller, access._clock())}"} | headers
+            headers = asyncio.run(bearer_of(app, caller)) | headers
         return client.get(path, headers=headers)
 
     return ask
@@ -236,8 +237,8 @@ def test_a_guard_admits_the_callers_that_it_names_and_no_others(
     ask: Callable[..., Any], guard: Guard, role: str | None
 ) -> None:
     name = guard_name(guard)
-    caller = Caller(f"caller-{role}", "s", None, () if role is None else (role,))
-    expected = 200 if name in OPEN or (name == role != "citizen") else 403
+    caller = Caller(f"caller-{role}", f"s-{role}", None, () if role is None else (role,))
+    expected = 200 if name in OPEN or name == role or (name == "citizen" and role is not None) else 403
     answer = ask(f"/for/{name}", caller)
     assert answer.status_code == expected
     if expected == 403:

@@ -22,6 +22,7 @@ from backend.services.account.model.session import (
     renewed_session,
     session_ended,
 )
+from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import retry_on_conflict, update_document
 
@@ -71,7 +72,7 @@ async def renew_session(
             raise session_ended()  # a copy on another device, or a concurrent request used the token
         if session.refresh_digest != digest:
             return session
-        successor = city.encryption.encrypt(next_secret)
+        successor = city.encryption.encrypt(next_secret, _place(session_id))
         return renewed_session(
             session, _digest(city, next_secret), successor, retry_digest, city.now(), _expires_ms(city)
         )
@@ -85,7 +86,11 @@ async def renew_session(
     if session is None or account is None:
         raise session_ended()
     account = await record_use(city, account, session.device)
-    return account, f"{session_id}.{city.encryption.decrypt(session.successor)}"
+    return account, f"{session_id}.{city.encryption.decrypt(session.successor, _place(session_id))}"
+
+
+def _place(session_id: str) -> Place:
+    return Place.of(Session, session_id, "successor")
 
 
 async def _live_session(city: City, session_id: str) -> Session | None:
@@ -104,10 +109,18 @@ async def end_session(city: City, session_id: str) -> None:
     await retry_on_conflict(delete)
 
 
-def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session_id: str) -> str:
-    """Issue an access token with the account's current roles."""
+async def live_session(city: City, session_id: str) -> Session:
+    """Return a session. Raises SessionEnded."""
+    session = await _live_session(city, session_id)
+    if session is None:
+        raise session_ended()
+    return session
+
+
+def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session: Session) -> str:
+    """Issue an access token with what the account may do now in a session."""
     access = cast("Access", request.app.state.access)
-    return access.issue(caller_of(account, session_id), city.now())
+    return access.issue(caller_of(account, session.id, session.max_level), city.now())
 
 
 def _expires_ms(city: City) -> int:

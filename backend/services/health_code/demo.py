@@ -16,7 +16,7 @@ Sign in as the citizen with the green code, in another terminal:
   A={address}/v1  J='Content-Type: application/json'
   curl -s $A/sign-in-codes -H "$J" -d '{{"phone": "{phone}"}}'
   curl -s $A/development/outbox -H "$J" -d '{{"phone": "{phone}"}}'
-  curl -s $A/sessions -H "$J" -d '{{"phone": "{phone}", "code": "THE CODE"}}'
+  curl -s $A/sessions -H "$J" -d '{{"phone": "{phone}", "challenge": "THE CHALLENGE", "code": "THE CODE"}}'
   curl -s $A/me/health-code -H 'Authorization: Bearer THE ACCESS TOKEN'
 """
 

@@ -29,7 +29,9 @@ service = Service(
         RuleModule(STANDING, StandingFacts, get_args(Standing)),
         RuleModule(TERMS, TermAsked, NUMBERS),
     ],
-    roles=["hospital", "operator", "approver"],
+    roles=["operator", "approver"],
+    system_roles=["hospital"],
+    exclusive_roles=[("operator", "approver")],
     acts={
         "medical_credit.eligibility_asked": Text(
             zh="查询了您能否先看病后付费", en="Asked whether you may see the doctor first and pay later"

@@ -170,30 +170,8 @@ def test_a_phone_is_the_main_phone_of_one_account(client: Client, sign_in: SignI
 # ── roles ──
 
 
-def test_an_operator_grants_roles_that_take_effect_with_the_next_token(client: Client, sign_in: SignIn) -> None:
-    operator, anna = sign_in("13800000003", roles=["operator"]), sign_in(ANNA)
-    account = client.post("/v1/accounts/lookups", json={"phone": ANNA}, headers=operator).json()
-    assert account["roles"] == []
-    grant = {"roles": ["gate", "gate"], "venues": ["west-lake"]}
-    granted = client.put(f"/v1/accounts/{account['id']}/roles", json=grant, headers=operator).json()
-    assert (granted["roles"], granted["venues"]) == (["gate"], ["west-lake"])
-    assert client.get("/v1/me", headers=anna).json()["roles"] == ["gate"]
-    scan = {"payload": "x", "venue": "west-lake", "scan_id": "scan-0001"}
-    assert client.post("/v1/verifications", json=scan, headers=anna).status_code == 403
-    assert client.post("/v1/verifications", json=scan, headers=sign_in(ANNA)).json()["outcome"] == "unreadable"
-
-
-def test_only_an_operator_grants_roles(client: Client, sign_in: SignIn) -> None:
-    for headers in (sign_in(ANNA), sign_in(BEN, roles=["health_officer", "gate", "author", "approver"])):
-        account = client.get("/v1/me", headers=headers).json()["id"]
-        body = {"roles": ["operator"]}
-        refused(client.put(f"/v1/accounts/{account}/roles", json=body, headers=headers), 403, "not-allowed")
-        refused(client.post("/v1/accounts/lookups", json={"phone": ANNA}, headers=headers), 403, "not-allowed")
-
-
 def test_an_unknown_account_is_not_found(client: Client, sign_in: SignIn) -> None:
     operator = sign_in("13800000003", roles=["operator"])
-    refused(client.put("/v1/accounts/nobody/roles", json={"roles": []}, headers=operator), 404, "not-found")
     refused(client.post("/v1/accounts/lookups", json={"phone": "13912340009"}, headers=operator), 404, "not-found")
 
 

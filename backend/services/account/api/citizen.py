@@ -21,7 +21,7 @@ from backend.store import Duplicate
 @get("/v1/me", guards=[signed_in], problems=(SessionEnded,))
 async def show_account(request: CitizenRequest, city: NamedDependency[City]) -> AccountDetails:
     """Show the caller's account."""
-    return await details_of(city, await own_account(city, request))
+    return await details_of(city, await own_account(city, request), request.user.level)
 
 
 @put("/v1/me/phone", guards=[signed_in], problems=(InvalidPhone, WrongCode, CodeExhausted, PhoneInUse, SessionEnded))
@@ -36,7 +36,7 @@ async def change_phone(
         account, phone=encrypted_phone(city, account.id, phone), phone_digest=phone_digest_of(city, phone)
     )
     try:
-        return await details_of(city, await city.store.replace(changed))
+        return await details_of(city, await city.store.replace(changed), request.user.level)
     except Duplicate:
         raise PhoneInUse(
             Text(

@@ -20,7 +20,7 @@ from backend.services.account.model.identity import (
 from backend.services.account.model.session import SessionEnded
 from backend.services.account.ports import Presence
 from backend.services.account.proofing import Proved, prove_identity
-from backend.services.account.sessions import issue_access_token
+from backend.services.account.sessions import issue_access_token, live_session
 
 PROOF_PROBLEMS = (
     InvalidName,
@@ -68,9 +68,10 @@ def _claimed(city: City, data: IdentityVerificationRequest) -> ClaimedIdentity:
 
 
 async def _answer(city: City, request: CitizenRequest, proved: Proved) -> ProvedAccount:
-    token = issue_access_token(city, request, proved.account, request.user.session_id)
+    session = await live_session(city, request.user.session_id)
+    token = issue_access_token(city, request, proved.account, session)
     return ProvedAccount(
-        await details_of(city, proved.account),
+        await details_of(city, proved.account, session.max_level),
         token,
         city.settings.access_token_seconds,
         None if proved.case is None else proved.case.id,

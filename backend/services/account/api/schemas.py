@@ -76,6 +76,8 @@ class AccountDetails(Struct, frozen=True):
     id_number: str | None
     roles: tuple[Role, ...]
     venues: tuple[str, ...]
+    roles_waiting: tuple[Role, ...]
+    """Roles that were granted and are in force once the identity is proved in person."""
 
 
 class IdentityVerificationRequest(Struct, forbid_unknown_fields=True):
@@ -134,13 +136,6 @@ class AccountSummary(Struct, frozen=True):
     id: str
     roles: tuple[Role, ...]
     venues: tuple[str, ...]
-
-
-class RoleGrant(Struct, forbid_unknown_fields=True):
-    """All roles of an account, and the venues at whose gates it may scan."""
-
-    roles: Annotated[list[Role], Meta(max_length=8)]
-    venues: Annotated[list[Venue], Meta(max_length=50)] = []
 
 
 class PublicKeys(Struct, frozen=True):

@@ -17,7 +17,7 @@ from backend.services.account.api.schemas import (
     Tokens,
 )
 from backend.services.account.devices import AnyRequest, admission_of, is_known_device, proven_device, record_use
-from backend.services.account.model.account import Account, InvalidPhone, parse_phone
+from backend.services.account.model.account import Account, InvalidPhone, parse_phone, standing_of
 from backend.services.account.model.budgets import (
     ATTEMPTS,
     ATTEMPTS_OF_DEVICE,
@@ -34,7 +34,13 @@ from backend.services.account.model.sign_in import (
     sign_in_message,
 )
 from backend.services.account.ports import Sms
-from backend.services.account.sessions import end_session, issue_access_token, renew_session, start_session
+from backend.services.account.sessions import (
+    end_session,
+    issue_access_token,
+    live_session,
+    renew_session,
+    start_session,
+)
 from backend.services.account.sign_in_codes import issue_code, spend_code_budget, verify_phone
 
 
@@ -75,7 +81,7 @@ async def sign_in(data: JSONBody[SignInRequest], request: AnyRequest, city: Name
     await verify_phone(city, phone, data.challenge, data.code)
     account = await record_use(city, await find_or_create_account(city, phone), device)
     token = await start_session(city, account, device, data.device_name, data.device_kind)
-    return _tokens(request, city, account, token)
+    return await tokens_of(request, city, account, token)
 
 
 @post("/v1/sessions/refresh", guards=[budgeted], problems=(SessionEnded,))
@@ -95,21 +101,23 @@ async def refresh_session(data: JSONBody[RefreshRequest], request: AnyRequest, c
         raise
     session_id, _, _ = refresh_token.partition(".")
     await admission.spend(request.scope, [Charge(REFRESHES, session_id)])
-    return _tokens(request, city, account, refresh_token)
+    return await tokens_of(request, city, account, refresh_token)
 
 
-@delete("/v1/sessions/current", guards=[signed_in])
+@delete("/v1/sessions/current", guards=[signed_in], repeatable=True)
 async def sign_out(request: CitizenRequest, city: NamedDependency[City]) -> None:
     """End the caller's session, so that its refresh token is no longer valid."""
     await end_session(city, request.user.session_id)
 
 
-def _tokens(request: AnyRequest, city: City, account: Account, refresh_token: str) -> Tokens:
+async def tokens_of(request: AnyRequest, city: City, account: Account, refresh_token: str) -> Tokens:
+    """Return the tokens of a session."""
     session_id, _, _ = refresh_token.partition(".")
+    session = await live_session(city, session_id)
     return Tokens(
-        access_token=issue_access_token(city, request, account, session_id),
+        access_token=issue_access_token(city, request, account, session),
         expires_in_seconds=city.settings.access_token_seconds,
         refresh_token=refresh_token,
         account_id=account.id,
-        identity_verified=account.citizen_id is not None,
+        identity_verified=standing_of(account, session.max_level).citizen_id is not None,
     )

@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import ClassVar
 
 import phonenumbers
+from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
-from backend.security.identity import SIGNED_IN, Caller, Role
+from backend.security.identity import IN_PERSON, SIGNED_IN, VERIFIED, Caller, Role
+from backend.security.standing import Standing
 from backend.services.account.model.device import SILENCE, USE_RECORDED_SINCE, Device, knows_device, used_devices
-from backend.store import ONE_SHARD, Document, Index
+from backend.store import ONE_SHARD, Index
 from backend.store.retention import Retention
 
 _CHINESE_MOBILE = re.compile(r"(\+86|0086|86)?(1[3-9]\d{9})", re.ASCII)
@@ -31,9 +34,24 @@ class PhoneInUse(Problem):
     status, title = 409, "Phone in use"
 
 
-class Account(Document, kw_only=True):
+class Proposal(Struct, frozen=True, kw_only=True):
+    """Roles and venues that an operator proposes for an account; another operator approves them until `expires_at`."""
+
+    id: str
+    roles: tuple[Role, ...]
+    venues: tuple[str, ...]
+    reason: str
+    proposed_by: str
+    proposed_by_person: str | None
+    proposed_at: datetime
+    expires_at: datetime
+
+
+class Account(AuditedDocument, kw_only=True):
     """An account that signs in by phone; `citizen_id` is the id of its Person once somebody has been named.
 
+    Its `roles` and `venues` are in force while `level` says that the person was present. `staff_since_ms` is set while
+    it has any, and `proposal_expires_ms` while some are proposed.
     `level` says how that identity was proved. An account that was named before names were proved is at level 1.
     `phone` is None if it was lost and passed to somebody else; the account then waits for its owner.
     `proofs` lists when it tried to prove an identity during a day.
@@ -41,7 +59,13 @@ class Account(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "accounts"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("phone_digest",), unique=True),
+        Index(("citizen_id",), unique=True),
+        Index((), ordered="staff_since_ms"),
+        Index((), ordered="proposal_expires_ms"),
+        UNLOGGED,
+    )
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
     retention: ClassVar[Retention] = Retention(
         grows_with="each person who signs in",
@@ -59,6 +83,9 @@ class Account(Document, kw_only=True):
     venues: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     last_used: datetime | None = None
+    staff_since_ms: int | None = None
+    proposals: tuple[Proposal, ...] = ()
+    proposal_expires_ms: int | None = None
 
 
 def parse_phone(text: str, region: str) -> str:
@@ -122,9 +149,21 @@ def without_device(account: Account, device_id: str | None) -> Account:
     return account if len(kept) == len(account.devices) else replace(account, devices=kept)
 
 
-def caller_of(account: Account, session_id: str) -> Caller:
-    """Return the Caller that guards see for an account."""
-    return Caller(account.id, session_id, account.citizen_id, account.roles, account.venues, level=account.level)
+def caller_of(account: Account, session_id: str, max_level: int = IN_PERSON) -> Caller:
+    """Return the Caller that guards see for an account in a session of this level."""
+    standing = standing_of(account, max_level)
+    return Caller(account.id, session_id, standing.citizen_id, standing.roles, standing.venues, level=standing.level)
+
+
+def standing_of(account: Account, max_level: int = IN_PERSON) -> Standing:
+    """Return what an account may do in a session of this level.
+
+    A name that was not proved opens nothing, and roles are in force while it is proved that the person was present.
+    """
+    level = SIGNED_IN if account.citizen_id is None else min(account.level, max_level)
+    if level < IN_PERSON:
+        return Standing(account.citizen_id if level >= VERIFIED else None, (), (), level)
+    return Standing(account.citizen_id, account.roles, account.venues, level)
 
 
 def masked_phone(phone: str) -> str:
