@@ -229,6 +229,7 @@ def ask(app: Litestar) -> Callable[..., Any]:
 
 
 OPEN = ("public", "budgeted", "probe", "signed_in")
+LEVELS = ("citizen", "person_present")
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=guard_name)
@@ -238,12 +239,11 @@ def test_a_guard_admits_the_callers_that_it_names_and_no_others(
 ) -> None:
     name = guard_name(guard)
     caller = Caller(f"caller-{role}", f"s-{role}", None, () if role is None else (role,))
-    expected = 200 if name in OPEN or name == role or (name == "citizen" and role is not None) else 403
+    expected = 200 if name in OPEN or name == role or (name in LEVELS and role is not None) else 403
     answer = ask(f"/for/{name}", caller)
     assert answer.status_code == expected
     if expected == 403:
-        levels = ("citizen", "person_present")
-        assert answer.json()["type"] == f"/problems/{'step-up-required' if name in levels else 'not-allowed'}"
+        assert answer.json()["type"] == f"/problems/{'step-up-required' if name in LEVELS else 'not-allowed'}"
 
 
 @pytest.mark.parametrize(("path", "needed"), [("/for/citizen", 2), ("/for/person_present", 3)])

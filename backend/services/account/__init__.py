@@ -9,7 +9,7 @@ from backend.city.person import Person
 from backend.city.service import EVERY_OTHER_ROLE, Service, routes_of
 from backend.i18n import Text
 from backend.services.account.accounts import find_standing
-from backend.services.account.api import citizen, identity, notices, operator, sign_in, staff, verifier
+from backend.services.account.api import citizen, identity, notices, operator, phone, sign_in, staff, verifier
 from backend.services.account.demo import demo
 from backend.services.account.model.account import Account
 from backend.services.account.model.identity_case import IdentityCase
@@ -21,7 +21,7 @@ from backend.services.account.synthetic import synthesize
 service = Service(
     name="account",
     title=Text(zh="账户", en="Account"),
-    routes=routes_of(sign_in, citizen, identity, notices, operator, staff, verifier),
+    routes=routes_of(sign_in, citizen, identity, phone, notices, operator, staff, verifier),
     documents=[Account, SignInChallenge, Session, Person, IdentityCase, OperatorRoster],
     roles=[OPERATOR, "auditor", "author", "approver"],
     exclusive_roles=[("auditor", EVERY_OTHER_ROLE), ("author", "approver")],

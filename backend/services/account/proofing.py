@@ -1,6 +1,7 @@
 """Prove who an account belongs to, by the registers, and let the number pass from an account that proves less."""
 
 import secrets
+from collections.abc import Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,8 +13,9 @@ from backend.city.person import Person, document_of, find_or_create_person, find
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, answer_required, with_timeout
 from backend.security.admission import too_many_requests
-from backend.security.identity import IN_PERSON, VERIFIED
-from backend.services.account.identity_cases import settle_case
+from backend.security.identity import IN_PERSON, SIGNED_IN, VERIFIED
+from backend.services.account.devices import record_use
+from backend.services.account.identity_cases import is_rival, settle_case
 from backend.services.account.model.account import Account
 from backend.services.account.model.identity import (
     ClaimedIdentity,
@@ -25,7 +27,9 @@ from backend.services.account.model.identity import (
     seconds_until_proof,
 )
 from backend.services.account.model.identity_case import CaseKind, IdentityCase, approve_at_once
-from backend.services.account.model.session import session_ended
+from backend.services.account.model.phone import is_empty
+from backend.services.account.model.session import Session, session_ended
+from backend.services.account.phones import move_phone, release_phone
 from backend.services.account.ports import Identity, IdentityProofing, Presence
 from backend.store import Duplicate
 from backend.store.place import Place
@@ -36,29 +40,44 @@ MAX_RACES = 5
 """Two accounts that prove one number at the same instant are told apart by trying again."""
 
 
+class Proof(Struct, frozen=True):
+    """How an identity is proved: by the registers, or in person if `presence` shows it.
+
+    With `recover`, a face opens the account that has proved the same number in person before.
+    """
+
+    presence: Presence | None = None
+    recover: bool = False
+
+
 class Proved(Struct, frozen=True):
-    """The account after a proof. `case` is the open case if two officers must decide whose the number is."""
+    """The account and the session after a proof. `case` is open if two officers must decide whose the number is."""
 
     account: Account
+    session: Session
     case: IdentityCase | None = None
 
 
-async def prove_identity(city: City, account_id: str, claimed: ClaimedIdentity, presence: Presence | None) -> Proved:
-    """Prove that an account's holder is the person whom they claim to be, in person if `presence` shows it.
+async def prove_identity(city: City, session: Session, claimed: ClaimedIdentity, proof: Proof) -> Proved:
+    """Prove that the person in a session is the one whom they claim to be.
 
     Raises IdentityMismatch, IdentityAlreadyVerified, IdentityNotProved, TooManyRequests and UpstreamUnavailable.
     A proof that fails leaves no record of the person, and takes the same steps whoever the number belongs to.
     """
     check_id_details(claimed.document, claimed, city.today())
-    account = await _count_proof(city, account_id)
-    await _check_own(city, account, claimed, presence)
+    presence = proof.presence
+    account = await _count_proof(city, session.account_id)
+    await _check_own(city, account, session, claimed, presence)
     proves = await _ask_registers(city, account, claimed, presence)
     for _ in range(MAX_RACES):
         person, holder = await _holder(city, claimed.document)
         if not proves or not _may_take(account, holder, presence):
             raise identity_not_proved()
         try:
-            return await _give(city, account, holder, await _named_person(city, claimed, person), presence)
+            named = await _named_person(city, claimed, person)
+            if proof.recover and holder is not None and holder.id != account.id and holder.level >= IN_PERSON:
+                return await _recover(city, session, account, holder)
+            return await _give(city, session, account, holder, named, presence)
         except Duplicate:
             continue  # another account proved the same number at the same time
     raise identity_not_proved()
@@ -79,18 +98,22 @@ async def _count_proof(city: City, account_id: str) -> Account:
     return account
 
 
-async def _check_own(city: City, account: Account, claimed: ClaimedIdentity, presence: Presence | None) -> None:
+async def _check_own(
+    city: City, account: Account, session: Session, claimed: ClaimedIdentity, presence: Presence | None
+) -> None:
     """Check that a verified account proves the same person. Raises IdentityAlreadyVerified and IdentityMismatch.
 
-    In person, a name that the register has changed is proved as well.
+    In person, a name that the register has changed is proved as well. Whoever has only the phone of the account learns
+    nothing of its person: their proof fails.
     """
     if not is_verified(account) or account.citizen_id is None:
         return
     person = await known_person(city.store, account.citizen_id)
-    if document_of(city.encryption, person) != claimed.document:
-        raise identity_already_verified()
-    if presence is None and person.name is not None and _name_of(city, person) != claimed.name:
-        raise identity_already_verified()
+    is_same = document_of(city.encryption, person) == claimed.document
+    if presence is None and person.name is not None:
+        is_same = is_same and _name_of(city, person) == claimed.name
+    if not is_same:
+        raise identity_not_proved() if session.max_level == SIGNED_IN else identity_already_verified()
     check_id_details(person, claimed, city.today())
 
 
@@ -143,20 +166,58 @@ def _name_of(city: City, person: Person) -> str:
 
 
 async def _give(
-    city: City, account: Account, holder: Account | None, person: Person, presence: Presence | None
+    city: City, session: Session, account: Account, holder: Account | None, person: Person, presence: Presence | None
 ) -> Proved:
     """Give a proved person to an account, at once or by a case. Raises Duplicate if another account was faster."""
     if holder is None or holder.id == account.id:
-        level = max(VERIFIED if presence is None else IN_PERSON, account.level if is_verified(account) else VERIFIED)
-        proved = replace(account, citizen_id=person.id, level=level)
-        return Proved(account if proved == account else await city.store.replace(proved))
-    case = await _open_case(city, account, holder, person)
-    if case.state == "open":
-        return Proved(account, case)
-    await settle_case(city, case)
-    settled = await city.store.get(Account, account.id)
-    assert settled is not None, "it was just given the number"
-    return Proved(settled)
+        level = VERIFIED if presence is None else IN_PERSON
+        known = account.level if is_verified(account) else VERIFIED
+        face = presence is not None and presence.method == "face"
+        phone_since = account.phone_since if face else city.now()  # the carrier has just said whose the phone is
+        proved = replace(account, citizen_id=person.id, level=max(level, known), phone_since=phone_since)
+        account = await city.store.replace(proved)
+    else:
+        case = await _open_case(city, account, holder, person)
+        if case.state == "open" or (case := await settle_case(city, case)).state == "open":
+            return Proved(account, session, case)
+        settled = await city.store.get(Account, account.id)
+        assert settled is not None, "it was just given the number"
+        account = settled
+    return await _raise_session(city, session, account, presence)
+
+
+async def _recover(city: City, session: Session, account: Account, holder: Account) -> Proved:
+    """Move the phone and the session of a fresh account to the account that the same person has proved before.
+
+    A crash on the way leaves the session with the old account, which can still change its phone.
+    """
+    if not is_empty(account) or account.phone is None:
+        raise identity_already_verified()
+    phone = city.encryption.read(account, "phone")
+    moved = await _update_session(city, session, lambda found: replace(found, account_id=holder.id))
+    await release_phone(city, phone)
+    recovered = await move_phone(city, holder, phone, session.id)
+    return await _raise_session(city, moved, recovered, Presence("face", ""))
+
+
+async def _raise_session(city: City, session: Session, account: Account, presence: Presence | None) -> Proved:
+    """Let a session open what was just proved in it."""
+    level = VERIFIED if presence is None else IN_PERSON
+    proved_at = session.proved_at if presence is None else city.now()
+    raised = await _update_session(
+        city,
+        session,
+        lambda found: replace(found, max_level=max(level, found.max_level), proved_at=proved_at),
+    )
+    return Proved(await record_use(city, account, raised.device), raised)
+
+
+async def _update_session(city: City, session: Session, change: Callable[[Session], Session]) -> Session:
+    """Change a session. Raises SessionEnded."""
+    changed = await update_document(city.store, lambda: city.store.get(Session, session.id), change, session)
+    if changed is None:
+        raise session_ended()
+    return changed
 
 
 async def _open_case(city: City, account: Account, holder: Account, person: Person) -> IdentityCase:
@@ -174,7 +235,7 @@ async def _open_case(city: City, account: Account, holder: Account, person: Pers
         holder=holder.id,
         opened_ms=to_ms(now),
     )
-    if holder.level >= IN_PERSON and holder.phone is not None:
+    if is_rival(holder):
         return await city.store.insert(case)
     act = Act(
         id=secrets.token_urlsafe(12),

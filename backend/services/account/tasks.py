@@ -11,6 +11,7 @@ from backend.services.account.identity_cases import sweep_cases
 from backend.services.account.model.identity_case import IdentityCase
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
+from backend.services.account.phones import sweep_untold_changes
 from backend.store.expiry import delete_expired
 
 push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta(seconds=15))
@@ -18,8 +19,9 @@ push_notice, sweep_notices = saga_tasks(pushes, "sweep_notices", every=timedelta
 
 @background(every=timedelta(minutes=1), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_identity_cases(city: City) -> None:
-    """Put approved identity cases into effect that were interrupted."""
+    """Put approved identity cases into effect that were interrupted, and tell changes of phones."""
     await sweep_cases(city)
+    await sweep_untold_changes(city)
 
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)

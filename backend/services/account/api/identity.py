@@ -8,6 +8,7 @@ from backend.city.id_number import InvalidIdNumber, parse_id_number
 from backend.city.name import InvalidName, parse_name
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
+from backend.problems import FieldError, InvalidRequest
 from backend.security.identity import CitizenRequest, signed_in
 from backend.services.account.api.details import details_of
 from backend.services.account.api.schemas import IdentityProofRequest, IdentityVerificationRequest, ProvedAccount
@@ -19,7 +20,7 @@ from backend.services.account.model.identity import (
 )
 from backend.services.account.model.session import SessionEnded
 from backend.services.account.ports import Presence
-from backend.services.account.proofing import Proved, prove_identity
+from backend.services.account.proofing import Proof, Proved, prove_identity
 from backend.services.account.sessions import issue_access_token, live_session
 
 PROOF_PROBLEMS = (
@@ -43,8 +44,8 @@ async def verify_identity(
     not tell sex and birth date, they may be given; services for an age need the birth date. The access token in the
     response opens the routes that only citizens may use.
     """
-    proved = await prove_identity(city, request.user.account_id, _claimed(city, data), None)
-    return await _answer(city, request, proved)
+    session = await live_session(city, request.user.session_id)
+    return await _answer(city, request, await prove_identity(city, session, _claimed(city, data), Proof()))
 
 
 @post("/v1/me/identity-proofs", guards=[signed_in], status_code=200, problems=PROOF_PROBLEMS)
@@ -54,11 +55,16 @@ async def prove_in_person(
     """Prove in person who the caller is (level 3): by a check of their face, or by a bank card and its phone.
 
     The number passes at once from an account that has proved less. If another account has proved it in person as well,
-    two officers decide, and the response names their case. The access token in the response has the new level.
+    two officers decide, and the response names their case. With `recover`, the caller's face opens that account:
+    it gets the caller's phone, its former phone is told, and its other sessions end. The access token in the response
+    has the new level.
     """
-    presence = Presence(data.method, data.evidence)
-    proved = await prove_identity(city, request.user.account_id, _claimed(city, data), presence)
-    return await _answer(city, request, proved)
+    if data.recover and data.method != "face":
+        en, zh = "An account is recovered by a face.", "找回账户须通过人脸识别。"
+        raise InvalidRequest(zh=zh, en=en, errors=(FieldError("/recover", en, zh),))
+    session = await live_session(city, request.user.session_id)
+    proof = Proof(Presence(data.method, data.evidence), data.recover)
+    return await _answer(city, request, await prove_identity(city, session, _claimed(city, data), proof))
 
 
 def _claimed(city: City, data: IdentityVerificationRequest) -> ClaimedIdentity:
@@ -68,10 +74,9 @@ def _claimed(city: City, data: IdentityVerificationRequest) -> ClaimedIdentity:
 
 
 async def _answer(city: City, request: CitizenRequest, proved: Proved) -> ProvedAccount:
-    session = await live_session(city, request.user.session_id)
-    token = issue_access_token(city, request, proved.account, session)
+    token = issue_access_token(city, request, proved.account, proved.session)
     return ProvedAccount(
-        await details_of(city, proved.account, session.max_level),
+        await details_of(city, proved.account, proved.session.max_level),
         token,
         city.settings.access_token_seconds,
         None if proved.case is None else proved.case.id,

@@ -63,6 +63,8 @@ class Tokens(Struct, frozen=True):
     refresh_token: str
     account_id: str
     identity_verified: bool
+    step_up_needed: bool = False
+    """The phone may have had another owner: prove the identity of the account, or take a fresh one."""
 
 
 class AccountDetails(Struct, frozen=True):
@@ -102,6 +104,8 @@ class IdentityProofRequest(IdentityVerificationRequest, kw_only=True, forbid_unk
 
     method: PresenceMethod
     evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    recover: bool = False
+    """Recover the account that has proved this number in person, by the caller's face, with the caller's phone."""
 
 
 class ProvedAccount(Struct, frozen=True):
@@ -117,7 +121,20 @@ class ProvedAccount(Struct, frozen=True):
 
 
 class PhoneChangeRequest(Struct, forbid_unknown_fields=True):
-    """The new main phone, and the challenge and code of a sign-in code that was sent to it."""
+    """The new main phone with the challenge and code that were sent to it, and those that were sent to the old one.
+
+    Without the old phone, a proof in person in the last ten minutes is needed (POST /v1/me/identity-proofs).
+    """
+
+    phone: Phone
+    challenge: Challenge
+    code: Code
+    old_challenge: Challenge | None = None
+    old_code: Code | None = None
+
+
+class PhoneUndoRequest(Struct, forbid_unknown_fields=True):
+    """The former phone, with the challenge and code of a sign-in code that was sent to it."""
 
     phone: Phone
     challenge: Challenge

@@ -6,9 +6,10 @@ from litestar.params import JSONBody
 
 from backend.city.service import City
 from backend.i18n import preferred_language
-from backend.security.identity import CitizenRequest, budgeted, signed_in
+from backend.security.identity import SIGNED_IN, CitizenRequest, budgeted, signed_in
 from backend.security.rate_limits import Charge
 from backend.services.account.accounts import find_or_create_account
+from backend.services.account.api.details import tokens_of
 from backend.services.account.api.schemas import (
     RefreshRequest,
     SignInCodeRequest,
@@ -17,7 +18,7 @@ from backend.services.account.api.schemas import (
     Tokens,
 )
 from backend.services.account.devices import AnyRequest, admission_of, is_known_device, proven_device, record_use
-from backend.services.account.model.account import Account, InvalidPhone, parse_phone, standing_of
+from backend.services.account.model.account import InvalidPhone, parse_phone
 from backend.services.account.model.budgets import (
     ATTEMPTS,
     ATTEMPTS_OF_DEVICE,
@@ -33,11 +34,10 @@ from backend.services.account.model.sign_in import (
     WrongCode,
     sign_in_message,
 )
+from backend.services.account.phones import level_of_sign_in
 from backend.services.account.ports import Sms
 from backend.services.account.sessions import (
     end_session,
-    issue_access_token,
-    live_session,
     renew_session,
     start_session,
 )
@@ -70,6 +70,9 @@ async def sign_in(data: JSONBody[SignInRequest], request: AnyRequest, city: Name
 
     The header `DPoP`, with the challenge as its `nonce`, registers the app's key: the account knows the device from now
     on, and only it can refresh the session.
+
+    `step_up_needed` in the response says that the phone may have had another owner: the session shows nothing of the
+    account until its owner proves who they are, and a new owner takes a fresh account (POST /v1/me/fresh-account).
     """
     phone = parse_phone(data.phone, city.settings.phone_region)
     device = await proven_device(request, city, data.challenge)
@@ -79,8 +82,11 @@ async def sign_in(data: JSONBody[SignInRequest], request: AnyRequest, city: Name
     else:
         await admission.spend(request.scope, [Charge(ATTEMPTS, await admission.origin(request.scope))])
     await verify_phone(city, phone, data.challenge, data.code)
-    account = await record_use(city, await find_or_create_account(city, phone), device)
-    token = await start_session(city, account, device, data.device_name, data.device_kind)
+    account = await find_or_create_account(city, phone)
+    max_level = await level_of_sign_in(city, account, phone, device)
+    if max_level > SIGNED_IN:
+        account = await record_use(city, account, device)
+    token = await start_session(city, account, device, data.device_name, data.device_kind, max_level)
     return await tokens_of(request, city, account, token)
 
 
@@ -108,16 +114,3 @@ async def refresh_session(data: JSONBody[RefreshRequest], request: AnyRequest, c
 async def sign_out(request: CitizenRequest, city: NamedDependency[City]) -> None:
     """End the caller's session, so that its refresh token is no longer valid."""
     await end_session(city, request.user.session_id)
-
-
-async def tokens_of(request: AnyRequest, city: City, account: Account, refresh_token: str) -> Tokens:
-    """Return the tokens of a session."""
-    session_id, _, _ = refresh_token.partition(".")
-    session = await live_session(city, session_id)
-    return Tokens(
-        access_token=issue_access_token(city, request, account, session),
-        expires_in_seconds=city.settings.access_token_seconds,
-        refresh_token=refresh_token,
-        account_id=account.id,
-        identity_verified=standing_of(account, session.max_level).citizen_id is not None,
-    )

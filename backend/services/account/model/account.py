@@ -54,6 +54,8 @@ class Account(AuditedDocument, kw_only=True):
     it has any, and `proposal_expires_ms` while some are proposed.
     `level` says how that identity was proved. An account that was named before names were proved is at level 1.
     `phone` is None if it was lost and passed to somebody else; the account then waits for its owner.
+    The account has its phone since `phone_since` (None: since it was created); `former_phone` may undo the change until
+    `former_until`. While `untold_ms` is set, the change is to be told, and sessions but `kept_session` are to be ended.
     `proofs` lists when it tried to prove an identity during a day.
     `last_used` is when it last signed in or renewed a session, to the day. None is before this was recorded.
     """
@@ -62,6 +64,8 @@ class Account(AuditedDocument, kw_only=True):
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("phone_digest",), unique=True),
         Index(("citizen_id",), unique=True),
+        Index(("former_digest",)),
+        Index((), ordered="untold_ms"),
         Index((), ordered="staff_since_ms"),
         Index((), ordered="proposal_expires_ms"),
         UNLOGGED,
@@ -76,6 +80,12 @@ class Account(AuditedDocument, kw_only=True):
     phone: str | None
     phone_digest: str | None
     created: datetime
+    phone_since: datetime | None = None
+    former_phone: str | None = None
+    former_digest: str | None = None
+    former_until: datetime | None = None
+    kept_session: str = ""
+    untold_ms: int | None = None
     citizen_id: str | None = None
     level: int = SIGNED_IN
     proofs: tuple[datetime, ...] = ()

@@ -27,6 +27,8 @@ class SessionEnded(Problem):
 class Session(Document, kw_only=True):
     """A signed-in device. It opens no more than `max_level` allows, whatever its account has proved.
 
+    `proved_at` is when a person last proved in this session, in person, who they are.
+
     Its refresh token changes at each use; only the hash of the last one is stored.
     `device` is the thumbprint of the device's key, if it has one. After a refresh, `previous_digest` is the hash of the
     token that was used, `retry_digest` that of the Idempotency-Key of the request, and `successor` the new token,
@@ -49,6 +51,7 @@ class Session(Document, kw_only=True):
     refresh_digest: str
     expires_ms: int
     max_level: int = IN_PERSON
+    proved_at: datetime | None = None
     created: datetime | None = None
     last_used: datetime | None = None
     device: str | None = None
