@@ -15,7 +15,7 @@ from backend.city.upstream import UpstreamRejected, answer_required, with_timeou
 from backend.security.admission import too_many_requests
 from backend.security.identity import IN_PERSON, SIGNED_IN, VERIFIED
 from backend.services.account.devices import record_use
-from backend.services.account.identity_cases import is_rival, settle_case
+from backend.services.account.identity_cases import is_rival, open_case, settle_case
 from backend.services.account.model.account import Account
 from backend.services.account.model.identity import (
     ClaimedIdentity,
@@ -236,7 +236,7 @@ async def _open_case(city: City, account: Account, holder: Account, person: Pers
         opened_ms=to_ms(now),
     )
     if is_rival(holder):
-        return await city.store.insert(case)
+        return await open_case(city, case)
     act = Act(
         id=secrets.token_urlsafe(12),
         at=now,

@@ -13,6 +13,8 @@ from backend.store import Index
 from backend.store.retention import Period, Retention
 from backend.store.time import to_ms
 
+IDENTITY_OFFICER = "identity_officer"
+
 
 class CaseKind(StrEnum):
     """What a case decides: to whom a number belongs, how a name is written, or which number is right."""
