@@ -22,6 +22,7 @@ from backend.jobs.saga import SagaDocument
 from backend.security.identity import Caller
 from backend.store import Document, Duplicate, Index, Order
 from backend.store.paging import find_pages
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 from backend.store.update import update_document
 
@@ -89,6 +90,11 @@ class AuditEntry(Document, kw_only=True):
         Index(("account",), ordered="sort_key"),
         Index(("action",), ordered="sort_key"),
         Index(("day",), ordered="sort_key"),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each act of staff, each change of a record and each read of it by others",
+        ends="never: the log proves that nothing was removed; entries hold opaque ids and keyed hashes only",
+        names="a person",
     )
 
     at: datetime
@@ -173,8 +179,13 @@ def _without(document: A, logged: Sequence[Act]) -> A:
 async def log_all_acts(city: City) -> None:
     """Make the acts of all documents entries of the log, the oldest first, until none is left."""
     for kind in audited_kinds(city):
-        async for page in find_pages(city.store, kind, {}, Order("acts_due_ms")):
-            await asyncio.gather(*(log_acts(city, document) for document in page))
+        await log_acts_of(city, kind)
+
+
+async def log_acts_of(city: City, kind: type[Audited]) -> None:
+    """Make the acts of all documents of a kind entries of the log; a sweep that deletes them calls this first."""
+    async for page in find_pages(city.store, kind, {}, Order("acts_due_ms")):
+        await asyncio.gather(*(log_acts(city, document) for document in page))
 
 
 def audited_kinds(city: City) -> list[type[Audited]]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from backend.city.service import City
 from backend.store import Document, Duplicate, Index, Order, StoreUnavailable
 from backend.store.paging import find_all
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 POLL_SECONDS = 1.0
@@ -25,6 +26,12 @@ class EndedAccess(Document, kw_only=True):
 
     collection: ClassVar[str] = "ended_access"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each session that is ended, and each account that loses its person",
+        ends="when the last of its tokens has expired",
+        names="nobody",
+        ends_at="expires_ms",
+    )
 
     expires_ms: int
 

@@ -53,7 +53,7 @@ class Notice(SagaDocument, kw_only=True):
         grows_with="each notice",
         ends="half a year after it was sent, or when the account is closed",
         names="a person",
-        dated_by="at_ms",
+        field="at_ms",
         periods=(Period(date(2016, 1, 1), 180, "[A] long enough for any appeal, which ends within 60 days"),),
     )
 

@@ -58,6 +58,8 @@ class City(Struct, frozen=True):
     """The rule modules that the services evaluate; every rulebook in force has them."""
     documents: Sequence[type[Document]] = ()
     """The kinds of all documents that the city stores."""
+    personal_data: Mapping[str, object] = {}
+    """What each service holds on a person, a PersonalData; see `backend.city.personal_data.personal_data_of`."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare, except those of systems; no other can be granted."""
     exclusive_roles: frozenset[frozenset[str]] = frozenset()
@@ -142,6 +144,66 @@ class Demo(Struct, frozen=True, kw_only=True):
 
 
 EVERY_OTHER_ROLE = "*"
+NOT_CORRECTED = Text(zh="记录已发生的事实，不作更正。", en="It records what happened, and is not corrected.")
+
+
+class Subject(Struct, frozen=True):
+    """A person who uses the city: the id of their account, and that of their Person once their identity is verified."""
+
+    account: str
+    person: str | None
+
+
+class OpenMatter(Struct, frozen=True):
+    """What must be settled before an account is closed; `amount_fen` is the money that is open, if known."""
+
+    text: Text
+    amount_fen: int | None = None
+
+
+Find = Callable[[City, Subject], AsyncIterator[Any]]
+KeepUntil = Callable[[City, Any, datetime], Awaitable[datetime | None]]
+
+
+async def _erase(_city: City, _document: Any, _now: datetime) -> datetime | None:  # noqa: ANN401  any document
+    return None
+
+
+class PersonalRecords(Struct, frozen=True, kw_only=True):
+    """The documents of one kind about a person.
+
+    `find(city, subject)` yields them. In an export, fields of `hidden` are left out and those of `encrypted` decrypted.
+    `correct` says how a person has them corrected. Once the account is closed, a document stays until the instant that
+    `keep_until(city, document, now)` returns, for the `reason`; if there is none, it is erased. `reduced(document)`
+    returns what must stay of it, the same object if all of it.
+    """
+
+    kind: type[Document]
+    title: Text
+    find: Find
+    correct: Text = NOT_CORRECTED
+    hidden: Sequence[str] = ()
+    encrypted: Sequence[str] = ()
+    keep_until: KeepUntil = _erase
+    reason: Text = Text(zh="", en="")
+    reduced: Callable[[Any], Document] = lambda document: document
+
+
+async def _nothing_open(_city: City, _subject: Subject) -> list[OpenMatter]:
+    return []
+
+
+class PersonalData(Struct, frozen=True, kw_only=True):
+    """What a service holds on a person.
+
+    `open_matters(city, subject)` returns what keeps an account from being closed. `end(city, subject)` ends what the
+    person has with the service before the account is closed, and returns what prevents it. Then `records` are erased
+    in their order.
+    """
+
+    records: Sequence[PersonalRecords]
+    open_matters: Callable[[City, Subject], Awaitable[list[OpenMatter]]] = _nothing_open
+    end: Callable[[City, Subject], Awaitable[list[OpenMatter]]] = _nothing_open
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -172,6 +234,8 @@ class Service(Struct, frozen=True, kw_only=True):
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None
+    personal_data: PersonalData | None = None
+    """What it holds on a person, for the export of their data and for closing their account."""
 
 
 class ProblemFormat(Struct, frozen=True, kw_only=True):

@@ -161,7 +161,7 @@ class DeadLetter(Document, kw_only=True):
         grows_with="each job that failed for good",
         ends="after an operator retried or deleted it, or with its age",
         names="nobody",
-        dated_by="at_ms",
+        field="at_ms",
         periods=(Period(date(2020, 1, 1), 90, "[A] operators have a quarter to retry a job"),),
     )
 

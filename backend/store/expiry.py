@@ -23,7 +23,7 @@ async def delete_expired(
     if retention.ends_at is not None:
         expired = Order(retention.ends_at, below=to_ms(now))
     else:
-        assert retention.dated_by is not None, f"{kind.__name__} ends by its age"
-        expired = Order(retention.dated_by, below=to_ms(now - retention.length(now)))
+        assert retention.field is not None, f"{kind.__name__} ends by its age"
+        expired = Order(retention.field, below=to_ms(now - retention.length(now)))
     async for page in find_pages(store, kind, {}, expired, BATCH_SIZE):
         await asyncio.gather(*(delete_unless_changed(store, document) for document in page if may_end(document)))

@@ -22,8 +22,8 @@ class Retention(Struct, frozen=True, kw_only=True):
     """When the documents of a kind end.
 
     `grows_with` is what adds documents, and `ends` says when they go, or why they stay. A sweep deletes a document at
-    the instant in its indexed field `ends_at`, or one of the `periods` after the instant in its field `dated_by`, both
-    in milliseconds. Without either, no sweep deletes by age.
+    the instant in the indexed field that `ends_at` names, or one of the `periods` after the instant in that which
+    `field` names; both are in milliseconds. Without either, no sweep deletes by age.
 
     `names` says whether a document is about a person, which the service that owns it exports and erases.
     """
@@ -32,7 +32,7 @@ class Retention(Struct, frozen=True, kw_only=True):
     ends: str
     names: Literal["a person", "nobody"]
     ends_at: str | None = None
-    dated_by: str | None = None
+    field: str | None = None
     periods: tuple[Period, ...] = ()
 
     def length(self, now: datetime) -> timedelta:

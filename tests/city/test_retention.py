@@ -117,17 +117,17 @@ def test_each_kind_of_document_says_what_it_grows_with_and_when_it_ends(kind: ty
     assert retention is not AT_EXPIRY, f"declare {kind.__name__}.retention"
     assert retention.grows_with
     assert retention.ends
-    if retention.dated_by is not None:
+    if retention.field is not None:
         assert retention.periods, "a period says how long after its date a document ends"
     dates = [period.since for period in retention.periods]
     assert dates == sorted(set(dates))
     assert all(period.days > 0 and len(period.source) > len("[A] ") for period in retention.periods)
-    field = retention.ends_at or retention.dated_by
+    field = retention.ends_at or retention.field
     assert field is None or any((index.fields, index.ordered) == ((), field) for index in kind.indexes)
 
 
 def test_each_kind_that_ends_has_an_example_here() -> None:
-    ending = {kind for kind in KINDS if kind.retention.ends_at or kind.retention.dated_by}
+    ending = {kind for kind in KINDS if kind.retention.ends_at or kind.retention.field}
     assert set(EXAMPLES) == ending
 
 
@@ -138,7 +138,7 @@ def test_the_sweeps_delete_what_has_ended_and_keep_the_rest(address: str, settin
 
     async def work() -> dict[str, list[str]]:
         for kind, example in EXAMPLES.items():
-            ends_after = kind.retention.length(NOW) if kind.retention.dated_by else timedelta(0)
+            ends_after = kind.retention.length(NOW) if kind.retention.field else timedelta(0)
             for name, minutes in (("ended", -1), ("ends soon", 1)):
                 await city.store.insert(example(name, to_ms(NOW - ends_after + timedelta(minutes=minutes))))
         for sweep in discover_tasks().values():

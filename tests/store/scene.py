@@ -52,7 +52,7 @@ class Ticket(Document, kw_only=True):
     collection: ClassVar[str] = "tickets"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="at_ms"),)
     retention: ClassVar[Retention] = Retention(
-        grows_with="each ride", ends="some days later", names="nobody", dated_by="at_ms", periods=LAWS
+        grows_with="each ride", ends="some days later", names="nobody", field="at_ms", periods=LAWS
     )
 
     at_ms: int

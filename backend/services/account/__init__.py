@@ -16,23 +16,26 @@ from backend.services.account.api import (
     notices,
     operator,
     phone,
+    privacy,
     sign_in,
     staff,
     verifier,
 )
 from backend.services.account.demo import demo
 from backend.services.account.model.account import Account
+from backend.services.account.model.closure import Closure
 from backend.services.account.model.identity_case import IDENTITY_OFFICER, IdentityCase
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.account.model.staff import OPERATOR, OperatorRoster
+from backend.services.account.personal_data import personal_data
 from backend.services.account.synthetic import synthesize
 
 service = Service(
     name="account",
     title=Text(zh="账户", en="Account"),
-    routes=routes_of(sign_in, citizen, identity, identity_officer, phone, notices, operator, staff, verifier),
-    documents=[Account, SignInChallenge, Session, Person, IdentityCase, OperatorRoster],
+    routes=routes_of(sign_in, citizen, identity, identity_officer, phone, notices, privacy, operator, staff, verifier),
+    documents=[Account, SignInChallenge, Session, Person, IdentityCase, OperatorRoster, Closure],
     roles=[OPERATOR, "auditor", "author", "approver", IDENTITY_OFFICER],
     exclusive_roles=[("auditor", EVERY_OTHER_ROLE), ("author", "approver")],
     standing=find_standing,
@@ -53,4 +56,5 @@ service = Service(
     },
     synthesize=synthesize,
     demo=demo,
+    personal_data=personal_data,
 )

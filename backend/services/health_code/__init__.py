@@ -23,6 +23,7 @@ from backend.services.health_code.model import (
     ScanReservation,
     VenueVisit,
 )
+from backend.services.health_code.personal_data import personal_data
 from backend.services.health_code.sources import ReportCount, ReportingSource
 from backend.services.health_code.synthetic import synthesize
 
@@ -54,4 +55,5 @@ service = Service(
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
+    personal_data=personal_data,
 )

@@ -109,7 +109,7 @@ class HealthEventReceipt(AuditedDocument, kw_only=True):
         grows_with="each reported event",
         ends="when no source repeats the event any more; a report in force can still be withdrawn",
         names="a person",
-        dated_by="received_ms",
+        field="received_ms",
         periods=(Period(date(2020, 2, 11), 730, "[A] a source repeats an event within two years"),),
     )
 
@@ -142,7 +142,7 @@ class VenueVisit(Document, kw_only=True):
         grows_with="each scan at a gate",
         ends="when contacts are no longer traced",
         names="a person",
-        dated_by="at_ms",
+        field="at_ms",
         periods=(
             Period(
                 date(2020, 2, 11),
@@ -173,7 +173,7 @@ class ScanReservation(Document, kw_only=True):
         grows_with="each scan at a gate",
         ends="with the scan",
         names="nobody",
-        dated_by="at_ms",
+        field="at_ms",
         periods=(Period(date(2020, 2, 11), 30, "as for the scan"),),
     )
 

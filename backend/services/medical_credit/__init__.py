@@ -18,6 +18,7 @@ from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TER
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, Hospital, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.personal_data import personal_data
 
 service = Service(
     name="medical_credit",
@@ -44,4 +45,5 @@ service = Service(
         "approver": Text(zh="城市财务复核部门", en="The city's financial control"),
     },
     demo=demo,
+    personal_data=personal_data,
 )

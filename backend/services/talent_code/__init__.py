@@ -27,6 +27,7 @@ from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.grants import CLASS_MODULE
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import TERMS_MODULE, Talent
+from backend.services.talent_code.personal_data import personal_data
 from backend.services.talent_code.synthetic import synthesize
 
 service = Service(
@@ -48,6 +49,7 @@ service = Service(
     },
     codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
+    personal_data=personal_data,
     routes=routes_of(citizen, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
     rule_modules=[

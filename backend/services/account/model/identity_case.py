@@ -51,13 +51,14 @@ class IdentityCase(AuditedDocument, kw_only=True):
         Index((), ordered="due_ms"),
         Index(("state",), ordered="opened_ms"),
         Index(("account", "state"), ordered="opened_ms"),
+        Index(("account",), ordered="opened_ms"),
         Index((), ordered="opened_ms"),
     )
     retention: ClassVar[Retention] = Retention(
         grows_with="each number that passes to another account, and each correction of an identity",
         ends="five years after it was opened",
         names="a person",
-        dated_by="opened_ms",
+        field="opened_ms",
         periods=(Period(date(2016, 1, 1), 1_827, "[A] as long as a decision on a person can be contested"),),
     )
 

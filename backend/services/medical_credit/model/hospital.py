@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from backend.city.audit_log import UNLOGGED, AuditedDocument
+from backend.security.field_encryption import FieldEncryption
 from backend.services.medical_credit.facts import VisitKind
 from backend.store import Document, Index
 from backend.store.retention import Period, Retention
@@ -109,6 +110,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
     collection: ClassVar[str] = "eligibility_answers"
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("hospital",), ordered="created_ms"),
+        Index(("patient",)),
         Index((), ordered="expires_ms"),
         UNLOGGED,
     )
@@ -139,3 +141,8 @@ def used_assertion_id(hospital: str, jti: str) -> str:
 def eligibility_id(hospital: str, number: str) -> str:
     """Return the id of the answer to a hospital's request with this number."""
     return hashlib.sha256(f"eligibility\n{hospital}\n{number}".encode()).hexdigest()[:32]
+
+
+def patient_pseudonym(encryption: FieldEncryption, hospital: str, person: str) -> str:
+    """Return the identifier of a person for a hospital: stable, and different for every hospital."""
+    return encryption.digest("fhir-patient", f"{hospital}\n{person}")

@@ -94,7 +94,7 @@ class Visit(Billable, kw_only=True):
         grows_with="each visit to a hospital",
         ends="once nothing is owed",
         names="a person",
-        dated_by="changed_ms",
+        field="changed_ms",
         periods=(
             Period(
                 date(2016, 1, 1),

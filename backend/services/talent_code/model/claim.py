@@ -31,7 +31,7 @@ class Claim(claim.Claim, kw_only=True):
         grows_with="each claim to a benefit",
         ends="once nothing is to be paid or paid back",
         names="a person",
-        dated_by="claimed_ms",
+        field="claimed_ms",
         periods=(
             Period(
                 date(2018, 1, 1), 5475, "[A] ten years as for other payments, after up to five years of instalments"
