@@ -23,6 +23,7 @@ from stdnum.cn import ric
 
 import tests.draws  # noqa: F401  sets the profile of all property tests
 from backend.app import create_app, documents_of
+from backend.city.invented_people import invented_face
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
 from backend.security.identity import IN_PERSON
@@ -30,7 +31,6 @@ from backend.services.account.demo import enter_demo_staff
 from backend.settings import Settings
 from backend.store import Document, Store
 from backend.store.connect import open_store, prepare_store
-from integrations.identity_proofing.sandbox import face_of
 from tests.conformance import must_conform
 from tests.keys import new_keys
 from tests.mongod import NoMongodError, mongod
@@ -273,7 +273,7 @@ class SignIn:
         if level < IN_PERSON:
             answer = self.client.put("/v1/me/real-name", json=body, headers=headers)
         else:
-            body |= {"method": "face", "evidence": face_of(id_number)}
+            body |= {"method": "face", "evidence": invented_face(id_number)}
             answer = self.client.post("/v1/me/identity-proofs", json=body, headers=headers)
         assert answer.status_code == 200, answer.text
         return answer

@@ -43,12 +43,17 @@ def invented_name(id_number: str) -> str:
     return draw_name(Random(f"name {id_number}"))  # noqa: S311  must be reproducible
 
 
+def invented_face(document: str) -> str:
+    """Return the id of the check of a face that the sandbox takes for the holder of a document, as text."""
+    return f"face:{document}"
+
+
 def draw_name(rng: Random) -> str:
     """Return a random name of two or three characters."""
     return rng.choice(_SURNAMES) + "".join(rng.choices(_GIVEN_NAMES, k=rng.choice((1, 2, 2))))
 
 
-def invented_phone(place: int) -> str:
+def phone_of_place(place: int) -> str:
     """Return the phone of the person at this place in the invented city."""
     return f"{_PHONES}{place:08d}"
 

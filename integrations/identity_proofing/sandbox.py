@@ -1,8 +1,8 @@
 """The sandbox of identity proofing: registers that know the invented city.
 
 The register of the population knows the name of everybody in it; it accepts any name for numbers of the real world, of
-which a sandbox can know nothing. The carrier knows the phones of the invented city; any other phone belongs to whoever
-proves an identity with it. A face, or a card, is genuine if it is the one that follows from the number.
+which a sandbox can know nothing. The carrier knows the phones of the invented city; any other phone belongs to
+the person who proves an identity with it. A face, or a card, is genuine if it is the one that follows from the number.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from backend.city.invented_people import invented_name, invented_place, is_invented, place_of_phone
+from backend.city.invented_people import invented_face, invented_name, invented_place, is_invented, place_of_phone
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.account.ports import Identity, Presence
 from backend.settings import Settings
@@ -22,11 +22,6 @@ from integrations._sandbox.database import CallOutcome, SandboxDatabase
 
 T = TypeVar("T")
 CARD_DIGITS = 12
-
-
-def face_of(document: str) -> str:
-    """Return the id of the sandbox's check of a face: that of the holder of this document, as text."""
-    return f"face:{document}"
 
 
 def card_of(document: str) -> str:
@@ -53,7 +48,7 @@ class SandboxIdentityProofing:
 
         def work(file: sqlite3.Connection) -> bool:
             if presence.method == "face":
-                return self._is_named(file, identity) and presence.evidence == face_of(identity.document)
+                return self._is_named(file, identity) and presence.evidence == invented_face(identity.document)
             phone = _record(file, "phone", identity.phone)
             is_theirs = presence.evidence == card_of(identity.document)
             return self._is_named(file, identity) and _belongs(phone, identity) and is_theirs

@@ -60,7 +60,7 @@ async def holder_of(city: City, person: str) -> Account | None:
 
 
 async def open_case(city: City, case: IdentityCase, caller: Caller | None = None, reason: str = "") -> IdentityCase:
-    """Store a case that officers decide, and warn whoever has the number now.
+    """Store a case that officers decide, and warn the holder of the number.
 
     If an officer opens it, that is the first vote. Raises OwnCase.
     """
@@ -126,7 +126,7 @@ async def _rename(city: City, case: IdentityCase, name: str) -> None:
 
 
 async def _pass_number(city: City, case: IdentityCase) -> bool:
-    """Detach the number from whoever has it and attach it; return False if another account proves it in person now."""
+    """Detach the number from its holder and attach it; return False if another account proves it in person now."""
     while True:
         holder = await holder_of(city, case.person)
         if holder is not None and holder.id != case.account:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from backend.city.invented_people import invented_phone
+from backend.city.invented_people import phone_of_place
 from backend.city.person import Person
 from backend.city.service import City
 from backend.security.identity import IN_PERSON
@@ -15,7 +15,7 @@ from backend.services.account.model.account import Account
 def synthesize(city: City, rng: Random, people: Sequence[Person]) -> Iterator[Account]:
     """Yield an account with a phone for each person; the same seed yields the same accounts."""
     for number, person in enumerate(people):
-        phone = invented_phone(number)
+        phone = phone_of_place(number)
         account_id = base64.urlsafe_b64encode(rng.randbytes(12)).decode()
         yield Account(
             id=account_id,

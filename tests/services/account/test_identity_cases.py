@@ -9,9 +9,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from backend.city.audit_log import AuditEntry, log_all_acts
-from backend.city.invented_people import invented_id_number, invented_name
+from backend.city.invented_people import invented_face, invented_id_number, invented_name
 from backend.services.account.ports import IdentityProofing
-from integrations.identity_proofing.sandbox import face_of
 from tests.conftest import Clock, SignIn
 from tests.services.account.test_takeover import NUMBER, People, refused, with_token
 
@@ -142,5 +141,5 @@ def test_a_name_that_the_register_has_changed_is_proved_in_person(people: People
     holder = people.present(HOLDER)
     people.city.port(IdentityProofing).register(NUMBER, "王更名")
     refused(people.verify(holder, name="王更名"), 409, "identity-already-verified")
-    changed = with_token(people.prove(holder, name="王更名", evidence=face_of(NUMBER)))
+    changed = with_token(people.prove(holder, name="王更名", evidence=invented_face(NUMBER)))
     assert people.me(changed)["name"] == "**名"

@@ -9,21 +9,21 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from backend.city.invented_people import invented_id_number, invented_name, invented_phone
+from backend.city.invented_people import invented_face, invented_id_number, invented_name, phone_of_place
 from backend.city.person import Person
 from backend.services.account.model.account import Account
 from backend.services.account.model.identity import MAX_PROOFS_PER_DAY
 from backend.services.account.ports import IdentityProofing
-from integrations.identity_proofing.sandbox import SandboxIdentityProofing, card_of, face_of
+from integrations.identity_proofing.sandbox import SandboxIdentityProofing, card_of
 from tests.conftest import Clock, SignIn
 
 Client = TestClient[Litestar]
 Headers = dict[str, str]
 ANNA, BEN, CARL = "13912345678", "13712345002", "13712345003"
 NUMBER = invented_id_number(7, "female", date(1990, 3, 7))
-NAME, PHONE = invented_name(NUMBER), invented_phone(7)
+NAME, PHONE = invented_name(NUMBER), phone_of_place(7)
 IDENTITY = {"name": NAME, "id_number": NUMBER}
-FACE = {"method": "face", "evidence": face_of(NUMBER)}
+FACE = {"method": "face", "evidence": invented_face(NUMBER)}
 CARD = {"method": "bank_card", "evidence": card_of(NUMBER)}
 
 
@@ -122,7 +122,7 @@ def test_a_proof_is_never_lowered_by_a_weaker_one(client: Client, sign_in: SignI
         {"name": "张三丰"},
         {"id_number": invented_id_number(8, "female", date(1990, 3, 7))},
         {"evidence": "face:somebody"},
-        {"evidence": face_of(invented_id_number(8, "female", date(1990, 3, 7)))},
+        {"evidence": invented_face(invented_id_number(8, "female", date(1990, 3, 7)))},
         {"method": "bank_card", "evidence": "6214000000000000"},
     ],
 )
@@ -139,7 +139,7 @@ def test_a_name_and_a_number_that_leaked_are_not_enough_for_somebody_elses_phone
 ) -> None:
     registers.assign_phone(f"+86{BEN}", invented_id_number(8, "male", date(1980, 1, 1)))
     refused(verify(client, sign_in(BEN)), 403, "identity-not-proved")
-    refused(verify(client, sign_in(invented_phone(8))), 403, "identity-not-proved")
+    refused(verify(client, sign_in(phone_of_place(8))), 403, "identity-not-proved")
     assert people(client) == 0
     assert level(client, with_token(verify(client, sign_in(PHONE)))) == 2
 
@@ -166,7 +166,7 @@ def test_other_documents_are_proved_by_the_register_too(
     client: Client, sign_in: SignIn, registers: SandboxIdentityProofing, kind: str, number: str
 ) -> None:
     registers.register(f"{kind}:{number}", "SMITH JOHN")
-    body = {"id_number": number, "document_kind": kind, "evidence": face_of(f"{kind}:{number}")}
+    body = {"id_number": number, "document_kind": kind, "evidence": invented_face(f"{kind}:{number}")}
     headers = sign_in(BEN)
     refused(
         verify(client, headers, id_number=number, document_kind=kind, name="SMITH JANE"), 403, "identity-not-proved"

@@ -12,17 +12,17 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from backend.city.id_number import IdentityDocument
-from backend.city.invented_people import invented_id_number, invented_name
+from backend.city.invented_people import invented_face, invented_id_number, invented_name
 from backend.city.notices import Notice
 from backend.services.account.identity_cases import sweep_cases
+from backend.services.account.identity_proofs import Proof, prove_identity
 from backend.services.account.model.account import Account
 from backend.services.account.model.identity import ClaimedIdentity
 from backend.services.account.model.identity_case import IdentityCase
 from backend.services.account.model.session import Session
 from backend.services.account.phones import move_phone, sweep_untold_changes
 from backend.services.account.ports import IdentityProofing, Presence
-from backend.services.account.proofing import Proof, prove_identity
-from integrations.identity_proofing.sandbox import SandboxIdentityProofing, face_of
+from integrations.identity_proofing.sandbox import SandboxIdentityProofing
 from tests.conftest import Clock, newest_code
 from tests.services.killing import Killed, KillingStore
 
@@ -32,7 +32,7 @@ OLD, NEW, OTHER = "13712345001", "13712345002", "13712345003"
 NUMBER = invented_id_number(7, "female", date(1990, 3, 7))
 NAME = invented_name(NUMBER)
 IDENTITY = {"name": NAME, "id_number": NUMBER}
-FACE = IDENTITY | {"method": "face", "evidence": face_of(NUMBER)}
+FACE = IDENTITY | {"method": "face", "evidence": invented_face(NUMBER)}
 MINE = invented_id_number(8, "male", date(1980, 1, 1))
 
 
@@ -177,7 +177,7 @@ def test_a_takeover_that_a_crash_interrupts_ends_with_one_holder(people: People,
 
     async def take() -> None:
         with contextlib.suppress(Killed):
-            await prove_identity(killed, session, claimed, Proof(Presence("face", face_of(NUMBER))))
+            await prove_identity(killed, session, claimed, Proof(Presence("face", invented_face(NUMBER))))
 
     people.call(take)
     people.call(sweep_cases, people.city)
@@ -187,7 +187,7 @@ def test_a_takeover_that_a_crash_interrupts_ends_with_one_holder(people: People,
     assert done in ([], ["done"])
     assert (holders[0].id == fresh.id, holders[0].level) == ((True, 3) if done else (False, 2))
     notices = [notice for notice in people.stored(Notice) if "证件号码" in notice.text.zh]
-    assert len(notices) == (2 if done else 0), "each is told once"
+    assert len(notices) == (2 if done else 0), "each is notified once"
 
 
 # ── changing the phone ──

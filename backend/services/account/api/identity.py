@@ -12,6 +12,7 @@ from backend.problems import FieldError, InvalidRequest
 from backend.security.identity import CitizenRequest, signed_in
 from backend.services.account.api.details import details_of
 from backend.services.account.api.schemas import IdentityProofRequest, IdentityVerificationRequest, ProvedAccount
+from backend.services.account.identity_proofs import Proof, Proved, prove_identity
 from backend.services.account.model.identity import (
     ClaimedIdentity,
     IdentityAlreadyVerified,
@@ -20,7 +21,6 @@ from backend.services.account.model.identity import (
 )
 from backend.services.account.model.session import SessionEnded
 from backend.services.account.ports import Presence
-from backend.services.account.proofing import Proof, Proved, prove_identity
 from backend.services.account.sessions import issue_access_token, live_session
 
 PROOF_PROBLEMS = (
@@ -56,8 +56,8 @@ async def prove_in_person(
 
     The number passes at once from an account that has proved less. If another account has proved it in person as well,
     two officers decide, and the response names their case. With `recover`, the caller's face opens that account:
-    it gets the caller's phone, its former phone is told, and its other sessions end. The access token in the response
-    has the new level.
+    it gets the caller's phone, its former phone is notified, and its other sessions end. The access token in the
+    response has the new level.
     """
     if data.recover and data.method != "face":
         en, zh = "An account is recovered by a face.", "找回账户须通过人脸识别。"

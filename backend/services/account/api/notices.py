@@ -53,7 +53,7 @@ async def read_notices(data: JSONBody[ReadUpTo], request: CitizenRequest, city: 
 async def _recipients(city: City, request: CitizenRequest) -> list[str]:
     """Return the ids by which notices reach the caller: those of their Person and of their account.
 
-    Whoever has only the phone of somebody else's account gets none.
+    A caller who has only the phone of somebody else's account gets none.
     """
     account = await own_account(city, request)
     if request.user.citizen_id is None:

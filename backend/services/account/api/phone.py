@@ -1,4 +1,4 @@
-"""Let people change their phone and undo that, and begin anew with a phone that had another owner."""
+"""Let people change their phone and undo that, and start again with a phone that had another owner."""
 
 from litestar import post, put
 from litestar.di import NamedDependency
@@ -49,7 +49,7 @@ async def change_phone(
     """Change the main phone of the caller's account; a code proves that the caller holds the new phone.
 
     A code to the old phone, or a proof in person in the last ten minutes, proves that the account is the caller's. The
-    old phone is told and may undo the change for seven days. Other sessions of the account end.
+    old phone is notified and may undo the change for seven days. Other sessions of the account end.
     """
     phone = parse_phone(data.phone, city.settings.phone_region)
     session, account = await live_session(city, request.user.session_id), await own_account(city, request)

@@ -37,7 +37,7 @@ from backend.store.time import to_ms
 from backend.store.update import update_document
 
 MAX_RACES = 5
-"""Two accounts that prove one number at the same instant are told apart by trying again."""
+"""Two accounts that prove one number at the same instant are distinguished by trying again."""
 
 
 class Proof(Struct, frozen=True):
@@ -62,7 +62,7 @@ async def prove_identity(city: City, session: Session, claimed: ClaimedIdentity,
     """Prove that the person in a session is the one whom they claim to be.
 
     Raises IdentityMismatch, IdentityAlreadyVerified, IdentityNotProved, TooManyRequests and UpstreamUnavailable.
-    A proof that fails leaves no record of the person, and takes the same steps whoever the number belongs to.
+    A proof that fails leaves no record of the person, and takes the same steps for any number.
     """
     check_id_details(claimed.document, claimed, city.today())
     presence = proof.presence
@@ -103,8 +103,8 @@ async def _check_own(
 ) -> None:
     """Check that a verified account proves the same person. Raises IdentityAlreadyVerified and IdentityMismatch.
 
-    In person, a name that the register has changed is proved as well. Whoever has only the phone of the account learns
-    nothing of its person: their proof fails.
+    In person, a name that the register has changed is proved as well. A caller with only the phone of the account
+    learns nothing of its person: their proof fails.
     """
     if not is_verified(account) or account.citizen_id is None:
         return
