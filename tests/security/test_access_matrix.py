@@ -161,6 +161,8 @@ OWN_OBJECTS: dict[str, Callable[[Objects], str]] = {
 }
 OBJECTS_OF_THE_CITY = {
     "GET /v1/health-event-proposals/{proposal_id:str}",
+    "GET /v1/identity-cases/{case_id:str}",
+    "POST /v1/identity-cases/{case_id:str}/decisions",
     "GET /v1/reconciliations/{hospital:str}",
     "GET /v1/reconciliations/{hospital:str}/{day:date}",
     "PUT /v1/reconciliations/{hospital:str}/{day:date}",
