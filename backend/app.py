@@ -21,7 +21,7 @@ from prometheus_client.core import Metric
 from backend.city.audit_chain import AuditBlock
 from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
-from backend.city.declarations import check_declarations, check_guards, declared_roles
+from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
 from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
@@ -40,18 +40,26 @@ from backend.operations.access_log import AccessLog
 from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
+from backend.operations.write_probe import WriteProbe
 from backend.rulebook import load_rulebook
 from backend.rulebook.needs import check_needs, facts_of
+from backend.security.admission import Admission
+from backend.security.captcha import Captcha
+from backend.security.client_address import TrustedProxies
 from backend.security.field_encryption import FieldEncryption
+from backend.security.gateways import Gateway
 from backend.security.identity import Access
 from backend.security.keyring import Keyring
-from backend.settings import Settings
+from backend.security.rate_limits import RateLimits
+from backend.security.standing import FindStanding, Standings, standing_of_token
+from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
 from backend.store.copy import CopyProgress
 from backend.store.migrations import Lease, MigrationRun
 from backend.web.errors import EXCEPTION_HANDLERS, StrictRequest
 from backend.web.fast_paths import guard_directly
+from backend.web.forwarded import Forwarded
 from backend.web.idempotency import IdempotencyRecord
 from backend.web.openapi import document_routes
 
@@ -61,6 +69,7 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     BoundCity,
+    Gateway,
     MigrationRun,
     Lease,
     RulebookRelease,
@@ -72,6 +81,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     Notice,
     AuditEntry,
     AuditBlock,
+    WriteProbe,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -131,6 +141,7 @@ def create_app(
         if tracing is not None:
             tracing.end()
         access_log.flush()
+        await limits.close()
         await current_city().store.close()
 
     app = _make_app(settings, parts, provide_city, lifespan)
@@ -142,7 +153,14 @@ def create_app(
     guard_directly(app, load_shedder)
     access_log = AccessLog(app.asgi_handler, load_shedder, writes=settings.access_log)
     app.asgi_handler = access_log if tracing is None else tracing.wrap(access_log)
-    app.state.access = Access(settings, city.keys, city.clock)
+    if settings.trusted_proxies:
+        app.asgi_handler = Forwarded(app.asgi_handler, TrustedProxies(parse_networks(settings.trusted_proxies)))
+    limits = RateLimits.of(settings, city.clock)
+    captcha = cast("Captcha | None", city.ports.get(Captcha))
+    app.state.access = Access(
+        settings, city.keys, city.clock, Admission(settings, city.clock, limits, captcha, city.store)
+    )
+    app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
     return app
@@ -171,6 +189,14 @@ def _routes(settings: Settings, parts: Parts) -> list[ControllerRouterHandler]:
     routes = [route for service in parts.services for route in service.routes]
     routes.extend(route for integration in parts.integrations for route in integration.routes(settings))
     return [*routes, *health_routes(), *document_routes(parts.services, parts.integrations, settings)]
+
+
+def _find_standing(services: Sequence[Service], current_city: Callable[[], City]) -> FindStanding:
+    """Return how the service that keeps the accounts finds what they may do now."""
+    standing = next((service.standing for service in services if service.standing is not None), None)
+    if standing is None:
+        return standing_of_token
+    return lambda claims: standing(current_city(), claims)
 
 
 def _tracing(settings: Settings) -> "Tracing | None":
@@ -207,9 +233,10 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
+        roles=grantable_roles(services),
+        exclusive_roles=exclusive_roles(services),
         documents=documents_of(services),
         personal_data={one.name: one.personal_data for one in services if one.personal_data is not None},
-        roles=declared_roles(services),
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},
     )

@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from backend.city.service import City
+from backend.jobs.saga import SagaDocument
 from backend.security.identity import Caller
 from backend.store import Document, Duplicate, Index, Order
 from backend.store.paging import find_pages
@@ -61,6 +62,20 @@ class AuditedDocument(Document, kw_only=True):
         return not self.acts
 
 
+class AuditedSaga(SagaDocument, kw_only=True):
+    """A document of a saga that holds the acts that changed it, like an AuditedDocument."""
+
+    acts: tuple[Act, ...] = ()
+    acts_due_ms: int | None = None
+
+    def deletable(self) -> bool:
+        """Return whether the log has all acts."""
+        return not self.acts
+
+
+Audited = AuditedDocument | AuditedSaga
+
+
 class AuditEntry(Document, kw_only=True):
     """An act in the log; its `id` is that of the act. Entries are kept for ever, and never changed once chained.
 
@@ -96,7 +111,7 @@ class AuditEntry(Document, kw_only=True):
     block: int | None = None
 
 
-A = TypeVar("A", bound=AuditedDocument)
+A = TypeVar("A", bound=Audited)
 
 
 def new_act(
@@ -122,7 +137,15 @@ def city_act(action: str, about: str, at: datetime, *, act_id: str = "") -> Act:
 
 def with_act(document: A, act: Act) -> A:
     """Return a document with one more act, to be stored in the same write as the change that it records."""
+    assert UNLOGGED in document.indexes, f"{type(document).__name__} declares the index UNLOGGED"
     return replace(document, acts=(*document.acts, act), acts_due_ms=document.acts_due_ms or to_ms(act.at))
+
+
+def with_acts(document: A, acts: Sequence[Act]) -> A:
+    """Return a document with several more acts."""
+    for act in acts:
+        document = with_act(document, act)
+    return document
 
 
 async def record_act(city: City, act: Act) -> None:
@@ -160,9 +183,10 @@ async def log_all_acts(city: City) -> None:
             await asyncio.gather(*(log_acts(city, document) for document in page))
 
 
-def audited_kinds(city: City) -> list[type[AuditedDocument]]:
+def audited_kinds(city: City) -> list[type[Audited]]:
     """Return the kinds of the documents that hold acts."""
-    return [kind for kind in city.documents if issubclass(kind, AuditedDocument)]
+    audited = [kind for kind in city.documents if issubclass(kind, Audited)]
+    return [kind for kind in audited if UNLOGGED in kind.indexes]
 
 
 async def _store_entry(city: City, act: Act) -> None:

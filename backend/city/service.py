@@ -27,7 +27,9 @@ from backend.problems import Problem
 from backend.rulebook import Rulebook
 from backend.rulebook.needs import RuleModule
 from backend.security.field_encryption import FieldEncryption
+from backend.security.identity import AccessClaims
 from backend.security.keyring import Keyring
+from backend.security.standing import Standing
 from backend.settings import Settings
 from backend.store import Document, Store
 
@@ -59,7 +61,9 @@ class City(Struct, frozen=True):
     personal_data: Mapping[str, object] = {}
     """What each service holds on a person, a PersonalData; see `backend.city.personal_data.personal_data_of`."""
     roles: frozenset[str] = frozenset()
-    """The roles that the services declare; no other can be granted."""
+    """The roles that the services declare, except those of systems; no other can be granted."""
+    exclusive_roles: frozenset[frozenset[str]] = frozenset()
+    """The pairs of roles that nobody has at once."""
     acts: Mapping[str, Text] = {}
     """What a person reads of the acts that concern them, by action; see `Service.acts`."""
     authorities: Mapping[str, Text] = {}
@@ -110,11 +114,12 @@ class DemoStaff(Struct, frozen=True):
 class DemoAccounts(Struct, frozen=True):
     """Functions with which the demonstration finds and creates accounts; the account service declares them.
 
-    `people(city)` yields synthetic people who can sign in. `grant(city, phone, roles, venues)` sets an account's roles.
+    `people(city)` yields synthetic people who can sign in. `grant(city, phone, roles, venues)` enters staff, and
+    returns None in a city that has real operators.
     """
 
     people: Callable[[City], AsyncIterator[DemoPerson]]
-    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[object]]
+    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[Document | None]]
 
 
 class DemoOutput(Struct, frozen=True):
@@ -125,13 +130,18 @@ class DemoOutput(Struct, frozen=True):
 
 
 class Demo(Struct, frozen=True, kw_only=True):
-    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`."""
+    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`.
+
+    `assign(city, accounts)` gives the staff what they need besides their roles; `accounts` are the ids by phone.
+    """
 
     staff: Sequence[DemoStaff] = ()
+    assign: Callable[[City, Mapping[str, str]], Awaitable[None]] | None = None
     show: Callable[[City, Callable[[], AsyncIterator[DemoPerson]]], Awaitable[DemoOutput]] | None = None
     accounts: DemoAccounts | None = None
 
 
+EVERY_OTHER_ROLE = "*"
 NOT_CORRECTED = Text(zh="记录已发生的事实，不作更正。", en="It records what happened, and is not corrected.")
 
 
@@ -209,6 +219,12 @@ class Service(Struct, frozen=True, kw_only=True):
     """The rule modules that it evaluates, with the facts that they may read and the results that it can handle."""
     roles: Sequence[str] = ()
     """The roles that its guards require. Several services may declare the same role."""
+    system_roles: Sequence[str] = ()
+    """The roles that its guards require and that only connected systems have, such as a hospital's; none is granted."""
+    exclusive_roles: Sequence[tuple[str, str]] = ()
+    """Pairs of roles that nobody may have at once; EVERY_OTHER_ROLE as the second stands for all others."""
+    standing: Callable[[City, AccessClaims], Awaitable[Standing | None]] | None = None
+    """Returns what the account of a token may do now; declared by the service that keeps the accounts."""
     acts: Mapping[str, Text] = {}
     """The actions of the audit log that concern a person, such as `account.looked_up`, as the person reads them."""
     authorities: Mapping[str, Text] = {}

@@ -45,6 +45,7 @@ _LAZY_COMMANDS = {
     "worker": ("backend.cli.operations", "worker"),
     "beat": ("backend.cli.operations", "beat"),
     "keys": ("backend.cli.keys", "keys"),
+    "gateways": ("backend.cli.gateways", "gateways"),
     "audit": ("backend.cli.audit", "audit"),
     "verify": ("backend.cli.verify", "verify"),
 }

@@ -6,6 +6,7 @@ and writes its lines in batches.
 """
 
 import asyncio
+import errno
 import logging
 import re
 import secrets
@@ -24,12 +25,15 @@ from backend.operations.metrics import AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
 """The key of `scope["state"]` under which the id of the request is stored."""
+REFUSED_STATUS = "refused_status"
+"""Likewise the status that the server front has answered in place of the application."""
 
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _FLUSH_SECONDS = 0.25
 _MAX_LINES = 1_000
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
@@ -85,7 +89,11 @@ class AccessLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], header, *_protective(message["headers"], scope["scheme"])]
+                message["headers"] = [
+                    *message["headers"],
+                    header,
+                    *protective_headers(message["headers"], scope["scheme"]),
+                ]
             load_shedder.in_flight -= 1  # while its client does not read
             try:
                 await send(message)
@@ -96,7 +104,14 @@ class AccessLog:
             await self._app(scope, read, answer)
         finally:
             load_shedder.in_flight -= 1
+            status = scope["state"].get(REFUSED_STATUS, status)
             self._note(scope, status, time.perf_counter() - started, request_id)
+
+    def note_refused(self, status: int) -> str:
+        """Log a request that the server front refused before it was read, and return its id."""
+        request_id = self._new_id()
+        self._note({"method": None}, status, 0.0, request_id)
+        return request_id
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
         """Log an internal error with its traceback; long numbers, which may belong to a person, are masked."""
@@ -118,8 +133,8 @@ class AccessLog:
         try:
             sys.stdout.write("".join(line if isinstance(line, str) else self._line(line) for line in lines))
             sys.stdout.flush()
-        except (OSError, ValueError):  # the reader of the log is gone; requests continue without a log
-            self._writes = False
+        except (OSError, ValueError) as error:  # the reader of the log is gone; requests continue without a log
+            self._writes = self._writes and getattr(error, "errno", None) in _FULL_DISK  # those lines alone are lost
 
     def _note(self, scope: Mapping[str, Any], status: int, seconds: float, request_id: str) -> None:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
@@ -153,10 +168,13 @@ class AccessLog:
                 if _VALID_ID.fullmatch(sent):
                     return sent
                 break
+        return self._new_id()
+
+    def _new_id(self) -> str:
         return f"{self._prefix}{next(self._counter):06x}"
 
 
-def _protective(headers: Iterable[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
+def protective_headers(headers: Iterable[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
     """Return the headers that keep browsers and caches from misusing a response, unless it has its own."""
     names = {name for name, _ in headers}
     added: list[tuple[bytes, bytes]] = [_NOSNIFF]

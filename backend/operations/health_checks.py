@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from backend.city.releases import digest_in_force
 from backend.city.service import City
+from backend.operations.write_probe import check_writable
 from backend.rulebook import InvalidRulebook
 from backend.rulebook.needs import check_needs
 from backend.security.identity import probe
-from backend.store import StoreUnavailable
+from backend.store import StoreNotWritable, StoreUnavailable
 
 READY_SECONDS = 3.0
 
@@ -38,7 +39,8 @@ async def live() -> dict[str, bool]:
 async def ready(city: NamedDependency[City]) -> Response[Health]:
     """Check store, broker, keys and rulebook: 200, or 503 with what is wrong.
 
-    A server without its broker stays ready: background work waits, and citizens notice nothing. A server that cannot
+    A store whose disk is full answers reads but cannot write; then the server is not ready until it can. A server
+    without its broker stays ready: background work waits, and citizens notice nothing. A server that cannot
     use a published rulebook stays ready with the one before: a bad release must not take every process out of service.
     """
     (store, rulebook), broker = await asyncio.gather(_store_and_rulebook(city), _broker(city))
@@ -51,7 +53,11 @@ async def ready(city: NamedDependency[City]) -> Response[Health]:
 async def _store_and_rulebook(city: City) -> tuple[str, str]:
     loaded = city.rulebook.digest[:16]
     try:
-        digest = await asyncio.wait_for(digest_in_force(city.store), READY_SECONDS)
+        async with asyncio.timeout(READY_SECONDS):
+            digest = await digest_in_force(city.store)
+            await check_writable(city.store, city.now())
+    except StoreNotWritable:
+        return "cannot write", "ok"
     except (StoreUnavailable, TimeoutError):
         return "does not answer", "ok"
     if digest is None or digest == city.rulebook.digest:

@@ -17,6 +17,7 @@ Priority = Literal["decoration", "ordinary", "essential"]
 """The priority of a route: images and histories, everything else, and the colour and its verification."""
 
 STORE_UNAVAILABLE_SECONDS = 1.0
+NOT_WRITABLE_SECONDS = 30
 _SHARES: dict[Priority, float] = {"decoration": 0.25, "ordinary": 0.5, "essential": 1.0}
 
 
@@ -60,6 +61,18 @@ class LoadShedder:
 def priority_of(handler: BaseRouteHandler) -> Priority:
     """Return the priority that a route declares."""
     return cast("Priority", handler.opt.get("priority", "ordinary"))
+
+
+def not_writable() -> Unavailable:
+    """Return the Problem for a store that cannot write; requests that only read are still answered."""
+    seconds = str(NOT_WRITABLE_SECONDS)
+    return Unavailable(
+        Text(
+            zh=f"系统暂时无法保存数据，本次办理未成功，请{seconds}秒后再试。",
+            en=f"The city cannot save anything now, so nothing was done; please try again in {seconds} seconds.",
+        ),
+        headers={"Retry-After": seconds},
+    )
 
 
 def unavailable() -> Unavailable:

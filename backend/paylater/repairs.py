@@ -7,8 +7,9 @@ from typing import ClassVar, Literal, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from backend.city.audit_log import AuditedSaga
 from backend.i18n import Text
-from backend.jobs.saga import SagaDocument, backoff
+from backend.jobs.saga import backoff
 from backend.paylater.problems import NotAccepted, SamePerson
 from backend.problems import NotFound
 from backend.store.time import to_ms
@@ -37,7 +38,7 @@ class Resolution(Struct, frozen=True):
     message: str | None = None
 
 
-class ReconciledDay(SagaDocument, kw_only=True):
+class ReconciledDay(AuditedSaga, kw_only=True):
     """A day whose differences are resolved; a service adds them. `resolutions` are keyed by their ids."""
 
     not_repairable: ClassVar[Text]
@@ -96,7 +97,8 @@ def _resolve(day: R, differences: Iterable[str], change: Callable[[str, Resoluti
 def with_known_resolutions(day: R, known: R) -> R:
     """Return a day that was reconciled again, with the resolutions of the differences that remain."""
     kept = {key: resolution for key, resolution in known.resolutions.items() if key in day.repairable()}
-    return replace(day, revision=known.revision, resolutions=kept, due_ms=known.due_ms)
+    acts = (*known.acts, *day.acts)
+    return replace(day, revision=known.revision, resolutions=kept, due_ms=known.due_ms, acts=acts)
 
 
 def with_result(day: R, difference: str, message: str, *, worked: bool) -> R:

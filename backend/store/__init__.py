@@ -100,11 +100,16 @@ class StoreUnavailable(Exception):
     """The store did not answer in time or cannot be reached. It is unknown whether a write was stored."""
 
 
+class StoreNotWritable(StoreUnavailable):
+    """The store cannot write: its disk is full, read-only or failing. What it holds can still be read."""
+
+
 @runtime_checkable
 class Store(Protocol):
     """Stores documents. Every method may be called from many tasks of one event loop at once.
 
-    Every method raises StoreUnavailable, within a bounded time, if the store does not answer.
+    Every method raises StoreUnavailable, within a bounded time, if the store does not answer; methods that write raise
+    StoreNotWritable if it cannot write. Both are temporary: the same store works again once the cause is removed.
     """
 
     async def get(self, kind: type[D], document_id: str) -> D | None:

@@ -1,5 +1,6 @@
 """Strict reading of requests, and errors as HTTP responses (RFC 9457)."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
@@ -13,7 +14,7 @@ from litestar.status_codes import HTTP_401_UNAUTHORIZED
 from backend.city.service import ProblemFormat
 from backend.i18n import Text, preferred_language
 from backend.operations.access_log import REQUEST_ID
-from backend.operations.load_shedding import priority_of, unavailable
+from backend.operations.load_shedding import not_writable, priority_of, unavailable
 from backend.problems import (
     PROBLEM_JSON,
     BodyTooLarge,
@@ -28,8 +29,10 @@ from backend.problems import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from backend.store import Conflict, InvalidCursor, StoreUnavailable
+from backend.store import Conflict, InvalidCursor, StoreNotWritable, StoreUnavailable
 from backend.web.json_body import decode_body, field_error, invalid
+
+_log = logging.getLogger("chengma.store")
 
 AnyRequest = Request[Any, Any, Any]
 _PLAIN_JSON = (b"content-type", b"application/json")
@@ -136,6 +139,11 @@ def _answer_invalid_cursor(request: AnyRequest, _error: InvalidCursor) -> Respon
     )
 
 
+def _answer_not_writable(request: AnyRequest, error: StoreNotWritable) -> Response[dict[str, Any]]:
+    _log.error("%s", error)
+    return _answer_problem(request, not_writable())
+
+
 def _answer_unavailable(request: AnyRequest, _error: StoreUnavailable) -> Response[dict[str, Any]]:
     request.app.state.load_shedder.note_store_unavailable()
     return _answer_problem(request, unavailable())
@@ -155,6 +163,7 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Any, Any], Response[An
     HTTPException: _answer_http_exception,
     Conflict: _answer_conflict,
     InvalidCursor: _answer_invalid_cursor,
+    StoreNotWritable: _answer_not_writable,
     StoreUnavailable: _answer_unavailable,
     Exception: _answer_internal_error,
 }

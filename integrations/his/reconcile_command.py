@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from backend.city.audit_log import city_act, record_act
 from backend.city.upstream import UpstreamTimeout
 from backend.i18n import yuan
 from backend.problems import Problem
@@ -19,6 +20,7 @@ from backend.services.medical_credit.reconciliation import our_records, reconcil
 from integrations._commands import run_in_city
 
 if TYPE_CHECKING:
+    from backend.city.audit_log import Act
     from backend.city.service import City
     from backend.services.medical_credit.model.reconciliation import Reconciliation
 
@@ -62,11 +64,18 @@ async def _hospital(city: City, code: str) -> Hospital:
 
 
 async def _our_records(city: City, hospital: str, day: datetime) -> str:
-    return await our_records(city, await _hospital(city, hospital), day.date())
+    found = await _hospital(city, hospital)
+    await record_act(city, _act(city, "medical_credit.records_exported", hospital, day))
+    return await our_records(city, found, day.date())
 
 
 async def _compare(city: City, hospital: str, day: datetime, text: str) -> Reconciliation:
-    return await reconcile(city, await _hospital(city, hospital), day.date(), text)
+    act = _act(city, "medical_credit.day_reconciled", hospital, day)
+    return await reconcile(city, await _hospital(city, hospital), day.date(), text, act)
+
+
+def _act(city: City, action: str, hospital: str, day: datetime) -> Act:
+    return city_act(action, f"{hospital} {day.date()}", city.now())
 
 
 def _print(found: Reconciliation) -> None:

@@ -15,6 +15,7 @@ from backend.jobs.tasks import DeadLetter, discover_tasks
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.health_code.model import HealthEventReceipt, ScanReservation, VenueVisit
+from backend.services.health_code.sources import ReportCount
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals
 from backend.services.medical_credit.model.visit import Visit
@@ -76,9 +77,10 @@ EXAMPLES: dict[type[Document], Callable[[str, int], Document]] = {
     DeadLetter: lambda name, at_ms: DeadLetter(id=name, task="t", arguments=(), at_ms=at_ms, dead=True),
     IdempotencyRecord: lambda name, at_ms: IdempotencyRecord(id=name, payload="", started_at=NOW, expires_ms=at_ms),
     Notice: lambda name, at_ms: Notice(id=name, recipient="p", text=TEXT, at_ms=at_ms),
-    SignInChallenge: lambda name, at_ms: SignInChallenge(id=name, code_digest="", sent=(), expires_ms=at_ms),
+    SignInChallenge: lambda name, at_ms: SignInChallenge(id=name, code_digest="", expires_ms=at_ms),
     Session: lambda name, at_ms: Session(id=name, account_id="a", refresh_digest="", expires_ms=at_ms),
     HealthEventReceipt: lambda name, at_ms: HealthEventReceipt(id=name, payload="", person="p", received_ms=at_ms),
+    ReportCount: lambda name, at_ms: ReportCount(id=name, expires_ms=at_ms),
     VenueVisit: lambda name, at_ms: VenueVisit(
         id=name, venue="v", scan_id="", person="p", at_ms=at_ms, outcome="valid", colour="green", gate="g"
     ),

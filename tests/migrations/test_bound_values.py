@@ -43,7 +43,7 @@ def city_copy(request: pytest.FixtureRequest, tmp_path: Path) -> CityCopy:
     return CityCopy(tmp_path, store)
 
 
-def in_store(city_copy: CityCopy, work: Callable[[Store], Awaitable[T]]) -> T:
+def with_store(city_copy: CityCopy, work: Callable[[Store], Awaitable[T]]) -> T:
     async def run() -> T:
         store = open_store(city_copy.settings.store, documents_of(discover_services()), driver="pymongo")
         try:
@@ -86,20 +86,20 @@ def test_a_city_whose_values_are_not_yet_bound_is_read(city_copy: CityCopy) -> N
 
 def test_the_migration_binds_every_encrypted_value_and_changes_none(city_copy: CityCopy) -> None:
     encryption = encryption_of(city_copy)
-    before = in_store(city_copy, encrypted_values)
+    before = with_store(city_copy, encrypted_values)
     assert {place.collection for place in before} == {"profiles", "accounts", "talents", "his_messages"}
     city_copy.migrate()
-    after = in_store(city_copy, encrypted_values)
+    after = with_store(city_copy, encrypted_values)
     texts = {place: encryption.decrypt(value, place) for place, value in after.items()}
     encryption.reads_unbound = True
     assert texts == {place: encryption.decrypt(value, place) for place, value in before.items()}
 
 
 def test_after_the_migration_an_old_value_and_one_of_another_person_are_refused(city_copy: CityCopy) -> None:
-    before = in_store(city_copy, encrypted_values)
+    before = with_store(city_copy, encrypted_values)
     city_copy.migrate()
     one, other, *_ = [place for place in before if place.collection == "profiles" and place.field == "id_number"]
-    after = in_store(city_copy, encrypted_values)
+    after = with_store(city_copy, encrypted_values)
     for wrong in (before[one], before[other], after[other]):
 
         async def plant(store: Store, value: str = wrong) -> Person:
@@ -109,7 +109,7 @@ def test_after_the_migration_an_old_value_and_one_of_another_person_are_refused(
             assert person is not None
             return person
 
-        person = in_store(city_copy, plant)
+        person = with_store(city_copy, plant)
         app = create_app(city_copy.settings, clock=city_copy.clock)
         with TestClient(app), pytest.raises(UndecryptableField):
             app.state.city.encryption.read(person, "id_number")
@@ -142,7 +142,7 @@ def test_an_interrupted_binding_is_resumed(city_copy: CityCopy) -> None:
         assert run is not None
         assert run.done
 
-    in_store(city_copy, work)
+    with_store(city_copy, work)
     assert calls > 20
 
 
@@ -151,7 +151,7 @@ def test_without_the_citys_keys_nothing_is_bound(city_copy: CityCopy) -> None:
         with pytest.raises(UnknownSchema, match=r"0070_bind_people\.py needs the city's keys: set CHENGMA_KEYS"):
             await migrate(store, find_migrations(), lambda _migration, _seen: None)
 
-    in_store(city_copy, work)
+    with_store(city_copy, work)
 
 
 def test_the_last_binding_migration_is_known() -> None:
@@ -173,4 +173,4 @@ def test_every_encrypted_field_of_the_city_is_bound(city_copy: CityCopy) -> None
             if isinstance(value, str) and value.partition(".")[0] in kids
         ]
 
-    assert in_store(city_copy, unbound) == []
+    assert with_store(city_copy, unbound) == []

@@ -38,7 +38,13 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         "0002_date_the_end_of_sign_in_codes",
         {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
         SignInChallenge(
-            id="p", revision=3, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
+            id="p",
+            revision=4,
+            phone_digest="p",
+            code_digest="c",
+            expires_ms=NOON_MS + 24 * 3_600_000,
+            attempts=2,
+            used=True,
         ),
     ),
     (
@@ -93,7 +99,9 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     (
         "0005_rename_attempts_of_sign_in_codes",
         {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "tries": 2, "used": True},
-        SignInChallenge(id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS, attempts=2, used=True),
+        SignInChallenge(
+            id="p", revision=3, phone_digest="p", code_digest="c", expires_ms=NOON_MS, attempts=2, used=True
+        ),
     ),
     (
         "0007_rename_events_of_health_records",
@@ -136,6 +144,13 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             event=ContactReported("close", NOON),
             due_ms=NOON_MS,
             received_ms=RELEASED_MS,
+        ),
+    ),
+    (
+        "0090_end_sign_in_codes_without_challenges",
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "attempts": 2},
+        SignInChallenge(
+            id="p", revision=2, phone_digest="p", code_digest="c", expires_ms=NOON_MS, attempts=2, used=True
         ),
     ),
     *medical_credit.EXAMPLES,

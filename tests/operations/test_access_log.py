@@ -1,5 +1,7 @@
 import json
 import re
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +129,16 @@ def test_an_error_is_logged_with_its_traceback_but_without_personal_numbers(
     assert "test_access_log.py" in line["traceback"]
     assert "invalid literal for int() with base 10: 'no such person: [number], [number]'" in line["traceback"]
     assert "1990" not in line["traceback"]
+
+
+def test_a_log_on_a_full_disk_loses_lines_and_continues_once_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """/dev/full refuses every write, as a full disk does."""
+    with TestClient(served()) as client:
+        with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8") as full, monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", full)
+            client.get("/map")
+            wait_until(lambda: client.app.asgi_handler._lines == [])
+        client.get("/v1/people/lost")
+    assert [line["route"] for line in lines(capsys)] == ["/v1/people/{phone}"]

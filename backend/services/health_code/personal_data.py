@@ -33,6 +33,8 @@ async def _matters_until(city: City, record: HealthRecord, now: datetime) -> dat
 
 async def _kept_with_record(city: City, receipt: HealthEventReceipt, now: datetime) -> datetime | None:
     """Keep a receipt as long as the record, so that its source can withdraw the event or send it again."""
+    if not receipt.applied and receipt.state in ("accepted", "proposed"):
+        return now + timedelta(days=1)  # it is not decided, or not applied yet
     record = await city.store.get(HealthRecord, receipt.person)
     return None if record is None else await _matters_until(city, record, now)
 
@@ -58,7 +60,7 @@ personal_data = PersonalData(
             title=Text(zh="健康事件报告回执", en="Receipts of reported health events"),
             find=naming_person(HealthEventReceipt, "person"),
             correct=_BY_SOURCE,
-            hidden=("payload", "sample"),
+            hidden=("payload", "sample", "proposal"),
             keep_until=_kept_with_record,
             reason=_REASON,
         ),

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
+from backend.city.audit_log import Act, with_act
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.jobs.saga import Saga
@@ -33,11 +34,11 @@ from backend.store.update import create_or_update
 MAX_DIFFERENCES = 2_000
 
 
-async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Reconciliation:
+async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: Act | None = None) -> Reconciliation:
     """Compare a hospital's file of a day with our visits, the insurance and the bank, and store the differences.
 
-    The same file produces the same result. With another file, the resolutions of the remaining differences are kept.
-    Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
+    `act` is that of whoever asks for it. The same file produces the same result. With another file, the resolutions of
+    the remaining differences are kept. Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
     """
     theirs = read_file(file)
     begins, ends = _bounds(city, day)
@@ -67,6 +68,8 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Rec
         differences=tuple(differences[:MAX_DIFFERENCES]),
         omitted=max(0, len(differences) - MAX_DIFFERENCES),
     )
+    if act is not None:
+        new = with_act(new, act)
     return await create_or_update(city.store, new, lambda known: with_known_resolutions(new, known))
 
 

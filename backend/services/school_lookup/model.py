@@ -5,9 +5,10 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.problems import Problem
 from backend.services.school_lookup.plan import Catchment, Heading, MultiPolygon, PastBatch, Polygon, School
-from backend.store import Document
+from backend.store import Document, Index
 from backend.store.retention import Retention
 
 
@@ -81,10 +82,11 @@ class Imported(Struct, frozen=True):
     at: datetime
 
 
-class SchoolPlan(Document, kw_only=True):
+class SchoolPlan(AuditedDocument, kw_only=True):
     """The edition in force for a district and year: the last of `imported`. `id` is the district's code and year."""
 
     collection: ClassVar[str] = "school_plans"
+    indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
     retention: ClassVar[Retention] = Retention(
         grows_with="each district and year",
         ends="never: it names the plan in force",

@@ -34,6 +34,19 @@ service = Service(
     name="talent_code",
     title=Text(zh="人才码", en="Talent code"),
     roles=["partner", "talent_officer"],
+    acts={
+        "talent_code.appeal_read": Text(zh="查看了您的申诉", en="Read your appeal"),
+        "talent_code.appeal_decided": Text(zh="裁定了您的申诉", en="Decided your appeal"),
+        "talent_code.review_requested": Text(
+            zh="要求重新核验您的人才材料", en="Asked for your evidence to be checked again"
+        ),
+        "talent_code.verified": Text(zh="核验了您出示的人才码", en="Verified the talent code that you showed"),
+        "talent_code.redeemed": Text(zh="核销了您使用的一项服务", en="Recorded your use of a benefit"),
+    },
+    authorities={
+        "partner": Text(zh="人才服务合作单位", en="A partner for talent services"),
+        "talent_officer": Text(zh="人才工作部门", en="The talent office"),
+    },
     codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
     personal_data=personal_data,

@@ -21,9 +21,10 @@ from bson.int64 import Int64
 from msgspec import Struct
 from msgspec.structs import replace
 from pymongo import AsyncMongoClient, ReplaceOne
-from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, ExecutionTimeout, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from backend.store import Conflict, Document, Duplicate, Order, Page, Scalar, StoreUnavailable
+from backend.store.mongo.errors import unavailable
 from backend.store.query import MAX_PAGE, Cursors, assert_declared, finds_at_most_one, indexed_fields
 
 D = TypeVar("D", bound=Document)
@@ -295,14 +296,13 @@ class MongoStore:
             raise StoreUnavailable("MongoDB does not answer: too many operations are waiting") from error
         try:
             yield
-        except (DuplicateKeyError, BulkWriteError):
+        except DuplicateKeyError:
             raise
         except PyMongoError as error:
-            if isinstance(error, ConnectionFailure | ExecutionTimeout) or error.timeout:
-                raise StoreUnavailable(f"MongoDB does not answer: {type(error).__name__}") from error
-            if error.has_error_label("RetryableWriteError") or error.has_error_label("NoWritesPerformed"):
-                raise StoreUnavailable(f"MongoDB has no primary: {type(error).__name__}") from error
-            raise
+            refused = unavailable(error)
+            if refused is None:
+                raise
+            raise refused from error
         finally:
             self._slots.release()
 

@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from backend.store import Conflict, Document, Order, Page, Scalar
 from backend.store.query import MAX_PAGE, Cursors, assert_declared, index_name, indexed_fields
+from backend.store.sqlite.errors import unavailable
 from backend.store.sqlite.writer import Write, Writer
 
 D = TypeVar("D", bound=Document)
@@ -51,8 +53,8 @@ class SqliteStore:
     async def get(self, kind: type[D], document_id: str) -> D | None:
         """Return one document by its id, or None."""
         table = self._tables[kind]
-        row = self._read(table.select_one, (document_id,)).fetchone()
-        return None if row is None else table.decode(row[0])
+        rows = self._read(table.select_one, (document_id,))
+        return table.decode(rows[0][0]) if rows else None
 
     async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
         """Return several documents by their ids, without those that do not exist."""
@@ -81,7 +83,7 @@ class SqliteStore:
         assert_declared(kind, where, order)
         cursors = Cursors(kind, where, order)
         query = _Query(table.name, where, order, cursors.read(cursor) if cursor is not None else None)
-        rows = self._read(query.text(limit + 1), query.values).fetchall()
+        rows = self._read(query.text(limit + 1), query.values)
         next_cursor = cursors.write(*rows[limit - 1][1:]) if len(rows) > limit else None
         return Page([table.decode(row[0]) for row in rows[:limit]], next_cursor)
 
@@ -91,7 +93,7 @@ class SqliteStore:
         if where:
             assert_declared(kind, where, None)
         query = _Query(table.name, where, None, None)
-        return int(self._read(query.count_text(), query.values).fetchone()[0])
+        return int(self._read(query.count_text(), query.values)[0][0])
 
     async def insert(self, document: D) -> D:
         """Store a new document durably and return it at revision 1. Raises Duplicate."""
@@ -114,7 +116,7 @@ class SqliteStore:
         """Yield a whole collection by ascending id, starting after `after`, while others read and write."""
         table = self._tables[kind]
         text = f"SELECT id, body FROM {table.name} WHERE id > ? ORDER BY id LIMIT {SCAN_BATCH}"  # noqa: S608  our own names
-        while rows := self._read(text, (after,)).fetchall():
+        while rows := self._read(text, (after,)):
             for row in rows:
                 yield table.decode(row[1])
             after = rows[-1][0]
@@ -128,10 +130,10 @@ class SqliteStore:
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
         """Return documents by ascending id, starting after `after`, as stored."""
-        if self._read("SELECT 1 FROM sqlite_master WHERE name = ?", (collection,)).fetchone() is None:
+        if not self._read("SELECT 1 FROM sqlite_master WHERE name = ?", (collection,)):
             return []  # an earlier edition had this collection, and this file never did
         text = f"SELECT body FROM {_quoted(collection)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608  our own names
-        return [msgspec.msgpack.decode(body) for (body,) in self._read(text, (after, limit)).fetchall()]
+        return [msgspec.msgpack.decode(body) for (body,) in self._read(text, (after, limit))]
 
     async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
         """Store changed bodies, each at its next revision, if its revision is still current; return how many."""
@@ -151,20 +153,28 @@ class SqliteStore:
         self._end_read()
         self._reader.close()
 
-    def _read(self, text: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        """Run a query in the read transaction that all reads of this turn of the event loop share.
+    def _read(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """Return the rows of a query, in the read transaction that all reads of this turn of the event loop share.
 
         A transaction costs two locks, as much as the read itself. It ends before tasks that wait for a write continue,
         so that reads see every write that was acknowledged before them.
         """
-        if not self._reader.in_transaction:
-            self._reader.execute("BEGIN")
-            asyncio.get_running_loop().call_soon(self._end_read)
-        return self._reader.execute(text, values)
+        try:
+            if not self._reader.in_transaction:
+                self._reader.execute("BEGIN")
+                asyncio.get_running_loop().call_soon(self._end_read)
+            return self._reader.execute(text, values).fetchall()
+        except sqlite3.Error as error:
+            self._end_read()
+            refused = unavailable(error)
+            if refused is None:
+                raise
+            raise refused from error
 
     def _end_read(self) -> None:
-        if self._reader.in_transaction:
-            self._reader.execute("COMMIT")
+        with suppress(sqlite3.Error):  # SQLite ends a transaction by itself after some errors
+            if self._reader.in_transaction:
+                self._reader.execute("COMMIT")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

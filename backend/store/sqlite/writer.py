@@ -5,11 +5,13 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from backend.store import Duplicate
+from backend.store.sqlite.errors import unavailable
 
 MAX_GROUP = 1_000
 CHECKPOINT_WRITES = 2_000
@@ -96,16 +98,21 @@ class Writer:
 
     def _commit(self, writes: Sequence[Write]) -> list[Exception | None]:
         """Run a group of writes in one transaction; a refused write does not affect the others."""
+        self._roll_back()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._execute(write) for write in writes]
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            return [error] * len(writes)
+            self._roll_back()
+            return [unavailable(error) or error] * len(writes)
         self._since_checkpoint += len(writes)
         return outcomes
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # SQLite rolls back by itself after some errors, and a failing disk may refuse it
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _execute(self, write: Write) -> Exception | None:
         try:
@@ -131,8 +138,8 @@ class Writer:
             _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if pages > MAX_LOG_PAGES:  # constant readers would let it grow without limit: wait for them
                 self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        except sqlite3.OperationalError:
-            return  # another process holds the file; the next checkpoint will do it
+        except sqlite3.Error:
+            return  # another process holds the file, or the disk is full; the next checkpoint will do it
         self._since_checkpoint = 0
 
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from msgspec import Struct
 
+from backend.store import StoreUnavailable
 from integrations.his.hl7v2.message import MAX_MESSAGE_BYTES
 from integrations.his.hl7v2.mllp_client import close_writer
 from integrations.his.hl7v2.mllp_frames import END_BLOCK, START_BLOCK, FrameDecoder, FrameTooLong
@@ -106,6 +107,8 @@ class MllpListener:
         except _Disconnected as reason:
             _log.warning("MLLP: %s %s", peer.address, reason)
             writer.transport.abort()
+        except StoreUnavailable as error:
+            _log.warning("MLLP: disconnected %s, so that it sends its message again: %s", peer.address, error)
         except Exception:  # noqa: BLE001  whatever the handler raises
             _log.exception("MLLP: a message from %s failed; disconnected, so that it is sent again", peer.address)
         finally:

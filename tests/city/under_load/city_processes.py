@@ -20,7 +20,9 @@ from backend.jobs.celery import CeleryQueue
 from backend.jobs.tasks import Job
 from backend.security.identity import Access, Caller
 from backend.security.keyring import make_keys
+from backend.services.health_code.sources import ReportingSource, source_id
 from backend.settings import Settings
+from backend.store.update import insert_or_get
 from tests.mongod import Mongod
 from tests.servers import RedisServer, chengma, city_environment, free_port, listens, wait_until
 from tests.services.health_code.scene import id_number
@@ -85,6 +87,17 @@ class CityProcesses:
         settings = Settings(store=self.mongod.url, keys=str(self.folder / "keys"), mongo_driver="pymongo")
         return open_city(settings, discover_services(), discover_integrations("integrations"))
 
+    async def assign_source(self) -> None:
+        """Let the account of the officers report as a laboratory that knows no ids of samples."""
+        city = self.city()
+        try:
+            source = ReportingSource(
+                id=source_id(city, "cdc"), name="cdc", kind="laboratory", accounts=("officer",), sample_ids=False
+            )
+            await insert_or_get(city.store, source)
+        finally:
+            await city.store.close()
+
     def end(self) -> None:
         """Stop all processes."""
         for process in (self.api, self.worker, self.redis, self.mongod):
@@ -107,7 +120,7 @@ class Officers:
         access = Access(city.settings, city.keys, lambda: datetime.now(UTC))
         settings = access._settings.__class__(access_token_seconds=86_400)
         access._settings = settings
-        caller = Caller("officer", "session", None, ("health_officer",))
+        caller = Caller("officer", "session", "an-officer", ("health_officer",))
         self.headers = {"Authorization": f"Bearer {access.issue(caller, datetime.now(UTC))}"}
         self.address = f"http://127.0.0.1:{processes.port}"
         self.number = number

@@ -25,6 +25,7 @@ from backend.security.identity import Access, Caller
 from backend.security.keyring import Keyring, make_keys
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, VenueVisit
 from backend.services.health_code.reports import ContactReported, HealthDeclared
+from backend.services.health_code.sources import ReportingSource
 from backend.settings import Settings
 from backend.store.mongo.store import MongoStore
 from tests.city.under_load.crowd import VENUES, Citizen, Crowd
@@ -34,7 +35,7 @@ from tests.servers import chengma, city_environment, free_port, listens, message
 
 pytestmark = pytest.mark.slow
 
-KINDS = (Person, HealthRecord, HealthEventReceipt, VenueVisit)
+KINDS = (Person, HealthRecord, HealthEventReceipt, ReportingSource, VenueVisit)
 PEOPLE = 640
 CLIENTS = 64
 SECONDS = draws(30, soak=60)
@@ -141,12 +142,14 @@ async def create_crowd(running_city: RunningCity) -> Crowd:
     ]
     store = MongoStore(running_city.environment["CHENGMA_STORE"], KINDS)
     await store.restore(profiles)
+    key = FieldEncryption(keys).digest("reporting-source", "load")
+    await store.insert(ReportingSource(id=key, name="load", kind="register", accounts=("officer",)))
     await store.close()
     people = [
         Citizen(profile.id, number, headers(Caller(f"account-{profile.id}", "session", profile.id)))
         for profile, number in zip(profiles, numbers, strict=True)
     ]
-    officer = headers(Caller("officer", "session", roles=("health_officer",)))
+    officer = headers(Caller("officer", "session", "an-officer", roles=("health_officer",)))
     gate = headers(Caller("gate", "session", roles=("gate",), venues=VENUES))
     return Crowd(running_city.ports, people, officer, gate, now - timedelta(days=1))
 

@@ -64,7 +64,15 @@ async def _sessions(city: City, account: str) -> list[Session]:
 
 
 def _details(session: Session, current: str) -> SessionDetails:
-    return SessionDetails(session.id, session.id == current, datetime.fromtimestamp(session.expires_ms / 1_000, UTC))
+    return SessionDetails(
+        id=session.id,
+        current=session.id == current,
+        device_name=session.device_name,
+        device_kind=session.device_kind,
+        created=session.created,
+        last_used=session.last_used,
+        expires_at=datetime.fromtimestamp(session.expires_ms / 1_000, UTC),
+    )
 
 
 # ── own data ──

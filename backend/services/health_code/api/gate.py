@@ -28,7 +28,7 @@ from backend.services.health_code.model import (
 from backend.store import Duplicate, StoreUnavailable
 from backend.store.time import to_ms
 
-gate = role_guard("gate")
+gate = role_guard("gate", recent=True, by_venue=True)
 
 _EXPIRED = Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask the person to refresh and show again.")
 _UNREADABLE = Text(

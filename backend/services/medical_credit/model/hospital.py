@@ -4,6 +4,7 @@ import hashlib
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.security.field_encryption import FieldEncryption
 from backend.services.medical_credit.facts import VisitKind
 from backend.store import Document, Index
@@ -15,7 +16,7 @@ MAX_WAIT = timedelta(days=3)
 MessageState = Literal["received", "done", "waiting", "failed"]
 
 
-class Hospital(Document, kw_only=True):
+class Hospital(AuditedDocument, kw_only=True):
     """A connected hospital; its `id` is the code that it sends in MSH-4 and in its client assertions.
 
     `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
@@ -24,7 +25,7 @@ class Hospital(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "hospitals"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="since_ms"),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="since_ms"), UNLOGGED)
     retention: ClassVar[Retention] = Retention(
         grows_with="each connected hospital",
         ends="never: visits name it",
@@ -100,7 +101,7 @@ class UsedAssertion(Document, kw_only=True):
     expires_ms: int
 
 
-class EligibilityAnswer(Document, kw_only=True):
+class EligibilityAnswer(AuditedDocument, kw_only=True):
     """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
 
     The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
@@ -111,6 +112,7 @@ class EligibilityAnswer(Document, kw_only=True):
         Index(("hospital",), ordered="created_ms"),
         Index(("patient",)),
         Index((), ordered="expires_ms"),
+        UNLOGGED,
     )
     retention: ClassVar[Retention] = Retention(
         grows_with="each eligibility request of a hospital",

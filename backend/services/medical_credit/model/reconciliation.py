@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
+from backend.city.audit_log import UNLOGGED
 from backend.i18n import Text
 from backend.jobs.saga import DUE
 from backend.paylater.repairs import ReconciledDay
@@ -118,7 +119,12 @@ class Reconciliation(ReconciledDay, kw_only=True):
     """
 
     collection: ClassVar[str] = "reconciliations"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="day"), Index((), ordered="created_ms"), DUE)
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("hospital",), ordered="day"),
+        Index((), ordered="created_ms"),
+        DUE,
+        UNLOGGED,
+    )
     not_repairable: ClassVar[Text] = Text(
         zh="该差异目前没有可受理的修复，请与医院核实。",
         en="This difference has no repair that can be accepted now; contact the hospital.",
