@@ -141,7 +141,7 @@ def create_app(
         if tracing is not None:
             tracing.end()
         access_log.flush()
-        await limits.close()
+        await admission.limits.close()
         await current_city().store.close()
 
     app = _make_app(settings, parts, provide_city, lifespan)
@@ -155,11 +155,8 @@ def create_app(
     app.asgi_handler = access_log if tracing is None else tracing.wrap(access_log)
     if settings.trusted_proxies:
         app.asgi_handler = Forwarded(app.asgi_handler, TrustedProxies(parse_networks(settings.trusted_proxies)))
-    limits = RateLimits.of(settings, city.clock)
-    captcha = cast("Captcha | None", city.ports.get(Captcha))
-    app.state.access = Access(
-        settings, city.keys, city.clock, Admission(settings, city.clock, limits, captcha, city.store)
-    )
+    admission = open_admission(city)
+    app.state.access = Access(settings, city.keys, city.clock, admission)
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
@@ -240,6 +237,12 @@ def open_city(
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},
     )
+
+
+def open_admission(city: City) -> Admission:
+    """Return the budgets of a process, which it shares with the others through the Redis of the settings."""
+    limits = RateLimits.of(city.settings, city.clock)
+    return Admission(city.settings, city.clock, limits, cast("Captcha | None", city.ports.get(Captcha)), city.store)
 
 
 def documents_of(services: Sequence[Service]) -> list[type[Document]]:

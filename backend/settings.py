@@ -73,6 +73,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     mllp_clients: Annotated[
         str, Meta(description="the authorities whose client certificates the listener accepts (PEM)")
     ] = ""
+    mllp_connections_per_address: Annotated[
+        int,
+        Meta(ge=1, le=100, description="the maximum number of one address's connections to the listener; 100 in all"),
+    ] = 20
     time_zone: Annotated[str, Meta(description="the city's IANA time zone: dated rules change at its midnight")] = (
         "Asia/Shanghai"
     )

@@ -1,48 +1,63 @@
 """Accounts and sessions for tests that issue their own tokens: guards ask the store what an account may do now."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from litestar import Litestar
 from msgspec.structs import replace
 
 from backend.city.service import City
+from backend.security.field_encryption import FieldEncryption
 from backend.security.identity import IN_PERSON, Caller
-from backend.services.account.accounts import encrypted_phone
 from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
+from backend.store import Store
+from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import create_or_update
 
 
-async def keep_account(city: City, caller: Caller) -> Caller:
+async def keep_account(store: Store, encryption: FieldEncryption, caller: Caller, now: datetime) -> Caller:
     """Store the account and the session of a caller, as signing in does; return the caller as they stand.
 
-    The identity of staff is proved in person.
+    The identity of staff is proved in person. A person who has an account keeps it.
     """
-    citizen_id = caller.citizen_id or (f"person-of-{caller.account_id}" if caller.roles else None)
-    level = IN_PERSON if caller.roles else caller.level
+    staff = bool(caller.roles)
+    citizen_id = caller.citizen_id or (f"person-of-{caller.account_id}" if staff else None)
+    known = [] if citizen_id is None else (await store.find(Account, {"citizen_id": citizen_id}, limit=1)).documents
+    account_id = known[0].id if known else caller.account_id
+    caller = replace(
+        caller,
+        account_id=account_id,
+        session_id=f"session-of-{account_id}",
+        citizen_id=citizen_id,
+        level=IN_PERSON if staff else caller.level,
+    )
     account = Account(
-        id=caller.account_id,
-        phone=encrypted_phone(city, caller.account_id, "+8613800138000"),
-        phone_digest=city.encryption.digest("phone", caller.account_id),
-        created=city.now(),
+        id=account_id,
+        phone=encryption.encrypt("+8613800138000", Place.of(Account, account_id, "phone")),
+        phone_digest=encryption.digest("phone", account_id),
+        created=now,
     )
 
     def stand(found: Account) -> Account:
-        roles, venues = caller.roles, caller.venues
         return replace(
-            found, citizen_id=citizen_id, level=level, roles=roles, venues=venues, staff_since_ms=0 if roles else None
+            found,
+            citizen_id=citizen_id,
+            level=max(found.level, caller.level),
+            roles=caller.roles,
+            venues=caller.venues,
+            staff_since_ms=0 if staff else None,
         )
 
-    await create_or_update(city.store, account, stand)
-    expires_ms = to_ms(city.now() + timedelta(days=30))
-    session = Session(id=caller.session_id, account_id=caller.account_id, refresh_digest="", expires_ms=0)
-    await create_or_update(city.store, session, lambda found: replace(found, expires_ms=expires_ms))
-    return replace(caller, citizen_id=citizen_id, level=level)
+    await create_or_update(store, account, stand)
+    expires_ms = to_ms(now + timedelta(days=400))
+    session = Session(id=caller.session_id, account_id=account_id, refresh_digest="", expires_ms=0)
+    await create_or_update(store, session, lambda found: replace(found, expires_ms=expires_ms))
+    return caller
 
 
 async def bearer_of(app: Litestar, caller: Caller) -> dict[str, str]:
-    """Return the headers of a caller whose account and session are stored."""
+    """Return the headers of a caller, whose account and session are stored unless it is a system."""
     city: City = app.state.city
-    token = app.state.access.issue(await keep_account(city, caller), city.now())
-    return {"Authorization": f"Bearer {token}"}
+    known = caller if caller.scopes else await keep_account(city.store, city.encryption, caller, city.now())
+    return {"Authorization": f"Bearer {app.state.access.issue(known, city.now())}"}

@@ -179,8 +179,13 @@ def _without(document: A, logged: Sequence[Act]) -> A:
 async def log_all_acts(city: City) -> None:
     """Make the acts of all documents entries of the log, the oldest first, until none is left."""
     for kind in audited_kinds(city):
-        async for page in find_pages(city.store, kind, {}, Order("acts_due_ms")):
-            await asyncio.gather(*(log_acts(city, document) for document in page))
+        await log_acts_of(city, kind)
+
+
+async def log_acts_of(city: City, kind: type[Audited]) -> None:
+    """Make the acts of all documents of a kind entries of the log; a sweep that deletes them calls this first."""
+    async for page in find_pages(city.store, kind, {}, Order("acts_due_ms")):
+        await asyncio.gather(*(log_acts(city, document) for document in page))
 
 
 def audited_kinds(city: City) -> list[type[Audited]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import click
 
@@ -36,10 +36,11 @@ def list_() -> None:
 
 
 @keys.command("publish")
-def publish() -> None:
-    """Print the public keys that verify codes and the audit log, as a JSON Web Key Set."""
+@click.option("--use", default="code", show_default=True, type=click.Choice(["code", "audit"]))
+def publish(use: Literal["code", "audit"]) -> None:
+    """Print the public keys that verify codes, or the audit log, as a JSON Web Key Set."""
     with report_errors():
-        click.echo(json.dumps(Keyring.open(_folder()).published_jwks(), indent=2))
+        click.echo(json.dumps(Keyring.open(_folder()).jwks(use), indent=2))
 
 
 @keys.command("rotate")

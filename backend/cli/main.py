@@ -47,6 +47,7 @@ _LAZY_COMMANDS = {
     "keys": ("backend.cli.keys", "keys"),
     "gateways": ("backend.cli.gateways", "gateways"),
     "audit": ("backend.cli.audit", "audit"),
+    "staff": ("backend.cli.staff", "staff"),
     "verify": ("backend.cli.verify", "verify"),
 }
 

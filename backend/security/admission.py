@@ -14,7 +14,7 @@ from backend.security.captcha import CAPTCHA_HEADER, Captcha, captcha_required
 from backend.security.client_address import peer_of, subscriber
 from backend.security.gateways import GATEWAY_HEADER, Gateways
 from backend.security.rate_limits import Charge, RateLimits
-from backend.security.request_counts import RequestCounts
+from backend.security.request_counts import MinuteCounts
 from backend.security.request_proofs import PROOF_SECONDS, invalid_proof, issuer_of_proof, verify_proof
 from backend.settings import Settings
 from backend.store import Store
@@ -40,7 +40,7 @@ class Admission:
         self._store = store
         self._gateways = Gateways()
         self.limits = limits or RateLimits(clock)
-        self.counts = RequestCounts(limits)
+        self.counts = MinuteCounts(limits)
 
     def count(self, subject: str, limit: int, now: float) -> None:
         """Count a request of a person, a venue or a system. Raises TooManyRequests above `limit` in one minute."""
@@ -64,7 +64,7 @@ class Admission:
             return
         if refusal.needs_captcha and self._captcha is not None:
             raise captcha_required(self._captcha)
-        raise too_many_requests(refusal.wait_seconds)
+        raise too_many_requests(refusal.retry_after_seconds)
 
     async def origin(self, scope: Any) -> str:  # noqa: ANN401  an ASGI scope
         """Return what requests without a person are counted by: an address, or the end user of a gateway.

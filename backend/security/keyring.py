@@ -200,10 +200,6 @@ class Keyring:
         """Return the public keys that verify codes, or the audit log, as a JSON Web Key Set."""
         return {"keys": [key.public_jwk for key in self.keys(use)]}
 
-    def published_jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the public keys of all uses, as a JSON Web Key Set."""
-        return {"keys": [*self.jwks("code")["keys"], *self.jwks("audit")["keys"]]}
-
     def _refresh(self) -> None:
         if time.monotonic() <= self._refresh_at:
             return

@@ -1,7 +1,7 @@
 """Rate limits that all processes share through Redis, counted call by call.
 
-Each process also counts by itself. It therefore limits on its own while Redis does not answer, and never less than its
-share. Signing in and proving an identity are counted here; `request_counts` counts what every request spends.
+Each process also keeps its own counts. It therefore limits its callers while Redis does not answer, too. Signing in and
+proving an identity are counted here; `request_counts` counts what every request spends.
 """
 
 import logging
@@ -48,10 +48,10 @@ class Charge(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """A budget that is spent for `wait_seconds`, or that needs a solved captcha now."""
+    """A budget that is spent for `retry_after_seconds`, or that needs a solved captcha now."""
 
     budget: Budget
-    wait_seconds: int
+    retry_after_seconds: int
     needs_captcha: bool = False
 
 
@@ -132,7 +132,7 @@ _REDIS_OPTIONS: dict[str, Any] = {
 
 
 def redis_url_of(settings: Settings) -> str:
-    """Return the address of the Redis that counts for all processes; empty if there is none."""
+    """Return the address of the Redis in which all processes count; empty if there is none."""
     broker = settings.broker if settings.broker.startswith("redis") else ""
     return settings.rate_limit_store or broker
 
@@ -236,7 +236,7 @@ class BoundedMemory(Storage, MovingWindowSupport):
         return len(self._budgets.get(key.split("/", 2)[1], {}).get(key, ()))
 
     async def get_expiry(self, key: str) -> float:  # noqa: ARG002  the port
-        """Return the present; windows end by themselves."""
+        """Return the present: a window ends with its oldest act."""
         return self._now()
 
     async def check(self) -> bool:

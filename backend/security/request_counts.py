@@ -27,7 +27,7 @@ class _Count(Struct):
     others: int = 0
 
 
-class RequestCounts:
+class MinuteCounts:
     """The requests of the current minute, by subject. One per process."""
 
     def __init__(self, limits: RateLimits | None = None) -> None:

@@ -85,9 +85,10 @@ class BoundedProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
     ) -> None:
         super().__init__(server.config, server.server_state, app_state)
-        self._limits, self._access_log = limits, access_log
-        self._deadline = math.inf
-        """When the client must have sent what we wait for; infinite if we wait for nothing."""
+        self._server, self._limits, self._access_log = server, limits, access_log
+        self._waiting_since = 0.0
+        self._seconds_allowed = math.inf
+        """How long we wait for what the client is to send; infinite if we wait for nothing."""
         self._write_deadline = math.inf
         self._in_body = False
         self._unanswered = 0
@@ -103,9 +104,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Start the deadline of the first request, and close others if there are too many."""
         super().connection_made(transport)
-        self._deadline = self.loop.time() + self._limits.header_seconds
+        self._wait(self._limits.header_seconds)
         if len(self.connections) > self._limits.connections:
-            close_longest_waiting(self.connections, 1 + self._limits.connections // SHARE_CLOSED)
+            close_longest_waiting(self._server.connections, 1 + self._limits.connections // SHARE_CLOSED)
 
     def data_received(self, data: bytes) -> None:
         """Parse what was received, in pieces that are small enough to stop in time."""
@@ -151,7 +152,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """End that deadline."""
         super().resume_writing()
-        self._write_deadline = math.inf
+        if not self._is_closing:
+            self._write_deadline = math.inf
 
     def _time_to_flush(self) -> float:
         size = self.transport.get_write_buffer_size()
@@ -162,7 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start the deadline of the headers."""
         super().on_message_begin()
-        self._deadline = self.loop.time() + self._limits.header_seconds
+        self._wait(self._limits.header_seconds)
 
     def on_headers_complete(self) -> None:
         """Start the request unless its headers are too large, and the deadline of its body."""
@@ -177,7 +179,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = True
         self._unanswered += 1
         self._framing_bytes_left = self._limits.header_bytes
-        self._deadline = self.loop.time() + self._limits.body_seconds
+        self._wait(self._limits.body_seconds)
 
     def _parsed_head_bytes(self) -> int:
         assert self.parser is not None, "it is parsing"
@@ -188,14 +190,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Let each part of a body extend its deadline."""
         super().on_body(body)
         self._payload_bytes += len(body)
-        self._deadline += len(body) / self._limits.bytes_per_second
+        self._seconds_allowed += len(body) / self._limits.bytes_per_second
 
     def on_message_complete(self) -> None:
         """End the deadline: now the client waits for us, unless it has its response already."""
         super().on_message_complete()
         self._in_body = False
         self._head_bytes = 0
-        self._deadline = math.inf
+        self._seconds_allowed = math.inf
         self._start_idling()
 
     def on_response_complete(self) -> None:
@@ -207,28 +209,34 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_idling()
 
     def _start_idling(self) -> None:
-        if self._deadline == math.inf and not self._unanswered:
-            self._deadline = self.loop.time() + self._limits.idle_seconds
+        if self._seconds_allowed == math.inf and not self._unanswered:
+            self._wait(self._limits.idle_seconds)
+
+    def _wait(self, seconds: float) -> None:
+        self._waiting_since = self.loop.time()
+        self._seconds_allowed = seconds
 
     # ── ends ──
 
     @property
-    def wait(self) -> tuple[bool, float] | None:
-        """Return since when we wait for the client, for comparison: new clients before proven ones. None: we do not."""
-        if self._deadline == math.inf or self.flow.read_paused:
-            return None
-        return self._has_answered, self._deadline
+    def is_waiting(self) -> bool:
+        """Return whether we wait for the client, and not the client for us."""
+        return self._seconds_allowed < math.inf and not (self.flow.read_paused and not self._is_refused)
+
+    @property
+    def precedence(self) -> tuple[bool, float]:
+        """Return a value that is higher for clients that have had an answer, and then for those who began later."""
+        return self._has_answered, self._waiting_since
 
     def close_if_overdue(self, now: float) -> None:
         """Close the connection if a deadline has passed."""
-        if self.transport.is_closing():
-            if not self._is_closing:
-                self._is_closing, self._write_deadline = True, self._time_to_flush()
-        elif self.flow.read_paused and self._deadline < math.inf and not self._is_refused:
-            self._deadline = now + self._limits.body_seconds  # the client waits for us
+        if self.transport.is_closing() and not self._is_closing:
+            self._is_closing, self._write_deadline = True, self._time_to_flush()
         if now > self._write_deadline:
             self.transport.abort()
-        elif now > self._deadline:
+        elif not self.is_waiting:
+            self._waiting_since = now
+        elif now > self._waiting_since + self._seconds_allowed and not self._is_closing:
             self._end()
 
     def _end(self) -> None:
@@ -247,7 +255,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         self._is_refused = True
         self._head_bytes = 0
-        self._deadline = self.loop.time() + self._limits.linger_seconds
+        self._wait(self._limits.linger_seconds)
         if self._in_body and not self.pipeline and not self.cycle.response_started:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -256,7 +264,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
         elif self._unanswered:
             self.cycle.keep_alive = False
-            self._deadline = math.inf
+            self._seconds_allowed = math.inf
         else:
             self._answer(problem)
 
@@ -297,10 +305,10 @@ _TIMEOUT = RequestTimeout(
 )
 
 
-def close_longest_waiting(connections: set[Any], count: int) -> None:
+def close_longest_waiting(connections: set[BoundedProtocol], count: int) -> None:
     """Close connections whose clients have let us wait longest; those that never completed a request come first."""
-    waiting = [(wait, id(one), one) for one in connections if (wait := one.wait) is not None]
-    for _, _, connection in nsmallest(count, waiting):
+    waiting = [one for one in connections if one.is_waiting]
+    for connection in nsmallest(count, waiting, key=lambda one: one.precedence):
         connections.discard(connection)
         connection.transport.abort()
 
@@ -318,6 +326,11 @@ class FrontServer(uvicorn.Server):
         super().__init__(config)
         self._limits, self._access_log, self._announce = limits, access_log, announce
         self._starting: set[asyncio.Task[Any]] = set()
+
+    @property
+    def connections(self) -> set[BoundedProtocol]:
+        """Return the open connections."""
+        return cast("set[BoundedProtocol]", self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, listen, and announce that."""
@@ -339,7 +352,7 @@ class FrontServer(uvicorn.Server):
         """Close overdue connections, twice a second."""
         if counter % 5 == 0:
             now = asyncio.get_running_loop().time()
-            for connection in cast("list[BoundedProtocol]", list(self.server_state.connections)):
+            for connection in list(self.connections):
                 connection.close_if_overdue(now)
         return await super().on_tick(counter)
 
@@ -355,7 +368,7 @@ class FrontServer(uvicorn.Server):
             except OSError as error:
                 if error.errno not in _OUT_OF_FILES:
                     raise
-                close_longest_waiting(self.server_state.connections, 1 + self._limits.connections // SHARE_CLOSED)
+                close_longest_waiting(self.connections, 1 + self._limits.connections // SHARE_CLOSED)
                 loop.remove_reader(listening)
                 loop.call_later(ACCEPT_AGAIN_SECONDS, self._accept_again, listening)
                 return

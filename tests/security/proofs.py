@@ -1,6 +1,5 @@
 """Keys of devices and gateways in tests, and the proofs that they sign."""
 
-import time
 from typing import Any
 from uuid import uuid4
 
@@ -33,8 +32,3 @@ class Device:
         """Return a proof with these claims, signed with the key."""
         body = {"jti": uuid4().hex, "htm": method, "htu": f"https://city.example{path}", "iat": int(at)} | claims
         return jwt.encode(body, self.private, algorithm=self.algorithm, headers={"typ": kind, **header})
-
-
-def now() -> float:
-    """Return the present."""
-    return time.time()

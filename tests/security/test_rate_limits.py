@@ -11,7 +11,7 @@ import pytest
 from backend.security import rate_limits as rate_limits_module
 from backend.security import request_counts as request_counts_module
 from backend.security.rate_limits import Budget, Charge, RateLimits, redis_url_of
-from backend.security.request_counts import RequestCounts
+from backend.security.request_counts import MinuteCounts
 from backend.settings import Settings
 from tests.conftest import Clock
 from tests.servers import free_port
@@ -69,7 +69,7 @@ def test_a_refusal_says_when_the_budget_is_there_again(clock: Clock) -> None:
         refusal = await limits.spend(charge())
         assert refusal is not None
         assert not refusal.needs_captcha
-        return refusal.wait_seconds
+        return refusal.retry_after_seconds
 
     assert 1_800 <= run(limits, work) <= 1_801
 
@@ -201,7 +201,7 @@ def test_rates_are_counted_in_the_redis_of_the_settings_or_the_broker(settings: 
 
 
 def test_a_minute_ends_by_itself_and_its_counts_are_dropped() -> None:
-    counts = RequestCounts()
+    counts = MinuteCounts()
     assert [counts.add("anna", 2, 30.0) for _ in range(3)] == [0, 0, 30]
     assert counts.add("anna", 2, 60.0) == 0
     assert len(counts) == 1
@@ -212,7 +212,7 @@ def test_two_processes_share_the_requests_of_a_minute(redis_url: str) -> None:
 
     async def work() -> int:
         limits = [RateLimits(lambda: datetime.now(UTC), redis_url) for _ in range(2)]
-        processes = [RequestCounts(each) for each in limits]
+        processes = [MinuteCounts(each) for each in limits]
         done = 0
         for _ in range(100):
             for process in processes:
@@ -228,7 +228,7 @@ def test_two_processes_share_the_requests_of_a_minute(redis_url: str) -> None:
 def test_a_display_that_refreshes_costs_no_call_to_redis(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = RateLimits(clock)
     monkeypatch.setattr(limits, "lease", lambda *_: pytest.fail("Redis was asked"))
-    counts = RequestCounts(limits)
+    counts = MinuteCounts(limits)
 
     async def work() -> None:
         for _ in range(12):
@@ -240,7 +240,7 @@ def test_a_display_that_refreshes_costs_no_call_to_redis(clock: Clock, monkeypat
 
 def test_many_addresses_do_not_grow_the_counts_of_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_counts_module, "MAX_SUBJECTS", 100)
-    counts = RequestCounts()
+    counts = MinuteCounts()
     refused = sum(counts.add(f"address {number % 50_000}", 5, 0.0) > 0 for number in range(100_000))
     assert len(counts) <= 100 + request_counts_module._SHARED_COUNTS
     assert refused > 50_000

@@ -136,14 +136,21 @@ async def drip(port: int, beginning: bytes, seconds: float) -> None:
         writer.transport.abort()
 
 
-async def send_huge_header(port: int) -> None:
+async def send_huge_header(port: int, seconds: float) -> None:
     """Send a header of 141 MB, or as much of it as the server takes."""
-    with suppress(OSError):
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(seconds):
+            await _send_huge_header(port)
+
+
+async def _send_huge_header(port: int) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
         writer.write(HALF_REQUEST)
         for _ in range(HUGE_HEADER_BYTES // 100_000):
             writer.write(b"x" * 100_000)
             await writer.drain()
+    finally:
         writer.transport.abort()
 
 
@@ -154,7 +161,7 @@ async def attack(port: int, seconds: float) -> None:
         for _ in range(SLOW_BODIES):
             group.create_task(drip(port, HALF_BODY, seconds))
         for _ in range(5):
-            group.create_task(send_huge_header(port))
+            group.create_task(send_huge_header(port, seconds))
 
 
 def test_an_honest_client_is_served_next_to_half_open_connections_slow_bodies_and_endless_headers(

@@ -155,6 +155,14 @@ def test_half_open_connections_give_way_to_new_ones() -> None:
         assert kept.send(GET).response()[0] == 200, "a connection that completed a request is closed last"
 
 
+def test_slow_bodies_give_way_to_new_connections() -> None:
+    with serve(replace(PATIENT, connections=40, body_seconds=60)) as running, connected(running.port, 40) as slow:
+        for client in slow:
+            client.send(CHUNKED)
+        wait_until(lambda: running.connections == 40)
+        assert [ask(running.port, GET)[0] for _ in range(50)] == [200] * 50
+
+
 def test_connections_are_accepted_together() -> None:
     with serve() as running, connected(running.port, 500):
         wait_until(lambda: running.connections == 500, seconds=5)

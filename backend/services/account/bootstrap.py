@@ -79,7 +79,7 @@ async def _enter(city: City, account_id: str) -> None:
             return account
         since_ms = account.staff_since_ms or to_ms(city.now())
         changed = replace(account, roles=(*account.roles, OPERATOR), staff_since_ms=since_ms)
-        return with_act(changed, city_act("account.grant_approved", account.id, city.now(), OPERATOR))
+        return with_act(changed, city_act("account.operator_entered", account.id, city.now()))
 
     await update_document(city.store, lambda: city.store.get(Account, account_id), entered)
 

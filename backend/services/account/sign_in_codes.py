@@ -32,7 +32,7 @@ async def spend_code_budget(city: City, request: AnyRequest, phone: str, known_d
 
 
 async def issue_code(city: City, phone: str) -> tuple[str, str]:
-    """Store a new challenge for a phone; return its id, for whoever asked, and its code, for the phone."""
+    """Store a new challenge for a phone; return its id, for the caller, and its code, for the phone."""
     phone_digest = phone_digest_of(city, phone)
     challenge_id, code = secrets.token_urlsafe(16), new_code()
     digest = _digest(city, challenge_id, code)

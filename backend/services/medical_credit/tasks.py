@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from backend.city.audit_log import log_acts_of
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
@@ -38,6 +39,8 @@ async def sweep_messages(city: City) -> None:
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def delete_expired(city: City) -> None:
     """Delete expired answers, messages and assertions, and old visits and reconciliations that are settled."""
+    for audited in (EligibilityAnswer, Reconciliation):
+        await log_acts_of(city, audited)
     for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer):
         await delete_expired_documents(city.store, kind, city.now())
     await delete_expired_documents(city.store, Visit, city.now(), Visit.is_settled)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from backend.benefits import waitlist
+from backend.city.audit_log import log_acts_of
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
@@ -30,5 +31,7 @@ async def sweep_waitlists(city: City) -> None:
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_usages(city: City) -> None:
     """Delete all uses of benefits, and settled claims, whose retention has ended, the oldest first."""
+    for audited in (Usage, Claim):
+        await log_acts_of(city, audited)
     await delete_expired(city.store, Usage, city.now())
     await delete_expired(city.store, Claim, city.now(), Claim.is_settled)

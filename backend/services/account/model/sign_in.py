@@ -31,7 +31,7 @@ class CodeExhausted(Problem):
 
 
 class SignInChallenge(Document, kw_only=True):
-    """A code that was sent to a phone. Its random `id` goes to whoever asked for the code, and the code to the phone.
+    """A code that was sent to a phone. Its random `id` goes to the sender of the request, and the code to the phone.
 
     Both are needed to sign in, and wrong codes spend this challenge only. So nobody can guess another person's code, or
     use up their attempts.

@@ -10,7 +10,13 @@ from backend.city.audit_log import AuditEntry
 from backend.i18n import Text
 
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, hexadecimal")]
-Statement = Annotated[str, Meta(description="a compact EdDSA JWS; the public keys are in /.well-known/jwks.json")]
+Statement = Annotated[str, Meta(description="a compact EdDSA JWS; the public keys are in /.well-known/audit-jwks.json")]
+
+
+class AuditKeys(Struct, frozen=True):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys: list[dict[str, str]]
 
 
 class LogEntry(Struct, frozen=True):

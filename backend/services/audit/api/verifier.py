@@ -10,10 +10,18 @@ from backend.city.audit_chain import head_of
 from backend.city.service import City
 from backend.problems import NotFound
 from backend.security.identity import public
-from backend.services.audit.api.schemas import ClosedDay, ClosedDays, LogHead, closed_day
+from backend.security.keyring import JWKS_SECONDS
+from backend.services.audit.api.schemas import AuditKeys, ClosedDay, ClosedDays, LogHead, closed_day
 from backend.services.audit.days import closed_days, closing_block_of
 
 SECONDS_PER_DAY = 86_400
+
+
+@get("/.well-known/audit-jwks.json", guards=[public])
+async def show_audit_keys(city: NamedDependency[City]) -> Response[AuditKeys]:
+    """Show the public keys that verify the statements about the audit log, also offline; old keys stay."""
+    keys = AuditKeys(city.keys.jwks("audit")["keys"])
+    return Response(keys, headers={"Cache-Control": f"public, max-age={JWKS_SECONDS}"})
 
 
 @get("/v1/audit/days", guards=[public])
