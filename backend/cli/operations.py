@@ -34,8 +34,8 @@ from backend.store.connect import (
     store_file,
 )
 from backend.store.copy import CopyRefused, copy_city
-from backend.store.retention import retention_table
 from backend.store.migrations import assert_up_to_date, find_migrations, migrate, pending, plan
+from backend.store.retention import retention_table
 from backend.store.time import to_the_millisecond
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _with_broker() -> Settings:
     return settings
 
 
-@click.command("retention")
-def retention_command() -> None:
+@click.command()
+def retention() -> None:
     """Print how long the documents of each collection are kept, as a table in Markdown."""
     click.echo(retention_table({kind.collection: kind.retention for kind in _documents()}))
