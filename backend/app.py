@@ -4,7 +4,7 @@ No other module knows which store is used, which services exist, or where backgr
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from prometheus_client.core import Metric
 
 from backend.city.audit_chain import AuditBlock
+from backend.city.audit_lag import AuditLag
 from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
@@ -111,7 +112,7 @@ def create_app(
     Raises InvalidCity or InvalidRulebook if a service, an integration or a rule module is wrong; no store is opened.
     """
     parts = discover_parts(settings, services_package)
-    load_shedder, job_counts = LoadShedder(settings.requests_at_once), JobCounts()
+    load_shedder, job_counts, audit_lag = LoadShedder(settings.requests_at_once), JobCounts(), AuditLag()
 
     def current_city() -> City:
         return cast("City", app.state.city)
@@ -128,13 +129,15 @@ def create_app(
         yield from job_counts.read()
         yield from load_metrics(load_shedder)
         yield gauge("chengma_jobs_waiting", "Background jobs that wait", jobs.waiting())
+        yield gauge("chengma_audit_lag_seconds", "Age of the oldest act that is not chained", audit_lag.seconds)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
         await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
-        async with watching, follow_releases(current_city, set_city), jobs:
+        measuring = audit_lag.measured(current_city) if settings.metrics_port else nullcontext()
+        async with watching, follow_releases(current_city, set_city), measuring, jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()

@@ -45,17 +45,16 @@ class AuditBlock(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "audit_blocks"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each day, and each 500 entries of the audit log",
+        ends="never: it chains the entries of the audit log",
+        names="nobody",
+    )
     indexes: ClassVar[tuple[Index, ...]] = (
         Index((), ordered="number"),
         Index((), ordered="closed_day"),
         Index(("day",), ordered="number"),
     )
-    retention: ClassVar[Retention] = Retention(
-        grows_with="each second in which something is logged",
-        ends="never: it chains the log",
-        names="nobody",
-    )
-
     number: int
     at: datetime
     day: str

@@ -84,13 +84,6 @@ class AuditEntry(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "audit_entries"
-    indexes: ClassVar[tuple[Index, ...]] = (
-        Index((), ordered="unchained_ms"),
-        Index(("subject",), ordered="sort_key"),
-        Index(("account",), ordered="sort_key"),
-        Index(("action",), ordered="sort_key"),
-        Index(("day",), ordered="sort_key"),
-    )
     retention: ClassVar[Retention] = Retention(
         grows_with="each act of staff, each change of a record and each read of it by others",
         ends="never: the log proves that nothing was removed; entries hold opaque ids and keyed hashes only",
@@ -130,9 +123,17 @@ def new_act(
     )
 
 
-def city_act(action: str, about: str, at: datetime, *, act_id: str = "") -> Act:
+def city_act(action: str, about: str, at: datetime, reason: str = "", *, act_id: str = "") -> Act:
     """Return an act of the city itself, or of whoever runs a command on its machine."""
-    return Act(id=act_id or secrets.token_urlsafe(12), at=at, action=action, account=CITY, role=CITY, about=about)
+    return Act(
+        id=act_id or secrets.token_urlsafe(12),
+        at=at,
+        action=action,
+        account=CITY,
+        role=CITY,
+        about=about,
+        reason=reason,
+    )
 
 
 def with_act(document: A, act: Act) -> A:

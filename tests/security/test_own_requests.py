@@ -26,7 +26,7 @@ from backend.settings import Settings
 from tests.conftest import ROOT, Clock, SignIn
 from tests.draws import draws
 from tests.keys import new_keys
-from tests.services.health_code.scene import Headers, Scene, id_number
+from tests.services.health_code.scene import Headers, Scene, SignedInPerson, id_number
 
 NOON = datetime(2022, 5, 3, 4, 0, tzinfo=UTC)
 """On this day a missed mass test turns a code yellow, unless the person is a small child."""
@@ -55,7 +55,8 @@ class Attacker:
         body = {"name": "王芳", **self.document, **details}
         answer = self.scene.client.put("/v1/me/real-name", json=body, headers=headers)
         if answer.status_code == 200:
-            self.headers.append({"Authorization": f"Bearer {answer.json()['access_token']}"})
+            token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+            self.headers.append(SignedInPerson(self.scene.client.app, token))
 
     def tells_other_details(self, details: dict[str, str]) -> None:
         body = {"name": "王芳", **self.document, **details}
@@ -153,17 +154,15 @@ def attackers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bo
         access_log=False,
         person_requests_per_minute=100_000,
         address_requests_per_minute=100_000,
-        access_token_seconds=86_400,
     )
     serials = itertools.count(1)
     with TestClient(create_app(city, clock=clock)) as client:
         sign_in = SignIn(client)
         officer = sign_in("13800138002", name="陈静", id_number=id_number(902), roles=("health_officer",))
-        scene = Scene(client, clock, officer)
+        scene = Scene(client, clock, SignedInPerson(client.app, officer))
 
         def attacker(*, has_passport: bool) -> Attacker:
             clock.now = NOON
-            scene.officer = sign_in("13800138002", roles=("health_officer",))
             serial = next(serials)
             card = {"id_number": id_number(serial % 900, 1990 - serial // 900)}
             passport = {"id_number": f"EA{serial:07}", "document_kind": "passport"}

@@ -107,9 +107,10 @@ def _figures(rows: Iterable[tuple[str, str]]) -> str:
 
 def _row(one: Difference, resolution: Resolution) -> str:
     ours, theirs = ("–" if fen is None else yuan(fen) for fen in (one.ours_fen, one.theirs_fen))
+    detail = f"<br>{escape(one.detail.zh)}<br>{escape(one.detail.en)}" if one.detail is not None else ""
     message = f"<br><small>{escape(resolution.message)}</small>" if resolution.message else ""
     return (
-        f"<tr><td>{DIFFERENCE_TITLES[one.kind]}<br><small>{one.id}</small><td>{escape(one.number)}"
+        f"<tr><td>{DIFFERENCE_TITLES[one.kind]}{detail}<br><small>{one.id}</small><td>{escape(one.number)}"
         f"<td>{escape(one.subject)}<td class=fen>{ours}<td class=fen>{theirs}<td>{REPAIR_TITLES[one.repair]}"
         f"<td>{STATE_TITLES[resolution.state]}{message}"
     )

@@ -43,7 +43,7 @@ class UnreadNotices(Struct, frozen=True):
 class SessionDetails(Struct, frozen=True):
     """A device that is signed in; `current` marks the one that sends this request.
 
-    `device_name` and `device_kind` are what its app told. `created` and `last_used` are unknown for older sessions.
+    Its app has named the device. Sessions of earlier editions do not know when they began.
     """
 
     id: str
