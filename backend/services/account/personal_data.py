@@ -69,7 +69,15 @@ personal_data = PersonalData(
             title=Text(zh="账户", en="Account"),
             find=_account,
             correct=Text(zh="可自行更换手机号。", en="You can change the phone yourself."),
-            hidden=("phone_digest", "former_digest", "kept_session", "untold_ms"),
+            hidden=(
+                "phone_digest",
+                "former_digest",
+                "kept_session",
+                "untold_ms",
+                "proposals",
+                "proposal_expires_ms",
+                "staff_since_ms",
+            ),
             encrypted=("phone", "former_phone"),
         ),
         PersonalRecords(
