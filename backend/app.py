@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
+from backend.city.bank_cards import BankCard
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, declared_roles
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
@@ -68,6 +69,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     CopyProgress,
     IdempotencyRecord,
     WriteProbe,
+    BankCard,
 )
 """The documents of the city itself, besides those that services declare."""
 
