@@ -18,9 +18,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
+from backend.city.audit_chain import AuditBlock
+from backend.city.audit_lag import AuditLag
+from backend.city.audit_log import AuditEntry
 from backend.city.bank_cards import BankCard
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
-from backend.city.declarations import check_declarations, check_guards, declared_roles
+from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
+from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
     City,
@@ -41,16 +45,23 @@ from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_met
 from backend.operations.write_probe import WriteProbe
 from backend.rulebook import load_rulebook
 from backend.rulebook.needs import check_needs, facts_of
+from backend.security.admission import Admission
+from backend.security.captcha import Captcha
+from backend.security.client_address import TrustedProxies
 from backend.security.field_encryption import FieldEncryption
+from backend.security.gateways import Gateway
 from backend.security.identity import Access
 from backend.security.keyring import Keyring
-from backend.settings import Settings
+from backend.security.rate_limits import RateLimits
+from backend.security.standing import FindStanding, Standings, standing_of_token
+from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
 from backend.store.copy import CopyProgress
 from backend.store.migrations import Lease, MigrationRun
 from backend.web.errors import EXCEPTION_HANDLERS, StrictRequest
 from backend.web.fast_paths import guard_directly
+from backend.web.forwarded import Forwarded
 from backend.web.idempotency import IdempotencyRecord
 from backend.web.openapi import document_routes
 
@@ -60,6 +71,7 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     BoundCity,
+    Gateway,
     MigrationRun,
     Lease,
     RulebookRelease,
@@ -68,6 +80,9 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     SweepLeases,
     CopyProgress,
     IdempotencyRecord,
+    Notice,
+    AuditEntry,
+    AuditBlock,
     WriteProbe,
     BankCard,
 )
@@ -99,7 +114,7 @@ def create_app(
     Raises InvalidCity or InvalidRulebook if a service, an integration or a rule module is wrong; no store is opened.
     """
     parts = discover_parts(settings, services_package)
-    load_shedder, job_counts = LoadShedder(settings.requests_at_once), JobCounts()
+    load_shedder, job_counts, audit_lag = LoadShedder(settings.requests_at_once), JobCounts(), AuditLag()
 
     def current_city() -> City:
         return cast("City", app.state.city)
@@ -114,7 +129,7 @@ def create_app(
         yield from access_log.request_counts.read()
         yield from city_metrics(current_city())
         yield from job_counts.read()
-        yield from load_metrics(load_shedder)
+        yield from load_metrics(load_shedder, audit_lag)
         yield gauge("chengma_jobs_waiting", "Background jobs that wait", jobs.waiting())
 
     @asynccontextmanager
@@ -122,13 +137,14 @@ def create_app(
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
         await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
-        async with watching, follow_releases(current_city, set_city), jobs:
+        async with watching, follow_releases(current_city, set_city), audit_lag.measured(current_city), jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
         if tracing is not None:
             tracing.end()
         access_log.flush()
+        await admission.limits.close()
         await current_city().store.close()
 
     app = _make_app(settings, parts, provide_city, lifespan)
@@ -140,7 +156,11 @@ def create_app(
     guard_directly(app, load_shedder)
     access_log = AccessLog(app.asgi_handler, load_shedder, writes=settings.access_log)
     app.asgi_handler = access_log if tracing is None else tracing.wrap(access_log)
-    app.state.access = Access(settings, city.keys, city.clock)
+    if settings.trusted_proxies:
+        app.asgi_handler = Forwarded(app.asgi_handler, TrustedProxies(parse_networks(settings.trusted_proxies)))
+    admission = open_admission(city)
+    app.state.access = Access(settings, city.keys, city.clock, admission)
+    app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
     return app
@@ -169,6 +189,14 @@ def _routes(settings: Settings, parts: Parts) -> list[ControllerRouterHandler]:
     routes = [route for service in parts.services for route in service.routes]
     routes.extend(route for integration in parts.integrations for route in integration.routes(settings))
     return [*routes, *health_routes(), *document_routes(parts.services, parts.integrations, settings)]
+
+
+def _find_standing(services: Sequence[Service], current_city: Callable[[], City]) -> FindStanding:
+    """Return how the service that keeps the accounts finds what they may do now."""
+    standing = next((service.standing for service in services if service.standing is not None), None)
+    if standing is None:
+        return standing_of_token
+    return lambda claims: standing(current_city(), claims)
 
 
 def _tracing(settings: Settings) -> "Tracing | None":
@@ -205,8 +233,19 @@ def open_city(
         jobs=jobs or NullQueue(),
         clock=clock,
         rule_modules=rule_modules,
-        roles=declared_roles(services),
+        roles=grantable_roles(services),
+        exclusive_roles=exclusive_roles(services),
+        documents=documents_of(services),
+        personal_data={one.name: one.personal_data for one in services if one.personal_data is not None},
+        acts={action: text for service in services for action, text in service.acts.items()},
+        authorities={role: text for service in services for role, text in service.authorities.items()},
     )
+
+
+def open_admission(city: City) -> Admission:
+    """Return the budgets of a process, which it shares with the others through the Redis of the settings."""
+    limits = RateLimits.of(city.settings, city.clock)
+    return Admission(city.settings, city.clock, limits, cast("Captcha | None", city.ports.get(Captcha)), city.store)
 
 
 def documents_of(services: Sequence[Service]) -> list[type[Document]]:
@@ -231,8 +270,9 @@ def open_jobs(
     return InProcessQueue(tasks, run)
 
 
-def load_metrics(load_shedder: LoadShedder) -> Iterator[Metric]:
-    """Return the metrics of the load on this process."""
+def load_metrics(load_shedder: LoadShedder, audit_lag: AuditLag) -> Iterator[Metric]:
+    """Return the metrics of the load on this process, and of the audit log."""
     yield gauge("chengma_requests_in_flight", "Requests started and not yet answered", load_shedder.in_flight)
+    yield gauge("chengma_audit_lag_seconds", "Age of the oldest act that is not chained", audit_lag.seconds)
     yield gauge("chengma_requests_refused", "Requests refused because of overload, so far", load_shedder.refused)
     yield gauge("chengma_store_away", "1 while the store does not answer", int(load_shedder.store_is_unavailable))

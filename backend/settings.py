@@ -1,5 +1,6 @@
 """The settings of an operator, read from the environment once, checked and frozen."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,6 +73,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     mllp_clients: Annotated[
         str, Meta(description="the authorities whose client certificates the listener accepts (PEM)")
     ] = ""
+    mllp_connections_per_address: Annotated[
+        int,
+        Meta(ge=1, le=100, description="the maximum number of one address's connections to the listener; 100 in all"),
+    ] = 20
     time_zone: Annotated[str, Meta(description="the city's IANA time zone: dated rules change at its midnight")] = (
         "Asia/Shanghai"
     )
@@ -92,6 +97,28 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     requests_at_once: Annotated[
         int, Meta(ge=4, description="the maximum number of requests in progress; images are refused at a quarter of it")
     ] = 256
+    connections: Annotated[
+        int,
+        Meta(
+            ge=100,
+            description="the maximum number of open connections; beyond it, those whose clients are idle are closed",
+        ),
+    ] = 4_000
+    header_seconds: Annotated[
+        int, Meta(ge=1, le=600, description="how long a client may take to send the headers of a request")
+    ] = 10
+    body_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=600,
+            description="how long a client may take to send a body or read a response, plus a second for 4,000 bytes",
+        ),
+    ] = 20
+    idle_seconds: Annotated[
+        int,
+        Meta(ge=1, le=3_600, description="how long a connection is kept for its next request; longer than a proxy's"),
+    ] = 75
     metrics_port: Annotated[
         int, Meta(ge=0, le=65535, description="the port for Prometheus's `/metrics`; 0 for none")
     ] = 0
@@ -118,8 +145,46 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=1, description="the requests per minute of one connected system, such as a hospital's"),
     ] = 30_000
     address_requests_per_minute: Annotated[
-        int, Meta(ge=1, description="the requests per minute of one network address without signing in")
-    ] = 60
+        int,
+        Meta(
+            ge=1,
+            description="the requests per minute of one network address without signing in; a captcha admits more",
+        ),
+    ] = 1_200
+    venue_requests_per_minute: Annotated[
+        int, Meta(ge=1, description="the scans per minute of all gate staff with the same venues")
+    ] = 6_000
+    sign_in_codes_per_minute: Annotated[
+        int,
+        Meta(
+            ge=2,
+            description="the sign-in codes per minute that the whole city sends to unknown devices; "
+            "half of them without a captcha",
+        ),
+    ] = 6_000
+    phone_countries: Annotated[
+        str,
+        Meta(
+            pattern=r"^[1-9][0-9]{0,2}(, ?[1-9][0-9]{0,2})*$",
+            description="the country calling codes of phones that get sign-in codes, besides that of the phone region; "
+            "for Hong Kong, Macao and Taiwan as well: `86,852,853,886`",
+        ),
+    ] = "86"
+    rate_limit_store: Annotated[
+        str,
+        Meta(
+            pattern=r"^(rediss?://.+)?$",
+            description="the Redis in which all processes count requests; if empty, the broker if it is a Redis, "
+            "and otherwise each process counts alone",
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="the networks of the proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, "
+            "such as `10.0.0.0/8, 192.0.2.7`; none if empty",
+        ),
+    ] = ""
 
 
 class InvalidSettings(Exception):
@@ -162,6 +227,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def parse_networks(text: str) -> list[Network]:
+    """Return the networks of a list such as `10.0.0.0/8, 192.0.2.7`. Raises ValueError."""
+    return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
+
+
 def mask_credentials(address: str) -> str:
     """Return an address for display: everything before the last @, which is a user and password, is masked.
 
@@ -178,6 +251,8 @@ def _converted(setting: FieldInfo, text: str) -> Any:  # noqa: ANN401  each sett
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, OSError, ValueError):
             raise ValueError("not an IANA time zone such as Asia/Shanghai") from None
+    if setting.name == "trusted_proxies":
+        parse_networks(value)
     return value
 
 

@@ -159,8 +159,11 @@ def test_interrupted_events_are_completed_through_beat(worker: RunningWorker) ->
 def test_the_schedule_contains_the_sweeps_and_lets_none_pile_up() -> None:
     schedule = beat_schedule(discover_tasks())
     assert schedule.keys() == {
+        "account.sweep_closures",
+        "account.sweep_notices",
         "account.sweep_sessions",
         "health_code.sweep_events",
+        "health_code.sweep_scans",
         "medical_credit.sweep_messages",
         "medical_credit.sweep_reconciliations",
         "medical_credit.sweep_visits",

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from backend.benefits.budget import Entry, EntryKind
 from backend.benefits.terms import AfterWithdrawal, SubjectKind
+from backend.city.audit_log import UNLOGGED, AuditedSaga
 from backend.i18n import Text
-from backend.jobs.saga import DUE, SagaDocument
+from backend.jobs.saga import DUE
 from backend.store import Index
 
 ClaimState = Literal["draft", "claimed", "waiting", "granted", "failed", "withdrawn"]
@@ -132,7 +133,7 @@ class ClaimNotification(Struct, frozen=True, gc=False):
     sent: bool = False
 
 
-class Claim(SagaDocument, kw_only=True):
+class Claim(AuditedSaga, kw_only=True):
     """A claim of `subject`, the id of a person or firm, to a benefit. A service adds the facts that decided it.
 
     `contact` is the person who is notified for a firm. `account` is the encrypted bank account for payouts,
@@ -151,6 +152,8 @@ class Claim(SagaDocument, kw_only=True):
         Index(("subject",), ordered="claimed_ms"),
         Index(("waitlist",), ordered="claimed_ms"),
         Index((), ordered="appealed_ms"),
+        UNLOGGED,
+        Index((), ordered="claimed_ms"),
     )
 
     subject: str
@@ -195,6 +198,11 @@ class Claim(SagaDocument, kw_only=True):
         """Return the sum of the instalments in these states."""
         return sum(one.amount_fen for one in self.instalments if one.state in states)
 
+    def is_settled(self) -> bool:
+        """Return whether nothing is to be paid, to be paid back or to be decided."""
+        is_open = self.due_ms is not None or self.appealed_ms is not None or self.waitlist is not None
+        return not is_open and self.owed_fen <= 0 and self.sum_fen("open", "requested") == 0
+
     @property
     def paid_fen(self) -> int:
         """Return the amount paid out, including what came back later."""
@@ -233,7 +241,7 @@ class PastClaim(Struct, frozen=True, gc=False):
     at: datetime
 
 
-class Claimant(SagaDocument, kw_only=True):
+class Claimant(AuditedSaga, kw_only=True):
     """A subject that claims benefits. A service adds what it knows about them, and may advance it by its own saga.
 
     The bank `account` is encrypted; only `account_ending` is ever shown. `card` is the id of its BankCard, which

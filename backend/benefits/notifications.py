@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from backend.benefits.claim import C, ClaimNotificationKind
 from backend.benefits.service import AnyBenefits
+from backend.city.notices import notify
 from backend.city.service import City
-from backend.city.upstream import Notifications, with_timeout
 from backend.i18n import Text, date_text, yuan
 
 _MESSAGES: dict[ClaimNotificationKind, Text] = {
@@ -68,14 +68,15 @@ _MESSAGES: dict[ClaimNotificationKind, Text] = {
 
 
 async def send_notification(benefits: AnyBenefits, city: City, claim: C, _now: datetime) -> C:
-    """Send the oldest notification, with local deadlines; if interrupted, it is sent twice rather than never."""
-    notification = next(one for one in claim.notifications if not one.sent)
+    """Send the oldest notification, with local deadlines, once, however often the step is repeated."""
+    number, notification = next((number, one) for number, one in enumerate(claim.notifications) if not one.sent)
     texts = {"title": claim.title, "shown_in": benefits.shown_in}
     if claim.clawback is not None:
         zone = city.rulebook.time_zone
         texts["appeal_until"] = date_text(claim.clawback.appeal_until, zone)
         texts["collect_at"] = date_text(claim.clawback.collect_at, zone)
     message = _MESSAGES[notification.kind].format(yuan=yuan(notification.amount_fen), **texts)
-    await with_timeout(city.port(Notifications).notify(claim.contact or claim.subject, message))
+    recipient = claim.contact or claim.subject
+    await notify(city, recipient, f"{claim.collection}/{claim.id}/notifications/{number}", message)
     notifications = tuple(replace(one, sent=True) if one is notification else one for one in claim.notifications)
     return replace(claim, notifications=notifications, failures=0)

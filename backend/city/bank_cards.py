@@ -15,7 +15,8 @@ from backend.city.person import Person, document_of
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout, with_timeout
 from backend.problems import NotAllowed, Problem
-from backend.store import Document
+from backend.store import Document, Index
+from backend.store.retention import Retention
 from backend.store.update import create_or_update, retry_on_conflict
 
 Assurance = Literal["none", "name", "proved"]
@@ -58,6 +59,12 @@ class BankCard(Document, kw_only=True):
     """A card that `holder`, the id of a person or firm, named in `services`; its `id` is the hash of its number."""
 
     collection: ClassVar[str] = "bank_cards"
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("holder",)),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each bank card that is registered",
+        ends="once its holder registers another one, or closes their account",
+        names="a person",
+    )
 
     holder: str
     named_at: datetime

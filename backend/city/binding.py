@@ -22,6 +22,7 @@ from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Key, Keyring, Use
 from backend.store import Document, Store, StoreUnavailable
 from backend.store.migrations import MigrationRun
+from backend.store.retention import Retention
 from backend.store.update import insert_or_get, update_document
 
 CITY = "city"
@@ -39,6 +40,11 @@ class BoundCity(Document, kw_only=True):
     """The city that a store belongs to, with the fingerprints of its `lookup` and `field` keys. There is one."""
 
     collection: ClassVar[str] = "bound_cities"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one",
+        ends="never: it says to which city the store belongs",
+        names="nobody",
+    )
 
     city: str
     keys: tuple[str, ...]

@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from backend.city import upstream
-from backend.city.service import Integration, InvalidCity, Service
+from backend.city.service import EVERY_OTHER_ROLE, Integration, InvalidCity, Service
 from backend.jobs.tasks import Task, service_modules, undefined_tasks
 from backend.security.identity import OPEN_GUARDS, RoleGuard
 from backend.store import Document
@@ -33,6 +33,8 @@ def check_declarations(
             *_repeated_collections(services, system_documents),
             *_unregistered_documents(services, services_package),
             *_repeated_audiences(services),
+            *_unknown_exclusions(services),
+            *_repeated_standings(services),
             *_undefined_tasks(tasks, services_package),
             *_undefined_tasks(tasks, integrations_package),
             *_undeclared_ports(integrations, services_package),
@@ -50,7 +52,23 @@ def check_guards(app: Litestar, services: Sequence[Service]) -> None:
 
 def declared_roles(services: Iterable[Service]) -> frozenset[str]:
     """Return the roles that the services declare."""
+    return frozenset(role for service in services for role in (*service.roles, *service.system_roles))
+
+
+def grantable_roles(services: Iterable[Service]) -> frozenset[str]:
+    """Return the roles that people may have: all but those of systems."""
     return frozenset(role for service in services for role in service.roles)
+
+
+def exclusive_roles(services: Sequence[Service]) -> frozenset[frozenset[str]]:
+    """Return the pairs of roles that nobody may have at once."""
+    roles = grantable_roles(services)
+    return frozenset(
+        frozenset((first, other))
+        for service in services
+        for first, second in service.exclusive_roles
+        for other in (roles - {first} if second == EVERY_OTHER_ROLE else {second})
+    )
 
 
 def _refuse(mistakes: Sequence[str]) -> None:
@@ -101,6 +119,26 @@ def _repeated_audiences(services: Sequence[Service]) -> Iterator[str]:
             yield f"{count} kinds of codes have the audience {audience!r}: give each CodeFormat its own"
 
 
+def _unknown_exclusions(services: Sequence[Service]) -> Iterator[str]:
+    roles = grantable_roles(services)
+    for service in services:
+        for first, second in service.exclusive_roles:
+            for role in (first, second):
+                if role not in roles and (role is first or role != EVERY_OTHER_ROLE):
+                    yield (
+                        f"the service {service.name!r} excludes the role {role!r}, which no service declares: "
+                        f"add it to `Service(roles=...)`, or use one of: {', '.join(sorted(roles))}"
+                    )
+            if first == second:
+                yield f"the service {service.name!r} excludes the role {first!r} from itself: name another role"
+
+
+def _repeated_standings(services: Sequence[Service]) -> Iterator[str]:
+    keepers = [service.name for service in services if service.standing is not None]
+    if len(keepers) > 1:
+        yield f"the services {', '.join(map(repr, keepers))} all declare a `standing`: one service keeps the accounts"
+
+
 def _undefined_tasks(tasks: Mapping[str, Task[Any]], package: str) -> Iterator[str]:
     for name, module in undefined_tasks(tasks, package).items():
         yield (
@@ -136,10 +174,11 @@ def _guard_mistakes(route: HTTPRoute, roles: frozenset[str]) -> Iterator[str]:
             yield f"{place} declares {len(guards)} guards: declare exactly one, such as `guards=[citizen]`"
         for guard in guards:
             if isinstance(guard, RoleGuard):
-                if guard.role not in roles:
-                    yield (
-                        f"{place} requires the role {guard.role!r}, which no service declares: "
-                        f"add it to `Service(roles=...)`, or use one of: {', '.join(sorted(roles))}"
-                    )
+                for role in guard.roles:
+                    if role not in roles:
+                        yield (
+                            f"{place} requires the role {role!r}, which no service declares: "
+                            f"add it to `Service(roles=...)`, or use one of: {', '.join(sorted(roles))}"
+                        )
             elif guard not in OPEN_GUARDS:
                 yield f"{place} has a guard of its own: use role_guard(...) or a guard of backend.security.identity"

@@ -11,6 +11,7 @@ from backend.problems import Problem
 from backend.security.field_encryption import FieldEncryption
 from backend.store import ONE_SHARD, Document, Duplicate, Index, Store
 from backend.store.place import Place
+from backend.store.retention import Retention
 
 
 class BirthDateMissing(Problem):
@@ -28,6 +29,11 @@ class Person(Document, kw_only=True):
     collection: ClassVar[str] = "profiles"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("id_digest",), unique=True),)
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person whom the city knows",
+        ends="when the account is closed and no service keeps records of the person",
+        names="a person",
+    )
 
     id_number: str
     id_digest: str

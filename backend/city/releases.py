@@ -16,10 +16,12 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument, city_act, with_act
 from backend.city.service import City
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
-from backend.store import Document, Duplicate, Store, StoreUnavailable
+from backend.store import Duplicate, Index, Store, StoreUnavailable
+from backend.store.retention import Retention
 
 POLL_SECONDS = 2.0
 MAX_HISTORY = 100
@@ -28,10 +30,16 @@ IN_FORCE = "in-force"
 _log = logging.getLogger("chengma.rules")
 
 
-class RulebookRelease(Document, kw_only=True):
+class RulebookRelease(AuditedDocument, kw_only=True):
     """The files of a rulebook, by module; `id` is the rulebook's digest. It never changes."""
 
     collection: ClassVar[str] = "rulebook_releases"
+    indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each published rulebook",
+        ends="never: verdicts name the rulebook that made them, and are replayed with it",
+        names="nobody",
+    )
 
     files: dict[str, str]
     published: datetime
@@ -44,10 +52,16 @@ class Activation(Struct, frozen=True):
     since: datetime
 
 
-class RulebookPointer(Document, kw_only=True):
+class RulebookPointer(AuditedDocument, kw_only=True):
     """The history of activations; the release of the last one is in force. There is one such document."""
 
     collection: ClassVar[str] = "rulebook_pointers"
+    indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one",
+        ends="never: it holds the last 100 activations",
+        names="nobody",
+    )
 
     past: tuple[Activation, ...]
 
@@ -60,7 +74,8 @@ async def store_release(store: Store, files: Mapping[str, SourceFile], rulebook:
     """Store a checked rulebook as a release; storing it again changes nothing."""
     texts = {name: file.text for name, file in files.items()}
     with suppress(Duplicate):
-        await store.insert(RulebookRelease(id=rulebook.digest, files=texts, published=now))
+        release = RulebookRelease(id=rulebook.digest, files=texts, published=now)
+        await store.insert(with_act(release, city_act("rules.published", rulebook.digest, now)))
 
 
 async def activate_release(store: Store, digest: str, now: datetime) -> None:
@@ -68,11 +83,11 @@ async def activate_release(store: Store, digest: str, now: datetime) -> None:
     if await store.get(RulebookRelease, digest) is None:
         raise UnknownRelease(f"there is no release {digest}")
     pointer = await store.get(RulebookPointer, IN_FORCE)
-    entry = Activation(digest, now)
+    entry, act = Activation(digest, now), city_act("rules.activated", digest, now)
     if pointer is None:
-        await store.insert(RulebookPointer(id=IN_FORCE, past=(entry,)))
+        await store.insert(with_act(RulebookPointer(id=IN_FORCE, past=(entry,)), act))
     elif pointer.past[-1].digest != digest:
-        await store.replace(replace(pointer, past=(*pointer.past[1 - MAX_HISTORY :], entry)))
+        await store.replace(with_act(replace(pointer, past=(*pointer.past[1 - MAX_HISTORY :], entry)), act))
 
 
 async def release_named(store: Store, beginning: str) -> str:

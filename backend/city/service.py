@@ -27,7 +27,9 @@ from backend.problems import Problem
 from backend.rulebook import Rulebook
 from backend.rulebook.needs import RuleModule
 from backend.security.field_encryption import FieldEncryption
+from backend.security.identity import AccessClaims
 from backend.security.keyring import Keyring
+from backend.security.standing import Standing
 from backend.settings import Settings
 from backend.store import Document, Store
 
@@ -54,8 +56,18 @@ class City(Struct, frozen=True):
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rule_modules: Sequence[RuleModule] = ()
     """The rule modules that the services evaluate; every rulebook in force has them."""
+    documents: Sequence[type[Document]] = ()
+    """The kinds of all documents that the city stores."""
+    personal_data: Mapping[str, object] = {}
+    """What each service holds on a person, a PersonalData; see `backend.city.personal_data.personal_data_of`."""
     roles: frozenset[str] = frozenset()
-    """The roles that the services declare; no other can be granted."""
+    """The roles that the services declare, except those of systems; no other can be granted."""
+    exclusive_roles: frozenset[frozenset[str]] = frozenset()
+    """The pairs of roles that nobody has at once."""
+    acts: Mapping[str, Text] = {}
+    """What a person reads of the acts that concern them, by action; see `Service.acts`."""
+    authorities: Mapping[str, Text] = {}
+    """On whose behalf an account with a role acts; see `Service.authorities`."""
     decision_counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     """The number of times that each rule of each module decided each result since the process started."""
 
@@ -102,11 +114,12 @@ class DemoStaff(Struct, frozen=True):
 class DemoAccounts(Struct, frozen=True):
     """Functions with which the demonstration finds and creates accounts; the account service declares them.
 
-    `people(city)` yields synthetic people who can sign in. `grant(city, phone, roles, venues)` sets an account's roles.
+    `people(city)` yields synthetic people who can sign in. `grant(city, phone, roles, venues)` enters staff, and
+    returns None in a city that has real operators.
     """
 
     people: Callable[[City], AsyncIterator[DemoPerson]]
-    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[object]]
+    grant: Callable[[City, str, tuple[str, ...], tuple[str, ...]], Awaitable[Document | None]]
 
 
 class DemoOutput(Struct, frozen=True):
@@ -117,11 +130,78 @@ class DemoOutput(Struct, frozen=True):
 
 
 class Demo(Struct, frozen=True, kw_only=True):
-    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`."""
+    """A service's part of the demonstration. `show(city, people)` may iterate over synthetic people with `people()`.
+
+    `assign(city, accounts)` gives the staff what they need besides their roles; `accounts` are the ids by phone.
+    """
 
     staff: Sequence[DemoStaff] = ()
+    assign: Callable[[City, Mapping[str, str]], Awaitable[None]] | None = None
     show: Callable[[City, Callable[[], AsyncIterator[DemoPerson]]], Awaitable[DemoOutput]] | None = None
     accounts: DemoAccounts | None = None
+
+
+EVERY_OTHER_ROLE = "*"
+NOT_CORRECTED = Text(zh="记录已发生的事实，不作更正。", en="It records what happened, and is not corrected.")
+
+
+class Subject(Struct, frozen=True):
+    """A person who uses the city: the id of their account, and that of their Person once their identity is verified."""
+
+    account: str
+    person: str | None
+
+
+class OpenMatter(Struct, frozen=True):
+    """What must be settled before an account is closed; `amount_fen` is the money that is open, if known."""
+
+    text: Text
+    amount_fen: int | None = None
+
+
+Find = Callable[[City, Subject], AsyncIterator[Any]]
+KeepUntil = Callable[[City, Any, datetime], Awaitable[datetime | None]]
+
+
+async def _erase(_city: City, _document: Any, _now: datetime) -> datetime | None:  # noqa: ANN401  any document
+    return None
+
+
+class PersonalRecords(Struct, frozen=True, kw_only=True):
+    """The documents of one kind about a person.
+
+    `find(city, subject)` yields them. In an export, fields of `hidden` are left out and those of `encrypted` decrypted.
+    `correct` says how a person has them corrected. Once the account is closed, a document stays until the instant that
+    `keep_until(city, document, now)` returns, for the `reason`; if there is none, it is erased. `reduced(document)`
+    returns what must stay of it, the same object if all of it.
+    """
+
+    kind: type[Document]
+    title: Text
+    find: Find
+    correct: Text = NOT_CORRECTED
+    hidden: Sequence[str] = ()
+    encrypted: Sequence[str] = ()
+    keep_until: KeepUntil = _erase
+    reason: Text = Text(zh="", en="")
+    reduced: Callable[[Any], Document] = lambda document: document
+
+
+async def _nothing_open(_city: City, _subject: Subject) -> list[OpenMatter]:
+    return []
+
+
+class PersonalData(Struct, frozen=True, kw_only=True):
+    """What a service holds on a person.
+
+    `open_matters(city, subject)` returns what keeps an account from being closed. `end(city, subject)` ends what the
+    person has with the service before the account is closed, and returns what prevents it. Then `records` are erased
+    in their order.
+    """
+
+    records: Sequence[PersonalRecords]
+    open_matters: Callable[[City, Subject], Awaitable[list[OpenMatter]]] = _nothing_open
+    end: Callable[[City, Subject], Awaitable[list[OpenMatter]]] = _nothing_open
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -139,9 +219,21 @@ class Service(Struct, frozen=True, kw_only=True):
     """The rule modules that it evaluates, with the facts that they may read and the results that it can handle."""
     roles: Sequence[str] = ()
     """The roles that its guards require. Several services may declare the same role."""
+    system_roles: Sequence[str] = ()
+    """The roles that its guards require and that only connected systems have, such as a hospital's; none is granted."""
+    exclusive_roles: Sequence[tuple[str, str]] = ()
+    """Pairs of roles that nobody may have at once; EVERY_OTHER_ROLE as the second stands for all others."""
+    standing: Callable[[City, AccessClaims], Awaitable[Standing | None]] | None = None
+    """Returns what the account of a token may do now; declared by the service that keeps the accounts."""
+    acts: Mapping[str, Text] = {}
+    """The actions of the audit log that concern a person, such as `account.looked_up`, as the person reads them."""
+    authorities: Mapping[str, Text] = {}
+    """The authority for which an account acts, by role; a person reads it in place of the officer's name."""
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None
+    personal_data: PersonalData | None = None
+    """What it holds on a person, for the export of their data and for closing their account."""
 
 
 class ProblemFormat(Struct, frozen=True, kw_only=True):

@@ -98,8 +98,11 @@ BankSignature = Annotated[str, HeaderParameter(name="Bank-Signature", max_length
 
 @runtime_checkable
 class Notifications(Protocol):
-    """Sends notifications to people's phones."""
+    """Pushes notices to people's phones. A city needs no provider: `backend.city.notices` keeps each notice."""
 
-    async def notify(self, person: str, text: Text) -> None:
-        """Send a text to a person (the id of a Person). Raises UpstreamTimeout."""
+    async def notify(self, notice: str, recipient: str, text: Text) -> None:
+        """Push the text of a notice to a recipient, the id of a Person or an Account; a repeated notice is pushed once.
+
+        Raises UpstreamTimeout, or UpstreamRejected if the recipient has no phone to push to.
+        """
         ...

@@ -91,11 +91,16 @@ def _people_lines(outputs: Sequence[DemoOutput]) -> list[str]:
 
 
 async def _staff_lines(city: City, demos: Sequence[Demo], accounts: DemoAccounts) -> list[str]:
-    """Grant the staff of all services their roles, and return a line for each, by phone."""
+    """Enter the staff of all services, unless the city has real operators, and return a line for each, by phone."""
     staff = sorted((member for demo in demos for member in demo.staff), key=lambda member: member.phone)
-    for member in staff:
-        await accounts.grant(city, member.phone, (member.role,), member.venues)
-    return [_staff_line(member) for member in staff]
+    accounts_of_staff = {
+        member.phone: await accounts.grant(city, member.phone, (member.role,), member.venues) for member in staff
+    }
+    granted = {phone: account.id for phone, account in accounts_of_staff.items() if account is not None}
+    for demo in demos:
+        if demo.assign is not None:
+            await demo.assign(city, granted)
+    return [_staff_line(member) for member in staff if member.phone in granted]
 
 
 def _staff_line(member: DemoStaff) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import click
 
@@ -36,10 +36,11 @@ def list_() -> None:
 
 
 @keys.command("publish")
-def publish() -> None:
-    """Print the public keys that verify codes, as a JSON Web Key Set."""
+@click.option("--use", default="code", show_default=True, type=click.Choice(["code", "audit"]))
+def publish(use: Literal["code", "audit"]) -> None:
+    """Print the public keys that verify codes, or the audit log, as a JSON Web Key Set."""
     with report_errors():
-        click.echo(json.dumps(Keyring.open(_folder()).jwks(), indent=2))
+        click.echo(json.dumps(Keyring.open(_folder()).jwks(use), indent=2))
 
 
 @keys.command("rotate")
@@ -57,7 +58,7 @@ def rotate_(use: str, overlap_hours: int, at_once: bool) -> None:
 
     By then every process knows it, and so does everyone with a cached key set. With --at-once, anyone who verifies
     offline must fetch the key set again to know the key of a new code. The old key verifies until its overlap ends, so
-    that nobody is signed out. Old `field` keys decrypt permanently.
+    that nobody is signed out. Old `field` keys decrypt, and old `audit` keys verify, permanently.
     """
     with report_errors():
         lead = timedelta() if at_once else PUBLICATION_LEAD

@@ -45,6 +45,9 @@ _LAZY_COMMANDS = {
     "worker": ("backend.cli.operations", "worker"),
     "beat": ("backend.cli.operations", "beat"),
     "keys": ("backend.cli.keys", "keys"),
+    "gateways": ("backend.cli.gateways", "gateways"),
+    "audit": ("backend.cli.audit", "audit"),
+    "staff": ("backend.cli.staff", "staff"),
     "verify": ("backend.cli.verify", "verify"),
 }
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from backend.app import documents_of
+from backend.city.audit_log import city_act, entry_of
 from backend.city.binding import bind_city
 from backend.city.service import discover_services
 from backend.cli.errors import load_settings, report_errors
@@ -32,6 +35,7 @@ from backend.store.connect import (
 )
 from backend.store.copy import CopyRefused, copy_city
 from backend.store.migrations import assert_up_to_date, find_migrations, migrate, pending, plan
+from backend.store.time import to_the_millisecond
 
 if TYPE_CHECKING:
     from backend.settings import Settings
@@ -201,6 +205,8 @@ def retry(job_id: str) -> None:
         job = await store.get(DeadLetter, job_id)
         if job is None or not job.dead:
             raise click.ClickException(f"no failed job has the id {job_id}; `chengma jobs list` lists the failed jobs")
+        now = to_the_millisecond(datetime.now(UTC))
+        await store.insert(entry_of(city_act("jobs.retried", job_id, now), ZoneInfo(settings.time_zone), now))
         from backend.jobs.celery import CeleryQueue
 
         await asyncio.to_thread(CeleryQueue(settings).publish, Job(job.task, job.arguments, job.id))

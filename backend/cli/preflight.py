@@ -1,6 +1,8 @@
 """Checks before serving, so that a misconfigured process stops with one clear line."""
 
 import asyncio
+import logging
+import resource
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -33,6 +35,12 @@ from backend.store.migrations import Migration, assert_up_to_date, is_empty, mig
 _REFUSED = {13: "may not do this", 18: "is refused: wrong name or password"}
 """MongoDB's codes Unauthorized and AuthenticationFailed."""
 
+OTHER_OPEN_FILES = 512
+"""The store, its driver's connections, logs, and connections that are being opened and closed."""
+MIN_CONNECTIONS = 100
+
+_log = logging.getLogger("chengma.preflight")
+
 _ESCAPE = "write special characters in a name or password as in a URL: / is %2F, @ is %40"
 
 
@@ -52,6 +60,29 @@ def check_before_serving(settings: Settings, services: Sequence[Service], migrat
     if settings.broker:
         _check_broker(settings)
     asyncio.run(_check_store(settings, services, migrations))
+
+
+def allow_connections(connections: int) -> int:
+    """Raise the process's limit of open files to what its connections need, and return how many it can accept.
+
+    Logs a warning if they are fewer. Raises NotReady if they are so few that any client could take them all.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + OTHER_OPEN_FILES
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == needed:
+        return connections
+    accepted = allowed - OTHER_OPEN_FILES
+    message = (
+        f"{connections:,} connections need {needed:,} open files, and this process may open {hard:,}: raise the limit "
+        "(`ulimit -Hn`, LimitNOFILE of systemd, `ulimits: nofile` of compose), or set CHENGMA_CONNECTIONS"
+    )
+    if accepted < MIN_CONNECTIONS:
+        raise NotReady(message)
+    _log.warning("%s; only %d connections are accepted", message, accepted)
+    return accepted
 
 
 def _check_development(settings: Settings) -> None:

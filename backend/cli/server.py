@@ -11,9 +11,10 @@ from backend.app import create_app
 from backend.city.service import discover_services
 from backend.cli.errors import report_errors
 from backend.cli.garbage_collection import collect_rarely
-from backend.cli.preflight import NotReady, check_before_serving
+from backend.cli.preflight import NotReady, allow_connections, check_before_serving
 from backend.operations.access_log import log_as_json_lines
 from backend.store.migrations import find_migrations
+from backend.web.server_front import ConnectionLimits, FrontServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,19 +46,23 @@ def run_server(settings: Settings, bound: socket.socket, announce: Callable[[], 
         check_before_serving(settings, discover_services(), find_migrations())
     app.state.city.rulebook.compile()
     log_as_json_lines()
+    with report_errors():
+        connections = allow_connections(settings.connections)
     collect_rarely()
     config = uvicorn.Config(
-        app, access_log=False, log_config=None, server_header=False, lifespan="on", timeout_graceful_shutdown=10
+        app,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # uvicorn would believe everyone on this machine; see `trusted_proxies`
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=10,
     )
-    server = _Server(config)
-    server.announce = announce
-    server.run([bound])
-
-
-class _Server(uvicorn.Server):
-    announce: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.announce()
+    limits = ConnectionLimits(
+        connections=connections,
+        header_seconds=settings.header_seconds,
+        body_seconds=settings.body_seconds,
+        idle_seconds=settings.idle_seconds,
+    )
+    FrontServer(config, limits, app.state.access_log, announce).run([bound])

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, JobQueue, Task, TaskReference, background
 from backend.store import Conflict, Document, Index, Order, Store, StoreUnavailable
 from backend.store.query import Cursors
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict, update_document
 
@@ -120,6 +121,11 @@ class SweepLeases(Document, kw_only=True):
     """The ranges of a collection that sweeps process now; its `id` is the name of the collection."""
 
     collection: ClassVar[str] = "sweep_leases"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one for each kind of saga",
+        ends="never",
+        names="nobody",
+    )
 
     leases: tuple[RangeLease, ...] = ()
 

@@ -12,7 +12,7 @@ import secrets
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from importlib.util import find_spec
 from random import Random
 from types import ModuleType
@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.store import Conflict, Document, Duplicate, Index, Store, StoreUnavailable
+from backend.store.retention import Period, Retention
 from backend.store.time import to_ms
 
 P = ParamSpec("P")
@@ -155,7 +156,14 @@ class DeadLetter(Document, kw_only=True):
     """A job that failed permanently, or, while `losses` are counted, one whose worker died while running it."""
 
     collection: ClassVar[str] = "dead_jobs"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("dead",), ordered="at_ms"),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("dead",), ordered="at_ms"), Index((), ordered="at_ms"))
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each job that failed for good",
+        ends="after an operator retried or deleted it, or with its age",
+        names="nobody",
+        field="at_ms",
+        periods=(Period(date(2020, 1, 1), 90, "[A] operators have a quarter to retry a job"),),
+    )
 
     task: str
     arguments: tuple[Argument, ...]

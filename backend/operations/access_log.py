@@ -18,13 +18,15 @@ from itertools import count
 from typing import Any
 
 import msgspec
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
 """The key of `scope["state"]` under which the id of the request is stored."""
+REFUSED_STATUS = "refused_status"
+"""Likewise the status that the server front has answered in place of the application."""
 
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -67,20 +69,49 @@ class AccessLog:
         scope["state"][REQUEST_ID] = request_id
         header = (b"x-request-id", request_id.encode())
         status = 500
-        self._load_shedder.in_flight += 1
+        load_shedder = self._load_shedder
+        load_shedder.in_flight += 1
+        is_read = False
+
+        async def read() -> ReceiveMessage:
+            nonlocal is_read
+            if is_read:
+                return await receive()
+            load_shedder.in_flight -= 1  # while it waits for the rest of its body
+            try:
+                message = await receive()
+            finally:
+                load_shedder.in_flight += 1
+            is_read = not message.get("more_body", False)
+            return message
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], header, *_protective(message["headers"], scope["scheme"])]
-            await send(message)
+                message["headers"] = [
+                    *message["headers"],
+                    header,
+                    *protective_headers(message["headers"], scope["scheme"]),
+                ]
+            load_shedder.in_flight -= 1  # while its client does not read
+            try:
+                await send(message)
+            finally:
+                load_shedder.in_flight += 1
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, read, answer)
         finally:
-            self._load_shedder.in_flight -= 1
+            load_shedder.in_flight -= 1
+            status = scope["state"].get(REFUSED_STATUS, status)
             self._note(scope, status, time.perf_counter() - started, request_id)
+
+    def note_refused(self, status: int) -> str:
+        """Log a request that the server front refused before it was read, and return its id."""
+        request_id = self._new_id()
+        self._note({"method": None}, status, 0.0, request_id)
+        return request_id
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
         """Log an internal error with its traceback; long numbers, which may belong to a person, are masked."""
@@ -137,10 +168,13 @@ class AccessLog:
                 if _VALID_ID.fullmatch(sent):
                     return sent
                 break
+        return self._new_id()
+
+    def _new_id(self) -> str:
         return f"{self._prefix}{next(self._counter):06x}"
 
 
-def _protective(headers: Iterable[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
+def protective_headers(headers: Iterable[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
     """Return the headers that keep browsers and caches from misusing a response, unless it has its own."""
     names = {name for name, _ in headers}
     added: list[tuple[bytes, bytes]] = [_NOSNIFF]

@@ -29,9 +29,9 @@ class Health(Struct, frozen=True):
     rulebook: str
 
 
-@get("/health/live", guards=[probe], priority="essential", include_in_schema=False)
+@get("/health/live", guards=[probe], priority="essential", always_admitted=True, include_in_schema=False)
 async def live() -> dict[str, bool]:
-    """Answer as long as the process is alive. If it does not answer, restart it."""
+    """Answer as long as the process is alive, however loaded it is. If it does not answer, restart it."""
     return {"alive": True}
 
 

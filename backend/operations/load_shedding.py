@@ -1,11 +1,14 @@
 """Load shedding: an overloaded process refuses decorative content first, and the colour last.
 
-The load is the number of requests that are started and not yet answered, which grows as soon as the store is slow, and
-whether the store has just failed to answer.
+The load is the number of requests that are read and not yet answered, which grows as soon as the store is slow, and
+whether the store has just failed to answer. A request that waits for its own client is no load: otherwise some hundred
+clients that do not finish sending would make the process refuse everyone else.
 """
 
 import time
-from typing import Literal
+from typing import Literal, cast
+
+from litestar.handlers import BaseRouteHandler
 
 from backend.i18n import Text
 from backend.problems import Problem
@@ -53,6 +56,11 @@ class LoadShedder:
 
     def _refuses(self, priority: Priority) -> bool:
         return priority != "essential" and self.store_is_unavailable
+
+
+def priority_of(handler: BaseRouteHandler) -> Priority:
+    """Return the priority that a route declares."""
+    return cast("Priority", handler.opt.get("priority", "ordinary"))
 
 
 def not_writable() -> Unavailable:

@@ -194,6 +194,10 @@ class Billable(SagaDocument, kw_only=True):
             return "closing"
         return "billed" if self.owed_fen() > 0 else "paid"
 
+    def is_settled(self) -> bool:
+        """Return whether nothing is owed and nothing is left to do."""
+        return self.due_ms is None and self.stage() in ("paid", "cancelled")
+
     def paid_fen(self) -> int:
         """Return what was paid to the city and not refunded."""
         paid = sum(payment.amount_fen for payment in self.payments if payment.is_done())

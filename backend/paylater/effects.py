@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.notices import notify
 from backend.city.service import City
-from backend.city.upstream import Notifications
 from backend.i18n import Text, yuan
 from backend.paylater.account import A, RecordedBreach, with_breach, with_payment_on_time
 from backend.paylater.bill import B, Billable, Notice, Payment, Terms, add_notice, with_transfer
@@ -112,11 +112,11 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         return replace(billable, breach_recorded=True)
 
     async def notify(self, city: City, billable: B, now: datetime) -> B:
-        """Send the oldest notification; if interrupted, it is sent twice rather than never."""
-        notice = next(one for one in billable.notices if not one.sent)
+        """Send the oldest notification, once, however often the step is repeated."""
+        number, notice = next((number, one) for number, one in enumerate(billable.notices) if not one.sent)
         next_debit = next_debit_at(billable, self.terms(city, now))
         text = notice_text(notice, billable, next_debit, city.rulebook.time_zone)
-        await city.port(Notifications).notify(billable.person, text)
+        await notify(city, billable.person, f"{billable.collection}/{billable.id}/notices/{number}", text)
         notices = tuple(replace(one, sent=True) if one is notice else one for one in billable.notices)
         return replace(billable, notices=notices, failures=0)
 

@@ -14,13 +14,17 @@ from backend.city.upstream import BankAnswer, NotifyingBank
 
 
 class BankEntry(Struct, frozen=True):
-    """An entry of the bank's statement: a payment to the city, or a refund by the city."""
+    """An entry of the bank's statement: a payment to the city, or a refund by the city.
+
+    `payer` is the payer whom our order named, if the bank's statement tells it.
+    """
 
     id: str
     kind: Literal["payment", "refund"]
     amount_fen: int
     at: datetime
     receipt: str
+    payer: str = ""
 
 
 @runtime_checkable

@@ -7,10 +7,12 @@ from typing import ClassVar, Literal, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from backend.city.audit_log import AuditedSaga
 from backend.i18n import Text
-from backend.jobs.saga import SagaDocument, backoff
+from backend.jobs.saga import backoff
 from backend.paylater.problems import NotAccepted, SamePerson
 from backend.problems import NotFound
+from backend.security.identity import Caller
 from backend.store.time import to_ms
 
 RETRY_DELAY = timedelta(minutes=1)
@@ -27,7 +29,10 @@ STATE_TITLES: dict[ResolutionState, str] = {
 
 
 class Resolution(Struct, frozen=True):
-    """The resolution of a difference: accepted by one person, approved by another, then repaired or failed."""
+    """The resolution of a difference: accepted by one person, approved by another, then repaired or failed.
+
+    `accepted_by` and `approved_by` are accounts, `accepting_person` is the id of the Person who accepted.
+    """
 
     state: ResolutionState = "open"
     accepted_by: str | None = None
@@ -35,9 +40,10 @@ class Resolution(Struct, frozen=True):
     approved_by: str | None = None
     approved_at: datetime | None = None
     message: str | None = None
+    accepting_person: str | None = None
 
 
-class ReconciledDay(SagaDocument, kw_only=True):
+class ReconciledDay(AuditedSaga, kw_only=True):
     """A day whose differences are resolved; a service adds them. `resolutions` are keyed by their ids."""
 
     not_repairable: ClassVar[Text]
@@ -56,30 +62,31 @@ class ReconciledDay(SagaDocument, kw_only=True):
 R = TypeVar("R", bound=ReconciledDay)
 
 
-def accept_repairs(day: R, differences: Iterable[str], person: str, now: datetime) -> R:
+def accept_repairs(day: R, differences: Iterable[str], caller: Caller, now: datetime) -> R:
     """Accept the proposed repairs of differences. Raises NotFound or NotAccepted."""
 
     def accepted(key: str, resolution: Resolution) -> Resolution:
         if not day.repairable()[key] or resolution.state not in ("open", "failed"):
             raise NotAccepted(day.not_repairable, id=key)
-        return Resolution("accepted", person, now)
+        return Resolution("accepted", caller.account_id, now, accepting_person=caller.citizen_id)
 
     return _resolve(day, differences, accepted)
 
 
-def approve_repairs(day: R, differences: Iterable[str], person: str, now: datetime) -> R:
-    """Approve repairs that another person accepted. Raises NotFound, NotAccepted or SamePerson."""
+def approve_repairs(day: R, differences: Iterable[str], caller: Caller, now: datetime) -> R:
+    """Approve repairs that another person accepted, from any account. Raises NotFound, NotAccepted or SamePerson."""
 
     def approved(key: str, resolution: Resolution) -> Resolution:
         if resolution.state != "accepted":
             raise NotAccepted(
                 zh="该修复尚未被受理，不能审批。", en="This repair must be accepted before it is approved.", id=key
             )
-        if resolution.accepted_by == person:
+        same_person = resolution.accepting_person is not None and resolution.accepting_person == caller.citizen_id
+        if same_person or resolution.accepted_by == caller.account_id:
             raise SamePerson(
                 zh="受理人与审批人不能为同一人。", en="Another person must approve what you accepted.", id=key
             )
-        return replace(resolution, state="approved", approved_by=person, approved_at=now)
+        return replace(resolution, state="approved", approved_by=caller.account_id, approved_at=now)
 
     return _resolve(day, differences, approved)
 
@@ -96,7 +103,8 @@ def _resolve(day: R, differences: Iterable[str], change: Callable[[str, Resoluti
 def with_known_resolutions(day: R, known: R) -> R:
     """Return a day that was reconciled again, with the resolutions of the differences that remain."""
     kept = {key: resolution for key, resolution in known.resolutions.items() if key in day.repairable()}
-    return replace(day, revision=known.revision, resolutions=kept, due_ms=known.due_ms)
+    acts = (*known.acts, *day.acts)
+    return replace(day, revision=known.revision, resolutions=kept, due_ms=known.due_ms, acts=acts)
 
 
 def with_result(day: R, difference: str, message: str, *, worked: bool) -> R:

@@ -1,12 +1,14 @@
 """Compare our payments and refunds with the bank's statement of a day."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from backend.city.service import City
+from backend.i18n import Text, decimal_yuan
 from backend.paylater.bill import B, Billable, Payment, Refund
 from backend.paylater.ports import Bank, BankEntry
 from backend.paylater.transfers import BillSaga, billable_of, with_outcome
@@ -17,19 +19,29 @@ TransferDifferenceKind = Literal[
     "refund_only_at_bank",
     "refund_missing_at_bank",
     "transfer_differs",
+    "transfer_repeated_at_bank",
 ]
 TRANSFER_TITLES: dict[TransferDifferenceKind, str] = {
     "payment_only_at_bank": "付款仅银行有 · payment only at the bank",
     "payment_missing_at_bank": "付款仅我方有 · payment missing at the bank",
     "refund_only_at_bank": "退款仅银行有 · refund only at the bank",
     "refund_missing_at_bank": "退款仅我方有 · refund missing at the bank",
-    "transfer_differs": "收付金额不一致 · transfer differs",
+    "transfer_differs": "收付不一致 · transfer differs",
+    "transfer_repeated_at_bank": "银行收付重复 · transfer repeated at the bank",
 }
-TransferRepair = Literal["accept_bank_record", "query_bank"]
+TransferRepair = Literal["accept_bank_record", "query_bank", "contact_bank"]
+
+MIDNIGHT_TOLERANCE = timedelta(hours=1)
+"""How far our record of a transfer and the bank's may lie apart across midnight; more is another day."""
+
+_PAYMENT, _REFUND = Text(zh="付款", en="Payment"), Text(zh="退款", en="Refund")
 
 
 class TransferDifference(Struct, frozen=True):
-    """A payment or refund that differs between our records and the bank's; an amount is None if a side has none."""
+    """A payment or refund that differs between our records and the bank's; an amount is None if a side has none.
+
+    `detail` says what differs.
+    """
 
     kind: TransferDifferenceKind
     billable: str
@@ -37,43 +49,103 @@ class TransferDifference(Struct, frozen=True):
     ours_fen: int | None
     theirs_fen: int | None
     repair: TransferRepair
+    detail: Text
 
 
-def compare_transfers(ours: Iterable[Billable], statement: Iterable[BankEntry]) -> Iterator[TransferDifference]:
-    """Yield what the bank has and we have not, and transfers whose amounts differ."""
-    at_bank = {entry.id: entry for entry in statement}
+def compare_transfers(
+    ours: Iterable[Billable], statement: Iterable[BankEntry], zone: ZoneInfo
+) -> Iterator[TransferDifference]:
+    """Yield what the bank has and we have not, what it has twice, and transfers that differ."""
+    at_bank: dict[str, BankEntry] = {}
+    for entry in statement:
+        if entry.id in at_bank:
+            yield _repeated(entry)
+        at_bank[entry.id] = entry
     for billable in ours:
         for one in billable.transfers():
             entry = at_bank.pop(one.id, None)
             if entry is not None and not one.is_done():
-                yield _only_at_bank(entry, "accept_bank_record")
-            elif entry is not None and entry.amount_fen != one.amount_fen:
-                yield TransferDifference(
-                    "transfer_differs", billable.id, one.id, one.amount_fen, entry.amount_fen, "query_bank"
-                )
+                state = Text(zh="我方记录为未完成", en="it is not done here")
+                yield _only_at_bank(entry, state, "accept_bank_record")
+            elif entry is not None and (what := list(_what(one, entry, zone))):
+                zh = "；".join(f"{name.zh}我方为{mine}，银行为{theirs}" for name, mine, theirs in what)
+                en = "; ".join(f"the {name.en} is {mine} here and {theirs} at the bank" for name, mine, theirs in what)
+                title = _title_of(one)
+                detail = Text(zh=f"{title.zh}{one.id}：{zh}。", en=f"{title.en} {one.id}: {en}.")
+                amounts = one.amount_fen, entry.amount_fen
+                yield TransferDifference("transfer_differs", billable.id, one.id, *amounts, "contact_bank", detail)
     for entry in at_bank.values():
-        yield _only_at_bank(entry, "query_bank")
+        yield _only_at_bank(entry, Text(zh="我方没有该笔收付", en="it is unknown here"), "query_bank")
 
 
-def _only_at_bank(entry: BankEntry, repair: TransferRepair) -> TransferDifference:
+def _what(one: Payment | Refund, entry: BankEntry, zone: ZoneInfo) -> Iterator[tuple[Text, str, str]]:
+    """Yield what differs between a transfer that is done here and the bank's entry, with both values."""
+    kind = "payment" if isinstance(one, Payment) else "refund"
+    if kind != entry.kind:
+        yield Text(zh="收付方向", en="direction"), kind, entry.kind
+    if one.amount_fen != entry.amount_fen:
+        yield Text(zh="金额", en="amount"), decimal_yuan(one.amount_fen), decimal_yuan(entry.amount_fen)
+    payer = one.payer if isinstance(one, Payment) else ""
+    if entry.payer and payer and entry.payer != payer:
+        yield Text(zh="付款人", en="payer"), payer, entry.payer
+    if one.answered_at is not None:
+        ours, theirs = (at.astimezone(zone).date() for at in (one.answered_at, entry.at))
+        if ours != theirs and abs(one.answered_at - entry.at) > MIDNIGHT_TOLERANCE:
+            yield Text(zh="日期", en="day"), str(ours), str(theirs)
+
+
+def _title_of(one: Payment | Refund | BankEntry) -> Text:
+    is_payment = one.kind == "payment" if isinstance(one, BankEntry) else isinstance(one, Payment)
+    return _PAYMENT if is_payment else _REFUND
+
+
+def _only_at_bank(entry: BankEntry, state: Text, repair: TransferRepair) -> TransferDifference:
     kind = "payment_only_at_bank" if entry.kind == "payment" else "refund_only_at_bank"
-    return TransferDifference(kind, billable_of(entry.id), entry.id, None, entry.amount_fen, repair)
+    title, amount = _title_of(entry), decimal_yuan(entry.amount_fen)
+    detail = Text(
+        zh=f"{title.zh}{entry.id}（{amount}元）银行已完成，{state.zh}。",
+        en=f"{title.en} {entry.id} of {amount} yuan is done at the bank; {state.en}.",
+    )
+    return TransferDifference(kind, billable_of(entry.id), entry.id, None, entry.amount_fen, repair, detail)
+
+
+def _repeated(entry: BankEntry) -> TransferDifference:
+    title, amount = _title_of(entry), decimal_yuan(entry.amount_fen)
+    detail = Text(
+        zh=f"{title.zh}{entry.id}在银行对账单中重复出现，每次{amount}元。",
+        en=f"{title.en} {entry.id} is in the bank's statement more than once, with {amount} yuan each time.",
+    )
+    fen = entry.amount_fen
+    kind = "transfer_repeated_at_bank"
+    return TransferDifference(kind, billable_of(entry.id), entry.id, fen, 2 * fen, "contact_bank", detail)
 
 
 def missing_at_bank(
     ours: Iterable[Billable], statement: Iterable[BankEntry], begins: datetime, ends: datetime
 ) -> Iterator[TransferDifference]:
-    """Yield each transfer that is done in our records within [begins, ends) but not at the bank."""
+    """Yield each transfer that is done in our records within [begins, ends) but not at the bank.
+
+    `statement` is that of the day, and of the days beside it if a transfer is close to midnight.
+    """
     at_bank = {entry.id for entry in statement}
 
     def is_missing(one: Payment | Refund) -> bool:
-        at = one.answered_at
-        return one.is_done() and at is not None and begins <= at < ends and one.id not in at_bank
+        return is_done_within(one, begins, ends) and one.id not in at_bank
 
     for billable in ours:
         for one in filter(is_missing, billable.transfers()):
             kind = "payment_missing_at_bank" if isinstance(one, Payment) else "refund_missing_at_bank"
-            yield TransferDifference(kind, billable.id, one.id, one.amount_fen, None, "query_bank")
+            title, amount = _title_of(one), decimal_yuan(one.amount_fen)
+            detail = Text(
+                zh=f"{title.zh}{one.id}（{amount}元）我方记录为已完成，银行对账单中没有。",
+                en=f"{title.en} {one.id} of {amount} yuan is done here and not in the bank's statement.",
+            )
+            yield TransferDifference(kind, billable.id, one.id, one.amount_fen, None, "query_bank", detail)
+
+
+def is_done_within(one: Payment | Refund, begins: datetime, ends: datetime) -> bool:
+    """Return whether a transfer is done in our records within [begins, ends)."""
+    return one.is_done() and one.answered_at is not None and begins <= one.answered_at < ends
 
 
 async def query_bank(city: City, saga: BillSaga[B], transfer_id: str) -> str | None:

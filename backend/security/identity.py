@@ -1,4 +1,4 @@
-"""Access tokens, roles, rate limits, and the guards that routes declare.
+"""Access tokens, roles, and the guards that routes declare.
 
 Only the city itself checks access tokens, on every request. They are therefore HS256, and the check is lean: the header
 segment must equal that of one of our token keys, which fixes key and algorithm before the rest of the token is read.
@@ -19,21 +19,27 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import Meta, Struct
 
 from backend.i18n import Text
-from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn, TooManyRequests
+from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
+from backend.security.admission import Admission
 from backend.security.keyring import Keyring, decode_segment, encode_segment
+from backend.security.standing import Standing, Standings
 from backend.settings import Settings
 
 AUDIENCE = "access"
 _NO_PERMISSION = "您的账号没有此项权限，请联系管理员。"
 _BEARER = b"bearer "
 _MAX_TOKEN_BYTES = 4_096
-_MINUTE = 60
+_READS = ("GET", "HEAD")
 ROLE_FORMAT = "role"
 """Marks role names in schemas; the OpenAPI document replaces them by the enumeration of all declared roles."""
 
 
 Role = Annotated[str, Meta(max_length=64, extra_json_schema={"format": ROLE_FORMAT})]
 """The name of a role. Services declare the roles they need; see `Service.roles`."""
+
+
+SIGNED_IN, VERIFIED, IN_PERSON = 1, 2, 3
+"""Levels of identity: by phone; name, number and phone agree; the person was present (by face or bank card)."""
 
 
 class Caller(Struct, frozen=True, gc=False):
@@ -77,15 +83,21 @@ Guard = Callable[[Connection, BaseRouteHandler], Coroutine[Any, Any, None]]
 
 
 class Access:
-    """Issues and checks access tokens, and limits request rates. One per process."""
+    """Issues and checks access tokens, and applies the limits of their callers. One per process."""
 
-    def __init__(self, settings: Settings, keys: Keyring, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Keyring,
+        clock: Callable[[], datetime],
+        admission: Admission | None = None,
+    ) -> None:
+        self.admission = admission or Admission(settings, clock)
         self._settings = settings
         self._keys = keys
         self._clock = clock
         self._secrets: dict[bytes, hmac.HMAC] = {}
         self._minute = 0.0
-        self._requests: dict[str, int] = {}
 
     def issue(self, caller: Caller, at: datetime, seconds: int | None = None) -> str:
         """Return an access token valid from `at` for `seconds` (default: `access_token_seconds` of the settings)."""
@@ -105,6 +117,7 @@ class Access:
         """Return the claims of an `Authorization` header, checked at `now` (epoch seconds). Raises NotSignedIn."""
         if authorization[: len(_BEARER)].lower() != _BEARER or len(authorization) > _MAX_TOKEN_BYTES:
             raise _not_signed_in()
+        self._forget_retired_keys(now)
         signed, _, signature = authorization[len(_BEARER) :].rpartition(b".")
         header, _, body = signed.partition(b".")
         secret = self._secrets.get(header) or self._secret(header)
@@ -131,25 +144,16 @@ class Access:
             raise _not_signed_in()
         return self._secrets[header]
 
-    def count(self, subject: str, limit: int, now: float) -> None:
-        """Count a request of a person or an address. Raises TooManyRequests above `limit` in one minute."""
-        minute = now // _MINUTE
-        if minute != self._minute:
-            self._minute, self._requests = minute, {}
-            self._secrets = {}  # retired keys are dropped within a minute
-        count = self._requests[subject] = self._requests.get(subject, 0) + 1
-        if count > limit:
-            raise too_many_requests(_MINUTE - int(now) % _MINUTE)
+    def admit(self, connection: Connection, *, by_venue: bool = False) -> AccessClaims:
+        """Authenticate a caller and apply their rate limit, or that of their venues.
 
-    def admit(self, connection: Connection) -> AccessClaims:
-        """Authenticate a caller and apply their rate limit. Raises NotSignedIn or TooManyRequests."""
+        Raises NotSignedIn or TooManyRequests.
+        """
         for name, value in connection.scope["headers"]:
             if name == b"authorization":
                 now = self._clock().timestamp()
                 claims = self.claims(value, now)
-                settings = self._settings
-                limit = settings.system_requests_per_minute if claims.scp else settings.person_requests_per_minute
-                self.count(claims.sub, limit, now)
+                self.admission.count(*self._budget(claims, by_venue=by_venue), now)
                 scope = connection.scope
                 scope["auth"] = claims
                 scope["user"] = Caller(
@@ -158,14 +162,17 @@ class Access:
                 return claims
         raise _not_signed_in()
 
-    def admit_anonymous(self, connection: Connection) -> None:
-        """Apply the rate limit of the caller's network address. Raises TooManyRequests.
+    def _budget(self, claims: AccessClaims, *, by_venue: bool) -> tuple[str, int]:
+        """Return what a caller is counted by, and the requests of a minute."""
+        settings = self._settings
+        if by_venue and claims.ven:
+            return f"venues {' '.join(sorted(claims.ven))}", settings.venue_requests_per_minute
+        return claims.sub, settings.system_requests_per_minute if claims.scp else settings.person_requests_per_minute
 
-        The address is that of the peer. All requests through a proxy share its address unless uvicorn trusts the proxy.
-        """
-        client = connection.scope["client"]
-        address = client[0] if client else ""
-        self.count(f"address {address}", self._settings.address_requests_per_minute, self._clock().timestamp())
+    def _forget_retired_keys(self, now: float) -> None:
+        minute = now // 60
+        if minute != self._minute:
+            self._minute, self._secrets = minute, {}
 
 
 def _header(kid: str) -> bytes:
@@ -178,32 +185,61 @@ def _not_signed_in() -> NotSignedIn:
     return NotSignedIn(Text(zh="请先登录，或重新登录。", en="Please sign in, or sign in again."))
 
 
-def too_many_requests(seconds: int) -> TooManyRequests:
-    """Return the Problem for a caller who must wait this many seconds."""
-    wait = max(1, seconds)
-    return TooManyRequests(
-        Text(zh=f"操作太频繁，请{wait}秒后再试。", en=f"Too many requests; please try again in {wait} seconds."),
-        headers={"Retry-After": str(wait)},
-    )
-
-
 async def public(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit anyone, within the rate limit of their network address."""
-    connection.scope["app"].state.access.admit_anonymous(connection)
+    """Admit anyone, within the budget of their network address or of their gateway's end user."""
+    await connection.scope["app"].state.access.admission.count_anonymous(connection.scope)
+
+
+async def budgeted(_connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit anyone to a route whose handler spends budgets of its own, such as those of a phone or a device."""
 
 
 async def probe(_connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit health probes without a rate limit: the answer is cheap and reveals nothing."""
 
 
-async def signed_in(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers."""
-    connection.scope["app"].state.access.admit(connection)
+async def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Admit signed-in callers. A write needs a session that has not ended, unless the route declares `repeatable`."""
+    claims = connection.scope["app"].state.access.admit(connection)
+    if connection.scope["method"] not in _READS and not handler.opt.get("repeatable"):
+        await present_standing(connection, claims)
 
 
 async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers whose identity is verified."""
-    admit_citizen(connection)
+    """Admit signed-in callers whose identity is verified. A write needs a session that has not ended."""
+    citizen_id = admit_citizen(connection)
+    if connection.scope["method"] not in _READS:
+        standing = await present_standing(connection, connection.scope["auth"])
+        if standing.citizen_id != citizen_id:
+            raise _not_signed_in()
+
+
+async def present_standing(connection: Connection, claims: AccessClaims) -> Standing:
+    """Return what the account of a token may do now. Raises NotSignedIn if its session has ended."""
+    standings: Standings = connection.scope["app"].state.standings
+    return _use(connection, claims, await standings.current(claims))
+
+
+async def recent_standing(connection: Connection, claims: AccessClaims) -> Standing:
+    """Return what the account of a token could do within the last seconds. Raises NotSignedIn as above."""
+    standings: Standings = connection.scope["app"].state.standings
+    return _use(connection, claims, await standings.recent(claims))
+
+
+def _use(connection: Connection, claims: AccessClaims, standing: Standing | None) -> Standing:
+    """Let the handler see the caller as they stand now."""
+    if standing is None:
+        raise _not_signed_in()
+    connection.scope["user"] = Caller(
+        claims.sub,
+        claims.sid,
+        standing.citizen_id,
+        standing.roles,
+        standing.venues,
+        claims.scp,
+        standing.level,
+    )
+    return standing
 
 
 def admit_citizen(connection: Connection) -> str:
@@ -224,20 +260,30 @@ def citizen_id(request: CitizenRequest) -> str:
 
 
 class RoleGuard:
-    """A guard that admits callers with one role."""
+    """A guard that admits callers who have one of its roles now, whatever their token says.
 
-    def __init__(self, role: str) -> None:
-        self.role = role
+    With `recent`, a role that was removed is accepted for at most five seconds, and while the store is away. Systems,
+    such as a hospital's, have the roles of their token, which lives for minutes.
+    `by_venue` counts the requests of a venue's staff together.
+    """
+
+    def __init__(self, *roles: str, recent: bool = False, by_venue: bool = False) -> None:
+        self.roles = roles
+        self._by_venue = by_venue
+        self._standing = recent_standing if recent else present_standing
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
-        """Admit a caller who has the role. Raises NotSignedIn, TooManyRequests or NotAllowed."""
-        if self.role not in connection.scope["app"].state.access.admit(connection).rol:
-            raise NotAllowed(Text(zh=_NO_PERMISSION, en=f"Your account does not have the role {self.role!r}."))
+        """Admit a caller who has a role. Raises NotSignedIn, TooManyRequests or NotAllowed, or StoreUnavailable."""
+        claims: AccessClaims = connection.scope["app"].state.access.admit(connection, by_venue=self._by_venue)
+        roles = claims.rol if claims.scp else (await self._standing(connection, claims)).roles
+        if not any(role in roles for role in self.roles):
+            names = " or ".join(repr(role) for role in self.roles)
+            raise NotAllowed(Text(zh=_NO_PERMISSION, en=f"Your account does not have the role {names}."))
 
 
-def role_guard(role: str) -> RoleGuard:
-    """Return the guard of routes that only callers with this role may use; a service must declare the role."""
-    return RoleGuard(role)
+def role_guard(*roles: str, recent: bool = False, by_venue: bool = False) -> RoleGuard:
+    """Return the guard of routes that only callers with one of these roles may use; a service declares each role."""
+    return RoleGuard(*roles, recent=recent, by_venue=by_venue)
 
 
 def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointer: str = "/roles") -> None:
@@ -253,5 +299,5 @@ def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointe
         raise InvalidRequest(detail, errors=tuple(errors))
 
 
-OPEN_GUARDS: Sequence[Guard] = (public, probe, signed_in, citizen)
+OPEN_GUARDS: Sequence[Guard] = (public, budgeted, probe, signed_in, citizen)
 """The guards that need no role. Every route declares one of these or a RoleGuard."""

@@ -26,10 +26,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Meta, Struct
 from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 
-Use = Literal["code", "token", "field", "lookup"]
-USES: tuple[Use, ...] = ("code", "token", "field", "lookup")
-ROTATED: tuple[Use, ...] = ("code", "token", "field")
+Use = Literal["code", "token", "field", "lookup", "audit"]
+USES: tuple[Use, ...] = ("code", "token", "field", "lookup", "audit")
+ROTATED: tuple[Use, ...] = ("code", "token", "field", "audit")
 """The lookup key is not rotated: people are found by ID number and phone with it, and a new key would lose them."""
+
+NEVER_RETIRED: tuple[Use, ...] = ("field", "audit")
+"""Old keys of these uses stay active after a rotation, since stored identifiers and the audit log last longer."""
 
 KEY_BYTES = 32
 JWKS_SECONDS = 300
@@ -71,8 +74,9 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, d
     """One key: `kid` names it, `use` is its purpose, and it is active until `retires` (None: no other succeeds it).
 
     It signs or encrypts from `signs_from` (None: since its creation) until its successor does.
-    `code` keys sign what others verify (Ed25519 seeds), `token` keys sign access tokens (HMAC-SHA256), `field` keys
-    encrypt identifiers (AES-256-GCM), the `lookup` key makes the keyed hashes by which they are found.
+    `code` keys sign what others verify (Ed25519 seeds), `audit` keys the audit log (likewise), `token` keys sign access
+    tokens (HMAC-SHA256), `field` keys encrypt identifiers (AES-256-GCM), the `lookup` key makes the keyed hashes by
+    which they are found.
     """
 
     kid: str
@@ -84,12 +88,12 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, d
 
     @cached_property
     def private(self) -> Ed25519PrivateKey:
-        """Return the signing key of a `code` key."""
+        """Return the signing key of a `code` or `audit` key."""
         return Ed25519PrivateKey.from_private_bytes(self.material)
 
     @cached_property
     def public_jwk(self) -> dict[str, str]:
-        """Return the public half of a `code` key as a JSON Web Key."""
+        """Return the public half of a `code` or `audit` key as a JSON Web Key."""
         x = encode_segment(self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
         return {"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "use": "sig", "alg": "EdDSA", "x": x}
 
@@ -111,9 +115,9 @@ def make_keys(folder: Path) -> None:
 def rotate(folder: Path, use: Use, now: datetime, overlap: timedelta, lead: timedelta = timedelta()) -> Key:
     """Create a new key that signs after `lead`; the old one verifies until `overlap` after that.
 
-    Without a lead, others cannot verify what it signs until they read the keys again. Old `field` keys decrypt
-    permanently. Raises InvalidKeys for the lookup key, which cannot be replaced without losing the lookup of every
-    person.
+    Without a lead, others cannot verify what it signs until they read the keys again. Old `field` keys decrypt, and old
+    `audit` keys verify, permanently. Raises InvalidKeys for the lookup key, which cannot be replaced without losing the
+    lookup of every person.
     """
     if use not in ROTATED:
         raise InvalidKeys(f"the {use} key cannot be rotated: people are found by it")
@@ -170,7 +174,7 @@ class Keyring:
         return [
             key
             for key in self._keys
-            if use in (None, key.use) and (key.use == "field" or key.retires is None or now < key.retires)
+            if use in (None, key.use) and (key.use in NEVER_RETIRED or key.retires is None or now < key.retires)
         ]
 
     def current(self, use: Use) -> Key:
@@ -188,9 +192,13 @@ class Keyring:
         """Sign the bytes of a JSON object as a compact EdDSA JWS with the current `code` key."""
         return self.code_signer().sign(claims)
 
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the public keys that verify codes, as a JSON Web Key Set."""
-        return {"keys": [key.public_jwk for key in self.keys("code")]}
+    def sign_audit(self, claims: bytes) -> str:
+        """Sign the bytes of a JSON object as a compact EdDSA JWS with the current `audit` key."""
+        return CodeSigner(self.current("audit")).sign(claims)
+
+    def jwks(self, use: Literal["code", "audit"] = "code") -> dict[str, list[dict[str, str]]]:
+        """Return the public keys that verify codes, or the audit log, as a JSON Web Key Set."""
+        return {"keys": [key.public_jwk for key in self.keys(use)]}
 
     def _refresh(self) -> None:
         if time.monotonic() <= self._refresh_at:

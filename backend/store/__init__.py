@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_c
 
 from msgspec import Struct
 
+from backend.store.retention import AT_EXPIRY, Retention
+
 Scalar = str | int | bool | None
 """The types of indexed fields. Instants are integers or sortable UTC text, never floats."""
 
@@ -33,6 +35,8 @@ class Document(Struct, kw_only=True):
     A subclass names its `collection` and declares the `indexes` that `find` and `count` may use. Indexed fields are
     top-level fields of type `Scalar`. Other instants are in UTC, to the millisecond.
 
+    `retention` says when its documents end; every kind of the city declares it.
+
     `shard_key` distributes the collection in a cluster. The default, the hashed id, distributes writes evenly and sends
     each read by id to one shard. A unique index over other fields requires ONE_SHARD for all documents.
     """
@@ -40,9 +44,14 @@ class Document(Struct, kw_only=True):
     collection: ClassVar[str]
     indexes: ClassVar[tuple[Index, ...]] = ()
     shard_key: ClassVar[Mapping[str, str]] = HASHED_ID
+    retention: ClassVar[Retention] = AT_EXPIRY
 
     id: str
     revision: int = 0
+
+    def deletable(self) -> bool:
+        """Return whether the document may be deleted: not while it holds what another document must take over."""
+        return True
 
 
 D = TypeVar("D", bound=Document)
@@ -143,7 +152,10 @@ class Store(Protocol):
         ...
 
     async def delete(self, document: Document) -> None:
-        """Delete a document durably if its revision is still current. Raises Conflict."""
+        """Delete a document durably if its revision is still current. Raises Conflict.
+
+        Deleting a document that is not `deletable` is a programming error (AssertionError).
+        """
         ...
 
     def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:

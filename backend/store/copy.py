@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.store import Document, Store, time
+from backend.store.retention import Retention
 
 BATCH = 1_000
 
@@ -18,6 +19,11 @@ class CopyProgress(Document, kw_only=True):
     """The progress of a collection: copied up to the id `after`. Its `id` is the collection's name."""
 
     collection: ClassVar[str] = "copy_progress"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one for each collection that is copied",
+        ends="at the end of the copy",
+        names="nobody",
+    )
 
     source: str
     after: str = ""

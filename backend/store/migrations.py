@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from backend.store import Conflict, Document, Duplicate, Store
 from backend.store.place import Place
+from backend.store.retention import Retention
 from backend.store.time import to_the_millisecond
 
 LEASE_SECONDS = 60
@@ -70,6 +71,11 @@ class MigrationRun(Document, kw_only=True):
     """The progress of a started migration: it has processed the ids up to `after`, or all ids if it is `done`."""
 
     collection: ClassVar[str] = "migration_runs"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each migration",
+        ends="never: it is the history of the schema",
+        names="nobody",
+    )
 
     checksum: str
     began: datetime
@@ -82,6 +88,11 @@ class Lease(Document, kw_only=True):
     """The exclusive right of one process to do the work that `id` names, until `until`."""
 
     collection: ClassVar[str] = "leases"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one for each exclusive work",
+        ends="with the work",
+        names="nobody",
+    )
 
     holder: str
     until: datetime

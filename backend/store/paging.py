@@ -6,7 +6,7 @@ from backend.store import D, Order, Scalar, Store
 
 
 async def find_pages(
-    store: Store, kind: type[D], where: Mapping[str, Scalar], order: Order, page_size: int = 200
+    store: Store, kind: type[D], where: Mapping[str, Scalar], order: Order | None, page_size: int = 200
 ) -> AsyncIterator[list[D]]:
     """Yield the documents that `find` finds, in order and page by page, while others read and write."""
     cursor: str | None = None
@@ -18,7 +18,7 @@ async def find_pages(
             return
 
 
-async def find_all(store: Store, kind: type[D], where: Mapping[str, Scalar], order: Order) -> AsyncIterator[D]:
+async def find_all(store: Store, kind: type[D], where: Mapping[str, Scalar], order: Order | None) -> AsyncIterator[D]:
     """Yield all documents that `find` finds, in order, while others read and write."""
     async for page in find_pages(store, kind, where, order):
         for document in page:

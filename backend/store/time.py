@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 
 def to_ms(at: datetime) -> int:
@@ -21,10 +21,10 @@ def to_the_millisecond(at: datetime) -> datetime:
 
 def instants(struct: Struct) -> Iterator[tuple[str, datetime]]:
     """Yield the fields of a Struct that hold an instant, with their values."""
-    for field in fields(struct):
-        value = getattr(struct, field.name)
+    for name in struct.__struct_fields__:
+        value = getattr(struct, name)
         if isinstance(value, datetime):
-            yield field.name, value
+            yield name, value
 
 
 def in_utc(struct: Any) -> Any:  # noqa: ANN401  any Struct, and the same kind is returned

@@ -87,7 +87,21 @@ async def insert_or_get(store: Store, document: D) -> D:
                 return found
 
 
-async def delete_unless_changed(store: Store, document: Document) -> None:
-    """Delete a document; if it was changed or deleted since it was read, it stays as it is."""
+async def delete_unless_changed(store: Store, document: Document) -> bool:
+    """Delete a document, and return whether this call did.
+
+    If it was changed or deleted since it was read, or is not deletable yet, it stays as it is.
+    """
+    if document.deletable():
+        with suppress(Conflict):
+            await store.delete(document)
+            return True
+    return False
+
+
+async def replace_unless_changed(store: Store, document: Document) -> bool:
+    """Store a changed document, and return whether this call did; if others changed it, it stays as it is."""
     with suppress(Conflict):
-        await store.delete(document)
+        await store.replace(document)
+        return True
+    return False

@@ -14,7 +14,7 @@ from litestar.status_codes import HTTP_401_UNAUTHORIZED
 from backend.city.service import ProblemFormat
 from backend.i18n import Text, preferred_language
 from backend.operations.access_log import REQUEST_ID
-from backend.operations.load_shedding import not_writable, unavailable
+from backend.operations.load_shedding import not_writable, priority_of, unavailable
 from backend.problems import (
     PROBLEM_JSON,
     BodyTooLarge,
@@ -56,11 +56,18 @@ class StrictRequest(Request[Any, Any, State]):
         return decode_body(await self.body(), decoder)
 
     async def body(self) -> bytes:
-        """Return the bytes of the body. Raises InvalidRequest if the caller disconnected before the end."""
+        """Return the bytes of the body. Raises InvalidRequest if the caller disconnected before the end.
+
+        A slow client may finish sending when the process is overloaded, so it is admitted again: raises Unavailable.
+        """
+        is_first = self.is_connected
         try:
-            return await super().body()
+            body = await super().body()
         except InternalServerException as error:
             raise invalid([FieldError("", "The body ended early.", "提交的内容不完整。")]) from error
+        if is_first and (load_shedder := self.app.state.get("load_shedder")):
+            load_shedder.admit(priority_of(self.route_handler))
+        return body
 
 
 @cache

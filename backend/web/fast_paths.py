@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from backend.city.service import City
-from backend.operations.load_shedding import LoadShedder, Priority
+from backend.operations.load_shedding import LoadShedder, priority_of
 from backend.security.identity import Connection, Guard
 
 
@@ -35,10 +35,12 @@ def guard_directly(app: Litestar, load_shedder: LoadShedder) -> None:
 
 def _guard_handler(handler: HTTPRouteHandler, load_shedder: LoadShedder) -> None:
     guards = cast("list[Guard]", handler.resolve_guards())  # pyright: ignore[reportUnknownMemberType]
-    priority = cast("Priority", handler.opt.get("priority", "ordinary"))
+    priority = priority_of(handler)
+    always_admitted = bool(handler.opt.get("always_admitted"))
 
     async def authorize(connection: Connection) -> None:
-        load_shedder.admit(priority)
+        if not always_admitted:
+            load_shedder.admit(priority)
         for guard in guards:
             await guard(connection, handler)
 

@@ -6,7 +6,7 @@ a key whose first request is still in progress. Problems are stored like other a
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
 from backend.store import Conflict, Document, Duplicate, Index, Store
+from backend.store.retention import Period, Retention
 from backend.store.time import to_ms
 
-RETENTION = timedelta(days=2)
 MAX_RUN_TIME = timedelta(seconds=60)
 """A request without an answer after this time is considered interrupted; the same request may run again."""
 
@@ -67,6 +67,13 @@ class IdempotencyRecord(Document, kw_only=True):
 
     collection: ClassVar[str] = "kept_answers"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each request with an Idempotency-Key",
+        ends="when no client repeats the request any more",
+        names="nobody",
+        ends_at="expires_ms",
+        periods=(Period(date(2020, 1, 1), 2, "[A] clients repeat a request for minutes, and people for a day"),),
+    )
 
     payload: str
     started_at: datetime
@@ -88,7 +95,7 @@ async def once(
         id=hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest(),
         payload=hashlib.sha256(msgspec.json.encode(request)).hexdigest(),
         started_at=now,
-        expires_ms=to_ms(now + RETENTION),
+        expires_ms=to_ms(now + IdempotencyRecord.retention.length(now)),
     )
     record = await _start(store, new_record)
     earlier = _earlier_answer(record, kind)

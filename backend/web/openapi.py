@@ -39,7 +39,9 @@ from backend.problems import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from backend.security.identity import ROLE_FORMAT, public, signed_in
+from backend.security.captcha import CaptchaRequired
+from backend.security.identity import ROLE_FORMAT, budgeted, public, signed_in
+from backend.security.request_proofs import InvalidProof
 from backend.settings import Settings
 from backend.web.openapi_page import reference_page
 
@@ -165,6 +167,10 @@ def _documented_app(services: Sequence[Service], integrations: Sequence[Integrat
 _DESCRIPTION = """\
 The citizen services of a city. Every error is a Problem (RFC 9457) whose `type` names it; `detail` is for people, in
 Chinese or English by `Accept-Language`. Every response has an `X-Request-Id`, which identifies it in the log.
+
+Three headers are optional on requests without an access token. `DPoP` proves at sign-in and refresh which device sends
+them (RFC 9449). `Captcha-Response` carries the solution of the captcha in a Problem `captcha-required`. `Gateway-Proof`
+is signed by the registered backend of a mini-program and names the end user.
 """
 
 
@@ -174,6 +180,10 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
             for method, (handler, _) in route.route_handler_map.items():
                 if handler.resolve_include_in_schema():
                     yield route.path_format or "/", method.lower(), handler
+
+
+_ANONYMOUS: frozenset[Any] = frozenset((public, budgeted))
+"""The guards that admit callers who are not signed in, within the budgets of their address, gateway or device."""
 
 
 def _problems_of(handler: HTTPRouteHandler, path: str) -> Iterator[type[Problem]]:
@@ -186,9 +196,11 @@ def _problems_of(handler: HTTPRouteHandler, path: str) -> Iterator[type[Problem]
     if not handler.http_methods <= {"GET", "HEAD"}:
         yield EditConflict
     guards = _guards(handler)
-    if public not in guards:
+    if guards & _ANONYMOUS:
+        yield from (CaptchaRequired, InvalidProof)
+    else:
         yield NotSignedIn
-    if not guards & {public, signed_in}:
+    if not guards & {*_ANONYMOUS, signed_in}:
         yield NotAllowed
 
 
@@ -238,7 +250,7 @@ def _describe_bodies(operation: dict[str, Any], handler: HTTPRouteHandler, type_
 
 def _describe_problems(operation: dict[str, Any], handler: HTTPRouteHandler, problems: Sequence[type[Problem]]) -> None:
     if NotSignedIn in problems:
-        operation["security"] = [{"accessToken": []}, *([{}] if public in _guards(handler) else [])]
+        operation["security"] = [{"accessToken": []}, *([{}] if _guards(handler) & _ANONYMOUS else [])]
     responses = operation["responses"]
     for status in [status for status in responses if status >= "400"]:
         del responses[status]  # Litestar's own error schema, which is never sent

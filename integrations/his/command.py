@@ -11,6 +11,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from backend.city.audit_log import city_act, record_act, with_act
 from backend.city.service import City
 from backend.cli.errors import load_settings, report_errors
 from backend.services.medical_credit.model.hospital import HisMessage, Hospital
@@ -85,6 +86,7 @@ def show_message(message_id: str, whole: bool) -> None:
 
     async def read(city: City) -> tuple[HisMessage, bytes]:
         stored = await _find(city, message_id)
+        await record_act(city, city_act("medical_credit.message_read", message_id, city.now()))
         return stored, raw_message(city, stored)
 
     stored, raw = run_in_city(read)
@@ -110,6 +112,7 @@ def retry_message(message_id: str) -> None:
 
     async def work(city: City) -> tuple[str | None, HisMessage]:
         await _find(city, message_id)
+        await record_act(city, city_act("medical_credit.message_retried", message_id, city.now()))
         state = await city.port(Inbox).retry(city, message_id)
         return state, await _find(city, message_id)
 
@@ -164,12 +167,17 @@ def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # 
         now_ms = to_ms(city.now())
         new = Hospital(id=code, name=name, since_ms=now_ms, jwks=keys or {"keys": []}, **connection)
         if known is None:
-            await city.store.insert(new)
+            await city.store.insert(with_act(new, city_act("medical_credit.hospital_connected", code, city.now())))
             return True
         changed = replace(
-            new, revision=known.revision, since_ms=known.since_ms, jwks=keys or known.jwks, scopes=known.scopes
+            new,
+            revision=known.revision,
+            since_ms=known.since_ms,
+            jwks=keys or known.jwks,
+            scopes=known.scopes,
+            acts=known.acts,
         )
-        await city.store.replace(changed)
+        await city.store.replace(with_act(changed, city_act("medical_credit.hospital_changed", code, city.now())))
         return False
 
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code):
@@ -214,7 +222,8 @@ def disable(code: str) -> None:
         known = await city.store.get(Hospital, code)
         if known is None:
             raise click.ClickException(f"hospital {code} not found; `chengma his hospitals list` lists hospitals")
-        await city.store.replace(replace(known, enabled=False))
+        act = city_act("medical_credit.hospital_disconnected", code, city.now())
+        await city.store.replace(with_act(replace(known, enabled=False), act))
 
     run_in_city(work)
     click.echo(f"{code} is disconnected.")

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from backend.city.audit_log import city_act, record_act
 from backend.city.upstream import UpstreamTimeout
 from backend.i18n import yuan
 from backend.problems import Problem
@@ -19,6 +20,7 @@ from backend.services.medical_credit.reconciliation import our_records, reconcil
 from integrations._commands import run_in_city
 
 if TYPE_CHECKING:
+    from backend.city.audit_log import Act
     from backend.city.service import City
     from backend.services.medical_credit.model.reconciliation import Reconciliation
 
@@ -29,12 +31,10 @@ if TYPE_CHECKING:
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--encoding",
-    default="utf-8",
-    show_default=True,
     type=click.Choice(["utf-8", "gb18030"]),
-    help="Encoding of FILE.",
+    help="Encoding of FILE; GBK is part of gb18030. Without it, UTF-8 is tried first.",
 )
-def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str) -> None:
+def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str | None) -> None:
     """Compare the FILE of a HOSPITAL for a DAY with our visits, the insurance and the bank.
 
     Without FILE, print our records in the same format. Exits with 1 if anything differs; operators and approvers
@@ -44,7 +44,7 @@ def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str) -
         click.echo(run_in_city(lambda city: _our_records(city, hospital, day)), nl=False)
         return
     try:
-        text = file.read_text(encoding=encoding)
+        text = _text(file, encoding)
         found = run_in_city(lambda city: _compare(city, hospital, day, text))
     except (Problem, UpstreamTimeout, UnicodeDecodeError) as error:
         faults = "".join(f"\n  {one.pointer}: {one.detail}" for one in getattr(error, "errors", ()))
@@ -52,6 +52,17 @@ def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str) -
     _print(found)
     if found.open_differences():
         raise click.exceptions.Exit(1)
+
+
+def _text(file: Path, encoding: str | None) -> str:
+    """Return the text of a file. Raises UnicodeDecodeError."""
+    content = file.read_bytes()
+    if encoding is not None:
+        return content.decode(encoding)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("gb18030")
 
 
 async def _hospital(city: City, code: str) -> Hospital:
@@ -62,11 +73,18 @@ async def _hospital(city: City, code: str) -> Hospital:
 
 
 async def _our_records(city: City, hospital: str, day: datetime) -> str:
-    return await our_records(city, await _hospital(city, hospital), day.date())
+    found = await _hospital(city, hospital)
+    await record_act(city, _act(city, "medical_credit.records_exported", hospital, day))
+    return await our_records(city, found, day.date())
 
 
 async def _compare(city: City, hospital: str, day: datetime, text: str) -> Reconciliation:
-    return await reconcile(city, await _hospital(city, hospital), day.date(), text)
+    act = _act(city, "medical_credit.day_reconciled", hospital, day)
+    return await reconcile(city, await _hospital(city, hospital), day.date(), text, act)
+
+
+def _act(city: City, action: str, hospital: str, day: datetime) -> Act:
+    return city_act(action, f"{hospital} {day.date()}", city.now())
 
 
 def _print(found: Reconciliation) -> None:
@@ -79,12 +97,12 @@ def _print(found: Reconciliation) -> None:
     if not found.differences:
         click.echo("No differences.")
         return
-    table = Table("difference", "visit", "subject", "ours", "theirs", "repair", "state")
+    table = Table("visit", "difference", "ours", "theirs", "repair", "state")
     for one in found.differences:
         ours, theirs = ("-" if fen is None else yuan(fen) for fen in (one.ours_fen, one.theirs_fen))
         state = found.resolution(one.id).state
-        table.add_row(
-            DIFFERENCE_TITLES[one.kind], one.number, one.subject, ours, theirs, REPAIR_TITLES[one.repair], state
-        )
+        title = DIFFERENCE_TITLES[one.kind]
+        told = title if one.detail is None else f"{title}\n{one.detail.zh}\n{one.detail.en}"
+        table.add_row(one.number, told, ours, theirs, REPAIR_TITLES[one.repair], state)
     Console().print(table)
     click.echo(f"Open differences: {len(found.open_differences())} of {len(found.differences)}.")

@@ -72,7 +72,7 @@ class SandboxBank(TransferBank):
 
 def _entry(row: sqlite3.Row) -> BankEntry:
     kind: Literal["payment", "refund"] = "payment" if row["kind"] == "pay" else "refund"
-    return BankEntry(row["id"], kind, row["fen"], datetime.fromisoformat(row["at"]), row["receipt"])
+    return BankEntry(row["id"], kind, row["fen"], datetime.fromisoformat(row["at"]), row["receipt"], row["payer"])
 
 
 def open_sandbox(settings: Settings) -> SandboxBank:

@@ -27,10 +27,12 @@ pytestmark = pytest.mark.slow
 
 
 def sign_in(client: httpx.Client, phone: str) -> dict[str, str]:
-    assert client.post("/v1/sign-in-codes", json={"phone": phone}).status_code == 202
+    sent = client.post("/v1/sign-in-codes", json={"phone": phone})
+    assert sent.status_code == 202
     (message, *_) = client.post("/v1/development/outbox", json={"phone": phone}).json()["messages"]
     code = re.findall(r"\d{6}", message)[0]
-    tokens = client.post("/v1/sessions", json={"phone": phone, "code": code}).json()
+    body = {"phone": phone, "challenge": sent.json()["challenge"], "code": code}
+    tokens = client.post("/v1/sessions", json=body).json()
     return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
@@ -91,8 +93,21 @@ def test_the_demonstration_prints_invented_id_numbers_that_can_be_reported(
         assert len(shown) == 3
         contact = {"kind": "contact", "level": "close", "at": "2026-01-01T08:00:00+08:00"}
         events = [{"source": "cdc", "id": number, "id_number": number, "event": contact} for number, _ in shown]
-        answer = client.post("/v1/health-events", json={"events": events}, headers=sign_in(client, "13800000002"))
-        assert [result["outcome"] for result in answer.json()["results"]] == ["applied"] * 3
+        officer, approver = (named(client, phone) for phone in ("13800000002", "13800000006"))
+        answer = client.post("/v1/health-events", json={"events": events}, headers=officer)
+        assert [result["outcome"] for result in answer.json()["results"]] == ["proposed"] * 3
+        proposals = client.get("/v1/health-event-proposals", headers=approver).json()["proposals"]
+        ids = {"ids": [proposal["id"] for proposal in proposals]}
+        answer = client.post("/v1/health-event-proposals/approvals", json=ids, headers=approver)
+        assert [result["outcome"] for result in answer.json()["results"]] == ["decided"] * 3
+
+
+def named(client: httpx.Client, phone: str) -> dict[str, str]:
+    """Sign in as a member of staff, whose identity is verified."""
+    headers = sign_in(client, phone)
+    body = {"name": "陈静", "id_number": id_number_for(phone)}
+    answer = client.put("/v1/me/real-name", json=body, headers=headers)
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
 def payload_on(output: Path) -> str:
@@ -131,7 +146,7 @@ def test_the_log_of_a_server_holds_nothing_personal(environment: dict[str, str],
         token = client.put("/v1/me/real-name", json=body, headers=headers).json()["access_token"]
         code = client.get("/v1/me/health-code", headers={"Authorization": f"Bearer {token}"}).json()
         client.get(f"/v1/people/{phone}", params={"id": id_number_for(phone)})
-        client.post("/v1/sessions", json={"phone": phone, "code": "000000"})
+        client.post("/v1/sessions", json={"phone": phone, "challenge": "x" * 22, "code": "000000"})
     log = output.read_text()
     lines = [json.loads(line) for line in log.splitlines()]
     routes = [(line["route"], line["status"]) for line in lines if "route" in line]

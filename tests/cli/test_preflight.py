@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -257,3 +260,27 @@ def test_a_server_whose_file_is_gone_stops_and_says_so(environment: dict[str, st
     finally:
         process.stop()
     assert any("so it stops" in message for message in messages(log))
+
+
+def test_too_few_open_files_for_any_city_are_refused(environment: dict[str, str]) -> None:
+    line = refused(environment, "sh", "-c", 'ulimit -n 600; exec "$@"', "sh")
+    assert "4,000 connections need 4,512 open files, and this process may open 600: raise the limit" in line
+
+
+@pytest.mark.parametrize(("limits", "warned"), [("ulimit -Sn 256", False), ("ulimit -Sn 256; ulimit -Hn 800", True)])
+def test_the_limit_of_open_files_is_raised_for_the_connections(
+    environment: dict[str, str], limits: str, *, warned: bool, tmp_path: Path
+) -> None:
+    log, port = tmp_path / "serve.log", int(environment["CHENGMA_PORT"])
+    arguments = ["sh", "-c", f'{limits}; exec "$@"', "sh", sys.executable, "-m", "backend", "serve"]
+    process = Process(arguments, log, environment)
+    with ExitStack() as open_connections:
+        try:
+            wait_until(lambda: listens(port), process.log_text)
+            for _ in range(500):
+                open_connections.enter_context(socket.create_connection(("127.0.0.1", port)))
+            with urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as response:
+                assert response.status == 200
+        finally:
+            process.stop()
+    assert any("only 288 connections are accepted" in message for message in messages(log)) == warned

@@ -223,9 +223,14 @@ def test_the_backoff_grows_and_has_jitter() -> None:
 
 def test_the_tasks_of_all_services_are_found_by_service_and_name() -> None:
     assert discover_tasks().keys() == {
+        "account.push_notice",
+        "account.resume_closure",
+        "account.sweep_closures",
+        "account.sweep_notices",
         "account.sweep_sessions",
         "health_code.finish_event",
         "health_code.sweep_events",
+        "health_code.sweep_scans",
         "medical_credit.advance",
         "medical_credit.apply_repairs",
         "medical_credit.retry_message",

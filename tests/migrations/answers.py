@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from backend.app import create_app
 from backend.security.identity import Caller
+from tests.accounts import bearer_of
 from tests.conftest import ROOT
 from tests.migrations.old_city import CityCopy, Json, read_json, set_clocks
 
@@ -44,8 +45,8 @@ class AnswerCollector:
         venues: Sequence[str] = (),
     ) -> Json:
         caller = Caller(account, "s", citizen, tuple(roles), tuple(venues), tuple(scopes))
-        token = self.app.state.access.issue(caller, self.app.state.city.now())
-        return {"Authorization": f"Bearer {token}"}
+        assert self.client.blocking_portal is not None
+        return self.client.blocking_portal.call(bearer_of, self.app, caller)
 
     def get(self, path: str, headers: Json, **parameters: str) -> Json:
         """Return the answer, or only the status if the request is refused."""

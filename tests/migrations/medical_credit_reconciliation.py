@@ -71,10 +71,11 @@ _IDS = [
 ]
 RECONCILIATION_AFTER = Reconciliation(
     id="r",
-    revision=5,
+    revision=6,
     hospital="HZ001",
     day="2022-04-20",
     created_at=NOON,
+    created_ms=NOON_MS,
     file_digest="d",
     totals=Totals(visits=1),
     differences=(

@@ -19,6 +19,7 @@ from backend.city.service import City
 from backend.jobs.tasks import discover_tasks
 from backend.security.identity import Caller
 from backend.settings import Settings
+from tests.accounts import bearer_of
 from tests.conftest import Clock
 from tests.integrations.his.fhir.hospital_system import charge, credit, encounter
 from tests.keys import new_keys
@@ -125,8 +126,7 @@ class CitySimulation:
     async def request(
         self, method: str, path: str, caller: Caller, body: Json = None, key: str | None = None
     ) -> httpx.Response:
-        token = self.app.state.access.issue(caller, self.clock.now)
-        headers = {"Authorization": f"Bearer {token}"} | ({"Idempotency-Key": key} if key else {})
+        headers = await bearer_of(self.app, caller) | ({"Idempotency-Key": key} if key else {})
         return await self.http.request(method, path, json=body, headers=headers)
 
     async def fhir(self, method: str, path: str, body: Json = None) -> httpx.Response:
@@ -141,7 +141,7 @@ class CitySimulation:
         self, who: str, method: str, path: str, body: Json = None, key: str | None = None
     ) -> httpx.Response:
         person = self.plan["people"][who]
-        caller = Caller(f"account-{who}", "s", person["citizen"], ("citizen",))
+        caller = Caller(f"account-{who}", "s", person["citizen"])
         return await self.request(method, f"/v1/me/{path}", caller, body, key)
 
     # ── scripts ──

@@ -14,8 +14,9 @@ from backend.jobs.tasks import DeadLetter
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.health_code.facts import HealthFacts
-from backend.services.health_code.model import HealthEventReceipt, HealthRecord
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanReservation
 from backend.services.health_code.reports import ContactReported, HealthDeclared, Report
+from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals
 from backend.store import Document, Store
 from backend.store.connect import prepare_store
 from backend.store.migrations import Migration, find_migrations, migrate
@@ -25,6 +26,7 @@ from tests.migrations import medical_credit, school_lookup, talent_code
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
 NOON_MS = 1_650_427_200_000
+RELEASED_MS = 1_796_083_200_000
 
 EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     (
@@ -36,7 +38,13 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         "0002_date_the_end_of_sign_in_codes",
         {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "tries": 2, "used": False},
         SignInChallenge(
-            id="p", revision=3, code_digest="c", sent=(NOON,), expires_ms=NOON_MS + 24 * 3_600_000, attempts=2
+            id="p",
+            revision=4,
+            phone_digest="p",
+            code_digest="c",
+            expires_ms=NOON_MS + 24 * 3_600_000,
+            attempts=2,
+            used=True,
         ),
     ),
     (
@@ -91,7 +99,9 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     (
         "0005_rename_attempts_of_sign_in_codes",
         {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "tries": 2, "used": True},
-        SignInChallenge(id="p", revision=2, code_digest="c", sent=(NOON,), expires_ms=NOON_MS, attempts=2, used=True),
+        SignInChallenge(
+            id="p", revision=3, phone_digest="p", code_digest="c", expires_ms=NOON_MS, attempts=2, used=True
+        ),
     ),
     (
         "0007_rename_events_of_health_records",
@@ -127,13 +137,58 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             "due_ms": NOON_MS,
         },
         HealthEventReceipt(
-            id="r", revision=2, payload="d", person="h", event=ContactReported("close", NOON), due_ms=NOON_MS
+            id="r",
+            revision=3,
+            payload="d",
+            person="h",
+            event=ContactReported("close", NOON),
+            due_ms=NOON_MS,
+            received_ms=RELEASED_MS,
+        ),
+    ),
+    (
+        "0090_end_sign_in_codes_without_challenges",
+        {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "attempts": 2},
+        SignInChallenge(
+            id="p", revision=2, phone_digest="p", code_digest="c", expires_ms=NOON_MS, attempts=2, used=True
         ),
     ),
     *medical_credit.EXAMPLES,
     *talent_code.EXAMPLES,
     *school_lookup.EXAMPLES,
     *talent_code.EXAMPLES_OF_ENGINE,
+    (
+        "0080_date_scan_reservations",
+        {"id": "s", "revision": 1, "visit": "v"},
+        ScanReservation(id="s", revision=2, visit="v", at_ms=RELEASED_MS),
+    ),
+    (
+        "0081_date_health_event_receipts",
+        {"id": "r", "revision": 1, "payload": "d", "person": "h", "applied": True},
+        HealthEventReceipt(id="r", revision=2, payload="d", person="h", applied=True, received_ms=RELEASED_MS),
+    ),
+    (
+        "0082_date_reconciliations",
+        {
+            "id": "r",
+            "revision": 1,
+            "hospital": "HZ001",
+            "day": "2022-04-20",
+            "created_at": NOON,
+            "file_digest": "d",
+            "totals": {},
+        },
+        Reconciliation(
+            id="r",
+            revision=2,
+            hospital="HZ001",
+            day="2022-04-20",
+            created_at=NOON,
+            created_ms=NOON_MS,
+            file_digest="d",
+            totals=Totals(),
+        ),
+    ),
 ]
 EXAMPLES.sort(key=lambda example: example[0])
 

@@ -274,3 +274,10 @@ def test_refused_requests_are_counted(client: TestClient[Litestar]) -> None:
     assert load_shedder.refused == 1
     assert client.get("/.well-known/jwks.json").status_code == 200
     assert isinstance(client.app.state.city, City)
+
+
+def test_the_liveness_check_is_never_refused(client: TestClient[Litestar]) -> None:
+    client.app.state.load_shedder.in_flight = 1_000
+    client.app.state.load_shedder.note_store_unavailable()
+    assert client.get("/health/live").status_code == 200
+    client.app.state.load_shedder.in_flight = 0

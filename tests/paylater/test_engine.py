@@ -22,7 +22,6 @@ from msgspec.structs import replace
 
 from backend.app import documents_of, open_city
 from backend.city.service import City, Service, discover_integrations, discover_services
-from backend.city.upstream import Notifications
 from backend.i18n import Text
 from backend.paylater.family import agree, end_consent, family_bills, may_pay, request_consent
 from backend.paylater.ports import Bank
@@ -72,7 +71,7 @@ class World:
         assert Swim in documents_of(services)
         city = open_city(values, services, discover_integrations("integrations"))
         self.store = KillingStore(city.store)
-        ports = {**city.ports, Bank: self.bank, Notifications: city.port(Notifications)}
+        ports = {**city.ports, Bank: self.bank}
         return [replace(city, store=self.store, ports=ports, clock=clock) for clock in self.clocks]
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:

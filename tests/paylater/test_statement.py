@@ -1,6 +1,7 @@
 """Our payments and refunds against the bank's statement of a day."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from backend.paylater.ports import BankEntry
 from backend.paylater.statement import compare_transfers, missing_at_bank
 from tests.paylater.pool import Swim
 
+ZONE = ZoneInfo("Asia/Shanghai")
 DAY = datetime(2026, 3, 1, 16, 0, tzinfo=UTC)
 MIDNIGHT = DAY + timedelta(days=1)
 NOON = DAY + timedelta(hours=12)
@@ -50,19 +52,19 @@ def statement(*, payment_fen: int | None = None, refund_fen: int | None = None) 
     ],
     ids=["nothing differs", "the payment differs", "the refund differs"],
 )
-def test_the_bank_is_queried_about_a_transfer_of_another_amount(
+def test_a_transfer_of_another_amount_is_clarified_with_the_bank(
     payment_fen: int, refund_fen: int, differing: list[object]
 ) -> None:
     ours = [swim(PAYMENT, refunds=(REFUND,))]
-    found = list(compare_transfers(ours, statement(payment_fen=payment_fen, refund_fen=refund_fen)))
+    found = list(compare_transfers(ours, statement(payment_fen=payment_fen, refund_fen=refund_fen), ZONE))
     assert [(one.transfer, one.ours_fen, one.theirs_fen) for one in found] == differing
-    assert {(one.kind, one.billable, one.repair) for one in found} <= {("transfer_differs", "swim", "query_bank")}
+    assert {(one.kind, one.billable, one.repair) for one in found} <= {("transfer_differs", "swim", "contact_bank")}
 
 
 @pytest.mark.parametrize("state", ["requested", "failed"])
 def test_what_the_bank_did_and_we_have_not_as_done_is_accepted_from_its_statement(state: str) -> None:
     ours = [swim(replace(PAYMENT, state=state), refunds=(replace(REFUND, state=state),))]
-    found = list(compare_transfers(ours, statement(payment_fen=30_00, refund_fen=1_00)))
+    found = list(compare_transfers(ours, statement(payment_fen=30_00, refund_fen=1_00), ZONE))
     assert [(one.kind, one.transfer, one.ours_fen, one.theirs_fen, one.repair) for one in found] == [
         ("payment_only_at_bank", "swim/p", None, 30_00, "accept_bank_record"),
         ("refund_only_at_bank", "swim/r", None, 1_00, "accept_bank_record"),
@@ -70,7 +72,7 @@ def test_what_the_bank_did_and_we_have_not_as_done_is_accepted_from_its_statemen
 
 
 def test_the_bank_is_queried_about_transfers_that_we_do_not_know() -> None:
-    found = list(compare_transfers([swim()], statement(payment_fen=30_00, refund_fen=1_00)))
+    found = list(compare_transfers([swim()], statement(payment_fen=30_00, refund_fen=1_00), ZONE))
     assert [(one.kind, one.billable, one.transfer, one.repair) for one in found] == [
         ("payment_only_at_bank", "swim", "swim/p", "query_bank"),
         ("refund_only_at_bank", "swim", "swim/r", "query_bank"),
@@ -78,7 +80,7 @@ def test_the_bank_is_queried_about_transfers_that_we_do_not_know() -> None:
 
 
 def test_an_open_transfer_that_the_bank_does_not_have_is_no_difference() -> None:
-    assert not list(compare_transfers([swim(replace(PAYMENT, state="requested"))], []))
+    assert not list(compare_transfers([swim(replace(PAYMENT, state="requested"))], [], ZONE))
 
 
 def test_only_what_is_done_in_our_records_can_be_missing_at_the_bank() -> None:

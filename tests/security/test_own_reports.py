@@ -38,7 +38,7 @@ from backend.services.health_code.reports import (
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock
 from tests.draws import draws
-from tests.services.health_code.scene import Headers, Scene, id_number, stored
+from tests.services.health_code.scene import Headers, Scene, assign_source, id_number, stored
 
 FLOOD = 6
 """Requests of a flood; with twenty contacts, stays and entries each, they are more than a record takes."""
@@ -51,7 +51,8 @@ def settings_of_either_store(settings: Settings, address: str) -> Settings:
 
 @pytest.fixture
 def scene(client: TestClient[Litestar], clock: Clock, sign_in: Callable[..., Headers]) -> Scene:
-    return Scene(client, clock, sign_in("13800138002", roles=("health_officer",)))
+    officer = sign_in("13800138002", name="陈静", id_number=id_number(902), roles=("health_officer",))
+    return Scene(client, clock, officer)
 
 
 @pytest.fixture
@@ -143,8 +144,12 @@ def test_a_report_that_an_earlier_edition_let_a_person_displace_returns_when_it_
     assert (scene.outcomes(contact), scene.colour(person)) == (["repeated"], "red")
 
 
-def test_a_laboratory_does_not_replace_the_sample_of_another(scene: Scene, person: Headers) -> None:
+def test_a_laboratory_does_not_replace_the_sample_of_another(
+    client: TestClient[Litestar], scene: Scene, person: Headers
+) -> None:
     midnight = "2022-04-20T00:00:00+08:00"
+    for laboratory in ("lab-a", "lab-b"):
+        assign_source(client, scene.officer, laboratory, "laboratory", sample_ids=False)
 
     def sample(laboratory: str, event_id: str, result: str, **more: str) -> dict[str, Any]:
         details = {"test": "pcr", "result": result, "sampled_at": midnight, **more}

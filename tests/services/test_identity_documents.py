@@ -20,6 +20,7 @@ from integrations.his.hl7v2.mllp_listener import Peer
 from tests.conftest import Clock, SignIn
 from tests.integrations.his.fhir.hospital_system import HospitalSystem, encounter
 from tests.integrations.his.hospital import Hl7System
+from tests.services.health_code.scene import assign_source
 from tests.services.medical_credit.scene import FACTS, Client, Patient, Scene
 
 BORN_BEFORE_THEIR_DISTRICT = (
@@ -71,7 +72,10 @@ class City:
     def __init__(self, scene: Scene, sign_in: SignIn) -> None:
         self.scene, self.sign_in, self.client = scene, sign_in, scene.client
         self.phones = iter(range(13_800_000_200, 13_800_001_000))
-        self.officer = sign_in("13800000001", roles=["health_officer"])
+        self.officer = sign_in(
+            "13800000001", name="陈静", id_number=with_checksum("33010619900307901"), roles=["health_officer"]
+        )
+        assign_source(self.client, self.officer, "cdc", "register")
 
     def verified(self, number: str, **body: object) -> Patient:
         """Verify an identity with a document, and return the person who is signed in."""
@@ -98,6 +102,7 @@ class City:
                 "id": f"{number}-{kind}",
                 "id_number": number,
                 "document_kind": kind,
+                "case_id": number,
                 "event": {"kind": "contact", "level": "close", "at": "2022-04-19T08:00:00+08:00"},
             }
             for number, kind in events

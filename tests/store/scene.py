@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import date
 from typing import ClassVar, TypeVar
 
 from backend.store import Document, Index, Store
+from backend.store.retention import Period, Retention
 
 T = TypeVar("T")
 Open = Callable[[], Store]
@@ -41,7 +43,23 @@ class Postcard(Document):
     expires_ms: int | None = None
 
 
-KINDS = [Letter, Postcard]
+LAWS = (Period(date(2020, 1, 1), 30, "the first law"), Period(date(2022, 1, 1), 10, "the second law"))
+
+
+class Ticket(Document, kw_only=True):
+    """A tram ticket."""
+
+    collection: ClassVar[str] = "tickets"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="at_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each ride", ends="some days later", names="nobody", field="at_ms", periods=LAWS
+    )
+
+    at_ms: int
+    fined: bool = False
+
+
+KINDS = [Letter, Postcard, Ticket]
 NOBODY = "mongodb://127.0.0.1:9/?directConnection=true"
 """An address at which no MongoDB answers."""
 

@@ -12,7 +12,7 @@ from backend.city.person import Person
 from backend.city.service import discover_integrations, discover_services
 from backend.cli.synthetic_data import fill_city
 from backend.services.account.model.account import Account
-from backend.services.account.model.sign_in import SignInChallenge
+from backend.services.account.model.session import Session
 from backend.services.health_code.model import HealthRecord
 from backend.settings import Settings
 from backend.store import Store
@@ -38,17 +38,18 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> str:
     async def fill() -> None:
         opened = open_city(settings, SERVICES, discover_integrations("integrations"))
         await fill_city(opened, SERVICES, CITIZENS, 1, lambda _done, _total: None)
-        await opened.store.insert(challenge())
+        await opened.store.insert(session())
         await opened.store.close()
 
     asyncio.run(fill())
     return settings.store
 
 
-def challenge() -> SignInChallenge:
-    """Return a sign-in code with microseconds, which MongoDB does not store and earlier editions had."""
-    sent = datetime(2022, 4, 20, 4, 0, 0, 123_456, tzinfo=UTC)
-    return SignInChallenge(id="p", code_digest="c", sent=(sent, sent + timedelta(minutes=1)), expires_ms=0)
+def session() -> Session:
+    """Return a session with microseconds, which MongoDB does not store and earlier editions had."""
+    used = datetime(2022, 4, 20, 4, 0, 0, 123_456, tzinfo=UTC)
+    last_used = used + timedelta(minutes=1)
+    return Session(id="p", account_id="a", refresh_digest="d", expires_ms=0, created=used, last_used=last_used)
 
 
 def moved(source: str, target: str, name: str = "city.db", stop_after: int | None = None) -> list[CopiedCollection]:
@@ -86,8 +87,8 @@ def test_a_city_is_copied_completely_with_its_revisions(city: str, address: str,
         for kind in (Person, Account, HealthRecord):
             ours = {document.id: document async for document in one.scan(kind)}
             assert {document.id: document async for document in other.scan(kind)} == ours
-        stored = await other.get(SignInChallenge, "p")
-        assert stored == to_the_millisecond(await one.get(SignInChallenge, "p"))
+        stored = await other.get(Session, "p")
+        assert stored == to_the_millisecond(await one.get(Session, "p"))
         assert await other.count(CopyProgress, {}) == 0
         for store in (one, other):
             await store.close()
@@ -132,10 +133,10 @@ def test_a_difference_after_copying_is_reported(city: str, tmp_path: Path, monke
 def test_restoring_replaces_existing_documents(address: str) -> None:
     async def work() -> None:
         store: Store = open_store(address, KINDS, driver="pymongo")
-        await store.restore([challenge()])
-        newer = to_the_millisecond(SignInChallenge(id="p", revision=7, code_digest="n", sent=(), expires_ms=5))
+        await store.restore([session()])
+        newer = to_the_millisecond(Session(id="p", revision=7, account_id="a", refresh_digest="n", expires_ms=5))
         await store.restore([newer])
-        assert await store.get(SignInChallenge, "p") == newer
+        assert await store.get(Session, "p") == newer
         await store.close()
 
     asyncio.run(work())

@@ -1,15 +1,16 @@
-"""Find, create and authorise accounts."""
+"""Find and create accounts, and what they may do now."""
 
+import asyncio
 import secrets
 
-from msgspec.structs import replace
-
 from backend.city.service import City
-from backend.security.identity import CitizenRequest, Role, refuse_unknown_roles
-from backend.services.account.model.account import Account, parse_phone
-from backend.services.account.model.session import session_ended
+from backend.security.identity import AccessClaims, CitizenRequest
+from backend.security.standing import Standing
+from backend.services.account.model.account import Account, standing_of
+from backend.services.account.model.session import Session, session_ended
 from backend.store import Duplicate
 from backend.store.place import Place
+from backend.store.time import to_ms
 
 
 async def own_account(city: City, request: CitizenRequest) -> Account:
@@ -45,11 +46,14 @@ async def find_or_create_account(city: City, phone: str) -> Account:
             continue  # the same person signed in on two devices at the same time
 
 
-async def set_roles(city: City, phone: str, roles: tuple[Role, ...], venues: tuple[str, ...] = ()) -> Account:
-    """Set an account's roles and venues, and create it if needed: for the first operator, and for demonstrations."""
-    refuse_unknown_roles(roles, city.roles)
-    account = await find_or_create_account(city, parse_phone(phone, city.settings.phone_region))
-    return await city.store.replace(replace(account, roles=roles, venues=venues))
+async def find_standing(city: City, claims: AccessClaims) -> Standing | None:
+    """Return what the account of a token may do now; None if its session has ended."""
+    session, account = await asyncio.gather(city.store.get(Session, claims.sid), city.store.get(Account, claims.sub))
+    if session is None or account is None:
+        return None
+    if session.account_id != account.id or session.expires_ms <= to_ms(city.now()):
+        return None
+    return standing_of(account)
 
 
 def encrypted_phone(city: City, account_id: str, phone: str) -> str:

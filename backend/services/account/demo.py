@@ -2,10 +2,19 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from backend.city.person import document_of, known_person
+from msgspec.structs import replace
+from stdnum.cn import ric  # pyright: ignore[reportMissingTypeStubs]  untyped library
+
+from backend.city.id_number import parse_id_number
+from backend.city.person import document_of, find_or_create_person, known_person
 from backend.city.service import City, Demo, DemoAccounts, DemoOutput, DemoPerson, DemoStaff
-from backend.services.account.accounts import find_account, set_roles
+from backend.security.identity import IN_PERSON
+from backend.services.account.accounts import find_account, find_or_create_account
+from backend.services.account.model.account import Account, parse_phone
+from backend.services.account.model.staff import OPERATOR, ROSTER, OperatorRoster, with_operator
 from backend.services.account.synthetic import synthetic_phone
+from backend.store.time import to_ms
+from backend.store.update import create_or_update, update_document
 
 _MAX_SEARCHED = 5_000
 _MAX_SHOWN = 3
@@ -34,6 +43,47 @@ async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> 
     return DemoOutput(notes=notes)
 
 
+async def enter_demo_staff(
+    city: City, phone: str, roles: tuple[str, ...], venues: tuple[str, ...] = ()
+) -> Account | None:
+    """Enter an invented member of staff, whose identity is proved in person, with exactly these roles and venues.
+
+    Returns None, and enters nobody, in a city that has real operators.
+    """
+    phone = parse_phone(phone, city.settings.phone_region)
+    account = await find_or_create_account(city, phone)
+    joining = account.id if OPERATOR in roles else None
+    empty = OperatorRoster(id=ROSTER, operators=(), demonstration=True)
+
+    def entered(roster: OperatorRoster) -> OperatorRoster:
+        return roster if joining is None or not roster.demonstration else with_operator(roster, joining)
+
+    if not (await create_or_update(city.store, empty, entered)).demonstration:
+        return None
+    citizen_id = account.citizen_id or await _invented_person(city, phone)
+
+    def granted(account: Account) -> Account:
+        since_ms = account.staff_since_ms or to_ms(city.now())
+        return replace(
+            account, citizen_id=citizen_id, level=IN_PERSON, roles=roles, venues=venues, staff_since_ms=since_ms
+        )
+
+    return await update_document(city.store, lambda: city.store.get(Account, account.id), granted)
+
+
+async def _invented_person(city: City, phone: str) -> str:
+    """Return the id of the invented person of a phone, born on 1 March 1980."""
+    body = f"{_INVENTED}{phone[-7:-3]}19800301{phone[-3:]}"
+    number = parse_id_number(body + str(ric.calc_check_digit(body + "0")), city.today())  # pyright: ignore[reportUnknownMemberType]  untyped library
+    return (await find_or_create_person(city.store, city.encryption, number, city.now())).id
+
+
 demo = Demo(
-    staff=[DemoStaff("+8613800000003", "operator", "operator")], accounts=DemoAccounts(_people, set_roles), show=_show
+    staff=[
+        DemoStaff("+8613800000003", "operator", "operator"),
+        DemoStaff("+8613800000006", "operator", "operator"),
+        DemoStaff("+8613800000007", "auditor", "auditor"),
+    ],
+    accounts=DemoAccounts(_people, enter_demo_staff),
+    show=_show,
 )

@@ -1,6 +1,10 @@
-"""The external dependency of accounts: a sender of text messages."""
+"""The external dependencies of accounts: a sender of text messages, and a captcha for when there are too many."""
 
 from typing import Protocol, runtime_checkable
+
+from backend.security.captcha import Captcha
+
+__all__ = ["Captcha", "Sms"]
 
 
 @runtime_checkable

@@ -1,6 +1,7 @@
 """Start, renew and end sessions, and issue their tokens.
 
-A refresh token is `<session id>.<secret>`. Each use replaces the secret; the store holds only its keyed hash.
+A refresh token is `<session id>.<secret>`. Each use replaces the secret; the store holds its keyed hash, and the secret
+itself only encrypted, for a retry.
 """
 
 import secrets
@@ -9,17 +10,32 @@ from typing import Any, cast
 
 from litestar import Request
 from litestar.datastructures import State
-from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.security.identity import Access
-from backend.services.account.model.account import Account, caller_of
-from backend.services.account.model.session import Session, session_ended
+from backend.services.account.devices import record_use
+from backend.services.account.model.account import Account, caller_of, without_device
+from backend.services.account.model.session import (
+    DeviceKind,
+    Session,
+    is_retry,
+    renewed_session,
+    session_ended,
+)
+from backend.store import Order
+from backend.store.paging import find_all
+from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import retry_on_conflict, update_document
 
 
-async def start_session(city: City, account: Account) -> str:
+async def start_session(
+    city: City,
+    account: Account,
+    device: str | None = None,
+    device_name: str = "",
+    device_kind: DeviceKind = "other",
+) -> str:
     """Start a session and return its refresh token."""
     session_id, secret = secrets.token_urlsafe(12), secrets.token_urlsafe(24)
     await city.store.insert(
@@ -28,37 +44,60 @@ async def start_session(city: City, account: Account) -> str:
             account_id=account.id,
             refresh_digest=_digest(city, secret),
             expires_ms=_expires_ms(city),
+            created=city.now(),
+            last_used=city.now(),
+            device=device,
+            device_name=device_name,
+            device_kind=device_kind,
         )
     )
     return f"{session_id}.{secret}"
 
 
-async def renew_session(city: City, refresh_token: str) -> tuple[Account, str]:
+async def renew_session(
+    city: City, refresh_token: str, device: str | None = None, retry_key: str = ""
+) -> tuple[Account, str]:
     """Exchange a refresh token for a new one; return it with the session's account. Raises SessionEnded.
 
-    A token that was used before has been copied, so it ends the session.
+    A token that was used before has been copied, so it ends the session. The exception is a retry by the same device
+    within a minute, which gets the same new token again (RFC 9700, 4.14).
     """
     session_id, _, secret = refresh_token.partition(".")
-    digest = _digest(city, secret)
-    session = await city.store.get(Session, session_id)
-    if session is None or session.expires_ms <= to_ms(city.now()):
-        raise session_ended()
-    if session.refresh_digest != digest:
-        await end_session(city, session_id)
-        raise session_ended()
-    account = await city.store.get(Account, session.account_id)
-    if account is None:
-        raise session_ended()
+    digest, retry_digest = _digest(city, secret), _digest(city, retry_key) if retry_key else ""
     next_secret = secrets.token_urlsafe(24)
 
-    def renewed(session: Session) -> Session:
-        if session.refresh_digest != digest:
-            raise session_ended()  # a concurrent request used the same token, which is valid once
-        return replace(session, refresh_digest=_digest(city, next_secret), expires_ms=_expires_ms(city))
+    def is_current_or_retry(session: Session) -> bool:
+        return session.refresh_digest == digest or is_retry(session, digest, device, retry_digest, city.now())
 
-    if await update_document(city.store, lambda: city.store.get(Session, session_id), renewed) is None:
+    def renewed(session: Session) -> Session:
+        if session.device not in (None, device) or not is_current_or_retry(session):
+            raise session_ended()  # a copy on another device, or a concurrent request used the token
+        if session.refresh_digest != digest:
+            return session
+        successor = city.encryption.encrypt(next_secret, _place(session_id))
+        return renewed_session(
+            session, _digest(city, next_secret), successor, retry_digest, city.now(), _expires_ms(city)
+        )
+
+    session = await _live_session(city, session_id)
+    if session is not None and not is_current_or_retry(session):
+        await end_session(city, session_id)
         raise session_ended()
-    return account, f"{session_id}.{next_secret}"
+    session = await update_document(city.store, lambda: _live_session(city, session_id), renewed, session)
+    account = None if session is None else await city.store.get(Account, session.account_id)
+    if session is None or account is None:
+        raise session_ended()
+    account = await record_use(city, account, session.device)
+    return account, f"{session_id}.{city.encryption.decrypt(session.successor, _place(session_id))}"
+
+
+def _place(session_id: str) -> Place:
+    return Place.of(Session, session_id, "successor")
+
+
+async def _live_session(city: City, session_id: str) -> Session | None:
+    session = await city.store.get(Session, session_id)
+    return None if session is None or session.expires_ms <= to_ms(city.now()) else session
 
 
 async def end_session(city: City, session_id: str) -> None:
@@ -70,6 +109,24 @@ async def end_session(city: City, session_id: str) -> None:
             await city.store.delete(session)
 
     await retry_on_conflict(delete)
+
+
+async def sessions_of(city: City, account_id: str) -> list[Session]:
+    """Return the sessions of an account that have not expired, the one that was used last first."""
+    newest = Order("expires_ms", "descending", at_least=to_ms(city.now()) + 1)
+    return [session async for session in find_all(city.store, Session, {"account_id": account_id}, newest)]
+
+
+async def end_session_of_device(city: City, session: Session) -> None:
+    """End a session from another device; the account forgets the device, unless it has another session there."""
+    await end_session(city, session.id)
+    remaining = {other.device for other in await sessions_of(city, session.account_id)}
+    if session.device is not None and session.device not in remaining:
+        await update_document(
+            city.store,
+            lambda: city.store.get(Account, session.account_id),
+            lambda account: without_device(account, session.device),
+        )
 
 
 def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session_id: str) -> str:

@@ -1,8 +1,9 @@
 """The three-colour health code: citizens get a colour, the reason for it, and a QR code that proves it at a gate.
 
 Read `facts` first (the input of the rules in `rules/health_code`), then `reports` (how facts are derived), `model`
-(records, visits and decisions), `records` and `saga` (their use of the store), `code` (the QR payload), then the
-routes in `api`. `tasks` completes interrupted events.
+(records, visits and decisions), `sources`, `proposals` and `quotas` (who may report, and what needs a second person),
+`records` and `saga` (their use of the store), `code` (the QR payload), then the routes in `api`. `tasks` completes
+interrupted events.
 """
 
 from typing import get_args
@@ -10,7 +11,7 @@ from typing import get_args
 from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
 from backend.rulebook.needs import RuleModule
-from backend.services.health_code.api import citizen, gate, officer
+from backend.services.health_code.api import approver, citizen, gate, officer, operator
 from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
@@ -22,19 +23,37 @@ from backend.services.health_code.model import (
     ScanReservation,
     VenueVisit,
 )
+from backend.services.health_code.personal_data import personal_data
+from backend.services.health_code.sources import ReportCount, ReportingSource
 from backend.services.health_code.synthetic import synthesize
 
 service = Service(
     name="health_code",
     title=Text(zh="健康码", en="Health code"),
-    routes=routes_of(citizen, gate, officer),
-    documents=[HealthRecord, HealthEventReceipt, VenueVisit, ScanReservation],
+    routes=routes_of(citizen, gate, officer, approver, operator),
+    documents=[HealthRecord, HealthEventReceipt, ReportingSource, ReportCount, VenueVisit, ScanReservation],
     rule_modules=[
         RuleModule(COLOUR, HealthFacts, get_args(Colour)),
         RuleModule(FRAME, HealthFacts, ("none", "gold")),
     ],
-    roles=["gate", "health_officer"],
+    roles=["gate", "health_officer", "health_approver", "operator"],
+    acts={
+        "health_code.event_reported": Text(
+            zh="报告了与您健康码有关的事件", en="Reported an event for your health code"
+        ),
+        "health_code.event_approved": Text(zh="批准了一项与您有关的报告", en="Approved a report about you"),
+        "health_code.event_rejected": Text(zh="退回了一项与您有关的报告", en="Rejected a report about you"),
+        "health_code.event_withdrawn": Text(zh="收回了一项未生效的报告", en="Took back a report before it had effect"),
+        "health_code.proposal_read": Text(
+            zh="审核时查看了与您有关的报告", en="Read a report about you, to decide on it"
+        ),
+    },
+    authorities={
+        "health_officer": Text(zh="卫生健康部门", en="The health authorities"),
+        "health_approver": Text(zh="卫生健康部门审核人员", en="The health authorities' second officer"),
+    },
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
+    personal_data=personal_data,
 )

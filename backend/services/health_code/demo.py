@@ -1,12 +1,14 @@
 """The health code's part of the demonstration: one citizen of each colour, and a code to scan."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from backend.city.service import City, Demo, DemoOutput, DemoPerson, DemoStaff
 from backend.codes.signed_code import issue_code
 from backend.codes.terminal import qr_lines, sign_text
 from backend.services.health_code.code import COLOURS, STYLES, Colour, make_claims
 from backend.services.health_code.model import COLOUR, HealthRecord
+from backend.services.health_code.sources import ReportingSource, SourceKind, source_id
+from backend.store.update import insert_or_get
 
 _SIGN_IN = """
 Sign in as the citizen with the green code, in another terminal:
@@ -14,7 +16,7 @@ Sign in as the citizen with the green code, in another terminal:
   A={address}/v1  J='Content-Type: application/json'
   curl -s $A/sign-in-codes -H "$J" -d '{{"phone": "{phone}"}}'
   curl -s $A/development/outbox -H "$J" -d '{{"phone": "{phone}"}}'
-  curl -s $A/sessions -H "$J" -d '{{"phone": "{phone}", "code": "THE CODE"}}'
+  curl -s $A/sessions -H "$J" -d '{{"phone": "{phone}", "challenge": "THE CHALLENGE", "code": "THE CODE"}}'
   curl -s $A/me/health-code -H 'Authorization: Bearer THE ACCESS TOKEN'
 """
 
@@ -50,10 +52,22 @@ def _notes(city: City, phone: str, record: HealthRecord) -> list[str]:
     ]
 
 
+async def _assign(city: City, accounts: Mapping[str, str]) -> None:
+    """Let the health officer report for an office, a laboratory and a register."""
+    for name, kind in SOURCES.items():
+        source = ReportingSource(id=source_id(city, name), name=name, kind=kind, accounts=(accounts[OFFICER],))
+        await insert_or_get(city.store, source)
+
+
+OFFICER = "+8613800000002"
+SOURCES: Mapping[str, SourceKind] = {"cdc": "office", "lab": "laboratory", "register": "register"}
+
 demo = Demo(
     staff=[
         DemoStaff("+8613800000001", "gate", "gate", ("west-lake",)),
-        DemoStaff("+8613800000002", "health officer", "health_officer"),
+        DemoStaff(OFFICER, "health officer", "health_officer"),
+        DemoStaff("+8613800000006", "health approver", "health_approver"),
     ],
+    assign=_assign,
     show=_show,
 )

@@ -5,23 +5,26 @@ colours, each with the time at which it began.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import ClassVar, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.i18n import Text
 from backend.problems import FieldError, InvalidRequest, Problem
 from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, LabTest
 from backend.services.health_code.reports import Event, Report, append_reports, derive_facts
 from backend.store import Document, Index
+from backend.store.retention import Period, Retention
 from backend.store.time import instants, to_the_millisecond
 
 COLOUR = "health_code.colour"
 FRAME = "health_code.frame"
+RED = "red"
 
 MAX_HISTORY = 200
 MAX_VERDICT_CHANGES = 200
@@ -50,6 +53,11 @@ class HealthRecord(Document, kw_only=True):
 
     collection: ClassVar[str] = "health_records"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person with a health code, or about whom was reported",
+        ends="when the account is closed and nothing reported affects a colour; it holds at most 50 facts of each kind",
+        names="a person",
+    )
 
     code_id: str
     facts: HealthFacts
@@ -57,17 +65,53 @@ class HealthRecord(Document, kw_only=True):
     reports: tuple[Report, ...] = ()
 
 
-class HealthEventReceipt(Document, kw_only=True):
-    """The receipt of an accepted event; its `id` is the digest of the source and the event's id.
+ReceiptState = Literal["accepted", "proposed", "rejected", "expired", "withdrawn"]
+
+
+class Proposal(Struct, frozen=True):
+    """Who proposed an event that a second person must approve, and why it needs one.
+
+    `account` and `person` are the ids of the proposer, `source` that of their ReportingSource. `withdraws` is the id of
+    the event that would be withdrawn.
+    """
+
+    account: str
+    person: str
+    source: str
+    at: datetime
+    kind: str
+    reason: Literal["kind", "bulk", "own"]
+    withdraws: str | None = None
+
+
+class HealthEventReceipt(AuditedDocument, kw_only=True):
+    """The receipt of an event; its `id` is the digest of the source and the event's id.
 
     `payload` is the digest of the event's content, `person` the id of the Person concerned. The receipt is `applied`
     once the person's record contains the event. Until then it holds the work to do, the `event` (with the identity of
     its `sample`) or the id of the event that it `withdraws`, and is due for a sweep at `due_ms`; sending the event
     again completes it too.
+
+    An event that needs a second person has a `proposal`, and is accepted or rejected by them. While it waits, since
+    `proposed_ms`, it is due at the end of that time.
     """
 
     collection: ClassVar[str] = "health_event_receipts"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="due_ms"), Index(("withdraws",)))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index((), ordered="due_ms"),
+        Index((), ordered="proposed_ms"),
+        Index(("withdraws",)),
+        UNLOGGED,
+        Index((), ordered="received_ms"),
+        Index(("person",)),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each reported event",
+        ends="when no source repeats the event any more; a report in force can still be withdrawn",
+        names="a person",
+        field="received_ms",
+        periods=(Period(date(2020, 2, 11), 730, "[A] a source repeats an event within two years"),),
+    )
 
     payload: str
     person: str
@@ -76,6 +120,10 @@ class HealthEventReceipt(Document, kw_only=True):
     sample: str | None = None
     withdraws: str | None = None
     due_ms: int | None = None
+    state: ReceiptState = "accepted"
+    proposal: Proposal | None = None
+    proposed_ms: int | None = None
+    received_ms: int | None = None
 
 
 class VenueVisit(Document, kw_only=True):
@@ -88,6 +136,20 @@ class VenueVisit(Document, kw_only=True):
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("venue",), ordered="at_ms"),
         Index(("person",), ordered="at_ms"),
+        Index((), ordered="at_ms"),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each scan at a gate",
+        ends="when contacts are no longer traced",
+        names="a person",
+        field="at_ms",
+        periods=(
+            Period(
+                date(2020, 2, 11),
+                30,
+                "[A] contacts of 14 days are traced, and reports may be 16 days late",
+            ),
+        ),
     )
 
     venue: str
@@ -106,8 +168,17 @@ class ScanReservation(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "scan_claims"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="at_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each scan at a gate",
+        ends="with the scan",
+        names="nobody",
+        field="at_ms",
+        periods=(Period(date(2020, 2, 11), 30, "as for the scan"),),
+    )
 
     visit: str
+    at_ms: int | None = None
 
 
 class EventInFuture(Problem):
@@ -200,6 +271,16 @@ def _with_reports(record: HealthRecord, reports: tuple[Report, ...], rulebook: R
         else (*before.history, _colour_change(verdict, now))
     )
     return replace(before, facts=facts, reports=reports, history=history[-MAX_HISTORY:])
+
+
+def is_red_by(record: HealthRecord, key: str, rulebook: Rulebook, now: datetime) -> bool:
+    """Return whether the code is red now and would not be without an official report."""
+    if record.history[-1].colour != RED or rulebook.evaluate(COLOUR, record.facts, now).result != RED:
+        return False
+    others = [report for report in record.reports if report.key != key]
+    if len(others) == len(record.reports):
+        return False
+    return rulebook.evaluate(COLOUR, derive_facts(record.facts.born_at, others), now).result != RED
 
 
 def _colour_change(verdict: Verdict, at: datetime) -> ColourChange:

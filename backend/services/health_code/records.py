@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from backend.city.person import known_person
+from backend.city.person import document_of, known_person
 from backend.city.service import City
 from backend.codes.signed_code import make_code_id
 from backend.rulebook.language.temporal import midnight
@@ -18,7 +18,8 @@ async def get_or_create_record(city: City, person: str, now: datetime) -> Health
     if record is not None:
         return record
     citizen = await known_person(city.store, person)
-    born_on, zone = citizen.born_on, ZoneInfo(city.settings.time_zone)
+    # a birth date that only the person has told would exempt them from what a child is exempt from
+    born_on, zone = document_of(city.encryption, citizen).born_on, ZoneInfo(city.settings.time_zone)
     born_at = None if born_on is None else midnight(born_on, zone)
     return await insert_or_get(city.store, new_record(person, make_code_id(), born_at, city.rulebook, now))
 

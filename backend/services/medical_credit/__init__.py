@@ -18,6 +18,7 @@ from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TER
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, Hospital, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.personal_data import personal_data
 
 service = Service(
     name="medical_credit",
@@ -29,6 +30,20 @@ service = Service(
         RuleModule(STANDING, StandingFacts, get_args(Standing)),
         RuleModule(TERMS, TermAsked, NUMBERS),
     ],
-    roles=["hospital", "operator", "approver"],
+    roles=["operator", "approver"],
+    system_roles=["hospital"],
+    exclusive_roles=[("operator", "approver")],
+    acts={
+        "medical_credit.eligibility_asked": Text(
+            zh="查询了您能否先看病后付费", en="Asked whether you may see the doctor first and pay later"
+        ),
+        "medical_credit.repair_accepted": Text(zh="受理了您账单的更正", en="Accepted a correction of your bill"),
+        "medical_credit.repair_approved": Text(zh="批准了您账单的更正", en="Approved a correction of your bill"),
+    },
+    authorities={
+        "hospital": Text(zh="医院", en="A hospital"),
+        "approver": Text(zh="城市财务复核部门", en="The city's financial control"),
+    },
     demo=demo,
+    personal_data=personal_data,
 )

@@ -10,10 +10,11 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from backend.city.audit_log import new_act, record_act
 from backend.city.service import City
 from backend.i18n import yuan
 from backend.paylater.repairs import STATE_TITLES, Resolution
-from backend.security.identity import role_guard
+from backend.security.identity import CitizenRequest, role_guard
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import (
     DIFFERENCE_TITLES,
@@ -43,10 +44,12 @@ _HEAD = (
 
 @get("/v1/reconciliations/{hospital:str}/{day:date}/page", guards=[operator], media_type="text/html")
 async def show_reconciliation_page(
-    city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
+    request: CitizenRequest, city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> Response[str]:
     """Show the reconciliation of a hospital's day as an HTML page."""
     found = await find_reconciliation(city, hospital, day)
+    act = new_act(city, request.user, "operator", "medical_credit.day_read", f"{hospital} {day}")
+    await record_act(city, act)
     page = reconciliation_page(found, await find_hospital(city, hospital), city.rulebook.time_zone)
     return Response(page, media_type="text/html", headers=_HEADERS)
 
@@ -104,9 +107,10 @@ def _figures(rows: Iterable[tuple[str, str]]) -> str:
 
 def _row(one: Difference, resolution: Resolution) -> str:
     ours, theirs = ("–" if fen is None else yuan(fen) for fen in (one.ours_fen, one.theirs_fen))
+    detail = f"<br>{escape(one.detail.zh)}<br>{escape(one.detail.en)}" if one.detail is not None else ""
     message = f"<br><small>{escape(resolution.message)}</small>" if resolution.message else ""
     return (
-        f"<tr><td>{DIFFERENCE_TITLES[one.kind]}<br><small>{one.id}</small><td>{escape(one.number)}"
+        f"<tr><td>{DIFFERENCE_TITLES[one.kind]}{detail}<br><small>{one.id}</small><td>{escape(one.number)}"
         f"<td>{escape(one.subject)}<td class=fen>{ours}<td class=fen>{theirs}<td>{REPAIR_TITLES[one.repair]}"
         f"<td>{STATE_TITLES[resolution.state]}{message}"
     )

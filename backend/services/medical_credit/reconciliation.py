@@ -1,29 +1,38 @@
 """Reconcile a hospital's day; two persons accept and approve the repairs of its differences, a saga applies them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
+from backend.city.audit_log import Act, with_act
+from backend.city.person import Person, document_of
 from backend.city.service import City
+from backend.city.typed_text import compact
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.jobs.saga import Saga
 from backend.jobs.tasks import TaskReference
-from backend.paylater.ports import Bank
+from backend.paylater.ports import Bank, BankEntry
 from backend.paylater.repairs import next_approved, repair_step, schedule_repairs, with_known_resolutions, with_result
-from backend.paylater.statement import missing_at_bank, query_bank
+from backend.paylater.statement import compare_transfers, missing_at_bank, query_bank
 from backend.paylater.transfers import billable_of
 from backend.problems import NotFound, Problem
 from backend.rulebook.language.temporal import midnight
 from backend.services.medical_credit.hospital_commands import handle_command
-from backend.services.medical_credit.model.comparison import bank_differences, compare, totals_of
+from backend.services.medical_credit.model.comparison import (
+    bank_differences,
+    compare_with_hospital,
+    other_patients,
+    totals_of,
+)
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.hospital_file import read_file, write_file
+from backend.services.medical_credit.model.hospital_file import FiledVisit, read_file, write_file
+from backend.services.medical_credit.model.insurance_comparison import compare_with_insurance
 from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, reconciliation_id
 from backend.services.medical_credit.model.visit import Line, Visit, visit_id
-from backend.services.medical_credit.ports import Insurance
+from backend.services.medical_credit.ports import Insurance, SettlementRecord
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
 from backend.store.paging import find_all
@@ -33,45 +42,48 @@ from backend.store.update import create_or_update
 MAX_DIFFERENCES = 2_000
 
 
-async def reconcile(city: City, hospital: Hospital, day: date, file: str) -> Reconciliation:
+async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: Act | None = None) -> Reconciliation:
     """Compare a hospital's file of a day with our visits, the insurance and the bank, and store the differences.
 
-    The same file produces the same result. With another file, the resolutions of the remaining differences are kept.
-    Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
+    `act` is that of the officer. The same file produces the same result. With another file, the resolutions of
+    the remaining differences are kept. Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
     """
-    theirs = read_file(file)
+    theirs, zone = read_file(file), city.rulebook.time_zone
     begins, ends = _bounds(city, day)
     ours = await _visits(city, hospital, Order("settled_ms", at_least=to_ms(begins), below=to_ms(ends)))
-    answered = await _visits(city, hospital, Order("bank_answered_ms", at_least=to_ms(begins)))
     insured = await city.port(Insurance).settlements(hospital.id, day)
-    statement = await city.port(Bank).statement(day)
     ids = {visit_id(hospital.id, number) for number in theirs} | {one.visit for one in insured}
-    ids |= {billable_of(entry.id) for entry in statement}
-    found = await city.store.get_many(Visit, sorted(ids))
-    known = {key: visit for key, visit in found.items() if visit.hospital == hospital.id}
-    banked = [entry for entry in statement if billable_of(entry.id) in known]
-    differences = compare(hospital.id, ours, theirs, insured, banked, known)
-    booked = {one.id: one for one in (*ours, *answered)}
-    differences.extend(bank_differences(missing_at_bank(booked.values(), banked, begins, ends), booked))
+    known = {visit.id: visit for visit in ours} | await _known(city, hospital, ids)
+    differences = list(compare_with_hospital(hospital.id, day, ours, theirs, known, zone))
+    differences.extend(other_patients(await _of_other_patients(city, hospital, theirs, known)))
+    beside = await _settlements_beside(city, hospital, day, ours, insured)
+    differences.extend(compare_with_insurance(ours, insured, beside, known))
+    banked, at_bank = await _bank_differences(city, hospital, day, ours)
+    differences.extend(at_bank)
     totals, visits = totals_of(ours, banked)
+    now = city.now()
     new = Reconciliation(
         id=reconciliation_id(hospital.id, day),
         hospital=hospital.id,
         day=day.isoformat(),
-        created_at=city.now(),
+        created_at=now,
+        created_ms=to_ms(now),
         file_digest=hashlib.sha256(file.encode()).hexdigest(),
         totals=totals,
         visits=visits,
         differences=tuple(differences[:MAX_DIFFERENCES]),
         omitted=max(0, len(differences) - MAX_DIFFERENCES),
     )
+    if act is not None:
+        new = with_act(new, act)
     return await create_or_update(city.store, new, lambda known: with_known_resolutions(new, known))
 
 
 async def our_records(city: City, hospital: Hospital, day: date) -> str:
     """Return our records of a hospital's day in the format of its file."""
     begins, ends = _bounds(city, day)
-    return write_file(await _visits(city, hospital, Order("settled_ms", at_least=to_ms(begins), below=to_ms(ends))))
+    settled = await _visits(city, hospital, Order("settled_ms", at_least=to_ms(begins), below=to_ms(ends)))
+    return write_file(settled, city.rulebook.time_zone)
 
 
 async def find_reconciliation(city: City, hospital: str, day: date) -> Reconciliation:
@@ -109,6 +121,65 @@ async def _visits(city: City, hospital: Hospital, order: Order) -> list[Visit]:
     return [visit async for visit in find_all(city.store, Visit, {"hospital": hospital.id}, order)]
 
 
+async def _known(city: City, hospital: Hospital, ids: Collection[str]) -> dict[str, Visit]:
+    found = await city.store.get_many(Visit, sorted(ids))
+    return {key: visit for key, visit in found.items() if visit.hospital == hospital.id}
+
+
+async def _of_other_patients(
+    city: City, hospital: Hospital, theirs: Mapping[str, FiledVisit], known: Mapping[str, Visit]
+) -> list[Visit]:
+    """Return our visits to which the hospital's file gives another patient than ours."""
+    named = [
+        (visit, filed.patients)
+        for number, filed in sorted(theirs.items())
+        if filed.patients and (visit := known.get(visit_id(hospital.id, number))) is not None
+    ]
+    people = await city.store.get_many(Person, sorted({visit.person for visit, _ in named}))
+    return [visit for visit, numbers in named if not _is_patient(city, people.get(visit.person), numbers)]
+
+
+def _is_patient(city: City, person: Person | None, numbers: Collection[str]) -> bool:
+    """Return whether all numbers of identity documents are this person's; an unreadable one is nobody's."""
+    if person is None:
+        return False
+    number = document_of(city.encryption, person).number
+    return all(compact(one).upper() == number for one in numbers)
+
+
+async def _settlements_beside(
+    city: City, hospital: Hospital, day: date, ours: Sequence[Visit], insured: Sequence[SettlementRecord]
+) -> dict[str, SettlementRecord]:
+    """Return the insurance's settlements of the day before and after, if it does not have all of ours on the day.
+
+    One that was made close to midnight may have another day there.
+    """
+    listed = {one.settlement_id for one in insured}
+    settled = [visit.settlement.split.settlement_id for visit in ours if visit.settlement is not None]
+    if all(not one or one in listed for one in settled):
+        return {}
+    days = [day - timedelta(days=1), day + timedelta(days=1)]
+    found = [one for other in days for one in await city.port(Insurance).settlements(hospital.id, other)]
+    return {one.settlement_id: one for one in found}
+
+
+async def _bank_differences(
+    city: City, hospital: Hospital, day: date, ours: Sequence[Visit]
+) -> tuple[list[BankEntry], list[Difference]]:
+    """Return the bank's entries of a hospital's visits on a day, and how they differ from our records."""
+    begins, ends = _bounds(city, day)
+    answered = await _visits(city, hospital, Order("bank_answered_ms", at_least=to_ms(begins)))
+    statement = await city.port(Bank).statement(day)
+    booked = {one.id: one for one in (*ours, *answered)}
+    booked |= await _known(city, hospital, {billable_of(entry.id) for entry in statement} - booked.keys())
+    banked = [entry for entry in statement if billable_of(entry.id) in booked]
+    found = list(compare_transfers(booked.values(), banked, city.rulebook.time_zone))
+    if any(True for _ in missing_at_bank(booked.values(), banked, begins, ends)):
+        beside = [await city.port(Bank).statement(day + timedelta(days=days)) for days in (-1, 1)]
+        found.extend(missing_at_bank(booked.values(), [*banked, *beside[0], *beside[1]], begins, ends))
+    return banked, list(bank_differences(found, booked))
+
+
 # ── repairs ──
 
 
@@ -143,6 +214,8 @@ async def _repair(city: City, hospital: Hospital, one: Difference) -> tuple[str,
 async def _line(city: City, one: Difference) -> Line:
     """Return the line that the hospital would have sent; its id makes it apply only once."""
     theirs, key, at = one.line, f"R{one.id}", city.now()
+    if theirs is not None and theirs.day is not None and one.repair in ("add_charge", "add_credit"):
+        at = midnight(theirs.day, city.rulebook.time_zone)
     if one.repair == "adjust_line":
         difference_fen = (one.theirs_fen or 0) - (one.ours_fen or 0)
         return Line(key, "adjustment", "", "对账调整", difference_fen, at, one.subject)

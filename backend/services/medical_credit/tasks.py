@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+from backend.city.audit_log import log_acts_of
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, UsedAssertion
+from backend.services.medical_credit.model.reconciliation import Reconciliation
+from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.ports import Inbox
 from backend.services.medical_credit.reconciliation import repair_saga
 from backend.services.medical_credit.saga import visit_saga
@@ -35,6 +38,10 @@ async def sweep_messages(city: City) -> None:
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def delete_expired(city: City) -> None:
-    """Delete expired answers, messages and assertions."""
+    """Delete expired answers, messages and assertions, and old visits and reconciliations that are settled."""
+    for audited in (EligibilityAnswer, Reconciliation):
+        await log_acts_of(city, audited)
     for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer):
         await delete_expired_documents(city.store, kind, city.now())
+    await delete_expired_documents(city.store, Visit, city.now(), Visit.is_settled)
+    await delete_expired_documents(city.store, Reconciliation, city.now(), lambda day: day.due_ms is None)

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
+from backend.city.audit_log import city_act, with_act
 from backend.city.service import City
 from backend.services.school_lookup.district import District
 from backend.services.school_lookup.model import Imported, SchoolCatchments, SchoolEdition, SchoolPlan
@@ -75,11 +76,12 @@ async def store_plan(store: Store, plan: Plan, now: datetime) -> str:
             await store.insert(document)
     edition = documents[-1].id
     pointer = await store.get(SchoolPlan, plan_id(plan.heading))
+    act = city_act("school_lookup.plan_published", f"{plan_id(plan.heading)} {edition}", now)
     if pointer is None:
-        await store.insert(SchoolPlan(id=plan_id(plan.heading), imported=(Imported(edition, now),)))
+        await store.insert(with_act(SchoolPlan(id=plan_id(plan.heading), imported=(Imported(edition, now),)), act))
     elif pointer.imported[-1].edition != edition:
         imported = (*pointer.imported[1 - MAX_HISTORY :], Imported(edition, now))
-        await store.replace(replace(pointer, imported=imported))
+        await store.replace(with_act(replace(pointer, imported=imported), act))
     return edition
 
 

@@ -5,9 +5,11 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.problems import Problem
 from backend.services.school_lookup.plan import Catchment, Heading, MultiPolygon, PastBatch, Polygon, School
-from backend.store import Document
+from backend.store import Document, Index
+from backend.store.retention import Retention
 
 
 class NoSchoolPlan(Problem):
@@ -47,6 +49,11 @@ class SchoolEdition(Document, kw_only=True):
     """An imported plan without its catchments; `id` is the digest of the whole plan. Never changed."""
 
     collection: ClassVar[str] = "school_editions"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each imported plan of a district",
+        ends="never: answers of past years are explained by it",
+        names="nobody",
+    )
 
     heading: Heading
     boundary: MultiPolygon | Polygon
@@ -59,6 +66,11 @@ class SchoolCatchments(Document, kw_only=True):
     """One part of an edition's catchments; `id` is the id of the edition and the part's number. Never changed."""
 
     collection: ClassVar[str] = "school_zones"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each imported plan of a district",
+        ends="never: answers of past years are explained by it",
+        names="nobody",
+    )
 
     catchments: list[Catchment]
 
@@ -70,9 +82,15 @@ class Imported(Struct, frozen=True):
     at: datetime
 
 
-class SchoolPlan(Document, kw_only=True):
+class SchoolPlan(AuditedDocument, kw_only=True):
     """The edition in force for a district and year: the last of `imported`. `id` is the district's code and year."""
 
     collection: ClassVar[str] = "school_plans"
+    indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each district and year",
+        ends="never: it names the plan in force",
+        names="nobody",
+    )
 
     imported: tuple[Imported, ...]

@@ -27,14 +27,29 @@ from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.grants import CLASS_MODULE
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import TERMS_MODULE, Talent
+from backend.services.talent_code.personal_data import personal_data
 from backend.services.talent_code.synthetic import synthesize
 
 service = Service(
     name="talent_code",
     title=Text(zh="人才码", en="Talent code"),
     roles=["partner", "talent_officer"],
+    acts={
+        "talent_code.appeal_read": Text(zh="查看了您的申诉", en="Read your appeal"),
+        "talent_code.appeal_decided": Text(zh="裁定了您的申诉", en="Decided your appeal"),
+        "talent_code.review_requested": Text(
+            zh="要求重新核验您的人才材料", en="Asked for your evidence to be checked again"
+        ),
+        "talent_code.verified": Text(zh="核验了您出示的人才码", en="Verified the talent code that you showed"),
+        "talent_code.redeemed": Text(zh="核销了您使用的一项服务", en="Recorded your use of a benefit"),
+    },
+    authorities={
+        "partner": Text(zh="人才服务合作单位", en="A partner for talent services"),
+        "talent_officer": Text(zh="人才工作部门", en="The talent office"),
+    },
     codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
+    personal_data=personal_data,
     routes=routes_of(citizen, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
     rule_modules=[

@@ -9,9 +9,10 @@ from typing import Literal
 from msgspec.structs import replace
 
 from backend.city.bank_cards import release_card
+from backend.city.notices import notify
 from backend.city.person import birth_date, known_person
 from backend.city.service import City
-from backend.city.upstream import Notifications, UpstreamRejected, UpstreamTimeout, with_timeout
+from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.codes.signed_code import make_code_id
 from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.model.evidence import Evidence
@@ -129,10 +130,12 @@ async def release_former_cards(city: City, talent: Talent, _now: datetime) -> Ta
 
 
 async def notify_talent(city: City, talent: Talent, now: datetime) -> Talent:
-    """Send the oldest notification; if interrupted, it is sent twice rather than never."""
+    """Send the oldest notification, once, however often the step is repeated."""
     notification = next(one for one in talent.notifications if not one.sent)
     terms = TalentTerms(city.rulebook, now)
     text = talent_message(notification, talent, terms("registry_days"), terms.rulebook.time_zone)
-    await with_timeout(city.port(Notifications).notify(talent.id, text))
+    about = notification.evidence or notification.talent_class
+    event = f"{Talent.collection}/{talent.id}/{notification.kind}/{notification.at.isoformat()}/{about}"
+    await notify(city, talent.id, event, text)
     notifications = tuple(replace(one, sent=True) if one is notification else one for one in talent.notifications)
     return replace(talent, notifications=notifications, failures=0)

@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 from backend.benefits import waitlist
+from backend.city.audit_log import log_acts_of
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
+from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.saga import claims, reviews
 from backend.store.expiry import delete_expired
@@ -28,5 +30,8 @@ async def sweep_waitlists(city: City) -> None:
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def sweep_usages(city: City) -> None:
-    """Delete all uses of benefits of past years whose retention is over, the oldest first."""
+    """Delete all uses of benefits, and settled claims, whose retention has ended, the oldest first."""
+    for audited in (Usage, Claim):
+        await log_acts_of(city, audited)
     await delete_expired(city.store, Usage, city.now())
+    await delete_expired(city.store, Claim, city.now(), Claim.is_settled)

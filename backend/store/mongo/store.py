@@ -168,6 +168,7 @@ class MongoStore:
 
     async def delete(self, document: Document) -> None:
         """Delete a document durably if its revision is still current. Raises Conflict."""
+        assert document.deletable(), f"{document.collection}/{document.id} holds what must be taken over first"
         query = {"_id": document.id, "revision": document.revision}
         async with self._operation():
             result = await self._collection(type(document)).delete_one(query)

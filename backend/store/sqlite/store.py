@@ -109,6 +109,7 @@ class SqliteStore:
 
     async def delete(self, document: Document) -> None:
         """Delete a document durably if its revision is still current. Raises Conflict."""
+        assert document.deletable(), f"{document.collection}/{document.id} holds what must be taken over first"
         await self._writer.write(self._tables[type(document)].deletion(document))
 
     async def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:

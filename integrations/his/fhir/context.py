@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotAllowed
-from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.hospital import Hospital, patient_pseudonym
 from integrations.his.fhir.scopes import Permission, permissions_of
 
 
@@ -36,7 +36,7 @@ class RequestContext:
 
     def patient_pseudonym(self, person: str) -> str:
         """Return the identifier of a person for this hospital: stable, and different for every hospital."""
-        return self.city.encryption.digest("fhir-patient", f"{self.hospital.id}\n{person}")
+        return patient_pseudonym(self.city.encryption, self.hospital.id, person)
 
     def require_scope(self, resource_type: str, permission: Permission) -> None:
         """Raise NotAllowed unless the access token has the scope."""

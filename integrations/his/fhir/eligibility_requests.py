@@ -6,12 +6,14 @@ from typing import cast
 
 from msgspec import Struct
 
+from backend.city.audit_log import Act, new_act, with_act
 from backend.city.id_number import IdentityDocument, parse_id_number
+from backend.city.person import find_person
 from backend.i18n import Text
+from backend.security.identity import Caller
 from backend.services.medical_credit.eligibility import eligible_fen
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.hospital import (
-    ANSWER_RETENTION,
     EligibilityAnswer,
     eligibility_id,
 )
@@ -86,14 +88,24 @@ async def answer_eligibility_request(
         kind=request.visit_kind,
         created_at=context.now,
         created_ms=to_ms(context.now),
-        expires_ms=to_ms(context.now + ANSWER_RETENTION),
+        expires_ms=to_ms(context.now + EligibilityAnswer.retention.length(context.now)),
         eligible=available_fen is not None,
         available_fen=available_fen or 0,
     )
+    act = await _act(context, answer.id, id_number)
     try:
-        return await store.insert(answer), True
+        return await store.insert(with_act(answer, act)), True
     except Duplicate:
         return _check_same((await store.get(EligibilityAnswer, key)) or answer, patient, request.visit_kind), False
+
+
+async def _act(context: RequestContext, answer: str, document: IdentityDocument) -> Act:
+    """Return the act of the hospital, which the person sees, if the city knows them."""
+    city = context.city
+    person = await find_person(city.store, city.encryption, document)
+    caller = Caller(f"hospital:{context.hospital.id}", "")
+    found = "" if person is None else person.id
+    return new_act(city, caller, "hospital", "medical_credit.eligibility_asked", answer, person=found)
 
 
 def _check_same(known: EligibilityAnswer, patient: str, kind: VisitKind) -> EligibilityAnswer:

@@ -4,9 +4,10 @@ from decimal import Decimal
 from typing import Any
 
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.reconciliation import Reconciliation
+from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation
 from integrations.his.mapping import yuan_from_fen
 
+MAX_NOTES = 100
 PAYMENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/payment-type", "code": "payment"}]}
 
 
@@ -15,7 +16,8 @@ def payment_reconciliation(reconciliation: Reconciliation, hospital: Hospital) -
     open_differences = reconciliation.open_differences()
     count = len(open_differences)
     disposition = "There are no open differences." if not count else f"Open differences: {count}."
-    return {
+    notes = [_note(one) for one in open_differences[:MAX_NOTES]]
+    resource: dict[str, Any] = {
         "resourceType": "PaymentReconciliation",
         "id": reconciliation.id,
         "meta": {"versionId": str(reconciliation.revision), "lastUpdated": _instant(reconciliation)},
@@ -37,11 +39,13 @@ def payment_reconciliation(reconciliation: Reconciliation, hospital: Hospital) -
             }
             for one in reconciliation.visits
         ],
-        "processNote": [
-            {"type": "display", "text": f"{one.kind}: visit {one.number}, {one.subject}"}
-            for one in open_differences[:100]
-        ],
     }
+    return resource | {"processNote": notes} if notes else resource
+
+
+def _note(one: Difference) -> dict[str, str]:
+    told = one.detail.en if one.detail is not None else f"visit {one.number}, {one.subject}"
+    return {"type": "display", "text": f"{one.kind}: {told}"}
 
 
 def _money(amount_fen: int) -> dict[str, Decimal | str]:

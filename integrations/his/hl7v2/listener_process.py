@@ -11,7 +11,7 @@ from backend.app import open_city, open_jobs
 from backend.city.binding import read_unbound_values, watch_binding
 from backend.city.releases import follow_releases
 from backend.city.service import City, discover_integrations, discover_services
-from backend.cli.preflight import NotReady, check_before_serving
+from backend.cli.preflight import NotReady, allow_connections, check_before_serving
 from backend.jobs.tasks import discover_tasks
 from backend.operations.access_log import log_as_json_lines
 from backend.operations.metrics import JobCounts
@@ -19,7 +19,7 @@ from backend.settings import Settings
 from backend.store.connect import store_file
 from backend.store.migrations import find_migrations
 from integrations.his.hl7v2.message_receiver import receive_message, reject_oversize
-from integrations.his.hl7v2.mllp_listener import Peer, serve_mllp, server_tls
+from integrations.his.hl7v2.mllp_listener import Limits, Peer, serve_mllp, server_tls
 
 _log = logging.getLogger("chengma.his")
 
@@ -30,7 +30,9 @@ def run_listener(settings: Settings) -> None:
     check_before_serving(settings, services, find_migrations())
     tls = _tls(settings)
     log_as_json_lines()
-    asyncio.run(_listen(settings, tls))
+    limits = Limits(max_connections_per_address=settings.mllp_connections_per_address)
+    allow_connections(limits.max_connections)
+    asyncio.run(_listen(settings, tls, limits))
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -42,7 +44,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return server_tls(*(Path(file) for file in files))
 
 
-async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> None:
+async def _listen(settings: Settings, tls: ssl.SSLContext | None, limits: Limits) -> None:
     services, cities = discover_services(), list[City]()
     jobs = open_jobs(settings, discover_tasks(), lambda: cities[-1], JobCounts())
     integrations = discover_integrations(settings.integrations)
@@ -65,7 +67,12 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> None:
             follow_releases(lambda: cities[-1], use_city),
             jobs,
             serve_mllp(
-                handle, settings.mllp_host, settings.mllp_port, handle_oversize=reject_oversize, tls=tls
+                handle,
+                settings.mllp_host,
+                settings.mllp_port,
+                handle_oversize=reject_oversize,
+                tls=tls,
+                limits=limits,
             ) as listener,
         ):
             _log.info("listening for HL7 v2 on port %d%s", listener.port, " with TLS" if tls is not None else "")

@@ -21,7 +21,6 @@ from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.hospital import (
     MAX_WAIT,
-    MESSAGE_RETENTION,
     HisMessage,
     Hospital,
     MessageState,
@@ -158,7 +157,7 @@ async def _store(city: City, hospital: Hospital, message: Message, raw: bytes) -
         raw=city.encryption.encrypt(base64.b64encode(raw).decode(), Place.of(HisMessage, new_id, "raw")),
         digest=digest,
         received_ms=to_ms(now),
-        expires_ms=to_ms(now + MESSAGE_RETENTION),
+        expires_ms=to_ms(now + HisMessage.retention.length(now)),
         due_ms=to_ms(now + RETRY_AFTER),
     )
     known = await city.store.get(HisMessage, new.id)

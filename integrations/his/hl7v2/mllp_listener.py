@@ -30,9 +30,17 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_connections: int = 100
+    max_connections_per_address: int = 20
+    """A hospital's systems have a few each; hospitals behind one gateway share its address."""
+    reclaim_seconds: float = 10
+    """Connections that were idle for longer give way to new ones once the maximum number is reached."""
     max_stray_bytes: int = 1_024
     """Between two messages."""
-    idle_timeout_seconds: float = 3_600
+    first_message_timeout_seconds: float = 60
+    """Until the end of the first message. A sender that only probes the port connects again when it has a message."""
+    idle_timeout_seconds: float = 86_400
+    """Between two messages. Interface engines keep one connection, and a small hospital's is silent all night. A sender
+    that has vanished is detected by TCP within two minutes, so a long limit costs nothing."""
     message_timeout_seconds: float = 30
     """From the first byte of a block to its last."""
     write_timeout_seconds: float = 30
@@ -59,34 +67,67 @@ class _Disconnected(Exception):
     """The peer has disconnected, or must be disconnected for the reason that the message gives."""
 
 
+class _Connection(Struct):
+    address: str
+    idle_since: float
+    """When it was opened, completed its last message or began the next one."""
+    is_waiting: bool = False
+    """Whether we wait for its sender."""
+    has_sent: bool = False
+    """Whether it has completed a message."""
+
+
 class MllpListener:
     """A listener; `counters` holds `messages`, `connections`, `refused` connections and `dropped_bytes`."""
 
     def __init__(self, handle: MessageHandler, handle_oversize: OversizeHandler | None, limits: Limits) -> None:
         self._handle, self._handle_oversize, self._limits = handle, handle_oversize, limits
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._reading: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[None], _Connection] = {}
         self._stopping = False
         self.port = 0
         self.counters = Counter[str]()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a connection, or abort it if the maximum number is reached."""
-        if self._stopping or len(self._tasks) >= self._limits.max_connections:
+        """Serve a connection, or abort it if there are too many that are in use."""
+        connection = _Connection(_peer(writer).address, asyncio.get_running_loop().time())
+        if self._stopping or not self._has_room(connection.address):
             self.counters["refused"] += 1
-            _log.warning("MLLP: connection from %s refused: too many connections", _peer(writer).address)
+            _log.warning("MLLP: connection from %s refused: too many connections", connection.address)
             writer.transport.abort()
             return
         self.counters["connections"] += 1
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = asyncio.create_task(self._serve(reader, writer, connection))
+        self._tasks[task] = connection
+        task.add_done_callback(self._tasks.pop)
+
+    def _has_room(self, address: str) -> bool:
+        """Return whether another connection fits in, after ending the longest idle one if it does not.
+
+        Connections that never completed a message end first.
+        """
+        of_address = sum(one.address == address for one in self._tasks.values())
+        if of_address >= self._limits.max_connections_per_address:
+            return False
+        if len(self._tasks) < self._limits.max_connections:
+            return True
+        latest = asyncio.get_running_loop().time() - self._limits.reclaim_seconds
+        idle = [
+            (one.has_sent, one.idle_since, task)
+            for task, one in self._tasks.items()
+            if one.is_waiting and one.idle_since <= latest and not task.cancelling()
+        ]
+        if not idle:
+            return False
+        _, _, task = min(idle, key=lambda one: one[:2])
+        task.cancel()
+        return True
 
     async def stop(self) -> None:
         """End all connections: idle ones at once, others after their message or after the grace period."""
         self._stopping = True
-        for task in self._reading:
-            task.cancel()
+        for task, connection in self._tasks.items():
+            if connection.is_waiting:
+                task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._limits.shutdown_grace_seconds)
         unfinished = list(self._tasks)
@@ -94,16 +135,15 @@ class MllpListener:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection) -> None:
         peer, decoder = _peer(writer), FrameDecoder(self._limits.max_message_bytes)
-        connection = cast("socket.socket", writer.get_extra_info("socket"))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # detects peers that have vanished
+        _detect_vanished_peer(cast("socket.socket", writer.get_extra_info("socket")))
         try:
-            await self._process_stream(reader, writer, peer, decoder)
+            await self._process_stream(reader, writer, peer, decoder, connection)
         except FrameTooLong as error:
             _log.warning("MLLP: %s sent a message of more than %d bytes", peer.address, self._limits.max_message_bytes)
             with suppress(_Disconnected):
-                await self._reject_oversize(reader, writer, error.head, peer)
+                await self._reject_oversize(reader, writer, error.head, peer, connection)
         except _Disconnected as reason:
             _log.warning("MLLP: %s %s", peer.address, reason)
             writer.transport.abort()
@@ -116,30 +156,40 @@ class MllpListener:
             await close_writer(writer)
 
     async def _process_stream(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer, decoder: FrameDecoder
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: Peer,
+        decoder: FrameDecoder,
+        connection: _Connection,
     ) -> None:
         now = asyncio.get_running_loop().time
         started: float | None = None
-        deadline = now() + self._limits.idle_timeout_seconds
-        while not self._stopping and (data := await self._read(reader, deadline, decoder)):
+        deadline = now() + min(self._limits.first_message_timeout_seconds, self._limits.idle_timeout_seconds)
+        while not self._stopping and (data := await self._read(reader, deadline, connection, decoder)):
             for message in decoder.feed(data):
                 started = None
                 await self._process_message(writer, message, peer)
-                deadline = now() + self._limits.idle_timeout_seconds
+                connection.has_sent, connection.idle_since = True, now()
+                deadline = connection.idle_since + self._limits.idle_timeout_seconds
                 if self._stopping:
                     return
             if decoder.stray_bytes > self._limits.max_stray_bytes:
                 raise _Disconnected("disconnected: it sends bytes outside MLLP frames")
             if decoder.in_block and started is None:
-                started = now()
+                started = connection.idle_since = now()
                 deadline = started + self._limits.message_timeout_seconds
         if decoder.in_block:
             raise _Disconnected("disconnected in the middle of a message")
 
-    async def _read(self, reader: asyncio.StreamReader, deadline: float, decoder: FrameDecoder | None = None) -> bytes:
-        task = asyncio.current_task()
-        assert task is not None, "each connection is served by a task"
-        self._reading.add(task)
+    async def _read(
+        self,
+        reader: asyncio.StreamReader,
+        deadline: float,
+        connection: _Connection,
+        decoder: FrameDecoder | None = None,
+    ) -> bytes:
+        connection.is_waiting = True
         try:
             async with asyncio.timeout_at(deadline):
                 return await reader.read(_READ_BYTES)
@@ -149,7 +199,7 @@ class MllpListener:
         except OSError as error:
             raise _Disconnected(f"disconnected: {type(error).__name__}") from None
         finally:
-            self._reading.discard(task)
+            connection.is_waiting = False
 
     async def _process_message(self, writer: asyncio.StreamWriter, message: bytes, peer: Peer) -> None:
         self.counters["messages"] += 1
@@ -168,7 +218,12 @@ class MllpListener:
             raise _Disconnected(f"disconnected: {type(error).__name__}") from None
 
     async def _reject_oversize(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, peer: Peer
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        head: bytes,
+        peer: Peer,
+        connection: _Connection,
     ) -> None:
         """Reply, then read and discard the rest: if the connection closed at once, TCP would drop the reply."""
         reply = self._handle_oversize(head, peer) if self._handle_oversize is not None else None
@@ -178,7 +233,7 @@ class MllpListener:
         if writer.can_write_eof():
             writer.write_eof()
         deadline = asyncio.get_running_loop().time() + self._limits.linger_seconds
-        while await self._read(reader, deadline):
+        while await self._read(reader, deadline, connection):
             pass
 
 
@@ -221,6 +276,15 @@ def server_tls(certificate: Path, key: Path, clients: Path) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificate, key)
     return context
+
+
+def _detect_vanished_peer(connection: socket.socket) -> None:
+    """Let TCP probe a silent peer after a minute, four times every 15 s, where the system can be told so."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        option: int | None = getattr(socket, name, None)
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _peer(writer: asyncio.StreamWriter) -> Peer:

@@ -20,7 +20,10 @@ from backend.jobs.celery import CeleryQueue
 from backend.jobs.tasks import Job
 from backend.security.identity import Access, Caller
 from backend.security.keyring import make_keys
+from backend.services.health_code.sources import ReportingSource, source_id
 from backend.settings import Settings
+from backend.store.update import insert_or_get
+from tests.accounts import keep_account
 from tests.mongod import Mongod
 from tests.servers import RedisServer, chengma, city_environment, free_port, listens, wait_until
 from tests.services.health_code.scene import id_number
@@ -85,6 +88,17 @@ class CityProcesses:
         settings = Settings(store=self.mongod.url, keys=str(self.folder / "keys"), mongo_driver="pymongo")
         return open_city(settings, discover_services(), discover_integrations("integrations"))
 
+    async def assign_source(self) -> None:
+        """Let the account of the officers report as a laboratory that knows no ids of samples."""
+        city = self.city()
+        try:
+            source = ReportingSource(
+                id=source_id(city, "cdc"), name="cdc", kind="laboratory", accounts=("officer",), sample_ids=False
+            )
+            await insert_or_get(city.store, source)
+        finally:
+            await city.store.close()
+
     def end(self) -> None:
         """Stop all processes."""
         for process in (self.api, self.worker, self.redis, self.mongod):
@@ -103,18 +117,23 @@ class Officers:
     """Officers who report batches of events, and send each batch again until it is answered."""
 
     def __init__(self, processes: CityProcesses, number: int) -> None:
-        city = processes.city()
-        access = Access(city.settings, city.keys, lambda: datetime.now(UTC))
-        settings = access._settings.__class__(access_token_seconds=86_400)
-        access._settings = settings
-        caller = Caller("officer", "session", None, ("health_officer",))
-        self.headers = {"Authorization": f"Bearer {access.issue(caller, datetime.now(UTC))}"}
+        self.headers = {"Authorization": f"Bearer {asyncio.run(self._token(processes.city()))}"}
         self.address = f"http://127.0.0.1:{processes.port}"
         self.number = number
         self.acknowledged: set[str] = set()
         self.sent: set[str] = set()
         self.refused = Counter[str]()
         self.ended = asyncio.Event()
+
+    async def _token(self, city: City) -> str:
+        """Return the access token of an officer, whose account is stored."""
+        now = datetime.now(UTC)
+        try:
+            officer = Caller("officer", "session", "an-officer", ("health_officer",))
+            caller = await keep_account(city.store, city.encryption, officer, now)
+        finally:
+            await city.store.close()
+        return Access(city.settings, city.keys, lambda: now).issue(caller, now, 86_400)
 
     async def report_until(self, ended: asyncio.Event) -> None:
         """Report until the event is set."""

@@ -102,6 +102,7 @@ class Crowd:
                 "source": "load",
                 "id": f"event-{next(self._numbers)}",
                 "id_number": person.id_number,
+                "case_id": "round-1",
                 "event": {"kind": "vaccination", "at": (self._begin - timedelta(days=30)).isoformat()},
             }
             for person in people

@@ -53,6 +53,7 @@ def test_kills_lose_nothing_and_duplicate_nothing(
 
 
 async def run_with_kills(processes: CityProcesses, officers: Officers) -> None:
+    await processes.assign_source()
     ended = asyncio.Event()
     reporting = asyncio.create_task(officers.report_until(ended))
     while processes.kills.total() < KILLS:

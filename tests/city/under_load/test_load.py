@@ -23,10 +23,14 @@ from backend.rulebook.needs import facts_of
 from backend.security.field_encryption import FieldEncryption
 from backend.security.identity import Access, Caller
 from backend.security.keyring import Keyring, make_keys
+from backend.services.account.model.account import Account
+from backend.services.account.model.session import Session
 from backend.services.health_code.model import HealthEventReceipt, HealthRecord, VenueVisit
 from backend.services.health_code.reports import ContactReported, HealthDeclared
+from backend.services.health_code.sources import ReportingSource
 from backend.settings import Settings
 from backend.store.mongo.store import MongoStore
+from tests.accounts import keep_account
 from tests.city.under_load.crowd import VENUES, Citizen, Crowd
 from tests.conftest import ROOT, id_number_for
 from tests.draws import draws
@@ -34,7 +38,7 @@ from tests.servers import chengma, city_environment, free_port, listens, message
 
 pytestmark = pytest.mark.slow
 
-KINDS = (Person, HealthRecord, HealthEventReceipt, VenueVisit)
+KINDS = (Account, Session, Person, HealthRecord, HealthEventReceipt, ReportingSource, VenueVisit)
 PEOPLE = 640
 CLIENTS = 64
 SECONDS = draws(30, soak=60)
@@ -141,13 +145,19 @@ async def create_crowd(running_city: RunningCity) -> Crowd:
     ]
     store = MongoStore(running_city.environment["CHENGMA_STORE"], KINDS)
     await store.restore(profiles)
-    await store.close()
+    key = FieldEncryption(keys).digest("reporting-source", "load")
+    await store.insert(ReportingSource(id=key, name="load", kind="register", accounts=("officer",)))
+
+    async def signed_in(caller: Caller) -> dict[str, str]:
+        return headers(await keep_account(store, FieldEncryption(keys), caller, now))
+
     people = [
-        Citizen(profile.id, number, headers(Caller(f"account-{profile.id}", "session", profile.id)))
+        Citizen(profile.id, number, await signed_in(Caller(f"account-{profile.id}", "session", profile.id)))
         for profile, number in zip(profiles, numbers, strict=True)
     ]
-    officer = headers(Caller("officer", "session", roles=("health_officer",)))
-    gate = headers(Caller("gate", "session", roles=("gate",), venues=VENUES))
+    officer = await signed_in(Caller("officer", "session", "an-officer", roles=("health_officer",)))
+    gate = await signed_in(Caller("gate", "session", roles=("gate",), venues=VENUES))
+    await store.close()
     return Crowd(running_city.ports, people, officer, gate, now - timedelta(days=1))
 
 

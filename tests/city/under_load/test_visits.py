@@ -23,6 +23,7 @@ from backend.services.medical_credit.ports import Insurance
 from backend.services.medical_credit.reconciliation import our_records, reconcile
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
+from tests.accounts import keep_account
 from tests.draws import draws
 from tests.integrations.his.hospital import connect, enrol, in_city
 from tests.servers import Process, chengma, city_environment, free_port, listens, wait_until
@@ -68,7 +69,10 @@ class HospitalCity:
             for code in self.hospitals
         }
         people = [await enrol(city, number) for number in self.patients]
-        self.citizens = {person: access.issue(Caller(f"a-{person}", "city", person), now, 3_600) for person in people}
+        self.citizens: dict[str, str] = {}
+        for person in people:
+            caller = await keep_account(city.store, city.encryption, Caller(f"a-{person}", "city", person), now)
+            self.citizens[person] = access.issue(caller, now, 3_600)
         return people
 
     def wait_until_ready(self) -> None:

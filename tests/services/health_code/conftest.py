@@ -38,7 +38,13 @@ def wang(sign_in: SignIn) -> SignedInPerson:
 
 @pytest.fixture
 def officer(sign_in: SignIn) -> SignedInPerson:
-    return sign_in("13800138002", roles=("health_officer",))
+    return sign_in("13800138002", name="陈静", id_number=id_number(902), roles=("health_officer",))
+
+
+@pytest.fixture
+def approver(sign_in: SignIn) -> SignedInPerson:
+    """Another officer, who approves what one reported."""
+    return sign_in("13800138005", name="林涛", id_number=id_number(905), roles=("health_approver",))
 
 
 @pytest.fixture

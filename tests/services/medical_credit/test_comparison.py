@@ -2,15 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import astuple, replace
 
 from backend.paylater.bill import Bill, Payment, Refund
 from backend.paylater.ports import BankEntry
-from backend.paylater.statement import missing_at_bank
-from backend.services.medical_credit.model.comparison import compare, totals_of
-from backend.services.medical_credit.model.hospital_file import COLUMNS, FiledVisit, our_record, write_file
+from backend.paylater.statement import compare_transfers, missing_at_bank
+from backend.services.medical_credit.model.comparison import bank_differences, compare_with_hospital, totals_of
+from backend.services.medical_credit.model.hospital_file import (
+    COLUMNS,
+    OPTIONAL_COLUMNS,
+    FiledVisit,
+    our_record,
+    write_file,
+)
+from backend.services.medical_credit.model.insurance_comparison import compare_with_insurance
 from backend.services.medical_credit.model.reconciliation import Difference, Totals
 from backend.services.medical_credit.model.visit import CounterPayment, Line, Settlement, Visit, visit_id
 from backend.services.medical_credit.ports import SettlementRecord, Split
@@ -18,6 +26,9 @@ from backend.services.medical_credit.ports import SettlementRecord, Split
 DAY = datetime(2026, 3, 1, 16, 0, tzinfo=UTC)
 MIDNIGHT = DAY + timedelta(days=1)
 """The end of 2 March in the city."""
+
+ZONE = ZoneInfo("Asia/Shanghai")
+FILE_DAY = (MIDNIGHT - timedelta(hours=1)).astimezone(ZONE).date()
 
 CHARGE = Line("L1", "charge", "A1", "诊查费", 100_00, DAY)
 CHARGE_2 = Line("L2", "charge", "A2", "化验费", 5_00, DAY)
@@ -44,7 +55,7 @@ def settled_visit(number: str = "V1") -> Visit:
         requested_hold_fen=0,
         expires_at=MIDNIGHT,
         lines=(CHARGE,),
-        settlement=Settlement(1, "m", 1, split, MIDNIGHT),
+        settlement=Settlement(1, "m", 1, split, MIDNIGHT - timedelta(hours=1)),
         bill=Bill(1, 35_00, 20_00, 10_00, 5_00, MIDNIGHT, ()),
     )
 
@@ -69,10 +80,19 @@ def compared(
     ours: list[Visit], theirs: list[Visit], settlements: Sequence[SettlementRecord] | None = None, *known: Visit
 ) -> list[Difference]:
     """Return the differences; without `settlements`, the insurance agrees with our visits."""
-    filed = {visit.number: our_record(visit) for visit in theirs}
+    filed = {visit.number: our_record(visit, ZONE) for visit in theirs}
     if settlements is None:
         settlements = [insured(visit, f"S-{visit.number}") for visit in ours]
-    return compare("HZ001", ours, filed, settlements, [], {visit.id: visit for visit in known})
+    mine = {visit.id: visit for visit in (*known, *ours)}
+    return [
+        *compare_with_hospital("HZ001", FILE_DAY, ours, filed, mine, ZONE),
+        *compare_with_insurance(ours, settlements, {}, mine),
+    ]
+
+
+def with_file(visit: Visit, filed: FiledVisit) -> list[Difference]:
+    """Return the differences between a visit that is settled here and a hospital's record of it."""
+    return list(compare_with_hospital("HZ001", FILE_DAY, [visit], {visit.number: filed}, {}, ZONE))
 
 
 def found(ours: list[Visit], theirs: list[Visit], settlements: list[SettlementRecord], *known: Visit) -> list[object]:
@@ -113,9 +133,8 @@ def test_differences_are_listed_by_visit_and_line() -> None:
 
 def test_a_line_that_the_hospital_has_twice_counts_twice_on_its_side() -> None:
     visit = settled_visit()
-    filed = FiledVisit(our_record(visit).lines, our_record(visit).settlement, {}, ["L1"])
-    differences = compare("HZ001", [visit], {"V1": filed}, [insured(visit, "S-V1")], [], {})
-    assert amounts(differences) == [("line_duplicated_at_hospital", "L1", 100_00, 200_00)]
+    filed = replace(our_record(visit, ZONE), repeated_lines=["L1"])
+    assert amounts(with_file(visit, filed)) == [("line_duplicated_at_hospital", "L1", 100_00, 200_00)]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +155,7 @@ def test_after_payment_no_line_is_added_that_makes_the_bill_larger(
     for ours, repair in ((visit, before_payment), (paid(visit, MIDNIGHT), after_payment)):
         (one,) = compared([ours], [filed])
         assert amounts([one]) == [("line_only_at_hospital", "L2", None, line.amount_fen)]
-        assert (one.repair, one.line) == (repair, our_record(filed).lines["L2"])
+        assert (one.repair, one.line) == (repair, our_record(filed, ZONE).lines["L2"])
 
 
 @pytest.mark.parametrize(
@@ -195,12 +214,14 @@ def test_a_settlement_that_differs_at_the_hospital_is_reported_with_both_cash_sh
     other = replace(visit, settlement=replace(visit.settlement, split=replace(visit.settlement.split, cash_fen=30_00)))
     unsettled = replace(visit, settlement=None)
     assert amounts(compared([visit], [other])) == [("settlement_differs", "S-V1", 35_00, 30_00)]
-    assert amounts(compared([visit], [unsettled])) == [("settlement_differs", "S-V1", 35_00, None)]
-    assert amounts(compared([unsettled], [visit], [])) == [("settlement_differs", "-", None, 35_00)]
+    assert amounts(compared([visit], [unsettled])) == [("settlement_missing_at_hospital", "S-V1", 35_00, None)]
+    assert amounts(compared([unsettled], [visit], [])) == [("settled_but_open_here", "S-V1", None, 35_00)]
 
 
 def test_lines_are_compared_on_every_day_but_settlements_only_on_their_own() -> None:
     visit = settled_visit()
+    assert visit.settlement is not None
+    visit = replace(visit, settlement=replace(visit.settlement, at=MIDNIGHT))
     filed = with_lines(replace(visit, settlement=None), replace(CHARGE, amount_fen=90_00))
     assert amounts(compared([], [filed], [], visit)) == [("line_differs", "L1", 100_00, 90_00)]
 
@@ -211,7 +232,7 @@ def test_counter_payments_are_compared_by_their_sum() -> None:
     in_one = replace(visit, counter_payments=(CounterPayment("P3", 8_00, DAY),))
     assert compared([visit], [in_one]) == []
     only_first = replace(visit, counter_payments=payments[:1])
-    assert amounts(compared([visit], [only_first])) == [("counter_differs", "counter", 8_00, 5_00)]
+    assert amounts(compared([visit], [only_first])) == [("counter_missing_at_hospital", "P2", 3_00, None)]
 
 
 # ── insurance ──
@@ -262,7 +283,7 @@ def test_a_settlement_before_midnight_that_we_recorded_after_it_is_no_difference
 def test_a_second_settlement_of_a_visit_is_cancelled_at_the_insurance() -> None:
     visit = settled_visit()
     assert found([], [], [insured(visit, "S-V1"), insured(visit, "S-other")], visit) == [
-        ("settlement_only_at_insurance", "S-other", "cancel_at_insurance")
+        ("settled_twice_at_insurance", "S-other", "cancel_at_insurance")
     ]
 
 
@@ -282,14 +303,12 @@ def test_before_payment_a_line_is_adjusted_up() -> None:
 # ── bank ──
 
 
-@pytest.mark.parametrize("settled_today", [True, False])
-def test_a_transfer_that_only_the_bank_has_is_reported_with_the_number_of_its_visit(*, settled_today: bool) -> None:
+def test_a_transfer_that_only_the_bank_has_is_reported_with_the_number_of_its_visit() -> None:
     visit, unknown = settled_visit(), visit_id("HZ001", "V2")
     requested = replace(visit, payments=(Payment(f"{visit.id}/p", 30_00, "p", "citizen", DAY),))
     banked = [BankEntry(f"{one}/p", "payment", 30_00, DAY, "r") for one in (visit.id, unknown)]
-    ours, known = ([requested], {}) if settled_today else ([], {visit.id: requested})
-    filed = {"V1": our_record(visit)}
-    differences = compare("HZ001", ours, filed, [insured(visit, "S-V1")], banked, known)
+    known = {visit.id: requested}
+    differences = list(bank_differences(compare_transfers([requested], banked, ZONE), known))
     assert amounts(differences) == [
         ("payment_only_at_bank", f"{visit.id}/p", None, 30_00),
         ("payment_only_at_bank", f"{unknown}/p", None, 30_00),
@@ -313,12 +332,12 @@ def test_a_transfer_at_midnight_belongs_to_the_day_that_begins() -> None:
 def test_our_file_gives_own_and_family_account_as_one_amount() -> None:
     visit = replace(settled_visit(), counter_payments=(CounterPayment("P1", 5_00, DAY),))
     rows = (
-        ",".join(COLUMNS),
-        "V1,charge,L1,,A1,100.00,,,",
-        "V1,settlement,S-V1,,,100.00,50.00,15.00,35.00",
-        "V1,counter,P1,,,5.00,,,",
+        ",".join((*COLUMNS, *OPTIONAL_COLUMNS)),
+        "V1,charge,L1,,A1,100.00,,,,2026-03-02,",
+        "V1,settlement,S-V1,,,100.00,50.00,15.00,35.00,2026-03-02,",
+        "V1,counter,P1,,,5.00,,,,2026-03-02,",
     )
-    assert write_file([visit]).splitlines() == list(rows)
+    assert write_file([visit], ZONE).splitlines() == list(rows)
 
 
 def test_the_totals_of_a_day_are_the_sums_of_its_visits_and_of_the_banks_statement() -> None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from backend.benefits.ports import PayoutBank
 from backend.benefits.waitlist import serve_all_waitlists
+from backend.city.notices import pushes
 from backend.city.service import City, discover_services, rule_modules_of
 from backend.rulebook import load_rulebook
 from backend.rulebook.needs import facts_of
@@ -204,6 +205,7 @@ class Scene:
         await self.wait_for_jobs()
         due = Order("due_ms", below=int(self.clock.now.timestamp() * 1_000) + 1)
         for _ in range(20):
+            await pushes.sweep(self.city)
             talents = await self.city.store.find(Talent, {}, order=due)
             due_claims = await self.city.store.find(Claim, {}, order=due)
             for talent in talents.documents:

@@ -10,6 +10,7 @@ from backend.services.talent_code.facts import Pay, Post, Prize
 from backend.services.talent_code.model.notifications import talent_message
 from backend.services.talent_code.model.talent import Talent, TalentNotification, TalentNotificationKind
 from backend.services.talent_code.ports import Education, SocialInsurance
+from tests.accounts import move_person
 from tests.conftest import id_number_for
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import (
@@ -250,6 +251,13 @@ def test_a_review_without_findings_or_answers_changes_nothing(scene: Scene, sent
     assert sent_notices() == ["granted"]
 
 
+def test_an_officer_orders_no_review_of_themselves_from_any_account(scene: Scene) -> None:
+    person, officer = scene.talent(DOCTOR), scene.officer()
+    scene.call(move_person, scene.city, person.id, "13800000901")
+    order = {"id_number": person.id_number}
+    problem(scene.client.post("/v1/talent-reviews", json=order, headers=officer), 409, "own-case")
+
+
 def test_only_officers_order_reviews_and_the_answer_reveals_nothing(scene: Scene) -> None:
     person = scene.talent(DOCTOR)
     nobody_yet = scene.citizen("13800000102")
@@ -311,7 +319,7 @@ class UnreliableNotifications:
         self.silent, self.attempts = True, 0
         self.delivered: list[str] = []
 
-    async def notify(self, _person: str, text: Text) -> None:
+    async def notify(self, _notice: str, _recipient: str, text: Text) -> None:
         self.attempts += 1
         if self.silent:
             raise UpstreamTimeout("no answer")

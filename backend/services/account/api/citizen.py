@@ -18,7 +18,14 @@ from backend.services.account.api.schemas import (
     PhoneChangeRequest,
     VerifiedAccount,
 )
-from backend.services.account.model.account import Account, InvalidPhone, PhoneInUse, masked_phone, parse_phone
+from backend.services.account.model.account import (
+    Account,
+    InvalidPhone,
+    PhoneInUse,
+    masked_phone,
+    parse_phone,
+    standing_of,
+)
 from backend.services.account.model.identity import (
     IdentityAlreadyVerified,
     IdentityMismatch,
@@ -97,7 +104,7 @@ async def change_phone(
 ) -> AccountDetails:
     """Change the main phone of the caller's account; the code proves that the caller holds the new phone."""
     phone = parse_phone(data.phone, city.settings.phone_region)
-    await verify_phone(city, phone, data.code)
+    await verify_phone(city, phone, data.challenge, data.code)
     account = await own_account(city, request)
     changed = replace(
         account, phone=encrypted_phone(city, account.id, phone), phone_digest=phone_digest_of(city, phone)
@@ -116,6 +123,7 @@ async def change_phone(
 async def _details(city: City, account: Account) -> AccountDetails:
     person = await city.store.get(Person, account.citizen_id) if account.citizen_id is not None else None
     name = None if person is None or person.name is None else city.encryption.read(person, "name")
+    standing = standing_of(account)
     number = None if person is None else document_of(city.encryption, person).number
     return AccountDetails(
         id=account.id,
@@ -123,6 +131,7 @@ async def _details(city: City, account: Account) -> AccountDetails:
         identity_verified=person is not None,
         name=None if name is None else masked_name(name),
         id_number=None if number is None else masked_id_number(number),
-        roles=account.roles,
-        venues=account.venues,
+        roles=standing.roles,
+        venues=standing.venues,
+        roles_waiting=tuple(role for role in account.roles if role not in standing.roles),
     )

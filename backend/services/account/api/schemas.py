@@ -7,9 +7,13 @@ from msgspec import Meta, Struct
 
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, Sex, TypedIdNumber
 from backend.security.identity import Role
+from backend.services.account.model.session import DeviceKind
 
 Phone = Annotated[str, Meta(min_length=5, max_length=32, description="national, or with a + prefix")]
 Code = Annotated[str, Meta(pattern="^[0-9]{6}$")]
+Challenge = Annotated[
+    str, Meta(pattern="^[A-Za-z0-9_-]{16,64}$", description="the `challenge` of the response to POST /v1/sign-in-codes")
+]
 Venue = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -20,21 +24,31 @@ class SignInCodeRequest(Struct, forbid_unknown_fields=True):
 
 
 class SignInCodeSent(Struct, frozen=True):
-    """A code was sent; the response is the same whether or not the phone has an account."""
+    """A code was sent; the response is the same whether or not the phone has an account.
 
+    `challenge` is needed together with the code.
+    """
+
+    challenge: str
     expires_in_seconds: int
     resend_in_seconds: int
 
 
 class SignInRequest(Struct, forbid_unknown_fields=True):
-    """A phone, and the code that was sent to it."""
+    """A phone, a challenge, and the code that was sent to the phone for it.
+
+    The name and kind of the device are shown to the person in the list of their sessions.
+    """
 
     phone: Phone
+    challenge: Challenge
     code: Code
+    device_name: Annotated[str, Meta(max_length=60)] = ""
+    device_kind: DeviceKind = "other"
 
 
 class RefreshRequest(Struct, forbid_unknown_fields=True):
-    """The refresh token of a session; it can be used once."""
+    """The refresh token of a session; it can be used once, but for a retry by the same device."""
 
     refresh_token: Annotated[str, Meta(min_length=10, max_length=200)]
 
@@ -59,6 +73,8 @@ class AccountDetails(Struct, frozen=True):
     id_number: str | None
     roles: tuple[Role, ...]
     venues: tuple[str, ...]
+    roles_waiting: tuple[Role, ...]
+    """Roles that were granted and are in force once the identity is proved in person."""
 
 
 class IdentityVerificationRequest(Struct, forbid_unknown_fields=True):
@@ -83,9 +99,10 @@ class VerifiedAccount(Struct, frozen=True):
 
 
 class PhoneChangeRequest(Struct, forbid_unknown_fields=True):
-    """The new main phone, and the code that was sent to it."""
+    """The new main phone, and the challenge and code of a sign-in code that was sent to it."""
 
     phone: Phone
+    challenge: Challenge
     code: Code
 
 
@@ -101,13 +118,6 @@ class AccountSummary(Struct, frozen=True):
     id: str
     roles: tuple[Role, ...]
     venues: tuple[str, ...]
-
-
-class RoleGrant(Struct, forbid_unknown_fields=True):
-    """All roles of an account, and the venues at whose gates it may scan."""
-
-    roles: Annotated[list[Role], Meta(max_length=8)]
-    venues: Annotated[list[Venue], Meta(max_length=50)] = []
 
 
 class PublicKeys(Struct, frozen=True):

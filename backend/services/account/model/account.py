@@ -6,12 +6,18 @@ from datetime import datetime
 from typing import ClassVar
 
 import phonenumbers
+from msgspec import Struct
+from msgspec.structs import replace
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
-from backend.security.identity import Caller, Role
-from backend.store import ONE_SHARD, Document, Index
+from backend.security.identity import IN_PERSON, SIGNED_IN, Caller, Role
+from backend.security.standing import Standing
+from backend.services.account.model.device import SILENCE, USE_RECORDED_SINCE, Device, knows_device, used_devices
+from backend.store import ONE_SHARD, Index
+from backend.store.retention import Retention
 
 _CHINESE_MOBILE = re.compile(r"(\+86|0086|86)?(1[3-9]\d{9})", re.ASCII)
 
@@ -28,19 +34,54 @@ class PhoneInUse(Problem):
     status, title = 409, "Phone in use"
 
 
-class Account(Document, kw_only=True):
-    """An account that signs in by phone; `citizen_id` is the id of its Person once its identity is verified."""
+class Proposal(Struct, frozen=True, kw_only=True):
+    """Roles and venues that an operator proposes for an account; another operator approves them until `expires_at`."""
+
+    id: str
+    roles: tuple[Role, ...]
+    venues: tuple[str, ...]
+    reason: str
+    proposed_by: str
+    proposed_by_person: str | None
+    proposed_at: datetime
+    expires_at: datetime
+
+
+class Account(AuditedDocument, kw_only=True):
+    """An account that signs in by phone; `citizen_id` is the id of its Person once their identity is verified.
+
+    Its `roles` and `venues` are in force while `level` says that the person was present. `staff_since_ms` is set while
+    it has any, and `proposal_expires_ms` while some are proposed.
+    `last_used` is when it last signed in or renewed a session, to the day. None is before this was recorded.
+    """
 
     collection: ClassVar[str] = "accounts"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("phone_digest",), unique=True), Index(("citizen_id",), unique=True))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("phone_digest",), unique=True),
+        Index(("citizen_id",), unique=True),
+        Index((), ordered="staff_since_ms"),
+        Index((), ordered="proposal_expires_ms"),
+        UNLOGGED,
+    )
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person who signs in",
+        ends="when the person closes it",
+        names="a person",
+    )
 
     phone: str
     phone_digest: str
     created: datetime
     citizen_id: str | None = None
+    level: int = SIGNED_IN
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    last_used: datetime | None = None
+    staff_since_ms: int | None = None
+    proposals: tuple[Proposal, ...] = ()
+    proposal_expires_ms: int | None = None
 
 
 def parse_phone(text: str, region: str) -> str:
@@ -67,9 +108,54 @@ def _invalid_phone() -> InvalidPhone:
     return InvalidPhone(Text(zh=chinese, en=english), errors=(FieldError("/phone", english),))
 
 
+def country_code(phone: str) -> str:
+    """Return the country calling code of a phone in E.164 format."""
+    return str(phonenumbers.parse(phone).country_code)
+
+
+def country_code_of_region(region: str) -> str:
+    """Return the country calling code of a region such as CN."""
+    return str(phonenumbers.country_code_for_region(region))
+
+
+def is_silent(account: Account, now: datetime) -> bool:
+    """Return whether an account was unused for so long that its phone may have another owner by now."""
+    return now - max(account.created, account.last_used or USE_RECORDED_SINCE) >= SILENCE
+
+
+def phone_proves_owner(account: Account, device_id: str | None, now: datetime) -> bool:
+    """Return whether a code sent to the phone is enough to open the account.
+
+    After a long silence it is enough on a known device only, since the phone may have been given to somebody else.
+    """
+    return not is_silent(account, now) or knows_device(account.devices, device_id)
+
+
+def used_account(account: Account, device_id: str | None, now: datetime) -> Account:
+    """Return the account after it was used now with this device; the same if there is nothing to record."""
+    unrecorded = device_id is not None and not knows_device(account.devices, device_id)
+    if not unrecorded and account.last_used is not None and account.last_used.date() == now.date():
+        return account
+    return replace(account, devices=used_devices(account.devices, device_id, now), last_used=now)
+
+
+def without_device(account: Account, device_id: str | None) -> Account:
+    """Return the account without a device; the same if it does not know it."""
+    kept = tuple(device for device in account.devices if device.id != device_id)
+    return account if len(kept) == len(account.devices) else replace(account, devices=kept)
+
+
 def caller_of(account: Account, session_id: str) -> Caller:
     """Return the Caller that guards see for an account."""
-    return Caller(account.id, session_id, account.citizen_id, account.roles, account.venues)
+    standing = standing_of(account)
+    return Caller(account.id, session_id, standing.citizen_id, standing.roles, standing.venues, level=standing.level)
+
+
+def standing_of(account: Account) -> Standing:
+    """Return what an account may do: its roles are in force while it is proved that the person was present."""
+    if account.citizen_id is None or account.level < IN_PERSON:
+        return Standing(account.citizen_id, (), (), account.level)
+    return Standing(account.citizen_id, account.roles, account.venues, account.level)
 
 
 def masked_phone(phone: str) -> str:

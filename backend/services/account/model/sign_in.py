@@ -10,16 +10,16 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.problems import Problem
 from backend.store import Document, Index
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 CODE_LIFETIME = timedelta(minutes=5)
-RESEND_INTERVAL = timedelta(seconds=60)
+RESEND_SECONDS = 60
 MAX_ATTEMPTS = 5
-MAX_CODES_PER_DAY = 10
 
 
 class WrongCode(Problem):
-    """The code is not the latest one, or has expired."""
+    """The code is not the one of this challenge, or has expired."""
 
     status, title = 400, "Wrong code"
 
@@ -31,16 +31,23 @@ class CodeExhausted(Problem):
 
 
 class SignInChallenge(Document, kw_only=True):
-    """The code that was sent to a phone last; `id` is the phone's keyed hash.
+    """A code that was sent to a phone. Its random `id` goes to the sender of the request, and the code to the phone.
 
-    `sent` lists when codes were sent during a day. The document is deleted after `expires_ms`, a day after the last.
+    Both are needed to sign in, and wrong codes spend this challenge only. So nobody can guess another person's code, or
+    use up their attempts.
     """
 
     collection: ClassVar[str] = "sign_in_challenges"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each phone to which a code was sent",
+        ends="a day after the last code",
+        names="nobody",
+        ends_at="expires_ms",
+    )
 
+    phone_digest: str = ""
     code_digest: str
-    sent: tuple[datetime, ...]
     expires_ms: int
     attempts: int = 0
     used: bool = False
@@ -60,38 +67,24 @@ def sign_in_message(code: str) -> Text:
     )
 
 
-def seconds_until_resend(challenge: SignInChallenge, now: datetime) -> int:
-    """Return the seconds to wait before another code may be sent to this phone; 0 if it may be sent now."""
-    recent = [sent for sent in challenge.sent if now - sent < timedelta(days=1)]
-    waits = [RESEND_INTERVAL - (now - recent[-1])] if recent else []
-    if len(recent) >= MAX_CODES_PER_DAY:
-        waits.append(timedelta(days=1) - (now - recent[0]))
-    return max(0, *(int(wait.total_seconds()) + 1 for wait in waits if wait > timedelta(0)), 0)
+def new_challenge(challenge_id: str, phone_digest: str, code_digest: str, now: datetime) -> SignInChallenge:
+    """Return the challenge of a code that is sent now."""
+    return SignInChallenge(
+        id=challenge_id, phone_digest=phone_digest, code_digest=code_digest, expires_ms=to_ms(now + CODE_LIFETIME)
+    )
 
 
-def new_challenge(phone_digest: str) -> SignInChallenge:
-    """Return the challenge of a phone to which no code was sent yet, to be renewed."""
-    return SignInChallenge(id=phone_digest, code_digest="", sent=(), expires_ms=0)
-
-
-def renew_challenge(challenge: SignInChallenge, code_digest: str, now: datetime) -> SignInChallenge:
-    """Replace the code of a phone and reset its attempts."""
-    recent = tuple(sent for sent in challenge.sent if now - sent < timedelta(days=1))
-    sent, expires_ms = (*recent, now), to_ms(now + timedelta(days=1))
-    return replace(challenge, code_digest=code_digest, sent=sent, expires_ms=expires_ms, attempts=0, used=False)
-
-
-def check_code(challenge: SignInChallenge, code_digest: str, now: datetime) -> SignInChallenge:
+def check_code(challenge: SignInChallenge, phone_digest: str, code_digest: str, now: datetime) -> SignInChallenge:
     """Count an attempt; return the challenge, which is now `used` if the code is correct. Store it before acting on it.
 
     Raises WrongCode if no code is valid, and CodeExhausted after five attempts.
     """
-    if challenge.used or now - challenge.sent[-1] >= CODE_LIFETIME:
+    if challenge.used or challenge.phone_digest != phone_digest or challenge.expires_ms <= to_ms(now):
         raise wrong_code()
     if challenge.attempts >= MAX_ATTEMPTS:
         raise CodeExhausted(
             Text(zh="验证码尝试次数过多，请重新获取。", en="Too many attempts; request a new code."),
-            headers={"Retry-After": str(int(RESEND_INTERVAL.total_seconds()))},
+            headers={"Retry-After": str(RESEND_SECONDS)},
         )
     correct = hmac.compare_digest(challenge.code_digest, code_digest)
     return replace(challenge, attempts=challenge.attempts + 1, used=correct)

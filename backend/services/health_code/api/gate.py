@@ -28,7 +28,7 @@ from backend.services.health_code.model import (
 from backend.store import Duplicate, StoreUnavailable
 from backend.store.time import to_ms
 
-gate = role_guard("gate")
+gate = role_guard("gate", recent=True, by_venue=True)
 
 _EXPIRED = Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask the person to refresh and show again.")
 _UNREADABLE = Text(
@@ -127,7 +127,7 @@ async def _admit(
         colour=colour,
         gate=gate_account,
     )
-    await _reserve(data, visit_id, city)
+    await _reserve(data, visit_id, city, now)
     try:
         await city.store.insert(visit)
     except Duplicate:
@@ -145,9 +145,9 @@ async def _find_record(scanned: GenuineCode[HealthCodeClaims], city: City) -> He
     return None
 
 
-async def _reserve(data: ScanRequest, visit_id: str, city: City) -> None:
+async def _reserve(data: ScanRequest, visit_id: str, city: City, now: datetime) -> None:
     """Reserve a scan id for one visit. Raises ScanIdReused if it was used for another."""
-    reservation = ScanReservation(id=_digest(data.venue, data.scan_id), visit=visit_id)
+    reservation = ScanReservation(id=_digest(data.venue, data.scan_id), visit=visit_id, at_ms=to_ms(now))
     try:
         await city.store.insert(reservation)
     except Duplicate:

@@ -11,6 +11,7 @@ from backend.problems import FieldError
 from backend.services.health_code.code import Colour, Shape
 from backend.services.health_code.facts import Contact, Entry, Stay, SymptomKind
 from backend.services.health_code.reports import Event, Withdrawal
+from backend.services.health_code.sources import CaseId, SourceKind, SourceName
 
 ScanOutcome = Literal[
     "valid", "expired", "clock_differs", "unreadable", "unknown_key", "forged", "replayed", "superseded"
@@ -118,13 +119,17 @@ class Verification(Struct, frozen=True):
 
 
 class HealthEvent(Struct, forbid_unknown_fields=True):
-    """An event that `source` reports, under its own `id`, about the person with this identity document."""
+    """An event that `source` reports, under its own `id`, about the person with this identity document.
 
-    source: Annotated[str, Meta(min_length=1, max_length=64)]
+    `case_id` identifies the case, or another record, in the register that reports it.
+    """
+
+    source: SourceName
     id: Annotated[str, Meta(min_length=1, max_length=100)]
     id_number: TypedIdNumber
     event: Event | Withdrawal
     document_kind: DocumentKind = RESIDENT_CARD
+    case_id: CaseId | UnsetType = UNSET
 
 
 AnyEvent = Annotated[Raw, Meta(extra_json_schema={"anyOf": [{"$ref": "#/components/schemas/HealthEvent"}, {}]})]
@@ -149,13 +154,14 @@ class EventRejection(Struct, frozen=True):
 class EventResult(Struct, frozen=True):
     """The result of one event.
 
-    It was `applied`, or is `repeated` (applied before), or in `conflict` with an earlier event of the same id, or was
-    `refused`. `source` and `id` are empty if the event has none that can be read.
+    It was `applied`, or is `repeated` (applied before), or `proposed` (it waits for a second person), or in `conflict`
+    with an earlier event of the same id, or was `refused`. `source` and `id` are empty if the event has none that can
+    be read.
     """
 
     source: str
     id: str
-    outcome: Literal["applied", "repeated", "conflict", "refused"]
+    outcome: Literal["applied", "repeated", "conflict", "refused", "proposed"]
     problem: EventRejection | None = None
 
 
@@ -163,3 +169,113 @@ class EventResults(Struct, frozen=True):
     """One result for each event, in the same order."""
 
     results: list[EventResult]
+
+
+class ReportDecisions(Struct, forbid_unknown_fields=True):
+    """The ids of proposals that are approved or rejected."""
+
+    ids: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(min_length=1, max_length=500)]
+
+
+class DecisionResult(Struct, frozen=True):
+    """The result of one decision: `decided`, or `refused` with the members of a Problem."""
+
+    id: str
+    outcome: Literal["decided", "refused"]
+    problem: EventRejection | None = None
+
+
+class DecisionResults(Struct, frozen=True):
+    """One result for each proposal, in the same order."""
+
+    results: list[DecisionResult]
+
+
+class ProposalSummary(Struct, frozen=True):
+    """An event that waits for a second person; a withdrawal has no `event`.
+
+    It needs one because of its `kind`, because it is one of many (`bulk`), or because it is about its reporter (`own`).
+    """
+
+    id: str
+    source: str
+    kind: str
+    reason: Literal["kind", "bulk", "own"]
+    proposed_at: datetime
+    expires_at: datetime
+    event: Event | None = None
+
+
+class ProposalList(Struct, frozen=True):
+    """Proposals, oldest first, and the cursor of the next page; None after the last page."""
+
+    proposals: list[ProposalSummary]
+    cursor: str | None
+
+
+class ProposalDetails(Struct, frozen=True):
+    """A proposal and whom it is about: the masked number of their document, and their masked name if it is known."""
+
+    proposal: ProposalSummary
+    id_number: str
+    name: str | None
+
+
+class SourceChangeRequest(Struct, forbid_unknown_fields=True):
+    """What a source should become: its kind, all accounts that report for it, and its bounds per day.
+
+    A laboratory without `sample_ids` knows no ids of samples. Bounds that are missing are the usual ones of its kind.
+    """
+
+    name: SourceName
+    kind: SourceKind
+    accounts: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=200)]
+    sample_ids: bool = True
+    events_per_day: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
+    decisive_per_day: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+
+
+class SourceApproval(Struct, forbid_unknown_fields=True):
+    """The proposed change of a source that the caller has seen."""
+
+    name: SourceName
+    change: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class SourceRemoval(Struct, forbid_unknown_fields=True):
+    """An account that must no longer report for a source."""
+
+    name: SourceName
+    account: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class ProposedSource(Struct, frozen=True):
+    """A change of a source that another operator must approve before `expires_at`."""
+
+    change: str
+    kind: SourceKind
+    accounts: tuple[str, ...]
+    sample_ids: bool
+    events_per_day: int | None
+    decisive_per_day: int | None
+    proposed_at: datetime
+    expires_at: datetime
+
+
+class SourceSummary(Struct, frozen=True):
+    """A source of health events; it has no kind, and reports nothing, before its first approval."""
+
+    name: str
+    kind: SourceKind | None
+    accounts: tuple[str, ...]
+    sample_ids: bool
+    events_per_day: int | None
+    decisive_per_day: int | None
+    proposed: ProposedSource | None
+
+
+class SourceList(Struct, frozen=True):
+    """Sources by name, and the cursor of the next page; None after the last page."""
+
+    sources: list[SourceSummary]
+    cursor: str | None

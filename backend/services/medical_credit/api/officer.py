@@ -1,11 +1,14 @@
 """Handlers for operators and approvers, who reconcile a hospital's day and repair its differences."""
 
+from collections.abc import Sequence
 from datetime import date
 
 from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from backend.city.audit_log import Act, new_act, record_act, with_acts
+from backend.city.own_case import OwnCase, refuse_own_case
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable, answer_required
 from backend.paylater import repairs
@@ -21,6 +24,7 @@ from backend.services.medical_credit.api.schemas import (
 )
 from backend.services.medical_credit.model.hospital_file import InvalidFile
 from backend.services.medical_credit.model.reconciliation import Reconciliation
+from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.reconciliation import (
     find_hospital,
     find_reconciliation,
@@ -38,14 +42,19 @@ PAGE = 31
 
 @put("/v1/reconciliations/{hospital:str}/{day:date}", guards=[operator], problems=(InvalidFile, UpstreamUnavailable))
 async def reconcile_day(
-    data: JSONBody[HospitalFile], city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
+    data: JSONBody[HospitalFile],
+    request: CitizenRequest,
+    city: NamedDependency[City],
+    hospital: FromPath[str],
+    day: FromPath[date],
 ) -> ReconciliationDetails:
     """Compare a hospital's file of a day with our visits, the insurance and the bank. It can be repeated."""
+    act = _day_act(city, request, "medical_credit.day_reconciled", hospital, day)
     with answer_required(
         zh="医保或银行暂无应答，请1分钟后再试。",
         en="The insurance or the bank does not answer; please try again in a minute.",
     ):
-        return reconciliation_details(await reconcile(city, await find_hospital(city, hospital), day, data.file))
+        return reconciliation_details(await reconcile(city, await find_hospital(city, hospital), day, data.file, act))
 
 
 @get("/v1/reconciliations/{hospital:str}", guards=[operator])
@@ -60,17 +69,20 @@ async def list_reconciliations(
 
 @get("/v1/reconciliations/{hospital:str}/{day:date}", guards=[operator])
 async def show_reconciliation(
-    city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
+    request: CitizenRequest, city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> ReconciliationDetails:
     """Show the reconciliation of a hospital's day."""
-    return reconciliation_details(await find_reconciliation(city, hospital, day))
+    found = await find_reconciliation(city, hospital, day)
+    await record_act(city, _day_act(city, request, "medical_credit.day_read", hospital, day))
+    return reconciliation_details(found)
 
 
 @get("/v1/reconciliations/{hospital:str}/{day:date}/file", guards=[operator], media_type="text/csv")
 async def export_our_records(
-    city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
+    request: CitizenRequest, city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> Response[str]:
     """Export our records of a hospital's day in the format of its file."""
+    await record_act(city, _day_act(city, request, "medical_credit.records_exported", hospital, day))
     text = await our_records(city, await find_hospital(city, hospital), day)
     return Response(text, media_type="text/csv", headers={"Cache-Control": "no-store"})
 
@@ -79,7 +91,7 @@ async def export_our_records(
     "/v1/reconciliations/{hospital:str}/{day:date}/acceptances",
     guards=[operator],
     status_code=200,
-    problems=(NotAccepted,),
+    problems=(NotAccepted, OwnCase),
 )
 async def accept_repairs(
     data: JSONBody[RepairSelection],
@@ -89,9 +101,12 @@ async def accept_repairs(
     day: FromPath[date],
 ) -> ReconciliationDetails:
     """Accept the proposed repairs of differences; another person must approve them."""
-    person = request.user.account_id
+    acts = await _repair_acts(city, request, "medical_credit.repair_accepted", hospital, day, data.differences)
     found = await update_reconciliation(
-        city, hospital, day, lambda found, now: repairs.accept_repairs(found, data.differences, person, now)
+        city,
+        hospital,
+        day,
+        lambda found, now: with_acts(repairs.accept_repairs(found, data.differences, request.user, now), acts),
     )
     return reconciliation_details(found)
 
@@ -100,7 +115,7 @@ async def accept_repairs(
     "/v1/reconciliations/{hospital:str}/{day:date}/approvals",
     guards=[approver],
     status_code=200,
-    problems=(NotAccepted, SamePerson),
+    problems=(NotAccepted, SamePerson, OwnCase),
 )
 async def approve_repairs(
     data: JSONBody[RepairSelection],
@@ -110,8 +125,31 @@ async def approve_repairs(
     day: FromPath[date],
 ) -> ReconciliationDetails:
     """Approve repairs that another person accepted; they are applied at once, each once."""
-    person = request.user.account_id
+    acts = await _repair_acts(city, request, "medical_credit.repair_approved", hospital, day, data.differences)
     found = await update_reconciliation(
-        city, hospital, day, lambda found, now: repairs.approve_repairs(found, data.differences, person, now)
+        city,
+        hospital,
+        day,
+        lambda found, now: with_acts(repairs.approve_repairs(found, data.differences, request.user, now), acts),
     )
     return reconciliation_details(await repair_saga.run(city, found) or found)
+
+
+def _day_act(city: City, request: CitizenRequest, action: str, hospital: str, day: date) -> Act:
+    return new_act(city, request.user, "operator", action, f"{hospital} {day}")
+
+
+async def _repair_acts(
+    city: City, request: CitizenRequest, action: str, hospital: str, day: date, differences: Sequence[str]
+) -> list[Act]:
+    """Return the act of each repair, about the difference and the person whose bill it changes. Raises OwnCase."""
+    found = await find_reconciliation(city, hospital, day)
+    visit_of = {one.id: one.visit for one in found.differences if one.id in differences}
+    visits = await city.store.get_many(Visit, sorted(set(visit_of.values())))
+    for visit in visits.values():
+        refuse_own_case(request.user, visit.person)
+    role = "approver" if action.endswith("approved") else "operator"
+    return [
+        new_act(city, request.user, role, action, difference, person=visits[visit].person if visit in visits else "")
+        for difference, visit in visit_of.items()
+    ]

@@ -1,11 +1,24 @@
-"""Compare a hospital's day in four records: the hospital's, ours, the insurance's and the bank's. Pure."""
+"""Compare a hospital's day in four records: the hospital's, ours, the insurance's and the bank's. Pure.
+
+Every difference says in a sentence what differs, so that an accountant need not guess from two equal amounts.
+"""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from zoneinfo import ZoneInfo
 
+from backend.i18n import Text, decimal_yuan
 from backend.paylater.ports import BankEntry
-from backend.paylater.statement import TransferDifference, compare_transfers
-from backend.services.medical_credit.model.hospital_file import FiledLine, FiledVisit, our_record
+from backend.paylater.statement import TransferDifference
+from backend.services.medical_credit.model.hospital_file import (
+    FiledLine,
+    FiledPayment,
+    FiledSettlement,
+    FiledVisit,
+    our_record,
+    shares_of,
+)
 from backend.services.medical_credit.model.reconciliation import (
     Difference,
     DifferenceKind,
@@ -14,127 +27,279 @@ from backend.services.medical_credit.model.reconciliation import (
     VisitTotal,
 )
 from backend.services.medical_credit.model.visit import Visit, visit_id
-from backend.services.medical_credit.ports import SettlementRecord
+
+_RECORDS = {
+    "charge": Text(zh="收费", en="charge"),
+    "credit": Text(zh="退费", en="credit"),
+    "adjustment": Text(zh="调整", en="adjustment"),
+}
+_SHARES = (
+    Text(zh="医疗费总额", en="medical fee"),
+    Text(zh="基金支付", en="fund"),
+    Text(zh="账户支付", en="accounts"),
+    Text(zh="个人现金", en="cash share"),
+)
 
 
-def compare(
-    hospital: str,
-    ours: Sequence[Visit],
-    theirs: Mapping[str, FiledVisit],
-    insured: Iterable[SettlementRecord],
-    banked: Iterable[BankEntry],
-    known: Mapping[str, Visit],
-) -> list[Difference]:
-    """Return the differences of a day, visit by visit.
-
-    `ours` are our visits that were settled that day, and `theirs` the hospital's file. `insured` and `banked` are the
-    records of the insurance and the bank of that day. `known` are all our visits that any of them refers to, by id.
-    """
-    differences: list[Difference] = []
-    mine = {visit.number: visit for visit in ours}
-    for number in sorted(mine.keys() | theirs.keys()):
-        visit = mine.get(number) or known.get(visit_id(hospital, number))
-        differences.extend(_hospital_differences(number, visit, theirs.get(number), settled_today=number in mine))
-    differences.extend(_insurance_differences(ours, insured, known))
-    visits = {visit.id: visit for visit in (*known.values(), *ours)}
-    differences.extend(bank_differences(compare_transfers(visits.values(), banked), visits))
-    return differences
-
-
-def _difference(
+def difference(
     kind: DifferenceKind,
     visit: tuple[str, str],
     subject: str,
     ours_fen: int | None,
     theirs_fen: int | None,
+    detail: Text,
+    *,
     repair: RepairKind = "contact_hospital",
     line: FiledLine | None = None,
 ) -> Difference:
     """Return a difference; `visit` is the visit's id and the hospital's number of it."""
     contents = "\n".join(map(str, (kind, *visit, subject, ours_fen, theirs_fen)))
     key = hashlib.sha256(contents.encode()).hexdigest()[:16]
-    return Difference(key, kind, *visit, subject, ours_fen, theirs_fen, repair, line)
+    return Difference(key, kind, *visit, subject, ours_fen, theirs_fen, repair, line, detail)
 
 
-def _hospital_differences(
-    number: str, visit: Visit | None, theirs: FiledVisit | None, *, settled_today: bool
-) -> Iterable[Difference]:
-    if visit is None:
-        assert theirs is not None, "every number is in our records or the hospital's"
-        total = sum(line.amount_fen for line in theirs.lines.values())
-        yield _difference("visit_only_at_hospital", ("", number), number, None, total)
-        return
-    where = (visit.id, number)
-    if theirs is None:
-        yield _difference("visit_missing_at_hospital", where, number, visit.total_fen(), None)
-        return
-    ours = our_record(visit)
-    for line_id in theirs.duplicates:
-        fen = theirs.lines[line_id].amount_fen
-        yield _difference("line_duplicated_at_hospital", where, line_id, fen, 2 * fen)
-    for line_id in sorted(ours.lines.keys() | theirs.lines.keys()):
-        yield from _line_differences(visit, ours.lines.get(line_id), theirs.lines.get(line_id))
-    if settled_today and ours.settlement != theirs.settlement:
-        mine, other = ours.settlement, theirs.settlement
-        subject = mine.settlement_id if mine is not None else "-"
-        yield _difference("settlement_differs", where, subject, mine and mine.cash_fen, other and other.cash_fen)
-    ours_fen, theirs_fen = sum(ours.counter.values()), sum(theirs.counter.values())
-    if ours_fen != theirs_fen:
-        yield _difference("counter_differs", where, "counter", ours_fen, theirs_fen)
+def compare_with_hospital(
+    hospital: str,
+    day: date,
+    ours: Sequence[Visit],
+    theirs: Mapping[str, FiledVisit],
+    known: Mapping[str, Visit],
+    zone: ZoneInfo,
+) -> Iterator[Difference]:
+    """Yield the differences between a hospital's file of a day and our visits, visit by visit.
+
+    `ours` are our visits that were settled that day, and `known` all our visits that the file names, by id.
+    """
+    mine = {visit.number: visit for visit in ours}
+    for number in sorted(mine.keys() | theirs.keys()):
+        visit = mine.get(number) or known.get(visit_id(hospital, number))
+        filed = theirs.get(number)
+        if visit is None:
+            assert filed is not None, "every number is in our records or the hospital's"
+            yield _visit_only_at_hospital(number, filed)
+        elif filed is None:
+            detail = Text(
+                zh=f"就诊{number}我方已于{day}结算，医院当日文件中没有。",
+                en=f"Visit {number} was settled on {day} here and is not in the hospital's file of that day.",
+            )
+            total_fen = visit.total_fen()
+            yield difference("visit_missing_at_hospital", (visit.id, number), number, total_fen, None, detail)
+        else:
+            yield from _visit_differences(visit, filed, day, zone)
 
 
-def _line_differences(visit: Visit, ours: FiledLine | None, theirs: FiledLine | None) -> Iterable[Difference]:
+def _visit_only_at_hospital(number: str, filed: FiledVisit) -> Difference:
+    total_fen = sum(line.amount_fen for line in filed.lines.values())
+    detail = Text(
+        zh=f"就诊{number}医院有{len(filed.lines)}条费用，共{decimal_yuan(total_fen)}元，我方没有该就诊。",
+        en=f"Visit {number} has {decimal_yuan(total_fen)} yuan at the hospital, on {len(filed.lines)} line(s), "
+        "and is unknown here.",
+    )
+    return difference("visit_only_at_hospital", ("", number), number, None, total_fen, detail)
+
+
+def _visit_differences(visit: Visit, filed: FiledVisit, day: date, zone: ZoneInfo) -> Iterator[Difference]:
+    where, ours = (visit.id, visit.number), our_record(visit, zone)
+    for line_id in filed.repeated_lines:
+        fen = filed.lines[line_id].amount_fen
+        detail = _in_file_again(Text(zh=f"费用{line_id}", en=f"Line {line_id}"), fen)
+        yield difference("line_duplicated_at_hospital", where, line_id, fen, 2 * fen, detail)
+    for line_id in sorted(ours.lines.keys() | filed.lines.keys()):
+        yield from _line_differences(visit, ours.lines.get(line_id), filed.lines.get(line_id))
+    yield from _settlement_differences(visit, ours, filed, day)
+    yield from _payment_differences(where, ours, filed)
+
+
+def _in_file_again(subject: Text, fen: int) -> Text:
+    return Text(
+        zh=f"{subject.zh}在医院文件中重复出现，每次{decimal_yuan(fen)}元。",
+        en=f"{subject.en} is in the hospital's file more than once, with {decimal_yuan(fen)} yuan each time.",
+    )
+
+
+# ── lines ──
+
+
+def _line_differences(visit: Visit, ours: FiledLine | None, theirs: FiledLine | None) -> Iterator[Difference]:
     where, repair = (visit.id, visit.number), "contact_hospital"
     if ours is None:
         assert theirs is not None, "every line is in our records or the hospital's"
         if theirs.amount_fen <= 0 or not visit.was_paid():
             repair = "add_charge" if theirs.record == "charge" else "add_credit"
-        yield _difference("line_only_at_hospital", where, theirs.id, None, theirs.amount_fen, repair, theirs)
+        detail = _on_one_side(_line_title(theirs), theirs.amount_fen, Text(zh="医院", en="the hospital"), _HERE)
+        fen = theirs.amount_fen
+        yield difference("line_only_at_hospital", where, theirs.id, None, fen, detail, repair=repair, line=theirs)
     elif theirs is None:
         if ours.record == "charge" and visit.net_fen(ours.id) > 0:
             repair = "credit_line"
-        yield _difference("line_missing_at_hospital", where, ours.id, ours.amount_fen, None, repair)
-    elif ours != theirs:
+        detail = _on_one_side(_line_title(ours), ours.amount_fen, _HERE, Text(zh="医院", en="the hospital"))
+        yield difference("line_missing_at_hospital", where, ours.id, ours.amount_fen, None, detail, repair=repair)
+    elif what := list(_what_of_line(ours, theirs)):
         same = (ours.record, ours.of, ours.code) == (theirs.record, theirs.of, theirs.code)
         up = theirs.amount_fen > ours.amount_fen
-        if same and ours.record == "charge" and not (up and visit.was_paid()):
+        if same and ours.record == "charge" and ours.amount_fen != theirs.amount_fen and not (up and visit.was_paid()):
             repair = "adjust_line"
-        yield _difference("line_differs", where, ours.id, ours.amount_fen, theirs.amount_fen, repair, theirs)
+        detail = _sentence(Text(zh=f"费用{ours.id}", en=f"Line {ours.id}"), what)
+        amounts = ours.amount_fen, theirs.amount_fen
+        yield difference("line_differs", where, ours.id, *amounts, detail, repair=repair, line=theirs)
 
 
-def _insurance_differences(
-    ours: Sequence[Visit], insured: Iterable[SettlementRecord], known: Mapping[str, Visit]
-) -> Iterable[Difference]:
-    theirs = {one.settlement_id: one for one in insured}
-    for visit in ours:
-        settled, where = visit.settlement, (visit.id, visit.number)
-        if settled is None or not settled.split.settlement_id:
-            continue
-        split = settled.split
-        subject, other = split.settlement_id, theirs.pop(split.settlement_id, None)
-        if other is None:
-            yield _difference("settlement_missing_at_insurance", where, subject, split.medfee_fen, None, "settle_again")
-        elif any(getattr(split, name) != getattr(other, name) for name in _COMPARED):
-            yield _difference("insurance_split_differs", where, subject, split.cash_fen, other.cash_fen, "settle_again")
-    for extra in theirs.values():
-        visit = known.get(extra.visit)
-        settled = visit.settlement if visit is not None else None
-        if settled is not None and settled.split.settlement_id == extra.settlement_id:
-            continue  # settled at the insurance just before midnight and recorded here just after
-        where = (extra.visit, visit.number if visit is not None else "-")
-        repair = "cancel_at_insurance"
-        yield _difference("settlement_only_at_insurance", where, extra.settlement_id, None, extra.medfee_fen, repair)
+_HERE = Text(zh="我方", en="the city")
 
 
-_COMPARED = ("medfee_fen", "fund_fen", "account_fen", "cash_fen")
+def _line_title(line: FiledLine) -> Text:
+    record = _RECORDS[line.record]
+    return Text(zh=f"{record.zh}{line.id}", en=f"The {record.en} {line.id}")
 
 
-def bank_differences(found: Iterable[TransferDifference], known: Mapping[str, Visit]) -> Iterable[Difference]:
-    """Return what differs from the bank's statement, with the hospital's number of each visit."""
+def _on_one_side(subject: Text, fen: int, has: Text, lacks: Text) -> Text:
+    return Text(
+        zh=f"{subject.zh}（{decimal_yuan(fen)}元）{has.zh}有，{lacks.zh}没有。",
+        en=f"{subject.en} of {decimal_yuan(fen)} yuan is in the records of {has.en} and not in those of {lacks.en}.",
+    )
+
+
+def _what_of_line(ours: FiledLine, theirs: FiledLine) -> Iterator[tuple[Text, str, str]]:
+    """Yield what differs between a line here and at the hospital, with both values."""
+    if ours.amount_fen != theirs.amount_fen:
+        yield Text(zh="金额", en="amount"), decimal_yuan(ours.amount_fen), decimal_yuan(theirs.amount_fen)
+    if ours.record != theirs.record:
+        yield Text(zh="记录类型", en="record"), ours.record, theirs.record
+    if ours.code != theirs.code:
+        yield Text(zh="项目编码", en="code"), ours.code or "-", theirs.code or "-"
+    if ours.of != theirs.of:
+        yield Text(zh="对应的收费", en="charge that it corrects"), ours.of or "-", theirs.of or "-"
+    yield from _other_day(ours.day, theirs.day)
+
+
+def _other_day(ours: date | None, theirs: date | None) -> Iterator[tuple[Text, str, str]]:
+    if ours is not None and theirs is not None and ours != theirs:
+        yield Text(zh="日期", en="day"), str(ours), str(theirs)
+
+
+def _sentence(subject: Text, what: Iterable[tuple[Text, str, str]], other: Text | None = None) -> Text:
+    """Return the sentence that names what differs, with our value and that of the other party."""
+    other = other or Text(zh="医院", en="at the hospital")
+    parts = list(what)
+    zh = "；".join(f"{name.zh}我方为{ours}，{other.zh}为{theirs}" for name, ours, theirs in parts)
+    en = "; ".join(f"the {name.en} is {ours} here and {theirs} {other.en}" for name, ours, theirs in parts)
+    return Text(zh=f"{subject.zh}：{zh}。", en=f"{subject.en}: {en}.")
+
+
+# ── settlements and payments at the counter ──
+
+
+def _settlement_differences(visit: Visit, ours: FiledVisit, filed: FiledVisit, day: date) -> Iterator[Difference]:
+    where = (visit.id, visit.number)
+    mine = ours.settlements[0] if ours.settlements else None
+    theirs = filed.settlements[0] if filed.settlements else None
+    for again in filed.settlements[1:]:
+        detail = Text(
+            zh=f"就诊{visit.number}在医院文件中结算了{len(filed.settlements)}次，结算号{_ids(filed.settlements)}。",
+            en=f"Visit {visit.number} has {len(filed.settlements)} settlements in the hospital's file: "
+            f"{_ids(filed.settlements)}.",
+        )
+        ours_fen = mine and mine.cash_fen
+        yield difference("settlement_repeated_at_hospital", where, again.id, ours_fen, again.cash_fen, detail)
+    if theirs is not None:
+        yield from _filed_settlement_differences(visit, mine, theirs, day)
+    elif mine is not None and filed.cancelled:
+        detail = Text(
+            zh=f"就诊{visit.number}的结算医院已撤销，我方结算{mine.id}仍然有效。",
+            en=f"The hospital cancelled its settlement of visit {visit.number}; {mine.id} is still in force here.",
+        )
+        yield difference("settlement_cancelled_at_hospital", where, mine.id, mine.cash_fen, None, detail)
+    elif mine is not None and mine.day == day:
+        detail = Text(
+            zh=f"就诊{visit.number}我方已结算（{mine.id}），医院文件中没有结算记录。",
+            en=f"Visit {visit.number} is settled here ({mine.id}); the hospital's file has no settlement of it.",
+        )
+        yield difference("settlement_missing_at_hospital", where, mine.id, mine.cash_fen, None, detail)
+
+
+def _ids(settlements: Iterable[FiledSettlement]) -> str:
+    return ", ".join(one.id for one in settlements)
+
+
+def _filed_settlement_differences(
+    visit: Visit, mine: FiledSettlement | None, theirs: FiledSettlement, day: date
+) -> Iterator[Difference]:
+    """Yield the differences of a visit that the hospital has settled."""
+    where, number = (visit.id, visit.number), visit.number
+    if visit.cancelled_at is not None:
+        detail = Text(
+            zh=f"就诊{number}医院已结算（{theirs.id}），我方已取消该就诊。",
+            en=f"Visit {number} is settled at the hospital ({theirs.id}) and cancelled here.",
+        )
+        ours_fen = mine and mine.cash_fen
+        yield difference("settled_but_cancelled_here", where, theirs.id, ours_fen, theirs.cash_fen, detail)
+    elif mine is None:
+        detail = Text(
+            zh=f"就诊{number}医院已结算（{theirs.id}），我方尚未结算。",
+            en=f"Visit {number} is settled at the hospital ({theirs.id}) and not settled here yet.",
+        )
+        yield difference("settled_but_open_here", where, theirs.id, None, theirs.cash_fen, detail)
+    else:
+        named = [(Text(zh="结算号", en="number"), mine.id, theirs.id)] if mine.id != theirs.id else []
+        pairs = zip(_SHARES, shares_of(mine), shares_of(theirs), strict=True)
+        shares = [(name, decimal_yuan(fen), decimal_yuan(other)) for name, fen, other in pairs if fen != other]
+        if what := [*named, *shares, *_other_day(mine.day, theirs.day or day)]:
+            detail = _sentence(Text(zh=f"就诊{number}的结算", en=f"The settlement of visit {number}"), what)
+            yield difference("settlement_differs", where, mine.id, mine.cash_fen, theirs.cash_fen, detail)
+
+
+def _payment_differences(where: tuple[str, str], ours: FiledVisit, filed: FiledVisit) -> Iterator[Difference]:
+    """Yield the differences between payments at the counter; several on one side may be one on the other."""
+    for key in filed.repeated_payments:
+        fen = filed.payments[key].amount_fen
+        detail = _in_file_again(Text(zh=f"窗口支付{key}", en=f"The counter payment {key}"), fen)
+        mine = ours.payments.get(key)
+        yield difference("counter_repeated_at_hospital", where, key, mine and mine.amount_fen, 2 * fen, detail)
+    for key in sorted(ours.payments.keys() & filed.payments.keys()):
+        mine, theirs = ours.payments[key], filed.payments[key]
+        if what := list(_what_of_payment(mine, theirs)):
+            detail = _sentence(Text(zh=f"窗口支付{key}", en=f"The counter payment {key}"), what)
+            yield difference("counter_differs", where, key, mine.amount_fen, theirs.amount_fen, detail)
+    only_ours = [one for key, one in sorted(ours.payments.items()) if key not in filed.payments]
+    only_theirs = [one for key, one in sorted(filed.payments.items()) if key not in ours.payments]
+    if sum(one.amount_fen for one in only_ours) == sum(one.amount_fen for one in only_theirs):
+        return
+    hospital = Text(zh="医院", en="the hospital")
+    for one in only_ours:
+        title = Text(zh=f"窗口支付{one.id}", en=f"The counter payment {one.id}")
+        detail = _on_one_side(title, one.amount_fen, _HERE, hospital)
+        yield difference("counter_missing_at_hospital", where, one.id, one.amount_fen, None, detail)
+    for one in only_theirs:
+        title = Text(zh=f"窗口支付{one.id}", en=f"The counter payment {one.id}")
+        detail = _on_one_side(title, one.amount_fen, hospital, _HERE)
+        yield difference("counter_only_at_hospital", where, one.id, None, one.amount_fen, detail)
+
+
+def _what_of_payment(ours: FiledPayment, theirs: FiledPayment) -> Iterator[tuple[Text, str, str]]:
+    if ours.amount_fen != theirs.amount_fen:
+        yield Text(zh="金额", en="amount"), decimal_yuan(ours.amount_fen), decimal_yuan(theirs.amount_fen)
+    yield from _other_day(ours.day, theirs.day)
+
+
+def other_patients(visits: Iterable[Visit]) -> Iterator[Difference]:
+    """Yield the difference of each visit that the hospital's file gives to another patient."""
+    for visit in visits:
+        detail = Text(
+            zh=f"就诊{visit.number}医院文件中的患者证件号码与我方登记的不是同一人。",
+            en=f"The hospital's file gives visit {visit.number} to another patient than our records do.",
+        )
+        yield difference("patient_differs", (visit.id, visit.number), visit.number, None, None, detail)
+
+
+# ── the bank, and the totals ──
+
+
+def bank_differences(found: Iterable[TransferDifference], known: Mapping[str, Visit]) -> Iterator[Difference]:
+    """Yield what differs from the bank's statement, with the hospital's number of each visit."""
     for one in found:
         visit = known.get(one.billable)
         where = (one.billable, visit.number if visit is not None else "-")
-        yield _difference(one.kind, where, one.transfer, one.ours_fen, one.theirs_fen, one.repair)
+        yield difference(one.kind, where, one.transfer, one.ours_fen, one.theirs_fen, one.detail, repair=one.repair)
 
 
 def totals_of(visits: Sequence[Visit], banked: Sequence[BankEntry]) -> tuple[Totals, tuple[VisitTotal, ...]]:

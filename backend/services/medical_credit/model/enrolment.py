@@ -8,6 +8,7 @@ from backend.i18n import Text
 from backend.paylater.account import Account
 from backend.paylater.family import FamilyConsent
 from backend.services.medical_credit.facts import CreditFacts, Term
+from backend.store.retention import Retention
 
 LIMIT = {"outpatient": "medical_credit.limit", "inpatient": "medical_credit.inpatient_limit"}
 STANDING = "medical_credit.standing"
@@ -33,6 +34,11 @@ class Enrolment(Account, kw_only=True):
         zh="您有未结清的账单或未结束的就诊，结清后可以关闭。",
         en="You have an unpaid bill or a visit in progress; settle it first.",
     )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person who enrols",
+        ends="when the account is closed, once no bill or visit is kept",
+        names="a person",
+    )
 
     facts: CreditFacts
     facts_at: datetime
@@ -42,3 +48,8 @@ class FamilyPayer(FamilyConsent, kw_only=True):
     """A family payer's consent to pay the bills of a patient."""
 
     collection: ClassVar[str] = "family_consents"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each pair of relatives",
+        ends="when either closes their account",
+        names="a person",
+    )

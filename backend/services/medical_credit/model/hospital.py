@@ -1,24 +1,22 @@
 """A connected hospital, and the records of its messages and of its requests apart from visits."""
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
+from backend.security.field_encryption import FieldEncryption
 from backend.services.medical_credit.facts import VisitKind
 from backend.store import Document, Index
-
-MESSAGE_RETENTION = timedelta(days=90)
-"""How long a repeated message is answered from the store."""
+from backend.store.retention import Period, Retention
 
 MAX_WAIT = timedelta(days=3)
 """How long a message may wait for another one before it fails and an operator must check it."""
 
-ANSWER_RETENTION = timedelta(days=30)
-
 MessageState = Literal["received", "done", "waiting", "failed"]
 
 
-class Hospital(Document, kw_only=True):
+class Hospital(AuditedDocument, kw_only=True):
     """A connected hospital; its `id` is the code that it sends in MSH-4 and in its client assertions.
 
     `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
@@ -27,7 +25,12 @@ class Hospital(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "hospitals"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="since_ms"),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="since_ms"), UNLOGGED)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each connected hospital",
+        ends="never: visits name it",
+        names="nobody",
+    )
 
     name: str
     since_ms: int
@@ -53,6 +56,13 @@ class HisMessage(Document, kw_only=True):
         Index(("visit", "state"), ordered="received_ms"),
         Index((), ordered="due_ms"),
         Index((), ordered="expires_ms"),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each message from a hospital",
+        ends="when no hospital repeats the message any more",
+        names="a person",
+        ends_at="expires_ms",
+        periods=(Period(date(2020, 1, 1), 90, "[A] hospitals send a message again within a quarter"),),
     )
 
     hospital: str
@@ -81,18 +91,36 @@ class UsedAssertion(Document, kw_only=True):
 
     collection: ClassVar[str] = "used_assertions"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each sign-in of a hospital",
+        ends="a few minutes after the assertion expires",
+        names="nobody",
+        ends_at="expires_ms",
+    )
 
     expires_ms: int
 
 
-class EligibilityAnswer(Document, kw_only=True):
+class EligibilityAnswer(AuditedDocument, kw_only=True):
     """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
 
     The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("hospital",), ordered="created_ms"), Index((), ordered="expires_ms"))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("hospital",), ordered="created_ms"),
+        Index(("patient",)),
+        Index((), ordered="expires_ms"),
+        UNLOGGED,
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each eligibility request of a hospital",
+        ends="when no visit follows the request any more",
+        names="a person",
+        ends_at="expires_ms",
+        periods=(Period(date(2020, 1, 1), 30, "[A] a visit follows within a month"),),
+    )
 
     hospital: str
     number: str | None
@@ -113,3 +141,8 @@ def used_assertion_id(hospital: str, jti: str) -> str:
 def eligibility_id(hospital: str, number: str) -> str:
     """Return the id of the answer to a hospital's request with this number."""
     return hashlib.sha256(f"eligibility\n{hospital}\n{number}".encode()).hexdigest()[:32]
+
+
+def patient_pseudonym(encryption: FieldEncryption, hospital: str, person: str) -> str:
+    """Return the identifier of a person for a hospital: stable, and different for every hospital."""
+    return encryption.digest("fhir-patient", f"{hospital}\n{person}")

@@ -3,16 +3,18 @@
 CSV with a header line, in UTF-8 (with or without a byte order mark) or GB18030; amounts in yuan with two places:
 
 ```
-visit,record,id,of,code,amount,fund,account,cash
-V1,charge,L1,,110100001,50.00,,,
-V1,credit,C1,L1,,-10.00,,,
-V1,settlement,6f1c...,,,40.00,24.00,10.00,6.00
-V1,counter,P1,,,6.00,,,
+visit,record,id,of,code,amount,fund,account,cash,day,patient
+V1,charge,L1,,110100001,50.00,,,,2026-03-02,
+V1,credit,C1,L1,,-10.00,,,,2026-03-02,
+V1,settlement,6f1c...,,,40.00,24.00,10.00,6.00,2026-03-02,330106...
+V1,counter,P1,,,6.00,,,,2026-03-02,
 ```
 
 `record` is `charge`, `credit`, `adjustment`, `settlement` (`id` is the id of the insurance settlement, `amount` the
 medical fee) or `counter` (a payment at the hospital's counter). A visit is listed in the file of the day on which it
-was settled. `account` includes the family account.
+was settled. `account` includes the family account. A settlement with the same id and the opposite amounts cancels it.
+The columns `day` and `patient` (the number of the identity document) may be missing or empty; what they hold is
+compared. Our own file leaves `patient` empty.
 
 In our own file, a text that a spreadsheet would run as a formula has an apostrophe in front. A hospital's file is read
 as it is.
@@ -21,8 +23,10 @@ as it is.
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -33,6 +37,7 @@ from backend.services.medical_credit.model.visit import LineKind, Visit
 from backend.services.medical_credit.ports import SettlementRecord
 
 COLUMNS = ("visit", "record", "id", "of", "code", "amount", "fund", "account", "cash")
+OPTIONAL_COLUMNS = ("day", "patient")
 MAX_ROWS = 500_000
 MAX_FAULTS = 20
 
@@ -51,25 +56,50 @@ class InvalidFile(Problem):
 
 
 class FiledLine(Struct, frozen=True, gc=False):
-    """A line of a visit in the hospital's records or in ours."""
+    """A line of a visit in the hospital's records or in ours; `day` is None if the file does not tell it."""
 
     id: str
     record: LineKind
     of: str
     code: str
     amount_fen: int
+    day: date | None = None
+
+
+class FiledPayment(Struct, frozen=True, gc=False):
+    """A payment at the counter in the hospital's records or in ours."""
+
+    id: str
+    amount_fen: int
+    day: date | None = None
+
+
+class FiledSettlement(Struct, frozen=True, gc=False):
+    """A settlement of a visit in the hospital's records or in ours; `account_fen` includes the family account."""
+
+    id: str
+    medfee_fen: int
+    fund_fen: int
+    account_fen: int
+    cash_fen: int
+    day: date | None = None
 
 
 class FiledVisit(Struct):
-    """A visit in the hospital's records or in ours; `duplicates` are the ids of repeated lines.
+    """A visit in the hospital's records or in ours.
 
-    `counter` has the amounts paid at the counter by their ids.
+    `settlements` are those in force, more than one if the file repeats one or has several, and `cancelled` those that
+    the hospital cancelled. `repeated_lines` and `repeated_payments` are the ids of rows that the file has again.
+    `patients` are the numbers of identity documents that the rows name.
     """
 
     lines: dict[str, FiledLine] = {}
-    settlement: SettlementRecord | None = None
-    counter: dict[str, int] = {}
-    duplicates: list[str] = []
+    settlements: list[FiledSettlement] = []
+    cancelled: list[FiledSettlement] = []
+    payments: dict[str, FiledPayment] = {}
+    repeated_lines: list[str] = []
+    repeated_payments: list[str] = []
+    patients: set[str] = set()
 
 
 def read_file(text: str) -> dict[str, FiledVisit]:
@@ -78,32 +108,40 @@ def read_file(text: str) -> dict[str, FiledVisit]:
     faults: list[FieldError] = []
     found: dict[str, FiledVisit] = {}
     try:
-        if tuple(next(rows, ())) != COLUMNS:
-            faults.append(FieldError("row 1", f"the columns must be {','.join(COLUMNS)}"))
+        columns = tuple(value.strip() for value in next(rows, ()))
+        if columns[: len(COLUMNS)] != COLUMNS or not set(columns[len(COLUMNS) :]) <= set(OPTIONAL_COLUMNS):
+            expected = f"{','.join(COLUMNS)}, and then {' or '.join(OPTIONAL_COLUMNS)} or both"
+            raise _invalid([FieldError("row 1", f"the columns must be {expected}")])
         for number, row in enumerate(rows, 2):
-            if faults and (len(faults) >= MAX_FAULTS or number == 2):  # noqa: PLR2004  with a wrong header every row is wrong
+            if len(faults) >= MAX_FAULTS:
                 break
             if number > MAX_ROWS:
                 faults.append(FieldError(f"row {number}", f"a file can have at most {MAX_ROWS:,} rows"))
                 break
             if row:
-                _read_row(row, f"row {number}", found, faults)
+                _read_row(columns, row, f"row {number}", found, faults)
     except csv.Error as error:
         faults.append(FieldError(f"row {rows.line_num}", str(error)))
     if faults:
-        raise InvalidFile(
-            zh="对账文件格式有误，请按所列的行和列更正后重新提交。",
-            en="The hospital's file has errors; correct the listed rows and columns and submit it again.",
-            errors=tuple(faults),
-        )
+        raise _invalid(faults)
     return found
 
 
-def _read_row(row: list[str], where: str, found: dict[str, FiledVisit], faults: list[FieldError]) -> None:
-    if len(row) != len(COLUMNS):
-        faults.append(FieldError(where, f"has {len(row)} columns, not {len(COLUMNS)}"))
+def _invalid(faults: Sequence[FieldError]) -> InvalidFile:
+    return InvalidFile(
+        zh="对账文件格式有误，请按所列的行和列更正后重新提交。",
+        en="The hospital's file has errors; correct the listed rows and columns and submit it again.",
+        errors=tuple(faults),
+    )
+
+
+def _read_row(
+    columns: Sequence[str], row: list[str], where: str, found: dict[str, FiledVisit], faults: list[FieldError]
+) -> None:
+    if not len(COLUMNS) <= len(row) <= len(columns):
+        faults.append(FieldError(where, f"has {len(row)} columns, not {len(columns)}"))
         return
-    values: dict[str, str] = dict(zip(COLUMNS, (value.strip() for value in row), strict=True))
+    values = {"day": "", "patient": ""} | dict(zip(columns, (value.strip() for value in row), strict=False))
     before = len(faults)
     faults.extend(
         FieldError(f"{where}, {column}", f"must have 1 to {_MAX_NAME} characters")
@@ -114,17 +152,40 @@ def _read_row(row: list[str], where: str, found: dict[str, FiledVisit], faults: 
         faults.append(FieldError(f"{where}, record", f"must be one of {', '.join(RECORDS)}"))
     amounts = ("amount", "fund", "account", "cash") if values["record"] == "settlement" else ("amount",)
     fen = [_fen(values[column], f"{where}, {column}", faults) for column in amounts]
-    if len(faults) > before:
-        return
-    visit, record, key = found.setdefault(values["visit"], FiledVisit()), values["record"], values["id"]
+    day = _day(values["day"], f"{where}, day", faults)
+    if len(faults) == before:
+        _add_row(found.setdefault(values["visit"], FiledVisit()), values, fen, day)
+
+
+def _add_row(visit: FiledVisit, values: Mapping[str, str], fen: Sequence[int], day: date | None) -> None:
+    record, key = values["record"], values["id"]
+    if values["patient"]:
+        visit.patients.add(values["patient"])
     if record == "settlement":
-        visit.settlement = SettlementRecord(key, values["visit"], *fen)
+        _add_settlement(visit, FiledSettlement(key, fen[0], fen[1], fen[2], fen[3], day))
     elif record == "counter":
-        visit.counter[key] = fen[0]
+        if key in visit.payments:
+            visit.repeated_payments.append(key)
+        visit.payments.setdefault(key, FiledPayment(key, fen[0], day))
     elif key in visit.lines:
-        visit.duplicates.append(key)
+        visit.repeated_lines.append(key)
     else:
-        visit.lines[key] = FiledLine(key, cast("LineKind", record), values["of"], values["code"], fen[0])
+        visit.lines[key] = FiledLine(key, cast("LineKind", record), values["of"], values["code"], fen[0], day)
+
+
+def _add_settlement(visit: FiledVisit, row: FiledSettlement) -> None:
+    """Add a settlement, or cancel the one with the opposite amounts."""
+    for one in visit.settlements:
+        if one.id == row.id and row.medfee_fen < 0 and shares_of(one) == tuple(-fen for fen in shares_of(row)):
+            visit.settlements.remove(one)
+            visit.cancelled.append(one)
+            return
+    visit.settlements.append(row)
+
+
+def shares_of(one: FiledSettlement | SettlementRecord) -> tuple[int, int, int, int]:
+    """Return the medical fee and the shares of fund, account and cash, in fen."""
+    return one.medfee_fen, one.fund_fen, one.account_fen, one.cash_fen
 
 
 def _fen(text: str, where: str, faults: list[FieldError]) -> int:
@@ -136,41 +197,56 @@ def _fen(text: str, where: str, faults: list[FieldError]) -> int:
     return int(f"{sign}{whole}{part}")
 
 
-def our_record(visit: Visit) -> FiledVisit:
-    """Return our record of a visit."""
+def _day(text: str, where: str, faults: list[FieldError]) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        faults.append(FieldError(where, "must be a day such as 2026-03-02, or empty"))
+        return None
+
+
+def our_record(visit: Visit, zone: ZoneInfo) -> FiledVisit:
+    """Return our record of a visit, with the days in the city's time zone."""
+
+    def day(at: datetime) -> date:
+        return at.astimezone(zone).date()
+
     settled = visit.settlement
     return FiledVisit(
-        {line.id: FiledLine(line.id, line.kind, line.of or "", line.code, line.amount_fen) for line in visit.lines},
-        settled
-        and SettlementRecord(
-            settled.split.settlement_id or NO_SETTLEMENT,
-            visit.number,
-            settled.split.medfee_fen,
-            settled.split.fund_fen,
-            settled.split.account_fen + settled.split.family_account_fen,
-            settled.split.cash_fen,
-        ),
-        {payment.id: payment.amount_fen for payment in visit.counter_payments},
+        lines={
+            line.id: FiledLine(line.id, line.kind, line.of or "", line.code, line.amount_fen, day(line.at))
+            for line in visit.lines
+        },
+        settlements=[]
+        if settled is None
+        else [
+            FiledSettlement(
+                settled.split.settlement_id or NO_SETTLEMENT,
+                settled.split.medfee_fen,
+                settled.split.fund_fen,
+                settled.split.account_fen + settled.split.family_account_fen,
+                settled.split.cash_fen,
+                day(settled.at),
+            )
+        ],
+        payments={one.id: FiledPayment(one.id, one.amount_fen, day(one.at)) for one in visit.counter_payments},
     )
 
 
-def write_file(visits: Iterable[Visit]) -> str:
+def write_file(visits: Iterable[Visit], zone: ZoneInfo) -> str:
     """Return our records of visits in the hospital's format."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows.writerow((*COLUMNS, *OPTIONAL_COLUMNS))
     for visit in visits:
-        number, ours = text_cell(visit.number), our_record(visit)
+        number, ours = text_cell(visit.number), our_record(visit, zone)
         for line in ours.lines.values():
             names = map(text_cell, (line.id, line.of, line.code))
-            rows.writerow([number, line.record, *names, decimal_yuan(line.amount_fen), "", "", ""])
-        settled = ours.settlement
-        if settled is not None:
-            shares = (settled.medfee_fen, settled.fund_fen, settled.account_fen, settled.cash_fen)
-            settlement = (
-                settled.settlement_id if settled.settlement_id == NO_SETTLEMENT else text_cell(settled.settlement_id)
-            )
-            rows.writerow([number, "settlement", settlement, "", "", *map(decimal_yuan, shares)])
-        for payment, fen in ours.counter.items():
-            rows.writerow([number, "counter", text_cell(payment), "", "", decimal_yuan(fen), "", "", ""])
+            rows.writerow([number, line.record, *names, decimal_yuan(line.amount_fen), "", "", "", line.day, ""])
+        for settled in ours.settlements:
+            key = settled.id if settled.id == NO_SETTLEMENT else text_cell(settled.id)
+            rows.writerow([number, "settlement", key, "", "", *map(decimal_yuan, shares_of(settled)), settled.day, ""])
+        for paid in ours.payments.values():
+            amount = decimal_yuan(paid.amount_fen)
+            rows.writerow([number, "counter", text_cell(paid.id), "", "", amount, "", "", "", paid.day, ""])
     return text.getvalue()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, Literal
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.notices import BILL_TEXTS
 from backend.services.medical_credit.ports import Split
 from backend.store import Index
+from backend.store.retention import Period, Retention
 
 MAX_LINES = 5_000
 MAX_EVENTS = 100
@@ -85,9 +86,28 @@ class Visit(Billable, kw_only=True):
         Index(("hospital",), ordered="bank_answered_ms"),
         Index(("person",), ordered="opened_ms"),
         Index(("person", "owing")),
+        Index((), ordered="changed_ms"),
         DUE,
     )
     texts: ClassVar[BillTexts] = BILL_TEXTS
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each visit to a hospital",
+        ends="once nothing is owed",
+        names="a person",
+        field="changed_ms",
+        periods=(
+            Period(
+                date(2016, 1, 1),
+                1825,
+                "Anti-Money Laundering Law of 2006, art. 19, if it applies to the city [A]",
+            ),
+            Period(
+                date(2025, 1, 1),
+                3650,
+                "Anti-Money Laundering Law of 2024, art. 34, if it applies to the city [A]",
+            ),
+        ),
+    )
 
     hospital: str
     number: str

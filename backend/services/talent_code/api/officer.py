@@ -4,6 +4,8 @@ Nobody can set a class or an amount. An officer can only request that the regist
 appeals.
 """
 
+import asyncio
+from datetime import datetime
 from functools import partial
 
 from litestar import get, post, put
@@ -15,7 +17,9 @@ from backend.benefits.claim import Appeal
 from backend.benefits.problems import NothingToAppeal, OwnAppeal
 from backend.benefits.responses import appeal_list, budget_list
 from backend.benefits.schemas import AppealDecision, AppealList, BudgetList
+from backend.city.audit_log import Act, new_act, record_act, with_act
 from backend.city.id_number import InvalidIdNumber, parse_id_number
+from backend.city.own_case import OwnCase, refuse_own_case
 from backend.city.person import find_person
 from backend.city.service import City
 from backend.i18n import Text
@@ -24,7 +28,7 @@ from backend.security.identity import CitizenRequest, role_guard
 from backend.services.talent_code.api.responses import claim_details
 from backend.services.talent_code.api.schemas import AppealDetails, ClaimDetails, ReviewRequest
 from backend.services.talent_code.model.claim import Claim, record_view
-from backend.services.talent_code.model.talent import Talent, request_recheck
+from backend.services.talent_code.model.talent import Talent, TalentTerms, request_recheck
 from backend.services.talent_code.review import update_talent
 from backend.services.talent_code.saga import benefits, claims, review_talent
 
@@ -32,16 +36,23 @@ talent_officer = role_guard("talent_officer")
 
 
 @get("/v1/talent-appeals", guards=[talent_officer])
-async def list_appeals(city: NamedDependency[City], cursor: FromQuery[str | None] = None) -> AppealList:
-    """List the pending appeals, the oldest first."""
-    return await appeal_list(benefits, city, cursor)
+async def list_appeals(
+    request: CitizenRequest, city: NamedDependency[City], cursor: FromQuery[str | None] = None
+) -> AppealList:
+    """List the pending appeals, the oldest first; each person sees that an officer viewed theirs."""
+    listed = await appeal_list(benefits, city, cursor)
+    viewed = await city.store.get_many(Claim, [one.claim for one in listed.appeals])
+    await asyncio.gather(*(record_act(city, _act(city, request, "appeal_read", claim)) for claim in viewed.values()))
+    return listed
 
 
 @get("/v1/talent-appeals/{claim_id:str}", guards=[talent_officer])
 async def show_appeal(request: CitizenRequest, city: NamedDependency[City], claim_id: FromPath[str]) -> AppealDetails:
     """Show an appeal; the person sees that an officer viewed their claim."""
-    _, appeal = await _appealed_claim(city, claim_id)
-    claim = await claims.update(city, claim_id, partial(record_view, account=request.user.account_id))
+    claim, appeal = await _appealed_claim(city, claim_id)
+    act = _act(city, request, "appeal_read", claim)
+    view = partial(record_view, account=request.user.account_id)
+    claim = await claims.update(city, claim_id, lambda found, now: with_act(view(found, now), act))
     assert claim is not None, "it was found just now"
     return AppealDetails(claim_details(claim), appeal.text, appeal.at)
 
@@ -58,8 +69,18 @@ async def decide_appeal(
             en="You cannot decide your own appeal; please pass it to another officer.",
         )
     reason = Text(zh=data.reason.zh, en=data.reason.en)
-    decide = partial(audits.decide_appeal, decision_upheld=data.decision == "uphold", reason=reason)
+    act = _act(city, request, "appeal_decided", claim, data.decision)
+
+    def decide(found: Claim, now: datetime) -> Claim:
+        decided = audits.decide_appeal(found, now, decision_upheld=data.decision == "uphold", reason=reason)
+        return found if decided is found else with_act(decided, act)
+
     return claim_details(await claims.decide(city, claim, decide))
+
+
+def _act(city: City, request: CitizenRequest, action: str, claim: Claim, reason: str = "") -> Act:
+    caller = request.user
+    return new_act(city, caller, "talent_officer", f"talent_code.{action}", claim.id, reason, person=claim.subject)
 
 
 async def _appealed_claim(city: City, claim_id: str) -> tuple[Claim, Appeal]:
@@ -75,14 +96,23 @@ async def list_budgets(city: NamedDependency[City]) -> BudgetList:
     return await budget_list(benefits, city)
 
 
-@post("/v1/talent-reviews", guards=[talent_officer], status_code=202, problems=(InvalidIdNumber,))
-async def request_review(data: JSONBody[ReviewRequest], city: NamedDependency[City]) -> None:
+@post("/v1/talent-reviews", guards=[talent_officer], status_code=202, problems=(InvalidIdNumber, OwnCase))
+async def request_review(data: JSONBody[ReviewRequest], request: CitizenRequest, city: NamedDependency[City]) -> None:
     """Request another check of a person's evidence; a class that it no longer supports is withdrawn.
 
     The answer does not reveal whether the person is a talent.
     """
     id_number = parse_id_number(data.id_number, city.today(), kind=data.document_kind)
     person = await find_person(city.store, city.encryption, id_number)
-    if person is not None and await city.store.get(Talent, person.id) is not None:
-        await update_talent(city, person.id, request_recheck)
-        await review_talent.enqueue(city.jobs, person.id)
+    refuse_own_case(request.user, None if person is None else person.id)
+    about = person.id if person is not None else city.encryption.digest("id-number", str(id_number))
+    act = new_act(city, request.user, "talent_officer", "talent_code.review_requested", about)
+    if person is None or await city.store.get(Talent, person.id) is None:
+        await record_act(city, act)
+        return
+
+    def recheck(found: Talent, now: datetime, terms: TalentTerms) -> Talent:
+        return with_act(request_recheck(found, now, terms), act)
+
+    await update_talent(city, person.id, recheck)
+    await review_talent.enqueue(city.jobs, person.id)

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Struct
 
+from backend.city.audit_log import new_act, record_act, with_act
 from backend.city.service import City
 from backend.codes.signed_code import CodeClaims, GenuineCode
 from backend.i18n import Text
@@ -69,6 +70,8 @@ async def verify_talent_code(
     outcome, message, scanned = await _read(city, data.payload, now)
     if scanned is None or outcome != "valid":
         return TalentVerification(outcome, message)
+    person = scanned.talent.id
+    await record_act(city, new_act(city, request.user, "partner", "talent_code.verified", data.place, person=person))
     services = await services_with_usage(city, scanned.talent, now, kind)
     return TalentVerification(outcome, message, [entitlement(*one) for one in services])
 
@@ -104,8 +107,14 @@ async def redeem_benefit(
             zh="持码人在本服务点不能享受该项服务。", en="The holder is not entitled to this benefit at this place."
         )
     quota = judged.terms.quota
-    usage = await create_or_update(city.store, empty, lambda found: record_use(found, use, quota))
-    return entitlement(judged, usage)
+    person = scanned.talent.id
+    act = new_act(city, request.user, "partner", "talent_code.redeemed", data.place, data.benefit, person=person)
+
+    def redeem(found: Usage) -> Usage:
+        used = record_use(found, use, quota)
+        return found if used is found else with_act(used, act)
+
+    return entitlement(judged, await create_or_update(city.store, empty, redeem))
 
 
 class _Scanned(Struct, frozen=True):

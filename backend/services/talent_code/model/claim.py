@@ -1,6 +1,6 @@
 """Claims and budgets of the talent code: what it adds to those of the engine."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from msgspec import Struct
@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from backend.benefits import budget, claim
 from backend.services.talent_code.facts import BenefitFacts
+from backend.store.retention import Period, Retention
 
 MAX_OFFICER_VIEWS = 50
 
@@ -26,6 +27,17 @@ class Claim(claim.Claim, kw_only=True):
     """
 
     collection: ClassVar[str] = "claims"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each claim to a benefit",
+        ends="once nothing is to be paid or paid back",
+        names="a person",
+        field="claimed_ms",
+        periods=(
+            Period(
+                date(2018, 1, 1), 5475, "[A] ten years as for other payments, after up to five years of instalments"
+            ),
+        ),
+    )
 
     facts: BenefitFacts
     stated: tuple[str, ...]
@@ -36,6 +48,11 @@ class Budget(budget.Budget, kw_only=True):
     """The limit of a benefit in a calendar year and what has been spent; `id` is `benefit:year`."""
 
     collection: ClassVar[str] = "budgets"
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each benefit and year",
+        ends="never: it is the account of public money",
+        names="nobody",
+    )
 
 
 def record_view(viewed: Claim, now: datetime, account: str) -> Claim:

@@ -6,8 +6,10 @@ from typing import ClassVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.services.talent_code.model.problems import CodeNotAccepted, QuotaExhausted, RedemptionIdReused
-from backend.store import Document, Index
+from backend.store import Index
+from backend.store.retention import Retention
 
 
 class Use(Struct, frozen=True, gc=False):
@@ -19,11 +21,17 @@ class Use(Struct, frozen=True, gc=False):
     code: str
 
 
-class Usage(Document, kw_only=True):
+class Usage(AuditedDocument, kw_only=True):
     """A person's uses of a benefit in a calendar year, which the `id` names. It is deleted at `expires_ms`."""
 
     collection: ClassVar[str] = "benefit_usages"
-    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"), UNLOGGED)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person, service and year",
+        ends="`usage_days` of rules/talent_code/terms.yaml after the year",
+        names="a person",
+        ends_at="expires_ms",
+    )
 
     expires_ms: int
     uses: tuple[Use, ...] = ()

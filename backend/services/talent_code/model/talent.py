@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.benefits.claim import Claimant
+from backend.city.audit_log import UNLOGGED
 from backend.i18n import Text
 from backend.jobs.saga import DUE
 from backend.problems import FieldError, NotFound
@@ -42,6 +43,7 @@ from backend.services.talent_code.model.evidence import (
 )
 from backend.services.talent_code.model.problems import EvidenceInFuture, EvidenceLimitReached, EvidenceOnRecord
 from backend.store import Index
+from backend.store.retention import Retention
 
 MAX_EVIDENCE = 50
 MAX_GRANTS = 100
@@ -114,7 +116,12 @@ class Talent(Claimant, kw_only=True):
     """
 
     collection: ClassVar[str] = "talents"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)), DUE)
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("code_id",)), DUE, UNLOGGED)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each person who opens the talent code",
+        ends="when the account is closed, once no claim is kept",
+        names="a person",
+    )
 
     code_id: str
     born_at: datetime

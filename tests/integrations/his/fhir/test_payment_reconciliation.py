@@ -1,10 +1,11 @@
 """Reconciled days as hospitals read them."""
 
 from datetime import date
+from zoneinfo import ZoneInfo
 
 from fhir.resources.R4B.paymentreconciliation import PaymentReconciliation
 
-from backend.services.medical_credit.model.comparison import compare
+from backend.services.medical_credit.model.comparison import compare_with_hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS, read_file
 from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals, VisitTotal
 from backend.services.medical_credit.reconciliation import our_records, reconcile
@@ -25,7 +26,7 @@ def a_day(*rows: str) -> Reconciliation:
         file_digest="",
         totals=Totals(visits=1, medfee_fen=6_000, payout_fen=1_234),
         visits=(VisitTotal("V1", "ab12", 6_000, 1_234),),
-        differences=tuple(compare("HZ001", [], theirs, [], [], {})),
+        differences=tuple(compare_with_hospital("HZ001", date(2026, 3, 2), [], theirs, {}, ZoneInfo("Asia/Shanghai"))),
     )
 
 
@@ -39,7 +40,9 @@ def test_a_day_with_differences_is_partial_and_lists_them() -> None:
     resource = payment_reconciliation(a_day("V9,charge,L1,,A1,1.00,,,"), make_hospital())
     shown = PaymentReconciliation.model_validate_json(encode(resource))
     assert shown.outcome == "partial"
-    assert [note.text for note in shown.processNote] == ["visit_only_at_hospital: visit V9, V9"]
+    assert [note.text for note in shown.processNote] == [
+        "visit_only_at_hospital: Visit V9 has 1.00 yuan at the hospital, on 1 line(s), and is unknown here."
+    ]
 
 
 def test_a_hospital_reads_only_its_own_days(

@@ -1,0 +1,116 @@
+"""Compare our settlements of a day with those of the insurance. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from backend.i18n import Text, decimal_yuan
+from backend.services.medical_credit.model.comparison import difference
+from backend.services.medical_credit.model.reconciliation import Difference
+from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.ports import SettlementRecord, Split
+
+_SHARES = {
+    "medfee_fen": Text(zh="医疗费总额", en="medical fee"),
+    "fund_fen": Text(zh="基金支付", en="fund"),
+    "account_fen": Text(zh="个人账户支付", en="personal account"),
+    "cash_fen": Text(zh="个人现金", en="cash share"),
+}
+
+
+def compare_with_insurance(
+    ours: Sequence[Visit],
+    insured: Iterable[SettlementRecord],
+    beside: Mapping[str, SettlementRecord],
+    known: Mapping[str, Visit],
+) -> Iterator[Difference]:
+    """Yield the differences between our visits that were settled on a day and the insurance's settlements of it.
+
+    `beside` are the insurance's settlements of the day before and the day after, by id: a settlement close to midnight
+    may have another day here. `known` are our visits that any of them names, by id.
+    """
+    theirs: dict[str, SettlementRecord] = {}
+    for one in insured:
+        if one.settlement_id in theirs:
+            yield _repeated(one, known.get(one.visit))
+        theirs[one.settlement_id] = one
+    for visit in ours:
+        if visit.settlement is not None and visit.settlement.split.settlement_id:
+            subject = visit.settlement.split.settlement_id
+            record = theirs.pop(subject, None) or beside.get(subject)
+            yield from _settlement_differences(visit, visit.settlement.split, record)
+    for extra in theirs.values():
+        visit = known.get(extra.visit)
+        settled = visit.settlement if visit is not None else None
+        if settled is None or settled.split.settlement_id != extra.settlement_id:
+            yield _only_at_insurance(extra, visit)
+
+
+def _settlement_differences(visit: Visit, split: Split, record: SettlementRecord | None) -> Iterator[Difference]:
+    where, subject = (visit.id, visit.number), split.settlement_id
+    if record is None:
+        detail = Text(
+            zh=f"就诊{visit.number}的结算{subject}我方有效，医保没有或已撤销。",
+            en=f"Settlement {subject} of visit {visit.number} is in force here; the insurance does not have it or "
+            "cancelled it.",
+        )
+        kind, fee_fen = "settlement_missing_at_insurance", split.medfee_fen
+        yield difference(kind, where, subject, fee_fen, None, detail, repair="settle_again")
+        return
+    if record.visit != visit.id:
+        detail = Text(
+            zh=f"结算{subject}在我方属于就诊{visit.number}，在医保属于另一次就诊，可能是另一名患者。",
+            en=f"Settlement {subject} belongs to visit {visit.number} here and to another visit at the insurance, "
+            "perhaps of another patient.",
+        )
+        yield difference("insurance_visit_differs", where, subject, split.medfee_fen, record.medfee_fen, detail)
+    what = [
+        (title, getattr(split, name), getattr(record, name))
+        for name, title in _SHARES.items()
+        if getattr(split, name) != getattr(record, name)
+    ]
+    if what:
+        zh = "；".join(f"{name.zh}我方为{decimal_yuan(a)}，医保为{decimal_yuan(b)}" for name, a, b in what)
+        en = "; ".join(
+            f"the {name.en} is {decimal_yuan(a)} here and {decimal_yuan(b)} at the insurance" for name, a, b in what
+        )
+        detail = Text(zh=f"结算{subject}：{zh}。", en=f"Settlement {subject}: {en}.")
+        amounts = split.cash_fen, record.cash_fen
+        yield difference("insurance_split_differs", where, subject, *amounts, detail, repair="settle_again")
+
+
+def _only_at_insurance(extra: SettlementRecord, visit: Visit | None) -> Difference:
+    where, subject = (extra.visit, visit.number if visit is not None else "-"), extra.settlement_id
+    settled = visit.settlement if visit is not None else None
+    if settled is not None:
+        number = settled.split.settlement_id or "-"
+        detail = Text(
+            zh=f"就诊{where[1]}在医保结算了两次：{number}和{subject}，我方只有前者。",
+            en=f"Visit {where[1]} is settled twice at the insurance, as {number} and {subject}; "
+            "only the first is ours.",
+        )
+        fee_fen = settled.split.medfee_fen
+        kind = "settled_twice_at_insurance"
+        return difference(kind, where, subject, fee_fen, extra.medfee_fen, detail, repair="cancel_at_insurance")
+    if visit is None:
+        state = Text(zh="我方没有该就诊", en="the visit is unknown here")
+    elif visit.cancelled_at is not None:
+        state = Text(zh="我方已取消该就诊", en="the visit is cancelled here")
+    else:
+        state = Text(zh="我方尚未结算", en="the visit is not settled here")
+    detail = Text(
+        zh=f"医保有结算{subject}（{decimal_yuan(extra.medfee_fen)}元），{state.zh}。",
+        en=f"The insurance has settlement {subject} of {decimal_yuan(extra.medfee_fen)} yuan; {state.en}.",
+    )
+    kind = "settlement_only_at_insurance"
+    return difference(kind, where, subject, None, extra.medfee_fen, detail, repair="cancel_at_insurance")
+
+
+def _repeated(one: SettlementRecord, visit: Visit | None) -> Difference:
+    where = (one.visit, visit.number if visit is not None else "-")
+    detail = Text(
+        zh=f"结算{one.settlement_id}在医保当日清单中重复出现，每次{decimal_yuan(one.medfee_fen)}元。",
+        en=f"Settlement {one.settlement_id} is in the insurance's list of the day more than once, with "
+        f"{decimal_yuan(one.medfee_fen)} yuan each time.",
+    )
+    ours_fen = one.medfee_fen if visit is not None and visit.settlement is not None else None
+    kind = "settlement_repeated_at_insurance"
+    return difference(kind, where, one.settlement_id, ours_fen, 2 * one.medfee_fen, detail)
