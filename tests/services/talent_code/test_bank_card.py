@@ -7,7 +7,7 @@ import pytest
 
 from backend.benefits.ports import PayoutBank
 from backend.city.bank_cards import BankCard, CardHolder, card_id, keep_card
-from backend.city.upstream import Notifications
+from backend.city.notices import Notice
 from backend.i18n import Text
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent
@@ -22,15 +22,10 @@ def registers(scene: Scene, person: Citizen, number: str, **proof: str):  # noqa
     return scene.client.put("/v1/me/talent/account", json={"number": number, **proof}, headers=person)
 
 
-def messages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> list[Text]:
-    """Return the list to which notifications are added from now on."""
-    sent: list[Text] = []
-
-    async def notify(_person: str, text: Text) -> None:
-        sent.append(text)
-
-    monkeypatch.setattr(scene.port(Notifications), "notify", notify)
-    return sent
+def messages(scene: Scene, person: Citizen) -> list[Text]:
+    """Return the texts of a person's notices, the oldest first."""
+    notices = [one for one in stored(scene.client, Notice) if one.recipient == person.id]
+    return [one.text for one in sorted(notices, key=lambda one: one.at_ms)]
 
 
 # ── the holder's name ──
@@ -58,7 +53,7 @@ def test_the_name_goes_to_the_bank_with_each_payout_and_a_mismatch_pays_nothing(
 
 
 def test_a_later_instalment_to_a_card_of_another_holder_is_retried_and_the_person_is_told(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene,
 ) -> None:
     from backend.services.talent_code.ports import SocialInsurance
 
@@ -66,11 +61,10 @@ def test_a_later_instalment_to_a_card_of_another_holder_is_retried_and_the_perso
     claim = scene.claimed(doctor, "graduate_allowance")
     scene.time_passes(seconds=30)
     bank.set_holder(CARD, CardHolder("李强"))
-    sent = messages(scene, monkeypatch)
     scene.port(SocialInsurance).set_months(doctor.id_number, 12)
     scene.time_passes(days=1)
     assert scene.claim(doctor, claim)["stage"] == "partly_paid"
-    assert ["户名与您的实名不一致" in text.zh for text in sent] == [True]
+    assert sum("户名与您的实名不一致" in text.zh for text in messages(scene, doctor)) == 1
     bank.set_holder(CARD, CardHolder(NAME))
     scene.time_passes(days=1)
     shown = scene.claim(doctor, claim)
@@ -231,12 +225,13 @@ def test_an_order_that_the_bank_never_received_is_not_sent_to_a_card_that_waits(
 
 
 def test_the_person_is_notified_of_a_first_and_of_a_changed_card_once(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene,
 ) -> None:
-    person, sent = scene.citizen(), messages(scene, monkeypatch)
+    person = scene.citizen()
     for number in (CARD, CARD, OTHER_CARD):
         scene.registers_account(person, number)
         scene.time_passes(seconds=1)
+    sent = messages(scene, person)
     assert [text.zh for text in sent] == [
         "您已登记尾号0003的收款银行卡。如非本人操作，请立即登记本人的银行卡，并拨打12345。",
         "您的收款银行卡已变更为尾号0011的卡。如非本人操作，请立即登记本人的银行卡，并拨打12345。3月5日12:00起向该卡发放。",
