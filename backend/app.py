@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from prometheus_client.core import Metric
 
 from backend.city.audit_chain import AuditBlock
+from backend.city.audit_lag import AuditLag
 from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
@@ -113,7 +114,7 @@ def create_app(
     Raises InvalidCity or InvalidRulebook if a service, an integration or a rule module is wrong; no store is opened.
     """
     parts = discover_parts(settings, services_package)
-    load_shedder, job_counts = LoadShedder(settings.requests_at_once), JobCounts()
+    load_shedder, job_counts, audit_lag = LoadShedder(settings.requests_at_once), JobCounts(), AuditLag()
 
     def current_city() -> City:
         return cast("City", app.state.city)
@@ -128,7 +129,7 @@ def create_app(
         yield from access_log.request_counts.read()
         yield from city_metrics(current_city())
         yield from job_counts.read()
-        yield from load_metrics(load_shedder)
+        yield from load_metrics(load_shedder, audit_lag)
         yield gauge("chengma_jobs_waiting", "Background jobs that wait", jobs.waiting())
 
     @asynccontextmanager
@@ -136,7 +137,9 @@ def create_app(
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
         await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
-        async with watching, follow_releases(current_city, set_city), follow_ended_access(current_city), jobs:
+        following = follow_releases(current_city, set_city)
+        measuring, ending = audit_lag.measured(current_city), follow_ended_access(current_city)
+        async with watching, following, measuring, ending, jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
@@ -269,8 +272,9 @@ def open_jobs(
     return InProcessQueue(tasks, run)
 
 
-def load_metrics(load_shedder: LoadShedder) -> Iterator[Metric]:
-    """Return the metrics of the load on this process."""
+def load_metrics(load_shedder: LoadShedder, audit_lag: AuditLag) -> Iterator[Metric]:
+    """Return the metrics of the load on this process, and of the audit log."""
     yield gauge("chengma_requests_in_flight", "Requests started and not yet answered", load_shedder.in_flight)
+    yield gauge("chengma_audit_lag_seconds", "Age of the oldest act that is not chained", audit_lag.seconds)
     yield gauge("chengma_requests_refused", "Requests refused because of overload, so far", load_shedder.refused)
     yield gauge("chengma_store_away", "1 while the store does not answer", int(load_shedder.store_is_unavailable))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.security.field_encryption import FieldEncryption
 from backend.security.identity import IN_PERSON, Caller
+from backend.services.account.accounts import find_account
 from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
 from backend.store import Store
@@ -61,3 +62,13 @@ async def bearer_of(app: Litestar, caller: Caller) -> dict[str, str]:
     city: City = app.state.city
     known = caller if caller.scopes else await keep_account(city.store, city.encryption, caller, city.now())
     return {"Authorization": f"Bearer {app.state.access.issue(known, city.now())}"}
+
+
+async def move_person(city: City, citizen_id: str, phone: str) -> None:
+    """Let a person have the account of a phone, as if they had lost their own: their account is left without them."""
+    known = (await city.store.find(Account, {"citizen_id": citizen_id}, limit=1)).documents
+    for account in known:
+        await city.store.replace(replace(account, citizen_id=None))
+    account = await find_account(city, f"+86{phone}")
+    assert account is not None
+    await city.store.replace(replace(account, citizen_id=citizen_id, level=IN_PERSON))

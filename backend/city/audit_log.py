@@ -1,7 +1,7 @@
 """The audit log: who did what, in which role, when, to what and why.
 
-An act and its entry are one write: the act stands in the document that it changes, as one of its `acts`, until a sweep
-has made it an entry of the log. An act that changes no document, such as reading another person's record, becomes an
+An act and its entry are one write: the document that the act changes holds it, as one of its `acts`, until a sweep has
+made it an entry of the log. An act that changes no document, such as reading another person's record, becomes an
 entry before the answer is given. Entries hold opaque ids and keyed hashes only, so that the log stays valid when a
 person is erased. `audit_chain` chains the entries.
 """
@@ -130,9 +130,17 @@ def new_act(
     )
 
 
-def city_act(action: str, about: str, at: datetime, *, act_id: str = "") -> Act:
-    """Return an act of the city itself, or of whoever runs a command on its machine."""
-    return Act(id=act_id or secrets.token_urlsafe(12), at=at, action=action, account=CITY, role=CITY, about=about)
+def city_act(action: str, about: str, at: datetime, reason: str = "", *, act_id: str = "") -> Act:
+    """Return an act of the city itself, or of a person who runs a command on its machine."""
+    return Act(
+        id=act_id or secrets.token_urlsafe(12),
+        at=at,
+        action=action,
+        account=CITY,
+        role=CITY,
+        about=about,
+        reason=reason,
+    )
 
 
 def with_act(document: A, act: Act) -> A:
@@ -156,7 +164,7 @@ async def record_act(city: City, act: Act) -> None:
 async def log_acts(city: City, document: A) -> A:
     """Make the acts of a document entries of the log, each once, and return the document without them.
 
-    Whoever deletes an audited document calls this first.
+    Code that deletes an audited document calls this first.
     """
     logged = document.acts
     await asyncio.gather(*(_store_entry(city, act) for act in logged))

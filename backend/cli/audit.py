@@ -154,9 +154,6 @@ def _find_person(settings: Settings) -> Any:  # noqa: ANN401  a function of a st
 
 async def _find(settings: Settings, store: Store, where: dict[str, str], limit: int) -> list[AuditEntry]:
     """Return the entries that meet all conditions; that they were read is an entry too."""
-    at, zone = datetime.now(UTC), ZoneInfo(settings.time_zone)
-    read = city_act("audit.read", " ".join(where.values()), to_the_millisecond(at))
-    await store.insert(entry_of(read, zone, at))
     indexed = next(name for name in ("subject", "account", "day", "action") if name in where)
     found: list[AuditEntry] = []
     async for entry in find_all(store, AuditEntry, {indexed: where[indexed]}, Order("sort_key", "descending")):
@@ -164,6 +161,9 @@ async def _find(settings: Settings, store: Store, where: dict[str, str], limit: 
             found.append(entry)
             if len(found) == limit:
                 break
+    at, zone = datetime.now(UTC), ZoneInfo(settings.time_zone)
+    read = city_act("audit.read", " ".join(where.values()), to_the_millisecond(at))
+    await store.insert(entry_of(read, zone, at))
     return found
 
 

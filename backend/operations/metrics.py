@@ -3,7 +3,9 @@
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from threading import Lock
+from threading import BoundedSemaphore, Lock
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, start_http_server
@@ -120,9 +122,35 @@ def make_registry(read: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
     return registry
 
 
+SCRAPE_SECONDS = 5
+MAX_SCRAPES = 16
+"""Each scrape has a thread."""
+
+
+class _ScrapeHandler(WSGIRequestHandler):
+    """Answers a scrape, unless it is not sent in time or there are too many at once."""
+
+    timeout = SCRAPE_SECONDS
+    running = BoundedSemaphore(MAX_SCRAPES)
+
+    def handle(self) -> None:
+        if not self.running.acquire(blocking=False):
+            return
+        try:
+            super().handle()
+        except TimeoutError:
+            pass
+        finally:
+            self.running.release()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401  as declared
+        """Log nothing."""
+
+
 def serve_metrics(host: str, port: int, read: Callable[[], Iterable[Metric]]) -> Callable[[], None]:
     """Serve `GET /metrics` on a separate port, and return the function that stops it. Raises OSError."""
     server, thread = start_http_server(port, host, make_registry(read))
+    server.RequestHandlerClass = _ScrapeHandler
 
     def end() -> None:
         server.shutdown()

@@ -12,6 +12,7 @@ from backend.i18n import Text
 from backend.jobs.saga import backoff
 from backend.paylater.problems import NotAccepted, SamePerson
 from backend.problems import NotFound
+from backend.security.identity import Caller
 from backend.store.time import to_ms
 
 RETRY_DELAY = timedelta(minutes=1)
@@ -28,7 +29,10 @@ STATE_TITLES: dict[ResolutionState, str] = {
 
 
 class Resolution(Struct, frozen=True):
-    """The resolution of a difference: accepted by one person, approved by another, then repaired or failed."""
+    """The resolution of a difference: accepted by one person, approved by another, then repaired or failed.
+
+    `accepted_by` and `approved_by` are accounts, `accepting_person` is the id of the Person who accepted.
+    """
 
     state: ResolutionState = "open"
     accepted_by: str | None = None
@@ -36,6 +40,7 @@ class Resolution(Struct, frozen=True):
     approved_by: str | None = None
     approved_at: datetime | None = None
     message: str | None = None
+    accepting_person: str | None = None
 
 
 class ReconciledDay(AuditedSaga, kw_only=True):
@@ -57,30 +62,31 @@ class ReconciledDay(AuditedSaga, kw_only=True):
 R = TypeVar("R", bound=ReconciledDay)
 
 
-def accept_repairs(day: R, differences: Iterable[str], person: str, now: datetime) -> R:
+def accept_repairs(day: R, differences: Iterable[str], caller: Caller, now: datetime) -> R:
     """Accept the proposed repairs of differences. Raises NotFound or NotAccepted."""
 
     def accepted(key: str, resolution: Resolution) -> Resolution:
         if not day.repairable()[key] or resolution.state not in ("open", "failed"):
             raise NotAccepted(day.not_repairable, id=key)
-        return Resolution("accepted", person, now)
+        return Resolution("accepted", caller.account_id, now, accepting_person=caller.citizen_id)
 
     return _resolve(day, differences, accepted)
 
 
-def approve_repairs(day: R, differences: Iterable[str], person: str, now: datetime) -> R:
-    """Approve repairs that another person accepted. Raises NotFound, NotAccepted or SamePerson."""
+def approve_repairs(day: R, differences: Iterable[str], caller: Caller, now: datetime) -> R:
+    """Approve repairs that another person accepted, from any account. Raises NotFound, NotAccepted or SamePerson."""
 
     def approved(key: str, resolution: Resolution) -> Resolution:
         if resolution.state != "accepted":
             raise NotAccepted(
                 zh="该修复尚未被受理，不能审批。", en="This repair must be accepted before it is approved.", id=key
             )
-        if resolution.accepted_by == person:
+        same_person = resolution.accepting_person is not None and resolution.accepting_person == caller.citizen_id
+        if same_person or resolution.accepted_by == caller.account_id:
             raise SamePerson(
                 zh="受理人与审批人不能为同一人。", en="Another person must approve what you accepted.", id=key
             )
-        return replace(resolution, state="approved", approved_by=person, approved_at=now)
+        return replace(resolution, state="approved", approved_by=caller.account_id, approved_at=now)
 
     return _resolve(day, differences, approved)
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from backend.city.audit_chain import ENTRIES_PER_BLOCK, AuditBlock, extend_chain, head_of, remembered_statement
+from backend.city.audit_lag import lag_of
 from backend.city.audit_log import AuditEntry, log_acts, log_all_acts, record_act
 from backend.city.audit_verification import VerifiedLog, verify_log
 from backend.city.machine_acts import log_machine_acts
@@ -206,6 +207,21 @@ def test_a_clock_that_goes_back_opens_no_closed_day(settings: Settings, clock: C
         assert head is not None
         assert head.day == "2022-04-21"
         assert (await verified(city)).days == 1
+
+    in_city(settings, clock, work)
+
+
+def test_the_lag_is_the_age_of_the_oldest_act_that_is_not_chained(settings: Settings, clock: Clock) -> None:
+    async def work(city: City) -> None:
+        assert await lag_of(city) == timedelta()
+        await grant(city, "p1", 1)
+        clock.now += timedelta(minutes=2)
+        assert await lag_of(city) == timedelta(minutes=2)
+        await log_all_acts(city)
+        clock.now += timedelta(minutes=1)
+        assert await lag_of(city) == timedelta(minutes=1)
+        await extend_chain(city)
+        assert await lag_of(city) == timedelta()
 
     in_city(settings, clock, work)
 

@@ -1,6 +1,7 @@
 """Forwarded addresses count from configured proxies only."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -12,7 +13,9 @@ from msgspec.structs import replace
 from backend.app import create_app
 from backend.security.client_address import TrustedProxies, subscriber
 from backend.settings import InvalidSettings, Settings, parse_networks, read_settings
+from tests.cli.command import running
 from tests.conftest import Clock
+from tests.servers import city_environment, free_port
 
 PROXIES = TrustedProxies(parse_networks("10.0.0.0/8, 2001:db8:ffff::/48"))
 
@@ -107,3 +110,14 @@ def test_only_a_trusted_proxy_says_that_a_request_came_by_tls(
     app = create_app(replace(settings, trusted_proxies=proxies), clock=clock)
     (answer,) = answers(app, "127.0.0.1", [{"X-Forwarded-Proto": "https"}])
     assert ("strict-transport-security" in answer.headers) is protected
+
+
+@pytest.mark.slow
+def test_a_served_city_believes_nobody_on_its_own_machine(tmp_path: Path) -> None:
+    settings = {"address_requests_per_minute": 150, "port": free_port(), "metrics_port": 0}
+    environment = city_environment(tmp_path, f"sqlite:///{tmp_path}/city.db", "", **settings)
+    with running("serve", environment=environment, folder=tmp_path) as (client, _):
+        forwarded = [{"X-Forwarded-For": f"6.6.{number}.6", "X-Forwarded-Proto": "https"} for number in range(180)]
+        answers = [client.get("/.well-known/jwks.json", headers=each) for each in forwarded]
+    assert 429 in [answer.status_code for answer in answers]
+    assert not any("strict-transport-security" in answer.headers for answer in answers)

@@ -1,7 +1,7 @@
 """Attack: whatever a person requests for themselves, their code is never milder than the official reports allow.
 
-The requests go through the API: declarations, check-ins, other details of their identity, other phones, and routes that
-are not theirs. What the person may gain by the rules are their check-ins from isolation.
+The requests go through the API: declarations, check-ins, other details of their identity, other phones, closing and
+opening accounts, and routes that are not theirs. By the rules only check-ins from isolation make a code milder.
 """
 
 import itertools
@@ -18,6 +18,7 @@ from hypothesis import strategies as some
 from litestar.testing import TestClient
 
 from backend.app import create_app
+from backend.jobs.tasks import discover_tasks
 from backend.rulebook.language.temporal import midnight
 from backend.services.health_code.code import COLOURS
 from backend.services.health_code.model import COLOUR
@@ -26,7 +27,7 @@ from backend.settings import Settings
 from tests.conftest import ROOT, Clock, SignIn
 from tests.draws import draws
 from tests.keys import new_keys
-from tests.services.health_code.scene import Headers, Scene, id_number
+from tests.services.health_code.scene import Headers, Scene, SignedInPerson, id_number
 
 NOON = datetime(2022, 5, 3, 4, 0, tzinfo=UTC)
 """On this day a missed mass test turns a code yellow, unless the person is a small child."""
@@ -55,7 +56,8 @@ class Attacker:
         body = {"name": "王芳", **self.document, **details}
         answer = self.scene.client.put("/v1/me/real-name", json=body, headers=headers)
         if answer.status_code == 200:
-            self.headers.append({"Authorization": f"Bearer {answer.json()['access_token']}"})
+            token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+            self.headers.append(SignedInPerson(self.scene.client.app, token))
 
     def tells_other_details(self, details: dict[str, str]) -> None:
         body = {"name": "王芳", **self.document, **details}
@@ -72,6 +74,14 @@ class Attacker:
         }
         for _ in range(1 + number // 20):
             self.post("/v1/me/health-declarations", body)
+
+    def closes_an_account_and_returns(self, _details: object) -> None:
+        if self.headers:
+            self.scene.client.post("/v1/me/closure", headers=self.headers.pop())
+        for task in ("audit.sweep_acts", "account.sweep_closures"):
+            sweep: Callable[..., Any] = discover_tasks()[task]
+            self.scene.client.blocking_portal.call(sweep, self.scene.client.app.state.city)
+        self.takes_another_phone({})
 
     def checks_in(self, _details: object) -> None:
         now = self.scene.clock.now
@@ -134,7 +144,9 @@ requests = some.one_of(
     ).map(lambda drawn: ("declares", drawn)),
     details.map(lambda drawn: ("takes_another_phone", (drawn,))),
     details.map(lambda drawn: ("tells_other_details", (drawn,))),
-    some.sampled_from([("checks_in", ({},)), ("tries_routes_of_officers", ({},))]),
+    some.sampled_from(["checks_in", "closes_an_account_and_returns", "tries_routes_of_officers"]).map(
+        lambda name: (name, ({},))
+    ),
     some.integers(1, 30).map(lambda hours: ("waits", (hours,))),
 )
 
@@ -153,17 +165,15 @@ def attackers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bo
         access_log=False,
         person_requests_per_minute=100_000,
         address_requests_per_minute=100_000,
-        access_token_seconds=86_400,
     )
     serials = itertools.count(1)
     with TestClient(create_app(city, clock=clock)) as client:
         sign_in = SignIn(client)
         officer = sign_in("13800138002", name="陈静", id_number=id_number(902), roles=("health_officer",))
-        scene = Scene(client, clock, officer)
+        scene = Scene(client, clock, SignedInPerson(client.app, officer))
 
         def attacker(*, has_passport: bool) -> Attacker:
             clock.now = NOON
-            scene.officer = sign_in("13800138002", roles=("health_officer",))
             serial = next(serials)
             card = {"id_number": id_number(serial % 900, 1990 - serial // 900)}
             passport = {"id_number": f"EA{serial:07}", "document_kind": "passport"}

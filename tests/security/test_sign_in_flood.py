@@ -86,7 +86,7 @@ def test_a_thousand_requests_from_a_hundred_addresses_do_not_keep_the_owners_dev
 
     answers = client.blocking_portal.call(flood)
     statuses = [answer.status_code for answer in answers]
-    assert statuses.count(202) <= 5
+    assert statuses.count(202) <= 6
     assert set(statuses) <= {202, 429}
     clock.now += timedelta(seconds=60)
     assert signed_in(client, owner, clock)["account_id"]
@@ -145,7 +145,7 @@ def test_a_strangers_device_does_not_spend_the_owners_budget(app: Litestar, clie
         ]
         return [answer.status_code for answer in answers]
 
-    assert client.blocking_portal.call(ask).count(202) <= 5
+    assert client.blocking_portal.call(ask).count(202) <= 6
     assert signed_in(client, owner, clock)["account_id"]
 
 

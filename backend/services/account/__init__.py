@@ -48,6 +48,10 @@ service = Service(
             zh="当面核验身份后，您的证件号码转至另一账户",
             en="Proved in person that your ID number is theirs",
         ),
+        "account.grant_proposed": Text(zh="提议授予您工作角色", en="Proposed to grant you a role"),
+        "account.grant_approved": Text(zh="批准授予您工作角色", en="Approved a role for you"),
+        "account.grant_declined": Text(zh="撤回或否决了授予您的角色", en="Declined a role for you"),
+        "account.roles_withdrawn": Text(zh="收回了您的工作角色", en="Withdrew a role from you"),
     },
     authorities={
         "operator": Text(zh="城市平台运营部门", en="The city's operators"),

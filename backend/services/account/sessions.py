@@ -14,7 +14,7 @@ from litestar.datastructures import State
 from backend.city.service import City
 from backend.security.identity import IN_PERSON, SIGNED_IN, Access
 from backend.services.account.devices import record_use
-from backend.services.account.model.account import Account, caller_of
+from backend.services.account.model.account import Account, caller_of, without_device
 from backend.services.account.model.session import (
     DeviceKind,
     Session,
@@ -22,6 +22,8 @@ from backend.services.account.model.session import (
     renewed_session,
     session_ended,
 )
+from backend.store import Order
+from backend.store.paging import find_all
 from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import retry_on_conflict, update_document
@@ -118,6 +120,24 @@ async def live_session(city: City, session_id: str) -> Session:
     if session is None:
         raise session_ended()
     return session
+
+
+async def sessions_of(city: City, account_id: str) -> list[Session]:
+    """Return the sessions of an account that have not expired, the one that was used last first."""
+    newest = Order("expires_ms", "descending", at_least=to_ms(city.now()) + 1)
+    return [session async for session in find_all(city.store, Session, {"account_id": account_id}, newest)]
+
+
+async def end_session_of_device(city: City, session: Session) -> None:
+    """End a session from another device; the account forgets the device, unless it has another session there."""
+    await end_session(city, session.id)
+    remaining = {other.device for other in await sessions_of(city, session.account_id)}
+    if session.device is not None and session.device not in remaining:
+        await update_document(
+            city.store,
+            lambda: city.store.get(Account, session.account_id),
+            lambda account: without_device(account, session.device),
+        )
 
 
 def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session: Session) -> str:

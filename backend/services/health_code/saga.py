@@ -143,7 +143,7 @@ async def _with_decision(
     )
     if reason is not None and not takes_back:
         proposer = caller.citizen_id
-        assert proposer is not None, "reporters are real-named"
+        assert proposer is not None, "the guard admits only staff who are known"
         proposal = Proposal(
             caller.account_id, proposer, reporter.source.id, city.now(), kind, reason, receipt.withdraws
         )

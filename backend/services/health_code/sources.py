@@ -79,12 +79,6 @@ class EventNotReportable(Problem):
     status, title_zh = 422, "该来源不能报告此类事件"
 
 
-class IdentityNotVerified(Problem):
-    """The caller's account belongs to no known person, so nobody could tell whom an act concerns."""
-
-    status, title_zh = 403, "尚未实名认证"
-
-
 class SecondPersonRequired(Problem):
     """A decision is up to another person than the one who proposed it or whom it concerns."""
 
@@ -271,8 +265,3 @@ def second_person_required() -> SecondPersonRequired:
         zh="须由另一名与此事无关的工作人员审核。",
         en="Another person, whom it does not concern, must decide.",
     )
-
-
-def identity_not_verified() -> IdentityNotVerified:
-    """Return the Problem for staff whose identity is not verified."""
-    return IdentityNotVerified(zh="请先完成实名认证，再办理此项工作。", en="Verify your identity before you do this.")

@@ -1,4 +1,4 @@
-"""Devices are keys that apps register, and only they can go on with their sessions."""
+"""Devices are keys that apps register, and only they can refresh their sessions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -234,3 +234,35 @@ def test_an_account_remembers_its_latest_devices_only() -> None:
     assert without_device(used, "device-0") is used
     assert used_account(used, "device-14", NOW + timedelta(days=14)) is used, "use is recorded to the day"
     assert replace(used, last_used=None) != used
+
+
+# ── the list of devices ──
+
+
+def test_people_see_the_devices_they_named_and_a_device_that_they_sign_out_is_unknown_again(
+    client: Client, clock: Clock
+) -> None:
+    old, new = Device(), Device()
+    sign_in(client, clock, old, device_name="旧手机", device_kind="phone")
+    clock.now += timedelta(minutes=2)
+    tokens = sign_in(client, clock, new, device_name="平板", device_kind="tablet").json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    shown = client.get("/v1/me/sessions", headers=headers).json()["sessions"]
+    assert [(one["device_name"], one["device_kind"], one["current"]) for one in shown] == [
+        ("平板", "tablet", True),
+        ("旧手机", "phone", False),
+    ]
+    assert shown[1]["created"] == shown[1]["last_used"] == "2022-04-20T04:00:00Z"
+    assert client.delete(f"/v1/me/sessions/{shown[1]['id']}", headers=headers).status_code == 204
+    (known,) = account_of(client, tokens["account_id"]).devices
+    assert known.added == clock.now
+
+
+def test_a_device_stays_known_while_it_has_another_session(client: Client, clock: Clock) -> None:
+    device = Device()
+    sign_in(client, clock, device)
+    clock.now += timedelta(minutes=2)
+    tokens = sign_in(client, clock, device).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert client.delete("/v1/me/sessions", headers=headers).status_code == 204
+    assert len(account_of(client, tokens["account_id"]).devices) == 1

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from stdnum.cn import ric
 
 from backend.security.identity import IN_PERSON, Caller
+from backend.services.account.model.account import Account
 from backend.services.health_code.sources import ReportingSource, SourceKind, source_id
 from backend.store import Document
-from backend.store.update import create_or_update
+from backend.store.update import create_or_update, update_document
 
 Client = TestClient[Litestar]
 Headers = Mapping[str, str]
@@ -176,3 +177,16 @@ def assign_source(
     source = ReportingSource(id=source_id(city, name), name=name)
     assert client.blocking_portal is not None
     client.blocking_portal.call(create_or_update, city.store, source, assigned)
+
+
+def without_identity(client: Client, person: Headers) -> Headers:
+    """Return a member of staff whose account belongs to no known person."""
+    store = client.app.state.city.store
+    assert client.blocking_portal is not None
+    client.blocking_portal.call(
+        update_document,
+        store,
+        lambda: store.get(Account, account_of(person)),
+        lambda account: replace(account, citizen_id=None),
+    )
+    return person

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from backend.city.upstream import BankAnswer
 from backend.services.medical_credit.model.hospital_file import COLUMNS, InvalidFile, read_file
+from tests.accounts import move_person
 from tests.conftest import SignIn
-from tests.services.health_code.scene import Headers, problem
+from tests.services.health_code.scene import Headers, SignedInPerson, problem
 from tests.services.medical_credit.scene import Patient, Scene
 
 HEAD = ",".join(COLUMNS)
@@ -270,6 +271,35 @@ def test_the_person_who_accepted_a_repair_cannot_approve_it(
     scene.client.post(f"{DAY}/acceptances", json=chosen, headers=approver)
     problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "same-person")
     assert scene.advanced().total_fen() == 20_000
+
+
+def test_nobody_approves_what_they_accepted_from_another_account(
+    scene: Scene, patient: Patient, day: Day, sign_in: SignIn
+) -> None:
+    scene.billed(patient, 20_000)
+    file = day.file() + "V1,charge,L7,,A1,12.50,,,\n"
+    chosen = {"differences": [day.compare(file)["differences"][0]["difference"]["id"]]}
+    scene.client.post(f"{DAY}/acceptances", json=chosen, headers=day.officer)
+    other = SignedInPerson(scene.client.app, sign_in("13800000010", roles=["approver"]))
+    city, portal = scene.client.app.state.city, scene.client.blocking_portal
+    officer = SignedInPerson(scene.client.app, day.officer).caller.citizen_id
+    portal.call(move_person, city, officer, "13800000010")
+    problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=other), 409, "same-person")
+    assert scene.advanced().total_fen() == 20_000
+
+
+def test_nobody_accepts_or_approves_a_repair_of_their_own_bill(
+    scene: Scene, patient: Patient, day: Day, approver: Headers
+) -> None:
+    scene.billed(patient, 20_000)
+    file = day.file() + "V1,charge,L7,,A1,12.50,,,\n"
+    chosen = {"differences": [day.compare(file)["differences"][0]["difference"]["id"]]}
+    city, portal = scene.client.app.state.city, scene.client.blocking_portal
+    portal.call(move_person, city, patient.id, "13800000008")
+    problem(scene.client.post(f"{DAY}/acceptances", json=chosen, headers=day.officer), 409, "own-case")
+    scene.client.post(f"{DAY}/acceptances", json=chosen, headers=approver)
+    portal.call(move_person, city, patient.id, "13800000009")
+    problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "own-case")
 
 
 def test_a_repair_must_be_accepted_before_it_is_approved(

@@ -10,6 +10,7 @@ from backend.services.talent_code.facts import Pay, Post, Prize
 from backend.services.talent_code.model.notifications import talent_message
 from backend.services.talent_code.model.talent import Talent, TalentNotification, TalentNotificationKind
 from backend.services.talent_code.ports import Education, SocialInsurance
+from tests.accounts import move_person
 from tests.conftest import id_number_for
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import (
@@ -248,6 +249,13 @@ def test_a_review_without_findings_or_answers_changes_nothing(scene: Scene, sent
         assert (scene.shown(person)["grant"], scene.shown(person)["evidence"][0]["state"]) == (before, "confirmed")
         scene.time_passes(hours=1)
     assert sent_notices() == ["granted"]
+
+
+def test_an_officer_orders_no_review_of_themselves_from_any_account(scene: Scene) -> None:
+    person, officer = scene.talent(DOCTOR), scene.officer()
+    scene.call(move_person, scene.city, person.id, "13800000901")
+    order = {"id_number": person.id_number}
+    problem(scene.client.post("/v1/talent-reviews", json=order, headers=officer), 409, "own-case")
 
 
 def test_only_officers_order_reviews_and_the_answer_reveals_nothing(scene: Scene) -> None:

@@ -8,6 +8,7 @@ import pytest
 from backend.benefits.ports import PayoutBank
 from backend.services.talent_code.ports import PropertyRegister, SocialInsurance
 from integrations._sandbox.database import CallOutcome
+from tests.accounts import move_person
 from tests.conftest import SignIn
 from tests.services.health_code.scene import SignedInPerson, problem
 from tests.services.talent_code.clawbacks import (
@@ -100,6 +101,10 @@ def test_an_appeal_is_decided_only_by_another_person_who_is_an_officer_and_gives
     del sign_in.refresh_tokens["13800000101"]  # it expired a month ago
     as_officer = SignedInPerson(scene.client.app, sign_in("13800000101", roles=["talent_officer"]))
     problem(decides(scene, as_officer, claim, "drop"), 403, "own-appeal")
+    another_account = scene.officer("13800000904")
+    scene.call(move_person, scene.city, doctor.id, "13800000904")
+    problem(decides(scene, another_account, claim, "drop"), 403, "own-appeal")
+    scene.call(move_person, scene.city, doctor.id, "13800000101")
     at, officer = f"/v1/talent-appeals/{claim['id']}", scene.officer()
     for reason in ({"zh": "", "en": "x"}, {"zh": "x"}):
         answer = scene.client.put(at, json={"decision": "drop", "reason": reason}, headers=officer)

@@ -22,10 +22,7 @@ from backend.services.account.export import exported_records
 from backend.services.account.model.account import standing_of
 from backend.services.account.model.closure import MattersOpen
 from backend.services.account.model.session import Session, SessionEnded
-from backend.services.account.sessions import end_session
-from backend.store import Order
-from backend.store.paging import find_all
-from backend.store.time import to_ms
+from backend.services.account.sessions import end_session_of_device, sessions_of
 from backend.web.uncached import NO_STORE, Uncached
 
 # ── sessions ──
@@ -36,36 +33,38 @@ async def list_sessions(request: CitizenRequest, city: NamedDependency[City]) ->
     """List the devices on which the caller is signed in."""
     await proved_account(city, request)
     current = request.user.session_id
-    return SessionList([_details(one, current) for one in await _sessions(city, request.user.account_id)])
+    return SessionList([_details(one, current) for one in await sessions_of(city, request.user.account_id)])
 
 
 @delete("/v1/me/sessions/{session_id:str}", guards=[signed_in], problems=(SessionEnded, StepUpRequired, NotFound))
 async def end_one_session(session_id: FromPath[str], request: CitizenRequest, city: NamedDependency[City]) -> None:
-    """Sign a device of the caller out: its refresh token is no longer valid."""
+    """Sign a device of the caller out: its refresh token is no longer valid, and the account forgets its key."""
     await proved_account(city, request)
     session = await city.store.get(Session, session_id)
     if session is None or session.account_id != request.user.account_id:
         raise NotFound(zh="没有找到该设备的登录记录。", en="This session was not found.")
-    await end_session(city, session_id)
+    await end_session_of_device(city, session)
 
 
 @delete("/v1/me/sessions", guards=[signed_in], problems=(SessionEnded, StepUpRequired))
 async def end_other_sessions(request: CitizenRequest, city: NamedDependency[City]) -> None:
     """Sign out all devices of the caller but the one that sends this request."""
     await proved_account(city, request)
-    for session in await _sessions(city, request.user.account_id):
+    for session in await sessions_of(city, request.user.account_id):
         if session.id != request.user.session_id:
-            await end_session(city, session.id)
-
-
-async def _sessions(city: City, account: str) -> list[Session]:
-    """Return the sessions of an account that have not expired, the one that was used last first."""
-    newest = Order("expires_ms", "descending", at_least=to_ms(city.now()) + 1)
-    return [session async for session in find_all(city.store, Session, {"account_id": account}, newest)]
+            await end_session_of_device(city, session)
 
 
 def _details(session: Session, current: str) -> SessionDetails:
-    return SessionDetails(session.id, session.id == current, datetime.fromtimestamp(session.expires_ms / 1_000, UTC))
+    return SessionDetails(
+        id=session.id,
+        current=session.id == current,
+        device_name=session.device_name,
+        device_kind=session.device_kind,
+        created=session.created,
+        last_used=session.last_used,
+        expires_at=datetime.fromtimestamp(session.expires_ms / 1_000, UTC),
+    )
 
 
 # ── own data ──

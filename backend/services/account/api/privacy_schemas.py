@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from backend.i18n import Text
 from backend.services.account.closures import KeptRecords, OpenMatterOf
+from backend.services.account.model.session import DeviceKind
 
 
 class NoticeDetails(Struct, frozen=True):
@@ -40,10 +41,17 @@ class UnreadNotices(Struct, frozen=True):
 
 
 class SessionDetails(Struct, frozen=True):
-    """A device that is signed in; `current` marks the one that sends this request."""
+    """A device that is signed in; `current` marks the one that sends this request.
+
+    Its app has named the device. Sessions of earlier editions do not know when they began.
+    """
 
     id: str
     current: bool
+    device_name: str
+    device_kind: DeviceKind
+    created: datetime | None
+    last_used: datetime | None
     expires_at: datetime
 
 

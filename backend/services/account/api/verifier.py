@@ -11,6 +11,6 @@ from backend.services.account.api.schemas import PublicKeys
 
 @get("/.well-known/jwks.json", guards=[public], priority="essential")
 async def show_public_keys(city: NamedDependency[City]) -> Response[PublicKeys]:
-    """Show the public keys that verify the city's codes and its audit log, also offline."""
-    keys = PublicKeys(city.keys.published_jwks()["keys"])
+    """Show the public keys that verify the city's codes, also offline."""
+    keys = PublicKeys(city.keys.jwks()["keys"])
     return Response(keys, headers={"Cache-Control": f"public, max-age={JWKS_SECONDS}"})

@@ -14,14 +14,14 @@ from backend.services.account.model.sign_in import RESEND_SECONDS
 
 HOUR, DAY = 3_600, 86_400
 
-STRANGERS_CODES_PER_HOUR = 5
-DEVICES_CODES_PER_HOUR = 5
+STRANGERS_CODES_PER_HOUR = 6
+DEVICES_CODES_PER_HOUR = 4
 MESSAGES_PER_HOUR = STRANGERS_CODES_PER_HOUR + DEVICES_CODES_PER_HOUR
 """The messages that a phone gets in an hour at most."""
 
 RESEND = Budget("code-resend", 1, RESEND_SECONDS)
-FROM_ONE_ORIGIN = Budget("code-phone-origin", 3, HOUR)
-FROM_STRANGERS = Budget("code-phone-hour", STRANGERS_CODES_PER_HOUR, HOUR, free=3)
+FROM_ONE_ORIGIN = Budget("code-phone-origin", 4, HOUR)
+FROM_STRANGERS = Budget("code-phone-hour", STRANGERS_CODES_PER_HOUR, HOUR, free=4)
 FROM_STRANGERS_A_DAY = Budget("code-phone-day", 40, DAY, free=10)
 OF_AN_ORIGIN = Budget("code-origin", 2_000, HOUR, free=100)
 OF_A_FOREIGN_COUNTRY = Budget("code-country", 60, 60, free=20)

@@ -11,7 +11,7 @@ from backend.city.audit_log import new_act, with_act
 from backend.city.person import document_of, known_person, masked_name
 from backend.city.service import City
 from backend.problems import Problem
-from backend.security.identity import Caller, CitizenRequest, role_guard
+from backend.security.identity import CitizenRequest, citizen_id, role_guard
 from backend.services.health_code.api.schemas import (
     DecisionResult,
     DecisionResults,
@@ -25,10 +25,8 @@ from backend.services.health_code.model import HealthEventReceipt
 from backend.services.health_code.proposals import no_proposal
 from backend.services.health_code.saga import APPROVER, approve_proposal, reject_proposal
 from backend.services.health_code.sources import (
-    IdentityNotVerified,
     ReportingSource,
     SecondPersonRequired,
-    identity_not_verified,
     second_person_required,
 )
 from backend.store import Order
@@ -41,12 +39,12 @@ PAGE = 50
 _SHOWN_DIGITS = 4
 
 
-@get("/v1/health-event-proposals", guards=[health_approver], problems=(IdentityNotVerified,))
+@get("/v1/health-event-proposals", guards=[health_approver])
 async def list_proposals(
     request: CitizenRequest, city: NamedDependency[City], cursor: FromQuery[str | None] = None
 ) -> ProposalList:
     """List the events that wait for a second person, the oldest first. The caller's own affairs are left out."""
-    person, now = _person(request.user), city.now()
+    person, now = citizen_id(request), city.now()
     # `at_least` leaves out the documents without a time
     page = await city.store.find(
         HealthEventReceipt, {}, order=Order("proposed_ms", at_least=0), cursor=cursor, limit=PAGE
@@ -58,14 +56,14 @@ async def list_proposals(
 @get(
     "/v1/health-event-proposals/{proposal_id:str}",
     guards=[health_approver],
-    problems=(IdentityNotVerified, SecondPersonRequired),
+    problems=(SecondPersonRequired,),
 )
 async def show_proposal(
     request: CitizenRequest, city: NamedDependency[City], proposal_id: FromPath[str]
 ) -> ProposalDetails:
     """Show a proposal, and whom it is about; the person sees that an officer read it."""
     caller, now = request.user, city.now()
-    person = _person(caller)
+    person = citizen_id(request)
 
     def read(receipt: HealthEventReceipt) -> HealthEventReceipt:
         if not _is_open(receipt, now):
@@ -93,7 +91,6 @@ async def show_proposal(
     "/v1/health-event-proposals/approvals",
     guards=[health_approver],
     status_code=200,
-    problems=(IdentityNotVerified,),
 )
 async def approve_proposals(
     data: JSONBody[ReportDecisions], request: CitizenRequest, city: NamedDependency[City]
@@ -102,7 +99,6 @@ async def approve_proposals(
 
     Nobody approves what they proposed themselves, nor what concerns themselves.
     """
-    _person(request.user)
     return await _decide(data.ids, lambda proposal: approve_proposal(city, request.user, proposal))
 
 
@@ -110,13 +106,11 @@ async def approve_proposals(
     "/v1/health-event-proposals/rejections",
     guards=[health_approver],
     status_code=200,
-    problems=(IdentityNotVerified,),
 )
 async def reject_proposals(
     data: JSONBody[ReportDecisions], request: CitizenRequest, city: NamedDependency[City]
 ) -> DecisionResults:
     """Reject up to 500 proposals, which never take effect. Nobody rejects what concerns themselves."""
-    _person(request.user)
     return await _decide(data.ids, lambda proposal: reject_proposal(city, request.user, proposal))
 
 
@@ -131,12 +125,6 @@ async def _decide(ids: Sequence[str], decide: Callable[[str], Awaitable[None]]) 
         else:
             results.append(DecisionResult(proposal, "decided"))
     return DecisionResults(results)
-
-
-def _person(caller: Caller) -> str:
-    if caller.citizen_id is None:
-        raise identity_not_verified()
-    return caller.citizen_id
 
 
 def _is_open(receipt: HealthEventReceipt, now: datetime) -> bool:

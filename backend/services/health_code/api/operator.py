@@ -10,7 +10,7 @@ from backend.city.audit_log import new_act, with_act
 from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotFound
-from backend.security.identity import Caller, CitizenRequest, role_guard
+from backend.security.identity import CitizenRequest, citizen_id, role_guard
 from backend.services.health_code.api.schemas import (
     ProposedSource,
     SourceApproval,
@@ -21,12 +21,10 @@ from backend.services.health_code.api.schemas import (
 )
 from backend.services.health_code.sources import (
     CHANGE_LIFETIME,
-    IdentityNotVerified,
     ReportingSource,
     SecondPersonRequired,
     SourceChange,
     approve_change,
-    identity_not_verified,
     propose_change,
     source_id,
     without_account,
@@ -34,7 +32,8 @@ from backend.services.health_code.sources import (
 from backend.store import Order
 from backend.store.update import create_or_update, update_document
 
-operator = role_guard("operator")
+OPERATOR = "operator"
+operator = role_guard(OPERATOR)
 
 PAGE = 100
 
@@ -46,7 +45,7 @@ async def list_sources(city: NamedDependency[City], cursor: FromQuery[str | None
     return SourceList([_summary(source) for source in page.documents], page.cursor)
 
 
-@post("/v1/reporting-sources", guards=[operator], status_code=202, problems=(IdentityNotVerified,))
+@post("/v1/reporting-sources", guards=[operator], status_code=202)
 async def propose_source(
     data: JSONBody[SourceChangeRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> SourceSummary:
@@ -63,11 +62,11 @@ async def propose_source(
         events_per_day=data.events_per_day,
         decisive_per_day=data.decisive_per_day,
         operator=caller.account_id,
-        person=_person(caller),
+        person=citizen_id(request),
         at=city.now(),
     )
     source = ReportingSource(id=source_id(city, data.name), name=data.name)
-    act = new_act(city, caller, operator.role, "health_code.source_proposed", source.id, change.id)
+    act = new_act(city, caller, OPERATOR, "health_code.source_proposed", source.id, change.id)
     return _summary(
         await create_or_update(city.store, source, lambda source: with_act(propose_change(source, change), act))
     )
@@ -77,16 +76,15 @@ async def propose_source(
     "/v1/reporting-sources/approvals",
     guards=[operator],
     status_code=200,
-    problems=(IdentityNotVerified, NotFound, SecondPersonRequired),
+    problems=(NotFound, SecondPersonRequired),
 )
 async def approve_source(
     data: JSONBody[SourceApproval], request: CitizenRequest, city: NamedDependency[City]
 ) -> SourceSummary:
     """Approve the change of a source that another operator proposed. Nobody approves it for their own account."""
     caller, now = request.user, city.now()
-    _person(caller)
     key = source_id(city, data.name)
-    act = new_act(city, caller, operator.role, "health_code.source_approved", key, data.change)
+    act = new_act(city, caller, OPERATOR, "health_code.source_approved", key, data.change)
     source = await update_document(
         city.store,
         lambda: city.store.get(ReportingSource, key),
@@ -103,7 +101,7 @@ async def remove_account(
 ) -> SourceSummary:
     """Stop an account from reporting for a source, at once and by one operator."""
     key = source_id(city, data.name)
-    act = new_act(city, request.user, operator.role, "health_code.source_account_removed", key, data.account)
+    act = new_act(city, request.user, OPERATOR, "health_code.source_account_removed", key, data.account)
 
     def removed(source: ReportingSource) -> ReportingSource:
         without = without_account(source, data.account)
@@ -113,12 +111,6 @@ async def remove_account(
     if source is None:
         raise _no_source()
     return _summary(source)
-
-
-def _person(caller: Caller) -> str:
-    if caller.citizen_id is None:
-        raise identity_not_verified()
-    return caller.citizen_id
 
 
 def _no_source() -> NotFound:

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from backend.city.audit_log import Act, new_act, record_act, with_acts
+from backend.city.own_case import OwnCase, refuse_own_case
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable, answer_required
 from backend.paylater import repairs
@@ -90,7 +91,7 @@ async def export_our_records(
     "/v1/reconciliations/{hospital:str}/{day:date}/acceptances",
     guards=[operator],
     status_code=200,
-    problems=(NotAccepted,),
+    problems=(NotAccepted, OwnCase),
 )
 async def accept_repairs(
     data: JSONBody[RepairSelection],
@@ -100,13 +101,12 @@ async def accept_repairs(
     day: FromPath[date],
 ) -> ReconciliationDetails:
     """Accept the proposed repairs of differences; another person must approve them."""
-    person = request.user.account_id
     acts = await _repair_acts(city, request, "medical_credit.repair_accepted", hospital, day, data.differences)
     found = await update_reconciliation(
         city,
         hospital,
         day,
-        lambda found, now: with_acts(repairs.accept_repairs(found, data.differences, person, now), acts),
+        lambda found, now: with_acts(repairs.accept_repairs(found, data.differences, request.user, now), acts),
     )
     return reconciliation_details(found)
 
@@ -115,7 +115,7 @@ async def accept_repairs(
     "/v1/reconciliations/{hospital:str}/{day:date}/approvals",
     guards=[approver],
     status_code=200,
-    problems=(NotAccepted, SamePerson),
+    problems=(NotAccepted, SamePerson, OwnCase),
 )
 async def approve_repairs(
     data: JSONBody[RepairSelection],
@@ -125,13 +125,12 @@ async def approve_repairs(
     day: FromPath[date],
 ) -> ReconciliationDetails:
     """Approve repairs that another person accepted; they are applied at once, each once."""
-    person = request.user.account_id
     acts = await _repair_acts(city, request, "medical_credit.repair_approved", hospital, day, data.differences)
     found = await update_reconciliation(
         city,
         hospital,
         day,
-        lambda found, now: with_acts(repairs.approve_repairs(found, data.differences, person, now), acts),
+        lambda found, now: with_acts(repairs.approve_repairs(found, data.differences, request.user, now), acts),
     )
     return reconciliation_details(await repair_saga.run(city, found) or found)
 
@@ -143,10 +142,12 @@ def _day_act(city: City, request: CitizenRequest, action: str, hospital: str, da
 async def _repair_acts(
     city: City, request: CitizenRequest, action: str, hospital: str, day: date, differences: Sequence[str]
 ) -> list[Act]:
-    """Return the act of each repair, about the difference and the person whose bill it changes."""
+    """Return the act of each repair, about the difference and the person whose bill it changes. Raises OwnCase."""
     found = await find_reconciliation(city, hospital, day)
     visit_of = {one.id: one.visit for one in found.differences if one.id in differences}
     visits = await city.store.get_many(Visit, sorted(set(visit_of.values())))
+    for visit in visits.values():
+        refuse_own_case(request.user, visit.person)
     role = "approver" if action.endswith("approved") else "operator"
     return [
         new_act(city, request.user, role, action, difference, person=visits[visit].person if visit in visits else "")

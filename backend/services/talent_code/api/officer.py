@@ -19,6 +19,7 @@ from backend.benefits.responses import appeal_list, budget_list
 from backend.benefits.schemas import AppealDecision, AppealList, BudgetList
 from backend.city.audit_log import Act, new_act, record_act, with_act
 from backend.city.id_number import InvalidIdNumber, parse_id_number
+from backend.city.own_case import OwnCase, refuse_own_case
 from backend.city.person import find_person
 from backend.city.service import City
 from backend.i18n import Text
@@ -95,7 +96,7 @@ async def list_budgets(city: NamedDependency[City]) -> BudgetList:
     return await budget_list(benefits, city)
 
 
-@post("/v1/talent-reviews", guards=[talent_officer], status_code=202, problems=(InvalidIdNumber,))
+@post("/v1/talent-reviews", guards=[talent_officer], status_code=202, problems=(InvalidIdNumber, OwnCase))
 async def request_review(data: JSONBody[ReviewRequest], request: CitizenRequest, city: NamedDependency[City]) -> None:
     """Request another check of a person's evidence; a class that it no longer supports is withdrawn.
 
@@ -103,6 +104,7 @@ async def request_review(data: JSONBody[ReviewRequest], request: CitizenRequest,
     """
     id_number = parse_id_number(data.id_number, city.today(), kind=data.document_kind)
     person = await find_person(city.store, city.encryption, id_number)
+    refuse_own_case(request.user, None if person is None else person.id)
     about = person.id if person is not None else city.encryption.digest("id-number", str(id_number))
     act = new_act(city, request.user, "talent_officer", "talent_code.review_requested", about)
     if person is None or await city.store.get(Talent, person.id) is None:
