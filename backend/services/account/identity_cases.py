@@ -72,7 +72,7 @@ async def open_case(city: City, case: IdentityCase, caller: Caller | None = None
 
 
 async def decide_case(city: City, caller: Caller, case: IdentityCase, *, approves: bool, reason: str) -> IdentityCase:
-    """Store the vote of an officer; the second to approve puts it into effect. Raises CaseClosed and OwnIdentityCase."""
+    """Store the vote of an officer; the second to approve puts it into effect. Raises as `decide`."""
     decided = await city.store.replace(await _with_vote(city, case, caller, approves=approves, reason=reason))
     if decided.state == "refused":
         await notify(city, decided.account, f"identity_cases/{decided.id}", _REFUSED)

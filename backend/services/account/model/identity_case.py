@@ -99,11 +99,11 @@ def decide(case: IdentityCase, vote: Vote, concerned: frozenset[str]) -> Identit
         raise CaseClosed(zh="该事项已有处理结果。", en="The case is already decided.")
     if concerned & {vote.account, vote.person}:
         raise OwnIdentityCase(
-            zh="涉及本人的事项，由其他工作人员办理。", en="The case is about you; a colleague decides."
+            zh="涉及本人的事项，由其他工作人员办理。", en="The case is about you."
         )
     if any(vote.account == other.account or vote.person == other.person for other in case.votes):
         raise OwnIdentityCase(
-            zh="该事项须由另一名工作人员复核。", en="A second person must decide; you have decided already."
+            zh="该事项须由另一名工作人员复核。", en="Another person must decide as well."
         )
     votes = (*case.votes, vote)
     if not vote.approves:
