@@ -139,13 +139,9 @@ def create_app(
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
         await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
-        async with (
-            watching,
-            follow_releases(current_city, set_city),
-            follow_ended_access(current_city),
-            audit_lag.measured(current_city),
-            jobs,
-        ):
+        following = follow_releases(current_city, set_city)
+        measuring, ending = audit_lag.measured(current_city), follow_ended_access(current_city)
+        async with watching, following, measuring, ending, jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
