@@ -4,7 +4,7 @@ No other module knows which store is used, which services exist, or where backgr
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +23,7 @@ from backend.city.audit_lag import AuditLag
 from backend.city.audit_log import AuditEntry
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
+from backend.city.ended_access import EndedAccess, follow_ended_access
 from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
@@ -80,6 +81,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     CopyProgress,
     IdempotencyRecord,
     Notice,
+    EndedAccess,
     AuditEntry,
     AuditBlock,
     WriteProbe,
@@ -127,17 +129,21 @@ def create_app(
         yield from access_log.request_counts.read()
         yield from city_metrics(current_city())
         yield from job_counts.read()
-        yield from load_metrics(load_shedder)
+        yield from load_metrics(load_shedder, audit_lag)
         yield gauge("chengma_jobs_waiting", "Background jobs that wait", jobs.waiting())
-        yield gauge("chengma_audit_lag_seconds", "Age of the oldest act that is not chained", audit_lag.seconds)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
         await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
-        measuring = audit_lag.measured(current_city) if settings.metrics_port else nullcontext()
-        async with watching, follow_releases(current_city, set_city), measuring, jobs:
+        async with (
+            watching,
+            follow_releases(current_city, set_city),
+            follow_ended_access(current_city),
+            audit_lag.measured(current_city),
+            jobs,
+        ):
             yield
         if stop_metrics is not None:
             stop_metrics()
@@ -159,7 +165,7 @@ def create_app(
     if settings.trusted_proxies:
         app.asgi_handler = Forwarded(app.asgi_handler, TrustedProxies(parse_networks(settings.trusted_proxies)))
     admission = open_admission(city)
-    app.state.access = Access(settings, city.keys, city.clock, admission)
+    app.state.access = Access(settings, city.keys, city.clock, admission, city.ended_tokens)
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
@@ -270,8 +276,9 @@ def open_jobs(
     return InProcessQueue(tasks, run)
 
 
-def load_metrics(load_shedder: LoadShedder) -> Iterator[Metric]:
-    """Return the metrics of the load on this process."""
+def load_metrics(load_shedder: LoadShedder, audit_lag: AuditLag) -> Iterator[Metric]:
+    """Return the metrics of the load on this process, and of the audit log."""
     yield gauge("chengma_requests_in_flight", "Requests started and not yet answered", load_shedder.in_flight)
+    yield gauge("chengma_audit_lag_seconds", "Age of the oldest act that is not chained", audit_lag.seconds)
     yield gauge("chengma_requests_refused", "Requests refused because of overload, so far", load_shedder.refused)
     yield gauge("chengma_store_away", "1 while the store does not answer", int(load_shedder.store_is_unavailable))

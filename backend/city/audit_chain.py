@@ -24,7 +24,6 @@ from backend.city.service import City
 from backend.security.keyring import Keyring
 from backend.security.merkle import EMPTY_ROOT, leaf_hash, root_of, with_leaf
 from backend.store import Conflict, Document, Duplicate, Index, Order, Store
-from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 ENTRIES_PER_BLOCK = 500
@@ -45,11 +44,6 @@ class AuditBlock(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "audit_blocks"
-    retention: ClassVar[Retention] = Retention(
-        grows_with="each day, and each 500 entries of the audit log",
-        ends="never: it chains the entries of the audit log",
-        names="nobody",
-    )
     indexes: ClassVar[tuple[Index, ...]] = (
         Index((), ordered="number"),
         Index((), ordered="closed_day"),

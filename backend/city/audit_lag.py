@@ -21,7 +21,10 @@ class AuditLag:
 
     @asynccontextmanager
     async def measured(self, current: Callable[[], City]) -> AsyncGenerator[None, None]:
-        """Measure every few seconds until the end of the block."""
+        """Measure every few seconds until the end of the block, if there is a port for metrics."""
+        if not current().settings.metrics_port:
+            yield
+            return
         measuring = asyncio.create_task(self._measure(current))
         try:
             yield
@@ -37,7 +40,7 @@ class AuditLag:
 
 
 async def lag_of(city: City) -> timedelta:
-    """Return the age of the oldest act that stands in a document, or of the oldest entry that is not chained."""
+    """Return the age of the oldest act that a document holds, or of the oldest entry that is not chained."""
     waits: list[int] = []
     page = await city.store.find(AuditEntry, {}, order=Order("unchained_ms"), limit=1)
     waits.extend(entry.unchained_ms for entry in page.documents if entry.unchained_ms is not None)

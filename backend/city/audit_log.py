@@ -1,7 +1,7 @@
 """The audit log: who did what, in which role, when, to what and why.
 
-An act and its entry are one write: the act stands in the document that it changes, as one of its `acts`, until a sweep
-has made it an entry of the log. An act that changes no document, such as reading another person's record, becomes an
+An act and its entry are one write: the document that the act changes holds it, as one of its `acts`, until a sweep has
+made it an entry of the log. An act that changes no document, such as reading another person's record, becomes an
 entry before the answer is given. Entries hold opaque ids and keyed hashes only, so that the log stays valid when a
 person is erased. `audit_chain` chains the entries.
 """
@@ -84,6 +84,13 @@ class AuditEntry(Document, kw_only=True):
     """
 
     collection: ClassVar[str] = "audit_entries"
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index((), ordered="unchained_ms"),
+        Index(("subject",), ordered="sort_key"),
+        Index(("account",), ordered="sort_key"),
+        Index(("action",), ordered="sort_key"),
+        Index(("day",), ordered="sort_key"),
+    )
     retention: ClassVar[Retention] = Retention(
         grows_with="each act of staff, each change of a record and each read of it by others",
         ends="never: the log proves that nothing was removed; entries hold opaque ids and keyed hashes only",
@@ -124,7 +131,7 @@ def new_act(
 
 
 def city_act(action: str, about: str, at: datetime, reason: str = "", *, act_id: str = "") -> Act:
-    """Return an act of the city itself, or of whoever runs a command on its machine."""
+    """Return an act of the city itself, or of a person who runs a command on its machine."""
     return Act(
         id=act_id or secrets.token_urlsafe(12),
         at=at,
@@ -157,7 +164,7 @@ async def record_act(city: City, act: Act) -> None:
 async def log_acts(city: City, document: A) -> A:
     """Make the acts of a document entries of the log, each once, and return the document without them.
 
-    Whoever deletes an audited document calls this first.
+    Code that deletes an audited document calls this first.
     """
     logged = document.acts
     await asyncio.gather(*(_store_entry(city, act) for act in logged))

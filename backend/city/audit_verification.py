@@ -125,7 +125,7 @@ class _Walk:
         if self._unmarked:
             raise Fault(f"block {last.number}: the entry {self._unmarked} says that it is in no block")
         if block.number > last.number + 1:
-            raise Fault(f"{place} is missing: the log goes on with block {block.number}")
+            raise Fault(f"{place} is missing: the next block is {block.number}")
         if block.number <= last.number or block.id != block_id(block.number):
             raise Fault(f"{place} is not where it belongs: its id is {block.id}, its number {block.number}")
         if hash_of(block) != block.hash:

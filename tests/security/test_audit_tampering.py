@@ -1,4 +1,4 @@
-"""Whoever has the store but not the signing key cannot change the past of the audit log unnoticed."""
+"""Nobody who has the store but not the signing key can change the past of the audit log unnoticed."""
 
 import asyncio
 import shutil
@@ -219,7 +219,7 @@ def test_tampering_is_found_and_its_place_named(
 
 
 async def rewrite(log: Log, keys: Keyring, first: int, entries: Sequence[AuditEntry]) -> None:
-    """Write the log anew from a block on, with these entries, and signed with another key."""
+    """Write the log again from a block on, with these entries, and signed with another key."""
     head = log.blocks[first - 1] if first else None
     await log.remove(*log.blocks[first:], *(one for one in log.entries if one not in entries))
     for old in log.blocks[first:]:

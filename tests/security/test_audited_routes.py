@@ -68,7 +68,7 @@ ABOUT_NOBODY = {
     "health_code.source_approved",
     "health_code.source_account_removed",
 }
-"""Actions of which no person is told, since they concern a hospital's day or a source, or are not in force yet."""
+"""Actions that no person reads, since they concern a hospital's day or a source, or are not in force yet."""
 
 OF_HOSPITALS = re.compile(
     r"(GET|PUT|POST) /fhir/(Encounter|Account|ChargeItem|Invoice|PaymentNotice|PaymentReconciliation)(/.*)?"

@@ -1,7 +1,7 @@
 """Attack: whatever a person requests for themselves, their code is never milder than the official reports allow.
 
-The requests go through the API: declarations, check-ins, other details of their identity, other phones, and routes that
-are not theirs. What the person may gain by the rules are their check-ins from isolation.
+The requests go through the API: declarations, check-ins, other details of their identity, other phones, closing and
+opening accounts, and routes that are not theirs. By the rules only check-ins from isolation make a code milder.
 """
 
 import itertools
@@ -18,6 +18,7 @@ from hypothesis import strategies as some
 from litestar.testing import TestClient
 
 from backend.app import create_app
+from backend.jobs.tasks import discover_tasks
 from backend.rulebook.language.temporal import midnight
 from backend.services.health_code.code import COLOURS
 from backend.services.health_code.model import COLOUR
@@ -73,6 +74,14 @@ class Attacker:
         }
         for _ in range(1 + number // 20):
             self.post("/v1/me/health-declarations", body)
+
+    def closes_an_account_and_returns(self, _details: object) -> None:
+        if self.headers:
+            self.scene.client.post("/v1/me/closure", headers=self.headers.pop())
+        for task in ("audit.sweep_acts", "account.sweep_closures"):
+            sweep: Callable[..., Any] = discover_tasks()[task]
+            self.scene.client.blocking_portal.call(sweep, self.scene.client.app.state.city)
+        self.takes_another_phone({})
 
     def checks_in(self, _details: object) -> None:
         now = self.scene.clock.now
@@ -135,7 +144,9 @@ requests = some.one_of(
     ).map(lambda drawn: ("declares", drawn)),
     details.map(lambda drawn: ("takes_another_phone", (drawn,))),
     details.map(lambda drawn: ("tells_other_details", (drawn,))),
-    some.sampled_from([("checks_in", ({},)), ("tries_routes_of_officers", ({},))]),
+    some.sampled_from(["checks_in", "closes_an_account_and_returns", "tries_routes_of_officers"]).map(
+        lambda name: (name, ({},))
+    ),
     some.integers(1, 30).map(lambda hours: ("waits", (hours,))),
 )
 

@@ -4,7 +4,7 @@ Closing an account must not change a colour: a record stays until nothing in it 
 person who returns gets the colour that they would have had.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from backend.city.personal_data import by_retention, naming_person, of_person
 from backend.city.service import City, PersonalData, PersonalRecords
@@ -14,6 +14,13 @@ from backend.store.time import instants
 
 REPORTED = timedelta(days=30)
 """[A] A report may matter for this long: isolation and monitoring take three weeks, and some reports are late."""
+
+WORK_OF_OFFICES = (
+    *("payload", "sample", "event", "applied", "withdraws", "due_ms"),
+    *("state", "proposal", "proposed_ms", "acts", "acts_due_ms"),
+)
+"""What an export leaves out of receipts: officers' proposals before they are decided, and who proposed what. The health
+record has the events themselves, and the audit log who acted."""
 
 _BY_SOURCE = Text(
     zh="由报告的机构更正或撤回；您申报的症状，重新申报即可。",
@@ -32,9 +39,13 @@ async def _matters_until(city: City, record: HealthRecord, now: datetime) -> dat
 
 
 async def _kept_with_record(city: City, receipt: HealthEventReceipt, now: datetime) -> datetime | None:
-    """Keep a receipt as long as the record, so that its source can withdraw the event or send it again."""
-    if not receipt.applied and receipt.state in ("accepted", "proposed"):
-        return now + timedelta(days=1)  # it is not decided, or not applied yet
+    """Keep a receipt as long as the record, so that its source can withdraw the event or send it again.
+
+    One that waits, for a second person or for a sweep, is kept until it is due: closing an account ends no report.
+    """
+    if not receipt.applied:
+        due = now if receipt.due_ms is None else datetime.fromtimestamp(receipt.due_ms / 1_000, UTC)
+        return max(due, now) + timedelta(days=1)
     record = await city.store.get(HealthRecord, receipt.person)
     return None if record is None else await _matters_until(city, record, now)
 
@@ -60,7 +71,7 @@ personal_data = PersonalData(
             title=Text(zh="健康事件报告回执", en="Receipts of reported health events"),
             find=naming_person(HealthEventReceipt, "person"),
             correct=_BY_SOURCE,
-            hidden=("payload", "sample", "proposal"),
+            hidden=WORK_OF_OFFICES,
             keep_until=_kept_with_record,
             reason=_REASON,
         ),

@@ -45,7 +45,7 @@ MAX_DIFFERENCES = 2_000
 async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: Act | None = None) -> Reconciliation:
     """Compare a hospital's file of a day with our visits, the insurance and the bank, and store the differences.
 
-    `act` is that of whoever asks for it. The same file produces the same result. With another file, the resolutions of
+    `act` is that of the officer. The same file produces the same result. With another file, the resolutions of
     the remaining differences are kept. Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
     """
     theirs, zone = read_file(file), city.rulebook.time_zone

@@ -9,6 +9,7 @@ import pytest
 
 from backend.city.audit_log import Act, AuditEntry, act_of
 from backend.city.service import City
+from backend.jobs.tasks import discover_tasks
 from backend.services.health_code.model import HealthEventReceipt
 from backend.services.health_code.proposals import PROPOSAL_LIFETIME, WITHDRAWAL_LIFETIME
 from backend.services.health_code.tasks import finish_event
@@ -364,3 +365,20 @@ def test_only_approvers_see_and_decide_proposals(scene: Scene, wang: Headers, ga
         for decision in ("approvals", "rejections"):
             path = f"/v1/health-event-proposals/{decision}"
             assert scene.client.post(path, headers=person, json={"ids": ["x"]}).status_code == 403
+
+
+def test_a_person_neither_sees_nor_ends_a_proposal_by_exporting_their_data_or_closing_their_account(
+    client: Client, scene: Scene, wang: Headers, approver: Headers, clock: Clock, sign_in: Callable[..., Headers]
+) -> None:
+    scene.report(scene.by_office("contact", **CONTACT))
+    exported = client.get("/v1/me/export", headers=wang)
+    assert exported.status_code == 200
+    for hidden in ("2022-04-19", "proposed", account_of(scene.officer), person_of(scene.officer)):
+        assert hidden not in exported.text
+    assert client.post("/v1/me/closure", headers=wang).status_code == 200
+    clock.now += timedelta(days=2)
+    for task in ("account.sweep_closures", "audit.sweep_acts", "account.sweep_closures"):
+        sweep_of: Callable[..., Any] = discover_tasks()[task]
+        client.blocking_portal.call(sweep_of, client.app.state.city)
+    assert scene.approve(approver) == ["decided"]
+    assert scene.colour(sign_in("13800138071", name="王芳", id_number=id_number(1))) == "red"

@@ -42,6 +42,6 @@ async def show_audit_day(city: NamedDependency[City], day: FromPath[date]) -> Re
 
 @get("/v1/audit/head", guards=[public])
 async def show_audit_head(city: NamedDependency[City]) -> LogHead:
-    """Show the signed end of the log: whoever keeps it can prove later that the log was cut or rewritten."""
+    """Show the signed end of the log. Anyone who keeps it can prove later that the log was cut or rewritten."""
     head = await head_of(city.store)
     return LogHead(None, None, None) if head is None else LogHead(head.number, head.size, head.statement)
