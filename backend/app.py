@@ -21,6 +21,7 @@ from prometheus_client.core import Metric
 from backend.city.audit_chain import AuditBlock
 from backend.city.audit_lag import AuditLag
 from backend.city.audit_log import AuditEntry
+from backend.city.bank_cards import BankCard
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
 from backend.city.ended_access import EndedAccess, follow_ended_access
@@ -85,6 +86,7 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     AuditEntry,
     AuditBlock,
     WriteProbe,
+    BankCard,
 )
 """The documents of the city itself, besides those that services declare."""
 

@@ -83,7 +83,7 @@ EXAMPLES: dict[type[Document], Callable[[str, int], Document]] = {
         id=name, kind=CaseKind.NAME, account="a", person="p", opened_ms=at_ms
     ),
     Notice: lambda name, at_ms: Notice(id=name, recipient="p", text=TEXT, at_ms=at_ms),
-    SignInChallenge: lambda name, at_ms: SignInChallenge(id=name, code_digest="", sent=(), expires_ms=at_ms),
+    SignInChallenge: lambda name, at_ms: SignInChallenge(id=name, code_digest="", expires_ms=at_ms),
     Session: lambda name, at_ms: Session(id=name, account_id="a", refresh_digest="", expires_ms=at_ms),
     HealthEventReceipt: lambda name, at_ms: HealthEventReceipt(id=name, payload="", person="p", received_ms=at_ms),
     ReportCount: lambda name, at_ms: ReportCount(id=name, expires_ms=at_ms),

@@ -174,7 +174,9 @@ async def _give(
         known = account.level if is_verified(account) else VERIFIED
         face = presence is not None and presence.method == "face"
         phone_since = account.phone_since if face else city.now()  # the carrier has just said whose the phone is
-        proved = replace(account, citizen_id=person.id, level=max(level, known), phone_since=phone_since)
+        proved = replace(
+            account, citizen_id=person.id, level=max(level, known), phone_since=phone_since, is_disputed=False
+        )
         account = await city.store.replace(proved)
     else:
         case = await _open_case(city, account, holder, person)

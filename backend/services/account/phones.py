@@ -36,11 +36,11 @@ ALL_SESSIONS = ""
 async def level_of_sign_in(city: City, account: Account, phone: str, device: str | None) -> int:
     """Return the highest level that a session may have which a code sent to the phone opens.
 
-    A phone that may have another owner opens nothing of the old one's account until its owner is proved.
+    A phone that may have another owner, or was stolen, opens nothing of an account until its owner is proved.
     """
     if is_empty(account):
         return IN_PERSON
-    if not phone_proves_owner(account, device, city.now()):
+    if account.is_disputed or not phone_proves_owner(account, device, city.now()):
         return SIGNED_IN
     is_known = device is not None and any(device == known.id for known in account.devices)
     return SIGNED_IN if not is_known and await _was_reassigned(city, account, phone) else IN_PERSON
@@ -87,7 +87,7 @@ async def undo_move(city: City, phone: str) -> Account | None:
         if not may_undo(account, digest, now):
             return account
         own = _moved_value(city, account, "former_phone", "phone")
-        return with_phone(account, own, digest, None, ALL_SESSIONS, now)
+        return replace(with_phone(account, own, digest, None, ALL_SESSIONS, now), is_disputed=True)
 
     account = page.documents[0]
     changed = await update_document(city.store, lambda: city.store.get(Account, account.id), restored, account)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from backend.city.id_number import IdentityDocument
 from backend.city.invented_people import invented_face, invented_id_number, invented_name
 from backend.city.notices import Notice
+from backend.city.service import City
 from backend.services.account.identity_cases import sweep_cases
 from backend.services.account.identity_proofs import Proof, prove_identity
 from backend.services.account.model.account import Account
@@ -41,7 +42,7 @@ class People:
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self.client, self.clock = client, clock
-        self.city = client.app.state.city
+        self.city: City = client.app.state.city
 
     def call(self, work: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401  whatever the work takes
         assert self.client.blocking_portal is not None
@@ -238,8 +239,11 @@ def test_the_old_phone_undoes_a_change_for_seven_days(people: People, clock: Clo
     people.sign_in(OLD)  # which is a fresh account now
     undone = people.client.post("/v1/phone-changes/undo", json={"phone": OLD, **people.code(OLD)})
     assert undone.status_code == 204, undone.text
-    assert people.me(people.sign_in(OLD))["id"] == account
+    restored = people.tokens(OLD)
+    assert (restored["account_id"], restored["step_up_needed"]) == (account, True), "the phone may be a thief's"
     assert people.me(people.sign_in(NEW))["id"] != account
+    owner = with_token(people.verify({"Authorization": f"Bearer {restored['access_token']}"}))
+    assert people.code_status(owner) == 200
     assert people.client.get("/v1/me/health-code", headers=thief).status_code == 401
     clock.now += timedelta(hours=2)  # a phone gets few messages an hour
     again = people.client.post("/v1/phone-changes/undo", json={"phone": OLD, **people.code(OLD)})

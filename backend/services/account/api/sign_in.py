@@ -55,7 +55,7 @@ async def send_sign_in_code(
     Accept-Language.
     """
     phone = parse_phone(data.phone, city.settings.phone_region)
-    device = await proven_device(request, city)
+    device = await proven_device(request, city, once=True)
     known = device if await is_known_device(city, phone, device) else None
     await spend_code_budget(city, request, phone, known)
     challenge_id, code = await issue_code(city, phone)
@@ -75,7 +75,7 @@ async def sign_in(data: JSONBody[SignInRequest], request: AnyRequest, city: Name
     account until its owner proves who they are, and a new owner takes a fresh account (POST /v1/me/fresh-account).
     """
     phone = parse_phone(data.phone, city.settings.phone_region)
-    device = await proven_device(request, city, data.challenge)
+    device = await proven_device(request, city, nonce=data.challenge)
     admission = admission_of(request)
     if await is_known_device(city, phone, device):
         await admission.spend(request.scope, [Charge(ATTEMPTS_OF_DEVICE, str(device))])

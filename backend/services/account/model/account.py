@@ -54,8 +54,9 @@ class Account(AuditedDocument, kw_only=True):
     it has any, and `proposal_expires_ms` while some are proposed.
     `level` says how that identity was proved. An account that was named before names were proved is at level 1.
     `phone` is None if it was lost and passed to somebody else; the account then waits for its owner.
-    The account has its phone since `phone_since` (None: since it was created); `former_phone` may undo the change until
-    `former_until`. While `untold_ms` is set, the change is to be told, and sessions but `kept_session` are to be ended.
+    The account has its phone since `phone_since` (None: since it was created). `former_phone` may undo the change until
+    `former_until`; the account then `is_disputed` until its owner proves who they are. While `untold_ms` is set, people
+    must still be notified of the change, and sessions other than `kept_session` must be ended.
     `proofs` lists when it tried to prove an identity during a day.
     `last_used` is when it last signed in or renewed a session, to the day. None is before this was recorded.
     """
@@ -85,6 +86,7 @@ class Account(AuditedDocument, kw_only=True):
     former_digest: str | None = None
     former_until: datetime | None = None
     kept_session: str = ""
+    is_disputed: bool = False
     untold_ms: int | None = None
     citizen_id: str | None = None
     level: int = SIGNED_IN

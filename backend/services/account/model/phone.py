@@ -31,7 +31,7 @@ class PhoneProved(Problem):
 def with_phone(account: Account, phone: str, digest: str, former: str | None, session: str, now: datetime) -> Account:
     """Return the account with a new phone, which `session` stays signed in with; `former` may undo it for some days.
 
-    `phone` and `former` are encrypted. People are told, and other sessions end, from `untold_ms` on.
+    `phone` and `former` are encrypted. People are notified, and other sessions end, from `untold_ms` on.
     """
     return replace(
         account,
