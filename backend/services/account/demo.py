@@ -15,12 +15,13 @@ from backend.city.invented_people import (
     invented_name,
     phone_of_place,
 )
-from backend.city.person import document_of, find_or_create_person, known_person
+from backend.city.person import Person, document_of, find_or_create_person, known_person
 from backend.city.service import City, Demo, DemoAccounts, DemoOutput, DemoPerson, DemoStaff
 from backend.security.identity import IN_PERSON
 from backend.services.account.accounts import find_account, find_or_create_account
 from backend.services.account.model.account import Account, parse_phone
 from backend.services.account.model.staff import OPERATOR, ROSTER, OperatorRoster, with_operator
+from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import create_or_update, update_document
 
@@ -106,7 +107,11 @@ async def _invented_person(city: City, phone: str) -> str:
     """Return the id of the invented person of a phone, born on 1 March 1980."""
     body = f"{_INVENTED}{phone[-7:-3]}19800301{phone[-3:]}"
     number = parse_id_number(body + str(ric.calc_check_digit(body + "0")), city.today())  # pyright: ignore[reportUnknownMemberType]  untyped library
-    return (await find_or_create_person(city.store, city.encryption, number, city.now())).id
+    person = await find_or_create_person(city.store, city.encryption, number, city.now())
+    if person.name is None:
+        name = city.encryption.encrypt(invented_name(str(number)), Place.of(Person, person.id, "name"))
+        person = await city.store.replace(replace(person, name=name))
+    return person.id
 
 
 demo = Demo(
