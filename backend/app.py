@@ -21,8 +21,10 @@ from prometheus_client.core import Metric
 from backend.city.audit_chain import AuditBlock
 from backend.city.audit_lag import AuditLag
 from backend.city.audit_log import AuditEntry
+from backend.city.bank_cards import BankCard
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
+from backend.city.ended_access import EndedAccess, follow_ended_access
 from backend.city.notices import Notice
 from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
 from backend.city.service import (
@@ -80,9 +82,11 @@ SYSTEM_DOCUMENTS: Sequence[type[Document]] = (
     CopyProgress,
     IdempotencyRecord,
     Notice,
+    EndedAccess,
     AuditEntry,
     AuditBlock,
     WriteProbe,
+    BankCard,
 )
 """The documents of the city itself, besides those that services declare."""
 
@@ -135,7 +139,9 @@ def create_app(
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
         await read_unbound_values(current_city().store, current_city().encryption)
         watching = watch_binding(current_city().store, store_file(settings.store))
-        async with watching, follow_releases(current_city, set_city), audit_lag.measured(current_city), jobs:
+        following = follow_releases(current_city, set_city)
+        measuring, ending = audit_lag.measured(current_city), follow_ended_access(current_city)
+        async with watching, following, measuring, ending, jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
@@ -157,7 +163,7 @@ def create_app(
     if settings.trusted_proxies:
         app.asgi_handler = Forwarded(app.asgi_handler, TrustedProxies(parse_networks(settings.trusted_proxies)))
     admission = open_admission(city)
-    app.state.access = Access(settings, city.keys, city.clock, admission)
+    app.state.access = Access(settings, city.keys, city.clock, admission, city.ended_tokens)
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log

@@ -64,6 +64,8 @@ class City(Struct, frozen=True):
     """The roles that the services declare, except those of systems; no other can be granted."""
     exclusive_roles: frozenset[frozenset[str]] = frozenset()
     """The pairs of roles that nobody has at once."""
+    ended_tokens: set[str] = msgspec.field(default_factory=set[str])
+    """The keys of tokens that this process refuses although they have not expired; see `backend.city.ended_access`."""
     acts: Mapping[str, Text] = {}
     """What a person reads of the acts that concern them, by action; see `Service.acts`."""
     authorities: Mapping[str, Text] = {}

@@ -6,6 +6,7 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from backend.store import Conflict, Document, Duplicate, Store
+from backend.store.retention import Retention
 
 PROBE = "ready"
 PROBE_SECONDS = 1.0
@@ -18,6 +19,7 @@ class WriteProbe(Document, kw_only=True):
     """The document that health checks write. All processes share the one with the id `ready`."""
 
     collection: ClassVar[str] = "write_probes"
+    retention: ClassVar[Retention] = Retention(grows_with="nothing: there is one", ends="never", names="nobody")
 
     at: datetime
 

@@ -296,10 +296,10 @@ def test_nobody_accepts_or_approves_a_repair_of_their_own_bill(
     chosen = {"differences": [day.compare(file)["differences"][0]["difference"]["id"]]}
     city, portal = scene.client.app.state.city, scene.client.blocking_portal
     portal.call(move_person, city, patient.id, "13800000008")
-    problem(scene.client.post(f"{DAY}/acceptances", json=chosen, headers=day.officer), 409, "own-case")
+    problem(scene.client.post(f"{DAY}/acceptances", json=chosen, headers=day.officer), 409, "conflict-of-interest")
     scene.client.post(f"{DAY}/acceptances", json=chosen, headers=approver)
     portal.call(move_person, city, patient.id, "13800000009")
-    problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "own-case")
+    problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "conflict-of-interest")
 
 
 def test_a_repair_must_be_accepted_before_it_is_approved(

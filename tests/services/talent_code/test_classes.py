@@ -255,7 +255,7 @@ def test_an_officer_orders_no_review_of_themselves_from_any_account(scene: Scene
     person, officer = scene.talent(DOCTOR), scene.officer()
     scene.call(move_person, scene.city, person.id, "13800000901")
     order = {"id_number": person.id_number}
-    problem(scene.client.post("/v1/talent-reviews", json=order, headers=officer), 409, "own-case")
+    problem(scene.client.post("/v1/talent-reviews", json=order, headers=officer), 409, "conflict-of-interest")
 
 
 def test_only_officers_order_reviews_and_the_answer_reveals_nothing(scene: Scene) -> None:
@@ -330,7 +330,9 @@ def test_a_notice_that_could_not_be_sent_is_retried_with_growing_pauses(scene: S
     notices = UnreliableNotifications()
     assert isinstance(scene.city.ports, dict)
     scene.city.ports[Notifications] = notices
-    scene.talent(DOCTOR)
+    doctor = scene.citizen()
+    scene.has(doctor, DOCTOR)
+    scene.declares(doctor, DOCTOR)
     for pause in (10, 20, 40):
         attempts = notices.attempts
         scene.time_passes(seconds=pause - 0.001)

@@ -42,7 +42,7 @@ class GrantDetails(Struct, frozen=True):
 
     id: str
     account: str
-    phone: str
+    phone: str | None
     roles: tuple[Role, ...]
     venues: tuple[str, ...]
     reason: str
@@ -93,7 +93,7 @@ class StaffMember(Struct, frozen=True):
     """An account with roles or venues. They are in force while its identity is proved in person (`in_force`)."""
 
     account: str
-    phone: str
+    phone: str | None
     roles: tuple[Role, ...]
     venues: tuple[str, ...]
     in_force: bool

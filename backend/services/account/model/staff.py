@@ -17,6 +17,7 @@ from backend.problems import Problem
 from backend.security.identity import Caller, Role
 from backend.services.account.model.account import Account, Proposal, standing_of
 from backend.store import Index
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 PROPOSAL_LIFETIME = timedelta(days=7)
@@ -195,6 +196,11 @@ class OperatorRoster(AuditedDocument, kw_only=True):
 
     collection: ClassVar[str] = "operator_rosters"
     indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one",
+        ends="never: it holds the present operators",
+        names="nobody",
+    )
 
     operators: tuple[str, ...]
     complete: bool = True
