@@ -24,6 +24,7 @@ from backend.city.service import City
 from backend.security.keyring import Keyring
 from backend.security.merkle import EMPTY_ROOT, leaf_hash, root_of, with_leaf
 from backend.store import Conflict, Document, Duplicate, Index, Order, Store
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 ENTRIES_PER_BLOCK = 500
@@ -49,6 +50,12 @@ class AuditBlock(Document, kw_only=True):
         Index((), ordered="closed_day"),
         Index(("day",), ordered="number"),
     )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each day, and each 500 entries of the audit log",
+        ends="never: it chains the entries of the audit log",
+        names="nobody",
+    )
+
     number: int
     at: datetime
     day: str
