@@ -25,6 +25,7 @@ ClaimNotificationKind = Literal[
     "paid",
     "failed",
     "payout_failed",
+    "name_differs",
     "cancelled",
     "reduced",
     "reduction_announced",
@@ -135,7 +136,8 @@ class ClaimNotification(Struct, frozen=True, gc=False):
 class Claim(AuditedSaga, kw_only=True):
     """A claim of `subject`, the id of a person or firm, to a benefit. A service adds the facts that decided it.
 
-    `contact` is the person who is notified for a firm. `account` is the encrypted bank account for payouts.
+    `contact` is the person who is notified for a firm. `account` is the encrypted bank account for payouts,
+    which wait until `payable_from`; `name_differs` is True if the bank found that its holder has another name.
     `entitlement_lost` is True once what entitled the subject was withdrawn. Instalments are due by `progress`, known
     from `progress_checked_at`. `unblocked` is True once a failed or withdrawn claim no longer restricts other claims.
 
@@ -169,6 +171,8 @@ class Claim(AuditedSaga, kw_only=True):
     after_withdrawal: AfterWithdrawal
     instalments: tuple[ClaimInstalment, ...]
     account: str | None = None
+    payable_from: datetime | None = None
+    name_differs: bool = False
     state: ClaimState = "draft"
     budget: str | None = None
     entry: Entry | None = None
@@ -240,11 +244,16 @@ class PastClaim(Struct, frozen=True, gc=False):
 class Claimant(AuditedSaga, kw_only=True):
     """A subject that claims benefits. A service adds what it knows about them, and may advance it by its own saga.
 
-    The bank `account` is encrypted; only `account_ending` is ever shown.
+    The bank `account` is encrypted; only `account_ending` is ever shown. `card` is the id of its BankCard, which
+    accounts of earlier editions lack. Payouts wait until `payable_from`, if it is set. `former_cards` are those that
+    were named before, until they are released.
     """
 
     account: str | None = None
     account_ending: str | None = None
+    card: str | None = None
+    payable_from: datetime | None = None
+    former_cards: tuple[str, ...] = ()
     past_claims: tuple[PastClaim, ...] = ()
 
 
@@ -280,7 +289,7 @@ def record_entry(claim: C, entry: Entry) -> C:
             return replace(claim, entries=claim.entries + 1)
 
 
-def cancel_remaining(claim: C, now: datetime, kind: Literal["failed", "cancelled"]) -> C:
+def cancel_remaining(claim: C, now: datetime, kind: Literal["failed", "cancelled", "name_differs"]) -> C:
     """Cancel the open instalments, and notify the subject; a claim of which nothing was paid has failed."""
     cancelled = cancel_instalments(claim, claim.state if claim.paid_fen else "failed", now)
     return notify(cancelled, kind, claim.sum_fen("open"), now)

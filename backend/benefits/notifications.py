@@ -25,6 +25,11 @@ _MESSAGES: dict[ClaimNotificationKind, Text] = {
         zh="{title}{yuan}元未能发放，请核对收款账户，明日自动重试。",
         en="The payment of {yuan} yuan failed. Please check your account; it is retried tomorrow: {title}.",
     ),
+    "name_differs": Text(
+        zh="{title}{yuan}元未能发放：银行卡户名与您的实名不一致，请登记本人的银行卡。",
+        en="The payment of {yuan} yuan failed because the bank card is not in your name. Please register your own "
+        "card: {title}.",
+    ),
     "cancelled": Text(zh="{title}的后续款项不再发放。", en="The remaining payments will not be made: {title}."),
     "reduced": Text(
         zh="经核查，{title}尚未发放的款项减少{yuan}元。",

@@ -69,7 +69,7 @@ def _timetable(claim: Claim, now: datetime, term: Terms) -> list[tuple[Step, dat
         return [(Step.LOOK_UP_TRANSFER, transfer.requested_at + BANK_TIMEOUT)]
     payable = next_payable(claim)
     steps = (
-        (Step.PAY, None if payable is None else claim.instalments[payable].retry_at or now),
+        (Step.PAY, None if payable is None else _payout_due_at(claim, claim.instalments[payable], now)),
         (Step.REDUCE, _reduction_due_at(claim)),
         (Step.CHECK_PROGRESS, _progress_check_due_at(claim, term)),
         (Step.AUDIT, _audit_due_at(claim, term)),
@@ -84,6 +84,11 @@ def next_payable(claim: Claim) -> int | None:
         if instalment.state == "open" and instalment.milestone <= claim.progress:
             return None if _is_withheld(claim, instalment) else index
     return None
+
+
+def _payout_due_at(claim: Claim, instalment: ClaimInstalment, now: datetime) -> datetime:
+    """Return when an instalment is paid: after a failed payout not before its retry, and not while the card waits."""
+    return max(instalment.retry_at or now, claim.payable_from or now)
 
 
 def _is_withheld(claim: Claim, instalment: ClaimInstalment) -> bool:

@@ -40,6 +40,12 @@ _MESSAGES: dict[ClaimStage, Text] = {
 }
 
 
+_NAME_DIFFERS = Text(
+    zh="银行反馈：银行卡户名与您的实名不一致，请登记本人的银行卡。",
+    en="The bank reports that the card is not in your name; please register a card of your own.",
+)
+
+
 def claim_stage(claim: Claim) -> ClaimStage:
     """Return the stage of a claim."""
     match claim.state:
@@ -57,7 +63,10 @@ def claim_stage(claim: Claim) -> ClaimStage:
 
 def stage_message(claim: Claim) -> Text:
     """Return the message about the stage of a claim."""
-    return _MESSAGES[claim_stage(claim)].format(yuan=yuan(claim.paid_fen))
+    message = _MESSAGES[claim_stage(claim)].format(yuan=yuan(claim.paid_fen))
+    return (
+        Text(zh=message.zh + _NAME_DIFFERS.zh, en=f"{message.en} {_NAME_DIFFERS.en}") if claim.name_differs else message
+    )
 
 
 def clawback_details(claim: Claim, names: Mapping[str, Text]) -> ClawbackDetails | None:

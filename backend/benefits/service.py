@@ -23,6 +23,7 @@ class Benefits(Struct, Generic[C, P], frozen=True, kw_only=True):
     `claim`, `claimant`, `budget` and `offer` are its documents and the terms of its offers. `shown_in` is where
     citizens see their claims, as in "see your library card". `terms(city, now)` are its time limits.
 
+    `payee(city, claim)` is the name of the account's holder, which the bank compares. It raises UpstreamRejected.
     `facts(claim)` are the facts that decided a claim. `progress(city, claim)` queries how far it is.
     `entitlement_lost(claimant, claim)` is True if what entitled the subject was withdrawn since the claim. The rules of
     the module `audit_module` select claims for an audit by `audit_facts(claim, draw)`; `verified_facts(city, claim)`
@@ -37,6 +38,7 @@ class Benefits(Struct, Generic[C, P], frozen=True, kw_only=True):
     offer: type[OfferTerms]
     shown_in: Text
     terms: Callable[[City, datetime], Terms]
+    payee: Callable[[City, C], Awaitable[str]]
     facts: Callable[[C], Struct]
     progress: Callable[[City, C], Awaitable[int]]
     entitlement_lost: Callable[[P, C], bool]

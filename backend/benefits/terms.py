@@ -12,9 +12,9 @@ Percent = Annotated[int, Meta(ge=1, le=100)]
 SubjectKind = Literal["person", "firm"]
 AfterWithdrawal = Literal["stop", "go_on"]
 
-Term = Literal["audit_days", "appeal_days", "repay_days", "instalment_hours", "payout_tries"]
+Term = Literal["audit_days", "appeal_days", "repay_days", "instalment_hours", "payout_tries", "card_wait_days"]
 Terms = Callable[[Term], int]
-"""Returns a time limit of claims, or the number of payout attempts, as the rules define it."""
+"""Returns a time limit of claims or of a new bank card, or the number of payout attempts, as the rules define it."""
 
 
 class Instalment(Struct, frozen=True, gc=False, forbid_unknown_fields=True):

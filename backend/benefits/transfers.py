@@ -15,6 +15,7 @@ from backend.benefits.problems import NothingToRepay, RepaymentInProgress
 from backend.benefits.process import RETRY_INTERVAL, next_payable
 from backend.benefits.service import AnyBenefits
 from backend.benefits.terms import Terms
+from backend.city.bank_cards import NAME_DIFFERS
 from backend.city.service import City
 from backend.city.upstream import BankAnswer, UpstreamTimeout, with_timeout
 
@@ -58,8 +59,8 @@ async def send_transfer(benefits: AnyBenefits, city: City, claim: C, now: dateti
     if transfer is None:
         return claim
     move = bank.collect if isinstance(transfer, Collection) else bank.pay_out
-    account = await account_of(benefits, city, claim)
-    answer = await with_timeout(move(transfer.id, account, transfer.amount_fen))
+    account, name = await account_of(benefits, city, claim), await benefits.payee(city, claim)
+    answer = await with_timeout(move(transfer.id, account, name, transfer.amount_fen))
     return apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
 
 
@@ -69,7 +70,8 @@ async def look_up_transfer(benefits: AnyBenefits, city: City, claim: C, now: dat
     assert transfer is not None, "a transfer is with the bank"
     answer = await with_timeout(city.port(PayoutBank).look_up(transfer.id))
     changed = apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
-    if answer.outcome == "unknown":
+    waits = claim.payable_from is not None and now < claim.payable_from  # the card was changed meanwhile
+    if answer.outcome == "unknown" and (not waits or isinstance(transfer, Collection)):
         changed = await send_transfer(benefits, city, claim, now)
     if changed is claim:
         raise UpstreamTimeout("the bank has not decided yet")
@@ -90,17 +92,19 @@ def apply_answer(claim: C, transfer_id: str, answer: BankAnswer, now: datetime, 
 def _apply_payout(claim: C, index: int, answer: BankAnswer, now: datetime, term: Terms) -> C:
     instalment = claim.instalments[index]
     if answer.outcome == "done":
+        claim = replace(claim, name_differs=False)
         paid = replace(instalment, state="paid", paid_at=now, receipt=answer.receipt)
         paying = prepare_entry(_with_instalment(claim, index, paid), "pay", instalment.amount_fen, now)
         return notify(paying, "paid", instalment.amount_fen, now)
     attempts = instalment.attempts + 1
     reopened = replace(instalment, state="open", attempts=attempts, retry_at=now + RETRY_INTERVAL)
-    failed = _with_instalment(claim, index, reopened)
+    name_differs = answer.reason == NAME_DIFFERS
+    failed = replace(_with_instalment(claim, index, reopened), name_differs=name_differs)
     if claim.paid_fen == 0 and instalment.milestone == 0:
-        return cancel_remaining(failed, now, "failed")
+        return cancel_remaining(failed, now, "name_differs" if name_differs else "failed")
     if attempts >= term("payout_tries"):
         return cancel_remaining(failed, now, "cancelled")
-    return notify(failed, "payout_failed", instalment.amount_fen, now)
+    return notify(failed, "name_differs" if name_differs else "payout_failed", instalment.amount_fen, now)
 
 
 def _apply_collection(claim: C, collection: Collection, answer: BankAnswer, now: datetime) -> C:

@@ -12,9 +12,14 @@ _NUMBER = re.compile(r"\d{8,32}", re.ASCII)
 
 
 class BankAccountRequest(Struct, forbid_unknown_fields=True):
-    """The bank card or account for payouts: 8 to 32 digits; spaces and hyphens are ignored."""
+    """The bank card or account for payouts: 8 to 32 digits; spaces and hyphens are ignored.
+
+    With `phone`, the one that the bank has for it, the bank proves that the card is the caller's own: name, ID number
+    and phone must fit. Then even a card that replaces another one is usable at once.
+    """
 
     number: Annotated[str, Meta(min_length=8, max_length=64)]
+    phone: Annotated[str, Meta(min_length=5, max_length=32)] | None = None
 
 
 class AccountEnding(Struct, frozen=True):

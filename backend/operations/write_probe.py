@@ -19,11 +19,7 @@ class WriteProbe(Document, kw_only=True):
     """The document that health checks write. All processes share the one with the id `ready`."""
 
     collection: ClassVar[str] = "write_probes"
-    retention: ClassVar[Retention] = Retention(
-        grows_with="nothing: there is one",
-        ends="never",
-        names="nobody",
-    )
+    retention: ClassVar[Retention] = Retention(grows_with="nothing: there is one", ends="never", names="nobody")
 
     at: datetime
 

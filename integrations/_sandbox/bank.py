@@ -9,9 +9,11 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from backend.city.bank_cards import NAME_DIFFERS, CardHolder
 from backend.city.upstream import BankAnswer, BankNotice, ForgedNotice, UpstreamRejected, UpstreamTimeout
 from backend.web.json_body import decode_body
 from integrations._sandbox.database import SandboxDatabase
+from integrations._sandbox.holders import holder_fits
 
 _notice = msgspec.json.Decoder(BankNotice)
 
@@ -86,10 +88,11 @@ class TransferBank:
 
     # ── transfers ──
 
-    async def _move(self, call: str, transfer_id: str, account: str, fen: int) -> BankAnswer:
-        return self._answered(
-            await self.database.work(lambda connection: self._transfer(connection, call, transfer_id, account, fen))
-        )
+    async def _move(self, call: str, transfer_id: str, account: str, fen: int, name: str | None = None) -> BankAnswer:
+        def work(connection: sqlite3.Connection) -> BankAnswer | None:
+            return self._transfer(connection, call, transfer_id, account, fen, name=name)
+
+        return self._answered(await self.database.work(work))
 
     def _transfer(
         self,
@@ -99,6 +102,7 @@ class TransferBank:
         account: str,
         fen: int,
         payment: str | None = None,
+        name: str | None = None,
     ) -> BankAnswer | None:
         """Carry out a transfer if its id is new; None: the bank does not answer. Raises UpstreamRejected."""
         row = connection.execute(self._select_sql, (transfer_id,)).fetchone()
@@ -109,7 +113,8 @@ class TransferBank:
         if outcome == "lost_before":
             return None
         if row is None:
-            reason = self._fault(connection, call, account)
+            differs = name is not None and not holder_fits(connection, account, CardHolder(name))
+            reason = NAME_DIFFERS if differs else self._fault(connection, call, account)
             if outcome == "refused" and reason is None:
                 reason = self.faults.get(call, "declined")
             state = "failed" if reason is not None else "pending" if outcome == "pending" else "done"

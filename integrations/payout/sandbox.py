@@ -6,10 +6,12 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
-from backend.city.upstream import BankAnswer
+from backend.city.bank_cards import CardHolder, HolderCheck
+from backend.city.upstream import BankAnswer, UpstreamTimeout
 from backend.settings import Settings
 from integrations._sandbox.bank import TransferBank
 from integrations._sandbox.database import SandboxDatabase
+from integrations._sandbox.holders import holder_fits, set_holder
 
 
 class PayoutEntry(Struct, frozen=True):
@@ -29,16 +31,45 @@ class SandboxPayoutBank(TransferBank):
     table = "payouts"
     faults: ClassVar = {"pay_out": "account closed", "collect": "insufficient funds"}
 
-    async def pay_out(self, payout_id: str, account: str, amount_fen: int) -> BankAnswer:
-        """Pay to an account, once per payout id.
+    async def pay_out(self, payout_id: str, account: str, name: str, amount_fen: int) -> BankAnswer:
+        """Pay to the account of a holder with this name, once per payout id.
 
         Raises UpstreamTimeout, or UpstreamRejected if the id was used with other content.
         """
-        return await self._move("pay_out", payout_id, account, amount_fen)
+        return await self._move("pay_out", payout_id, account, amount_fen, name)
 
-    async def collect(self, collection_id: str, account: str, amount_fen: int) -> BankAnswer:
-        """Debit an account, once per collection id. Raises UpstreamTimeout or UpstreamRejected, as `pay_out` does."""
-        return await self._move("collect", collection_id, account, amount_fen)
+    async def collect(self, collection_id: str, account: str, name: str, amount_fen: int) -> BankAnswer:
+        """Debit the account of a holder with this name, once per collection id.
+
+        Raises UpstreamTimeout or UpstreamRejected, as `pay_out` does.
+        """
+        return await self._move("collect", collection_id, account, amount_fen, name)
+
+    async def check_holder(self, account: str, holder: CardHolder) -> HolderCheck:
+        """Compare all given factors with those of the account's holder.
+
+        `refused`: the bank does not say. `wrong`: it errs. Raises UpstreamTimeout.
+        """
+
+        def work(connection: sqlite3.Connection) -> HolderCheck | None:
+            match self.database.outcome(connection, "check_holder"):
+                case "fine":
+                    return "fits" if holder_fits(connection, account, holder) else "differs"
+                case "refused":
+                    return "unknown"
+                case "wrong":
+                    return "differs"
+                case _:
+                    return None
+
+        check = await self.database.work(work)
+        if check is None:
+            raise UpstreamTimeout("the bank does not answer")
+        return check
+
+    def set_holder(self, account: str, holder: CardHolder) -> None:
+        """Record the holder of an account."""
+        self.database.do(lambda connection: set_holder(connection, account, holder))
 
     def entries(self) -> list[PayoutEntry]:
         """Return all completed transfers, in order."""

@@ -110,11 +110,16 @@ LIMITS: dict[Term, int] = {
     "repay_days": 30,
     "instalment_hours": 24,
     "payout_tries": 5,
+    "card_wait_days": 3,
 }
 
 
 def limits(_city: City, _at: datetime) -> Terms:
     return LIMITS.__getitem__
+
+
+async def circle_name(_city: City, held: CircleClaim) -> str:
+    return held.subject
 
 
 async def evenings(_city: City, held: CircleClaim) -> int:
@@ -135,6 +140,7 @@ grants = claim_saga(
         offer=CircleTerms,
         shown_in=Text(zh="借书证", en="your library card"),
         terms=limits,
+        payee=circle_name,
         facts=lambda paid: paid.facts,
         progress=evenings,
         entitlement_lost=lambda circle, made: circle.closed_at is not None and circle.closed_at >= made.claimed_at,

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 
 from backend.city.audit_log import AuditEntry
+from backend.city.bank_cards import BankCard
 from backend.city.notices import Notice
 from backend.city.person import Person
-from backend.city.personal_data import by_retention, forever, naming_account, of_person
+from backend.city.personal_data import by_retention, forever, naming_account, naming_person, of_person
 from backend.city.service import City, OpenMatter, PersonalData, PersonalRecords, Subject
 from backend.i18n import Text
 from backend.services.account.model.account import Account
@@ -56,6 +57,13 @@ async def _open_matters(city: City, subject: Subject) -> list[OpenMatter]:
 
 personal_data = PersonalData(
     records=[
+        PersonalRecords(
+            kind=BankCard,
+            title=Text(zh="收款银行卡", en="Bank cards for payments"),
+            find=naming_person(BankCard, "holder"),
+            correct=Text(zh="可自行登记另一张银行卡。", en="You can register another card yourself."),
+            hidden=("id", "holder"),
+        ),
         PersonalRecords(kind=Notice, title=Text(zh="通知", en="Notices"), find=_notices, hidden=("recipient", "push")),
         PersonalRecords(
             kind=Session,

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from backend.benefits.accounts import account_number
 from backend.benefits.claims import check_past_claims, claim_id, new_claim, submit_claim
 from backend.benefits.problems import NoBankAccount, NotEntitled, UnknownBenefit
+from backend.city.bank_cards import keep_card
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent, benefit_facts
-from backend.services.talent_code.review import refresh_talent
+from backend.services.talent_code.review import CARD_USER, refresh_talent
 from backend.services.talent_code.saga import benefits, claims
 from backend.web.idempotency import IdempotencyKeyReused
 
@@ -21,8 +23,8 @@ SELF_DECLARED_FACTS = {"homes", "spent_fen"}
 async def claim_benefit(city: City, person: str, benefit: str, key: str, stated: Mapping[str, Any]) -> Claim:
     """Claim a benefit for a person, once per key, and carry out the steps that are due.
 
-    Raises UnknownBenefit, NotEntitled, AlreadyClaimed, NoBankAccount, RepaymentOutstanding, IdempotencyKeyReused, or
-    UpstreamUnavailable if the decision depends on registries that have never answered.
+    Raises UnknownBenefit, NotEntitled, AlreadyClaimed, NoBankAccount, CardRefused, RepaymentOutstanding,
+    IdempotencyKeyReused, or UpstreamUnavailable if the decision depends on registries that have never answered.
     """
     talent, repeated = await refresh_talent(city, person), claim_id(person, key)
     was_made = any(past.claim == repeated for past in talent.past_claims)
@@ -59,11 +61,13 @@ async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, state
             class_ended_at=ended if talent.grant(now) is None else None,
         )
     await check_past_claims(benefits, city, talent, benefit, now)
-    if talent.account is None:
+    number = account_number(city, talent)
+    if number is None:
         raise NoBankAccount(
             zh="请先在“人才码—收款账户”中登记本人银行卡，再申领。",
             en="Register your bank card for payouts first (PUT /v1/me/talent/account).",
         )
+    await keep_card(city, number, talent.id, CARD_USER)  # earlier editions let several people name a card
     return new_claim(
         Claim,
         claim_id(talent.id, key),

@@ -52,7 +52,7 @@ personal_data = PersonalData(
                 zh="可删除申报后重新申报；核实结果由主管部门更正。",
                 en="Remove a qualification and declare it again; the registry corrects what it confirmed.",
             ),
-            hidden=("code_id", "account"),
+            hidden=("code_id", "account", "card", "former_cards"),
             keep_until=with_last_claim(Claim),
             reduced=_without_evidence,
             reason=PUBLIC_MONEY,

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from backend.city.bank_cards import release_card
 from backend.city.notices import notify
 from backend.city.person import birth_date, known_person
 from backend.city.service import City
@@ -21,7 +22,10 @@ from backend.services.talent_code.model.talent import Figures, Talent, TalentTer
 from backend.services.talent_code.registries import check_evidence, insured_months, tax_year
 from backend.store.update import insert_or_get, update_document
 
-ReviewStep = Literal["request_recheck", "check_evidence", "reassess", "stop_claims", "notify"]
+ReviewStep = Literal["request_recheck", "check_evidence", "reassess", "stop_claims", "release_cards", "notify"]
+
+CARD_USER = "talent_code"
+"""The name by which this service keeps bank cards."""
 
 _log = logging.getLogger("chengma.talent_code")
 
@@ -98,6 +102,8 @@ def next_review_step(talent: Talent, now: datetime, terms: TalentTerms) -> Revie
         return "reassess"
     if talent.withdrawn_at is not None:
         return "stop_claims"
+    if talent.former_cards:
+        return "release_cards"
     return "notify" if any(not one.sent for one in talent.notifications) else None
 
 
@@ -115,10 +121,19 @@ async def check_due_evidence(city: City, talent: Talent, now: datetime) -> Talen
     return record_answers(talent, answered, now)
 
 
+async def release_former_cards(city: City, talent: Talent, _now: datetime) -> Talent:
+    """Let others name the cards that a talent has replaced."""
+    for card in talent.former_cards:
+        if card != talent.card:
+            await release_card(city, card, talent.id, CARD_USER)
+    return replace(talent, former_cards=(), failures=0)
+
+
 async def notify_talent(city: City, talent: Talent, now: datetime) -> Talent:
     """Send the oldest notification, once, however often the step is repeated."""
     notification = next(one for one in talent.notifications if not one.sent)
-    text = talent_message(notification, talent, TalentTerms(city.rulebook, now)("registry_days"))
+    terms = TalentTerms(city.rulebook, now)
+    text = talent_message(notification, talent, terms("registry_days"), terms.rulebook.time_zone)
     about = notification.evidence or notification.talent_class
     event = f"{Talent.collection}/{talent.id}/{notification.kind}/{notification.at.isoformat()}/{about}"
     await notify(city, talent.id, event, text)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from backend.benefits.claims import lose_entitlement
 from backend.benefits.saga import claim_saga
 from backend.benefits.service import Benefits
+from backend.city.bank_cards import payee_name
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.i18n import Text
@@ -18,7 +19,12 @@ from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.grants import reassess, reschedule
 from backend.services.talent_code.model.talent import Talent, TalentTerms, request_recheck
 from backend.services.talent_code.registries import insured_months
-from backend.services.talent_code.review import check_due_evidence, next_review_step, notify_talent
+from backend.services.talent_code.review import (
+    check_due_evidence,
+    next_review_step,
+    notify_talent,
+    release_former_cards,
+)
 
 advance_claim = TaskReference("talent_code.advance_claim")
 serve_waitlist = TaskReference("talent_code.serve_waitlist")
@@ -31,6 +37,7 @@ benefits = Benefits(
     offer=BenefitTerms,
     shown_in=Text(zh="人才码", en="your talent code"),
     terms=lambda city, now: TalentTerms(city.rulebook, now),
+    payee=lambda city, claim: payee_name(city, claim.subject),
     facts=lambda claim: claim.facts,
     progress=lambda city, claim: insured_months(city, claim.subject),
     entitlement_lost=lambda talent, claim: talent.lost_class_since(claim.claimed_at),
@@ -62,7 +69,8 @@ reviews = Saga(
         "check_evidence": check_due_evidence,
         "reassess": Decision(reassess),
         "stop_claims": _stop_claims,
+        "release_cards": release_former_cards,
         "notify": notify_talent,
     },
 )
-"""Check due evidence, update the class, and notify the person."""
+"""Check due evidence, update the class, release replaced bank cards, and notify the person."""

@@ -172,7 +172,7 @@ class SqliteStore:
             raise refused from error
 
     def _end_read(self) -> None:
-        with suppress(sqlite3.Error):  # SQLite ends a transaction by itself after some errors
+        with suppress(sqlite3.Error):  # some errors end the transaction
             if self._reader.in_transaction:
                 self._reader.execute("COMMIT")
 

@@ -110,7 +110,7 @@ class Writer:
         return outcomes
 
     def _roll_back(self) -> None:
-        with suppress(sqlite3.Error):  # SQLite rolls back by itself after some errors, and a failing disk may refuse it
+        with suppress(sqlite3.Error):  # some errors end the transaction, and a failing disk may refuse a rollback
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 

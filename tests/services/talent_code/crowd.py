@@ -5,7 +5,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from backend.city.id_number import IdentityDocument
+from backend.city.person import Person, new_person
 from backend.city.service import City
 from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.model.claim import Claim
@@ -41,6 +44,9 @@ async def make_talents(city: City, number: int) -> list[str]:
             account=city.encryption.encrypt(account, Place.of(Talent, f"talent-{serial}", "account")),
             account_ending=account[-4:],
         )
+        person = new_person(city.encryption, IdentityDocument(f"E{serial:08}", "passport"), talent.id, now)
+        name = city.encryption.encrypt(f"person {serial}", Place.of(Person, talent.id, "name"))
+        await city.store.insert(replace(person, name=name))
         await city.store.insert(talent)
         await update_talent(city, talent.id, reassess)
         return talent.id

@@ -56,6 +56,7 @@ class Citizen(SignedInPerson):
     """A citizen with their resident ID number."""
 
     id_number: str
+    phone: str
 
     @property
     def id(self) -> str:
@@ -92,7 +93,7 @@ class Scene:
     def citizen(self, phone: str = "13800000101", *, months: int = 0, homes: int = 0) -> Citizen:
         """Sign in a citizen with a verified identity, about whom the registries know nothing else."""
         person = Citizen(self.client.app, self._sign_in(phone, name="王芳"))
-        person.id_number = id_number_for(phone)
+        person.id_number, person.phone = id_number_for(phone), phone
         self.port(Education).set_degrees(person.id_number)
         self.port(Employment).set_merits(person.id_number)
         self.port(SocialInsurance).set_months(person.id_number, months)
@@ -137,8 +138,14 @@ class Scene:
         body = {"qualification": msgspec.to_builtins(qualification)}
         return self.client.post("/v1/me/talent/evidence", json=body, headers=person)
 
-    def registers_account(self, person: Citizen, number: str = CARD) -> None:
-        answer = self.client.put("/v1/me/talent/account", json={"number": number}, headers=person)
+    def card_of(self, person: Citizen) -> str:
+        """Return the number of a person's own card: CARD for the first person."""
+        return f"{int(CARD) + 10**4 * (int(person.phone) - 13800000101)}"
+
+    def registers_account(self, person: Citizen, number: str | None = None, **proof: str) -> None:
+        answer = self.client.put(
+            "/v1/me/talent/account", json={"number": number or self.card_of(person), **proof}, headers=person
+        )
         assert answer.status_code == 200, answer.text
 
     def shown(self, person: Citizen) -> dict[str, Any]:

@@ -330,7 +330,9 @@ def test_a_notice_that_could_not_be_sent_is_retried_with_growing_pauses(scene: S
     notices = UnreliableNotifications()
     assert isinstance(scene.city.ports, dict)
     scene.city.ports[Notifications] = notices
-    scene.talent(DOCTOR)
+    doctor = scene.citizen()
+    scene.has(doctor, DOCTOR)
+    scene.declares(doctor, DOCTOR)
     for pause in (10, 20, 40):
         attempts = notices.attempts
         scene.time_passes(seconds=pause - 0.001)

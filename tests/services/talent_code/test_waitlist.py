@@ -14,7 +14,7 @@ from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.saga import benefits
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.sample_rules import write_rules
-from tests.services.talent_code.scene import CARD, DOCTOR, LEADER, OTHER_CARD, Citizen, Scene
+from tests.services.talent_code.scene import DOCTOR, LEADER, Citizen, Scene
 
 SetBudget = Callable[[int], None]
 
@@ -104,8 +104,7 @@ def test_the_money_of_a_failed_payout_goes_to_the_next_claim_at_once(scene: Scen
     bank.database.script_outcomes("pay_out", "pending")
     claims = [scene.claimed(person, "plain") for person in people]
     assert [claim["stage"] for claim in claims] == ["paying", "waiting"]
-    scene.registers_account(people[1], OTHER_CARD)
-    bank.close_account(CARD)
+    bank.close_account(scene.card_of(people[0]))
     body, signature = bank.notice(f"{claims[0]['id']}/payout/1/1")
     headers = {"Bank-Signature": signature, "Content-Type": "application/json"}
     assert scene.client.post("/v1/payout-notices", content=body, headers=headers).status_code == 202
@@ -138,8 +137,7 @@ def test_the_quota_place_of_a_failed_payout_goes_to_the_next_claim(scene: Scene,
     claims += [scene.claimed(person, "thirds") for person in people[2:]]
     assert [claim["stage"] for claim in claims] == ["partly_paid", "partly_paid", "paying", "waiting"]
     assert scene.budget("thirds")[3] == 3
-    scene.port(PayoutBank).close_account(CARD)
-    scene.registers_account(people[3], OTHER_CARD)
+    scene.port(PayoutBank).close_account(scene.card_of(people[2]))
     scene.time_passes(seconds=20)
     scene.time_passes(seconds=30)
     scene.time_passes(seconds=30)

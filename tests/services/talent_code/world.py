@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from backend.city.id_number import parse_id_number
 from backend.city.person import find_or_create_person
 from backend.city.service import discover_services
@@ -63,6 +65,8 @@ class TalentWorld(World):
                 Evidence(f"e{place}", one, NOON, NOON, "confirmed", confirmed_at=NOON, answered_at=NOON)
                 for place, one in enumerate(qualification, 1)
             )
+            name = city.encryption.encrypt(f"person {serial}", Place.of(type(profile), profile.id, "name"))
+            await city.store.replace(replace(profile, name=name))
             await city.store.insert(
                 Talent(
                     id=profile.id,

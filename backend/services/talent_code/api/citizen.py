@@ -8,15 +8,16 @@ from typing import TypeVar
 from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from msgspec.structs import replace
 
 from backend.benefits import audits, waitlist
-from backend.benefits.claims import claims_of, repay, update_accounts
+from backend.benefits.claims import claims_of, repay
 from backend.benefits.problems import CLAIM_PROBLEMS, REPAYMENT_PROBLEMS, NothingToAppeal, NotOnWaitlist
 from backend.benefits.schemas import AppealRequest, RepaymentRequest
 from backend.city.bank_account import AccountEnding, BankAccountRequest, InvalidBankAccount, parse_card_number
+from backend.city.bank_cards import CardRefused
 from backend.city.person import BirthDateMissing
 from backend.city.service import City
+from backend.city.typed_text import compact
 from backend.city.upstream import UpstreamUnavailable
 from backend.codes.image import draw_png, draw_svg
 from backend.codes.image_worker import ImageWorkerBusy, image_worker
@@ -37,15 +38,15 @@ from backend.services.talent_code.api.schemas import (
     TalentCode,
     TalentDetails,
 )
+from backend.services.talent_code.bank_card import register_card
 from backend.services.talent_code.claims import claim_benefit as submit
 from backend.services.talent_code.code import SIGN, make_claims
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.problems import DECLARATION_PROBLEMS, EvidenceOnRecord, NoTalentClass
-from backend.services.talent_code.model.talent import Grant, Talent, TalentTerms, add_evidence, remove_evidence
+from backend.services.talent_code.model.talent import Grant, Talent, add_evidence, remove_evidence
 from backend.services.talent_code.review import refresh_talent, update_talent
 from backend.services.talent_code.saga import benefits, claims, reviews
-from backend.store.place import Place
 from backend.store.time import in_utc
 from backend.web.idempotency import ONCE_PROBLEMS, IdempotencyKey, once
 from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
@@ -87,20 +88,18 @@ async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City]
     await update_talent(city, citizen_id(request), partial(remove_evidence, evidence=evidence_id))
 
 
-@put("/v1/me/talent/account", guards=[person_present], problems=(InvalidBankAccount, BirthDateMissing))
+@put("/v1/me/talent/account", guards=[person_present], problems=(InvalidBankAccount, CardRefused, BirthDateMissing))
 async def set_bank_account(
     data: JSONBody[BankAccountRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> AccountEnding:
-    """Register the bank card for payouts; failed payouts are retried with it at once."""
-    number, encryption = parse_card_number(data.number), city.encryption
+    """Register the caller's own bank card for payouts; failed payouts are retried with it as soon as it is usable.
 
-    def register(talent: Talent, _now: datetime, _terms: TalentTerms) -> Talent:
-        if talent.account is not None and encryption.read(talent, "account") == number:
-            return talent  # the same card again would waste a payout attempt
-        account = encryption.encrypt(number, Place.of(Talent, talent.id, "account"))
-        return replace(talent, account=account, account_ending=number[-4:])
-
-    await update_accounts(claims, city, await update_talent(city, citizen_id(request), register))
+    The bank compares the holder's name with the caller's, and each card can be registered by one person only. A card
+    that replaces another one is usable some days later, or at once if its `phone` is given and the bank proves it.
+    """
+    number = parse_card_number(data.number)
+    phone = None if data.phone is None else compact(data.phone)
+    await register_card(city, citizen_id(request), number, phone)
     return AccountEnding(number[-4:])
 
 
@@ -180,7 +179,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
 @post(
     "/v1/me/claims",
     guards=[person_present],
-    problems=(*CLAIM_PROBLEMS, BirthDateMissing, UpstreamUnavailable, *ONCE_PROBLEMS),
+    problems=(*CLAIM_PROBLEMS, CardRefused, BirthDateMissing, UpstreamUnavailable, *ONCE_PROBLEMS),
 )
 async def claim_benefit(
     data: JSONBody[ClaimRequest], request: CitizenRequest, city: NamedDependency[City], idempotency_key: IdempotencyKey

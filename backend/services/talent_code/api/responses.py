@@ -51,6 +51,7 @@ def talent_details(city: City, talent: Talent) -> TalentDetails:
         next_class_options=[NextClassOption(rule.id, rule.because, rule.remedy) for rule in ways],
         previous_grants=convert(previous, list[GrantDetails], from_attributes=True),
         account_ending=talent.account_ending,
+        account_usable_from=talent.payable_from if talent.payable_from and now < talent.payable_from else None,
     )
 
 

@@ -103,6 +103,7 @@ class TalentDetails(Struct, frozen=True):
 
     `grant` is the class in force, `review_at` when its review starts. `class_if_confirmed` is the class if everything
     declared is confirmed; `next_class` is the one above the present class, with the ways to it in `next_class_options`.
+    Nothing is paid to the bank card before `account_usable_from`, if it is set.
     """
 
     talent_class: TalentClassOrNone
@@ -114,6 +115,7 @@ class TalentDetails(Struct, frozen=True):
     next_class_options: list[NextClassOption]
     previous_grants: list[GrantDetails]
     account_ending: str | None
+    account_usable_from: datetime | None
 
 
 class EvidenceRequest(Struct, forbid_unknown_fields=True):

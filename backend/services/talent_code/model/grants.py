@@ -117,7 +117,11 @@ def reschedule(talent: Talent, now: datetime, terms: TalentTerms) -> Talent:
         moments.append(min(at for at in changes if now < at))
     elif talent.grants and talent.grants[-1].ended_at is None:
         moments.append(now)
-    if talent.withdrawn_at is not None or any(not notification.sent for notification in talent.notifications):
+    if (
+        talent.withdrawn_at is not None
+        or talent.former_cards
+        or any(not notification.sent for notification in talent.notifications)
+    ):
         moments.append(now + backoff(talent.failures))
     due_ms = to_ms(min(moments)) if moments else None
     return talent if due_ms == talent.due_ms else replace(talent, due_ms=due_ms)

@@ -1,6 +1,8 @@
 """Texts of notifications, short enough for a phone's lock screen; they contain no income and no reasons of others."""
 
-from backend.i18n import Text
+from zoneinfo import ZoneInfo
+
+from backend.i18n import Text, date_text
 from backend.services.talent_code.facts import Degree, Pay, Post, Prize, Title
 from backend.services.talent_code.model.talent import Talent, TalentNotification, TalentNotificationKind
 
@@ -24,7 +26,19 @@ _TALENT_MESSAGES: dict[TalentNotificationKind, Text] = {
         zh="您申报的“{item}”{days}天内未能核实，请核对后重新申报。",
         en="Your declared {item} could not be confirmed within {days} days. Please check it and declare it again.",
     ),
+    "card_named": Text(
+        zh="您已登记尾号{ending}的收款银行卡。如非本人操作，请立即登记本人的银行卡，并拨打12345。",
+        en="You registered the bank card ending in {ending} for payments. If it was not you, register your own card at "
+        "once and call 12345.",
+    ),
+    "card_changed": Text(
+        zh="您的收款银行卡已变更为尾号{ending}的卡。如非本人操作，请立即登记本人的银行卡，并拨打12345。",
+        en="Payments now go to the bank card ending in {ending}. If you did not change it, register your own card at "
+        "once and call 12345.",
+    ),
 }
+
+_CARD_WAITS = Text(zh="{date}起向该卡发放。", en=" Nothing is paid to it before {date}.")
 
 _QUALIFICATIONS: dict[type, Text] = {
     Degree: Text(zh="学位", en="degree"),
@@ -36,9 +50,14 @@ _QUALIFICATIONS: dict[type, Text] = {
 _QUALIFICATION = Text(zh="一项信息", en="qualification")
 
 
-def talent_message(notification: TalentNotification, talent: Talent, registry_days: int) -> Text:
-    """Return the text of a notification about a class or evidence."""
+def talent_message(notification: TalentNotification, talent: Talent, registry_days: int, zone: ZoneInfo) -> Text:
+    """Return the text of a notification about a class, evidence or the bank card."""
     found = next((one for one in talent.evidence if one.id == notification.evidence), None)
     item = _QUALIFICATIONS[type(found.qualification)] if found is not None else _QUALIFICATION
     letter = notification.talent_class.upper()
-    return _TALENT_MESSAGES[notification.kind].format(letter=letter, item=item, days=f"{registry_days}")
+    ending = talent.account_ending or ""
+    text = _TALENT_MESSAGES[notification.kind].format(letter=letter, item=item, days=f"{registry_days}", ending=ending)
+    if notification.kind not in ("card_named", "card_changed") or talent.payable_from is None:
+        return text
+    waits = _CARD_WAITS.format(date=date_text(talent.payable_from, zone))
+    return Text(zh=text.zh + waits.zh, en=text.en + waits.en)

@@ -52,7 +52,9 @@ MAX_NOTIFICATIONS = 100
 TERMS_MODULE = "talent_code.terms"
 
 GrantEnd = Literal["upgraded", "renewed", "withdrawn", "lapsed"]
-TalentNotificationKind = Literal["granted", "upgraded", "renewed", "withdrawn", "lapsed", "refuted", "unconfirmed"]
+TalentNotificationKind = Literal[
+    "granted", "upgraded", "renewed", "withdrawn", "lapsed", "refuted", "unconfirmed", "card_named", "card_changed"
+]
 
 
 class TalentTerms(Struct, frozen=True):
@@ -94,7 +96,10 @@ class Figures(Struct, frozen=True, gc=False):
 
 
 class TalentNotification(Struct, frozen=True, gc=False):
-    """A notification about a class or evidence; `sent` is True once it was handed to the notification service."""
+    """A notification about a class, evidence or the bank card.
+
+    `sent` is True once it was handed to the notification service.
+    """
 
     kind: TalentNotificationKind
     at: datetime
