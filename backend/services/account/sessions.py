@@ -114,6 +114,14 @@ async def end_session(city: City, session_id: str) -> None:
     await retry_on_conflict(delete)
 
 
+async def live_session(city: City, session_id: str) -> Session:
+    """Return a session. Raises SessionEnded."""
+    session = await _live_session(city, session_id)
+    if session is None:
+        raise session_ended()
+    return session
+
+
 async def sessions_of(city: City, account_id: str) -> list[Session]:
     """Return the sessions of an account that have not expired, the one that was used last first."""
     newest = Order("expires_ms", "descending", at_least=to_ms(city.now()) + 1)
@@ -130,14 +138,6 @@ async def end_session_of_device(city: City, session: Session) -> None:
             lambda: city.store.get(Account, session.account_id),
             lambda account: without_device(account, session.device),
         )
-
-
-async def live_session(city: City, session_id: str) -> Session:
-    """Return a session. Raises SessionEnded."""
-    session = await _live_session(city, session_id)
-    if session is None:
-        raise session_ended()
-    return session
 
 
 def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session: Session) -> str:
