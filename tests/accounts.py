@@ -1,10 +1,14 @@
 """Accounts and sessions for tests that issue their own tokens: guards ask the store what an account may do now."""
 
 from datetime import datetime, timedelta
+from zlib import crc32
 
 from litestar import Litestar
 from msgspec.structs import replace
+from stdnum.cn import ric
 
+from backend.city.id_number import IdentityDocument, parse_id_number
+from backend.city.person import Person, new_person
 from backend.city.service import City
 from backend.security.field_encryption import FieldEncryption
 from backend.security.identity import IN_PERSON, Caller
@@ -14,13 +18,13 @@ from backend.services.account.model.session import Session
 from backend.store import Store
 from backend.store.place import Place
 from backend.store.time import to_ms
-from backend.store.update import create_or_update
+from backend.store.update import create_or_update, insert_or_get
 
 
 async def keep_account(store: Store, encryption: FieldEncryption, caller: Caller, now: datetime) -> Caller:
     """Store the account and the session of a caller, as signing in does; return the caller as they stand.
 
-    The identity of staff is proved in person. A person who has an account keeps it.
+    The identity of staff is proved in person. A person who has an account keeps it, and one who is new is invented.
     """
     staff = bool(caller.roles)
     citizen_id = caller.citizen_id or (f"person-of-{caller.account_id}" if staff else None)
@@ -33,6 +37,8 @@ async def keep_account(store: Store, encryption: FieldEncryption, caller: Caller
         citizen_id=citizen_id,
         level=IN_PERSON if staff else caller.level,
     )
+    if citizen_id is not None and await store.get(Person, citizen_id) is None:
+        await insert_or_get(store, new_person(encryption, _id_number(citizen_id, now), citizen_id, now))
     account = Account(
         id=account_id,
         phone=encryption.encrypt("+8613800138000", Place.of(Account, account_id, "phone")),
@@ -55,6 +61,13 @@ async def keep_account(store: Store, encryption: FieldEncryption, caller: Caller
     session = Session(id=caller.session_id, account_id=account_id, refresh_digest="", expires_ms=0)
     await create_or_update(store, session, lambda found: replace(found, expires_ms=expires_ms))
     return caller
+
+
+def _id_number(citizen_id: str, now: datetime) -> IdentityDocument:
+    """Return an invented ID number of a person."""
+    serial = crc32(citizen_id.encode()) % 10_000_000
+    body = f"99{serial // 1_000:04}19800302{serial % 1_000:03}"
+    return parse_id_number(body + ric.calc_check_digit(body + "0"), now.date())
 
 
 async def bearer_of(app: Litestar, caller: Caller) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -22,8 +23,10 @@ from stdnum.cn import ric
 
 import tests.draws  # noqa: F401  sets the profile of all property tests
 from backend.app import create_app, documents_of
+from backend.city.invented_people import invented_face
 from backend.city.service import discover_services
 from backend.rulebook import Rulebook, load_rulebook
+from backend.security.identity import IN_PERSON
 from backend.services.account.demo import enter_demo_staff
 from backend.settings import Settings
 from backend.store import Document, Store
@@ -244,8 +247,9 @@ class SignIn:
         id_number: str | None = None,
         roles: Sequence[str] = (),
         venues: Sequence[str] = (),
+        level: int = IN_PERSON,
     ) -> dict[str, str]:
-        """Return the headers of a signed-in person, whose identity is verified if a name is given.
+        """Return the headers of a signed-in person, whose identity is proved at a `level` if a name is given.
 
         Signing in again returns new headers. The default ID number is derived from the phone. Staff are invented
         people whose identity is proved in person, unless they are named.
@@ -256,14 +260,23 @@ class SignIn:
         self.refresh_tokens[phone] = tokens["refresh_token"]
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         if name is not None:
-            body = {"name": name, "id_number": id_number or id_number_for(phone)}
-            answer = self.client.put("/v1/me/real-name", json=body, headers=headers)
-            assert answer.status_code == 200, answer.text
+            answer = self.prove(headers, name, id_number or id_number_for(phone), level)
             headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
             if roles or venues:
                 self._enter(phone, roles, venues)
                 return self(phone)
         return headers
+
+    def prove(self, headers: dict[str, str], name: str, id_number: str, level: int = IN_PERSON) -> httpx.Response:
+        """Prove the identity of a signed-in person, who is present at level 3."""
+        body = {"name": name, "id_number": id_number}
+        if level < IN_PERSON:
+            answer = self.client.put("/v1/me/real-name", json=body, headers=headers)
+        else:
+            body |= {"method": "face", "evidence": invented_face(id_number)}
+            answer = self.client.post("/v1/me/identity-proofs", json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer
 
     def _enter(self, phone: str, roles: Sequence[str], venues: Sequence[str]) -> None:
         city = self.client.app.state.city

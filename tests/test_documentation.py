@@ -14,7 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
+from backend.app import documents_of
+from backend.city.service import discover_services
 from backend.settings import settings_table
+from backend.store.retention import retention_table
 from tests.cli.test_commands import running
 from tests.conftest import ROOT
 
@@ -69,6 +72,11 @@ def test_every_relative_link_resolves(name: str) -> None:
 
 def test_the_settings_table_is_the_settings() -> None:
     assert settings_table() in PAGES["docs/settings.md"]
+
+
+def test_the_table_of_retention_is_that_of_the_documents() -> None:
+    kinds = documents_of(discover_services())
+    assert retention_table({kind.collection: kind.retention for kind in kinds}) in PAGES["docs/personal-data.md"]
 
 
 def layers_of_the_contract() -> list[set[str]]:

@@ -160,6 +160,7 @@ def test_the_schedule_contains_the_sweeps_and_lets_none_pile_up() -> None:
     schedule = beat_schedule(discover_tasks())
     assert schedule.keys() == {
         "account.sweep_closures",
+        "account.sweep_identity_cases",
         "account.sweep_notices",
         "account.sweep_sessions",
         "health_code.sweep_events",

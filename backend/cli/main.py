@@ -42,6 +42,7 @@ _LAZY_COMMANDS = {
     "migrate": ("backend.cli.operations", "migrate_"),
     "copy": ("backend.cli.operations", "copy_"),
     "jobs": ("backend.cli.operations", "jobs"),
+    "retention": ("backend.cli.operations", "retention"),
     "worker": ("backend.cli.operations", "worker"),
     "beat": ("backend.cli.operations", "beat"),
     "keys": ("backend.cli.keys", "keys"),

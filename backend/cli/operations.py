@@ -35,6 +35,7 @@ from backend.store.connect import (
 )
 from backend.store.copy import CopyRefused, copy_city
 from backend.store.migrations import assert_up_to_date, find_migrations, migrate, pending, plan
+from backend.store.retention import retention_table
 from backend.store.time import to_the_millisecond
 
 if TYPE_CHECKING:
@@ -252,3 +253,9 @@ def _with_broker() -> Settings:
         services = discover_parts(settings).services
         check_before_serving(settings, services, find_migrations())
     return settings
+
+
+@click.command()
+def retention() -> None:
+    """Print how long the documents of each collection are kept, as a table in Markdown."""
+    click.echo(retention_table({kind.collection: kind.retention for kind in _documents()}))

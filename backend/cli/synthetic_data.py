@@ -9,14 +9,14 @@ import asyncio
 import base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import islice
 from random import Random
 
 from msgspec.structs import replace
-from stdnum.cn import ric  # pyright: ignore[reportMissingTypeStubs]  untyped library
 
 from backend.city.id_number import Sex, parse_id_number
+from backend.city.invented_people import draw_name, invented_id_number, invented_name
 from backend.city.person import Person, new_person
 from backend.city.service import City, Service
 from backend.store import Document, Duplicate
@@ -24,12 +24,6 @@ from backend.store.place import Place
 
 BATCH_SIZE = 500
 OLDEST_DAYS = 95 * 365
-PEOPLE_PER_DIVISION = 500
-
-_SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林郑谢罗梁宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈"
-_GIVEN_NAMES = (
-    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂兰玉英华建国文辉力红志云梅鑫波宇浩凯健俊帆雪荣嘉晨思雨子轩梓涵一诺"
-)
 
 
 async def fill_city(
@@ -77,16 +71,10 @@ def _people(city: City, rng: Random) -> Iterator[Person]:
     while True:
         sex: Sex = rng.choice(("female", "male"))
         born_on = now.date() - timedelta(days=int(OLDEST_DAYS * rng.betavariate(1.4, 1.8)))
-        id_number = parse_id_number(_id_number(number, sex, born_on), now.date())
-        name = rng.choice(_SURNAMES) + "".join(rng.choices(_GIVEN_NAMES, k=rng.choice((1, 2, 2))))
+        id_number = parse_id_number(invented_id_number(number, sex, born_on), now.date())
+        draw_name(rng)  # not used any more; without it, an interrupted run of an older edition would not be resumed
+        name = invented_name(id_number.number)
         person_id = base64.urlsafe_b64encode(rng.randbytes(12)).decode()
         encrypted = city.encryption.encrypt(name, Place.of(Person, person_id, "name"))
         yield replace(new_person(city.encryption, id_number, person_id, now), name=encrypted)
         number += 1
-
-
-def _id_number(number: int, sex: Sex, born_on: date) -> str:
-    """Return the ID number (GB 11643-1999) of the synthetic person with this index in the city."""
-    division, order = divmod(number, PEOPLE_PER_DIVISION)
-    body = f"99{division:04d}{born_on:%Y%m%d}{2 * order + (sex == 'male'):03d}"
-    return body + str(ric.calc_check_digit(body + "0"))  # pyright: ignore[reportUnknownMemberType]  untyped library

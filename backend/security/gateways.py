@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from backend.security.request_proofs import PublicKey
 from backend.store import ONE_SHARD, Document, Store
+from backend.store.retention import Retention
 from backend.store.update import insert_or_get
 
 GATEWAY_HEADER = "gateway-proof"
@@ -23,6 +24,11 @@ class Gateway(Document, kw_only=True):
 
     collection: ClassVar[str] = "gateways"
     shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each registered gateway",
+        ends="when an operator removes it",
+        names="nobody",
+    )
 
     algorithm: str
     key: dict[str, str]

@@ -7,6 +7,7 @@ segment must equal that of one of our token keys, which fixes key and algorithm 
 import hmac
 import json
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import Meta, Struct
 
 from backend.i18n import Text
-from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
+from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn, Problem
 from backend.security.admission import Admission
 from backend.security.keyring import Keyring, decode_segment, encode_segment
 from backend.security.standing import Standing, Standings
@@ -41,11 +42,19 @@ Role = Annotated[str, Meta(max_length=64, extra_json_schema={"format": ROLE_FORM
 SIGNED_IN, VERIFIED, IN_PERSON = 1, 2, 3
 """Levels of identity: by phone; name, number and phone agree; the person was present (by face or bank card)."""
 
+_STEPS_UP = {VERIFIED: ("PUT", "/v1/me/real-name"), IN_PERSON: ("POST", "/v1/me/identity-proofs")}
+
+
+class StepUpRequired(Problem):
+    """The request needs a higher level of identity: `level`; `step_up` is the request that proves it."""
+
+    status, title, title_zh = 403, "Step-up required", "需要进一步验证身份"
+
 
 class Caller(Struct, frozen=True, gc=False):
     """The caller of a request. `citizen_id` is the id of their Person, once their identity is verified.
 
-    `level` says how the account's identity was proved: 1 by a phone, 2 by name, number and phone, 3 in person.
+    `level` says how their identity was proved: SIGNED_IN, VERIFIED or IN_PERSON.
     `scopes` are what a system, such as a hospital's, was granted for one token (RFC 6749).
     """
 
@@ -55,7 +64,7 @@ class Caller(Struct, frozen=True, gc=False):
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
-    level: int = 1
+    level: int = SIGNED_IN
 
 
 class AccessClaims(Struct, frozen=True, gc=False):
@@ -70,10 +79,16 @@ class AccessClaims(Struct, frozen=True, gc=False):
     rol: tuple[Role, ...] = ()
     ven: tuple[str, ...] = ()
     scp: tuple[str, ...] = ()
-    lvl: int = 1
+    lvl: int = SIGNED_IN
 
 
 _claims = msgspec.json.Decoder(AccessClaims)
+
+
+def access_keys(account_id: str, session_id: str, citizen_id: str | None) -> tuple[str, str]:
+    """Return the keys by which access ends before its tokens expire: of a session, and of an account to a person."""
+    return f"session {session_id}", f"{account_id} is {citizen_id}"
+
 
 CitizenRequest = Request[Caller, AccessClaims, State]
 """A request of a signed-in caller."""
@@ -91,11 +106,13 @@ class Access:
         keys: Keyring,
         clock: Callable[[], datetime],
         admission: Admission | None = None,
+        ended: AbstractSet[str] = frozenset(),
     ) -> None:
         self.admission = admission or Admission(settings, clock)
         self._settings = settings
         self._keys = keys
         self._clock = clock
+        self._ended = ended
         self._secrets: dict[bytes, hmac.HMAC] = {}
         self._minute = 0.0
 
@@ -132,6 +149,8 @@ class Access:
             raise _not_signed_in() from error
         begins = claims.iat - self._settings.clock_skew_seconds
         if claims.aud != AUDIENCE or not begins <= now < claims.exp:
+            raise _not_signed_in()
+        if self._ended and not self._ended.isdisjoint(access_keys(claims.sub, claims.sid, claims.cit)):
             raise _not_signed_in()
         return claims
 
@@ -199,31 +218,38 @@ async def probe(_connection: Connection, _handler: BaseRouteHandler) -> None:
 
 
 async def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers. A write needs a session that has not ended, unless the route declares `repeatable`."""
-    claims = connection.scope["app"].state.access.admit(connection)
+    """Admit signed-in people. A write needs a session that has not ended, unless the route declares `repeatable`."""
+    claims: AccessClaims = connection.scope["app"].state.access.admit(connection)
+    if claims.scp:
+        raise NotAllowed(Text(zh="该接口仅供个人使用。", en="This is for people, not for connected systems."))
     if connection.scope["method"] not in _READS and not handler.opt.get("repeatable"):
         await present_standing(connection, claims)
 
 
 async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Admit signed-in callers whose identity is verified. A write needs a session that has not ended."""
+    """Admit signed-in callers whose identity is verified: name, number and phone agree.
+
+    A write needs a session that has not ended.
+    """
     citizen_id = admit_citizen(connection)
     if connection.scope["method"] not in _READS:
-        standing = await present_standing(connection, connection.scope["auth"])
-        if standing.citizen_id != citizen_id:
-            raise _not_signed_in()
+        await _check_present(connection, citizen_id, VERIFIED)
 
 
 async def present_standing(connection: Connection, claims: AccessClaims) -> Standing:
     """Return what the account of a token may do now. Raises NotSignedIn if its session has ended."""
     standings: Standings = connection.scope["app"].state.standings
-    return _use(connection, claims, await standings.current(claims))
+    return _use(connection, claims, await standings.current(claims.sub, claims.sid, _claimed(claims)))
 
 
 async def recent_standing(connection: Connection, claims: AccessClaims) -> Standing:
     """Return what the account of a token could do within the last seconds. Raises NotSignedIn as above."""
     standings: Standings = connection.scope["app"].state.standings
-    return _use(connection, claims, await standings.recent(claims))
+    return _use(connection, claims, await standings.recent(claims.sub, claims.sid, _claimed(claims)))
+
+
+def _claimed(claims: AccessClaims) -> Standing:
+    return Standing(claims.cit, claims.rol, claims.ven, claims.lvl)
 
 
 def _use(connection: Connection, claims: AccessClaims, standing: Standing | None) -> Standing:
@@ -242,19 +268,55 @@ def _use(connection: Connection, claims: AccessClaims, standing: Standing | None
     return standing
 
 
-def admit_citizen(connection: Connection) -> str:
-    """Return the citizen id of a signed-in caller with a verified identity. Raises NotSignedIn and NotAllowed.
+async def person_present(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Admit signed-in callers who proved in person who they are, and whose session has not ended.
 
-    For public routes with extra content for citizens; all other routes use the guard `citizen`.
+    For what moves money, where a leaked ID number must not be enough.
+    """
+    await _check_present(connection, admit_citizen(connection, IN_PERSON), IN_PERSON)
+
+
+async def _check_present(connection: Connection, citizen_id: str, level: int) -> None:
+    """Check that the account is this citizen's now, at this level. Raises NotSignedIn or StepUpRequired."""
+    standing = await present_standing(connection, connection.scope["auth"])
+    if standing.citizen_id != citizen_id:
+        raise _not_signed_in()
+    if standing.level < level:
+        raise step_up_required(level, standing.level)
+
+
+def admit_citizen(connection: Connection, level: int = VERIFIED) -> str:
+    """Return the citizen id of a signed-in caller with this level of identity. Raises NotSignedIn and StepUpRequired.
+
+    For public routes with extra content for citizens; all other routes use the guards `citizen` and `person_present`.
     """
     claims: AccessClaims = connection.scope["app"].state.access.admit(connection)
-    if claims.cit is None:
-        raise NotAllowed(Text(zh="请先完成实名认证。", en="Please verify your identity first (PUT /v1/me/real-name)."))
+    if claims.cit is None or claims.lvl < level:
+        raise step_up_required(level, claims.lvl)
     return claims.cit
 
 
+def step_up_required(level: int, present_level: int) -> StepUpRequired:
+    """Return the Problem for a caller whose identity is proved at too low a level, with the request that raises it."""
+    method, path = _STEPS_UP[level]
+    zh, en = {
+        VERIFIED: ("请先完成实名认证。", "Please verify your identity first"),
+        IN_PERSON: (
+            "请先通过人脸识别或银行卡验证本人身份。",
+            "Please prove first, by face or bank card, that it is you",
+        ),
+    }[level]
+    return StepUpRequired(
+        zh=zh,
+        en=f"{en} ({method} {path}).",
+        level=level,
+        present_level=present_level,
+        step_up={"method": method, "path": path},
+    )
+
+
 def citizen_id(request: CitizenRequest) -> str:
-    """Return the id of the caller's Person, on routes whose guard is `citizen`."""
+    """Return the id of the caller's Person, on routes whose guard is `citizen` or `person_present`."""
     assert request.user.citizen_id is not None, "the guard admits only verified citizens"
     return request.user.citizen_id
 
@@ -299,5 +361,5 @@ def refuse_unknown_roles(roles: Sequence[str], declared: Collection[str], pointe
         raise InvalidRequest(detail, errors=tuple(errors))
 
 
-OPEN_GUARDS: Sequence[Guard] = (public, budgeted, probe, signed_in, citizen)
+OPEN_GUARDS: Sequence[Guard] = (public, budgeted, probe, signed_in, citizen, person_present)
 """The guards that need no role. Every route declares one of these or a RoleGuard."""

@@ -27,6 +27,8 @@ RETRY_REDIS_SECONDS = 5.0
 MAX_SUBJECTS = 20_000
 """The subjects that one process remembers for each budget. Further ones share counts, so that memory stays bounded."""
 
+MAX_USED_ONCE = 100_000
+
 _SHARED_COUNTS = 1_024
 _log = logging.getLogger("chengma.rate_limits")
 
@@ -62,6 +64,7 @@ class RateLimits:
         def now() -> float:
             return clock().timestamp()
 
+        self.used = UsedOnce(now)
         self._own = _Counter(BoundedMemory(now), now)
         self._redis: RedisStorage | None = None
         self._shared: _Counter | None = None
@@ -87,7 +90,8 @@ class RateLimits:
 
     async def spend_once(self, subject: str, seconds: int) -> bool:
         """Return whether this is the first time in `seconds` that something which may be used once is used."""
-        return await self.spend([Charge(Budget("once", 1, seconds), subject)]) is None
+        once = [Charge(Budget("once", 1, seconds), subject)]
+        return self.used.add(subject, seconds) and await self._spend_shared(once, captcha_solved=True) is None
 
     async def lease(self, subject: str, amount: int, seconds: int) -> int | None:
         """Add to the count of a subject in all processes, and return it; None if Redis does not answer."""
@@ -135,6 +139,25 @@ def redis_url_of(settings: Settings) -> str:
     """Return the address of the Redis in which all processes count; empty if there is none."""
     broker = settings.broker if settings.broker.startswith("redis") else ""
     return settings.rate_limit_store or broker
+
+
+class UsedOnce:
+    """What was used in this process and may be used once. The oldest is forgotten first, so that memory is bounded."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._expires: dict[str, float] = {}
+
+    def add(self, subject: str, seconds: int) -> bool:
+        """Return whether a subject was not used in the last `seconds`, and remember that it was."""
+        now = self._now()
+        if self._expires.pop(subject, 0.0) > now:
+            self._expires[subject] = now + seconds
+            return False
+        if len(self._expires) >= MAX_USED_ONCE:
+            del self._expires[next(iter(self._expires))]
+        self._expires[subject] = now + seconds
+        return True
 
 
 class _Counter:

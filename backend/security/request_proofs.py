@@ -1,13 +1,13 @@
 """Signed proofs that apps and gateways send with a request, to show which device or gateway it comes from.
 
-The form is that of DPoP (RFC 9449): a JWT for one method and path, which is valid for minutes and accepted once. An app
+The form is that of DPoP (RFC 9449): a JWT for one method and path, which is valid for minutes. An app
 makes its key on the device and never shows the private part, so that nobody else can make such a proof.
 """
 
 import json
 from hashlib import sha256
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import jwt
 import msgspec
@@ -98,7 +98,7 @@ def verify_proof(proof: str, key: PublicKey, method: str, path: str, now: float)
         options: Any = {"verify_aud": False, "verify_iat": False, "verify_exp": False, "verify_nbf": False}
         body = jwt.decode(proof, _verifier(key), algorithms=[key.algorithm], options=options)
         claims = msgspec.convert(body, ProofClaims)
-        fits = claims.htm == method and urlsplit(claims.htu).path == path and 0 < len(claims.jti) <= _MAX_ID
+        fits = claims.htm == method and unquote(urlsplit(claims.htu).path) == path and 0 < len(claims.jti) <= _MAX_ID
     except (jwt.PyJWTError, ValueError, msgspec.ValidationError) as error:
         raise invalid_proof(now) from error
     if not fits or abs(claims.iat - now) > PROOF_SECONDS:

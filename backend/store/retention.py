@@ -4,6 +4,7 @@ A period is a dated parameter, with the source of the law or an assumption [A]. 
 applies to all documents of the kind, also to older ones.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Literal
 
@@ -43,3 +44,17 @@ class Retention(Struct, frozen=True, kw_only=True):
 
 AT_EXPIRY = Retention(grows_with="", ends="at `expires_ms`", names="nobody", ends_at="expires_ms")
 """The retention of a kind that declares none: its documents end at `expires_ms`."""
+
+
+def retention_table(retentions: Mapping[str, Retention]) -> str:
+    """Return the retention of each collection as a table in Markdown."""
+    rows = (
+        f"| `{collection}` | {kept.grows_with} | {_periods(kept)} | {kept.ends} | {kept.names} |"
+        for collection, kept in sorted(retentions.items())
+    )
+    head = "| collection | grows with | kept for | until | is about |", "| --- | --- | --- | --- | --- |"
+    return "\n".join((*head, *rows))
+
+
+def _periods(kept: Retention) -> str:
+    return "; ".join(f"{one.days} days from {one.since} on ({one.source})" for one in kept.periods) or "-"

@@ -40,7 +40,7 @@ from backend.problems import (
     UnsupportedMediaType,
 )
 from backend.security.captcha import CaptchaRequired
-from backend.security.identity import ROLE_FORMAT, budgeted, public, signed_in
+from backend.security.identity import ROLE_FORMAT, StepUpRequired, budgeted, citizen, person_present, public, signed_in
 from backend.security.request_proofs import InvalidProof
 from backend.settings import Settings
 from backend.web.openapi_page import reference_page
@@ -200,7 +200,9 @@ def _problems_of(handler: HTTPRouteHandler, path: str) -> Iterator[type[Problem]
         yield from (CaptchaRequired, InvalidProof)
     else:
         yield NotSignedIn
-    if not guards & {*_ANONYMOUS, signed_in}:
+    if guards & {citizen, person_present}:
+        yield StepUpRequired
+    elif not guards & {*_ANONYMOUS, signed_in}:
         yield NotAllowed
 
 

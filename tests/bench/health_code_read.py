@@ -84,7 +84,7 @@ async def requests(city: BenchCity, citizens: int) -> list[bytes]:
     assert isinstance(opened.store, SqliteStore)
     prepared: list[bytes] = []
     async for person in opened.store.scan(Person):
-        token = access.issue(Caller(f"a-{person.id}", "session", person.id), datetime.now(UTC))
+        token = access.issue(Caller(f"a-{person.id}", "session", person.id, level=3), datetime.now(UTC))
         head = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Language: zh\r\nAuthorization: Bearer {token}\r\n\r\n"
         prepared.append(head.encode())
         if len(prepared) == citizens:

@@ -8,10 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from backend.app import documents_of, open_city
+from backend.city.ended_access import EndedAccess
 from backend.city.notices import Notice
 from backend.city.service import discover_integrations, discover_services
 from backend.i18n import Text
 from backend.jobs.tasks import DeadLetter, discover_tasks
+from backend.services.account.model.identity_case import CaseKind, IdentityCase
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.health_code.model import HealthEventReceipt, ScanReservation, VenueVisit
@@ -76,8 +78,12 @@ def claim(name: str, at_ms: int) -> Claim:
 EXAMPLES: dict[type[Document], Callable[[str, int], Document]] = {
     DeadLetter: lambda name, at_ms: DeadLetter(id=name, task="t", arguments=(), at_ms=at_ms, dead=True),
     IdempotencyRecord: lambda name, at_ms: IdempotencyRecord(id=name, payload="", started_at=NOW, expires_ms=at_ms),
+    EndedAccess: lambda name, at_ms: EndedAccess(id=name, expires_ms=at_ms),
+    IdentityCase: lambda name, at_ms: IdentityCase(
+        id=name, kind=CaseKind.NAME, account="a", person="p", opened_ms=at_ms
+    ),
     Notice: lambda name, at_ms: Notice(id=name, recipient="p", text=TEXT, at_ms=at_ms),
-    SignInChallenge: lambda name, at_ms: SignInChallenge(id=name, code_digest="", sent=(), expires_ms=at_ms),
+    SignInChallenge: lambda name, at_ms: SignInChallenge(id=name, code_digest="", expires_ms=at_ms),
     Session: lambda name, at_ms: Session(id=name, account_id="a", refresh_digest="", expires_ms=at_ms),
     HealthEventReceipt: lambda name, at_ms: HealthEventReceipt(id=name, payload="", person="p", received_ms=at_ms),
     ReportCount: lambda name, at_ms: ReportCount(id=name, expires_ms=at_ms),

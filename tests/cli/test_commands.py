@@ -93,21 +93,13 @@ def test_the_demonstration_prints_invented_id_numbers_that_can_be_reported(
         assert len(shown) == 3
         contact = {"kind": "contact", "level": "close", "at": "2026-01-01T08:00:00+08:00"}
         events = [{"source": "cdc", "id": number, "id_number": number, "event": contact} for number, _ in shown]
-        officer, approver = (named(client, phone) for phone in ("13800000002", "13800000006"))
+        officer, approver = (sign_in(client, phone) for phone in ("13800000002", "13800000006"))
         answer = client.post("/v1/health-events", json={"events": events}, headers=officer)
         assert [result["outcome"] for result in answer.json()["results"]] == ["proposed"] * 3
         proposals = client.get("/v1/health-event-proposals", headers=approver).json()["proposals"]
         ids = {"ids": [proposal["id"] for proposal in proposals]}
         answer = client.post("/v1/health-event-proposals/approvals", json=ids, headers=approver)
         assert [result["outcome"] for result in answer.json()["results"]] == ["decided"] * 3
-
-
-def named(client: httpx.Client, phone: str) -> dict[str, str]:
-    """Sign in as a member of staff, whose identity is verified."""
-    headers = sign_in(client, phone)
-    body = {"name": "陈静", "id_number": id_number_for(phone)}
-    answer = client.put("/v1/me/real-name", json=body, headers=headers)
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
 def payload_on(output: Path) -> str:

@@ -226,6 +226,7 @@ def test_the_tasks_of_all_services_are_found_by_service_and_name() -> None:
         "account.push_notice",
         "account.resume_closure",
         "account.sweep_closures",
+        "account.sweep_identity_cases",
         "account.sweep_notices",
         "account.sweep_sessions",
         "health_code.finish_event",

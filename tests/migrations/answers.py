@@ -44,7 +44,7 @@ class AnswerCollector:
         scopes: Sequence[str] = (),
         venues: Sequence[str] = (),
     ) -> Json:
-        caller = Caller(account, "s", citizen, tuple(roles), tuple(venues), tuple(scopes))
+        caller = Caller(account, "s", citizen, tuple(roles), tuple(venues), tuple(scopes), level=3 if citizen else 1)
         assert self.client.blocking_portal is not None
         return self.client.blocking_portal.call(bearer_of, self.app, caller)
 

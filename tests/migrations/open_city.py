@@ -141,7 +141,7 @@ class CitySimulation:
         self, who: str, method: str, path: str, body: Json = None, key: str | None = None
     ) -> httpx.Response:
         person = self.plan["people"][who]
-        caller = Caller(f"account-{who}", "s", person["citizen"])
+        caller = Caller(f"account-{who}", "s", person["citizen"], level=3)
         return await self.request(method, f"/v1/me/{path}", caller, body, key)
 
     # ── scripts ──

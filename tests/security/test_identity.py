@@ -229,6 +229,7 @@ def ask(app: Litestar) -> Callable[..., Any]:
 
 
 OPEN = ("public", "budgeted", "probe", "signed_in")
+LEVELS = ("citizen", "person_present")
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=guard_name)
@@ -238,16 +239,29 @@ def test_a_guard_admits_the_callers_that_it_names_and_no_others(
 ) -> None:
     name = guard_name(guard)
     caller = Caller(f"caller-{role}", f"s-{role}", None, () if role is None else (role,))
-    expected = 200 if name in OPEN or name == role or (name == "citizen" and role is not None) else 403
+    expected = 200 if name in OPEN or name == role or (name in LEVELS and role is not None) else 403
     answer = ask(f"/for/{name}", caller)
     assert answer.status_code == expected
     if expected == 403:
-        assert answer.json()["type"] == "/problems/not-allowed"
+        assert answer.json()["type"] == f"/problems/{'step-up-required' if name in LEVELS else 'not-allowed'}"
 
 
-def test_only_a_caller_with_a_verified_identity_is_a_citizen(ask: Callable[..., Any]) -> None:
-    assert ask("/for/citizen", Caller("anna", "s")).status_code == 403
-    assert ask("/for/citizen", Caller("anna", "s", "citizen-anna")).status_code == 200
+@pytest.mark.parametrize(("path", "needed"), [("/for/citizen", 2), ("/for/person_present", 3)])
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_citizen_is_admitted_from_the_level_that_a_route_needs(
+    ask: Callable[..., Any], path: str, needed: int, level: int
+) -> None:
+    assert ask(path, Caller("anna", "s", level=level)).status_code == 403
+    assert ask(path, Caller("anna", "s", "citizen-anna", level=level)).status_code == (200 if level >= needed else 403)
+
+
+def test_a_caller_at_too_low_a_level_learns_how_to_raise_it(ask: Callable[..., Any]) -> None:
+    refused = ask("/for/person_present", Caller("anna", "s", "citizen-anna", level=2), **{"accept-language": "en"})
+    body = refused.json()
+    assert body["type"] == "/problems/step-up-required"
+    assert (body["level"], body["present_level"]) == (3, 2)
+    assert body["step_up"] == {"method": "POST", "path": "/v1/me/identity-proofs"}
+    assert body["detail"].startswith("Please prove first, by face or bank card")
 
 
 def test_a_caller_who_is_not_signed_in_learns_how_to(ask: Callable[..., Any]) -> None:

@@ -184,6 +184,29 @@ def test_something_is_used_once(clock: Clock) -> None:
     assert run(limits, work) == [True, False]
 
 
+def test_something_is_used_once_in_all_processes(redis_url: str) -> None:
+    puzzle = f"puzzle {time.time_ns()}"
+
+    async def work() -> list[bool]:
+        processes = [RateLimits(lambda: datetime.now(UTC), redis_url) for _ in range(2)]
+        used = [await process.spend_once(puzzle, 60) for process in processes]
+        for process in processes:
+            await process.close()
+        return used
+
+    assert asyncio.run(work()) == [True, False]
+
+
+def test_of_many_things_used_once_the_oldest_are_forgotten(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits_module, "MAX_USED_ONCE", 100)
+    used = RateLimits(clock).used
+    assert all(used.add(f"proof {number}", 60) for number in range(1_000))
+    assert len(used._expires) == 100
+    assert not used.add("proof 999", 60)
+    clock.now += timedelta(minutes=2)
+    assert used.add("proof 999", 60)
+
+
 @pytest.mark.parametrize(
     ("settings", "url"),
     [

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 
 from backend.city.service import City
-from backend.security.identity import AccessClaims, CitizenRequest
+from backend.security.identity import SIGNED_IN, VERIFIED, CitizenRequest, step_up_required
 from backend.security.standing import Standing
 from backend.services.account.model.account import Account, standing_of
 from backend.services.account.model.session import Session, session_ended
@@ -19,6 +19,19 @@ async def own_account(city: City, request: CitizenRequest) -> Account:
     if account is None:
         raise session_ended()
     return account
+
+
+async def proved_account(city: City, request: CitizenRequest) -> Account:
+    """Return the caller's account unless its phone may have another owner. Raises SessionEnded and StepUpRequired.
+
+    For what opens or ends an account without a verified identity; see `level_of_sign_in`.
+    """
+    session = await city.store.get(Session, request.user.session_id)
+    if session is None:
+        raise session_ended()
+    if session.max_level == SIGNED_IN:
+        raise step_up_required(VERIFIED, SIGNED_IN)
+    return await own_account(city, request)
 
 
 async def find_account(city: City, phone: str) -> Account | None:
@@ -46,14 +59,14 @@ async def find_or_create_account(city: City, phone: str) -> Account:
             continue  # the same person signed in on two devices at the same time
 
 
-async def find_standing(city: City, claims: AccessClaims) -> Standing | None:
-    """Return what the account of a token may do now; None if its session has ended."""
-    session, account = await asyncio.gather(city.store.get(Session, claims.sid), city.store.get(Account, claims.sub))
+async def find_standing(city: City, account_id: str, session_id: str) -> Standing | None:
+    """Return what an account may do now in a session; None if the session has ended."""
+    session, account = await asyncio.gather(city.store.get(Session, session_id), city.store.get(Account, account_id))
     if session is None or account is None:
         return None
     if session.account_id != account.id or session.expires_ms <= to_ms(city.now()):
         return None
-    return standing_of(account)
+    return standing_of(account, session.max_level)
 
 
 def encrypted_phone(city: City, account_id: str, phone: str) -> str:

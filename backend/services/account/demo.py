@@ -1,30 +1,39 @@
 """The accounts' part of the demonstration: phones to sign in with, accounts of staff, and ID numbers to report."""
 
+import json
 from collections.abc import AsyncIterator, Callable
+from datetime import date
 
 from msgspec.structs import replace
 from stdnum.cn import ric  # pyright: ignore[reportMissingTypeStubs]  untyped library
 
 from backend.city.id_number import parse_id_number
+from backend.city.invented_people import (
+    MAX_PEOPLE,
+    invented_face,
+    invented_id_number,
+    invented_name,
+    phone_of_place,
+)
 from backend.city.person import document_of, find_or_create_person, known_person
 from backend.city.service import City, Demo, DemoAccounts, DemoOutput, DemoPerson, DemoStaff
 from backend.security.identity import IN_PERSON
 from backend.services.account.accounts import find_account, find_or_create_account
 from backend.services.account.model.account import Account, parse_phone
 from backend.services.account.model.staff import OPERATOR, ROSTER, OperatorRoster, with_operator
-from backend.services.account.synthetic import synthetic_phone
 from backend.store.time import to_ms
 from backend.store.update import create_or_update, update_document
 
 _MAX_SEARCHED = 5_000
 _MAX_SHOWN = 3
 _INVENTED = "99"
+_BORN_ON = date(1990, 3, 7)
 
 
 async def _people(city: City) -> AsyncIterator[DemoPerson]:
     """Yield the first synthetic people, in the order in which they were created."""
     for number in range(_MAX_SEARCHED):
-        phone = synthetic_phone(number)
+        phone = phone_of_place(number)
         account = await find_account(city, phone)
         if account is None or account.citizen_id is None:
             return
@@ -40,7 +49,29 @@ async def _show(city: City, people: Callable[[], AsyncIterator[DemoPerson]]) -> 
             notes.append(f"  {number}  {person.phone}")
         if len(notes) > _MAX_SHOWN:
             break
-    return DemoOutput(notes=notes)
+    await _prove_people(city)
+    return DemoOutput(notes=[*notes, *_two_requests()])
+
+
+async def _prove_people(city: City) -> None:
+    """Prove the people of a city that was invented before identities were proved."""
+    for place in range(MAX_PEOPLE):
+        account = await find_account(city, phone_of_place(place))
+        if account is None or account.citizen_id is None or account.level >= IN_PERSON:
+            return
+        await city.store.replace(replace(account, level=IN_PERSON))
+
+
+def _two_requests() -> list[str]:
+    """Return the requests by which a fresh phone gets to the third level, as somebody who has no account yet."""
+    number = invented_id_number(MAX_PEOPLE - 1, "female", _BORN_ON)
+    identity = {"name": invented_name(number), "id_number": number}
+    face = identity | {"method": "face", "evidence": invented_face(number)}
+    return [
+        "\nWith any other phone, these requests prove an invented identity (level 2, then level 3):\n",
+        f"  PUT /v1/me/real-name {json.dumps(identity, ensure_ascii=False)}",
+        f"  POST /v1/me/identity-proofs {json.dumps(face, ensure_ascii=False)}",
+    ]
 
 
 async def enter_demo_staff(

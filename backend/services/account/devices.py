@@ -22,10 +22,11 @@ def admission_of(request: AnyRequest) -> Admission:
     return cast("Access", request.app.state.access).admission
 
 
-async def proven_device(request: AnyRequest, city: City, nonce: str | None = None) -> str | None:
+async def proven_device(request: AnyRequest, city: City, *, nonce: str | None = None, once: bool = False) -> str | None:
     """Return the id of the device that sends a request, or None without a proof. Raises InvalidProof.
 
-    `nonce` is the challenge that the proof must answer, if there is one.
+    `nonce` is the challenge that the proof must answer, if there is one. With `once`, a proof is accepted once; other
+    requests carry a challenge or a refresh token, which are themselves used once.
     """
     proof = request.headers.get("dpop")
     if proof is None:
@@ -36,7 +37,7 @@ async def proven_device(request: AnyRequest, city: City, nonce: str | None = Non
     device = key.thumbprint
     if nonce is not None and claims.nonce != nonce:
         raise invalid_proof(now)
-    if not await admission_of(request).limits.spend_once(f"{device} {claims.jti}", 2 * PROOF_SECONDS):
+    if once and not await admission_of(request).limits.spend_once(f"{device} {claims.jti}", 2 * PROOF_SECONDS):
         raise invalid_proof(now)
     return device
 

@@ -6,11 +6,12 @@ from backend.city.audit_log import AuditEntry
 from backend.city.bank_cards import BankCard
 from backend.city.notices import Notice
 from backend.city.person import Person
-from backend.city.personal_data import forever, naming_account, naming_person, of_person
+from backend.city.personal_data import by_retention, forever, naming_account, naming_person, of_person
 from backend.city.service import City, OpenMatter, PersonalData, PersonalRecords, Subject
 from backend.i18n import Text
 from backend.services.account.model.account import Account
 from backend.services.account.model.closure import Closure
+from backend.services.account.model.identity_case import IdentityCase
 from backend.services.account.model.session import Session
 from backend.store import Order
 from backend.store.paging import find_all
@@ -76,8 +77,16 @@ personal_data = PersonalData(
             title=Text(zh="账户", en="Account"),
             find=_account,
             correct=Text(zh="可自行更换手机号。", en="You can change the phone yourself."),
-            hidden=("phone_digest",),
-            encrypted=("phone",),
+            hidden=(
+                "phone_digest",
+                "former_digest",
+                "kept_session",
+                "untold_ms",
+                "proposals",
+                "proposal_expires_ms",
+                "staff_since_ms",
+            ),
+            encrypted=("phone", "former_phone"),
         ),
         PersonalRecords(
             kind=AuditEntry,
@@ -88,6 +97,18 @@ personal_data = PersonalData(
             reason=Text(
                 zh="操作日志只含不可识别的编号，长期保存以备查证。",
                 en="The audit log holds opaque ids only, and is kept so that every act can be verified.",
+            ),
+        ),
+        PersonalRecords(
+            kind=IdentityCase,
+            title=Text(zh="关于身份信息的事项", en="Cases about your identity"),
+            find=naming_account(IdentityCase, "account"),
+            hidden=("votes", "acts", "acts_due_ms", "due_ms", "holder"),
+            encrypted=("name",),
+            keep_until=by_retention,
+            reason=Text(
+                zh="身份信息的处理决定可能被复查，须保留五年。",
+                en="A decision on an identity may be contested, so it is kept for five years.",
             ),
         ),
         PersonalRecords(kind=Closure, title=Text(zh="注销申请", en="Closing of the account"), find=_closure),

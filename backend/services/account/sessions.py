@@ -12,7 +12,7 @@ from litestar import Request
 from litestar.datastructures import State
 
 from backend.city.service import City
-from backend.security.identity import Access
+from backend.security.identity import IN_PERSON, SIGNED_IN, Access
 from backend.services.account.devices import record_use
 from backend.services.account.model.account import Account, caller_of, without_device
 from backend.services.account.model.session import (
@@ -35,6 +35,7 @@ async def start_session(
     device: str | None = None,
     device_name: str = "",
     device_kind: DeviceKind = "other",
+    max_level: int = IN_PERSON,
 ) -> str:
     """Start a session and return its refresh token."""
     session_id, secret = secrets.token_urlsafe(12), secrets.token_urlsafe(24)
@@ -49,6 +50,7 @@ async def start_session(
             device=device,
             device_name=device_name,
             device_kind=device_kind,
+            max_level=max_level,
         )
     )
     return f"{session_id}.{secret}"
@@ -87,7 +89,8 @@ async def renew_session(
     account = None if session is None else await city.store.get(Account, session.account_id)
     if session is None or account is None:
         raise session_ended()
-    account = await record_use(city, account, session.device)
+    if session.max_level > SIGNED_IN:
+        account = await record_use(city, account, session.device)
     return account, f"{session_id}.{city.encryption.decrypt(session.successor, _place(session_id))}"
 
 
@@ -111,6 +114,14 @@ async def end_session(city: City, session_id: str) -> None:
     await retry_on_conflict(delete)
 
 
+async def live_session(city: City, session_id: str) -> Session:
+    """Return a session. Raises SessionEnded."""
+    session = await _live_session(city, session_id)
+    if session is None:
+        raise session_ended()
+    return session
+
+
 async def sessions_of(city: City, account_id: str) -> list[Session]:
     """Return the sessions of an account that have not expired, the one that was used last first."""
     newest = Order("expires_ms", "descending", at_least=to_ms(city.now()) + 1)
@@ -129,10 +140,10 @@ async def end_session_of_device(city: City, session: Session) -> None:
         )
 
 
-def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session_id: str) -> str:
-    """Issue an access token with the account's current roles."""
+def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session: Session) -> str:
+    """Issue an access token with what the account may do now in a session."""
     access = cast("Access", request.app.state.access)
-    return access.issue(caller_of(account, session_id), city.now())
+    return access.issue(caller_of(account, session.id, session.max_level), city.now())
 
 
 def _expires_ms(city: City) -> int:

@@ -53,7 +53,9 @@ def _notes(city: City, phone: str, record: HealthRecord) -> list[str]:
 
 
 async def _assign(city: City, accounts: Mapping[str, str]) -> None:
-    """Let the health officer report for an office, a laboratory and a register."""
+    """Let the health officer, if there is one, report for an office, a laboratory and a register."""
+    if OFFICER not in accounts:
+        return
     for name, kind in SOURCES.items():
         source = ReportingSource(id=source_id(city, name), name=name, kind=kind, accounts=(accounts[OFFICER],))
         await insert_or_get(city.store, source)

@@ -71,7 +71,9 @@ class HospitalCity:
         people = [await enrol(city, number) for number in self.patients]
         self.citizens: dict[str, str] = {}
         for person in people:
-            caller = await keep_account(city.store, city.encryption, Caller(f"a-{person}", "city", person), now)
+            caller = await keep_account(
+                city.store, city.encryption, Caller(f"a-{person}", "city", person, level=3), now
+            )
             self.citizens[person] = access.issue(caller, now, 3_600)
         return people
 

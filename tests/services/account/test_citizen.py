@@ -38,7 +38,7 @@ def test_verifying_an_identity_makes_a_citizen_and_shows_it_masked(client: Clien
 
 
 def test_without_a_verified_identity_there_is_no_health_code(client: Client, sign_in: SignIn) -> None:
-    refused(client.get("/v1/me/health-code", headers=sign_in(ANNA)), 403, "not-allowed")
+    refused(client.get("/v1/me/health-code", headers=sign_in(ANNA)), 403, "step-up-required")
 
 
 def test_verifying_the_same_identity_again_gives_the_same_answer(client: Client, sign_in: SignIn) -> None:
@@ -57,7 +57,7 @@ def test_an_identity_is_verified_once(client: Client, sign_in: SignIn) -> None:
 
 def test_one_id_number_has_one_account(client: Client, sign_in: SignIn) -> None:
     verify(client, sign_in(ANNA))
-    refused(verify(client, sign_in(BEN)), 409, "id-number-in-use")
+    refused(verify(client, sign_in(BEN)), 403, "identity-not-proved")
     assert client.get("/v1/me", headers=sign_in(BEN)).json()["identity_verified"] is False
 
 

@@ -1,5 +1,6 @@
 """People see on which devices they are signed in, and end any of these sessions."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -7,27 +8,27 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from tests.conftest import SignIn
-from tests.services.health_code.scene import problem
+from tests.services.health_code.scene import SignedInPerson, problem
 
 Client = TestClient[Litestar]
 PHONE = "13800138000"
 
 
-def devices(client: Client, headers: dict[str, str]) -> list[dict[str, Any]]:
+def devices(client: Client, headers: Mapping[str, str]) -> list[dict[str, Any]]:
     answer = client.get("/v1/me/sessions", headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()["sessions"]
 
 
-def another_device(sign_in: SignIn) -> tuple[dict[str, str], str]:
+def another_device(sign_in: SignIn) -> tuple[SignedInPerson, str]:
     """Sign in with the same phone on another device; return its headers and refresh token."""
     known = sign_in.refresh_tokens.pop(PHONE, None)
-    sign_in.client.app.state.city.clock.now += timedelta(minutes=2)
+    sign_in.client.app.state.city.clock.now += timedelta(minutes=30)
     headers = sign_in(PHONE)
     token = sign_in.refresh_tokens[PHONE]
     if known is not None:
         sign_in.refresh_tokens[PHONE] = known
-    return headers, token
+    return SignedInPerson(sign_in.client.app, headers), token
 
 
 def can_refresh(client: Client, token: str) -> bool:

@@ -86,7 +86,7 @@ def test_a_role_that_one_operator_proposes_and_another_approves_is_in_force_at_o
     assert client.post("/v1/verifications", json=SCAN, headers=zhang).status_code == 403
     approved = approve(client, ben, proposed.json()["id"]).json()
     assert (approved["roles"], approved["venues"], approved["in_force"]) == (["gate"], ["west-lake"], True)
-    assert client.get("/v1/me", headers=zhang).json()["roles"] == ["gate"]
+    assert client.get("/v1/me", headers=sign_in(ZHANG)).json()["roles"] == ["gate"]
 
 
 def test_an_operator_does_not_approve_their_own_proposal(client: Client, anna: Headers) -> None:

@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 from stdnum.cn import ric
 
-from backend.security.identity import Caller
+from backend.security.identity import IN_PERSON, Caller
 from backend.services.account.model.account import Account
 from backend.services.health_code.sources import ReportingSource, SourceKind, source_id
 from backend.store import Document
@@ -27,7 +27,10 @@ class SignedInPerson(Headers):
     def __init__(self, app: Litestar, headers: Headers) -> None:
         claims = jwt.decode(headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
         roles = tuple(claims.get("rol", ()))
-        self.caller = Caller(claims["sub"], claims["sid"], claims.get("cit"), roles, tuple(claims.get("ven", ())))
+        venues = tuple(claims.get("ven", ()))
+        self.caller = Caller(
+            claims["sub"], claims["sid"], claims.get("cit"), roles, venues, level=claims.get("lvl", IN_PERSON)
+        )
         self.app = app
 
     def __getitem__(self, name: str) -> str:

@@ -255,7 +255,7 @@ def test_an_officer_orders_no_review_of_themselves_from_any_account(scene: Scene
     person, officer = scene.talent(DOCTOR), scene.officer()
     scene.call(move_person, scene.city, person.id, "13800000901")
     order = {"id_number": person.id_number}
-    problem(scene.client.post("/v1/talent-reviews", json=order, headers=officer), 409, "own-case")
+    problem(scene.client.post("/v1/talent-reviews", json=order, headers=officer), 409, "conflict-of-interest")
 
 
 def test_only_officers_order_reviews_and_the_answer_reveals_nothing(scene: Scene) -> None:

@@ -275,8 +275,8 @@ def test_a_body_of_twenty_megabytes_is_refused_and_leaves_nothing_behind(scene: 
 
 def test_a_person_without_a_verified_identity_cannot_declare_evidence(scene: Scene) -> None:
     problem(scene.client.get("/v1/me/talent"), 401, "not-signed-in")
-    problem(scene.client.get("/v1/me/talent", headers=scene.officer()), 403, "not-allowed")
+    problem(scene.client.get("/v1/me/talent", headers=scene.officer()), 403, "step-up-required")
     body = {"qualification": msgspec.to_builtins(DOCTOR)}
     answer = scene.client.post("/v1/me/talent/evidence", json=body, headers=scene.officer())
-    problem(answer, 403, "not-allowed")
+    problem(answer, 403, "step-up-required")
     assert stored(scene.client, Talent) == []

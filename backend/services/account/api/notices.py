@@ -12,6 +12,7 @@ from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, signed_in
 from backend.services.account.accounts import own_account
 from backend.services.account.api.privacy_schemas import NoticeDetails, NoticeList, ReadUpTo, UnreadNotices
+from backend.services.account.model.identity import is_verified
 from backend.services.account.model.session import SessionEnded
 
 PAGE = 50
@@ -50,9 +51,14 @@ async def read_notices(data: JSONBody[ReadUpTo], request: CitizenRequest, city: 
 
 
 async def _recipients(city: City, request: CitizenRequest) -> list[str]:
-    """Return the ids by which notices reach the caller: those of their Person and of their account."""
+    """Return the ids by which notices reach the caller: those of their Person and of their account.
+
+    A caller who has only the phone of somebody else's account gets none.
+    """
     account = await own_account(city, request)
-    return [account.id] if account.citizen_id is None else [account.citizen_id, account.id]
+    if request.user.citizen_id is None:
+        return [] if is_verified(account) else [account.id]
+    return [request.user.citizen_id, account.id]
 
 
 async def _own_notice(city: City, recipients: list[str], notice_id: str) -> Notice:

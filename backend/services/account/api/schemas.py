@@ -8,7 +8,9 @@ from msgspec import Meta, Struct
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, Sex, TypedIdNumber
 from backend.security.identity import Role
 from backend.services.account.model.session import DeviceKind
+from backend.services.account.ports import PresenceMethod
 
+IdentityLevel = Annotated[int, Meta(ge=1, le=3)]
 Phone = Annotated[str, Meta(min_length=5, max_length=32, description="national, or with a + prefix")]
 Code = Annotated[str, Meta(pattern="^[0-9]{6}$")]
 Challenge = Annotated[
@@ -61,14 +63,17 @@ class Tokens(Struct, frozen=True):
     refresh_token: str
     account_id: str
     identity_verified: bool
+    step_up_needed: bool = False
+    """The phone may have had another owner: prove the identity of the account, or take a fresh one."""
 
 
 class AccountDetails(Struct, frozen=True):
-    """The caller's account; identifiers are masked."""
+    """The caller's account; identifiers are masked. `level` says how the identity was proved, from 1 to 3."""
 
     id: str
-    phone: str
+    phone: str | None
     identity_verified: bool
+    level: IdentityLevel
     name: str | None
     id_number: str | None
     roles: tuple[Role, ...]
@@ -90,16 +95,46 @@ class IdentityVerificationRequest(Struct, forbid_unknown_fields=True):
     born_on: date | None = None
 
 
-class VerifiedAccount(Struct, frozen=True):
-    """The account after its identity was verified, and an access token for routes that only citizens may use."""
+class IdentityProofRequest(IdentityVerificationRequest, kw_only=True, forbid_unknown_fields=True):
+    """Who the caller is, and what shows that they are present.
+
+    `evidence` is the id that the check of a face returned to the app, or the number of a bank card whose phone is the
+    account's phone.
+    """
+
+    method: PresenceMethod
+    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    recover: bool = False
+    """Recover the account that has proved this number in person, by the caller's face, with the caller's phone."""
+
+
+class ProvedAccount(Struct, frozen=True):
+    """The account after a proof of identity, and an access token with its level.
+
+    `case_id` is set if another account has proved the same number in person: two officers decide whose it is.
+    """
 
     account: AccountDetails
     access_token: str
     expires_in_seconds: int
+    case_id: str | None = None
 
 
 class PhoneChangeRequest(Struct, forbid_unknown_fields=True):
-    """The new main phone, and the challenge and code of a sign-in code that was sent to it."""
+    """The new main phone with the challenge and code that were sent to it, and those that were sent to the old one.
+
+    Without the old phone, a proof in person in the last ten minutes is needed (POST /v1/me/identity-proofs).
+    """
+
+    phone: Phone
+    challenge: Challenge
+    code: Code
+    old_challenge: Challenge | None = None
+    old_code: Code | None = None
+
+
+class PhoneUndoRequest(Struct, forbid_unknown_fields=True):
+    """The former phone, with the challenge and code of a sign-in code that was sent to it."""
 
     phone: Phone
     challenge: Challenge

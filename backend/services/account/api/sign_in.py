@@ -6,9 +6,10 @@ from litestar.params import JSONBody
 
 from backend.city.service import City
 from backend.i18n import preferred_language
-from backend.security.identity import CitizenRequest, budgeted, signed_in
+from backend.security.identity import SIGNED_IN, CitizenRequest, budgeted, signed_in
 from backend.security.rate_limits import Charge
 from backend.services.account.accounts import find_or_create_account
+from backend.services.account.api.details import tokens_of
 from backend.services.account.api.schemas import (
     RefreshRequest,
     SignInCodeRequest,
@@ -17,7 +18,7 @@ from backend.services.account.api.schemas import (
     Tokens,
 )
 from backend.services.account.devices import AnyRequest, admission_of, is_known_device, proven_device, record_use
-from backend.services.account.model.account import Account, InvalidPhone, parse_phone
+from backend.services.account.model.account import InvalidPhone, parse_phone
 from backend.services.account.model.budgets import (
     ATTEMPTS,
     ATTEMPTS_OF_DEVICE,
@@ -33,8 +34,13 @@ from backend.services.account.model.sign_in import (
     WrongCode,
     sign_in_message,
 )
+from backend.services.account.phones import level_of_sign_in
 from backend.services.account.ports import Sms
-from backend.services.account.sessions import end_session, issue_access_token, renew_session, start_session
+from backend.services.account.sessions import (
+    end_session,
+    renew_session,
+    start_session,
+)
 from backend.services.account.sign_in_codes import issue_code, spend_code_budget, verify_phone
 
 
@@ -49,7 +55,7 @@ async def send_sign_in_code(
     Accept-Language.
     """
     phone = parse_phone(data.phone, city.settings.phone_region)
-    device = await proven_device(request, city)
+    device = await proven_device(request, city, once=True)
     known = device if await is_known_device(city, phone, device) else None
     await spend_code_budget(city, request, phone, known)
     challenge_id, code = await issue_code(city, phone)
@@ -64,18 +70,24 @@ async def sign_in(data: JSONBody[SignInRequest], request: AnyRequest, city: Name
 
     The header `DPoP`, with the challenge as its `nonce`, registers the app's key: the account knows the device from now
     on, and only it can refresh the session.
+
+    `step_up_needed` in the response says that the phone may have had another owner: the session shows nothing of the
+    account until its owner proves who they are, and a new owner takes a fresh account (POST /v1/me/fresh-account).
     """
     phone = parse_phone(data.phone, city.settings.phone_region)
-    device = await proven_device(request, city, data.challenge)
+    device = await proven_device(request, city, nonce=data.challenge)
     admission = admission_of(request)
     if await is_known_device(city, phone, device):
         await admission.spend(request.scope, [Charge(ATTEMPTS_OF_DEVICE, str(device))])
     else:
         await admission.spend(request.scope, [Charge(ATTEMPTS, await admission.origin(request.scope))])
     await verify_phone(city, phone, data.challenge, data.code)
-    account = await record_use(city, await find_or_create_account(city, phone), device)
-    token = await start_session(city, account, device, data.device_name, data.device_kind)
-    return _tokens(request, city, account, token)
+    account = await find_or_create_account(city, phone)
+    max_level = await level_of_sign_in(city, account, phone, device)
+    if max_level > SIGNED_IN:
+        account = await record_use(city, account, device)
+    token = await start_session(city, account, device, data.device_name, data.device_kind, max_level)
+    return await tokens_of(request, city, account, token)
 
 
 @post("/v1/sessions/refresh", guards=[budgeted], problems=(SessionEnded,))
@@ -95,21 +107,10 @@ async def refresh_session(data: JSONBody[RefreshRequest], request: AnyRequest, c
         raise
     session_id, _, _ = refresh_token.partition(".")
     await admission.spend(request.scope, [Charge(REFRESHES, session_id)])
-    return _tokens(request, city, account, refresh_token)
+    return await tokens_of(request, city, account, refresh_token)
 
 
 @delete("/v1/sessions/current", guards=[signed_in], repeatable=True)
 async def sign_out(request: CitizenRequest, city: NamedDependency[City]) -> None:
     """End the caller's session, so that its refresh token is no longer valid."""
     await end_session(city, request.user.session_id)
-
-
-def _tokens(request: AnyRequest, city: City, account: Account, refresh_token: str) -> Tokens:
-    session_id, _, _ = refresh_token.partition(".")
-    return Tokens(
-        access_token=issue_access_token(city, request, account, session_id),
-        expires_in_seconds=city.settings.access_token_seconds,
-        refresh_token=refresh_token,
-        account_id=account.id,
-        identity_verified=account.citizen_id is not None,
-    )

@@ -156,7 +156,7 @@ def _member(city: City, account: Account) -> StaffMember:
     since_ms = account.staff_since_ms
     return StaffMember(
         account=account.id,
-        phone=masked_phone(city.encryption.read(account, "phone")),
+        phone=None if account.phone is None else masked_phone(city.encryption.read(account, "phone")),
         roles=account.roles,
         venues=account.venues,
         in_force=standing_of(account).roles == account.roles,
@@ -168,7 +168,7 @@ def _grant(city: City, account: Account, proposal: Proposal) -> GrantDetails:
     return GrantDetails(
         id=proposal.id,
         account=account.id,
-        phone=masked_phone(city.encryption.read(account, "phone")),
+        phone=None if account.phone is None else masked_phone(city.encryption.read(account, "phone")),
         roles=proposal.roles,
         venues=proposal.venues,
         reason=proposal.reason,

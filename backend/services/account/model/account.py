@@ -13,7 +13,7 @@ from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.city.typed_text import compact, without_invisible
 from backend.i18n import Text
 from backend.problems import FieldError, Problem
-from backend.security.identity import IN_PERSON, SIGNED_IN, Caller, Role
+from backend.security.identity import IN_PERSON, SIGNED_IN, VERIFIED, Caller, Role
 from backend.security.standing import Standing
 from backend.services.account.model.device import SILENCE, USE_RECORDED_SINCE, Device, knows_device, used_devices
 from backend.store import ONE_SHARD, Index
@@ -48,10 +48,16 @@ class Proposal(Struct, frozen=True, kw_only=True):
 
 
 class Account(AuditedDocument, kw_only=True):
-    """An account that signs in by phone; `citizen_id` is the id of its Person once their identity is verified.
+    """An account that signs in by phone; `citizen_id` is the id of its Person once somebody has been named.
 
     Its `roles` and `venues` are in force while `level` says that the person was present. `staff_since_ms` is set while
     it has any, and `proposal_expires_ms` while some are proposed.
+    `level` says how that identity was proved. An account that was named before names were proved is at level 1.
+    `phone` is None if it was lost and passed to somebody else; the account then waits for its owner.
+    The account has its phone since `phone_since` (None: since it was created). `former_phone` may undo the change until
+    `former_until`; the account then `is_disputed` until its owner proves who they are. While `untold_ms` is set, people
+    must still be notified of the change, and sessions other than `kept_session` must be ended.
+    `proofs` lists when it tried to prove an identity during a day.
     `last_used` is when it last signed in or renewed a session, to the day. None is before this was recorded.
     """
 
@@ -59,6 +65,8 @@ class Account(AuditedDocument, kw_only=True):
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("phone_digest",), unique=True),
         Index(("citizen_id",), unique=True),
+        Index(("former_digest",)),
+        Index((), ordered="untold_ms"),
         Index((), ordered="staff_since_ms"),
         Index((), ordered="proposal_expires_ms"),
         UNLOGGED,
@@ -70,11 +78,19 @@ class Account(AuditedDocument, kw_only=True):
         names="a person",
     )
 
-    phone: str
-    phone_digest: str
+    phone: str | None
+    phone_digest: str | None
     created: datetime
+    phone_since: datetime | None = None
+    former_phone: str | None = None
+    former_digest: str | None = None
+    former_until: datetime | None = None
+    kept_session: str = ""
+    is_disputed: bool = False
+    untold_ms: int | None = None
     citizen_id: str | None = None
     level: int = SIGNED_IN
+    proofs: tuple[datetime, ...] = ()
     roles: tuple[Role, ...] = ()
     venues: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -145,17 +161,21 @@ def without_device(account: Account, device_id: str | None) -> Account:
     return account if len(kept) == len(account.devices) else replace(account, devices=kept)
 
 
-def caller_of(account: Account, session_id: str) -> Caller:
-    """Return the Caller that guards see for an account."""
-    standing = standing_of(account)
+def caller_of(account: Account, session_id: str, max_level: int = IN_PERSON) -> Caller:
+    """Return the Caller that guards see for an account in a session of this level."""
+    standing = standing_of(account, max_level)
     return Caller(account.id, session_id, standing.citizen_id, standing.roles, standing.venues, level=standing.level)
 
 
-def standing_of(account: Account) -> Standing:
-    """Return what an account may do: its roles are in force while it is proved that the person was present."""
-    if account.citizen_id is None or account.level < IN_PERSON:
-        return Standing(account.citizen_id, (), (), account.level)
-    return Standing(account.citizen_id, account.roles, account.venues, account.level)
+def standing_of(account: Account, max_level: int = IN_PERSON) -> Standing:
+    """Return what an account may do in a session of this level.
+
+    A name that was not proved opens nothing, and roles are in force while it is proved that the person was present.
+    """
+    level = SIGNED_IN if account.citizen_id is None else min(account.level, max_level)
+    if level < IN_PERSON:
+        return Standing(account.citizen_id if level >= VERIFIED else None, (), (), level)
+    return Standing(account.citizen_id, account.roles, account.venues, level)
 
 
 def masked_phone(phone: str) -> str:

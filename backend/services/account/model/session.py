@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.problems import Problem
+from backend.security.identity import IN_PERSON
 from backend.store import Document, Index
 from backend.store.retention import Retention
 
@@ -24,8 +25,11 @@ class SessionEnded(Problem):
 
 
 class Session(Document, kw_only=True):
-    """A signed-in device. Its refresh token changes at each use; only the hash of the last one is stored.
+    """A signed-in device. It opens no more than `max_level` allows, whatever its account has proved.
 
+    `proved_at` is when a person last proved in this session, in person, who they are.
+
+    Its refresh token changes at each use; only the hash of the last one is stored.
     `device` is the thumbprint of the device's key, if it has one. After a refresh, `previous_digest` is the hash of the
     token that was used, `retry_digest` that of the Idempotency-Key of the request, and `successor` the new token,
     encrypted: with them the same device may repeat the request. The index finds the sessions of an account.
@@ -46,6 +50,8 @@ class Session(Document, kw_only=True):
     account_id: str
     refresh_digest: str
     expires_ms: int
+    max_level: int = IN_PERSON
+    proved_at: datetime | None = None
     created: datetime | None = None
     last_used: datetime | None = None
     device: str | None = None

@@ -40,8 +40,8 @@ class SignInChallenge(Document, kw_only=True):
     collection: ClassVar[str] = "sign_in_challenges"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="expires_ms"),)
     retention: ClassVar[Retention] = Retention(
-        grows_with="each phone to which a code was sent",
-        ends="a day after the last code",
+        grows_with="each code that was sent to a phone",
+        ends="when the code has expired",
         names="nobody",
         ends_at="expires_ms",
     )

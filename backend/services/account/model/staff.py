@@ -17,6 +17,7 @@ from backend.problems import Problem
 from backend.security.identity import Caller, Role
 from backend.services.account.model.account import Account, Proposal, standing_of
 from backend.store import Index
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 PROPOSAL_LIFETIME = timedelta(days=7)
@@ -187,14 +188,19 @@ def _same_person(citizen_id: str | None, caller: Caller) -> bool:
 class OperatorRoster(AuditedDocument, kw_only=True):
     """Everybody who was made an operator and was not removed, by account; there is one such document.
 
-    An account enters the roster before it becomes an operator, and leaves it before it ceases to be one. So whoever
-    removes an operator finds all others here, and of several removals at once each sees the one before.
+    An account enters the roster before it becomes an operator, and leaves it before it ceases to be one. So the
+    removal of an operator finds all others here, and of several removals at once each sees the one before.
     `complete` says that the first two operators, who are entered on the city's machine, have their role.
     `demonstration` marks a city whose staff is invented.
     """
 
     collection: ClassVar[str] = "operator_rosters"
     indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
+    retention: ClassVar[Retention] = Retention(
+        grows_with="nothing: there is one",
+        ends="never: it holds the present operators",
+        names="nobody",
+    )
 
     operators: tuple[str, ...]
     complete: bool = True

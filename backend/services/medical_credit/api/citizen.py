@@ -31,7 +31,7 @@ from backend.paylater.problems import (
 )
 from backend.paylater.transfers import pay
 from backend.problems import NotFound
-from backend.security.identity import CitizenRequest, citizen, citizen_id
+from backend.security.identity import CitizenRequest, citizen, citizen_id, person_present
 from backend.services.medical_credit.api.schemas import (
     Consent,
     CreditLimit,
@@ -70,7 +70,7 @@ async def show_medical_credit(request: CitizenRequest, city: NamedDependency[Cit
     return await _credit(city, await refresh_enrolment(city, enrolment, now), now)
 
 
-@post("/v1/me/medical-credit", guards=[citizen], problems=(NotEligible, UpstreamUnavailable, BirthDateMissing))
+@post("/v1/me/medical-credit", guards=[person_present], problems=(NotEligible, UpstreamUnavailable, BirthDateMissing))
 async def open_medical_credit(
     data: JSONBody[Consent], request: CitizenRequest, city: NamedDependency[City]
 ) -> MedicalCredit:
@@ -186,7 +186,7 @@ async def list_family_consents(request: CitizenRequest, city: NamedDependency[Ci
     return FamilyConsents(found + [family_consent_details(one, "payer") for one in patients])
 
 
-@put("/v1/me/family/{consent_id:str}/agreement", guards=[citizen])
+@put("/v1/me/family/{consent_id:str}/agreement", guards=[person_present])
 async def agree_to_pay(
     request: CitizenRequest, city: NamedDependency[City], consent_id: FromPath[str]
 ) -> FamilyConsents:

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from backend.city.audit_log import Act, new_act, record_act, with_acts
-from backend.city.own_case import OwnCase, refuse_own_case
+from backend.city.conflict_of_interest import ConflictOfInterest, refuse_own_case
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable, answer_required
 from backend.paylater import repairs
@@ -91,7 +91,7 @@ async def export_our_records(
     "/v1/reconciliations/{hospital:str}/{day:date}/acceptances",
     guards=[operator],
     status_code=200,
-    problems=(NotAccepted, OwnCase),
+    problems=(NotAccepted, ConflictOfInterest),
 )
 async def accept_repairs(
     data: JSONBody[RepairSelection],
@@ -115,7 +115,7 @@ async def accept_repairs(
     "/v1/reconciliations/{hospital:str}/{day:date}/approvals",
     guards=[approver],
     status_code=200,
-    problems=(NotAccepted, SamePerson, OwnCase),
+    problems=(NotAccepted, SamePerson, ConflictOfInterest),
 )
 async def approve_repairs(
     data: JSONBody[RepairSelection],
@@ -142,7 +142,7 @@ def _day_act(city: City, request: CitizenRequest, action: str, hospital: str, da
 async def _repair_acts(
     city: City, request: CitizenRequest, action: str, hospital: str, day: date, differences: Sequence[str]
 ) -> list[Act]:
-    """Return the act of each repair, about the difference and the person whose bill it changes. Raises OwnCase."""
+    """Return the act of each repair, about the person whose bill it changes. Raises ConflictOfInterest."""
     found = await find_reconciliation(city, hospital, day)
     visit_of = {one.id: one.visit for one in found.differences if one.id in differences}
     visits = await city.store.get_many(Visit, sorted(set(visit_of.values())))

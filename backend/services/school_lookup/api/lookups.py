@@ -8,8 +8,8 @@ from backend.city.person import known_person
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable, answer_required
 from backend.i18n import Text
-from backend.problems import FieldError, InvalidRequest, NotAllowed, NotSignedIn
-from backend.security.identity import admit_citizen, public
+from backend.problems import FieldError, InvalidRequest, NotSignedIn
+from backend.security.identity import StepUpRequired, admit_citizen, public
 from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult
 from backend.services.school_lookup.editions import districts_of
 from backend.services.school_lookup.family import Family, contradictions_of
@@ -35,9 +35,9 @@ AnyRequest = Request[object, object, State]
         InvalidFamily,
         NoRegisteredChildren,
         NoSchoolPlan,
-        NotAllowed,
         NotSignedIn,
         OutsideCity,
+        StepUpRequired,
         UnknownAddress,
         UpstreamUnavailable,
     ),

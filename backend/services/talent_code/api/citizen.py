@@ -23,7 +23,7 @@ from backend.codes.image import draw_png, draw_svg
 from backend.codes.image_worker import ImageWorkerBusy, image_worker
 from backend.codes.signed_code import CodeClaims, issue_code
 from backend.problems import NotFound
-from backend.security.identity import CitizenRequest, citizen, citizen_id
+from backend.security.identity import CitizenRequest, citizen, citizen_id, person_present
 from backend.services.talent_code.api.responses import (
     claim_details,
     offers_and_near_misses,
@@ -88,7 +88,7 @@ async def withdraw_evidence(request: CitizenRequest, city: NamedDependency[City]
     await update_talent(city, citizen_id(request), partial(remove_evidence, evidence=evidence_id))
 
 
-@put("/v1/me/talent/account", guards=[citizen], problems=(InvalidBankAccount, CardRefused, BirthDateMissing))
+@put("/v1/me/talent/account", guards=[person_present], problems=(InvalidBankAccount, CardRefused, BirthDateMissing))
 async def set_bank_account(
     data: JSONBody[BankAccountRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> AccountEnding:
@@ -178,7 +178,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
 
 @post(
     "/v1/me/claims",
-    guards=[citizen],
+    guards=[person_present],
     problems=(*CLAIM_PROBLEMS, CardRefused, BirthDateMissing, UpstreamUnavailable, *ONCE_PROBLEMS),
 )
 async def claim_benefit(

@@ -18,8 +18,8 @@ from backend.benefits.problems import NothingToAppeal, OwnAppeal
 from backend.benefits.responses import appeal_list, budget_list
 from backend.benefits.schemas import AppealDecision, AppealList, BudgetList
 from backend.city.audit_log import Act, new_act, record_act, with_act
+from backend.city.conflict_of_interest import ConflictOfInterest, refuse_own_case
 from backend.city.id_number import InvalidIdNumber, parse_id_number
-from backend.city.own_case import OwnCase, refuse_own_case
 from backend.city.person import find_person
 from backend.city.service import City
 from backend.i18n import Text
@@ -96,7 +96,7 @@ async def list_budgets(city: NamedDependency[City]) -> BudgetList:
     return await budget_list(benefits, city)
 
 
-@post("/v1/talent-reviews", guards=[talent_officer], status_code=202, problems=(InvalidIdNumber, OwnCase))
+@post("/v1/talent-reviews", guards=[talent_officer], status_code=202, problems=(InvalidIdNumber, ConflictOfInterest))
 async def request_review(data: JSONBody[ReviewRequest], request: CitizenRequest, city: NamedDependency[City]) -> None:
     """Request another check of a person's evidence; a class that it no longer supports is withdrawn.
 
