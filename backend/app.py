@@ -54,7 +54,7 @@ from backend.security.gateways import Gateway
 from backend.security.identity import Access
 from backend.security.keyring import Keyring
 from backend.security.rate_limits import RateLimits
-from backend.security.standing import FindStanding, Standings, standing_of_token
+from backend.security.standing import FindStanding, Standings
 from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
@@ -137,11 +137,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
-        await read_unbound_values(current_city().store, current_city().encryption)
-        watching = watch_binding(current_city().store, store_file(settings.store))
-        following = follow_releases(current_city, set_city)
-        measuring, ending = audit_lag.measured(current_city), follow_ended_access(current_city)
-        async with watching, following, measuring, ending, jobs:
+        async with _following(current_city, set_city), audit_lag.measured(current_city), jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
@@ -195,12 +191,20 @@ def _routes(settings: Settings, parts: Parts) -> list[ControllerRouterHandler]:
     return [*routes, *health_routes(), *document_routes(parts.services, parts.integrations, settings)]
 
 
-def _find_standing(services: Sequence[Service], current_city: Callable[[], City]) -> FindStanding:
+def _find_standing(services: Sequence[Service], current_city: Callable[[], City]) -> FindStanding | None:
     """Return how the service that keeps the accounts finds what they may do now."""
     standing = next((service.standing for service in services if service.standing is not None), None)
-    if standing is None:
-        return standing_of_token
-    return lambda claims: standing(current_city(), claims)
+    return None if standing is None else lambda account, session: standing(current_city(), account, session)
+
+
+@asynccontextmanager
+async def _following(current_city: Callable[[], City], set_city: Callable[[City], None]) -> AsyncGenerator[None, None]:
+    """Follow what other processes change in the store, until the end of the block."""
+    city = current_city()
+    await read_unbound_values(city.store, city.encryption)
+    watching = watch_binding(city.store, store_file(city.settings.store))
+    async with watching, follow_releases(current_city, set_city), follow_ended_access(current_city):
+        yield
 
 
 def _tracing(settings: Settings) -> "Tracing | None":

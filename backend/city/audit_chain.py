@@ -24,6 +24,7 @@ from backend.city.service import City
 from backend.security.keyring import Keyring
 from backend.security.merkle import EMPTY_ROOT, leaf_hash, root_of, with_leaf
 from backend.store import Document, Duplicate, Index, Order, Store
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 ENTRIES_PER_BLOCK = 500
@@ -48,6 +49,11 @@ class AuditBlock(Document, kw_only=True):
         Index((), ordered="number"),
         Index((), ordered="closed_day"),
         Index(("day",), ordered="number"),
+    )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each second in which something is logged",
+        ends="never: it chains the log",
+        names="nobody",
     )
     number: int
     at: datetime

@@ -27,7 +27,6 @@ from backend.problems import Problem
 from backend.rulebook import Rulebook
 from backend.rulebook.needs import RuleModule
 from backend.security.field_encryption import FieldEncryption
-from backend.security.identity import AccessClaims
 from backend.security.keyring import Keyring
 from backend.security.standing import Standing
 from backend.settings import Settings
@@ -225,8 +224,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """The roles that its guards require and that only connected systems have, such as a hospital's; none is granted."""
     exclusive_roles: Sequence[tuple[str, str]] = ()
     """Pairs of roles that nobody may have at once; EVERY_OTHER_ROLE as the second stands for all others."""
-    standing: Callable[[City, AccessClaims], Awaitable[Standing | None]] | None = None
-    """Returns what the account of a token may do now; declared by the service that keeps the accounts."""
+    standing: Callable[[City, str, str], Awaitable[Standing | None]] | None = None
+    """Returns what an account may do now in a session (both by id); the service that keeps accounts declares it."""
     acts: Mapping[str, Text] = {}
     """The actions of the audit log that concern a person, such as `account.looked_up`, as the person reads them."""
     authorities: Mapping[str, Text] = {}

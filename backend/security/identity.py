@@ -239,13 +239,17 @@ async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
 async def present_standing(connection: Connection, claims: AccessClaims) -> Standing:
     """Return what the account of a token may do now. Raises NotSignedIn if its session has ended."""
     standings: Standings = connection.scope["app"].state.standings
-    return _use(connection, claims, await standings.current(claims))
+    return _use(connection, claims, await standings.current(claims.sub, claims.sid, _claimed(claims)))
 
 
 async def recent_standing(connection: Connection, claims: AccessClaims) -> Standing:
     """Return what the account of a token could do within the last seconds. Raises NotSignedIn as above."""
     standings: Standings = connection.scope["app"].state.standings
-    return _use(connection, claims, await standings.recent(claims))
+    return _use(connection, claims, await standings.recent(claims.sub, claims.sid, _claimed(claims)))
+
+
+def _claimed(claims: AccessClaims) -> Standing:
+    return Standing(claims.cit, claims.rol, claims.ven, claims.lvl)
 
 
 def _use(connection: Connection, claims: AccessClaims, standing: Standing | None) -> Standing:

@@ -7,14 +7,10 @@ answer of the last seconds, so that a queue of people costs few reads and goes o
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from backend.store import StoreUnavailable
-
-if TYPE_CHECKING:
-    from backend.security.identity import AccessClaims
 
 RECENT_SECONDS = 5.0
 MAX_REMEMBERED = 10_000
@@ -29,39 +25,37 @@ class Standing(Struct, frozen=True, gc=False):
     level: int
 
 
-FindStanding = Callable[["AccessClaims"], Awaitable[Standing | None]]
-"""Returns what the account of a token may do now; None if its session has ended. Raises StoreUnavailable."""
-
-
-async def standing_of_token(claims: "AccessClaims") -> Standing | None:
-    """Return what a token says, for a city without a service that keeps accounts."""
-    return Standing(claims.cit, claims.rol, claims.ven, claims.lvl)
+FindStanding = Callable[[str, str], Awaitable[Standing | None]]
+"""Returns what an account may do now in a session; None if the session has ended. Raises StoreUnavailable."""
 
 
 class Standings:
     """Finds what the accounts of tokens may do. One per process."""
 
-    def __init__(self, find: FindStanding, clock: Callable[[], datetime]) -> None:
+    def __init__(self, find: FindStanding | None, clock: Callable[[], datetime]) -> None:
         self._find = find
         self._clock = clock
         self._remembered: dict[str, tuple[float, Standing | None]] = {}
 
-    async def current(self, claims: "AccessClaims") -> Standing | None:
-        """Return what an account may do now; None if its session has ended. Raises StoreUnavailable."""
-        return await self._find(claims)
+    async def current(self, account: str, session: str, claimed: Standing) -> Standing | None:
+        """Return what an account may do now; None if its session has ended. Raises StoreUnavailable.
 
-    async def recent(self, claims: "AccessClaims") -> Standing | None:
+        In a city without a service that keeps accounts, that is what the token has `claimed`.
+        """
+        return claimed if self._find is None else await self._find(account, session)
+
+    async def recent(self, account: str, session: str, claimed: Standing) -> Standing | None:
         """Return what an account could do within the last five seconds.
 
-        While the store does not answer, that is what was known before, or else what the token says.
+        While the store does not answer, that is what was known before, or else what the token has `claimed`.
         """
-        key, now = f"{claims.sub} {claims.sid}", self._clock().timestamp()
+        key, now = f"{account} {session}", self._clock().timestamp()
         known = self._remembered.get(key)
         if known is None or not 0 <= now - known[0] < RECENT_SECONDS:
             try:
-                known = now, await self._find(claims)
+                known = now, await self.current(account, session, claimed)
             except StoreUnavailable:
-                known = now, await standing_of_token(claims) if known is None else known[1]
+                known = now, claimed if known is None else known[1]
             self._remember(key, known)
         return known[1]
 

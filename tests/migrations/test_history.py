@@ -11,6 +11,7 @@ from pymongo import MongoClient
 
 from backend.i18n import Text
 from backend.jobs.tasks import DeadLetter
+from backend.services.account.model.account import Account
 from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.health_code.facts import HealthFacts
@@ -151,6 +152,19 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
         {"id": "p", "revision": 1, "code_digest": "c", "sent": [NOON], "expires_ms": NOON_MS, "attempts": 2},
         SignInChallenge(
             id="p", revision=2, phone_digest="p", code_digest="c", expires_ms=NOON_MS, attempts=2, used=True
+        ),
+    ),
+    (
+        "0091_list_staff",
+        {"id": "a", "revision": 1, "phone": "p", "phone_digest": "d", "created": NOON, "roles": ["gate"]},
+        Account(
+            id="a",
+            revision=2,
+            phone="p",
+            phone_digest="d",
+            created=NOON,
+            roles=("gate",),
+            staff_since_ms=RELEASED_MS,
         ),
     ),
     *medical_credit.EXAMPLES,

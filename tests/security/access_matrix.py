@@ -2,8 +2,8 @@
 
 A route without an entry fails the test. To add one, write a line `"METHOD /path": access` below:
 
-- `PUBLIC` for everybody, `SIGNED_IN` for every account, `CITIZEN` for whoever's identity is verified (level 2),
-  `IN_PERSON` for whoever proved it in person (level 3), or `staff("role", ...)` for the roles that may;
+- `PUBLIC` for everybody, `SIGNED_IN` for every account, `CITIZEN` for people whose identity is verified (level 2),
+  `IN_PERSON` for people who proved it in person (level 3), or `staff("role", ...)` for the roles that may;
 - routes that connected systems use, such as those below `/fhir/`, need no entry of their own: `system_access` has them.
 
 A route whose path names an object also needs a line in `OWN_OBJECTS` of `test_access_matrix.py`, which makes one that

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 
 from backend.city.service import City
-from backend.security.identity import SIGNED_IN, VERIFIED, AccessClaims, CitizenRequest, step_up_required
+from backend.security.identity import SIGNED_IN, VERIFIED, CitizenRequest, step_up_required
 from backend.security.standing import Standing
 from backend.services.account.model.account import Account, standing_of
 from backend.services.account.model.session import Session, session_ended
@@ -59,9 +59,9 @@ async def find_or_create_account(city: City, phone: str) -> Account:
             continue  # the same person signed in on two devices at the same time
 
 
-async def find_standing(city: City, claims: AccessClaims) -> Standing | None:
-    """Return what the account of a token may do now; None if its session has ended."""
-    session, account = await asyncio.gather(city.store.get(Session, claims.sid), city.store.get(Account, claims.sub))
+async def find_standing(city: City, account_id: str, session_id: str) -> Standing | None:
+    """Return what an account may do now in a session; None if the session has ended."""
+    session, account = await asyncio.gather(city.store.get(Session, session_id), city.store.get(Account, account_id))
     if session is None or account is None:
         return None
     if session.account_id != account.id or session.expires_ms <= to_ms(city.now()):

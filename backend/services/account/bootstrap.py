@@ -5,6 +5,7 @@ resumed by the same command.
 """
 
 from contextlib import suppress
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -14,7 +15,7 @@ from backend.services.account.accounts import find_or_create_account
 from backend.services.account.model.account import Account, parse_phone
 from backend.services.account.model.staff import OPERATOR, ROSTER, OperatorRoster, exclusive_pair
 from backend.services.account.staff import STAFF
-from backend.store import Conflict, Duplicate
+from backend.store import Duplicate
 from backend.store.paging import find_all
 from backend.store.time import to_ms
 from backend.store.update import update_document
@@ -42,10 +43,7 @@ async def bootstrap_operators(city: City, first: str, second: str) -> None:
     roster = await _claim(city, tuple(sorted(one.id for one in accounts)))
     for account_id in roster.operators:
         await _enter(city, account_id)
-    try:
-        await city.store.replace(replace(roster, complete=True))
-    except Conflict:
-        raise _bootstrapped() from None
+    await update_document(city.store, partial(city.store.get, OperatorRoster, ROSTER), _completed)
 
 
 async def _refuse_present_operators(city: City) -> None:
@@ -82,6 +80,13 @@ async def _enter(city: City, account_id: str) -> None:
         return with_act(changed, city_act("account.operator_entered", account.id, city.now()))
 
     await update_document(city.store, lambda: city.store.get(Account, account_id), entered)
+
+
+def _completed(roster: OperatorRoster) -> OperatorRoster:
+    """Return the roster as complete. Raises BootstrapRefused if another run has completed it."""
+    if roster.complete:
+        raise _bootstrapped()
+    return replace(roster, complete=True)
 
 
 def _bootstrapped() -> BootstrapRefused:

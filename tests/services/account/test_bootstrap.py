@@ -106,7 +106,7 @@ async def killed_everywhere(
 
 
 async def assert_acts_and_roles_agree(city: City, phones: Sequence[str]) -> None:
-    """Check that a role stands in an account exactly if the act that gave it does, and was not taken away since."""
+    """Check that an account has a role exactly if it has the act that gave it, and none that took it away since."""
     for phone in phones:
         account = await find_or_create_account(city, phone)
         given = {"account.operator_entered": 1, "account.grant_approved": 1, "account.roles_withdrawn": 0}

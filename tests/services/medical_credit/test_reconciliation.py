@@ -45,6 +45,11 @@ class Day:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def billed_difference(self, patient: Patient) -> list[str]:
+        """Bill a patient, and return the id of a charge that only the hospital's file has."""
+        self.scene.billed(patient, 20_000)
+        return [self.compare(self.file() + "V1,charge,L7,,A1,12.50,,,\n")["differences"][0]["difference"]["id"]]
+
     def differences(self, file: str | None = None) -> list[tuple[str, str, str]]:
         shown = self.compare(file)
         return [
@@ -264,10 +269,7 @@ def test_nothing_is_compared_while_the_bank_does_not_answer(scene: Scene, day: D
 def test_the_person_who_accepted_a_repair_cannot_approve_it(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
-    scene.billed(patient, 20_000)
-    chosen = {
-        "differences": [day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")["differences"][0]["difference"]["id"]]
-    }
+    chosen = {"differences": day.billed_difference(patient)}
     scene.client.post(f"{DAY}/acceptances", json=chosen, headers=approver)
     problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "same-person")
     assert scene.advanced().total_fen() == 20_000
@@ -276,9 +278,7 @@ def test_the_person_who_accepted_a_repair_cannot_approve_it(
 def test_nobody_approves_what_they_accepted_from_another_account(
     scene: Scene, patient: Patient, day: Day, sign_in: SignIn
 ) -> None:
-    scene.billed(patient, 20_000)
-    file = day.file() + "V1,charge,L7,,A1,12.50,,,\n"
-    chosen = {"differences": [day.compare(file)["differences"][0]["difference"]["id"]]}
+    chosen = {"differences": day.billed_difference(patient)}
     scene.client.post(f"{DAY}/acceptances", json=chosen, headers=day.officer)
     other = SignedInPerson(scene.client.app, sign_in("13800000010", roles=["approver"]))
     city, portal = scene.client.app.state.city, scene.client.blocking_portal
@@ -291,9 +291,7 @@ def test_nobody_approves_what_they_accepted_from_another_account(
 def test_nobody_accepts_or_approves_a_repair_of_their_own_bill(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
-    scene.billed(patient, 20_000)
-    file = day.file() + "V1,charge,L7,,A1,12.50,,,\n"
-    chosen = {"differences": [day.compare(file)["differences"][0]["difference"]["id"]]}
+    chosen = {"differences": day.billed_difference(patient)}
     city, portal = scene.client.app.state.city, scene.client.blocking_portal
     portal.call(move_person, city, patient.id, "13800000008")
     problem(scene.client.post(f"{DAY}/acceptances", json=chosen, headers=day.officer), 409, "conflict-of-interest")
@@ -305,10 +303,7 @@ def test_nobody_accepts_or_approves_a_repair_of_their_own_bill(
 def test_a_repair_must_be_accepted_before_it_is_approved(
     scene: Scene, patient: Patient, day: Day, approver: Headers
 ) -> None:
-    scene.billed(patient, 20_000)
-    chosen = {
-        "differences": [day.compare(day.file() + "V1,charge,L7,,A1,12.50,,,\n")["differences"][0]["difference"]["id"]]
-    }
+    chosen = {"differences": day.billed_difference(patient)}
     problem(scene.client.post(f"{DAY}/approvals", json=chosen, headers=approver), 409, "not-accepted")
 
 

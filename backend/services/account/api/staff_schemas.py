@@ -26,13 +26,13 @@ class GrantProposal(Struct, forbid_unknown_fields=True):
 
 
 class GrantProposals(Struct, forbid_unknown_fields=True):
-    """Up to 500 proposals; each is stored or refused by itself."""
+    """Up to 500 proposals; each is stored or refused on its own."""
 
     grants: Annotated[list[GrantProposal], Meta(min_length=1, max_length=MAX_ROWS)]
 
 
 class GrantApprovals(Struct, forbid_unknown_fields=True):
-    """The ids of up to 500 proposals; each is approved or refused by itself."""
+    """The ids of up to 500 proposals; each is approved or refused on its own."""
 
     grants: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(min_length=1, max_length=MAX_ROWS)]
 

@@ -188,8 +188,8 @@ def _same_person(citizen_id: str | None, caller: Caller) -> bool:
 class OperatorRoster(AuditedDocument, kw_only=True):
     """Everybody who was made an operator and was not removed, by account; there is one such document.
 
-    An account enters the roster before it becomes an operator, and leaves it before it ceases to be one. So whoever
-    removes an operator finds all others here, and of several removals at once each sees the one before.
+    An account enters the roster before it becomes an operator, and leaves it before it ceases to be one. So the
+    removal of an operator finds all others here, and of several removals at once each sees the one before.
     `complete` says that the first two operators, who are entered on the city's machine, have their role.
     `demonstration` marks a city whose staff is invented.
     """
