@@ -19,7 +19,7 @@ from backend.store.place import Place
 P = TypeVar("P", bound=Claimant)
 
 
-def name_account(
+def register_account(
     city: City, claimant: P, number: str, card: str, assurance: Assurance, now: datetime, wait: timedelta
 ) -> P:
     """Return a claimant with this account for payouts; the same object if it is their account already.

@@ -221,7 +221,7 @@ def test_an_order_that_the_bank_never_received_is_not_sent_to_a_card_that_waits(
     assert scene.payouts() == [(OTHER_CARD, 2_500)]
 
 
-# ── the person is told ──
+# ── notices to the person ──
 
 
 def test_the_person_is_notified_of_a_first_and_of_a_changed_card_once(
