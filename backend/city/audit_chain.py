@@ -55,6 +55,7 @@ class AuditBlock(Document, kw_only=True):
         ends="never: it chains the log",
         names="nobody",
     )
+
     number: int
     at: datetime
     day: str
