@@ -152,8 +152,8 @@ async def _detach(city: City, case: IdentityCase, holder: Account) -> None:
     def without_person(account: Account) -> Account:
         return account if account.citizen_id != case.person else replace(account, citizen_id=None, level=SIGNED_IN)
 
+    await end_access(city, _access_key(holder.id, case.person))  # first: only an account that has the number is found
     await update_document(city.store, lambda: city.store.get(Account, holder.id), without_person)
-    await end_access(city, _access_key(holder.id, case.person))
 
 
 async def _attach(city: City, case: IdentityCase) -> None:

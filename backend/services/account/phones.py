@@ -145,8 +145,10 @@ async def end_sessions(city: City, account_id: str, keep: str) -> None:
     of_account = find_all(city.store, Session, {"account_id": account_id}, Order("expires_ms"))
     ended: Sequence[str] = [session.id async for session in of_account if session.id != keep]
     for session_id in ended:
+        await end_access(
+            city, access_keys(account_id, session_id, None)[0]
+        )  # first: only a session that is left is found
         await end_session(city, session_id)
-        await end_access(city, access_keys(account_id, session_id, None)[0])
 
 
 async def _send(city: City, phone: str, text: Text) -> None:

@@ -167,7 +167,7 @@ def test_between_two_that_were_present_officers_decide(people: People) -> None:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("write", range(8))
 def test_a_takeover_that_a_crash_interrupts_ends_with_one_holder(people: People, write: int, *, after: bool) -> None:
-    people.verified(OLD)
+    squatter = people.verified(OLD)
     people.sign_in(NEW)
     fresh = next(account for account in people.stored(Account) if account.citizen_id is None)
     (session,) = [session for session in people.stored(Session) if session.account_id == fresh.id]
@@ -187,6 +187,7 @@ def test_a_takeover_that_a_crash_interrupts_ends_with_one_holder(people: People,
     done = [case.state for case in people.stored(IdentityCase)]
     assert done in ([], ["done"])
     assert (holders[0].id == fresh.id, holders[0].level) == ((True, 3) if done else (False, 2))
+    assert people.code_status(squatter) == (401 if done else 200)
     notices = [notice for notice in people.stored(Notice) if "证件号码" in notice.text.zh]
     assert len(notices) == (2 if done else 0), "each is notified once"
 
