@@ -1,6 +1,6 @@
 """The bank account of a claimant, and its copy on each claim, so that a payout need not read the claimant.
 
-A card that replaces another one waits before money is paid to it, since whoever has taken over an account would change
+A card that replaces another one waits before money is paid to it, since a thief who has taken over an account changes
 the card first. It need not wait if the bank proves it by all four factors. A claimant's first card is used at once if
 the bank confirms its holder's name: there is no card that somebody could have replaced.
 """
