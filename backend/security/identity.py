@@ -222,7 +222,7 @@ async def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
     claims: AccessClaims = connection.scope["app"].state.access.admit(connection)
     if claims.scp:
         raise NotAllowed(Text(zh="该接口仅供个人使用。", en="This is for people, not for connected systems."))
-    if connection.scope["method"] not in _READS and not handler.opt.get("repeatable"):
+    if connection.scope.get("method") not in _READS and not handler.opt.get("repeatable"):
         await present_standing(connection, claims)
 
 
@@ -232,7 +232,7 @@ async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
     A write needs a session that has not ended.
     """
     citizen_id = admit_citizen(connection)
-    if connection.scope["method"] not in _READS:
+    if connection.scope.get("method") not in _READS:
         await _check_present(connection, citizen_id, VERIFIED)
 
 
