@@ -19,7 +19,7 @@ from backend.store.place import Place
 P = TypeVar("P", bound=Claimant)
 
 
-def name_account(
+def register_account(
     city: City, claimant: P, number: str, card: str, assurance: Assurance, now: datetime, wait: timedelta
 ) -> P:
     """Return a claimant with this account for payouts; the same object if it is their account already.
@@ -54,7 +54,7 @@ def with_account(city: City, claim: C, claimant: Claimant) -> C:
     return replace(claim, account=account, payable_from=claimant.payable_from, name_differs=False)
 
 
-async def account_of(benefits: AnyBenefits, city: City, claim: C) -> str:
+async def account_of(benefits: AnyBenefits, city: City, claim: Claim) -> str:
     """Return the number of the account of a claim. Claims of earlier editions have none, but their claimants do."""
     owner = claim if claim.account is not None else await city.store.get(benefits.claimant, claim.subject)
     number = None if owner is None else account_number(city, owner)

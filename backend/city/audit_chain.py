@@ -16,14 +16,15 @@ from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from backend.city.audit_log import AuditEntry
 from backend.city.service import City
 from backend.security.keyring import Keyring
 from backend.security.merkle import EMPTY_ROOT, leaf_hash, root_of, with_leaf
-from backend.store import Conflict, Document, Duplicate, Index, Order, Store
+from backend.store import Document, Duplicate, Index, Order, Store
+from backend.store.retention import Retention
 from backend.store.time import to_ms
 
 ENTRIES_PER_BLOCK = 500
@@ -49,6 +50,12 @@ class AuditBlock(Document, kw_only=True):
         Index((), ordered="closed_day"),
         Index(("day",), ordered="number"),
     )
+    retention: ClassVar[Retention] = Retention(
+        grows_with="each second in which something is logged",
+        ends="never: it chains the log",
+        names="nobody",
+    )
+
     number: int
     at: datetime
     day: str
@@ -258,14 +265,14 @@ async def _mark_entries(store: Store, head: AuditBlock | None) -> None:
     if head is None or _heads.get(store) == head.number:
         return
     entries = await store.get_many(AuditEntry, head.entries) if head.entries else {}
-    unmarked = [entry for entry in entries.values() if entry.unchained_ms is not None]
-    await asyncio.gather(*(_mark(store, entry, head.number) for entry in unmarked))
+    marked = [
+        replace(entry, block=head.number, unchained_ms=None)
+        for entry in entries.values()
+        if entry.unchained_ms is not None
+    ]
+    # in one write, a tenth of the time over MongoDB; entries that another process marked meanwhile are left alone
+    await store.write_bodies(AuditEntry.collection, [to_builtins(one, builtin_types=(datetime,)) for one in marked])
     _heads[store] = head.number
-
-
-async def _mark(store: Store, entry: AuditEntry, number: int) -> None:
-    with suppress(Conflict):  # another process marked it
-        await store.replace(replace(entry, block=number, unchained_ms=None))
 
 
 def _remember(keys: Keyring, statement: str) -> None:

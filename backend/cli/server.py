@@ -14,7 +14,8 @@ from backend.cli.garbage_collection import collect_rarely
 from backend.cli.preflight import NotReady, allow_connections, check_before_serving
 from backend.operations.access_log import log_as_json_lines
 from backend.store.migrations import find_migrations
-from backend.web.server_front import ConnectionLimits, FrontServer
+from backend.web.bounded_protocol import ConnectionLimits
+from backend.web.server_front import FrontServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

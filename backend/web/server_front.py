@@ -1,327 +1,21 @@
-"""The server front: limits on what a connection may send, how slowly, and how many connections there are.
-
-uvicorn waits without end for the rest of a request, and its parser collects headers without end. So a few idle sockets
-hold a process's files, and one endless header stalls its loop. The limits hold for each connection and not for each
-address, since all connections through a proxy have the proxy's. If there are too many connections, those that have
-waited longest for their clients are closed in favour of new ones: an honest client needs milliseconds.
-"""
+"""The server front: a uvicorn server whose connections are bounded, and which accepts all that wait at once."""
 
 import asyncio
 import errno
-import math
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from heapq import nsmallest
-from typing import Any, cast
+from typing import Any
 
-import httptools
-import msgspec
 import uvicorn
-from msgspec import Struct
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from backend.i18n import Text, preferred_language
-from backend.operations.access_log import REFUSED_STATUS, REQUEST_ID, AccessLog, protective_headers
-from backend.problems import PROBLEM_JSON, FieldError, InvalidRequest, Problem
+from backend.operations.access_log import AccessLog
+from backend.web.bounded_protocol import BoundedProtocol, ConnectionLimits, close_longest_waiting, connections_of
 
 ACCEPTED_AT_ONCE = 256
 """uvloop would accept one connection in each round of its loop, so new ones would wait behind busy ones."""
-SHARE_CLOSED = 20
-"""A twentieth of the connections is closed at a time, because finding them takes a look at all."""
 ACCEPT_AGAIN_SECONDS = 0.1
-FRAMING_BYTES_PER_BYTE = 8
-"""How many bytes of chunk sizes and extensions a byte of a body may take; a chunk of one byte takes five."""
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-
-class ConnectionLimits(Struct, frozen=True, kw_only=True):
-    """The limits of a server's connections."""
-
-    connections: int = 4_000
-    header_bytes: int = 32_768
-    """Of the request line and the headers together; likewise of trailers and chunk extensions."""
-    header_seconds: float = 10
-    """From the start of the connection, or from the first byte of a later request."""
-    body_seconds: float = 20
-    """For a body, or for reading a response that is larger than the buffers."""
-    bytes_per_second: int = 4_000
-    """Each such number of bytes adds a second to `body_seconds`."""
-    idle_seconds: float = 75
-    """Between two requests. Proxies keep connections for 60 s, and should be the first to close one."""
-    linger_seconds: float = 2
-    """How long to read on after refusing a request, so that its sender can read the response."""
-    pipelined_requests: int = 64
-    """Requests that a client may send before the response to an earlier one."""
-
-
-class HeadersTooLarge(Problem):
-    """The request line and the headers, or the trailers and chunk extensions, are larger than the server accepts."""
-
-    status, title, title_zh = 431, "Headers too large", "请求头过大"
-
-
-class RequestTimeout(Problem):
-    """The client did not finish sending the request in time."""
-
-    status, title, title_zh = 408, "Request timeout", "提交超时"
-
-
-class _RefusedError(Exception):
-    """Ends the parsing of a request that a callback of the parser refuses."""
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """A connection whose client must send its requests, and read its responses, in time and in size.
-
-    `close_if_overdue` must be called every second or so: a timer for each request would cost more.
-    """
-
-    def __init__(
-        self,
-        server: "FrontServer",
-        limits: ConnectionLimits,
-        access_log: AccessLog,
-        app_state: dict[str, Any],
-    ) -> None:
-        super().__init__(server.config, server.server_state, app_state)
-        self._server, self._limits, self._access_log = server, limits, access_log
-        self._waiting_since = 0.0
-        self._seconds_allowed = math.inf
-        """How long we wait for what the client is to send; infinite if we wait for nothing."""
-        self._write_deadline = math.inf
-        self._in_body = False
-        self._unanswered = 0
-        self._has_answered = False
-        self._is_refused = False
-        self._is_closing = False
-        self._head_bytes = 0
-        self._payload_bytes = 0
-        self._framing_bytes_left = 0
-
-    # ── events of the connection ──
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Start the deadline of the first request, and close others if there are too many."""
-        super().connection_made(transport)
-        self._wait(self._limits.header_seconds)
-        if len(self.connections) > self._limits.connections:
-            close_longest_waiting(self._server.connections, 1 + self._limits.connections // SHARE_CLOSED)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse what was received, in pieces that are small enough to stop in time."""
-        if self._is_refused:
-            self._head_bytes += len(data)
-            if self._head_bytes > 16 * self._limits.header_bytes:
-                self.transport.abort()
-            return
-        size = self._limits.header_bytes
-        if len(data) <= size:
-            self._parse(data)
-            return
-        for start in range(0, len(data), size):
-            self._parse(data[start : start + size])
-            if self._is_refused:
-                return
-
-    def _parse(self, data: bytes) -> None:
-        was_in_body = self._in_body
-        self._payload_bytes = 0
-        if not was_in_body:
-            self._head_bytes += len(data)
-        assert self.parser is not None, "nothing is received after the connection is lost"
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # there is nothing to upgrade to: the request is answered as it is
-        except httptools.HttpParserError:
-            if not self._is_refused:
-                self._refuse(_INVALID)
-            return
-        if not self._in_body:
-            if self._head_bytes > self._limits.header_bytes:
-                self._refuse(_HEADERS_TOO_LARGE)
-        elif was_in_body:
-            allowed = self._framing_bytes_left + FRAMING_BYTES_PER_BYTE * self._payload_bytes
-            self._framing_bytes_left = min(self._limits.header_bytes, allowed) - (len(data) - self._payload_bytes)
-            if self._framing_bytes_left < 0:
-                self._refuse(_HEADERS_TOO_LARGE)
-
-    def pause_writing(self) -> None:
-        """Start the deadline of a client that does not read its response."""
-        super().pause_writing()
-        self._write_deadline = self._time_to_flush()
-
-    def resume_writing(self) -> None:
-        """End that deadline."""
-        super().resume_writing()
-        if not self._is_closing:
-            self._write_deadline = math.inf
-
-    def _time_to_flush(self) -> float:
-        size = self.transport.get_write_buffer_size()
-        return self.loop.time() + self._limits.body_seconds + size / self._limits.bytes_per_second
-
-    # ── callbacks of the parser ──
-
-    def on_message_begin(self) -> None:
-        """Start the deadline of the headers."""
-        super().on_message_begin()
-        self._wait(self._limits.header_seconds)
-
-    def on_headers_complete(self) -> None:
-        """Start the request unless its headers are too large, and the deadline of its body."""
-        if self._head_bytes > self._limits.header_bytes and self._parsed_head_bytes() > self._limits.header_bytes:
-            self._refuse(_HEADERS_TOO_LARGE)
-            raise _RefusedError
-        if len(self.pipeline) >= self._limits.pipelined_requests:
-            self._refuse(_INVALID)
-            raise _RefusedError
-        super().on_headers_complete()
-        self.headers = []  # trailers are appended to this list, and not to the headers of the request
-        self._in_body = True
-        self._unanswered += 1
-        self._framing_bytes_left = self._limits.header_bytes
-        self._wait(self._limits.body_seconds)
-
-    def _parsed_head_bytes(self) -> int:
-        assert self.parser is not None, "it is parsing"
-        request_line = len(self.parser.get_method()) + len(self.url) + len(" HTTP/1.1\r\n") + 1
-        return request_line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) + len("\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        """Let each part of a body extend its deadline."""
-        super().on_body(body)
-        self._payload_bytes += len(body)
-        self._seconds_allowed += len(body) / self._limits.bytes_per_second
-
-    def on_message_complete(self) -> None:
-        """End the deadline: now the client waits for us, unless it has its response already."""
-        super().on_message_complete()
-        self._in_body = False
-        self._head_bytes = 0
-        self._seconds_allowed = math.inf
-        self._start_idling()
-
-    def on_response_complete(self) -> None:
-        """Start the next pipelined request, or the idle time.
-
-        In place of uvicorn's own, which starts a timer for each response.
-        """
-        self.server_state.total_requests += 1
-        self._unanswered -= 1
-        self._has_answered = True
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        else:
-            self._start_idling()
-
-    def _start_idling(self) -> None:
-        if self._seconds_allowed == math.inf and not self._unanswered:
-            self._wait(self._limits.idle_seconds)
-
-    def _wait(self, seconds: float) -> None:
-        self._waiting_since = self.loop.time()
-        self._seconds_allowed = seconds
-
-    # ── ends ──
-
-    @property
-    def is_waiting(self) -> bool:
-        """Return whether we wait for the client, and not the client for us."""
-        return self._seconds_allowed < math.inf and not (self.flow.read_paused and not self._is_refused)
-
-    @property
-    def precedence(self) -> tuple[bool, float]:
-        """Return a value that is higher for clients that have had an answer, and then for those who began later."""
-        return self._has_answered, self._waiting_since
-
-    def close_if_overdue(self, now: float) -> None:
-        """Close the connection if a deadline has passed."""
-        if self.transport.is_closing() and not self._is_closing:
-            self._is_closing, self._write_deadline = True, self._time_to_flush()
-        if now > self._write_deadline:
-            self.transport.abort()
-        elif not self.is_waiting:
-            self._waiting_since = now
-        elif now > self._waiting_since + self._seconds_allowed and not self._is_closing:
-            self._end()
-
-    def _end(self) -> None:
-        if self._is_refused:
-            self.transport.abort()
-        elif self._head_bytes or self._in_body:
-            self._refuse(_TIMEOUT)
-        else:
-            self.transport.close()
-
-    def _refuse(self, problem: Problem) -> None:
-        """Answer the request that is being read with a problem, and close the connection.
-
-        Without the answer if an earlier request, or this one, is being answered. Reads on for a moment: if the
-        connection closed at once, TCP would drop the answer.
-        """
-        self._is_refused = True
-        self._head_bytes = 0
-        self._wait(self._limits.linger_seconds)
-        if self._in_body and not self.pipeline and not self.cycle.response_started:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            self._answer(problem)
-        elif self._in_body:
-            self.transport.close()
-        elif self._unanswered:
-            self.cycle.keep_alive = False
-            self._seconds_allowed = math.inf
-        else:
-            self._answer(problem)
-
-    def _answer(self, problem: Problem) -> None:
-        headers, request_id = self.headers or [], ""
-        if self._in_body:
-            headers, state = self.scope["headers"], self.scope.setdefault("state", {})
-            request_id, state[REFUSED_STATUS] = state.get(REQUEST_ID, ""), problem.status
-        language = preferred_language(dict(headers).get(b"accept-language", b"").decode("latin-1"))
-        request_id = request_id or self._access_log.note_refused(problem.status)
-        body = msgspec.json.encode(problem.body(language, request_id))
-        lines = [
-            *self.server_state.default_headers,
-            (b"content-type", PROBLEM_JSON.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"content-language", language.encode()),
-            (b"x-request-id", request_id.encode()),
-            *protective_headers((), self.scheme or "http"),
-            (b"connection", b"close"),
-        ]
-        head = b"".join(b"%b: %b\r\n" % line for line in lines)
-        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + body)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
-
-
-_INVALID = InvalidRequest(
-    Text(zh="提交的内容有误，请核对后重试。", en="The request is invalid; please check it and try again."),
-    errors=(FieldError("", "The request is not HTTP/1.1 as RFC 9112 defines it.", "请求不符合HTTP/1.1规范。"),),
-)
-_HEADERS_TOO_LARGE = HeadersTooLarge(
-    Text(zh="请求头过大，请清除浏览器Cookie后重试。", en="The headers of the request are larger than 32 KB.")
-)
-_TIMEOUT = RequestTimeout(
-    Text(zh="未能及时收到完整的请求，请检查网络后重试。", en="The request did not arrive in time; please try again.")
-)
-
-
-def close_longest_waiting(connections: set[BoundedProtocol], count: int) -> None:
-    """Close connections whose clients have let us wait longest; those that never completed a request come first."""
-    waiting = [one for one in connections if one.is_waiting]
-    for connection in nsmallest(count, waiting, key=lambda one: one.precedence):
-        connections.discard(connection)
-        connection.transport.abort()
 
 
 class FrontServer(uvicorn.Server):
@@ -337,11 +31,6 @@ class FrontServer(uvicorn.Server):
         super().__init__(config)
         self._limits, self._access_log, self._announce = limits, access_log, announce
         self._starting: set[asyncio.Task[Any]] = set()
-
-    @property
-    def connections(self) -> set[BoundedProtocol]:
-        """Return the open connections."""
-        return cast("set[BoundedProtocol]", self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, listen, and announce that."""
@@ -363,7 +52,7 @@ class FrontServer(uvicorn.Server):
         """Close overdue connections, twice a second."""
         if counter % 5 == 0:
             now = asyncio.get_running_loop().time()
-            for connection in list(self.connections):
+            for connection in list(connections_of(self.server_state)):
                 connection.close_if_overdue(now)
         return await super().on_tick(counter)
 
@@ -379,7 +68,7 @@ class FrontServer(uvicorn.Server):
             except OSError as error:
                 if error.errno not in _OUT_OF_FILES:
                     raise
-                close_longest_waiting(self.connections, 1 + self._limits.connections // SHARE_CLOSED)
+                close_longest_waiting(connections_of(self.server_state), self._limits)
                 loop.remove_reader(listening)
                 loop.call_later(ACCEPT_AGAIN_SECONDS, self._accept_again, listening)
                 return
@@ -396,7 +85,7 @@ class FrontServer(uvicorn.Server):
             )
 
     def _protocol(self) -> BoundedProtocol:
-        return BoundedProtocol(self, self._limits, self._access_log, self.lifespan.state)
+        return BoundedProtocol(self.config, self.server_state, self._limits, self._access_log, self.lifespan.state)
 
     def _accept_again(self, listening: socket.socket) -> None:
         if not self.should_exit:

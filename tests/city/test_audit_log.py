@@ -1,7 +1,9 @@
 """The audit log: an act and its entry are one, whatever crashes, and however many processes write."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -27,6 +29,13 @@ from tests.services.killing import Killed, KillingStore
 @pytest.fixture
 def settings(settings: Settings, address: str) -> Settings:
     return replace(settings, store=address)
+
+
+class KillingBulkStore(KillingStore):
+    """A store whose process may also be killed at the write that marks the entries of a block."""
+
+    async def write_bodies(self, collection: str, bodies: Sequence[dict[str, Any]]) -> int:
+        return await self._write(lambda changed: self._store.write_bodies(collection, changed), bodies)
 
 
 async def sweep(city: City) -> None:
@@ -160,7 +169,7 @@ def test_a_kill_at_any_write_leaves_no_act_without_its_entry_and_no_entry_withou
             assert (await verified(city)).entries == len(granted)
         assert kills >= 10
 
-    in_city(settings, clock, work, KillingStore)  # pyright: ignore[reportArgumentType]  it has all methods of a store
+    in_city(settings, clock, work, KillingBulkStore)  # pyright: ignore[reportArgumentType]  it has all methods of a store
 
 
 def test_a_day_closes_with_a_root_that_names_the_day_before(settings: Settings, clock: Clock) -> None:

@@ -27,13 +27,14 @@ from pymongo import MongoClient
 
 from backend.app import documents_of
 from backend.city.id_number import parse_id_number
-from backend.city.person import find_or_create_person
+from backend.city.person import Person, find_or_create_person
 from backend.city.service import discover_services
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.talent_code.ports import TaxYear
 from backend.settings import Settings
 from backend.store.connect import open_store, prepare_store
 from backend.store.migrations import find_migrations, migrate
+from backend.store.place import Place
 from integrations.his.hl7v2.message_receiver import receive_message
 from integrations.his.hl7v2.mllp_listener import Peer
 from tests.conftest import Clock
@@ -55,9 +56,9 @@ async def fill(simulation: CitySimulation) -> None:
     for who, person in simulation.plan["people"].items():
         number = person["number"]
         known = parse_id_number(number, simulation.city.today())
-        person["citizen"] = (
-            await find_or_create_person(store, simulation.city.encryption, known, simulation.clock.now)
-        ).id
+        found = await find_or_create_person(store, simulation.city.encryption, known, simulation.clock.now)
+        name = simulation.city.encryption.encrypt("张三", Place.of(Person, found.id, "name"))
+        person["citizen"] = (await store.replace(msgspec.structs.replace(found, name=name))).id
         if person["claims"]:
             merits = (LEADER,) if person["kind"] in ("claim demoted", "claim contested") else ()
             simulation.port("education").set_degrees(number, DOCTOR)

@@ -19,6 +19,7 @@ from backend.settings import Settings
 
 OWN_RECORD = "it is a record itself, which names the account"
 NO_PERSON = "it shows figures and nobody's record"
+OF_CASES = "it shows cases without the people whom they are about"
 OF_STAFF = "it shows who works for the city, and no citizen's record"
 
 AUDITED: dict[str, list[str] | str] = {
@@ -31,6 +32,10 @@ AUDITED: dict[str, list[str] | str] = {
     "POST /v1/staff/grants/approvals": ["account.grant_approved"],
     "DELETE /v1/staff/grants/{grant_id:str}": ["account.grant_declined"],
     "POST /v1/staff/{account_id:str}/withdrawals": ["account.roles_withdrawn"],
+    "GET /v1/identity-cases": OF_CASES,
+    "GET /v1/identity-cases/{case_id:str}": ["account.identity_case_read"],
+    "POST /v1/identity-cases": ["account.identity_approved"],
+    "POST /v1/identity-cases/{case_id:str}/decisions": ["account.identity_approved", "account.identity_refused"],
     "POST /v1/health-events": ["health_code.event_reported", "health_code.event_proposed"],
     "GET /v1/health-event-proposals": NO_PERSON,
     "GET /v1/health-event-proposals/{proposal_id:str}": ["health_code.proposal_read"],

@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from backend.app import create_app
 from backend.services.account.model.budgets import MESSAGES_PER_HOUR
 from backend.settings import Settings
+from integrations.captcha import proof_of_work
+from integrations.captcha.proof_of_work import solve
 from integrations.sms import sandbox
 from tests.conftest import Clock, newest_code
 from tests.security.proofs import Device
@@ -179,3 +181,25 @@ def test_codes_go_only_to_countries_that_the_city_serves(client: Client) -> None
     assert answer.json()["country_codes"] == ["86"]
     assert messages_to_phone() == 0
     assert not re.search("7400", answer.text)
+
+
+def test_a_stranger_solves_a_captcha_when_the_budget_of_a_phone_runs_low(
+    app: Litestar, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof_of_work, "BITS", 8)
+
+    async def ask() -> list[tuple[int, str]]:
+        outcomes: list[tuple[int, str]] = []
+        for number in range(8):
+            address = f"203.0.113.{number}"
+            answer = await from_address(app, address, CODES, {"phone": PHONE})
+            if answer.status_code == 429 and "captcha" in answer.json():
+                captcha = answer.json()["captcha"]
+                solved = {"Captcha-Response": solve(captcha["puzzle"], captcha["zero_bits"])}
+                answer = await from_address(app, address, CODES, {"phone": PHONE}, **solved)
+                outcomes.append((answer.status_code, "solved"))
+            else:
+                outcomes.append((answer.status_code, ""))
+        return outcomes
+
+    assert client.blocking_portal.call(ask) == [(202, "")] * 4 + [(202, "solved")] * 2 + [(429, "")] * 2

@@ -1,4 +1,4 @@
-"""Gate staff are limited by venue, and signed-in people by themselves and never by their address."""
+"""Gate staff are limited by venue, and signed-in people one by one and never by their address."""
 
 import pytest
 from litestar import Litestar

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from stdnum.cn import ric
 
-from backend.city.id_number import DocumentKind, IdentityDocument
+from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument, parse_id_number
+from backend.city.invented_people import invented_face, invented_name, is_invented
 from backend.city.person import document_of, known_person
 from backend.services.medical_credit.model.enrolment import AGREEMENT
 from backend.services.medical_credit.model.hospital import Hospital
@@ -77,12 +78,16 @@ class City:
         )
         assign_source(self.client, self.officer, "cdc", "register")
 
-    def verified(self, number: str, **body: object) -> Patient:
-        """Verify an identity with a document, and return the person who is signed in."""
+    def verified(self, number: str, document_kind: DocumentKind = RESIDENT_CARD, **body: object) -> Patient:
+        """Prove an identity with a document, by the registers and in person; return the person who is signed in."""
         headers = self.sign_in(str(next(self.phones)))
-        answer = self.client.put(
-            "/v1/me/real-name", json={"name": "王小明", "id_number": number, **body}, headers=headers
-        )
+        name = invented_name(number) if is_invented(number) else "王小明"
+        identity = {"name": name, "id_number": number, "document_kind": document_kind, **body}
+        answer = self.client.put("/v1/me/real-name", json=identity, headers=headers)
+        assert answer.status_code == 200, answer.text
+        document = parse_id_number(number, self.scene.city.today(), kind=document_kind)
+        face = {"method": "face", "evidence": invented_face(str(document))}
+        answer = self.client.post("/v1/me/identity-proofs", json=identity | face, headers=headers)
         assert answer.status_code == 200, answer.text
         return Patient(self.client.app, {"Authorization": f"Bearer {answer.json()['access_token']}"})
 

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from backend.operations.access_log import AccessLog
 from backend.operations.load_shedding import LoadShedder
-from backend.web.server_front import ConnectionLimits, FrontServer
+from backend.web.bounded_protocol import ConnectionLimits
+from backend.web.server_front import FrontServer
 
 SHORT = ConnectionLimits(header_seconds=0.3, body_seconds=0.3, idle_seconds=0.3, linger_seconds=0.3)
 PATIENT = ConnectionLimits(header_seconds=30, body_seconds=30, idle_seconds=30)

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.ended_access import end_access
 from backend.city.person import Person
 from backend.city.personal_data import FOREVER, personal_data_of
 from backend.city.service import City, PersonalData, PersonalRecords, Subject
 from backend.i18n import Text
 from backend.jobs.saga import Saga
 from backend.jobs.tasks import TaskReference
+from backend.security.identity import access_keys
 from backend.services.account.model.account import Account
 from backend.services.account.model.closure import (
     TOKEN_MARGIN,
@@ -116,6 +118,7 @@ async def _end_access(city: City, closure: Closure, _now: datetime) -> Closure:
     sessions = find_all(city.store, Session, {"account_id": closure.id}, Order("expires_ms"))
     for session in [session async for session in sessions]:
         await _delete(city, Session, session.id)
+        await end_access(city, access_keys(closure.id, session.id, None)[0])
     await _delete(city, Account, closure.id)
     return replace(closure, access="ended", failures=0)
 

@@ -62,7 +62,7 @@ async def holder_of(city: City, person: str) -> Account | None:
 async def open_case(city: City, case: IdentityCase, caller: Caller | None = None, reason: str = "") -> IdentityCase:
     """Store a case that officers decide, and warn the holder of the number.
 
-    If an officer opens it, that is the first vote. Raises OwnCase.
+    If an officer opens it, that is the first vote. Raises OwnIdentityCase.
     """
     if caller is not None:
         case = await _with_vote(city, case, caller, approves=True, reason=reason)
@@ -72,7 +72,7 @@ async def open_case(city: City, case: IdentityCase, caller: Caller | None = None
 
 
 async def decide_case(city: City, caller: Caller, case: IdentityCase, *, approves: bool, reason: str) -> IdentityCase:
-    """Store the vote of an officer; the second to approve puts it into effect. Raises CaseClosed and OwnCase."""
+    """Store the vote of an officer; the second to approve puts it into effect. Raises as `decide`."""
     decided = await city.store.replace(await _with_vote(city, case, caller, approves=approves, reason=reason))
     if decided.state == "refused":
         await notify(city, decided.account, f"identity_cases/{decided.id}", _REFUSED)

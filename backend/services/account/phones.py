@@ -87,7 +87,8 @@ async def undo_move(city: City, phone: str) -> Account | None:
         if not may_undo(account, digest, now):
             return account
         own = _moved_value(city, account, "former_phone", "phone")
-        return replace(with_phone(account, own, digest, None, ALL_SESSIONS, now), is_disputed=True)
+        undone = with_phone(account, own, digest, None, ALL_SESSIONS, now)
+        return replace(undone, is_disputed=True, devices=())
 
     account = page.documents[0]
     changed = await update_document(city.store, lambda: city.store.get(Account, account.id), restored, account)

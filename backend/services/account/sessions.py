@@ -11,8 +11,9 @@ from typing import Any, cast
 from litestar import Request
 from litestar.datastructures import State
 
+from backend.city.ended_access import end_access
 from backend.city.service import City
-from backend.security.identity import IN_PERSON, SIGNED_IN, Access
+from backend.security.identity import IN_PERSON, SIGNED_IN, Access, access_keys
 from backend.services.account.devices import record_use
 from backend.services.account.model.account import Account, caller_of, without_device
 from backend.services.account.model.session import (
@@ -114,6 +115,14 @@ async def end_session(city: City, session_id: str) -> None:
     await retry_on_conflict(delete)
 
 
+async def live_session(city: City, session_id: str) -> Session:
+    """Return a session. Raises SessionEnded."""
+    session = await _live_session(city, session_id)
+    if session is None:
+        raise session_ended()
+    return session
+
+
 async def sessions_of(city: City, account_id: str) -> list[Session]:
     """Return the sessions of an account that have not expired, the one that was used last first."""
     newest = Order("expires_ms", "descending", at_least=to_ms(city.now()) + 1)
@@ -121,8 +130,12 @@ async def sessions_of(city: City, account_id: str) -> list[Session]:
 
 
 async def end_session_of_device(city: City, session: Session) -> None:
-    """End a session from another device; the account forgets the device, unless it has another session there."""
+    """End a session from another device; its access token is refused at once.
+
+    The account forgets the device, unless it has another session there.
+    """
     await end_session(city, session.id)
+    await end_access(city, access_keys(session.account_id, session.id, None)[0])
     remaining = {other.device for other in await sessions_of(city, session.account_id)}
     if session.device is not None and session.device not in remaining:
         await update_document(
@@ -130,14 +143,6 @@ async def end_session_of_device(city: City, session: Session) -> None:
             lambda: city.store.get(Account, session.account_id),
             lambda account: without_device(account, session.device),
         )
-
-
-async def live_session(city: City, session_id: str) -> Session:
-    """Return a session. Raises SessionEnded."""
-    session = await _live_session(city, session_id)
-    if session is None:
-        raise session_ended()
-    return session
 
 
 def issue_access_token(city: City, request: Request[Any, Any, State], account: Account, session: Session) -> str:

@@ -10,8 +10,9 @@ from backend.services.health_code.model import HealthEventReceipt
 from backend.services.health_code.proposals import needs_two_people
 from backend.services.health_code.saga import event_key
 from backend.services.health_code.sources import ReportCount, ReportingSource, count_new_events
+from backend.store.grouped_updates import update_grouped
 from backend.store.time import to_ms
-from backend.store.update import create_or_update
+from backend.store.update import insert_or_get
 
 COUNT_LIFETIME = timedelta(days=2)
 
@@ -38,6 +39,7 @@ async def count_events(
 
 
 async def _count(city: City, source: ReportingSource, events: Sequence[Any]) -> list[bool]:
+    """Count new events of a source. Requests that report for it at the same time are counted by one write."""
     within: list[bool] = []
 
     def count(before: ReportCount) -> ReportCount:
@@ -45,6 +47,14 @@ async def _count(city: City, source: ReportingSource, events: Sequence[Any]) -> 
         after, within = count_new_events(before, source, events)
         return after
 
-    expires_ms = to_ms(city.now() + COUNT_LIFETIME)
-    await create_or_update(city.store, ReportCount(id=f"{source.id} {city.today()}", expires_ms=expires_ms), count)
+    new = ReportCount(id=f"{source.id} {city.today()}", expires_ms=to_ms(city.now() + COUNT_LIFETIME))
+
+    async def load() -> ReportCount:
+        return await city.store.get(ReportCount, new.id) or await insert_or_get(city.store, new)
+
+    await update_grouped(city.store, ReportCount, new.id, load=load, change=count, before_write=_as_counted)
     return within
+
+
+async def _as_counted(count: ReportCount) -> ReportCount:
+    return count

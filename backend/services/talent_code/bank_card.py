@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from backend.benefits.accounts import name_account
+from backend.benefits.accounts import register_account
 from backend.benefits.claims import update_accounts
 from backend.benefits.ports import PayoutBank
 from backend.city.bank_cards import keep_card, verify_card
@@ -24,7 +24,7 @@ async def register_card(city: City, person_id: str, number: str, phone: str | No
 
     def register(talent: Talent, now: datetime, terms: TalentTerms) -> Talent:
         wait = timedelta(days=terms("card_wait_days"))
-        named = name_account(city, talent, number, card, assurance, now, wait)
+        named = register_account(city, talent, number, card, assurance, now, wait)
         if named is talent or named.account == talent.account:
             return named
         return notify(named, "card_named" if talent.account is None else "card_changed", now)

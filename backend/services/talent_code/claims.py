@@ -67,7 +67,8 @@ async def _judge_claim(city: City, talent: Talent, benefit: str, key: str, state
             zh="请先在“人才码—收款账户”中登记本人银行卡，再申领。",
             en="Register your bank card for payouts first (PUT /v1/me/talent/account).",
         )
-    await keep_card(city, number, talent.id, CARD_USER)  # earlier editions let several people name a card
+    if talent.card is None:  # an earlier edition let several people register a card
+        await keep_card(city, number, talent.id, CARD_USER)
     return new_claim(
         Claim,
         claim_id(talent.id, key),

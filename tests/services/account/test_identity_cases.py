@@ -69,7 +69,7 @@ def test_one_officer_does_not_decide_alone(
 ) -> None:
     _, _, case = contested
     decide(people.client, officers[0], case)
-    refused(decide(people.client, officers[0], case), 409, "own-case")
+    refused(decide(people.client, officers[0], case), 409, "own-identity-case")
 
 
 def test_one_officer_is_enough_to_refuse(
@@ -83,8 +83,8 @@ def test_one_officer_is_enough_to_refuse(
 def test_an_officer_does_not_decide_on_their_own_number(people: People, sign_in: SignIn) -> None:
     officer = sign_in(HOLDER, name=invented_name(NUMBER), id_number=NUMBER, roles=["identity_officer"])
     case = people.prove(people.sign_in(CLAIMANT)).json()["case_id"]
-    refused(decide(people.client, officer, case), 409, "own-case")
-    refused(correct(people.client, officer, name="王更名"), 409, "own-case")
+    refused(decide(people.client, officer, case), 409, "own-identity-case")
+    refused(correct(people.client, officer, name="王更名"), 409, "own-identity-case")
 
 
 def test_two_officers_correct_a_name(people: People, officers: tuple[Headers, Headers]) -> None:

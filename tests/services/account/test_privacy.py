@@ -61,7 +61,7 @@ class Life:
 
     def claims_a_benefit(self) -> None:
         wang = Citizen(self.client.app, {"Authorization": self.wang["Authorization"]})
-        wang.id_number = self.wang.id_number
+        wang.id_number, wang.phone = self.wang.id_number, PHONE
         talents = self.talents
         talents.port(SocialInsurance).set_months(wang.id_number, 12)
         talents.port(PropertyRegister).set_homes(wang.id_number, 0)
@@ -214,8 +214,8 @@ def test_closing_ends_every_session_at_once(life: Life) -> None:
     token = life.sign_in.refresh_tokens[PHONE]
     life.closes()
     problem(life.client.post("/v1/sessions/refresh", json={"refresh_token": token}), 401, "session-ended")
-    problem(life.client.get("/v1/me", headers=life.wang), 401, "session-ended")
-    problem(life.client.get("/v1/me/export", headers=life.wang), 401, "session-ended")
+    problem(life.client.get("/v1/me", headers=life.wang), 401, "not-signed-in")
+    problem(life.client.get("/v1/me/health-code", headers=life.wang), 401, "not-signed-in")
 
 
 def test_a_person_without_open_matters_or_payments_leaves_nothing(life: Life) -> None:

@@ -47,12 +47,13 @@ def test_each_signed_in_device_is_listed_and_the_current_one_is_marked(client: C
 
 
 def test_a_session_that_is_ended_from_another_device_cannot_be_refreshed(client: Client, sign_in: SignIn) -> None:
-    _, lost = another_device(sign_in)
+    thief, lost = another_device(sign_in)
     mine, token = another_device(sign_in)
     [other] = [one["id"] for one in devices(client, mine) if not one["current"]]
     assert client.delete(f"/v1/me/sessions/{other}", headers=mine).status_code == 204
     assert [one["current"] for one in devices(client, mine)] == [True]
     assert not can_refresh(client, lost)
+    problem(client.get("/v1/me", headers=thief), 401, "not-signed-in")
     assert can_refresh(client, token)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.city.bank_cards import keep_card
 from backend.city.id_number import IdentityDocument
 from backend.city.person import Person, new_person
 from backend.city.service import City
@@ -43,6 +44,7 @@ async def make_talents(city: City, number: int) -> list[str]:
             figures=Figures(now + timedelta(days=1), 12, city.today().year - 1, 0, 0),
             account=city.encryption.encrypt(account, Place.of(Talent, f"talent-{serial}", "account")),
             account_ending=account[-4:],
+            card=await keep_card(city, account, f"talent-{serial}", "talent_code", "name"),
         )
         person = new_person(city.encryption, IdentityDocument(f"E{serial:08}", "passport"), talent.id, now)
         name = city.encryption.encrypt(f"person {serial}", Place.of(Person, talent.id, "name"))

@@ -114,7 +114,6 @@ def test_whoever_proves_a_card_takes_it_from_somebody_with_the_same_name(scene: 
     one, owner = scene.talent(DOCTOR), scene.citizen("13800000102")
     scene.port(PayoutBank).set_holder(CARD, CardHolder(NAME, owner.id_number, owner.phone))
     assert registers(scene, owner, CARD, phone=owner.phone).status_code == 200
-    problem(scene.claims(one, "monthly_rent"), 409, "card-refused")
     problem(registers(scene, one, CARD), 409, "card-refused")
     problem(registers(scene, one, CARD, phone=one.phone), 409, "card-refused")
 
@@ -221,7 +220,7 @@ def test_an_order_that_the_bank_never_received_is_not_sent_to_a_card_that_waits(
     assert scene.payouts() == [(OTHER_CARD, 2_500)]
 
 
-# ── the person is told ──
+# ── notices to the person ──
 
 
 def test_the_person_is_notified_of_a_first_and_of_a_changed_card_once(

@@ -47,11 +47,12 @@ async def claims_of(city: City, counted: CountingStore, people: list[str]) -> tu
     return [answer.claim for answer in answers], (counted.total() - before) / len(people)
 
 
-def test_a_claim_takes_at_most_ten_operations(settings: Settings) -> None:
+def test_a_claim_takes_about_ten_operations(settings: Settings) -> None:
+    """One of them reads the name that goes to the bank with the payout, and one keeps the notice."""
     (paid, each_paid), (waiting, each_waiting) = asyncio.run(claims_of_halves(settings))
     print(f"{each_paid:.2f} operations for each paid claim, {each_waiting:.2f} for each waiting one")  # noqa: T201
     assert {claim.state for claim in paid} == {"granted"}
     assert {claim.state for claim in waiting} == {"waiting"}
-    assert (each_paid + each_waiting) / 2 <= 10
-    assert each_paid <= 11
-    assert each_waiting <= 8.5
+    assert (each_paid + each_waiting) / 2 <= 10.75
+    assert each_paid <= 12.5
+    assert each_waiting <= 8.75

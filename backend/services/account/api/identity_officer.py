@@ -32,7 +32,7 @@ from backend.services.account.model.identity_case import (
     CaseKind,
     CaseState,
     IdentityCase,
-    OwnCase,
+    OwnIdentityCase,
 )
 from backend.store import Order
 from backend.store.place import Place
@@ -65,7 +65,9 @@ async def show_identity_case(
     return await _details(city, case)
 
 
-@post("/v1/identity-cases", guards=[identity_officer], problems=(InvalidIdNumber, InvalidName, OwnCase, NotFound))
+@post(
+    "/v1/identity-cases", guards=[identity_officer], problems=(InvalidIdNumber, InvalidName, OwnIdentityCase, NotFound)
+)
 async def propose_correction(
     data: JSONBody[CorrectionRequest], request: CitizenRequest, city: NamedDependency[City]
 ) -> IdentityCaseDetails:
@@ -100,7 +102,7 @@ async def propose_correction(
     return await _details(city, await open_case(city, case, request.user, data.reason))
 
 
-@post("/v1/identity-cases/{case_id:str}/decisions", guards=[identity_officer], problems=(CaseClosed, OwnCase))
+@post("/v1/identity-cases/{case_id:str}/decisions", guards=[identity_officer], problems=(CaseClosed, OwnIdentityCase))
 async def decide_identity_case(
     case_id: FromPath[str], data: JSONBody[CaseDecision], request: CitizenRequest, city: NamedDependency[City]
 ) -> IdentityCaseDetails:

@@ -79,7 +79,7 @@ class CaseClosed(Problem):
     status, title = 409, "Case closed"
 
 
-class OwnCase(Problem):
+class OwnIdentityCase(Problem):
     """An officer does not decide on their own identity, nor twice on the same case."""
 
     status, title = 409, "Own case"
@@ -93,14 +93,14 @@ def approve_at_once(case: IdentityCase) -> IdentityCase:
 def decide(case: IdentityCase, vote: Vote, concerned: frozenset[str]) -> IdentityCase:
     """Return a case with the vote of one more officer: two approve, one refuses.
 
-    `concerned` are the ids of all people and accounts whom the case is about. Raises CaseClosed and OwnCase.
+    `concerned` are the ids of all people and accounts whom the case is about. Raises CaseClosed and OwnIdentityCase.
     """
     if case.state != "open":
         raise CaseClosed(zh="该事项已有处理结果。", en="The case is already decided.")
     if concerned & {vote.account, vote.person}:
-        raise OwnCase(zh="涉及本人的事项，由其他工作人员办理。", en="The case is about you; a colleague decides.")
+        raise OwnIdentityCase(zh="涉及本人的事项，由其他工作人员办理。", en="The case is about you.")
     if any(vote.account == other.account or vote.person == other.person for other in case.votes):
-        raise OwnCase(zh="该事项须由另一名工作人员复核。", en="A second person must decide; you have decided already.")
+        raise OwnIdentityCase(zh="该事项须由另一名工作人员复核。", en="Another person must decide as well.")
     votes = (*case.votes, vote)
     if not vote.approves:
         return replace(case, votes=votes, state="refused")
