@@ -8,7 +8,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -116,7 +116,7 @@ def _rows(table: IO[str]) -> Iterator[Mapping[str, object]]:
         yield cells | {name: cells[name].split() for name in ("roles", "venues")}
 
 
-def _post(address: str, token: str, rows: Sequence[Mapping[str, object]]) -> list[dict[str, dict[str, dict[str, str]]]]:
+def _post(address: str, token: str, rows: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
     request = urllib.request.Request(  # noqa: S310  the address is the operator's own
         f"{address}/v1/staff/grants/batches",
         data=json.dumps({"grants": rows}).encode(),

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import jwt
 import msgspec
@@ -217,12 +217,16 @@ async def probe(_connection: Connection, _handler: BaseRouteHandler) -> None:
     """Admit health probes without a rate limit: the answer is cheap and reveals nothing."""
 
 
+def _is_write(connection: Connection) -> bool:
+    return cast("dict[str, Any]", connection.scope)["method"] not in _READS
+
+
 async def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
     """Admit signed-in people. A write needs a session that has not ended, unless the route declares `repeatable`."""
     claims: AccessClaims = connection.scope["app"].state.access.admit(connection)
     if claims.scp:
         raise NotAllowed(Text(zh="该接口仅供个人使用。", en="This is for people, not for connected systems."))
-    if connection.scope["method"] not in _READS and not handler.opt.get("repeatable"):
+    if _is_write(connection) and not handler.opt.get("repeatable"):
         await present_standing(connection, claims)
 
 
@@ -232,7 +236,7 @@ async def citizen(connection: Connection, _handler: BaseRouteHandler) -> None:
     A write needs a session that has not ended.
     """
     citizen_id = admit_citizen(connection)
-    if connection.scope["method"] not in _READS:
+    if _is_write(connection):
         await _check_present(connection, citizen_id, VERIFIED)
 
 
