@@ -1,7 +1,6 @@
 """An author submits the rules, another person puts them in force, and both acts are in the log."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,8 +14,6 @@ from backend.city import releases as city_releases
 from backend.city.audit_log import AuditEntry, log_all_acts
 from backend.city.releases import RulebookPointer, RulebookRelease, digest_in_force
 from backend.city.service import City, discover_integrations, discover_services
-from backend.cli.operations import with_store
-from backend.rulebook import load_rulebook, read_rules
 from backend.security.identity import Caller
 from backend.services.account.accounts import find_account
 from backend.services.rules.releases import approve_release, submit_release
@@ -313,8 +310,11 @@ def test_an_auditor_sees_who_submitted_what_and_changes_nothing(
 # ── the log ──
 
 
-def test_both_acts_are_in_the_log_with_account_and_role(client: Client, author: Headers, approver: Headers) -> None:
+def test_both_acts_are_in_the_log_with_account_and_role(
+    client: Client, author: Headers, approver: Headers, clock: Clock
+) -> None:
     digest = submit(client, author, RULES, "绿码说明更清楚").json()["digest"]
+    clock.now = clock.now.replace(minute=1)
     activate(client, approver, digest)
     acts = [(one.action, one.account, one.role, one.about) for one in logged(client) if one.action[:6] == "rules."]
     assert acts == [
