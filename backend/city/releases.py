@@ -16,12 +16,15 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.audit_log import UNLOGGED, AuditedDocument, city_act, with_act
+from backend.city.audit_log import UNLOGGED, Act, AuditedDocument, city_act, with_act
 from backend.city.service import City
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
-from backend.store import Duplicate, Index, Store, StoreUnavailable
+from backend.security.identity import Caller
+from backend.store import Index, Store, StoreUnavailable
 from backend.store.retention import Retention
+from backend.store.time import to_ms
+from backend.store.update import insert_or_get
 
 POLL_SECONDS = 2.0
 MAX_HISTORY = 100
@@ -31,10 +34,14 @@ _log = logging.getLogger("chengma.rules")
 
 
 class RulebookRelease(AuditedDocument, kw_only=True):
-    """The files of a rulebook, by module; `id` is the rulebook's digest. It never changes."""
+    """The files of a rulebook, by module; `id` is the rulebook's digest. It never changes.
+
+    `author` and `author_person` are the ids of the account that submitted it and of its Person; they are empty for a
+    release of a command on the city's machine.
+    """
 
     collection: ClassVar[str] = "rulebook_releases"
-    indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
+    indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED, Index((), ordered="published_ms"))
     retention: ClassVar[Retention] = Retention(
         grows_with="each published rulebook",
         ends="never: verdicts name the rulebook that made them, and are replayed with it",
@@ -43,6 +50,10 @@ class RulebookRelease(AuditedDocument, kw_only=True):
 
     files: dict[str, str]
     published: datetime
+    published_ms: int | None = None
+    author: str = ""
+    author_person: str = ""
+    note: str = ""
 
 
 class Activation(Struct, frozen=True):
@@ -70,20 +81,41 @@ class UnknownRelease(Exception):
     """No release has this digest, or the digests of several releases begin with it."""
 
 
-async def store_release(store: Store, files: Mapping[str, SourceFile], rulebook: Rulebook, now: datetime) -> None:
-    """Store a checked rulebook as a release; storing it again changes nothing."""
-    texts = {name: file.text for name, file in files.items()}
-    with suppress(Duplicate):
-        release = RulebookRelease(id=rulebook.digest, files=texts, published=now)
-        await store.insert(with_act(release, city_act("rules.published", rulebook.digest, now)))
+async def store_release(
+    store: Store,
+    files: Mapping[str, SourceFile],
+    rulebook: Rulebook,
+    now: datetime,
+    *,
+    author: Caller | None = None,
+    note: str = "",
+    act: Act | None = None,
+) -> RulebookRelease:
+    """Store a checked rulebook as a release, with its act, and return it.
+
+    A rulebook that is a release already keeps its author and note. Without an act, the city itself published it.
+    """
+    release = RulebookRelease(
+        id=rulebook.digest,
+        files={name: file.text for name, file in files.items()},
+        published=now,
+        published_ms=to_ms(now),
+        author=author.account_id if author is not None else "",
+        author_person=(author.citizen_id if author is not None else None) or "",
+        note=note,
+    )
+    return await insert_or_get(store, with_act(release, act or city_act("rules.published", rulebook.digest, now)))
 
 
-async def activate_release(store: Store, digest: str, now: datetime) -> None:
-    """Put a release in force. Raises UnknownRelease, or Conflict if someone else activates one at the same time."""
+async def activate_release(store: Store, digest: str, now: datetime, *, act: Act | None = None) -> None:
+    """Put a release in force, with its act. Without an act, the city itself did so; one in force already stays.
+
+    Raises UnknownRelease, or Conflict if someone else activates one at the same time.
+    """
     if await store.get(RulebookRelease, digest) is None:
         raise UnknownRelease(f"there is no release {digest}")
     pointer = await store.get(RulebookPointer, IN_FORCE)
-    entry, act = Activation(digest, now), city_act("rules.activated", digest, now)
+    entry, act = Activation(digest, now), act or city_act("rules.activated", digest, now)
     if pointer is None:
         await store.insert(with_act(RulebookPointer(id=IN_FORCE, past=(entry,)), act))
     elif pointer.past[-1].digest != digest:

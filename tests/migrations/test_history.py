@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from pymongo import MongoClient
 
+from backend.city.releases import RulebookRelease
 from backend.i18n import Text
 from backend.jobs.tasks import DeadLetter
 from backend.services.account.model.account import Account
@@ -202,6 +203,11 @@ EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
             file_digest="d",
             totals=Totals(),
         ),
+    ),
+    (
+        "0083_date_rulebook_releases",
+        {"id": "d", "revision": 1, "files": {"trees.care": "text"}, "published": NOON},
+        RulebookRelease(id="d", revision=2, files={"trees.care": "text"}, published=NOON, published_ms=NOON_MS),
     ),
 ]
 EXAMPLES.sort(key=lambda example: example[0])

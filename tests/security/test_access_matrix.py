@@ -171,6 +171,8 @@ OBJECTS_OF_THE_CITY = {
     "POST /v1/reconciliations/{hospital:str}/{day:date}/approvals",
     "GET /v1/reconciliations/{hospital:str}/{day:date}/file",
     "GET /v1/reconciliations/{hospital:str}/{day:date}/page",
+    "GET /v1/rulebook-releases/{digest:str}",
+    "POST /v1/rulebook-releases/{digest:str}/activations",
     "DELETE /v1/staff/grants/{grant_id:str}",
     "POST /v1/staff/grants/{grant_id:str}/approval",
     "POST /v1/staff/{account_id:str}/withdrawals",

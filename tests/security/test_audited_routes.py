@@ -20,6 +20,7 @@ from backend.settings import Settings
 OWN_RECORD = "it is a record itself, which names the account"
 NO_PERSON = "it shows figures and nobody's record"
 OF_CASES = "it shows cases without the people whom they are about"
+OF_RULES = "it shows the rules, and no citizen's record"
 OF_STAFF = "it shows who works for the city, and no citizen's record"
 
 AUDITED: dict[str, list[str] | str] = {
@@ -58,6 +59,10 @@ AUDITED: dict[str, list[str] | str] = {
     "GET /v1/talent-appeals/{claim_id:str}": ["talent_code.appeal_read"],
     "PUT /v1/talent-appeals/{claim_id:str}": ["talent_code.appeal_decided"],
     "GET /v1/benefit-budgets": NO_PERSON,
+    "POST /v1/rulebook-releases": ["rules.published"],
+    "GET /v1/rulebook-releases": OF_RULES,
+    "GET /v1/rulebook-releases/{digest:str}": OF_RULES,
+    "POST /v1/rulebook-releases/{digest:str}/activations": ["rules.activated"],
     "POST /v1/talent-reviews": ["talent_code.review_requested"],
     "POST /v1/talent-verifications": ["talent_code.verified"],
     "POST /v1/talent-redemptions": ["talent_code.redeemed"],
@@ -72,8 +77,10 @@ ABOUT_NOBODY = {
     "health_code.source_proposed",
     "health_code.source_approved",
     "health_code.source_account_removed",
+    "rules.published",
+    "rules.activated",
 }
-"""Actions that no person reads, since they concern a hospital's day or a source, or are not in force yet."""
+"""Actions that no person reads: they concern a hospital's day, a source or the rules, or are not in force yet."""
 
 OF_HOSPITALS = re.compile(
     r"(GET|PUT|POST) /fhir/(Encounter|Account|ChargeItem|Invoice|PaymentNotice|PaymentReconciliation)(/.*)?"
@@ -117,5 +124,5 @@ def test_a_person_reads_each_listed_action_about_them_in_both_languages() -> Non
 def test_a_person_reads_the_authority_of_each_role() -> None:
     services = discover_services()
     named = {role for service in services for role in service.authorities}
-    roles = declared_roles(services) - {"citizen", "gate", "author"}  # which act on no record of a person
+    roles = declared_roles(services) - {"citizen", "gate"}  # which act on no record of a person
     assert sorted(roles - named) == [], "add them to `Service.authorities`"

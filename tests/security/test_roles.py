@@ -14,7 +14,6 @@ from tests.conftest import SignIn
 
 Client = TestClient[Litestar]
 SERVICES = discover_services()
-UNTIL_RULES_HAVE_AN_API = {"author"}
 
 
 def test_the_document_lists_the_roles_of_all_services() -> None:
@@ -49,7 +48,7 @@ def test_every_role_guards_something(app: Litestar) -> None:
         for guard in handler.resolve_guards()
     ]
     guarding = {role for guard in guards if isinstance(guard, RoleGuard) for role in guard.roles}
-    assert declared_roles(SERVICES) - guarding <= UNTIL_RULES_HAVE_AN_API
+    assert declared_roles(SERVICES) - guarding == set()
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ service = Service(
     title=Text(zh="账户", en="Account"),
     routes=routes_of(sign_in, citizen, identity, identity_officer, phone, notices, privacy, operator, staff, verifier),
     documents=[Account, SignInChallenge, Session, Person, IdentityCase, OperatorRoster, Closure],
-    roles=[OPERATOR, "auditor", "author", "approver", IDENTITY_OFFICER],
-    exclusive_roles=[("auditor", EVERY_OTHER_ROLE), ("author", "approver")],
+    roles=[OPERATOR, "auditor", IDENTITY_OFFICER],
+    exclusive_roles=[("auditor", EVERY_OTHER_ROLE)],
     standing=find_standing,
     acts={
         "account.identity_case_read": Text(zh="查看了关于您身份信息的事项", en="Read a case about your identity"),
