@@ -139,7 +139,11 @@ async def release_card(city: City, card: str, holder: str, service: str) -> None
 
 
 async def payee_name(city: City, person_id: str) -> str:
-    """Return the name that goes to the bank with a payout. Raises UpstreamRejected while it is not verified."""
+    """Return the name that goes to the bank with a payout. Raises UpstreamRejected while it is not verified.
+
+    It is read for each payout and not copied when the card is registered: a number that passed to its owner, or a name
+    that was corrected since, must not be paid to a card in the former name.
+    """
     person = await city.store.get(Person, person_id)
     if person is None or person.name is None:
         raise UpstreamRejected("the payee's name is not verified")

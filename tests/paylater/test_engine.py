@@ -24,7 +24,7 @@ from backend.app import documents_of, open_city
 from backend.city.service import City, Service, discover_integrations, discover_services
 from backend.i18n import Text
 from backend.paylater.family import agree, end_consent, family_bills, may_pay, request_consent
-from backend.paylater.ports import Bank
+from backend.paylater.ports import Bank, BankEntry
 from backend.paylater.statement import compare_transfers, missing_at_bank
 from backend.paylater.transfers import pay, record_bank_answer
 from backend.problems import Problem
@@ -243,11 +243,17 @@ class PoolMachine(RuleBasedStateMachine):
                 clock.now = max(clock.now, at)
             self._sweep(0)
         accounts, swims = self._accounts(), self._all()
-        statement = [entry for entry in world.bank.transfers.values() if entry.id.partition("/")[0] in self.swims]
-        assert not list(compare_transfers(swims, statement))
+        statement = self._statement(swims)
+        assert not list(compare_transfers(swims, statement, world.cities[0].rulebook.time_zone))
         assert not list(missing_at_bank(swims, statement, NOON, NOON + timedelta(days=10_000)))
         for swim in swims:
             self._is_finished(swim, accounts[swim.person])
+
+    def _statement(self, swims: list[Swim]) -> list[BankEntry]:
+        """Return the bank's transfers, dated by the answer: here processes may hear of them days later."""
+        answered = {one.id: one.answered_at for swim in swims for one in swim.transfers()}
+        ours = [entry for entry in self.world.bank.transfers.values() if entry.id.partition("/")[0] in self.swims]
+        return [replace(entry, at=answered.get(entry.id) or entry.at) for entry in ours]
 
     def _is_finished(self, swim: Swim, account: Swimmer) -> None:
         assert swim.due_ms is None, swim

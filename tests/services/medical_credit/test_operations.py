@@ -69,8 +69,10 @@ async def visit(city: City, hospital: Hospital, name: str, patient: str, *, saga
     assert [notice.sent for notice in billed.notices] == [True]
 
 
-@pytest.mark.parametrize(("saga_after_opening", "most"), [(False, 22), (True, 26)])
+@pytest.mark.parametrize(("saga_after_opening", "most"), [(False, 23), (True, 27)])
 def test_a_visit_takes_few_store_operations(tmp_path: Path, saga_after_opening: bool, most: int) -> None:
+    """One of them keeps the notice of the bill."""
+
     async def work(city: City, store: CountingStore, hospital: Hospital, patients: list[str]) -> None:
         for number in range(PATIENTS * VISITS_EACH):
             patient = patients[number % PATIENTS]

@@ -4,13 +4,17 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from backend.benefits.ports import PayoutBank
 from backend.city.bank_cards import BankCard, CardHolder, card_id, keep_card
 from backend.city.notices import Notice
+from backend.city.person import Person
 from backend.i18n import Text
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent
+from backend.store.place import Place
+from backend.store.update import update_document
 from integrations._sandbox.holders import STRANGERS_CARD
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import CARD, DOCTOR, NOON, OTHER_CARD, Citizen, Scene
@@ -50,6 +54,18 @@ def test_the_name_goes_to_the_bank_with_each_payout_and_a_mismatch_pays_nothing(
     assert scene.payouts() == []
     bank.set_holder(CARD, CardHolder(NAME))
     assert scene.claimed(doctor, "monthly_rent")["stage"] == "paid"
+
+
+def test_a_payout_is_in_the_name_that_the_person_has_now(scene: Scene) -> None:
+    """A card that was registered under a name that the city has corrected since is not paid."""
+    doctor, city = scene.talent(DOCTOR), scene.city
+
+    def corrected(person: Person) -> Person:
+        return replace(person, name=city.encryption.encrypt("李强", Place.of(Person, person.id, "name")))
+
+    scene.call(update_document, city.store, lambda: city.store.get(Person, doctor.id), corrected)
+    assert scene.claimed(doctor, "monthly_rent")["stage"] == "failed"
+    assert scene.payouts() == []
 
 
 def test_a_later_instalment_to_a_card_of_another_holder_is_retried_and_the_person_is_told(
