@@ -33,6 +33,7 @@ def check_declarations(
             *_repeated_collections(services, system_documents),
             *_unregistered_documents(services, services_package),
             *_repeated_audiences(services),
+            *_repeated_phones(services),
             *_unknown_exclusions(services),
             *_repeated_standings(services),
             *_undefined_tasks(tasks, services_package),
@@ -117,6 +118,13 @@ def _repeated_audiences(services: Sequence[Service]) -> Iterator[str]:
     for audience, count in Counter(code.audience for service in services for code in service.codes).items():
         if count > 1:
             yield f"{count} kinds of codes have the audience {audience!r}: give each CodeFormat its own"
+
+
+def _repeated_phones(services: Sequence[Service]) -> Iterator[str]:
+    demos = (service.demo for service in services if service.demo is not None)
+    for phone, count in Counter(member.phone for demo in demos for member in demo.staff).items():
+        if count > 1:
+            yield f"{count} members of the demonstration's staff have the phone {phone!r}: give each DemoStaff its own"
 
 
 def _unknown_exclusions(services: Sequence[Service]) -> Iterator[str]:

@@ -40,11 +40,11 @@ def staff() -> None:
 @click.argument("first_phone")
 @click.argument("second_phone")
 def bootstrap(first_phone: str, second_phone: str) -> None:
-    """Make the holders of two phones the first operators of a new city; this works once.
+    """Make the holders of two phones the first operators of a city; this works once.
 
-    They are two people. Their role is in force once each has signed in and proved their identity in person. All other
-    roles are proposed by one operator and approved by another, over the API. An interrupted run is resumed by the same
-    command.
+    They are two people. If the city has one operator, from an earlier edition, one of the phones is theirs. Their role
+    is in force once each has signed in and proved their identity in person. All other roles are proposed by one
+    operator and approved by another, over the API. An interrupted run is resumed by the same command.
     """
 
     async def enter(city: City) -> None:

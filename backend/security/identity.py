@@ -304,15 +304,15 @@ def step_up_required(level: int, present_level: int) -> StepUpRequired:
     """Return the Problem for a caller whose identity is proved at too low a level, with the request that raises it."""
     method, path = _STEPS_UP[level]
     zh, en = {
-        VERIFIED: ("请先完成实名认证。", "Please verify your identity first"),
+        VERIFIED: ("请先完成实名认证。", "Please verify your identity first."),
         IN_PERSON: (
             "请先通过人脸识别或银行卡验证本人身份。",
-            "Please prove first, by face or bank card, that it is you",
+            "Please prove first, by face or bank card, that it is you.",
         ),
     }[level]
     return StepUpRequired(
         zh=zh,
-        en=f"{en} ({method} {path}).",
+        en=en,
         level=level,
         present_level=present_level,
         step_up={"method": method, "path": path},

@@ -14,7 +14,7 @@ from backend.settings import Settings
 SERVICE = """
 from litestar import get
 from msgspec import Struct
-from backend.city.service import CodeFormat, Service
+from backend.city.service import CodeFormat, Demo, DemoStaff, Service
 from backend.i18n import Text
 from backend.rulebook.needs import RuleModule
 from backend.jobs.tasks import TaskReference
@@ -49,6 +49,7 @@ service = Service(
     rule_modules=[RuleModule("{name}.*", {name}_facts)],
     roles=[{roles}],
     codes=[{codes}],
+    demo={demo},
 )
 """
 
@@ -92,6 +93,7 @@ def build_city(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "roles": "",
             "reference": "",
             "codes": "",
+            "demo": "None",
         } | parts
         package = tmp_path / "example_city" / folder
         package.mkdir(parents=True)
@@ -204,6 +206,12 @@ def test_consistent_declarations_start(build_city: BuildCity) -> None:
             {"codes": 'CodeFormat("tr", dict, print)'},
             "2 kinds of codes have the audience 'tr': give each CodeFormat its own",
             id="two codes, one audience",
+        ),
+        pytest.param(
+            {"demo": 'Demo(staff=[DemoStaff("+8613800000001", "keeper", "keeper")])'},
+            {"demo": 'Demo(staff=[DemoStaff("+8613800000001", "guide", "guide")])'},
+            "2 members of the demonstration's staff have the phone '+8613800000001': give each DemoStaff its own",
+            id="two members of staff, one phone",
         ),
     ],
 )

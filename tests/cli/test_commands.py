@@ -93,7 +93,7 @@ def test_the_demonstration_prints_invented_id_numbers_that_can_be_reported(
         assert len(shown) == 3
         contact = {"kind": "contact", "level": "close", "at": "2026-01-01T08:00:00+08:00"}
         events = [{"source": "cdc", "id": number, "id_number": number, "event": contact} for number, _ in shown]
-        officer, approver = (sign_in(client, phone) for phone in ("13800000002", "13800000006"))
+        officer, approver = (sign_in(client, phone) for phone in ("13800000002", "13800000008"))
         answer = client.post("/v1/health-events", json={"events": events}, headers=officer)
         assert [result["outcome"] for result in answer.json()["results"]] == ["proposed"] * 3
         proposals = client.get("/v1/health-event-proposals", headers=approver).json()["proposals"]

@@ -4,6 +4,7 @@ The roster of operators is the claim: of several runs on several machines one in
 resumed by the same command.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from backend.city.audit_log import city_act, with_act
 from backend.city.service import City
-from backend.services.account.accounts import find_or_create_account
+from backend.services.account.accounts import find_account, find_or_create_account
 from backend.services.account.model.account import Account, parse_phone
 from backend.services.account.model.staff import OPERATOR, ROSTER, OperatorRoster, exclusive_pair
 from backend.services.account.staff import STAFF
@@ -33,7 +34,7 @@ async def bootstrap_operators(city: City, first: str, second: str) -> None:
     phones = [parse_phone(phone, city.settings.phone_region) for phone in (first, second)]
     if phones[0] == phones[1]:
         raise BootstrapRefused("the first two operators are two people: give two phones")
-    await _refuse_present_operators(city)
+    await _refuse_present_operators(city, phones)
     accounts = [await find_or_create_account(city, phone) for phone in phones]
     pair = next(
         (found for one in accounts if (found := exclusive_pair((*one.roles, OPERATOR), city.exclusive_roles))), None
@@ -46,16 +47,22 @@ async def bootstrap_operators(city: City, first: str, second: str) -> None:
     await update_document(city.store, partial(city.store.get, OperatorRoster, ROSTER), _completed)
 
 
-async def _refuse_present_operators(city: City) -> None:
-    """Refuse a city with operators, unless a run that was interrupted has entered them."""
+async def _refuse_present_operators(city: City, phones: Sequence[str]) -> None:
+    """Refuse a city with operators, unless an interrupted run has entered them.
+
+    The only operator of a city of an earlier edition, who can grant nothing alone, may be one of the two.
+    """
     roster = await city.store.get(OperatorRoster, ROSTER)
     if roster is not None:
         if roster.complete:
             raise _bootstrapped()
         return
-    async for account in find_all(city.store, Account, {}, STAFF):
-        if OPERATOR in account.roles:
-            raise BootstrapRefused("the city has an operator already: operators propose and approve all other grants")
+    present = {one.id async for one in find_all(city.store, Account, {}, STAFF) if OPERATOR in one.roles}
+    if len(present) > 1:
+        raise BootstrapRefused("the city has operators already: they propose and approve all other grants")
+    named = {one.id for phone in phones if (one := await find_account(city, phone)) is not None}
+    if not present <= named:
+        raise BootstrapRefused("the city has an operator already: give their phone as one of the two")
 
 
 async def _claim(city: City, operators: tuple[str, ...]) -> OperatorRoster:

@@ -68,7 +68,7 @@ demo = Demo(
     staff=[
         DemoStaff("+8613800000001", "gate", "gate", ("west-lake",)),
         DemoStaff(OFFICER, "health officer", "health_officer"),
-        DemoStaff("+8613800000006", "health approver", "health_approver"),
+        DemoStaff("+8613800000008", "health approver", "health_approver"),
     ],
     assign=_assign,
     show=_show,

@@ -63,6 +63,29 @@ def test_a_city_that_has_an_operator_is_refused(client: Client) -> None:
         run(client, first_two)
 
 
+def test_the_only_operator_of_an_earlier_edition_gets_a_second(client: Client) -> None:
+    async def enter(city: City) -> None:
+        account = await find_or_create_account(city, SECOND)
+        await city.store.replace(replace(account, roles=("operator",), staff_since_ms=1))
+
+    run(client, enter)
+    run(client, first_two)
+    assert [one.roles for one in operators(client)] == [("operator",)] * 2
+    with pytest.raises(BootstrapRefused, match="entered before"):
+        run(client, first_two)
+
+
+def test_two_operators_of_an_earlier_edition_get_no_others(client: Client) -> None:
+    async def enter(city: City) -> None:
+        for phone in (FIRST, THIRD):
+            account = await find_or_create_account(city, phone)
+            await city.store.replace(replace(account, roles=("operator",), staff_since_ms=1))
+
+    run(client, enter)
+    with pytest.raises(BootstrapRefused, match="has operators already"):
+        run(client, first_two)
+
+
 def test_the_first_two_are_two_people(client: Client) -> None:
     with pytest.raises(BootstrapRefused, match="two people"):
         run(client, lambda city: bootstrap_operators(city, FIRST, "138 0000 0003"))
