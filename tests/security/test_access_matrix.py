@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -30,7 +31,8 @@ from backend.services.talent_code.model.talent import Talent
 from backend.settings import Settings
 from backend.store import Document
 from tests.accounts import bearer_of
-from tests.conftest import Clock, SignIn
+from tests.conftest import ROOT, Clock, SignIn
+from tests.keys import new_keys
 from tests.security.access_matrix import ENTRIES, SYSTEM, Access, system_access
 from tests.services.health_code.scene import stored
 from tests.services.medical_credit.scene import Scene as Hospitals
@@ -105,21 +107,38 @@ def was_admitted(answer: httpx.Response) -> bool:
     return answer.status_code == 403 and answer.json().get("type", DENIED[0]) not in DENIED
 
 
+@pytest.fixture(scope="module")
+def one_city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One city for all callers: each has accounts of their own, and its OpenAPI document is written once."""
+    folder = tmp_path_factory.mktemp("city")
+    settings = Settings(
+        store=f"sqlite:///{folder}/city.db",
+        keys=new_keys(folder / "keys"),
+        sandbox=str(folder / "sandbox.db"),
+        rules=str(ROOT / "rules"),
+        development=True,
+        access_log=False,
+        person_requests_per_minute=100_000,
+        address_requests_per_minute=100_000,
+    )
+    with TestClient(create_app(settings, clock=Clock(datetime(2022, 4, 20, 4, 0, tzinfo=UTC)))) as client:
+        yield client
+
+
 @pytest.mark.parametrize("name", CALLERS)
-def test_a_route_admits_the_callers_of_its_entry_and_no_others(app: Litestar, name: str) -> None:
+def test_a_route_admits_the_callers_of_its_entry_and_no_others(one_city: Client, name: str) -> None:
     wrong: list[str] = []
-    with TestClient(app) as client:
-        assert client.blocking_portal is not None
-        for number, (method, path) in enumerate(routes_of(app)):
-            access = access_of(method, path)
-            caller = caller_of(name, number)
-            assert access is not None
-            headers = {} if caller is None else client.blocking_portal.call(bearer_of, app, caller)
-            concrete = re.sub(r"{(\w+):\w+}", lambda match: VALUES.get(match[1], "unknown"), path)
-            answer = client.request(method, concrete, headers=headers, json=None if method == "GET" else {})
-            assert answer.status_code < 500, f"{method} {path}: {answer.text}"
-            if was_admitted(answer) != is_admitted(access, name) and not refuses_hospital(path, name, answer):
-                wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:80]}")
+    assert one_city.blocking_portal is not None
+    for number, (method, path) in enumerate(routes_of(one_city.app)):
+        access = access_of(method, path)
+        caller = caller_of(name, number)
+        assert access is not None
+        headers = {} if caller is None else one_city.blocking_portal.call(bearer_of, one_city.app, caller)
+        concrete = re.sub(r"{(\w+):\w+}", lambda match: VALUES.get(match[1], "unknown"), path)
+        answer = one_city.request(method, concrete, headers=headers, json=None if method == "GET" else {})
+        assert answer.status_code < 500, f"{method} {path}: {answer.text}"
+        if was_admitted(answer) != is_admitted(access, name) and not refuses_hospital(path, name, answer):
+            wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:80]}")
     assert wrong == []
 
 
