@@ -41,12 +41,14 @@ class PayLaterRecords(Struct, frozen=True, kw_only=True):
             PersonalRecords(
                 kind=self.consent,
                 title=Text(zh="代付家属授权", en="Consents of family payers"),
+                kept=Text(zh="保留至任何一方注销账户。", en="Until either of the two closes their account."),
                 find=self._consents,
                 correct=Text(zh="可自行解除后重新设置。", en="End it, and request it again."),
             ),
             PersonalRecords(
                 kind=self.account,
                 title=self.account_title,
+                kept=Text(zh="保留至账户注销且没有账单须保留。", en="Until the account is closed and no bill is kept."),
                 find=of_person(self.account),
                 correct=self.correct_account,
                 keep_until=self._with_last_billable,
@@ -55,6 +57,7 @@ class PayLaterRecords(Struct, frozen=True, kw_only=True):
             PersonalRecords(
                 kind=self.billable,
                 title=self.billable_title,
+                kept=Text(zh="结清后按规定期限保留。", en="For the period of law once nothing is owed."),
                 find=naming_person(self.billable, "person"),
                 correct=self.correct_billable,
                 hidden=self.hidden,

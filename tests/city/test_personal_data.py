@@ -14,7 +14,7 @@ from backend.store import Document
 SERVICES = discover_services()
 KINDS = documents_of(SERVICES)
 RECORDS = [records for service in SERVICES if service.personal_data for records in service.personal_data.records]
-ERASED = PersonalRecords(kind=Document, title=Text(zh="", en=""), find=of_person(Document))
+ERASED = PersonalRecords(kind=Document, title=Text(zh="", en=""), kept=Text(zh="", en=""), find=of_person(Document))
 NAMES_OF_PEOPLE = re.compile(r"person|citizen(_id)?|account(_id)?|recipient|subject|patient|payer|claimant")
 """Fields that name a person by the id of their Person or account, in documents that are about somebody."""
 

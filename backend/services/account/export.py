@@ -25,7 +25,7 @@ async def exported_records(city: City, subject: Subject) -> list[ExportedRecords
 async def _exported(city: City, service: str, records: PersonalRecords, subject: Subject) -> ExportedRecords:
     found = [_shown(city, records, document) async for document in records.find(city, subject)]
     kind = records.kind
-    return ExportedRecords(service, kind.collection, records.title, records.correct, kind.retention.ends, found)
+    return ExportedRecords(service, kind.collection, records.title, records.correct, records.kept, found)
 
 
 def _shown(city: City, records: PersonalRecords, document: Document) -> dict[str, Any]:

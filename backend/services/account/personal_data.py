@@ -60,14 +60,27 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=BankCard,
             title=Text(zh="收款银行卡", en="Bank cards for payments"),
+            kept=Text(
+                zh="保留至您更换收款账户或注销账户。", en="Until you register another card, or close the account."
+            ),
             find=naming_person(BankCard, "holder"),
             correct=Text(zh="可自行登记另一张银行卡。", en="You can register another card yourself."),
             hidden=("id", "holder"),
         ),
-        PersonalRecords(kind=Notice, title=Text(zh="通知", en="Notices"), find=_notices, hidden=("recipient", "push")),
+        PersonalRecords(
+            kind=Notice,
+            title=Text(zh="通知", en="Notices"),
+            kept=Text(
+                zh="自发出之日起保留180天，注销账户时删除。",
+                en="180 days after it was sent, or until you close the account.",
+            ),
+            find=_notices,
+            hidden=("recipient", "push"),
+        ),
         PersonalRecords(
             kind=Session,
             title=Text(zh="登录的设备", en="Signed-in devices"),
+            kept=Text(zh="保留至登录失效。", en="Until the session ends."),
             find=naming_account(Session, "account_id"),
             correct=Text(zh="可自行退出任一设备。", en="You can end each session yourself."),
             hidden=("refresh_digest", "previous_digest", "retry_digest", "successor"),
@@ -75,6 +88,7 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=Account,
             title=Text(zh="账户", en="Account"),
+            kept=Text(zh="保留至您注销账户。", en="Until you close the account."),
             find=_account,
             correct=Text(zh="可自行更换手机号。", en="You can change the phone yourself."),
             hidden=(
@@ -91,6 +105,10 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=AuditEntry,
             title=Text(zh="与您有关的操作记录", en="Acts that concern you"),
+            kept=Text(
+                zh="永久保留，用于证明记录未被篡改；其中不含您的姓名、证件号码和手机号码。",
+                en="For ever: they prove that nothing was changed. They hold no name, ID number or phone.",
+            ),
             find=_entries,
             hidden=("account", "subject", "sort_key", "unchained_ms", "block"),
             keep_until=forever,
@@ -102,6 +120,7 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=IdentityCase,
             title=Text(zh="关于身份信息的事项", en="Cases about your identity"),
+            kept=Text(zh="自受理之日起保留五年。", en="Five years after it was opened."),
             find=naming_account(IdentityCase, "account"),
             hidden=("votes", "acts", "acts_due_ms", "due_ms", "holder"),
             encrypted=("name",),
@@ -111,10 +130,18 @@ personal_data = PersonalData(
                 en="A decision on an identity may be contested, so it is kept for five years.",
             ),
         ),
-        PersonalRecords(kind=Closure, title=Text(zh="注销申请", en="Closing of the account"), find=_closure),
+        PersonalRecords(
+            kind=Closure,
+            title=Text(zh="注销申请", en="Closing of the account"),
+            kept=Text(zh="保留至最后一项保留的记录被删除。", en="Until the last kept record is erased."),
+            find=_closure,
+        ),
         PersonalRecords(
             kind=Person,
             title=Text(zh="身份信息", en="Identity"),
+            kept=Text(
+                zh="保留至账户注销且没有其他记录须保留。", en="Until the account is closed and no other record is kept."
+            ),
             find=of_person(Person),
             correct=Text(
                 zh="姓名或证件号码有误的，请申请更正，或拨打12345。",

@@ -60,6 +60,10 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=HealthRecord,
             title=Text(zh="健康码记录", en="Health record"),
+            kept=Text(
+                zh="保留至账户注销且所报告的事项不再影响颜色。",
+                en="Until the account is closed and nothing reported affects a colour.",
+            ),
             find=of_person(HealthRecord),
             correct=_BY_SOURCE,
             hidden=("code_id",),
@@ -69,6 +73,10 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=HealthEventReceipt,
             title=Text(zh="健康事件报告回执", en="Receipts of reported health events"),
+            kept=Text(
+                zh="保留至报告单位不再重发；有效的报告仍可撤回。",
+                en="Until no source repeats the event; a report in force can still be withdrawn.",
+            ),
             find=naming_person(HealthEventReceipt, "person"),
             correct=_BY_SOURCE,
             hidden=WORK_OF_OFFICES,
@@ -78,6 +86,7 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=VenueVisit,
             title=Text(zh="场所扫码记录", en="Scans at venues"),
+            kept=Text(zh="保留至不再需要追踪密切接触者。", en="Until contacts are no longer traced."),
             find=naming_person(VenueVisit, "person"),
             hidden=("gate",),
             keep_until=by_retention,

@@ -54,12 +54,14 @@ personal_data = PayLaterRecords(
     PersonalRecords(
         kind=EligibilityAnswer,
         title=Text(zh="医院资格查询记录", en="Eligibility requests of hospitals"),
+        kept=Text(zh="保留至该次查询不再对应就诊。", en="Until no visit follows the request any more."),
         find=_eligibility_answers,
         hidden=("patient",),
     ),
     PersonalRecords(
         kind=HisMessage,
         title=Text(zh="医院发来的消息", en="Messages from hospitals"),
+        kept=Text(zh="保留至医院不再重发。", en="Until no hospital repeats the message."),
         find=_messages,
         correct=_BY_HOSPITAL,
         hidden=("digest",),

@@ -40,6 +40,7 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=Usage,
             title=Text(zh="权益使用记录", en="Uses of services"),
+            kept=Text(zh="当年结束后按规定期限保留。", en="For the period of law after the year."),
             find=_usages,
             keep_until=by_retention,
             reason=Text(zh="用于计算当年已用次数。", en="They count what was used in the year."),
@@ -47,6 +48,7 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=Talent,
             title=Text(zh="人才类别和申报材料", en="Talent class and qualifications"),
+            kept=Text(zh="保留至账户注销且没有申领须保留。", en="Until the account is closed and no claim is kept."),
             find=of_person(Talent),
             correct=Text(
                 zh="可删除申报后重新申报；核实结果由主管部门更正。",
@@ -60,6 +62,9 @@ personal_data = PersonalData(
         PersonalRecords(
             kind=Claim,
             title=Text(zh="补贴申领", en="Claims to benefits"),
+            kept=Text(
+                zh="款项结清后按规定期限保留。", en="For the period of law once nothing is to be paid or paid back."
+            ),
             find=naming_person(Claim, "subject"),
             correct=Text(zh="可在期限内申诉。", en="Appeal within the time limit."),
             hidden=("account", "officer_views", "entry", "waitlist"),

@@ -151,7 +151,7 @@ def test_an_export_has_the_records_of_every_service_in_readable_form(life: Life)
     assert export["medical_visits"]["records"][0]["lines"][0]["amount_fen"] == 20_000
     assert export["visits"]["records"][0]["venue"] == "west-lake"
     for part in export.values():
-        assert all((*part["title"].values(), *part["correct"].values(), part["kept"]))
+        assert all((*part["title"].values(), *part["correct"].values(), *part["kept"].values()))
 
 
 def test_an_export_has_no_secrets_and_nothing_of_others(life: Life) -> None:

@@ -62,13 +62,13 @@ class SessionList(Struct, frozen=True):
 
 
 class ExportedRecords(Struct, frozen=True):
-    """The records of one kind, with its title, when they end, and how to have them corrected."""
+    """The records of one kind, with its title, how to have them corrected, and how long they are `kept`."""
 
     service: str
     kind: str
     title: Text
     correct: Text
-    kept: str
+    kept: Text
     records: list[dict[str, Any]]
 
 
