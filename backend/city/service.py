@@ -172,9 +172,9 @@ class PersonalRecords(Struct, frozen=True, kw_only=True):
     """The documents of one kind about a person.
 
     `find(city, subject)` yields them. In an export, fields of `hidden` are left out and those of `encrypted` decrypted.
-    `kept` says how long they are kept, and `correct` how a person has them corrected. Once the account is closed, a document stays until the instant that
-    `keep_until(city, document, now)` returns, for the `reason`; if there is none, it is erased. `reduced(document)`
-    returns what must stay of it, the same object if all of it.
+    `kept` says how long they are kept, and `correct` how a person has them corrected. Once the account is closed, a
+    document stays until the instant that `keep_until(city, document, now)` returns, for the `reason`; if there is none,
+    it is erased. `reduced(document)` returns what must stay of it, the same object if all of it.
     """
 
     kind: type[Document]
