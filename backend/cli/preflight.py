@@ -85,6 +85,18 @@ def allow_connections(connections: int) -> int:
     return accepted
 
 
+def warn_of_sandboxes(settings: Settings) -> None:
+    """Log a warning if sandboxes stand where a city that people use has real systems."""
+    made = [(one.port, one.make) for one in discover_integrations(settings.integrations)]
+    sandboxes = [port.__name__ for port, make in made if port and make and make.__module__.endswith(".sandbox")]
+    if sandboxes and not settings.development:
+        _log.warning(
+            "%s: sandboxes, which prove nobody's identity and move no money; connect real systems before people use "
+            "the city (docs/add-an-integration.md)",
+            ", ".join(sorted(sandboxes)),
+        )
+
+
 def _check_development(settings: Settings) -> None:
     if not _is_loopback(settings.host):
         raise NotReady(

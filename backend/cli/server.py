@@ -11,7 +11,7 @@ from backend.app import create_app
 from backend.city.service import discover_services
 from backend.cli.errors import report_errors
 from backend.cli.garbage_collection import collect_rarely
-from backend.cli.preflight import NotReady, allow_connections, check_before_serving
+from backend.cli.preflight import NotReady, allow_connections, check_before_serving, warn_of_sandboxes
 from backend.operations.access_log import log_as_json_lines
 from backend.store.migrations import find_migrations
 from backend.web.bounded_protocol import ConnectionLimits
@@ -47,6 +47,7 @@ def run_server(settings: Settings, bound: socket.socket, announce: Callable[[], 
         check_before_serving(settings, discover_services(), find_migrations())
     app.state.city.rulebook.compile()
     log_as_json_lines()
+    warn_of_sandboxes(settings)
     with report_errors():
         connections = allow_connections(settings.connections)
     collect_rarely()

@@ -6,12 +6,6 @@ named after the provider, with a class that implements `Sms`, create it in `_mak
 
 from backend.city.service import Integration
 from backend.services.account.ports import Sms
-from backend.settings import Settings
-from integrations.sms.sandbox import SandboxSms, outbox_routes
+from integrations.sms.sandbox import make, outbox_routes
 
-
-def _make(settings: Settings) -> Sms:
-    return SandboxSms(use_outbox=settings.development)
-
-
-integration = Integration(port=Sms, make=_make, development=True, routes=outbox_routes)
+integration = Integration(port=Sms, make=make, development=True, routes=outbox_routes)

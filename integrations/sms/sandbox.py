@@ -60,3 +60,8 @@ def outbox_routes(settings: Settings) -> Sequence[ControllerRouterHandler]:
         return Outbox([text for to, text in _outbox if to == phone])
 
     return (read_outbox,)
+
+
+def make(settings: Settings) -> SandboxSms:
+    """Return the sandbox; in development it keeps the messages, and anyone reads them."""
+    return SandboxSms(use_outbox=settings.development)

@@ -18,7 +18,7 @@ from pymongo import MongoClient
 
 from backend.app import documents_of
 from backend.city.service import discover_services
-from backend.cli.preflight import NotReady, check_before_serving
+from backend.cli.preflight import NotReady, check_before_serving, warn_of_sandboxes
 from backend.security.keyring import make_keys
 from backend.settings import Settings
 from backend.store.connect import prepare_store
@@ -230,6 +230,15 @@ def test_a_rotated_key_is_still_of_the_same_city_and_a_lost_one_is_not(
 def test_development_is_refused_where_other_machines_can_reach_it(host: str) -> None:
     with pytest.raises(NotReady, match="CHENGMA_DEVELOPMENT lets anyone read the codes sent by text message"):
         check_before_serving(Settings(development=True, host=host), [], [])
+
+
+def test_a_city_that_people_may_use_is_warned_of_its_sandboxes(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_sandboxes(Settings())
+    assert "Bank, " in caplog.text
+    assert "IdentityProofing, " in caplog.text
+    caplog.clear()
+    warn_of_sandboxes(Settings(development=True))
+    assert caplog.text == ""
 
 
 def test_development_is_refused_beside_a_real_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
