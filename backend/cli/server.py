@@ -43,8 +43,8 @@ def bind(settings: Settings) -> socket.socket:
 def run_server(settings: Settings, bound: socket.socket, announce: Callable[[], None] = lambda: None) -> None:
     """Serve the API on a bound socket until the process is stopped; call `announce` once it accepts connections."""
     with report_errors():
-        app = create_app(settings)
         check_before_serving(settings, discover_services(), find_migrations())
+        app = create_app(settings)
     app.state.city.rulebook.compile()
     log_as_json_lines()
     warn_of_sandboxes(settings)

@@ -8,19 +8,18 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from limits import RateLimitItemPerSecond
-from limits.aio.storage import MovingWindowSupport, RedisStorage, Storage
+from limits.aio.storage import MovingWindowSupport, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 from msgspec import Struct
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from backend.settings import Settings
 
-REDIS_TIMEOUT_SECONDS = 0.25
+if TYPE_CHECKING:
+    from limits.aio.storage import RedisStorage
+
 RETRY_REDIS_SECONDS = 5.0
 """After Redis did not answer, each process counts alone for this long, so that no request waits for it."""
 
@@ -69,13 +68,12 @@ class RateLimits:
         self._redis: RedisStorage | None = None
         self._shared: _Counter | None = None
         self._retry_at = 0.0
+        self._away: tuple[type[BaseException], ...] = ()
         if redis_url:
-            self._redis = RedisStorage(
-                f"async+{redis_url}",
-                implementation="redispy",
-                key_prefix="chengma",
-                **_REDIS_OPTIONS,
-            )
+            from backend.security.redis_limits import AWAY, open_redis
+
+            self._away = AWAY
+            self._redis = open_redis(redis_url)
             self._shared = _Counter(self._redis, time.time)
 
     @classmethod
@@ -100,7 +98,7 @@ class RateLimits:
             return None
         try:
             return await redis.incr(f"lease/{subject}", seconds, amount)
-        except _AWAY as error:
+        except self._away as error:
             self._note_away(error)
             return None
 
@@ -115,7 +113,7 @@ class RateLimits:
             return None
         try:
             return await self._shared.spend(charges, captcha_solved=captcha_solved)
-        except _AWAY as error:
+        except self._away as error:
             self._note_away(error)
             return None
 
@@ -125,14 +123,6 @@ class RateLimits:
     def _note_away(self, error: BaseException) -> None:
         self._retry_at = time.monotonic() + RETRY_REDIS_SECONDS
         _log.warning("Redis does not answer, so this process limits rates by its own counts: %s", error)
-
-
-_AWAY = (RedisError, OSError, TimeoutError)
-_REDIS_OPTIONS: dict[str, Any] = {
-    "socket_timeout": REDIS_TIMEOUT_SECONDS,
-    "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
-    "retry": Retry(NoBackoff(), 0),
-}
 
 
 def redis_url_of(settings: Settings) -> str:

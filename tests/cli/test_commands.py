@@ -80,7 +80,7 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
     began = time.monotonic()
     with running(*demo, environment=environment, folder=tmp_path) as (client, output):
         assert time.monotonic() - began < 10
-        assert "300 citizens, 0 of them new" in output.read_text()
+        assert "308 citizens, 0 of them new" in output.read_text()
         assert citizens_shown(output) == shown
         assert client.get("/v1/me", headers=headers).json()["identity_verified"] is True
 
@@ -250,7 +250,7 @@ def test_a_code_key_is_rotated_and_the_old_one_still_verifies(environment: dict[
     code = payload(old, seconds_ago=0)
     cached = tmp_path / "cached.json"
     cached.write_text(keys("publish"))
-    assert keys("list").count("current") == 4
+    assert keys("list").count("current") == 5
     assert "published from now on, and in use from" in keys("rotate", "code")
     waiting, signing = (line for line in keys("list").splitlines() if line.startswith("code"))
     assert ("UTC  from " in waiting, "current" in waiting) == (True, False)
