@@ -18,6 +18,7 @@ from backend.city.person import find_or_create_person
 from backend.city.service import City
 from backend.security.identity import Access, Caller
 from backend.store.migrations import find_migrations, migrate
+from tests.accounts import keep_account
 from tests.conftest import lacking
 from tests.integrations.his.hospital import in_city
 from tests.servers import chengma, city_environment, free_port, listens, wait_until
@@ -99,13 +100,14 @@ def running_city(address: str, tmp_path: Path) -> Iterator[RunningCity]:
 
 
 async def sign_in(city: City) -> str:
-    """Migrate the store, and return the access token of a citizen."""
+    """Migrate the store, and return the access token of a citizen whose identity is proved."""
     await migrate(city.store, find_migrations(), lambda _migration, _seen: None)
     now = datetime.now(UTC)
     person = await find_or_create_person(
         city.store, city.encryption, parse_id_number(id_number(1), city.today()), city.now()
     )
-    return Access(city.settings, city.keys, lambda: now).issue(Caller("a-1", "session", person.id), now, 3_600)
+    citizen = await keep_account(city.store, city.encryption, Caller("a-1", "session", person.id, level=3), now)
+    return Access(city.settings, city.keys, lambda: now).issue(citizen, now, 3_600)
 
 
 @contextmanager
