@@ -24,7 +24,7 @@ from backend.city.releases import load_active_rulebook
 from backend.city.service import City, discover_integrations, discover_services
 from backend.jobs.tasks import Job, discover_tasks
 from backend.security.field_encryption import FieldEncryption
-from backend.security.keyring import Keyring
+from backend.security.keyring import Keyring, make_keys
 from backend.settings import Settings
 from backend.store.connect import open_store, prepare_store
 from backend.store.migrations import find_migrations, migrate, pending
@@ -128,6 +128,7 @@ class CityCopy:
         for name, text in read_json("keys.json.gz").items():
             (keys / name).touch(0o600)
             (keys / name).write_text(text, encoding="utf-8")
+        make_keys(keys)  # as an operator does before the upgrade: 70001f4 had no audit key
         with sqlite3.connect(folder / "sandbox.db") as file:
             file.executescript(gzip.decompress((HERE / "sandbox.sql.gz").read_bytes()).decode())
         file.close()
