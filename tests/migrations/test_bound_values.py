@@ -14,12 +14,13 @@ from backend.city.binding import LAST_REBINDING
 from backend.city.person import Person
 from backend.city.service import discover_services
 from backend.security.field_encryption import FieldEncryption, UndecryptableField
-from backend.security.identity import Caller
+from backend.security.identity import IN_PERSON, Caller
 from backend.security.keyring import Keyring
 from backend.store import Store
 from backend.store.connect import open_store, prepare_store
 from backend.store.migrations import Migration, MigrationRun, UnknownSchema, find_migrations, migrate
 from backend.store.place import Place
+from tests.accounts import bearer_of
 from tests.migrations.old_city import HERE, CityCopy, Json, put_in_mongodb, put_in_sqlite, read_json, read_lines
 
 pytestmark = pytest.mark.slow
@@ -72,9 +73,10 @@ def own_name(city_copy: CityCopy) -> Json:
     app = create_app(city_copy.settings, clock=city_copy.clock)
     with TestClient(app) as client:
         one = next(person for person in read_json("people.json.gz") if person["citizen"] is not None)
-        caller = Caller(one["account"], "s", one["citizen"], tuple(one["roles"]), (), ())
-        token = app.state.access.issue(caller, app.state.city.now())
-        return client.get("/v1/me", headers={"Authorization": f"Bearer {token}"}).json()
+        caller = Caller(one["account"], "s", one["citizen"], tuple(one["roles"]), level=IN_PERSON)
+        assert client.blocking_portal is not None
+        headers = client.blocking_portal.call(bearer_of, app, caller)
+        return client.get("/v1/me", headers=headers).json()
 
 
 def test_a_city_whose_values_are_not_yet_bound_is_read(city_copy: CityCopy) -> None:
