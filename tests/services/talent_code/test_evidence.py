@@ -17,6 +17,7 @@ from backend.services.talent_code.model.evidence import Qualification
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.ports import Education, SocialInsurance
 from integrations._sandbox.database import CallOutcome
+from tests.conftest import SignIn
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.scene import DOCTOR, LEADER, PAID_WELL, STATE_SECOND, Citizen, Scene
 
@@ -273,10 +274,11 @@ def test_a_body_of_twenty_megabytes_is_refused_and_leaves_nothing_behind(scene: 
     assert stored(scene.client, Talent) == []
 
 
-def test_a_person_without_a_verified_identity_cannot_declare_evidence(scene: Scene) -> None:
+def test_a_person_without_a_verified_identity_cannot_declare_evidence(scene: Scene, sign_in: SignIn) -> None:
+    unproved = sign_in("13912345099")
     problem(scene.client.get("/v1/me/talent"), 401, "not-signed-in")
-    problem(scene.client.get("/v1/me/talent", headers=scene.officer()), 403, "step-up-required")
+    problem(scene.client.get("/v1/me/talent", headers=unproved), 403, "step-up-required")
     body = {"qualification": msgspec.to_builtins(DOCTOR)}
-    answer = scene.client.post("/v1/me/talent/evidence", json=body, headers=scene.officer())
+    answer = scene.client.post("/v1/me/talent/evidence", json=body, headers=unproved)
     problem(answer, 403, "step-up-required")
     assert stored(scene.client, Talent) == []
