@@ -9,7 +9,10 @@ from litestar.testing import TestClient
 from ruamel.yaml import YAML
 
 from backend.app import create_app
+from backend.city.service import City
 from backend.security.identity import Caller
+from backend.services.health_code.sources import ReportingSource, source_id
+from backend.store.update import insert_or_get
 from tests.accounts import bearer_of
 from tests.conftest import ROOT
 from tests.migrations.old_city import CityCopy, Json, read_json, set_clocks
@@ -145,10 +148,19 @@ class AnswerCollector:
             found[kind] = [one["resource"] for one in bundle.get("entry", [])]
         return found
 
+    def assign(self, name: str, account: str) -> None:
+        """Assign the source of events to the account that reports for it, as operators do after the upgrade."""
+        city: City = self.app.state.city
+        source = ReportingSource(id=source_id(city, name), name=name, kind="office", accounts=(account,))
+        assert self.client.blocking_portal is not None
+        self.client.blocking_portal.call(insert_or_get, city.store, source)
+
     def replay(self, one: Json) -> Json:
         """Repeat a request that was answered at 70001f4."""
         me = self.headers(one["account"], one["citizen"], one["roles"], venues=one["venues"])
         body = {"scope" if name == "what" else name: part for name, part in one["body"].items()}
+        for source in {event["source"] for event in body.get("events", ())}:
+            self.assign(source, one["account"])
         answer = self.client.post(one["path"], json=body, headers={**me, "Idempotency-Key": one["key"] or "-"})
         body = answer.json()
         if answer.status_code >= 400:
