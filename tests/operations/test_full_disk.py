@@ -90,9 +90,9 @@ def test_writes_get_503_and_the_server_is_not_ready_until_there_is_room(api: Api
 def test_the_refusal_is_told_in_both_languages_and_says_when_to_try_again(api: Api) -> None:
     with full_disk(api.process):
         texts = [
-            api.client.post(
-                "/v1/sign-in-codes", json={"phone": phone}, headers={"Accept-Language": language}
-            ).json()["detail"]
+            api.client.post("/v1/sign-in-codes", json={"phone": phone}, headers={"Accept-Language": language}).json()[
+                "detail"
+            ]
             for phone, language in (("13800138101", "zh"), ("13800138102", "en"))
         ]
     assert texts == [

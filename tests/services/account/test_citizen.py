@@ -145,12 +145,21 @@ def proof_of(client: Client, phone: str) -> dict[str, str]:
     return {"phone": phone, "challenge": answer.json()["challenge"], "code": newest_code(client, phone)}
 
 
+def old_proof(client: Client, phone: str) -> dict[str, str]:
+    """Return the proof that the main phone is still at hand, as a change of it needs."""
+    proof = proof_of(client, phone)
+    return {"old_challenge": proof["challenge"], "old_code": proof["code"]}
+
+
 def test_a_new_phone_needs_its_own_code_and_then_signs_in(client: Client, sign_in: SignIn, clock: Clock) -> None:
     headers, new = sign_in(ANNA), "13912340000"
     account = client.get("/v1/me", headers=headers).json()
-    proof = proof_of(client, new)
+    clock.now += timedelta(minutes=2)
+    proof = old_proof(client, ANNA) | proof_of(client, new)
     wrong = proof | {"code": f"{(int(proof['code']) + 1) % 10**6:06}"}
     refused(client.put("/v1/me/phone", json=wrong, headers=headers), 400, "wrong-code")
+    clock.now += timedelta(minutes=2)
+    proof = old_proof(client, ANNA) | proof_of(client, new)  # the code of the old phone was used up
     assert client.put("/v1/me/phone", json=proof, headers=headers).status_code == 200
     clock.now += timedelta(minutes=2)
     body = proof_of(client, new)
@@ -163,7 +172,7 @@ def test_a_phone_is_the_main_phone_of_one_account(client: Client, sign_in: SignI
     headers = sign_in(ANNA)
     sign_in(BEN)
     clock.now += timedelta(minutes=2)
-    body = proof_of(client, BEN)
+    body = old_proof(client, ANNA) | proof_of(client, BEN)
     refused(client.put("/v1/me/phone", json=body, headers=headers), 409, "phone-in-use")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 from backend.city.upstream import Notifications, UpstreamTimeout
 from backend.i18n import Text
@@ -348,7 +349,9 @@ def test_a_notice_that_could_not_be_sent_is_retried_with_growing_pauses(scene: S
 def test_every_notice_has_a_text_that_fits_on_a_lock_screen() -> None:
     at = datetime.fromisoformat(GRANTED)
     for kind in get_args(TalentNotificationKind):
-        words = talent_message(TalentNotification(kind, at, "d"), Talent(id="p", code_id="c", born_at=at), 30)
-        assert ("D" in words.zh) == (" D" in words.en) == (kind not in ("refuted", "unconfirmed"))
+        notification, talent = TalentNotification(kind, at, "d"), Talent(id="p", code_id="c", born_at=at)
+        words = talent_message(notification, talent, 30, ZoneInfo("Asia/Shanghai"))
+        names_no_class = kind in ("refuted", "unconfirmed", "card_named", "card_changed")
+        assert ("D" in words.zh) == (" D" in words.en) == (not names_no_class)
         assert "{" not in words.zh + words.en
         assert max(len(words.zh) * 2, len(words.en)) <= 110
