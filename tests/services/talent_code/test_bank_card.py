@@ -248,7 +248,7 @@ def test_the_person_is_notified_of_a_first_and_of_a_changed_card_once(
         scene.time_passes(seconds=1)
     sent = messages(scene, person)
     assert [text.zh for text in sent] == [
-        "您已登记尾号0003的收款银行卡。如非本人操作，请立即登记本人的银行卡，并拨打12345。",
-        "您的收款银行卡已变更为尾号0011的卡。如非本人操作，请立即登记本人的银行卡，并拨打12345。3月5日12:00起向该卡发放。",
+        "您已登记尾号0003的收款银行卡。如非本人操作，请拨打12345。",
+        "收款银行卡已变更为尾号0011的卡。如非本人操作，请拨打12345。3月5日12:00起发放。",
     ]
-    assert sent[1].en.endswith("call 12345. Nothing is paid to it before 5 March at 12:00.")
+    assert sent[1].en.endswith("call 12345. Paid from 5 March at 12:00.")

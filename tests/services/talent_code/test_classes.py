@@ -349,7 +349,10 @@ def test_a_notice_that_could_not_be_sent_is_retried_with_growing_pauses(scene: S
 def test_every_notice_has_a_text_that_fits_on_a_lock_screen() -> None:
     at = datetime.fromisoformat(GRANTED)
     for kind in get_args(TalentNotificationKind):
-        notification, talent = TalentNotification(kind, at, "d"), Talent(id="p", code_id="c", born_at=at)
+        notification, talent = (
+            TalentNotification(kind, at, "d"),
+            Talent(id="p", code_id="c", born_at=at, account_ending="1234", payable_from=at),
+        )
         words = talent_message(notification, talent, 30, ZoneInfo("Asia/Shanghai"))
         names_no_class = kind in ("refuted", "unconfirmed", "card_named", "card_changed")
         assert ("D" in words.zh) == (" D" in words.en) == (not names_no_class)

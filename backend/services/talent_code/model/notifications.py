@@ -27,18 +27,16 @@ _TALENT_MESSAGES: dict[TalentNotificationKind, Text] = {
         en="Your declared {item} could not be confirmed within {days} days. Please check it and declare it again.",
     ),
     "card_named": Text(
-        zh="您已登记尾号{ending}的收款银行卡。如非本人操作，请立即登记本人的银行卡，并拨打12345。",
-        en="You registered the bank card ending in {ending} for payments. If it was not you, register your own card at "
-        "once and call 12345.",
+        zh="您已登记尾号{ending}的收款银行卡。如非本人操作，请拨打12345。",
+        en="You registered the bank card ending in {ending}. If it was not you, call 12345.",
     ),
     "card_changed": Text(
-        zh="您的收款银行卡已变更为尾号{ending}的卡。如非本人操作，请立即登记本人的银行卡，并拨打12345。",
-        en="Payments now go to the bank card ending in {ending}. If you did not change it, register your own card at "
-        "once and call 12345.",
+        zh="收款银行卡已变更为尾号{ending}的卡。如非本人操作，请拨打12345。",
+        en="Payments now go to the card ending in {ending}. If it was not you, call 12345.",
     ),
 }
 
-_CARD_WAITS = Text(zh="{date}起向该卡发放。", en=" Nothing is paid to it before {date}.")
+_CARD_WAITS = Text(zh="{date}起发放。", en=" Paid from {date}.")
 
 _QUALIFICATIONS: dict[type, Text] = {
     Degree: Text(zh="学位", en="degree"),
