@@ -16,7 +16,7 @@ from backend.city.service import City
 from backend.paylater.ports import Bank, BankEntry
 from backend.security.identity import Access, Caller
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.hospital_file import COLUMNS
+from backend.services.medical_credit.model.hospital_file import COLUMNS, OPTIONAL_COLUMNS
 from backend.services.medical_credit.model.reconciliation import Difference
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Insurance
@@ -188,7 +188,7 @@ async def finish_all_steps(city: City) -> list[Visit]:
 
 def hospital_file(code: str, ours: str) -> str:
     """Return a hospital's file built from the charges it sent and the settlements it received."""
-    rows = [",".join(COLUMNS)]
+    rows = [",".join((*COLUMNS, *OPTIONAL_COLUMNS))]
     for number in range(VISITS):
         if number % HOSPITALS == int(code[1:]):
             rows += [f"V{number},charge,L{line},,110100001,{20 + line}.00,,," for line in range(LINES)]
