@@ -58,16 +58,15 @@ class Crowd:
         self._begin = begin
         self._numbers = count(1)
 
-    async def use_city(self, clients: int, seconds: float) -> None:
-        """Run clients that each send one request after the other."""
-        end = time.monotonic() + seconds
+    async def use_city(self, clients: int, ended: asyncio.Event) -> None:
+        """Run clients that each send one request after the other, until the end."""
         async with asyncio.TaskGroup() as group:
             for number in range(clients):
-                group.create_task(self._client(Random(number), end))
+                group.create_task(self._client(Random(number), ended))
 
-    async def _client(self, chance: Random, end: float) -> None:
+    async def _client(self, chance: Random, ended: asyncio.Event) -> None:
         async with Connections(self._ports) as connections:
-            while time.monotonic() < end:
+            while not ended.is_set():
                 action = chance.choices(
                     (self._show, self._history, self._declare, self._report, self._scan), (10, 4, 2, 2, 2)
                 )[0]

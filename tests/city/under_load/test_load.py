@@ -116,7 +116,8 @@ def digest_of(rules: Path) -> str:
 async def use_city(running_city: RunningCity, rules: Path, new: str) -> tuple[Crowd, float]:
     """Let the crowd use the city, publish a rulebook halfway, and return the crowd and the time of the publication."""
     crowd = await create_crowd(running_city)
-    load = asyncio.create_task(crowd.use_city(CLIENTS, SECONDS))
+    ended = asyncio.Event()
+    load = asyncio.create_task(crowd.use_city(CLIENTS, ended))
     await asyncio.sleep(SECONDS / 2)
     await asyncio.to_thread(command, ["rules", "publish", str(rules)], running_city.environment, running_city.folder)
     published = time.monotonic()
@@ -125,6 +126,8 @@ async def use_city(running_city: RunningCity, rules: Path, new: str) -> tuple[Cr
     for log in [*running_city.workers, *running_city.servers]:
         left = published + MAX_ACTIVATION_SECONDS - time.monotonic()
         await asyncio.to_thread(wait_until, lambda log=log: log_line in messages(log), log.read_text, left)
+    await asyncio.sleep(max(SECONDS / 4, published + MAX_ACTIVATION_SECONDS + 1 - time.monotonic()))
+    ended.set()
     await load
     return crowd, published
 
