@@ -180,7 +180,8 @@ def faulty_city(settings: Settings, database_url: str, clock: Clock) -> Iterator
 
 
 def timed(answer: httpx.Response, began: float) -> httpx.Response:
-    assert time.monotonic() - began < 2.5 * TIMEOUT_MS / 1_000, "it did not fail fast"
+    """Return the answer; the first scan of a gate in five seconds waits for two reads: its role and the visit."""
+    assert time.monotonic() - began < 3.5 * TIMEOUT_MS / 1_000, "it did not fail fast"
     return answer
 
 
