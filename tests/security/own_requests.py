@@ -39,7 +39,7 @@ class Attacker:
         self.sessions: list[str] = []
         self.tokens: list[tuple[datetime, str]] = []
         self.reports: list[Report] = []
-        self.serial = itertools.count()
+        self.report_ids = (f"report-{serial}-{number}" for number in itertools.count())
         self.takes_another_phone({})
 
     # ── requests ──
@@ -193,7 +193,7 @@ class Attacker:
 
     def is_reported(self, event: dict[str, Any]) -> None:
         """Let an authority report an event about the person."""
-        key = f"{id(self)}-{next(self.serial)}"
+        key = next(self.report_ids)
         sent = self.scene.event(**event, event_id=key) | self.document
         assert self.scene.outcomes(sent) == ["applied"]
         self.reports.append(Report(msgspec.convert(sent["event"], Event), key))
