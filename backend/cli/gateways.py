@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from backend.app import open_city
 from backend.city.audit_log import city_act, record_act
-from backend.city.service import City, discover_integrations, discover_services
-from backend.cli.errors import load_settings, report_errors
-from backend.cli.preflight import check_schema
+from backend.city.service import City
+from backend.cli.in_city import run_in_city
 from backend.security.gateways import Gateway, add_gateway, remove_gateway
 from backend.security.request_proofs import parse_public_key
-from backend.store.migrations import find_migrations
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-T = TypeVar("T")
 _NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 
 
@@ -48,7 +39,7 @@ def add(name: str, key: Path, requests_per_minute: int) -> None:
         await record_act(city, city_act("gateways.added", name, city.now()))
         await add_gateway(city.store, name, public, requests_per_minute, city.now())
 
-    _in_city(work)
+    run_in_city(work)
     click.echo(f"{name} is registered with the key {public.thumbprint}. All processes know it within five seconds.")
 
 
@@ -59,7 +50,7 @@ def list_() -> None:
     async def read(city: City) -> list[Gateway]:
         return [gateway async for gateway in city.store.scan(Gateway)]
 
-    for gateway in _in_city(read):
+    for gateway in run_in_city(read):
         budget = f"{gateway.requests_per_minute} a minute"
         click.echo(f"{gateway.id:24} {gateway.public_key.thumbprint}  {budget:>16}  since {gateway.created:%Y-%m-%d}")
 
@@ -73,21 +64,6 @@ def remove(name: str) -> None:
         await record_act(city, city_act("gateways.removed", name, city.now()))
         return await remove_gateway(city.store, name)
 
-    if not _in_city(work):
+    if not run_in_city(work):
         raise click.ClickException(f"there is no gateway {name!r}; `chengma gateways list` lists them")
     click.echo(f"{name} is removed.")
-
-
-def _in_city(work: Callable[[City], Awaitable[T]]) -> T:
-    settings = load_settings()
-
-    async def run() -> T:
-        city = open_city(settings, discover_services(), discover_integrations(settings.integrations))
-        try:
-            await check_schema(settings, city.store, find_migrations())
-            return await work(city)
-        finally:
-            await city.store.close()
-
-    with report_errors():
-        return asyncio.run(run())

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import IO, Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
 
 import click
 
-from backend.app import discover_parts, documents_of, open_city
-from backend.city.binding import bind_city
 from backend.city.service import City
-from backend.cli.errors import load_settings, report_errors
-from backend.cli.preflight import check_schema
+from backend.cli.errors import load_settings
+from backend.cli.in_city import run_in_city
 from backend.csv_cells import read_cell
 from backend.problems import Problem
 from backend.services.account.api.staff_schemas import MAX_ROWS
 from backend.services.account.bootstrap import BootstrapRefused, bootstrap_operators
 from backend.services.account.model.account import masked_phone, standing_of
 from backend.services.account.staff import list_staff
-from backend.store.connect import display_address, prepare_store
-from backend.store.migrations import find_migrations
 
-T = TypeVar("T")
 COLUMNS = ("phone", "roles", "venues", "reason")
 TIMEOUT_SECONDS = 60
 
@@ -51,7 +45,7 @@ def bootstrap(first_phone: str, second_phone: str) -> None:
         await bootstrap_operators(city, first_phone, second_phone)
 
     try:
-        _in_city(enter)
+        run_in_city(enter, may_be_new=True)
     except (BootstrapRefused, Problem) as error:
         raise click.ClickException(str(error)) from error
     click.echo("Two operators are entered. Each signs in and proves their identity in person; then they are operators.")
@@ -76,7 +70,7 @@ def list_(role: str | None, venue: str | None) -> None:
             if cursor is None:
                 return found
 
-    members = _in_city(lines)
+    members = run_in_city(lines, may_be_new=True)
     click.echo("\n".join([*members, f"{len(members)} members of staff."]))
 
 
@@ -131,22 +125,3 @@ def _post(address: str, token: str, rows: Sequence[Mapping[str, object]]) -> lis
         raise click.ClickException(f"{problem['detail']}{places}") from error
     except urllib.error.URLError as error:
         raise click.ClickException(f"{address} does not answer: {error.reason}") from error
-
-
-def _in_city(work: Callable[[City], Awaitable[T]]) -> T:
-    """Open the city of the settings, run `work` in it, and close it."""
-    settings = load_settings()
-
-    async def run() -> T:
-        parts = discover_parts(settings)
-        prepare_store(settings.store, documents_of(parts.services))
-        city = open_city(settings, parts.services, parts.integrations)
-        try:
-            await check_schema(settings, city.store, find_migrations())
-            await bind_city(city.store, city.keys, display_address(settings.store))
-            return await work(city)
-        finally:
-            await city.store.close()
-
-    with report_errors():
-        return asyncio.run(run())

@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from backend.city.audit_log import city_act, record_act, with_act
 from backend.city.service import City
 from backend.cli.errors import load_settings, report_errors
+from backend.cli.in_city import run_in_city
 from backend.services.medical_credit.model.hospital import HisMessage, Hospital
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
 from backend.store.time import to_ms
-from integrations._commands import run_in_city
 from integrations.his.conformance.command import conformance
 from integrations.his.hl7v2.listener_process import run_listener
 from integrations.his.hl7v2.message_receiver import raw_message

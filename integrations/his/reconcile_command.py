@@ -12,12 +12,12 @@ from rich.table import Table
 
 from backend.city.audit_log import city_act, record_act
 from backend.city.upstream import UpstreamTimeout
+from backend.cli.in_city import run_in_city
 from backend.i18n import yuan
 from backend.problems import Problem
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES
 from backend.services.medical_credit.reconciliation import our_records, reconcile
-from integrations._commands import run_in_city
 
 if TYPE_CHECKING:
     from backend.city.audit_log import Act

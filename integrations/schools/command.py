@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from backend.cli.in_city import run_in_city
 from backend.i18n import Text
 from backend.services.school_lookup.editions import previous_edition, read_edition, store_plan
 from backend.services.school_lookup.facts import AdmissionFacts
@@ -19,7 +20,6 @@ from backend.services.school_lookup.model import SchoolEdition, SchoolPlan
 from backend.services.school_lookup.plan import plan_to_wgs84, shape_of
 from backend.services.school_lookup.plan_check import Fault, faults_of
 from backend.services.school_lookup.synthetic_district import synthetic_plan
-from integrations._commands import run_in_city
 from integrations.schools.plan_folder import FolderReader, write_folder
 
 if TYPE_CHECKING:
