@@ -182,12 +182,12 @@ def is_over(head: AuditBlock, today: date) -> bool:
     return head.closed_day is None and head.day < today.isoformat()
 
 
-def _before(head: AuditBlock | None, now: datetime) -> AuditBlock:
-    """Return a block that follows `head` and adds nothing; after a closed day it begins the next."""
-    block = AuditBlock(
-        id=block_id(1),
-        number=1,
-        at=now,
+def empty_block(number: int, at: datetime) -> AuditBlock:
+    """Return a block of no day, without entries and with nothing before it."""
+    return AuditBlock(
+        id=block_id(number),
+        number=number,
+        at=at,
         day="",
         previous=NO_HASH,
         previous_day=NO_HASH,
@@ -198,10 +198,13 @@ def _before(head: AuditBlock | None, now: datetime) -> AuditBlock:
         peaks=(),
         root=EMPTY_ROOT.hex(),
     )
+
+
+def _before(head: AuditBlock | None, now: datetime) -> AuditBlock:
+    """Return a block that follows `head` and adds nothing; after a closed day it begins the next."""
     if head is None:
-        return block
-    number = head.number + 1
-    block = replace(block, id=block_id(number), number=number, previous=head.hash, size=head.size)
+        return empty_block(1, now)
+    block = replace(empty_block(head.number + 1, now), previous=head.hash, size=head.size)
     if head.closed_day is not None:
         next_day = date.fromisoformat(head.closed_day) + timedelta(days=1)
         return replace(block, day=next_day.isoformat(), previous_day=statement_hash(head.statement))

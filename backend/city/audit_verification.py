@@ -16,6 +16,7 @@ from backend.city.audit_chain import (
     AuditBlock,
     AuditStatement,
     block_id,
+    empty_block,
     hash_of,
     leaf_of,
     statement_hash,
@@ -23,7 +24,7 @@ from backend.city.audit_chain import (
 )
 from backend.city.audit_log import AuditEntry, act_of, entry_of
 from backend.security.keyring import VerifiedToken, verify_token
-from backend.security.merkle import EMPTY_ROOT, root_of, with_leaf
+from backend.security.merkle import root_of, with_leaf
 from backend.store import Order, Store
 from backend.store.paging import find_all
 from backend.store.time import to_ms
@@ -191,21 +192,8 @@ class _Walk:
 
 
 def _origin() -> AuditBlock:
-    return AuditBlock(
-        id=block_id(0),
-        number=0,
-        at=datetime.fromtimestamp(0, UTC),
-        day="",
-        previous="",
-        previous_day=NO_HASH,
-        entries=(),
-        leaves=(),
-        size=0,
-        day_size=0,
-        peaks=(),
-        root=EMPTY_ROOT.hex(),
-        hash=NO_HASH,
-    )
+    """Return what the first block follows."""
+    return replace(empty_block(0, datetime.fromtimestamp(0, UTC)), hash=NO_HASH)
 
 
 async def _check_other_entries(store: Store, walk: _Walk, now: datetime) -> int:
