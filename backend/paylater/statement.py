@@ -10,6 +10,7 @@ from msgspec import Struct
 from backend.city.service import City
 from backend.i18n import Text, decimal_yuan
 from backend.paylater.bill import B, Billable, Payment, Refund
+from backend.paylater.difference_texts import DifferingValue, differing_text, repeated_text
 from backend.paylater.ports import Bank, BankEntry
 from backend.paylater.transfers import BillSaga, billable_of, with_outcome
 
@@ -33,8 +34,6 @@ TransferRepair = Literal["accept_bank_record", "query_bank", "contact_bank"]
 
 MIDNIGHT_TOLERANCE = timedelta(hours=1)
 """How far our record of a transfer and the bank's may lie apart across midnight; more is another day."""
-
-_PAYMENT, _REFUND = Text(zh="付款", en="Payment"), Text(zh="退款", en="Refund")
 
 
 class TransferDifference(Struct, frozen=True):
@@ -68,17 +67,14 @@ def compare_transfers(
                 state = Text(zh="我方记录为未完成", en="it is not done here")
                 yield _only_at_bank(entry, state, "accept_bank_record")
             elif entry is not None and (what := list(_what(one, entry, zone))):
-                zh = "；".join(f"{name.zh}我方为{mine}，银行为{theirs}" for name, mine, theirs in what)
-                en = "; ".join(f"the {name.en} is {mine} here and {theirs} at the bank" for name, mine, theirs in what)
-                title = _title_of(one)
-                detail = Text(zh=f"{title.zh}{one.id}：{zh}。", en=f"{title.en} {one.id}: {en}.")
+                detail = differing_text(_named(one), what, Text(zh="银行", en="at the bank"))
                 amounts = one.amount_fen, entry.amount_fen
                 yield TransferDifference("transfer_differs", billable.id, one.id, *amounts, "contact_bank", detail)
     for entry in at_bank.values():
         yield _only_at_bank(entry, Text(zh="我方没有该笔收付", en="it is unknown here"), "query_bank")
 
 
-def _what(one: Payment | Refund, entry: BankEntry, zone: ZoneInfo) -> Iterator[tuple[Text, str, str]]:
+def _what(one: Payment | Refund, entry: BankEntry, zone: ZoneInfo) -> Iterator[DifferingValue]:
     """Yield what differs between a transfer that is done here and the bank's entry, with both values."""
     kind = "payment" if isinstance(one, Payment) else "refund"
     if kind != entry.kind:
@@ -94,28 +90,28 @@ def _what(one: Payment | Refund, entry: BankEntry, zone: ZoneInfo) -> Iterator[t
             yield Text(zh="日期", en="day"), str(ours), str(theirs)
 
 
-def _title_of(one: Payment | Refund | BankEntry) -> Text:
+def _named(one: Payment | Refund | BankEntry) -> Text:
     is_payment = one.kind == "payment" if isinstance(one, BankEntry) else isinstance(one, Payment)
-    return _PAYMENT if is_payment else _REFUND
+    return (
+        Text(zh=f"付款{one.id}", en=f"Payment {one.id}")
+        if is_payment
+        else Text(zh=f"退款{one.id}", en=f"Refund {one.id}")
+    )
 
 
 def _only_at_bank(entry: BankEntry, state: Text, repair: TransferRepair) -> TransferDifference:
     kind = "payment_only_at_bank" if entry.kind == "payment" else "refund_only_at_bank"
-    title, amount = _title_of(entry), decimal_yuan(entry.amount_fen)
+    name, amount = _named(entry), decimal_yuan(entry.amount_fen)
     detail = Text(
-        zh=f"{title.zh}{entry.id}（{amount}元）银行已完成，{state.zh}。",
-        en=f"{title.en} {entry.id} of {amount} yuan is done at the bank; {state.en}.",
+        zh=f"{name.zh}（{amount}元）银行已完成，{state.zh}。",
+        en=f"{name.en} of {amount} yuan is done at the bank; {state.en}.",
     )
     return TransferDifference(kind, billable_of(entry.id), entry.id, None, entry.amount_fen, repair, detail)
 
 
 def _repeated(entry: BankEntry) -> TransferDifference:
-    title, amount = _title_of(entry), decimal_yuan(entry.amount_fen)
-    detail = Text(
-        zh=f"{title.zh}{entry.id}在银行对账单中重复出现，每次{amount}元。",
-        en=f"{title.en} {entry.id} is in the bank's statement more than once, with {amount} yuan each time.",
-    )
     fen = entry.amount_fen
+    detail = repeated_text(_named(entry), Text(zh="银行对账单", en="the bank's statement"), fen)
     kind = "transfer_repeated_at_bank"
     return TransferDifference(kind, billable_of(entry.id), entry.id, fen, 2 * fen, "contact_bank", detail)
 
@@ -125,7 +121,7 @@ def missing_at_bank(
 ) -> Iterator[TransferDifference]:
     """Yield each transfer that is done in our records within [begins, ends) but not at the bank.
 
-    `statement` is that of the day, and of the days beside it if a transfer is close to midnight.
+    `statement` is that of the day, and of the days before and after it if a transfer is close to midnight.
     """
     at_bank = {entry.id for entry in statement}
 
@@ -135,10 +131,10 @@ def missing_at_bank(
     for billable in ours:
         for one in filter(is_missing, billable.transfers()):
             kind = "payment_missing_at_bank" if isinstance(one, Payment) else "refund_missing_at_bank"
-            title, amount = _title_of(one), decimal_yuan(one.amount_fen)
+            name, amount = _named(one), decimal_yuan(one.amount_fen)
             detail = Text(
-                zh=f"{title.zh}{one.id}（{amount}元）我方记录为已完成，银行对账单中没有。",
-                en=f"{title.en} {one.id} of {amount} yuan is done here and not in the bank's statement.",
+                zh=f"{name.zh}（{amount}元）我方记录为已完成，银行对账单中没有。",
+                en=f"{name.en} of {amount} yuan is done here and not in the bank's statement.",
             )
             yield TransferDifference(kind, billable.id, one.id, one.amount_fen, None, "query_bank", detail)
 

@@ -56,8 +56,8 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: A
     known = {visit.id: visit for visit in ours} | await _known(city, hospital, ids)
     differences = list(compare_with_hospital(hospital.id, day, ours, theirs, known, zone))
     differences.extend(other_patients(await _of_other_patients(city, hospital, theirs, known)))
-    beside = await _settlements_beside(city, hospital, day, ours, insured)
-    differences.extend(compare_with_insurance(ours, insured, beside, known))
+    adjacent = await _adjacent_settlements(city, hospital, day, ours, insured)
+    differences.extend(compare_with_insurance(ours, insured, adjacent, known))
     banked, at_bank = await _bank_differences(city, hospital, day, ours)
     differences.extend(at_bank)
     totals, visits = totals_of(ours, banked)
@@ -147,7 +147,7 @@ def _is_patient(city: City, person: Person | None, numbers: Collection[str]) -> 
     return all(compact(one).upper() == number for one in numbers)
 
 
-async def _settlements_beside(
+async def _adjacent_settlements(
     city: City, hospital: Hospital, day: date, ours: Sequence[Visit], insured: Sequence[SettlementRecord]
 ) -> dict[str, SettlementRecord]:
     """Return the insurance's settlements of the day before and after, if it does not have all of ours on the day.
@@ -175,8 +175,8 @@ async def _bank_differences(
     banked = [entry for entry in statement if billable_of(entry.id) in booked]
     found = list(compare_transfers(booked.values(), banked, city.rulebook.time_zone))
     if any(True for _ in missing_at_bank(booked.values(), banked, begins, ends)):
-        beside = [await city.port(Bank).statement(day + timedelta(days=days)) for days in (-1, 1)]
-        found.extend(missing_at_bank(booked.values(), [*banked, *beside[0], *beside[1]], begins, ends))
+        adjacent = [await city.port(Bank).statement(day + timedelta(days=days)) for days in (-1, 1)]
+        found.extend(missing_at_bank(booked.values(), [*banked, *adjacent[0], *adjacent[1]], begins, ends))
     return banked, list(bank_differences(found, booked))
 
 

@@ -72,7 +72,7 @@ class Day(Struct, frozen=True):
     visits: tuple[Visit, ...] = (VISIT,)
     settled_today: bool = True
     insured: tuple[SettlementRecord, ...] = (INSURED,)
-    beside: tuple[SettlementRecord, ...] = ()
+    adjacent: tuple[SettlementRecord, ...] = ()
     statement: tuple[BankEntry, ...] = (PAID, REFUNDED)
     other_patients: tuple[Visit, ...] = ()
 
@@ -88,7 +88,7 @@ class Day(Struct, frozen=True):
         return [
             *compare_with_hospital("HZ001", DAY, ours, filed, known, ZONE),
             *other_patients(self.other_patients),
-            *compare_with_insurance(ours, self.insured, {one.settlement_id: one for one in self.beside}, known),
+            *compare_with_insurance(ours, self.insured, {one.settlement_id: one for one in self.adjacent}, known),
             *bank_differences(transfers, known),
         ]
 
@@ -103,9 +103,9 @@ def ours(**changes: object) -> Callable[[Day], Day]:
     return lambda day: replace(day, visits=(replace(VISIT, **changes),))
 
 
-def insured(*records: SettlementRecord, beside: tuple[SettlementRecord, ...] = ()) -> Callable[[Day], Day]:
+def insured(*records: SettlementRecord, adjacent: tuple[SettlementRecord, ...] = ()) -> Callable[[Day], Day]:
     """Plant the settlements of the insurance."""
-    return lambda day: replace(day, insured=records, beside=beside)
+    return lambda day: replace(day, insured=records, adjacent=adjacent)
 
 
 def banked(*entries: BankEntry) -> Callable[[Day], Day]:
@@ -385,11 +385,11 @@ def test_several_counter_payments_may_be_one_on_the_other_side() -> None:
     assert rows(Day()).differences() == []
 
 
-def test_a_settlement_close_to_midnight_may_have_the_day_beside_at_the_insurance() -> None:
-    assert insured(beside=(INSURED,))(Day()).differences() == []
+def test_a_settlement_close_to_midnight_may_have_the_adjacent_day_at_the_insurance() -> None:
+    assert insured(adjacent=(INSURED,))(Day()).differences() == []
 
 
-def test_a_transfer_close_to_midnight_may_have_the_day_beside_at_the_bank() -> None:
+def test_a_transfer_close_to_midnight_may_have_the_adjacent_day_at_the_bank() -> None:
     late, early = ENDS - timedelta(seconds=1), ENDS + timedelta(seconds=1)
     paid = ours(payments=(replace(VISIT.payments[0], answered_at=early),))
     assert both(paid, banked(replace(PAID, at=late), REFUNDED))(Day()).differences() == []

@@ -9,6 +9,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from backend.i18n import Text, decimal_yuan
+from backend.paylater.difference_texts import DifferingValue, differing_text, repeated_text
 from backend.paylater.ports import BankEntry
 from backend.paylater.statement import TransferDifference
 from backend.services.medical_credit.model.hospital_file import (
@@ -102,19 +103,12 @@ def _visit_differences(visit: Visit, filed: FiledVisit, day: date, zone: ZoneInf
     where, ours = (visit.id, visit.number), our_record(visit, zone)
     for line_id in filed.repeated_lines:
         fen = filed.lines[line_id].amount_fen
-        detail = _in_file_again(Text(zh=f"费用{line_id}", en=f"Line {line_id}"), fen)
+        detail = repeated_text(Text(zh=f"费用{line_id}", en=f"Line {line_id}"), _FILE, fen)
         yield difference("line_duplicated_at_hospital", where, line_id, fen, 2 * fen, detail)
     for line_id in sorted(ours.lines.keys() | filed.lines.keys()):
         yield from _line_differences(visit, ours.lines.get(line_id), filed.lines.get(line_id))
     yield from _settlement_differences(visit, ours, filed, day)
     yield from _payment_differences(where, ours, filed)
-
-
-def _in_file_again(subject: Text, fen: int) -> Text:
-    return Text(
-        zh=f"{subject.zh}在医院文件中重复出现，每次{decimal_yuan(fen)}元。",
-        en=f"{subject.en} is in the hospital's file more than once, with {decimal_yuan(fen)} yuan each time.",
-    )
 
 
 # ── lines ──
@@ -126,25 +120,28 @@ def _line_differences(visit: Visit, ours: FiledLine | None, theirs: FiledLine | 
         assert theirs is not None, "every line is in our records or the hospital's"
         if theirs.amount_fen <= 0 or not visit.was_paid():
             repair = "add_charge" if theirs.record == "charge" else "add_credit"
-        detail = _on_one_side(_line_title(theirs), theirs.amount_fen, Text(zh="医院", en="the hospital"), _HERE)
+        detail = _on_one_side(_line_title(theirs), theirs.amount_fen, _HOSPITAL, _HERE)
         fen = theirs.amount_fen
         yield difference("line_only_at_hospital", where, theirs.id, None, fen, detail, repair=repair, line=theirs)
     elif theirs is None:
         if ours.record == "charge" and visit.net_fen(ours.id) > 0:
             repair = "credit_line"
-        detail = _on_one_side(_line_title(ours), ours.amount_fen, _HERE, Text(zh="医院", en="the hospital"))
+        detail = _on_one_side(_line_title(ours), ours.amount_fen, _HERE, _HOSPITAL)
         yield difference("line_missing_at_hospital", where, ours.id, ours.amount_fen, None, detail, repair=repair)
     elif what := list(_what_of_line(ours, theirs)):
         same = (ours.record, ours.of, ours.code) == (theirs.record, theirs.of, theirs.code)
         up = theirs.amount_fen > ours.amount_fen
         if same and ours.record == "charge" and ours.amount_fen != theirs.amount_fen and not (up and visit.was_paid()):
             repair = "adjust_line"
-        detail = _sentence(Text(zh=f"费用{ours.id}", en=f"Line {ours.id}"), what)
+        detail = differing_text(Text(zh=f"费用{ours.id}", en=f"Line {ours.id}"), what, _AT_HOSPITAL)
         amounts = ours.amount_fen, theirs.amount_fen
         yield difference("line_differs", where, ours.id, *amounts, detail, repair=repair, line=theirs)
 
 
 _HERE = Text(zh="我方", en="the city")
+_HOSPITAL = Text(zh="医院", en="the hospital")
+_AT_HOSPITAL = Text(zh="医院", en="at the hospital")
+_FILE = Text(zh="医院文件", en="the hospital's file")
 
 
 def _line_title(line: FiledLine) -> Text:
@@ -159,7 +156,7 @@ def _on_one_side(subject: Text, fen: int, has: Text, lacks: Text) -> Text:
     )
 
 
-def _what_of_line(ours: FiledLine, theirs: FiledLine) -> Iterator[tuple[Text, str, str]]:
+def _what_of_line(ours: FiledLine, theirs: FiledLine) -> Iterator[DifferingValue]:
     """Yield what differs between a line here and at the hospital, with both values."""
     if ours.amount_fen != theirs.amount_fen:
         yield Text(zh="金额", en="amount"), decimal_yuan(ours.amount_fen), decimal_yuan(theirs.amount_fen)
@@ -172,18 +169,9 @@ def _what_of_line(ours: FiledLine, theirs: FiledLine) -> Iterator[tuple[Text, st
     yield from _other_day(ours.day, theirs.day)
 
 
-def _other_day(ours: date | None, theirs: date | None) -> Iterator[tuple[Text, str, str]]:
+def _other_day(ours: date | None, theirs: date | None) -> Iterator[DifferingValue]:
     if ours is not None and theirs is not None and ours != theirs:
         yield Text(zh="日期", en="day"), str(ours), str(theirs)
-
-
-def _sentence(subject: Text, what: Iterable[tuple[Text, str, str]], other: Text | None = None) -> Text:
-    """Return the sentence that names what differs, with our value and that of the other party."""
-    other = other or Text(zh="医院", en="at the hospital")
-    parts = list(what)
-    zh = "；".join(f"{name.zh}我方为{ours}，{other.zh}为{theirs}" for name, ours, theirs in parts)
-    en = "; ".join(f"the {name.en} is {ours} here and {theirs} {other.en}" for name, ours, theirs in parts)
-    return Text(zh=f"{subject.zh}：{zh}。", en=f"{subject.en}: {en}.")
 
 
 # ── settlements and payments at the counter ──
@@ -244,7 +232,9 @@ def _filed_settlement_differences(
         pairs = zip(_SHARES, shares_of(mine), shares_of(theirs), strict=True)
         shares = [(name, decimal_yuan(fen), decimal_yuan(other)) for name, fen, other in pairs if fen != other]
         if what := [*named, *shares, *_other_day(mine.day, theirs.day or day)]:
-            detail = _sentence(Text(zh=f"就诊{number}的结算", en=f"The settlement of visit {number}"), what)
+            detail = differing_text(
+                Text(zh=f"就诊{number}的结算", en=f"The settlement of visit {number}"), what, _AT_HOSPITAL
+            )
             yield difference("settlement_differs", where, mine.id, mine.cash_fen, theirs.cash_fen, detail)
 
 
@@ -252,30 +242,29 @@ def _payment_differences(where: tuple[str, str], ours: FiledVisit, filed: FiledV
     """Yield the differences between payments at the counter; several on one side may be one on the other."""
     for key in filed.repeated_payments:
         fen = filed.payments[key].amount_fen
-        detail = _in_file_again(Text(zh=f"窗口支付{key}", en=f"The counter payment {key}"), fen)
+        detail = repeated_text(Text(zh=f"窗口支付{key}", en=f"The counter payment {key}"), _FILE, fen)
         mine = ours.payments.get(key)
         yield difference("counter_repeated_at_hospital", where, key, mine and mine.amount_fen, 2 * fen, detail)
     for key in sorted(ours.payments.keys() & filed.payments.keys()):
         mine, theirs = ours.payments[key], filed.payments[key]
         if what := list(_what_of_payment(mine, theirs)):
-            detail = _sentence(Text(zh=f"窗口支付{key}", en=f"The counter payment {key}"), what)
+            detail = differing_text(Text(zh=f"窗口支付{key}", en=f"The counter payment {key}"), what, _AT_HOSPITAL)
             yield difference("counter_differs", where, key, mine.amount_fen, theirs.amount_fen, detail)
     only_ours = [one for key, one in sorted(ours.payments.items()) if key not in filed.payments]
     only_theirs = [one for key, one in sorted(filed.payments.items()) if key not in ours.payments]
     if sum(one.amount_fen for one in only_ours) == sum(one.amount_fen for one in only_theirs):
         return
-    hospital = Text(zh="医院", en="the hospital")
     for one in only_ours:
         title = Text(zh=f"窗口支付{one.id}", en=f"The counter payment {one.id}")
-        detail = _on_one_side(title, one.amount_fen, _HERE, hospital)
+        detail = _on_one_side(title, one.amount_fen, _HERE, _HOSPITAL)
         yield difference("counter_missing_at_hospital", where, one.id, one.amount_fen, None, detail)
     for one in only_theirs:
         title = Text(zh=f"窗口支付{one.id}", en=f"The counter payment {one.id}")
-        detail = _on_one_side(title, one.amount_fen, hospital, _HERE)
+        detail = _on_one_side(title, one.amount_fen, _HOSPITAL, _HERE)
         yield difference("counter_only_at_hospital", where, one.id, None, one.amount_fen, detail)
 
 
-def _what_of_payment(ours: FiledPayment, theirs: FiledPayment) -> Iterator[tuple[Text, str, str]]:
+def _what_of_payment(ours: FiledPayment, theirs: FiledPayment) -> Iterator[DifferingValue]:
     if ours.amount_fen != theirs.amount_fen:
         yield Text(zh="金额", en="amount"), decimal_yuan(ours.amount_fen), decimal_yuan(theirs.amount_fen)
     yield from _other_day(ours.day, theirs.day)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backend.i18n import Text, decimal_yuan
+from backend.paylater.difference_texts import differing_text, repeated_text
 from backend.services.medical_credit.model.comparison import difference
 from backend.services.medical_credit.model.reconciliation import Difference
 from backend.services.medical_credit.model.visit import Visit
@@ -19,13 +20,13 @@ _SHARES = {
 def compare_with_insurance(
     ours: Sequence[Visit],
     insured: Iterable[SettlementRecord],
-    beside: Mapping[str, SettlementRecord],
+    adjacent: Mapping[str, SettlementRecord],
     known: Mapping[str, Visit],
 ) -> Iterator[Difference]:
     """Yield the differences between our visits that were settled on a day and the insurance's settlements of it.
 
-    `beside` are the insurance's settlements of the day before and the day after, by id: a settlement close to midnight
-    may have another day here. `known` are our visits that any of them names, by id.
+    `adjacent` are the insurance's settlements of the day before and the day after, by id: a settlement close to
+    midnight may have another day here. `known` are our visits that any of them names, by id.
     """
     theirs: dict[str, SettlementRecord] = {}
     for one in insured:
@@ -35,7 +36,7 @@ def compare_with_insurance(
     for visit in ours:
         if visit.settlement is not None and visit.settlement.split.settlement_id:
             subject = visit.settlement.split.settlement_id
-            record = theirs.pop(subject, None) or beside.get(subject)
+            record = theirs.pop(subject, None) or adjacent.get(subject)
             yield from _settlement_differences(visit, visit.settlement.split, record)
     for extra in theirs.values():
         visit = known.get(extra.visit)
@@ -63,18 +64,18 @@ def _settlement_differences(visit: Visit, split: Split, record: SettlementRecord
         )
         yield difference("insurance_visit_differs", where, subject, split.medfee_fen, record.medfee_fen, detail)
     what = [
-        (title, getattr(split, name), getattr(record, name))
+        (title, decimal_yuan(getattr(split, name)), decimal_yuan(getattr(record, name)))
         for name, title in _SHARES.items()
         if getattr(split, name) != getattr(record, name)
     ]
     if what:
-        zh = "；".join(f"{name.zh}我方为{decimal_yuan(a)}，医保为{decimal_yuan(b)}" for name, a, b in what)
-        en = "; ".join(
-            f"the {name.en} is {decimal_yuan(a)} here and {decimal_yuan(b)} at the insurance" for name, a, b in what
-        )
-        detail = Text(zh=f"结算{subject}：{zh}。", en=f"Settlement {subject}: {en}.")
+        detail = differing_text(_named(subject), what, Text(zh="医保", en="at the insurance"))
         amounts = split.cash_fen, record.cash_fen
         yield difference("insurance_split_differs", where, subject, *amounts, detail, repair="settle_again")
+
+
+def _named(settlement_id: str) -> Text:
+    return Text(zh=f"结算{settlement_id}", en=f"Settlement {settlement_id}")
 
 
 def _only_at_insurance(extra: SettlementRecord, visit: Visit | None) -> Difference:
@@ -106,11 +107,8 @@ def _only_at_insurance(extra: SettlementRecord, visit: Visit | None) -> Differen
 
 def _repeated(one: SettlementRecord, visit: Visit | None) -> Difference:
     where = (one.visit, visit.number if visit is not None else "-")
-    detail = Text(
-        zh=f"结算{one.settlement_id}在医保当日清单中重复出现，每次{decimal_yuan(one.medfee_fen)}元。",
-        en=f"Settlement {one.settlement_id} is in the insurance's list of the day more than once, with "
-        f"{decimal_yuan(one.medfee_fen)} yuan each time.",
-    )
+    list_of_day = Text(zh="医保当日清单", en="the insurance's list of the day")
+    detail = repeated_text(_named(one.settlement_id), list_of_day, one.medfee_fen)
     ours_fen = one.medfee_fen if visit is not None and visit.settlement is not None else None
     kind = "settlement_repeated_at_insurance"
     return difference(kind, where, one.settlement_id, ours_fen, 2 * one.medfee_fen, detail)
