@@ -44,8 +44,8 @@ from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
 from backend.operations.write_probe import WriteProbe
-from backend.rulebook import load_rulebook
-from backend.rulebook.needs import check_needs, facts_of
+from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.security.admission import Admission
 from backend.security.captcha import Captcha
 from backend.security.client_address import TrustedProxies
@@ -225,8 +225,7 @@ def open_city(
 ) -> City:
     """Open the rules, keys and store of the settings. Creates an embedded store that is missing. Raises InvalidKeys."""
     rule_modules = rule_modules_of(services)
-    rulebook = load_rulebook(Path(settings.rules), facts_of(rule_modules), ZoneInfo(settings.time_zone))
-    check_needs(rulebook, rule_modules, settings.rules)
+    rulebook = read_rules(settings, rule_modules)
     clock = clock or (lambda: datetime.now(UTC))
     keyring = Keyring.open(Path(settings.keys), clock)
     return City(
@@ -248,6 +247,13 @@ def open_city(
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},
     )
+
+
+def read_rules(settings: Settings, rule_modules: Sequence[RuleModule]) -> Rulebook:
+    """Read the folder of rules, which must hold all modules that the services decide by. Raises InvalidRulebook."""
+    rulebook = load_rulebook(Path(settings.rules), facts_of(rule_modules), ZoneInfo(settings.time_zone))
+    check_needs(rulebook, rule_modules, settings.rules)
+    return rulebook
 
 
 def open_admission(city: City) -> Admission:

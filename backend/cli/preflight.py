@@ -21,7 +21,7 @@ from pymongo.errors import (
 )
 from pymongo.uri_parser import parse_uri
 
-from backend.app import documents_of
+from backend.app import documents_of, read_rules
 from backend.city.binding import bind_city
 from backend.city.releases import digest_in_force, released_rulebook
 from backend.city.service import Service, discover_integrations, rule_modules_of
@@ -49,17 +49,20 @@ class NotReady(Exception):
 
 
 def check_before_serving(settings: Settings, services: Sequence[Service], migrations: Sequence[Migration]) -> None:
-    """Check that the settings go together, and store, keys, broker, schema and published rulebook.
+    """Check that the settings go together, and rules, keys, store, broker, schema and published rulebook.
 
-    Raises NotReady, WrongCity, InvalidKeys, UnknownSchema or InvalidRulebook.
+    Nothing is made before rules and keys are read. Raises NotReady, WrongCity, InvalidKeys, UnknownSchema or
+    InvalidRulebook.
     """
     if settings.development:
         _check_development(settings)
+    read_rules(settings, rule_modules_of(services))
+    keys = Keyring.open(Path(settings.keys))
     if not settings.store.startswith(SQLITE):
         check_mongodb(settings.store, settings.store_timeout_ms, settings.clock_skew_seconds)
     if settings.broker:
         _check_broker(settings)
-    asyncio.run(_check_store(settings, services, migrations))
+    asyncio.run(_check_store(settings, keys, services, migrations))
 
 
 def allow_connections(connections: int) -> int:
@@ -181,11 +184,13 @@ def _check_broker(settings: Settings) -> None:
         )
 
 
-async def _check_store(settings: Settings, services: Sequence[Service], migrations: Sequence[Migration]) -> None:
+async def _check_store(
+    settings: Settings, keys: Keyring, services: Sequence[Service], migrations: Sequence[Migration]
+) -> None:
     store = open_store(settings.store, documents_of(services), driver="pymongo", timeout_ms=settings.store_timeout_ms)
     try:
         await check_schema(settings, store, migrations)
-        await bind_city(store, Keyring.open(Path(settings.keys)), display_address(settings.store))
+        await bind_city(store, keys, display_address(settings.store))
         await _check_rulebook(store, rule_modules_of(services), ZoneInfo(settings.time_zone))
     except StoreUnavailable as error:
         raise NotReady(f"the store at {display_address(settings.store)} does not answer: {error}") from error
