@@ -35,6 +35,12 @@ class TooManyLines(Problem):
     """The visit has the maximum number of lines."""
 
 
+class TransactionTooLarge(Problem):
+    """The visits of one transaction have more lines together than one document can hold."""
+
+    status = 413
+
+
 class VisitChanged(Problem):
     """The command contradicts data of the visit that cannot change."""
 
