@@ -65,7 +65,7 @@ async def store_message(city: City, hospital: Hospital, message: Message, raw: b
         return await store_message(city, hospital, message, raw)
 
 
-def new_message(  # noqa: PLR0913  the parts of a document
+def new_message(
     city: City,
     hospital: Hospital,
     message: Message,
