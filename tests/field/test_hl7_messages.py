@@ -39,6 +39,12 @@ def test_20_a_unit_price_of_four_places_explains_the_amount(receiving: Receiving
     assert receiving.lines("20") == [("L1", 98)]
 
 
+def test_23_a_free_line_does_not_refuse_the_lines_beside_it(receiving: ReceivingCity) -> None:
+    assert answers(receiving, "23") == ["AA"]
+    assert receiving.lines("23") == [("L1", 1_000), ("L2", 0), ("L3", 1_000)]
+    assert receiving.visit("23").total_fen() == 2_000
+
+
 def test_24_a_credit_may_have_a_negative_quantity(receiving: ReceivingCity) -> None:
     assert answers(receiving, "24") == ["AA", "AA"]
     assert receiving.visit("24").total_fen() == 0
