@@ -110,7 +110,9 @@ def mutated(random: Random, body: Json) -> Json:
     """Return a body with one to three faults."""
     body = copy.deepcopy(body)
     for _ in range(random.randint(1, 3)):
-        container, key = random.choice(places(body) or [(body, "id")])
+        if not body:
+            break
+        container, key = random.choice(places(body))
         match random.randrange(6):
             case 0:
                 del container[key]
