@@ -4,6 +4,7 @@ import copy
 import json
 from random import Random
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from tests.draws import draws
 from tests.integrations.his.fhir.hospital_system import (
@@ -192,3 +193,95 @@ def test_bundles_of_mutated_bodies_are_answered_entry_by_entry(first: HospitalSy
         statuses = [one["response"]["status"] for one in response.json()["entry"]]
         assert len(statuses) == ENTRIES
         assert not [one for one in zip(statuses, entries, strict=True) if one[0].startswith("5")]
+
+
+CRITERIA = [
+    *("identifier", "status", "class", "date", "account", "context", "request", "created", "patient.identifier", "_id"),
+    *(
+        "_lastUpdated",
+        "_sort",
+        "_count",
+        "_page",
+        "_summary",
+        "_total",
+        "_elements",
+        "context.identifier",
+        "patient",
+        "x",
+    ),
+    *(
+        "subject:identifier",
+        "identifier:not",
+        "account:Account.identifier",
+        "_has:Patient:x:y",
+        "_format",
+        "date:missing",
+    ),
+]
+TEXTS = [
+    *(
+        "",
+        "|",
+        "||",
+        "a|",
+        "|a",
+        "a|b",
+        "a,b",
+        ",",
+        "\\",
+        "\\,",
+        "\x00",
+        "医",
+        "٣",
+        "ge",
+        "ge2022",
+        "2022-04",
+        "eq2022-04-20",
+    ),
+    *(
+        "0000-00-00",
+        "9999-12-31",
+        "lt0001-01-01",
+        "-1",
+        "9" * 30,
+        "count",
+        "true",
+        "Encounter/",
+        "Encounter/1",
+        "#",
+        "x" * 999,
+    ),
+    *(
+        "330106199003070022",
+        "2022-04-20T25:00",
+        "2022-04-20T10:00+99:99",
+        "-date",
+        "_lastUpdated",
+        "W/",
+        '"',
+        "%zz",
+        "１",
+    ),
+]
+
+
+def test_no_mutated_search_condition_or_address_is_an_error_of_the_server(
+    first: HospitalSystem, patient: Patient
+) -> None:
+    valid, random = valid_requests(first, patient, "V1"), Random(47)
+    types = ["Encounter", "Account", "ChargeItem", "Invoice", "PaymentNotice", "CoverageEligibilityRequest"]
+    types.extend(["CoverageEligibilityResponse", "PaymentReconciliation", "Patient", ""])
+    for _ in range(BODIES // 4):
+        query = urlencode([(random.choice(CRITERIA), random.choice(TEXTS)) for _ in range(random.randint(1, 3))])
+        name, known = random.choice(types), valid[3][2]
+        sent = [
+            lambda: first.get(f"{name}?{query}", Prefer=random.choice(["handling=strict", "", "x"])),  # noqa: B023
+            lambda: first.request("POST", f"{name}/_search", query, Content_Type="application/x-www-form-urlencoded"),  # noqa: B023
+            lambda: first.post(known, If_None_Exist=query),  # noqa: B023
+            lambda: first.get(f"{name}/{quote(random.choice(TEXTS), safe='')}", If_None_Match="x"),  # noqa: B023
+            lambda: first.send("batch", entry("GET", f"{name}?{query}"), entry("PUT", f"{name}/{query}", known)),  # noqa: B023
+            lambda: first.send("batch", entry("POST", name, known, ifNoneExist=query, ifMatch=query)),  # noqa: B023
+        ]
+        response = random.choice(sent)()
+        assert response.status_code < 500, (name, query)
+        assert '"status":"5' not in response.text, (name, query)
