@@ -128,10 +128,11 @@ async def _process_batch_entry(context: RequestContext, index: int, raw: object,
     try:
         return _response_entry(await perform(context, _parse_entry(context, index, raw).interaction), options)
     except Problem as problem:
+        problem.members["entry"] = index
         return _error_entry(problem, options)
     except Conflict:
         text = Text(zh="请重试：该资源刚被更改。", en="The resource was changed by another request; try again.")
-        return _error_entry(EditConflict(text), options)
+        return _error_entry(EditConflict(text, entry=index), options)
 
 
 def _error_entry(problem: Problem, options: ResponseOptions) -> Json:

@@ -1,7 +1,8 @@
 """Search the hospital's own resources."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import date
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from integrations.his.fhir.representation import Json
 from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, RECONCILIATION, visit_id_in
 from integrations.his.fhir.resources import account, charge_item, encounter, invoice, payment_notice
 from integrations.his.fhir.search_parameters import (
+    MAX_COUNT,
     PATIENT_IDENTIFIER,
     DateRange,
     SearchQuery,
@@ -29,10 +31,11 @@ from integrations.his.fhir.search_parameters import (
     parse_search_date,
     token_code,
 )
+from integrations.his.fhir.subsetting import select_elements
 from integrations.his.mapping import kind_of_system, parse_instant
 
-MAX_STORE_PAGES = 20
-"""The most pages of the store that are read for one page of results."""
+MAX_EXAMINED = 5_000
+"""The most documents that are read for one page of results."""
 
 MAX_COUNTED = 5_000
 NO_PERSON = ""
@@ -56,14 +59,17 @@ async def search(context: RequestContext, query: SearchQuery) -> Json:
     found = await find_page(context, query)
     next_query = None if found.cursor is None else replace(query, cursor=found.cursor)
     bundle: Json = {"resourceType": "Bundle", "type": "searchset"}
-    if found.total is not None:
-        bundle["total"] = found.total
+    total = found.total
+    if total is None and query.total in ("accurate", "estimate"):
+        total = await _count(context, replace(query, cursor=None))
+    if total is not None and query.total != "none":
+        bundle["total"] = total
     bundle["link"] = page_links(context, query, next_query)
     if found.resources:
         bundle["entry"] = [
             {
                 "fullUrl": f"{context.base}/{query.resource_type}/{resource['id']}",
-                "resource": resource,
+                "resource": select_elements(resource, query.elements),
                 "search": {"mode": "match"},
             }
             for resource in found.resources
@@ -129,45 +135,76 @@ async def _find_visits(context: RequestContext, query: SearchQuery) -> SearchPag
     build, visit_ids = _resource_builder(query.resource_type), _visit_ids(context, query)
     if visit_ids is not None:
         known = await context.city.store.get_many(Visit, sorted(visit_ids))
-        own = sorted(known.values(), key=lambda visit: (visit.opened_ms, visit.id))
-        candidates = [(visit, build(context, visit)) for visit in own if visit.hospital == context.hospital.id]
+        in_order = sorted(known.values(), key=lambda visit: _sort_key(query, visit), reverse=query.sort.startswith("-"))
+        candidates = [(visit, build(context, visit)) for visit in in_order if visit.hospital == context.hospital.id]
         resources = [one for visit, one in candidates if _matches(context, query, visit, one)]
         return SearchPage(resources, None, len(resources))
-    cursor, found = query.cursor, list[Json]()
-    for _ in range(MAX_STORE_PAGES):
-        visits, cursor = await _visit_page(context, query, cursor)
+
+    async def read(cursor: str | None, limit: int) -> _StorePage:
+        visits, after = await _visit_page(context, query, cursor, limit)
         candidates = [(visit, build(context, visit)) for visit in visits if visit.hospital == context.hospital.id]
-        found.extend(one for visit, one in candidates if _matches(context, query, visit, one))
-        if found or cursor is None:
-            break
-    return SearchPage(found, cursor, len(found) if cursor is None and query.cursor is None else None)
+        return len(visits), [one for visit, one in candidates if _matches(context, query, visit, one)], after
+
+    return await _first_matches(query, read)
+
+
+_StorePage = tuple[int, list[Json], str | None]
+"""How many documents were read, the resources among them that match, and the cursor after them."""
+
+
+async def _first_matches(query: SearchQuery, read: Callable[[str | None, int], Awaitable[_StorePage]]) -> SearchPage:
+    """Return the next page with a match: an empty page would look like the end. Raises InvalidSearch."""
+    cursor, limit, examined = query.cursor, query.count, 0
+    while examined < MAX_EXAMINED:
+        count, found, after = await read(cursor, limit)
+        if len(found) > query.count:
+            limit = query.count
+            continue
+        if found or after is None:
+            return SearchPage(found, after, len(found) if after is None and query.cursor is None else None)
+        cursor, limit, examined = after, min(2 * limit, MAX_COUNT), examined + count
+    if query.cursor is not None:
+        return SearchPage([], cursor)
+    text = Text(
+        zh="符合条件的记录过少，请增加查询条件，如date。", en="Too few resources match; add a criterion such as date."
+    )
+    raise invalid_parameter("_count", text, "too-costly")
 
 
 async def _visit_page(
-    context: RequestContext, query: SearchQuery, cursor: str | None
+    context: RequestContext, query: SearchQuery, cursor: str | None, limit: int
 ) -> tuple[Sequence[Visit], str | None]:
-    store = context.city.store
-    if query.person is not None:
-        if query.person == NO_PERSON:
-            return [], None
-        by_opening = Order("opened_ms", "descending")
-        page = await store.find(Visit, {"person": query.person}, order=by_opening, cursor=cursor, limit=query.count)
-        return page.documents, page.cursor
-    name, field = "date", "settled_ms" if query.resource_type == "Invoice" and query.values("date") else "opened_ms"
-    if query.values("_lastUpdated") or query.sort.endswith("_lastUpdated"):
-        name, field = "_lastUpdated", "changed_ms"
-    at_least, below = (
-        _bounds(context, query, name) if field != "opened_ms" or query.resource_type == "Encounter" else (None, None)
-    )
-    is_ascending = bool(query.sort) and not query.sort.startswith("-")
-    order = Order(
-        field,
-        "ascending" if is_ascending else "descending",
-        at_least=0 if at_least is None and field == "settled_ms" else at_least,
-        below=below,
-    )
-    page = await store.find(Visit, {"hospital": context.hospital.id}, order=order, cursor=cursor, limit=query.count)
+    if query.person == NO_PERSON:
+        return [], None
+    where = {"hospital": context.hospital.id} if query.person is None else {"person": query.person}
+    page = await context.city.store.find(Visit, where, order=_order(context, query), cursor=cursor, limit=limit)
     return page.documents, page.cursor
+
+
+def _order(context: RequestContext, query: SearchQuery) -> Order:
+    """Return the order of a search. Raises InvalidSearch for one that the search for a person does not have."""
+    is_descending = not query.sort or query.sort.startswith("-")
+    direction: Literal["ascending", "descending"] = "descending" if is_descending else "ascending"
+    by_update = query.sort.endswith("_lastUpdated") or bool(not query.sort and query.values("_lastUpdated"))
+    if query.person is not None:
+        if by_update and query.sort:
+            text = Text(zh="按患者查询时不支持该排序方式。", en="A search by patient cannot be sorted by this.")
+            raise invalid_parameter("_sort", text, "not-supported")
+        return Order("opened_ms", direction)
+    if by_update:
+        at_least, below = _bounds(context, query, "_lastUpdated")
+        return Order("changed_ms", direction, at_least=at_least, below=below)
+    if query.resource_type == "Invoice" and query.values("date"):
+        at_least, below = _bounds(context, query, "date")
+        return Order("settled_ms", direction, at_least=at_least or 0, below=below)
+    at_least, below = _bounds(context, query, "date") if query.resource_type == "Encounter" else (None, None)
+    return Order("opened_ms", direction, at_least=at_least, below=below)
+
+
+def _sort_key(query: SearchQuery, visit: Visit) -> tuple[int, str]:
+    by_update = query.sort.endswith("_lastUpdated")
+    at_ms = (visit.settled_ms or 0) if query.resource_type == "Invoice" else visit.opened_ms
+    return (visit.changed_ms if by_update else at_ms if query.sort else visit.opened_ms), visit.id
 
 
 def _bounds(context: RequestContext, query: SearchQuery, name: str) -> tuple[int | None, int | None]:
@@ -197,11 +234,15 @@ def _named_visit_ids(context: RequestContext, query: SearchQuery) -> Iterator[se
         yield {visit_id_in(query.resource_type, value) for value in values}
     for name in ("context", "account", "request"):
         for values in query.values(name):
-            yield {_reference_id(context, value) for value in values}
+            yield {_reference_id(context, value, VISIT_RESOURCE_TYPES) for value in values}
 
 
-def _reference_id(context: RequestContext, reference: str) -> str:
-    return reference.removeprefix(context.base + "/").rpartition("/")[2]
+def _reference_id(context: RequestContext, reference: str, resource_types: Sequence[str]) -> str:
+    """Return the id in a reference, or an empty text, which no resource has, if it is of another type or server."""
+    resource_type, slash, rest = reference.removeprefix(f"{context.base}/").partition("/")
+    if not slash:
+        return reference
+    return rest.partition("/")[0] if resource_type in resource_types else ""
 
 
 def _matches(context: RequestContext, query: SearchQuery, visit: Visit, resource: Json) -> bool:
@@ -316,8 +357,9 @@ async def _find_eligibility(context: RequestContext, query: SearchQuery) -> Sear
     build, sets, store = ELIGIBILITY_RESOURCES[query.resource_type], list[set[str]](), context.city.store
     for values in query.values("identifier"):
         sets.append({eligibility_id(context.hospital.id, token_code(value)) for value in values})
-    for name in ("_id", "request"):
-        sets.extend({_reference_id(context, value) for value in values} for values in query.values(name))
+    sets.extend(set(values) for values in query.values("_id"))
+    for values in query.values("request"):
+        sets.append({_reference_id(context, value, ("CoverageEligibilityRequest",)) for value in values})
     if sets:
         known = await store.get_many(EligibilityAnswer, sorted(set[str].intersection(*sets)))
         own = [one for one in known.values() if one.hospital == context.hospital.id]
@@ -326,10 +368,13 @@ async def _find_eligibility(context: RequestContext, query: SearchQuery) -> Sear
     at_least, below = _bounds(context, query, "created")
     order = Order("created_ms", "descending", at_least=at_least, below=below)
     where = {"hospital": context.hospital.id}
-    page = await store.find(EligibilityAnswer, where, order=order, cursor=query.cursor, limit=query.count)
-    resources = [build(context, one) for one in page.documents if _was_created(context, query, one)]
-    is_only_page = page.cursor is None and query.cursor is None
-    return SearchPage(resources, page.cursor, len(resources) if is_only_page else None)
+
+    async def read(cursor: str | None, limit: int) -> _StorePage:
+        page = await store.find(EligibilityAnswer, where, order=order, cursor=cursor, limit=limit)
+        matching = [build(context, one) for one in page.documents if _was_created(context, query, one)]
+        return len(page.documents), matching, page.cursor
+
+    return await _first_matches(query, read)
 
 
 def _was_created(context: RequestContext, query: SearchQuery, answer: EligibilityAnswer) -> bool:
