@@ -82,8 +82,14 @@ _SETTINGS = (
         help="Acknowledgement mode: by MSH-15 and MSH-16 of each message, or one mode for all.  [default: by_message]",
     ),
     click.option("--certificate", help="Common name in the certificate of its MLLP client; required under TLS."),
+    click.option(
+        "--own-system",
+        "own_systems",
+        multiple=True,
+        help="Identifier system whose numbers are the same as numbers without a system; may be repeated.",
+    ),
 )
-"""The options of `add` and `set`. Each is named like its field of Hospital; one that is not given is None."""
+"""The options of `add` and `set`. Each is named like its field of Hospital; one that is not given is None or empty."""
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -94,7 +100,9 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of Hospital that options set; an empty text removes a value, and keys replace their URL."""
-    fields = {name: None if value == "" else value for name, value in options.items() if value is not None}
+    fields = {name: None if value == "" else value for name, value in options.items() if value not in (None, ())}
+    if fields.get("own_systems") == ("",):
+        fields["own_systems"] = ()
     if fields.get("jwks") and fields.get("jwks_url"):
         raise click.UsageError("give either --jwks or --jwks-url")
     if fields.get("jwks"):
@@ -113,7 +121,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 @_with_settings
 def add(code: str, name: str, **options: Any) -> None:  # noqa: ANN401  click's options
     """Connect a new hospital, whose CODE is its MSH-4 and its FHIR client id."""
-    fields = {"jwks": _NO_KEYS, **_given(options)}
+    fields: dict[str, Any] = {"jwks": _NO_KEYS, **_given(options)}
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code):
         raise click.ClickException("a hospital code has at most 64 characters: letters, digits, `.`, `_` and `-`")
 

@@ -1,5 +1,6 @@
 """The public keys of hospitals (JSON Web Key Sets, RFC 7517): which may sign an assertion, and under which name."""
 
+import base64
 import hashlib
 from typing import Annotated, Any, cast
 
@@ -45,7 +46,7 @@ def named(key: Json) -> Json:
     if key.get("kid") or members is None:
         return key
     content = msgspec.json.encode({name: key.get(name) for name in members})
-    return key | {"kid": jwt.utils.base64url_encode(hashlib.sha256(content).digest()).decode()}
+    return key | {"kid": base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()}
 
 
 def signing_key(key: Json) -> jwt.PyJWK:

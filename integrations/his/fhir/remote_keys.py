@@ -99,8 +99,8 @@ async def fetch_keys(url: str) -> list[Json]:
 
 
 async def _read(answer: httpx.Response) -> bytes:
-    if answer.status_code != httpx.codes.OK:
-        raise KeysUnavailable(f"the answer is {answer.status_code}, not 200")
+    if not answer.is_success:
+        raise KeysUnavailable(f"the answer has status {answer.status_code}")
     content = bytearray()
     async for part in answer.aiter_raw():
         content += part

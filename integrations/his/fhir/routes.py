@@ -45,7 +45,8 @@ class _get_and_head(HTTPRouteHandler):  # noqa: N801  like Litestar's own `get`
     """A route that answers HEAD like GET, without the content."""
 
     def __init__(self, path: str, **options: Any) -> None:  # noqa: ANN401  those of a route
-        super().__init__(path, http_method=[HttpMethod.GET, HttpMethod.HEAD], **options)
+        methods = [HttpMethod.GET, HttpMethod.HEAD]
+        super().__init__(path, http_method=methods, **options)  # pyright: ignore[reportUnknownMemberType]
 
 
 def fhir_routes(settings: Settings) -> Sequence[ControllerRouterHandler]:
@@ -171,7 +172,21 @@ def _write_routes(resource_type: str, permissions: str, settings: Settings) -> l
         )
         return _respond(request, await perform(context, interaction))
 
-    return [*([create] if "c" in permissions else []), *([update] if "u" in permissions else [])]
+    @put(f"/fhir/{resource_type}", guards=[hospital], include_in_schema=False, name=f"fhir put {resource_type}")
+    async def update_matching(request: Request[object, object, State]) -> ASGIApp:
+        check_accept(request)
+        context = await _context_of(request, settings)
+        body = await read_resource_body(request, settings.body_bytes)
+        interaction = Interaction(
+            "PUT",
+            resource_type,
+            parameters=query_parameters(request),
+            resource=body,
+            if_match=header(request, b"if-match"),
+        )
+        return _respond(request, await perform(context, interaction))
+
+    return [*([create] if "c" in permissions else []), *([update, update_matching] if "u" in permissions else [])]
 
 
 # ── HTTP ──

@@ -1,4 +1,4 @@
-"""`chengma his hospitals` connects a hospital once, and later changes only what it is told to change."""
+"""`chengma his hospitals` connects a hospital once, and later changes only the settings that are given."""
 
 import json
 from collections.abc import Callable

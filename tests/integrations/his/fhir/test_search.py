@@ -200,7 +200,7 @@ def test_pages_show_each_match_once(first: HospitalSystem, patient: Patient) -> 
 def test_a_search_that_would_read_too_many_visits_says_so(
     first: HospitalSystem, patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("integrations.his.fhir.search.MAX_EXAMINED", 4)
+    monkeypatch.setattr("integrations.his.fhir.search_pages.MAX_EXAMINED", 4)
     open_visits(first, patient, 8)
     issue = expect_error(first.get("Encounter?status=cancelled&_count=1"), 400, "too-costly")
     assert "add a criterion" in issue["diagnostics"]
