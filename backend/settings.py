@@ -133,7 +133,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern=r"^(https?://.+[^/])?$",
-            description="the public address of `/fhir`, such as `https://city.example/fhir`; the request's if empty",
+            description="the public address of `/fhir`, such as `https://city.example/fhir`, which the assertions of "
+            "hospitals must name; that of host and port if empty",
         ),
     ] = ""
     access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True

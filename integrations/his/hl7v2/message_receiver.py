@@ -118,12 +118,15 @@ async def receive_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[
 
 
 def _authorize(hospital: Hospital | None, header: Message, peer: Peer) -> Hospital:
-    """Return the hospital of MSH-4. Raises Hl7Error 204 if it is not connected or the certificate differs."""
+    """Return the hospital of MSH-4. Raises Hl7Error 204 if it is not connected or the certificate is not its own.
+
+    Under TLS a hospital without a certificate is refused as well: any client with a certificate could send its code.
+    """
     location = header.header.field(4).location
     if hospital is None or not hospital.enabled:
         text = Text(zh=f"{location}：该机构未接入", en=f"{location}: this facility is not connected")
         raise Hl7Error(location, "204", text)
-    if hospital.certificate is not None and hospital.certificate != peer.name:
+    if hospital.certificate != peer.name:
         text = Text(
             zh=f"{location}：客户端证书不属于该机构",
             en=f"{location}: the client certificate does not belong to this facility",

@@ -96,7 +96,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
         case CancelVisit():
             changed = visit if visit.cancelled_at is not None else replace(visit, cancelled_at=now, due_ms=to_ms(now))
     # An event that changes nothing is recorded too: repeated after the opposite command, it must still change nothing.
-    return replace(changed, events=(*visit.events, event)[-MAX_EVENTS:])
+    events = (*visit.events, event)[-MAX_EVENTS:]
+    return replace(changed, events=events, transitions=visit.transitions + (changed is not visit))
 
 
 def _is_known(visit: Visit, command: Command, event: str) -> bool:

@@ -22,9 +22,10 @@ IdentifierKind = Literal["visit", "charge", "payment", "eligibility", "day"]
 class Hospital(AuditedDocument, kw_only=True):
     """A connected hospital; its `id` is the code that it sends in MSH-4 and in its client assertions.
 
-    `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
-    applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and MSH-16 of each message determine the
-    acknowledgement mode, or one mode applies to all. `certificate` is the subject of its MLLP client certificate.
+    `jwks` are the public keys with which it signs in to FHIR, unless it publishes them at `jwks_url`, and `scopes` what
+    it may request there. `encoding` applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and
+    MSH-16 of each message determine the acknowledgement mode, or one mode applies to all. `certificate` is the subject
+    of its MLLP client certificate, without which a listener with TLS refuses its messages.
     Identifiers in one of its `own_systems` are the same as identifiers without a system.
     """
 
@@ -39,6 +40,7 @@ class Hospital(AuditedDocument, kw_only=True):
     name: str
     since_ms: int
     jwks: dict[str, Any]
+    jwks_url: str | None = None
     scopes: tuple[str, ...] = ("system/*.read", "system/*.write")
     encoding: Literal["utf-8", "gb18030"] = "utf-8"
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
