@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STATES: tuple[MessageState, ...] = ("failed", "waiting", "received", "done")
+STATES: tuple[MessageState, ...] = ("failed", "waiting", "received", "ignored", "done")
 _PERSONAL = re.compile(r"^(PID|NK1|GT1|IN1)([^\r\n]*)", re.MULTILINE)
 _LETTERS = re.compile(r"[^\W_]")
 
