@@ -44,9 +44,10 @@ _WITHOUT_EFFECT = (
 _UNUSED_TYPES = frozenset(_WITHOUT_EFFECT.split())
 """Types of which no event changes a visit: orders, schedules, documents, vaccinations, referrals, master files."""
 
+_EVENTS: dict[Treatment, dict[str, str]] = {"used": _USED, "kept": _KEPT, "identity": _IDENTITY, "unused": _UNUSED}
 _TABLE: dict[Event, Treatment] = {
     (code, trigger): treatment
-    for treatment, events in (("used", _USED), ("kept", _KEPT), ("identity", _IDENTITY), ("unused", _UNUSED))
+    for treatment, events in _EVENTS.items()
     for code, triggers in events.items()
     for trigger in triggers.split()
 }
