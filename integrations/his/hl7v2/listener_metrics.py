@@ -32,10 +32,11 @@ class ListenerMetrics:
         self.listener: MllpListener | None = None
 
     def count(self, raw: bytes, reply: bytes) -> None:
-        """Count a reply by the event of its message and the code in MSA-1."""
-        acknowledgement = reply.partition(b"\rMSA")[2]
-        code = acknowledgement[1:3].decode("ascii", "replace")
-        self.answers[event_label(parse_header(raw, "utf-8")), code if code in _CODES else "none"] += 1
+        """Count a reply by the event of its message and the code in MSA-1; that of a batch holds several."""
+        event = "batch" if reply.startswith((b"FHS", b"BHS")) else event_label(parse_header(raw, "utf-8"))
+        for acknowledgement in reply.split(b"\rMSA")[1:]:
+            code = acknowledgement[1:3].decode("ascii", "replace")
+            self.answers[event, code if code in _CODES else "none"] += 1
 
     def read(self) -> Iterator[Metric]:
         """Yield the metrics for Prometheus."""

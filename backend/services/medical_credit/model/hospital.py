@@ -10,6 +10,7 @@ from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.city.id_number import DocumentKind
 from backend.security.field_encryption import FieldEncryption
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model.visit import own_system, qualified
 from backend.store import Document, Index
 from backend.store.retention import Period, Retention
 
@@ -18,6 +19,8 @@ MAX_WAIT = timedelta(days=3)
 
 Handling = Literal["ignore", "refuse"]
 MessageState = Literal["received", "done", "waiting", "failed", "ignored"]
+IdentifierKind = Literal["visit", "charge", "payment", "eligibility", "day"]
+"""The kinds of objects to which hospitals give identifiers."""
 
 
 class Hospital(AuditedDocument, kw_only=True):
@@ -29,6 +32,7 @@ class Hospital(AuditedDocument, kw_only=True):
     HL7 v2 messages about people who may not pay later (`people_without_credit`) and about events without an effect on
     visits (`unused_events`) are accepted and ignored, or refused. `visit_classes` and `identifier_types` map its own
     codes in PV1-2 and CX-5.
+    Identifiers in one of its `own_systems` are the same as identifiers without a system.
     """
 
     collection: ClassVar[str] = "hospitals"
@@ -46,21 +50,27 @@ class Hospital(AuditedDocument, kw_only=True):
     encoding: Literal["utf-8", "gb18030"] = "utf-8"
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
     certificate: str | None = None
+    own_systems: tuple[str, ...] = ()
     enabled: bool = True
     people_without_credit: Handling = "refuse"
     unused_events: Handling = "ignore"
     visit_classes: dict[str, VisitKind] = field(default_factory=dict[str, VisitKind])
     identifier_types: dict[str, DocumentKind] = field(default_factory=dict[str, DocumentKind])
 
+    def identifier(self, kind: IdentifierKind, value: str, system: str = "") -> str:
+        """Return an identifier as records have it: `system|value`, or the value alone in the hospital's own systems."""
+        is_own = system in ("", own_system(self.id, kind), *self.own_systems)
+        return value if is_own else qualified(value, system)
+
 
 class HisMessage(Document, kw_only=True):
     """A message from a hospital; its `id` is derived from the hospital, the sending application and the control id.
 
     `raw` is encrypted because it holds personal data; `digest` recognises a repeated message. `answer` is the text of
-    the application acknowledgement and `answer_code` its code. `reason` says why the message waits, failed or was
-    ignored. `visit` is set once the visit that the message refers to is known. An ignored message about a person
-    without credit has the keyed hash of their ID number in `patient`: it is processed if they enrol while the visit is
-    open.
+    the application acknowledgement and `answer_code` its code. `reuses` is the id of the first message with the same
+    control id, if there was another one. `reason` says why the message waits, failed or was ignored. `visit` is set
+    once the visit that the message refers to is known. An ignored message about a person without credit has the keyed
+    hash of their ID number in `patient`: it is processed if they enrol while the visit is open.
     """
 
     collection: ClassVar[str] = "his_messages"
@@ -72,6 +82,7 @@ class HisMessage(Document, kw_only=True):
         Index(("hospital", "state"), ordered="received_ms"),
         Index(("hospital", "control_id"), ordered="received_ms"),
         Index(("hospital", "control_id", "state"), ordered="received_ms"),
+        Index(("reuses",), ordered="received_ms"),
         Index((), ordered="due_ms"),
         Index((), ordered="expires_ms"),
     )
@@ -98,11 +109,17 @@ class HisMessage(Document, kw_only=True):
     reason: str | None = None
     attempts: int = 0
     due_ms: int | None = None
+    reuses: str | None = None
 
 
 def message_id(hospital: str, application: str, control_id: str) -> str:
     """Return the id of a message from its hospital (MSH-4), sending application (MSH-3) and control id (MSH-10)."""
     return hashlib.sha256(f"message\n{hospital}\n{application}\n{control_id}".encode()).hexdigest()[:32]
+
+
+def reused_message_id(first: str, digest: str) -> str:
+    """Return the id of a message with this content that uses the control id of an earlier one again."""
+    return hashlib.sha256(f"message\n{first}\n{digest}".encode()).hexdigest()[:32]
 
 
 class UsedAssertion(Document, kw_only=True):
@@ -123,12 +140,14 @@ class UsedAssertion(Document, kw_only=True):
 class EligibilityAnswer(AuditedDocument, kw_only=True):
     """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
 
-    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
+    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once. As in
+    a visit, `plain_number` is the number without its system, if it has one.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("hospital",), ordered="created_ms"),
+        Index(("hospital", "plain_number")),
         Index(("patient",)),
         Index((), ordered="expires_ms"),
         UNLOGGED,
@@ -143,6 +162,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
 
     hospital: str
     number: str | None
+    plain_number: str | None = None
     patient: str
     kind: VisitKind
     created_at: datetime
