@@ -65,6 +65,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     mllp_port: Annotated[
         int, Meta(ge=0, le=65535, description="the port of `chengma his listen`; 0 picks a free one")
     ] = 2575
+    mllp_metrics_port: Annotated[
+        int, Meta(ge=0, le=65535, description="the port for `/metrics` of `chengma his listen`; 0 for none")
+    ] = 0
     mllp_certificate: Annotated[
         str,
         Meta(description="the listener's TLS certificate (PEM); without one, keep the port in a private network"),

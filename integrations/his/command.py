@@ -24,7 +24,7 @@ from integrations.his.reconcile_command import reconcile_
 if TYPE_CHECKING:
     from backend.services.medical_credit.model.hospital import MessageState
 
-STATES: tuple[MessageState, ...] = ("failed", "waiting", "received", "done")
+STATES: tuple[MessageState, ...] = ("failed", "waiting", "received", "ignored", "done")
 _PERSONAL = re.compile(r"^(PID|NK1|GT1|IN1)([^\r\n]*)", re.MULTILINE)
 _LETTERS = re.compile(r"[^\W_]")
 

@@ -15,6 +15,7 @@ from backend.cli.in_city import run_in_city
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.store import Order
 from backend.store.time import to_ms
+from integrations.his.message_settings import MESSAGE_SETTINGS, with_codes
 from integrations.his.public_keys import PrivateKey, UnusableKey, parse_key_set, registered_keys, signing_key
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ _SETTINGS = (
         multiple=True,
         help="Identifier system whose numbers are the same as numbers without a system; may be repeated.",
     ),
+    *MESSAGE_SETTINGS,
 )
 """The options of `add` and `set`. Each is named like its field of Hospital; one that is not given is None or empty."""
 
@@ -130,7 +132,7 @@ def add(code: str, name: str, **options: Any) -> None:  # noqa: ANN401  click's 
             raise click.ClickException(
                 f"{code} is already connected; `chengma his hospitals set {code}` changes its settings"
             )
-        hospital = Hospital(id=code, name=name, since_ms=to_ms(city.now()), **fields)
+        hospital = Hospital(id=code, name=name, since_ms=to_ms(city.now()), **with_codes(None, fields))
         return await city.store.insert(with_act(hospital, city_act(f"{_ACT}_connected", code, city.now())))
 
     _report(run_in_city(work), f"{code} {name} is connected.")
@@ -186,7 +188,7 @@ def _change(code: str, act: str, fields: dict[str, Any]) -> Hospital:
         known = await city.store.get(Hospital, code)
         if known is None:
             raise click.ClickException(f"hospital {code} not found; `chengma his hospitals list` lists hospitals")
-        changed = replace(known, **fields)
+        changed = replace(known, **with_codes(known, fields))
         if changed == known:
             return known
         return await city.store.replace(with_act(changed, city_act(f"{_ACT}_{act}", code, city.now())))

@@ -89,6 +89,11 @@ class MllpListener:
         self.port = 0
         self.counters = Counter[str]()
 
+    @property
+    def open_connections(self) -> int:
+        """The number of connections that are open now."""
+        return len(self._tasks)
+
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection, or abort it if there are too many that are in use."""
         connection = _Connection(_peer(writer).address, asyncio.get_running_loop().time())
