@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from backend.i18n import Text
+from backend.i18n import Text, decimal_yuan
 from backend.services.medical_credit.model.hospital import EligibilityAnswer
-from backend.services.medical_credit.model.visit import Line, Visit
+from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.representation import Json, format_instant, with_meta
 from integrations.his.mapping import ACT_CODES
@@ -112,7 +112,7 @@ def payment_notice(context: RequestContext, visit: Visit, position: int) -> Json
             "resourceType": "PaymentNotice",
             "id": f"{visit.id}-{position}",
             "identifier": identifier,
-            "status": "active",
+            "status": _payment_status(paid),
             "request": {"reference": f"Invoice/{visit.id}"},
             "created": format_instant(paid.at),
             "payment": {"identifier": identifier[0]},
@@ -122,6 +122,12 @@ def payment_notice(context: RequestContext, visit: Visit, position: int) -> Json
         },
         _changed_at(visit),
     )
+
+
+def _payment_status(paid: CounterPayment) -> str:
+    if paid.withdrawn_at is None:
+        return "active"
+    return "entered-in-error" if paid.mistaken else "cancelled"
 
 
 def payment_position(visit: Visit, payment: str) -> int | None:
@@ -165,6 +171,11 @@ def invoice(context: RequestContext, visit: Visit, *, with_lines: bool = True) -
         resource["totalPriceComponent"] = _components(visit)
         resource["totalNet"] = money(visit.bill.cash_fen)
         resource["totalGross"] = money(split.medfee_fen)
+    if overpaid_fen := visit.counter_overpaid_fen():
+        text = (
+            f"患者在窗口多付{decimal_yuan(overpaid_fen)}元，请退还患者。 Give {decimal_yuan(overpaid_fen)} yuan back."
+        )
+        resource["note"] = [{"text": text}]
     if with_lines and visit.lines:
         resource["lineItem"] = [_line_item(visit, position, line) for position, line in enumerate(visit.lines, 1)]
     resource_with_meta = with_meta(resource, _billed_at(visit))
@@ -210,6 +221,18 @@ def _components(visit: Visit) -> list[Json]:
             bill.exception_fen,
         ),
         ("informational", "counter", Text(zh="窗口支付", en="paid at the counter"), bill.counter_fen),
+        (
+            "informational",
+            "counter-paid",
+            Text(zh="窗口已付", en="reported as paid at the counter"),
+            bill.paid_at_counter_fen,
+        ),
+        (
+            "informational",
+            "counter-overpaid",
+            Text(zh="窗口多收，请退还患者", en="overpaid at the counter; give it back to the patient"),
+            bill.overpaid_at_counter_fen(),
+        ),
         ("informational", "paid", Text(zh="已付款", en="paid to the city"), visit.paid_fen()),
     ]
     return [
