@@ -15,6 +15,7 @@ from backend.i18n import yuan
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.enrolment import Terms
+from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine, referenced
 from backend.services.medical_credit.model.visit import MAX_EVENTS, MAX_LINES, CounterPayment, Line, Visit
 from backend.store.time import to_ms
 
@@ -76,7 +77,15 @@ class WithdrawCounterPayment(Struct, frozen=True):
 
 
 Command = (
-    OpenVisit | ChangeVisit | Line | CounterPayment | WithdrawCounterPayment | CloseVisit | ReopenVisit | CancelVisit
+    OpenVisit
+    | ChangeVisit
+    | Line
+    | UnreferencedLine
+    | CounterPayment
+    | WithdrawCounterPayment
+    | CloseVisit
+    | ReopenVisit
+    | CancelVisit
 )
 
 
@@ -86,6 +95,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
     `event` identifies the message that carried the command; `person` is the person whom an ID number in it identifies.
     Raises the Problems of `model.problems`.
     """
+    if isinstance(command, UnreferencedLine):
+        command = referenced(visit, command)
     if _is_known(visit, command, event):
         return visit
     if visit.cancelled_at is not None and not isinstance(
@@ -96,9 +107,7 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
         case Line():
             return _with_line(visit, command, terms, now)
         case CounterPayment():
-            if visit.was_paid():
-                _check_refund_period(visit, terms, now)
-            return _with_counter_payments(visit, (*visit.counter_payments, command), now)
+            return _with_counter_payment(visit, command, terms, now)
         case WithdrawCounterPayment():
             return _without_counter_payment(visit, command, now)
         case OpenVisit():
@@ -181,6 +190,12 @@ def _reopened(visit: Visit, now: datetime) -> Visit:
     if visit.was_paid():
         raise _paid()
     return replace(visit, closed_at=None, settle_at=None, due_ms=to_ms(now))
+
+
+def _with_counter_payment(visit: Visit, payment: CounterPayment, terms: Terms, now: datetime) -> Visit:
+    if visit.was_paid():
+        _check_refund_period(visit, terms, now)
+    return _with_counter_payments(visit, (*visit.counter_payments, payment), now)
 
 
 def _with_counter_payments(visit: Visit, payments: tuple[CounterPayment, ...], now: datetime) -> Visit:

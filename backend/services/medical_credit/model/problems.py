@@ -19,6 +19,10 @@ class UnknownLine(Problem):
     """A credit or adjustment refers to a charge that the visit does not have, or not yet."""
 
 
+class AmbiguousLine(Problem):
+    """A credit or adjustment names no charge, and several fit it."""
+
+
 class LineChanged(Problem):
     """The visit already has a line with this id and other contents."""
 
