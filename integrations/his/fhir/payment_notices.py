@@ -9,12 +9,12 @@ from backend.services.medical_credit.model.visit import CounterPayment, Visit
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import (
-    business_identifier,
     instant_in,
     locate_errors,
     money_value,
     unsupported_status,
 )
+from integrations.his.fhir.identifiers import contradicts, require_identifier
 from integrations.his.fhir.operation_outcome import resource_not_found, unprocessable
 from integrations.his.fhir.references import References, resolve_visit
 from integrations.his.fhir.representation import Json
@@ -27,7 +27,7 @@ WITHDRAWN = ("cancelled", "entered-in-error")
 def _parse_new_payment_notice(context: RequestContext, resource: Json, references: References) -> VisitWrite:
     if resource.get("status") != "active":
         raise unsupported_status("PaymentNotice")
-    payment_id = mapping.parse_identifier(business_identifier(resource, context.system("payment")), "payment")
+    payment_id = require_identifier(context.hospital, resource, "payment")
     target = resolve_visit(context, resource, ("request",), references, "PaymentNotice")
     at = instant_in(context, resource.get("created"), "occurred_at") or context.now
     payment = CounterPayment(payment_id, _amount_fen(resource), at)
@@ -55,12 +55,12 @@ def _parse_payment_notice_update(
     status, amount_fen = resource.get("status"), _amount_fen(resource)
     if status not in ("active", *WITHDRAWN):
         raise unsupported_status("PaymentNotice")
-    identifier = business_identifier(resource, context.system("payment"))
 
     def commands(visit: Visit | None) -> Sequence[Command]:
         paid = _payment_at(existing_visit(visit), position)
         is_active = status == "active"
-        if amount_fen != paid.amount_fen or identifier not in (None, paid.id) or (is_active and paid.withdrawn_at):
+        is_other = amount_fen != paid.amount_fen or contradicts(context.hospital, resource, "payment", paid.id)
+        if is_other or (is_active and paid.withdrawn_at is not None):
             raise unprocessable(
                 "PaymentNotice",
                 Text(
