@@ -12,12 +12,12 @@ from fractions import Fraction
 from msgspec.structs import replace
 
 from backend.i18n import Text
-from backend.services.medical_credit.model.commands import Command
+from backend.services.medical_credit.model.commands import Command, WithdrawCounterPayment
 from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine
 from backend.services.medical_credit.model.visit import CounterPayment, Line
 from integrations.his import mapping
 from integrations.his.hl7v2.errors import Hl7Error, error_at
-from integrations.his.hl7v2.identifiers import with_system
+from integrations.his.hl7v2.identifiers import parse_number, with_system
 from integrations.his.hl7v2.message import Part, Segment
 from integrations.his.hl7v2.timestamps import parse_timestamp
 
@@ -73,7 +73,10 @@ def parse_transaction(segment: Segment, time_zone: tzinfo, *, before_2_5: bool) 
 
 
 def _with_systems(command: Command, segment: Segment) -> Command:
-    """Return a command whose ids have the systems of FT1-2 and FT1-31, where these name one."""
+    """Return a command whose ids have the systems of FT1-2 and FT1-31, where these name one.
+
+    A withdrawal names the payment in FT1-31, or has its FT1-2.
+    """
     if isinstance(command, UnreferencedLine):
         return replace(command, line=replace(command.line, id=with_system(segment.field(LINE), command.line.id)))
     if isinstance(command, Line):
@@ -81,6 +84,9 @@ def _with_systems(command: Command, segment: Segment) -> Command:
         return replace(command, id=with_system(segment.field(LINE), command.id), of=of)
     if isinstance(command, CounterPayment):
         return replace(command, id=with_system(segment.field(LINE), command.id))
+    if isinstance(command, WithdrawCounterPayment):
+        named = segment.field(REFERENCE)
+        return replace(command, id=parse_number(named if named.text else segment.field(LINE), "payment"))
     return command
 
 
