@@ -35,7 +35,7 @@ from integrations.his.fhir.operation_outcome import (
     resource_not_found,
     unprocessable,
 )
-from integrations.his.fhir.payment_notices import parse_new_payment_notice
+from integrations.his.fhir.payment_notices import parse_new_payment_notice, parse_payment_notice_update
 from integrations.his.fhir.references import References, resolve_visit
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, find_in_visit, read_resource
@@ -64,6 +64,7 @@ UPDATE_PARSERS: Mapping[str, UpdateParser] = {
     "Account": parse_account_update,
     "ChargeItem": parse_charge_item_update,
     "Encounter": parse_encounter_update,
+    "PaymentNotice": parse_payment_notice_update,
 }
 _PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
     ("GET", True): "r",
