@@ -7,6 +7,7 @@ from fhir.resources.R4B.account import Account
 from fhir.resources.R4B.chargeitem import ChargeItem
 from fhir.resources.R4B.coverageeligibilityrequest import CoverageEligibilityRequest
 from fhir.resources.R4B.encounter import Encounter
+from fhir.resources.R4B.patient import Patient
 from fhir.resources.R4B.paymentnotice import PaymentNotice
 from msgspec import Struct
 from msgspec.structs import replace
@@ -50,6 +51,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "ChargeItem": ChargeItem,
     "CoverageEligibilityRequest": CoverageEligibilityRequest,
     "Encounter": Encounter,
+    "Patient": Patient,
     "PaymentNotice": PaymentNotice,
 }
 CREATE_PARSERS: Mapping[str, CreateParser] = {
