@@ -47,6 +47,7 @@ ENTRIES = {
     "POST /v1/bank-notices": PUBLIC,
     "GET /v1/benefit-budgets": staff("talent_officer"),
     "POST /v1/development/outbox": PUBLIC,
+    "GET /v1/emergency-accesses": staff("operator"),
     "GET /v1/health-event-proposals": staff("health_approver"),
     "POST /v1/health-event-proposals/approvals": staff("health_approver"),
     "POST /v1/health-event-proposals/rejections": staff("health_approver"),
@@ -84,6 +85,9 @@ ENTRIES = {
     "DELETE /v1/me/medical-credit": CITIZEN,
     "POST /v1/me/medical-credit": IN_PERSON,
     "GET /v1/me/medical-credit": CITIZEN,
+    "POST /v1/me/medical-credit/desk-tokens": IN_PERSON,
+    "GET /v1/me/medical-credit/hospitals": CITIZEN,
+    "PUT /v1/me/medical-credit/hospitals": IN_PERSON,
     "GET /v1/me/notices": SIGNED_IN,
     "PUT /v1/me/notices/read": SIGNED_IN,
     "PUT /v1/me/notices/{notice_id:str}/read": SIGNED_IN,
@@ -151,6 +155,6 @@ OPEN_SYSTEM_ROUTES = ("/fhir/metadata", "/fhir/.well-known/smart-configuration",
 
 def system_access(path: str) -> Access | None:
     """Return who may use a route of connected systems; None for other routes."""
-    if not (path == "/fhir" or path.startswith("/fhir/")):
+    if not (path == "/fhir" or path.startswith(("/fhir/", "/v1/hospital/"))):
         return None
     return PUBLIC if path in OPEN_SYSTEM_ROUTES else SYSTEM

@@ -2,6 +2,7 @@
 
 from integrations.his.fhir.operation_outcome import FHIR_JSON
 from integrations.his.fhir.representation import Json
+from integrations.his.fhir.scopes import HOSPITAL_SCOPES
 from integrations.his.fhir.search_parameters import PATIENT_IDENTIFIER, parameters_of
 from integrations.his.mapping import ID_NUMBER_SYSTEM
 
@@ -130,6 +131,7 @@ def smart_configuration(base: str) -> Json:
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384", "EdDSA"],
         "scopes_supported": ["system/*.read", "system/*.write", "system/*.cruds"]
-        + [f"system/{resource_type}.{permissions}" for resource_type, permissions in INTERACTIONS.items()],
+        + [f"system/{resource_type}.{permissions}" for resource_type, permissions in INTERACTIONS.items()]
+        + list(HOSPITAL_SCOPES),
         "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
     }

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from backend.city.id_number import DocumentKind, IdentityDocument
 from backend.i18n import Text
+from backend.services.medical_credit.model.desk_token import PatientKeys, desk_token_id
 from backend.services.medical_credit.model.problems import VisitChanged
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his import mapping
@@ -111,14 +112,22 @@ def resolve_visit(
 
 
 class PatientReference(Struct, frozen=True):
-    """The patient of a resource, by document or by the pseudonym for this hospital; neither if there is none."""
+    """The patient of a resource, by document, desk token or the pseudonym for this hospital; empty if there is none."""
 
     document: IdentityDocument | None = None
     pseudonym: str | None = None
+    desk_token: str | None = None
+
+    def keys(self) -> PatientKeys:
+        """Return what identifies a patient whose visit is not open yet. Raises Unmappable without any."""
+        return mapping.require_keys([] if self.document is None else [self.document], self.desk_token)
 
     def check_patient_of(self, context: RequestContext, visit: Visit) -> None:
-        """Raise VisitChanged if the pseudonym is not that of the visit's patient."""
+        """Raise VisitChanged if the pseudonym, or a desk token alone, is not that of the visit's patient."""
         if self.pseudonym is not None and self.pseudonym != context.patient_pseudonym(visit.person):
+            raise wrong_patient()
+        token = None if self.desk_token is None else desk_token_id(context.city.encryption, self.desk_token)
+        if self.document is None and token not in (None, visit.desk_token):
             raise wrong_patient()
 
 
@@ -136,14 +145,19 @@ def parse_patient(context: RequestContext, reference: object, resource: Json, pa
         contained = [one for one in objects_in(resource, "contained") if one.get("id") == text[1:]]
         identifiers.extend(one for patient in contained for one in objects_in(patient, "identifier"))
     documents: list[IdentityDocument] = []
+    desk_token: str | None = None
     for identifier in identifiers:
         value, kind = identifier.get("value"), _document_kind(identifier)
+        if isinstance(value, str) and identifier.get("system") == mapping.DESK_SYSTEM:
+            desk_token = value
+            continue
         if isinstance(value, str) and identifier.get("system") == context.system("patient"):
             return PatientReference(pseudonym=value)
         if isinstance(value, str) and kind is not None:
             documents.append(IdentityDocument(value, kind))
-    if documents:
-        return PatientReference(document=mapping.require_document(documents))
+    if documents or desk_token is not None:
+        document = mapping.require_document(documents) if documents else None
+        return PatientReference(document=document, desk_token=desk_token)
     if given and (identifiers or text):
         raise unprocessable(
             path,

@@ -24,7 +24,10 @@ Standing = Literal["good", "exception", "exhausted", "suspended", "ineligible"]
 
 
 class Enrolment(Account, kw_only=True):
-    """A person's account for paying hospitals later; `facts` were read from the registries at `facts_at`."""
+    """A person's account for paying hospitals later; `facts` were read from the registries at `facts_at`.
+
+    `hospitals` are the codes of those that may use it, None for all of the city. They were chosen at `hospitals_at`.
+    """
 
     collection: ClassVar[str] = "medical_credit_enrolments"
     not_enrolled: ClassVar[Text] = Text(
@@ -42,6 +45,12 @@ class Enrolment(Account, kw_only=True):
 
     facts: CreditFacts
     facts_at: datetime
+    hospitals: tuple[str, ...] | None = None
+    hospitals_at: datetime | None = None
+
+    def allows(self, hospital: str) -> bool:
+        """Return whether the person lets a hospital use their account without a desk token."""
+        return self.hospitals is None or hospital in self.hospitals
 
 
 class FamilyPayer(FamilyConsent, kw_only=True):
