@@ -20,6 +20,7 @@ from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TER
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, Hospital, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.model.visit_transaction import VisitTransaction
 from backend.services.medical_credit.personal_data import personal_data
 
 service = Service(
@@ -29,6 +30,7 @@ service = Service(
     documents=[
         Enrolment,
         Visit,
+        VisitTransaction,
         FamilyPayer,
         DeskToken,
         DeskTokenGuesses,
