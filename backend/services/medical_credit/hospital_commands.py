@@ -12,7 +12,7 @@ from backend.services.medical_credit.model.commands import ChangeVisit, Command,
 from backend.services.medical_credit.model.desk_token import PatientKeys, desk_token_id
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit
-from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.model.visit import Visit, plain_number, visit_id
 from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict
@@ -117,6 +117,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         id=visit,
         hospital=hospital.id,
         number=number,
+        plain_number=plain_number(number),
         person=enrolment.id,
         id_number=city.encryption.encrypt(str(document), Place.of(Visit, visit, "id_number")),
         desk_token=None if token is None else token.id,

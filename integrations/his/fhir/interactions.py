@@ -25,6 +25,8 @@ from integrations.his.fhir.encounters import (
     parse_new_account,
     parse_new_encounter,
 )
+from integrations.his.fhir.json_types import find_type_errors
+from integrations.his.fhir.meaning import require_plain_meaning
 from integrations.his.fhir.operation_outcome import (
     MAX_ISSUES,
     InvalidResource,
@@ -145,8 +147,17 @@ def validated_resource(interaction: Interaction) -> Json:
         raise _invalid([FieldError(f"{resource_type}.id", "The id of the resource must equal the id in the URL.")])
     if resource_type == "ChargeItem" and is_common_charge_item(resource):
         return resource
+    require_plain_meaning(resource, resource_type)
+    mistyped = list(find_type_errors(_validated(resource_type, resource), resource, resource_type))[:MAX_ISSUES]
+    if mistyped:
+        raise _invalid(mistyped)
+    return resource
+
+
+def _validated(resource_type: str, resource: Json) -> BaseModel:
+    """Return the model of a resource. Raises InvalidResource."""
     try:
-        MODELS[resource_type].model_validate(resource)
+        return MODELS[resource_type].model_validate(resource)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ISSUES]
         raise _invalid(
@@ -154,7 +165,8 @@ def validated_resource(interaction: Interaction) -> Json:
         ) from None
     except RecursionError:
         raise _invalid([FieldError(resource_type, "The resource is nested too deeply.")]) from None
-    return resource
+    except Exception:  # noqa: BLE001  the models raise KeyError and others, for an unknown contained resource for one
+        raise _invalid([FieldError(resource_type, "The resource has an unknown part.")]) from None
 
 
 def _path(resource_type: str, steps: tuple[int | str, ...]) -> str:

@@ -54,7 +54,7 @@ def parse_transaction(segment: Segment, time_zone: tzinfo, *, before_2_5: bool) 
         amount, warnings = _amount(segment)
         at = _instant(segment.field(4), time_zone)
         if before_2_5 and not reference and transaction_type in ("CD", "AJ"):
-            # the line itself stands in for the charge, until the lines of the visit are known
+            # it names itself as its charge, until the lines of the visit are known
             found = mapping.build_transaction(transaction_type, line, line, "", title.text, amount, at)
             assert isinstance(found, Line), "credits and adjustments are lines"
             unreferenced = UnreferencedLine(

@@ -183,7 +183,7 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
         )
     if line.of is not None:
         _check_charge(visit, line)
-    if visit.was_paid():
+    if visit.was_paid() and line.amount_fen:
         if line.amount_fen > 0:
             raise _paid()
         _check_refund_period(visit, terms, now)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.security.field_encryption import FieldEncryption
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model.visit import own_system, qualified
 from backend.store import Document, Index
 from backend.store.retention import Period, Retention
 
@@ -14,6 +15,8 @@ MAX_WAIT = timedelta(days=3)
 """How long a message may wait for another one before it fails and an operator must check it."""
 
 MessageState = Literal["received", "done", "waiting", "failed"]
+IdentifierKind = Literal["visit", "charge", "payment", "eligibility", "day"]
+"""The kinds of objects to which hospitals give identifiers."""
 
 
 ACCOUNT_PREFIX = "hospital:"
@@ -29,6 +32,7 @@ class Hospital(AuditedDocument, kw_only=True):
     `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
     applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and MSH-16 of each message determine the
     acknowledgement mode, or one mode applies to all. `certificate` is the subject of its MLLP client certificate.
+    Identifiers in one of its `own_systems` are the same as identifiers without a system.
     """
 
     collection: ClassVar[str] = "hospitals"
@@ -46,7 +50,13 @@ class Hospital(AuditedDocument, kw_only=True):
     encoding: Literal["utf-8", "gb18030"] = "utf-8"
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
     certificate: str | None = None
+    own_systems: tuple[str, ...] = ()
     enabled: bool = True
+
+    def identifier(self, kind: IdentifierKind, value: str, system: str = "") -> str:
+        """Return an identifier as records have it: `system|value`, or the value alone in the hospital's own systems."""
+        is_own = system in ("", own_system(self.id, kind), *self.own_systems)
+        return value if is_own else qualified(value, system)
 
 
 class HisMessage(Document, kw_only=True):
@@ -119,13 +129,15 @@ class UsedAssertion(Document, kw_only=True):
 class EligibilityAnswer(AuditedDocument, kw_only=True):
     """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
 
-    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
+    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once. As in
+    a visit, `plain_number` is the number without its system, if it has one.
     `desk_token` is the id of the desk token by which alone the request named the person.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("hospital",), ordered="created_ms"),
+        Index(("hospital", "plain_number")),
         Index(("patient",)),
         Index((), ordered="expires_ms"),
         UNLOGGED,
@@ -140,6 +152,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
 
     hospital: str
     number: str | None
+    plain_number: str | None = None
     patient: str
     kind: VisitKind
     created_at: datetime
