@@ -1,9 +1,11 @@
 """Hospitals need the patient: their consent, a desk token that they show, or an emergency, over both interfaces."""
 
 import asyncio
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from backend.services.medical_credit.model.desk_token import (
     LIFETIME,
@@ -13,6 +15,7 @@ from backend.services.medical_credit.model.desk_token import (
 )
 from backend.services.medical_credit.model.emergency_access import EmergencyAccess
 from backend.services.medical_credit.model.visit import Visit
+from backend.store import Store
 from integrations.his.hl7v2.message_receiver import receive_message
 from integrations.his.hl7v2.mllp_listener import Peer
 from integrations.his.mapping import DESK_SYSTEM
@@ -21,6 +24,7 @@ from tests.integrations.his.fhir.hospital_system import HospitalSystem, Json, el
 from tests.integrations.his.hospital import Hl7System
 from tests.services.audit_entries import acts, logged
 from tests.services.health_code.scene import problem, stored
+from tests.services.killing import Killed, KillingStore
 from tests.services.medical_credit.scene import Patient, Scene
 
 NOBODY = "110101199003070054"
@@ -362,3 +366,41 @@ def test_a_person_exports_the_new_records_and_a_closed_account_keeps_the_emergen
     kept = {one["title"]["en"] for one in closed.json()["kept"]}
     assert "Emergencies without your consent" in kept
     assert "Desk tokens" not in kept
+
+
+# ── kills ──
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the write", "after the write"])
+def test_a_process_that_dies_at_any_write_of_an_opening_leaves_a_visit_that_a_repetition_opens(
+    scene: Scene, patient: Patient, *, after: bool
+) -> None:
+    allow(scene, patient)
+    store = KillingStore(scene.city.store)
+    city, store.after = replace(scene.city, store=cast("Store", store)), after
+
+    async def receive(message: str) -> str:
+        replies = [reply async for reply in receive_message(city, message.encode(), Peer("127.0.0.1"))]
+        return replies[-1].decode()
+
+    async def opens(message: str, writes: int) -> str:
+        """Let the process die at this write, and return the answer when the message is sent again."""
+        store.countdown = writes
+        with suppress(Killed):
+            await receive(message)
+        store.countdown = None
+        return await receive(message)
+
+    for class_ in ("O", "E"):
+        for writes in range(7):
+            visit = f"{class_}{writes}"
+            code = "" if class_ == "E" else code_of(scene, patient)
+            message = registration("" if code else patient.id_number, visit, class_, code=code)
+            assert "\rMSA|AA" in scene.call(opens, message, writes)
+            scene.cancels(visit)  # so that the credit suffices for the next one
+            scene.advanced(visit)
+    assert store.kills >= 10
+    visits = {one.id: one for one in stored(scene.client, Visit)}
+    emergencies = {one.id for one in visits.values() if one.kind == "emergency"}
+    assert {one.about for one in stored(scene.client, EmergencyAccess)} == emergencies
+    assert {one.visit for one in stored(scene.client, DeskToken) if one.hospital} == visits.keys() - emergencies
