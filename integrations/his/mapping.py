@@ -275,7 +275,9 @@ def build_open_visit(
     number, kind = (
         (None, RESIDENT_CARD) if patient.document is None else (patient.document.number, patient.document.kind)
     )
-    return OpenVisit(number, visit_kind(class_), opened_at, estimate_fen, kind, patient.desk_token)
+    return OpenVisit(
+        number, visit_kind(class_), opened_at, estimate_fen, document_kind=kind, desk_token=patient.desk_token
+    )
 
 
 def build_charge(
