@@ -99,6 +99,12 @@ async def eligible_fen(city: City, hospital: Hospital, request: PatientRequest) 
     return assessment.available_fen if assessment.allows_visit else None
 
 
+async def may_use(city: City, hospital: Hospital, person: str | None) -> bool:
+    """Return whether a person is enrolled and lets a hospital use their pay later without a desk token."""
+    enrolment = await _open_enrolment(city, person)
+    return enrolment is not None and enrolment.allows(hospital.id)
+
+
 async def patient_document(city: City, keys: PatientKeys, person: str) -> IdentityDocument:
     """Return the identity document under which a visit is opened: the one that was sent, or else the person's own."""
     if keys.document is not None:

@@ -149,19 +149,20 @@ async def _process_batch_entry(context: RequestContext, index: int, raw: object,
     try:
         return _response_entry(await perform(context, _parse_entry(context, index, raw).interaction), options)
     except Problem as problem:
-        return _error_entry(problem, options)
+        return _error_entry(index, problem, options)
     except Conflict:
         text = Text(zh="请重试：该资源刚被更改。", en="The resource was changed by another request; try again.")
-        return _error_entry(EditConflict(text), options)
+        return _error_entry(index, EditConflict(text), options)
     except StoreUnavailable:
-        return _error_entry(unavailable(), options)
+        return _error_entry(index, unavailable(), options)
     except Exception:  # noqa: BLE001  the other entries are performed, whatever was unexpected about this one
         _log.exception("entry %d of a batch failed; the other entries are performed", index)
         text = Text(zh="系统出错，已自动记录，请稍后再试。", en="An error occurred on our side and was logged.")
-        return _error_entry(InternalError(text), options)
+        return _error_entry(index, InternalError(text), options)
 
 
-def _error_entry(problem: Problem, options: ResponseOptions) -> Json:
+def _error_entry(index: int, problem: Problem, options: ResponseOptions) -> Json:
+    problem.members["entry"] = index
     response = {
         "status": _status(problem.status),
         "outcome": operation_outcome(problem, options.language, options.request_id),
@@ -230,7 +231,7 @@ async def _read_entry(context: RequestContext, entry: Entry, options: ResponseOp
     try:
         return _response_entry(await perform(context, entry.interaction), options)
     except Problem as problem:
-        return _error_entry(problem, options)
+        return _error_entry(entry.index, problem, options)
 
 
 def _creation_rank(entry: Entry) -> tuple[int, bool]:

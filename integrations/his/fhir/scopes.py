@@ -19,8 +19,10 @@ RESOURCE_TYPES = (
     "CoverageEligibilityRequest",
     "CoverageEligibilityResponse",
     "PaymentReconciliation",
+    "MessageHeader",
 )
-"""The resource types for which scopes exist."""
+"""The resource types for which scopes exist. That of MessageHeader is for the states of HL7 v2 messages, which are not
+FHIR resources here."""
 
 HOSPITAL_SCOPES = {DAYS_READ: ("system/*.read", "system/*.rs"), DAYS_WRITE: ("system/*.write", "system/*.cud")}
 """The scopes outside FHIR. A hospital may request one if it is registered, or one that covers all of FHIR is."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.i18n import Text
+from backend.jobs.tasks import TaskReference
 from backend.paylater.account import open_account
 from backend.paylater.problems import NotEnrolled
 from backend.problems import FieldError, InvalidRequest
@@ -22,12 +23,14 @@ from backend.services.medical_credit.api.consent_schemas import (
     IssuedDeskToken,
 )
 from backend.services.medical_credit.model.desk_token import LIFETIME, new_desk_token
-from backend.services.medical_credit.model.enrolment import Enrolment
+from backend.services.medical_credit.model.enrolment import IGNORED_MESSAGES_SETTLE, Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.store import Duplicate, Order
 from backend.store.paging import find_all
+from backend.store.time import to_ms
 from backend.store.update import create_or_update
 
+_process_ignored_messages = TaskReference("medical_credit.process_ignored_messages")
 DESK_TOKENS = Budget("desk-tokens", 20, 3_600)
 
 
@@ -43,7 +46,7 @@ async def choose_hospitals(
 ) -> HospitalConsents:
     """Choose the hospitals that may use the caller's pay later; others then need a desk token.
 
-    Visits that are open stay valid.
+    Visits that are open stay valid. Messages that were ignored because a hospital was not allowed are processed.
     """
     enrolment = await open_account(city, Enrolment, citizen_id(request))
     codes = None if data.all_hospitals else tuple(dict.fromkeys(data.hospitals))
@@ -60,9 +63,14 @@ async def choose_hospitals(
     now = city.now()
 
     def chosen(found: Enrolment) -> Enrolment:
-        return found if found.hospitals == codes else replace(found, hospitals=codes, hospitals_at=now)
+        if found.hospitals == codes:
+            return found
+        due_ms = to_ms(now + IGNORED_MESSAGES_SETTLE)
+        return replace(found, hospitals=codes, hospitals_at=now, ignored_due_ms=due_ms)
 
-    return await _consents(city, await create_or_update(city.store, enrolment, chosen))
+    enrolment = await create_or_update(city.store, enrolment, chosen)
+    await _process_ignored_messages.enqueue(city.jobs, enrolment.id)
+    return await _consents(city, enrolment)
 
 
 @post("/v1/me/medical-credit/desk-tokens", guards=[person_present], problems=(NotEnrolled,))

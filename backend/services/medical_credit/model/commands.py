@@ -26,7 +26,8 @@ MAX_AMOUNT_FEN = 10_000_000_000
 class OpenVisit(Struct, frozen=True):
     """Open a visit of the person with an identity document, a desk token, or both.
 
-    `estimate_fen` is the hospital's estimate of the person's share.
+    `estimate_fen` is the hospital's estimate of the person's share. If `admits`, a visit that is open already may
+    change its kind, as from emergency to inpatient.
     """
 
     id_number: str | None
@@ -34,6 +35,7 @@ class OpenVisit(Struct, frozen=True):
     opened_at: datetime
     estimate_fen: int | None = None
     document_kind: DocumentKind = RESIDENT_CARD
+    admits: bool = False
     desk_token: str | None = None
 
     def document(self) -> IdentityDocument | None:
@@ -100,7 +102,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
         case CancelVisit():
             changed = visit if visit.cancelled_at is not None else replace(visit, cancelled_at=now, due_ms=to_ms(now))
     # An event that changes nothing is recorded too: repeated after the opposite command, it must still change nothing.
-    return replace(changed, events=(*visit.events, event)[-MAX_EVENTS:])
+    events = (*visit.events, event)[-MAX_EVENTS:]
+    return replace(changed, events=events, transitions=visit.transitions + (changed is not visit))
 
 
 def _is_known(visit: Visit, command: Command, event: str) -> bool:
@@ -127,12 +130,12 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
 
 
 def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
-    if person != visit.person or command.kind != visit.kind:
+    if person != visit.person or (command.kind != visit.kind and not command.admits):
         raise problems.VisitChanged(
             zh="该就诊号已用于其他患者或其他就诊类别。",
             en="This visit number is already used for another patient or kind of visit.",
         )
-    return visit
+    return visit if command.kind == visit.kind else _corrected(visit, ChangeVisit(command.kind), None)
 
 
 def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
@@ -149,13 +152,8 @@ def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
             zh="该急诊未经患者授权，不能改为门诊；请取消后凭就诊授权码重新登记。",
             en="This emergency was opened without consent; cancel it, and open an outpatient visit with a desk token.",
         )
-    if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill):
+    if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill or visit.was_paid()):
         raise problems.VisitChanged(zh="已结算的就诊不能更改类别。", en="The kind of a settled visit cannot change.")
-    if (kind == "inpatient") != (visit.kind == "inpatient"):
-        raise problems.VisitChanged(
-            zh="住院使用单独的信用额度，请另开一次住院就诊。",
-            en="An inpatient stay uses a separate credit limit; open another visit for it.",
-        )
     return replace(visit, kind=kind, opened_at=opened_at, opened_ms=to_ms(opened_at))
 
 
