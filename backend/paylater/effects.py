@@ -85,7 +85,15 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         """Turn the amount due into debt, and issue the single bill."""
         due = billable.amount_due()
         assert due is not None, "the amount due is decided before it is billed"
-        account = await self._update_line(city, billable, now, lambda line: cover(line, billable, due, now))
+        is_paid_at_counter = due.paid_at_counter_fen > 0 and due.unpaid_fen() <= billable.paid_fen()
+        is_on_time = is_paid_at_counter and billable.breached_at is None
+        account = await self._update_line(
+            city,
+            billable,
+            now,
+            lambda line: cover(line, billable, due, now),
+            lambda account: with_payment_on_time(account, now) if is_on_time else account,
+        )
         line = account.credit[billable.purpose()]
         billed = replace(
             _with_recorded_hold(billable, line),
@@ -93,7 +101,7 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
             bill_count=billable.bill_count + 1,
             automatic_debit=account.automatic_debit,
         )
-        return add_notice(billed, "bill", billed.owed_fen(), now) if billed.owed_fen() > 0 else billed
+        return _with_bill_notices(billable, billed, now)
 
     async def release_credit(self, city: City, billable: B, now: datetime) -> B:
         """Release what a cancelled Billable holds or owes, and withdraw its bill."""
@@ -129,6 +137,22 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         await notify(city, billable.person, f"{billable.collection}/{billable.id}/notices/{number}", text)
         notices = tuple(replace(one, sent=True) if one is notice else one for one in billable.notices)
         return replace(billable, notices=notices, failures=0)
+
+
+def _with_bill_notices(before: B, billed: B, now: datetime) -> B:
+    """Tell the person what to pay, or that nothing is left to pay because of what was paid at the counter."""
+    bill = billed.bill
+    assert bill is not None, "it was just billed"
+    overpaid_fen = bill.overpaid_at_counter_fen()
+    known_overpaid_fen = before.bill.overpaid_at_counter_fen() if before.bill is not None else 0
+    if billed.owed_fen() > 0:
+        billed = add_notice(billed, "bill", billed.owed_fen(), now)
+    elif before.owed_fen() > 0 and bill.paid_at_counter_fen:
+        kind = "paid_at_counter" if before.breached_at is None else "restored"
+        billed = add_notice(billed, kind, bill.paid_at_counter_fen, now)
+    if overpaid_fen > known_overpaid_fen:
+        billed = add_notice(billed, "overpaid_at_counter", overpaid_fen, now)
+    return billed
 
 
 def _with_recorded_hold(billable: B, line: CreditLine) -> B:

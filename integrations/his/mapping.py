@@ -13,7 +13,12 @@ from typing import Literal
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.commands import MAX_AMOUNT_FEN, Command, OpenVisit
+from backend.services.medical_credit.model.commands import (
+    MAX_AMOUNT_FEN,
+    Command,
+    OpenVisit,
+    WithdrawCounterPayment,
+)
 from backend.services.medical_credit.model.desk_token import PatientKeys
 from backend.services.medical_credit.model.visit import CounterPayment, Line
 
@@ -335,9 +340,13 @@ def build_adjustment(
     )
 
 
-def build_counter_payment(payment: str | None, amount: str | int | Decimal | None, at: datetime) -> CounterPayment:
-    """Return the command for a payment at the hospital (FT1-6 PY); its sign is ignored. Raises Unmappable."""
-    amount_fen = abs(fen_from_yuan(amount))
+def build_counter_payment(
+    payment: str | None, amount: str | int | Decimal | None, at: datetime
+) -> CounterPayment | WithdrawCounterPayment:
+    """Return the command for a payment at the hospital (FT1-6 PY); one below zero withdraws it. Raises Unmappable."""
+    amount_fen = fen_from_yuan(amount)
+    if amount_fen < 0:
+        return WithdrawCounterPayment(parse_identifier(payment, "payment"), -amount_fen)
     if amount_fen == 0:
         raise Unmappable(
             "amount", "value", Text(zh="付款金额不能为零。", en="The amount of a payment must not be zero.")

@@ -16,7 +16,7 @@ INTERACTIONS = {
     "Account": "crus",
     "ChargeItem": "crus",
     "Invoice": "rs",
-    "PaymentNotice": "crs",
+    "PaymentNotice": "crus",
     "CoverageEligibilityRequest": "crs",
     "CoverageEligibilityResponse": "rs",
     "PaymentReconciliation": "rs",
@@ -67,7 +67,9 @@ adjustment, up or down, has the overrideReason "adjustment". An update to entere
 charge.""",
     "Invoice": """The bill of a visit, under the visit's id. totalPriceComponent: base minus deductions is totalNet; \
 the informational components divide totalNet. Searches omit the lines.""",
-    "PaymentNotice": "A payment at the hospital's counter, for the part that credit does not cover.",
+    "PaymentNotice": """A payment at the hospital's counter: first of the part that credit does not cover, then of the \
+bill, which it lowers. An update to cancelled (it was paid back) or entered-in-error withdraws it, and the bill rises \
+again. The Invoice says what was overpaid and must be given back.""",
     "CoverageEligibilityRequest": """Asks whether a person may pay later for the class of visit in item.category. \
 The response has the same id.""",
     "CoverageEligibilityResponse": "insurance.inforce, and the available amount as benefit.allowedMoney.",

@@ -7,6 +7,7 @@ from fhir.resources.R4B.account import Account
 from fhir.resources.R4B.chargeitem import ChargeItem
 from fhir.resources.R4B.coverageeligibilityrequest import CoverageEligibilityRequest
 from fhir.resources.R4B.encounter import Encounter
+from fhir.resources.R4B.patient import Patient
 from fhir.resources.R4B.paymentnotice import PaymentNotice
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,7 +35,7 @@ from integrations.his.fhir.operation_outcome import (
     resource_not_found,
     unprocessable,
 )
-from integrations.his.fhir.payment_notices import parse_new_payment_notice
+from integrations.his.fhir.payment_notices import parse_new_payment_notice, parse_payment_notice_update
 from integrations.his.fhir.references import References, resolve_visit
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, find_in_visit, read_resource
@@ -50,6 +51,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "ChargeItem": ChargeItem,
     "CoverageEligibilityRequest": CoverageEligibilityRequest,
     "Encounter": Encounter,
+    "Patient": Patient,
     "PaymentNotice": PaymentNotice,
 }
 CREATE_PARSERS: Mapping[str, CreateParser] = {
@@ -62,6 +64,7 @@ UPDATE_PARSERS: Mapping[str, UpdateParser] = {
     "Account": parse_account_update,
     "ChargeItem": parse_charge_item_update,
     "Encounter": parse_encounter_update,
+    "PaymentNotice": parse_payment_notice_update,
 }
 _PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
     ("GET", True): "r",

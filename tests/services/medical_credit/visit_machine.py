@@ -29,10 +29,11 @@ from backend.services.medical_credit.model.commands import (
     Command,
     OpenVisit,
     ReopenVisit,
+    WithdrawCounterPayment,
 )
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.visit import Line, Visit, visit_id
+from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit, visit_id
 from backend.services.medical_credit.ports import Split
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Conflict
@@ -133,6 +134,16 @@ class VisitMachine(RuleBasedStateMachine):
     @rule(place=VISITS, line=PLACES, of=PLACES, fen=st.integers(-9_000, 9_000))
     def adjusts(self, place: int, line: int, of: int, fen: int) -> None:
         self._send(*self._at(place), Line(f"A{line}", "adjustment", "", "", fen, self.world.clock.now, f"L{of}"))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, payment=PLACES, fen=FEN)
+    def is_paid_at_the_counter(self, place: int, payment: int, fen: int) -> None:
+        self._send(*self._at(place), CounterPayment(f"P{payment}", fen, self.world.clock.now))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, payment=PLACES, mistaken=st.booleans())
+    def withdraws_a_payment_at_the_counter(self, place: int, payment: int, mistaken: bool) -> None:
+        self._send(*self._at(place), WithdrawCounterPayment(f"P{payment}", mistaken=mistaken))
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS, final=st.booleans())
@@ -340,6 +351,9 @@ class VisitMachine(RuleBasedStateMachine):
         assert visit.bill.cash_fen == split.cash_fen
         assert split.cash_fen == visit.bill.covered_fen + visit.bill.exception_fen + visit.bill.counter_fen
         assert min(visit.bill.covered_fen, visit.bill.exception_fen, visit.bill.counter_fen) >= 0
+        counter_fen = min(visit.counter_paid_fen(), split.cash_fen)
+        assert visit.bill.counter_fen >= counter_fen, "nobody is asked for what was paid at the counter"
+        assert visit.counter_overpaid_fen() == visit.counter_paid_fen() - counter_fen
         assert sum(part.amount_fen for part in visit.bill.schedule) == visit.payable_fen()
 
     @staticmethod

@@ -1,8 +1,8 @@
 """The commands that a hospital sends about a visit, and how they change it: pure and idempotent.
 
 FHIR and HL7 v2 messages are both mapped to commands. A hospital reports a Line or a CounterPayment as the visit stores
-it. A command may arrive more than once: these two are recognised by their id within the visit, other commands by the id
-of the `event` that carried them.
+it. A command may arrive more than once: these two, and withdrawals, are recognised by their id within the visit, other
+commands by the id of the `event` that carried them.
 """
 
 from datetime import datetime, timedelta
@@ -71,7 +71,28 @@ class CancelVisit(Struct, frozen=True):
     """Cancel a visit that did not take place (A11); payments are refunded."""
 
 
-Command = OpenVisit | ChangeVisit | Line | UnreferencedLine | CounterPayment | CloseVisit | ReopenVisit | CancelVisit
+class WithdrawCounterPayment(Struct, frozen=True):
+    """Withdraw a payment at the counter: it was paid back, or it is `mistaken` and was never made.
+
+    `amount_fen` must be its amount, if it is given.
+    """
+
+    id: str
+    amount_fen: int | None = None
+    mistaken: bool = False
+
+
+Command = (
+    OpenVisit
+    | ChangeVisit
+    | Line
+    | UnreferencedLine
+    | CounterPayment
+    | WithdrawCounterPayment
+    | CloseVisit
+    | ReopenVisit
+    | CancelVisit
+)
 
 
 def transition(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
@@ -84,13 +105,17 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
         command = referenced(visit, command)
     if _is_known(visit, command, event):
         return visit
-    if visit.cancelled_at is not None and not isinstance(command, CounterPayment | CancelVisit):
+    if visit.cancelled_at is not None and not isinstance(
+        command, CounterPayment | WithdrawCounterPayment | CancelVisit
+    ):
         raise problems.VisitCancelled(zh="该就诊已取消。", en="The visit was cancelled.")
     match command:
         case Line():
             return _with_line(visit, command, terms, now)
         case CounterPayment():
-            return replace(visit, counter_payments=(*visit.counter_payments, command))
+            return _with_counter_payment(visit, command, terms, now)
+        case WithdrawCounterPayment():
+            return _without_counter_payment(visit, command, now)
         case OpenVisit():
             changed = _same_opening(visit, command, person)
         case ChangeVisit():
@@ -118,13 +143,13 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
                 )
             return known is not None
         case CounterPayment():
-            paid = next((one for one in visit.counter_payments if one.id == command.id), None)
+            paid = visit.counter_payment(command.id)
             if paid is not None and paid.amount_fen != command.amount_fen:
-                raise problems.LineChanged(
-                    zh=f"窗口支付号{command.id}重复，但金额不同。",
-                    en=f"Counter payment {command.id} was already reported with another amount.",
-                )
+                raise _other_amount(command.id)
             return paid is not None
+        case WithdrawCounterPayment():
+            paid = visit.counter_payment(command.id)
+            return paid is not None and paid.withdrawn_at is not None
         case _:
             return event in visit.events
 
@@ -172,6 +197,38 @@ def _reopened(visit: Visit, now: datetime) -> Visit:
     if visit.was_paid():
         raise _paid()
     return replace(visit, closed_at=None, settle_at=None, due_ms=to_ms(now))
+
+
+def _with_counter_payment(visit: Visit, payment: CounterPayment, terms: Terms, now: datetime) -> Visit:
+    if visit.was_paid():
+        _check_refund_period(visit, terms, now)
+    return _with_counter_payments(visit, (*visit.counter_payments, payment), now)
+
+
+def _with_counter_payments(visit: Visit, payments: tuple[CounterPayment, ...], now: datetime) -> Visit:
+    """Return the visit with other payments at the counter; its bill is decided again if it is settled."""
+    due_ms = visit.due_ms if visit.settlement is None else to_ms(now)
+    return replace(visit, counter_payments=payments, due_ms=due_ms)
+
+
+def _without_counter_payment(visit: Visit, command: WithdrawCounterPayment, now: datetime) -> Visit:
+    paid = visit.counter_payment(command.id)
+    if paid is None:
+        raise problems.UnknownLine(
+            zh=f"没有找到窗口支付{command.id}。", en=f"The visit has no counter payment {command.id}.", line=command.id
+        )
+    if command.amount_fen not in (None, paid.amount_fen):
+        raise _other_amount(command.id)
+    withdrawn = replace(paid, withdrawn_at=now, mistaken=command.mistaken)
+    payments = tuple(withdrawn if one is paid else one for one in visit.counter_payments)
+    return _with_counter_payments(visit, payments, now)
+
+
+def _other_amount(payment: str) -> problems.LineChanged:
+    return problems.LineChanged(
+        zh=f"窗口支付号{payment}重复，但金额不同。",
+        en=f"Counter payment {payment} was already reported with another amount.",
+    )
 
 
 def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
