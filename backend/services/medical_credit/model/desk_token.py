@@ -92,7 +92,7 @@ class DeskTokenGuesses(Document, kw_only=True):
         if self.count >= self.limit:
             wait = max(1, (self.expires_ms - to_ms(now)) // 1_000)
             raise DeskTokensRefused(
-                zh=f"就诊码错误次数过多，请{wait // 60 + 1}分钟后再试。",
+                zh=f"就诊授权码错误次数过多，请{wait // 60 + 1}分钟后再试。",
                 en=f"Too many wrong desk tokens; try again in {wait // 60 + 1} minutes.",
                 headers={"Retry-After": str(wait)},
             )

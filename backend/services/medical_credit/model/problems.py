@@ -68,4 +68,4 @@ class NotEligible(Problem):
 class DeskTokensRefused(Problem):
     """The hospital presented too many wrong desk tokens; `Retry-After` says how long to wait."""
 
-    status, title_zh = 429, "就诊码错误次数过多"
+    status, title_zh = 429, "就诊授权码错误次数过多"
