@@ -15,6 +15,7 @@ from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his.hl7v2.errors import Hl7Error, Location
 from integrations.his.hl7v2.event_table import event_of
+from integrations.his.hl7v2.identifiers import system_of, with_system
 from integrations.his.hl7v2.message import Message, Part, Segment
 from integrations.his.hl7v2.trigger_events import identity_documents
 
@@ -25,7 +26,7 @@ _DELETIONS = ("A23", "P02")
 async def check_identity_change(city: City, hospital: Hospital, message: Message) -> None:
     """Raise Hl7Error 205 if a merge, move or deletion would change the number or the patient of what the city keeps."""
     for part in _former_numbers(message):
-        visit = await city.store.get(Visit, visit_id(hospital.id, part.text))
+        visit = await city.store.get(Visit, visit_id(hospital.id, with_system(part, part.text)))
         if visit is not None and visit.cancelled_at is None:
             raise Hl7Error(
                 part.location,
@@ -53,9 +54,10 @@ async def check_identity_change(city: City, hospital: Hospital, message: Message
 
 def _former_numbers(message: Message) -> Iterator[Part]:
     """Yield the visit and account numbers that a message ends: MRG-3 and MRG-5, or PV1-19 and PID-18 of a deletion."""
-    present = {part.text for part in _present_numbers(message)}
+    present = {(part.text, system_of(part)) for part in _present_numbers(message)}
     for merged in message.all("MRG"):
-        yield from (part for part in (merged.field(3), merged.field(5)) if part.text and part.text not in present)
+        former = [part for part in (merged.field(3), merged.field(5)) if part.text]
+        yield from (part for part in former if (part.text, system_of(part)) not in present)
     if event_of(message)[1] in _DELETIONS:
         yield from (part for part in _present_numbers(message) if part.text)
 

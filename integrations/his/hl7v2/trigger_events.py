@@ -37,7 +37,7 @@ from integrations.his import mapping
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
 from integrations.his.hl7v2.errors import error_at as _error_at
 from integrations.his.hl7v2.financial_transactions import parse_transaction
-from integrations.his.hl7v2.identifiers import document_kind
+from integrations.his.hl7v2.identifiers import document_kind, parse_number
 from integrations.his.hl7v2.message import Message, Part, Segment
 from integrations.his.hl7v2.timestamps import parse_timestamp
 
@@ -90,13 +90,9 @@ def _not_for_production(part: Part) -> Hl7Error:
 
 
 def parse_visit_number(message: Message) -> str:
-    """Return the visit number: PV1-19, or PID-18 without a PV1. Raises Hl7Error."""
+    """Return the visit number with its system: PV1-19, or PID-18 without a PV1. Raises Hl7Error."""
     visits = message.all("PV1")
-    part = visits[0].field(19) if visits else message.segment("PID").field(18)
-    try:
-        return mapping.parse_identifier(part.text, "visit")
-    except mapping.Unmappable as error:
-        raise _error_at(part.location, error) from error
+    return parse_number(visits[0].field(19) if visits else message.segment("PID").field(18), "visit")
 
 
 def parse_commands(message: Message, time_zone: tzinfo) -> VisitCommands:
