@@ -185,14 +185,14 @@ def parse_patient(context: RequestContext, reference: object, resource: Json, pa
     pseudonyms = {str(one["value"]) for one in identifiers if one.get("system") == ours and one.get("value")}
     tokens = {str(one["value"]) for one in identifiers if one.get("system") == mapping.DESK_SYSTEM and one.get("value")}
     documents = _documents_in(context, [one for one in identifiers if one.get("system") != ours])
-    different = {_canonical(context, one) or one for one in documents}
-    if len(pseudonyms) > 1 or len(tokens) > 1 or len({one.kind for one in different}) < len(different):
+    two_of_a_kind = len(documents) > 1 and _have_two_of_a_kind(context, documents)
+    if len(pseudonyms) > 1 or len(tokens) > 1 or two_of_a_kind:
         raise _several_patients(path)
     pseudonym, token = next(iter(pseudonyms), None), next(iter(tokens), None)
     if documents:
         document = mapping.require_document(documents)
-        others = {_canonical(context, one) for one in documents} - {_canonical(context, document), None}
-        return PatientReference(document, pseudonym, tuple(one for one in others if one is not None), token)
+        others = [one for one in documents if one.kind != document.kind and _canonical(context, one) is not None]
+        return PatientReference(document, pseudonym, tuple(others), token)
     if pseudonym is not None or token is not None:
         return PatientReference(pseudonym=pseudonym, desk_token=token)
     if given and (identifiers or text):
@@ -219,6 +219,12 @@ def _documents_in(context: RequestContext, identifiers: Sequence[Json]) -> list[
     ]
     certain = [one for one, is_typed in found if is_typed or _canonical(context, one) is not None]
     return certain or [one for one, _ in found]
+
+
+def _have_two_of_a_kind(context: RequestContext, documents: Sequence[IdentityDocument]) -> bool:
+    """Return whether two documents of one kind have different numbers, so that they cannot be one person's."""
+    different = {_canonical(context, one) or one for one in documents}
+    return len({one.kind for one in different}) < len(different)
 
 
 def _canonical(context: RequestContext, document: IdentityDocument) -> IdentityDocument | None:
