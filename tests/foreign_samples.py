@@ -51,7 +51,7 @@ class Answer(Struct, frozen=True):
 
 
 def messages_in(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Return each HL7 v2 message of the text files of a folder, with its name, as it stands in the file."""
+    """Return each HL7 v2 message of the text files of a folder, with its name, as the file has it."""
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix.lower() in (".hl7", ".txt", ".er7", ".msg"):
             found = re.split(rb"(?m)^(?=MSH\W)", file.read_bytes().lstrip(b"\xef\xbb\xbf").replace(b"\r", b"\n"))[1:]

@@ -156,13 +156,23 @@ class BillTexts(Struct, frozen=True, kw_only=True):
     nothing_to_pay: Text
 
 
+class LeftLine(Struct, frozen=True, gc=False):
+    """The line of credit of a former purpose, and the opening hold there; what is held or owed there is released."""
+
+    purpose: str
+    hold_id: str
+    requested_fen: int
+    created_at: datetime
+
+
 class Billable(SagaDocument, kw_only=True):
     """Something that a person is billed for once it ends; its `id` begins those of its holds and transfers.
 
     An `exceptional` one uses no credit within the limit. With `automatic_debit` the bill is debited when it is due.
     `hold_placed` says that a hold of `held_fen` was placed, and `credit_released` that the credit of a cancelled one is
     available again. `bank_answered_ms` is when the bank last answered. `owing` says that the bill is unpaid,
-    and `breached_at` is when it still was after the last debit.
+    and `breached_at` is when it still was after the last debit. `moves` counts the changes of its purpose, the last at
+    `moved_at`; `left_lines` are the lines of credit that it has left and that are not released yet.
     A service names the collection, and says what the person must pay and from which line of credit.
     """
 
@@ -188,6 +198,9 @@ class Billable(SagaDocument, kw_only=True):
     breached_at: datetime | None = None
     breach_recorded: bool = False
     owing: bool = False
+    moves: int = 0
+    moved_at: datetime | None = None
+    left_lines: tuple[LeftLine, ...] = ()
 
     def purpose(self) -> str:
         """Return the purpose, which names the line of credit that it uses."""

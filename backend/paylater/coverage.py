@@ -6,7 +6,9 @@ Every function is pure and can be repeated: if the line already has the step, it
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from backend.paylater.bill import AmountDue, Bill, Billable, Instalment, Payment, Refund, Terms
+from msgspec.structs import replace
+
+from backend.paylater.bill import AmountDue, B, Bill, Billable, Instalment, LeftLine, Payment, Refund, Terms
 from backend.paylater.credit_line import CreditLine, Hold, Movement, hold, move, post, supersede, void
 
 CANCELLED = 2**31
@@ -17,15 +19,40 @@ _UNREACHED_EXPIRY = timedelta(days=1)
 
 
 def opening_hold_id(billable: Billable) -> str:
-    """Return the id of the hold that is placed when a Billable opens."""
-    return f"{billable.id}/opening"
+    """Return the id of the hold that is placed when a Billable opens, or moves to another line of credit."""
+    return f"{billable.id}/opening/{billable.moves}" if billable.moves else f"{billable.id}/opening"
 
 
 def hold_for_opening(line: CreditLine, billable: Billable, at: datetime) -> CreditLine:
     """Hold the expected cost of a Billable as far as credit is available."""
     fen = billable.requested_hold_fen
-    opening = Hold(opening_hold_id(billable), fen, fen, billable.created_at, billable.expires_at)
+    created_at = billable.moved_at or billable.created_at
+    opening = Hold(opening_hold_id(billable), fen, fen, created_at, billable.expires_at)
     return hold(line, opening, at, allow_partial=True)
+
+
+def move_to_purpose(before: B, after: B, requested_fen: int, at: datetime) -> B:
+    """Return a Billable whose purpose has changed: it leaves its line of credit, and places a hold on the new one."""
+    left = LeftLine(
+        before.purpose(), opening_hold_id(before), before.requested_hold_fen, before.moved_at or before.created_at
+    )
+    return replace(
+        after,
+        left_lines=(*before.left_lines, left),
+        moves=before.moves + 1,
+        moved_at=at,
+        requested_hold_fen=requested_fen,
+        hold_placed=False,
+        held_fen=0,
+    )
+
+
+def release_left_line(line: CreditLine, billable: Billable, left: LeftLine, at: datetime) -> CreditLine:
+    """Release all that a Billable holds or owes on a line that it has left, and supersede a hold in progress there."""
+    fen = left.requested_fen
+    opening = Hold(left.hold_id, fen, fen, left.created_at, billable.expires_at)
+    line = supersede(hold(line, opening, at, allow_partial=True), left.hold_id, CANCELLED)
+    return _release_all(line, billable, f"{left.hold_id}/left", at)
 
 
 def cover(line: CreditLine, billable: Billable, due: AmountDue, at: datetime) -> CreditLine:
@@ -52,10 +79,14 @@ def cover(line: CreditLine, billable: Billable, due: AmountDue, at: datetime) ->
 def release_credit(line: CreditLine, billable: Billable, at: datetime) -> CreditLine:
     """Release all that a cancelled Billable holds or owes, and supersede any hold or bill that is still in progress."""
     line = supersede(hold_for_opening(line, billable, at), opening_hold_id(billable), CANCELLED)
+    return _release_all(line, billable, f"{billable.id}/cancel", at)
+
+
+def _release_all(line: CreditLine, billable: Billable, transfer_id: str, at: datetime) -> CreditLine:
     for known in _holds(line, billable):
         if known.is_pending(at):
             line = void(line, known.id, at)
-    return _release(line, billable, _due_fen(line, billable), f"{billable.id}/cancel", at)
+    return _release(line, billable, _due_fen(line, billable), transfer_id, at)
 
 
 def make_bill(line: CreditLine, billable: Billable, due: AmountDue, terms: Terms) -> Bill:

@@ -20,6 +20,7 @@ from backend.paylater.coverage import (
     make_bill,
     opening_hold_id,
     release_credit,
+    release_left_line,
 )
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.steps import next_debit_at
@@ -50,9 +51,10 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         now: datetime,
         change: Callable[[CreditLine], CreditLine],
         also: Callable[[A], A] = lambda account: account,
+        of: str | None = None,
     ) -> A:
-        """Change the line of credit of a Billable, with the limit in force now."""
-        purpose = billable.purpose()
+        """Change the line of credit of a Billable, or that `of` another purpose, with the limit in force now."""
+        purpose = of or billable.purpose()
 
         def changed(account: A) -> A:
             line = change(self.credit_line(city, account, purpose, now))
@@ -70,6 +72,14 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         """Hold the expected cost, as far as credit is available."""
         account = await self._update_line(city, billable, now, lambda line: hold_for_opening(line, billable, now))
         return _with_recorded_hold(billable, account.credit[billable.purpose()])
+
+    async def release_left_line(self, city: City, billable: B, now: datetime) -> B:
+        """Release what a Billable holds or owes on a line of credit that it no longer uses."""
+        left, *others = billable.left_lines
+        await self._update_line(
+            city, billable, now, lambda line: release_left_line(line, billable, left, now), of=left.purpose
+        )
+        return replace(billable, left_lines=tuple(others), failures=0)
 
     async def cover(self, city: City, billable: B, now: datetime) -> B:
         """Turn the amount due into debt, and issue the single bill."""

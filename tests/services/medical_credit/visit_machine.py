@@ -24,6 +24,7 @@ from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.hospital_commands import handle_command, is_unchanged
 from backend.services.medical_credit.model.commands import (
     CancelVisit,
+    ChangeVisit,
     CloseVisit,
     Command,
     OpenVisit,
@@ -154,6 +155,11 @@ class VisitMachine(RuleBasedStateMachine):
     def closes_and_bills(self, place: int) -> None:
         self._send(*self._at(place), CloseVisit(self.world.clock.now, final=True))
         self.advances(place)
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, kind=st.sampled_from(["outpatient", "emergency", "inpatient"]))
+    def changes_kind(self, place: int, kind: VisitKind) -> None:
+        self._send(*self._at(place), ChangeVisit(kind))
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS)
@@ -365,6 +371,11 @@ class VisitMachine(RuleBasedStateMachine):
             if visit.person != person:
                 continue
             purpose = "inpatient" if visit.kind == "inpatient" else "outpatient"
+            left = credit.get(
+                (person, "outpatient" if purpose == "inpatient" else "inpatient"), CreditLine(limit_fen=0)
+            )
+            holds = [hold for hold in left.holds if hold.id.startswith(f"{visit.id}/")]
+            assert not any(hold.held_fen(now) or hold.owed_fen() for hold in holds), "it left this line"
             holds = [hold for hold in credit[person, purpose].holds if hold.id.startswith(f"{visit.id}/")]
             if visit.stage() == "open":
                 continue

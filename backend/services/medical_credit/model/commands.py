@@ -24,13 +24,17 @@ MAX_AMOUNT_FEN = 10_000_000_000
 
 
 class OpenVisit(Struct, frozen=True):
-    """Open a visit. `estimate_fen` is the hospital's estimate of the person's share."""
+    """Open a visit. `estimate_fen` is the hospital's estimate of the person's share.
+
+    If `admits`, a visit that is open already may change its kind, as from emergency to inpatient.
+    """
 
     id_number: str
     kind: VisitKind
     opened_at: datetime
     estimate_fen: int | None = None
     document_kind: DocumentKind = RESIDENT_CARD
+    admits: bool = False
 
     def document(self) -> IdentityDocument:
         """Return the patient's identity document as the hospital sent it."""
@@ -121,7 +125,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
         case CancelVisit():
             changed = visit if visit.cancelled_at is not None else replace(visit, cancelled_at=now, due_ms=to_ms(now))
     # An event that changes nothing is recorded too: repeated after the opposite command, it must still change nothing.
-    return replace(changed, events=(*visit.events, event)[-MAX_EVENTS:])
+    events = (*visit.events, event)[-MAX_EVENTS:]
+    return replace(changed, events=events, transitions=visit.transitions + (changed is not visit))
 
 
 def _is_known(visit: Visit, command: Command, event: str) -> bool:
@@ -148,12 +153,12 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
 
 
 def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
-    if person != visit.person or command.kind != visit.kind:
+    if person != visit.person or (command.kind != visit.kind and not command.admits):
         raise problems.VisitChanged(
             zh="该就诊号已用于其他患者或其他就诊类别。",
             en="This visit number is already used for another patient or kind of visit.",
         )
-    return visit
+    return visit if command.kind == visit.kind else _corrected(visit, ChangeVisit(command.kind), None)
 
 
 def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
@@ -165,13 +170,8 @@ def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
     kind, opened_at = command.kind or visit.kind, command.opened_at or visit.opened_at
     if (kind, opened_at) == (visit.kind, visit.opened_at):
         return visit
-    if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill):
+    if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill or visit.was_paid()):
         raise problems.VisitChanged(zh="已结算的就诊不能更改类别。", en="The kind of a settled visit cannot change.")
-    if (kind == "inpatient") != (visit.kind == "inpatient"):
-        raise problems.VisitChanged(
-            zh="住院使用单独的信用额度，请另开一次住院就诊。",
-            en="An inpatient stay uses a separate credit limit; open another visit for it.",
-        )
     return replace(visit, kind=kind, opened_at=opened_at, opened_ms=to_ms(opened_at))
 
 

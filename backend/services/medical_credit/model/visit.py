@@ -85,7 +85,8 @@ class Visit(Billable, kw_only=True):
     the ids of lines and counter payments.
     `id_number` is the encrypted ID number under which it was opened; older visits have none. `settle_at` is when the
     closed visit is sent to the insurance, and `retry_at` when a rejected claim is sent again. `settled_ms` is when the
-    settlement in force was made.
+    settlement in force was made. `transitions` counts how often the hospital changed its class, beginning, end or
+    cancellation, all of which can be undone.
     """
 
     collection: ClassVar[str] = "medical_visits"
@@ -137,6 +138,7 @@ class Visit(Billable, kw_only=True):
     settlement: Settlement | None = None
     settled_ms: int | None = None
     events: tuple[str, ...] = ()
+    transitions: int = 0
 
     def purpose(self) -> Purpose:
         """Return the limit that the visit uses."""
