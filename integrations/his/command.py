@@ -108,7 +108,7 @@ def _readable(raw: bytes) -> str:
 @messages.command("retry")
 @click.argument("message_id")
 def retry_message(message_id: str) -> None:
-    """Process a message again; the original answer does not change."""
+    """Process a message again; if it succeeds and the hospital repeats it, it gets AA."""
 
     async def work(city: City) -> tuple[str | None, HisMessage]:
         await _find(city, message_id)
@@ -156,6 +156,13 @@ def hospitals() -> None:
     show_default=True,
     type=click.Choice(["by_message", "original", "enhanced"]),
     help="Acknowledgement mode: by MSH-15 and MSH-16 of each message, or one mode for all messages.",
+)
+@click.option(
+    "--refuse-with",
+    default="by_cause",
+    show_default=True,
+    type=click.Choice(["by_cause", "reversed", "AE", "AR"]),
+    help="Code of refused messages: AR if never, AE if later (by_cause), the other way round (reversed), or one code.",
 )
 @click.option("--certificate", help="Common name in the certificate of its MLLP client.")
 def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # noqa: ANN401  click's options
@@ -210,7 +217,8 @@ def list_hospitals() -> None:
 
     for one in run_in_city(read):
         state = "" if one.enabled else "  disconnected"
-        click.echo(f"{one.id:12}{one.encoding:10}{one.acknowledgement:12}{one.certificate or '-':20}{one.name}{state}")
+        modes = f"{one.encoding:10}{one.acknowledgement:12}{one.refuse_with:10}"
+        click.echo(f"{one.id:12}{modes}{one.certificate or '-':20}{one.name}{state}")
 
 
 @hospitals.command("disable")

@@ -86,7 +86,7 @@ def acknowledge(
     msh[10] = escape(control_id, syntax)
     msh[11], msh[12], msh[18] = (header.field(number).raw for number in (11, 12, 18))
     del msh[1]  # MSH-1 is the delimiter itself
-    before_2_5 = header.field(12).text < "2.5"
+    before_2_5 = header.field(12).component(1).raw < "2.5"
     msa = ["MSA", code, header.field(10).raw]
     if before_2_5 and errors:
         msa.append(escape(errors[0].text.zh, syntax))  # MSA-3, withdrawn in later versions
