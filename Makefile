@@ -1,4 +1,4 @@
-.PHONY: run lint check test soak format bench openapi
+.PHONY: run lint check test soak conformance format bench openapi
 
 PYTHON ?= python3
 
@@ -20,6 +20,9 @@ test: lint
 
 soak: .venv/.tests
 	.venv/bin/python -m tests.soak
+
+conformance: .venv/.tests
+	.venv/bin/python -m tests.foreign_samples $(FOLDER)
 
 bench: .venv/.tests
 	.venv/bin/python -m tests.bench

@@ -165,6 +165,12 @@ def hospitals() -> None:
     help="Code of refused messages: AR if never, AE if later (by_cause), the other way round (reversed), or one code.",
 )
 @click.option("--certificate", help="Common name in the certificate of its MLLP client.")
+@click.option(
+    "--own-system",
+    "own_systems",
+    multiple=True,
+    help="Identifier system whose numbers are the same as numbers without a system; may be repeated.",
+)
 def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # noqa: ANN401  click's options
     """Connect the hospital CODE (MSH-4 and FHIR client id), or change its connection."""
     keys = _public_keys(jwks) if jwks is not None else None
@@ -182,6 +188,7 @@ def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # 
             since_ms=known.since_ms,
             jwks=keys or known.jwks,
             scopes=known.scopes,
+            own_systems=new.own_systems or known.own_systems,
             acts=known.acts,
         )
         await city.store.replace(with_act(changed, city_act("medical_credit.hospital_changed", code, city.now())))

@@ -85,7 +85,9 @@ TRANSACTIONS: dict[str, Transaction] = {"CG": "charge", "CD": "credit", "AJ": "a
 """HL7 table 0017 (FT1-6)."""
 
 MIN_YEAR, MAX_YEAR = 2000, 2100
-_YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]{1,2}))?", re.ASCII)
+_YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.(?=[0-9])([0-9]{0,9}?)0*)?", re.ASCII)
+_JSON_YUAN = re.compile(rf"{_YUAN.pattern}(?:E([+-]?[0-9]{{1,3}}))?", re.ASCII)
+"""A number of JSON may have an exponent; the text of a Decimal writes it with a capital E."""
 _QUANTITY = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,4})?", re.ASCII)
 _IDENTIFIER = re.compile(r"[^\s|^~\\&]{1,64}")
 _MAX_TITLE = 200
@@ -115,19 +117,20 @@ def missing_element(element: Element) -> Unmappable:
 
 
 def fen_from_yuan(text: str | int | Decimal | None, element: Element = "amount") -> int:
-    """Return an amount in yuan, with at most two decimal places, in fen. Raises Unmappable.
+    """Return an amount in yuan in fen. Raises Unmappable.
 
-    A third decimal place is an error even if it is zero, because nothing is rounded. So are exponents, and amounts
-    above a hundred million yuan.
+    Nothing is rounded: a third decimal place is an error unless it is zero. So are amounts above a hundred million
+    yuan, and exponents in texts; a JSON number may have one.
     """
     if text is None or text == "":
         raise missing_element(element)
-    found = _YUAN.fullmatch(str(text))
+    found = (_YUAN if isinstance(text, str) else _JSON_YUAN).fullmatch(str(text))
     if found is None:
         raise _invalid_amount(element)
-    sign, yuan, fen = found.groups()
-    amount_fen = int(yuan) * 100 + int((fen or "").ljust(2, "0"))
-    if amount_fen > MAX_AMOUNT_FEN:
+    sign, yuan, decimals, *exponent = found.groups(default="")
+    scale = 2 - len(decimals) + int("".join(exponent) or 0)
+    amount_fen, rest = divmod(int(yuan + decimals) * 10 ** max(scale, 0), 10 ** max(-scale, 0))
+    if rest or amount_fen > MAX_AMOUNT_FEN:
         raise _invalid_amount(element)
     return -amount_fen if sign == "-" else amount_fen
 
@@ -257,14 +260,14 @@ def build_open_visit(
 def build_charge(
     line: str | None, code: str | None, title: str | None, amount: str | int | Decimal | None, at: datetime
 ) -> Line:
-    """Return the line of a charge (FT1-6 CG). Raises Unmappable."""
+    """Return the line of a charge (FT1-6 CG); one of 0 yuan is kept and never billed. Raises Unmappable."""
+    amount_fen = fen_from_yuan(amount)
+    if amount_fen < 0:
+        raise Unmappable(
+            "amount", "value", Text(zh="收费金额不能小于零。", en="The amount of a charge must not be below zero.")
+        )
     return Line(
-        parse_identifier(line, "line"),
-        "charge",
-        parse_identifier(code, "code"),
-        parse_title(title),
-        positive_fen_from_yuan(amount),
-        at,
+        parse_identifier(line, "line"), "charge", parse_identifier(code, "code"), parse_title(title), amount_fen, at
     )
 
 
@@ -349,8 +352,12 @@ def build_transaction(
 
 
 def is_amount(text: str) -> bool:
-    """Return whether a text is an amount in yuan with at most two decimal places."""
-    return _YUAN.fullmatch(text) is not None
+    """Return whether a text is an amount in yuan with at most two decimal places that are not zero."""
+    try:
+        fen_from_yuan(text)
+    except Unmappable:
+        return False
+    return True
 
 
 def is_quantity(text: str) -> bool:

@@ -14,7 +14,7 @@ from backend.services.medical_credit.facts import Term, VisitKind
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit, transition
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, OtherPatient, UnknownVisit
-from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.model.visit import Visit, plain_number, visit_id
 from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict
@@ -175,6 +175,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         id=visit,
         hospital=hospital.id,
         number=number,
+        plain_number=plain_number(number),
         person=enrolment.id,
         id_number=city.encryption.encrypt(str(id_number), Place.of(Visit, visit, "id_number")),
         kind=command.kind,

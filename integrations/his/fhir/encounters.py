@@ -18,13 +18,13 @@ from backend.services.medical_credit.model.visit import Visit
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import (
-    business_identifier,
     instant_in,
     locate_errors,
     money_value,
     objects_in,
     unsupported_status,
 )
+from integrations.his.fhir.identifiers import contradicts, require_identifier
 from integrations.his.fhir.operation_outcome import unprocessable
 from integrations.his.fhir.references import References, parse_patient, visit_target
 from integrations.his.fhir.representation import Json
@@ -45,7 +45,7 @@ def _parse_new_encounter(context: RequestContext, resource: Json, _references: R
     status = str(resource.get("status"))
     if status not in (*IN_PROGRESS, "finished"):
         raise unsupported_status("Encounter")
-    number = mapping.parse_identifier(business_identifier(resource, context.system("visit")), "visit")
+    number = require_identifier(context.hospital, resource, "visit")
     period = cast("Json", resource.get("period") or {})
     opened_at = instant_in(context, period.get("start"), "opened_at") or context.now
     class_ = cast("Json", resource.get("class") or {}).get("code")
@@ -65,6 +65,7 @@ def _parse_new_encounter(context: RequestContext, resource: Json, _references: R
         visit_number=number,
         commands=commands,
         resource_id=visit_id_of,
+        patient=patient,
     )
 
 
@@ -83,7 +84,6 @@ def _parse_encounter_update(
     def commands(visit: Visit | None) -> Sequence[Command]:
         known = existing_visit(visit)
         _check_number(context, known, resource, "Encounter")
-        patient.check_patient_of(context, known)
         if status in CANCELLED:
             return [CancelVisit()]
         found: list[Command] = []
@@ -108,7 +108,9 @@ def _parse_encounter_update(
             found.append(ReopenVisit())
         return found
 
-    return VisitWrite(resource_type="Encounter", visit_id=visit_id, commands=commands, resource_id=visit_id_of)
+    return VisitWrite(
+        resource_type="Encounter", visit_id=visit_id, commands=commands, resource_id=visit_id_of, patient=patient
+    )
 
 
 def _estimate(resource: Json) -> Decimal | int | None:
@@ -122,7 +124,7 @@ def _estimate(resource: Json) -> Decimal | int | None:
 
 
 def _parse_new_account(context: RequestContext, resource: Json, references: References) -> VisitWrite:
-    number = mapping.parse_identifier(business_identifier(resource, context.system("visit")), "visit")
+    number = require_identifier(context.hospital, resource, "visit")
     subject = (objects_in(resource, "subject") or [None])[0]
     patient = parse_patient(context, subject, resource, "Account.subject")
 
@@ -136,7 +138,6 @@ def _parse_new_account(context: RequestContext, resource: Json, references: Refe
                 ),
                 "not-found",
             )
-        patient.check_patient_of(context, visit)
         return []
 
     del references
@@ -146,7 +147,7 @@ def _parse_new_account(context: RequestContext, resource: Json, references: Refe
         visit_number=number,
         commands=commands,
         resource_id=visit_id_of,
-        patient=patient.document,
+        patient=patient,
     )
 
 
@@ -164,7 +165,6 @@ def _parse_account_update(
     def commands(visit: Visit | None) -> Sequence[Command]:
         known = existing_visit(visit)
         _check_number(context, known, resource, "Account")
-        patient.check_patient_of(context, known)
         if status == account_status(known, context.now):
             return []
         if status == "entered-in-error":
@@ -178,12 +178,12 @@ def _parse_account_update(
         visit_id=visit_id,
         commands=commands,
         resource_id=visit_id_of,
-        patient=patient.document,
+        patient=patient,
     )
 
 
 def _check_number(context: RequestContext, visit: Visit, resource: Json, resource_type: str) -> None:
-    if business_identifier(resource, context.system("visit")) not in (None, visit.number):
+    if contradicts(context.hospital, resource, "visit", visit.number):
         text = Text(zh="就诊号不能更改。", en="The visit number cannot be changed.")
         raise unprocessable(f"{resource_type}.identifier", text)
 

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from typing import cast
 
+from msgspec.structs import replace
+
 from backend.services.medical_credit.model.commands import Command
-from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.model.visit import Visit, split_identifier
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import (
-    business_identifier,
     instant_in,
     locate_errors,
     money_value,
     unsupported_status,
 )
+from integrations.his.fhir.identifiers import require_identifier
 from integrations.his.fhir.references import References, resolve_visit
 from integrations.his.fhir.representation import Json
 from integrations.his.fhir.resources import payment_position
@@ -23,12 +25,12 @@ from integrations.his.fhir.visit_writes import CreateParser, VisitWrite, existin
 def _parse_new_payment_notice(context: RequestContext, resource: Json, references: References) -> VisitWrite:
     if resource.get("status") != "active":
         raise unsupported_status("PaymentNotice")
-    payment_id = mapping.parse_identifier(business_identifier(resource, context.system("payment")), "payment")
+    payment_id = require_identifier(context.hospital, resource, "payment")
     target = resolve_visit(context, resource, ("request",), references, "PaymentNotice")
     amount = money_value(cast("Json", resource.get("amount") or {}), "PaymentNotice.amount")
     mapping.positive_fen_from_yuan(amount)
     at = instant_in(context, resource.get("created"), "occurred_at") or context.now
-    payment = mapping.build_counter_payment(payment_id, amount, at)
+    payment = replace(mapping.build_counter_payment(split_identifier(payment_id)[1], amount, at), id=payment_id)
 
     def commands(visit: Visit | None) -> Sequence[Command]:
         existing_visit(visit)

@@ -13,6 +13,7 @@ from backend.i18n import Text
 from backend.services.medical_credit.model.hospital import EligibilityAnswer
 from backend.services.medical_credit.model.visit import Line, Visit
 from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.identifiers import identifier_json
 from integrations.his.fhir.representation import Json, format_instant, with_meta
 from integrations.his.mapping import ACT_CODES
 
@@ -87,10 +88,11 @@ def charge_item(context: RequestContext, visit: Visit, position: int) -> Json:
 
 
 def charge_status(visit: Visit, position: int) -> str:
-    """Return the status of a line: credited in full, billed, or billable."""
+    """Return the status of a line: credited in full, free, billed, or billable."""
     line = visit.lines[position - 1]
     if line.of is None and visit.net_fen(line.id) == 0:
-        return "entered-in-error"
+        is_free = line.amount_fen == 0 and not any(one.of == line.id for one in visit.lines)
+        return "not-billable" if is_free else "entered-in-error"
     is_settled = visit.settlement is not None and position <= visit.settlement.line_count
     return "billed" if is_settled and visit.bill is not None else "billable"
 
@@ -289,8 +291,8 @@ def money(amount_fen: int) -> Json:
     return {"value": Decimal(amount_fen).scaleb(-2), "currency": "CNY"}
 
 
-def _identifier(context: RequestContext, system_name: str, value: str) -> list[Json]:
-    return [{"system": context.system(system_name), "value": value}]
+def _identifier(context: RequestContext, kind: str, identifier: str) -> list[Json]:
+    return [identifier_json(context.hospital.id, kind, identifier)]
 
 
 def _patient(context: RequestContext, visit: Visit) -> Json:

@@ -6,20 +6,21 @@ from datetime import date
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.id_number import RESIDENT_CARD, IdentityDocument
+from backend.city.id_number import IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.eligibility import find_person_id
-from backend.services.medical_credit.model.hospital import EligibilityAnswer, eligibility_id
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, IdentifierKind
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
-from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.model.visit import Visit
 from backend.store import Order
 from backend.store.time import to_ms
 from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.identifiers import Token, names_values, parse_token, parse_tokens
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
 from integrations.his.fhir.references import VISIT_RESOURCE_TYPES
 from integrations.his.fhir.representation import Json
-from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, RECONCILIATION, visit_id_in
-from integrations.his.fhir.resources import account, charge_item, encounter, invoice, payment_notice
+from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, RECONCILIATION, ids_with, visit_id_in
+from integrations.his.fhir.resources import ACT_CODE, account, charge_item, encounter, invoice, payment_notice
 from integrations.his.fhir.search_parameters import (
     PATIENT_IDENTIFIER,
     DateRange,
@@ -27,7 +28,6 @@ from integrations.his.fhir.search_parameters import (
     invalid_parameter,
     page_links,
     parse_search_date,
-    token_code,
 )
 from integrations.his.mapping import kind_of_system, parse_instant
 
@@ -96,9 +96,10 @@ async def _with_person(context: RequestContext, query: SearchQuery) -> SearchQue
 
 
 async def _person_id(context: RequestContext, token: str) -> str | None:
-    """Return the id of the person whom `system|number` identifies, or None; an unknown system means a resident card."""
-    kind = kind_of_system(token.rpartition("|")[0]) or RESIDENT_CARD
-    return await find_person_id(context.city, IdentityDocument(token_code(token), kind))
+    """Return the id of the person whom `system|number` identifies, or None; without a system it is a resident card."""
+    found = parse_token(token)
+    kind = kind_of_system(found.system)
+    return None if kind is None else await find_person_id(context.city, IdentityDocument(found.value, kind))
 
 
 async def _count(context: RequestContext, query: SearchQuery) -> int:
@@ -126,7 +127,7 @@ def _resource_builder(resource_type: str) -> Callable[[RequestContext, Visit], J
 
 
 async def _find_visits(context: RequestContext, query: SearchQuery) -> SearchPage:
-    build, visit_ids = _resource_builder(query.resource_type), _visit_ids(context, query)
+    build, visit_ids = _resource_builder(query.resource_type), await _visit_ids(context, query)
     if visit_ids is not None:
         known = await context.city.store.get_many(Visit, sorted(visit_ids))
         own = sorted(known.values(), key=lambda visit: (visit.opened_ms, visit.id))
@@ -181,23 +182,28 @@ def _bounds(context: RequestContext, query: SearchQuery, name: str) -> tuple[int
     return max(lows, default=None), min(highs, default=None)
 
 
-def _visit_ids(context: RequestContext, query: SearchQuery) -> set[str] | None:
+async def _visit_ids(context: RequestContext, query: SearchQuery) -> set[str] | None:
     """Return the ids of the visits that a search names, or None if it names none."""
-    sets = list(_named_visit_ids(context, query))
+    sets = [await ids_with(context, Visit, tokens) for tokens in _number_tokens(query) if names_values(tokens)]
+    sets.extend({visit_id_in(query.resource_type, value) for value in values} for values in query.values("_id"))
+    for name in ("context", "account", "request"):
+        sets.extend({_reference_id(context, value) for value in values} for values in query.values(name))
     return None if not sets else set[str].intersection(*sets)
 
 
-def _named_visit_ids(context: RequestContext, query: SearchQuery) -> Iterator[set[str]]:
-    numbers = ["context.identifier", "account.identifier", "request.identifier"]
-    numbers.extend(["identifier"] if query.resource_type in VISIT_RESOURCE_TYPES else [])
-    for name in numbers:
-        for values in query.values(name):
-            yield {visit_id(context.hospital.id, token_code(value)) for value in values}
-    for values in query.values("_id"):
-        yield {visit_id_in(query.resource_type, value) for value in values}
-    for name in ("context", "account", "request"):
-        for values in query.values(name):
-            yield {_reference_id(context, value) for value in values}
+def _number_tokens(query: SearchQuery) -> list[list[Token]]:
+    """Return the tokens for the number of the visit, one list for each parameter."""
+    names = ["context.identifier", "account.identifier", "request.identifier"]
+    names.extend(["identifier"] if query.resource_type in VISIT_RESOURCE_TYPES else [])
+    return [parse_tokens(values) for name in names for values in query.values(name)]
+
+
+def _has_number(context: RequestContext, query: SearchQuery, visit: Visit) -> bool:
+    """Return whether the number of a visit meets all criteria, those of a system alone too."""
+    return all(
+        any(token.matches(context.hospital, "visit", visit.number) for token in tokens)
+        for tokens in _number_tokens(query)
+    )
 
 
 def _reference_id(context: RequestContext, reference: str) -> str:
@@ -206,14 +212,16 @@ def _reference_id(context: RequestContext, reference: str) -> str:
 
 def _matches(context: RequestContext, query: SearchQuery, visit: Visit, resource: Json) -> bool:
     """Return whether a resource meets the criteria that do not select visits by id."""
-    if query.person is not None and visit.person != query.person:
+    if (query.person is not None and visit.person != query.person) or not _has_number(context, query, visit):
         return False
     for name, values in query.criteria:
         match name:
             case "status":
-                matches = resource["status"] in map(token_code, values)
+                system = f"http://hl7.org/fhir/{query.resource_type.lower()}-status"
+                matches = any(token.matches_code(system, resource["status"]) for token in parse_tokens(values))
             case "class":
-                matches = resource["class"]["code"] in map(token_code, values)
+                code = resource["class"]["code"]
+                matches = any(token.matches_code(ACT_CODE, code) for token in parse_tokens(values))
             case "date":
                 matches = _matches_date(context, name, values, resource)
             case "_lastUpdated":
@@ -245,7 +253,7 @@ def _date_ranges(context: RequestContext, name: str, values: Sequence[str]) -> l
 
 
 async def _find_within_visits(context: RequestContext, query: SearchQuery, default_visit_id: str | None) -> SearchPage:
-    visit_ids = _visit_ids(context, query)
+    visit_ids = await _visit_ids(context, query)
     if visit_ids is None:
         if default_visit_id is None:
             names = ("context", "account") if query.resource_type == "ChargeItem" else ("request",)
@@ -259,8 +267,8 @@ async def _find_within_visits(context: RequestContext, query: SearchQuery, defau
     found = [
         one
         for visit in sorted(known.values(), key=lambda visit: (visit.opened_ms, visit.id))
-        if visit.hospital == context.hospital.id
-        for one in _matching_positions(query, visit)
+        if visit.hospital == context.hospital.id and _has_number(context, query, visit)
+        for one in _matching_positions(context, query, visit)
     ]
     start = int(query.cursor or 0)
     end = start + query.count
@@ -269,12 +277,15 @@ async def _find_within_visits(context: RequestContext, query: SearchQuery, defau
     return SearchPage(resources, str(end) if end < len(found) else None, len(found))
 
 
-def _matching_positions(query: SearchQuery, visit: Visit) -> Iterator[tuple[Visit, int]]:
-    names = [one.id for one in (visit.lines if query.resource_type == "ChargeItem" else visit.counter_payments)]
-    ids, identifiers = query.values("_id"), query.values("identifier")
-    for position, name in enumerate(names, 1):
+def _matching_positions(context: RequestContext, query: SearchQuery, visit: Visit) -> Iterator[tuple[Visit, int]]:
+    is_charge = query.resource_type == "ChargeItem"
+    kind: IdentifierKind = "charge" if is_charge else "payment"
+    ids, all_tokens = query.values("_id"), [parse_tokens(values) for values in query.values("identifier")]
+    for position, one in enumerate(visit.lines if is_charge else visit.counter_payments, 1):
         matches_id = all(f"{visit.id}-{position}" in values for values in ids)
-        if matches_id and all(name in map(token_code, values) for values in identifiers):
+        if matches_id and all(
+            any(token.matches(context.hospital, kind, one.id) for token in tokens) for tokens in all_tokens
+        ):
             yield visit, position
 
 
@@ -284,9 +295,10 @@ def _matching_positions(query: SearchQuery, visit: Visit) -> Iterator[tuple[Visi
 async def _find_reconciliations(context: RequestContext, query: SearchQuery) -> SearchPage:
     """Return reconciled days, newest first; `identifier` and `created` select a day by its date."""
     store, hospital = context.city.store, context.hospital
-    sets = [
-        {token_code(value) for value in values} for name in ("identifier", "created") for values in query.values(name)
-    ]
+    sets = [{parse_token(value).value for value in values} for values in query.values("created")]
+    for tokens in (parse_tokens(values) for values in query.values("identifier")):
+        days = {token.value for token in tokens if token.matches(hospital, "day", token.value)}
+        sets.extend([] if "" in days else [days])
     if sets or query.values("_id"):
         ids = [{_reconciliation_id(context, day) for day in days} for days in sets]
         ids.extend(set(values) for values in query.values("_id"))
@@ -314,25 +326,30 @@ def _reconciliation_id(context: RequestContext, text: str) -> str:
 
 async def _find_eligibility(context: RequestContext, query: SearchQuery) -> SearchPage:
     build, sets, store = ELIGIBILITY_RESOURCES[query.resource_type], list[set[str]](), context.city.store
-    for values in query.values("identifier"):
-        sets.append({eligibility_id(context.hospital.id, token_code(value)) for value in values})
+    all_tokens = [parse_tokens(values) for values in query.values("identifier")]
+    sets.extend([await ids_with(context, EligibilityAnswer, tokens) for tokens in all_tokens if names_values(tokens)])
     for name in ("_id", "request"):
         sets.extend({_reference_id(context, value) for value in values} for values in query.values(name))
     if sets:
         known = await store.get_many(EligibilityAnswer, sorted(set[str].intersection(*sets)))
         own = [one for one in known.values() if one.hospital == context.hospital.id]
-        own = [one for one in own if _was_created(context, query, one)]
+        own = [one for one in own if _matches_request(context, query, one)]
         return SearchPage([build(context, one) for one in own], None, len(own))
     at_least, below = _bounds(context, query, "created")
     order = Order("created_ms", "descending", at_least=at_least, below=below)
     where = {"hospital": context.hospital.id}
     page = await store.find(EligibilityAnswer, where, order=order, cursor=query.cursor, limit=query.count)
-    resources = [build(context, one) for one in page.documents if _was_created(context, query, one)]
+    resources = [build(context, one) for one in page.documents if _matches_request(context, query, one)]
     is_only_page = page.cursor is None and query.cursor is None
     return SearchPage(resources, page.cursor, len(resources) if is_only_page else None)
 
 
-def _was_created(context: RequestContext, query: SearchQuery, answer: EligibilityAnswer) -> bool:
+def _matches_request(context: RequestContext, query: SearchQuery, answer: EligibilityAnswer) -> bool:
+    """Return whether the request has the identifiers and the date of a search."""
+    for tokens in (parse_tokens(values) for values in query.values("identifier")):
+        number = answer.number
+        if number is None or not any(token.matches(context.hospital, "eligibility", number) for token in tokens):
+            return False
     return all(
         any(date_range.matches(answer.created_ms) for date_range in _date_ranges(context, "created", values))
         for values in query.values("created")

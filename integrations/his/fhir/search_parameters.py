@@ -160,11 +160,6 @@ def invalid_parameter(name: str, text: Text, code: str = "invalid") -> InvalidSe
     return InvalidSearch(text, errors=(FieldError(name, f"{name}: {text.en}"),), issue=code)
 
 
-def token_code(value: str) -> str:
-    """Return the code of `system|code`; each hospital has one system per resource type, so systems are not compared."""
-    return value.rpartition("|")[2]
-
-
 # ── page links ──
 
 _PAGE_LINK = Place("", "fhir", "_page")

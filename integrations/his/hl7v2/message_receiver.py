@@ -4,7 +4,6 @@ Every message is answered, whatever happens: a sender that keeps the order of it
 """
 
 import base64
-import hashlib
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Sequence
@@ -21,16 +20,11 @@ from backend.city.service import City
 from backend.i18n import Text
 from backend.services.medical_credit import tasks
 from backend.services.medical_credit.hospital_commands import CommandRefused, handle_commands
-from backend.services.medical_credit.model.hospital import (
-    MAX_WAIT,
-    HisMessage,
-    Hospital,
-    message_id,
-)
+from backend.services.medical_credit.model.hospital import MAX_WAIT, HisMessage, Hospital
 from backend.services.medical_credit.model.problems import OtherPatient
+from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine
 from backend.services.medical_credit.model.visit import Line, visit_id
-from backend.store import Duplicate, Order, StoreUnavailable
-from backend.store.place import Place
+from backend.store import Order, StoreUnavailable
 from backend.store.time import to_ms
 from backend.store.update import update_document
 from integrations.his.hl7v2.acknowledgement import (
@@ -40,7 +34,8 @@ from integrations.his.hl7v2.acknowledgement import (
     requested_acknowledgements,
 )
 from integrations.his.hl7v2.errors import Hl7Error
-from integrations.his.hl7v2.message import Encoding, Message, message_too_long, parse_header, parse_message
+from integrations.his.hl7v2.message import Message, message_too_long, parse_header, parse_message
+from integrations.his.hl7v2.message_store import RETRY_AFTER, store_message, store_unread
 from integrations.his.hl7v2.mllp_listener import Limits, Peer
 from integrations.his.hl7v2.refusals import (
     PATIENT,
@@ -51,9 +46,9 @@ from integrations.his.hl7v2.refusals import (
     unavailable,
     unexpected,
 )
+from integrations.his.hl7v2.syntax import Encoding
 from integrations.his.hl7v2.trigger_events import LocatedCommand, check_header, parse_commands, parse_visit_number
 
-RETRY_AFTER = timedelta(minutes=1)
 MAX_RETRY_INTERVAL = timedelta(hours=6)
 MAX_PENDING = 200
 """The maximum number of waiting messages of a visit that are read at once after another of its messages."""
@@ -99,11 +94,13 @@ async def receive_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[
 
 async def _receive(city: City, hospital: Hospital | None, header: Message, raw: bytes, peer: Peer) -> Received:
     """Parse a message and store it. Raises Hl7Error if it is rejected, StoreUnavailable, or whatever goes wrong."""
+    if not header.header.field(4).raw:
+        parse_message(raw, "utf-8").header.field(4).required()
     hospital = _authorize(hospital, header, peer)
     message = parse_message(raw, hospital.encoding)
     requested = requested_acknowledgements(message, hospital.acknowledgement)
     check_header(message, development=city.settings.development)
-    return Received(hospital, message, requested, await _store(city, hospital, message, raw))
+    return Received(hospital, message, requested, await store_message(city, hospital, message, raw))
 
 
 async def _refuse_unstored(city: City, hospital: Hospital | None, raw: bytes, peer: Peer, error: Exception) -> bytes:
@@ -119,16 +116,10 @@ async def _refuse_unstored(city: City, hospital: Hospital | None, raw: bytes, pe
         _log.error("MLLP: a message from %s failed", peer.address, exc_info=error)
         reason = unexpected(error)
         if hospital is not None:
-            await _keep_failed(city, hospital, header, raw, reason)
+            with suppress(StoreUnavailable, Hl7Error):
+                await store_unread(city, hospital, header, raw, str(reason))
     code = _rejection_code(header, hospital, permanent=isinstance(error, Hl7Error))
     return _reply(header, code, [reason], city.now())
-
-
-async def _keep_failed(city: City, hospital: Hospital, header: Message, raw: bytes, reason: Hl7Error) -> None:
-    """Store a message that could not be read, for an operator."""
-    with suppress(StoreUnavailable, Duplicate, Hl7Error):
-        new = _new_message(city, hospital, header, raw)
-        await city.store.insert(replace(new, state="failed", reason=str(reason), due_ms=None))
 
 
 def _authorize(hospital: Hospital | None, header: Message, peer: Peer) -> Hospital:
@@ -158,43 +149,6 @@ def _rejection_code(header: Message, hospital: Hospital | None, *, permanent: bo
         if requested_acknowledgements(header, mode).mode == "enhanced":
             return "CR" if code == "AR" else "CE"
     return code
-
-
-def _new_message(city: City, hospital: Hospital, message: Message, raw: bytes) -> HisMessage:
-    header, now = message.header, city.now()
-    control_id = header.field(10).text
-    new_id = message_id(hospital.id, header.field(3).text, control_id)
-    return HisMessage(
-        id=new_id,
-        hospital=hospital.id,
-        control_id=control_id,
-        kind=f"{header.field(9).component(1).text}^{header.field(9).component(2).text}",
-        raw=city.encryption.encrypt(base64.b64encode(raw).decode(), Place.of(HisMessage, new_id, "raw")),
-        digest=hashlib.sha256(raw.strip(b"\r\n")).hexdigest(),
-        received_ms=to_ms(now),
-        expires_ms=to_ms(now + HisMessage.retention.length(now)),
-        due_ms=to_ms(now + RETRY_AFTER),
-    )
-
-
-async def _store(city: City, hospital: Hospital, message: Message, raw: bytes) -> HisMessage:
-    """Store a message unchanged, or return the stored duplicate. Raises Hl7Error 205 if the content differs."""
-    new = _new_message(city, hospital, message, raw)
-    known = await city.store.get(HisMessage, new.id)
-    if known is None:
-        try:
-            return await city.store.insert(new)
-        except Duplicate:
-            known = await city.store.get(HisMessage, new.id)
-            assert known is not None, "messages are retained for months"
-    if known.digest != new.digest:
-        location = message.header.field(10).location
-        text = Text(
-            zh="消息控制ID（MSH-10）重复，但内容不同",
-            en=f"{location}: this message control ID was already used for another message",
-        )
-        raise Hl7Error(location, "205", text)
-    return known
 
 
 async def _answer(city: City, received: Received) -> HisMessage:
@@ -257,12 +211,13 @@ async def _apply(
     except Exception as error:  # noqa: BLE001  kept as failed, so that the messages after it are not blocked
         _log.exception("MLLP: message %s failed", stored.id)
         return refuse(hospital, unexpected(error), permanent=False), visit
-    return ProcessingResult("AA", "done"), visit
+    return ProcessingResult("AA", "done", tuple(one for each in located for one in each.warnings)), visit
 
 
 def _refers_to_charge(one: LocatedCommand) -> bool:
     """Return whether a command comes after the charges of its message, because it may refer to one of them."""
-    return isinstance(one.command, Line) and one.command.of is not None
+    command = one.command
+    return isinstance(command, UnreferencedLine) or (isinstance(command, Line) and command.of is not None)
 
 
 async def _save_result(

@@ -20,6 +20,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.UnknownPatient: "204",
     problems.UnknownVisit: "204",
     problems.UnknownLine: "204",
+    problems.AmbiguousLine: "204",
     problems.LineChanged: "205",
     problems.VisitChanged: "205",
     problems.OtherPatient: "205",

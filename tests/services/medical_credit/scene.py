@@ -54,7 +54,7 @@ FACTS = CreditFacts(
 
 def make_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
     """Return a connected hospital."""
-    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []})
+    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []}, own_systems=("http://his.example/visits",))
 
 
 class CommandResult(Struct, frozen=True):

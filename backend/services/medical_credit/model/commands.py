@@ -15,6 +15,7 @@ from backend.i18n import yuan
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.enrolment import Terms
+from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine, referenced
 from backend.services.medical_credit.model.visit import MAX_EVENTS, MAX_LINES, CounterPayment, Line, Visit
 from backend.store.time import to_ms
 
@@ -64,7 +65,7 @@ class CancelVisit(Struct, frozen=True):
     """Cancel a visit that did not take place (A11); payments are refunded."""
 
 
-Command = OpenVisit | ChangeVisit | Line | CounterPayment | CloseVisit | ReopenVisit | CancelVisit
+Command = OpenVisit | ChangeVisit | Line | UnreferencedLine | CounterPayment | CloseVisit | ReopenVisit | CancelVisit
 
 
 def transition(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
@@ -73,6 +74,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
     `event` identifies the message that carried the command; `person` is the person whom an ID number in it identifies.
     Raises the Problems of `model.problems`.
     """
+    if isinstance(command, UnreferencedLine):
+        command = referenced(visit, command)
     if _is_known(visit, command, event):
         return visit
     if visit.cancelled_at is not None and not isinstance(command, CounterPayment | CancelVisit):
@@ -171,7 +174,7 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
         )
     if line.of is not None:
         _check_charge(visit, line)
-    if visit.was_paid():
+    if visit.was_paid() and line.amount_fen:
         if line.amount_fen > 0:
             raise _paid(visit)
         _check_refund_period(visit, terms, now)

@@ -19,6 +19,7 @@ from backend.services.medical_credit.model.hospital_file import (
     FiledVisit,
     our_record,
     shares_of,
+    with_systems,
 )
 from backend.services.medical_credit.model.reconciliation import (
     Difference,
@@ -101,6 +102,7 @@ def _visit_only_at_hospital(number: str, filed: FiledVisit) -> Difference:
 
 def _visit_differences(visit: Visit, filed: FiledVisit, day: date, zone: ZoneInfo) -> Iterator[Difference]:
     where, ours = (visit.id, visit.number), our_record(visit, zone)
+    filed = with_systems(filed, ours)
     for line_id in filed.repeated_lines:
         fen = filed.lines[line_id].amount_fen
         detail = repeated_text(Text(zh=f"费用{line_id}", en=f"Line {line_id}"), _FILE, fen)

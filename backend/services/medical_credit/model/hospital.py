@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.security.field_encryption import FieldEncryption
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model.visit import own_system, qualified
 from backend.store import Document, Index
 from backend.store.retention import Period, Retention
 
@@ -14,6 +15,8 @@ MAX_WAIT = timedelta(days=3)
 """How long a message may wait for another one before it fails and an operator must check it."""
 
 MessageState = Literal["received", "done", "waiting", "failed"]
+IdentifierKind = Literal["visit", "charge", "payment", "eligibility", "day"]
+"""The kinds of objects to which hospitals give identifiers."""
 
 RefusalPolicy = Literal["by_cause", "reversed", "AE", "AR"]
 """Which code (MSA-1) a refused message gets. `by_cause`: AR if it can never succeed, AE if it may succeed later.
@@ -27,6 +30,7 @@ class Hospital(AuditedDocument, kw_only=True):
     applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and MSH-16 of each message determine the
     acknowledgement mode, or one mode applies to all. `refuse_with` is the code of refused messages. `certificate` is
     the subject of its MLLP client certificate.
+    Identifiers in one of its `own_systems` are the same as identifiers without a system.
     """
 
     collection: ClassVar[str] = "hospitals"
@@ -45,14 +49,21 @@ class Hospital(AuditedDocument, kw_only=True):
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
     refuse_with: RefusalPolicy = "by_cause"
     certificate: str | None = None
+    own_systems: tuple[str, ...] = ()
     enabled: bool = True
+
+    def identifier(self, kind: IdentifierKind, value: str, system: str = "") -> str:
+        """Return an identifier as records have it: `system|value`, or the value alone in the hospital's own systems."""
+        is_own = system in ("", own_system(self.id, kind), *self.own_systems)
+        return value if is_own else qualified(value, system)
 
 
 class HisMessage(Document, kw_only=True):
     """A message from a hospital; its `id` is derived from the hospital, the sending application and the control id.
 
     `raw` is encrypted because it holds personal data; `digest` recognises a repeated message. `answer` is the text of
-    the application acknowledgement and `answer_code` its code. `reason` says why the message waits or failed. `visit`
+    the application acknowledgement and `answer_code` its code. `reuses` is the id of the first message with the same
+    control id, if there was another one. `reason` says why the message waits or failed. `visit`
     is set once the visit that the message refers to is known.
     """
 
@@ -60,6 +71,7 @@ class HisMessage(Document, kw_only=True):
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("state",), ordered="received_ms"),
         Index(("visit", "state"), ordered="received_ms"),
+        Index(("reuses",), ordered="received_ms"),
         Index((), ordered="due_ms"),
         Index((), ordered="expires_ms"),
     )
@@ -85,11 +97,17 @@ class HisMessage(Document, kw_only=True):
     reason: str | None = None
     attempts: int = 0
     due_ms: int | None = None
+    reuses: str | None = None
 
 
 def message_id(hospital: str, application: str, control_id: str) -> str:
     """Return the id of a message from its hospital (MSH-4), sending application (MSH-3) and control id (MSH-10)."""
     return hashlib.sha256(f"message\n{hospital}\n{application}\n{control_id}".encode()).hexdigest()[:32]
+
+
+def reused_message_id(first: str, digest: str) -> str:
+    """Return the id of a message with this content that uses the control id of an earlier one again."""
+    return hashlib.sha256(f"message\n{first}\n{digest}".encode()).hexdigest()[:32]
 
 
 class UsedAssertion(Document, kw_only=True):
@@ -110,12 +128,14 @@ class UsedAssertion(Document, kw_only=True):
 class EligibilityAnswer(AuditedDocument, kw_only=True):
     """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
 
-    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
+    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once. As in
+    a visit, `plain_number` is the number without its system, if it has one.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("hospital",), ordered="created_ms"),
+        Index(("hospital", "plain_number")),
         Index(("patient",)),
         Index((), ordered="expires_ms"),
         UNLOGGED,
@@ -130,6 +150,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
 
     hospital: str
     number: str | None
+    plain_number: str | None = None
     patient: str
     kind: VisitKind
     created_at: datetime

@@ -24,7 +24,10 @@ Purpose = Literal["outpatient", "inpatient"]
 
 
 class Line(Struct, frozen=True, gc=False):
-    """A line of a visit: charges are above zero, credits below; credits and adjustments name the charge `of`."""
+    """A line of a visit: charges are not below zero, credits are; credits and adjustments name the charge `of`.
+
+    A charge of zero is kept and never billed.
+    """
 
     id: str
     kind: LineKind
@@ -73,6 +76,8 @@ class CounterPayment(Struct, frozen=True, gc=False):
 class Visit(Billable, kw_only=True):
     """A person's visit to a hospital; its `id` is derived from the hospital and the hospital's `number` of the visit.
 
+    A number of another system than the hospital's own is `system|value`, and `plain_number` is then its value. So are
+    the ids of lines and counter payments.
     `id_number` is the encrypted ID number under which it was opened; older visits have none. `settle_at` is when the
     closed visit is sent to the insurance, and `retry_at` when a rejected claim is sent again. `settled_ms` is when the
     settlement in force was made.
@@ -84,6 +89,7 @@ class Visit(Billable, kw_only=True):
         Index(("hospital",), ordered="changed_ms"),
         Index(("hospital",), ordered="settled_ms"),
         Index(("hospital",), ordered="bank_answered_ms"),
+        Index(("hospital", "plain_number")),
         Index(("person",), ordered="opened_ms"),
         Index(("person", "owing")),
         Index((), ordered="changed_ms"),
@@ -111,6 +117,7 @@ class Visit(Billable, kw_only=True):
 
     hospital: str
     number: str
+    plain_number: str | None = None
     kind: VisitKind
     opened_at: datetime
     opened_ms: int
@@ -144,9 +151,11 @@ class Visit(Billable, kw_only=True):
         return self.attempt is not None
 
     def is_current(self) -> bool:
-        """Return whether the settlement in force is for all lines."""
+        """Return whether the settlement in force is for all lines that are billed."""
         settled = self.settlement
-        return settled is not None and not settled.cancelling and settled.line_count == len(self.lines)
+        if settled is None or settled.cancelling:
+            return False
+        return not any(line.amount_fen for line in self.lines[settled.line_count :])
 
     def total_fen(self) -> int:
         """Return the total medical fee: the sum of all lines."""
@@ -166,9 +175,37 @@ def purpose_of(kind: VisitKind) -> Purpose:
     return "inpatient" if kind == "inpatient" else "outpatient"
 
 
-def visit_id(hospital: str, number: str) -> str:
-    """Return the id of a visit, derived from the hospital and the hospital's number of the visit."""
+def visit_id(hospital: str, number: str, system: str = "") -> str:
+    """Return the id of a visit, derived from the hospital, its number of the visit and the system of that number.
+
+    The same number in two systems names two visits. The hospital's own visit system is the same as none. A number that
+    `Hospital.identifier` qualified has its system already.
+    """
+    if system and system != own_system(hospital, "visit"):
+        number = qualified(number, system)
     return hashlib.sha256(f"visit\n{hospital}\n{number}".encode()).hexdigest()[:32]
+
+
+def own_system(hospital: str, kind: str) -> str:
+    """Return the system of a hospital's own identifiers of visits, charges, payments and so on."""
+    return f"urn:chengma:hospital:{hospital}:{kind}"
+
+
+def qualified(value: str, system: str) -> str:
+    """Return an identifier of another system than the hospital's own, as `system|value`."""
+    return f"{system}|{value}"
+
+
+def split_identifier(identifier: str) -> tuple[str, str]:
+    """Return the system and the value of an identifier; the system is empty if it is the hospital's own."""
+    system, _, value = identifier.rpartition("|")  # no value contains a `|`
+    return system, value
+
+
+def plain_number(number: str) -> str | None:
+    """Return a number without its system, or None if it has none."""
+    system, value = split_identifier(number)
+    return value if system else None
 
 
 def net_lines(lines: Iterable[Line]) -> dict[str, tuple[Line, int]]:

@@ -1,5 +1,6 @@
 """A city that receives HL7 v2 messages without a network, on a store that can be killed or can fail."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +14,9 @@ from backend.services.medical_credit.model.hospital import HisMessage, Hospital,
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Document, Order, Store
+from integrations.his.hl7v2.batch import receive_block
 from integrations.his.hl7v2.errors import Location
 from integrations.his.hl7v2.message import Message, parse_message
-from integrations.his.hl7v2.message_receiver import receive_message
 from integrations.his.hl7v2.mllp_listener import Peer
 from tests.integrations.his.hospital import Hl7System
 from tests.services.health_code.scene import id_number
@@ -37,6 +38,10 @@ class FailingStore(KillingStore):
     async def get(self, kind: type[D], document_id: str) -> D | None:
         self._fail("get", kind)
         return await self._store.get(kind, document_id)
+
+    async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
+        self._fail("get", kind)
+        return await super().get_many(kind, document_ids)
 
     async def insert(self, document: D) -> D:
         self._fail("insert", type(document))
@@ -102,7 +107,7 @@ class Receiver(World):
         raw = message.encode() if isinstance(message, str) else message
 
         async def work() -> list[bytes]:
-            return [reply async for reply in receive_message(self.city, raw, PEER)]
+            return [reply async for reply in receive_block(self.city, raw, PEER)]
 
         return self.run(work)
 

@@ -8,8 +8,8 @@ import pytest
 from backend.services.medical_credit.model.hospital import HisMessage
 from backend.services.medical_credit.model.visit import Visit
 from backend.store import StoreNotWritable
+from integrations.his.hl7v2.batch import receive_block
 from integrations.his.hl7v2.message import parse_message
-from integrations.his.hl7v2.message_receiver import receive_message
 from integrations.his.hl7v2.mllp_client import MllpClient
 from integrations.his.hl7v2.mllp_frames import END_BLOCK, START_BLOCK
 from integrations.his.hl7v2.mllp_listener import Peer, serve_mllp
@@ -75,7 +75,7 @@ def test_nextgenhealthcare_connect_1441_a_late_answer_names_its_own_message(rece
 
     async def slow(raw: bytes, peer: Peer) -> AsyncGenerator[bytes, None]:
         await asyncio.sleep(0.1)
-        async for reply in receive_message(receiver.city, raw, peer):
+        async for reply in receive_block(receiver.city, raw, peer):
             yield reply
 
     async def conversation() -> list[tuple[str, str]]:
@@ -94,7 +94,7 @@ def test_nextgenhealthcare_connect_2367_a_sender_that_left_before_its_answer_get
 
     async def conversation() -> tuple[str, str]:
         def handle(raw: bytes, peer: Peer) -> AsyncGenerator[bytes, None]:
-            return receive_message(receiver.city, raw, peer)
+            return receive_block(receiver.city, raw, peer)
 
         async with serve_mllp(handle, HOST, 0) as served:
             _, writer = await asyncio.open_connection(HOST, served.port)
@@ -119,7 +119,7 @@ def test_nextgenhealthcare_connect_1314_a_flood_of_the_same_message_is_one_charg
 
     async def flood() -> set[bytes]:
         async def once() -> bytes:
-            (reply,) = [reply async for reply in receive_message(receiver.city, raw, Peer(HOST))]
+            (reply,) = [reply async for reply in receive_block(receiver.city, raw, Peer(HOST))]
             return reply
 
         return set(await asyncio.gather(*(once() for _ in range(100))))

@@ -6,8 +6,9 @@ import pytest
 
 from backend.services.medical_credit.model.hospital import HisMessage, Hospital
 from backend.services.medical_credit.model.visit import Visit
-from backend.store import Conflict, StoreUnavailable
+from backend.store import StoreUnavailable
 from integrations.his.hl7v2 import message_receiver
+from integrations.his.hl7v2.batch import receive_block
 from integrations.his.hl7v2.message import parse_message
 from integrations.his.hl7v2.mllp_client import MllpClient
 from integrations.his.hl7v2.mllp_listener import serve_mllp
@@ -70,7 +71,7 @@ def test_one_connection_goes_on_after_every_impossible_time(receiver: Receiver) 
     async def conversation() -> list[str]:
         codes: list[str] = []
         async with (
-            serve_mllp(lambda raw, peer: message_receiver.receive_message(receiver.city, raw, peer), HOST, 0) as served,
+            serve_mllp(lambda raw, peer: receive_block(receiver.city, raw, peer), HOST, 0) as served,
             MllpClient(HOST, served.port) as client,
         ):
             for message in messages:
@@ -125,13 +126,6 @@ def test_a_message_that_cannot_be_read_for_an_unexpected_reason_is_answered_and_
     assert receiver.code(message) == "AA"
     assert receiver.visit("V1") is not None
     assert receiver.messages("done")[0].id == failed.id
-
-
-def test_a_visit_that_others_keep_changing_leaves_a_failed_message(receiver: Receiver) -> None:
-    receiver.send(receiver.system.registration("V1"))
-    receiver.store.failures = {("replace", Visit): Conflict("medical_visits", "V1", 1)}
-    assert receiver.code(receiver.system.charge_message("V1", transaction("L1", "1.00"))) == "AE"
-    assert len(receiver.messages("failed")) == 1
 
 
 def test_what_follows_a_message_does_not_change_its_answer(receiver: Receiver) -> None:
