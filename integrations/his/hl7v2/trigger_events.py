@@ -14,7 +14,8 @@
 `event_table` lists all other events.
 
 FT1-2 identifies a line, FT1-31 the charge that a CD or AJ refers to; `financial_transactions` reads FT1. The patient's
-identity document is the repetition of PID-3 whose type (CX-5) is in `mapping.DOCUMENT_TYPES`.
+identity document is the repetition of PID-3 whose type (CX-5) is in `mapping.DOCUMENT_TYPES`; a desk token
+has the type `mapping.DESK_TYPE`.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from datetime import datetime, tzinfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.id_number import IdentityDocument
+from backend.city.id_number import RESIDENT_CARD, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.model.commands import (
     CancelVisit,
@@ -54,10 +55,14 @@ class LocatedCommand(Struct, frozen=True):
 
 
 class VisitCommands(Struct, frozen=True):
-    """The commands of a message to the visit with this number."""
+    """The commands of a message to the visit with this number, and the `patient`'s identity documents in it.
+
+    A resident identity card comes first.
+    """
 
     visit_number: str
     commands: tuple[LocatedCommand, ...]
+    patient: tuple[IdentityDocument, ...]
 
 
 def check_header(message: Message, *, development: bool) -> None:
@@ -99,16 +104,17 @@ def parse_commands(message: Message, time_zone: tzinfo) -> VisitCommands:
     """Return all commands of a message. Raises Hl7Error at the segment and field with the fault."""
     message_type = message.header.field(9)
     parser = _PARSERS[message_type.component(1).text, message_type.component(2).text]
-    return VisitCommands(parse_visit_number(message), parser(message, time_zone))
+    patient = [document for segment in message.all("PID") for document in _documents(segment)]
+    patient.sort(key=lambda document: document.kind != RESIDENT_CARD)
+    return VisitCommands(parse_visit_number(message), parser(message, time_zone), tuple(patient))
 
 
 def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
     visit, patient = message.segment("PV1"), message.segment("PID")
     opened_at = _event_time(message, visit, 44, time_zone, "opened_at")
     try:
-        command = mapping.build_open_visit(
-            mapping.require_document(_documents(patient)), visit.field(2).text, opened_at
-        )
+        keys = mapping.require_keys(_documents(patient), _desk_token(patient))
+        command = mapping.build_open_visit(keys, visit.field(2).text, opened_at)
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
     return (LocatedCommand(command, _location(patient, 3)),)
@@ -190,6 +196,12 @@ def identity_documents(identifiers: Part) -> list[IdentityDocument]:
     return found
 
 
+def _desk_token(patient: Segment) -> str | None:
+    """Return the desk token in PID-3, if there is one."""
+    typed = (one for one in patient.field(3).repetitions() if one.component(5).text == mapping.DESK_TYPE)
+    return next((one.component(1).text for one in typed), None)
+
+
 def _event_time(
     message: Message, segment: Segment | None, number: int, time_zone: tzinfo, element: mapping.Element
 ) -> datetime:
@@ -198,15 +210,14 @@ def _event_time(
     parts = [segment.field(number)] if segment is not None else []
     parts += [events[0].field(2)] if events else []
     parts.append(message.header.field(7))
-    part = next((part for part in parts if part.text), parts[-1])
+    return _instant(next((part for part in parts if part.text), parts[-1]), time_zone, element)
+
+
+def _instant(part: Part, time_zone: tzinfo, element: mapping.Element) -> datetime:
     try:
-        return mapping.normalize_instant(_timestamp(part, time_zone), element)
+        return mapping.normalize_instant(parse_timestamp(part.text, part.location, time_zone), element)
     except mapping.Unmappable as error:
         raise _error_at(part.location, error) from error
-
-
-def _timestamp(part: Part, time_zone: tzinfo) -> datetime:
-    return parse_timestamp(part.text, part.location, time_zone)
 
 
 def _location(segment: Segment, number: int) -> Location:
