@@ -78,6 +78,7 @@ _PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
     problems.UnknownLine: "not-found",
     problems.VisitCancelled: "business-rule",
     problems.VisitPaid: "business-rule",
+    problems.VisitBeingPaid: "business-rule",
 }
 """The IssueType of Problems for which FHIR has a more specific one than for their status."""
 
