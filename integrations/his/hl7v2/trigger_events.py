@@ -115,7 +115,7 @@ def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...
     visit, patient = message.segment("PV1"), message.segment("PID")
     opened_at = _event_time(message, visit, 44, time_zone, "opened_at")
     try:
-        keys = mapping.require_keys(_documents(patient), _desk_token(patient))
+        keys = mapping.require_keys(_documents(patient), desk_token_of(patient))
         command = mapping.build_open_visit(keys, visit.field(2).text, opened_at)
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
@@ -198,7 +198,7 @@ def identity_documents(identifiers: Part) -> list[IdentityDocument]:
     return found
 
 
-def _desk_token(patient: Segment) -> str | None:
+def desk_token_of(patient: Segment) -> str | None:
     """Return the desk token in PID-3, if there is one."""
     typed = (one for one in patient.field(3).repetitions() if one.component(5).text == mapping.DESK_TYPE)
     return next((one.component(1).text for one in typed), None)
