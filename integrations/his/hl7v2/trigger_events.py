@@ -107,7 +107,7 @@ def parse_commands(message: Message, time_zone: tzinfo) -> VisitCommands:
     parser = _PARSERS[message_type.component(1).text, message_type.component(2).text]
     patient = [document for segment in message.all("PID") for document in _documents(segment)]
     patient.sort(key=lambda document: document.kind != RESIDENT_CARD)
-    desk_token = next((code for segment in message.all("PID") if (code := _desk_token(segment))), None)
+    desk_token = next((code for segment in message.all("PID") if (code := desk_token_of(segment))), None)
     return VisitCommands(parse_visit_number(message), parser(message, time_zone), tuple(patient), desk_token)
 
 
