@@ -13,7 +13,12 @@ from typing import Literal
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.commands import MAX_AMOUNT_FEN, Command, OpenVisit
+from backend.services.medical_credit.model.commands import (
+    MAX_AMOUNT_FEN,
+    Command,
+    OpenVisit,
+    WithdrawCounterPayment,
+)
 from backend.services.medical_credit.model.visit import CounterPayment, Line
 
 Element = Literal[
@@ -88,7 +93,6 @@ MIN_YEAR, MAX_YEAR = 2000, 2100
 _YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.(?=[0-9])([0-9]{0,9}?)0*)?", re.ASCII)
 _JSON_YUAN = re.compile(rf"{_YUAN.pattern}(?:E([+-]?[0-9]{{1,3}}))?", re.ASCII)
 """A number of JSON may have an exponent; the text of a Decimal writes it with a capital E."""
-_QUANTITY = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,4})?", re.ASCII)
 _IDENTIFIER = re.compile(r"[^\s|^~\\&]{1,64}")
 _MAX_TITLE = 200
 _INSTANT = re.compile(
@@ -278,12 +282,11 @@ def build_credit(
     at: datetime,
     title: str | None = None,
 ) -> Line:
-    """Return the line of a credit of all or part of a charge (FT1-6 CD); its sign is ignored. Raises Unmappable."""
+    """Return the line of a credit of all or part of a charge (FT1-6 CD); its sign is ignored. Raises Unmappable.
+
+    The credit of a free line is 0.
+    """
     amount_fen = abs(fen_from_yuan(amount))
-    if amount_fen == 0:
-        raise Unmappable(
-            "amount", "value", Text(zh="退费金额不能为零。", en="The amount of a credit must not be zero.")
-        )
     return Line(
         id=parse_identifier(line, "line"),
         kind="credit",
@@ -314,9 +317,13 @@ def build_adjustment(
     )
 
 
-def build_counter_payment(payment: str | None, amount: str | int | Decimal | None, at: datetime) -> CounterPayment:
-    """Return the command for a payment at the hospital (FT1-6 PY); its sign is ignored. Raises Unmappable."""
-    amount_fen = abs(fen_from_yuan(amount))
+def build_counter_payment(
+    payment: str | None, amount: str | int | Decimal | None, at: datetime
+) -> CounterPayment | WithdrawCounterPayment:
+    """Return the command for a payment at the hospital (FT1-6 PY); one below zero withdraws it. Raises Unmappable."""
+    amount_fen = fen_from_yuan(amount)
+    if amount_fen < 0:
+        return WithdrawCounterPayment(parse_identifier(payment, "payment"), -amount_fen)
     if amount_fen == 0:
         raise Unmappable(
             "amount", "value", Text(zh="付款金额不能为零。", en="The amount of a payment must not be zero.")
@@ -349,17 +356,3 @@ def build_transaction(
             raise Unmappable(
                 "transaction", "unknown", Text(zh="不支持该交易类型。", en="This transaction type is not supported.")
             )
-
-
-def is_amount(text: str) -> bool:
-    """Return whether a text is an amount in yuan with at most two decimal places that are not zero."""
-    try:
-        fen_from_yuan(text)
-    except Unmappable:
-        return False
-    return True
-
-
-def is_quantity(text: str) -> bool:
-    """Return whether a text is a quantity above zero, with at most four decimal places."""
-    return _QUANTITY.fullmatch(text) is not None and float(text) > 0

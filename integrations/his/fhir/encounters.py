@@ -34,7 +34,7 @@ from integrations.his.fhir.visit_writes import CreateParser, UpdateParser, Visit
 ESTIMATE = "urn:chengma:fhir:estimated-share"
 """The extension of an Encounter with the hospital's estimate of the patient's share."""
 
-IN_PROGRESS = ("planned", "arrived", "triaged", "in-progress", "onleave")
+IN_PROGRESS = ("arrived", "triaged", "in-progress", "onleave")
 CANCELLED = ("cancelled", "entered-in-error")
 
 
@@ -43,6 +43,7 @@ CANCELLED = ("cancelled", "entered-in-error")
 
 def _parse_new_encounter(context: RequestContext, resource: Json, _references: References) -> VisitWrite:
     status = str(resource.get("status"))
+    _check_begun(status)
     if status not in (*IN_PROGRESS, "finished"):
         raise unsupported_status("Encounter")
     number = require_identifier(context.hospital, resource, "visit")
@@ -73,6 +74,7 @@ def _parse_encounter_update(
     context: RequestContext, visit_id: str, resource: Json, _references: References
 ) -> VisitWrite:
     status = str(resource.get("status"))
+    _check_begun(status)
     if status not in (*IN_PROGRESS, *CANCELLED, "finished"):
         raise unsupported_status("Encounter")
     kind = mapping.visit_kind(cast("Json", resource.get("class") or {}).get("code"))
@@ -111,6 +113,19 @@ def _parse_encounter_update(
     return VisitWrite(
         resource_type="Encounter", visit_id=visit_id, commands=commands, resource_id=visit_id_of, patient=patient
     )
+
+
+def _check_begun(status: str) -> None:
+    """Raise Unprocessable for a visit that is only planned: credit is held from its beginning."""
+    if status == "planned":
+        raise unprocessable(
+            "Encounter.status",
+            Text(
+                zh="预约的就诊请在患者到院后再登记，状态填arrived或in-progress。",
+                en="Send a planned visit when the patient has come, with status arrived or in-progress.",
+            ),
+            "not-supported",
+        )
 
 
 def _estimate(resource: Json) -> Decimal | int | None:

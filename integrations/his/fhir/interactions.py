@@ -7,6 +7,7 @@ from fhir.resources.R4B.account import Account
 from fhir.resources.R4B.chargeitem import ChargeItem
 from fhir.resources.R4B.coverageeligibilityrequest import CoverageEligibilityRequest
 from fhir.resources.R4B.encounter import Encounter
+from fhir.resources.R4B.patient import Patient
 from fhir.resources.R4B.paymentnotice import PaymentNotice
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,13 +35,14 @@ from integrations.his.fhir.operation_outcome import (
     resource_not_found,
     unprocessable,
 )
-from integrations.his.fhir.payment_notices import parse_new_payment_notice
+from integrations.his.fhir.payment_notices import parse_new_payment_notice, parse_payment_notice_update
 from integrations.his.fhir.references import References, resolve_visit
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, find_in_visit, read_resource
 from integrations.his.fhir.scopes import Permission
 from integrations.his.fhir.search import find_page, search
-from integrations.his.fhir.search_parameters import parse_search
+from integrations.his.fhir.search_parameters import parse_read, parse_search
+from integrations.his.fhir.subsetting import select_elements
 from integrations.his.fhir.visit_writes import CreateParser, UpdateParser, apply_writes
 
 ELIGIBILITY_REQUEST = "CoverageEligibilityRequest"
@@ -49,6 +51,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "ChargeItem": ChargeItem,
     "CoverageEligibilityRequest": CoverageEligibilityRequest,
     "Encounter": Encounter,
+    "Patient": Patient,
     "PaymentNotice": PaymentNotice,
 }
 CREATE_PARSERS: Mapping[str, CreateParser] = {
@@ -61,6 +64,7 @@ UPDATE_PARSERS: Mapping[str, UpdateParser] = {
     "Account": parse_account_update,
     "ChargeItem": parse_charge_item_update,
     "Encounter": parse_encounter_update,
+    "PaymentNotice": parse_payment_notice_update,
 }
 _PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
     ("GET", True): "r",
@@ -75,8 +79,8 @@ _PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
 class Interaction(Struct, frozen=True):
     """One interaction: a request of its own, or an entry of a bundle.
 
-    `parameters` are those of a search, or the criteria of a conditional update. `in_body` is true if they were sent in
-    a body, where personal identifiers are allowed.
+    `parameters` are those of a search or read, or the criteria of a conditional update. `in_body` is true if they were
+    sent in a body, where personal identifiers are allowed.
     """
 
     method: str
@@ -182,12 +186,13 @@ def _invalid(errors: list[FieldError]) -> InvalidResource:
 
 
 async def _read(context: RequestContext, interaction: Interaction) -> InteractionResult:
+    elements = parse_read(interaction.parameters, strict=interaction.strict)
     resource = await read_resource(context, interaction.resource_type, interaction.resource_id or "")
     if resource is None:
         raise resource_not_found()
     if interaction.if_none_match is not None and matches_etag(interaction.if_none_match, resource):
         return InteractionResult(304, resource)
-    return InteractionResult(200, resource)
+    return InteractionResult(200, select_elements(resource, elements))
 
 
 async def _create(context: RequestContext, interaction: Interaction, resource: Json) -> InteractionResult:

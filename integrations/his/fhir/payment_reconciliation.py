@@ -30,18 +30,19 @@ def payment_reconciliation(reconciliation: Reconciliation, hospital: Hospital) -
         "disposition": disposition,
         "paymentDate": reconciliation.day,
         "paymentAmount": _money(reconciliation.totals.payout_fen),
-        "detail": [
-            {
-                "identifier": identifier_json(hospital.id, "visit", one.number),
-                "type": PAYMENT,
-                "request": {"reference": f"Invoice/{one.visit}"},
-                "date": reconciliation.day,
-                "amount": _money(one.payout_fen),
-            }
-            for one in reconciliation.visits
-        ],
     }
-    return resource | {"processNote": notes} if notes else resource
+    details = [
+        {
+            "identifier": identifier_json(hospital.id, "visit", one.number),
+            "type": PAYMENT,
+            "request": {"reference": f"Invoice/{one.visit}"},
+            "date": reconciliation.day,
+            "amount": _money(one.payout_fen),
+        }
+        for one in reconciliation.visits
+    ]
+    lists = {"detail": details, "processNote": notes}  # FHIR has no empty lists
+    return resource | {name: listed for name, listed in lists.items() if listed}
 
 
 def _note(one: Difference) -> dict[str, str]:

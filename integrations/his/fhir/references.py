@@ -163,6 +163,10 @@ def parse_patient(context: RequestContext, reference: object, resource: Json, pa
     given = cast("Json", reference) if isinstance(reference, dict) else {}
     identifiers = [cast("Json", given["identifier"])] if isinstance(given.get("identifier"), dict) else []
     text = given.get("reference")
+    if isinstance(text, str) and text.startswith("Patient?"):
+        criteria = parse_qsl(text.partition("?")[2])
+        tokens = [parse_token(value) for name, value in criteria if name == "identifier" and len(criteria) == 1]
+        identifiers.extend({"system": one.system or "", "value": one.value} for one in tokens)
     if isinstance(text, str) and text.startswith("#"):
         contained = [one for one in objects_in(resource, "contained") if one.get("id") == text[1:]]
         if len(contained) > 1 or any(one.get("resourceType") != "Patient" for one in contained):
@@ -177,8 +181,8 @@ def parse_patient(context: RequestContext, reference: object, resource: Json, pa
     pseudonym = next(iter(pseudonyms), None)
     if documents:
         document = mapping.require_document(documents)
-        others = different - {document, _canonical(context, document)}
-        return PatientReference(document, pseudonym, tuple(others))
+        others = {_canonical(context, one) for one in documents} - {_canonical(context, document), None}
+        return PatientReference(document, pseudonym, tuple(one for one in others if one is not None))
     if pseudonym is not None:
         return PatientReference(pseudonym=pseudonym)
     if given and (identifiers or text):

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.city.id_number import IdentityDocument
@@ -21,6 +21,7 @@ from integrations.his.fhir.references import VISIT_RESOURCE_TYPES
 from integrations.his.fhir.representation import Json
 from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, RECONCILIATION, ids_with, visit_id_in
 from integrations.his.fhir.resources import ACT_CODE, account, charge_item, encounter, invoice, payment_notice
+from integrations.his.fhir.search_pages import SearchPage, StorePage, first_matches
 from integrations.his.fhir.search_parameters import (
     PATIENT_IDENTIFIER,
     DateRange,
@@ -29,21 +30,11 @@ from integrations.his.fhir.search_parameters import (
     page_links,
     parse_search_date,
 )
+from integrations.his.fhir.subsetting import select_elements
 from integrations.his.mapping import kind_of_system, parse_instant
-
-MAX_STORE_PAGES = 20
-"""The most pages of the store that are read for one page of results."""
 
 MAX_COUNTED = 5_000
 NO_PERSON = ""
-
-
-class SearchPage(Struct, frozen=True):
-    """A page of resources, the cursor of the next page, and the total if it is known."""
-
-    resources: list[Json]
-    cursor: str | None = None
-    total: int | None = None
 
 
 async def search(context: RequestContext, query: SearchQuery) -> Json:
@@ -56,14 +47,17 @@ async def search(context: RequestContext, query: SearchQuery) -> Json:
     found = await find_page(context, query)
     next_query = None if found.cursor is None else replace(query, cursor=found.cursor)
     bundle: Json = {"resourceType": "Bundle", "type": "searchset"}
-    if found.total is not None:
-        bundle["total"] = found.total
+    total = found.total
+    if total is None and query.total in ("accurate", "estimate"):
+        total = await _count(context, replace(query, cursor=None))
+    if total is not None and query.total != "none":
+        bundle["total"] = total
     bundle["link"] = page_links(context, query, next_query)
     if found.resources:
         bundle["entry"] = [
             {
                 "fullUrl": f"{context.base}/{query.resource_type}/{resource['id']}",
-                "resource": resource,
+                "resource": select_elements(resource, query.elements),
                 "search": {"mode": "match"},
             }
             for resource in found.resources
@@ -130,45 +124,53 @@ async def _find_visits(context: RequestContext, query: SearchQuery) -> SearchPag
     build, visit_ids = _resource_builder(query.resource_type), await _visit_ids(context, query)
     if visit_ids is not None:
         known = await context.city.store.get_many(Visit, sorted(visit_ids))
-        own = sorted(known.values(), key=lambda visit: (visit.opened_ms, visit.id))
-        candidates = [(visit, build(context, visit)) for visit in own if visit.hospital == context.hospital.id]
+        in_order = sorted(known.values(), key=lambda visit: _sort_key(query, visit), reverse=query.sort.startswith("-"))
+        candidates = [(visit, build(context, visit)) for visit in in_order if visit.hospital == context.hospital.id]
         resources = [one for visit, one in candidates if _matches(context, query, visit, one)]
         return SearchPage(resources, None, len(resources))
-    cursor, found = query.cursor, list[Json]()
-    for _ in range(MAX_STORE_PAGES):
-        visits, cursor = await _visit_page(context, query, cursor)
+
+    async def read(cursor: str | None, limit: int) -> StorePage:
+        visits, after = await _visit_page(context, query, cursor, limit)
         candidates = [(visit, build(context, visit)) for visit in visits if visit.hospital == context.hospital.id]
-        found.extend(one for visit, one in candidates if _matches(context, query, visit, one))
-        if found or cursor is None:
-            break
-    return SearchPage(found, cursor, len(found) if cursor is None and query.cursor is None else None)
+        return len(visits), [one for visit, one in candidates if _matches(context, query, visit, one)], after
+
+    return await first_matches(query, read)
 
 
 async def _visit_page(
-    context: RequestContext, query: SearchQuery, cursor: str | None
+    context: RequestContext, query: SearchQuery, cursor: str | None, limit: int
 ) -> tuple[Sequence[Visit], str | None]:
-    store = context.city.store
-    if query.person is not None:
-        if query.person == NO_PERSON:
-            return [], None
-        by_opening = Order("opened_ms", "descending")
-        page = await store.find(Visit, {"person": query.person}, order=by_opening, cursor=cursor, limit=query.count)
-        return page.documents, page.cursor
-    name, field = "date", "settled_ms" if query.resource_type == "Invoice" and query.values("date") else "opened_ms"
-    if query.values("_lastUpdated") or query.sort.endswith("_lastUpdated"):
-        name, field = "_lastUpdated", "changed_ms"
-    at_least, below = (
-        _bounds(context, query, name) if field != "opened_ms" or query.resource_type == "Encounter" else (None, None)
-    )
-    is_ascending = bool(query.sort) and not query.sort.startswith("-")
-    order = Order(
-        field,
-        "ascending" if is_ascending else "descending",
-        at_least=0 if at_least is None and field == "settled_ms" else at_least,
-        below=below,
-    )
-    page = await store.find(Visit, {"hospital": context.hospital.id}, order=order, cursor=cursor, limit=query.count)
+    if query.person == NO_PERSON:
+        return [], None
+    where = {"hospital": context.hospital.id} if query.person is None else {"person": query.person}
+    page = await context.city.store.find(Visit, where, order=_order(context, query), cursor=cursor, limit=limit)
     return page.documents, page.cursor
+
+
+def _order(context: RequestContext, query: SearchQuery) -> Order:
+    """Return the order of a search. Raises InvalidSearch for one that the search for a person does not have."""
+    is_descending = not query.sort or query.sort.startswith("-")
+    direction: Literal["ascending", "descending"] = "descending" if is_descending else "ascending"
+    by_update = query.sort.endswith("_lastUpdated") or bool(not query.sort and query.values("_lastUpdated"))
+    if query.person is not None:
+        if by_update and query.sort:
+            text = Text(zh="按患者查询时不支持该排序方式。", en="A search by patient cannot be sorted by this.")
+            raise invalid_parameter("_sort", text, "not-supported")
+        return Order("opened_ms", direction)
+    if by_update:
+        at_least, below = _bounds(context, query, "_lastUpdated")
+        return Order("changed_ms", direction, at_least=at_least, below=below)
+    if query.resource_type == "Invoice" and query.values("date"):
+        at_least, below = _bounds(context, query, "date")
+        return Order("settled_ms", direction, at_least=at_least or 0, below=below)
+    at_least, below = _bounds(context, query, "date") if query.resource_type == "Encounter" else (None, None)
+    return Order("opened_ms", direction, at_least=at_least, below=below)
+
+
+def _sort_key(query: SearchQuery, visit: Visit) -> tuple[int, str]:
+    by_update = query.sort.endswith("_lastUpdated")
+    at_ms = (visit.settled_ms or 0) if query.resource_type == "Invoice" else visit.opened_ms
+    return (visit.changed_ms if by_update else at_ms if query.sort else visit.opened_ms), visit.id
 
 
 def _bounds(context: RequestContext, query: SearchQuery, name: str) -> tuple[int | None, int | None]:
@@ -187,7 +189,8 @@ async def _visit_ids(context: RequestContext, query: SearchQuery) -> set[str] | 
     sets = [await ids_with(context, Visit, tokens) for tokens in _number_tokens(query) if names_values(tokens)]
     sets.extend({visit_id_in(query.resource_type, value) for value in values} for values in query.values("_id"))
     for name in ("context", "account", "request"):
-        sets.extend({_reference_id(context, value) for value in values} for values in query.values(name))
+        references = query.values(name)
+        sets.extend({_reference_id(context, one, VISIT_RESOURCE_TYPES) for one in values} for values in references)
     return None if not sets else set[str].intersection(*sets)
 
 
@@ -206,8 +209,12 @@ def _has_number(context: RequestContext, query: SearchQuery, visit: Visit) -> bo
     )
 
 
-def _reference_id(context: RequestContext, reference: str) -> str:
-    return reference.removeprefix(context.base + "/").rpartition("/")[2]
+def _reference_id(context: RequestContext, reference: str, resource_types: Sequence[str]) -> str:
+    """Return the id in a reference, or an empty text, which no resource has, if it is of another type or server."""
+    resource_type, slash, rest = reference.removeprefix(f"{context.base}/").partition("/")
+    if not slash:
+        return reference
+    return rest.partition("/")[0] if resource_type in resource_types else ""
 
 
 def _matches(context: RequestContext, query: SearchQuery, visit: Visit, resource: Json) -> bool:
@@ -328,8 +335,9 @@ async def _find_eligibility(context: RequestContext, query: SearchQuery) -> Sear
     build, sets, store = ELIGIBILITY_RESOURCES[query.resource_type], list[set[str]](), context.city.store
     all_tokens = [parse_tokens(values) for values in query.values("identifier")]
     sets.extend([await ids_with(context, EligibilityAnswer, tokens) for tokens in all_tokens if names_values(tokens)])
-    for name in ("_id", "request"):
-        sets.extend({_reference_id(context, value) for value in values} for values in query.values(name))
+    sets.extend(set(values) for values in query.values("_id"))
+    for values in query.values("request"):
+        sets.append({_reference_id(context, value, ("CoverageEligibilityRequest",)) for value in values})
     if sets:
         known = await store.get_many(EligibilityAnswer, sorted(set[str].intersection(*sets)))
         own = [one for one in known.values() if one.hospital == context.hospital.id]
@@ -338,10 +346,13 @@ async def _find_eligibility(context: RequestContext, query: SearchQuery) -> Sear
     at_least, below = _bounds(context, query, "created")
     order = Order("created_ms", "descending", at_least=at_least, below=below)
     where = {"hospital": context.hospital.id}
-    page = await store.find(EligibilityAnswer, where, order=order, cursor=query.cursor, limit=query.count)
-    resources = [build(context, one) for one in page.documents if _matches_request(context, query, one)]
-    is_only_page = page.cursor is None and query.cursor is None
-    return SearchPage(resources, page.cursor, len(resources) if is_only_page else None)
+
+    async def read(cursor: str | None, limit: int) -> StorePage:
+        page = await store.find(EligibilityAnswer, where, order=order, cursor=cursor, limit=limit)
+        matching = [build(context, one) for one in page.documents if _matches_request(context, query, one)]
+        return len(page.documents), matching, page.cursor
+
+    return await first_matches(query, read)
 
 
 def _matches_request(context: RequestContext, query: SearchQuery, answer: EligibilityAnswer) -> bool:

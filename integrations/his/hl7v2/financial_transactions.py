@@ -9,16 +9,19 @@ import re
 from datetime import datetime, tzinfo
 from fractions import Fraction
 
+from msgspec.structs import replace
+
 from backend.i18n import Text
-from backend.services.medical_credit.model.commands import Command
+from backend.services.medical_credit.model.commands import Command, WithdrawCounterPayment
 from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine
-from backend.services.medical_credit.model.visit import Line
+from backend.services.medical_credit.model.visit import CounterPayment, Line
 from integrations.his import mapping
 from integrations.his.hl7v2.errors import Hl7Error, error_at
+from integrations.his.hl7v2.identifiers import parse_number, with_system
 from integrations.his.hl7v2.message import Part, Segment
 from integrations.his.hl7v2.timestamps import parse_timestamp
 
-BATCH, QUANTITY, AMOUNT, UNIT_PRICE, REFERENCE = 3, 10, 11, 12, 31
+LINE, BATCH, QUANTITY, AMOUNT, UNIT_PRICE, REFERENCE = 2, 3, 10, 11, 12, 31
 """Fields of FT1. FT1-31 exists since version 2.5."""
 PRICES = (AMOUNT, UNIT_PRICE, 15, 22)
 """The fields of FT1 that are prices (data type CP): also the insurance amount, and the unit cost."""
@@ -60,13 +63,31 @@ def parse_transaction(segment: Segment, time_zone: tzinfo, *, before_2_5: bool) 
             unreferenced = UnreferencedLine(
                 found, mapping.parse_identifier(code.text, "code"), segment.field(BATCH).text
             )
-            return unreferenced, warnings
+            return _with_systems(unreferenced, segment), warnings
         command = mapping.build_transaction(
             transaction_type, line, reference, code.text, title.text or code.component(2).text, amount, at
         )
     except mapping.Unmappable as error:
         raise error_at(segment.field(_FIELDS.get(error.element, 0)).location, error) from error
-    return command, warnings
+    return _with_systems(command, segment), warnings
+
+
+def _with_systems(command: Command, segment: Segment) -> Command:
+    """Return a command whose ids have the systems of FT1-2 and FT1-31, where these name one.
+
+    A withdrawal names the payment in FT1-31, or has its FT1-2.
+    """
+    if isinstance(command, UnreferencedLine):
+        return replace(command, line=replace(command.line, id=with_system(segment.field(LINE), command.line.id)))
+    if isinstance(command, Line):
+        of = command.of and with_system(segment.field(REFERENCE), command.of)
+        return replace(command, id=with_system(segment.field(LINE), command.id), of=of)
+    if isinstance(command, CounterPayment):
+        return replace(command, id=with_system(segment.field(LINE), command.id))
+    if isinstance(command, WithdrawCounterPayment):
+        named = segment.field(REFERENCE)
+        return replace(command, id=parse_number(named if named.text else segment.field(LINE), "payment"))
+    return command
 
 
 def _instant(part: Part, time_zone: tzinfo) -> datetime:
@@ -117,7 +138,8 @@ def _amount(segment: Segment) -> tuple[str, tuple[Hl7Error, ...]]:
     if not amount.text:
         return _product(amount, quantity, unit_price), ()
     amount_fen = mapping.fen_from_yuan(amount.text)
-    _check_withdrawal(segment, amount_fen)
+    if segment.field(6).text == "PY" and amount_fen > 0 and quantity.text.startswith("-"):
+        return f"-{amount.text.removeprefix('+')}", ()  # a withdrawal, whose sign is in the quantity
     if not unit_price.text:
         return amount.text, ()
     for part in (quantity, unit_price):
@@ -137,17 +159,6 @@ def _amount(segment: Segment) -> tuple[str, tuple[Hl7Error, ...]]:
         en=f"{amount.location} differs from quantity times unit price; {amount.location} is billed",
     )
     return amount.text, (Hl7Error(amount.location, "102", text, "W"),)
-
-
-def _check_withdrawal(segment: Segment, amount_fen: int) -> None:
-    """Raise Hl7Error 102 for a payment below zero, which withdraws an earlier one."""
-    if segment.field(6).text == "PY" and amount_fen < 0:
-        location = segment.field(AMOUNT).location
-        text = Text(
-            zh=f"{location}小于零：撤销窗口付款须另行处理，未计入",
-            en=f"{location} is below zero: a payment at the counter cannot be withdrawn by PY; nothing was booked",
-        )
-        raise Hl7Error(location, "102", text)
 
 
 def _product(amount: Part, quantity: Part, unit_price: Part) -> str:

@@ -6,7 +6,7 @@ Every message is answered, whatever happens: a sender that keeps the order of it
 import base64
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,6 +27,7 @@ from backend.services.medical_credit.model.visit import Line, visit_id
 from backend.store import Order, StoreUnavailable
 from backend.store.time import to_ms
 from backend.store.update import update_document
+from integrations.his import mapping
 from integrations.his.hl7v2.acknowledgement import (
     AcknowledgementCode,
     RequestedAcknowledgements,
@@ -34,6 +35,9 @@ from integrations.his.hl7v2.acknowledgement import (
     requested_acknowledgements,
 )
 from integrations.his.hl7v2.errors import Hl7Error
+from integrations.his.hl7v2.event_table import OPENING, check_event, treatment_of
+from integrations.his.hl7v2.ignored_messages import ignore_event, ignore_person, process_ignored, process_ignored_of
+from integrations.his.hl7v2.local_codes import with_standard_codes
 from integrations.his.hl7v2.message import Message, message_too_long, parse_header, parse_message
 from integrations.his.hl7v2.message_store import RETRY_AFTER, store_message, store_unread
 from integrations.his.hl7v2.mllp_listener import Limits, Peer
@@ -100,6 +104,7 @@ async def _receive(city: City, hospital: Hospital | None, header: Message, raw: 
     message = parse_message(raw, hospital.encoding)
     requested = requested_acknowledgements(message, hospital.acknowledgement)
     check_header(message, development=city.settings.development)
+    check_event(message, hospital)
     return Received(hospital, message, requested, await store_message(city, hospital, message, raw))
 
 
@@ -123,12 +128,15 @@ async def _refuse_unstored(city: City, hospital: Hospital | None, raw: bytes, pe
 
 
 def _authorize(hospital: Hospital | None, header: Message, peer: Peer) -> Hospital:
-    """Return the hospital of MSH-4. Raises Hl7Error 204 if it is not connected or the certificate differs."""
+    """Return the hospital of MSH-4. Raises Hl7Error 204 if it is not connected or the certificate is not its own.
+
+    Under TLS a hospital without a certificate is refused as well: any client with a certificate could send its code.
+    """
     location = header.header.field(4).location
     if hospital is None or not hospital.enabled:
         text = Text(zh=f"{location}：该机构未接入", en=f"{location}: this facility is not connected")
         raise Hl7Error(location, "204", text)
-    if hospital.certificate is not None and hospital.certificate != peer.name:
+    if hospital.certificate != peer.name:
         text = Text(
             zh=f"{location}：客户端证书不属于该机构",
             en=f"{location}: the client certificate does not belong to this facility",
@@ -174,43 +182,77 @@ async def _answer(city: City, received: Received) -> HisMessage:
 
 async def _process(city: City, hospital: Hospital, message: Message, stored: HisMessage) -> HisMessage:
     """Apply a message, save its result, and process the messages that waited for it."""
-    result, visit = await _apply(city, hospital, message, stored)
+    result, visit = await _result_of(city, hospital, message, stored)
     saved = await _save_result(city, stored, message, result, visit)
     if visit is not None and result.state == "done":
-        try:
-            await tasks.advance.enqueue(city.jobs, visit)
-            await _retry_waiting(city, hospital, visit, stored.id)
-        except Exception:  # noqa: BLE001  the message is done, and sweeps do the rest
-            _log.exception("MLLP: what follows message %s is left to sweeps", stored.id)
+        await _follow_up(stored, tasks.advance.enqueue(city.jobs, visit))
+        await _follow_up(stored, _process_dependent(city, hospital, visit, saved))
+    elif visit is not None and result.state == "ignored" and saved.kind in OPENING:
+        await _follow_up(stored, _retry_waiting(city, hospital, visit, stored.id))
     return saved
+
+
+async def _process_dependent(city: City, hospital: Hospital, visit: str, done: HisMessage) -> None:
+    """Process the messages that waited for one that is done, and after an opening those that were ignored before."""
+    if done.kind in OPENING and hospital.people_without_credit == "ignore":
+        await process_ignored_of(city, visit, lambda stored: _retry(city, hospital, stored))
+    await _retry_waiting(city, hospital, visit, done.id)
+
+
+async def _follow_up(stored: HisMessage, work: Awaitable[None]) -> None:
+    """Do what follows a message that is done; if it fails, sweeps do it."""
+    try:
+        await work
+    except Exception:  # noqa: BLE001  the message keeps its answer
+        _log.exception("MLLP: what follows message %s is left to sweeps", stored.id)
+
+
+async def _result_of(
+    city: City, hospital: Hospital, message: Message, stored: HisMessage
+) -> tuple[ProcessingResult, str | None]:
+    """Apply a message that has an effect; return the result, and the id of the visit if it could be read.
+
+    Raises StoreUnavailable.
+    """
+    try:
+        message = with_standard_codes(message, hospital)
+        ignored = await ignore_event(city, hospital, message)
+        if ignored is not None:
+            return ProcessingResult("AA", "ignored", ignored=ignored), None
+        if treatment_of(message) == "kept":
+            return ProcessingResult("AA", "done"), None
+        result, visit = await _apply(city, hospital, message, stored)
+        if result.state == "done":
+            return result, visit
+        ignored = await ignore_person(city, hospital, message, visit, result.errors)
+        return (result if ignored is None else ProcessingResult("AA", "ignored", ignored.errors, ignored)), visit
+    except Hl7Error as error:
+        return refuse(hospital, error, permanent=True), None
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  kept as failed, so that the messages after it are not blocked
+        _log.exception("MLLP: message %s failed", stored.id)
+        return refuse(hospital, unexpected(error), permanent=False), None
 
 
 async def _apply(
     city: City, hospital: Hospital, message: Message, stored: HisMessage
 ) -> tuple[ProcessingResult, str | None]:
-    """Apply the commands of a message: all, or none. Return the result, and the visit's id if it could be read.
-
-    Raises StoreUnavailable.
-    """
+    """Apply the commands of a message: all, or none. Return the result, and the visit's id if it could be read."""
     visit: str | None = None
     try:
         visit = visit_id(hospital.id, parse_visit_number(message))
         parsed = parse_commands(message, ZoneInfo(city.settings.time_zone))
-        located = sorted(parsed.commands, key=_refers_to_charge)
-        commands = [(one.command, f"{stored.id}/{number}") for number, one in enumerate(located)]
-        try:
-            await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient)
-        except CommandRefused as refused:
-            return refuse_command(hospital, refused.problem, located[refused.index].location), visit
-        except (OtherPatient, InvalidIdNumber) as problem:
-            return refuse_command(hospital, problem, PATIENT), visit
     except Hl7Error as error:
         return refuse(hospital, error, permanent=True), visit
-    except StoreUnavailable:
-        raise
-    except Exception as error:  # noqa: BLE001  kept as failed, so that the messages after it are not blocked
-        _log.exception("MLLP: message %s failed", stored.id)
-        return refuse(hospital, unexpected(error), permanent=False), visit
+    located = sorted(parsed.commands, key=_refers_to_charge)
+    commands = [(one.command, f"{stored.id}/{number}") for number, one in enumerate(located)]
+    try:
+        await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient)
+    except CommandRefused as refused:
+        return refuse_command(hospital, refused.problem, located[refused.index].location), visit
+    except (OtherPatient, InvalidIdNumber) as problem:
+        return refuse_command(hospital, problem, PATIENT), visit
     return ProcessingResult("AA", "done", tuple(one for each in located for one in each.warnings)), visit
 
 
@@ -240,7 +282,8 @@ async def _save_result(
             visit=visit,
             answer=reply if answers else current.answer,
             answer_code=result.code if answers else current.answer_code,
-            reason="; ".join(map(str, result.errors)) or None,
+            patient=result.ignored and result.ignored.patient,
+            reason=result.ignored.reason if result.ignored else "; ".join(map(str, result.errors)) or None,
             attempts=current.attempts + 1,
             due_ms=to_ms(now + retry_after) if waits and not expired else None,
         )
@@ -268,10 +311,11 @@ async def _retry(city: City, hospital: Hospital, stored: HisMessage) -> HisMessa
     try:
         message = parse_message(raw, hospital.encoding)
         check_header(message, development=city.settings.development)
+        check_event(message, hospital)
     except Hl7Error as error:
         message, result = parse_header(raw, hospital.encoding), refuse(hospital, error, permanent=True)
     else:
-        result, visit = await _apply(city, hospital, message, stored)
+        result, visit = await _result_of(city, hospital, message, stored)
     saved = await _save_result(city, stored, message, result, visit)
     if visit is not None and saved.state == "done":
         await tasks.advance.enqueue(city.jobs, visit)
@@ -284,7 +328,7 @@ def raw_message(city: City, stored: HisMessage) -> bytes:
 
 
 class Hl7Inbox:
-    """Retries messages that wait, have failed, or were interrupted before they were acknowledged."""
+    """Processes stored messages again: those that wait, have failed, were interrupted, or were ignored."""
 
     async def retry(self, city: City, message: str) -> str | None:
         """Process a message again and return its new state, or None if it does not exist."""
@@ -295,8 +339,30 @@ class Hl7Inbox:
         assert hospital is not None, "hospitals are disabled, never deleted"
         saved = await _retry(city, hospital, stored)
         if saved.state == "done" and saved.visit is not None:
-            await _retry_waiting(city, hospital, saved.visit, stored.id)
+            await _process_dependent(city, hospital, saved.visit, saved)
         return saved.state
+
+    async def process_ignored(self, city: City, person: str) -> None:
+        """Process the ignored messages of a person who has enrolled, for visits that are still open."""
+
+        async def process(stored: HisMessage) -> HisMessage:
+            hospital = await city.store.get(Hospital, stored.hospital)
+            assert hospital is not None, "hospitals are disabled, never deleted"
+            saved = await _retry(city, hospital, stored)
+            if saved.state == "done" and saved.visit is not None:
+                await _retry_waiting(city, hospital, saved.visit, stored.id)
+            return saved
+
+        await process_ignored(city, person, process, lambda stored: _is_inpatient(city, stored))
+
+
+async def _is_inpatient(city: City, stored: HisMessage) -> bool:
+    """Return whether a stored message is about a stay in hospital (PV1-2)."""
+    hospital = await city.store.get(Hospital, stored.hospital)
+    assert hospital is not None, "hospitals are disabled, never deleted"
+    message = with_standard_codes(parse_message(raw_message(city, stored), hospital.encoding), hospital)
+    visits = message.all("PV1")
+    return any(mapping.VISIT_KINDS.get(visit.field(2).text) == "inpatient" for visit in visits)
 
 
 def _reply(message: Message, code: AcknowledgementCode, errors: Sequence[Hl7Error], now: datetime) -> bytes:

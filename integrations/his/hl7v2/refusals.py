@@ -12,6 +12,7 @@ from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.hospital import Hospital, MessageState
 from integrations.his.hl7v2.acknowledgement import AcknowledgementCode
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
+from integrations.his.hl7v2.ignored_messages import Ignored
 
 PATIENT = Location("PID", 1, 3)
 
@@ -44,11 +45,12 @@ _ABOUT_PATIENT = (InvalidIdNumber, problems.UnknownPatient, problems.OtherPatien
 
 
 class ProcessingResult(Struct, frozen=True):
-    """The application acknowledgement of a message, its new state, and its errors."""
+    """The application acknowledgement of a message, its new state, and its errors; `ignored` says why it is ignored."""
 
     code: AcknowledgementCode
     state: MessageState
     errors: tuple[Hl7Error, ...] = ()
+    ignored: Ignored | None = None
 
 
 def refusal_code(hospital: Hospital | None, *, permanent: bool) -> AcknowledgementCode:

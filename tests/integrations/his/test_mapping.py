@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.city.id_number import DocumentKind, IdentityDocument
-from backend.services.medical_credit.model.commands import Command
+from backend.services.medical_credit.model.commands import Command, WithdrawCounterPayment
 from backend.services.medical_credit.model.visit import CounterPayment, Line
 from integrations.his.mapping import (
     DOCUMENT_TYPES,
@@ -233,3 +233,8 @@ def test_a_patient_is_identified_by_a_resident_card_or_else_the_first_document_w
         with pytest.raises(Unmappable) as caught:
             require_document(nothing)
         assert (caught.value.element, caught.value.fault) == ("patient", "required")
+
+
+def test_a_payment_below_zero_withdraws_the_payment_with_its_id() -> None:
+    command = build_transaction("PY", "P1", None, None, None, "-100.00", AT)
+    assert command == WithdrawCounterPayment("P1", 10_000)

@@ -110,7 +110,7 @@ def _visit_differences(visit: Visit, filed: FiledVisit, day: date, zone: ZoneInf
     for line_id in sorted(ours.lines.keys() | filed.lines.keys()):
         yield from _line_differences(visit, ours.lines.get(line_id), filed.lines.get(line_id))
     yield from _settlement_differences(visit, ours, filed, day)
-    yield from _payment_differences(where, ours, filed)
+    yield from _payment_differences(visit, ours, filed)
 
 
 # ── lines ──
@@ -240,8 +240,10 @@ def _filed_settlement_differences(
             yield difference("settlement_differs", where, mine.id, mine.cash_fen, theirs.cash_fen, detail)
 
 
-def _payment_differences(where: tuple[str, str], ours: FiledVisit, filed: FiledVisit) -> Iterator[Difference]:
+def _payment_differences(visit: Visit, ours: FiledVisit, filed: FiledVisit) -> Iterator[Difference]:
     """Yield the differences between payments at the counter; several on one side may be one on the other."""
+    where = (visit.id, visit.number)
+    yield from _overpaid(visit)
     for key in filed.repeated_payments:
         fen = filed.payments[key].amount_fen
         detail = repeated_text(Text(zh=f"窗口支付{key}", en=f"The counter payment {key}"), _FILE, fen)
@@ -263,7 +265,31 @@ def _payment_differences(where: tuple[str, str], ours: FiledVisit, filed: FiledV
     for one in only_theirs:
         title = Text(zh=f"窗口支付{one.id}", en=f"The counter payment {one.id}")
         detail = _on_one_side(title, one.amount_fen, _HOSPITAL, _HERE)
+        if visit.counter_payment(one.id) is not None:
+            detail = _withdrawn_here(one)
         yield difference("counter_only_at_hospital", where, one.id, None, one.amount_fen, detail)
+
+
+def _withdrawn_here(paid: FiledPayment) -> Text:
+    amount = decimal_yuan(paid.amount_fen)
+    return Text(
+        zh=f"窗口支付{paid.id}（{amount}元）医院已向我方撤销，但仍在医院文件中。",
+        en=f"The hospital withdrew the counter payment {paid.id} of {amount} yuan here, and still has it in its file.",
+    )
+
+
+def _overpaid(visit: Visit) -> Iterator[Difference]:
+    """Yield what the hospital has taken at the counter beyond the person's share, which it must give back."""
+    overpaid_fen, paid_fen = visit.counter_overpaid_fen(), visit.counter_paid_fen()
+    if overpaid_fen and visit.cancelled_at is None:
+        amount = decimal_yuan(overpaid_fen)
+        detail = Text(
+            zh=f"就诊{visit.number}患者在窗口多付{amount}元，请医院退还患者，并更正窗口支付。",
+            en=f"The patient of visit {visit.number} paid {amount} yuan too much at the counter; "
+            "the hospital must give it back and correct the counter payment.",
+        )
+        where, share_fen = (visit.id, visit.number), paid_fen - overpaid_fen
+        yield difference("counter_overpaid", where, visit.number, share_fen, paid_fen, detail)
 
 
 def _what_of_payment(ours: FiledPayment, theirs: FiledPayment) -> Iterator[DifferingValue]:

@@ -12,7 +12,8 @@ V1,counter,P1,,,6.00,,,,2026-03-02,
 
 `record` is `charge`, `credit`, `adjustment`, `settlement` (`id` is the id of the insurance settlement, `amount` the
 medical fee) or `counter` (a payment at the hospital's counter). A visit is listed in the file of the day on which it
-was settled. `account` includes the family account. A settlement with the same id and the opposite amounts cancels it.
+was settled. `account` includes the family account. A settlement with the same id and the opposite amounts cancels it;
+likewise a counter payment.
 The columns `day` and `patient` (the number of the identity document) may be missing or empty; what they hold is
 compared. Our own file leaves `patient` empty.
 
@@ -166,13 +167,22 @@ def _add_row(visit: FiledVisit, values: Mapping[str, str], fen: Sequence[int], d
     if record == "settlement":
         _add_settlement(visit, FiledSettlement(key, fen[0], fen[1], fen[2], fen[3], day))
     elif record == "counter":
-        if key in visit.payments:
-            visit.repeated_payments.append(key)
-        visit.payments.setdefault(key, FiledPayment(key, fen[0], day))
+        _add_payment(visit, FiledPayment(key, fen[0], day))
     elif key in visit.lines:
         visit.repeated_lines.append(key)
     else:
         visit.lines[key] = FiledLine(key, cast("LineKind", record), values["of"], values["code"], fen[0], day)
+
+
+def _add_payment(visit: FiledVisit, row: FiledPayment) -> None:
+    """Add a payment at the counter, or withdraw the one with the opposite amount."""
+    known = visit.payments.get(row.id)
+    if known is not None and row.amount_fen < 0 and known.amount_fen == -row.amount_fen:
+        del visit.payments[row.id]
+    elif known is not None:
+        visit.repeated_payments.append(row.id)
+    else:
+        visit.payments[row.id] = row
 
 
 def _add_settlement(visit: FiledVisit, row: FiledSettlement) -> None:
@@ -231,7 +241,11 @@ def our_record(visit: Visit, zone: ZoneInfo) -> FiledVisit:
                 day(settled.at),
             )
         ],
-        payments={one.id: FiledPayment(one.id, one.amount_fen, day(one.at)) for one in visit.counter_payments},
+        payments={
+            one.id: FiledPayment(one.id, one.amount_fen, day(one.at))
+            for one in visit.counter_payments
+            if one.withdrawn_at is None
+        },
     )
 
 

@@ -66,11 +66,16 @@ class Settlement(Struct, frozen=True, gc=False):
 
 
 class CounterPayment(Struct, frozen=True, gc=False):
-    """A payment at the hospital's counter, as reported by the hospital."""
+    """A payment at the hospital's counter, as reported by the hospital.
+
+    Once it is withdrawn, it was paid back, or it was a mistake if it is `mistaken`.
+    """
 
     id: str
     amount_fen: int
     at: datetime
+    withdrawn_at: datetime | None = None
+    mistaken: bool = False
 
 
 class Visit(Billable, kw_only=True):
@@ -80,7 +85,8 @@ class Visit(Billable, kw_only=True):
     the ids of lines and counter payments.
     `id_number` is the encrypted ID number under which it was opened; older visits have none. `settle_at` is when the
     closed visit is sent to the insurance, and `retry_at` when a rejected claim is sent again. `settled_ms` is when the
-    settlement in force was made.
+    settlement in force was made. `transitions` counts how often the hospital changed its class, beginning, end or
+    cancellation, all of which can be undone.
     """
 
     collection: ClassVar[str] = "medical_visits"
@@ -132,6 +138,7 @@ class Visit(Billable, kw_only=True):
     settlement: Settlement | None = None
     settled_ms: int | None = None
     events: tuple[str, ...] = ()
+    transitions: int = 0
 
     def purpose(self) -> Purpose:
         """Return the limit that the visit uses."""
@@ -142,9 +149,30 @@ class Visit(Billable, kw_only=True):
         return self.kind == "emergency"
 
     def amount_due(self) -> AmountDue | None:
-        """Return the person's cash share according to the settlement in force."""
+        """Return the person's cash share according to the settlement in force, and what was paid at the counter.
+
+        Each report of a payment, and each withdrawal of one, is another decision.
+        """
         settled = self.settlement
-        return settled and AmountDue(settled.number, settled.split.cash_fen, settled.at)
+        if settled is None:
+            return None
+        withdrawn_at = [one.withdrawn_at for one in self.counter_payments if one.withdrawn_at is not None]
+        number = settled.number + len(self.counter_payments) + len(withdrawn_at)
+        return AmountDue(number, settled.split.cash_fen, max([settled.at, *withdrawn_at]), self.counter_paid_fen())
+
+    def counter_payment(self, payment_id: str) -> CounterPayment | None:
+        """Return the payment at the counter with this id, or None."""
+        return next((one for one in self.counter_payments if one.id == payment_id), None)
+
+    def counter_paid_fen(self) -> int:
+        """Return what was paid at the counter, without withdrawn payments."""
+        return sum(one.amount_fen for one in self.counter_payments if one.withdrawn_at is None)
+
+    def counter_overpaid_fen(self) -> int:
+        """Return what the hospital has taken at the counter beyond the person's share, and must give back."""
+        if self.cancelled_at is not None:
+            return self.counter_paid_fen()
+        return self.bill.overpaid_at_counter_fen() if self.bill is not None else 0
 
     def is_being_decided(self) -> bool:
         """Return whether a claim is not answered yet."""

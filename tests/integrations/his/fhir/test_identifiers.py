@@ -58,33 +58,31 @@ def test_the_own_systems_of_a_hospital_and_none_name_the_visit_that_they_always_
     assert first.read(visit)["identifier"] == [{"system": "urn:chengma:hospital:HZ001:visit", "value": "1001"}]
 
 
-@pytest.mark.parametrize(
-    ("criterion", "expected"),
-    [
-        ("identifier=1001", {None, CLINIC, WARD}),
-        ("identifier=|1001", {None}),
-        (f"identifier={CLINIC}|1001", {CLINIC}),
-        (f"identifier={CLINIC}|", {CLINIC}),
-        ("identifier=urn:other|1001", set()),
-        ("identifier=urn:other|", set()),
-        (f"identifier={CLINIC}|1001,{WARD}|1001", {CLINIC, WARD}),
-        (f"identifier={CLINIC}|,{WARD}|1001", {CLINIC, WARD}),
-        (f"identifier=1001&identifier={WARD}|", {WARD}),
-        (f"identifier={CLINIC}|&identifier={WARD}|1001", set()),
-        (f"identifier={OURS}|1001", {None}),
-        ("identifier=urn:chengma:hospital:HZ001:visit|", {None}),
-        ("status=urn:other|in-progress", set()),
-        ("status=http://hl7.org/fhir/encounter-status|in-progress", {None, CLINIC, WARD}),
-        ("class=urn:other|AMB", set()),
-        ("class=http://terminology.hl7.org/CodeSystem/v3-ActCode|AMB", {None, CLINIC, WARD}),
-    ],
-)
-def test_a_search_respects_the_system_of_a_token(
-    first: HospitalSystem, patient: Patient, criterion: str, expected: set[str | None]
-) -> None:
-    visits = {system: opened(first, patient, system) for system in (None, CLINIC, WARD)}
-    found = {f"Encounter/{one['id']}" for one in first.found(f"Encounter?{criterion}")}
-    assert found == {visits[system] for system in expected}
+SEARCHES: dict[str, set[str | None]] = {
+    "identifier=1001": {None, CLINIC, WARD},
+    "identifier=|1001": {None},
+    f"identifier={CLINIC}|1001": {CLINIC},
+    f"identifier={CLINIC}|": {CLINIC},
+    "identifier=urn:other|1001": set(),
+    "identifier=urn:other|": set(),
+    f"identifier={CLINIC}|1001,{WARD}|1001": {CLINIC, WARD},
+    f"identifier={CLINIC}|,{WARD}|1001": {CLINIC, WARD},
+    f"identifier=1001&identifier={WARD}|": {WARD},
+    f"identifier={CLINIC}|&identifier={WARD}|1001": set(),
+    f"identifier={OURS}|1001": {None},
+    "identifier=urn:chengma:hospital:HZ001:visit|": {None},
+    "status=urn:other|in-progress": set(),
+    "status=http://hl7.org/fhir/encounter-status|in-progress": {None, CLINIC, WARD},
+    "class=urn:other|AMB": set(),
+    "class=http://terminology.hl7.org/CodeSystem/v3-ActCode|AMB": {None, CLINIC, WARD},
+}
+
+
+def test_a_search_respects_the_system_of_a_token(first: HospitalSystem, patient: Patient) -> None:
+    visits = {opened(first, patient, system): system for system in (None, CLINIC, WARD)}
+    for criterion, expected in SEARCHES.items():
+        found = first.found(f"Encounter?{criterion}")
+        assert {visits[f"Encounter/{one['id']}"] for one in found} == expected, criterion
 
 
 def test_a_conditional_create_finds_the_visit_of_the_same_system_only(first: HospitalSystem, patient: Patient) -> None:

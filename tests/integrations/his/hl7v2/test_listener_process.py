@@ -105,7 +105,7 @@ def own_visit(system: Hl7System) -> str:
         (lambda s: s.charge_message(own_visit(s), transaction("T1", "1.00", code="")), "AR", "FT1^1^7", "101"),
         (lambda s: s.charge_message(own_visit(s), transaction("L1", "1.00")), "AR", "FT1^1^2", "205"),
         (lambda s: s.visit_message("ADT^A99", own_visit(s)), "AR", "MSH^1^9^1^2", "201"),
-        (lambda s: s.visit_message("ORU^R01", own_visit(s)), "AR", "MSH^1^9^1^1", "200"),
+        (lambda s: s.visit_message("QBP^Q11", own_visit(s)), "AR", "MSH^1^9^1^1", "200"),
         (lambda _: Hl7System("NOBODY").registration("W1"), "AR", "MSH^1^4", "204"),
     ],
 )
