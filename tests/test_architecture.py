@@ -101,7 +101,7 @@ PYTHON_WORDS = {"class", "ClassVar"}
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 MAX_LINES_OF_THIN_SERVICES = 8_000
 """Of medical credit and the talent code: 5,389 once the engines took over, and since then what they hold on people, the
-acts that they log, bank cards, and the differences of a hospital's day."""
+acts that they log, bank cards, the differences of a hospital's day, and consent to hospitals with desk tokens."""
 
 
 def names_in(node: ast.AST | None) -> set[str]:

@@ -82,11 +82,6 @@ _SETTINGS = (
         type=click.Choice(["by_message", "original", "enhanced"]),
         help="Acknowledgement mode: by MSH-15 and MSH-16 of each message, or one mode for all.  [default: by_message]",
     ),
-    click.option(
-        "--refuse-with",
-        type=click.Choice(["by_cause", "reversed", "AE", "AR"]),
-        help="Code of refused messages: AR if never and AE if later, or reversed, or one code.  [default: by_cause]",
-    ),
     click.option("--certificate", help="Common name in the certificate of its MLLP client; required under TLS."),
     click.option(
         "--own-system",

@@ -67,13 +67,6 @@ async def store_message(city: City, hospital: Hospital, message: Message, raw: b
         return await store_message(city, hospital, message, raw)
 
 
-async def store_unread(city: City, hospital: Hospital, header: Message, raw: bytes, reason: str) -> None:
-    """Store a message of which only the header could be read, for an operator. Raises Hl7Error for that header."""
-    new = replace(new_message(city, hospital, header, raw), digest=_digest_of_bytes(raw))
-    with suppress(Duplicate):
-        await city.store.insert(replace(new, state="failed", reason=reason, due_ms=None))
-
-
 def new_message(
     city: City,
     hospital: Hospital,
@@ -98,6 +91,13 @@ def new_message(
         due_ms=to_ms(now + RETRY_AFTER),
         reuses=reuses,
     )
+
+
+async def store_unread(city: City, hospital: Hospital, header: Message, raw: bytes, reason: str) -> None:
+    """Store a message of which only the header could be read, for an operator. Raises Hl7Error for that header."""
+    unread = replace(new_message(city, hospital, header, raw), digest=_digest_of_bytes(raw))
+    with suppress(Duplicate):
+        await city.store.insert(replace(unread, state="failed", reason=reason, due_ms=None))
 
 
 def message_digest(message: Message) -> str:

@@ -27,6 +27,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.OtherPatient: "205",
     problems.LineExceeded: "102",
     problems.CannotPayLater: "206",
+    problems.DeskTokensRefused: "206",
     problems.VisitCancelled: "206",
     problems.VisitPaid: "206",
     problems.VisitBeingPaid: "206",
@@ -35,8 +36,13 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
 }
 """The condition code (HL7 table 0357) of each Problem."""
 
-_TEMPORARY = (problems.UnknownPatient, problems.CannotPayLater, problems.VisitBeingPaid)
-"""The Problems that may end: the person agrees to pay later, pays what is due, or their payment fails."""
+_TEMPORARY = (
+    problems.UnknownPatient,
+    problems.CannotPayLater,
+    problems.DeskTokensRefused,
+    problems.VisitBeingPaid,
+)
+"""The Problems that may end: the person agrees to pay later, pays what is due, the hour ends, or a payment fails."""
 
 _EARLY = (problems.UnknownVisit, problems.UnknownLine)
 """The Problems of a message that arrived before one it depends on."""

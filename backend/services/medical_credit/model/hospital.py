@@ -27,6 +27,13 @@ RefusalPolicy = Literal["by_cause", "reversed", "AE", "AR"]
 `reversed`: AE if it can never succeed, AR if it may succeed later. AE or AR: always that code."""
 
 
+ACCOUNT_PREFIX = "hospital:"
+"""The account of a hospital's system is this and the code of the hospital."""
+
+DAYS_READ, DAYS_WRITE = "hospital/days.read", "hospital/days.write"
+"""The scopes of an access token that reads the hospital's reconciled days, and that uploads its files."""
+
+
 class Hospital(AuditedDocument, kw_only=True):
     """A connected hospital; its `id` is the code that it sends in MSH-4 and in its client assertions.
 
@@ -34,10 +41,9 @@ class Hospital(AuditedDocument, kw_only=True):
     it may request there. `encoding` applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and
     MSH-16 of each message determine the acknowledgement mode, or one mode applies to all. `refuse_with` is the code of
     refused messages. `certificate` is the subject of its MLLP client certificate, without which a listener with TLS
-    refuses its messages.
-    HL7 v2 messages about people who may not pay later (`people_without_credit`) and about events without an effect on
-    visits (`unused_events`) are accepted and ignored, or refused. `visit_classes` and `identifier_types` map its own
-    codes in PV1-2 and CX-5.
+    refuses its messages. HL7 v2 messages about people who may not pay later (`people_without_credit`) and about events
+    without an effect on visits (`unused_events`) are accepted and ignored, or refused. `visit_classes` and
+    `identifier_types` map its own codes in PV1-2 and CX-5.
     Identifiers in one of its `own_systems` are the same as identifiers without a system.
     """
 
@@ -150,6 +156,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
 
     The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once. As in
     a visit, `plain_number` is the number without its system, if it has one.
+    `desk_token` is the id of the desk token by which alone the request named the person.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
@@ -178,6 +185,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
     expires_ms: int
     eligible: bool
     available_fen: int
+    desk_token: str | None = None
 
 
 def used_assertion_id(hospital: str, jti: str) -> str:
@@ -191,5 +199,8 @@ def eligibility_id(hospital: str, number: str) -> str:
 
 
 def patient_pseudonym(encryption: FieldEncryption, hospital: str, person: str) -> str:
-    """Return the identifier of a person for a hospital: stable, and different for every hospital."""
+    """Return the identifier of a person for a hospital: stable, and different for every hospital.
+
+    `person` is the id of the Person, or `id number` and their identity document where the city may not know them.
+    """
     return encryption.digest("fhir-patient", f"{hospital}\n{person}")
