@@ -175,7 +175,8 @@ def list_hospitals() -> None:
 
     for one in run_in_city(read):
         state = "" if one.enabled else "  disconnected"
-        click.echo(f"{one.id:12}{one.encoding:10}{one.acknowledgement:12}{one.certificate or '-':20}{one.name}{state}")
+        modes = f"{one.encoding:10}{one.acknowledgement:12}{one.refuse_with:10}"
+        click.echo(f"{one.id:12}{modes}{one.certificate or '-':20}{one.name}{state}")
 
 
 _ACT = "medical_credit.hospital"

@@ -6,7 +6,7 @@ Every message is answered, whatever happens: a sender that keeps the order of it
 import base64
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -185,13 +185,10 @@ async def _process(city: City, hospital: Hospital, message: Message, stored: His
     result, visit = await _result_of(city, hospital, message, stored)
     saved = await _save_result(city, stored, message, result, visit)
     if visit is not None and result.state == "done":
-        try:
-            await tasks.advance.enqueue(city.jobs, visit)
-            await _process_dependent(city, hospital, visit, saved)
-        except Exception:  # noqa: BLE001  the message is done, and sweeps do the rest
-            _log.exception("MLLP: what follows message %s is left to sweeps", stored.id)
+        await _follow_up(stored, tasks.advance.enqueue(city.jobs, visit))
+        await _follow_up(stored, _process_dependent(city, hospital, visit, saved))
     elif visit is not None and result.state == "ignored" and saved.kind in OPENING:
-        await _retry_waiting(city, hospital, visit, stored.id)
+        await _follow_up(stored, _retry_waiting(city, hospital, visit, stored.id))
     return saved
 
 
@@ -202,52 +199,60 @@ async def _process_dependent(city: City, hospital: Hospital, visit: str, done: H
     await _retry_waiting(city, hospital, visit, done.id)
 
 
+async def _follow_up(stored: HisMessage, work: Awaitable[None]) -> None:
+    """Do what follows a message that is done; if it fails, sweeps do it."""
+    try:
+        await work
+    except Exception:  # noqa: BLE001  the message keeps its answer
+        _log.exception("MLLP: what follows message %s is left to sweeps", stored.id)
+
+
 async def _result_of(
     city: City, hospital: Hospital, message: Message, stored: HisMessage
 ) -> tuple[ProcessingResult, str | None]:
-    """Apply a message that has an effect; return the result, and the id of the visit if it could be read."""
-    message = with_standard_codes(message, hospital)
+    """Apply a message that has an effect; return the result, and the id of the visit if it could be read.
+
+    Raises StoreUnavailable.
+    """
     try:
+        message = with_standard_codes(message, hospital)
         ignored = await ignore_event(city, hospital, message)
+        if ignored is not None:
+            return ProcessingResult("AA", "ignored", ignored=ignored), None
+        if treatment_of(message) == "kept":
+            return ProcessingResult("AA", "done"), None
+        result, visit = await _apply(city, hospital, message, stored)
+        if result.state == "done":
+            return result, visit
+        ignored = await ignore_person(city, hospital, message, visit, result.errors)
+        return (result if ignored is None else ProcessingResult("AA", "ignored", ignored.errors, ignored)), visit
     except Hl7Error as error:
         return refuse(hospital, error, permanent=True), None
-    if ignored is not None:
-        return ProcessingResult("AA", "ignored", ignored=ignored), None
-    if treatment_of(message) == "kept":
-        return ProcessingResult("AA", "done"), None
-    result, visit = await _apply(city, hospital, message, stored)
-    if result.state == "done":
-        return result, visit
-    ignored = await ignore_person(city, hospital, message, visit, result.errors)
-    return (result if ignored is None else ProcessingResult("AA", "ignored", ignored.errors, ignored)), visit
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  kept as failed, so that the messages after it are not blocked
+        _log.exception("MLLP: message %s failed", stored.id)
+        return refuse(hospital, unexpected(error), permanent=False), None
 
 
 async def _apply(
     city: City, hospital: Hospital, message: Message, stored: HisMessage
 ) -> tuple[ProcessingResult, str | None]:
-    """Apply the commands of a message: all, or none. Return the result, and the visit's id if it could be read.
-
-    Raises StoreUnavailable.
-    """
+    """Apply the commands of a message: all, or none. Return the result, and the visit's id if it could be read."""
     visit: str | None = None
     try:
         visit = visit_id(hospital.id, parse_visit_number(message))
         parsed = parse_commands(message, ZoneInfo(city.settings.time_zone))
-        located = sorted(parsed.commands, key=_refers_to_charge)
-        commands = [(one.command, f"{stored.id}/{number}") for number, one in enumerate(located)]
-        try:
-            await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient, parsed.desk_token)
-        except CommandRefused as refused:
-            return refuse_command(hospital, refused.problem, located[refused.index].location), visit
-        except (OtherPatient, InvalidIdNumber) as problem:
-            return refuse_command(hospital, problem, PATIENT), visit
     except Hl7Error as error:
         return refuse(hospital, error, permanent=True), visit
-    except StoreUnavailable:
-        raise
-    except Exception as error:  # noqa: BLE001  kept as failed, so that the messages after it are not blocked
-        _log.exception("MLLP: message %s failed", stored.id)
-        return refuse(hospital, unexpected(error), permanent=False), visit
+    located = sorted(parsed.commands, key=_refers_to_charge)
+    commands = [(one.command, f"{stored.id}/{number}") for number, one in enumerate(located)]
+    try:
+        await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient, parsed.desk_token)
+    except CommandRefused as refused:
+        return refuse_command(hospital, refused.problem, located[refused.index].location), visit
+    except (OtherPatient, InvalidIdNumber) as problem:
+        return refuse_command(hospital, problem, PATIENT), visit
     return ProcessingResult("AA", "done", tuple(one for each in located for one in each.warnings)), visit
 
 
