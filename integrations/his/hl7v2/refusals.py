@@ -42,7 +42,7 @@ _TEMPORARY = (
     problems.DeskTokensRefused,
     problems.VisitBeingPaid,
 )
-"""The Problems that may end: the person agrees to pay later, pays what is due, or their payment fails."""
+"""The Problems that may end: the person agrees to pay later, pays what is due, the hour ends, or a payment fails."""
 
 _EARLY = (problems.UnknownVisit, problems.UnknownLine)
 """The Problems of a message that arrived before one it depends on."""
