@@ -59,11 +59,12 @@ async def handle_commands(
     number: str,
     commands: Sequence[tuple[Command, str]],
     patient: Sequence[IdentityDocument] = (),
+    desk_token: str | None = None,
 ) -> Visit:
     """Apply the commands of one message, each with its event, in order and with one write: all of them, or none.
 
-    `patient` holds the identity documents in the message. Raises CommandRefused for the first command that is refused,
-    and OtherPatient if the visit is another person's.
+    `patient` holds the identity documents in the message, `desk_token` the one that it has. Raises CommandRefused for
+    the first command that is refused, and OtherPatient if the visit is another person's.
     """
     first, first_event = commands[0]
     if len(commands) == 1 and isinstance(first, OpenVisit):
@@ -75,6 +76,7 @@ async def handle_commands(
         before = visit = await city.store.get(Visit, visit_id(hospital.id, number))
         if visit is not None:
             await check_patient(city, visit, patient)
+            _check_desk_token(city, visit, patient, desk_token)
         for index, (command, event) in enumerate(commands):
             try:
                 visit = await apply_command(city, hospital, number, visit, command, event)
@@ -100,6 +102,12 @@ async def check_patient(city: City, visit: Visit, documents: Sequence[IdentityDo
         with suppress(InvalidIdNumber):
             if await find_person_id(city, document) not in (None, visit.person):
                 raise _other_patient()
+
+
+def _check_desk_token(city: City, visit: Visit, documents: Sequence[IdentityDocument], code: str | None) -> None:
+    """Raise OtherPatient if a desk token without a document is not the one with which the visit was opened."""
+    if code is not None and not documents and desk_token_id(city.encryption, code) != visit.desk_token:
+        raise _other_patient()
 
 
 def _other_patient() -> OtherPatient:

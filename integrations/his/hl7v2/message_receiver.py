@@ -236,7 +236,7 @@ async def _apply(
         located = sorted(parsed.commands, key=_refers_to_charge)
         commands = [(one.command, f"{stored.id}/{number}") for number, one in enumerate(located)]
         try:
-            await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient)
+            await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient, parsed.desk_token)
         except CommandRefused as refused:
             return refuse_command(hospital, refused.problem, located[refused.index].location), visit
         except (OtherPatient, InvalidIdNumber) as problem:

@@ -57,12 +57,13 @@ class LocatedCommand(Struct, frozen=True):
 class VisitCommands(Struct, frozen=True):
     """The commands of a message to the visit with this number, and the `patient`'s identity documents in it.
 
-    A resident identity card comes first.
+    A resident identity card comes first. `desk_token` is the code that the patient showed, if the message has one.
     """
 
     visit_number: str
     commands: tuple[LocatedCommand, ...]
     patient: tuple[IdentityDocument, ...]
+    desk_token: str | None = None
 
 
 def check_header(message: Message, *, development: bool) -> None:
@@ -106,7 +107,8 @@ def parse_commands(message: Message, time_zone: tzinfo) -> VisitCommands:
     parser = _PARSERS[message_type.component(1).text, message_type.component(2).text]
     patient = [document for segment in message.all("PID") for document in _documents(segment)]
     patient.sort(key=lambda document: document.kind != RESIDENT_CARD)
-    return VisitCommands(parse_visit_number(message), parser(message, time_zone), tuple(patient))
+    desk_token = next((code for segment in message.all("PID") if (code := _desk_token(segment))), None)
+    return VisitCommands(parse_visit_number(message), parser(message, time_zone), tuple(patient), desk_token)
 
 
 def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
