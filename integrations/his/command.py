@@ -23,6 +23,7 @@ from integrations.his.conformance.command import conformance
 from integrations.his.hl7v2.listener_process import run_listener
 from integrations.his.hl7v2.message_receiver import raw_message
 from integrations.his.reconcile_command import reconcile_
+from integrations.his.unsettled_command import unsettled
 
 if TYPE_CHECKING:
     from backend.services.medical_credit.model.hospital import MessageState
@@ -41,6 +42,7 @@ def his() -> None:
 
 his.add_command(conformance)
 his.add_command(reconcile_)
+his.add_command(unsettled)
 
 
 @his.command("listen")
@@ -158,6 +160,13 @@ def hospitals() -> None:
     help="Acknowledgement mode: by MSH-15 and MSH-16 of each message, or one mode for all messages.",
 )
 @click.option("--certificate", help="Common name in the certificate of its MLLP client.")
+@click.option(
+    "--settles",
+    default="city",
+    show_default=True,
+    type=click.Choice(["city", "hospital"]),
+    help="Who settles its visits at the insurance: the city, or the hospital, which reports the result.",
+)
 def add(code: str, name: str, jwks: Path | None, **connection: Any) -> None:  # noqa: ANN401  click's options
     """Connect the hospital CODE (MSH-4 and FHIR client id), or change its connection."""
     keys = _public_keys(jwks) if jwks is not None else None

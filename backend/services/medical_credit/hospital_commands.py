@@ -109,6 +109,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         person=enrolment.id,
         id_number=city.encryption.encrypt(str(id_number), Place.of(Visit, visit, "id_number")),
         kind=command.kind,
+        settled_by=hospital.settles,
         opened_at=command.opened_at,
         opened_ms=to_ms(command.opened_at),
         created_at=now,

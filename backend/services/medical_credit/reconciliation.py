@@ -57,7 +57,7 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: A
     differences = list(compare_with_hospital(hospital.id, day, ours, theirs, known, zone))
     differences.extend(other_patients(await _of_other_patients(city, hospital, theirs, known)))
     adjacent = await _adjacent_settlements(city, hospital, day, ours, insured)
-    differences.extend(compare_with_insurance(ours, insured, adjacent, known))
+    differences.extend(compare_with_insurance(ours, insured, adjacent, known, hospital.settles))
     banked, at_bank = await _bank_differences(city, hospital, day, ours)
     differences.extend(at_bank)
     totals, visits = totals_of(ours, banked)

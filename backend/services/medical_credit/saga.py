@@ -1,4 +1,7 @@
-"""The saga of a visit, from its hold to the last notification: insurance here, bill and payments in `paylater`."""
+"""The saga of a visit, from its hold to the last notification: insurance here, bill and payments in `paylater`.
+
+A hospital may settle its visits itself. Then the insurance is not called, and the bill follows the hospital's report.
+"""
 
 import logging
 from datetime import datetime
@@ -48,6 +51,8 @@ def next_step(visit: Visit, now: datetime, terms: Terms) -> InsuranceStep | Bill
 
 
 def _insurance_step(visit: Visit, now: datetime) -> InsuranceStep | None:
+    if visit.settled_by == "hospital":
+        return None
     if visit.attempt is not None:
         if visit.attempt.reversing:
             return InsuranceStep.REVERSE
@@ -62,6 +67,9 @@ def _insurance_step(visit: Visit, now: datetime) -> InsuranceStep | None:
 
 
 def _claim_at(visit: Visit) -> datetime | None:
+    """Return when the city sends the closed visit to the insurance; None if it does not."""
+    if visit.settled_by == "hospital":
+        return None
     if visit.settle_at is None or visit.retry_at is None:
         return visit.settle_at
     return max(visit.settle_at, visit.retry_at)

@@ -10,6 +10,7 @@ INTERACTIONS = {
     "Account": "crus",
     "ChargeItem": "crus",
     "Invoice": "rs",
+    "ClaimResponse": "crus",
     "PaymentNotice": "crs",
     "CoverageEligibilityRequest": "crs",
     "CoverageEligibilityResponse": "rs",
@@ -38,6 +39,8 @@ adjustment, up or down, has the overrideReason "adjustment". An update to entere
 charge.""",
     "Invoice": """The bill of a visit, under the visit's id. totalPriceComponent: base minus deductions is totalNet; \
 the informational components divide totalNet. Searches omit the lines.""",
+    "ClaimResponse": """What the hospital settled at the insurance itself (2207), for all lines of the visit that \
+`request` names by its number; the shares are in `total`. Status cancelled: the hospital cancelled it (2208).""",
     "PaymentNotice": "A payment at the hospital's counter, for the part that credit does not cover.",
     "CoverageEligibilityRequest": """Asks whether a person may pay later for the class of visit in item.category. \
 The response has the same id.""",

@@ -11,12 +11,14 @@ from typing import Any
 
 from backend.i18n import Text
 from backend.services.medical_credit.model.hospital import EligibilityAnswer
+from backend.services.medical_credit.model.hospital_settlement import awaited_text
 from backend.services.medical_credit.model.visit import Line, Visit
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.representation import Json, format_instant, with_meta
 from integrations.his.mapping import ACT_CODES
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+PRICE_COMPONENT = "urn:chengma:price-component"
 INSURER: Json = {"display": "城市先看病后付费 · the city's pay-later scheme"}
 
 
@@ -167,6 +169,9 @@ def invoice(context: RequestContext, visit: Visit, *, with_lines: bool = True) -
         resource["totalGross"] = money(split.medfee_fen)
     if with_lines and visit.lines:
         resource["lineItem"] = [_line_item(visit, position, line) for position, line in enumerate(visit.lines, 1)]
+    awaited = awaited_text(visit)
+    if awaited is not None:
+        resource["note"] = [{"text": f"{awaited.zh} {awaited.en}"}]
     resource_with_meta = with_meta(resource, _billed_at(visit))
     if not with_lines and visit.lines:
         resource_with_meta["meta"]["tag"] = [
@@ -216,7 +221,7 @@ def _components(visit: Visit) -> list[Json]:
         {
             "type": kind,
             "code": {
-                "coding": [{"system": "urn:chengma:price-component", "code": code, "display": label.en}],
+                "coding": [{"system": PRICE_COMPONENT, "code": code, "display": label.en}],
                 "text": label.zh,
             },
             "amount": money(amount_fen),

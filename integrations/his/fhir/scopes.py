@@ -13,6 +13,7 @@ RESOURCE_TYPES = (
     "Account",
     "ChargeItem",
     "Invoice",
+    "ClaimResponse",
     "PaymentNotice",
     "CoverageEligibilityRequest",
     "CoverageEligibilityResponse",

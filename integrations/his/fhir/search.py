@@ -14,6 +14,7 @@ from backend.services.medical_credit.model.reconciliation import Reconciliation,
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.store import Order
 from backend.store.time import to_ms
+from integrations.his.fhir.claim_response import claim_response
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
 from integrations.his.fhir.references import VISIT_RESOURCE_TYPES
@@ -241,7 +242,7 @@ def _date_ranges(context: RequestContext, name: str, values: Sequence[str]) -> l
     return [parse_search_date(name, value, context.time_zone) for value in values]
 
 
-# ── ChargeItem, PaymentNotice ──
+# ── ChargeItem, ClaimResponse, PaymentNotice ──
 
 
 async def _find_within_visits(context: RequestContext, query: SearchQuery, default_visit_id: str | None) -> SearchPage:
@@ -264,13 +265,27 @@ async def _find_within_visits(context: RequestContext, query: SearchQuery, defau
     ]
     start = int(query.cursor or 0)
     end = start + query.count
-    build = charge_item if query.resource_type == "ChargeItem" else payment_notice
+    build = _PART_BUILDERS[query.resource_type]
     resources = [build(context, visit, position) for visit, position in found[start:end]]
     return SearchPage(resources, str(end) if end < len(found) else None, len(found))
 
 
+_PART_BUILDERS: dict[str, Callable[[RequestContext, Visit, int], Json]] = {
+    "ChargeItem": charge_item,
+    "ClaimResponse": claim_response,
+    "PaymentNotice": payment_notice,
+}
+
+
+def _part_identifiers(resource_type: str, visit: Visit) -> list[str]:
+    """Return the identifiers of the parts of a visit, in the order of their positions."""
+    if resource_type == "ClaimResponse":
+        return [one.split.settlement_id for one in visit.hospital_settlements()]
+    return [one.id for one in (visit.lines if resource_type == "ChargeItem" else visit.counter_payments)]
+
+
 def _matching_positions(query: SearchQuery, visit: Visit) -> Iterator[tuple[Visit, int]]:
-    names = [one.id for one in (visit.lines if query.resource_type == "ChargeItem" else visit.counter_payments)]
+    names = _part_identifiers(query.resource_type, visit)
     ids, identifiers = query.values("_id"), query.values("identifier")
     for position, name in enumerate(names, 1):
         matches_id = all(f"{visit.id}-{position}" in values for values in ids)

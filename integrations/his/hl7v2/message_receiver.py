@@ -53,6 +53,12 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.UnknownPatient: "204",
     problems.UnknownVisit: "204",
     problems.UnknownLine: "204",
+    problems.UnknownSettlement: "204",
+    problems.SettlementChanged: "205",
+    problems.SettlementDiffers: "102",
+    problems.SettlementUnbalanced: "102",
+    problems.SettledByCity: "206",
+    problems.VisitSettled: "206",
     problems.LineChanged: "205",
     problems.VisitChanged: "205",
     problems.LineExceeded: "102",
@@ -64,7 +70,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
 }
 """The condition code (HL7 table 0357) of each Problem."""
 
-_EARLY = (problems.UnknownVisit, problems.UnknownLine)
+_EARLY = (problems.UnknownVisit, problems.UnknownLine, problems.UnknownSettlement)
 """The Problems of a message that arrived before one it depends on."""
 
 _ID_NUMBER_LOCATION = Location("PID", 1, 3)

@@ -9,6 +9,7 @@
 | BAR^P01 | an account was added: no change |
 | BAR^P06 | the account has ended: no more charges, issue the bill |
 | DFT^P03 | charges (FT1-6 CG), credits (CD), adjustments (AJ) and payments at the counter (PY) |
+| ZYB in DFT^P03 or BAR^P06 | the hospital settled at the insurance, or cancelled a settlement |
 
 FT1-2 identifies a line, FT1-31 the charge that a CD or AJ refers to. FT1-11 is the amount; if FT1-10 and FT1-12 are
 present too, quantity times unit price must equal it to the fen. The patient's identity document is the repetition of
@@ -34,6 +35,7 @@ from integrations.his import mapping
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
 from integrations.his.hl7v2.message import Message, Part, Segment
 from integrations.his.hl7v2.timestamps import parse_timestamp
+from integrations.his.settlements import build_report
 
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8")
 _FAULT_CODES: dict[mapping.Fault, ConditionCode] = {"required": "101", "value": "102", "unknown": "103"}
@@ -46,6 +48,21 @@ _FT1_FIELDS: dict[mapping.Element, int] = {
     "title": 8,
     "amount": 11,
     "original_line": 31,
+}
+_ZYB_FIELDS: dict[mapping.Element, int] = {
+    "settlement_kind": 1,
+    "settlement": 2,
+    "registration": 3,
+    "settled_at": 4,
+}
+_ZYB_AMOUNTS: dict[mapping.Element, int] = {
+    "medical_fee": 5,
+    "fund": 6,
+    "account": 7,
+    "family_account": 8,
+    "cash": 9,
+    "hospital_part": 10,
+    "person_part": 11,
 }
 _PV1_FIELDS: dict[mapping.Element, int] = {"class": 2, "visit": 19, "opened_at": 44, "closed_at": 45}
 
@@ -156,14 +173,32 @@ def _account_added(message: Message, _time_zone: tzinfo) -> tuple[LocatedCommand
 def _account_ended(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
     visits = message.all("PV1")
     at = _event_time(message, visits[0] if visits else None, 45, time_zone, "closed_at")
-    return (LocatedCommand(CloseVisit(at, final=True), _location(message.segment("PID"), 18)),)
+    ended = LocatedCommand(CloseVisit(at, final=True), _location(message.segment("PID"), 18))
+    return (ended, *_settlements(message, time_zone))
 
 
 def _transactions(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
-    transactions = message.all("FT1")
-    if not transactions:
+    transactions, settlements = message.all("FT1"), _settlements(message, time_zone)
+    if not transactions and not settlements:
         message.segment("FT1")
-    return tuple(LocatedCommand(_transaction(one, time_zone), Location("FT1", one.sequence, 2)) for one in transactions)
+    lines = (LocatedCommand(_transaction(one, time_zone), Location("FT1", one.sequence, 2)) for one in transactions)
+    return (*lines, *settlements)
+
+
+def _settlements(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
+    """Return the reports of what the hospital settled or cancelled at the insurance, in the order of the segments."""
+    return tuple(LocatedCommand(_settlement(message, one, time_zone), _location(one, 2)) for one in message.all("ZYB"))
+
+
+def _settlement(message: Message, segment: Segment, time_zone: tzinfo) -> Command:
+    at = _event_time(message, segment, 4, time_zone, "settled_at")
+    amounts = {element: segment.field(number).raw for element, number in _ZYB_AMOUNTS.items()}
+    kind, settlement, registration = (segment.field(number).text for number in (1, 2, 3))
+    try:
+        return build_report(kind, settlement, registration, amounts, at)
+    except mapping.Unmappable as error:
+        number = {**_ZYB_FIELDS, **_ZYB_AMOUNTS}.get(error.element, 0)
+        raise _error_at(_location(segment, number), error) from error
 
 
 def _transaction(segment: Segment, time_zone: tzinfo) -> Command:

@@ -24,7 +24,7 @@ from backend.services.medical_credit.model.commands import (
     ReopenVisit,
 )
 from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment
-from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.hospital import Hospital, SettledBy
 from backend.services.medical_credit.model.visit import Line, Purpose, Visit, visit_id
 from backend.services.medical_credit.ports import CreditRegistry, Insurance
 from backend.services.medical_credit.saga import visit_saga
@@ -52,9 +52,9 @@ FACTS = CreditFacts(
 """The credit facts of everyone in these tests; the birthdays follow from the ID number."""
 
 
-def make_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
+def make_hospital(code: str = "HZ001", name: str = "市第一医院", settles: SettledBy = "city") -> Hospital:
     """Return a connected hospital."""
-    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []})
+    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []}, settles=settles)
 
 
 class CommandResult(Struct, frozen=True):
@@ -110,8 +110,8 @@ class Scene:
         assert self.client.blocking_portal is not None
         return self.client.blocking_portal.call(work, *arguments)
 
-    def hospital(self, code: str, name: str) -> Hospital:
-        return self.call(self.city.store.insert, make_hospital(code, name))
+    def hospital(self, code: str, name: str, settles: SettledBy = "city") -> Hospital:
+        return self.call(self.city.store.insert, make_hospital(code, name, settles))
 
     def citizen(self, phone: str) -> Patient:
         """Sign in a citizen with a verified identity."""

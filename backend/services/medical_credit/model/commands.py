@@ -1,8 +1,8 @@
 """The commands that a hospital sends about a visit, and how they change it: pure and idempotent.
 
 FHIR and HL7 v2 messages are both mapped to commands. A hospital reports a Line or a CounterPayment as the visit stores
-it. A command may arrive more than once: these two are recognised by their id within the visit, other commands by the id
-of the `event` that carried them.
+it. A command may arrive more than once: these two and settlements are recognised by their id within the visit, other
+commands by the id of the `event` that carried them.
 """
 
 from datetime import datetime, timedelta
@@ -15,6 +15,13 @@ from backend.i18n import yuan
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.enrolment import Terms
+from backend.services.medical_credit.model.hospital_settlement import (
+    ReportCancellation,
+    ReportSettlement,
+    is_reported,
+    report_cancellation,
+    report_settlement,
+)
 from backend.services.medical_credit.model.visit import MAX_EVENTS, MAX_LINES, CounterPayment, Line, Visit
 from backend.store.time import to_ms
 
@@ -64,7 +71,18 @@ class CancelVisit(Struct, frozen=True):
     """Cancel a visit that did not take place (A11); payments are refunded."""
 
 
-Command = OpenVisit | ChangeVisit | Line | CounterPayment | CloseVisit | ReopenVisit | CancelVisit
+Command = (
+    OpenVisit
+    | ChangeVisit
+    | Line
+    | CounterPayment
+    | CloseVisit
+    | ReopenVisit
+    | CancelVisit
+    | ReportSettlement
+    | ReportCancellation
+)
+_ALSO_WHEN_CANCELLED = CounterPayment | CancelVisit | ReportCancellation
 
 
 def transition(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
@@ -75,13 +93,17 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
     """
     if _is_known(visit, command, event):
         return visit
-    if visit.cancelled_at is not None and not isinstance(command, CounterPayment | CancelVisit):
+    if visit.cancelled_at is not None and not isinstance(command, _ALSO_WHEN_CANCELLED):
         raise problems.VisitCancelled(zh="该就诊已取消。", en="The visit was cancelled.")
     match command:
         case Line():
             return _with_line(visit, command, terms, now)
         case CounterPayment():
             return replace(visit, counter_payments=(*visit.counter_payments, command))
+        case ReportSettlement():
+            return report_settlement(visit, command, now)
+        case ReportCancellation():
+            return report_cancellation(visit, command, now)
         case OpenVisit():
             changed = _same_opening(visit, command, person)
         case ChangeVisit():
@@ -115,6 +137,8 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
                     en=f"Counter payment {command.id} was already reported with another amount.",
                 )
             return paid is not None
+        case ReportSettlement() | ReportCancellation():
+            return is_reported(visit, command)
         case _:
             return event in visit.events
 

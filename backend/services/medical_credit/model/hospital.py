@@ -13,6 +13,9 @@ from backend.store.retention import Period, Retention
 MAX_WAIT = timedelta(days=3)
 """How long a message may wait for another one before it fails and an operator must check it."""
 
+SettledBy = Literal["city", "hospital"]
+"""Who settles visits at the insurance: the city, or the hospital, which reports the result."""
+
 MessageState = Literal["received", "done", "waiting", "failed"]
 
 
@@ -22,6 +25,7 @@ class Hospital(AuditedDocument, kw_only=True):
     `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
     applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and MSH-16 of each message determine the
     acknowledgement mode, or one mode applies to all. `certificate` is the subject of its MLLP client certificate.
+    `settles` says who settles the visits that it opens.
     """
 
     collection: ClassVar[str] = "hospitals"
@@ -39,6 +43,7 @@ class Hospital(AuditedDocument, kw_only=True):
     encoding: Literal["utf-8", "gb18030"] = "utf-8"
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
     certificate: str | None = None
+    settles: SettledBy = "city"
     enabled: bool = True
 
 

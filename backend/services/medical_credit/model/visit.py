@@ -10,6 +10,7 @@ from msgspec import Struct
 from backend.jobs.saga import DUE
 from backend.paylater.bill import AmountDue, Billable, BillTexts
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model.hospital import SettledBy
 from backend.services.medical_credit.model.notices import BILL_TEXTS
 from backend.services.medical_credit.ports import Split
 from backend.store import Index
@@ -21,6 +22,8 @@ MAX_EVENTS = 100
 
 LineKind = Literal["charge", "credit", "adjustment"]
 Purpose = Literal["outpatient", "inpatient"]
+Awaited = Literal["settlement", "cancellation"]
+"""What a hospital that settles itself must do at the insurance, and report."""
 
 
 class Line(Struct, frozen=True, gc=False):
@@ -51,7 +54,8 @@ class SettlementAttempt(Struct, frozen=True, gc=False):
 class Settlement(Struct, frozen=True, gc=False):
     """How the insurance split the first `line_count` lines of the visit, at the attempt with this number.
 
-    Once it is `cancelling`, its cancellation is completed whatever the hospital sends meanwhile.
+    Once it is `cancelling`, its cancellation is completed whatever the hospital sends meanwhile. If the hospital made
+    it, at `settled_at`, then `at` is when the city heard of it, and `registration` is the hospital's (mdtrt_id).
     """
 
     number: int
@@ -60,6 +64,8 @@ class Settlement(Struct, frozen=True, gc=False):
     split: Split
     at: datetime
     cancelling: bool = False
+    settled_at: datetime | None = None
+    registration: str = ""
 
 
 class CounterPayment(Struct, frozen=True, gc=False):
@@ -75,7 +81,7 @@ class Visit(Billable, kw_only=True):
 
     `id_number` is the encrypted ID number under which it was opened; older visits have none. `settle_at` is when the
     closed visit is sent to the insurance, and `retry_at` when a rejected claim is sent again. `settled_ms` is when the
-    settlement in force was made.
+    settlement in force was made. `cancelled_settlements` are those that a hospital which settles itself has cancelled.
     """
 
     collection: ClassVar[str] = "medical_visits"
@@ -124,6 +130,8 @@ class Visit(Billable, kw_only=True):
     attempt: SettlementAttempt | None = None
     settlement: Settlement | None = None
     settled_ms: int | None = None
+    settled_by: SettledBy = "city"
+    cancelled_settlements: tuple[Settlement, ...] = ()
     events: tuple[str, ...] = ()
 
     def purpose(self) -> Purpose:
@@ -135,18 +143,36 @@ class Visit(Billable, kw_only=True):
         return self.kind == "emergency"
 
     def amount_due(self) -> AmountDue | None:
-        """Return the person's cash share according to the settlement in force."""
+        """Return the person's cash share according to the settlement in force; None if the hospital must renew it."""
         settled = self.settlement
-        return settled and AmountDue(settled.number, settled.split.cash_fen, settled.at)
+        if settled is None or self.awaited() is not None:
+            return None
+        return AmountDue(settled.number, settled.split.cash_fen, settled.at)
+
+    def awaited(self) -> Awaited | None:
+        """Return what the hospital must do at the insurance and report, if it settles itself."""
+        if self.settled_by == "city":
+            return None
+        is_over = self.closed_at is not None and self.cancelled_at is None
+        if self.settlement is None:
+            return "settlement" if is_over else None
+        return None if is_over and self.is_current() else "cancellation"
+
+    def hospital_settlements(self) -> tuple[Settlement, ...]:
+        """Return the settlements that the hospital reported, in order; the last may be in force."""
+        in_force = () if self.settlement is None or self.settled_by == "city" else (self.settlement,)
+        return (*self.cancelled_settlements, *in_force)
 
     def is_being_decided(self) -> bool:
         """Return whether a claim is not answered yet."""
         return self.attempt is not None
 
     def is_current(self) -> bool:
-        """Return whether the settlement in force is for all lines."""
+        """Return whether the settlement in force is for all lines; free lines do not change it."""
         settled = self.settlement
-        return settled is not None and not settled.cancelling and settled.line_count == len(self.lines)
+        if settled is None or settled.cancelling:
+            return False
+        return not any(line.amount_fen for line in self.lines[settled.line_count :])
 
     def total_fen(self) -> int:
         """Return the total medical fee: the sum of all lines."""
