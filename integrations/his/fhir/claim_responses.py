@@ -90,7 +90,7 @@ def _amounts(resource: Json) -> dict[Element, Decimal | int | None]:
     for number, total in enumerate(objects_in(resource, "total")):
         path = f"ClaimResponse.total[{number}]"
         codes = [str(coding.get("code")) for coding in objects_in(total.get("category"), "coding")]
-        element = next((_TOTALS[code] for code in codes if code in _TOTALS), None)
+        element: Element | None = next((_TOTALS[code] for code in codes if code in _TOTALS), None)
         if element is None or element in found:
             names = ", ".join(_TOTALS)
             raise unprocessable(

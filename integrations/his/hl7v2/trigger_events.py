@@ -35,7 +35,7 @@ from integrations.his import mapping
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
 from integrations.his.hl7v2.message import Message, Part, Segment
 from integrations.his.hl7v2.timestamps import parse_timestamp
-from integrations.his.settlements import build_report
+from integrations.his.settlements import Amount, build_report
 
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8")
 _FAULT_CODES: dict[mapping.Fault, ConditionCode] = {"required": "101", "value": "102", "unknown": "103"}
@@ -192,7 +192,9 @@ def _settlements(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, .
 
 def _settlement(message: Message, segment: Segment, time_zone: tzinfo) -> Command:
     at = _event_time(message, segment, 4, time_zone, "settled_at")
-    amounts = {element: segment.field(number).raw for element, number in _ZYB_AMOUNTS.items()}
+    amounts: dict[mapping.Element, Amount] = {
+        element: segment.field(number).raw for element, number in _ZYB_AMOUNTS.items()
+    }
     kind, settlement, registration = (segment.field(number).text for number in (1, 2, 3))
     try:
         return build_report(kind, settlement, registration, amounts, at)
