@@ -18,13 +18,24 @@ from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TER
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, Hospital, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.model.visit_transaction import VisitTransaction
 from backend.services.medical_credit.personal_data import personal_data
 
 service = Service(
     name="medical_credit",
     title=Text(zh="先看病后付费", en="See the doctor, pay later"),
     routes=routes_of(citizen, bank, officer, pages),
-    documents=[Enrolment, Visit, FamilyPayer, Hospital, HisMessage, UsedAssertion, EligibilityAnswer, Reconciliation],
+    documents=[
+        Enrolment,
+        Visit,
+        VisitTransaction,
+        FamilyPayer,
+        Hospital,
+        HisMessage,
+        UsedAssertion,
+        EligibilityAnswer,
+        Reconciliation,
+    ],
     rule_modules=[
         *(RuleModule(module, CreditFacts, NUMBERS) for module in LIMIT.values()),
         RuleModule(STANDING, StandingFacts, get_args(Standing)),

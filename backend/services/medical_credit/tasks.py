@@ -12,6 +12,7 @@ from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.ports import Inbox
 from backend.services.medical_credit.reconciliation import repair_saga
 from backend.services.medical_credit.saga import visit_saga
+from backend.services.medical_credit.visit_transactions import transaction_saga
 from backend.store import Order
 from backend.store.expiry import delete_expired as delete_expired_documents
 from backend.store.paging import find_all
@@ -19,6 +20,7 @@ from backend.store.time import to_ms
 from backend.web.idempotency import IdempotencyRecord
 
 advance, sweep_visits = saga_tasks(visit_saga, "sweep_visits", every=timedelta(seconds=15))
+resume_transaction, sweep_transactions = saga_tasks(transaction_saga, "sweep_transactions", every=timedelta(seconds=5))
 apply_repairs, sweep_reconciliations = saga_tasks(repair_saga, "sweep_reconciliations", every=timedelta(minutes=1))
 
 

@@ -17,7 +17,7 @@ from integrations.his.conformance.checks import Report, Result, as_json, as_mark
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from integrations.his.hl7v2.message import Encoding
+    from integrations.his.hl7v2.syntax import Encoding
 
 
 @click.command("conformance")

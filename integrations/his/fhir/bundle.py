@@ -1,7 +1,7 @@
-"""Process bundles: a batch performs each entry on its own, a transaction all entries or none (within one visit)."""
+"""Process bundles: a batch performs each entry on its own, a transaction all entries or none."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeVar, cast
 from urllib.parse import parse_qsl, unquote
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.problems import EditConflict, FieldError, Problem
+from backend.services.medical_credit.model.visit import Visit
 from backend.store import Conflict
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import business_identifier, objects_in
@@ -23,17 +24,26 @@ from integrations.his.fhir.interactions import (
     authorize,
     find_existing,
     perform,
+    resolve_update,
     validated_resource,
+    visit_of,
 )
 from integrations.his.fhir.operation_outcome import (
     InvalidResource,
     operation_outcome,
+    resource_not_found,
     success_outcome,
     unprocessable,
 )
-from integrations.his.fhir.references import VISIT_RESOURCE_TYPES, References, ReferenceTarget, visit_target
+from integrations.his.fhir.references import (
+    VISIT_RESOURCE_TYPES,
+    References,
+    ReferenceTarget,
+    resolve_reference,
+    visit_target,
+)
 from integrations.his.fhir.representation import Json, etag
-from integrations.his.fhir.resource_lookup import find_in_visit
+from integrations.his.fhir.resource_lookup import find_in_visit, read_resource, visit_id_in
 from integrations.his.fhir.visit_writes import YIELD_EVERY, VisitWrite, apply_writes
 
 T = TypeVar("T")
@@ -73,7 +83,7 @@ async def process_bundle(context: RequestContext, body: Json, options: ResponseO
     listed = cast("list[object]", entries)
     if bundle_type == "transaction":
         parsed = [_parse_entry(context, index, one) for index, one in enumerate(listed)]
-        response_entries = [_response_entry(result, options) for result in await _process_transaction(context, parsed)]
+        response_entries = await _process_transaction(context, parsed, options)
     else:
         response_entries = [
             await _process_batch_entry(context, index, one, options) for index, one in enumerate(listed)
@@ -145,37 +155,65 @@ def _error_entry(problem: Problem, options: ResponseOptions) -> Json:
 # ── transaction ──
 
 
-async def _process_transaction(context: RequestContext, entries: Sequence[Entry]) -> list[InteractionResult]:
-    """Perform all entries: creates first, then updates, then reads."""
+async def _process_transaction(
+    context: RequestContext, entries: Sequence[Entry], options: ResponseOptions
+) -> list[Json]:
+    """Perform all entries and return their responses: creates first, then updates, then reads."""
     for entry in entries:
         _for_entry(entry, lambda interaction: authorize(context, interaction))
-    updates = [entry for entry in entries if entry.interaction.method == "PUT"]
-    updated = {(entry.interaction.resource_type, entry.interaction.resource_id) for entry in updates}
-    if len(updated) < len(updates):
-        raise _invalid("Bundle.entry", "A transaction may update each resource only once.")
-    creates = sorted((entry for entry in entries if entry.interaction.method == "POST"), key=_creation_rank)
-    references, known = await _resolve(context, creates)
-    writes = [
-        (entry.index, _parse_write(context, entry, references))
-        for entry in (*creates, *updates)
-        if entry.index not in known
-    ]
+    reads = [entry for entry in entries if entry.interaction.method == "GET"]
+    for entry in reads:
+        await _check_search(context, entry)
+    resolved = await _resolve(context, [entry for entry in entries if entry not in reads])
+    writes = [(entry.index, _parse_write(context, entry, resolved)) for entry in resolved.writes]
+
+    async def check_reads(visits: Mapping[str, Visit]) -> None:
+        for entry in reads:
+            if entry.interaction.resource_id is not None and not await _will_exist(context, entry.interaction, visits):
+                raise _with_entry(entry, resource_not_found())
+
     results: dict[int, InteractionResult] = {}
-    done = await apply_writes(context, writes)
+    done = await apply_writes(context, writes, check_reads)
     for count, ((index, write), written) in enumerate(zip(writes, done, strict=True), 1):
         if count % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         resource = find_in_visit(write.resource_type, context, written.visit, written.resource_id)
-        is_create = entries[index].interaction.method == "POST"
+        is_create = index in resolved.creates
         location = f"{context.base}/{write.resource_type}/{written.resource_id}" if is_create else None
         results[index] = InteractionResult(201 if is_create and written.changed else 200, resource, location)
-    for index, resource in known.items():
+    for index, resource in resolved.known.items():
         location = f"{context.base}/{resource['resourceType']}/{resource['id']}"
         results[index] = InteractionResult(200, resource, location)
-    for entry in entries:
-        if entry.interaction.method == "GET":
-            results[entry.index] = await perform(context, entry.interaction)
-    return [results[entry.index] for entry in entries]
+    responses = {index: _response_entry(result, options) for index, result in results.items()}
+    for entry in reads:
+        responses[entry.index] = await _read_entry(context, entry, options)
+    return [responses[entry.index] for entry in entries]
+
+
+async def _check_search(context: RequestContext, entry: Entry) -> None:
+    """Raise the Problem of a search, which would fail after the writes as well."""
+    if entry.interaction.resource_id is None:
+        try:
+            await perform(context, entry.interaction)
+        except Problem as problem:
+            raise _with_entry(entry, problem) from None
+
+
+async def _will_exist(context: RequestContext, interaction: Interaction, visits: Mapping[str, Visit]) -> bool:
+    """Return whether the resource of a read exists now or after the writes, of which `visits` are the result."""
+    resource_type, resource_id = interaction.resource_type, interaction.resource_id or ""
+    visit = visits.get(visit_id_in(resource_type, resource_id))
+    if visit is not None and find_in_visit(resource_type, context, visit, resource_id) is not None:
+        return True
+    return await read_resource(context, resource_type, resource_id) is not None
+
+
+async def _read_entry(context: RequestContext, entry: Entry, options: ResponseOptions) -> Json:
+    """Perform a read after the writes are stored; a Problem, although it was checked before, is only its response."""
+    try:
+        return _response_entry(await perform(context, entry.interaction), options)
+    except Problem as problem:
+        return _error_entry(problem, options)
 
 
 def _creation_rank(entry: Entry) -> tuple[int, bool]:
@@ -185,35 +223,84 @@ def _creation_rank(entry: Entry) -> tuple[int, bool]:
     return rank, bool(objects_in(entry.interaction.resource, "partOf"))
 
 
-async def _resolve(context: RequestContext, creates: Sequence[Entry]) -> tuple[References, dict[int, Json]]:
-    """Return the targets of the `fullUrl`s, and by entry the resources that `ifNoneExist` found."""
-    references: dict[str, ReferenceTarget] = {}
-    known: dict[int, Json] = {}
-    for entry in creates:
+class _Resolved(Struct, frozen=True):
+    """The writes of a transaction, in order, as creates and updates by id.
+
+    `references` are the targets of the `fullUrl`s, `creates` the entries that create, `updates` those that were sent as
+    updates, and `known` by entry the resources that `ifNoneExist` found, which are not written.
+    """
+
+    writes: list[Entry]
+    creates: set[int]
+    updates: set[int]
+    references: dict[str, ReferenceTarget]
+    known: dict[int, Json]
+
+
+async def _resolve(context: RequestContext, entries: Sequence[Entry]) -> _Resolved:
+    """Resolve the identities of all entries: creates in the order in which they are performed, then updates by id."""
+    updates = {entry.index for entry in entries if entry.interaction.method == "PUT"}
+    found = _Resolved([], set(), updates, {}, {})
+    conditional = [entry for entry in entries if entry.interaction.resource_id is None]
+    for entry in sorted(conditional, key=_creation_rank):
         if entry.interaction.resource_type == ELIGIBILITY_REQUEST:
             text = Text(
                 zh="资格查询请单独提交，或放入batch。",
                 en="Send an eligibility request on its own, or in a batch.",
             )
             raise _with_entry(entry, unprocessable(ELIGIBILITY_REQUEST, text, "not-supported"))
-        resource = _for_entry(entry, validated_resource)
-        target = _new_target(context, entry.interaction.resource_type, resource)
-        if entry.interaction.if_none_exist is not None:
-            found = await _find_existing(context, entry, resource, references)
-            if found is not None:
-                known[entry.index] = found
-                target = _existing_target(found)
-        if entry.full_url and target is not None:
-            if entry.full_url in references:
-                raise _invalid("Bundle.entry.fullUrl", "Two entries have the same fullUrl.", entry.index)
-            references[entry.full_url] = target
-    return references, known
+        await _resolve_conditional(context, entry, found)
+    for entry in entries:
+        if entry.interaction.resource_id is not None:
+            _add_update(context, entry, found)
+    found.writes.sort(key=lambda entry: entry.interaction.method == "PUT")
+    return found
+
+
+async def _resolve_conditional(context: RequestContext, entry: Entry, found: _Resolved) -> None:
+    """Resolve a create, or an update that names its resource by search criteria."""
+    resource = _for_entry(entry, validated_resource)
+    existing = await _find_existing(context, entry, resource, found.references)
+    if entry.interaction.method == "PUT":
+        resolved = _for_entry(entry, lambda one: resolve_update(context, one, existing))
+        entry = replace(entry, interaction=resolved)
+        if existing is not None:
+            _add_update(context, entry, found)
+            return
+    elif existing is not None:
+        found.known[entry.index] = existing
+        _add_target(entry, _existing_target(existing), found)
+        return
+    found.writes.append(entry)
+    found.creates.add(entry.index)
+    _add_target(entry, _new_target(context, entry.interaction.resource_type, resource), found)
+
+
+def _add_update(context: RequestContext, entry: Entry, found: _Resolved) -> None:
+    found.writes.append(entry)
+    resource_type = entry.interaction.resource_type
+    if entry.full_url.startswith("urn:") and resource_type in (*VISIT_RESOURCE_TYPES, "ChargeItem"):
+        reference = {"reference": f"{resource_type}/{entry.interaction.resource_id}"}
+        path = f"{resource_type}.id"
+        target = _for_entry(entry, lambda _: resolve_reference(context, reference, (resource_type,), {}, path))
+        _add_target(entry, target, found)
+
+
+def _add_target(entry: Entry, target: ReferenceTarget | None, found: _Resolved) -> None:
+    """Let the other entries reference this one by its `fullUrl`."""
+    if entry.full_url and target is not None:
+        if entry.full_url in found.references:
+            raise _invalid("Bundle.entry.fullUrl", "Two entries have the same fullUrl.", entry.index)
+        found.references[entry.full_url] = target
 
 
 async def _find_existing(context: RequestContext, entry: Entry, resource: Json, references: References) -> Json | None:
+    """Return the resource that a conditional create or update finds, or None."""
+    interaction = entry.interaction
+    if interaction.method == "POST" and interaction.if_none_exist is None:
+        return None
     try:
-        write = CREATE_PARSERS[entry.interaction.resource_type](context, resource, references)
-        return await find_existing(context, entry.interaction, write.visit_id)
+        return await find_existing(context, interaction, visit_of(context, interaction, resource, references))
     except Problem as problem:
         raise _with_entry(entry, problem) from None
 
@@ -235,15 +322,17 @@ def _existing_target(resource: Json) -> ReferenceTarget:
     return ReferenceTarget(resource_type, "", line_id=resource["identifier"][0]["value"])
 
 
-def _parse_write(context: RequestContext, entry: Entry, references: References) -> VisitWrite:
-    interaction = entry.interaction
+def _parse_write(context: RequestContext, entry: Entry, resolved: _Resolved) -> VisitWrite:
+    interaction, references = entry.interaction, resolved.references
     try:
         resource = validated_resource(interaction)
         if interaction.resource_id is None:
-            return CREATE_PARSERS[interaction.resource_type](context, resource, references)
-        parse_update = UPDATE_PARSERS[interaction.resource_type]
-        write = parse_update(context, interaction.resource_id, resource, references)
-        return replace(write, if_match=interaction.if_match)
+            write = CREATE_PARSERS[interaction.resource_type](context, resource, references)
+        else:
+            parse_update = UPDATE_PARSERS[interaction.resource_type]
+            write = parse_update(context, interaction.resource_id, resource, references)
+        is_update = entry.index in resolved.updates
+        return replace(write, if_match=interaction.if_match if is_update else None, once=is_update)
     except Problem as problem:
         raise _with_entry(entry, problem) from None
 

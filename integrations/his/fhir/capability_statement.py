@@ -28,6 +28,12 @@ existing resource.
 Patients are identified by `subject.identifier` with the resident ID number (system `{ID_NUMBER_SYSTEM}`) or another
 identity document (type PPN, PRC, 06 or 07), or by that of a contained Patient; responses contain a pseudonym that is
 unique to the hospital. To search by ID number, POST to _search. Amounts are in CNY with at most two decimal places.
+A transaction is done as a whole or not at all, also over several visits and also if the server fails meanwhile; then
+it is completed within seconds of the restart, and until then others may see a part of it. Creates come first, then
+updates, then reads. An entry that fails, also a read, refuses the transaction, and the OperationOutcome names it as
+Bundle.entry[n]. ifMatch applies to the version before the transaction. An update must be the only entry with its
+resource, by id or by criteria. If another system changes the same visits at the same moment, the transaction is checked
+again. Eligibility requests are not possible in a transaction. Entries of a batch are independent.
 """
 _RESOURCE_DOCUMENTATION = {
     "Encounter": """A visit. Status finished: the patient has left; cancelled: the visit did not take place; \
@@ -118,7 +124,7 @@ def _resource(resource_type: str, permissions: str) -> Json:
         "updateCreate": False,
         "conditionalCreate": "c" in permissions,
         "conditionalRead": "not-match",
-        "conditionalUpdate": False,
+        "conditionalUpdate": "u" in permissions,
         "conditionalDelete": "not-supported",
         "referencePolicy": ["literal", "logical", "local"],
         "searchParam": parameters,

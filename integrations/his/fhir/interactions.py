@@ -32,8 +32,10 @@ from integrations.his.fhir.operation_outcome import (
     InvalidResource,
     PreconditionFailed,
     resource_not_found,
+    unprocessable,
 )
 from integrations.his.fhir.payment_notices import parse_new_payment_notice
+from integrations.his.fhir.references import References, resolve_visit
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, find_in_visit, read_resource
 from integrations.his.fhir.scopes import Permission
@@ -68,6 +70,7 @@ _PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
     ("GET", False): "s",
     ("POST", False): "c",
     ("PUT", True): "u",
+    ("PUT", False): "u",
 }
 """The permission for each method, without or with a resource id."""
 
@@ -75,8 +78,8 @@ _PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
 class Interaction(Struct, frozen=True):
     """One interaction: a request of its own, or an entry of a bundle.
 
-    `parameters` are those of a search. `in_body` is true if they were sent in a body, where personal identifiers are
-    allowed.
+    `parameters` are those of a search, or the criteria of a conditional update. `in_body` is true if they were sent in
+    a body, where personal identifiers are allowed.
     """
 
     method: str
@@ -111,6 +114,10 @@ async def perform(context: RequestContext, interaction: Interaction) -> Interact
         )
         return InteractionResult(200, await search(context, query))
     resource = validated_resource(interaction)
+    if permission == "u" and interaction.resource_id is None:
+        known = await find_existing(context, interaction, visit_of(context, interaction, resource, {}))
+        interaction = resolve_update(context, interaction, known)
+        permission, resource = ("c" if known is None else "u"), interaction.resource or resource
     if permission == "u":
         parsed = UPDATE_PARSERS[resource_type](context, interaction.resource_id or "", resource, {})
         write = replace(parsed, if_match=interaction.if_match)
@@ -195,23 +202,66 @@ async def _create(context: RequestContext, interaction: Interaction, resource: J
     return _created(context, created, new=result.changed)
 
 
+def resolve_update(context: RequestContext, interaction: Interaction, known: Json | None) -> Interaction:
+    """Return a conditional update as the update of the resource that was found, or as a create if there is none.
+
+    Raises NotAllowed, InvalidResource or Unprocessable.
+    """
+    resource, resource_type = validated_resource(interaction), interaction.resource_type
+    if known is None:
+        context.require_scope(resource_type, "c")
+        if resource.get("id") is not None:
+            text = Text(
+                zh="没有符合条件的资源；新资源的id由本系统分配，请不要填写id。",
+                en="No resource matches, and this server assigns new ids; send the resource without id.",
+            )
+            raise unprocessable(f"{resource_type}.id", text, "not-supported")
+        return replace(interaction, method="POST", parameters=())
+    if resource.get("id", known["id"]) != known["id"]:
+        raise _invalid(
+            [FieldError(f"{resource_type}.id", "The id of the resource must be that of the one it matches.")]
+        )
+    return replace(interaction, resource_id=known["id"], parameters=(), resource={**resource, "id": known["id"]})
+
+
+def visit_of(context: RequestContext, interaction: Interaction, resource: Json, references: References) -> str | None:
+    """Return the id of the visit to which the resource of a conditional create or update belongs.
+
+    A conditional update of a resource that a visit is itself needs none.
+    """
+    resource_type = interaction.resource_type
+    if interaction.method == "PUT":
+        elements = {"ChargeItem": ("context", "account"), "PaymentNotice": ("request",)}.get(resource_type)
+        return elements and resolve_visit(context, resource, elements, references, resource_type).visit_id
+    return CREATE_PARSERS[resource_type](context, resource, references).visit_id
+
+
 def _created(context: RequestContext, resource: Json, *, new: bool) -> InteractionResult:
     location = f"{context.base}/{resource['resourceType']}/{resource['id']}"
     return InteractionResult(201 if new else 200, resource, location)
 
 
 async def find_existing(context: RequestContext, interaction: Interaction, visit_id: str | None = None) -> Json | None:
-    """Return the one resource that matches `If-None-Exist`, or None. Raises PreconditionFailed if several match."""
-    if interaction.if_none_exist is None:
-        return None
+    """Return the one resource that matches the criteria of a conditional create (`If-None-Exist`) or update, or None.
+
+    Raises PreconditionFailed if several match.
+    """
     resource_type = interaction.resource_type
-    criteria = interaction.if_none_exist.removeprefix(f"{resource_type}?").removeprefix("?")
-    pairs = parse_qsl(criteria, keep_blank_values=True)
+    if interaction.method == "PUT":
+        pairs, in_body = list(interaction.parameters), False
+    elif interaction.if_none_exist is not None:
+        criteria = interaction.if_none_exist.removeprefix(f"{resource_type}?").removeprefix("?")
+        pairs, in_body = parse_qsl(criteria, keep_blank_values=True), True
+    else:
+        return None
     if not pairs:
         raise PreconditionFailed(
-            Text(zh="请在If-None-Exist中填写查询条件。", en="If-None-Exist contains no search criteria.")
+            Text(
+                zh="请填写查询条件：条件创建在If-None-Exist中，条件更新在URL中。",
+                en="The condition contains no search criteria: send them in If-None-Exist, or in the URL of an update.",
+            )
         )
-    query = parse_search(context, resource_type, pairs, strict=True, in_body=True)
+    query = parse_search(context, resource_type, pairs, strict=True, in_body=in_body)
     page = await find_page(context, replace(query, count=2, count_only=False), visit_id)
     if len(page.resources) > 1 or page.cursor is not None:
         raise PreconditionFailed(

@@ -158,7 +158,21 @@ def _write_routes(resource_type: str, permissions: str, settings: Settings) -> l
         )
         return _respond(request, await perform(context, interaction))
 
-    return [*([create] if "c" in permissions else []), *([update] if "u" in permissions else [])]
+    @put(f"/fhir/{resource_type}", guards=[hospital], include_in_schema=False, name=f"fhir put {resource_type}")
+    async def update_matching(request: Request[object, object, State]) -> ASGIApp:
+        _check_accept(request)
+        context = await _context_of(request, settings)
+        body = await _read_body(request)
+        interaction = Interaction(
+            "PUT",
+            resource_type,
+            parameters=_query_parameters(request),
+            resource=body,
+            if_match=_header(request, b"if-match"),
+        )
+        return _respond(request, await perform(context, interaction))
+
+    return [*([create] if "c" in permissions else []), *([update, update_matching] if "u" in permissions else [])]
 
 
 # ── HTTP ──

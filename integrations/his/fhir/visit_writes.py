@@ -1,24 +1,26 @@
-"""Apply writes to visits: check all of them first, then store each visit once, or nothing at all."""
+"""Apply writes to visits: check all of them first, then store all visits, or nothing at all."""
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.city.id_number import IdentityDocument
 from backend.i18n import Text
-from backend.problems import Problem
+from backend.problems import FieldError, Problem
 from backend.services.medical_credit.eligibility import find_person_id
-from backend.services.medical_credit.hospital_commands import apply_command, is_unchanged, save_visit
+from backend.services.medical_credit.hospital_commands import apply_command, is_unchanged
 from backend.services.medical_credit.model.commands import Command
 from backend.services.medical_credit.model.problems import UnknownVisit
 from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit
 from backend.services.medical_credit.tasks import advance
+from backend.services.medical_credit.visit_transactions import save_visits
 from backend.store.time import to_ms
 from backend.store.update import retry_on_conflict
 from integrations.his.fhir.context import RequestContext
-from integrations.his.fhir.operation_outcome import PreconditionFailed
+from integrations.his.fhir.operation_outcome import InvalidResource, PreconditionFailed
 from integrations.his.fhir.references import References, wrong_patient
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import find_in_visit
@@ -32,6 +34,8 @@ class VisitWrite(Struct, frozen=True):
 
     `commands` returns the commands to a visit in its present state, `resource_id` the id of the resource after them.
     `patient` is set if the resource names its patient by an identity document; they must be the patient of the visit.
+    `once` is true for an update: no other write of a transaction may concern the same resource. A create may be
+    repeated, because it then changes nothing.
     """
 
     resource_type: str
@@ -41,6 +45,7 @@ class VisitWrite(Struct, frozen=True):
     visit_number: str = ""
     patient: IdentityDocument | None = None
     if_match: str | None = None
+    once: bool = False
 
 
 CreateParser = Callable[[RequestContext, Json, References], VisitWrite]
@@ -68,20 +73,48 @@ _IndexedWrite = tuple[int | None, VisitWrite]
 """A write, and the index of its entry if it comes from a bundle."""
 
 
-async def apply_writes(context: RequestContext, writes: Sequence[_IndexedWrite]) -> list[WriteResult]:
+async def apply_writes(
+    context: RequestContext,
+    writes: Sequence[_IndexedWrite],
+    check: Callable[[Mapping[str, Visit]], Awaitable[None]] | None = None,
+) -> list[WriteResult]:
     """Apply the writes and return their results in the same order.
 
-    Raises the Problem of the first write that fails, with its `entry`. Then nothing was stored, unless the writes
-    concern several visits and one of those was changed by others in between.
+    `check` gets the visits as they will be, by id, and raises if they must not be stored. Raises what it raises, or the
+    Problem of the first write that fails, with its `entry`; then nothing is stored.
     """
     groups: dict[str, list[_IndexedWrite]] = {}
     for one in writes:
         groups.setdefault(one[1].visit_id, []).append(one)
-    plans = {visit: await _plan(context, visit, group) for visit, group in groups.items()}
-    stored = {visit: await _store(context, visit, group, plans[visit]) for visit, group in groups.items()}
-    changes = {visit: iter(plan.changes) for visit, (plan, _) in stored.items()}
-    found = [(one, stored[one.visit_id][1]) for _, one in writes]
+
+    async def write() -> dict[str, _VisitPlan]:
+        plans = {visit: await _plan(context, visit, group) for visit, group in groups.items()}
+        _check_identities(writes, plans)
+        if check is not None:
+            await check({visit: plan.after for visit, plan in plans.items()})
+        stored = await save_visits(context.city, [(plan.before, plan.after) for plan in plans.values()])
+        return {visit: replace(plan, after=stored[visit]) for visit, plan in plans.items()}
+
+    plans = await retry_on_conflict(write)
+    for plan in plans.values():
+        await _advance(context, plan)
+    changes = {visit: iter(plan.changes) for visit, plan in plans.items()}
+    found = [(one, plans[one.visit_id].after) for _, one in writes]
     return [WriteResult(one.resource_id(visit), visit, next(changes[one.visit_id])) for one, visit in found]
+
+
+def _check_identities(writes: Sequence[_IndexedWrite], plans: Mapping[str, _VisitPlan]) -> None:
+    """Raise InvalidResource if an update concerns the same resource as another write of the transaction."""
+    known: dict[tuple[str, str], bool] = {}
+    for entry, one in writes:
+        identity = one.resource_type, one.resource_id(plans[one.visit_id].after)
+        if known.get(identity, False) or (identity in known and one.once):
+            text = Text(
+                zh="同一事务中，一个资源只能出现一次，请合并后再提交。",
+                en="A transaction may contain each resource only once; another entry has the same identity.",
+            )
+            raise InvalidResource(text, errors=(FieldError("", text.en),), issue="duplicate", entry=entry)
+        known[identity] = one.once
 
 
 async def _plan(context: RequestContext, visit_id: str, group: Sequence[_IndexedWrite]) -> _VisitPlan:
@@ -96,7 +129,7 @@ async def _plan(context: RequestContext, visit_id: str, group: Sequence[_Indexed
         if number % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         try:
-            _check_if_match(context, one, visit)
+            _check_if_match(context, one, before)
             previous = visit
             for command in one.commands(visit):
                 changed = await apply_command(city, context.hospital, one.visit_number, visit, command, _new_event_id())
@@ -121,6 +154,7 @@ def _new_event_id() -> str:
 
 
 def _check_if_match(context: RequestContext, write: VisitWrite, visit: Visit | None) -> None:
+    """Check the version that the resource had before the first write: versions within a transaction have no ETag."""
     if write.if_match is None or visit is None:
         return
     current = find_in_visit(write.resource_type, context, visit, write.resource_id(visit))
@@ -138,21 +172,12 @@ async def _check_patient(
         raise wrong_patient()
 
 
-async def _store(
-    context: RequestContext, visit_id: str, group: Sequence[_IndexedWrite], plan: _VisitPlan
-) -> tuple[_VisitPlan, Visit]:
-    """Store a planned visit; after a conflict, plan it again."""
-    city, plans = context.city, [plan]
-
-    async def write() -> tuple[_VisitPlan, Visit]:
-        current = plans.pop() if plans else await _plan(context, visit_id, group)
-        return current, await save_visit(city, current.before, current.after)
-
-    plan, visit = await retry_on_conflict(write)
-    due = visit.due_ms is not None and visit.due_ms <= to_ms(context.now)
+async def _advance(context: RequestContext, plan: _VisitPlan) -> None:
+    """Do the steps of a stored visit that are due now."""
+    visit = plan.after
+    due = visit.due_ms is not None and visit.due_ms <= to_ms(context.city.now())
     if visit is not plan.before and (plan.urgent or due):
-        await advance.enqueue(city.jobs, visit.id)
-    return plan, visit
+        await advance.enqueue(context.city.jobs, visit.id)
 
 
 def existing_visit(visit: Visit | None) -> Visit:

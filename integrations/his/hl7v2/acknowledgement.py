@@ -8,13 +8,16 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from integrations.his.hl7v2.errors import CONDITION_CODES, Hl7Error, Location
-from integrations.his.hl7v2.message import Message, Syntax, escape
+from integrations.his.hl7v2.message import Message
+from integrations.his.hl7v2.syntax import Syntax, escape
 
 AcknowledgementCode = Literal["AA", "AE", "AR", "CA", "CE", "CR"]
 AcknowledgementMode = Literal["by_message", "original", "enhanced"]
 AcknowledgementCondition = Literal["AL", "NE", "ER", "SU"]
 
 MAX_ERRORS = 100
+MAX_TEXT, MAX_TEXT_BEFORE_2_5 = 250, 80
+"""The length of ERR-8 since version 2.5, and of MSA-3 before."""
 CONDITIONS = ("AL", "NE", "ER", "SU")
 """HL7 table 0155: always, never, on error or reject only, on success only."""
 
@@ -82,32 +85,48 @@ def acknowledge(
     msh[0], msh[2] = "MSH", header.fields[2]
     msh[3], msh[4], msh[5], msh[6] = (header.field(number).raw for number in (5, 6, 3, 4))
     msh[7] = now.strftime("%Y%m%d%H%M%S%z")
-    msh[9] = syntax.component.join(("ACK", trigger, "ACK")) if trigger else "ACK"
+    structure = () if header.field(12).component(1).raw == "2.3" else ("ACK",)  # MSH-9.3 exists since 2.3.1
+    msh[9] = syntax.component.join(("ACK", trigger, *structure)) if trigger else "ACK"
     msh[10] = escape(control_id, syntax)
     msh[11], msh[12], msh[18] = (header.field(number).raw for number in (11, 12, 18))
     del msh[1]  # MSH-1 is the delimiter itself
-    before_2_5 = header.field(12).text < "2.5"
     msa = ["MSA", code, header.field(10).raw]
-    if before_2_5 and errors:
-        msa.append(escape(errors[0].text.zh, syntax))  # MSA-3, withdrawn in later versions
-    lines = [msh, msa, *(_error(error, syntax, before_2_5=before_2_5) for error in errors[:MAX_ERRORS])]
+    if message.is_before_2_5:
+        msa += [escape(errors[0].text.zh[:MAX_TEXT_BEFORE_2_5], syntax)] if errors else []  # MSA-3, withdrawn later
+        segments = _error_before_2_5([error for error in errors if error.severity == "E"][:MAX_ERRORS], syntax)
+    else:
+        segments = [_error(error, syntax) for error in errors[:MAX_ERRORS]]
+    lines = [msh, msa, *segments]
     text = "".join(syntax.field.join(fields).rstrip(syntax.field) + "\r" for fields in lines)
     return text.encode(syntax.encoding)
 
 
-def _error(error: Hl7Error, syntax: Syntax, *, before_2_5: bool) -> list[str]:
-    """Return an ERR segment. Before version 2.5, ERR-1 holds the location and the code."""
-    location, meaning = error.location or Location(""), CONDITION_CODES[error.code]
-    code = (error.code, meaning, "HL70357")
-    err_1 = [location.segment, str(location.sequence), str(location.field or ""), syntax.subcomponent.join(code)]
+def _error_before_2_5(errors: Sequence[Hl7Error], syntax: Syntax) -> list[list[str]]:
+    """Return the ERR segment, whose only field repeats: the location, and the code as its fourth component (ELD).
+
+    It cannot say that something is only a warning, so warnings are in MSA-3 alone.
+    """
+    places: list[str] = []
+    for error in errors:
+        location = error.location or Location("")
+        code = (error.code, CONDITION_CODES[error.code], "HL70357") if syntax.subcomponent else (error.code,)
+        field = str(location.field) if location.field else ""
+        sequence = str(location.sequence) if error.location else ""
+        places.append(syntax.component.join((location.segment, sequence, field, syntax.subcomponent.join(code))))
+    return [["ERR", syntax.repetition.join(places)]] if places else []
+
+
+def _error(error: Hl7Error, syntax: Syntax) -> list[str]:
+    """Return an ERR segment as since version 2.5, where ERR-1 is no longer used."""
+    meaning = CONDITION_CODES[error.code]
     return [
         "ERR",
-        syntax.component.join(err_1) if before_2_5 else "",
-        location.to_erl(syntax.component) if error.location else "",
-        syntax.component.join(code),
+        "",
+        error.location.to_erl(syntax.component) if error.location else "",
+        syntax.component.join((error.code, meaning, "HL70357")),
         error.severity,
         "",
         "",
         escape(f"{error.location}: {meaning}" if error.location else meaning, syntax),
-        escape(f"{error.text.zh} {error.text.en}", syntax),
+        escape(f"{error.text.zh} {error.text.en}"[:MAX_TEXT], syntax),
     ]

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from backend.i18n import Text
+from integrations.his.mapping import Fault, Unmappable
 
 Severity = Literal["E", "W", "I"]
 ConditionCode = Literal["100", "101", "102", "103", "200", "201", "202", "203", "204", "205", "206", "207"]
@@ -63,3 +64,11 @@ class Hl7Error(Exception):
         self.code: ConditionCode = code
         self.text = text
         self.severity: Severity = severity
+
+
+_FAULT_CODES: dict[Fault, ConditionCode] = {"required": "101", "value": "102", "unknown": "103"}
+
+
+def error_at(location: Location, error: Unmappable) -> Hl7Error:
+    """Return the error for a value at this location that cannot be mapped."""
+    return Hl7Error(location, _FAULT_CODES[error.fault], error.text)

@@ -18,7 +18,8 @@ from backend.operations.metrics import JobCounts
 from backend.settings import Settings
 from backend.store.connect import store_file
 from backend.store.migrations import find_migrations
-from integrations.his.hl7v2.message_receiver import receive_message, reject_oversize
+from integrations.his.hl7v2.batch import receive_block
+from integrations.his.hl7v2.message_receiver import reject_oversize
 from integrations.his.hl7v2.mllp_listener import Limits, Peer, serve_mllp, server_tls
 
 _log = logging.getLogger("chengma.his")
@@ -54,7 +55,7 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None, limits: Limits
         asyncio.get_running_loop().add_signal_handler(stop_signal, stopped.set)
 
     async def handle(raw: bytes, peer: Peer) -> AsyncGenerator[bytes, None]:
-        async for reply in receive_message(cities[-1], raw, peer):
+        async for reply in receive_block(cities[-1], raw, peer):
             yield reply
 
     def use_city(city: City) -> None:

@@ -7,18 +7,16 @@ expands `\.sp99999999\` from fourteen bytes to a hundred million, and decodes `\
 field on access, and limits the size of a message.
 """
 
+import codecs
 import re
 from collections import Counter
-from functools import lru_cache
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
 from integrations.his.hl7v2.errors import Hl7Error, Location
-
-Encoding = Literal["utf-8", "gb18030"]
+from integrations.his.hl7v2.syntax import Encoding, Syntax, nth_part, parse_syntax, unescape
 
 MAX_MESSAGE_BYTES = 1_048_576
 MAX_SEGMENTS = 2_000
@@ -46,19 +44,11 @@ Many senders declare ASCII and send Chinese. GBK and GB2312 are subsets of GB180
 CHARACTER_SET_NAMES: dict[Encoding, str] = {"utf-8": "UNICODE UTF-8", "gb18030": "GB 18030-2000"}
 """The names of our encodings in HL7 table 0211."""
 
+_PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf|\x84\x31\x95\x33|[ \t\r\n])+")
+"""What may precede a message: a byte order mark in UTF-8 or GB18030, and blank lines."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"M\0S\0", b"\0M\0S")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LINE_END = re.compile(rb"[\r\n]")
-
-
-class Syntax(Struct, frozen=True):
-    """The delimiters of a message (MSH-1, MSH-2) and its encoding."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    subcomponent: str = "&"
-    encoding: Encoding = "utf-8"
 
 
 class Part(Struct, frozen=True):
@@ -75,7 +65,7 @@ class Part(Struct, frozen=True):
             return ""
         first = self.raw
         for separator in (self.syntax.repetition, self.syntax.component, self.syntax.subcomponent):
-            first = first.split(separator, 1)[0]
+            first = nth_part(first, separator, 1)
         return unescape(first, self.syntax, self.location) if self.syntax.escape in first else first
 
     @property
@@ -101,17 +91,17 @@ class Part(Struct, frozen=True):
 
     def repetition(self, number: int) -> "Part":
         """Return a repetition of a field, empty if missing."""
-        return self.subpart(_nth(self.raw, self.syntax.repetition, number), repetition=number)
+        return self.subpart(nth_part(self.raw, self.syntax.repetition, number), repetition=number)
 
     def component(self, number: int) -> "Part":
         """Return a component of a repetition (of a field, of its first one), empty if missing."""
         parent = self if self.location.repetition else self.repetition(1)
-        return parent.subpart(_nth(parent.raw, parent.syntax.component, number), component=number)
+        return parent.subpart(nth_part(parent.raw, parent.syntax.component, number), component=number)
 
     def subcomponent(self, number: int) -> "Part":
         """Return a subcomponent of a component (of a larger part, of its first one), empty if missing."""
         parent = self if self.location.component else self.component(1)
-        return parent.subpart(_nth(parent.raw, parent.syntax.subcomponent, number), subcomponent=number)
+        return parent.subpart(nth_part(parent.raw, parent.syntax.subcomponent, number), subcomponent=number)
 
     def subpart(self, raw: str, *, repetition: int = 0, component: int = 0, subcomponent: int = 0) -> "Part":
         """Return the part with this value at a location within this part."""
@@ -125,11 +115,6 @@ class Part(Struct, frozen=True):
             parent.subcomponent or subcomponent,
         )
         return Part(raw, location, self.syntax)
-
-
-def _nth(raw: str, separator: str, number: int) -> str:
-    parts = raw.split(separator, number)
-    return parts[number - 1] if number <= len(parts) else ""
 
 
 class Segment(Struct, frozen=True):
@@ -158,6 +143,11 @@ class Message(Struct, frozen=True):
         """The MSH segment."""
         return self.segments[0]
 
+    @property
+    def is_before_2_5(self) -> bool:
+        """Return whether MSH-12 names a version before 2.5, where ERR and FT1 have fewer fields."""
+        return "" < self.header.field(12).component(1).raw < "2.5"
+
     def all(self, name: str) -> tuple[Segment, ...]:
         """Return all segments of a name, in order."""
         return tuple(segment for segment in self.segments if segment.name == name)
@@ -174,8 +164,17 @@ def parse_message(raw: bytes, default: Encoding, *, max_bytes: int = MAX_MESSAGE
     """Parse a message in the encoding of its MSH-18, or in the default of the hospital. Raises Hl7Error."""
     if len(raw) > max_bytes:
         raise message_too_long(max_bytes)
+    if raw.startswith(_UTF_16):
+        text = Text(zh="消息采用UTF-16编码，请使用UTF-8或GB18030", en="the message is in UTF-16; send UTF-8 or GB18030")
+        raise Hl7Error(None, "102", text)
     encoding = encoding_of(raw, default)
-    return parse_text(decode(raw, encoding), encoding)
+    return parse_text(decode(without_preamble(raw), encoding), encoding)
+
+
+def without_preamble(raw: bytes) -> bytes:
+    """Return a message without the byte order mark and the blank lines before it."""
+    found = _PREAMBLE.match(raw)
+    return raw[found.end() :] if found is not None else raw
 
 
 def decode(raw: bytes, encoding: Encoding) -> str:
@@ -200,8 +199,10 @@ def encoding_of(raw: bytes, default: Encoding) -> Encoding:
     """Return the encoding of a message. Raises Hl7Error 103 if MSH-18 names an unsupported one.
 
     In the wrong encoding, a facility name before MSH-18 can hide a delimiter or add one. Therefore an encoding is
-    accepted only if the header, decoded in it, names it.
+    accepted only if the header, decoded in it, names it. A byte order mark of UTF-8 is a default of the message itself.
     """
+    if raw.startswith(codecs.BOM_UTF8):
+        default = "utf-8"
     header = _header_bytes(raw)
     declared_other: Encoding | None = None
     unknown: Hl7Error | None = None
@@ -223,7 +224,7 @@ def encoding_of(raw: bytes, default: Encoding) -> Encoding:
 
 
 def _header_bytes(raw: bytes) -> bytes:
-    return _LINE_END.split(raw[:MAX_HEADER_BYTES].lstrip(b"\r\n"), maxsplit=1)[0]
+    return _LINE_END.split(without_preamble(raw[:MAX_HEADER_BYTES]), maxsplit=1)[0]
 
 
 def _declared_encoding(header: str) -> Encoding | None:
@@ -256,7 +257,7 @@ def parse_text(text: str, encoding: Encoding = "utf-8", *, max_characters: int =
             "100",
             Text(zh=f"消息超过{MAX_SEGMENTS}个段", en=f"there are more than {MAX_SEGMENTS} segments"),
         )
-    syntax = _parse_syntax(lines[0], encoding)
+    syntax = parse_syntax(lines[0], encoding)
     counts = Counter[str]()
     return Message(syntax, tuple(_parse_segment(line, syntax, counts) for line in lines if line))
 
@@ -269,14 +270,30 @@ def parse_header(raw: bytes, default: Encoding) -> Message:
         return parse_text(header.decode(encoding, "replace"), encoding)
     except Hl7Error:
         pass
+    if raw.startswith(_UTF_16):
+        little_endian = raw[:2] == codecs.BOM_UTF16_LE or raw[1:2] == b"\0"
+        text = raw[:MAX_HEADER_BYTES].decode("utf-16-le" if little_endian else "utf-16-be", "replace")
+        text = text.lstrip("\ufeff").split("\r", 1)[0]
+    else:
+        text = header.decode(default, "replace")
     try:
-        message = parse_text(header.decode(default, "replace"), default)
+        message = parse_text(text, default)
     except Hl7Error:
-        return parse_text("MSH|^~\\&|||||||||P|2.5", default)
+        message = _read_fields(text, default)
     # the acknowledgement uses the default encoding, whatever MSH-18 says
     fields_to_17 = (*message.header.fields, *[""] * 18)[:18]
     header_segment = replace(message.header, fields=(*fields_to_17, CHARACTER_SET_NAMES[default]))
     return Message(message.syntax, (header_segment,))
+
+
+def _read_fields(header: str, encoding: Encoding) -> Message:
+    """Return the fields of an MSH with invalid delimiters or control characters, between the usual delimiters."""
+    syntax = Syntax(encoding=encoding)
+    sent = header.split(header[3:4], 20)[2:] if header.startswith("MSH") and header[3:4] else []
+    fields = [_CONTROL.sub("", value).replace(syntax.field, f"{syntax.escape}F{syntax.escape}") for value in sent]
+    fields += [""] * (10 - len(fields))
+    fields[8:10] = fields[8] or "P", fields[9] or "2.5"
+    return Message(syntax, (Segment("MSH", 1, ("MSH", syntax.field, "^~\\&", *fields), syntax),))
 
 
 def message_too_long(max_bytes: int) -> Hl7Error:
@@ -286,26 +303,6 @@ def message_too_long(max_bytes: int) -> Hl7Error:
 
 def _is_segment_name(name: str) -> bool:
     return len(name) == 3 and name.isascii() and name.isalnum() and name.isupper()  # noqa: PLR2004
-
-
-def _parse_syntax(header: str, encoding: Encoding) -> Syntax:
-    if not header.startswith("MSH"):
-        raise Hl7Error(Location("MSH"), "100", Text(zh="消息须以MSH段开始", en="the message does not begin with MSH"))
-    field = header[3:4]
-    characters = header[4:].split(field, 1)[0] if field else ""
-    delimiters = field + characters
-    # four, and since version 2.7 the truncation character as a fifth
-    if len(characters) not in (4, 5) or len(set(delimiters)) < len(delimiters) or not _are_delimiters(delimiters):
-        text = Text(
-            zh="MSH-1和MSH-2须为有效的分隔符，如|^~\\&",
-            en="MSH-1 and MSH-2 must contain valid delimiters, such as |^~\\&",
-        )
-        raise Hl7Error(Location("MSH", 1, 2), "102", text)
-    return Syntax(field, *characters[:4], encoding=encoding)
-
-
-def _are_delimiters(characters: str) -> bool:
-    return all("!" <= character <= "~" and not character.isalnum() for character in characters)
 
 
 def _parse_segment(line: str, syntax: Syntax, counts: Counter[str]) -> Segment:
@@ -329,50 +326,3 @@ def _parse_segment(line: str, syntax: Syntax, counts: Counter[str]) -> Segment:
             )
         fields.insert(1, syntax.field)  # MSH-1 is the delimiter itself
     return Segment(name, counts[name], tuple(fields), syntax)
-
-
-@lru_cache(maxsize=16)
-def _escape_pattern(escape: str) -> re.Pattern[str]:
-    e = re.escape(escape)
-    return re.compile(f"{e}(?:([FSRTEHN])|X((?:[0-9A-Fa-f]{{2}})+)|\\.(br|sp|ce|in|ti|sk|fi|nf)(?:[+-]?[0-9]+)?){e}")
-
-
-def unescape(raw: str, syntax: Syntax, location: Location | None = None) -> str:
-    r"""Return the text without escape sequences (HL7 2.5, 2.7). Raises Hl7Error 102 for a `\Xhh\` that is not text.
-
-    Line breaks become "\n", highlighting and layout are removed, and unknown sequences are kept, because many senders
-    do not escape backslashes.
-    """
-    values = {"F": syntax.field, "S": syntax.component, "R": syntax.repetition, "T": syntax.subcomponent}
-    values["E"] = syntax.escape
-
-    def decoded(found: re.Match[str]) -> str:
-        letter, digits, layout = found.groups()
-        if letter:
-            return values.get(letter, "")
-        if layout:
-            return "\n" if layout in ("br", "sp", "ce") else ""
-        try:
-            return bytes.fromhex(digits).decode(syntax.encoding)
-        except UnicodeDecodeError:
-            text = Text(
-                zh=f"转义的字节不是{syntax.encoding.upper()}编码",
-                en=f"the escaped bytes are not {syntax.encoding.upper()}",
-            )
-            raise Hl7Error(location, "102", text) from None
-
-    return _escape_pattern(syntax.escape).sub(decoded, raw)
-
-
-def escape(text: str, syntax: Syntax) -> str:
-    """Return text with escape sequences; `unescape` is its inverse."""
-    return text.translate(_escape_table(syntax))
-
-
-@lru_cache(maxsize=16)
-def _escape_table(syntax: Syntax) -> dict[int, str]:
-    e = syntax.escape
-    sequences = {number: f"{e}X{number:02X}{e}" for number in (*range(32), 127)}
-    sequences[ord("\n")] = f"{e}.br{e}"
-    delimiters = {"F": syntax.field, "S": syntax.component, "R": syntax.repetition, "T": syntax.subcomponent, "E": e}
-    return sequences | {ord(delimiter): f"{e}{letter}{e}" for letter, delimiter in delimiters.items()}

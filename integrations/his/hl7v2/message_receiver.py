@@ -1,7 +1,6 @@
 """Receive HL7 v2 messages: store them unchanged, acknowledge them, process each once, and hold early ones back."""
 
 import base64
-import hashlib
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Sequence
@@ -24,16 +23,16 @@ from backend.services.medical_credit.model.hospital import (
     HisMessage,
     Hospital,
     MessageState,
-    message_id,
 )
 from backend.services.medical_credit.model.visit import visit_id
-from backend.store import Conflict, Duplicate, Order
-from backend.store.place import Place
+from backend.store import Conflict, Order
 from backend.store.time import to_ms
 from integrations.his.hl7v2.acknowledgement import AcknowledgementCode, acknowledge, requested_acknowledgements
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
-from integrations.his.hl7v2.message import Encoding, Message, message_too_long, parse_header, parse_message
+from integrations.his.hl7v2.message import Message, message_too_long, parse_header, parse_message
+from integrations.his.hl7v2.message_store import RETRY_AFTER, store_message
 from integrations.his.hl7v2.mllp_listener import Limits, Peer
+from integrations.his.hl7v2.syntax import Encoding
 from integrations.his.hl7v2.trigger_events import (
     LocatedCommand,
     check_header,
@@ -41,7 +40,6 @@ from integrations.his.hl7v2.trigger_events import (
     parse_visit_number,
 )
 
-RETRY_AFTER = timedelta(minutes=1)
 MAX_RETRY_INTERVAL = timedelta(hours=6)
 MAX_PENDING = 200
 """The maximum number of waiting messages of a visit that are read at once after another of its messages."""
@@ -53,6 +51,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.UnknownPatient: "204",
     problems.UnknownVisit: "204",
     problems.UnknownLine: "204",
+    problems.AmbiguousLine: "204",
     problems.UnknownSettlement: "204",
     problems.SettlementChanged: "205",
     problems.SettlementDiffers: "102",
@@ -99,6 +98,8 @@ async def receive_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[
     header = parse_header(raw, "utf-8")
     hospital = await city.store.get(Hospital, header.header.field(4).component(1).text)
     try:
+        if not header.header.field(4).raw:
+            parse_message(raw, "utf-8").header.field(4).required()
         hospital = _authorize(hospital, header, peer)
         message = parse_message(raw, hospital.encoding)
         requested = requested_acknowledgements(message, hospital.acknowledgement)
@@ -109,7 +110,7 @@ async def receive_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[
         yield _reply(parse_header(raw, _encoding(hospital)), code, [error], city.now())
         return
     try:
-        stored = await _store(city, hospital, message, raw)
+        stored = await store_message(city, hospital, message, raw)
     except Hl7Error as error:
         yield _reply(message, "AE" if requested.mode == "original" else "CE", [error], city.now())
         return
@@ -149,40 +150,6 @@ def _rejection_code(header: Message, hospital: Hospital | None) -> Acknowledgeme
     return "AR"
 
 
-async def _store(city: City, hospital: Hospital, message: Message, raw: bytes) -> HisMessage:
-    """Store a message unchanged, or return the stored duplicate. Raises Hl7Error 205 if the content differs."""
-    header, now = message.header, city.now()
-    control_id = header.field(10).text
-    digest = hashlib.sha256(raw.strip(b"\r\n")).hexdigest()
-    new_id = message_id(hospital.id, header.field(3).text, control_id)
-    new = HisMessage(
-        id=new_id,
-        hospital=hospital.id,
-        control_id=control_id,
-        kind=f"{header.field(9).component(1).text}^{header.field(9).component(2).text}",
-        raw=city.encryption.encrypt(base64.b64encode(raw).decode(), Place.of(HisMessage, new_id, "raw")),
-        digest=digest,
-        received_ms=to_ms(now),
-        expires_ms=to_ms(now + HisMessage.retention.length(now)),
-        due_ms=to_ms(now + RETRY_AFTER),
-    )
-    known = await city.store.get(HisMessage, new.id)
-    if known is None:
-        try:
-            return await city.store.insert(new)
-        except Duplicate:
-            known = await city.store.get(HisMessage, new.id)
-            assert known is not None, "messages are retained for months"
-    if known.digest != digest:
-        location = header.field(10).location
-        text = Text(
-            zh="消息控制ID（MSH-10）重复，但内容不同",
-            en=f"{location}: this message control ID was already used for another message",
-        )
-        raise Hl7Error(location, "205", text)
-    return known
-
-
 async def _process(city: City, hospital: Hospital, message: Message, stored: HisMessage) -> HisMessage:
     """Apply a message, save its result, and process the messages that waited for it."""
     result, visit = await _apply(city, hospital, message, stored)
@@ -208,7 +175,7 @@ async def _apply(
             await handle_command(city, hospital, parsed.visit_number, one.command, f"{stored.id}/{number}")
         except Problem as problem:
             return _failure(one, problem), visit
-    return ProcessingResult("AA", "done"), visit
+    return ProcessingResult("AA", "done", tuple(one for each in parsed.commands for one in each.warnings)), visit
 
 
 def _failure(command: LocatedCommand, problem: Problem) -> ProcessingResult:

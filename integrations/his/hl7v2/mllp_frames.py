@@ -1,6 +1,8 @@
 """MLLP frames: each message is a block of bytes between 0x0B and 0x1C 0x0D.
 
 Neither mark occurs within text in UTF-8 or GB18030, so blocks are found in bytes, before decoding.
+
+Some senders end a block with 0x1C 0x0A, or with 0x1C alone. The latter is an end if the next block follows, or nothing.
 """
 
 import re
@@ -10,7 +12,7 @@ from integrations.his.hl7v2.message import MAX_MESSAGE_BYTES
 
 START_BLOCK, END_BLOCK = b"\x0b", b"\x1c\r"
 MAX_HEAD_BYTES = 4_096
-_MARK = re.compile(rb"\x0b|\x1c\r")
+_MARK = re.compile(rb"\x0b|\x1c[\r\n]|\x1c(?=\x0b)")
 
 
 class FrameTooLong(Exception):
@@ -24,23 +26,23 @@ class FrameTooLong(Exception):
 class FrameDecoder:
     """Finds blocks in a byte stream, however it is split into packets.
 
-    `in_block` is true between a start and its end. A second start discards the block before it. `stray_bytes` counts
-    the bytes outside blocks, and discarded starts, since the last complete block; `dropped_bytes` counts all bytes that
-    belong to no complete block.
+    `in_block` is true between a start and its end, and `at_end` after 0x1C, until the next byte tells what it is. A
+    second start discards the block before it. `stray_bytes` counts the bytes outside blocks, and discarded starts,
+    since the last complete block; `dropped_bytes` counts all bytes that belong to no complete block.
     """
 
     def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._max_bytes = max_bytes
         self._block = bytearray()
-        self._half_end = False
+        self.at_end = False
         self.in_block = False
         self.stray_bytes = 0
         self.dropped_bytes = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the messages that these bytes complete. Raises FrameTooLong."""
-        if self._half_end:
-            data, self._half_end = END_BLOCK[:1] + data, False
+        if self.at_end:
+            data, self.at_end = END_BLOCK[:1] + data, False
         position = 0
         for mark in _MARK.finditer(data):
             self._append(data[position : mark.start()])
@@ -52,17 +54,26 @@ class FrameDecoder:
                 self._block.clear()
                 self.in_block = True
             elif self.in_block:
-                block = bytes(self._block)
-                self._block.clear()
-                self.in_block = False
-                self.stray_bytes = 0
-                yield block
+                yield self._end_block()
             else:
-                self._count_stray(len(END_BLOCK))
+                self._count_stray(len(mark[0]))
         rest = data[position:]
         if self.in_block and rest.endswith(END_BLOCK[:1]):
-            rest, self._half_end = rest[:-1], True
+            rest, self.at_end = rest[:-1], True
         self._append(rest)
+
+    def end(self) -> bytes:
+        """Return the message that a lone 0x1C ends, because nothing follows it."""
+        assert self.at_end, "a block without 0x1C has not ended"
+        self.at_end = False
+        return self._end_block()
+
+    def _end_block(self) -> bytes:
+        block = bytes(self._block)
+        self._block.clear()
+        self.in_block = False
+        self.stray_bytes = 0
+        return block
 
     def _append(self, piece: bytes) -> None:
         if not self.in_block:

@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -43,6 +43,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     that has vanished is detected by TCP within two minutes, so a long limit costs nothing."""
     message_timeout_seconds: float = 30
     """From the first byte of a block to its last."""
+    end_of_block_seconds: float = 0.5
+    """After 0x1C, until a block without a carriage return is taken as complete."""
     write_timeout_seconds: float = 30
     linger_seconds: float = 5
     """How long to read on after rejecting an oversized message, so that its sender can read the reply."""
@@ -166,8 +168,8 @@ class MllpListener:
         now = asyncio.get_running_loop().time
         started: float | None = None
         deadline = now() + min(self._limits.first_message_timeout_seconds, self._limits.idle_timeout_seconds)
-        while not self._stopping and (data := await self._read(reader, deadline, connection, decoder)):
-            for message in decoder.feed(data):
+        while not self._stopping and (messages := await self._read_messages(reader, deadline, connection, decoder)):
+            for message in messages:
                 started = None
                 await self._process_message(writer, message, peer)
                 connection.has_sent, connection.idle_since = True, now()
@@ -181,6 +183,18 @@ class MllpListener:
                 deadline = started + self._limits.message_timeout_seconds
         if decoder.in_block:
             raise _Disconnected("disconnected in the middle of a message")
+
+    async def _read_messages(
+        self, reader: asyncio.StreamReader, deadline: float, connection: _Connection, decoder: FrameDecoder
+    ) -> Iterable[bytes] | None:
+        """Return the messages that the next bytes, or a pause, complete; None once the sender has disconnected."""
+        data = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.end_of_block_seconds if decoder.at_end else None):
+                data = await self._read(reader, deadline, connection, decoder)
+        if data:
+            return decoder.feed(data)
+        return [decoder.end()] if decoder.at_end else None
 
     async def _read(
         self,

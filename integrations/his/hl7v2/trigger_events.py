@@ -11,14 +11,12 @@
 | DFT^P03 | charges (FT1-6 CG), credits (CD), adjustments (AJ) and payments at the counter (PY) |
 | ZYB in DFT^P03 or BAR^P06 | the hospital settled at the insurance, or cancelled a settlement |
 
-FT1-2 identifies a line, FT1-31 the charge that a CD or AJ refers to. FT1-11 is the amount; if FT1-10 and FT1-12 are
-present too, quantity times unit price must equal it to the fen. The patient's identity document is the repetition of
-PID-3 whose type (CX-5) is in `mapping.DOCUMENT_TYPES`.
+FT1-2 identifies a line, FT1-31 the charge that a CD or AJ refers to; `financial_transactions` reads FT1. The patient's
+identity document is the repetition of PID-3 whose type (CX-5) is in `mapping.DOCUMENT_TYPES`.
 """
 
 from collections.abc import Callable
 from datetime import datetime, tzinfo
-from decimal import Decimal
 
 from msgspec import Struct
 
@@ -33,45 +31,23 @@ from backend.services.medical_credit.model.commands import (
 )
 from integrations.his import mapping
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
+from integrations.his.hl7v2.errors import error_at as _error_at
+from integrations.his.hl7v2.financial_transactions import parse_transaction
+from integrations.his.hl7v2.identifiers import document_kind
 from integrations.his.hl7v2.message import Message, Part, Segment
+from integrations.his.hl7v2.settlement_reports import TIME, parse_settlement
 from integrations.his.hl7v2.timestamps import parse_timestamp
-from integrations.his.settlements import Amount, build_report
 
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8")
-_FAULT_CODES: dict[mapping.Fault, ConditionCode] = {"required": "101", "value": "102", "unknown": "103"}
-_FT1_FIELDS: dict[mapping.Element, int] = {
-    "line": 2,
-    "payment": 2,
-    "occurred_at": 4,
-    "transaction": 6,
-    "code": 7,
-    "title": 8,
-    "amount": 11,
-    "original_line": 31,
-}
-_ZYB_FIELDS: dict[mapping.Element, int] = {
-    "settlement_kind": 1,
-    "settlement": 2,
-    "registration": 3,
-    "settled_at": 4,
-}
-_ZYB_AMOUNTS: dict[mapping.Element, int] = {
-    "medical_fee": 5,
-    "fund": 6,
-    "account": 7,
-    "family_account": 8,
-    "cash": 9,
-    "hospital_part": 10,
-    "person_part": 11,
-}
 _PV1_FIELDS: dict[mapping.Element, int] = {"class": 2, "visit": 19, "opened_at": 44, "closed_at": 45}
 
 
 class LocatedCommand(Struct, frozen=True):
-    """A command, and the location in the message that it comes from."""
+    """A command, the location in the message that it comes from, and warnings about it."""
 
     command: Command
     location: Location
+    warnings: tuple[Hl7Error, ...] = ()
 
 
 class VisitCommands(Struct, frozen=True):
@@ -89,8 +65,8 @@ def check_header(message: Message, *, development: bool) -> None:
     if version.text not in VERSIONS:
         raise _unsupported(version, "203", "版本", "version")
     processing = header.field(11)
-    if processing.text not in (("P", "T", "D") if development else ("P",)):
-        raise _unsupported(processing, "202", "处理ID", "processing ID")
+    if processing.required() not in (("P", "T", "D") if development else ("P",)):
+        raise _not_for_production(processing)
     code, trigger = header.field(9).component(1), header.field(9).component(2)
     triggers = [known_trigger for known_code, known_trigger in _PARSERS if known_code == code.text]
     if not triggers:
@@ -105,6 +81,15 @@ def _unsupported(part: Part, code: ConditionCode, zh: str, en: str) -> Hl7Error:
         code,
         Text(zh=f"{part.location}：不支持该{zh}", en=f"{part.location}: this {en} is not supported"),
     )
+
+
+def _not_for_production(part: Part) -> Hl7Error:
+    """Return the error for a message whose MSH-11 marks a test, debugging or anything but production."""
+    text = Text(
+        zh=f"{part.location}为{part.text[:10]}，生产环境只接收P（生产）消息，测试消息请发送至测试环境",
+        en=f"{part.location} is {part.text[:10]}: only P (production) is processed here; send tests to a test system",
+    )
+    return Hl7Error(part.location, "202", text)
 
 
 def parse_visit_number(message: Message) -> str:
@@ -181,83 +166,27 @@ def _transactions(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, 
     transactions, settlements = message.all("FT1"), _settlements(message, time_zone)
     if not transactions and not settlements:
         message.segment("FT1")
-    lines = (LocatedCommand(_transaction(one, time_zone), Location("FT1", one.sequence, 2)) for one in transactions)
-    return (*lines, *settlements)
+    commands: list[LocatedCommand] = []
+    for one in transactions:
+        command, warnings = parse_transaction(one, time_zone, before_2_5=message.is_before_2_5)
+        commands.append(LocatedCommand(command, Location("FT1", one.sequence, 2), warnings))
+    return (*commands, *settlements)
 
 
 def _settlements(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
     """Return the reports of what the hospital settled or cancelled at the insurance, in the order of the segments."""
-    return tuple(LocatedCommand(_settlement(message, one, time_zone), _location(one, 2)) for one in message.all("ZYB"))
-
-
-def _settlement(message: Message, segment: Segment, time_zone: tzinfo) -> Command:
-    at = _event_time(message, segment, 4, time_zone, "settled_at")
-    amounts: dict[mapping.Element, Amount] = {
-        element: segment.field(number).raw for element, number in _ZYB_AMOUNTS.items()
-    }
-    kind, settlement, registration = (segment.field(number).text for number in (1, 2, 3))
-    try:
-        return build_report(kind, settlement, registration, amounts, at)
-    except mapping.Unmappable as error:
-        number = {**_ZYB_FIELDS, **_ZYB_AMOUNTS}.get(error.element, 0)
-        raise _error_at(_location(segment, number), error) from error
-
-
-def _transaction(segment: Segment, time_zone: tzinfo) -> Command:
-    at = mapping.normalize_instant(_timestamp(segment.field(4), time_zone), "occurred_at")
-    try:
-        return mapping.build_transaction(
-            segment.field(6).text,
-            segment.field(2).text,
-            segment.field(31).text or None,
-            segment.field(7).text,
-            segment.field(8).text or segment.field(7).component(2).text,
-            _amount(segment),
-            at,
-        )
-    except mapping.Unmappable as error:
-        raise _error_at(_location(segment, _FT1_FIELDS.get(error.element, 0)), error) from error
-
-
-def _amount(segment: Segment) -> str:
-    """Return FT1-11, checked against FT1-10 times FT1-12 if present; or that product if FT1-11 is empty."""
-    extended, unit = (segment.field(number).component(1).subcomponent(1) for number in (11, 12))
-    if not unit.text:
-        return extended.text
-    try:
-        unit_fen = mapping.fen_from_yuan(unit.text)
-    except mapping.Unmappable as error:
-        raise _error_at(unit.location, error) from error
-    quantity = segment.field(10)
-    if not mapping.is_quantity(quantity.text or "1"):
-        raise Hl7Error(
-            quantity.location,
-            "102",
-            Text(
-                zh=f"{quantity.location}须为大于零的数量，最多四位小数",
-                en=f"{quantity.location} must be a quantity above zero, with at most four decimal places",
-            ),
-        )
-    product = Decimal(unit_fen) * Decimal(quantity.text or "1") / 100
-    if not extended.text:
-        return f"{product.normalize():f}"
-    amount = mapping.fen_from_yuan(extended.text) if mapping.is_amount(extended.text) else None
-    if amount is not None and abs(Decimal(amount)) != abs(product * 100):
-        text = Text(
-            zh=f"{extended.location}须等于数量乘以单价，精确到分",
-            en=f"{extended.location} must equal quantity times unit price, to the fen",
-        )
-        raise Hl7Error(extended.location, "102", text)
-    return extended.text
+    reports = ((one, _event_time(message, one, TIME, time_zone, "settled_at")) for one in message.all("ZYB"))
+    return tuple(LocatedCommand(parse_settlement(one, at), _location(one, 2)) for one, at in reports)
 
 
 def _documents(patient: Segment) -> list[IdentityDocument]:
-    """Return the identity documents in PID-3 that have a number."""
-    return [
-        IdentityDocument(one.component(1).text, mapping.DOCUMENT_TYPES[one.component(5).text])
-        for one in patient.field(3).repetitions()
-        if one.component(5).text in mapping.DOCUMENT_TYPES and one.component(1).text
-    ]
+    """Return the identity documents in PID-3 that have a number, by their type (CX-5) or assigning authority (CX-4)."""
+    found: list[IdentityDocument] = []
+    for one in patient.field(3).repetitions():
+        kind = document_kind(one)
+        if kind is not None and one.component(1).text:
+            found.append(IdentityDocument(one.component(1).text, kind))
+    return found
 
 
 def _event_time(
@@ -288,10 +217,6 @@ def _error_in_visit(visit: Segment, patient: Segment, error: mapping.Unmappable)
         _location(patient, 3) if error.element == "patient" else _location(visit, _PV1_FIELDS.get(error.element, 0))
     )
     return _error_at(location, error)
-
-
-def _error_at(location: Location, error: mapping.Unmappable) -> Hl7Error:
-    return Hl7Error(location, _FAULT_CODES[error.fault], error.text)
 
 
 _PARSERS: dict[tuple[str, str], Callable[[Message, tzinfo], tuple[LocatedCommand, ...]]] = {

@@ -10,8 +10,8 @@ from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.hospital_settlement import (
     ReportCancellation,
     ReportSettlement,
+    apply_report,
     awaited_text,
-    report_settlement,
 )
 from backend.services.medical_credit.model.visit import Line, Visit
 from backend.services.medical_credit.ports import Split
@@ -245,7 +245,7 @@ def test_exactly_the_settlements_that_add_up_to_the_fen_are_accepted(
     command = ReportSettlement(Split("S1", medfee, *shares, cash), NOON)
     adds_up = off_by == 0 and total == medfee and min(medfee, *shares, cash) >= 0
     try:
-        after = report_settlement(_visit(total), command, NOON)
+        after = apply_report(_visit(total), command, NOON)
     except (problems.SettlementUnbalanced, problems.SettlementDiffers):
         assert not adds_up
         return

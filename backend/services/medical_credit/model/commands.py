@@ -18,10 +18,10 @@ from backend.services.medical_credit.model.enrolment import Terms
 from backend.services.medical_credit.model.hospital_settlement import (
     ReportCancellation,
     ReportSettlement,
+    apply_report,
     is_reported,
-    report_cancellation,
-    report_settlement,
 )
+from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine, referenced
 from backend.services.medical_credit.model.visit import MAX_EVENTS, MAX_LINES, CounterPayment, Line, Visit
 from backend.store.time import to_ms
 
@@ -75,6 +75,7 @@ Command = (
     OpenVisit
     | ChangeVisit
     | Line
+    | UnreferencedLine
     | CounterPayment
     | CloseVisit
     | ReopenVisit
@@ -91,6 +92,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
     `event` identifies the message that carried the command; `person` is the person whom an ID number in it identifies.
     Raises the Problems of `model.problems`.
     """
+    if isinstance(command, UnreferencedLine):
+        command = referenced(visit, command)
     if _is_known(visit, command, event):
         return visit
     if visit.cancelled_at is not None and not isinstance(command, _ALSO_WHEN_CANCELLED):
@@ -100,10 +103,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
             return _with_line(visit, command, terms, now)
         case CounterPayment():
             return replace(visit, counter_payments=(*visit.counter_payments, command))
-        case ReportSettlement():
-            return report_settlement(visit, command, now)
-        case ReportCancellation():
-            return report_cancellation(visit, command, now)
+        case ReportSettlement() | ReportCancellation():
+            return apply_report(visit, command, now)
         case OpenVisit():
             changed = _same_opening(visit, command, person)
         case ChangeVisit():

@@ -51,7 +51,8 @@ class HisMessage(Document, kw_only=True):
     """A message from a hospital; its `id` is derived from the hospital, the sending application and the control id.
 
     `raw` is encrypted because it holds personal data; `digest` recognises a repeated message. `answer` is the text of
-    the application acknowledgement and `answer_code` its code. `reason` says why the message waits or failed. `visit`
+    the application acknowledgement and `answer_code` its code. `reuses` is the id of the first message with the same
+    control id, if there was another one. `reason` says why the message waits or failed. `visit`
     is set once the visit that the message refers to is known.
     """
 
@@ -59,6 +60,7 @@ class HisMessage(Document, kw_only=True):
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("state",), ordered="received_ms"),
         Index(("visit", "state"), ordered="received_ms"),
+        Index(("reuses",), ordered="received_ms"),
         Index((), ordered="due_ms"),
         Index((), ordered="expires_ms"),
     )
@@ -84,11 +86,17 @@ class HisMessage(Document, kw_only=True):
     reason: str | None = None
     attempts: int = 0
     due_ms: int | None = None
+    reuses: str | None = None
 
 
 def message_id(hospital: str, application: str, control_id: str) -> str:
     """Return the id of a message from its hospital (MSH-4), sending application (MSH-3) and control id (MSH-10)."""
     return hashlib.sha256(f"message\n{hospital}\n{application}\n{control_id}".encode()).hexdigest()[:32]
+
+
+def reused_message_id(first: str, digest: str) -> str:
+    """Return the id of a message with this content that uses the control id of an earlier one again."""
+    return hashlib.sha256(f"message\n{first}\n{digest}".encode()).hexdigest()[:32]
 
 
 class UsedAssertion(Document, kw_only=True):

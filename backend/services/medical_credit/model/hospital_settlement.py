@@ -51,7 +51,14 @@ def is_reported(visit: Visit, command: ReportSettlement | ReportCancellation) ->
     return known is not None
 
 
-def report_settlement(visit: Visit, command: ReportSettlement, now: datetime) -> Visit:
+def apply_report(visit: Visit, command: ReportSettlement | ReportCancellation, now: datetime) -> Visit:
+    """Return the visit after a report that was not applied before. Raises the Problem of one that does not fit."""
+    if isinstance(command, ReportSettlement):
+        return _with_settlement(visit, command, now)
+    return _without_settlement(visit, command, now)
+
+
+def _with_settlement(visit: Visit, command: ReportSettlement, now: datetime) -> Visit:
     """Return the visit with a settlement that is not reported yet; it ends a visit that is still open.
 
     Raises the Problem of a settlement that does not fit the visit.
@@ -85,7 +92,7 @@ def report_settlement(visit: Visit, command: ReportSettlement, now: datetime) ->
     return replace(visit, attempts=number, settlement=settlement, settled_ms=settled_ms, due_ms=to_ms(now))
 
 
-def report_cancellation(visit: Visit, command: ReportCancellation, now: datetime) -> Visit:
+def _without_settlement(visit: Visit, command: ReportCancellation, now: datetime) -> Visit:
     """Return the visit without a settlement that the hospital cancelled; its bill awaits the next settlement.
 
     Raises UnknownSettlement if the settlement was not reported.

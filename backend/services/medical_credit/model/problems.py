@@ -19,6 +19,10 @@ class UnknownLine(Problem):
     """A credit or adjustment refers to a charge that the visit does not have, or not yet."""
 
 
+class AmbiguousLine(Problem):
+    """A credit or adjustment names no charge, and several fit it."""
+
+
 class LineChanged(Problem):
     """The visit already has a line with this id and other contents."""
 
@@ -29,6 +33,12 @@ class LineExceeded(Problem):
 
 class TooManyLines(Problem):
     """The visit has the maximum number of lines."""
+
+
+class TransactionTooLarge(Problem):
+    """The visits of one transaction have more lines together than one document can hold."""
+
+    status = 413
 
 
 class VisitChanged(Problem):

@@ -14,12 +14,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from integrations.his.conformance.checks import CheckFailed
 from integrations.his.conformance.fhir_checks import CHECKS as FHIR_CHECKS
 from integrations.his.conformance.fhir_checks import FhirTester
 from integrations.his.conformance.mllp_checks import CHECKS as MLLP_CHECKS
-from integrations.his.conformance.mllp_checks import MllpTester
+from integrations.his.conformance.mllp_checks import MllpTester, control_id
 from integrations.his.hl7v2.acknowledgement import acknowledge
 from integrations.his.hl7v2.message import parse_header
+from integrations.his.hl7v2.mllp_client import MllpClient
 from integrations.his.hl7v2.mllp_listener import MessageHandler, Peer, serve_mllp
 from tests.integrations.his.hl7v2.test_listener_process import Listener
 from tests.integrations.his.hospital import connect, enrol, in_city
@@ -71,6 +73,15 @@ def test_our_own_city_passes_every_check_and_the_report_lists_them(own_city: Own
     assert report.read_text().count("| yes | yes |") >= count - 1
 
 
+def test_our_own_city_passes_every_check_of_a_hospital_in_enhanced_mode(own_city: OwnCity) -> None:
+    in_city(own_city.environment, lambda city: connect(city, "KIT02", acknowledgement="enhanced"))
+    tester = MllpTester("127.0.0.1", own_city.port, "KIT02", own_city.patient)
+    skipped = {"idle_connection_stays_open", "slow_sender_is_not_disconnected", "oversized_message_is_rejected"}
+    names = [one.name for one in MLLP_CHECKS.checks if one.name not in skipped]
+    results = asyncio.run(MLLP_CHECKS.run(tester, names))
+    assert [(one.name, one.expected, one.actual) for one in results if not one.passed] == []
+
+
 def test_a_run_without_a_target_fails_with_code_2(own_city: OwnCity) -> None:
     run = [sys.executable, "-m", "backend", "his", "conformance", "--hospital", "KIT01", "--patient", "x"]
     assert subprocess.run(run, env=own_city.environment, capture_output=True, check=False).returncode == 2
@@ -100,6 +111,17 @@ async def acknowledges_another_message(raw: bytes, _peer: Peer) -> AsyncGenerato
     yield head + b"MSA|AA|OTHER" + rest[rest.index(b"\r") :]
 
 
+async def answers_in_two_phases(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
+    header = parse_header(raw, "utf-8")
+    yield acknowledge(header, "CA", control_id="1", now=datetime.now(UTC))
+    await asyncio.sleep(0.05)
+    yield acknowledge(header, "AE", control_id="2", now=datetime.now(UTC))
+
+
+async def only_commits(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
+    yield acknowledge(parse_header(raw, "utf-8"), "CA", control_id="1", now=datetime.now(UTC))
+
+
 async def never_replies(raw: bytes, _peer: Peer) -> AsyncGenerator[bytes, None]:
     if not raw:
         yield b""
@@ -120,6 +142,37 @@ def test_a_system_that_accepts_everything_fails() -> None:
 def test_a_system_that_acknowledges_another_message_fails() -> None:
     name = "acknowledgement_references_its_message"
     assert failed_mllp(acknowledges_another_message, name) == {name}
+
+
+def test_medplum_7115_the_answer_to_a_message_is_the_application_acknowledgement_and_not_the_commit() -> None:
+    """Hl7Client.sendAndWait took the commit (CA) as the answer, and the answer of any message as that of its own."""
+
+    async def run(handle: MessageHandler, *, count: int) -> list[tuple[str, str]]:
+        async with serve_mllp(handle, "127.0.0.1", 0) as listener:
+            tester = MllpTester("127.0.0.1", listener.port, "KIT01", id_number(1))
+            messages = [tester.registration(f"V{number}", control=f"{tester.run}{number}") for number in range(count)]
+            answers = await tester.send(*messages)
+        fields = [answer.segment("MSA") for answer in answers]
+        return [(one.field(1).text, one.field(2).text.removeprefix(tester.run)) for one in fields]
+
+    assert asyncio.run(run(answers_in_two_phases, count=3)) == [("AE", "0"), ("AE", "1"), ("AE", "2")]
+    with pytest.raises(CheckFailed, match="in MSA-2"):
+        asyncio.run(run(acknowledges_another_message, count=1))
+
+
+def test_a_system_that_commits_and_never_answers_fails() -> None:
+    tester = MllpTester("127.0.0.1", 0, "KIT01", id_number(1))
+
+    async def run() -> None:
+        async with serve_mllp(only_commits, "127.0.0.1", 0) as listener:
+            tester.port = listener.port
+            async with MllpClient("127.0.0.1", listener.port, timeout_seconds=0.3) as client:
+                message = tester.registration("V1")
+                await client.send(message.encode())
+                await tester.receive_answer(client, control_id(message), "utf-8")
+
+    with pytest.raises(CheckFailed, match="after the accept acknowledgement, got CA"):
+        asyncio.run(run())
 
 
 def test_a_system_that_never_replies_fails() -> None:

@@ -17,9 +17,10 @@ from cryptography.x509.oid import NameOID
 
 from integrations.his.hl7v2.acknowledgement import acknowledge, requested_acknowledgements
 from integrations.his.hl7v2.errors import Hl7Error
-from integrations.his.hl7v2.message import Encoding, message_too_long, parse_header, parse_message
+from integrations.his.hl7v2.message import message_too_long, parse_header, parse_message
 from integrations.his.hl7v2.mllp_client import MllpClient
 from integrations.his.hl7v2.mllp_listener import Limits, MllpListener, Peer, serve_mllp
+from integrations.his.hl7v2.syntax import Encoding
 
 HOST = "127.0.0.1"
 TRAILING = "丨侓倊亅"  # in GB18030 their second bytes are | ^ ~ \ in some order

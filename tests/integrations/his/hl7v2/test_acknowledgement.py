@@ -3,8 +3,14 @@ from zoneinfo import ZoneInfo
 
 import hl7
 import pytest
+from hl7apy.consts import VALIDATION_LEVEL
+from hl7apy.core import Message as StrictMessage
+from hl7apy.exceptions import HL7apyException
+from hl7apy.parser import parse_segments
 
+from backend.i18n import Text
 from integrations.his.hl7v2.acknowledgement import (
+    AcknowledgementCode,
     AcknowledgementMode,
     RequestedAcknowledgements,
     acknowledge,
@@ -66,13 +72,72 @@ def test_each_error_is_reported_with_location_code_and_text_in_both_languages() 
     )
 
 
-def test_before_version_2_5_the_error_is_in_err_1_and_its_text_in_msa_3() -> None:
-    message = parse_message(ADMISSION.replace("|2.5|", "|2.3.1|").encode(), "utf-8")
+def errors_of(message: Message) -> list[Hl7Error]:
+    """Return an error in a field, one in a component, one in a segment, and one of the whole message."""
+    text = Text(zh="没有" * 60, en="none" * 60)
+    places = (Location("PID", 1, 3), Location("FT1", 2, 11, 1, 1, 1), Location("EVN"), None)
     with pytest.raises(Hl7Error) as missing:
         message.segment("PID").field(8).required()
-    reply = parse_message(acknowledge(message, "AE", [missing.value], control_id="A-1", now=NOW), "utf-8")
+    return [missing.value, *(Hl7Error(place, "102", text) for place in places)]
+
+
+def test_before_version_2_5_the_error_is_in_err_1_and_its_text_in_msa_3() -> None:
+    message = parse_message(ADMISSION.replace("|2.5|", "|2.3.1|").encode(), "utf-8")
+    reply = parse_message(acknowledge(message, "AE", errors_of(message)[:2], control_id="A-1", now=NOW), "utf-8")
     assert reply.segment("MSA").field(3).text == "请补充必填的PID-8"
-    assert reply.segment("ERR").field(1).raw == "PID^1^8^101&Required field missing&HL70357"
+    (error,) = reply.all("ERR")
+    assert error.fields[1:] == ("PID^1^8^101&Required field missing&HL70357~PID^1^3^102&Data type error&HL70357",)
+
+
+def test_before_version_2_5_a_warning_is_in_msa_3_alone() -> None:
+    message = parse_message(ADMISSION.replace("|2.5|", "|2.4|").encode(), "utf-8")
+    warning = Hl7Error(Location("FT1", 1, 11), "102", Text(zh="请核对", en="check it"), "W")
+    reply = parse_message(acknowledge(message, "AA", [warning], control_id="A-1", now=NOW), "utf-8")
+    assert (reply.segment("MSA").field(3).text, reply.all("ERR")) == ("请核对", ())
+
+
+@pytest.mark.parametrize("version", ["2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8"])
+def test_since_version_2_5_the_error_is_in_err_2_and_later_fields(version: str) -> None:
+    message = parse_message(ADMISSION.replace("|2.5|", f"|{version}|").encode(), "utf-8")
+    reply = parse_message(acknowledge(message, "AE", errors_of(message), control_id="A-1", now=NOW), "utf-8")
+    assert len(reply.segment("MSA").fields) == 3
+    assert [error.field(1).raw for error in reply.all("ERR")] == [""] * 5
+    assert [error.field(4).raw for error in reply.all("ERR")] == ["E"] * 5
+    assert max(len(error.field(8).raw) for error in reply.all("ERR")) <= 250
+
+
+@pytest.mark.parametrize("code", ["AA", "AE", "AR", "CA", "CR"])
+@pytest.mark.parametrize("version", ["2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8"])
+def test_a_strict_validator_accepts_the_acknowledgement_of_every_version(
+    version: str, code: AcknowledgementCode
+) -> None:
+    message = parse_message(ADMISSION.replace("|2.5|", f"|{version}|").encode(), "utf-8")
+    errors = errors_of(message) if code[1] != "A" else []
+    raw = acknowledge(message, code, errors, control_id="0123456789abcdef0123", now=NOW).decode()
+    assert validate_strictly(raw, version)
+
+
+@pytest.mark.parametrize(
+    ("version", "segment"),
+    [
+        ("2.3", "ERR||PID^1^8|101^Required field missing^HL70357|E"),
+        ("2.4", "ERR|PID^1^8^101&Required field missing&HL70357|PID^1^8|101^Required field missing^HL70357|E"),
+        ("2.5", "ERR|PID^1^8^101&Required field missing&HL70357"),
+        ("2.7", "ERR|PID^1^8^101&Required field missing&HL70357|PID^1^8|101^Required field missing^HL70357|E"),
+    ],
+)
+def test_the_strict_validator_rejects_the_err_segment_of_another_version(version: str, segment: str) -> None:
+    message = parse_message(ADMISSION.replace("|2.5|", f"|{version}|").encode(), "utf-8")
+    raw = acknowledge(message, "AE", control_id="A-1", now=NOW).decode()
+    with pytest.raises(HL7apyException):
+        validate_strictly(f"{raw}{segment}\r", version)
+
+
+def validate_strictly(raw: str, version: str) -> bool:
+    """Return whether hl7apy finds an acknowledgement valid. Raises HL7apyException."""
+    reply = StrictMessage("ACK", version=version, validation_level=VALIDATION_LEVEL.STRICT)
+    reply.children = parse_segments(raw, version=version, validation_level=VALIDATION_LEVEL.STRICT)
+    return reply.validate()
 
 
 def test_an_independent_parser_reads_an_acknowledgement() -> None:

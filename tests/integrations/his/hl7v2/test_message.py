@@ -14,15 +14,12 @@ from integrations.his.hl7v2.errors import Hl7Error, Location
 from integrations.his.hl7v2.message import (
     MAX_FIELDS,
     MAX_SEGMENTS,
-    Encoding,
-    Syntax,
     encoding_of,
-    escape,
     parse_header,
     parse_message,
     parse_text,
-    unescape,
 )
+from integrations.his.hl7v2.syntax import Encoding, Syntax, escape, unescape
 
 CITY = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 24, 9, 30, 5, tzinfo=CITY)
@@ -237,7 +234,8 @@ def test_an_independent_parser_finds_the_same_values(segments: list[list[str]]) 
         ("BHS|^~\\&|a\r" + ADMISSION, "100", Location("MSH")),
         ("MSH", "102", Location("MSH", 1, 2)),
         ("MSH|", "102", Location("MSH", 1, 2)),
-        ("MSH|^~|HIS", "102", Location("MSH", 1, 2)),
+        ("MSH|^|HIS", "102", Location("MSH", 1, 2)),
+        ("MSH|^~\\&##|HIS", "102", Location("MSH", 1, 2)),
         ("MSH|^^\\&|HIS", "102", Location("MSH", 1, 2)),
         ("MSHa^~\\&aHIS", "102", Location("MSH", 1, 2)),
         (ADMISSION + ADMISSION, "100", Location("MSH", 2)),

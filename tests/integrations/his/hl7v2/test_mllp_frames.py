@@ -37,6 +37,22 @@ def test_a_second_start_discards_the_block_before_it() -> None:
     assert decode_frames([START_BLOCK + b"half" + START_BLOCK + b"whole" + END_BLOCK]) == ([b"whole"], False, 0, 5)
 
 
+@pytest.mark.parametrize("end", [b"\x1c\r", b"\x1c\n", b"\x1c\r\n", b"\x1c"])
+def test_a_block_may_end_with_another_line_end_or_none(end: bytes) -> None:
+    stream = START_BLOCK + b"one" + end + START_BLOCK + b"two" + END_BLOCK
+    assert decode_frames([stream])[0] == [b"one", b"two"]
+    assert decode_frames([bytes([byte]) for byte in stream])[0] == [b"one", b"two"]
+
+
+def test_a_lone_end_of_block_ends_a_block_when_nothing_follows_it() -> None:
+    decoder = FrameDecoder()
+    assert list(decoder.feed(START_BLOCK + b"one\x1c")) == []
+    assert decoder.at_end
+    assert decoder.end() == b"one"
+    assert (decoder.at_end, decoder.in_block) == (False, False)
+    assert list(decoder.feed(b"\r" + START_BLOCK + b"two" + END_BLOCK)) == [b"two"]
+
+
 def test_an_incomplete_end_mark_does_not_end_a_block() -> None:
     assert decode_frames([START_BLOCK + b"a\x1cb\rc" + END_BLOCK])[0] == [b"a\x1cb\rc"]
 

@@ -157,6 +157,45 @@ def test_an_idle_connection_is_closed(caplog: pytest.LogCaptureFixture) -> None:
     assert "disconnected: idle" in caplog.text
 
 
+@pytest.mark.parametrize("end", [b"\x1c", b"\x1c\n"])
+def test_a_block_without_its_carriage_return_is_answered_within_a_second(end: bytes) -> None:
+    async def conversation() -> None:
+        async with Hospital().serve() as listener, MllpClient(HOST, listener.port, timeout_seconds=1) as client:
+            for number in range(2):
+                await client.send_raw(START_BLOCK + admission(number).encode() + end)
+                assert msa(await client.receive()) == ("AA", f"M-{number}")
+            await client.send_raw(b"\r" + START_BLOCK + admission(3).encode() + END_BLOCK)
+            assert msa(await client.receive()) == ("AA", "M-3")
+
+    run(conversation())
+
+
+def test_a_block_without_its_carriage_return_is_complete_when_its_sender_half_closes() -> None:
+    async def conversation() -> None:
+        async with Hospital().serve() as listener:
+            reader, writer = await asyncio.open_connection(HOST, listener.port)
+            writer.write(START_BLOCK + admission().encode() + b"\x1c")
+            writer.write_eof()
+            assert msa((await reader.read())[1:-2]) == ("AA", "M-1")
+            writer.close()
+            await writer.wait_closed()
+
+    run(conversation())
+
+
+def test_a_carriage_return_that_comes_late_ends_its_block_once() -> None:
+    async def conversation() -> None:
+        hospital = Hospital()
+        async with hospital.serve() as listener, MllpClient(HOST, listener.port) as client:
+            await client.send_raw(START_BLOCK + admission().encode() + b"\x1c")
+            await asyncio.sleep(0.1)
+            await client.send_raw(b"\r" + START_BLOCK + admission(2).encode() + END_BLOCK)
+            assert [msa(await client.receive()) for _ in range(2)] == [("AA", "M-1"), ("AA", "M-2")]
+            assert len(hospital.names) == 2
+
+    run(conversation())
+
+
 def test_a_disconnection_within_a_message_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def conversation() -> None:
         hospital = Hospital()

@@ -7,8 +7,8 @@ import hl7
 import pytest
 from hl7.mllp import open_hl7_connection
 
-from integrations.his.hl7v2.message import Encoding
 from integrations.his.hl7v2.mllp_frames import END_BLOCK, START_BLOCK
+from integrations.his.hl7v2.syntax import Encoding
 from tests.integrations.his.hl7v2.mllp_scene import HOST, TRAILING, Hospital, admission, run
 
 
