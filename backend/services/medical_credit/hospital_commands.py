@@ -110,6 +110,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         id_number=city.encryption.encrypt(str(id_number), Place.of(Visit, visit, "id_number")),
         kind=command.kind,
         settled_by=hospital.settles,
+        institution=hospital.institution_code(),
         opened_at=command.opened_at,
         opened_ms=to_ms(command.opened_at),
         created_at=now,

@@ -124,7 +124,10 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
     match command:
         case Line():
             known = visit.line(command.id)
-            if known is not None and replace(known, title=command.title, at=command.at) != command:
+            if (
+                known is not None
+                and replace(known, title=command.title, at=command.at, explanation=command.explanation) != command
+            ):
                 raise problems.LineChanged(
                     zh=f"费用明细号{command.id}重复，但内容不同。",
                     en=f"The visit already has a line {command.id} with other contents.",

@@ -13,6 +13,7 @@ from backend.store.retention import Period, Retention
 MAX_WAIT = timedelta(days=3)
 """How long a message may wait for another one before it fails and an operator must check it."""
 
+INSTITUTION_LENGTH = 12
 SettledBy = Literal["city", "hospital"]
 """Who settles visits at the insurance: the city, or the hospital, which reports the result."""
 
@@ -25,7 +26,7 @@ class Hospital(AuditedDocument, kw_only=True):
     `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
     applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and MSH-16 of each message determine the
     acknowledgement mode, or one mode applies to all. `certificate` is the subject of its MLLP client certificate.
-    `settles` says who settles the visits that it opens.
+    `settles` says who settles the visits that it opens, and `institution` is its code at the insurance.
     """
 
     collection: ClassVar[str] = "hospitals"
@@ -44,7 +45,12 @@ class Hospital(AuditedDocument, kw_only=True):
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
     certificate: str | None = None
     settles: SettledBy = "city"
+    institution: str = ""
     enabled: bool = True
+
+    def institution_code(self) -> str:
+        """Return the hospital's code at the insurance (fixmedins_code): twelve characters, by default from its own."""
+        return self.institution or default_institution(self.id)
 
 
 class HisMessage(Document, kw_only=True):
@@ -87,6 +93,11 @@ class HisMessage(Document, kw_only=True):
     attempts: int = 0
     due_ms: int | None = None
     reuses: str | None = None
+
+
+def default_institution(hospital: str) -> str:
+    """Return the code at the insurance of a hospital that has none of its own: its code, filled up with zeros."""
+    return hospital.rjust(INSTITUTION_LENGTH, "0")[-INSTITUTION_LENGTH:]
 
 
 def message_id(hospital: str, application: str, control_id: str) -> str:

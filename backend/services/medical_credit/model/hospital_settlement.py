@@ -155,11 +155,11 @@ def _check_settles(visit: Visit) -> None:
 
 
 def _check_shares(split: Split) -> None:
-    shares_fen = (split.fund_fen, split.hospital_part_fen, split.account_fen, split.family_account_fen, split.cash_fen)
-    if min(split.medfee_fen, *shares_fen) < 0 or sum(shares_fen) != split.medfee_fen:
+    if not split.adds_up():
+        total = yuan(split.fund_fen + split.hospital_part_fen + split.person_fen())
         raise problems.SettlementUnbalanced(
-            zh=f"基金、医院、个人账户、共济账户和现金合计{yuan(sum(shares_fen))}元，"
+            zh=f"基金、医院、个人账户、共济账户和现金合计{total}元，"
             f"应等于医疗费总额{yuan(split.medfee_fen)}元，且均不小于零。",
-            en=f"Fund, hospital, accounts and cash total {yuan(sum(shares_fen))} yuan; they must total the medical fee "
+            en=f"Fund, hospital, accounts and cash total {total} yuan; they must total the medical fee "
             f"of {yuan(split.medfee_fen)} yuan, and none may be below zero.",
         )

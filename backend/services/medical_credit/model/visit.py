@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import ClassVar, Literal
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from backend.paylater.bill import AmountDue, Billable, BillTexts
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.hospital import SettledBy
 from backend.services.medical_credit.model.notices import BILL_TEXTS
-from backend.services.medical_credit.ports import Split
+from backend.services.medical_credit.ports import ClaimLine, Split
 from backend.store import Index
 from backend.store.retention import Period, Retention
 
@@ -26,6 +27,19 @@ Awaited = Literal["settlement", "cancellation"]
 """What a hospital that settles itself must do at the insurance, and report."""
 
 
+class Explanation(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a hospital says of a charge besides its amount; it explains the amount and is never billed.
+
+    Quantity and unit price are decimal numbers as they were sent. `catalogue_code` is the insurance's code of the item.
+    """
+
+    quantity: str = ""
+    unit_price: str = ""
+    catalogue_code: str = ""
+    department: str = ""
+    doctor: str = ""
+
+
 class Line(Struct, frozen=True, gc=False):
     """A line of a visit: charges are above zero, credits below; credits and adjustments name the charge `of`."""
 
@@ -36,6 +50,7 @@ class Line(Struct, frozen=True, gc=False):
     amount_fen: int
     at: datetime
     of: str | None = None
+    explanation: Explanation | None = None
 
 
 class SettlementAttempt(Struct, frozen=True, gc=False):
@@ -81,7 +96,8 @@ class Visit(Billable, kw_only=True):
 
     `id_number` is the encrypted ID number under which it was opened; older visits have none. `settle_at` is when the
     closed visit is sent to the insurance, and `retry_at` when a rejected claim is sent again. `settled_ms` is when the
-    settlement in force was made. `cancelled_settlements` are those that a hospital which settles itself has cancelled.
+    settlement in force was made. `institution` is the hospital's code at the insurance. `cancelled_settlements` are
+    those that a hospital which settles itself has cancelled.
     """
 
     collection: ClassVar[str] = "medical_visits"
@@ -130,6 +146,7 @@ class Visit(Billable, kw_only=True):
     attempt: SettlementAttempt | None = None
     settlement: Settlement | None = None
     settled_ms: int | None = None
+    institution: str = ""
     settled_by: SettledBy = "city"
     cancelled_settlements: tuple[Settlement, ...] = ()
     events: tuple[str, ...] = ()
@@ -210,3 +227,19 @@ def net_lines(lines: Iterable[Line]) -> dict[str, tuple[Line, int]]:
             charge, net_fen = found[line.of]
             found[line.of] = (charge, net_fen + line.amount_fen)
     return found
+
+
+def claim_line(line: Line, amount_fen: int) -> ClaimLine:
+    """Return the fee line of a charge with its net amount, as the insurance is told of it."""
+    told = line.explanation or Explanation()
+    return ClaimLine(
+        line.id,
+        line.code,
+        amount_fen,
+        line.at,
+        Decimal(told.quantity) if told.quantity else None,
+        Decimal(told.unit_price) if told.unit_price else None,
+        told.catalogue_code,
+        told.department,
+        told.doctor,
+    )
