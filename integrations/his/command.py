@@ -160,6 +160,7 @@ def hospitals() -> None:
     help="Acknowledgement mode: by MSH-15 and MSH-16 of each message, or one mode for all messages.",
 )
 @click.option("--certificate", help="Common name in the certificate of its MLLP client.")
+@click.option("--institution", default="", help="Its code at the insurance (fixmedins_code), twelve characters.")
 @click.option(
     "--settles",
     default="city",

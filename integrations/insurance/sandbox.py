@@ -98,7 +98,11 @@ class SandboxInsurance:
 
     def divide(self, connection: sqlite3.Connection, claim: InsuranceClaim) -> Split:
         """Return how a claim would be split now (2206)."""
-        return _divide(claim, self._balance(connection, _digest(claim.id_number)))
+        return _divide(claim, self.balance(connection, claim.id_number))
+
+    def balance(self, connection: sqlite3.Connection, id_number: str) -> int:
+        """Return the balance of a person's account (1101)."""
+        return self._balance(connection, _digest(id_number))
 
     def _balance(self, connection: sqlite3.Connection, person: str) -> int:
         """Return the balance of a person's account; the first balance is derived from their digest."""
@@ -191,7 +195,7 @@ class SandboxInsurance:
 
     def balance_fen(self, id_number: str) -> int:
         """Return the balance of a person's account."""
-        return self.database.do(lambda connection: self._balance(connection, _digest(id_number)))
+        return self.database.do(lambda connection: self.balance(connection, id_number))
 
     async def _record_call(self, call: str, code: str, call_id: str) -> None:
         def work(connection: sqlite3.Connection) -> bool:
