@@ -85,6 +85,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     mllp_port: Annotated[
         int, Meta(ge=0, le=65535, description="the port of `chengma his listen`; 0 picks a free one")
     ] = 2575
+    mllp_metrics_port: Annotated[
+        int, Meta(ge=0, le=65535, description="the port for `/metrics` of `chengma his listen`; 0 for none")
+    ] = 0
     mllp_certificate: Annotated[
         str,
         Meta(description="the listener's TLS certificate (PEM); without one, keep the port in a private network"),
@@ -153,7 +156,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern=r"^(https?://.+[^/])?$",
-            description="the public address of `/fhir`, such as `https://city.example/fhir`; the request's if empty",
+            description="the public address of `/fhir`, such as `https://city.example/fhir`, which the assertions of "
+            "hospitals must name; that of host and port if empty",
         ),
     ] = ""
     access_log: Annotated[bool, Meta(description="write one JSON line per request to standard output")] = True

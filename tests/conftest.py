@@ -201,6 +201,7 @@ def settings(tmp_path: Path) -> Settings:
         store=f"sqlite:///{tmp_path}/city.db",
         keys=new_keys(tmp_path / "keys"),
         sandbox=str(tmp_path / "sandbox.db"),
+        fhir_url="http://testserver.local/fhir",
         rules=str(ROOT / "rules"),
         store_timeout_ms=20_000,  # MongoDB shares the cores with other test processes
         development=True,

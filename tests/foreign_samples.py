@@ -50,8 +50,8 @@ class Answer(Struct, frozen=True):
     read: bool = True
 
 
-def hl7_messages(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Return each HL7 v2 message of the text files of a folder, with its name, as it stands in the file."""
+def messages_in(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Return each HL7 v2 message of the text files of a folder, with its name, as the file has it."""
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix.lower() in (".hl7", ".txt", ".er7", ".msg"):
             found = re.split(rb"(?m)^(?=MSH\W)", file.read_bytes().lstrip(b"\xef\xbb\xbf").replace(b"\r", b"\n"))[1:]
@@ -60,7 +60,7 @@ def hl7_messages(folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield name, raw.strip().replace(b"\n", b"\r") + b"\r"
 
 
-def fhir_resources(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def resources_in(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Return each FHIR resource of the JSON files of a folder, with its name."""
     for file in sorted(folder.rglob("*.json")):
         try:
@@ -148,7 +148,7 @@ def main(folder: Path) -> None:
     """Send every set of a folder; print and store the table."""
     sets: dict[str, list[Answer]] = {}
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
-    messages = {one.name: list(hl7_messages(one)) for one in folders}
+    messages = {one.name: list(messages_in(one)) for one in folders}
     with TemporaryDirectory() as temporary:
         home = Path(temporary)
         port = free_port()
@@ -175,7 +175,7 @@ def main(folder: Path) -> None:
                 if messages[one.name]:
                     sets[f"{one.name}, HL7 v2"] = asyncio.run(send_messages(int(mllp_port), messages[one.name]))
                 by_type: dict[bool, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
-                for name, body in fhir_resources(one):
+                for name, body in resources_in(one):
                     by_type[body["resourceType"] in RECEIVED].append((name, body))
                 for received, resources in by_type.items():
                     kind = "types that are received" if received else "other types"

@@ -26,6 +26,7 @@ RUNS = {
     "three evaluators agree on every rule": ("tests/rulebook/test_agreement.py", 2),
     "verdicts change exactly when they say": ("tests/rulebook/test_verdict.py", 2),
     "the OpenAPI document against random requests": ("tests/web/test_openapi.py", 2),
+    "no FHIR body is an error of the server": ("tests/integrations/his/fhir/test_mutated_bodies.py", 3),
 }
 """What runs, and for how many minutes at most: less than an hour in all, with the time to stop."""
 

@@ -64,7 +64,7 @@ async def find_or_create_person(
 
 async def find_person(store: Store, encryption: FieldEncryption, id_number: IdentityDocument) -> Person | None:
     """Return the person with this identity document, or None."""
-    page = await store.find(Person, {"id_digest": _digest(encryption, id_number)}, limit=1)
+    page = await store.find(Person, {"id_digest": id_digest_of(encryption, id_number)}, limit=1)
     return page.documents[0] if page.documents else None
 
 
@@ -80,7 +80,7 @@ def new_person(encryption: FieldEncryption, id_number: IdentityDocument, person_
     return Person(
         id=person_id,
         id_number=encryption.encrypt(str(id_number), Place.of(Person, person_id, "id_number")),
-        id_digest=_digest(encryption, id_number),
+        id_digest=id_digest_of(encryption, id_number),
         sex=id_number.sex,
         born_on=id_number.born_on,
         created=created,
@@ -92,7 +92,8 @@ def document_of(encryption: FieldEncryption, person: Person) -> IdentityDocument
     return IdentityDocument.from_text(encryption.read(person, "id_number"))
 
 
-def _digest(encryption: FieldEncryption, id_number: IdentityDocument) -> str:
+def id_digest_of(encryption: FieldEncryption, id_number: IdentityDocument) -> str:
+    """Return the keyed hash by which a person with this identity document is looked up."""
     return encryption.digest("id-number", str(id_number))
 
 

@@ -13,7 +13,17 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.jobs.saga import SagaDocument
 
-NoticeKind = Literal["bill", "reminder", "debit_failed", "suspended", "restored", "refunded", "cancelled"]
+NoticeKind = Literal[
+    "bill",
+    "paid_at_counter",
+    "overpaid_at_counter",
+    "reminder",
+    "debit_failed",
+    "suspended",
+    "restored",
+    "refunded",
+    "cancelled",
+]
 PaymentScope = Literal["now", "all"]
 """What to pay: what is due now, or all that is owed."""
 
@@ -33,11 +43,23 @@ Terms = Callable[[TermName], int]
 
 
 class AmountDue(Struct, frozen=True, gc=False):
-    """The amount that a person must pay, as decided at `at`; `number` counts the decisions on one Billable."""
+    """The amount that a person must pay, as decided at `at`; `number` counts the decisions on one Billable.
+
+    `paid_at_counter_fen` of it, or more, was paid to the provider.
+    """
 
     number: int
     amount_fen: int
     at: datetime
+    paid_at_counter_fen: int = 0
+
+    def unpaid_fen(self) -> int:
+        """Return what was not paid at the counter, which credit may cover; never below zero."""
+        return max(0, self.amount_fen - self.paid_at_counter_fen)
+
+    def overpaid_fen(self) -> int:
+        """Return what the provider has taken beyond the whole amount, and must give back."""
+        return max(0, self.paid_at_counter_fen - self.amount_fen)
 
 
 class Instalment(Struct, frozen=True, gc=False):
@@ -51,8 +73,8 @@ class Bill(Struct, frozen=True, gc=False):
     """The single bill of a Billable: what the person must pay according to the decision with this `number`.
 
     `covered_fen` is within the limit. `exception_fen` is over the limit (an emergency) and paid in instalments.
-    `counter_fen` is not covered by credit; the provider collects it. `schedule` splits the
-    first two into dated instalments. `cash_fen` is the sum of the three.
+    `counter_fen` is not covered by credit: the provider collects it at its counter, where `paid_at_counter_fen` were
+    paid so far. `schedule` splits the first two into dated instalments. `cash_fen` is the sum of the three.
     """
 
     number: int
@@ -62,6 +84,11 @@ class Bill(Struct, frozen=True, gc=False):
     counter_fen: int
     issued_at: datetime
     schedule: tuple[Instalment, ...]
+    paid_at_counter_fen: int = 0
+
+    def overpaid_at_counter_fen(self) -> int:
+        """Return what the provider has taken beyond the person's share, and must give back."""
+        return max(0, self.paid_at_counter_fen - self.cash_fen)
 
 
 class Payment(Struct, frozen=True, gc=False):
@@ -129,13 +156,23 @@ class BillTexts(Struct, frozen=True, kw_only=True):
     nothing_to_pay: Text
 
 
+class LeftLine(Struct, frozen=True, gc=False):
+    """The line of credit of a former purpose, and the opening hold there; what is held or owed there is released."""
+
+    purpose: str
+    hold_id: str
+    requested_fen: int
+    created_at: datetime
+
+
 class Billable(SagaDocument, kw_only=True):
     """Something that a person is billed for once it ends; its `id` begins those of its holds and transfers.
 
     An `exceptional` one uses no credit within the limit. With `automatic_debit` the bill is debited when it is due.
     `hold_placed` says that a hold of `held_fen` was placed, and `credit_released` that the credit of a cancelled one is
     available again. `bank_answered_ms` is when the bank last answered. `owing` says that the bill is unpaid,
-    and `breached_at` is when it still was after the last debit.
+    and `breached_at` is when it still was after the last debit. `moves` counts the changes of its purpose, the last at
+    `moved_at`; `left_lines` are the lines of credit that it has left and that are not released yet.
     A service names the collection, and says what the person must pay and from which line of credit.
     """
 
@@ -161,6 +198,9 @@ class Billable(SagaDocument, kw_only=True):
     breached_at: datetime | None = None
     breach_recorded: bool = False
     owing: bool = False
+    moves: int = 0
+    moved_at: datetime | None = None
+    left_lines: tuple[LeftLine, ...] = ()
 
     def purpose(self) -> str:
         """Return the purpose, which names the line of credit that it uses."""

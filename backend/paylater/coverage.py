@@ -6,7 +6,9 @@ Every function is pure and can be repeated: if the line already has the step, it
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from backend.paylater.bill import AmountDue, Bill, Billable, Instalment, Payment, Refund, Terms
+from msgspec.structs import replace
+
+from backend.paylater.bill import AmountDue, B, Bill, Billable, Instalment, LeftLine, Payment, Refund, Terms
 from backend.paylater.credit_line import CreditLine, Hold, Movement, hold, move, post, supersede, void
 
 CANCELLED = 2**31
@@ -17,45 +19,74 @@ _UNREACHED_EXPIRY = timedelta(days=1)
 
 
 def opening_hold_id(billable: Billable) -> str:
-    """Return the id of the hold that is placed when a Billable opens."""
-    return f"{billable.id}/opening"
+    """Return the id of the hold that is placed when a Billable opens, or moves to another line of credit."""
+    return f"{billable.id}/opening/{billable.moves}" if billable.moves else f"{billable.id}/opening"
 
 
 def hold_for_opening(line: CreditLine, billable: Billable, at: datetime) -> CreditLine:
     """Hold the expected cost of a Billable as far as credit is available."""
     fen = billable.requested_hold_fen
-    opening = Hold(opening_hold_id(billable), fen, fen, billable.created_at, billable.expires_at)
+    created_at = billable.moved_at or billable.created_at
+    opening = Hold(opening_hold_id(billable), fen, fen, created_at, billable.expires_at)
     return hold(line, opening, at, allow_partial=True)
+
+
+def move_to_purpose(before: B, after: B, requested_fen: int, at: datetime) -> B:
+    """Return a Billable whose purpose has changed: it leaves its line of credit, and places a hold on the new one."""
+    left = LeftLine(
+        before.purpose(), opening_hold_id(before), before.requested_hold_fen, before.moved_at or before.created_at
+    )
+    return replace(
+        after,
+        left_lines=(*before.left_lines, left),
+        moves=before.moves + 1,
+        moved_at=at,
+        requested_hold_fen=requested_fen,
+        hold_placed=False,
+        held_fen=0,
+    )
+
+
+def release_left_line(line: CreditLine, billable: Billable, left: LeftLine, at: datetime) -> CreditLine:
+    """Release all that a Billable holds or owes on a line that it has left, and supersede a hold in progress there."""
+    fen = left.requested_fen
+    opening = Hold(left.hold_id, fen, fen, left.created_at, billable.expires_at)
+    line = supersede(hold(line, opening, at, allow_partial=True), left.hold_id, CANCELLED)
+    return _release_all(line, billable, f"{left.hold_id}/left", at)
 
 
 def cover(line: CreditLine, billable: Billable, due: AmountDue, at: datetime) -> CreditLine:
     """Turn the amount due into debt, as far as the limit allows, and over the limit for an emergency.
 
-    If it was billed before, only the difference is posted or released. What is not covered is paid to the provider.
-    Raises Superseded if a later decision is already covered.
+    If it was billed before, only the difference is posted or released. What is not covered is paid to the provider, and
+    what was paid there already is not covered. Raises Superseded if a later decision is already covered.
     """
     line = supersede(hold_for_opening(line, billable, at), opening_hold_id(billable), due.number)
     for known in _holds(line, billable):
         if known.is_pending(at):
-            missing_fen = max(0, due.amount_fen - _due_fen(line, billable))
+            missing_fen = max(0, due.unpaid_fen() - _due_fen(line, billable))
             line = post(line, known.id, min(missing_fen, known.amount_fen), at)
-    surplus_fen = _due_fen(line, billable) - due.amount_fen
+    surplus_fen = _due_fen(line, billable) - due.unpaid_fen()
     if surplus_fen > 0:
         line = _release(line, billable, surplus_fen, f"{billable.id}/release/{due.number}", at)
     if not billable.exceptional:
         line = _post_missing(line, billable, due, over_limit=False)
     if billable.may_exceed_limit():
         line = _post_missing(line, billable, due, over_limit=True)
-    return line
+    return _balance(line, billable, f"{billable.id}/balance/{due.number}", at)
 
 
 def release_credit(line: CreditLine, billable: Billable, at: datetime) -> CreditLine:
     """Release all that a cancelled Billable holds or owes, and supersede any hold or bill that is still in progress."""
     line = supersede(hold_for_opening(line, billable, at), opening_hold_id(billable), CANCELLED)
+    return _release_all(line, billable, f"{billable.id}/cancel", at)
+
+
+def _release_all(line: CreditLine, billable: Billable, transfer_id: str, at: datetime) -> CreditLine:
     for known in _holds(line, billable):
         if known.is_pending(at):
             line = void(line, known.id, at)
-    return _release(line, billable, _due_fen(line, billable), f"{billable.id}/cancel", at)
+    return _release(line, billable, _due_fen(line, billable), transfer_id, at)
 
 
 def make_bill(line: CreditLine, billable: Billable, due: AmountDue, terms: Terms) -> Bill:
@@ -80,19 +111,46 @@ def make_bill(line: CreditLine, billable: Billable, due: AmountDue, terms: Terms
         counter_fen=due.amount_fen - covered_fen - exception_fen,
         issued_at=due.at,
         schedule=tuple(part for part in parts if part.amount_fen),
+        paid_at_counter_fen=due.paid_at_counter_fen,
     )
 
 
 def apply_transfer(line: CreditLine, billable: Billable, transfer: Payment | Refund) -> CreditLine:
     """Apply a payment to the line, first to the debt within the limit, then to exceptions; a refund the other way."""
-    is_payment = isinstance(transfer, Payment)
-    holds = sorted(_holds(line, billable), key=lambda known: known.over_limit, reverse=not is_payment)
-    if any(known_transfer.id == transfer.id for known in holds for known_transfer in known.transfers):
+    if any(one.id == transfer.id for known in _holds(line, billable) for one in known.transfers):
         return line
     at = transfer.answered_at or transfer.requested_at
-    if is_payment:
-        return _move(line, holds, transfer.id, "repay", transfer.amount_fen, at, Hold.owed_fen)
-    return _move(line, holds, transfer.id, "return", transfer.amount_fen, at, lambda known: -known.owed_fen())
+    if isinstance(transfer, Payment):
+        return _repay(line, billable, transfer.id, at)
+    holds = sorted(_holds(line, billable), key=lambda known: known.over_limit, reverse=True)
+    line = _move(line, holds, transfer.id, "return", _excess_fen(line, billable), at, lambda known: -known.owed_fen())
+    return _move(
+        line, _holds(line, billable), f"{transfer.id}/due", "return", _excess_fen(line, billable), at, _repaid_fen
+    )
+
+
+def _repay(line: CreditLine, billable: Billable, transfer_id: str, at: datetime) -> CreditLine:
+    """Repay what the person has paid, as far as it is owed: a payment may exceed a bill that is lowered meanwhile."""
+    holds = sorted(_holds(line, billable), key=lambda known: known.over_limit)
+    return _move(line, holds, transfer_id, "repay", -_excess_fen(line, billable), at, Hold.owed_fen)
+
+
+def _balance(line: CreditLine, billable: Billable, transfer_id: str, at: datetime) -> CreditLine:
+    """Let what exceeded an earlier bill repay the debt that is posted now, unless it was refunded before."""
+    holds = sorted(_holds(line, billable), key=lambda known: known.over_limit, reverse=True)
+    owed_fen = sum(max(0, known.owed_fen()) for known in holds)
+    line = _move(line, holds, transfer_id, "return", owed_fen, at, lambda known: -known.owed_fen())
+    return _repay(line, billable, transfer_id, at)
+
+
+def _excess_fen(line: CreditLine, billable: Billable) -> int:
+    """Return by how much the holds are repaid beyond what the person has paid and owes; below zero if by less."""
+    repaid_fen = sum(map(_repaid_fen, _holds(line, billable)))
+    return repaid_fen - min(billable.paid_fen(), _due_fen(line, billable))
+
+
+def _repaid_fen(known: Hold) -> int:
+    return known.moved_fen("repay") - known.moved_fen("return")
 
 
 def _holds(line: CreditLine, billable: Billable) -> list[Hold]:
@@ -106,7 +164,7 @@ def _due_fen(line: CreditLine, billable: Billable) -> int:
 def _post_missing(line: CreditLine, billable: Billable, due: AmountDue, *, over_limit: bool) -> CreditLine:
     """Hold and post what is not covered yet, once for each amount due."""
     name = f"{billable.id}/{due.number}{'/over_limit' if over_limit else ''}"
-    missing_fen = due.amount_fen - _due_fen(line, billable)
+    missing_fen = due.unpaid_fen() - _due_fen(line, billable)
     if missing_fen <= 0 or line.find(name) is not None:
         return line
     missing = Hold(name, missing_fen, missing_fen, due.at, due.at + _UNREACHED_EXPIRY, over_limit)

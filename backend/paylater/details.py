@@ -46,13 +46,16 @@ class BillDetails(Struct, frozen=True):
     """The one bill.
 
     `cash_fen` is the person's share: `covered_fen` within the limit, `exception_fen` over the limit and paid in
-    instalments, and `counter_fen` paid to the provider. `unpaid` lists the amounts that are still due, with dates.
+    instalments, and `counter_fen` paid to the provider. The provider has reported `counter_paid_fen` so far, and must
+    give `counter_overpaid_fen` back. `unpaid` lists the amounts that are still due to the city, with dates.
     """
 
     cash_fen: int
     covered_fen: int
     exception_fen: int
     counter_fen: int
+    counter_paid_fen: int
+    counter_overpaid_fen: int
     paid_fen: int
     owed_fen: int
     payable_now_fen: int
@@ -106,6 +109,8 @@ def bill_details(billable: Billable, now: datetime) -> BillDetails | None:
         covered_fen=bill.covered_fen,
         exception_fen=bill.exception_fen,
         counter_fen=bill.counter_fen,
+        counter_paid_fen=bill.paid_at_counter_fen,
+        counter_overpaid_fen=bill.overpaid_at_counter_fen(),
         paid_fen=billable.paid_fen(),
         owed_fen=max(0, billable.owed_fen()),
         payable_now_fen=billable.payable_now_fen(now) if billable.stage() == "billed" else 0,

@@ -20,6 +20,7 @@ from backend.paylater.coverage import (
     make_bill,
     opening_hold_id,
     release_credit,
+    release_left_line,
 )
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.steps import next_debit_at
@@ -50,9 +51,10 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         now: datetime,
         change: Callable[[CreditLine], CreditLine],
         also: Callable[[A], A] = lambda account: account,
+        of: str | None = None,
     ) -> A:
-        """Change the line of credit of a Billable, with the limit in force now."""
-        purpose = billable.purpose()
+        """Change the line of credit of a Billable, or that `of` another purpose, with the limit in force now."""
+        purpose = of or billable.purpose()
 
         def changed(account: A) -> A:
             line = change(self.credit_line(city, account, purpose, now))
@@ -71,11 +73,27 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         account = await self._update_line(city, billable, now, lambda line: hold_for_opening(line, billable, now))
         return _with_recorded_hold(billable, account.credit[billable.purpose()])
 
+    async def release_left_line(self, city: City, billable: B, now: datetime) -> B:
+        """Release what a Billable holds or owes on a line of credit that it no longer uses."""
+        left, *others = billable.left_lines
+        await self._update_line(
+            city, billable, now, lambda line: release_left_line(line, billable, left, now), of=left.purpose
+        )
+        return replace(billable, left_lines=tuple(others), failures=0)
+
     async def cover(self, city: City, billable: B, now: datetime) -> B:
         """Turn the amount due into debt, and issue the single bill."""
         due = billable.amount_due()
         assert due is not None, "the amount due is decided before it is billed"
-        account = await self._update_line(city, billable, now, lambda line: cover(line, billable, due, now))
+        is_paid_at_counter = due.paid_at_counter_fen > 0 and due.unpaid_fen() <= billable.paid_fen()
+        is_on_time = is_paid_at_counter and billable.breached_at is None
+        account = await self._update_line(
+            city,
+            billable,
+            now,
+            lambda line: cover(line, billable, due, now),
+            lambda account: with_payment_on_time(account, now) if is_on_time else account,
+        )
         line = account.credit[billable.purpose()]
         billed = replace(
             _with_recorded_hold(billable, line),
@@ -83,7 +101,7 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
             bill_count=billable.bill_count + 1,
             automatic_debit=account.automatic_debit,
         )
-        return add_notice(billed, "bill", billed.owed_fen(), now) if billed.owed_fen() > 0 else billed
+        return _with_bill_notices(billable, billed, now)
 
     async def release_credit(self, city: City, billable: B, now: datetime) -> B:
         """Release what a cancelled Billable holds or owes, and withdraw its bill."""
@@ -119,6 +137,22 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         await notify(city, billable.person, f"{billable.collection}/{billable.id}/notices/{number}", text)
         notices = tuple(replace(one, sent=True) if one is notice else one for one in billable.notices)
         return replace(billable, notices=notices, failures=0)
+
+
+def _with_bill_notices(before: B, billed: B, now: datetime) -> B:
+    """Tell the person what to pay, or that nothing is left to pay because of what was paid at the counter."""
+    bill = billed.bill
+    assert bill is not None, "it was just billed"
+    overpaid_fen = bill.overpaid_at_counter_fen()
+    known_overpaid_fen = before.bill.overpaid_at_counter_fen() if before.bill is not None else 0
+    if billed.owed_fen() > 0:
+        billed = add_notice(billed, "bill", billed.owed_fen(), now)
+    elif before.owed_fen() > 0 and bill.paid_at_counter_fen:
+        kind = "paid_at_counter" if before.breached_at is None else "restored"
+        billed = add_notice(billed, kind, bill.paid_at_counter_fen, now)
+    if overpaid_fen > known_overpaid_fen:
+        billed = add_notice(billed, "overpaid_at_counter", overpaid_fen, now)
+    return billed
 
 
 def _with_recorded_hold(billable: B, line: CreditLine) -> B:

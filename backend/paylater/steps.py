@@ -19,6 +19,7 @@ ANSWER_TIMEOUT = timedelta(seconds=60)
 class BillStep(Enum):
     """A step of a bill, from the hold to the last notification."""
 
+    RELEASE_LEFT_LINE = auto()
     HOLD = auto()
     COVER = auto()
     RELEASE_CREDIT = auto()
@@ -44,6 +45,8 @@ def bill_step(billable: Billable, now: datetime, terms: Terms) -> BillStep | Non
 
 
 def _account_step(billable: Billable) -> BillStep | None:
+    if billable.left_lines:
+        return BillStep.RELEASE_LEFT_LINE
     if billable.is_being_decided():
         return None
     if billable.cancelled_at is not None:

@@ -141,11 +141,13 @@ def _documented_app(services: Sequence[Service], integrations: Sequence[Integrat
     tagged: list[ControllerRouterHandler] = [
         Router("/", route_handlers=service.routes, tags=[service.name]) for service in services
     ]
-    tagged.extend(
-        Router("/", route_handlers=routes, tags=["development"])
-        for integration in integrations
-        if (routes := integration.routes(settings))
-    )
+    for integration in integrations:
+        routes = integration.routes(settings)
+        own = [route for route in routes if isinstance(route, HTTPRouteHandler) and route.tags]
+        tagged.extend(own)  # of the service whose port the integration implements
+        if len(own) < len(routes):
+            others = [route for route in routes if route not in own]
+            tagged.append(Router("/", route_handlers=others, tags=["development"]))
     bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description="The access token.")
     config = OpenAPIConfig(
         title="Chengma 城码",

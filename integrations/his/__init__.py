@@ -27,8 +27,9 @@ def _make(_settings: Settings) -> Inbox:
 def _routes(settings: Settings) -> Sequence[ControllerRouterHandler]:
     # importing the FHIR models takes a fifth of a second, which would delay every command
     from integrations.his.fhir.routes import fhir_routes
+    from integrations.his.message_states import message_routes
 
-    return fhir_routes(settings)
+    return [*fhir_routes(settings), *message_routes()]
 
 
 def _command() -> "click.Command":

@@ -13,7 +13,12 @@ from typing import Literal
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.commands import MAX_AMOUNT_FEN, Command, OpenVisit
+from backend.services.medical_credit.model.commands import (
+    MAX_AMOUNT_FEN,
+    Command,
+    OpenVisit,
+    WithdrawCounterPayment,
+)
 from backend.services.medical_credit.model.visit import CounterPayment, Line
 
 Element = Literal[
@@ -96,8 +101,9 @@ TRANSACTIONS: dict[str, Transaction] = {"CG": "charge", "CD": "credit", "AJ": "a
 """HL7 table 0017 (FT1-6)."""
 
 MIN_YEAR, MAX_YEAR = 2000, 2100
-_YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]{1,2}))?", re.ASCII)
-_QUANTITY = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,4})?", re.ASCII)
+_YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.(?=[0-9])([0-9]{0,9}?)0*)?", re.ASCII)
+_JSON_YUAN = re.compile(rf"{_YUAN.pattern}(?:E([+-]?[0-9]{{1,3}}))?", re.ASCII)
+"""A number of JSON may have an exponent; the text of a Decimal writes it with a capital E."""
 _IDENTIFIER = re.compile(r"[^\s|^~\\&]{1,64}")
 _MAX_TITLE = 200
 _INSTANT = re.compile(
@@ -126,19 +132,20 @@ def missing_element(element: Element) -> Unmappable:
 
 
 def fen_from_yuan(text: str | int | Decimal | None, element: Element = "amount") -> int:
-    """Return an amount in yuan, with at most two decimal places, in fen. Raises Unmappable.
+    """Return an amount in yuan in fen. Raises Unmappable.
 
-    A third decimal place is an error even if it is zero, because nothing is rounded. So are exponents, and amounts
-    above a hundred million yuan.
+    Nothing is rounded: a third decimal place is an error unless it is zero. So are amounts above a hundred million
+    yuan, and exponents in texts; a JSON number may have one.
     """
     if text is None or text == "":
         raise missing_element(element)
-    found = _YUAN.fullmatch(str(text))
+    found = (_YUAN if isinstance(text, str) else _JSON_YUAN).fullmatch(str(text))
     if found is None:
         raise _invalid_amount(element)
-    sign, yuan, fen = found.groups()
-    amount_fen = int(yuan) * 100 + int((fen or "").ljust(2, "0"))
-    if amount_fen > MAX_AMOUNT_FEN:
+    sign, yuan, decimals, *exponent = found.groups(default="")
+    scale = 2 - len(decimals) + int("".join(exponent) or 0)
+    amount_fen, rest = divmod(int(yuan + decimals) * 10 ** max(scale, 0), 10 ** max(-scale, 0))
+    if rest or amount_fen > MAX_AMOUNT_FEN:
         raise _invalid_amount(element)
     return -amount_fen if sign == "-" else amount_fen
 
@@ -268,14 +275,14 @@ def build_open_visit(
 def build_charge(
     line: str | None, code: str | None, title: str | None, amount: str | int | Decimal | None, at: datetime
 ) -> Line:
-    """Return the line of a charge (FT1-6 CG). Raises Unmappable."""
+    """Return the line of a charge (FT1-6 CG); one of 0 yuan is kept and never billed. Raises Unmappable."""
+    amount_fen = fen_from_yuan(amount)
+    if amount_fen < 0:
+        raise Unmappable(
+            "amount", "value", Text(zh="收费金额不能小于零。", en="The amount of a charge must not be below zero.")
+        )
     return Line(
-        parse_identifier(line, "line"),
-        "charge",
-        parse_identifier(code, "code"),
-        parse_title(title),
-        positive_fen_from_yuan(amount),
-        at,
+        parse_identifier(line, "line"), "charge", parse_identifier(code, "code"), parse_title(title), amount_fen, at
     )
 
 
@@ -286,12 +293,11 @@ def build_credit(
     at: datetime,
     title: str | None = None,
 ) -> Line:
-    """Return the line of a credit of all or part of a charge (FT1-6 CD); its sign is ignored. Raises Unmappable."""
+    """Return the line of a credit of all or part of a charge (FT1-6 CD); its sign is ignored. Raises Unmappable.
+
+    The credit of a free line is 0.
+    """
     amount_fen = abs(fen_from_yuan(amount))
-    if amount_fen == 0:
-        raise Unmappable(
-            "amount", "value", Text(zh="退费金额不能为零。", en="The amount of a credit must not be zero.")
-        )
     return Line(
         id=parse_identifier(line, "line"),
         kind="credit",
@@ -322,9 +328,13 @@ def build_adjustment(
     )
 
 
-def build_counter_payment(payment: str | None, amount: str | int | Decimal | None, at: datetime) -> CounterPayment:
-    """Return the command for a payment at the hospital (FT1-6 PY); its sign is ignored. Raises Unmappable."""
-    amount_fen = abs(fen_from_yuan(amount))
+def build_counter_payment(
+    payment: str | None, amount: str | int | Decimal | None, at: datetime
+) -> CounterPayment | WithdrawCounterPayment:
+    """Return the command for a payment at the hospital (FT1-6 PY); one below zero withdraws it. Raises Unmappable."""
+    amount_fen = fen_from_yuan(amount)
+    if amount_fen < 0:
+        return WithdrawCounterPayment(parse_identifier(payment, "payment"), -amount_fen)
     if amount_fen == 0:
         raise Unmappable(
             "amount", "value", Text(zh="付款金额不能为零。", en="The amount of a payment must not be zero.")
@@ -357,13 +367,3 @@ def build_transaction(
             raise Unmappable(
                 "transaction", "unknown", Text(zh="不支持该交易类型。", en="This transaction type is not supported.")
             )
-
-
-def is_amount(text: str) -> bool:
-    """Return whether a text is an amount in yuan with at most two decimal places."""
-    return _YUAN.fullmatch(text) is not None
-
-
-def is_quantity(text: str) -> bool:
-    """Return whether a text is a quantity above zero, with at most four decimal places."""
-    return _QUANTITY.fullmatch(text) is not None and float(text) > 0

@@ -96,7 +96,7 @@ class NationalInsurance:
                     "oinfno": "2304" if claim.kind == "inpatient" else "2207",
                 }
                 await self._call(client, "2601", claim.institution, {"data": data})
-            except UpstreamRejected as error:  # the settlement may be in force, so nothing is given up
+            except UpstreamRejected as error:  # the settlement may be in force, so this is tried again
                 raise UpstreamTimeout(f"the insurance does not reverse: {error}") from error
 
     async def settlements(self, hospital: str, institution: str, day: date) -> Sequence[SettlementRecord]:

@@ -293,7 +293,7 @@ class NationalSandbox:
         return [row for row in rows if first <= self._day(row["at"]) <= last]
 
     def _day(self, at: str) -> str:
-        return self._insurance.day_of(datetime.fromisoformat(at)).isoformat()
+        return self._insurance.local_day(datetime.fromisoformat(at)).isoformat()
 
 
 def _settlement(split: Split, terms: Members, settlement_id: str) -> Members:

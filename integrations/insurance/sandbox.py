@@ -161,9 +161,9 @@ class SandboxInsurance:
         """Return a hospital's settlements of a day that are in force (3201, 3202). Raises UpstreamTimeout."""
         del institution
         await self._record_call("settlements", "3202", f"{hospital} {day}")
-        return [settlement for at, settlement in self._in_force(hospital) if self.day_of(at) == day]
+        return [settlement for at, settlement in self._in_force(hospital) if self.local_day(at) == day]
 
-    def day_of(self, at: datetime) -> date:
+    def local_day(self, at: datetime) -> date:
         """Return the day of an instant in the city's time zone."""
         return at.astimezone(self._zone).date()
 

@@ -151,6 +151,6 @@ OPEN_SYSTEM_ROUTES = ("/fhir/metadata", "/fhir/.well-known/smart-configuration",
 
 def system_access(path: str) -> Access | None:
     """Return who may use a route of connected systems; None for other routes."""
-    if not (path == "/fhir" or path.startswith("/fhir/")):
+    if not (path == "/fhir" or path.startswith(("/fhir/", "/v1/hospital/"))):
         return None
     return PUBLIC if path in OPEN_SYSTEM_ROUTES else SYSTEM

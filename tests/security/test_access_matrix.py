@@ -104,7 +104,7 @@ def was_admitted(answer: httpx.Response) -> bool:
     """Return whether the guard admitted a request: what it then lacks is another matter."""
     if answer.status_code not in (401, 403):
         return True
-    return answer.status_code == 403 and answer.json().get("type", DENIED[0]) not in DENIED
+    return answer.status_code == 403 and bool(answer.content) and answer.json().get("type", DENIED[0]) not in DENIED
 
 
 @pytest.fixture(scope="module")

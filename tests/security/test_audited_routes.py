@@ -83,8 +83,8 @@ ABOUT_NOBODY = {
 """Actions that no person reads: they concern a hospital's day, a source or the rules, or are not in force yet."""
 
 OF_HOSPITALS = re.compile(
-    r"(GET|PUT|POST) /fhir/(Encounter|Account|ChargeItem|Invoice|PaymentNotice|PaymentReconciliation)(/.*)?"
-    r"|(GET|POST) /fhir/CoverageEligibilityRe(quest|sponse)(/.*)?"
+    r"(GET|HEAD|PUT|POST) /fhir/(Encounter|Account|ChargeItem|Invoice|PaymentNotice|PaymentReconciliation)(/.*)?"
+    r"|(GET|HEAD|POST) /fhir/CoverageEligibilityRe(quest|sponse)(/.*)?"
 )
 """What hospitals read and write of their own visits, days and questions."""
 

@@ -24,7 +24,13 @@ async def _connect_hospital(city: City, _people: Callable[[], AsyncIterator[Demo
         path.touch(0o600)
         path.write_text(json.dumps(ECAlgorithm.to_jwk(private, as_dict=True) | parameters), encoding="utf-8")
     public = {name: value for name, value in json.loads(path.read_bytes()).items() if name != "d"}
-    hospital = Hospital(id=_HOSPITAL, name="示范医院 Demonstration Hospital", since_ms=0, jwks={"keys": [public]})
+    hospital = Hospital(
+        id=_HOSPITAL,
+        name="示范医院 Demonstration Hospital",
+        since_ms=0,
+        jwks={"keys": [public]},
+        people_without_credit="ignore",
+    )
     await create_or_update(city.store, hospital, lambda known: replace(known, jwks=hospital.jwks))
     return DemoOutput(notes=[f"\nA hospital is connected as {_HOSPITAL}; it signs in to /fhir with the key in {path}."])
 

@@ -6,12 +6,20 @@ from msgspec.structs import replace
 
 from backend.city.id_number import parse_id_number
 from backend.city.service import City
-from backend.services.medical_credit.eligibility import assess_patient, find_person_id, terms_of
+from backend.paylater.coverage import move_to_purpose
+from backend.services.medical_credit.eligibility import (
+    assess,
+    assess_patient,
+    find_person_id,
+    refresh_enrolment,
+    terms_of,
+)
 from backend.services.medical_credit.facts import Term, VisitKind
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit, transition
+from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit
-from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.model.visit import Visit, plain_number, visit_id
 from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict
@@ -74,12 +82,34 @@ async def apply_command(
         now = city.now()
         document = command.document() if isinstance(command, OpenVisit | ChangeVisit) else None
         person = None if document is None else await find_person_id(city, document)
-        return transition(visit, command, event, person, terms_of(city, now), now)
+        changed = transition(visit, command, event, person, terms_of(city, now), now)
+        return changed if changed.purpose() == visit.purpose() else await _moved(city, visit, changed)
     if not isinstance(command, OpenVisit):
         raise UnknownVisit(
             zh=f"没有找到就诊号{number}的就诊记录。", en=f"Visit {number} has not been opened.", visit=number
         )
     return await _opened(city, hospital, number, command, event)
+
+
+async def _moved(city: City, before: Visit, after: Visit) -> Visit:
+    """Return a visit that has become or ceased to be inpatient: it uses the limit of its new kind from now on.
+
+    Raises CannotPayLater if the person may not pay later for the new kind; then the visit stays as it was.
+    """
+    now = city.now()
+    enrolment = await city.store.get(Enrolment, before.person)
+    assert enrolment is not None, "accounts are closed and never deleted"
+    assessment = await assess(city, await refresh_enrolment(city, enrolment, now), after.kind, now)
+    if not assessment.allows_visit:
+        raise CannotPayLater(
+            zh="该患者转为此类就诊后不能先看病后付费，原就诊不变；请结束原就诊，后续费用按常规方式收取。",
+            en="This person cannot pay later for a visit of the new kind. The visit stays as it was: close it, and ask "
+            "for payment of what follows.",
+        )
+    exceptional = assessment.standing == "exception"
+    requested_fen = 0 if exceptional else terms_of(city, now)(OPENING_HOLDS[after.kind])
+    moved = move_to_purpose(before, after, requested_fen, now)
+    return replace(moved, exceptional=exceptional, due_ms=to_ms(now))
 
 
 async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
@@ -106,6 +136,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         id=visit,
         hospital=hospital.id,
         number=number,
+        plain_number=plain_number(number),
         person=enrolment.id,
         id_number=city.encryption.encrypt(str(id_number), Place.of(Visit, visit, "id_number")),
         kind=command.kind,

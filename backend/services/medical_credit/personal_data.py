@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import get_args
 
+from backend.city.person import Person
 from backend.city.personal_data import by_retention, naming_person
 from backend.city.service import City, PersonalRecords, Subject
 from backend.i18n import Text
@@ -27,6 +28,12 @@ async def _messages(city: City, subject: Subject) -> AsyncIterator[HisMessage]:
         for state in get_args(MessageState):
             received = {"visit": visit.id, "state": state}
             async for message in find_all(city.store, HisMessage, received, Order("received_ms")):
+                yield message
+    person = None if subject.person is None else await city.store.get(Person, subject.person)
+    if person is not None:
+        ignored = {"patient": person.id_digest, "state": "ignored"}
+        async for message in find_all(city.store, HisMessage, ignored, Order("received_ms")):
+            if message.visit is None or await city.store.get(Visit, message.visit) is None:
                 yield message
 
 
@@ -64,7 +71,7 @@ personal_data = PayLaterRecords(
         kept=Text(zh="保留至医院不再重发。", en="Until no hospital repeats the message."),
         find=_messages,
         correct=_BY_HOSPITAL,
-        hidden=("digest",),
+        hidden=("digest", "patient"),
         encrypted=("raw",),
         keep_until=by_retention,
         reason=Text(zh="用于处理医院重发的消息。", en="A hospital may send the message again."),

@@ -163,3 +163,7 @@ class Inbox(Protocol):
     async def retry(self, city: City, message: str) -> str | None:
         """Process a waiting or interrupted message again. Returns its state, or None for an unknown message."""
         ...
+
+    async def process_ignored(self, city: City, person: str) -> None:
+        """Process the messages that were ignored because a person had not enrolled, for visits that are still open."""
+        ...

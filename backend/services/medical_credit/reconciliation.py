@@ -48,7 +48,7 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: A
     `act` is that of the officer. The same file produces the same result. With another file, the resolutions of
     the remaining differences are kept. Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
     """
-    theirs, zone = read_file(file), city.rulebook.time_zone
+    theirs, zone = await _with_systems(city, hospital, read_file(file)), city.rulebook.time_zone
     begins, ends = _bounds(city, day)
     ours = await _visits(city, hospital, Order("settled_ms", at_least=to_ms(begins), below=to_ms(ends)))
     insured = await city.port(Insurance).settlements(hospital.id, hospital.institution_code(), day)
@@ -77,6 +77,23 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: A
     if act is not None:
         new = with_act(new, act)
     return await create_or_update(city.store, new, lambda known: with_known_resolutions(new, known))
+
+
+async def _with_systems(city: City, hospital: Hospital, theirs: dict[str, FiledVisit]) -> dict[str, FiledVisit]:
+    """Return the visits of a hospital's file by their numbers in our records.
+
+    A file may leave out the identifier system of a visit, if no other visit of the hospital has the same number.
+    """
+    known = await _known(city, hospital, {visit_id(hospital.id, number) for number in theirs})
+    found: dict[str, FiledVisit] = {}
+    for number, filed in theirs.items():
+        name = number
+        if visit_id(hospital.id, number) not in known:
+            same = {"hospital": hospital.id, "plain_number": number}
+            others = (await city.store.find(Visit, same, limit=2)).documents
+            name = others[0].number if len(others) == 1 and others[0].number not in theirs else number
+        found[name] = filed
+    return found
 
 
 async def our_records(city: City, hospital: Hospital, day: date) -> str:

@@ -180,6 +180,7 @@ async def _cancel_settlement(city: City, visit: Visit, _now: datetime) -> Visit:
 # ── the whole process ──
 
 _STEPS: dict[InsuranceStep | BillStep, Action[City, Visit, Terms]] = {
+    BillStep.RELEASE_LEFT_LINE: pay_later.release_left_line,
     BillStep.HOLD: pay_later.hold,
     InsuranceStep.SETTLE: Request(_prepare_claim, _settle),
     InsuranceStep.GIVE_UP: Decision(_give_up),

@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from backend.city.audit_log import log_acts_of
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
+from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
@@ -17,6 +20,7 @@ from backend.store import Order
 from backend.store.expiry import delete_expired as delete_expired_documents
 from backend.store.paging import find_all
 from backend.store.time import to_ms
+from backend.store.update import update_document
 from backend.web.idempotency import IdempotencyRecord
 
 advance, sweep_visits = saga_tasks(visit_saga, "sweep_visits", every=timedelta(seconds=15))
@@ -36,6 +40,27 @@ async def sweep_messages(city: City) -> None:
     due = Order("due_ms", below=to_ms(city.now()) + 1)
     async for message in find_all(city.store, HisMessage, {}, due):
         await retry_message.enqueue(city.jobs, message.id)
+
+
+@background()
+async def process_ignored_messages(city: City, person: str) -> None:
+    """Process the messages that were ignored before a person consented, once more after all that arrived meanwhile."""
+    began_ms = to_ms(city.now())
+    await city.port(Inbox).process_ignored(city, person)
+
+    def finished(enrolment: Enrolment) -> Enrolment:
+        due_ms = enrolment.ignored_due_ms
+        return replace(enrolment, ignored_due_ms=None) if due_ms is not None and due_ms <= began_ms else enrolment
+
+    await update_document(city.store, lambda: city.store.get(Enrolment, person), finished)
+
+
+@background(every=timedelta(seconds=30), max_seconds=MAX_SWEEP_SECONDS)
+async def sweep_consents(city: City) -> None:
+    """Enqueue the people whose ignored messages are due."""
+    due = Order("ignored_due_ms", below=to_ms(city.now()) + 1)
+    async for enrolment in find_all(city.store, Enrolment, {}, due):
+        await process_ignored_messages.enqueue(city.jobs, enrolment.id)
 
 
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)

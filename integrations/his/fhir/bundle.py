@@ -1,6 +1,7 @@
 """Process bundles: a batch performs each entry on its own, a transaction all entries or none."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeVar, cast
@@ -10,11 +11,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
-from backend.problems import EditConflict, FieldError, Problem
+from backend.operations.load_shedding import unavailable
+from backend.problems import EditConflict, FieldError, InternalError, Problem
 from backend.services.medical_credit.model.visit import Visit
-from backend.store import Conflict
+from backend.store import Conflict, StoreUnavailable
 from integrations.his.fhir.context import RequestContext
-from integrations.his.fhir.elements import business_identifier, objects_in
+from integrations.his.fhir.elements import objects_in
+from integrations.his.fhir.identifiers import identifier_in
 from integrations.his.fhir.interactions import (
     CREATE_PARSERS,
     ELIGIBILITY_REQUEST,
@@ -28,6 +31,7 @@ from integrations.his.fhir.interactions import (
     validated_resource,
     visit_of,
 )
+from integrations.his.fhir.meaning import require_plain_meaning
 from integrations.his.fhir.operation_outcome import (
     InvalidResource,
     operation_outcome,
@@ -47,6 +51,7 @@ from integrations.his.fhir.resource_lookup import find_in_visit, read_resource, 
 from integrations.his.fhir.visit_writes import YIELD_EVERY, VisitWrite, apply_writes
 
 T = TypeVar("T")
+_log = logging.getLogger("chengma.fhir")
 
 MAX_ENTRIES = 1_000
 _CREATION_ORDER = ("Encounter", "Account", "ChargeItem", "ClaimResponse", "PaymentNotice")
@@ -77,6 +82,7 @@ async def process_bundle(context: RequestContext, body: Json, options: ResponseO
     bundle_type = body.get("type")
     if body.get("resourceType") != "Bundle" or bundle_type not in ("batch", "transaction"):
         raise _invalid("Bundle.type", "The body must be a Bundle of type batch or transaction.")
+    require_plain_meaning({name: value for name, value in body.items() if name != "entry"}, "Bundle")
     entries = body.get("entry", [])
     if not isinstance(entries, list) or len(cast("list[object]", entries)) > MAX_ENTRIES:
         raise _invalid("Bundle.entry", f"A bundle has at most {MAX_ENTRIES:,} entries.")
@@ -95,6 +101,11 @@ async def process_bundle(context: RequestContext, body: Json, options: ResponseO
 def _parse_entry(context: RequestContext, index: int, raw: object) -> Entry:
     """Return an entry. Raises InvalidResource."""
     entry = cast("Json", raw) if isinstance(raw, dict) else {}
+    try:
+        require_plain_meaning({name: value for name, value in entry.items() if name != "resource"}, "Bundle.entry")
+    except Problem as problem:
+        problem.members["entry"] = index
+        raise
     request = entry.get("request")
     request = cast("Json", request) if isinstance(request, dict) else {}
     texts = {name: request.get(name) for name in ("method", "url", "ifMatch", "ifNoneMatch", "ifNoneExist")}
@@ -138,13 +149,20 @@ async def _process_batch_entry(context: RequestContext, index: int, raw: object,
     try:
         return _response_entry(await perform(context, _parse_entry(context, index, raw).interaction), options)
     except Problem as problem:
-        return _error_entry(problem, options)
+        return _error_entry(index, problem, options)
     except Conflict:
         text = Text(zh="请重试：该资源刚被更改。", en="The resource was changed by another request; try again.")
-        return _error_entry(EditConflict(text), options)
+        return _error_entry(index, EditConflict(text), options)
+    except StoreUnavailable:
+        return _error_entry(index, unavailable(), options)
+    except Exception:  # noqa: BLE001  the other entries are performed, whatever was unexpected about this one
+        _log.exception("entry %d of a batch failed; the other entries are performed", index)
+        text = Text(zh="系统出错，已自动记录，请稍后再试。", en="An error occurred on our side and was logged.")
+        return _error_entry(index, InternalError(text), options)
 
 
-def _error_entry(problem: Problem, options: ResponseOptions) -> Json:
+def _error_entry(index: int, problem: Problem, options: ResponseOptions) -> Json:
+    problem.members["entry"] = index
     response = {
         "status": _status(problem.status),
         "outcome": operation_outcome(problem, options.language, options.request_id),
@@ -213,7 +231,7 @@ async def _read_entry(context: RequestContext, entry: Entry, options: ResponseOp
     try:
         return _response_entry(await perform(context, entry.interaction), options)
     except Problem as problem:
-        return _error_entry(problem, options)
+        return _error_entry(entry.index, problem, options)
 
 
 def _creation_rank(entry: Entry) -> tuple[int, bool]:
@@ -269,7 +287,7 @@ async def _resolve_conditional(context: RequestContext, entry: Entry, found: _Re
             return
     elif existing is not None:
         found.known[entry.index] = existing
-        _add_target(entry, _existing_target(existing), found)
+        _add_target(entry, _existing_target(context, existing), found)
         return
     found.writes.append(entry)
     found.creates.add(entry.index)
@@ -308,18 +326,17 @@ async def _find_existing(context: RequestContext, entry: Entry, resource: Json, 
 def _new_target(context: RequestContext, resource_type: str, resource: Json) -> ReferenceTarget | None:
     """Return the target of references to a resource that is about to be created."""
     if resource_type in VISIT_RESOURCE_TYPES:
-        number = business_identifier(resource, context.system("visit"))
+        number = identifier_in(context.hospital, resource, "visit")
         return None if number is None else visit_target(context, number, resource_type)
-    line_id = business_identifier(resource, context.system("charge"))
-    is_line = resource_type == "ChargeItem" and line_id is not None
-    return ReferenceTarget(resource_type, "", line_id=line_id) if is_line else None
+    line_id = identifier_in(context.hospital, resource, "charge") if resource_type == "ChargeItem" else None
+    return None if line_id is None else ReferenceTarget(resource_type, "", line_id=line_id)
 
 
-def _existing_target(resource: Json) -> ReferenceTarget:
+def _existing_target(context: RequestContext, resource: Json) -> ReferenceTarget:
     resource_type, resource_id = resource["resourceType"], resource["id"]
     if resource_type in VISIT_RESOURCE_TYPES:
-        return ReferenceTarget(resource_type, resource_id, resource["identifier"][0]["value"])
-    return ReferenceTarget(resource_type, "", line_id=resource["identifier"][0]["value"])
+        return ReferenceTarget(resource_type, resource_id, identifier_in(context.hospital, resource, "visit") or "")
+    return ReferenceTarget(resource_type, "", line_id=identifier_in(context.hospital, resource, "charge"))
 
 
 def _parse_write(context: RequestContext, entry: Entry, resolved: _Resolved) -> VisitWrite:

@@ -1,9 +1,14 @@
 """The CapabilityStatement of the FHIR interface, and its SMART configuration."""
 
+from backend import VERSION
 from integrations.his.fhir.operation_outcome import FHIR_JSON
 from integrations.his.fhir.representation import Json
-from integrations.his.fhir.search_parameters import PATIENT_IDENTIFIER, parameters_of
+from integrations.his.fhir.search_parameters import parameters_of
 from integrations.his.mapping import ID_NUMBER_SYSTEM
+from integrations.his.public_keys import ALGORITHMS
+
+CHANGED = "2026-11-29"
+"""The day on which the statement changed last."""
 
 INTERACTIONS = {
     "Encounter": "crus",
@@ -11,12 +16,28 @@ INTERACTIONS = {
     "ChargeItem": "crus",
     "Invoice": "rs",
     "ClaimResponse": "crus",
-    "PaymentNotice": "crs",
+    "PaymentNotice": "crus",
     "CoverageEligibilityRequest": "crs",
     "CoverageEligibilityResponse": "rs",
     "PaymentReconciliation": "rs",
 }
 """The interactions of each resource type: create, read, update, search."""
+
+_SHARED_DEFINITIONS = {
+    ("Encounter", "date"): "clinical-date",
+    ("Encounter", "identifier"): "clinical-identifier",
+    ("Encounter", "patient"): "clinical-patient",
+    **{(resource_type, "_id"): "Resource-id" for resource_type in INTERACTIONS},
+    **{(resource_type, "_lastUpdated"): "Resource-lastUpdated" for resource_type in INTERACTIONS},
+}
+"""The search parameters of FHIR R4 that several resource types share; each other one is named after its own type."""
+
+_CHAINED = {
+    "patient": "Only as patient.identifier, and only by POST to _search: ID numbers must not appear in URLs.",
+    "account": "By id, or by number as account.identifier.",
+    "context": "By id, or by number as context.identifier.",
+    "request": "By id, or by number as request.identifier.",
+}
 
 _INTERACTION_CODES = {"c": "create", "r": "read", "u": "update", "s": "search-type"}
 
@@ -37,7 +58,8 @@ again. Eligibility requests are not possible in a transaction. Entries of a batc
 """
 _RESOURCE_DOCUMENTATION = {
     "Encounter": """A visit. Status finished: the patient has left; cancelled: the visit did not take place; \
-in-progress after finished: reopened.""",
+in-progress after finished: reopened. arrived, triaged and onleave become in-progress; planned is refused, because \
+credit is held from the beginning of a visit.""",
     "Account": """Created with its Encounter, under the same id. Status inactive: no more charges are expected, and \
 the bill is issued at once.""",
     "ChargeItem": """A charge; `priceOverride` is its total. A credit is below zero and partOf its charge; an \
@@ -47,7 +69,9 @@ charge.""",
 the informational components divide totalNet. Searches omit the lines.""",
     "ClaimResponse": """What the hospital settled at the insurance itself (2207), for all lines of the visit that \
 `request` names by its number; the shares are in `total`. Status cancelled: the hospital cancelled it (2208).""",
-    "PaymentNotice": "A payment at the hospital's counter, for the part that credit does not cover.",
+    "PaymentNotice": """A payment at the hospital's counter: first of the part that credit does not cover, then of the \
+bill, which it lowers. An update to cancelled (it was paid back) or entered-in-error withdraws it, and the bill rises \
+again. The Invoice says what was overpaid and must be given back.""",
     "CoverageEligibilityRequest": """Asks whether a person may pay later for the class of visit in item.category. \
 The response has the same id.""",
     "CoverageEligibilityResponse": "insurance.inforce, and the available amount as benefit.allowedMoney.",
@@ -56,7 +80,7 @@ differences.""",
 }
 
 
-def capability_statement(base: str, date: str) -> Json:
+def capability_statement(base: str) -> Json:
     """Return the CapabilityStatement of the server at this base URL."""
     security = {
         "cors": False,
@@ -80,11 +104,17 @@ def capability_statement(base: str, date: str) -> Json:
     }
     return {
         "resourceType": "CapabilityStatement",
+        "url": f"{base}/metadata",
+        "version": VERSION,
+        "name": "ChengmaPayLater",
+        "title": "Chengma pay later 城码先看病后付费",
         "status": "active",
-        "date": date,
+        "experimental": False,
+        "date": CHANGED,
         "publisher": "Chengma 城码",
+        "description": "What hospitals can do with their visits, charges and bills over FHIR.",
         "kind": "instance",
-        "software": {"name": "Chengma"},
+        "software": {"name": "Chengma", "version": VERSION},
         "implementation": {
             "description": "Pay later for medical care: the city's interface for hospitals",
             "url": base,
@@ -106,15 +136,6 @@ def capability_statement(base: str, date: str) -> Json:
 
 
 def _resource(resource_type: str, permissions: str) -> Json:
-    parameters = [
-        {"name": name, "type": type_}
-        | (
-            {"documentation": "By POST to _search only: ID numbers must not appear in URLs."}
-            if name == PATIENT_IDENTIFIER
-            else {}
-        )
-        for name, type_ in parameters_of(resource_type).items()
-    ]
     return {
         "type": resource_type,
         "documentation": _RESOURCE_DOCUMENTATION[resource_type],
@@ -127,8 +148,22 @@ def _resource(resource_type: str, permissions: str) -> Json:
         "conditionalUpdate": "u" in permissions,
         "conditionalDelete": "not-supported",
         "referencePolicy": ["literal", "logical", "local"],
-        "searchParam": parameters,
+        "searchParam": _search_parameters(resource_type),
     }
+
+
+def _search_parameters(resource_type: str) -> list[Json]:
+    """Return the search parameters of a type, each under its name in FHIR R4; chained ones are explained with it."""
+    known = parameters_of(resource_type)
+    types = {name: known.get(name, "reference") for name in dict.fromkeys(name.partition(".")[0] for name in known)}
+    found: list[Json] = []
+    for name, type_ in types.items():
+        definition = _SHARED_DEFINITIONS.get((resource_type, name), f"{resource_type}-{name}")
+        one = {"name": name, "definition": f"http://hl7.org/fhir/SearchParameter/{definition}", "type": type_}
+        if any(chained.startswith(f"{name}.") for chained in known):
+            one["documentation"] = _CHAINED[name]
+        found.append(one)
+    return found
 
 
 def smart_configuration(base: str) -> Json:
@@ -137,8 +172,10 @@ def smart_configuration(base: str) -> Json:
         "token_endpoint": f"{base}/token",
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-        "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384", "EdDSA"],
-        "scopes_supported": ["system/*.read", "system/*.write", "system/*.cruds"]
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "response_types_supported": [],
+        "code_challenge_methods_supported": ["S256"],  # required of every server, although no code is issued
+        "scopes_supported": ["system/*.read", "system/*.write", "system/*.rs", "system/*.cruds"]
         + [f"system/{resource_type}.{permissions}" for resource_type, permissions in INTERACTIONS.items()],
         "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
     }

@@ -1,23 +1,25 @@
 """Parse ChargeItems into charges, credits and adjustments of their visit."""
 
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import cast
 
 from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.services.medical_credit.model.commands import Command
-from backend.services.medical_credit.model.visit import Line, Visit
+from backend.services.medical_credit.model.visit import Line, Visit, split_identifier
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import (
-    business_identifier,
     instant_in,
     locate_errors,
     money_value,
     objects_in,
     unsupported_status,
 )
+from integrations.his.fhir.identifiers import contradicts, require_identifier
 from integrations.his.fhir.operation_outcome import resource_not_found, unprocessable
 from integrations.his.fhir.references import (
     References,
@@ -39,9 +41,9 @@ def _parse_new_charge_item(context: RequestContext, resource: Json, references: 
     if resource.get("factorOverride") not in (None, 1):
         text = Text(zh="请直接填写总价，不支持系数。", en="Send the total price; factors are not supported.")
         raise unprocessable("ChargeItem.factorOverride", text)
-    line_id = mapping.parse_identifier(business_identifier(resource, context.system("charge")), "line")
+    line_id = require_identifier(context.hospital, resource, "charge")
     target = resolve_visit(context, resource, ("context", "account"), references, "ChargeItem")
-    charge = _parse_price(context, resource, line_id)
+    charge = replace(_parse_price(context, resource, split_identifier(line_id)[1]), id=line_id)
     patient = parse_patient(context, resource.get("subject"), resource, "ChargeItem.subject")
     parents = objects_in(resource, "partOf")
     if len(parents) > 1:
@@ -53,7 +55,6 @@ def _parse_new_charge_item(context: RequestContext, resource: Json, references: 
 
     def commands(visit: Visit | None) -> Sequence[Command]:
         known = existing_visit(visit)
-        patient.check_patient_of(context, known)
         if charge.kind == "charge" or parent is None:
             return [charge]
         return [replace(charge, of=_referenced_line(known, parent))]
@@ -67,13 +68,13 @@ def _parse_new_charge_item(context: RequestContext, resource: Json, references: 
         visit_number=target.visit_number,
         commands=commands,
         resource_id=resource_id,
-        patient=patient.document,
+        patient=patient,
     )
 
 
 def _parse_price(context: RequestContext, resource: Json, line_id: str) -> Line:
     """Return the line of a ChargeItem; the charge that it is part of is filled in when the visit is known."""
-    price = money_value(cast("Json", resource.get("priceOverride") or {}), _PRICE)
+    price = _price(resource)
     coding = next((one for one in objects_in(resource.get("code"), "coding") if one.get("code")), cast("Json", {}))
     text = cast("Json", resource.get("code") or {}).get("text") or coding.get("display")
     period = cast("Json", resource.get("occurrencePeriod") or {})
@@ -95,32 +96,39 @@ def _parse_price(context: RequestContext, resource: Json, line_id: str) -> Line:
     return mapping.build_credit(line_id, line_id, price, at, text)
 
 
+def _price(resource: Json) -> Decimal | int | None:
+    return money_value(cast("Json", resource.get("priceOverride") or {}), _PRICE)
+
+
 def _referenced_line(visit: Visit, target: ReferenceTarget) -> str:
     """Return the id of the line that `partOf` references; the visit itself checks whether it is a charge."""
-    if target.line_id is not None and visit.line(target.line_id) is not None:
-        return target.line_id
-    if target.visit_id != visit.id or not 1 <= target.position <= len(visit.lines):
+    line_id = target.line_id
+    if target.position:
+        is_here = target.visit_id == visit.id and target.position <= len(visit.lines)
+        found = visit.lines[target.position - 1].id if is_here else None
+        line_id = found if line_id in (None, found) else None
+    if line_id is None or visit.line(line_id) is None:
         raise unprocessable(
             "ChargeItem.partOf",
             Text(zh="没有找到所引用的费用明细。", en="The visit has no such charge."),
             "not-found",
         )
-    return visit.lines[target.position - 1].id
+    return line_id
 
 
 def _parse_charge_item_update(
     context: RequestContext, item_id: str, resource: Json, _references: References
 ) -> VisitWrite:
     visit_id, _, position = item_id.rpartition("-")
-    status = resource.get("status")
+    is_withdrawn = resource.get("status") == "entered-in-error"
+    price_fen = None if is_withdrawn else mapping.fen_from_yuan(_price(resource))
     patient = parse_patient(context, resource.get("subject"), resource, "ChargeItem.subject")
 
     def commands(visit: Visit | None) -> Sequence[Command]:
         known = existing_visit(visit)
         line = _line_at(known, position)
-        patient.check_patient_of(context, known)
-        if status != "entered-in-error":
-            _check_unchanged(context, line, resource)
+        if not is_withdrawn:
+            _check_unchanged(context, line, resource, price_fen)
             return []
         if line.of is not None:
             raise unprocessable(
@@ -132,9 +140,9 @@ def _parse_charge_item_update(
                 "business-rule",
             )
         left_fen = known.net_fen(line.id)
-        if left_fen <= 0:
-            return []
         corrections = sum(one.of == line.id for one in known.lines)
+        if left_fen <= 0 and (corrections or line.amount_fen):
+            return []
         credit_id = f"chengma-void-{position}-{corrections + 1}"
         return [Line(credit_id, "credit", "", line.title, -left_fen, context.now, line.id)]
 
@@ -143,23 +151,21 @@ def _parse_charge_item_update(
         visit_id=visit_id,
         commands=commands,
         resource_id=lambda _visit: item_id,
-        patient=patient.document,
+        patient=patient,
     )
 
 
 def _line_at(visit: Visit, position: str) -> Line:
-    if not position.isdecimal() or not 1 <= int(position[:6]) <= len(visit.lines) or str(int(position)) != position:
+    if not re.fullmatch("[1-9][0-9]{0,5}", position) or int(position) > len(visit.lines):
         raise resource_not_found()
     return visit.lines[int(position) - 1]
 
 
-def _check_unchanged(context: RequestContext, line: Line, resource: Json) -> None:
+def _check_unchanged(context: RequestContext, line: Line, resource: Json, price_fen: int | None) -> None:
     """Raise Unprocessable for another price, code or identifier: corrections must be visible as lines of their own."""
-    price_fen = mapping.fen_from_yuan(money_value(cast("Json", resource.get("priceOverride") or {}), _PRICE))
     codes = [one.get("code") for one in objects_in(resource.get("code"), "coding")]
-    identifier = business_identifier(resource, context.system("charge"))
     code_differs = line.code and codes and line.code not in codes
-    if price_fen != line.amount_fen or code_differs or identifier not in (None, line.id):
+    if price_fen != line.amount_fen or code_differs or contradicts(context.hospital, resource, "charge", line.id):
         raise unprocessable(
             "ChargeItem",
             Text(

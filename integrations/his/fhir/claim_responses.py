@@ -11,7 +11,6 @@ from integrations.his import mapping
 from integrations.his.fhir.claim_response import settlement_position
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import (
-    business_identifier,
     instant_in,
     locate_errors,
     money_value,
@@ -25,7 +24,6 @@ from integrations.his.fhir.references import (
     ReferenceTarget,
     parse_patient,
     resolve_reference,
-    visit_target,
 )
 from integrations.his.fhir.representation import Json
 from integrations.his.fhir.visit_writes import CreateParser, UpdateParser, VisitWrite, existing_visit
@@ -46,14 +44,14 @@ _TOTALS: dict[str, Element] = {
 def _parse_new_claim_response(context: RequestContext, resource: Json, references: References) -> VisitWrite:
     if resource.get("status") != "active" or resource.get("outcome") != "complete":
         raise unsupported_status("ClaimResponse")
-    settlement_id = mapping.parse_identifier(business_identifier(resource, context.system("settlement")), "settlement")
+    settlement_id = mapping.parse_identifier(_settlement_id(context, resource), "settlement")
     target = _visit_of(context, resource, references)
     patient = parse_patient(context, resource.get("patient"), resource, "ClaimResponse.patient")
     at = instant_in(context, resource.get("created"), "settled_at") or context.now
     report = build_settlement(settlement_id, _registration(context, resource), _amounts(resource), at)
 
     def commands(visit: Visit | None) -> Sequence[Command]:
-        patient.check_patient_of(context, existing_visit(visit))
+        existing_visit(visit)
         return [report]
 
     def resource_id(visit: Visit) -> str:
@@ -65,17 +63,23 @@ def _parse_new_claim_response(context: RequestContext, resource: Json, reference
         visit_number=target.visit_number,
         commands=commands,
         resource_id=resource_id,
-        patient=patient.document,
+        patient=patient,
     )
 
 
 def _visit_of(context: RequestContext, resource: Json, references: References) -> ReferenceTarget:
     """Return the visit that `request` names, by the number of the claim or by a reference to a visit's resource."""
     request = cast("Json", resource.get("request") or {})
-    number = cast("Json", request.get("identifier") or {}).get("value")
-    if isinstance(number, str) and "reference" not in request:
-        return visit_target(context, mapping.parse_identifier(number, "visit"))
+    if "reference" not in request and "identifier" in request:
+        request = {"identifier": request["identifier"]}  # of the claim, which has the number of its visit
     return resolve_reference(context, request, VISIT_RESOURCE_TYPES, references, "ClaimResponse.request")
+
+
+def _settlement_id(context: RequestContext, resource: Json) -> str | None:
+    """Return the insurance's number of the settlement (setl_id): the identifier in its system, or else the first."""
+    found = [one for one in objects_in(resource, "identifier") if one.get("system") != context.system("registration")]
+    ours = [one for one in found if one.get("system") == context.system("settlement")]
+    return next((str(one["value"]) for one in (*ours, *found) if one.get("value")), None)
 
 
 def _registration(context: RequestContext, resource: Json) -> str | None:
@@ -114,7 +118,6 @@ def _parse_claim_response_update(
 
     def commands(visit: Visit | None) -> Sequence[Command]:
         known = existing_visit(visit)
-        patient.check_patient_of(context, known)
         if not 1 <= position <= len(known.hospital_settlements()):
             raise resource_not_found()
         settlement = known.hospital_settlements()[position - 1]
@@ -138,7 +141,7 @@ def _parse_claim_response_update(
         visit_id=visit_id,
         commands=commands,
         resource_id=lambda _visit: resource_id,
-        patient=patient.document,
+        patient=patient,
     )
 
 

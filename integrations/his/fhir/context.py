@@ -8,6 +8,7 @@ from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotAllowed
 from backend.services.medical_credit.model.hospital import Hospital, patient_pseudonym
+from backend.services.medical_credit.model.visit import own_system
 from integrations.his.fhir.scopes import Permission, permissions_of
 
 
@@ -32,7 +33,7 @@ class RequestContext:
 
     def system(self, name: str) -> str:
         """Return the URI of the identifier system of this hospital's visits, charges, payments and so on."""
-        return f"urn:chengma:hospital:{self.hospital.id}:{name}"
+        return own_system(self.hospital.id, name)
 
     def patient_pseudonym(self, person: str) -> str:
         """Return the identifier of a person for this hospital: stable, and different for every hospital."""

@@ -1,4 +1,4 @@
-"""Read elements of resources: identifiers, Money and instants, and report faults with their FHIRPath."""
+"""Read elements of resources, such as Money and instants, and report faults with their FHIRPath."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -32,25 +32,14 @@ def objects_in(parent: object, name: str) -> list[Json]:
     return [cast("Json", one) for one in cast("list[object]", listed) if isinstance(one, dict)]
 
 
-def business_identifier(resource: Json, system: str) -> str | None:
-    """Return the hospital's own identifier: the one in `system`, else the first official one, else the first.
-
-    Each hospital has one sequence of numbers per resource type, so other systems are accepted and not compared.
-    """
-    found = [one for one in objects_in(resource, "identifier") if isinstance(one.get("value"), str)]
-    ours = [one for one in found if one.get("system") == system]
-    official = [one for one in found if one.get("use") == "official"]
-    best = (*ours, *official, *found)
-    return best[0]["value"] if best else None
-
-
 def money_value(money: Json, path: str) -> Decimal | int | None:
     """Return the value of a Money at a FHIRPath, in yuan. Raises Unprocessable for another currency."""
     if money.get("currency") not in (None, "CNY"):
         text = Text(zh="金额须为人民币（CNY）。", en="The currency must be CNY.")
         raise unprocessable(f"{path}.currency", text)
     value = money.get("value")
-    assert value is None or isinstance(value, Decimal | int), "validation has checked the type"
+    if value is not None and not isinstance(value, Decimal | int):
+        raise unprocessable(f"{path}.value", Text(zh="金额须为JSON数字。", en="The amount must be a JSON number."))
     return value
 
 

@@ -17,11 +17,13 @@ from backend.services.medical_credit.model.hospital import (
     EligibilityAnswer,
     eligibility_id,
 )
+from backend.services.medical_credit.model.visit import plain_number
 from backend.store import Duplicate
 from backend.store.time import to_ms
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
-from integrations.his.fhir.elements import business_identifier, locate_errors, objects_in, unsupported_status
+from integrations.his.fhir.elements import locate_errors, objects_in, unsupported_status
+from integrations.his.fhir.identifiers import parse_identifier
 from integrations.his.fhir.operation_outcome import RequestChanged, unprocessable
 from integrations.his.fhir.references import References, parse_patient
 from integrations.his.fhir.representation import Json
@@ -41,8 +43,7 @@ def _parse_eligibility_request(context: RequestContext, resource: Json, _referen
     patient = parse_patient(context, resource.get("patient"), resource, "CoverageEligibilityRequest.patient")
     if patient.document is None:
         raise mapping.missing_element("patient")
-    identifier = business_identifier(resource, context.system("eligibility"))
-    number = None if identifier is None else mapping.parse_identifier(identifier, "visit")
+    number = parse_identifier(context.hospital, resource, "eligibility")
     categories = [cast("Json", one.get("category") or {}) for one in objects_in(resource, "item")]
     codes = [str(coding.get("code")) for category in categories for coding in objects_in(category, "coding")]
     kinds: set[VisitKind] = {mapping.visit_kind(code) for code in codes}
@@ -84,6 +85,7 @@ async def answer_eligibility_request(
         id=key,
         hospital=context.hospital.id,
         number=request.number,
+        plain_number=None if request.number is None else plain_number(request.number),
         patient=patient,
         kind=request.visit_kind,
         created_at=context.now,

@@ -18,13 +18,13 @@ from backend.services.medical_credit.model.visit import Visit
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import (
-    business_identifier,
     instant_in,
     locate_errors,
     money_value,
     objects_in,
     unsupported_status,
 )
+from integrations.his.fhir.identifiers import contradicts, require_identifier
 from integrations.his.fhir.operation_outcome import unprocessable
 from integrations.his.fhir.references import References, parse_patient, visit_target
 from integrations.his.fhir.representation import Json
@@ -34,7 +34,7 @@ from integrations.his.fhir.visit_writes import CreateParser, UpdateParser, Visit
 ESTIMATE = "urn:chengma:fhir:estimated-share"
 """The extension of an Encounter with the hospital's estimate of the patient's share."""
 
-IN_PROGRESS = ("planned", "arrived", "triaged", "in-progress", "onleave")
+IN_PROGRESS = ("arrived", "triaged", "in-progress", "onleave")
 CANCELLED = ("cancelled", "entered-in-error")
 
 
@@ -43,9 +43,10 @@ CANCELLED = ("cancelled", "entered-in-error")
 
 def _parse_new_encounter(context: RequestContext, resource: Json, _references: References) -> VisitWrite:
     status = str(resource.get("status"))
+    _check_begun(status)
     if status not in (*IN_PROGRESS, "finished"):
         raise unsupported_status("Encounter")
-    number = mapping.parse_identifier(business_identifier(resource, context.system("visit")), "visit")
+    number = require_identifier(context.hospital, resource, "visit")
     period = cast("Json", resource.get("period") or {})
     opened_at = instant_in(context, period.get("start"), "opened_at") or context.now
     class_ = cast("Json", resource.get("class") or {}).get("code")
@@ -65,6 +66,7 @@ def _parse_new_encounter(context: RequestContext, resource: Json, _references: R
         visit_number=number,
         commands=commands,
         resource_id=visit_id_of,
+        patient=patient,
     )
 
 
@@ -72,6 +74,7 @@ def _parse_encounter_update(
     context: RequestContext, visit_id: str, resource: Json, _references: References
 ) -> VisitWrite:
     status = str(resource.get("status"))
+    _check_begun(status)
     if status not in (*IN_PROGRESS, *CANCELLED, "finished"):
         raise unsupported_status("Encounter")
     kind = mapping.visit_kind(cast("Json", resource.get("class") or {}).get("code"))
@@ -83,7 +86,6 @@ def _parse_encounter_update(
     def commands(visit: Visit | None) -> Sequence[Command]:
         known = existing_visit(visit)
         _check_number(context, known, resource, "Encounter")
-        patient.check_patient_of(context, known)
         if status in CANCELLED:
             return [CancelVisit()]
         found: list[Command] = []
@@ -108,7 +110,22 @@ def _parse_encounter_update(
             found.append(ReopenVisit())
         return found
 
-    return VisitWrite(resource_type="Encounter", visit_id=visit_id, commands=commands, resource_id=visit_id_of)
+    return VisitWrite(
+        resource_type="Encounter", visit_id=visit_id, commands=commands, resource_id=visit_id_of, patient=patient
+    )
+
+
+def _check_begun(status: str) -> None:
+    """Raise Unprocessable for a visit that is only planned: credit is held from its beginning."""
+    if status == "planned":
+        raise unprocessable(
+            "Encounter.status",
+            Text(
+                zh="预约的就诊请在患者到院后再登记，状态填arrived或in-progress。",
+                en="Send a planned visit when the patient has come, with status arrived or in-progress.",
+            ),
+            "not-supported",
+        )
 
 
 def _estimate(resource: Json) -> Decimal | int | None:
@@ -122,7 +139,7 @@ def _estimate(resource: Json) -> Decimal | int | None:
 
 
 def _parse_new_account(context: RequestContext, resource: Json, references: References) -> VisitWrite:
-    number = mapping.parse_identifier(business_identifier(resource, context.system("visit")), "visit")
+    number = require_identifier(context.hospital, resource, "visit")
     subject = (objects_in(resource, "subject") or [None])[0]
     patient = parse_patient(context, subject, resource, "Account.subject")
 
@@ -136,7 +153,6 @@ def _parse_new_account(context: RequestContext, resource: Json, references: Refe
                 ),
                 "not-found",
             )
-        patient.check_patient_of(context, visit)
         return []
 
     del references
@@ -146,7 +162,7 @@ def _parse_new_account(context: RequestContext, resource: Json, references: Refe
         visit_number=number,
         commands=commands,
         resource_id=visit_id_of,
-        patient=patient.document,
+        patient=patient,
     )
 
 
@@ -164,7 +180,6 @@ def _parse_account_update(
     def commands(visit: Visit | None) -> Sequence[Command]:
         known = existing_visit(visit)
         _check_number(context, known, resource, "Account")
-        patient.check_patient_of(context, known)
         if status == account_status(known, context.now):
             return []
         if status == "entered-in-error":
@@ -178,12 +193,12 @@ def _parse_account_update(
         visit_id=visit_id,
         commands=commands,
         resource_id=visit_id_of,
-        patient=patient.document,
+        patient=patient,
     )
 
 
 def _check_number(context: RequestContext, visit: Visit, resource: Json, resource_type: str) -> None:
-    if business_identifier(resource, context.system("visit")) not in (None, visit.number):
+    if contradicts(context.hospital, resource, "visit", visit.number):
         text = Text(zh="就诊号不能更改。", en="The visit number cannot be changed.")
         raise unprocessable(f"{resource_type}.identifier", text)
 

@@ -27,6 +27,8 @@ from integrations.his.fhir.encounters import (
     parse_new_account,
     parse_new_encounter,
 )
+from integrations.his.fhir.json_types import find_type_errors
+from integrations.his.fhir.meaning import require_plain_meaning
 from integrations.his.fhir.operation_outcome import (
     MAX_ISSUES,
     InvalidResource,
@@ -34,13 +36,14 @@ from integrations.his.fhir.operation_outcome import (
     resource_not_found,
     unprocessable,
 )
-from integrations.his.fhir.payment_notices import parse_new_payment_notice
+from integrations.his.fhir.payment_notices import parse_new_payment_notice, parse_payment_notice_update
 from integrations.his.fhir.references import References, resolve_visit
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, find_in_visit, read_resource
 from integrations.his.fhir.scopes import Permission
 from integrations.his.fhir.search import find_page, search
-from integrations.his.fhir.search_parameters import parse_search
+from integrations.his.fhir.search_parameters import parse_read, parse_search
+from integrations.his.fhir.subsetting import select_elements
 from integrations.his.fhir.visit_writes import CreateParser, UpdateParser, apply_writes
 
 ELIGIBILITY_REQUEST = "CoverageEligibilityRequest"
@@ -64,6 +67,7 @@ UPDATE_PARSERS: Mapping[str, UpdateParser] = {
     "ChargeItem": parse_charge_item_update,
     "ClaimResponse": parse_claim_response_update,
     "Encounter": parse_encounter_update,
+    "PaymentNotice": parse_payment_notice_update,
 }
 _PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
     ("GET", True): "r",
@@ -78,8 +82,8 @@ _PERMISSIONS: Mapping[tuple[str, bool], Permission] = {
 class Interaction(Struct, frozen=True):
     """One interaction: a request of its own, or an entry of a bundle.
 
-    `parameters` are those of a search, or the criteria of a conditional update. `in_body` is true if they were sent in
-    a body, where personal identifiers are allowed.
+    `parameters` are those of a search or read, or the criteria of a conditional update. `in_body` is true if they were
+    sent in a body, where personal identifiers are allowed.
     """
 
     method: str
@@ -150,8 +154,17 @@ def validated_resource(interaction: Interaction) -> Json:
         raise _invalid([FieldError(f"{resource_type}.id", "The id of the resource must equal the id in the URL.")])
     if resource_type == "ChargeItem" and is_common_charge_item(resource):
         return resource
+    require_plain_meaning(resource, resource_type)
+    mistyped = list(find_type_errors(_validated(resource_type, resource), resource, resource_type))[:MAX_ISSUES]
+    if mistyped:
+        raise _invalid(mistyped)
+    return resource
+
+
+def _validated(resource_type: str, resource: Json) -> BaseModel:
+    """Return the model of a resource. Raises InvalidResource."""
     try:
-        MODELS[resource_type].model_validate(resource)
+        return MODELS[resource_type].model_validate(resource)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ISSUES]
         raise _invalid(
@@ -159,7 +172,8 @@ def validated_resource(interaction: Interaction) -> Json:
         ) from None
     except RecursionError:
         raise _invalid([FieldError(resource_type, "The resource is nested too deeply.")]) from None
-    return resource
+    except Exception:  # noqa: BLE001  the models raise KeyError and others, for an unknown contained resource for one
+        raise _invalid([FieldError(resource_type, "The resource has an unknown part.")]) from None
 
 
 def _path(resource_type: str, steps: tuple[int | str, ...]) -> str:
@@ -175,12 +189,13 @@ def _invalid(errors: list[FieldError]) -> InvalidResource:
 
 
 async def _read(context: RequestContext, interaction: Interaction) -> InteractionResult:
+    elements = parse_read(interaction.parameters, strict=interaction.strict)
     resource = await read_resource(context, interaction.resource_type, interaction.resource_id or "")
     if resource is None:
         raise resource_not_found()
     if interaction.if_none_match is not None and matches_etag(interaction.if_none_match, resource):
         return InteractionResult(304, resource)
-    return InteractionResult(200, resource)
+    return InteractionResult(200, select_elements(resource, elements))
 
 
 async def _create(context: RequestContext, interaction: Interaction, resource: Json) -> InteractionResult:

@@ -132,13 +132,20 @@ def _issue(code: str, details: dict[str, Any], diagnostics: str, expression: str
 
 
 def _expression(pointer: str, problem: Problem) -> str:
-    """Return the FHIRPath of an element; for an entry of a bundle, relative to the bundle."""
+    """Return the FHIRPath of an element, from the root of the body: that of a bundle if the Problem has an `entry`."""
     entry = problem.members.get("entry")
-    path = pointer if pointer[:1].isupper() else ""
+    is_path = pointer[:1].isupper()
     if entry is None:
-        return path
-    _, _, within = path.partition(".")
-    return f"Bundle.entry[{entry}]" + (f".resource.{within}" if within else "")
+        return pointer if is_path else ""
+    place = f"Bundle.entry[{entry}]"
+    if not pointer:
+        return place
+    if not is_path:  # the name of a search parameter
+        return f"{place}.request.url"
+    root, _, within = pointer.partition(".")
+    if root == "Bundle":
+        return f"{place}{within.removeprefix('entry')}"
+    return f"{place}.resource.{within}" if within else f"{place}.resource"
 
 
 PROBLEM_FORMAT = ProblemFormat(prefix="/fhir", media_type=FHIR_JSON, body=operation_outcome)

@@ -5,6 +5,7 @@ from typing import Any
 
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation
+from integrations.his.fhir.identifiers import identifier_json
 from integrations.his.mapping import yuan_from_fen
 
 MAX_NOTES = 100
@@ -21,7 +22,7 @@ def payment_reconciliation(reconciliation: Reconciliation, hospital: Hospital) -
         "resourceType": "PaymentReconciliation",
         "id": reconciliation.id,
         "meta": {"versionId": str(reconciliation.revision), "lastUpdated": _instant(reconciliation)},
-        "identifier": [{"system": f"urn:chengma:hospital:{hospital.id}:day", "value": reconciliation.day}],
+        "identifier": [identifier_json(hospital.id, "day", reconciliation.day)],
         "status": "active",
         "period": {"start": reconciliation.day, "end": reconciliation.day},
         "created": _instant(reconciliation),
@@ -29,18 +30,19 @@ def payment_reconciliation(reconciliation: Reconciliation, hospital: Hospital) -
         "disposition": disposition,
         "paymentDate": reconciliation.day,
         "paymentAmount": _money(reconciliation.totals.payout_fen),
-        "detail": [
-            {
-                "identifier": {"system": f"urn:chengma:hospital:{hospital.id}:visit", "value": one.number},
-                "type": PAYMENT,
-                "request": {"reference": f"Invoice/{one.visit}"},
-                "date": reconciliation.day,
-                "amount": _money(one.payout_fen),
-            }
-            for one in reconciliation.visits
-        ],
     }
-    return resource | {"processNote": notes} if notes else resource
+    details = [
+        {
+            "identifier": identifier_json(hospital.id, "visit", one.number),
+            "type": PAYMENT,
+            "request": {"reference": f"Invoice/{one.visit}"},
+            "date": reconciliation.day,
+            "amount": _money(one.payout_fen),
+        }
+        for one in reconciliation.visits
+    ]
+    lists = {"detail": details, "processNote": notes}  # FHIR has no empty lists
+    return resource | {name: listed for name, listed in lists.items() if listed}
 
 
 def _note(one: Difference) -> dict[str, str]:

@@ -5,15 +5,18 @@ from typing import cast
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from backend.city.id_number import DocumentKind, IdentityDocument
+from backend.city.id_number import DocumentKind, IdentityDocument, InvalidIdNumber, parse_id_number
 from backend.i18n import Text
+from backend.services.medical_credit.model.hospital import IdentifierKind
 from backend.services.medical_credit.model.problems import VisitChanged
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import objects_in
-from integrations.his.fhir.operation_outcome import unprocessable
+from integrations.his.fhir.identifiers import identifier_in, parse_token
+from integrations.his.fhir.operation_outcome import Unprocessable, unprocessable
 from integrations.his.fhir.representation import Json
 
 VISIT_RESOURCE_TYPES = ("Encounter", "Account", "Invoice")
@@ -21,7 +24,10 @@ VISIT_RESOURCE_TYPES = ("Encounter", "Account", "Invoice")
 
 
 class ReferenceTarget(Struct, frozen=True):
-    """The target of a reference: a visit, or within it the charge line `line_id` or the one at `position` (from 1)."""
+    """The target of a reference: a visit, or within it the charge line `line_id` or the one at `position` (from 1).
+
+    If both are given, they must be the same line.
+    """
 
     resource_type: str
     visit_id: str
@@ -35,7 +41,7 @@ References = Mapping[str, ReferenceTarget]
 
 
 def visit_target(context: RequestContext, visit_number: str, resource_type: str = "Encounter") -> ReferenceTarget:
-    """Return the visit with this number, whether or not it has been opened."""
+    """Return the visit with this number of our records, whether or not it has been opened."""
     return ReferenceTarget(resource_type, visit_id(context.hospital.id, visit_number), visit_number)
 
 
@@ -45,12 +51,11 @@ def resolve_reference(
     """Return the target of a reference. Raises Unprocessable unless it is one of these resource types."""
     given = cast("Json", reference) if isinstance(reference, dict) else {}
     text = given.get("reference")
+    type_ = str(given.get("type") or resource_types[0])
+    found = identified = _identified_target(context, type_, cast("Json", given.get("identifier") or {}))
     if isinstance(text, str):
         found = references.get(text) or _literal_target(context, text.removeprefix(context.base + "/"))
-    else:
-        value = cast("Json", given.get("identifier") or {}).get("value")
-        type_ = str(given.get("type") or resource_types[0])
-        found = None if value is None else _identified_target(context, type_, str(value))
+        found = found if found is None or identified is None else _agreed(found, identified, path)
     if found is None or found.resource_type not in resource_types:
         names = ", ".join(resource_types)
         raise unprocessable(
@@ -64,12 +69,26 @@ def resolve_reference(
     return found
 
 
+def _agreed(literal: ReferenceTarget, identified: ReferenceTarget, path: str) -> ReferenceTarget:
+    """Return the one target of a reference and of its identifier. Raises Unprocessable if they differ."""
+    if literal.position:
+        return replace(literal, line_id=identified.line_id)  # compared once the visit is known
+    if (literal.visit_id, literal.line_id) != (identified.visit_id, identified.line_id):
+        raise unprocessable(
+            path, Text(zh="reference与identifier指向不同的资源。", en="The reference and its identifier disagree.")
+        )
+    return literal
+
+
 def _literal_target(context: RequestContext, text: str) -> ReferenceTarget | None:
     """Parse `Type/id`, `Type/id/_history/1` or, as in bundles, `Type?identifier=...`."""
     resource_type, conditional, query = text.partition("?")
     if conditional:
-        identifier = dict(parse_qsl(query)).get("identifier")
-        return None if identifier is None else _identified_target(context, resource_type, identifier.rpartition("|")[2])
+        criteria = parse_qsl(query)
+        if [name for name, _ in criteria] != ["identifier"]:
+            return None
+        token = parse_token(criteria[0][1])
+        return _identified_target(context, resource_type, {"system": token.system, "value": token.value})
     resource_type, _, rest = text.partition("/")
     resource_id = rest.partition("/")[0]
     if resource_type in VISIT_RESOURCE_TYPES:
@@ -80,10 +99,15 @@ def _literal_target(context: RequestContext, text: str) -> ReferenceTarget | Non
     return None
 
 
-def _identified_target(context: RequestContext, resource_type: str, value: str) -> ReferenceTarget | None:
-    if resource_type in VISIT_RESOURCE_TYPES:
-        return visit_target(context, value, resource_type)
-    return ReferenceTarget(resource_type, "", line_id=value) if resource_type == "ChargeItem" else None
+def _identified_target(context: RequestContext, resource_type: str, identifier: Json) -> ReferenceTarget | None:
+    """Return the target of a logical reference; an identifier without a system is one of the hospital's own."""
+    kind: IdentifierKind = "visit" if resource_type in VISIT_RESOURCE_TYPES else "charge"
+    found = identifier_in(context.hospital, {"identifier": [identifier]}, kind)
+    if found is None or resource_type not in (*VISIT_RESOURCE_TYPES, "ChargeItem"):
+        return None
+    if kind == "visit":
+        return visit_target(context, found, resource_type)
+    return ReferenceTarget(resource_type, "", line_id=found)
 
 
 def resolve_visit(
@@ -111,10 +135,14 @@ def resolve_visit(
 
 
 class PatientReference(Struct, frozen=True):
-    """The patient of a resource, by document or by the pseudonym for this hospital; neither if there is none."""
+    """The patient of a resource, by document or by the pseudonym for this hospital; neither if there is none.
+
+    `others` are further documents that the resource names, which must not be somebody else's.
+    """
 
     document: IdentityDocument | None = None
     pseudonym: str | None = None
+    others: tuple[IdentityDocument, ...] = ()
 
     def check_patient_of(self, context: RequestContext, visit: Visit) -> None:
         """Raise VisitChanged if the pseudonym is not that of the visit's patient."""
@@ -128,22 +156,31 @@ def wrong_patient() -> VisitChanged:
 
 
 def parse_patient(context: RequestContext, reference: object, resource: Json, path: str) -> PatientReference:
-    """Return the patient whom a reference names, by its own identifier or that of a contained Patient."""
+    """Return the patient whom a reference names, by its own identifier and those of a contained Patient.
+
+    Raises Unprocessable if they cannot be one person's.
+    """
     given = cast("Json", reference) if isinstance(reference, dict) else {}
     identifiers = [cast("Json", given["identifier"])] if isinstance(given.get("identifier"), dict) else []
     text = given.get("reference")
     if isinstance(text, str) and text.startswith("#"):
         contained = [one for one in objects_in(resource, "contained") if one.get("id") == text[1:]]
+        if len(contained) > 1 or any(one.get("resourceType") != "Patient" for one in contained):
+            raise _several_patients(path)
         identifiers.extend(one for patient in contained for one in objects_in(patient, "identifier"))
-    documents: list[IdentityDocument] = []
-    for identifier in identifiers:
-        value, kind = identifier.get("value"), _document_kind(identifier)
-        if isinstance(value, str) and identifier.get("system") == context.system("patient"):
-            return PatientReference(pseudonym=value)
-        if isinstance(value, str) and kind is not None:
-            documents.append(IdentityDocument(value, kind))
+    ours = context.system("patient")
+    pseudonyms = {str(one["value"]) for one in identifiers if one.get("system") == ours and one.get("value")}
+    documents = _documents_in(context, [one for one in identifiers if one.get("system") != ours])
+    different = {_canonical(context, one) or one for one in documents}
+    if len(pseudonyms) > 1 or len({one.kind for one in different}) < len(different):
+        raise _several_patients(path)
+    pseudonym = next(iter(pseudonyms), None)
     if documents:
-        return PatientReference(document=mapping.require_document(documents))
+        document = mapping.require_document(documents)
+        others = different - {document, _canonical(context, document)}
+        return PatientReference(document, pseudonym, tuple(others))
+    if pseudonym is not None:
+        return PatientReference(pseudonym=pseudonym)
     if given and (identifiers or text):
         raise unprocessable(
             path,
@@ -154,6 +191,35 @@ def parse_patient(context: RequestContext, reference: object, resource: Json, pa
             ),
         )
     return PatientReference()
+
+
+def _documents_in(context: RequestContext, identifiers: Sequence[Json]) -> list[IdentityDocument]:
+    """Return the identity documents among identifiers.
+
+    One without type and system is a resident card, unless another is one and its number is not valid for a card.
+    """
+    found = [
+        (IdentityDocument(one["value"], kind), bool(one.get("system") or one.get("type")))
+        for one in identifiers
+        if one.get("value") and one.get("use") != "old" and (kind := _document_kind(one)) is not None
+    ]
+    certain = [one for one, is_typed in found if is_typed or _canonical(context, one) is not None]
+    return certain or [one for one, _ in found]
+
+
+def _canonical(context: RequestContext, document: IdentityDocument) -> IdentityDocument | None:
+    """Return a document as the city writes it, or None if its number is not valid."""
+    try:
+        return parse_id_number(document.number, context.city.today(), kind=document.kind)
+    except InvalidIdNumber:
+        return None
+
+
+def _several_patients(path: str) -> Unprocessable:
+    text = Text(
+        zh="引用的患者标识不一致，请只指明一名患者。", en="The identifiers name different patients; name one patient."
+    )
+    return unprocessable(path, text)
 
 
 def _document_kind(identifier: Json) -> DocumentKind | None:

@@ -11,9 +11,13 @@ Json = dict[str, Any]
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def with_meta(resource: Json, last_updated: datetime) -> Json:
-    """Return the resource with `meta`; its version is a digest of the content, so equal content has one version."""
-    version = blake2b(encode(resource), digest_size=8).hexdigest()
+def with_meta(resource: Json, last_updated: datetime, *history: int) -> Json:
+    """Return the resource with `meta`; its version is a digest of its content and of its history.
+
+    `history` counts the changes that can be undone. So content that returns has a new version, and a change that does
+    not concern the resource leaves its version as it is.
+    """
+    version = blake2b(encode((resource, history)), digest_size=8).hexdigest()
     meta = {"versionId": version, "lastUpdated": format_instant(last_updated)}
     return {"resourceType": resource["resourceType"], "id": resource["id"], "meta": meta} | resource
 

@@ -1,10 +1,13 @@
 """Find the resource that an id names, in a visit or in the store."""
 
-from backend.services.medical_credit.model.hospital import EligibilityAnswer
+from collections.abc import Sequence
+
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, eligibility_id
 from backend.services.medical_credit.model.reconciliation import Reconciliation
-from backend.services.medical_credit.model.visit import Visit
+from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his.fhir.claim_response import claim_response
 from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.identifiers import Token
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
 from integrations.his.fhir.references import VISIT_RESOURCE_TYPES
 from integrations.his.fhir.representation import Json
@@ -64,6 +67,23 @@ async def read_resource(context: RequestContext, resource_type: str, resource_id
     if visit is None or not _is_own(context, visit):
         return None
     return find_in_visit(resource_type, context, visit, resource_id)
+
+
+async def ids_with(
+    context: RequestContext, kind: type[Visit] | type[EligibilityAnswer], tokens: Sequence[Token]
+) -> set[str]:
+    """Return the ids of the visits or eligibility requests with one of these identifiers."""
+    hospital, found = context.hospital, set[str]()
+    for token in tokens:
+        if kind is Visit:
+            found.add(visit_id(hospital.id, hospital.identifier("visit", token.value, token.system or "")))
+        else:
+            number = hospital.identifier("eligibility", token.value, token.system or "")
+            found.add(eligibility_id(hospital.id, number))
+        if token.system is None:
+            others = {"hospital": hospital.id, "plain_number": token.value}
+            found.update(one.id for one in (await context.city.store.find(kind, others)).documents)
+    return found
 
 
 def _is_own(context: RequestContext, document: Visit | EligibilityAnswer | Reconciliation) -> bool:

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from backend.i18n import Text
+from backend.i18n import Text, decimal_yuan
 from backend.services.medical_credit.model.hospital import EligibilityAnswer
 from backend.services.medical_credit.model.hospital_settlement import awaited_text
-from backend.services.medical_credit.model.visit import Line, Visit
+from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit
 from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.identifiers import identifier_json
 from integrations.his.fhir.representation import Json, format_instant, with_meta
+from integrations.his.fhir.subsetting import subsetted
 from integrations.his.mapping import ACT_CODES
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -39,6 +41,7 @@ def encounter(context: RequestContext, visit: Visit) -> Json:
             "serviceProvider": {"display": context.hospital.name},
         },
         _changed_at(visit),
+        visit.transitions,
     )
 
 
@@ -55,6 +58,7 @@ def account(context: RequestContext, visit: Visit) -> Json:
             "servicePeriod": _period(visit),
         },
         _changed_at(visit),
+        visit.transitions,
     )
 
 
@@ -85,14 +89,16 @@ def charge_item(context: RequestContext, visit: Visit, position: int) -> Json:
     if line.of is not None:
         resource["partOf"] = [{"reference": f"ChargeItem/{visit.id}-{line_position(visit, line.of)}"}]
         resource["overrideReason"] = line.kind
-    return with_meta(resource, _changed_at(visit))
+    corrections = sum(one.of == line.id for one in visit.lines)
+    return with_meta(resource, _changed_at(visit), visit.transitions, visit.attempts, corrections)
 
 
 def charge_status(visit: Visit, position: int) -> str:
-    """Return the status of a line: credited in full, billed, or billable."""
+    """Return the status of a line: credited in full, free, billed, or billable."""
     line = visit.lines[position - 1]
     if line.of is None and visit.net_fen(line.id) == 0:
-        return "entered-in-error"
+        is_free = line.amount_fen == 0 and not any(one.of == line.id for one in visit.lines)
+        return "not-billable" if is_free else "entered-in-error"
     is_settled = visit.settlement is not None and position <= visit.settlement.line_count
     return "billed" if is_settled and visit.bill is not None else "billable"
 
@@ -114,7 +120,7 @@ def payment_notice(context: RequestContext, visit: Visit, position: int) -> Json
             "resourceType": "PaymentNotice",
             "id": f"{visit.id}-{position}",
             "identifier": identifier,
-            "status": "active",
+            "status": _payment_status(paid),
             "request": {"reference": f"Invoice/{visit.id}"},
             "created": format_instant(paid.at),
             "payment": {"identifier": identifier[0]},
@@ -124,6 +130,12 @@ def payment_notice(context: RequestContext, visit: Visit, position: int) -> Json
         },
         _changed_at(visit),
     )
+
+
+def _payment_status(paid: CounterPayment) -> str:
+    if paid.withdrawn_at is None:
+        return "active"
+    return "entered-in-error" if paid.mistaken else "cancelled"
 
 
 def payment_position(visit: Visit, payment: str) -> int | None:
@@ -167,17 +179,34 @@ def invoice(context: RequestContext, visit: Visit, *, with_lines: bool = True) -
         resource["totalPriceComponent"] = _components(visit)
         resource["totalNet"] = money(visit.bill.cash_fen)
         resource["totalGross"] = money(split.medfee_fen)
-    if with_lines and visit.lines:
-        resource["lineItem"] = [_line_item(visit, position, line) for position, line in enumerate(visit.lines, 1)]
     awaited = awaited_text(visit)
     if awaited is not None:
         resource["note"] = [{"text": f"{awaited.zh} {awaited.en}"}]
-    resource_with_meta = with_meta(resource, _billed_at(visit))
-    if not with_lines and visit.lines:
-        resource_with_meta["meta"]["tag"] = [
-            {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
-        ]
-    return resource_with_meta
+    if overpaid_fen := visit.counter_overpaid_fen():
+        text = (
+            f"患者在窗口多付{decimal_yuan(overpaid_fen)}元，请退还患者。 Give {decimal_yuan(overpaid_fen)} yuan back."
+        )
+        resource.setdefault("note", []).append({"text": text})
+    lines = [_line_item(visit, position, line) for position, line in enumerate(visit.lines, 1)] if with_lines else []
+    resource_with_meta = with_meta(resource, _billed_at(visit), *_bill_history(visit))
+    if lines:
+        resource_with_meta["lineItem"] = lines
+    return subsetted(resource_with_meta) if visit.lines and not lines else resource_with_meta
+
+
+def _bill_history(visit: Visit) -> tuple[int, ...]:
+    """Return how often what decides a bill has changed."""
+    counter = [one.withdrawn_at is not None for one in visit.counter_payments]
+    transfers = len(visit.payments), len(visit.refunds)
+    return (
+        visit.transitions,
+        visit.attempts,
+        len(visit.cancelled_settlements),
+        len(visit.lines),
+        *transfers,
+        len(counter),
+        sum(counter),
+    )
 
 
 def _line_item(visit: Visit, position: int, line: Line) -> Json:
@@ -215,6 +244,18 @@ def _components(visit: Visit) -> list[Json]:
             bill.exception_fen,
         ),
         ("informational", "counter", Text(zh="窗口支付", en="paid at the counter"), bill.counter_fen),
+        (
+            "informational",
+            "counter-paid",
+            Text(zh="窗口已付", en="reported as paid at the counter"),
+            bill.paid_at_counter_fen,
+        ),
+        (
+            "informational",
+            "counter-overpaid",
+            Text(zh="窗口多收，请退还患者", en="overpaid at the counter; give it back to the patient"),
+            bill.overpaid_at_counter_fen(),
+        ),
         ("informational", "paid", Text(zh="已付款", en="paid to the city"), visit.paid_fen()),
     ]
     return [
@@ -294,8 +335,8 @@ def money(amount_fen: int) -> Json:
     return {"value": Decimal(amount_fen).scaleb(-2), "currency": "CNY"}
 
 
-def _identifier(context: RequestContext, system_name: str, value: str) -> list[Json]:
-    return [{"system": context.system(system_name), "value": value}]
+def _identifier(context: RequestContext, kind: str, identifier: str) -> list[Json]:
+    return [identifier_json(context.hospital.id, kind, identifier)]
 
 
 def _patient(context: RequestContext, visit: Visit) -> Json:

@@ -18,8 +18,10 @@ RESOURCE_TYPES = (
     "CoverageEligibilityRequest",
     "CoverageEligibilityResponse",
     "PaymentReconciliation",
+    "MessageHeader",
 )
-"""The resource types for which scopes exist."""
+"""The resource types for which scopes exist. That of MessageHeader is for the states of HL7 v2 messages, which are not
+FHIR resources here."""
 
 
 @lru_cache(maxsize=1_024)

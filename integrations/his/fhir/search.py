@@ -2,25 +2,27 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.id_number import RESIDENT_CARD, IdentityDocument
+from backend.city.id_number import IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.eligibility import find_person_id
-from backend.services.medical_credit.model.hospital import EligibilityAnswer, eligibility_id
+from backend.services.medical_credit.model.hospital import EligibilityAnswer, IdentifierKind
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
-from backend.services.medical_credit.model.visit import Visit, visit_id
+from backend.services.medical_credit.model.visit import Visit
 from backend.store import Order
 from backend.store.time import to_ms
 from integrations.his.fhir.claim_response import claim_response
 from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.identifiers import Token, names_values, parse_token, parse_tokens
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
 from integrations.his.fhir.references import VISIT_RESOURCE_TYPES
 from integrations.his.fhir.representation import Json
-from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, RECONCILIATION, visit_id_in
-from integrations.his.fhir.resources import account, charge_item, encounter, invoice, payment_notice
+from integrations.his.fhir.resource_lookup import ELIGIBILITY_RESOURCES, RECONCILIATION, ids_with, visit_id_in
+from integrations.his.fhir.resources import ACT_CODE, account, charge_item, encounter, invoice, payment_notice
+from integrations.his.fhir.search_pages import SearchPage, StorePage, first_matches
 from integrations.his.fhir.search_parameters import (
     PATIENT_IDENTIFIER,
     DateRange,
@@ -28,23 +30,12 @@ from integrations.his.fhir.search_parameters import (
     invalid_parameter,
     page_links,
     parse_search_date,
-    token_code,
 )
+from integrations.his.fhir.subsetting import select_elements
 from integrations.his.mapping import kind_of_system, parse_instant
-
-MAX_STORE_PAGES = 20
-"""The most pages of the store that are read for one page of results."""
 
 MAX_COUNTED = 5_000
 NO_PERSON = ""
-
-
-class SearchPage(Struct, frozen=True):
-    """A page of resources, the cursor of the next page, and the total if it is known."""
-
-    resources: list[Json]
-    cursor: str | None = None
-    total: int | None = None
 
 
 async def search(context: RequestContext, query: SearchQuery) -> Json:
@@ -57,14 +48,17 @@ async def search(context: RequestContext, query: SearchQuery) -> Json:
     found = await find_page(context, query)
     next_query = None if found.cursor is None else replace(query, cursor=found.cursor)
     bundle: Json = {"resourceType": "Bundle", "type": "searchset"}
-    if found.total is not None:
-        bundle["total"] = found.total
+    total = found.total
+    if total is None and query.total in ("accurate", "estimate"):
+        total = await _count(context, replace(query, cursor=None))
+    if total is not None and query.total != "none":
+        bundle["total"] = total
     bundle["link"] = page_links(context, query, next_query)
     if found.resources:
         bundle["entry"] = [
             {
                 "fullUrl": f"{context.base}/{query.resource_type}/{resource['id']}",
-                "resource": resource,
+                "resource": select_elements(resource, query.elements),
                 "search": {"mode": "match"},
             }
             for resource in found.resources
@@ -97,9 +91,10 @@ async def _with_person(context: RequestContext, query: SearchQuery) -> SearchQue
 
 
 async def _person_id(context: RequestContext, token: str) -> str | None:
-    """Return the id of the person whom `system|number` identifies, or None; an unknown system means a resident card."""
-    kind = kind_of_system(token.rpartition("|")[0]) or RESIDENT_CARD
-    return await find_person_id(context.city, IdentityDocument(token_code(token), kind))
+    """Return the id of the person whom `system|number` identifies, or None; without a system it is a resident card."""
+    found = parse_token(token)
+    kind = kind_of_system(found.system)
+    return None if kind is None else await find_person_id(context.city, IdentityDocument(found.value, kind))
 
 
 async def _count(context: RequestContext, query: SearchQuery) -> int:
@@ -127,48 +122,56 @@ def _resource_builder(resource_type: str) -> Callable[[RequestContext, Visit], J
 
 
 async def _find_visits(context: RequestContext, query: SearchQuery) -> SearchPage:
-    build, visit_ids = _resource_builder(query.resource_type), _visit_ids(context, query)
+    build, visit_ids = _resource_builder(query.resource_type), await _visit_ids(context, query)
     if visit_ids is not None:
         known = await context.city.store.get_many(Visit, sorted(visit_ids))
-        own = sorted(known.values(), key=lambda visit: (visit.opened_ms, visit.id))
-        candidates = [(visit, build(context, visit)) for visit in own if visit.hospital == context.hospital.id]
+        in_order = sorted(known.values(), key=lambda visit: _sort_key(query, visit), reverse=query.sort.startswith("-"))
+        candidates = [(visit, build(context, visit)) for visit in in_order if visit.hospital == context.hospital.id]
         resources = [one for visit, one in candidates if _matches(context, query, visit, one)]
         return SearchPage(resources, None, len(resources))
-    cursor, found = query.cursor, list[Json]()
-    for _ in range(MAX_STORE_PAGES):
-        visits, cursor = await _visit_page(context, query, cursor)
+
+    async def read(cursor: str | None, limit: int) -> StorePage:
+        visits, after = await _visit_page(context, query, cursor, limit)
         candidates = [(visit, build(context, visit)) for visit in visits if visit.hospital == context.hospital.id]
-        found.extend(one for visit, one in candidates if _matches(context, query, visit, one))
-        if found or cursor is None:
-            break
-    return SearchPage(found, cursor, len(found) if cursor is None and query.cursor is None else None)
+        return len(visits), [one for visit, one in candidates if _matches(context, query, visit, one)], after
+
+    return await first_matches(query, read)
 
 
 async def _visit_page(
-    context: RequestContext, query: SearchQuery, cursor: str | None
+    context: RequestContext, query: SearchQuery, cursor: str | None, limit: int
 ) -> tuple[Sequence[Visit], str | None]:
-    store = context.city.store
-    if query.person is not None:
-        if query.person == NO_PERSON:
-            return [], None
-        by_opening = Order("opened_ms", "descending")
-        page = await store.find(Visit, {"person": query.person}, order=by_opening, cursor=cursor, limit=query.count)
-        return page.documents, page.cursor
-    name, field = "date", "settled_ms" if query.resource_type == "Invoice" and query.values("date") else "opened_ms"
-    if query.values("_lastUpdated") or query.sort.endswith("_lastUpdated"):
-        name, field = "_lastUpdated", "changed_ms"
-    at_least, below = (
-        _bounds(context, query, name) if field != "opened_ms" or query.resource_type == "Encounter" else (None, None)
-    )
-    is_ascending = bool(query.sort) and not query.sort.startswith("-")
-    order = Order(
-        field,
-        "ascending" if is_ascending else "descending",
-        at_least=0 if at_least is None and field == "settled_ms" else at_least,
-        below=below,
-    )
-    page = await store.find(Visit, {"hospital": context.hospital.id}, order=order, cursor=cursor, limit=query.count)
+    if query.person == NO_PERSON:
+        return [], None
+    where = {"hospital": context.hospital.id} if query.person is None else {"person": query.person}
+    page = await context.city.store.find(Visit, where, order=_order(context, query), cursor=cursor, limit=limit)
     return page.documents, page.cursor
+
+
+def _order(context: RequestContext, query: SearchQuery) -> Order:
+    """Return the order of a search. Raises InvalidSearch for one that the search for a person does not have."""
+    is_descending = not query.sort or query.sort.startswith("-")
+    direction: Literal["ascending", "descending"] = "descending" if is_descending else "ascending"
+    by_update = query.sort.endswith("_lastUpdated") or bool(not query.sort and query.values("_lastUpdated"))
+    if query.person is not None:
+        if by_update and query.sort:
+            text = Text(zh="按患者查询时不支持该排序方式。", en="A search by patient cannot be sorted by this.")
+            raise invalid_parameter("_sort", text, "not-supported")
+        return Order("opened_ms", direction)
+    if by_update:
+        at_least, below = _bounds(context, query, "_lastUpdated")
+        return Order("changed_ms", direction, at_least=at_least, below=below)
+    if query.resource_type == "Invoice" and query.values("date"):
+        at_least, below = _bounds(context, query, "date")
+        return Order("settled_ms", direction, at_least=at_least or 0, below=below)
+    at_least, below = _bounds(context, query, "date") if query.resource_type == "Encounter" else (None, None)
+    return Order("opened_ms", direction, at_least=at_least, below=below)
+
+
+def _sort_key(query: SearchQuery, visit: Visit) -> tuple[int, str]:
+    by_update = query.sort.endswith("_lastUpdated")
+    at_ms = (visit.settled_ms or 0) if query.resource_type == "Invoice" else visit.opened_ms
+    return (visit.changed_ms if by_update else at_ms if query.sort else visit.opened_ms), visit.id
 
 
 def _bounds(context: RequestContext, query: SearchQuery, name: str) -> tuple[int | None, int | None]:
@@ -182,39 +185,51 @@ def _bounds(context: RequestContext, query: SearchQuery, name: str) -> tuple[int
     return max(lows, default=None), min(highs, default=None)
 
 
-def _visit_ids(context: RequestContext, query: SearchQuery) -> set[str] | None:
+async def _visit_ids(context: RequestContext, query: SearchQuery) -> set[str] | None:
     """Return the ids of the visits that a search names, or None if it names none."""
-    sets = list(_named_visit_ids(context, query))
+    sets = [await ids_with(context, Visit, tokens) for tokens in _number_tokens(query) if names_values(tokens)]
+    sets.extend({visit_id_in(query.resource_type, value) for value in values} for values in query.values("_id"))
+    for name in ("context", "account", "request"):
+        references = query.values(name)
+        sets.extend({_reference_id(context, one, VISIT_RESOURCE_TYPES) for one in values} for values in references)
     return None if not sets else set[str].intersection(*sets)
 
 
-def _named_visit_ids(context: RequestContext, query: SearchQuery) -> Iterator[set[str]]:
-    numbers = ["context.identifier", "account.identifier", "request.identifier"]
-    numbers.extend(["identifier"] if query.resource_type in VISIT_RESOURCE_TYPES else [])
-    for name in numbers:
-        for values in query.values(name):
-            yield {visit_id(context.hospital.id, token_code(value)) for value in values}
-    for values in query.values("_id"):
-        yield {visit_id_in(query.resource_type, value) for value in values}
-    for name in ("context", "account", "request"):
-        for values in query.values(name):
-            yield {_reference_id(context, value) for value in values}
+def _number_tokens(query: SearchQuery) -> list[list[Token]]:
+    """Return the tokens for the number of the visit, one list for each parameter."""
+    names = ["context.identifier", "account.identifier", "request.identifier"]
+    names.extend(["identifier"] if query.resource_type in VISIT_RESOURCE_TYPES else [])
+    return [parse_tokens(values) for name in names for values in query.values(name)]
 
 
-def _reference_id(context: RequestContext, reference: str) -> str:
-    return reference.removeprefix(context.base + "/").rpartition("/")[2]
+def _has_number(context: RequestContext, query: SearchQuery, visit: Visit) -> bool:
+    """Return whether the number of a visit meets all criteria, those of a system alone too."""
+    return all(
+        any(token.matches(context.hospital, "visit", visit.number) for token in tokens)
+        for tokens in _number_tokens(query)
+    )
+
+
+def _reference_id(context: RequestContext, reference: str, resource_types: Sequence[str]) -> str:
+    """Return the id in a reference, or an empty text, which no resource has, if it is of another type or server."""
+    resource_type, slash, rest = reference.removeprefix(f"{context.base}/").partition("/")
+    if not slash:
+        return reference
+    return rest.partition("/")[0] if resource_type in resource_types else ""
 
 
 def _matches(context: RequestContext, query: SearchQuery, visit: Visit, resource: Json) -> bool:
     """Return whether a resource meets the criteria that do not select visits by id."""
-    if query.person is not None and visit.person != query.person:
+    if (query.person is not None and visit.person != query.person) or not _has_number(context, query, visit):
         return False
     for name, values in query.criteria:
         match name:
             case "status":
-                matches = resource["status"] in map(token_code, values)
+                system = f"http://hl7.org/fhir/{query.resource_type.lower()}-status"
+                matches = any(token.matches_code(system, resource["status"]) for token in parse_tokens(values))
             case "class":
-                matches = resource["class"]["code"] in map(token_code, values)
+                code = resource["class"]["code"]
+                matches = any(token.matches_code(ACT_CODE, code) for token in parse_tokens(values))
             case "date":
                 matches = _matches_date(context, name, values, resource)
             case "_lastUpdated":
@@ -246,7 +261,7 @@ def _date_ranges(context: RequestContext, name: str, values: Sequence[str]) -> l
 
 
 async def _find_within_visits(context: RequestContext, query: SearchQuery, default_visit_id: str | None) -> SearchPage:
-    visit_ids = _visit_ids(context, query)
+    visit_ids = await _visit_ids(context, query)
     if visit_ids is None:
         if default_visit_id is None:
             names = ("context", "account") if query.resource_type == "ChargeItem" else ("request",)
@@ -260,8 +275,8 @@ async def _find_within_visits(context: RequestContext, query: SearchQuery, defau
     found = [
         one
         for visit in sorted(known.values(), key=lambda visit: (visit.opened_ms, visit.id))
-        if visit.hospital == context.hospital.id
-        for one in _matching_positions(query, visit)
+        if visit.hospital == context.hospital.id and _has_number(context, query, visit)
+        for one in _matching_positions(context, query, visit)
     ]
     start = int(query.cursor or 0)
     end = start + query.count
@@ -277,6 +292,13 @@ _PART_BUILDERS: dict[str, Callable[[RequestContext, Visit, int], Json]] = {
 }
 
 
+_PART_KINDS: dict[str, IdentifierKind] = {
+    "ChargeItem": "charge",
+    "ClaimResponse": "settlement",
+    "PaymentNotice": "payment",
+}
+
+
 def _part_identifiers(resource_type: str, visit: Visit) -> list[str]:
     """Return the identifiers of the parts of a visit, in the order of their positions."""
     if resource_type == "ClaimResponse":
@@ -284,12 +306,14 @@ def _part_identifiers(resource_type: str, visit: Visit) -> list[str]:
     return [one.id for one in (visit.lines if resource_type == "ChargeItem" else visit.counter_payments)]
 
 
-def _matching_positions(query: SearchQuery, visit: Visit) -> Iterator[tuple[Visit, int]]:
-    names = _part_identifiers(query.resource_type, visit)
-    ids, identifiers = query.values("_id"), query.values("identifier")
-    for position, name in enumerate(names, 1):
+def _matching_positions(context: RequestContext, query: SearchQuery, visit: Visit) -> Iterator[tuple[Visit, int]]:
+    kind = _PART_KINDS[query.resource_type]
+    ids, all_tokens = query.values("_id"), [parse_tokens(values) for values in query.values("identifier")]
+    for position, name in enumerate(_part_identifiers(query.resource_type, visit), 1):
         matches_id = all(f"{visit.id}-{position}" in values for values in ids)
-        if matches_id and all(name in map(token_code, values) for values in identifiers):
+        if matches_id and all(
+            any(token.matches(context.hospital, kind, name) for token in tokens) for tokens in all_tokens
+        ):
             yield visit, position
 
 
@@ -299,9 +323,10 @@ def _matching_positions(query: SearchQuery, visit: Visit) -> Iterator[tuple[Visi
 async def _find_reconciliations(context: RequestContext, query: SearchQuery) -> SearchPage:
     """Return reconciled days, newest first; `identifier` and `created` select a day by its date."""
     store, hospital = context.city.store, context.hospital
-    sets = [
-        {token_code(value) for value in values} for name in ("identifier", "created") for values in query.values(name)
-    ]
+    sets = [{parse_token(value).value for value in values} for values in query.values("created")]
+    for tokens in (parse_tokens(values) for values in query.values("identifier")):
+        days = {token.value for token in tokens if token.matches(hospital, "day", token.value)}
+        sets.extend([] if "" in days else [days])
     if sets or query.values("_id"):
         ids = [{_reconciliation_id(context, day) for day in days} for days in sets]
         ids.extend(set(values) for values in query.values("_id"))
@@ -329,25 +354,34 @@ def _reconciliation_id(context: RequestContext, text: str) -> str:
 
 async def _find_eligibility(context: RequestContext, query: SearchQuery) -> SearchPage:
     build, sets, store = ELIGIBILITY_RESOURCES[query.resource_type], list[set[str]](), context.city.store
-    for values in query.values("identifier"):
-        sets.append({eligibility_id(context.hospital.id, token_code(value)) for value in values})
-    for name in ("_id", "request"):
-        sets.extend({_reference_id(context, value) for value in values} for values in query.values(name))
+    all_tokens = [parse_tokens(values) for values in query.values("identifier")]
+    sets.extend([await ids_with(context, EligibilityAnswer, tokens) for tokens in all_tokens if names_values(tokens)])
+    sets.extend(set(values) for values in query.values("_id"))
+    for values in query.values("request"):
+        sets.append({_reference_id(context, value, ("CoverageEligibilityRequest",)) for value in values})
     if sets:
         known = await store.get_many(EligibilityAnswer, sorted(set[str].intersection(*sets)))
         own = [one for one in known.values() if one.hospital == context.hospital.id]
-        own = [one for one in own if _was_created(context, query, one)]
+        own = [one for one in own if _matches_request(context, query, one)]
         return SearchPage([build(context, one) for one in own], None, len(own))
     at_least, below = _bounds(context, query, "created")
     order = Order("created_ms", "descending", at_least=at_least, below=below)
     where = {"hospital": context.hospital.id}
-    page = await store.find(EligibilityAnswer, where, order=order, cursor=query.cursor, limit=query.count)
-    resources = [build(context, one) for one in page.documents if _was_created(context, query, one)]
-    is_only_page = page.cursor is None and query.cursor is None
-    return SearchPage(resources, page.cursor, len(resources) if is_only_page else None)
+
+    async def read(cursor: str | None, limit: int) -> StorePage:
+        page = await store.find(EligibilityAnswer, where, order=order, cursor=cursor, limit=limit)
+        matching = [build(context, one) for one in page.documents if _matches_request(context, query, one)]
+        return len(page.documents), matching, page.cursor
+
+    return await first_matches(query, read)
 
 
-def _was_created(context: RequestContext, query: SearchQuery, answer: EligibilityAnswer) -> bool:
+def _matches_request(context: RequestContext, query: SearchQuery, answer: EligibilityAnswer) -> bool:
+    """Return whether the request has the identifiers and the date of a search."""
+    for tokens in (parse_tokens(values) for values in query.values("identifier")):
+        number = answer.number
+        if number is None or not any(token.matches(context.hospital, "eligibility", number) for token in tokens):
+            return False
     return all(
         any(date_range.matches(answer.created_ms) for date_range in _date_ranges(context, "created", values))
         for values in query.values("created")

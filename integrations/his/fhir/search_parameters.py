@@ -1,7 +1,7 @@
 """Parse search parameters: names, values, dates and page links."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import urlencode
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.problems import FieldError
@@ -53,7 +54,7 @@ PARAMETERS: dict[str, dict[str, ParameterType]] = {
     "PaymentNotice": {"identifier": "token", "request": "reference", "request.identifier": "token"},
     "CoverageEligibilityRequest": {"identifier": "token", "created": "date"},
     "CoverageEligibilityResponse": {"identifier": "token", "request": "reference", "created": "date"},
-    "PaymentReconciliation": {"identifier": "token", "created": "token"},
+    "PaymentReconciliation": {"identifier": "token", "created": "date"},
 }
 """The search parameters of each resource type, apart from those that `parameters_of` adds."""
 
@@ -63,12 +64,23 @@ _ALIASES = {
     "encounter.identifier": "context.identifier",
 }
 _RESULT = ("_count", "_sort", "_summary", "_total", "_format", "_pretty", "_elements", "_page")
+_IGNORED = ("_contained", "_containedType", "_include", "_maxresults", "_revinclude", "_score")
+"""Result parameters that are not supported. A client that is not strict gets the same resources without them.
+
+Any other unknown parameter is an error: without it, the search would find more than was asked for.
+"""
+
+_SUMMARIES, _TOTALS = ("true", "text", "data", "count", "false"), ("none", "estimate", "accurate")
 _SORTS = ("date", "-date", "_lastUpdated", "-_lastUpdated")
 PATIENT_IDENTIFIER = "patient.identifier"
 
 
 class SearchQuery(Struct, frozen=True):
-    """A search: each criterion, as often as it is repeated, must match one of its values."""
+    """A search: each criterion, as often as it is repeated, must match one of its values.
+
+    `total` says which total the client wants, if it says so, and `elements` the elements of each resource. `page` is
+    the token of the link that was followed, which `self` repeats.
+    """
 
     resource_type: str
     criteria: tuple[tuple[str, tuple[str, ...]], ...]
@@ -77,6 +89,9 @@ class SearchQuery(Struct, frozen=True):
     count_only: bool = False
     cursor: str | None = None
     person: str | None = None
+    total: str = ""
+    elements: tuple[str, ...] = ()
+    page: str = ""
 
     def values(self, name: str) -> Sequence[tuple[str, ...]]:
         """Return the values of a parameter, one tuple for each time it occurs."""
@@ -91,38 +106,87 @@ class _PageToken(Struct, frozen=True):
 def parse_search(
     context: RequestContext, resource_type: str, pairs: Iterable[tuple[str, str]], *, strict: bool, in_body: bool
 ) -> SearchQuery:
-    """Return the query. Raises InvalidSearch; unknown parameters are errors only if the search is `strict`."""
+    """Return the query. Raises InvalidSearch for parameters that are unknown, and if `strict` for ignored ones."""
     known = parameters_of(resource_type)
     criteria: list[tuple[str, tuple[str, ...]]] = []
-    result_parameters: dict[str, str] = {}
+    results: dict[str, str] = {}
     for name, value in pairs:
         canonical = _canonical_name(name)
         if canonical in _RESULT:
-            result_parameters[canonical] = value
+            results[canonical] = value
         elif canonical in known:
             if canonical == PATIENT_IDENTIFIER and not in_body:
                 text = Text(zh="请用POST _search提交身份证号。", en="Send this parameter by POST to _search.")
                 raise invalid_parameter(name, text)
             criteria.append((canonical, _split(value, name)))
-        elif strict or canonical.partition(":")[0] in known:
-            text = Text(zh="不支持该查询参数。", en="This search parameter is not supported.")
-            raise invalid_parameter(name, text, "not-supported")
-    if "_page" in result_parameters:
-        return _parse_page_token(context, resource_type, result_parameters["_page"])
-    sort = result_parameters.get("_sort", "")
-    if sort and (sort not in _SORTS or resource_type not in ("Encounter", "Account", "Invoice")):
-        if strict:
-            text = Text(zh="不支持该排序方式。", en="This sort order is not supported.")
-            raise invalid_parameter("_sort", text, "not-supported")
-        sort = ""
-    count = _count(result_parameters.get("_count", ""))
+        elif strict or canonical.partition(":")[0] not in _IGNORED:
+            raise _unsupported_parameter(name)
+    if "_page" in results:
+        return _parse_page_token(context, resource_type, results["_page"])
+    count = _count(results.get("_count", ""))
     return SearchQuery(
         resource_type,
         tuple(criteria),
         count or DEFAULT_COUNT,
-        sort,
-        count == 0 or result_parameters.get("_summary") == "count",
+        _sort(resource_type, results.get("_sort", ""), strict=strict),
+        count == 0 or _summary(results, strict=strict) == "count",
+        total=_one_of("_total", results.get("_total", ""), _TOTALS),
+        elements=_elements(results),
     )
+
+
+def parse_read(pairs: Iterable[tuple[str, str]], *, strict: bool) -> tuple[str, ...]:
+    """Return the elements that a read asks for. Raises InvalidSearch if `strict` for parameters that are ignored."""
+    results = dict(pairs)
+    for name in results:
+        if strict and name not in ("_format", "_pretty", "_elements", "_summary"):
+            raise _unsupported_parameter(name)
+    if _summary(results, strict=strict) == "count":
+        raise _unsupported_parameter("_summary")
+    return _elements(results)
+
+
+def _unsupported_parameter(name: str) -> InvalidSearch:
+    text = Text(zh="不支持该查询参数。", en="This search parameter is not supported.")
+    if name.partition(":")[0].partition(".")[0] in ("patient", "subject"):
+        text = Text(
+            zh="请用POST _search以patient.identifier查询患者。",
+            en="To search by patient, POST patient.identifier to _search.",
+        )
+    return invalid_parameter(name[:100], text, "not-supported")
+
+
+def _sort(resource_type: str, sort: str, *, strict: bool) -> str:
+    """Return a supported sort order, or an empty text. Raises InvalidSearch if `strict` for another one."""
+    if not sort or (sort in _SORTS and resource_type in ("Encounter", "Account", "Invoice")):
+        return sort
+    if strict:
+        text = Text(zh="不支持该排序方式。", en="This sort order is not supported.")
+        raise invalid_parameter("_sort", text, "not-supported")
+    return ""
+
+
+def _summary(results: Mapping[str, str], *, strict: bool) -> str:
+    """Return `_summary`. Our resources have no narrative, so `data` is all of them; `true` and `text` are ignored.
+
+    Raises InvalidSearch for another value, and if `strict` for one that is ignored.
+    """
+    summary = _one_of("_summary", results.get("_summary", ""), _SUMMARIES)
+    if strict and summary in ("true", "text"):
+        text = Text(zh="不支持该摘要，请用_elements。", en="This summary is not supported; use _elements.")
+        raise invalid_parameter("_summary", text, "not-supported")
+    return summary
+
+
+def _elements(results: Mapping[str, str]) -> tuple[str, ...]:
+    return _split(results["_elements"], "_elements") if results.get("_elements") else ()
+
+
+def _one_of(name: str, value: str, values: Sequence[str]) -> str:
+    if value and value not in values:
+        listed = ", ".join(values)
+        raise invalid_parameter(name, Text(zh=f"请填写以下之一：{listed}。", en=f"This must be one of {listed}."))
+    return value
 
 
 def parameters_of(resource_type: str) -> dict[str, ParameterType]:
@@ -161,11 +225,6 @@ def invalid_parameter(name: str, text: Text, code: str = "invalid") -> InvalidSe
     return InvalidSearch(text, errors=(FieldError(name, f"{name}: {text.en}"),), issue=code)
 
 
-def token_code(value: str) -> str:
-    """Return the code of `system|code`; each hospital has one system per resource type, so systems are not compared."""
-    return value.rpartition("|")[2]
-
-
 # ── page links ──
 
 _PAGE_LINK = Place("", "fhir", "_page")
@@ -183,23 +242,27 @@ def _parse_page_token(context: RequestContext, resource_type: str, text: str) ->
         raise invalid_parameter(
             "_page", Text(zh="分页链接无效，请重新查询。", en="This page link is invalid; repeat the search.")
         )
-    return page_token.query
+    return replace(page_token.query, page=text)
 
 
 def page_links(context: RequestContext, query: SearchQuery, next_query: SearchQuery | None) -> list[Json]:
     """Return the links of a page: `self` with the parameters that were applied, and `next` if there is another page.
 
-    The `next` link is encrypted, so that it does not disclose whose resources were searched.
+    The `next` link is encrypted, so that it does not disclose whose resources were searched. It is `self` there.
     """
     self_parameters = [
         (name, ",".join(map(_escaped, values))) for name, values in query.criteria if name != PATIENT_IDENTIFIER
     ]
     self_parameters.extend([("_sort", query.sort)] if query.sort else [])
+    self_parameters.extend([("_elements", ",".join(query.elements))] if query.elements else [])
+    self_parameters.extend([("_total", query.total)] if query.total else [])
     self_parameters.append(("_count", "0" if query.count_only else str(query.count)))
+    if query.page:
+        self_parameters = [("_page", query.page)]
     found = [{"relation": "self", "url": f"{context.base}/{query.resource_type}?{urlencode(self_parameters)}"}]
     if next_query is not None:
         page_token = context.city.encryption.encrypt(
-            msgspec.json.encode(_PageToken(context.hospital.id, next_query)).decode(), _PAGE_LINK
+            msgspec.json.encode(_PageToken(context.hospital.id, replace(next_query, page=""))).decode(), _PAGE_LINK
         )
         found.append(
             {

@@ -1,7 +1,7 @@
 """SMART Backend Services: a hospital's system gets an access token for a client assertion signed with its own key.
 
-Keys are those that the hospital has registered, identified by `kid`. The key determines the algorithm, whatever the
-assertion says. An assertion can be used once.
+Keys are those that the hospital has registered or publishes at its registered URL, identified by `kid`. The key
+determines the algorithm, whatever the assertion says. An assertion can be used once.
 """
 
 from datetime import datetime, timedelta
@@ -20,8 +20,10 @@ from backend.services.medical_credit.model.hospital import Hospital, UsedAsserti
 from backend.store import Duplicate
 from backend.store.time import to_ms
 from integrations.his.fhir.context import RequestContext
+from integrations.his.fhir.remote_keys import RemoteKeys
 from integrations.his.fhir.representation import Json, encode
 from integrations.his.fhir.scopes import grant_scopes
+from integrations.his.public_keys import ALGORITHMS, find_key, registered_keys
 
 ACCOUNT_PREFIX = "hospital:"
 TOKEN_SECONDS = 300
@@ -29,7 +31,6 @@ MAX_ASSERTION_LIFETIME = timedelta(minutes=5)
 MAX_FORM_BYTES = 20_000
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FORM = "application/x-www-form-urlencoded"
-MIN_RSA_BITS = 2_048
 
 AnyRequest = Request[Any, Any, State]
 
@@ -42,11 +43,11 @@ class TokenError(Exception):
         self.error = error
 
 
-async def issue_token(request: AnyRequest, city: City, base: str) -> Response[bytes]:
+async def issue_token(request: AnyRequest, city: City, base: str, remote_keys: RemoteKeys) -> Response[bytes]:
     """Return an access token for a client assertion, or an error response of RFC 6749."""
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     try:
-        answer = await _token(request, city, base)
+        answer = await _token(request, city, base, remote_keys)
     except TokenError as token_error:
         status = 401 if token_error.error == "invalid_client" else 400
         content = encode({"error": token_error.error, "error_description": str(token_error)})
@@ -54,13 +55,13 @@ async def issue_token(request: AnyRequest, city: City, base: str) -> Response[by
     return Response(encode(answer), status_code=200, media_type="application/json", headers=headers)
 
 
-async def _token(request: AnyRequest, city: City, base: str) -> Json:
+async def _token(request: AnyRequest, city: City, base: str, remote_keys: RemoteKeys) -> Json:
     form = await _form(request)
     if form.get("grant_type") != "client_credentials":
         raise TokenError("unsupported_grant_type", "the grant_type must be client_credentials")
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise TokenError("invalid_request", f"the client_assertion_type must be {ASSERTION_TYPE}")
-    hospital = await _authenticate_client(city, form.get("client_assertion", ""), f"{base}/token")
+    hospital = await _authenticate_client(city, form.get("client_assertion", ""), f"{base}/token", remote_keys)
     scopes = grant_scopes(form.get("scope", "").split(), hospital.scopes)
     if not scopes:
         raise TokenError("invalid_scope", "none of these scopes can be granted to this hospital")
@@ -90,7 +91,7 @@ async def _form(request: AnyRequest) -> dict[str, str]:
     return dict(pairs)
 
 
-async def _authenticate_client(city: City, assertion: str, audience: str) -> Hospital:
+async def _authenticate_client(city: City, assertion: str, audience: str, remote_keys: RemoteKeys) -> Hospital:
     """Return the hospital that signed an assertion. Raises TokenError, which does not disclose who is connected."""
     now = city.now()
     try:
@@ -98,10 +99,11 @@ async def _authenticate_client(city: City, assertion: str, audience: str) -> Hos
         claimed = jwt.decode(assertion, options={"verify_signature": False, "verify_exp": False, "verify_nbf": False})
     except jwt.InvalidTokenError as error:
         raise TokenError("invalid_client", "the client_assertion is not a signed JWT") from error
+    _check_header(header)
     client = claimed.get("iss")
     hospital = await city.store.get(Hospital, client) if isinstance(client, str) and len(client) <= 64 else None  # noqa: PLR2004  the longest hospital code
-    key = None if hospital is None else _key(hospital, header)
-    if hospital is None or key is None or not hospital.enabled:
+    key = None if hospital is None or not hospital.enabled else await _key(hospital, header, remote_keys)
+    if hospital is None or key is None:
         raise TokenError("invalid_client", "no enabled client is registered with this key")
     claims = _verified(assertion, key, audience, client)
     expires = _expiry(claims, now, city.settings.clock_skew_seconds)
@@ -116,34 +118,23 @@ async def _authenticate_client(city: City, assertion: str, audience: str) -> Hos
     return hospital
 
 
-def _key(hospital: Hospital, header: dict[str, Any]) -> jwt.PyJWK | None:
-    """Return the registered key that an assertion names, if the assertion uses the algorithm of that key."""
-    listed = hospital.jwks.get("keys")
-    keys = cast("list[object]", listed) if isinstance(listed, list) else []
-    known = [cast("Json", key) for key in keys if isinstance(key, dict)]
-    named = [key for key in known if key.get("kid") and key.get("kid") == header.get("kid")]
-    algorithm = algorithm_of(named[0]) if len(named) == 1 else None
-    if algorithm is None or header.get("alg") != algorithm:
-        return None
-    try:
-        return jwt.PyJWK(named[0], algorithm=algorithm)
-    except jwt.PyJWTError:
-        return None
+def _check_header(header: Json) -> None:
+    """Raise TokenError for a header that no key could make valid."""
+    if header.get("alg") not in ALGORITHMS:
+        raise TokenError("invalid_client", f"the alg must be {', '.join(ALGORITHMS[:-1])} or {ALGORITHMS[-1]}")
+    if not isinstance(header.get("kid"), str) or not header["kid"]:
+        raise TokenError("invalid_client", "the header must name its key by kid, or by its thumbprint (RFC 7638)")
 
 
-def algorithm_of(key: Json) -> str | None:
-    """Return the algorithm of a public key; None if the key is too weak or of an unsupported type."""
-    match key.get("kty"), key.get("crv"):
-        case "RSA", _:
-            strong = len(str(key.get("n", ""))) * 6 >= MIN_RSA_BITS
-            algorithm = "RS384" if strong else None
-        case "EC", "P-384":
-            algorithm = "ES384"
-        case "OKP", "Ed25519":
-            algorithm = "EdDSA"
-        case _:
-            algorithm = None
-    return algorithm if key.get("alg") in (None, algorithm) and key.get("use") in (None, "sig") else None
+async def _key(hospital: Hospital, header: Json, remote_keys: RemoteKeys) -> jwt.PyJWK | None:
+    """Return the hospital's key that an assertion names, if the assertion uses the algorithm of that key."""
+    if header.get("jku") not in (None, hospital.jwks_url):
+        return None
+    if hospital.jwks_url is None:
+        keys = registered_keys(hospital.jwks)
+    else:
+        keys = await remote_keys.keys(hospital.jwks_url, header["kid"])
+    return find_key(keys, header["kid"], header["alg"])
 
 
 def _verified(assertion: str, key: jwt.PyJWK, audience: str, client: object) -> Json:

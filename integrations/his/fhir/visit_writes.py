@@ -21,7 +21,7 @@ from backend.store.time import to_ms
 from backend.store.update import retry_on_conflict
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.operation_outcome import InvalidResource, PreconditionFailed
-from integrations.his.fhir.references import References, wrong_patient
+from integrations.his.fhir.references import PatientReference, References, wrong_patient
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import find_in_visit
 
@@ -33,7 +33,7 @@ class VisitWrite(Struct, frozen=True):
     """A create or update of a resource, as commands to the visit with this id.
 
     `commands` returns the commands to a visit in its present state, `resource_id` the id of the resource after them.
-    `patient` is set if the resource names its patient by an identity document; they must be the patient of the visit.
+    `patient` is the patient whom the resource names, if any; they must be the patient of the visit.
     `once` is true for an update: no other write of a transaction may concern the same resource. A create may be
     repeated, because it then changes nothing.
     """
@@ -43,7 +43,7 @@ class VisitWrite(Struct, frozen=True):
     commands: Callable[[Visit | None], Sequence[Command]]
     resource_id: Callable[[Visit], str]
     visit_number: str = ""
-    patient: IdentityDocument | None = None
+    patient: PatientReference = PatientReference()
     if_match: str | None = None
     once: bool = False
 
@@ -137,8 +137,7 @@ async def _plan(context: RequestContext, visit_id: str, group: Sequence[_Indexed
                     visit = changed
                     urgent = urgent or not isinstance(command, Line | CounterPayment)
             assert visit is not None, "commands to an unknown visit raise"
-            if one.patient is not None:
-                await _check_patient(context, visit, one.patient, people)
+            await _check_patient(context, visit, one.patient, people)
             changes.append(visit is not previous)
         except Problem as problem:
             if entry is not None:
@@ -164,12 +163,17 @@ def _check_if_match(context: RequestContext, write: VisitWrite, visit: Visit | N
 
 
 async def _check_patient(
-    context: RequestContext, visit: Visit, patient: IdentityDocument, people: dict[IdentityDocument, str | None]
+    context: RequestContext, visit: Visit, patient: PatientReference, people: dict[IdentityDocument, str | None]
 ) -> None:
-    if patient not in people:
-        people[patient] = await find_person_id(context.city, patient)
-    if people[patient] != visit.person:
-        raise wrong_patient()
+    """Raise VisitChanged unless a resource names the patient of its visit, or nobody."""
+    patient.check_patient_of(context, visit)
+    documents = patient.others if patient.document is None else (patient.document, *patient.others)
+    for document in documents:
+        if document not in people:
+            people[document] = await find_person_id(context.city, document)
+        is_unknown_other = people[document] is None and document in patient.others
+        if people[document] != visit.person and not is_unknown_other:
+            raise wrong_patient()
 
 
 async def _advance(context: RequestContext, plan: _VisitPlan) -> None:

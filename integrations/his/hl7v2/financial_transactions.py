@@ -54,7 +54,7 @@ def parse_transaction(segment: Segment, time_zone: tzinfo, *, before_2_5: bool) 
         amount, warnings = _amount(segment)
         at = _instant(segment.field(4), time_zone)
         if before_2_5 and not reference and transaction_type in ("CD", "AJ"):
-            # the line itself stands in for the charge, until the lines of the visit are known
+            # it names itself as its charge, until the lines of the visit are known
             found = mapping.build_transaction(transaction_type, line, line, "", title.text, amount, at)
             assert isinstance(found, Line), "credits and adjustments are lines"
             unreferenced = UnreferencedLine(
@@ -117,7 +117,8 @@ def _amount(segment: Segment) -> tuple[str, tuple[Hl7Error, ...]]:
     if not amount.text:
         return _product(amount, quantity, unit_price), ()
     amount_fen = mapping.fen_from_yuan(amount.text)
-    _check_withdrawal(segment, amount_fen)
+    if segment.field(6).text == "PY" and amount_fen > 0 and quantity.text.startswith("-"):
+        return f"-{amount.text.removeprefix('+')}", ()  # a withdrawal, whose sign is in the quantity
     if not unit_price.text:
         return amount.text, ()
     for part in (quantity, unit_price):
@@ -137,17 +138,6 @@ def _amount(segment: Segment) -> tuple[str, tuple[Hl7Error, ...]]:
         en=f"{amount.location} differs from quantity times unit price; {amount.location} is billed",
     )
     return amount.text, (Hl7Error(amount.location, "102", text, "W"),)
-
-
-def _check_withdrawal(segment: Segment, amount_fen: int) -> None:
-    """Raise Hl7Error 102 for a payment below zero, which withdraws an earlier one."""
-    if segment.field(6).text == "PY" and amount_fen < 0:
-        location = segment.field(AMOUNT).location
-        text = Text(
-            zh=f"{location}小于零：撤销窗口付款须另行处理，未计入",
-            en=f"{location} is below zero: a payment at the counter cannot be withdrawn by PY; nothing was booked",
-        )
-        raise Hl7Error(location, "102", text)
 
 
 def _product(amount: Part, quantity: Part, unit_price: Part) -> str:

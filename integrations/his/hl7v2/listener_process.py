@@ -4,8 +4,11 @@ import asyncio
 import logging
 import signal
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+from prometheus_client.core import Metric
 
 from backend.app import open_city, open_jobs
 from backend.city.binding import read_unbound_values, watch_binding
@@ -14,13 +17,14 @@ from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.preflight import NotReady, allow_connections, check_before_serving
 from backend.jobs.tasks import discover_tasks
 from backend.operations.access_log import log_as_json_lines
-from backend.operations.metrics import JobCounts
+from backend.operations.metrics import JobCounts, city_metrics, serve_metrics
 from backend.settings import Settings
 from backend.store.connect import store_file
 from backend.store.migrations import find_migrations
 from integrations.his.hl7v2.batch import receive_block
+from integrations.his.hl7v2.listener_metrics import ListenerMetrics
 from integrations.his.hl7v2.message_receiver import reject_oversize
-from integrations.his.hl7v2.mllp_listener import Limits, Peer, serve_mllp, server_tls
+from integrations.his.hl7v2.mllp_listener import Limits, MllpListener, Peer, serve_mllp, server_tls
 
 _log = logging.getLogger("chengma.his")
 
@@ -47,7 +51,8 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 async def _listen(settings: Settings, tls: ssl.SSLContext | None, limits: Limits) -> None:
     services, cities = discover_services(), list[City]()
-    jobs = open_jobs(settings, discover_tasks(), lambda: cities[-1], JobCounts())
+    metrics, job_counts = ListenerMetrics(), JobCounts()
+    jobs = open_jobs(settings, discover_tasks(), lambda: cities[-1], job_counts)
     integrations = discover_integrations(settings.integrations)
     cities.append(open_city(settings, services, integrations, jobs=jobs))
     stopped = asyncio.Event()
@@ -56,10 +61,16 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None, limits: Limits
 
     async def handle(raw: bytes, peer: Peer) -> AsyncGenerator[bytes, None]:
         async for reply in receive_block(cities[-1], raw, peer):
+            metrics.count(raw, reply)
             yield reply
 
     def use_city(city: City) -> None:
         cities[:] = [city]
+
+    def read_metrics() -> Iterator[Metric]:
+        yield from city_metrics(cities[-1])
+        yield from job_counts.read()
+        yield from metrics.read()
 
     try:
         await read_unbound_values(cities[-1].store, cities[-1].encryption)
@@ -75,8 +86,30 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None, limits: Limits
                 tls=tls,
                 limits=limits,
             ) as listener,
+            _served(settings, metrics, listener, read_metrics, lambda: cities[-1]),
         ):
             _log.info("listening for HL7 v2 on port %d%s", listener.port, " with TLS" if tls is not None else "")
             await stopped.wait()
     finally:
         await cities[-1].store.close()
+
+
+@asynccontextmanager
+async def _served(
+    settings: Settings,
+    metrics: ListenerMetrics,
+    listener: MllpListener,
+    read: Callable[[], Iterator[Metric]],
+    current: Callable[[], City],
+) -> AsyncGenerator[None, None]:
+    """Serve the metrics of a listener until the end of the block, if there is a port for them."""
+    if not settings.mllp_metrics_port:
+        yield
+        return
+    metrics.listener = listener
+    stop = serve_metrics(settings.host, settings.mllp_metrics_port, read)
+    try:
+        async with metrics.measured(current):
+            yield
+    finally:
+        stop()

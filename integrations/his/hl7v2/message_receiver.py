@@ -27,8 +27,18 @@ from backend.services.medical_credit.model.hospital import (
 from backend.services.medical_credit.model.visit import visit_id
 from backend.store import Conflict, Order
 from backend.store.time import to_ms
+from integrations.his import mapping
 from integrations.his.hl7v2.acknowledgement import AcknowledgementCode, acknowledge, requested_acknowledgements
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
+from integrations.his.hl7v2.event_table import OPENING, check_event, treatment_of
+from integrations.his.hl7v2.ignored_messages import (
+    Ignored,
+    ignore_event,
+    ignore_person,
+    process_ignored,
+    process_ignored_of,
+)
+from integrations.his.hl7v2.local_codes import with_standard_codes
 from integrations.his.hl7v2.message import Message, message_too_long, parse_header, parse_message
 from integrations.his.hl7v2.message_store import RETRY_AFTER, store_message
 from integrations.his.hl7v2.mllp_listener import Limits, Peer
@@ -76,11 +86,12 @@ _ID_NUMBER_LOCATION = Location("PID", 1, 3)
 
 
 class ProcessingResult(Struct, frozen=True):
-    """The application acknowledgement of a message, its new state, and its errors."""
+    """The application acknowledgement of a message, its new state, and its errors; `ignored` says why it is ignored."""
 
     code: AcknowledgementCode
     state: MessageState
     errors: tuple[Hl7Error, ...] = ()
+    ignored: Ignored | None = None
 
 
 def reject_oversize(head: bytes, _peer: Peer) -> bytes | None:
@@ -104,6 +115,7 @@ async def receive_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[
         message = parse_message(raw, hospital.encoding)
         requested = requested_acknowledgements(message, hospital.acknowledgement)
         check_header(message, development=city.settings.development)
+        check_event(message, hospital)
     except Hl7Error as error:
         _log.warning("MLLP: a message from %s was rejected: %s", peer.address, error)
         code = _rejection_code(header, hospital)
@@ -124,12 +136,15 @@ async def receive_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[
 
 
 def _authorize(hospital: Hospital | None, header: Message, peer: Peer) -> Hospital:
-    """Return the hospital of MSH-4. Raises Hl7Error 204 if it is not connected or the certificate differs."""
+    """Return the hospital of MSH-4. Raises Hl7Error 204 if it is not connected or the certificate is not its own.
+
+    Under TLS a hospital without a certificate is refused as well: any client with a certificate could send its code.
+    """
     location = header.header.field(4).location
     if hospital is None or not hospital.enabled:
         text = Text(zh=f"{location}：该机构未接入", en=f"{location}: this facility is not connected")
         raise Hl7Error(location, "204", text)
-    if hospital.certificate is not None and hospital.certificate != peer.name:
+    if hospital.certificate != peer.name:
         text = Text(
             zh=f"{location}：客户端证书不属于该机构",
             en=f"{location}: the client certificate does not belong to this facility",
@@ -152,12 +167,41 @@ def _rejection_code(header: Message, hospital: Hospital | None) -> Acknowledgeme
 
 async def _process(city: City, hospital: Hospital, message: Message, stored: HisMessage) -> HisMessage:
     """Apply a message, save its result, and process the messages that waited for it."""
-    result, visit = await _apply(city, hospital, message, stored)
+    result, visit = await _result_of(city, hospital, message, stored)
     saved = await _save_result(city, stored, message, result, visit)
     if visit is not None and result.state == "done":
         await tasks.advance.enqueue(city.jobs, visit)
+        await _process_dependent(city, hospital, visit, saved)
+    elif visit is not None and result.state == "ignored" and saved.kind in OPENING:
         await _retry_waiting(city, hospital, visit, stored.id)
     return saved
+
+
+async def _process_dependent(city: City, hospital: Hospital, visit: str, done: HisMessage) -> None:
+    """Process the messages that waited for one that is done, and after an opening those that were ignored before."""
+    if done.kind in OPENING and hospital.people_without_credit == "ignore":
+        await process_ignored_of(city, visit, lambda stored: _retry(city, hospital, stored))
+    await _retry_waiting(city, hospital, visit, done.id)
+
+
+async def _result_of(
+    city: City, hospital: Hospital, message: Message, stored: HisMessage
+) -> tuple[ProcessingResult, str | None]:
+    """Apply a message that has an effect; return the result, and the id of the visit if it could be read."""
+    message = with_standard_codes(message, hospital)
+    try:
+        ignored = await ignore_event(city, hospital, message)
+    except Hl7Error as error:
+        return ProcessingResult("AE", "failed", (error,)), None
+    if ignored is not None:
+        return ProcessingResult("AA", "ignored", ignored=ignored), None
+    if treatment_of(message) == "kept":
+        return ProcessingResult("AA", "done"), None
+    result, visit = await _apply(city, hospital, message, stored)
+    if result.state == "done":
+        return result, visit
+    ignored = await ignore_person(city, hospital, message, visit, result.errors)
+    return (result if ignored is None else ProcessingResult("AA", "ignored", ignored.errors, ignored)), visit
 
 
 async def _apply(
@@ -205,7 +249,8 @@ async def _save_result(
         visit=visit,
         answer=stored.answer or reply,
         answer_code=stored.answer_code or result.code,
-        reason="; ".join(map(str, result.errors)) or None,
+        patient=result.ignored and result.ignored.patient,
+        reason=result.ignored.reason if result.ignored else "; ".join(map(str, result.errors)) or None,
         attempts=stored.attempts + 1,
         due_ms=to_ms(now + retry_after) if waits and not expired else None,
     )
@@ -230,7 +275,7 @@ async def _retry_waiting(city: City, hospital: Hospital, visit: str, processed_i
 
 async def _retry(city: City, hospital: Hospital, stored: HisMessage) -> HisMessage:
     message = parse_message(raw_message(city, stored), hospital.encoding)
-    result, visit = await _apply(city, hospital, message, stored)
+    result, visit = await _result_of(city, hospital, message, stored)
     saved = await _save_result(city, stored, message, result, visit)
     if visit is not None and saved.state == "done":
         await tasks.advance.enqueue(city.jobs, visit)
@@ -243,7 +288,7 @@ def raw_message(city: City, stored: HisMessage) -> bytes:
 
 
 class Hl7Inbox:
-    """Retries messages that wait, have failed, or were interrupted before they were acknowledged."""
+    """Processes stored messages again: those that wait, have failed, were interrupted, or were ignored."""
 
     async def retry(self, city: City, message: str) -> str | None:
         """Process a message again and return its new state, or None if it does not exist."""
@@ -254,8 +299,30 @@ class Hl7Inbox:
         assert hospital is not None, "hospitals are disabled, never deleted"
         saved = await _retry(city, hospital, stored)
         if saved.state == "done" and saved.visit is not None:
-            await _retry_waiting(city, hospital, saved.visit, stored.id)
+            await _process_dependent(city, hospital, saved.visit, saved)
         return saved.state
+
+    async def process_ignored(self, city: City, person: str) -> None:
+        """Process the ignored messages of a person who has enrolled, for visits that are still open."""
+
+        async def process(stored: HisMessage) -> HisMessage:
+            hospital = await city.store.get(Hospital, stored.hospital)
+            assert hospital is not None, "hospitals are disabled, never deleted"
+            saved = await _retry(city, hospital, stored)
+            if saved.state == "done" and saved.visit is not None:
+                await _retry_waiting(city, hospital, saved.visit, stored.id)
+            return saved
+
+        await process_ignored(city, person, process, lambda stored: _is_inpatient(city, stored))
+
+
+async def _is_inpatient(city: City, stored: HisMessage) -> bool:
+    """Return whether a stored message is about a stay in hospital (PV1-2)."""
+    hospital = await city.store.get(Hospital, stored.hospital)
+    assert hospital is not None, "hospitals are disabled, never deleted"
+    message = with_standard_codes(parse_message(raw_message(city, stored), hospital.encoding), hospital)
+    visits = message.all("PV1")
+    return any(mapping.VISIT_KINDS.get(visit.field(2).text) == "inpatient" for visit in visits)
 
 
 def _reply(message: Message, code: AcknowledgementCode, errors: Sequence[Hl7Error], now: datetime) -> bytes:

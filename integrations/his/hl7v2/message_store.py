@@ -46,25 +46,49 @@ CONTROL_ID_WINDOWS = (
 
 async def store_message(city: City, hospital: Hospital, message: Message, raw: bytes) -> HisMessage:
     """Store a message unchanged, or return the stored duplicate. Raises Hl7Error 205 if the content differs."""
-    header, now = message.header, city.now()
-    first_id = message_id(hospital.id, header.field(3).text, header.field(10).text)
-    digest = message_digest(message)
-    reused_id = reused_message_id(first_id, digest)
+    new = new_message(city, hospital, message, raw)
+    reused_id = reused_message_id(new.id, new.digest)
     known, reuses = await asyncio.gather(
-        city.store.get_many(HisMessage, [first_id, reused_id]),
-        city.store.find(HisMessage, {"reuses": first_id}, order=Order("received_ms", "descending"), limit=1),
+        city.store.get_many(HisMessage, [new.id, reused_id]),
+        city.store.find(HisMessage, {"reuses": new.id}, order=Order("received_ms", "descending"), limit=1),
     )
     for one in known.values():
-        if one.digest in (digest, _digest_of_bytes(raw)):
+        if one.digest in (new.digest, _digest_of_bytes(raw)):
             return one
     earlier = [*known.values(), *reuses.documents]
     if earlier:
-        _check_window(message, max(one.received_ms for one in earlier), now)
-    new_id, reuses_id = (reused_id, first_id) if earlier else (first_id, None)
+        _check_window(message, max(one.received_ms for one in earlier), city.now())
+        new = new_message(city, hospital, message, raw, reused_id, reuses=new.id)
     try:
-        return await city.store.insert(_new_message(city, hospital, message, raw, new_id, digest, reuses_id))
+        return await city.store.insert(new)
     except Duplicate:
         return await store_message(city, hospital, message, raw)
+
+
+def new_message(
+    city: City,
+    hospital: Hospital,
+    message: Message,
+    raw: bytes,
+    new_id: str | None = None,
+    *,
+    reuses: str | None = None,
+) -> HisMessage:
+    """Return the record of a message that was received now, by default under the id that its control id gives."""
+    header, now = message.header, city.now()
+    new_id = new_id or message_id(hospital.id, header.field(3).text, header.field(10).text)
+    return HisMessage(
+        id=new_id,
+        hospital=hospital.id,
+        control_id=header.field(10).text,
+        kind=f"{header.field(9).component(1).text}^{header.field(9).component(2).text}",
+        raw=city.encryption.encrypt(base64.b64encode(raw).decode(), Place.of(HisMessage, new_id, "raw")),
+        digest=message_digest(message),
+        received_ms=to_ms(now),
+        expires_ms=to_ms(now + HisMessage.retention.length(now)),
+        due_ms=to_ms(now + RETRY_AFTER),
+        reuses=reuses,
+    )
 
 
 def message_digest(message: Message) -> str:
@@ -88,21 +112,3 @@ def _check_window(message: Message, received_ms: int, now: datetime) -> None:
             en=f"{location}: this message control ID was already used for another message",
         )
         raise Hl7Error(location, "205", text)
-
-
-def _new_message(
-    city: City, hospital: Hospital, message: Message, raw: bytes, new_id: str, digest: str, reuses: str | None
-) -> HisMessage:
-    header, now = message.header, city.now()
-    return HisMessage(
-        id=new_id,
-        hospital=hospital.id,
-        control_id=header.field(10).text,
-        kind=f"{header.field(9).component(1).text}^{header.field(9).component(2).text}",
-        raw=city.encryption.encrypt(base64.b64encode(raw).decode(), Place.of(HisMessage, new_id, "raw")),
-        digest=digest,
-        received_ms=to_ms(now),
-        expires_ms=to_ms(now + HisMessage.retention.length(now)),
-        due_ms=to_ms(now + RETRY_AFTER),
-        reuses=reuses,
-    )

@@ -53,7 +53,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Peer(Struct, frozen=True):
-    """The sender: its address, and under TLS the common name of its client certificate."""
+    """The sender: its address, and under TLS the name in its client certificate, empty if that has none."""
 
     address: str
     name: str | None = None
@@ -88,6 +88,11 @@ class MllpListener:
         self._stopping = False
         self.port = 0
         self.counters = Counter[str]()
+
+    @property
+    def open_connections(self) -> int:
+        """The number of connections that are open now."""
+        return len(self._tasks)
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection, or abort it if there are too many that are in use."""
@@ -303,6 +308,12 @@ def _detect_vanished_peer(connection: socket.socket) -> None:
 
 def _peer(writer: asyncio.StreamWriter) -> Peer:
     address = cast("tuple[Any, ...] | None", writer.get_extra_info("peername"))
-    certificate = cast("dict[str, Any]", writer.get_extra_info("peercert") or {})
+    certificate = cast("dict[str, Any] | None", writer.get_extra_info("peercert"))
+    return Peer(str(address[0]) if address else "", None if certificate is None else _certified_name(certificate))
+
+
+def _certified_name(certificate: dict[str, Any]) -> str:
+    """Return the common name of a certificate, or else its first DNS name, or an empty string."""
     subject = dict(pair for names in certificate.get("subject", ()) for pair in names)
-    return Peer(str(address[0]) if address else "", subject.get("commonName"))
+    dns_names = [name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS"]
+    return subject.get("commonName") or next(iter(dns_names), "")

@@ -2,14 +2,17 @@
 
 | message | command |
 | --- | --- |
-| ADT^A01, ADT^A04 | open the visit: number in PV1-19, class in PV1-2, patient in PID-3, start in PV1-44 |
+| ADT^A04 | open the visit: number in PV1-19, class in PV1-2, patient in PID-3, start in PV1-44 |
+| ADT^A01, A06, A07 | the same; if the visit is open, change its kind to that of PV1-2 |
 | ADT^A08, BAR^P05 | correct the data of the visit |
 | ADT^A03 | discharge the patient (PV1-45); late charges may follow |
 | ADT^A11, ADT^A13 | cancel the visit; cancel the discharge |
 | BAR^P01 | an account was added: no change |
 | BAR^P06 | the account has ended: no more charges, issue the bill |
-| DFT^P03 | charges (FT1-6 CG), credits (CD), adjustments (AJ) and payments at the counter (PY) |
-| ZYB in DFT^P03 or BAR^P06 | the hospital settled at the insurance, or cancelled a settlement |
+| DFT^P03, DFT^P11 | charges (FT1-6 CG), credits (CD), adjustments (AJ) and payments at the counter (PY) |
+| ZYB in DFT or BAR^P06 | the hospital settled at the insurance, or cancelled a settlement |
+
+`event_table` lists all other events.
 
 FT1-2 identifies a line, FT1-31 the charge that a CD or AJ refers to; `financial_transactions` reads FT1. The patient's
 identity document is the repetition of PID-3 whose type (CX-5) is in `mapping.DOCUMENT_TYPES`.
@@ -19,6 +22,7 @@ from collections.abc import Callable
 from datetime import datetime, tzinfo
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.city.id_number import IdentityDocument
 from backend.i18n import Text
@@ -27,6 +31,7 @@ from backend.services.medical_credit.model.commands import (
     ChangeVisit,
     CloseVisit,
     Command,
+    OpenVisit,
     ReopenVisit,
 )
 from integrations.his import mapping
@@ -58,7 +63,7 @@ class VisitCommands(Struct, frozen=True):
 
 
 def check_header(message: Message, *, development: bool) -> None:
-    """Raise Hl7Error 101, 200, 201, 202 or 203 at the field of MSH that is missing or not supported."""
+    """Raise Hl7Error 101, 202 or 203 at the field of MSH that is missing or not supported."""
     header = message.header
     header.field(10).required()
     version = header.field(12)
@@ -67,12 +72,6 @@ def check_header(message: Message, *, development: bool) -> None:
     processing = header.field(11)
     if processing.required() not in (("P", "T", "D") if development else ("P",)):
         raise _not_for_production(processing)
-    code, trigger = header.field(9).component(1), header.field(9).component(2)
-    triggers = [known_trigger for known_code, known_trigger in _PARSERS if known_code == code.text]
-    if not triggers:
-        raise _unsupported(code, "200", "消息类型", "message type")
-    if trigger.text not in triggers:
-        raise _unsupported(trigger, "201", "触发事件", "trigger event")
 
 
 def _unsupported(part: Part, code: ConditionCode, zh: str, en: str) -> Hl7Error:
@@ -119,6 +118,13 @@ def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
     return (LocatedCommand(command, _location(patient, 3)),)
+
+
+def _change_of_kind(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
+    """Open the visit, or change the kind of the open visit, as when an emergency patient is admitted."""
+    (located,) = _admission(message, time_zone)
+    assert isinstance(located.command, OpenVisit), "an admission opens a visit"
+    return (LocatedCommand(replace(located.command, admits=True), located.location),)
 
 
 def _update(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
@@ -180,9 +186,17 @@ def _settlements(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, .
 
 
 def _documents(patient: Segment) -> list[IdentityDocument]:
-    """Return the identity documents in PID-3 that have a number, by their type (CX-5) or assigning authority (CX-4)."""
+    """Return the identity documents in PID-3."""
+    return identity_documents(patient.field(3))
+
+
+def identity_documents(identifiers: Part) -> list[IdentityDocument]:
+    """Return the identity documents in a field of identifiers (CX) that have a number.
+
+    Their kind is that of the type (CX-5) or of the assigning authority (CX-4).
+    """
     found: list[IdentityDocument] = []
-    for one in patient.field(3).repetitions():
+    for one in identifiers.repetitions():
         kind = document_kind(one)
         if kind is not None and one.component(1).text:
             found.append(IdentityDocument(one.component(1).text, kind))
@@ -220,9 +234,11 @@ def _error_in_visit(visit: Segment, patient: Segment, error: mapping.Unmappable)
 
 
 _PARSERS: dict[tuple[str, str], Callable[[Message, tzinfo], tuple[LocatedCommand, ...]]] = {
-    ("ADT", "A01"): _admission,
+    ("ADT", "A01"): _change_of_kind,
     ("ADT", "A03"): _discharge,
     ("ADT", "A04"): _admission,
+    ("ADT", "A06"): _change_of_kind,
+    ("ADT", "A07"): _change_of_kind,
     ("ADT", "A08"): _update,
     ("ADT", "A11"): _cancel_admission,
     ("ADT", "A13"): _cancel_discharge,
@@ -230,4 +246,5 @@ _PARSERS: dict[tuple[str, str], Callable[[Message, tzinfo], tuple[LocatedCommand
     ("BAR", "P05"): _update,
     ("BAR", "P06"): _account_ended,
     ("DFT", "P03"): _transactions,
+    ("DFT", "P11"): _transactions,
 }

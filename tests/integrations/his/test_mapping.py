@@ -1,6 +1,7 @@
 """Values that both interfaces parse in the same way: money, instants, identifiers and kinds of visits."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.city.id_number import DocumentKind, IdentityDocument
-from backend.services.medical_credit.model.commands import Command
+from backend.services.medical_credit.model.commands import Command, WithdrawCounterPayment
 from backend.services.medical_credit.model.visit import CounterPayment, Line
 from integrations.his.mapping import (
     DOCUMENT_TYPES,
@@ -29,15 +30,44 @@ CITY = ZoneInfo("Asia/Shanghai")
 
 @pytest.mark.parametrize(
     ("yuan", "fen"),
-    [("12.50", 1250), ("0.3", 30), ("7", 700), ("-0.01", -1), ("+1.10", 110), ("100000000.00", 10_000_000_000)],
+    [
+        ("12.50", 1250),
+        ("0.3", 30),
+        ("7", 700),
+        ("-0.01", -1),
+        ("+1.10", 110),
+        ("100000000.00", 10_000_000_000),
+        ("1.000", 100),
+        ("100.100", 100_10),
+        ("79.000000", 79_00),
+        ("0.00", 0),
+        ("-5.000", -5_00),
+        ("1." + "0" * 5_000, 100),
+    ],
 )
 def test_yuan_are_converted_to_fen_exactly(yuan: str, fen: int) -> None:
     assert fen_from_yuan(yuan) == fen
 
 
 @pytest.mark.parametrize(
+    ("number", "fen"),
+    [("1e2", 100_00), ("1.25E+1", 12_50), ("1250e-2", 12_50), ("1E-2", 1), ("0e-9", 0), ("1e8", 10**10)],
+)
+def test_a_json_number_may_have_an_exponent(number: str, fen: int) -> None:
+    assert fen_from_yuan(Decimal(number)) == fen
+
+
+@pytest.mark.parametrize(
+    "number", ["1e-3", "1.0050", "1.00000000000000000000000000000001", "1e20", "1e999999999", "1e-999999999", "NaN"]
+)
+def test_a_json_number_with_too_many_places_is_an_error_and_never_rounded(number: str) -> None:
+    with pytest.raises(Unmappable):
+        fen_from_yuan(Decimal(number))
+
+
+@pytest.mark.parametrize(
     "yuan",
-    ["1.005", "1.000", "1e3", "NaN", "Infinity", "1,000.00", "¥1", "１２", " 1", "1.", ".5", "9" * 11, "1" * 10**6],
+    ["1.005", "1.001", "1e3", "NaN", "Infinity", "1,000.00", "¥1", "１２", " 1", "1.", ".5", "9" * 11, "1" * 10**6],
 )
 def test_an_invalid_amount_is_an_error_and_never_rounded(yuan: str) -> None:
     with pytest.raises(Unmappable) as caught:
@@ -145,6 +175,12 @@ def test_a_transaction_is_a_charge_a_credit_an_adjustment_or_a_payment(
     assert build_transaction(kind, "L2", "L1", "A1", "诊查费", amount, AT) == command
 
 
+def test_a_free_charge_is_a_line_of_zero_and_a_charge_below_zero_is_an_error() -> None:
+    assert build_transaction("CG", "L1", None, "A1", None, "0.00", AT) == Line("L1", "charge", "A1", "", 0, AT)
+    with pytest.raises(Unmappable):
+        build_transaction("CG", "L1", None, "A1", None, "-0.01", AT)
+
+
 @pytest.mark.parametrize(
     ("kind", "codes"),
     [
@@ -197,3 +233,8 @@ def test_a_patient_is_identified_by_a_resident_card_or_else_the_first_document_w
         with pytest.raises(Unmappable) as caught:
             require_document(nothing)
         assert (caught.value.element, caught.value.fault) == ("patient", "required")
+
+
+def test_a_payment_below_zero_withdraws_the_payment_with_its_id() -> None:
+    command = build_transaction("PY", "P1", None, None, None, "-100.00", AT)
+    assert command == WithdrawCounterPayment("P1", 10_000)

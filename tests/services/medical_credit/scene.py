@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.ports import Bank
-from backend.services.medical_credit.facts import CreditFacts, VisitKind
+from backend.services.medical_credit.facts import CreditFacts, SettledBy, VisitKind
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import (
     CancelVisit,
@@ -24,7 +24,7 @@ from backend.services.medical_credit.model.commands import (
     ReopenVisit,
 )
 from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment
-from backend.services.medical_credit.model.hospital import Hospital, SettledBy
+from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Line, Purpose, Visit, visit_id
 from backend.services.medical_credit.ports import CreditRegistry, Insurance
 from backend.services.medical_credit.saga import visit_saga
@@ -54,7 +54,8 @@ FACTS = CreditFacts(
 
 def make_hospital(code: str = "HZ001", name: str = "市第一医院", settles: SettledBy = "city") -> Hospital:
     """Return a connected hospital."""
-    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []}, settles=settles)
+    own_systems = ("http://his.example/visits",)
+    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []}, settles=settles, own_systems=own_systems)
 
 
 class CommandResult(Struct, frozen=True):

@@ -24,14 +24,16 @@ from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.hospital_commands import handle_command, is_unchanged
 from backend.services.medical_credit.model.commands import (
     CancelVisit,
+    ChangeVisit,
     CloseVisit,
     Command,
     OpenVisit,
     ReopenVisit,
+    WithdrawCounterPayment,
 )
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.visit import Line, Visit, visit_id
+from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit, visit_id
 from backend.services.medical_credit.ports import Split
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Conflict
@@ -134,6 +136,16 @@ class VisitMachine(RuleBasedStateMachine):
         self._send(*self._at(place), Line(f"A{line}", "adjustment", "", "", fen, self.world.clock.now, f"L{of}"))
 
     @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, payment=PLACES, fen=FEN)
+    def is_paid_at_the_counter(self, place: int, payment: int, fen: int) -> None:
+        self._send(*self._at(place), CounterPayment(f"P{payment}", fen, self.world.clock.now))
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, payment=PLACES, mistaken=st.booleans())
+    def withdraws_a_payment_at_the_counter(self, place: int, payment: int, mistaken: bool) -> None:
+        self._send(*self._at(place), WithdrawCounterPayment(f"P{payment}", mistaken=mistaken))
+
+    @precondition(lambda self: self.numbers)
     @rule(place=VISITS, final=st.booleans())
     def closes(self, place: int, final: bool) -> None:
         self._send(*self._at(place), CloseVisit(self.world.clock.now, final))
@@ -143,6 +155,11 @@ class VisitMachine(RuleBasedStateMachine):
     def closes_and_bills(self, place: int) -> None:
         self._send(*self._at(place), CloseVisit(self.world.clock.now, final=True))
         self.advances(place)
+
+    @precondition(lambda self: self.numbers)
+    @rule(place=VISITS, kind=st.sampled_from(["outpatient", "emergency", "inpatient"]))
+    def changes_kind(self, place: int, kind: VisitKind) -> None:
+        self._send(*self._at(place), ChangeVisit(kind))
 
     @precondition(lambda self: self.numbers)
     @rule(place=VISITS)
@@ -334,6 +351,9 @@ class VisitMachine(RuleBasedStateMachine):
         assert visit.bill.cash_fen == split.cash_fen
         assert split.cash_fen == visit.bill.covered_fen + visit.bill.exception_fen + visit.bill.counter_fen
         assert min(visit.bill.covered_fen, visit.bill.exception_fen, visit.bill.counter_fen) >= 0
+        counter_fen = min(visit.counter_paid_fen(), split.cash_fen)
+        assert visit.bill.counter_fen >= counter_fen, "nobody is asked for what was paid at the counter"
+        assert visit.counter_overpaid_fen() == visit.counter_paid_fen() - counter_fen
         assert sum(part.amount_fen for part in visit.bill.schedule) == visit.payable_fen()
 
     @staticmethod
@@ -351,6 +371,11 @@ class VisitMachine(RuleBasedStateMachine):
             if visit.person != person:
                 continue
             purpose = "inpatient" if visit.kind == "inpatient" else "outpatient"
+            left = credit.get(
+                (person, "outpatient" if purpose == "inpatient" else "inpatient"), CreditLine(limit_fen=0)
+            )
+            holds = [hold for hold in left.holds if hold.id.startswith(f"{visit.id}/")]
+            assert not any(hold.held_fen(now) or hold.owed_fen() for hold in holds), "it left this line"
             holds = [hold for hold in credit[person, purpose].holds if hold.id.startswith(f"{visit.id}/")]
             if visit.stage() == "open":
                 continue

@@ -1,6 +1,6 @@
 """Handlers for citizens: enrol in pay later, see the limit and its reasons, see visits, pay bills, let family pay."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from litestar import delete, get, post, put
@@ -12,6 +12,7 @@ from backend.city.id_number import IdentityDocument, InvalidIdNumber
 from backend.city.person import BirthDateMissing
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable, answer_required
+from backend.jobs.tasks import TaskReference
 from backend.paylater.account import close_account, open_account
 from backend.paylater.details import (
     FamilyConsents,
@@ -55,11 +56,15 @@ from backend.services.medical_credit.model.problems import NotEligible
 from backend.services.medical_credit.model.visit import Purpose, Visit
 from backend.services.medical_credit.saga import visit_saga
 from backend.store import Order
+from backend.store.time import to_ms
 from backend.store.update import create_or_update
 from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, RequestInProgress, once
 
 PURPOSES: tuple[Purpose, ...] = ("outpatient", "inpatient")
 PAGE = 20
+IGNORED_MESSAGES_SETTLE = timedelta(minutes=2)
+"""A message that was being ignored while the person consented is stored by then."""
+_process_ignored_messages = TaskReference("medical_credit.process_ignored_messages")
 
 
 @get("/v1/me/medical-credit", guards=[citizen], problems=(NotEnrolled,))
@@ -93,6 +98,7 @@ async def open_medical_credit(
         "automatic_debit": data.automatic_debit,
         "facts": facts,
         "facts_at": now,
+        "ignored_due_ms": to_ms(now + IGNORED_MESSAGES_SETTLE),
     }
     new = Enrolment(id=person, consented_at=now, **signed)
 
@@ -103,7 +109,9 @@ async def open_medical_credit(
     assessment = await assess(city, enrolled(await city.store.get(Enrolment, person) or new), None, now)
     if assessment.standing not in ("good", "exhausted"):
         raise NotEligible(assessment.verdict.because, rule=assessment.verdict.rule)
-    return await _credit(city, await create_or_update(city.store, new, enrolled), now)
+    enrolment = await create_or_update(city.store, new, enrolled)
+    await _process_ignored_messages.enqueue(city.jobs, person)
+    return await _credit(city, enrolment, now)
 
 
 @delete("/v1/me/medical-credit", guards=[citizen], problems=(NotEnrolled, OutstandingBalance))

@@ -1,8 +1,8 @@
 """The commands that a hospital sends about a visit, and how they change it: pure and idempotent.
 
 FHIR and HL7 v2 messages are both mapped to commands. A hospital reports a Line or a CounterPayment as the visit stores
-it. A command may arrive more than once: these two and settlements are recognised by their id within the visit, other
-commands by the id of the `event` that carried them.
+it. A command may arrive more than once: these two, withdrawals and settlements are recognised by their id within the
+visit, other commands by the id of the `event` that carried them.
 """
 
 from datetime import datetime, timedelta
@@ -30,13 +30,17 @@ MAX_AMOUNT_FEN = 10_000_000_000
 
 
 class OpenVisit(Struct, frozen=True):
-    """Open a visit. `estimate_fen` is the hospital's estimate of the person's share."""
+    """Open a visit. `estimate_fen` is the hospital's estimate of the person's share.
+
+    If `admits`, a visit that is open already may change its kind, as from emergency to inpatient.
+    """
 
     id_number: str
     kind: VisitKind
     opened_at: datetime
     estimate_fen: int | None = None
     document_kind: DocumentKind = RESIDENT_CARD
+    admits: bool = False
 
     def document(self) -> IdentityDocument:
         """Return the patient's identity document as the hospital sent it."""
@@ -71,19 +75,31 @@ class CancelVisit(Struct, frozen=True):
     """Cancel a visit that did not take place (A11); payments are refunded."""
 
 
+class WithdrawCounterPayment(Struct, frozen=True):
+    """Withdraw a payment at the counter: it was paid back, or it is `mistaken` and was never made.
+
+    `amount_fen` must be its amount, if it is given.
+    """
+
+    id: str
+    amount_fen: int | None = None
+    mistaken: bool = False
+
+
 Command = (
     OpenVisit
     | ChangeVisit
     | Line
     | UnreferencedLine
     | CounterPayment
+    | WithdrawCounterPayment
     | CloseVisit
     | ReopenVisit
     | CancelVisit
     | ReportSettlement
     | ReportCancellation
 )
-_ALSO_WHEN_CANCELLED = CounterPayment | CancelVisit | ReportCancellation
+_ALSO_WHEN_CANCELLED = CounterPayment | WithdrawCounterPayment | CancelVisit | ReportCancellation
 
 
 def transition(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
@@ -101,8 +117,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
     match command:
         case Line():
             return _with_line(visit, command, terms, now)
-        case CounterPayment():
-            return replace(visit, counter_payments=(*visit.counter_payments, command))
+        case CounterPayment() | WithdrawCounterPayment():
+            return _at_counter(visit, command, terms, now)
         case ReportSettlement() | ReportCancellation():
             return apply_report(visit, command, now)
         case OpenVisit():
@@ -116,7 +132,8 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
         case CancelVisit():
             changed = visit if visit.cancelled_at is not None else replace(visit, cancelled_at=now, due_ms=to_ms(now))
     # An event that changes nothing is recorded too: repeated after the opposite command, it must still change nothing.
-    return replace(changed, events=(*visit.events, event)[-MAX_EVENTS:])
+    events = (*visit.events, event)[-MAX_EVENTS:]
+    return replace(changed, events=events, transitions=visit.transitions + (changed is not visit))
 
 
 def _is_known(visit: Visit, command: Command, event: str) -> bool:
@@ -134,13 +151,13 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
                 )
             return known is not None
         case CounterPayment():
-            paid = next((one for one in visit.counter_payments if one.id == command.id), None)
+            paid = visit.counter_payment(command.id)
             if paid is not None and paid.amount_fen != command.amount_fen:
-                raise problems.LineChanged(
-                    zh=f"窗口支付号{command.id}重复，但金额不同。",
-                    en=f"Counter payment {command.id} was already reported with another amount.",
-                )
+                raise _other_amount(command.id)
             return paid is not None
+        case WithdrawCounterPayment():
+            paid = visit.counter_payment(command.id)
+            return paid is not None and paid.withdrawn_at is not None
         case ReportSettlement() | ReportCancellation():
             return is_reported(visit, command)
         case _:
@@ -148,12 +165,12 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
 
 
 def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
-    if person != visit.person or command.kind != visit.kind:
+    if person != visit.person or (command.kind != visit.kind and not command.admits):
         raise problems.VisitChanged(
             zh="该就诊号已用于其他患者或其他就诊类别。",
             en="This visit number is already used for another patient or kind of visit.",
         )
-    return visit
+    return visit if command.kind == visit.kind else _corrected(visit, ChangeVisit(command.kind), None)
 
 
 def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
@@ -165,13 +182,8 @@ def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
     kind, opened_at = command.kind or visit.kind, command.opened_at or visit.opened_at
     if (kind, opened_at) == (visit.kind, visit.opened_at):
         return visit
-    if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill):
+    if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill or visit.was_paid()):
         raise problems.VisitChanged(zh="已结算的就诊不能更改类别。", en="The kind of a settled visit cannot change.")
-    if (kind == "inpatient") != (visit.kind == "inpatient"):
-        raise problems.VisitChanged(
-            zh="住院使用单独的信用额度，请另开一次住院就诊。",
-            en="An inpatient stay uses a separate credit limit; open another visit for it.",
-        )
     return replace(visit, kind=kind, opened_at=opened_at, opened_ms=to_ms(opened_at))
 
 
@@ -192,6 +204,44 @@ def _reopened(visit: Visit, now: datetime) -> Visit:
     return replace(visit, closed_at=None, settle_at=None, due_ms=to_ms(now))
 
 
+def _at_counter(visit: Visit, command: CounterPayment | WithdrawCounterPayment, terms: Terms, now: datetime) -> Visit:
+    if isinstance(command, CounterPayment):
+        return _with_counter_payment(visit, command, terms, now)
+    return _without_counter_payment(visit, command, now)
+
+
+def _with_counter_payment(visit: Visit, payment: CounterPayment, terms: Terms, now: datetime) -> Visit:
+    if visit.was_paid():
+        _check_refund_period(visit, terms, now)
+    return _with_counter_payments(visit, (*visit.counter_payments, payment), now)
+
+
+def _with_counter_payments(visit: Visit, payments: tuple[CounterPayment, ...], now: datetime) -> Visit:
+    """Return the visit with other payments at the counter; its bill is decided again if it is settled."""
+    due_ms = visit.due_ms if visit.settlement is None else to_ms(now)
+    return replace(visit, counter_payments=payments, due_ms=due_ms)
+
+
+def _without_counter_payment(visit: Visit, command: WithdrawCounterPayment, now: datetime) -> Visit:
+    paid = visit.counter_payment(command.id)
+    if paid is None:
+        raise problems.UnknownLine(
+            zh=f"没有找到窗口支付{command.id}。", en=f"The visit has no counter payment {command.id}.", line=command.id
+        )
+    if command.amount_fen not in (None, paid.amount_fen):
+        raise _other_amount(command.id)
+    withdrawn = replace(paid, withdrawn_at=now, mistaken=command.mistaken)
+    payments = tuple(withdrawn if one is paid else one for one in visit.counter_payments)
+    return _with_counter_payments(visit, payments, now)
+
+
+def _other_amount(payment: str) -> problems.LineChanged:
+    return problems.LineChanged(
+        zh=f"窗口支付号{payment}重复，但金额不同。",
+        en=f"Counter payment {payment} was already reported with another amount.",
+    )
+
+
 def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
     if len(visit.lines) >= MAX_LINES:
         raise problems.TooManyLines(
@@ -199,7 +249,7 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
         )
     if line.of is not None:
         _check_charge(visit, line)
-    if visit.was_paid():
+    if visit.was_paid() and line.amount_fen:
         if line.amount_fen > 0:
             raise _paid()
         _check_refund_period(visit, terms, now)

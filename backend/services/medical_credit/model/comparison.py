@@ -19,6 +19,7 @@ from backend.services.medical_credit.model.hospital_file import (
     FiledVisit,
     our_record,
     shares_of,
+    with_systems,
 )
 from backend.services.medical_credit.model.hospital_settlement import awaited_text
 from backend.services.medical_credit.model.reconciliation import (
@@ -102,6 +103,7 @@ def _visit_only_at_hospital(number: str, filed: FiledVisit) -> Difference:
 
 def _visit_differences(visit: Visit, filed: FiledVisit, day: date, zone: ZoneInfo) -> Iterator[Difference]:
     where, ours = (visit.id, visit.number), our_record(visit, zone)
+    filed = with_systems(filed, ours)
     for line_id in filed.repeated_lines:
         fen = filed.lines[line_id].amount_fen
         detail = repeated_text(Text(zh=f"费用{line_id}", en=f"Line {line_id}"), _FILE, fen)
@@ -110,7 +112,7 @@ def _visit_differences(visit: Visit, filed: FiledVisit, day: date, zone: ZoneInf
         yield from _line_differences(visit, ours.lines.get(line_id), filed.lines.get(line_id))
     yield from _settlement_differences(visit, ours, filed, day)
     yield from _outdated_settlement(visit)
-    yield from _payment_differences(where, ours, filed)
+    yield from _payment_differences(visit, ours, filed)
 
 
 # ── lines ──
@@ -248,8 +250,10 @@ def _outdated_settlement(visit: Visit) -> Iterator[Difference]:
         yield difference("settlement_outdated", where, key, visit.total_fen(), fee_fen, detail)
 
 
-def _payment_differences(where: tuple[str, str], ours: FiledVisit, filed: FiledVisit) -> Iterator[Difference]:
+def _payment_differences(visit: Visit, ours: FiledVisit, filed: FiledVisit) -> Iterator[Difference]:
     """Yield the differences between payments at the counter; several on one side may be one on the other."""
+    where = (visit.id, visit.number)
+    yield from _overpaid(visit)
     for key in filed.repeated_payments:
         fen = filed.payments[key].amount_fen
         detail = repeated_text(Text(zh=f"窗口支付{key}", en=f"The counter payment {key}"), _FILE, fen)
@@ -271,7 +275,31 @@ def _payment_differences(where: tuple[str, str], ours: FiledVisit, filed: FiledV
     for one in only_theirs:
         title = Text(zh=f"窗口支付{one.id}", en=f"The counter payment {one.id}")
         detail = _on_one_side(title, one.amount_fen, _HOSPITAL, _HERE)
+        if visit.counter_payment(one.id) is not None:
+            detail = _withdrawn_here(one)
         yield difference("counter_only_at_hospital", where, one.id, None, one.amount_fen, detail)
+
+
+def _withdrawn_here(paid: FiledPayment) -> Text:
+    amount = decimal_yuan(paid.amount_fen)
+    return Text(
+        zh=f"窗口支付{paid.id}（{amount}元）医院已向我方撤销，但仍在医院文件中。",
+        en=f"The hospital withdrew the counter payment {paid.id} of {amount} yuan here, and still has it in its file.",
+    )
+
+
+def _overpaid(visit: Visit) -> Iterator[Difference]:
+    """Yield what the hospital has taken at the counter beyond the person's share, which it must give back."""
+    overpaid_fen, paid_fen = visit.counter_overpaid_fen(), visit.counter_paid_fen()
+    if overpaid_fen and visit.cancelled_at is None:
+        amount = decimal_yuan(overpaid_fen)
+        detail = Text(
+            zh=f"就诊{visit.number}患者在窗口多付{amount}元，请医院退还患者，并更正窗口支付。",
+            en=f"The patient of visit {visit.number} paid {amount} yuan too much at the counter; "
+            "the hospital must give it back and correct the counter payment.",
+        )
+        where, share_fen = (visit.id, visit.number), paid_fen - overpaid_fen
+        yield difference("counter_overpaid", where, visit.number, share_fen, paid_fen, detail)
 
 
 def _what_of_payment(ours: FiledPayment, theirs: FiledPayment) -> Iterator[DifferingValue]:

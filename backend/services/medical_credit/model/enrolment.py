@@ -8,6 +8,7 @@ from backend.i18n import Text
 from backend.paylater.account import Account
 from backend.paylater.family import FamilyConsent
 from backend.services.medical_credit.facts import CreditFacts, Term
+from backend.store import Index
 from backend.store.retention import Retention
 
 LIMIT = {"outpatient": "medical_credit.limit", "inpatient": "medical_credit.inpatient_limit"}
@@ -24,9 +25,13 @@ Standing = Literal["good", "exception", "exhausted", "suspended", "ineligible"]
 
 
 class Enrolment(Account, kw_only=True):
-    """A person's account for paying hospitals later; `facts` were read from the registries at `facts_at`."""
+    """A person's account for paying hospitals later; `facts` were read from the registries at `facts_at`.
+
+    `ignored_due_ms` is when messages that were ignored before the person consented are processed for the last time.
+    """
 
     collection: ClassVar[str] = "medical_credit_enrolments"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="ignored_due_ms"),)
     not_enrolled: ClassVar[Text] = Text(
         zh="您尚未开通先看病后付费，请先开通。", en="You are not enrolled in pay later; please enrol first."
     )
@@ -42,6 +47,7 @@ class Enrolment(Account, kw_only=True):
 
     facts: CreditFacts
     facts_at: datetime
+    ignored_due_ms: int | None = None
 
 
 class FamilyPayer(FamilyConsent, kw_only=True):

@@ -4,9 +4,13 @@ import hashlib
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
+from msgspec import field
+
 from backend.city.audit_log import UNLOGGED, AuditedDocument
+from backend.city.id_number import DocumentKind
 from backend.security.field_encryption import FieldEncryption
-from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.facts import SettledBy, VisitKind
+from backend.services.medical_credit.model.visit import own_system, qualified
 from backend.store import Document, Index
 from backend.store.retention import Period, Retention
 
@@ -14,18 +18,24 @@ MAX_WAIT = timedelta(days=3)
 """How long a message may wait for another one before it fails and an operator must check it."""
 
 INSTITUTION_LENGTH = 12
-SettledBy = Literal["city", "hospital"]
-"""Who settles visits at the insurance: the city, or the hospital, which reports the result."""
 
-MessageState = Literal["received", "done", "waiting", "failed"]
+Handling = Literal["ignore", "refuse"]
+MessageState = Literal["received", "done", "waiting", "failed", "ignored"]
+IdentifierKind = Literal["visit", "charge", "payment", "settlement", "eligibility", "day"]
+"""The kinds of objects to which hospitals give identifiers."""
 
 
 class Hospital(AuditedDocument, kw_only=True):
     """A connected hospital; its `id` is the code that it sends in MSH-4 and in its client assertions.
 
-    `jwks` are the public keys with which it signs in to FHIR, and `scopes` what it may request there. `encoding`
-    applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and MSH-16 of each message determine the
-    acknowledgement mode, or one mode applies to all. `certificate` is the subject of its MLLP client certificate.
+    `jwks` are the public keys with which it signs in to FHIR, unless it publishes them at `jwks_url`, and `scopes` what
+    it may request there. `encoding` applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and
+    MSH-16 of each message determine the acknowledgement mode, or one mode applies to all. `certificate` is the subject
+    of its MLLP client certificate, without which a listener with TLS refuses its messages.
+    HL7 v2 messages about people who may not pay later (`people_without_credit`) and about events without an effect on
+    visits (`unused_events`) are accepted and ignored, or refused. `visit_classes` and `identifier_types` map its own
+    codes in PV1-2 and CX-5.
+    Identifiers in one of its `own_systems` are the same as identifiers without a system.
     `settles` says who settles the visits that it opens, and `institution` is its code at the insurance.
     """
 
@@ -40,13 +50,24 @@ class Hospital(AuditedDocument, kw_only=True):
     name: str
     since_ms: int
     jwks: dict[str, Any]
+    jwks_url: str | None = None
     scopes: tuple[str, ...] = ("system/*.read", "system/*.write")
     encoding: Literal["utf-8", "gb18030"] = "utf-8"
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
     certificate: str | None = None
+    own_systems: tuple[str, ...] = ()
     settles: SettledBy = "city"
-    institution: str = ""
+    institution: str | None = None
     enabled: bool = True
+    people_without_credit: Handling = "refuse"
+    unused_events: Handling = "ignore"
+    visit_classes: dict[str, VisitKind] = field(default_factory=dict[str, VisitKind])
+    identifier_types: dict[str, DocumentKind] = field(default_factory=dict[str, DocumentKind])
+
+    def identifier(self, kind: IdentifierKind, value: str, system: str = "") -> str:
+        """Return an identifier as records have it: `system|value`, or the value alone in the hospital's own systems."""
+        is_own = system in ("", own_system(self.id, kind), *self.own_systems)
+        return value if is_own else qualified(value, system)
 
     def institution_code(self) -> str:
         """Return the hospital's code at the insurance (fixmedins_code): twelve characters, by default from its own."""
@@ -58,14 +79,20 @@ class HisMessage(Document, kw_only=True):
 
     `raw` is encrypted because it holds personal data; `digest` recognises a repeated message. `answer` is the text of
     the application acknowledgement and `answer_code` its code. `reuses` is the id of the first message with the same
-    control id, if there was another one. `reason` says why the message waits or failed. `visit`
-    is set once the visit that the message refers to is known.
+    control id, if there was another one. `reason` says why the message waits, failed or was ignored. `visit` is set
+    once the visit that the message refers to is known. An ignored message about a person without credit has the keyed
+    hash of their ID number in `patient`: it is processed if they enrol while the visit is open.
     """
 
     collection: ClassVar[str] = "his_messages"
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("state",), ordered="received_ms"),
         Index(("visit", "state"), ordered="received_ms"),
+        Index(("patient", "state"), ordered="received_ms"),
+        Index(("hospital",), ordered="received_ms"),
+        Index(("hospital", "state"), ordered="received_ms"),
+        Index(("hospital", "control_id"), ordered="received_ms"),
+        Index(("hospital", "control_id", "state"), ordered="received_ms"),
         Index(("reuses",), ordered="received_ms"),
         Index((), ordered="due_ms"),
         Index((), ordered="expires_ms"),
@@ -87,6 +114,7 @@ class HisMessage(Document, kw_only=True):
     expires_ms: int
     state: MessageState = "received"
     visit: str | None = None
+    patient: str | None = None
     answer: str | None = None
     answer_code: str | None = None
     reason: str | None = None
@@ -128,12 +156,14 @@ class UsedAssertion(Document, kw_only=True):
 class EligibilityAnswer(AuditedDocument, kw_only=True):
     """A hospital's eligibility request about a person, and the answer; `patient` is the person's id for this hospital.
 
-    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once.
+    The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once. As in
+    a visit, `plain_number` is the number without its system, if it has one.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
     indexes: ClassVar[tuple[Index, ...]] = (
         Index(("hospital",), ordered="created_ms"),
+        Index(("hospital", "plain_number")),
         Index(("patient",)),
         Index((), ordered="expires_ms"),
         UNLOGGED,
@@ -148,6 +178,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
 
     hospital: str
     number: str | None
+    plain_number: str | None = None
     patient: str
     kind: VisitKind
     created_at: datetime

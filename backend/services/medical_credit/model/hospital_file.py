@@ -12,7 +12,8 @@ V1,counter,P1,,,6.00,,,,2026-03-02,
 
 `record` is `charge`, `credit`, `adjustment`, `settlement` (`id` is the id of the insurance settlement, `amount` the
 medical fee) or `counter` (a payment at the hospital's counter). A visit is listed in the file of the day on which it
-was settled. `account` includes the family account. A settlement with the same id and the opposite amounts cancels it.
+was settled. `account` includes the family account. A settlement with the same id and the opposite amounts cancels it;
+likewise a counter payment.
 The columns `day` and `patient` (the number of the identity document) may be missing or empty; what they hold is
 compared. Our own file leaves `patient` empty.
 
@@ -23,17 +24,18 @@ as it is.
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import cast
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.csv_cells import text_cell
 from backend.i18n import decimal_yuan
 from backend.problems import FieldError, Problem
-from backend.services.medical_credit.model.visit import LineKind, Visit
+from backend.services.medical_credit.model.visit import LineKind, Visit, split_identifier
 from backend.services.medical_credit.ports import SettlementRecord
 
 COLUMNS = ("visit", "record", "id", "of", "code", "amount", "fund", "account", "cash")
@@ -46,7 +48,8 @@ NO_SETTLEMENT = "-"
 """The id of a settlement that the insurance did not number."""
 
 _YUAN = re.compile(r"(-?)(\d{1,10})\.(\d{2})", re.ASCII)
-_MAX_NAME = 64
+_MAX_NAME = 64 + 1 + 200
+"""A number and its identifier system, as `system|number`."""
 
 
 class InvalidFile(Problem):
@@ -164,13 +167,22 @@ def _add_row(visit: FiledVisit, values: Mapping[str, str], fen: Sequence[int], d
     if record == "settlement":
         _add_settlement(visit, FiledSettlement(key, fen[0], fen[1], fen[2], fen[3], day))
     elif record == "counter":
-        if key in visit.payments:
-            visit.repeated_payments.append(key)
-        visit.payments.setdefault(key, FiledPayment(key, fen[0], day))
+        _add_payment(visit, FiledPayment(key, fen[0], day))
     elif key in visit.lines:
         visit.repeated_lines.append(key)
     else:
         visit.lines[key] = FiledLine(key, cast("LineKind", record), values["of"], values["code"], fen[0], day)
+
+
+def _add_payment(visit: FiledVisit, row: FiledPayment) -> None:
+    """Add a payment at the counter, or withdraw the one with the opposite amount."""
+    known = visit.payments.get(row.id)
+    if known is not None and row.amount_fen < 0 and known.amount_fen == -row.amount_fen:
+        del visit.payments[row.id]
+    elif known is not None:
+        visit.repeated_payments.append(row.id)
+    else:
+        visit.payments[row.id] = row
 
 
 def _add_settlement(visit: FiledVisit, row: FiledSettlement) -> None:
@@ -229,8 +241,41 @@ def our_record(visit: Visit, zone: ZoneInfo) -> FiledVisit:
                 day(settled.settled_at or settled.at),
             )
         ],
-        payments={one.id: FiledPayment(one.id, one.amount_fen, day(one.at)) for one in visit.counter_payments},
+        payments={
+            one.id: FiledPayment(one.id, one.amount_fen, day(one.at))
+            for one in visit.counter_payments
+            if one.withdrawn_at is None
+        },
     )
+
+
+def with_systems(filed: FiledVisit, ours: FiledVisit) -> FiledVisit:
+    """Return a visit of the hospital's file with the ids of our records; the file may leave out identifier systems."""
+    lines, payments = _our_ids(filed.lines, ours.lines), _our_ids(filed.payments, ours.payments)
+    if not lines and not payments:
+        return filed
+    return replace(
+        filed,
+        lines={
+            lines.get(key, key): replace(line, id=lines.get(key, key), of=lines.get(line.of, line.of))
+            for key, line in filed.lines.items()
+        },
+        payments={
+            payments.get(key, key): replace(paid, id=payments.get(key, key)) for key, paid in filed.payments.items()
+        },
+        repeated_lines=[lines.get(key, key) for key in filed.repeated_lines],
+        repeated_payments=[payments.get(key, key) for key in filed.repeated_payments],
+    )
+
+
+def _our_ids(filed: Collection[str], ours: Collection[str]) -> dict[str, str]:
+    """Return our id for each id of the file that one of ours alone has in another identifier system."""
+    found: dict[str, list[str]] = {}
+    for one in ours:
+        system, value = split_identifier(one)
+        if system and value in filed and value not in ours and one not in filed:
+            found.setdefault(value, []).append(one)
+    return {value: same[0] for value, same in found.items() if len(same) == 1}
 
 
 def write_file(visits: Iterable[Visit], zone: ZoneInfo) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backend.i18n import Text, decimal_yuan
 from backend.paylater.difference_texts import differing_text, repeated_text
+from backend.services.medical_credit.facts import SettledBy
 from backend.services.medical_credit.model.comparison import difference
-from backend.services.medical_credit.model.hospital import SettledBy
 from backend.services.medical_credit.model.reconciliation import Difference, RepairKind
 from backend.services.medical_credit.model.visit import Settlement, Visit
 from backend.services.medical_credit.ports import SettlementRecord

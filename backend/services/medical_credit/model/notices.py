@@ -6,6 +6,14 @@ from backend.paylater.bill import BillTexts
 BILL_TEXTS = BillTexts(
     notices={
         "bill": Text(zh="您的就医账单已生成，应付{yuan}元。", en="Your bill is ready: {yuan} yuan."),
+        "paid_at_counter": Text(
+            zh="医院报告您已在窗口支付{yuan}元，本次账单无需再付。",
+            en="The hospital reports that you paid {yuan} yuan at its counter; this bill is settled.",
+        ),
+        "overpaid_at_counter": Text(
+            zh="您在医院窗口多付了{yuan}元，请持票据到窗口退款。",
+            en="You paid {yuan} yuan too much at the hospital's counter; bring your receipt there for a refund.",
+        ),
         "reminder": Text(
             zh="您有{yuan}元就医账单已到期，请今天支付，以免先看病后付费被暂停。",
             en="Your bill of {yuan} yuan is due. Pay it today to keep pay later available.",

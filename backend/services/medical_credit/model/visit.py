@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from backend.jobs.saga import DUE
 from backend.paylater.bill import AmountDue, Billable, BillTexts
-from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.hospital import SettledBy
+from backend.services.medical_credit.facts import SettledBy, VisitKind
 from backend.services.medical_credit.model.notices import BILL_TEXTS
 from backend.services.medical_credit.ports import ClaimLine, Split
 from backend.store import Index
@@ -41,7 +40,10 @@ class Explanation(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Line(Struct, frozen=True, gc=False):
-    """A line of a visit: charges are above zero, credits below; credits and adjustments name the charge `of`."""
+    """A line of a visit: charges are not below zero, credits are; credits and adjustments name the charge `of`.
+
+    A charge of zero is kept and never billed.
+    """
 
     id: str
     kind: LineKind
@@ -84,20 +86,28 @@ class Settlement(Struct, frozen=True, gc=False):
 
 
 class CounterPayment(Struct, frozen=True, gc=False):
-    """A payment at the hospital's counter, as reported by the hospital."""
+    """A payment at the hospital's counter, as reported by the hospital.
+
+    Once it is withdrawn, it was paid back, or it was a mistake if it is `mistaken`.
+    """
 
     id: str
     amount_fen: int
     at: datetime
+    withdrawn_at: datetime | None = None
+    mistaken: bool = False
 
 
 class Visit(Billable, kw_only=True):
     """A person's visit to a hospital; its `id` is derived from the hospital and the hospital's `number` of the visit.
 
+    A number of another system than the hospital's own is `system|value`, and `plain_number` is then its value. So are
+    the ids of lines and counter payments.
     `id_number` is the encrypted ID number under which it was opened; older visits have none. `settle_at` is when the
     closed visit is sent to the insurance, and `retry_at` when a rejected claim is sent again. `settled_ms` is when the
     settlement in force was made. `institution` is the hospital's code at the insurance. `cancelled_settlements` are
-    those that a hospital which settles itself has cancelled.
+    those that a hospital which settles itself has cancelled. `transitions` counts how often the
+    hospital changed its class, beginning, end or cancellation, all of which can be undone.
     """
 
     collection: ClassVar[str] = "medical_visits"
@@ -106,6 +116,7 @@ class Visit(Billable, kw_only=True):
         Index(("hospital",), ordered="changed_ms"),
         Index(("hospital",), ordered="settled_ms"),
         Index(("hospital",), ordered="bank_answered_ms"),
+        Index(("hospital", "plain_number")),
         Index(("person",), ordered="opened_ms"),
         Index(("person", "owing")),
         Index((), ordered="changed_ms"),
@@ -133,6 +144,7 @@ class Visit(Billable, kw_only=True):
 
     hospital: str
     number: str
+    plain_number: str | None = None
     kind: VisitKind
     opened_at: datetime
     opened_ms: int
@@ -150,6 +162,7 @@ class Visit(Billable, kw_only=True):
     settled_by: SettledBy = "city"
     cancelled_settlements: tuple[Settlement, ...] = ()
     events: tuple[str, ...] = ()
+    transitions: int = 0
 
     def purpose(self) -> Purpose:
         """Return the limit that the visit uses."""
@@ -160,11 +173,17 @@ class Visit(Billable, kw_only=True):
         return self.kind == "emergency"
 
     def amount_due(self) -> AmountDue | None:
-        """Return the person's cash share according to the settlement in force; None if the hospital must renew it."""
+        """Return the person's cash share according to the settlement in force, and what was paid at the counter.
+
+        None if the hospital must renew the settlement. Each report of a payment, and each withdrawal of one, is
+        another decision.
+        """
         settled = self.settlement
         if settled is None or self.awaited() is not None:
             return None
-        return AmountDue(settled.number, settled.split.cash_fen, settled.at)
+        withdrawn_at = [one.withdrawn_at for one in self.counter_payments if one.withdrawn_at is not None]
+        number = settled.number + len(self.counter_payments) + len(withdrawn_at)
+        return AmountDue(number, settled.split.cash_fen, max([settled.at, *withdrawn_at]), self.counter_paid_fen())
 
     def awaited(self) -> Awaited | None:
         """Return what the hospital must do at the insurance and report, if it settles itself."""
@@ -180,12 +199,26 @@ class Visit(Billable, kw_only=True):
         in_force = () if self.settlement is None or self.settled_by == "city" else (self.settlement,)
         return (*self.cancelled_settlements, *in_force)
 
+    def counter_payment(self, payment_id: str) -> CounterPayment | None:
+        """Return the payment at the counter with this id, or None."""
+        return next((one for one in self.counter_payments if one.id == payment_id), None)
+
+    def counter_paid_fen(self) -> int:
+        """Return what was paid at the counter, without withdrawn payments."""
+        return sum(one.amount_fen for one in self.counter_payments if one.withdrawn_at is None)
+
+    def counter_overpaid_fen(self) -> int:
+        """Return what the hospital has taken at the counter beyond the person's share, and must give back."""
+        if self.cancelled_at is not None:
+            return self.counter_paid_fen()
+        return self.bill.overpaid_at_counter_fen() if self.bill is not None else 0
+
     def is_being_decided(self) -> bool:
         """Return whether a claim is not answered yet."""
         return self.attempt is not None
 
     def is_current(self) -> bool:
-        """Return whether the settlement in force is for all lines; free lines do not change it."""
+        """Return whether the settlement in force is for all lines that are billed."""
         settled = self.settlement
         if settled is None or settled.cancelling:
             return False
@@ -209,9 +242,37 @@ def purpose_of(kind: VisitKind) -> Purpose:
     return "inpatient" if kind == "inpatient" else "outpatient"
 
 
-def visit_id(hospital: str, number: str) -> str:
-    """Return the id of a visit, derived from the hospital and the hospital's number of the visit."""
+def visit_id(hospital: str, number: str, system: str = "") -> str:
+    """Return the id of a visit, derived from the hospital, its number of the visit and the system of that number.
+
+    The same number in two systems names two visits. The hospital's own visit system is the same as none. A number that
+    `Hospital.identifier` qualified has its system already.
+    """
+    if system and system != own_system(hospital, "visit"):
+        number = qualified(number, system)
     return hashlib.sha256(f"visit\n{hospital}\n{number}".encode()).hexdigest()[:32]
+
+
+def own_system(hospital: str, kind: str) -> str:
+    """Return the system of a hospital's own identifiers of visits, charges, payments and so on."""
+    return f"urn:chengma:hospital:{hospital}:{kind}"
+
+
+def qualified(value: str, system: str) -> str:
+    """Return an identifier of another system than the hospital's own, as `system|value`."""
+    return f"{system}|{value}"
+
+
+def split_identifier(identifier: str) -> tuple[str, str]:
+    """Return the system and the value of an identifier; the system is empty if it is the hospital's own."""
+    system, _, value = identifier.rpartition("|")  # no value contains a `|`
+    return system, value
+
+
+def plain_number(number: str) -> str | None:
+    """Return a number without its system, or None if it has none."""
+    system, value = split_identifier(number)
+    return value if system else None
 
 
 def net_lines(lines: Iterable[Line]) -> dict[str, tuple[Line, int]]:
@@ -230,16 +291,16 @@ def net_lines(lines: Iterable[Line]) -> dict[str, tuple[Line, int]]:
 
 
 def claim_line(line: Line, amount_fen: int) -> ClaimLine:
-    """Return the fee line of a charge with its net amount, as the insurance is told of it."""
-    told = line.explanation or Explanation()
+    """Return the fee line of a charge with its net amount, as the insurance gets it."""
+    known = line.explanation or Explanation()
     return ClaimLine(
         line.id,
         line.code,
         amount_fen,
         line.at,
-        Decimal(told.quantity) if told.quantity else None,
-        Decimal(told.unit_price) if told.unit_price else None,
-        told.catalogue_code,
-        told.department,
-        told.doctor,
+        Decimal(known.quantity) if known.quantity else None,
+        Decimal(known.unit_price) if known.unit_price else None,
+        known.catalogue_code,
+        known.department,
+        known.doctor,
     )

@@ -23,9 +23,9 @@ class VisitChange(Struct, frozen=True):
 class VisitTransaction(SagaDocument, kw_only=True):
     """Changes of several visits, of which all take effect or none.
 
-    Each visit is one document. This one is stored first, so that a process that dies leaves no part: whoever resumes it
-    stores the other visits. If another writer changed one of the visits meanwhile, it is `undoing`: those that
-    are stored already become what they were before. Its id is an event of each visit that it has changed.
+    Each visit is one document. This one is stored first, so that a process that dies leaves no part: the next process
+    stores the other visits. If another writer changed one of the visits meanwhile, it is `undoing`: those that are
+    stored already become what they were before. Its id is an event of each visit that it has changed.
     """
 
     collection: ClassVar[str] = "visit_transactions"

@@ -5,10 +5,10 @@ from integrations.his.hl7v2.message import parse_message
 from tests.foreign_samples import (
     Answer,
     facility_of,
-    fhir_resources,
-    hl7_messages,
+    messages_in,
     read_acknowledgement,
     read_outcome,
+    resources_in,
     table_of,
 )
 
@@ -18,7 +18,7 @@ MESSAGE = b"MSH|^~\\&|LAB|GHH^1.2.3^ISO|X|Y|20261124||ORU^R01|M1|P|2.5\nPID|1\n"
 def test_every_message_of_a_file_is_sent_with_carriage_returns(tmp_path: Path) -> None:
     (tmp_path / "two.txt").write_bytes(b"/* notes */\n" + MESSAGE + b"\n" + MESSAGE)
     (tmp_path / "read.me").write_bytes(MESSAGE)
-    names, sent = zip(*hl7_messages(tmp_path), strict=True)
+    names, sent = zip(*messages_in(tmp_path), strict=True)
     assert names == ("two.txt (1)", "two.txt (2)")
     assert set(sent) == {MESSAGE.replace(b"\n", b"\r")}
     assert facility_of(sent[0]) == "GHH"
@@ -27,7 +27,7 @@ def test_every_message_of_a_file_is_sent_with_carriage_returns(tmp_path: Path) -
 def test_files_that_are_no_resources_are_passed_over(tmp_path: Path) -> None:
     for name, text in {"a": '{"resourceType": "Encounter"}', "b": "[]", "c": "{", "d": '{"name": "package"}'}.items():
         (tmp_path / f"{name}.json").write_text(text)
-    assert [name for name, _ in fhir_resources(tmp_path)] == ["a.json"]
+    assert [name for name, _ in resources_in(tmp_path)] == ["a.json"]
 
 
 def test_an_answer_tells_the_condition_of_both_forms_of_the_error_segment() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import fhirkit
 import httpx
 
 from backend.security.identity import Caller
@@ -81,8 +82,13 @@ def bundle(kind: str, *entries: Json) -> Json:
     return {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
 
 
+def faults(resource: object) -> list[str]:
+    """Return the errors of a resource that a validator of others finds."""
+    return [str(issue) for issue in fhirkit.validate(resource) if issue.severity == "error"]
+
+
 class HospitalSystem:
-    """A hospital's system with its own access token."""
+    """A hospital's system with its own access token. Every answer to it must be valid FHIR."""
 
     def __init__(self, scene: Scene, hospital: Hospital, scopes: Sequence[str] = ("system/*.cruds",)) -> None:
         self.scene, self.hospital, self.scopes = scene, hospital, tuple(scopes)
@@ -99,8 +105,12 @@ class HospitalSystem:
         url = f"/fhir/{path}".rstrip("/")
         if isinstance(body, bytes | str):
             named.setdefault("Content-Type", "application/fhir+json")
-            return self.scene.client.request(method, url, content=body, headers=named)
-        return self.scene.client.request(method, url, json=body, headers=named)
+            response = self.scene.client.request(method, url, content=body, headers=named)
+        else:
+            response = self.scene.client.request(method, url, json=body, headers=named)
+        if response.content and response.headers["content-type"] == "application/fhir+json":
+            assert faults(response.content) == [], response.text
+        return response
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return self.request("GET", path, **headers)

@@ -122,7 +122,7 @@ def test_hapi_fhir_8183_conditional_updates_that_create_one_identity_are_refused
     url = f"Encounter?identifier={OURS}|456"
     answer = first.send(
         "transaction",
-        entry("PUT", url, encounter(patient, "456", status="planned"), URN + "1"),
+        entry("PUT", url, encounter(patient, "456", status="arrived"), URN + "1"),
         entry("PUT", url, encounter(patient, "456", status="arrived"), URN + "2"),
     )
     assert expect_error(answer, 400, "duplicate")["expression"] == ["Bundle.entry[1]"]

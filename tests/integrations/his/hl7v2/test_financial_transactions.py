@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.services.medical_credit.model.commands import WithdrawCounterPayment
 from backend.services.medical_credit.model.visit import Line
 from integrations.his.hl7v2.errors import Hl7Error, Location
 from integrations.his.hl7v2.message import parse_text
@@ -52,6 +53,7 @@ def refusal(segment: str) -> Hl7Error:
         ("1.5", "0.19", "0.1265", 19),
         ("3", "1.00", "0.333333", 100),
         ("", "12.50", "12.5", 1_250),
+        ("1.0000", "79.000000", "79.000000", 7_900),
         ("2", "25", "", 2_500),
         ("2.0000", "", "12.500000", 2_500),
         ("8", "", "0.1275", 102),
@@ -132,11 +134,23 @@ def test_without_a_delimiter_of_subcomponents_a_currency_is_refused_all_the_same
     assert caught.value.location == Location("FT1", 1, 11)
 
 
-def test_a_payment_below_zero_is_never_booked_as_a_payment() -> None:
-    assert refusal(ft1("P1", "", "-100.00", "", "PY")).location == Location("FT1", 1, 11)
+@pytest.mark.parametrize(
+    ("quantity", "amount", "unit_price"), [("", "-100.00", ""), ("-1", "100.00", ""), ("-1", "", "100.00")]
+)
+def test_a_payment_below_zero_withdraws_the_payment_with_its_id(quantity: str, amount: str, unit_price: str) -> None:
+    assert parsed(ft1("P1", quantity, amount, unit_price, "PY")).command == WithdrawCounterPayment("P1", 10_000)
 
 
 # whole messages
+
+
+def test_a_free_line_and_its_credit_are_kept_and_not_billed(receiving: ReceivingCity) -> None:
+    system = Hl7System()
+    lines = [ft1("L1", "", "10.00", ""), ft1("L2", "1", "0.00", "0.0000"), ft1("R2", "-1", "0.00", "0.00", "CD", "L2")]
+    assert receiving.code(system.registration("F1")) == "AA"
+    assert receiving.code(system.charge_message("F1", *lines)) == "AA"
+    assert receiving.lines("F1") == [("L1", 1_000), ("L2", 0), ("R2", 0)]
+    assert receiving.visit("F1").total_fen() == 1_000
 
 
 def test_a_warning_is_told_with_aa_and_an_err_of_severity_w(receiving: ReceivingCity) -> None:

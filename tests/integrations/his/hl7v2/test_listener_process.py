@@ -159,7 +159,7 @@ def test_another_message_with_the_same_control_id_is_rejected(listener: Listener
         (lambda s: s.charge_message("J9", transaction("T1", "1.00", code="")), "AE", "FT1^1^7", "101"),
         (lambda s: s.charge_message("J9", transaction("L1", "1.00")), "AE", "FT1^1^2", "205"),
         (lambda s: s.visit_message("ADT^A99", "J9"), "AR", "MSH^1^9^1^2", "201"),
-        (lambda s: s.visit_message("ORU^R01", "J9"), "AR", "MSH^1^9^1^1", "200"),
+        (lambda s: s.visit_message("QBP^Q11", "J9"), "AR", "MSH^1^9^1^1", "200"),
         (lambda _: Hl7System("NOBODY").registration("W1"), "AR", "MSH^1^4", "204"),
     ],
 )

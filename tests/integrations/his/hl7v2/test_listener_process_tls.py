@@ -43,10 +43,12 @@ class TlsListener(Listener):
 def test_a_hospital_is_accepted_only_with_its_own_certificate(tmp_path: Path) -> None:
     listener = TlsListener(tmp_path)
     in_city(listener.environment, lambda city: connect(city, "TLS01", certificate="first-hospital"))
+    in_city(listener.environment, lambda city: connect(city, "TLS02"))
     in_city(listener.environment, lambda city: enrol(city, id_number(1)))
-    system = Hl7System("TLS01")
+    system, uncertified = Hl7System("TLS01"), Hl7System("TLS02")
     assert listener.acknowledgement_code("first-hospital", system.registration("V1")) == "AA"
     assert listener.acknowledgement_code("second-hospital", system.registration("V2")) == "AR"
+    assert listener.acknowledgement_code("first-hospital", uncertified.registration("V3")) == "AR"
     assert listener.process.stop() == 0
 
 

@@ -1,0 +1,43 @@
+"""A hospital reports a payment at its counter, withdraws it, and learns what it must give back."""
+
+import pytest
+
+from tests.integrations.his.fhir.hospital_system import HospitalSystem, charge, expect_error, payment
+from tests.services.medical_credit.scene import Patient, Scene
+
+
+@pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
+def test_a_payment_at_the_counter_is_withdrawn(
+    first: HospitalSystem, scene: Scene, patient: Patient, status: str
+) -> None:
+    visit = first.open_visit(patient)
+    first.create(charge(visit, "L1", 100))
+    first.close_account(visit)
+    invoice = visit.replace("Encounter", "Invoice")
+    owed_fen = scene.advanced().owed_fen()
+    notice = first.create(payment(invoice, "P1", 5))
+    assert scene.advanced().owed_fen() == owed_fen - 500
+    for _ in range(2):
+        assert first.put(notice | {"status": status}).json()["status"] == status
+    assert scene.advanced().owed_fen() == owed_fen
+    expect_error(first.put(notice), 422, "business-rule", "PaymentNotice")
+    other = {"value": 6, "currency": "CNY"}
+    expect_error(first.put(notice | {"status": status, "amount": other}), 422, "business-rule", "PaymentNotice")
+    expect_error(first.put(notice | {"id": f"{notice['id']}9", "status": status}), 404, "not-found")
+
+
+def test_an_invoice_says_what_the_hospital_must_give_back(
+    first: HospitalSystem, scene: Scene, patient: Patient
+) -> None:
+    visit = first.open_visit(patient)
+    first.create(charge(visit, "L1", 100))
+    first.close_account(visit)
+    path = visit.replace("Encounter", "Invoice")
+    share = first.read(path)["totalNet"]["value"]
+    first.create(payment(path, "P1", share + 20))
+    scene.advanced()
+    invoice = first.read(path)
+    assert invoice["status"] == "balanced"
+    assert "Give 20.00 yuan back." in invoice["note"][0]["text"]
+    codes = {one["code"]["coding"][0]["code"]: one["amount"]["value"] for one in invoice["totalPriceComponent"]}
+    assert (codes["counter-paid"], codes["counter-overpaid"]) == (share + 20, 20)
