@@ -9,11 +9,14 @@ import re
 from datetime import datetime, tzinfo
 from fractions import Fraction
 
+from msgspec.structs import replace
+
 from backend.i18n import Text
 from backend.services.medical_credit.model.commands import Command
 from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine
-from backend.services.medical_credit.model.visit import Line
+from backend.services.medical_credit.model.visit import Explanation, Line
 from integrations.his import mapping
+from integrations.his.explanations import build_explanation
 from integrations.his.hl7v2.errors import Hl7Error, error_at
 from integrations.his.hl7v2.message import Part, Segment
 from integrations.his.hl7v2.timestamps import parse_timestamp
@@ -66,7 +69,21 @@ def parse_transaction(segment: Segment, time_zone: tzinfo, *, before_2_5: bool) 
         )
     except mapping.Unmappable as error:
         raise error_at(segment.field(_FIELDS.get(error.element, 0)).location, error) from error
+    if isinstance(command, Line) and command.kind == "charge":
+        command = replace(command, explanation=_explanation(segment))
     return command, warnings
+
+
+def _explanation(segment: Segment) -> Explanation | None:
+    """Return what FT1 says of a charge besides its amount; FT1-7.4 is its code in the insurance's catalogue."""
+    performer, orderer = (segment.field(number).component(1).text for number in (20, 21))
+    return build_explanation(
+        segment.field(QUANTITY).text,
+        segment.field(UNIT_PRICE).component(1).subcomponent(1).text,
+        segment.field(7).component(4).text,
+        segment.field(13).component(1).text,
+        performer or orderer,
+    )
 
 
 def _instant(part: Part, time_zone: tzinfo) -> datetime:
