@@ -37,4 +37,6 @@ def sandbox(port: int, signature: str, own: str, other: str) -> None:
     settings = load_settings()
     books = SandboxInsurance(SandboxDatabase(settings.sandbox), ZoneInfo(settings.time_zone))
     signing = SigningKeys("SM3" if signature == "SM3" else "SM2", own, other)
-    uvicorn.run(asgi_application(NationalSandbox(books, signing)), host="127.0.0.1", port=port, access_log=False)
+    uvicorn.run(
+        asgi_application(NationalSandbox(books, signing)), host="127.0.0.1", port=port, lifespan="off", access_log=False
+    )
