@@ -1,7 +1,8 @@
 """Send a folder of foreign samples to a running city, and say how each is answered: `make conformance FOLDER=...`.
 
-Each folder in it is a set. HL7 v2 messages go to the listener over MLLP, unchanged; each sending facility (MSH-4) is
-connected first. FHIR resources are posted to the API. The table is written to RESULTS.md, and every answer to a file.
+Each folder in it is a set. HL7 v2 messages go to the listener over MLLP, unchanged but for control ids (MSH-10) that
+occur twice; each sending facility (MSH-4) is connected first. FHIR resources are posted to the API. The table is
+written to RESULTS.md, and every answer to a file.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import json
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from msgspec import Struct
 
 from backend.city.service import City
 from integrations.his.conformance.fhir_checks import BAD_REQUEST, CREATED, OK, FhirTester, HttpResponse
-from integrations.his.hl7v2.message import Message, parse_header, parse_message
+from integrations.his.hl7v2.message import Message, Part, Segment, parse_header, parse_message
 from integrations.his.hl7v2.mllp_client import MllpClient
 from tests.bench.report import RESULTS, machine, write_section
 from tests.integrations.his.hospital import connect, in_city
@@ -71,13 +72,32 @@ def resources_in(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield str(file.relative_to(folder)), cast("dict[str, Any]", body)
 
 
+def with_own_ids(messages: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """Return messages of which each has its own control id (MSH-10): samples of different days share one."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for name, raw in messages:
+        header = parse_header(raw, "utf-8").header
+        control = header.field(10).raw
+        key = (header.field(3).raw, header.field(4).raw, control)
+        seen[key] += 1
+        again = f"|{control}-{seen[key]}|".encode()
+        yield name, raw if seen[key] == 1 or not control else raw.replace(f"|{control}|".encode(), again, 1)
+
+
 async def send_messages(port: int, messages: list[tuple[str, bytes]]) -> list[Answer]:
     """Send messages over one connection, which the listener must not end, and read each application answer."""
     answers: list[Answer] = []
     async with MllpClient("127.0.0.1", port) as client:
         for name, raw in messages:
             await client.send(raw)
-            answers.append(read_acknowledgement(name, await application_answer(client)))
+            try:
+                answer = await application_answer(client)
+            except TimeoutError:
+                asked = parse_header(raw, "utf-8").header.field(16).text not in ("NE", "ER")
+                silence = Answer(name, "no answer", read=False) if asked else Answer(name, "none asked for")
+                answers.append(silence)
+                continue
+            answers.append(read_acknowledgement(name, answer))
     return answers
 
 
@@ -98,16 +118,21 @@ def read_acknowledgement(sample: str, answer: Message) -> Answer:
         return Answer(sample, code)
     before_2_5 = errors[0].field(1).component(4).subcomponent(1).text
     condition = errors[0].field(3).component(1).text or before_2_5
-    text = errors[0].field(8).text or answer.segment("MSA").field(3).text
-    return Answer(sample, code, in_general(f"{condition} {text}"), condition != SEQUENCE_ERROR)
+    place = "-".join(filter(None, (part.text for part in located_at(errors[0]))))
+    text = english(errors[0].field(8).text) or answer.segment("MSA").field(3).text
+    return Answer(sample, code, in_general(f"{condition} {place}: {text}"), condition != SEQUENCE_ERROR)
+
+
+def is_request(body: dict[str, Any]) -> bool:
+    """Return whether a resource is a bundle of requests."""
+    return body["resourceType"] == "Bundle" and body.get("type") in ("batch", "transaction")
 
 
 async def send_resources(tester: FhirTester, resources: list[tuple[str, dict[str, Any]]]) -> list[Answer]:
     """Post each resource, bundles of requests to the base."""
     answers: list[Answer] = []
     for name, body in resources:
-        is_request = body["resourceType"] == "Bundle" and body.get("type") in ("batch", "transaction")
-        path = "/" if is_request else f"/{body['resourceType']}"
+        path = "/" if is_request(body) else f"/{body['resourceType']}"
         answers.append(read_outcome(name, await tester.request("POST", path, body)))
     return answers
 
@@ -121,10 +146,21 @@ def read_outcome(sample: str, response: HttpResponse) -> Answer:
     return Answer(sample, str(response.status), reason, response.status != BAD_REQUEST)
 
 
+def located_at(error: Segment) -> tuple[Part, Part]:
+    """Return the segment and the field that an ERR names, in the form since version 2.5 (ERR-2) or before (ERR-1)."""
+    location = error.field(2) if error.field(2).text else error.field(1)
+    return location.component(1), location.component(3)
+
+
+def english(text: str) -> str:
+    """Return a text without what stands before its first word of English, which says the same in Chinese."""
+    *_, said = re.split(r"[\u3000-\uffef]+", text)
+    return said.strip()
+
+
 def in_general(reason: str) -> str:
     """Return a reason without what is of one sample only, so that equal reasons can be counted."""
-    without = re.sub(r"'[^']*'|\"[^\"]*\"|\b\d{4,}\b", "…", reason)
-    return re.sub(r"[一-鿿；。，：（）]+", "", without).strip()
+    return re.sub(r"'[^']*'|\"[^\"]*\"|\b\d{4,}\b|\S*\|\S*", "…", reason).strip()
 
 
 def table_of(sets: dict[str, list[Answer]]) -> str:
@@ -148,7 +184,7 @@ def main(folder: Path) -> None:
     """Send every set of a folder; print and store the table."""
     sets: dict[str, list[Answer]] = {}
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
-    messages = {one.name: list(messages_in(one)) for one in folders}
+    messages = {one.name: list(with_own_ids(messages_in(one))) for one in folders}
     with TemporaryDirectory() as temporary:
         home = Path(temporary)
         port = free_port()
@@ -176,7 +212,7 @@ def main(folder: Path) -> None:
                     sets[f"{one.name}, HL7 v2"] = asyncio.run(send_messages(int(mllp_port), messages[one.name]))
                 by_type: dict[bool, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
                 for name, body in resources_in(one):
-                    by_type[body["resourceType"] in RECEIVED].append((name, body))
+                    by_type[body["resourceType"] in RECEIVED or is_request(body)].append((name, body))
                 for received, resources in by_type.items():
                     kind = "types that are received" if received else "other types"
                     sets[f"{one.name}, FHIR R4, {kind}"] = asyncio.run(send_resources(tester, resources))
@@ -193,7 +229,7 @@ def main(folder: Path) -> None:
     write_section(RESULTS, "Foreign samples", f"{head}\n{table}")
 
 
-RECEIVED = ("Encounter", "Account", "ChargeItem", "PaymentNotice", "CoverageEligibilityRequest", "Bundle")
+RECEIVED = ("Encounter", "Account", "ChargeItem", "PaymentNotice", "CoverageEligibilityRequest")
 
 
 def facility_of(raw: bytes) -> str:

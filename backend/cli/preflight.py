@@ -100,6 +100,17 @@ def warn_of_sandboxes(settings: Settings) -> None:
         )
 
 
+def warn_of_addresses(settings: Settings) -> None:
+    """Log a warning if hospitals would have to name an address that only this machine has."""
+    if not settings.fhir_url and not settings.development:
+        _log.warning(
+            "CHENGMA_FHIR_URL is not set: links and the assertions of hospitals name http://%s:%d/fhir; set it to the "
+            "address under which hospitals reach the city",
+            settings.host,
+            settings.port,
+        )
+
+
 def _check_development(settings: Settings) -> None:
     if not _is_loopback(settings.host):
         raise NotReady(

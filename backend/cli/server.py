@@ -11,7 +11,13 @@ from backend.app import create_app
 from backend.city.service import discover_services
 from backend.cli.errors import report_errors
 from backend.cli.garbage_collection import collect_rarely
-from backend.cli.preflight import NotReady, allow_connections, check_before_serving, warn_of_sandboxes
+from backend.cli.preflight import (
+    NotReady,
+    allow_connections,
+    check_before_serving,
+    warn_of_addresses,
+    warn_of_sandboxes,
+)
 from backend.operations.access_log import log_as_json_lines
 from backend.store.migrations import find_migrations
 from backend.web.bounded_protocol import ConnectionLimits
@@ -48,6 +54,7 @@ def run_server(settings: Settings, bound: socket.socket, announce: Callable[[], 
     app.state.city.rulebook.compile()
     log_as_json_lines()
     warn_of_sandboxes(settings)
+    warn_of_addresses(settings)
     with report_errors():
         connections = allow_connections(settings.connections)
     collect_rarely()

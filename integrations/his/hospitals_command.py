@@ -138,7 +138,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 @_with_settings
 def add(code: str, name: str, **options: Any) -> None:  # noqa: ANN401  click's options
     """Connect a new hospital, whose CODE is its MSH-4 and its FHIR client id."""
-    fields: dict[str, Any] = {"jwks": _NO_KEYS, **_given(options)}
+    fields: dict[str, Any] = {"jwks": _NO_KEYS, "people_without_credit": "ignore", **_given(options)}
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code):
         raise click.ClickException("a hospital code has at most 64 characters: letters, digits, `.`, `_` and `-`")
 

@@ -19,6 +19,7 @@ from backend.services.medical_credit.model.commands import (
     OpenVisit,
     WithdrawCounterPayment,
 )
+from backend.services.medical_credit.model.desk_token import PatientKeys
 from backend.services.medical_credit.model.visit import CounterPayment, Line
 
 Element = Literal[
@@ -69,6 +70,12 @@ DOCUMENT_TYPES: dict[str, DocumentKind] = {
 }
 """Kinds of documents by HL7 table 0203 (CX-5, Identifier.type), and by CV02.01.101 (WS 364.3)."""
 
+DESK_TYPE = "DESK"
+"""The type (CX-5) of a repetition of PID-3 that holds a desk token."""
+
+DESK_SYSTEM = "urn:chengma:desk-token"
+"""The identifier system of desk tokens."""
+
 PASSPORT_SYSTEM = "http://hl7.org/fhir/sid/passport-"
 """The identifier system of passports, followed by the three letters of the country."""
 
@@ -106,6 +113,7 @@ _JSON_YUAN = re.compile(rf"{_YUAN.pattern}(?:E([+-]?[0-9]{{1,3}}))?", re.ASCII)
 """A number of JSON may have an exponent; the text of a Decimal writes it with a capital E."""
 _IDENTIFIER = re.compile(r"[^\s|^~\\&]{1,64}")
 _MAX_TITLE = 200
+_MAX_TOKEN = 64
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?",
@@ -209,6 +217,16 @@ def kind_of_system(system: object) -> DocumentKind | None:
     return "passport" if str(system).startswith(PASSPORT_SYSTEM) else None
 
 
+def require_keys(documents: Iterable[IdentityDocument], desk_token: str | None) -> PatientKeys:
+    """Return what identifies the patient: a document, a desk token, or both. Raises Unmappable without either."""
+    found, token = list(documents), (desk_token or "").strip()
+    if not token:
+        return PatientKeys(require_document(found))
+    return PatientKeys(
+        require_document(found) if any(one.number.strip() for one in found) else None, token[:_MAX_TOKEN]
+    )
+
+
 def require_document(documents: Iterable[IdentityDocument]) -> IdentityDocument:
     """Return the document that identifies the patient, a resident identity card first. Raises Unmappable without one.
 
@@ -265,11 +283,16 @@ def _invalid_instant(element: Element) -> Unmappable:
 
 
 def build_open_visit(
-    patient: IdentityDocument, class_: str | None, opened_at: datetime, estimate: str | int | Decimal | None = None
+    patient: PatientKeys, class_: str | None, opened_at: datetime, estimate: str | int | Decimal | None = None
 ) -> OpenVisit:
     """Return the command for a new visit. Raises Unmappable."""
     estimate_fen = None if estimate is None else positive_fen_from_yuan(estimate, "estimate")
-    return OpenVisit(patient.number, visit_kind(class_), opened_at, estimate_fen, patient.kind)
+    number, kind = (
+        (None, RESIDENT_CARD) if patient.document is None else (patient.document.number, patient.document.kind)
+    )
+    return OpenVisit(
+        number, visit_kind(class_), opened_at, estimate_fen, document_kind=kind, desk_token=patient.desk_token
+    )
 
 
 def build_charge(

@@ -16,6 +16,7 @@ from backend.cli.in_city import run_in_city
 from backend.i18n import yuan
 from backend.problems import Problem
 from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.hospital_file import decode_file
 from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES
 from backend.services.medical_credit.reconciliation import our_records, reconcile
 
@@ -44,25 +45,14 @@ def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str | 
         click.echo(run_in_city(lambda city: _our_records(city, hospital, day)), nl=False)
         return
     try:
-        text = _text(file, encoding)
+        text = decode_file(file.read_bytes(), encoding)
         found = run_in_city(lambda city: _compare(city, hospital, day, text))
-    except (Problem, UpstreamTimeout, UnicodeDecodeError) as error:
+    except (Problem, UpstreamTimeout) as error:
         faults = "".join(f"\n  {one.pointer}: {one.detail}" for one in getattr(error, "errors", ()))
         raise click.ClickException(f"{error}{faults}") from error
     _print(found)
     if found.open_differences():
         raise click.exceptions.Exit(1)
-
-
-def _text(file: Path, encoding: str | None) -> str:
-    """Return the text of a file. Raises UnicodeDecodeError."""
-    content = file.read_bytes()
-    if encoding is not None:
-        return content.decode(encoding)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("gb18030")
 
 
 async def _hospital(city: City, code: str) -> Hospital:

@@ -18,6 +18,8 @@ from backend.services.account.model.session import Session
 from backend.services.account.model.sign_in import SignInChallenge
 from backend.services.health_code.model import HealthEventReceipt, ScanReservation, VenueVisit
 from backend.services.health_code.sources import ReportCount
+from backend.services.medical_credit.model.desk_token import DeskToken, DeskTokenGuesses
+from backend.services.medical_credit.model.emergency_access import EmergencyAccess
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals
 from backend.services.medical_credit.model.visit import Visit
@@ -106,6 +108,11 @@ EXAMPLES: dict[type[Document], Callable[[str, int], Document]] = {
         expires_ms=at_ms,
         eligible=True,
         available_fen=0,
+    ),
+    DeskToken: lambda name, at_ms: DeskToken(id=name, person="p", expires_ms=at_ms),
+    DeskTokenGuesses: lambda name, at_ms: DeskTokenGuesses(id=name, expires_ms=at_ms, limit=1),
+    EmergencyAccess: lambda name, at_ms: EmergencyAccess(
+        id=name, hospital="h", person="p", purpose="visit", about="v", at_ms=at_ms
     ),
     Visit: visit,
     Reconciliation: lambda name, at_ms: Reconciliation(

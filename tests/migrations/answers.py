@@ -28,6 +28,8 @@ ADDED = frozenset(
         ("me", "level"),
         ("me", "roles_waiting"),
         ("talent", "account_usable_from"),
+        ("bill", "counter_paid_fen"),
+        ("bill", "counter_overpaid_fen"),
         ("difference", "detail"),
         ("line", "day"),
         ("resolution", "accepting_person"),
@@ -293,7 +295,8 @@ def balances(answers: Json) -> Json:
 
 def amounts(shown: Json) -> Json:
     named = cast("dict[str, Json]", shown or {})
-    return {name: fen for name, fen in named.items() if name.endswith("_fen")}
+    added = {name for _, name in ADDED}
+    return {name: fen for name, fen in named.items() if name.endswith("_fen") and name not in added}
 
 
 def differences(expected: Json, found: Json, where: str = "") -> Iterator[str]:

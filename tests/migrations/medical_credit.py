@@ -14,7 +14,15 @@ from backend.services.medical_credit.model.hospital import EligibilityAnswer, Hi
 from backend.store import Document
 from backend.web.idempotency import IdempotencyRecord
 from tests.migrations.medical_credit_reconciliation import RECONCILIATION, RECONCILIATION_AFTER
-from tests.migrations.medical_credit_visit import LATER, NOON, NOON_MS, VISIT, VISIT_AFTER
+from tests.migrations.medical_credit_visit import (
+    BILLED_VISIT,
+    BILLED_VISIT_AFTER,
+    LATER,
+    NOON,
+    NOON_MS,
+    VISIT,
+    VISIT_AFTER,
+)
 
 ACCOUNT: dict[str, Any] = {
     "id": "p:outpatient",
@@ -116,6 +124,7 @@ ENROLMENT_OF_0050 = {name: value for name, value in ENROLMENT.items() if name !=
 
 EXAMPLES: list[tuple[str, dict[str, Any], Document]] = [
     ("0010_rename_fields_of_visits", VISIT, VISIT_AFTER),
+    ("0092_decide_bills_with_counter_payments", BILLED_VISIT, BILLED_VISIT_AFTER),
     ("0011_rename_fields_of_credit_accounts", ACCOUNT, ACCOUNT_AFTER),
     ("0012_rename_fields_of_enrolments", ENROLMENT, ENROLMENT_AFTER),
     (

@@ -3,7 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backend.paylater.bill import Notice, Payment, Refund
+import msgspec
+from msgspec.structs import replace
+
+from backend.paylater.bill import Bill, Notice, Payment, Refund
 from backend.services.medical_credit.model.visit import CounterPayment, Line, Settlement, SettlementAttempt, Visit
 from backend.services.medical_credit.ports import Split
 
@@ -118,4 +121,11 @@ VISIT_AFTER = Visit(
     breach_recorded=True,
     events=("e",),
     owing=True,
+)
+
+BILLED_VISIT_AFTER = replace(VISIT_AFTER, attempt=None, owing=False, bill=Bill(2, 30, 30, 0, 0, NOON, (), 5))
+"""A bill that was decided with the payment at the counter."""
+
+BILLED_VISIT: dict[str, Any] = msgspec.to_builtins(
+    replace(BILLED_VISIT_AFTER, revision=7, bill=Bill(1, 30, 30, 0, 0, NOON, ())), builtin_types=(datetime,)
 )

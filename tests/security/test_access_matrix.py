@@ -30,6 +30,7 @@ from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent
 from backend.settings import Settings
 from backend.store import Document
+from integrations.his.fhir.scopes import HOSPITAL_SCOPES
 from tests.accounts import bearer_of
 from tests.conftest import ROOT, Clock, SignIn
 from tests.keys import new_keys
@@ -83,7 +84,7 @@ def caller_of(name: str, number: int) -> Caller | None:
     if name == "nobody":
         return None
     if name == "a hospital":
-        return Caller("hospital:HZ009", "s", roles=("hospital",), scopes=("system/*.cruds",))
+        return Caller("hospital:HZ009", "s", roles=("hospital",), scopes=("system/*.cruds", *HOSPITAL_SCOPES))
     level = LEVELS.get(name, 3)
     roles = () if name in LEVELS else (name,)
     person = None if level == 1 else f"person {number} of {name}"

@@ -55,6 +55,7 @@ AUDITED: dict[str, list[str] | str] = {
     "GET /v1/reconciliations/{hospital:str}/{day:date}/file": ["medical_credit.records_exported"],
     "POST /v1/reconciliations/{hospital:str}/{day:date}/acceptances": ["medical_credit.repair_accepted"],
     "POST /v1/reconciliations/{hospital:str}/{day:date}/approvals": ["medical_credit.repair_approved"],
+    "GET /v1/emergency-accesses": NO_PERSON,
     "GET /v1/talent-appeals": ["talent_code.appeal_read"],
     "GET /v1/talent-appeals/{claim_id:str}": ["talent_code.appeal_read"],
     "PUT /v1/talent-appeals/{claim_id:str}": ["talent_code.appeal_decided"],
@@ -66,8 +67,11 @@ AUDITED: dict[str, list[str] | str] = {
     "POST /v1/talent-reviews": ["talent_code.review_requested"],
     "POST /v1/talent-verifications": ["talent_code.verified"],
     "POST /v1/talent-redemptions": ["talent_code.redeemed"],
-    "POST /fhir": ["medical_credit.eligibility_asked"],
-    "POST /fhir/CoverageEligibilityRequest": ["medical_credit.eligibility_asked"],
+    "PUT /v1/hospital/days/{day:date}/file": ["medical_credit.day_reconciled"],
+    "GET /v1/hospital/days/{day:date}/records": ["medical_credit.records_exported"],
+    "POST /fhir": ["medical_credit.eligibility_asked", "medical_credit.emergency_access"],
+    "POST /fhir/CoverageEligibilityRequest": ["medical_credit.eligibility_asked", "medical_credit.emergency_access"],
+    "POST /fhir/Encounter": ["medical_credit.emergency_access"],
 }
 ABOUT_NOBODY = {
     "medical_credit.day_reconciled",
@@ -85,6 +89,7 @@ ABOUT_NOBODY = {
 OF_HOSPITALS = re.compile(
     r"(GET|HEAD|PUT|POST) /fhir/(Encounter|Account|ChargeItem|Invoice|PaymentNotice|PaymentReconciliation)(/.*)?"
     r"|(GET|HEAD|POST) /fhir/CoverageEligibilityRe(quest|sponse)(/.*)?"
+    r"|GET /v1/hospital/(days|messages)(/.*)?"
 )
 """What hospitals read and write of their own visits, days and questions."""
 

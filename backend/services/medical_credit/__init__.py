@@ -11,9 +11,11 @@ from backend.city.service import Service, routes_of
 from backend.i18n import Text
 from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.medical_credit import pages
-from backend.services.medical_credit.api import bank, citizen, officer
+from backend.services.medical_credit.api import bank, citizen, consent, hospital, officer
 from backend.services.medical_credit.demo import demo
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
+from backend.services.medical_credit.model.desk_token import DeskToken, DeskTokenGuesses
+from backend.services.medical_credit.model.emergency_access import EmergencyAccess
 from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TERMS, Enrolment, FamilyPayer, Standing
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, Hospital, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
@@ -24,12 +26,15 @@ from backend.services.medical_credit.personal_data import personal_data
 service = Service(
     name="medical_credit",
     title=Text(zh="先看病后付费", en="See the doctor, pay later"),
-    routes=routes_of(citizen, bank, officer, pages),
+    routes=routes_of(citizen, consent, bank, hospital, officer, pages),
     documents=[
         Enrolment,
         Visit,
         VisitTransaction,
         FamilyPayer,
+        DeskToken,
+        DeskTokenGuesses,
+        EmergencyAccess,
         Hospital,
         HisMessage,
         UsedAssertion,
@@ -47,6 +52,10 @@ service = Service(
     acts={
         "medical_credit.eligibility_asked": Text(
             zh="查询了您能否先看病后付费", en="Asked whether you may see the doctor first and pay later"
+        ),
+        "medical_credit.emergency_access": Text(
+            zh="因急诊使用了您的先看病后付费（您未授权该医院）",
+            en="Used your pay later in an emergency, without your consent",
         ),
         "medical_credit.repair_accepted": Text(zh="受理了您账单的更正", en="Accepted a correction of your bill"),
         "medical_credit.repair_approved": Text(zh="批准了您账单的更正", en="Approved a correction of your bill"),

@@ -14,8 +14,6 @@ from backend.paylater.family import owing
 from backend.rulebook import Verdict
 from backend.services.medical_credit.facts import Breach, CreditFacts, Overdue, StandingFacts, TermAsked, VisitKind
 from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TERMS, Enrolment, Standing, Terms
-from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.problems import UnknownPatient
 from backend.services.medical_credit.model.visit import Visit, purpose_of
 from backend.services.medical_credit.ports import CreditRegistry
 from backend.store.update import create_or_update
@@ -102,32 +100,3 @@ async def assess(city: City, enrolment: Enrolment, kind: VisitKind | None, now: 
     verdict = city.rulebook.evaluate(STANDING, facts, now)
     city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
     return Assessment(verdict.result, verdict, available_fen)
-
-
-async def assess_patient(city: City, document: IdentityDocument, kind: VisitKind) -> tuple[Enrolment, Assessment]:
-    """Return the enrolment of the person with this identity document, and whether they may pay later for a visit now.
-
-    Raises InvalidIdNumber, or UnknownPatient if the person or the enrolment is missing.
-    """
-    now = city.now()
-    person = await find_person_id(city, document)
-    enrolment = await city.store.get(Enrolment, person) if person is not None else None
-    if enrolment is None or enrolment.closed_at is not None:
-        raise UnknownPatient(
-            zh="该患者未开通先看病后付费。", en="No person with this ID number is enrolled in pay later."
-        )
-    refreshed = await refresh_enrolment(city, enrolment, now)
-    return refreshed, await assess(city, refreshed, kind, now)
-
-
-async def eligible_fen(city: City, hospital: Hospital, document: IdentityDocument, kind: VisitKind) -> int | None:
-    """Answer a hospital's eligibility request: up to which amount a person may pay later now, None if they may not.
-
-    A person who is unknown, not enrolled or not eligible gets the same answer. Raises InvalidIdNumber.
-    """
-    assert hospital.enabled, "requests of disabled hospitals are refused earlier"
-    try:
-        _, assessment = await assess_patient(city, document, kind)
-    except UnknownPatient:
-        return None
-    return assessment.available_fen if assessment.allows_visit else None

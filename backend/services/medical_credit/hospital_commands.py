@@ -4,18 +4,18 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from backend.city.id_number import parse_id_number
 from backend.city.service import City
 from backend.paylater.coverage import move_to_purpose
 from backend.services.medical_credit.eligibility import (
     assess,
-    assess_patient,
     find_person_id,
     refresh_enrolment,
     terms_of,
 )
 from backend.services.medical_credit.facts import Term, VisitKind
+from backend.services.medical_credit.hospital_access import PatientRequest, assess_patient, patient_document
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit, transition
+from backend.services.medical_credit.model.desk_token import PatientKeys, desk_token_id
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit
@@ -80,15 +80,24 @@ async def apply_command(
     """
     if visit is not None:
         now = city.now()
-        document = command.document() if isinstance(command, OpenVisit | ChangeVisit) else None
-        person = None if document is None else await find_person_id(city, document)
-        changed = transition(visit, command, event, person, terms_of(city, now), now)
+        person, terms = await _named_person(city, visit, command), terms_of(city, now)
+        changed = transition(visit, command, event, person, terms, now)
         return changed if changed.purpose() == visit.purpose() else await _moved(city, visit, changed)
     if not isinstance(command, OpenVisit):
         raise UnknownVisit(
             zh=f"没有找到就诊号{number}的就诊记录。", en=f"Visit {number} has not been opened.", visit=number
         )
     return await _opened(city, hospital, number, command, event)
+
+
+async def _named_person(city: City, visit: Visit, command: Command) -> str | None:
+    """Return the person whom a command names by a document, or by the desk token with which the visit was opened."""
+    document = command.document() if isinstance(command, OpenVisit | ChangeVisit) else None
+    if document is not None:
+        return await find_person_id(city, document)
+    code = command.desk_token if isinstance(command, OpenVisit) else None
+    opened_with = code is not None and desk_token_id(city.encryption, code) == visit.desk_token
+    return visit.person if opened_with else None
 
 
 async def _moved(city: City, before: Visit, after: Visit) -> Visit:
@@ -121,24 +130,28 @@ async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
 
 
 async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit:
-    enrolment, assessment = await assess_patient(city, command.document(), command.kind)
+    visit, keys = visit_id(hospital.id, number), PatientKeys(command.document(), command.desk_token)
+    patient = await assess_patient(city, hospital, PatientRequest(keys, command.kind, "visit", visit))
+    admission, assessment = patient.admission, patient.assessment
     if not assessment.allows_visit:
         raise CannotPayLater(
             zh="该患者本次不能先看病后付费，请按常规方式收费。",
             en="This person cannot pay later for this visit; ask for payment now.",
         )
     now = city.now()
-    id_number = parse_id_number(command.id_number, city.today(), kind=command.document_kind)
+    enrolment, token = admission.enrolment, admission.desk_token
+    document = await patient_document(city, keys, enrolment.id)
     terms = terms_of(city, now)
     exceptional = assessment.standing == "exception"
-    visit = visit_id(hospital.id, number)
     return Visit(
         id=visit,
         hospital=hospital.id,
         number=number,
         plain_number=plain_number(number),
         person=enrolment.id,
-        id_number=city.encryption.encrypt(str(id_number), Place.of(Visit, visit, "id_number")),
+        id_number=city.encryption.encrypt(str(document), Place.of(Visit, visit, "id_number")),
+        desk_token=None if token is None else token.id,
+        without_consent=admission.without_consent,
         kind=command.kind,
         settled_by=hospital.settles,
         institution=hospital.institution_code(),

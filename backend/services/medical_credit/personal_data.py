@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import get_args
 
-from backend.city.person import Person
+from backend.city.person import Person, document_of, known_person
 from backend.city.personal_data import by_retention, naming_person
 from backend.city.service import City, PersonalRecords, Subject
 from backend.i18n import Text
 from backend.paylater.personal_data import PayLaterRecords
+from backend.services.medical_credit.model.desk_token import DeskToken
+from backend.services.medical_credit.model.emergency_access import EmergencyAccess
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
 from backend.services.medical_credit.model.hospital import (
     EligibilityAnswer,
@@ -40,8 +42,9 @@ async def _messages(city: City, subject: Subject) -> AsyncIterator[HisMessage]:
 async def _eligibility_answers(city: City, subject: Subject) -> AsyncIterator[EligibilityAnswer]:
     if subject.person is None:
         return
+    document = document_of(city.encryption, await known_person(city.store, subject.person))
     async for hospital in city.store.scan(Hospital):
-        patient = patient_pseudonym(city.encryption, hospital.id, subject.person)
+        patient = patient_pseudonym(city.encryption, hospital.id, f"id number {document}")
         async for answer in find_all(city.store, EligibilityAnswer, {"patient": patient}, None):
             yield answer
 
@@ -55,7 +58,7 @@ personal_data = PayLaterRecords(
     billable=Visit,
     billable_title=Text(zh="就诊和账单", en="Visits and bills"),
     correct_billable=_BY_HOSPITAL,
-    hidden=("id_number", "events"),
+    hidden=("id_number", "events", "desk_token"),
     consent=FamilyPayer,
 ).personal_data(
     PersonalRecords(
@@ -63,7 +66,21 @@ personal_data = PayLaterRecords(
         title=Text(zh="医院资格查询记录", en="Eligibility requests of hospitals"),
         kept=Text(zh="保留至该次查询不再对应就诊。", en="Until no visit follows the request any more."),
         find=_eligibility_answers,
-        hidden=("patient",),
+        hidden=("patient", "desk_token"),
+    ),
+    PersonalRecords(
+        kind=DeskToken,
+        title=Text(zh="就诊授权码", en="Desk tokens"),
+        kept=Text(zh="保留至授权码失效。", en="Until the code has expired."),
+        find=naming_person(DeskToken, "person"),
+    ),
+    PersonalRecords(
+        kind=EmergencyAccess,
+        title=Text(zh="急诊未经授权使用记录", en="Emergencies without your consent"),
+        kept=Text(zh="保留3年。", en="For three years."),
+        find=naming_person(EmergencyAccess, "person"),
+        keep_until=by_retention,
+        reason=Text(zh="供核查医院是否确为急诊。", en="To check whether the hospital had an emergency."),
     ),
     PersonalRecords(
         kind=HisMessage,

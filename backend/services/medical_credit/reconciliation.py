@@ -1,5 +1,6 @@
 """Reconcile a hospital's day; two persons accept and approve the repairs of its differences, a saga applies them."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -48,7 +49,8 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: A
     `act` is that of the officer. The same file produces the same result. With another file, the resolutions of
     the remaining differences are kept. Raises InvalidFile, or UpstreamTimeout if insurance or bank do not answer.
     """
-    theirs, zone = await _with_systems(city, hospital, read_file(file)), city.rulebook.time_zone
+    filed = await asyncio.to_thread(read_file, file)
+    theirs, zone = await _with_systems(city, hospital, filed), city.rulebook.time_zone
     begins, ends = _bounds(city, day)
     ours = await _visits(city, hospital, Order("settled_ms", at_least=to_ms(begins), below=to_ms(ends)))
     insured = await city.port(Insurance).settlements(hospital.id, hospital.institution_code(), day)

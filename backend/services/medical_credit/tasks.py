@@ -8,6 +8,8 @@ from backend.city.audit_log import log_acts_of
 from backend.city.service import City
 from backend.jobs.saga import saga_tasks
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
+from backend.services.medical_credit.model.desk_token import DeskToken, DeskTokenGuesses
+from backend.services.medical_credit.model.emergency_access import EmergencyAccess
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
@@ -22,6 +24,8 @@ from backend.store.paging import find_all
 from backend.store.time import to_ms
 from backend.store.update import update_document
 from backend.web.idempotency import IdempotencyRecord
+
+CONSENT_RECORDS = (DeskToken, DeskTokenGuesses, EmergencyAccess)
 
 advance, sweep_visits = saga_tasks(visit_saga, "sweep_visits", every=timedelta(seconds=15))
 resume_transaction, sweep_transactions = saga_tasks(transaction_saga, "sweep_transactions", every=timedelta(seconds=5))
@@ -66,9 +70,9 @@ async def sweep_consents(city: City) -> None:
 @background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
 async def delete_expired(city: City) -> None:
     """Delete expired answers, messages and assertions, and old visits and reconciliations that are settled."""
-    for audited in (EligibilityAnswer, Reconciliation):
+    for audited in (EligibilityAnswer, EmergencyAccess, Reconciliation):
         await log_acts_of(city, audited)
-    for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer):
+    for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer, *CONSENT_RECORDS):
         await delete_expired_documents(city.store, kind, city.now())
     await delete_expired_documents(city.store, Visit, city.now(), Visit.is_settled)
     await delete_expired_documents(city.store, Reconciliation, city.now(), lambda day: day.due_ms is None)

@@ -2,21 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import TypeVar, cast
-from urllib.parse import parse_qsl, unquote
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.operations.load_shedding import unavailable
-from backend.problems import EditConflict, FieldError, InternalError, Problem
+from backend.problems import EditConflict, InternalError, Problem
 from backend.services.medical_credit.model.visit import Visit
 from backend.store import Conflict, StoreUnavailable
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import objects_in
+from integrations.his.fhir.entries import Entry, for_entry, invalid_bundle, parse_entry, with_entry
 from integrations.his.fhir.identifiers import identifier_in
 from integrations.his.fhir.interactions import (
     CREATE_PARSERS,
@@ -33,12 +33,12 @@ from integrations.his.fhir.interactions import (
 )
 from integrations.his.fhir.meaning import require_plain_meaning
 from integrations.his.fhir.operation_outcome import (
-    InvalidResource,
     operation_outcome,
     resource_not_found,
     success_outcome,
     unprocessable,
 )
+from integrations.his.fhir.patient_entries import is_patient, patient_response, with_patients
 from integrations.his.fhir.references import (
     VISIT_RESOURCE_TYPES,
     References,
@@ -50,20 +50,11 @@ from integrations.his.fhir.representation import Json, etag
 from integrations.his.fhir.resource_lookup import find_in_visit, read_resource, visit_id_in
 from integrations.his.fhir.visit_writes import YIELD_EVERY, VisitWrite, apply_writes
 
-T = TypeVar("T")
 _log = logging.getLogger("chengma.fhir")
 
 MAX_ENTRIES = 1_000
 _CREATION_ORDER = ("Encounter", "Account", "ChargeItem", "ClaimResponse", "PaymentNotice")
 """The order in which resources are created: a visit before its account, charges, settlements and payments."""
-
-
-class Entry(Struct, frozen=True):
-    """An entry of a bundle: its index, its `fullUrl` and its interaction."""
-
-    index: int
-    full_url: str
-    interaction: Interaction
 
 
 class ResponseOptions(Struct, frozen=True):
@@ -81,14 +72,14 @@ async def process_bundle(context: RequestContext, body: Json, options: ResponseO
     """
     bundle_type = body.get("type")
     if body.get("resourceType") != "Bundle" or bundle_type not in ("batch", "transaction"):
-        raise _invalid("Bundle.type", "The body must be a Bundle of type batch or transaction.")
+        raise invalid_bundle("Bundle.type", "The body must be a Bundle of type batch or transaction.")
     require_plain_meaning({name: value for name, value in body.items() if name != "entry"}, "Bundle")
     entries = body.get("entry", [])
     if not isinstance(entries, list) or len(cast("list[object]", entries)) > MAX_ENTRIES:
-        raise _invalid("Bundle.entry", f"A bundle has at most {MAX_ENTRIES:,} entries.")
+        raise invalid_bundle("Bundle.entry", f"A bundle has at most {MAX_ENTRIES:,} entries.")
     listed = cast("list[object]", entries)
     if bundle_type == "transaction":
-        parsed = [_parse_entry(context, index, one) for index, one in enumerate(listed)]
+        parsed = [parse_entry(context, index, one) for index, one in enumerate(listed)]
         response_entries = await _process_transaction(context, parsed, options)
     else:
         response_entries = [
@@ -96,47 +87,6 @@ async def process_bundle(context: RequestContext, body: Json, options: ResponseO
         ]
     bundle: Json = {"resourceType": "Bundle", "type": f"{bundle_type}-response"}
     return bundle | {"entry": response_entries} if response_entries else bundle
-
-
-def _parse_entry(context: RequestContext, index: int, raw: object) -> Entry:
-    """Return an entry. Raises InvalidResource."""
-    entry = cast("Json", raw) if isinstance(raw, dict) else {}
-    try:
-        require_plain_meaning({name: value for name, value in entry.items() if name != "resource"}, "Bundle.entry")
-    except Problem as problem:
-        problem.members["entry"] = index
-        raise
-    request = entry.get("request")
-    request = cast("Json", request) if isinstance(request, dict) else {}
-    texts = {name: request.get(name) for name in ("method", "url", "ifMatch", "ifNoneMatch", "ifNoneExist")}
-    url, method, full_url = texts["url"], texts["method"], entry.get("fullUrl", "")
-    optional = (texts["ifMatch"], texts["ifNoneMatch"], texts["ifNoneExist"])
-    if not isinstance(url, str) or not isinstance(method, str) or not isinstance(full_url, str):
-        raise _invalid("Bundle.entry.request", "An entry needs a request with a method and a url.", index)
-    if not all(text is None or isinstance(text, str) for text in optional):
-        raise _invalid("Bundle.entry.request", "The conditions of a request must be strings.", index)
-    path, _, query = url.removeprefix(context.base).removeprefix("/").partition("?")
-    resource_type, _, rest = path.partition("/")
-    resource = entry.get("resource")
-    interaction = Interaction(
-        method=method.upper(),
-        resource_type=resource_type,
-        resource_id=unquote(rest) or None,
-        parameters=tuple(parse_qsl(query, keep_blank_values=True)),
-        resource=cast("Json", resource) if isinstance(resource, dict) else None,
-        if_match=texts["ifMatch"],
-        if_none_match=texts["ifNoneMatch"],
-        if_none_exist=texts["ifNoneExist"],
-    )
-    return Entry(index, full_url, interaction)
-
-
-def _invalid(expression: str, detail: str, index: int | None = None) -> InvalidResource:
-    text = Text(zh="Bundle格式不正确，请按所列元素修正。", en=detail)
-    problem = InvalidResource(text, errors=(FieldError(expression, detail),))
-    if index is not None:
-        problem.members["entry"] = index
-    return problem
 
 
 # ── batch ──
@@ -147,7 +97,7 @@ async def _process_batch_entry(context: RequestContext, index: int, raw: object,
     if index % YIELD_EVERY == 0:
         await asyncio.sleep(0)
     try:
-        return _response_entry(await perform(context, _parse_entry(context, index, raw).interaction), options)
+        return _response_entry(await perform(context, parse_entry(context, index, raw).interaction), options)
     except Problem as problem:
         return _error_entry(index, problem, options)
     except Conflict:
@@ -174,11 +124,12 @@ def _error_entry(index: int, problem: Problem, options: ResponseOptions) -> Json
 
 
 async def _process_transaction(
-    context: RequestContext, entries: Sequence[Entry], options: ResponseOptions
+    context: RequestContext, all_entries: Sequence[Entry], options: ResponseOptions
 ) -> list[Json]:
     """Perform all entries and return their responses: creates first, then updates, then reads."""
+    entries = with_patients(all_entries)
     for entry in entries:
-        _for_entry(entry, lambda interaction: authorize(context, interaction))
+        for_entry(entry, lambda interaction: authorize(context, interaction))
     reads = [entry for entry in entries if entry.interaction.method == "GET"]
     for entry in reads:
         await _check_search(context, entry)
@@ -188,7 +139,7 @@ async def _process_transaction(
     async def check_reads(visits: Mapping[str, Visit]) -> None:
         for entry in reads:
             if entry.interaction.resource_id is not None and not await _will_exist(context, entry.interaction, visits):
-                raise _with_entry(entry, resource_not_found())
+                raise with_entry(entry, resource_not_found())
 
     results: dict[int, InteractionResult] = {}
     done = await apply_writes(context, writes, check_reads)
@@ -203,9 +154,10 @@ async def _process_transaction(
         location = f"{context.base}/{resource['resourceType']}/{resource['id']}"
         results[index] = InteractionResult(200, resource, location)
     responses = {index: _response_entry(result, options) for index, result in results.items()}
+    responses |= {entry.index: patient_response(options.language) for entry in all_entries if is_patient(entry)}
     for entry in reads:
         responses[entry.index] = await _read_entry(context, entry, options)
-    return [responses[entry.index] for entry in entries]
+    return [responses[entry.index] for entry in all_entries]
 
 
 async def _check_search(context: RequestContext, entry: Entry) -> None:
@@ -214,7 +166,7 @@ async def _check_search(context: RequestContext, entry: Entry) -> None:
         try:
             await perform(context, entry.interaction)
         except Problem as problem:
-            raise _with_entry(entry, problem) from None
+            raise with_entry(entry, problem) from None
 
 
 async def _will_exist(context: RequestContext, interaction: Interaction, visits: Mapping[str, Visit]) -> bool:
@@ -266,7 +218,7 @@ async def _resolve(context: RequestContext, entries: Sequence[Entry]) -> _Resolv
                 zh="资格查询请单独提交，或放入batch。",
                 en="Send an eligibility request on its own, or in a batch.",
             )
-            raise _with_entry(entry, unprocessable(ELIGIBILITY_REQUEST, text, "not-supported"))
+            raise with_entry(entry, unprocessable(ELIGIBILITY_REQUEST, text, "not-supported"))
         await _resolve_conditional(context, entry, found)
     for entry in entries:
         if entry.interaction.resource_id is not None:
@@ -277,10 +229,10 @@ async def _resolve(context: RequestContext, entries: Sequence[Entry]) -> _Resolv
 
 async def _resolve_conditional(context: RequestContext, entry: Entry, found: _Resolved) -> None:
     """Resolve a create, or an update that names its resource by search criteria."""
-    resource = _for_entry(entry, validated_resource)
+    resource = for_entry(entry, validated_resource)
     existing = await _find_existing(context, entry, resource, found.references)
     if entry.interaction.method == "PUT":
-        resolved = _for_entry(entry, lambda one: resolve_update(context, one, existing))
+        resolved = for_entry(entry, lambda one: resolve_update(context, one, existing))
         entry = replace(entry, interaction=resolved)
         if existing is not None:
             _add_update(context, entry, found)
@@ -300,7 +252,7 @@ def _add_update(context: RequestContext, entry: Entry, found: _Resolved) -> None
     if entry.full_url.startswith("urn:") and resource_type in (*VISIT_RESOURCE_TYPES, "ChargeItem"):
         reference = {"reference": f"{resource_type}/{entry.interaction.resource_id}"}
         path = f"{resource_type}.id"
-        target = _for_entry(entry, lambda _: resolve_reference(context, reference, (resource_type,), {}, path))
+        target = for_entry(entry, lambda _: resolve_reference(context, reference, (resource_type,), {}, path))
         _add_target(entry, target, found)
 
 
@@ -308,7 +260,7 @@ def _add_target(entry: Entry, target: ReferenceTarget | None, found: _Resolved) 
     """Let the other entries reference this one by its `fullUrl`."""
     if entry.full_url and target is not None:
         if entry.full_url in found.references:
-            raise _invalid("Bundle.entry.fullUrl", "Two entries have the same fullUrl.", entry.index)
+            raise invalid_bundle("Bundle.entry.fullUrl", "Two entries have the same fullUrl.", entry.index)
         found.references[entry.full_url] = target
 
 
@@ -320,7 +272,7 @@ async def _find_existing(context: RequestContext, entry: Entry, resource: Json, 
     try:
         return await find_existing(context, interaction, visit_of(context, interaction, resource, references))
     except Problem as problem:
-        raise _with_entry(entry, problem) from None
+        raise with_entry(entry, problem) from None
 
 
 def _new_target(context: RequestContext, resource_type: str, resource: Json) -> ReferenceTarget | None:
@@ -351,20 +303,7 @@ def _parse_write(context: RequestContext, entry: Entry, resolved: _Resolved) -> 
         is_update = entry.index in resolved.updates
         return replace(write, if_match=interaction.if_match if is_update else None, once=is_update)
     except Problem as problem:
-        raise _with_entry(entry, problem) from None
-
-
-def _with_entry(entry: Entry, problem: Problem) -> Problem:
-    problem.members["entry"] = entry.index
-    return problem
-
-
-def _for_entry(entry: Entry, work: Callable[[Interaction], T]) -> T:
-    """Return the result of `work`; a Problem that it raises gets the index of the entry."""
-    try:
-        return work(entry.interaction)
-    except Problem as problem:
-        raise _with_entry(entry, problem) from None
+        raise with_entry(entry, problem) from None
 
 
 # ── responses ──

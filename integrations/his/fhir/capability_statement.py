@@ -3,6 +3,7 @@
 from backend import VERSION
 from integrations.his.fhir.operation_outcome import FHIR_JSON
 from integrations.his.fhir.representation import Json
+from integrations.his.fhir.scopes import HOSPITAL_SCOPES
 from integrations.his.fhir.search_parameters import parameters_of
 from integrations.his.mapping import ID_NUMBER_SYSTEM
 from integrations.his.public_keys import ALGORITHMS
@@ -176,6 +177,7 @@ def smart_configuration(base: str) -> Json:
         "response_types_supported": [],
         "code_challenge_methods_supported": ["S256"],  # required of every server, although no code is issued
         "scopes_supported": ["system/*.read", "system/*.write", "system/*.rs", "system/*.cruds"]
-        + [f"system/{resource_type}.{permissions}" for resource_type, permissions in INTERACTIONS.items()],
+        + [f"system/{resource_type}.{permissions}" for resource_type, permissions in INTERACTIONS.items()]
+        + list(HOSPITAL_SCOPES),
         "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
     }

@@ -51,9 +51,7 @@ def _parse_new_encounter(context: RequestContext, resource: Json, _references: R
     opened_at = instant_in(context, period.get("start"), "opened_at") or context.now
     class_ = cast("Json", resource.get("class") or {}).get("code")
     patient = parse_patient(context, resource.get("subject"), resource, "Encounter.subject")
-    if patient.document is None:
-        raise mapping.missing_element("patient")
-    opening = mapping.build_open_visit(patient.document, class_, opened_at, _estimate(resource))
+    opening = mapping.build_open_visit(patient.keys(), class_, opened_at, _estimate(resource))
     closed_at = instant_in(context, period.get("end"), "closed_at") or context.now
 
     def commands(visit: Visit | None) -> Sequence[Command]:

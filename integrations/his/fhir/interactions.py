@@ -8,6 +8,7 @@ from fhir.resources.R4B.chargeitem import ChargeItem
 from fhir.resources.R4B.claimresponse import ClaimResponse
 from fhir.resources.R4B.coverageeligibilityrequest import CoverageEligibilityRequest
 from fhir.resources.R4B.encounter import Encounter
+from fhir.resources.R4B.patient import Patient
 from fhir.resources.R4B.paymentnotice import PaymentNotice
 from msgspec import Struct
 from msgspec.structs import replace
@@ -53,6 +54,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "ClaimResponse": ClaimResponse,
     "CoverageEligibilityRequest": CoverageEligibilityRequest,
     "Encounter": Encounter,
+    "Patient": Patient,
     "PaymentNotice": PaymentNotice,
 }
 CREATE_PARSERS: Mapping[str, CreateParser] = {

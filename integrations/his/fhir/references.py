@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from backend.city.id_number import DocumentKind, IdentityDocument, InvalidIdNumber, parse_id_number
 from backend.i18n import Text
+from backend.services.medical_credit.model.desk_token import PatientKeys, desk_token_id
 from backend.services.medical_credit.model.hospital import IdentifierKind
 from backend.services.medical_credit.model.problems import VisitChanged
 from backend.services.medical_credit.model.visit import Visit, visit_id
@@ -135,7 +136,7 @@ def resolve_visit(
 
 
 class PatientReference(Struct, frozen=True):
-    """The patient of a resource, by document or by the pseudonym for this hospital; neither if there is none.
+    """The patient of a resource, by document, desk token or the pseudonym for this hospital; empty if there is none.
 
     `others` are further documents that the resource names, which must not be somebody else's.
     """
@@ -143,10 +144,18 @@ class PatientReference(Struct, frozen=True):
     document: IdentityDocument | None = None
     pseudonym: str | None = None
     others: tuple[IdentityDocument, ...] = ()
+    desk_token: str | None = None
+
+    def keys(self) -> PatientKeys:
+        """Return what identifies a patient whose visit is not open yet. Raises Unmappable without any."""
+        return mapping.require_keys([] if self.document is None else [self.document], self.desk_token)
 
     def check_patient_of(self, context: RequestContext, visit: Visit) -> None:
-        """Raise VisitChanged if the pseudonym is not that of the visit's patient."""
+        """Raise VisitChanged if the pseudonym, or a desk token alone, is not that of the visit's patient."""
         if self.pseudonym is not None and self.pseudonym != context.patient_pseudonym(visit.person):
+            raise wrong_patient()
+        token = None if self.desk_token is None else desk_token_id(context.city.encryption, self.desk_token)
+        if self.document is None and token not in (None, visit.desk_token):
             raise wrong_patient()
 
 
@@ -163,6 +172,10 @@ def parse_patient(context: RequestContext, reference: object, resource: Json, pa
     given = cast("Json", reference) if isinstance(reference, dict) else {}
     identifiers = [cast("Json", given["identifier"])] if isinstance(given.get("identifier"), dict) else []
     text = given.get("reference")
+    if isinstance(text, str) and text.startswith("Patient?"):
+        criteria = parse_qsl(text.partition("?")[2])
+        tokens = [parse_token(value) for name, value in criteria if name == "identifier" and len(criteria) == 1]
+        identifiers.extend({"system": one.system or "", "value": one.value} for one in tokens)
     if isinstance(text, str) and text.startswith("#"):
         contained = [one for one in objects_in(resource, "contained") if one.get("id") == text[1:]]
         if len(contained) > 1 or any(one.get("resourceType") != "Patient" for one in contained):
@@ -170,17 +183,18 @@ def parse_patient(context: RequestContext, reference: object, resource: Json, pa
         identifiers.extend(one for patient in contained for one in objects_in(patient, "identifier"))
     ours = context.system("patient")
     pseudonyms = {str(one["value"]) for one in identifiers if one.get("system") == ours and one.get("value")}
+    tokens = {str(one["value"]) for one in identifiers if one.get("system") == mapping.DESK_SYSTEM and one.get("value")}
     documents = _documents_in(context, [one for one in identifiers if one.get("system") != ours])
-    different = {_canonical(context, one) or one for one in documents}
-    if len(pseudonyms) > 1 or len({one.kind for one in different}) < len(different):
+    two_of_a_kind = len(documents) > 1 and _have_two_of_a_kind(context, documents)
+    if len(pseudonyms) > 1 or len(tokens) > 1 or two_of_a_kind:
         raise _several_patients(path)
-    pseudonym = next(iter(pseudonyms), None)
+    pseudonym, token = next(iter(pseudonyms), None), next(iter(tokens), None)
     if documents:
         document = mapping.require_document(documents)
-        others = different - {document, _canonical(context, document)}
-        return PatientReference(document, pseudonym, tuple(others))
-    if pseudonym is not None:
-        return PatientReference(pseudonym=pseudonym)
+        others = [one for one in documents if one.kind != document.kind and _canonical(context, one) is not None]
+        return PatientReference(document, pseudonym, tuple(others), token)
+    if pseudonym is not None or token is not None:
+        return PatientReference(pseudonym=pseudonym, desk_token=token)
     if given and (identifiers or text):
         raise unprocessable(
             path,
@@ -205,6 +219,12 @@ def _documents_in(context: RequestContext, identifiers: Sequence[Json]) -> list[
     ]
     certain = [one for one, is_typed in found if is_typed or _canonical(context, one) is not None]
     return certain or [one for one, _ in found]
+
+
+def _have_two_of_a_kind(context: RequestContext, documents: Sequence[IdentityDocument]) -> bool:
+    """Return whether two documents of one kind have different numbers, so that they cannot be one person's."""
+    different = {_canonical(context, one) or one for one in documents}
+    return len({one.kind for one in different}) < len(different)
 
 
 def _canonical(context: RequestContext, document: IdentityDocument) -> IdentityDocument | None:

@@ -246,12 +246,6 @@ def _components(visit: Visit) -> list[Json]:
         ("informational", "counter", Text(zh="窗口支付", en="paid at the counter"), bill.counter_fen),
         (
             "informational",
-            "counter-paid",
-            Text(zh="窗口已付", en="reported as paid at the counter"),
-            bill.paid_at_counter_fen,
-        ),
-        (
-            "informational",
             "counter-overpaid",
             Text(zh="窗口多收，请退还患者", en="overpaid at the counter; give it back to the patient"),
             bill.overpaid_at_counter_fen(),

@@ -3,6 +3,8 @@
 from functools import lru_cache
 from typing import Literal
 
+from backend.services.medical_credit.model.hospital import DAYS_READ, DAYS_WRITE
+
 Permission = Literal["c", "r", "u", "d", "s"]
 """Create, read, update, delete or search, as SMART v2 scopes abbreviate them."""
 
@@ -22,6 +24,9 @@ RESOURCE_TYPES = (
 )
 """The resource types for which scopes exist. That of MessageHeader is for the states of HL7 v2 messages, which are not
 FHIR resources here."""
+
+HOSPITAL_SCOPES = {DAYS_READ: ("system/*.read", "system/*.rs"), DAYS_WRITE: ("system/*.write", "system/*.cud")}
+"""The scopes outside FHIR. A hospital may request one if it is registered, or one that covers all of FHIR is."""
 
 
 @lru_cache(maxsize=1_024)
@@ -49,6 +54,10 @@ def grant_scopes(requested: list[str], registered: tuple[str, ...]) -> tuple[str
     registered_permissions = permissions_of(registered)
     granted: dict[str, None] = {}
     for scope in requested[:MAX_SCOPES]:
+        if scope in HOSPITAL_SCOPES:
+            if not {scope, "system/*.cruds", "system/*.*", *HOSPITAL_SCOPES[scope]}.isdisjoint(registered):
+                granted[scope] = None
+            continue
         wanted = scope_permissions(scope)
         allowed = wanted & registered_permissions
         if wanted and allowed == wanted:

@@ -16,7 +16,7 @@ from backend.city.service import City
 from backend.i18n import Text
 from backend.problems import NotSignedIn
 from backend.security.identity import Access, Caller
-from backend.services.medical_credit.model.hospital import Hospital, UsedAssertion, used_assertion_id
+from backend.services.medical_credit.model.hospital import ACCOUNT_PREFIX, Hospital, UsedAssertion, used_assertion_id
 from backend.store import Duplicate
 from backend.store.time import to_ms
 from integrations.his.fhir.context import RequestContext
@@ -25,7 +25,6 @@ from integrations.his.fhir.representation import Json, encode
 from integrations.his.fhir.scopes import grant_scopes
 from integrations.his.public_keys import ALGORITHMS, find_key, registered_keys
 
-ACCOUNT_PREFIX = "hospital:"
 TOKEN_SECONDS = 300
 MAX_ASSERTION_LIFETIME = timedelta(minutes=5)
 MAX_FORM_BYTES = 20_000

@@ -12,16 +12,17 @@ from fractions import Fraction
 from msgspec.structs import replace
 
 from backend.i18n import Text
-from backend.services.medical_credit.model.commands import Command
+from backend.services.medical_credit.model.commands import Command, WithdrawCounterPayment
 from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine
-from backend.services.medical_credit.model.visit import Explanation, Line
+from backend.services.medical_credit.model.visit import CounterPayment, Explanation, Line
 from integrations.his import mapping
 from integrations.his.explanations import build_explanation
 from integrations.his.hl7v2.errors import Hl7Error, error_at
+from integrations.his.hl7v2.identifiers import parse_number, with_system
 from integrations.his.hl7v2.message import Part, Segment
 from integrations.his.hl7v2.timestamps import parse_timestamp
 
-BATCH, QUANTITY, AMOUNT, UNIT_PRICE, REFERENCE = 3, 10, 11, 12, 31
+LINE, BATCH, QUANTITY, AMOUNT, UNIT_PRICE, REFERENCE = 2, 3, 10, 11, 12, 31
 """Fields of FT1. FT1-31 exists since version 2.5."""
 PRICES = (AMOUNT, UNIT_PRICE, 15, 22)
 """The fields of FT1 that are prices (data type CP): also the insurance amount, and the unit cost."""
@@ -63,15 +64,32 @@ def parse_transaction(segment: Segment, time_zone: tzinfo, *, before_2_5: bool) 
             unreferenced = UnreferencedLine(
                 found, mapping.parse_identifier(code.text, "code"), segment.field(BATCH).text
             )
-            return unreferenced, warnings
+            return _with_systems(unreferenced, segment), warnings
         command = mapping.build_transaction(
             transaction_type, line, reference, code.text, title.text or code.component(2).text, amount, at
         )
     except mapping.Unmappable as error:
         raise error_at(segment.field(_FIELDS.get(error.element, 0)).location, error) from error
-    if isinstance(command, Line) and command.kind == "charge":
-        command = replace(command, explanation=_explanation(segment))
-    return command, warnings
+    return _with_systems(command, segment), warnings
+
+
+def _with_systems(command: Command, segment: Segment) -> Command:
+    """Return a command with what explains it, and whose ids have the systems of FT1-2 and FT1-31, where these name one.
+
+    A withdrawal names the payment in FT1-31, or has its FT1-2.
+    """
+    if isinstance(command, UnreferencedLine):
+        return replace(command, line=replace(command.line, id=with_system(segment.field(LINE), command.line.id)))
+    if isinstance(command, Line):
+        of = command.of and with_system(segment.field(REFERENCE), command.of)
+        explanation = _explanation(segment) if command.kind == "charge" else None
+        return replace(command, id=with_system(segment.field(LINE), command.id), of=of, explanation=explanation)
+    if isinstance(command, CounterPayment):
+        return replace(command, id=with_system(segment.field(LINE), command.id))
+    if isinstance(command, WithdrawCounterPayment):
+        named = segment.field(REFERENCE)
+        return replace(command, id=parse_number(named if named.text else segment.field(LINE), "payment"))
+    return command
 
 
 def _explanation(segment: Segment) -> Explanation | None:

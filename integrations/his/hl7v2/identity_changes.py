@@ -10,11 +10,12 @@ from backend.city.id_number import IdentityDocument, InvalidIdNumber, parse_id_n
 from backend.city.service import City
 from backend.i18n import Text
 from backend.services.medical_credit.eligibility import find_person_id
-from backend.services.medical_credit.model.enrolment import Enrolment
+from backend.services.medical_credit.hospital_access import may_use
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his.hl7v2.errors import Hl7Error, Location
 from integrations.his.hl7v2.event_table import event_of
+from integrations.his.hl7v2.identifiers import system_of, with_system
 from integrations.his.hl7v2.message import Message, Part, Segment
 from integrations.his.hl7v2.trigger_events import identity_documents
 
@@ -25,7 +26,7 @@ _DELETIONS = ("A23", "P02")
 async def check_identity_change(city: City, hospital: Hospital, message: Message) -> None:
     """Raise Hl7Error 205 if a merge, move or deletion would change the number or the patient of what the city keeps."""
     for part in _former_numbers(message):
-        visit = await city.store.get(Visit, visit_id(hospital.id, part.text))
+        visit = await city.store.get(Visit, visit_id(hospital.id, with_system(part, part.text)))
         if visit is not None and visit.cancelled_at is None:
             raise Hl7Error(
                 part.location,
@@ -38,7 +39,7 @@ async def check_identity_change(city: City, hospital: Hospital, message: Message
             )
     for patient, merged in _merged_patients(message):
         former, present = identity_documents(merged.field(1)), identity_documents(patient.field(3))
-        if former and present and await _are_two_people(city, former, present):
+        if former and present and await _are_two_people(city, hospital, former, present):
             location = Location("MRG", merged.sequence, 1)
             raise Hl7Error(
                 location,
@@ -53,9 +54,10 @@ async def check_identity_change(city: City, hospital: Hospital, message: Message
 
 def _former_numbers(message: Message) -> Iterator[Part]:
     """Yield the visit and account numbers that a message ends: MRG-3 and MRG-5, or PV1-19 and PID-18 of a deletion."""
-    present = {part.text for part in _present_numbers(message)}
+    present = {(part.text, system_of(part)) for part in _present_numbers(message)}
     for merged in message.all("MRG"):
-        yield from (part for part in (merged.field(3), merged.field(5)) if part.text and part.text not in present)
+        former = [part for part in (merged.field(3), merged.field(5)) if part.text]
+        yield from (part for part in former if (part.text, system_of(part)) not in present)
     if event_of(message)[1] in _DELETIONS:
         yield from (part for part in _present_numbers(message) if part.text)
 
@@ -75,8 +77,13 @@ def _merged_patients(message: Message) -> Iterator[tuple[Segment, Segment]]:
             yield patient, segment
 
 
-async def _are_two_people(city: City, former: list[IdentityDocument], present: list[IdentityDocument]) -> bool:
-    """Return whether no document is on both sides, and one side is a person who has enrolled in pay later."""
+async def _are_two_people(
+    city: City, hospital: Hospital, former: list[IdentityDocument], present: list[IdentityDocument]
+) -> bool:
+    """Return whether no document is on both sides, and one side is a person whose pay later the hospital may use.
+
+    Of anybody else the hospital must not learn whether they have enrolled.
+    """
     sides = [{str(number) for one in side if (number := _parsed(city, one))} for side in (former, present)]
     if not all(sides) or sides[0] & sides[1]:
         return False
@@ -84,7 +91,7 @@ async def _are_two_people(city: City, former: list[IdentityDocument], present: l
     known = {person for side in people for person in side if person is not None}
     if people[0] & people[1] & known:
         return False
-    return any([await city.store.get(Enrolment, person) is not None for person in known])
+    return any([await may_use(city, hospital, person) for person in known])
 
 
 def _parsed(city: City, document: IdentityDocument) -> IdentityDocument | None:

@@ -16,7 +16,7 @@ from backend.city.person import id_digest_of, known_person
 from backend.city.service import City
 from backend.i18n import Text
 from backend.services.medical_credit.eligibility import find_person_id
-from backend.services.medical_credit.model.enrolment import Enrolment
+from backend.services.medical_credit.hospital_access import may_use
 from backend.services.medical_credit.model.hospital import HisMessage, Hospital
 from backend.services.medical_credit.model.visit import Visit
 from backend.store import Order
@@ -75,7 +75,7 @@ async def ignore_person(
         return None
     digest = _patient(city, message)
     opening = None if visit is None else await _ignored_opening(city, visit)
-    if opening is None and not await _is_without_credit(city, message, faults):
+    if opening is None and not await _is_without_credit(city, hospital, message, faults):
         return None
     text = Text(
         zh="该患者未使用先看病后付费，消息已接收，不作处理",
@@ -85,7 +85,7 @@ async def ignore_person(
     return Ignored(str(error), (error,), digest or (opening and opening.patient))
 
 
-async def _is_without_credit(city: City, message: Message, faults: Sequence[Hl7Error]) -> bool:
+async def _is_without_credit(city: City, hospital: Hospital, message: Message, faults: Sequence[Hl7Error]) -> bool:
     """Return whether the patient of a message without a visit has no credit; a wrong ID number is reported instead."""
     opens = "^".join(event_of(message)) in OPENING
     documents = [one for patient in message.all("PID")[:1] for one in identity_documents(patient.field(3))]
@@ -98,8 +98,7 @@ async def _is_without_credit(city: City, message: Message, faults: Sequence[Hl7E
         return False
     if opens and any(fault.code in ("204", "206") for fault in faults):
         return True  # the city knows neither the visit nor, for this hospital, the person
-    enrolment = None if person is None else await city.store.get(Enrolment, person)
-    return enrolment is None or enrolment.closed_at is not None
+    return not await may_use(city, hospital, person)
 
 
 def _patient(city: City, message: Message) -> str | None:

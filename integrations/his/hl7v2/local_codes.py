@@ -1,5 +1,7 @@
 """Translate a hospital's own codes to those of HL7: classes of visits (PV1-2) and types of identifiers (CX-5). Pure.
 
+The hospital's own assigning authorities are left out of its numbers (CX-4), because a number without one is its own.
+
 Everything after this reads the codes of `mapping` only. Locations stay those of the message as it was sent.
 """
 
@@ -9,7 +11,9 @@ from msgspec.structs import replace
 
 from backend.city.id_number import DocumentKind
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.hospital import Hospital, IdentifierKind
+from backend.services.medical_credit.model.visit import own_system
+from integrations.his.hl7v2.identifiers import AUTHORITY, system_of
 from integrations.his.hl7v2.message import Message, Segment, Syntax
 
 CLASSES: dict[VisitKind, str] = {"outpatient": "O", "emergency": "E", "inpatient": "I"}
@@ -25,16 +29,40 @@ IDENTIFIER_TYPES: dict[DocumentKind, str] = {
 """The type of each kind of identity document, as `mapping.DOCUMENT_TYPES` reads it."""
 
 _IDENTIFIERS = (("PID", 3), ("MRG", 1))
+_NUMBERS: dict[tuple[str, int], IdentifierKind] = {
+    ("PV1", 19): "visit",
+    ("PID", 18): "visit",
+    ("MRG", 3): "visit",
+    ("MRG", 5): "visit",
+    ("FT1", 2): "charge",
+    ("FT1", 31): "charge",
+}
+"""The fields with numbers that a hospital gives to visits, accounts and lines."""
 _CX_TYPE = 5
 
 
 def with_standard_codes(message: Message, hospital: Hospital) -> Message:
     """Return a message with the hospital's own codes translated; a code that it has not mapped stays as it is."""
+    segments = tuple(_without_own_systems(segment, hospital) for segment in message.segments)
     if not hospital.visit_classes and not hospital.identifier_types:
-        return message
+        return Message(message.syntax, segments)
     classes = {code: CLASSES[kind] for code, kind in hospital.visit_classes.items()}
     types = {code: IDENTIFIER_TYPES[kind] for code, kind in hospital.identifier_types.items()}
-    return Message(message.syntax, tuple(_translated(segment, classes, types) for segment in message.segments))
+    return Message(message.syntax, tuple(_translated(segment, classes, types) for segment in segments))
+
+
+def _without_own_systems(segment: Segment, hospital: Hospital) -> Segment:
+    """Return a segment whose numbers have an assigning authority only if it is not the hospital itself."""
+    for (name, number), kind in _NUMBERS.items():
+        if segment.name == name and (system := system_of(segment.field(number))):
+            own = (hospital.id, own_system(hospital.id, kind), *hospital.own_systems)
+            if system in own:
+                segment = _with_field(segment, number, _without_authority(segment.syntax))
+    return segment
+
+
+def _without_authority(syntax: Syntax) -> Callable[[str], str]:
+    return lambda raw: syntax.component.join(raw.split(syntax.component)[: AUTHORITY - 1])
 
 
 def _translated(segment: Segment, classes: Mapping[str, str], types: Mapping[str, str]) -> Segment:

@@ -72,6 +72,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.VisitChanged: "205",
     problems.LineExceeded: "102",
     problems.CannotPayLater: "206",
+    problems.DeskTokensRefused: "206",
     problems.VisitCancelled: "206",
     problems.VisitPaid: "206",
     problems.RefundTooLate: "206",

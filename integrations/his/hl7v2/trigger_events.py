@@ -15,7 +15,8 @@
 `event_table` lists all other events.
 
 FT1-2 identifies a line, FT1-31 the charge that a CD or AJ refers to; `financial_transactions` reads FT1. The patient's
-identity document is the repetition of PID-3 whose type (CX-5) is in `mapping.DOCUMENT_TYPES`.
+identity document is the repetition of PID-3 whose type (CX-5) is in `mapping.DOCUMENT_TYPES`; a desk token
+has the type `mapping.DESK_TYPE`.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ from integrations.his import mapping
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
 from integrations.his.hl7v2.errors import error_at as _error_at
 from integrations.his.hl7v2.financial_transactions import parse_transaction
-from integrations.his.hl7v2.identifiers import document_kind
+from integrations.his.hl7v2.identifiers import document_kind, parse_number
 from integrations.his.hl7v2.message import Message, Part, Segment
 from integrations.his.hl7v2.settlement_reports import TIME, parse_settlement
 from integrations.his.hl7v2.timestamps import parse_timestamp
@@ -92,13 +93,9 @@ def _not_for_production(part: Part) -> Hl7Error:
 
 
 def parse_visit_number(message: Message) -> str:
-    """Return the visit number: PV1-19, or PID-18 without a PV1. Raises Hl7Error."""
+    """Return the visit number with its system: PV1-19, or PID-18 without a PV1. Raises Hl7Error."""
     visits = message.all("PV1")
-    part = visits[0].field(19) if visits else message.segment("PID").field(18)
-    try:
-        return mapping.parse_identifier(part.text, "visit")
-    except mapping.Unmappable as error:
-        raise _error_at(part.location, error) from error
+    return parse_number(visits[0].field(19) if visits else message.segment("PID").field(18), "visit")
 
 
 def parse_commands(message: Message, time_zone: tzinfo) -> VisitCommands:
@@ -112,9 +109,8 @@ def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...
     visit, patient = message.segment("PV1"), message.segment("PID")
     opened_at = _event_time(message, visit, 44, time_zone, "opened_at")
     try:
-        command = mapping.build_open_visit(
-            mapping.require_document(_documents(patient)), visit.field(2).text, opened_at
-        )
+        keys = mapping.require_keys(_documents(patient), _desk_token(patient))
+        command = mapping.build_open_visit(keys, visit.field(2).text, opened_at)
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
     return (LocatedCommand(command, _location(patient, 3)),)
@@ -201,6 +197,12 @@ def identity_documents(identifiers: Part) -> list[IdentityDocument]:
         if kind is not None and one.component(1).text:
             found.append(IdentityDocument(one.component(1).text, kind))
     return found
+
+
+def _desk_token(patient: Segment) -> str | None:
+    """Return the desk token in PID-3, if there is one."""
+    typed = (one for one in patient.field(3).repetitions() if one.component(5).text == mapping.DESK_TYPE)
+    return next((one.component(1).text for one in typed), None)
 
 
 def _event_time(

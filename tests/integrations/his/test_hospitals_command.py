@@ -92,6 +92,25 @@ def test_keys_in_a_file_replace_those_at_a_url_and_the_other_way_round(
     assert hospitals("set", "HZ001", "--jwks", key_file(tmp_path, KEY), "--jwks-url", url).exit_code == 2
 
 
+def test_a_hospital_maps_codes_of_its_own_one_after_the_other(
+    hospitals: Command, stored: Callable[[], Hospital]
+) -> None:
+    hospitals("add", "HZ001", "市第一医院", "--class", "X=outpatient", "--identifier-type", "Y=passport")
+    assert hospitals("set", "HZ001", "--class", "Z=inpatient", "--class", "X=").exit_code == 0
+    assert (stored().visit_classes, stored().identifier_types) == ({"Z": "inpatient"}, {"Y": "passport"})
+    for wrong in ("X", "X=hotel", "=outpatient", "A|B=outpatient"):
+        assert hospitals("set", "HZ001", "--class", wrong).exit_code == 2, wrong
+
+
+def test_people_without_credit_are_ignored_for_a_new_hospital_unless_it_is_set_otherwise(
+    hospitals: Command, stored: Callable[[], Hospital]
+) -> None:
+    hospitals("add", "HZ001", "市第一医院")
+    assert (stored().people_without_credit, stored().unused_events) == ("ignore", "ignore")
+    hospitals("set", "HZ001", "--people-without-credit", "refuse", "--unused-events", "refuse")
+    assert (stored().people_without_credit, stored().unused_events) == ("refuse", "refuse")
+
+
 def test_a_hospital_that_is_unknown_cannot_be_changed(hospitals: Command) -> None:
     for arguments in (["set", "HZ009", "--name", "x"], ["enable", "HZ009"], ["disable", "HZ009"]):
         assert "hospital HZ009 not found" in hospitals(*arguments).output

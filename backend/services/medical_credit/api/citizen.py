@@ -1,6 +1,6 @@
 """Handlers for citizens: enrol in pay later, see the limit and its reasons, see visits, pay bills, let family pay."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from litestar import delete, get, post, put
@@ -51,7 +51,12 @@ from backend.services.medical_credit.eligibility import (
     refresh_enrolment,
     terms_of,
 )
-from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment, FamilyPayer
+from backend.services.medical_credit.model.enrolment import (
+    AGREEMENT,
+    IGNORED_MESSAGES_SETTLE,
+    Enrolment,
+    FamilyPayer,
+)
 from backend.services.medical_credit.model.problems import NotEligible
 from backend.services.medical_credit.model.visit import Purpose, Visit
 from backend.services.medical_credit.saga import visit_saga
@@ -62,8 +67,6 @@ from backend.web.idempotency import IdempotencyKey, IdempotencyKeyReused, Reques
 
 PURPOSES: tuple[Purpose, ...] = ("outpatient", "inpatient")
 PAGE = 20
-IGNORED_MESSAGES_SETTLE = timedelta(minutes=2)
-"""A message that was being ignored while the person consented is stored by then."""
 _process_ignored_messages = TaskReference("medical_credit.process_ignored_messages")
 
 

@@ -1,7 +1,7 @@
-"""Handlers for operators and approvers, who reconcile a hospital's day and repair its differences."""
+"""Handlers for operators and approvers: reconcile a hospital's day, repair its differences, check emergencies."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 
 from litestar import Response, get, post, put
 from litestar.di import NamedDependency
@@ -15,6 +15,7 @@ from backend.paylater import repairs
 from backend.paylater.details import RepairSelection
 from backend.paylater.problems import NotAccepted, SamePerson
 from backend.security.identity import CitizenRequest, role_guard
+from backend.services.medical_credit.api.consent_schemas import EmergencyAccessDetails, EmergencyAccessList
 from backend.services.medical_credit.api.schemas import (
     HospitalFile,
     ReconciliationDetails,
@@ -22,6 +23,7 @@ from backend.services.medical_credit.api.schemas import (
     reconciliation_details,
     reconciliation_summary,
 )
+from backend.services.medical_credit.model.emergency_access import EmergencyAccess
 from backend.services.medical_credit.model.hospital_file import InvalidFile
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
@@ -34,6 +36,8 @@ from backend.services.medical_credit.reconciliation import (
     update_reconciliation,
 )
 from backend.store import Order
+
+NEWEST = Order("at_ms", "descending")
 
 operator, approver = role_guard("operator"), role_guard("approver")
 
@@ -133,6 +137,25 @@ async def approve_repairs(
         lambda found, now: with_acts(repairs.approve_repairs(found, data.differences, request.user, now), acts),
     )
     return reconciliation_details(await repair_saga.run(city, found) or found)
+
+
+@get("/v1/emergency-accesses", guards=[operator])
+async def list_emergency_accesses(
+    city: NamedDependency[City], hospital: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+) -> EmergencyAccessList:
+    """List the emergencies in which hospitals used pay later without the person's consent, newest first."""
+    wanted = {} if hospital is None else {"hospital": hospital}
+    page = await city.store.find(EmergencyAccess, wanted, order=NEWEST, cursor=cursor, limit=PAGE)
+    found = [
+        EmergencyAccessDetails(
+            one.hospital,
+            datetime.fromtimestamp(one.at_ms / 1_000, UTC),
+            one.purpose,
+            one.about if one.purpose == "visit" else None,
+        )
+        for one in page.documents
+    ]
+    return EmergencyAccessList(found, page.cursor)
 
 
 def _day_act(city: City, request: CitizenRequest, action: str, hospital: str, day: date) -> Act:

@@ -30,21 +30,23 @@ MAX_AMOUNT_FEN = 10_000_000_000
 
 
 class OpenVisit(Struct, frozen=True):
-    """Open a visit. `estimate_fen` is the hospital's estimate of the person's share.
+    """Open a visit of the person with an identity document, a desk token, or both.
 
-    If `admits`, a visit that is open already may change its kind, as from emergency to inpatient.
+    `estimate_fen` is the hospital's estimate of the person's share. If `admits`, a visit that is open already may
+    change its kind, as from emergency to inpatient.
     """
 
-    id_number: str
+    id_number: str | None
     kind: VisitKind
     opened_at: datetime
     estimate_fen: int | None = None
     document_kind: DocumentKind = RESIDENT_CARD
     admits: bool = False
+    desk_token: str | None = None
 
-    def document(self) -> IdentityDocument:
+    def document(self) -> IdentityDocument | None:
         """Return the patient's identity document as the hospital sent it."""
-        return IdentityDocument(self.id_number, self.document_kind)
+        return None if self.id_number is None else IdentityDocument(self.id_number, self.document_kind)
 
 
 class ChangeVisit(Struct, frozen=True):
@@ -182,6 +184,11 @@ def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
     kind, opened_at = command.kind or visit.kind, command.opened_at or visit.opened_at
     if (kind, opened_at) == (visit.kind, visit.opened_at):
         return visit
+    if visit.without_consent and kind == "outpatient":
+        raise problems.VisitChanged(
+            zh="该急诊未经患者授权，不能改为门诊；请取消后凭就诊授权码重新登记。",
+            en="This emergency was opened without consent; cancel it, and open an outpatient visit with a desk token.",
+        )
     if kind != visit.kind and (visit.settlement or visit.attempt or visit.bill or visit.was_paid()):
         raise problems.VisitChanged(zh="已结算的就诊不能更改类别。", en="The kind of a settled visit cannot change.")
     return replace(visit, kind=kind, opened_at=opened_at, opened_ms=to_ms(opened_at))

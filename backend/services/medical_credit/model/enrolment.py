@@ -1,7 +1,7 @@
 """A person's enrolment in pay later, and family payers."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from backend.i18n import Text
@@ -18,6 +18,9 @@ TERMS = "medical_credit.terms"
 AGREEMENT = "2026-01"
 """The version of the agreement that people consent to."""
 
+IGNORED_MESSAGES_SETTLE = timedelta(minutes=2)
+"""A message that was being ignored while the person consented is stored by then."""
+
 Terms = Callable[[Term], int]
 """Returns a figure of the agreement in force."""
 
@@ -27,6 +30,7 @@ Standing = Literal["good", "exception", "exhausted", "suspended", "ineligible"]
 class Enrolment(Account, kw_only=True):
     """A person's account for paying hospitals later; `facts` were read from the registries at `facts_at`.
 
+    `hospitals` are the codes of those that may use it, None for all of the city. They were chosen at `hospitals_at`.
     `ignored_due_ms` is when messages that were ignored before the person consented are processed for the last time.
     """
 
@@ -47,7 +51,13 @@ class Enrolment(Account, kw_only=True):
 
     facts: CreditFacts
     facts_at: datetime
+    hospitals: tuple[str, ...] | None = None
+    hospitals_at: datetime | None = None
     ignored_due_ms: int | None = None
+
+    def allows(self, hospital: str) -> bool:
+        """Return whether the person lets a hospital use their account without a desk token."""
+        return self.hospitals is None or hospital in self.hospitals
 
 
 class FamilyPayer(FamilyConsent, kw_only=True):

@@ -25,6 +25,13 @@ IdentifierKind = Literal["visit", "charge", "payment", "settlement", "eligibilit
 """The kinds of objects to which hospitals give identifiers."""
 
 
+ACCOUNT_PREFIX = "hospital:"
+"""The account of a hospital's system is this and the code of the hospital."""
+
+DAYS_READ, DAYS_WRITE = "hospital/days.read", "hospital/days.write"
+"""The scopes of an access token that reads the hospital's reconciled days, and that uploads its files."""
+
+
 class Hospital(AuditedDocument, kw_only=True):
     """A connected hospital; its `id` is the code that it sends in MSH-4 and in its client assertions.
 
@@ -158,6 +165,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
 
     The `id` is derived from the hospital and its `number` of the request, so a repeated request is stored once. As in
     a visit, `plain_number` is the number without its system, if it has one.
+    `desk_token` is the id of the desk token by which alone the request named the person.
     """
 
     collection: ClassVar[str] = "eligibility_answers"
@@ -186,6 +194,7 @@ class EligibilityAnswer(AuditedDocument, kw_only=True):
     expires_ms: int
     eligible: bool
     available_fen: int
+    desk_token: str | None = None
 
 
 def used_assertion_id(hospital: str, jti: str) -> str:
@@ -199,5 +208,8 @@ def eligibility_id(hospital: str, number: str) -> str:
 
 
 def patient_pseudonym(encryption: FieldEncryption, hospital: str, person: str) -> str:
-    """Return the identifier of a person for a hospital: stable, and different for every hospital."""
+    """Return the identifier of a person for a hospital: stable, and different for every hospital.
+
+    `person` is the id of the Person, or `id number` and their identity document where the city may not know them.
+    """
     return encryption.digest("fhir-patient", f"{hospital}\n{person}")

@@ -43,6 +43,9 @@ OPTIONAL_COLUMNS = ("day", "patient")
 MAX_ROWS = 500_000
 MAX_FAULTS = 20
 
+ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030", "gb18030": "gb18030"}
+"""The encodings of a file, by the names under which senders know them."""
+
 RECORDS = ("charge", "credit", "adjustment", "settlement", "counter")
 NO_SETTLEMENT = "-"
 """The id of a settlement that the insurance did not number."""
@@ -103,6 +106,23 @@ class FiledVisit(Struct):
     repeated_lines: list[str] = []
     repeated_payments: list[str] = []
     patients: set[str] = set()
+
+
+def decode_file(content: bytes, encoding: str | None = None) -> str:
+    """Return the text of a file; without an encoding UTF-8 is tried first, then GB18030, which includes GBK.
+
+    Raises InvalidFile with the row that is in neither.
+    """
+    tried = ["utf-8", "gb18030"] if encoding is None else [ENCODINGS[encoding]]
+    fault: UnicodeDecodeError | None = None
+    for one in tried:
+        try:
+            return content.decode(one)
+        except UnicodeDecodeError as error:
+            fault = error if fault is None or error.start > fault.start else fault
+    assert fault is not None, "an encoding was tried"
+    row = content.count(b"\n", 0, fault.start) + 1
+    raise _invalid([FieldError(f"row {row}", f"is not in {' or '.join(tried)}")])
 
 
 def read_file(text: str) -> dict[str, FiledVisit]:

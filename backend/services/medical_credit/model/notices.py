@@ -60,3 +60,9 @@ BILL_TEXTS = BillTexts(
     ),
     nothing_to_pay=Text(zh="该就诊目前没有应付账单。", en="This visit has nothing to pay now."),
 )
+
+EMERGENCY_ACCESS = Text(
+    zh="一家未经您授权的医院因急诊使用了您的先看病后付费，请核对；如有疑问请拨打12345。",
+    en="A hospital that you had not allowed used your pay later in an emergency. Check it; if it is wrong, call 12345.",
+)
+"""Sent once a day for each hospital."""

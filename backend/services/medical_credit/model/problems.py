@@ -87,3 +87,9 @@ class CannotPayLater(Problem):
 
 class NotEligible(Problem):
     """The rules do not allow the caller to enrol in pay later now."""
+
+
+class DeskTokensRefused(Problem):
+    """The hospital presented too many wrong desk tokens; `Retry-After` says how long to wait."""
+
+    status, title_zh = 429, "就诊授权码错误次数过多"

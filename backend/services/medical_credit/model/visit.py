@@ -106,8 +106,9 @@ class Visit(Billable, kw_only=True):
     `id_number` is the encrypted ID number under which it was opened; older visits have none. `settle_at` is when the
     closed visit is sent to the insurance, and `retry_at` when a rejected claim is sent again. `settled_ms` is when the
     settlement in force was made. `institution` is the hospital's code at the insurance. `cancelled_settlements` are
-    those that a hospital which settles itself has cancelled. `transitions` counts how often the
-    hospital changed its class, beginning, end or cancellation, all of which can be undone.
+    those that a hospital which settles itself has cancelled. `transitions` counts how often the hospital changed its
+    class, beginning, end or cancellation, all of which can be undone. `desk_token` is the id of the desk token with
+    which it was opened, if it was; an emergency may be opened `without_consent`.
     """
 
     collection: ClassVar[str] = "medical_visits"
@@ -150,6 +151,8 @@ class Visit(Billable, kw_only=True):
     opened_ms: int
     changed_ms: int
     id_number: str | None = None
+    desk_token: str | None = None
+    without_consent: bool = False
     lines: tuple[Line, ...] = ()
     counter_payments: tuple[CounterPayment, ...] = ()
     settle_at: datetime | None = None

@@ -10,6 +10,7 @@ from tests.foreign_samples import (
     read_outcome,
     resources_in,
     table_of,
+    with_own_ids,
 )
 
 MESSAGE = b"MSH|^~\\&|LAB|GHH^1.2.3^ISO|X|Y|20261124||ORU^R01|M1|P|2.5\nPID|1\n"
@@ -24,6 +25,11 @@ def test_every_message_of_a_file_is_sent_with_carriage_returns(tmp_path: Path) -
     assert facility_of(sent[0]) == "GHH"
 
 
+def test_a_control_id_that_occurs_again_gets_a_suffix() -> None:
+    sent = [raw for _, raw in with_own_ids([("a", MESSAGE), ("b", MESSAGE), ("c", MESSAGE)])]
+    assert sent == [MESSAGE, MESSAGE.replace(b"|M1|", b"|M1-2|"), MESSAGE.replace(b"|M1|", b"|M1-3|")]
+
+
 def test_files_that_are_no_resources_are_passed_over(tmp_path: Path) -> None:
     for name, text in {"a": '{"resourceType": "Encounter"}', "b": "[]", "c": "{", "d": '{"name": "package"}'}.items():
         (tmp_path / f"{name}.json").write_text(text)
@@ -35,8 +41,8 @@ def test_an_answer_tells_the_condition_of_both_forms_of_the_error_segment() -> N
     before = header.format("2.4") + "ERR|MSH^1^9^201&Unsupported&HL70357\r"
     since = header.format("2.5") + "ERR||MSH^1^9|100^Sequence^HL70357|E||||segment 3 is odd\r"
     old, new = (read_acknowledgement("s", parse_message(one.encode(), "utf-8")) for one in (before, since))
-    assert old == Answer("s", "AR", "201 no", read=True)
-    assert new == Answer("s", "AR", "100 segment 3 is odd", read=False)
+    assert old == Answer("s", "AR", "201 MSH-9: no", read=True)
+    assert new == Answer("s", "AR", "100 MSH-9: segment 3 is odd", read=False)
 
 
 def test_equal_reasons_are_counted_together() -> None:

@@ -185,7 +185,10 @@ def test_bundles_of_mutated_bodies_are_answered_entry_by_entry(first: HospitalSy
         if number % 20 == 0:
             valid = valid_requests(first, patient, f"V{number}")
         entries = [mutated(random, entry(*random.choice(valid))) for _ in range(ENTRIES)]
-        transaction = mutated(random, bundle("transaction", *entries[:2]))
+        person = {"resourceType": "Patient", "identifier": [{"system": ID_NUMBER, "value": patient.id_number}]}
+        of_person = encounter(patient, f"P{number}", "EMER", subject={"reference": "urn:uuid:1"})
+        pair = entry("POST", "Patient", person, "urn:uuid:1"), entry("POST", "Encounter", of_person)
+        transaction = mutated(random, bundle("transaction", *random.choice([entries[:2], pair])))
         assert first.request("POST", "", json.dumps(transaction)).status_code < 500, transaction
         batch = json.dumps(bundle("batch", *entries)).replace("\\ud800", "")  # which is no JSON text
         response = first.request("POST", "", batch)

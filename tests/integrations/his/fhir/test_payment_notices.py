@@ -40,4 +40,4 @@ def test_an_invoice_says_what_the_hospital_must_give_back(
     assert invoice["status"] == "balanced"
     assert "Give 20.00 yuan back." in invoice["note"][0]["text"]
     codes = {one["code"]["coding"][0]["code"]: one["amount"]["value"] for one in invoice["totalPriceComponent"]}
-    assert (codes["counter-paid"], codes["counter-overpaid"]) == (share + 20, 20)
+    assert (codes["cash"], codes["counter"], codes["counter-overpaid"]) == (share, share, 20)

@@ -141,6 +141,18 @@ def test_a_payment_below_zero_withdraws_the_payment_with_its_id(quantity: str, a
     assert parsed(ft1("P1", quantity, amount, unit_price, "PY")).command == WithdrawCounterPayment("P1", 10_000)
 
 
+def test_a_withdrawal_with_an_id_of_its_own_names_the_payment_in_ft1_31(receiving: ReceivingCity) -> None:
+    system = Hl7System()
+    messages = [
+        system.registration("W1"),
+        system.charge_message("W1", ft1("P1", "", "100.00", "", "PY"), ft1("P2", "", "30.00", "", "PY")),
+        system.charge_message("W1", ft1("P3", "", "-100.00", "", "PY", "P1")),
+    ]
+    assert [receiving.code(message) for message in messages] == ["AA"] * 3
+    paid = receiving.visit("W1").counter_payments
+    assert [(one.id, one.withdrawn_at is not None) for one in paid] == [("P1", True), ("P2", False)]
+
+
 # whole messages
 
 

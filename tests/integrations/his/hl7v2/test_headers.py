@@ -3,11 +3,17 @@
 import codecs
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from backend.i18n import Text
+from integrations.his.hl7v2.acknowledgement import acknowledge
+from integrations.his.hl7v2.errors import Hl7Error
 from integrations.his.hl7v2.message import Message, parse_header, parse_message
 from integrations.his.hl7v2.syntax import Syntax
 from tests.integrations.his.hl7v2.receiving_city import ReceivingCity
 from tests.integrations.his.hospital import Hl7System, transaction
+from tests.services.medical_credit.scene import NOON
 
 GB18030_MARK = b"\x84\x31\x95\x33"
 
@@ -107,3 +113,25 @@ def test_an_unknown_facility_is_told_to_be_unknown_whatever_else_is_wrong(receiv
 def test_the_fields_of_a_broken_header_are_between_the_usual_delimiters() -> None:
     header = parse_header(b"MSH#*!$%&@#HI|S#HZ001#C#C###ADT^A01#M-1#P#2.3", "utf-8").header
     assert [header.field(number).text for number in (3, 4, 9, 10, 12)] == ["HI|S", "HZ001", "ADT", "M-1", "2.3"]
+
+
+def test_without_an_escape_character_a_reply_has_spaces_for_the_delimiters_in_its_texts() -> None:
+    message = parse_message(b"MSH|^~|HIS|H1|C|C|||ADT^A01|M-1|P|2.5\rPID|1", "utf-8")
+    error = Hl7Error(None, "102", Text(zh="甲|乙", en="a^b~c&d"))
+    reply = parse_message(acknowledge(message, "AR", [error], control_id="A-1", now=NOON), "utf-8")
+    assert reply.segment("ERR").field(8).raw == "甲 乙 a b c&d"
+
+
+@settings(max_examples=50)
+@given(
+    st.sampled_from(["^~\\&", "^~\\", "^~", "^", "", "^^", "^~\\&#", "ab"]),
+    st.text(st.sampled_from("|^~\\&X41.brMSHPID1\r\n\x1c\x07 \ufeff"), max_size=60),
+)
+def test_any_header_is_acknowledged_in_a_message_that_can_be_read(delimiters: str, rest: str) -> None:
+    raw = f"MSH|{delimiters}|HIS|HZ001|C|C|||ADT^A01|M-1|P|2.4|{rest}".encode()
+    try:
+        answered, code, errors = parse_message(raw, "utf-8"), "AA", []
+    except Hl7Error as error:
+        answered, code, errors = parse_header(raw, "utf-8"), "AR", [error]
+    reply = acknowledge(answered, code, errors, control_id="A-1", now=NOON)  # type: ignore[arg-type]
+    assert parse_message(reply, "utf-8").segment("MSA").field(2).text == "M-1"

@@ -1,0 +1,105 @@
+"""The guide for hospitals is complete and true: each code has advice, and each message an example that works."""
+
+import json
+import re
+from datetime import UTC, datetime
+
+import integrations.his.fhir.routes  # noqa: F401  its Problems
+from backend.problems import Problem
+from backend.services.medical_credit.api.hospital import MAX_FILE_BYTES
+from backend.services.medical_credit.model.hospital_file import COLUMNS, MAX_ROWS, OPTIONAL_COLUMNS, RECORDS, read_file
+from backend.services.medical_credit.model.problems import NotEligible
+from integrations.his.hl7v2.errors import CONDITION_CODES
+from integrations.his.hl7v2.message_receiver import receive_message
+from integrations.his.hl7v2.mllp_listener import Peer
+from integrations.his.hl7v2.trigger_events import _PARSERS
+from integrations.his.mapping import TRANSACTIONS
+from tests.conftest import ROOT
+from tests.integrations.his.fhir.hospital_system import HospitalSystem
+from tests.services.medical_credit.scene import Patient, Scene
+
+GUIDE = (ROOT / "docs" / "hospitals.md").read_text("utf-8")
+PATIENT = "990000196911180003"
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+OF_HOSPITALS = (
+    "integrations.his",
+    "backend.problems",
+    "backend.city.id_number",
+    "backend.city.upstream",
+    "backend.operations.load_shedding",
+    "backend.services.medical_credit.model",
+)
+OF_CITIZENS = {NotEligible}
+
+
+def examples(language: str) -> list[tuple[str, str]]:
+    """Return the note and the text of each example in a language."""
+    return [(note.strip(), text) for found, note, text in FENCE.findall(GUIDE) if found == language]
+
+
+def listed(heading: str) -> set[str]:
+    """Return the first column of the table below a line."""
+    table = re.search(rf"^\| {heading} \|[^\n]*\n\|[^\n]*\n((?:\|[^\n]*\n?)*)", GUIDE, re.MULTILINE)
+    assert table, heading
+    return {re.sub(r"[`| ]", "", line.split(" | ")[0]) for line in table[1].splitlines()}
+
+
+def problems(kind: type[Problem] = Problem) -> set[type[Problem]]:
+    direct = set(kind.__subclasses__())
+    return direct.union(*(problems(one) for one in direct))
+
+
+def test_each_condition_code_has_advice() -> None:
+    assert listed("code") == set(CONDITION_CODES)
+
+
+def test_each_problem_of_hospitals_has_advice() -> None:
+    met = {one for one in problems() if one.__module__.startswith(OF_HOSPITALS)} - OF_CITIZENS
+    assert listed("problem") == {one.type_path().rpartition("/")[2] for one in met}
+
+
+def test_each_trigger_event_and_type_of_transaction_has_an_example() -> None:
+    messages = [text for _, text in examples("hl7")]
+    shown = {(fields[8].split("^")[0], fields[8].split("^")[1]) for fields in (one.split("|") for one in messages)}
+    assert shown >= set(_PARSERS)
+    transactions = {line.split("|")[6] for one in messages for line in one.splitlines() if line.startswith("FT1")}
+    assert transactions == set(TRANSACTIONS)
+
+
+def test_the_hl7_examples_are_accepted_in_their_order(scene: Scene, patient: Patient) -> None:
+    scene.clock.now = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+    code = scene.client.post("/v1/me/medical-credit/desk-tokens", headers=patient).json()["code"]
+
+    async def send(message: str) -> str:
+        raw = message.strip().replace("\n", "\r").encode()
+        return [reply async for reply in receive_message(scene.city, raw, Peer("127.0.0.1"))][-1].decode()
+
+    for _, text in examples("hl7"):
+        answer = scene.call(send, text.replace(PATIENT, patient.id_number).replace("12345678", code))
+        assert "\rMSA|AA|" in answer, f"{text}\n{answer}"
+        assert "\rERR" not in answer, f"{text}\n{answer}"
+
+
+def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Patient, first: HospitalSystem) -> None:
+    code = scene.client.post("/v1/me/medical-credit/desk-tokens", headers=patient).json()["code"]
+    visit = ""
+    for note, text in examples("json"):
+        shown = text.replace(PATIENT, patient.id_number).replace("12345678", code).replace("VISIT-ID", visit)
+        resource = json.loads(shown)
+        method = note.split()[0] if note != "desk token" else "POST"
+        answer = first.put(resource) if method == "PUT" else first.post(resource)
+        assert answer.status_code == (200 if method == "PUT" else 201), f"{text}\n{answer.text}"
+        visit = visit or (answer.json()["id"] if resource["resourceType"] == "Encounter" else "")
+    scene.advanced("F1")
+    assert first.read(f"Invoice/{visit}")["totalNet"]["value"] > 0
+    assert first.found("CoverageEligibilityResponse?identifier=E1")[0]["insurance"][0]["inforce"]
+
+
+def test_the_example_of_the_days_file_is_read_and_each_column_and_record_is_explained() -> None:
+    ((_, file),) = examples("csv")
+    assert tuple(file.splitlines()[0].split(",")) == (*COLUMNS, *OPTIONAL_COLUMNS)
+    assert list(read_file(file)) == ["V1"]
+    explained = {name for cell in listed("column") for name in cell.split(",")}
+    assert explained == {*COLUMNS, *OPTIONAL_COLUMNS}
+    assert all(f"`{record}`" in GUIDE for record in RECORDS)
+    assert f"{MAX_ROWS:,} rows and {MAX_FILE_BYTES // 1_000_000} MB" in GUIDE
