@@ -15,6 +15,12 @@ from tests.bench.report import RESULTS, machine, write_section
 
 RUNS = {
     "medical credit: every fen is accounted for": ("tests/services/medical_credit/test_invariants.py", 12),
+    "hospital messages: the bill is that of the accepted ones": (
+        "tests/integrations/his/hl7v2/test_message_sequences.py",
+        3,
+    ),
+    "hospital messages: a listener that is killed": ("tests/integrations/his/hl7v2/test_kills.py", 4),
+    "hospital messages: mutations": ("tests/integrations/his/hl7v2/test_mutations.py", 1),
     "pay later: every fen is accounted for": ("tests/paylater/test_engine.py", 5),
     "benefits: every fen is accounted for": ("tests/benefits/test_reading_circles.py", 4),
     "talent code: every fen is accounted for": ("tests/services/talent_code/test_invariants.py", 8),

@@ -111,7 +111,7 @@ def _readable(raw: bytes) -> str:
 @messages.command("retry")
 @click.argument("message_id")
 def retry_message(message_id: str) -> None:
-    """Process a message again; the original answer does not change."""
+    """Process a message again; if it succeeds and the hospital repeats it, it gets AA."""
 
     async def work(city: City) -> tuple[str | None, HisMessage]:
         await _find(city, message_id)

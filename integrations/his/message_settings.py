@@ -8,6 +8,7 @@ import click
 
 from backend.city.id_number import DocumentKind
 from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.model.hospital import RefusalPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,12 @@ def _codes(_context: click.Context, parameter: click.Parameter, pairs: tuple[str
 
 
 MESSAGE_SETTINGS = (
+    click.option(
+        "--refuse-with",
+        type=click.Choice(get_args(RefusalPolicy)),
+        help="Code of refused messages: AR if never, AE if later (by_cause), the other way round (reversed), or one "
+        "code. [default: by_cause]",
+    ),
     click.option(
         "--people-without-credit",
         type=_HANDLING,

@@ -1,11 +1,15 @@
 """Handle hospital commands: find the visit, apply the command, and store it with one write."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from msgspec.structs import replace
 
+from backend.city.id_number import IdentityDocument, InvalidIdNumber
 from backend.city.service import City
 from backend.paylater.coverage import move_to_purpose
+from backend.problems import Problem
 from backend.services.medical_credit.eligibility import (
     assess,
     find_person_id,
@@ -18,7 +22,7 @@ from backend.services.medical_credit.model.commands import ChangeVisit, Command,
 from backend.services.medical_credit.model.desk_token import PatientKeys, desk_token_id
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.problems import CannotPayLater, UnknownPatient, UnknownVisit
+from backend.services.medical_credit.model.problems import CannotPayLater, OtherPatient, UnknownVisit
 from backend.services.medical_credit.model.visit import Visit, plain_number, visit_id
 from backend.store.place import Place
 from backend.store.time import to_ms
@@ -33,33 +37,99 @@ OPENING_TIMEOUT = timedelta(seconds=30)
 """A visit without a hold by then was interrupted, and the sweep resumes it."""
 
 
+class CommandRefused(Exception):
+    """The command with this `index` was refused because of a Problem, and nothing was changed."""
+
+    def __init__(self, index: int, problem: Problem) -> None:
+        super().__init__(f"command {index}: {problem}")
+        self.index = index
+        self.problem = problem
+
+
 async def handle_command(city: City, hospital: Hospital, number: str, command: Command, event: str) -> Visit:
     """Apply a hospital's command to its visit `number` once, and return the visit.
 
     `event` identifies the message that carried it. Raises the Problems of `model.problems`; then nothing is changed.
     The saga does the steps that follow.
     """
-    if isinstance(command, OpenVisit):
-        opened = await _insert_opened(city, hospital, number, command, event)
+    try:
+        return await handle_commands(city, hospital, number, [(command, event)])
+    except CommandRefused as refused:
+        raise refused.problem from refused
+
+
+async def handle_commands(
+    city: City,
+    hospital: Hospital,
+    number: str,
+    commands: Sequence[tuple[Command, str]],
+    patient: Sequence[IdentityDocument] = (),
+) -> Visit:
+    """Apply the commands of one message, each with its event, in order and with one write: all of them, or none.
+
+    `patient` holds the identity documents in the message. Raises CommandRefused for the first command that is refused,
+    and OtherPatient if the visit is another person's.
+    """
+    first, first_event = commands[0]
+    if len(commands) == 1 and isinstance(first, OpenVisit):
+        opened = await _insert_opened(city, hospital, number, first, first_event, patient)
         if opened is not None:
             return opened
 
     async def write() -> Visit:
-        before = await city.store.get(Visit, visit_id(hospital.id, number))
-        after = await apply_command(city, hospital, number, before, command, event)
-        return await save_visit(city, before, after)
+        before = visit = await city.store.get(Visit, visit_id(hospital.id, number))
+        if visit is not None:
+            await check_patient(city, visit, patient)
+        for index, (command, event) in enumerate(commands):
+            try:
+                visit = await apply_command(city, hospital, number, visit, command, event)
+            except Problem as problem:
+                raise CommandRefused(index, problem) from problem
+        assert visit is not None, "a command to an unknown visit is refused"
+        if before is None:
+            await check_patient(city, visit, patient)
+        return await save_visit(city, before, visit)
 
     return await retry_on_conflict(write)
 
 
-async def _insert_opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit | None:
+async def check_patient(city: City, visit: Visit, documents: Sequence[IdentityDocument]) -> None:
+    """Raise OtherPatient unless the first document is that of the visit's person, and none is that of another person.
+
+    Raises InvalidIdNumber for the first document. Without documents, the visit's number is trusted.
+    """
+    for document in documents[:1]:
+        if await find_person_id(city, document) != visit.person:
+            raise _other_patient()
+    for document in documents[1:]:
+        with suppress(InvalidIdNumber):
+            if await find_person_id(city, document) not in (None, visit.person):
+                raise _other_patient()
+
+
+def _other_patient() -> OtherPatient:
+    return OtherPatient(
+        zh="该就诊号属于其他患者，请核对患者证件号码和就诊号。",
+        en="This visit belongs to another patient; check the patient's number and the visit number.",
+    )
+
+
+async def _insert_opened(
+    city: City,
+    hospital: Hospital,
+    number: str,
+    command: OpenVisit,
+    event: str,
+    patient: Sequence[IdentityDocument],
+) -> Visit | None:
     """Store a new visit without reading it before; return None if it exists already."""
     try:
         visit = await _opened(city, hospital, number, command, event)
-    except (CannotPayLater, UnknownPatient):
+    except Problem as problem:
         if await city.store.get(Visit, visit_id(hospital.id, number)) is None:
-            raise
+            raise CommandRefused(0, problem) from problem
         return None  # it was opened before the person's standing changed
+    await check_patient(city, visit, patient)
     stored = await insert_or_get(city.store, visit)
     return stored if stored == replace(visit, revision=1) else None
 

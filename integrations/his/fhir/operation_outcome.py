@@ -83,6 +83,7 @@ _PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
     problems.UnknownSettlement: "not-found",
     problems.VisitCancelled: "business-rule",
     problems.VisitPaid: "business-rule",
+    problems.VisitBeingPaid: "business-rule",
     problems.VisitSettled: "business-rule",
 }
 """The IssueType of Problems for which FHIR has a more specific one than for their status."""

@@ -1,4 +1,7 @@
-"""Receive HL7 v2 messages: store them unchanged, acknowledge them, process each once, and hold early ones back."""
+"""Receive HL7 v2 messages: store them unchanged, acknowledge them, process each once, and hold early ones back.
+
+Every message is answered, whatever happens: a sender that keeps the order of its messages waits for each answer.
+"""
 
 import base64
 import logging
@@ -6,6 +9,7 @@ import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -14,41 +18,42 @@ from msgspec.structs import replace
 from backend.city.id_number import InvalidIdNumber
 from backend.city.service import City
 from backend.i18n import Text
-from backend.problems import Problem
 from backend.services.medical_credit import tasks
-from backend.services.medical_credit.hospital_commands import handle_command
-from backend.services.medical_credit.model import problems
-from backend.services.medical_credit.model.hospital import (
-    MAX_WAIT,
-    HisMessage,
-    Hospital,
-    MessageState,
-)
-from backend.services.medical_credit.model.visit import visit_id
-from backend.store import Conflict, Order
+from backend.services.medical_credit.hospital_commands import CommandRefused, handle_commands
+from backend.services.medical_credit.model.hospital import MAX_WAIT, HisMessage, Hospital
+from backend.services.medical_credit.model.hospital_settlement import ReportCancellation, ReportSettlement
+from backend.services.medical_credit.model.problems import OtherPatient
+from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine
+from backend.services.medical_credit.model.visit import Line, visit_id
+from backend.store import Order, StoreUnavailable
 from backend.store.time import to_ms
+from backend.store.update import update_document
 from integrations.his import mapping
-from integrations.his.hl7v2.acknowledgement import AcknowledgementCode, acknowledge, requested_acknowledgements
-from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
-from integrations.his.hl7v2.event_table import OPENING, check_event, treatment_of
-from integrations.his.hl7v2.ignored_messages import (
-    Ignored,
-    ignore_event,
-    ignore_person,
-    process_ignored,
-    process_ignored_of,
+from integrations.his.hl7v2.acknowledgement import (
+    AcknowledgementCode,
+    RequestedAcknowledgements,
+    acknowledge,
+    requested_acknowledgements,
 )
+from integrations.his.hl7v2.errors import Hl7Error
+from integrations.his.hl7v2.event_table import OPENING, check_event, treatment_of
+from integrations.his.hl7v2.ignored_messages import ignore_event, ignore_person, process_ignored, process_ignored_of
 from integrations.his.hl7v2.local_codes import with_standard_codes
 from integrations.his.hl7v2.message import Message, message_too_long, parse_header, parse_message
-from integrations.his.hl7v2.message_store import RETRY_AFTER, store_message
+from integrations.his.hl7v2.message_store import RETRY_AFTER, store_message, store_unread
 from integrations.his.hl7v2.mllp_listener import Limits, Peer
-from integrations.his.hl7v2.syntax import Encoding
-from integrations.his.hl7v2.trigger_events import (
-    LocatedCommand,
-    check_header,
-    parse_commands,
-    parse_visit_number,
+from integrations.his.hl7v2.refusals import (
+    PATIENT,
+    ProcessingResult,
+    refusal_code,
+    refuse,
+    refuse_command,
+    unavailable,
+    unexpected,
 )
+from integrations.his.hl7v2.settlement_warnings import outdated_settlement
+from integrations.his.hl7v2.syntax import Encoding
+from integrations.his.hl7v2.trigger_events import LocatedCommand, check_header, parse_commands, parse_visit_number
 
 MAX_RETRY_INTERVAL = timedelta(hours=6)
 MAX_PENDING = 200
@@ -56,43 +61,14 @@ MAX_PENDING = 200
 
 _log = logging.getLogger("chengma.his")
 
-_CONDITION_CODES: dict[type[Problem], ConditionCode] = {
-    InvalidIdNumber: "204",
-    problems.UnknownPatient: "204",
-    problems.UnknownVisit: "204",
-    problems.UnknownLine: "204",
-    problems.AmbiguousLine: "204",
-    problems.UnknownSettlement: "204",
-    problems.SettlementChanged: "205",
-    problems.SettlementDiffers: "102",
-    problems.SettlementUnbalanced: "102",
-    problems.SettledByCity: "206",
-    problems.VisitSettled: "206",
-    problems.LineChanged: "205",
-    problems.VisitChanged: "205",
-    problems.LineExceeded: "102",
-    problems.CannotPayLater: "206",
-    problems.DeskTokensRefused: "206",
-    problems.VisitCancelled: "206",
-    problems.VisitPaid: "206",
-    problems.RefundTooLate: "206",
-    problems.TooManyLines: "206",
-}
-"""The condition code (HL7 table 0357) of each Problem."""
 
-_EARLY = (problems.UnknownVisit, problems.UnknownLine, problems.UnknownSettlement)
-"""The Problems of a message that arrived before one it depends on."""
+class Received(Struct, frozen=True):
+    """A message that is stored, its hospital, and the acknowledgements that it requests."""
 
-_ID_NUMBER_LOCATION = Location("PID", 1, 3)
-
-
-class ProcessingResult(Struct, frozen=True):
-    """The application acknowledgement of a message, its new state, and its errors; `ignored` says why it is ignored."""
-
-    code: AcknowledgementCode
-    state: MessageState
-    errors: tuple[Hl7Error, ...] = ()
-    ignored: Ignored | None = None
+    hospital: Hospital
+    message: Message
+    requested: RequestedAcknowledgements
+    stored: HisMessage
 
 
 def reject_oversize(head: bytes, _peer: Peer) -> bytes | None:
@@ -104,36 +80,53 @@ def reject_oversize(head: bytes, _peer: Peer) -> bytes | None:
 async def receive_message(city: City, raw: bytes, peer: Peer) -> AsyncGenerator[bytes, None]:
     """Process one message and yield its replies: the accept acknowledgement, if requested, then the application's.
 
-    The message is stored unchanged before any reply is sent. Raises StoreUnavailable, so that the sender sends it
-    again.
+    The message is stored unchanged before it is accepted. If it cannot be stored now, it is answered with an error and
+    the sender must send it again.
     """
-    header = parse_header(raw, "utf-8")
-    hospital = await city.store.get(Hospital, header.header.field(4).component(1).text)
+    header, hospital = parse_header(raw, "utf-8"), None
     try:
-        if not header.header.field(4).raw:
-            parse_message(raw, "utf-8").header.field(4).required()
-        hospital = _authorize(hospital, header, peer)
-        message = parse_message(raw, hospital.encoding)
-        requested = requested_acknowledgements(message, hospital.acknowledgement)
-        check_header(message, development=city.settings.development)
-        check_event(message, hospital)
-    except Hl7Error as error:
+        hospital = await city.store.get(Hospital, header.header.field(4).component(1).text)
+        received = await _receive(city, hospital, header, raw, peer)
+    except Exception as error:  # noqa: BLE001  a message is answered, whatever the fault
+        yield await _refuse_unstored(city, hospital, raw, peer, error)
+        return
+    if received.requested.accept_due(ok=True):
+        yield _reply(received.message, "CA", (), city.now())
+    answered = await _answer(city, received)
+    assert answered.answer is not None, "processing sets the answer"
+    if received.requested.application_due(ok=answered.answer_code == "AA"):
+        yield answered.answer.encode(received.message.syntax.encoding)
+
+
+async def _receive(city: City, hospital: Hospital | None, header: Message, raw: bytes, peer: Peer) -> Received:
+    """Parse a message and store it. Raises Hl7Error if it is rejected, StoreUnavailable, or whatever goes wrong."""
+    if not header.header.field(4).raw:
+        parse_message(raw, "utf-8").header.field(4).required()
+    hospital = _authorize(hospital, header, peer)
+    message = parse_message(raw, hospital.encoding)
+    requested = requested_acknowledgements(message, hospital.acknowledgement)
+    check_header(message, development=city.settings.development)
+    check_event(message, hospital)
+    return Received(hospital, message, requested, await store_message(city, hospital, message, raw))
+
+
+async def _refuse_unstored(city: City, hospital: Hospital | None, raw: bytes, peer: Peer, error: Exception) -> bytes:
+    """Return the reply to a message that was not stored; one that failed unexpectedly is kept for an operator."""
+    header = parse_header(raw, _encoding(hospital))
+    if isinstance(error, Hl7Error):
         _log.warning("MLLP: a message from %s was rejected: %s", peer.address, error)
-        code = _rejection_code(header, hospital)
-        yield _reply(parse_header(raw, _encoding(hospital)), code, [error], city.now())
-        return
-    try:
-        stored = await store_message(city, hospital, message, raw)
-    except Hl7Error as error:
-        yield _reply(message, "AE" if requested.mode == "original" else "CE", [error], city.now())
-        return
-    if requested.accept_due(ok=True):
-        yield _reply(message, "CA", (), city.now())
-    if stored.answer is None:
-        stored = await _process(city, hospital, message, stored)
-    assert stored.answer is not None, "processing sets the answer"
-    if requested.application_due(ok=stored.answer_code == "AA"):
-        yield stored.answer.encode(message.syntax.encoding)
+        reason = error
+    elif isinstance(error, StoreUnavailable):
+        _log.warning("MLLP: a message from %s was not stored: %s", peer.address, error)
+        reason = unavailable()
+    else:
+        _log.error("MLLP: a message from %s failed", peer.address, exc_info=error)
+        reason = unexpected(error)
+        if hospital is not None:
+            with suppress(StoreUnavailable, Hl7Error):
+                await store_unread(city, hospital, header, raw, str(reason))
+    code = _rejection_code(header, hospital, permanent=isinstance(error, Hl7Error))
+    return _reply(header, code, [reason], city.now())
 
 
 def _authorize(hospital: Hospital | None, header: Message, peer: Peer) -> Hospital:
@@ -158,12 +151,35 @@ def _encoding(hospital: Hospital | None) -> Encoding:
     return hospital.encoding if hospital is not None else "utf-8"
 
 
-def _rejection_code(header: Message, hospital: Hospital | None) -> AcknowledgementCode:
-    """Return CR or AR for a message that cannot be stored, by the acknowledgement mode that it requests."""
+def _rejection_code(header: Message, hospital: Hospital | None, *, permanent: bool) -> AcknowledgementCode:
+    """Return the code for a message that was not stored: CR or CE in enhanced mode, AR or AE in the original mode."""
+    code = refusal_code(hospital, permanent=permanent)
     with suppress(Hl7Error):
         mode = hospital.acknowledgement if hospital is not None else "by_message"
-        return "CR" if requested_acknowledgements(header, mode).mode == "enhanced" else "AR"
-    return "AR"
+        if requested_acknowledgements(header, mode).mode == "enhanced":
+            return "CR" if code == "AR" else "CE"
+    return code
+
+
+async def _answer(city: City, received: Received) -> HisMessage:
+    """Return the message with its answer: the stored one, or that of processing it now.
+
+    A repeated message that has failed is processed again. Its answer stays the same until it succeeds.
+    """
+    hospital, message, stored = received.hospital, received.message, received.stored
+    if stored.answer is not None and stored.state != "failed":
+        return stored
+    try:
+        return await _process(city, hospital, message, stored)
+    except StoreUnavailable as error:
+        _log.warning("MLLP: message %s was not processed: %s", stored.id, error)
+        told = unavailable()
+    except Exception as error:  # noqa: BLE001  whatever the fault, it is answered, and a sweep tries it again
+        _log.exception("MLLP: message %s failed", stored.id)
+        told = unexpected(error)
+    code = refusal_code(hospital, permanent=False)
+    reply = _reply(message, code, [told], city.now()).decode(message.syntax.encoding)
+    return replace(stored, answer=reply, answer_code=code)
 
 
 async def _process(city: City, hospital: Hospital, message: Message, stored: HisMessage) -> HisMessage:
@@ -171,8 +187,11 @@ async def _process(city: City, hospital: Hospital, message: Message, stored: His
     result, visit = await _result_of(city, hospital, message, stored)
     saved = await _save_result(city, stored, message, result, visit)
     if visit is not None and result.state == "done":
-        await tasks.advance.enqueue(city.jobs, visit)
-        await _process_dependent(city, hospital, visit, saved)
+        try:
+            await tasks.advance.enqueue(city.jobs, visit)
+            await _process_dependent(city, hospital, visit, saved)
+        except Exception:  # noqa: BLE001  the message is done, and sweeps do the rest
+            _log.exception("MLLP: what follows message %s is left to sweeps", stored.id)
     elif visit is not None and result.state == "ignored" and saved.kind in OPENING:
         await _retry_waiting(city, hospital, visit, stored.id)
     return saved
@@ -193,7 +212,7 @@ async def _result_of(
     try:
         ignored = await ignore_event(city, hospital, message)
     except Hl7Error as error:
-        return ProcessingResult("AE", "failed", (error,)), None
+        return refuse(hospital, error, permanent=True), None
     if ignored is not None:
         return ProcessingResult("AA", "ignored", ignored=ignored), None
     if treatment_of(message) == "kept":
@@ -208,58 +227,70 @@ async def _result_of(
 async def _apply(
     city: City, hospital: Hospital, message: Message, stored: HisMessage
 ) -> tuple[ProcessingResult, str | None]:
-    """Apply the commands of a message; return the result, and the id of the visit if it could be read."""
+    """Apply the commands of a message: all, or none. Return the result, and the visit's id if it could be read.
+
+    Raises StoreUnavailable.
+    """
     visit: str | None = None
     try:
         visit = visit_id(hospital.id, parse_visit_number(message))
         parsed = parse_commands(message, ZoneInfo(city.settings.time_zone))
-    except Hl7Error as error:
-        return ProcessingResult("AE", "failed", (error,)), visit
-    for number, one in enumerate(parsed.commands):
+        located = sorted(parsed.commands, key=_rank)
+        commands = [(one.command, f"{stored.id}/{number}") for number, one in enumerate(located)]
         try:
-            await handle_command(city, hospital, parsed.visit_number, one.command, f"{stored.id}/{number}")
-        except Problem as problem:
-            return _failure(one, problem), visit
-    return ProcessingResult("AA", "done", tuple(one for each in parsed.commands for one in each.warnings)), visit
+            changed = await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient)
+        except CommandRefused as refused:
+            return refuse_command(hospital, refused.problem, located[refused.index].location), visit
+        except (OtherPatient, InvalidIdNumber) as problem:
+            return refuse_command(hospital, problem, PATIENT), visit
+    except Hl7Error as error:
+        return refuse(hospital, error, permanent=True), visit
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  kept as failed, so that the messages after it are not blocked
+        _log.exception("MLLP: message %s failed", stored.id)
+        return refuse(hospital, unexpected(error), permanent=False), visit
+    warnings = [one for each in located for one in each.warnings]
+    return ProcessingResult("AA", "done", (*warnings, *outdated_settlement(changed, located))), visit
 
 
-def _failure(command: LocatedCommand, problem: Problem) -> ProcessingResult:
-    """Return the result of a command that failed; a message that is only early is accepted and waits."""
-    code = _CONDITION_CODES.get(type(problem), "207")
-    is_about_patient = isinstance(problem, problems.UnknownPatient | InvalidIdNumber)
-    location = _ID_NUMBER_LOCATION if is_about_patient else command.location
-    if isinstance(problem, problems.UnknownLine):
-        location = Location("FT1", command.location.sequence, 31)
-    if isinstance(problem, _EARLY):
-        return ProcessingResult("AA", "waiting", (Hl7Error(location, code, problem.detail, "W"),))
-    return ProcessingResult("AE", "failed", (Hl7Error(location, code, problem.detail),))
+def _rank(one: LocatedCommand) -> int:
+    """Return the order of a command within its message: charges, then what refers to them, then their settlement."""
+    command = one.command
+    if isinstance(command, ReportSettlement | ReportCancellation):
+        return 2
+    return int(isinstance(command, UnreferencedLine) or (isinstance(command, Line) and command.of is not None))
 
 
 async def _save_result(
     city: City, stored: HisMessage, message: Message, result: ProcessingResult, visit: str | None
 ) -> HisMessage:
-    """Save the result of a message; the first reply is kept, whatever the result of a retry."""
+    """Save the result of a message. The first reply is kept, unless a message that was refused succeeds later."""
     now = city.now()
-    waits = result.state == "waiting"
-    expired = waits and to_ms(now) - stored.received_ms > MAX_WAIT.total_seconds() * 1_000
     reply = _reply(message, result.code, result.errors, now).decode(message.syntax.encoding)
-    retry_after = min(RETRY_AFTER * 2**stored.attempts, MAX_RETRY_INTERVAL)
-    changed = replace(
-        stored,
-        state="failed" if expired else result.state,
-        visit=visit,
-        answer=stored.answer or reply,
-        answer_code=stored.answer_code or result.code,
-        patient=result.ignored and result.ignored.patient,
-        reason=result.ignored.reason if result.ignored else "; ".join(map(str, result.errors)) or None,
-        attempts=stored.attempts + 1,
-        due_ms=to_ms(now + retry_after) if waits and not expired else None,
-    )
-    try:
-        return await city.store.replace(changed)
-    except Conflict:  # a duplicate was processed at the same time
-        known = await city.store.get(HisMessage, stored.id)
-        return known if known is not None and known.answer is not None else changed
+
+    def with_result(current: HisMessage) -> HisMessage:
+        if current.state == "done" or (result.state != "done" and current.revision != stored.revision):
+            return current  # a duplicate was processed at the same time
+        waits = result.state == "waiting"
+        expired = waits and to_ms(now) - current.received_ms > MAX_WAIT.total_seconds() * 1_000
+        retry_after = min(RETRY_AFTER * 2**current.attempts, MAX_RETRY_INTERVAL)
+        answers = current.answer is None or (current.answer_code != "AA" == result.code and not expired)
+        return replace(
+            current,
+            state="failed" if expired else result.state,
+            visit=visit,
+            answer=reply if answers else current.answer,
+            answer_code=result.code if answers else current.answer_code,
+            patient=result.ignored and result.ignored.patient,
+            reason=result.ignored.reason if result.ignored else "; ".join(map(str, result.errors)) or None,
+            attempts=current.attempts + 1,
+            due_ms=to_ms(now + retry_after) if waits and not expired else None,
+        )
+
+    load = partial(city.store.get, HisMessage, stored.id)
+    saved = await update_document(city.store, load, with_result, stored)
+    return saved or with_result(stored)
 
 
 async def _retry_waiting(city: City, hospital: Hospital, visit: str, processed_id: str) -> None:
@@ -275,8 +306,16 @@ async def _retry_waiting(city: City, hospital: Hospital, visit: str, processed_i
 
 
 async def _retry(city: City, hospital: Hospital, stored: HisMessage) -> HisMessage:
-    message = parse_message(raw_message(city, stored), hospital.encoding)
-    result, visit = await _result_of(city, hospital, message, stored)
+    raw = raw_message(city, stored)
+    visit: str | None = None
+    try:
+        message = parse_message(raw, hospital.encoding)
+        check_header(message, development=city.settings.development)
+        check_event(message, hospital)
+    except Hl7Error as error:
+        message, result = parse_header(raw, hospital.encoding), refuse(hospital, error, permanent=True)
+    else:
+        result, visit = await _result_of(city, hospital, message, stored)
     saved = await _save_result(city, stored, message, result, visit)
     if visit is not None and saved.state == "done":
         await tasks.advance.enqueue(city.jobs, visit)

@@ -11,9 +11,11 @@ release of those rules that was published before would know no such term.
 import asyncio
 import base64
 import hashlib
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.i18n import Text
@@ -91,6 +93,13 @@ def new_message(
     )
 
 
+async def store_unread(city: City, hospital: Hospital, header: Message, raw: bytes, reason: str) -> None:
+    """Store a message of which only the header could be read, for an operator. Raises Hl7Error for that header."""
+    unread = replace(new_message(city, hospital, header, raw), digest=_digest_of_bytes(raw))
+    with suppress(Duplicate):
+        await city.store.insert(replace(unread, state="failed", reason=reason, due_ms=None))
+
+
 def message_digest(message: Message) -> str:
     """Return the digest of the content of a message: of all fields but its time of sending (MSH-7)."""
     header, *others = (segment.fields for segment in message.segments)
@@ -99,7 +108,7 @@ def message_digest(message: Message) -> str:
 
 
 def _digest_of_bytes(raw: bytes) -> str:
-    """Return the digest that messages had before 2026-12, of which the last is deleted in March 2027."""
+    """Return the digest of messages that could not be read, and of all messages before 2026-12."""
     return hashlib.sha256(raw.strip(b"\r\n")).hexdigest()
 
 

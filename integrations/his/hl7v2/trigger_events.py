@@ -25,7 +25,7 @@ from datetime import datetime, tzinfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.city.id_number import IdentityDocument
+from backend.city.id_number import RESIDENT_CARD, IdentityDocument
 from backend.i18n import Text
 from backend.services.medical_credit.model.commands import (
     CancelVisit,
@@ -57,10 +57,14 @@ class LocatedCommand(Struct, frozen=True):
 
 
 class VisitCommands(Struct, frozen=True):
-    """The commands of a message to the visit with this number."""
+    """The commands of a message to the visit with this number, and the `patient`'s identity documents in it.
+
+    A resident identity card comes first.
+    """
 
     visit_number: str
     commands: tuple[LocatedCommand, ...]
+    patient: tuple[IdentityDocument, ...]
 
 
 def check_header(message: Message, *, development: bool) -> None:
@@ -102,7 +106,9 @@ def parse_commands(message: Message, time_zone: tzinfo) -> VisitCommands:
     """Return all commands of a message. Raises Hl7Error at the segment and field with the fault."""
     message_type = message.header.field(9)
     parser = _PARSERS[message_type.component(1).text, message_type.component(2).text]
-    return VisitCommands(parse_visit_number(message), parser(message, time_zone))
+    patient = [document for segment in message.all("PID") for document in _documents(segment)]
+    patient.sort(key=lambda document: document.kind != RESIDENT_CARD)
+    return VisitCommands(parse_visit_number(message), parser(message, time_zone), tuple(patient))
 
 
 def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
@@ -213,15 +219,14 @@ def _event_time(
     parts = [segment.field(number)] if segment is not None else []
     parts += [events[0].field(2)] if events else []
     parts.append(message.header.field(7))
-    part = next((part for part in parts if part.text), parts[-1])
+    return _instant(next((part for part in parts if part.text), parts[-1]), time_zone, element)
+
+
+def _instant(part: Part, time_zone: tzinfo, element: mapping.Element) -> datetime:
     try:
-        return mapping.normalize_instant(_timestamp(part, time_zone), element)
+        return mapping.normalize_instant(parse_timestamp(part.text, part.location, time_zone), element)
     except mapping.Unmappable as error:
         raise _error_at(part.location, error) from error
-
-
-def _timestamp(part: Part, time_zone: tzinfo) -> datetime:
-    return parse_timestamp(part.text, part.location, time_zone)
 
 
 def _location(segment: Segment, number: int) -> Location:

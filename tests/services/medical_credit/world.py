@@ -26,19 +26,19 @@ HOSPITALS = [make_hospital("HZ001", "医院1"), make_hospital("HZ002", "医院2"
 class World:
     """One city for all examples; each example has its own people and visits."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "") -> None:
         self.runner = asyncio.Runner()
         self.clock = Clock(NOON)
         self.serial = count(1)
         self.visit_count = 0
         self.injected_faults: Counter[str] = Counter()
-        self.city = self.run(lambda: self._open(folder))
+        self.city = self.run(lambda: self._open(folder, address or f"sqlite:///{folder}/city.db"))
         for hospital in HOSPITALS:
             self.run(lambda hospital=hospital: self.city.store.insert(hospital))
 
-    async def _open(self, folder: Path) -> City:
+    async def _open(self, folder: Path, address: str) -> City:
         set_ = Settings(
-            store=f"sqlite:///{folder}/city.db",
+            store=address,
             keys=new_keys(folder / "keys"),
             rules=str(ROOT / "rules"),
             sandbox=str(folder / "sandbox.db"),

@@ -207,7 +207,7 @@ def _reopened(visit: Visit, now: datetime) -> Visit:
     if visit.closed_at is None:
         return visit
     if visit.was_paid():
-        raise _paid()
+        raise _paid(visit)
     return replace(visit, closed_at=None, settle_at=None, due_ms=to_ms(now))
 
 
@@ -258,7 +258,7 @@ def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
         _check_charge(visit, line)
     if visit.was_paid() and line.amount_fen:
         if line.amount_fen > 0:
-            raise _paid()
+            raise _paid(visit)
         _check_refund_period(visit, terms, now)
     settles = visit.closed_at is not None and visit.settlement is not None
     due_ms = to_ms(now) if settles else visit.due_ms
@@ -289,7 +289,11 @@ def _check_refund_period(visit: Visit, terms: Terms, now: datetime) -> None:
         )
 
 
-def _paid() -> problems.VisitPaid:
-    return problems.VisitPaid(
-        zh="账单已支付或正在支付，不能再增加费用。", en="The bill is paid or being paid; no more charges can be added."
+def _paid(visit: Visit) -> problems.VisitPaid:
+    if any(payment.state == "paid" for payment in visit.payments):
+        return problems.VisitPaid(
+            zh="账单已支付，不能再增加费用。", en="The bill is paid; no more charges can be added."
+        )
+    return problems.VisitBeingPaid(
+        zh="账单正在支付，请稍后再试。", en="The bill is being paid; try again once the payment is decided."
     )

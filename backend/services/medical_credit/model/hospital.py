@@ -24,6 +24,10 @@ MessageState = Literal["received", "done", "waiting", "failed", "ignored"]
 IdentifierKind = Literal["visit", "charge", "payment", "settlement", "eligibility", "day"]
 """The kinds of objects to which hospitals give identifiers."""
 
+RefusalPolicy = Literal["by_cause", "reversed", "AE", "AR"]
+"""Which code (MSA-1) a refused message gets. `by_cause`: AR if it can never succeed, AE if it may succeed later.
+`reversed`: AE if it can never succeed, AR if it may succeed later. AE or AR: always that code."""
+
 
 ACCOUNT_PREFIX = "hospital:"
 """The account of a hospital's system is this and the code of the hospital."""
@@ -37,11 +41,11 @@ class Hospital(AuditedDocument, kw_only=True):
 
     `jwks` are the public keys with which it signs in to FHIR, unless it publishes them at `jwks_url`, and `scopes` what
     it may request there. `encoding` applies to messages without MSH-18. `acknowledgement` says whether MSH-15 and
-    MSH-16 of each message determine the acknowledgement mode, or one mode applies to all. `certificate` is the subject
-    of its MLLP client certificate, without which a listener with TLS refuses its messages.
-    HL7 v2 messages about people who may not pay later (`people_without_credit`) and about events without an effect on
-    visits (`unused_events`) are accepted and ignored, or refused. `visit_classes` and `identifier_types` map its own
-    codes in PV1-2 and CX-5.
+    MSH-16 of each message determine the acknowledgement mode, or one mode applies to all. `refuse_with` is the code of
+    refused messages. `certificate` is the subject of its MLLP client certificate, without which a listener with TLS
+    refuses its messages. HL7 v2 messages about people who may not pay later (`people_without_credit`) and about events
+    without an effect on visits (`unused_events`) are accepted and ignored, or refused. `visit_classes` and
+    `identifier_types` map its own codes in PV1-2 and CX-5.
     Identifiers in one of its `own_systems` are the same as identifiers without a system.
     `settles` says who settles the visits that it opens, and `institution` is its code at the insurance.
     """
@@ -61,6 +65,7 @@ class Hospital(AuditedDocument, kw_only=True):
     scopes: tuple[str, ...] = ("system/*.read", "system/*.write")
     encoding: Literal["utf-8", "gb18030"] = "utf-8"
     acknowledgement: Literal["by_message", "original", "enhanced"] = "by_message"
+    refuse_with: RefusalPolicy = "by_cause"
     certificate: str | None = None
     own_systems: tuple[str, ...] = ()
     settles: SettledBy = "city"

@@ -45,12 +45,20 @@ class VisitChanged(Problem):
     """The command contradicts data of the visit that cannot change."""
 
 
+class OtherPatient(Problem):
+    """The message names another person than the patient of its visit."""
+
+
 class VisitCancelled(Problem):
     """The visit was cancelled."""
 
 
 class VisitPaid(Problem):
-    """The visit's bill is paid or being paid, so no more charges can be added."""
+    """The visit's bill is paid, so no more charges can be added."""
+
+
+class VisitBeingPaid(VisitPaid):
+    """The visit's bill is being paid; if the payment fails, charges can be added again."""
 
 
 class SettledByCity(Problem):

@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
 from backend.city.service import Subject
 from backend.services.medical_credit import tasks
+from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment
 from backend.services.medical_credit.model.hospital import HisMessage, Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his.hl7v2.message import Message, parse_message
@@ -16,7 +17,7 @@ from integrations.his.hl7v2.message_receiver import Hl7Inbox, receive_message
 from integrations.his.hl7v2.mllp_listener import Peer
 from tests.integrations.his.hospital import Hl7System, transaction
 from tests.services.killing import Killed, KillingStore
-from tests.services.medical_credit.scene import Patient, Scene
+from tests.services.medical_credit.scene import FACTS, Patient, Scene
 
 STRANGER = "11010519491231002X"
 
@@ -60,6 +61,13 @@ class Ward:
     def enrols(self, patient: Patient | None = None) -> None:
         assert self.scene.open_credit(patient or self.patient).status_code == 201
         self.scene.call(tasks.process_ignored_messages, self.scene.city, (patient or self.patient).id)
+
+
+def enrolment(patient: Patient, now: datetime) -> Enrolment:
+    """Return the enrolment of a patient, of which no job in the background learns."""
+    return Enrolment(
+        id=patient.id, agreement=AGREEMENT, consented_at=now, automatic_debit=False, facts=FACTS, facts_at=now
+    )
 
 
 @pytest.fixture
@@ -294,7 +302,7 @@ def test_enrolment_is_applied_once_wherever_the_process_is_killed(ward: Ward) ->
             patient = ward.scene.citizen(f"1380000{2000 + next(numbers)}")
             system = Hl7System(patient=patient.id_number)
             ward.send(system.registration(visit), system.charge_message(visit, transaction("L1", "50.00")))
-            assert ward.scene.open_credit(patient).status_code == 201
+            ward.scene.call(ward.scene.city.store.insert, enrolment(patient, ward.scene.clock.now))
             store = KillingStore(ward.scene.city.store)
             store.countdown, store.after = writes, after
             city = replace(ward.scene.city, store=store)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import hl7
@@ -15,69 +14,11 @@ import pytest
 from hl7.mllp import open_hl7_connection
 
 from backend.services.medical_credit.model.visit import Visit
-from tests.integrations.his.hospital import Hl7System, connect, enrol, in_city, transaction, visit_of
-from tests.servers import Process, chengma, city_environment, wait_until
-from tests.services.health_code.scene import id_number
+from tests.integrations.his.hl7v2.listener_scene import Listener
+from tests.integrations.his.hospital import Hl7System, connect, enrol, in_city, transaction
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.slow
-
-
-class Listener:
-    """A city with its own store and a running listener."""
-
-    def __init__(self, folder: Path, store: str) -> None:
-        self.folder = folder
-        self.environment = city_environment(folder, store, "", mllp_port=0)
-        self.command("migrate")
-        self._people = count(1)
-        in_city(self.environment, connect)
-        self.start()
-
-    def start(self) -> None:
-        self.process: Process = chengma(self.folder, "listen", self.environment, "his", "listen")
-        before = len(self._ports())
-        wait_until(lambda: len(self._ports()) > before, self.process.log_text, 30)
-        self.port = int(self._ports()[-1])
-
-    def _ports(self) -> list[str]:
-        log = self.folder / "listen.log"
-        return re.findall(r"listening for HL7 v2 on port (\d+)", log.read_text()) if log.exists() else []
-
-    def command(self, *arguments: str) -> str:
-        """Run a command of the city, and return its output."""
-        run = [sys.executable, "-m", "backend", *arguments]
-        done = subprocess.run(run, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def send(self, *messages: str, encoding: str = "utf-8") -> list[hl7.Message]:
-        """Send messages one after the other with python-hl7's client, and return the replies."""
-
-        async def converse() -> list[hl7.Message]:
-            reader, writer = await open_hl7_connection("127.0.0.1", self.port, encoding=encoding)
-            answers: list[hl7.Message] = []
-            for message in messages:
-                writer.writemessage(hl7.parse(message))
-                await writer.drain()
-                answers.append(await asyncio.wait_for(reader.readmessage(), 10))
-            writer.close()
-            await writer.wait_closed()
-            return answers
-
-        return asyncio.run(converse())
-
-    def codes(self, *messages: str, encoding: str = "utf-8") -> list[str]:
-        return [str(answer.segment("MSA")[1]) for answer in self.send(*messages, encoding=encoding)]
-
-    def visit(self, number: str, hospital: str = "HZ001") -> Visit:
-        visit = visit_of(self.environment, number, hospital)
-        assert visit is not None
-        return visit
-
-    def new_patient(self) -> str:
-        number = id_number(next(self._people))
-        in_city(self.environment, lambda city: enrol(city, number))
-        return number
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mongodb"])
@@ -142,31 +83,37 @@ def test_a_duplicate_message_gets_the_stored_reply(listener: Listener, system: H
 def test_another_message_with_the_same_control_id_is_rejected(listener: Listener, system: Hl7System) -> None:
     assert listener.codes(system.registration("J4", control="SAME")) == ["AA"]
     (answer,) = listener.send(system.registration("J5", control="SAME"))
-    assert str(answer.segment("MSA")[1]) == "AE"
+    assert str(answer.segment("MSA")[1]) == "AR"
     assert str(answer.segment("ERR")[3]).startswith("205^")
+
+
+def own_visit(system: Hl7System) -> str:
+    """Return the number of a visit of the patient of a system."""
+    return f"J9-{system.patient[-6:]}"
 
 
 @pytest.mark.parametrize(
     ("invalid_message", "code", "location", "condition"),
     [
         (lambda s: s.registration("W1", patient="11010519491231002X"), "AE", "PID^1^3", "204"),
-        (lambda s: s.registration("W1", patient="110105194912310021"), "AE", "PID^1^3", "204"),
-        (lambda s: s.registration("W1", class_="Z"), "AE", "PV1^1^2", "103"),
-        (lambda s: s.registration(""), "AE", "PV1^1^19", "101"),
-        (lambda s: s.charge_message("J9", transaction("T1", "1.005")), "AE", "FT1^1^11", "102"),
-        (lambda s: s.charge_message("J9", transaction("T1", "1" * 30)), "AE", "FT1^1^11", "102"),
-        (lambda s: s.charge_message("J9", transaction("T1", "1.00", "XX")), "AE", "FT1^1^6", "103"),
-        (lambda s: s.charge_message("J9", transaction("T1", "1.00", code="")), "AE", "FT1^1^7", "101"),
-        (lambda s: s.charge_message("J9", transaction("L1", "1.00")), "AE", "FT1^1^2", "205"),
-        (lambda s: s.visit_message("ADT^A99", "J9"), "AR", "MSH^1^9^1^2", "201"),
-        (lambda s: s.visit_message("QBP^Q11", "J9"), "AR", "MSH^1^9^1^1", "200"),
+        (lambda s: s.registration("W1", patient="110105194912310021"), "AR", "PID^1^3", "204"),
+        (lambda s: s.registration("W1", class_="Z"), "AR", "PV1^1^2", "103"),
+        (lambda s: s.registration(""), "AR", "PV1^1^19", "101"),
+        (lambda s: s.charge_message(own_visit(s), transaction("T1", "1.005")), "AR", "FT1^1^11", "102"),
+        (lambda s: s.charge_message(own_visit(s), transaction("T1", "1" * 30)), "AR", "FT1^1^11", "102"),
+        (lambda s: s.charge_message(own_visit(s), transaction("T1", "1.00", "XX")), "AR", "FT1^1^6", "103"),
+        (lambda s: s.charge_message(own_visit(s), transaction("T1", "1.00", code="")), "AR", "FT1^1^7", "101"),
+        (lambda s: s.charge_message(own_visit(s), transaction("L1", "1.00")), "AR", "FT1^1^2", "205"),
+        (lambda s: s.visit_message("ADT^A99", own_visit(s)), "AR", "MSH^1^9^1^2", "201"),
+        (lambda s: s.visit_message("QBP^Q11", own_visit(s)), "AR", "MSH^1^9^1^1", "200"),
         (lambda _: Hl7System("NOBODY").registration("W1"), "AR", "MSH^1^4", "204"),
     ],
 )
 def test_errors_are_reported_by_segment_and_field(
     listener: Listener, system: Hl7System, invalid_message: object, code: str, location: str, condition: str
 ) -> None:
-    listener.codes(system.registration("J9"), system.charge_message("J9", transaction("L1", "50.00")))
+    visit = own_visit(system)
+    listener.codes(system.registration(visit), system.charge_message(visit, transaction("L1", "50.00")))
     (answer,) = listener.send(invalid_message(system))  # type: ignore[operator]
     assert str(answer.segment("MSA")[1]) == code
     assert str(answer.segment("ERR")[2]) == location
@@ -187,7 +134,7 @@ def test_in_enhanced_mode_the_accept_acknowledgement_precedes_the_application_ac
         writer.close()
         return [str(answer.segment("MSA")[1]) for answer in answers]
 
-    assert asyncio.run(converse()) == ["CA", "AA", "CA", "AE"]
+    assert asyncio.run(converse()) == ["CA", "AA", "CA", "AR"]
 
 
 def test_a_hospital_may_use_gb18030_and_gets_replies_in_it(listener: Listener) -> None:
