@@ -25,11 +25,13 @@ from backend.city.service import City, discover_integrations, discover_services
 from backend.jobs.tasks import Job, discover_tasks
 from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Keyring, make_keys
+from backend.services.medical_credit.model.hospital import Hospital
 from backend.settings import Settings
 from backend.store.connect import open_store, prepare_store
 from backend.store.migrations import find_migrations, migrate, pending
 from backend.store.place import Place
 from tests.conftest import ROOT, Clock
+from tests.integrations.his.fhir.hospital_system import OURS
 
 HERE = Path(__file__).parent / "city_of_70001f4"
 NOW = datetime(2026, 5, 20, 4, 0, tzinfo=UTC)
@@ -114,6 +116,18 @@ def name_people(settings: Settings) -> None:
         for person in [person async for person in store.scan(Person) if person.name is None]:
             name = encryption.encrypt("张三", Place.of(Person, person.id, "name"))
             await store.replace(msgspec.structs.replace(person, name=name))
+        await store.close()
+
+    asyncio.run(name_all())
+
+
+def name_systems(settings: Settings) -> None:
+    """Name the identifier system of the hospitals' visits, as operators do before the new edition starts."""
+
+    async def name_all() -> None:
+        store = open_store(settings.store, documents_of(discover_services()), driver="pymongo")
+        for hospital in [hospital async for hospital in store.scan(Hospital)]:
+            await store.replace(msgspec.structs.replace(hospital, own_systems=(OURS,)))
         await store.close()
 
     asyncio.run(name_all())

@@ -12,7 +12,7 @@ from backend.settings import Settings
 from tests.conftest import Clock
 from tests.migrations.answers import differences
 from tests.migrations.figures import read_figures
-from tests.migrations.old_city import Json, migrate_store, name_people, put_in_mongodb, put_in_sqlite
+from tests.migrations.old_city import Json, migrate_store, name_people, name_systems, put_in_mongodb, put_in_sqlite
 from tests.migrations.open_city import HANDOVER, open_simulation, settings_of
 
 HERE = Path(__file__).parent / "city_of_71394a7"
@@ -44,6 +44,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     settings = settings_of(tmp_path, store)
     migrate_store(settings)
     name_people(settings)
+    name_systems(settings)
     return settings
 
 

@@ -10,12 +10,7 @@ from backend.city.id_number import IdentityDocument, InvalidIdNumber
 from backend.city.service import City
 from backend.paylater.coverage import move_to_purpose
 from backend.problems import Problem
-from backend.services.medical_credit.eligibility import (
-    assess,
-    find_person_id,
-    refresh_enrolment,
-    terms_of,
-)
+from backend.services.medical_credit.eligibility import assess, find_person_id, refresh_enrolment, terms_of
 from backend.services.medical_credit.facts import Term, VisitKind
 from backend.services.medical_credit.hospital_access import PatientRequest, assess_patient, patient_document
 from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit, transition
@@ -64,11 +59,12 @@ async def handle_commands(
     number: str,
     commands: Sequence[tuple[Command, str]],
     patient: Sequence[IdentityDocument] = (),
+    desk_token: str | None = None,
 ) -> Visit:
     """Apply the commands of one message, each with its event, in order and with one write: all of them, or none.
 
-    `patient` holds the identity documents in the message. Raises CommandRefused for the first command that is refused,
-    and OtherPatient if the visit is another person's.
+    `patient` holds the identity documents in the message, `desk_token` the one that it has. Raises CommandRefused for
+    the first command that is refused, and OtherPatient if the visit is another person's.
     """
     first, first_event = commands[0]
     if len(commands) == 1 and isinstance(first, OpenVisit):
@@ -80,6 +76,7 @@ async def handle_commands(
         before = visit = await city.store.get(Visit, visit_id(hospital.id, number))
         if visit is not None:
             await check_patient(city, visit, patient)
+            _check_desk_token(city, visit, patient, desk_token)
         for index, (command, event) in enumerate(commands):
             try:
                 visit = await apply_command(city, hospital, number, visit, command, event)
@@ -107,6 +104,12 @@ async def check_patient(city: City, visit: Visit, documents: Sequence[IdentityDo
                 raise _other_patient()
 
 
+def _check_desk_token(city: City, visit: Visit, documents: Sequence[IdentityDocument], code: str | None) -> None:
+    """Raise OtherPatient if a desk token without a document is not the one with which the visit was opened."""
+    if code is not None and not documents and desk_token_id(city.encryption, code) != visit.desk_token:
+        raise _other_patient()
+
+
 def _other_patient() -> OtherPatient:
     return OtherPatient(
         zh="该就诊号属于其他患者，请核对患者证件号码和就诊号。",
@@ -115,12 +118,7 @@ def _other_patient() -> OtherPatient:
 
 
 async def _insert_opened(
-    city: City,
-    hospital: Hospital,
-    number: str,
-    command: OpenVisit,
-    event: str,
-    patient: Sequence[IdentityDocument],
+    city: City, hospital: Hospital, number: str, command: OpenVisit, event: str, patient: Sequence[IdentityDocument]
 ) -> Visit | None:
     """Store a new visit without reading it before; return None if it exists already."""
     try:
@@ -173,13 +171,15 @@ async def _named_person(city: City, visit: Visit, command: Command) -> str | Non
 async def _moved(city: City, before: Visit, after: Visit) -> Visit:
     """Return a visit that has become or ceased to be inpatient: it uses the limit of its new kind from now on.
 
-    Raises CannotPayLater if the person may not pay later for the new kind; then the visit stays as it was.
+    Raises CannotPayLater if the person may not pay later for the new kind, or has not allowed the hospital, which only
+    an emergency does not need; then the visit stays as it was.
     """
     now = city.now()
     enrolment = await city.store.get(Enrolment, before.person)
     assert enrolment is not None, "accounts are closed and never deleted"
     assessment = await assess(city, await refresh_enrolment(city, enrolment, now), after.kind, now)
-    if not assessment.allows_visit:
+    needs_consent = before.without_consent and not enrolment.allows(before.hospital)
+    if needs_consent or not assessment.allows_visit:
         raise CannotPayLater(
             zh="该患者转为此类就诊后不能先看病后付费，原就诊不变；请结束原就诊，后续费用按常规方式收取。",
             en="This person cannot pay later for a visit of the new kind. The visit stays as it was: close it, and ask "

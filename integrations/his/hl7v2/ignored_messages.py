@@ -27,7 +27,7 @@ from integrations.his.hl7v2.errors import Hl7Error, Location
 from integrations.his.hl7v2.event_table import OPENING, event_of, treatment_of
 from integrations.his.hl7v2.identity_changes import check_identity_change
 from integrations.his.hl7v2.message import Message
-from integrations.his.hl7v2.trigger_events import identity_documents
+from integrations.his.hl7v2.trigger_events import desk_token_of, identity_documents
 
 MAX_AGE = timedelta(days=3)
 """How long an outpatient or emergency registration counts as open: many hospitals send no discharge for it. A stay
@@ -88,6 +88,8 @@ async def ignore_person(
 async def _is_without_credit(city: City, hospital: Hospital, message: Message, faults: Sequence[Hl7Error]) -> bool:
     """Return whether the patient of a message without a visit has no credit; a wrong ID number is reported instead."""
     opens = "^".join(event_of(message)) in OPENING
+    if opens and any(desk_token_of(patient) is not None for patient in message.all("PID")[:1]):
+        return False  # the patient has shown a code at the desk, which may be mistyped or expired
     documents = [one for patient in message.all("PID")[:1] for one in identity_documents(patient.field(3))]
     if not documents:
         return opens

@@ -238,7 +238,9 @@ async def _apply(
         located = sorted(parsed.commands, key=_rank)
         commands = [(one.command, f"{stored.id}/{number}") for number, one in enumerate(located)]
         try:
-            changed = await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient)
+            changed = await handle_commands(
+                city, hospital, parsed.visit_number, commands, parsed.patient, parsed.desk_token
+            )
         except CommandRefused as refused:
             return refuse_command(hospital, refused.problem, located[refused.index].location), visit
         except (OtherPatient, InvalidIdNumber) as problem:

@@ -59,12 +59,13 @@ class LocatedCommand(Struct, frozen=True):
 class VisitCommands(Struct, frozen=True):
     """The commands of a message to the visit with this number, and the `patient`'s identity documents in it.
 
-    A resident identity card comes first.
+    A resident identity card comes first. `desk_token` is the code that the patient showed, if the message has one.
     """
 
     visit_number: str
     commands: tuple[LocatedCommand, ...]
     patient: tuple[IdentityDocument, ...]
+    desk_token: str | None = None
 
 
 def check_header(message: Message, *, development: bool) -> None:
@@ -108,14 +109,15 @@ def parse_commands(message: Message, time_zone: tzinfo) -> VisitCommands:
     parser = _PARSERS[message_type.component(1).text, message_type.component(2).text]
     patient = [document for segment in message.all("PID") for document in _documents(segment)]
     patient.sort(key=lambda document: document.kind != RESIDENT_CARD)
-    return VisitCommands(parse_visit_number(message), parser(message, time_zone), tuple(patient))
+    desk_token = next((code for segment in message.all("PID") if (code := desk_token_of(segment))), None)
+    return VisitCommands(parse_visit_number(message), parser(message, time_zone), tuple(patient), desk_token)
 
 
 def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
     visit, patient = message.segment("PV1"), message.segment("PID")
     opened_at = _event_time(message, visit, 44, time_zone, "opened_at")
     try:
-        keys = mapping.require_keys(_documents(patient), _desk_token(patient))
+        keys = mapping.require_keys(_documents(patient), desk_token_of(patient))
         command = mapping.build_open_visit(keys, visit.field(2).text, opened_at)
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
@@ -205,7 +207,7 @@ def identity_documents(identifiers: Part) -> list[IdentityDocument]:
     return found
 
 
-def _desk_token(patient: Segment) -> str | None:
+def desk_token_of(patient: Segment) -> str | None:
     """Return the desk token in PID-3, if there is one."""
     typed = (one for one in patient.field(3).repetitions() if one.component(5).text == mapping.DESK_TYPE)
     return next((one.component(1).text for one in typed), None)

@@ -29,6 +29,7 @@ from tests.integrations.his.desk import (
     wrong,
 )
 from tests.integrations.his.fhir.hospital_system import HospitalSystem, eligibility, encounter, expect_error
+from tests.integrations.his.hospital import Hl7System, transaction
 from tests.services.health_code.scene import stored
 from tests.services.killing import Killed, KillingStore
 from tests.services.medical_credit.scene import Patient, Scene
@@ -146,6 +147,22 @@ def test_a_person_gets_a_limited_number_of_codes_an_hour(scene: Scene, patient: 
     path = "/v1/me/medical-credit/desk-tokens"
     answers = [scene.client.post(path, headers=patient).status_code for _ in range(21)]
     assert answers == [201] * 20 + [429]
+
+
+def test_every_message_of_the_visit_may_name_the_patient_by_its_desk_token_and_by_no_other(
+    scene: Scene, patient: Patient
+) -> None:
+    allow(scene, patient)
+    code = code_of(scene, patient)
+    assert hl7(scene, registration("", "V1", code=code))[0].startswith("MSA|AA")
+    scene.clock.now += 2 * LIFETIME
+    system, visit = Hl7System(), f"PV1|1|O{'|' * 17}V1"
+    for kind in ("ADT^A04", "DFT^P03", "ADT^A08", "ADT^A03", "ADT^A13", "BAR^P06", "ADT^A11"):
+        rest = [transaction("L1", "5.00")] if kind == "DFT^P03" else []
+        for shown, expected in ((wrong(code), "MSA|AR"), (code, "MSA|AA")):
+            pid = f"PID|1||{shown}^^^CHENGMA^DESK||王^小明|||||||||||||V1"
+            answer = hl7(scene, system.message(kind, pid, visit, *rest))
+            assert answer[0].startswith(expected), f"{kind}: {answer}"
 
 
 # ── kills ──

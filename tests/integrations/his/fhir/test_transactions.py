@@ -6,12 +6,14 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from backend.services.medical_credit import visit_transactions
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import CancelVisit
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from tests.integrations.his.fhir.hospital_system import (
     OURS,
     HospitalSystem,
+    bundle,
     charge,
     encounter,
     entry,
@@ -34,24 +36,22 @@ def gross(hospital: HospitalSystem, visit: str) -> Any:  # noqa: ANN401  a numbe
 # ── reads ──
 
 
-@pytest.mark.parametrize(
-    ("url", "status", "code"),
-    [
-        ("Encounter/00000000000000000000000000000000", 404, "not-found"),
-        ("ChargeItem/00000000000000000000000000000000-1", 404, "not-found"),
-        ("Encounter?date=never", 400, "invalid"),
-        ("Encounter?patient.identifier=1", 400, "invalid"),
-        ("ChargeItem", 400, "too-costly"),
-        ("Patient/1", 404, "not-found"),
-    ],
-)
-def test_a_read_that_fails_leaves_nothing_behind(
-    first: HospitalSystem, patient: Patient, url: str, status: int, code: str
-) -> None:
-    answer = first.send("transaction", entry("POST", "Encounter", encounter(patient)), entry("GET", url))
-    issue = expect_error(answer, status, code)
-    assert issue["expression"][0].startswith("Bundle.entry[1]")
-    assert first.found(f"Encounter?identifier={OURS}|V1") == []
+FAILING_READS = [
+    ("Encounter/00000000000000000000000000000000", 404, "not-found"),
+    ("ChargeItem/00000000000000000000000000000000-1", 404, "not-found"),
+    ("Encounter?date=never", 400, "invalid"),
+    ("Encounter?patient.identifier=1", 400, "invalid"),
+    ("ChargeItem", 400, "too-costly"),
+    ("Nonsense/1", 404, "not-found"),
+]
+
+
+def test_a_read_that_fails_leaves_nothing_behind(first: HospitalSystem, patient: Patient) -> None:
+    for url, status, code in FAILING_READS:
+        answer = first.send("transaction", entry("POST", "Encounter", encounter(patient)), entry("GET", url))
+        issue = expect_error(answer, status, code)
+        assert issue["expression"][0].startswith("Bundle.entry[1]")
+        assert first.found(f"Encounter?identifier={OURS}|V1") == []
 
 
 def test_a_read_shows_what_the_same_transaction_writes(first: HospitalSystem, patient: Patient) -> None:
@@ -77,7 +77,7 @@ def test_two_entries_with_fresh_versions_of_one_visit_are_both_done(first: Hospi
     shown, account = first.read(visit), first.read(visit.replace("Encounter", "Account"))
     answer = first.send(
         "transaction",
-        entry("PUT", visit, shown | {"class": {"code": "EMER"}}, ifMatch=f'W/"{shown["meta"]["versionId"]}"'),
+        entry("PUT", visit, shown | {"status": "finished"}, ifMatch=f'W/"{shown["meta"]["versionId"]}"'),
         entry(
             "PUT",
             f"Account/{account['id']}",
@@ -86,8 +86,7 @@ def test_two_entries_with_fresh_versions_of_one_visit_are_both_done(first: Hospi
         ),
     )
     assert statuses(answer) == ["200 OK", "200 OK"]
-    assert [one["resource"]["resourceType"] for one in answer.json()["entry"]] == ["Encounter", "Account"]
-    assert first.read(visit)["class"]["code"] == "EMER"
+    assert [one["resource"]["status"] for one in answer.json()["entry"]] == ["finished", "inactive"]
 
 
 def test_an_outdated_version_refuses_the_transaction(first: HospitalSystem, patient: Patient) -> None:
@@ -155,6 +154,33 @@ def test_a_create_that_is_repeated_within_a_transaction_is_one_resource(
     again = entry("POST", "ChargeItem", charge(visit))
     assert statuses(first.send("transaction", again, again)) == ["201 Created", "200 OK"]
     assert len(first.found(f"ChargeItem?context={visit}")) == 1
+
+
+def test_hapi_fhir_2933_two_conditional_creates_of_one_identity_are_one_resource(
+    first: HospitalSystem, patient: Patient
+) -> None:
+    """Each entry created a resource of its own, and references to them diverged."""
+    opening, condition = encounter(patient), f"identifier={OURS}|V1"
+    answer = first.send(
+        "transaction",
+        entry("POST", "Encounter", opening, URN + "1", ifNoneExist=condition),
+        entry("POST", "Encounter", opening, URN + "2", ifNoneExist=condition),
+        entry("POST", "ChargeItem", charge(URN + "1", "L1", 1)),
+        entry("POST", "ChargeItem", charge(URN + "2", "L2", 2)),
+    )
+    assert statuses(answer) == ["201 Created", "200 OK", "201 Created", "201 Created"]
+    (visit,) = first.found("Encounter")
+    assert gross(first, f"Encounter/{visit['id']}") == 3
+
+
+def test_medplum_7323_a_transaction_within_a_batch_is_refused_as_a_whole(
+    first: HospitalSystem, patient: Patient
+) -> None:
+    """The valid entries of a transaction within a batch were stored although another one was invalid."""
+    nested = bundle("transaction", entry("POST", "Encounter", encounter(patient)))
+    answer = first.send("batch", entry("POST", "/", nested))
+    assert statuses(answer) == ["404 Not Found"]
+    assert first.found("Encounter") == []
 
 
 # ── conditional updates ──
@@ -234,6 +260,14 @@ def test_a_transaction_may_concern_several_visits(first: HospitalSystem, patient
 def test_one_wrong_entry_refuses_all_visits(first: HospitalSystem, patient: Patient) -> None:
     issue = expect_error(first.send("transaction", *two_visits(patient, 1.005)), 422, "value")
     assert issue["expression"] == ["Bundle.entry[3].resource.priceOverride.value"]
+    assert first.found("Encounter") == []
+
+
+def test_a_transaction_of_too_many_lines_is_refused(
+    first: HospitalSystem, patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visit_transactions, "MAX_LINES_TOGETHER", 1)
+    expect_error(first.send("transaction", *two_visits(patient)), 413, "too-long")
     assert first.found("Encounter") == []
 
 

@@ -15,6 +15,7 @@ from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his.hl7v2.message import Message, parse_message
 from integrations.his.hl7v2.message_receiver import Hl7Inbox, receive_message
 from integrations.his.hl7v2.mllp_listener import Peer
+from tests.integrations.his.desk import allow, hl7, registration
 from tests.integrations.his.hospital import Hl7System, transaction
 from tests.services.killing import Killed, KillingStore
 from tests.services.medical_credit.scene import FACTS, Patient, Scene
@@ -355,6 +356,32 @@ def test_an_emergency_patient_is_admitted_under_the_same_number(ward: Ward) -> N
     ward.enrols()
     for trigger, class_ in (("ADT^A04", "E"), ("ADT^A06", "I"), ("ADT^A08", "I"), ("ADT^A07", "O"), ("ADT^A01", "I")):
         assert ward.send(ward.system.visit_message(trigger, "V1", class_=class_)) == ["AA"], trigger
+    visit = ward.visit("V1")
+    assert visit is not None
+    assert visit.kind == "inpatient"
+
+
+# ── desk tokens and emergencies ──
+
+
+def test_a_wrong_desk_token_is_reported_whoever_it_is_for(ward: Ward) -> None:
+    ward.enrols()
+    allow(ward.scene, ward.patient)
+    answers = [
+        [line.split("|")[1:5:3] for line in hl7(ward.scene, registration(patient, visit, code="00000000"))]
+        for visit, patient in (("V1", ward.patient.id_number), ("V2", STRANGER), ("V3", ""))
+    ]
+    assert answers == [[["AE"], ["", "E"]]] * 3
+
+
+def test_an_emergency_without_consent_becomes_inpatient_once_the_patient_allows_the_hospital(ward: Ward) -> None:
+    ward.enrols()
+    allow(ward.scene, ward.patient)
+    assert ward.send(ward.system.registration("V1", class_="E")) == ["AA"]
+    admission = ward.system.visit_message("ADT^A06", "V1", class_="I")
+    assert ward.send(admission) == ["AE"]
+    allow(ward.scene, ward.patient, "HZ001")
+    assert ward.send(admission) == ["AA"]
     visit = ward.visit("V1")
     assert visit is not None
     assert visit.kind == "inpatient"
