@@ -57,6 +57,26 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             description="the file of the sandboxes that replace a real insurance, bank and registries",
         ),
     ] = "var/sandbox.db"
+    insurance_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://.+)?$",
+            description="the address of the national medical insurance interface; if empty, its sandbox",
+        ),
+    ] = ""
+    insurance_region: Annotated[
+        str, Meta(pattern="^[0-9]{6}$", description="the region of the insurance (`mdtrtarea_admvs`)")
+    ] = "330100"
+    insurance_signature: Annotated[
+        Literal["SM2", "SM3"], Meta(description="how messages to and from the insurance are signed (`signtype`)")
+    ] = "SM2"
+    insurance_key: Annotated[
+        str,
+        Meta(description="our private SM2 key, or the key of SM3, in hexadecimal: `chengma insurance keys`"),
+    ] = ""
+    insurance_public_key: Annotated[
+        str, Meta(pattern="^[0-9a-fA-F]*$", description="the public SM2 key of the insurance, in hexadecimal")
+    ] = ""
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on")] = 8000
     mllp_host: Annotated[str, Meta(min_length=1, description="the address on which `chengma his listen` listens")] = (

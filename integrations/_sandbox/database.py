@@ -17,12 +17,12 @@ from typing import Literal, TypeVar
 from backend.store.sqlite.store import enable_write_ahead_log
 
 T = TypeVar("T")
-CallOutcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang"]
+CallOutcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang", "slow", "repeated"]
 """The outcome of a call: success; lost before or after it took effect; refused (a bank: failed); decided later; an
-answer to another query; no answer at all.
+answer to another query, or with wrong sums; no answer at all; a late answer; the answer to the call before.
 
 `refused` suits calls that request an action, `pending` calls that move money; a call that does not support an outcome
-times out. The registries of the talent code support all of them, and only they support `wrong` and `hang`.
+times out. The registries of the talent code support the first seven, and the insurance all but `pending`.
 """
 
 BUSY_SECONDS = 20.0
@@ -38,6 +38,17 @@ CREATE TABLE IF NOT EXISTS settlements (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS one_in_force ON settlements (visit) WHERE state = 'in_force';
 CREATE TABLE IF NOT EXISTS reversed (message TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS insured_people (psn_no TEXT PRIMARY KEY, card TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS insured_visits (
+  id TEXT PRIMARY KEY, institution TEXT NOT NULL, person TEXT NOT NULL, number TEXT NOT NULL, type TEXT NOT NULL,
+  visit TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS fee_lines (
+  visit TEXT NOT NULL, number TEXT NOT NULL, code TEXT NOT NULL, fen INTEGER NOT NULL, PRIMARY KEY (visit, number)
+);
+CREATE TABLE IF NOT EXISTS insurance_messages (
+  place INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, digest TEXT NOT NULL, answer TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS balances (person TEXT PRIMARY KEY, fen INTEGER NOT NULL CHECK (fen >= 0));
 CREATE TABLE IF NOT EXISTS transfers (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, payer TEXT NOT NULL, payment TEXT, fen INTEGER NOT NULL, state TEXT NOT NULL,

@@ -22,6 +22,7 @@ from integrations.his.hospitals_command import hospitals
 from integrations.his.reconcile_command import reconcile_
 from integrations.his.send_commands import assertion, send
 from integrations.his.try_command import try_
+from integrations.his.unsettled_command import unsettled
 
 if TYPE_CHECKING:
     from backend.services.medical_credit.model.hospital import MessageState
@@ -39,6 +40,7 @@ def his() -> None:
 his.add_command(conformance)
 his.add_command(reconcile_)
 his.add_command(hospitals)
+his.add_command(unsettled)
 his.add_command(send)
 his.add_command(assertion)
 his.add_command(try_)

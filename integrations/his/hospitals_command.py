@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from backend.city.audit_log import city_act, with_act
 from backend.cli.in_city import run_in_city
-from backend.services.medical_credit.model.hospital import Hospital
+from backend.services.medical_credit.model.hospital import INSTITUTION_LENGTH, Hospital
 from backend.store import Order
 from backend.store.time import to_ms
 from integrations.his.message_settings import MESSAGE_SETTINGS, with_codes
@@ -64,6 +64,13 @@ def _key_set_url(_context: click.Context, _parameter: click.Parameter, url: str 
         raise click.ClickException(str(error)) from error
 
 
+def _institution(_context: click.Context, _parameter: click.Parameter, code: str | None) -> str | None:
+    """Return the code of an institution. Raises ClickException."""
+    if code and not re.fullmatch(rf"[0-9A-Za-z]{{{INSTITUTION_LENGTH}}}", code):
+        raise click.ClickException(f"a code at the insurance has {INSTITUTION_LENGTH} letters and digits")
+    return code
+
+
 _SETTINGS = (
     click.option(
         "--jwks",
@@ -83,6 +90,14 @@ _SETTINGS = (
         help="Acknowledgement mode: by MSH-15 and MSH-16 of each message, or one mode for all.  [default: by_message]",
     ),
     click.option("--certificate", help="Common name in the certificate of its MLLP client; required under TLS."),
+    click.option(
+        "--settles",
+        type=click.Choice(["city", "hospital"]),
+        help="Who settles its visits at the insurance: the city, or the hospital, which reports it.  [default: city]",
+    ),
+    click.option(
+        "--institution", callback=_institution, help="Its code at the insurance (fixmedins_code), twelve characters."
+    ),
     click.option(
         "--own-system",
         "own_systems",

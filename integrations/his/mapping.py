@@ -38,6 +38,17 @@ Element = Literal[
     "occurred_at",
     "transaction",
     "payment",
+    "settlement_kind",
+    "settlement",
+    "registration",
+    "settled_at",
+    "medical_fee",
+    "fund",
+    "hospital_part",
+    "account",
+    "family_account",
+    "cash",
+    "person_part",
 ]
 """The elements that can have a fault."""
 

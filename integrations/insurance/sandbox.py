@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
+
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.ports import InsuranceClaim, SettlementRecord, Split
+from backend.services.medical_credit.ports import InsuranceClaim, InsuredVisit, SettlementRecord, Split
 from backend.settings import Settings
 from integrations._sandbox.database import SandboxDatabase
 
@@ -44,14 +46,18 @@ class SandboxInsurance:
                 self.database.note_call(connection, code, claim.message_id)
             if outcome == "refused":
                 raise UpstreamRejected("the interface refuses the claim")
-            return self._settle(connection, claim), outcome == "fine"
+            split = self.settle_claim(connection, claim)
+            if outcome == "wrong":
+                return replace(split, cash_fen=split.cash_fen + 1), True
+            return split, outcome == "fine"
 
         split, answered = await self.database.work(work)
         if split is None or not answered:
             raise UpstreamTimeout("the insurance does not answer (2207)")
         return split
 
-    def _settle(self, connection: sqlite3.Connection, claim: InsuranceClaim) -> Split | None:
+    def settle_claim(self, connection: sqlite3.Connection, claim: InsuranceClaim) -> Split:
+        """Enter the settlement of a claim into the books. Raises UpstreamRejected."""
         row = connection.execute("SELECT * FROM settlements WHERE message = ?", (claim.message_id,)).fetchone()
         if row is not None:
             if row["state"] != "in_force":
@@ -67,7 +73,7 @@ class SandboxInsurance:
         if len(set(ids)) != len(ids) or any(line.amount_fen <= 0 for line in claim.lines):
             raise UpstreamRejected("a fee line is duplicated or its amount is not above zero (2204)")
         person = _digest(claim.id_number)
-        split = _divide(claim, self._balance(connection, person))
+        split = self.divide(connection, claim)
         connection.execute("UPDATE balances SET fen = fen - ? WHERE person = ?", (split.account_fen, person))
         lines = json.dumps([[line.id, line.code, line.amount_fen] for line in claim.lines])
         connection.execute(
@@ -90,50 +96,76 @@ class SandboxInsurance:
         )
         return split
 
+    def divide(self, connection: sqlite3.Connection, claim: InsuranceClaim) -> Split:
+        """Return how a claim would be split now (2206)."""
+        return _divide(claim, self.balance(connection, claim.id_number))
+
+    def balance(self, connection: sqlite3.Connection, id_number: str) -> int:
+        """Return the balance of a person's account (1101)."""
+        return self._balance(connection, _digest(id_number))
+
     def _balance(self, connection: sqlite3.Connection, person: str) -> int:
         """Return the balance of a person's account; the first balance is derived from their digest."""
         invented = int(person[:8], 16) % (MAX_BALANCE_FEN + 1)
         connection.execute("INSERT OR IGNORE INTO balances VALUES (?, ?)", (person, invented))
         return connection.execute("SELECT fen FROM balances WHERE person = ?", (person,)).fetchone()["fen"]
 
-    async def cancel(self, settlement_id: str, message_id: str) -> None:
+    async def cancel(self, settlement_id: str, message_id: str, insured: InsuredVisit | None = None) -> None:
         """Cancel a settlement (2208). Raises UpstreamTimeout or UpstreamRejected."""
+        del insured
 
         def work(connection: sqlite3.Connection) -> bool:
             outcome = self.database.outcome(connection, "cancel")
             if outcome == "lost_before":
                 return False
             self.database.note_call(connection, "2208", message_id)
-            row = connection.execute("SELECT * FROM settlements WHERE id = ?", (settlement_id,)).fetchone()
-            if row is None or outcome == "refused":
+            if outcome == "refused":
                 raise UpstreamRejected(f"there is no settlement {settlement_id}")
-            _undo(connection, row)
+            self.cancel_in_books(connection, settlement_id)
             return outcome == "fine"
 
         if not await self.database.work(work):
             raise UpstreamTimeout("the insurance does not answer (2208)")
 
-    async def reverse(self, message_id: str) -> None:
+    @staticmethod
+    def cancel_in_books(connection: sqlite3.Connection, settlement_id: str) -> None:
+        """Cancel a settlement in the books, if it is in force. Raises UpstreamRejected if there is none."""
+        row = connection.execute("SELECT * FROM settlements WHERE id = ?", (settlement_id,)).fetchone()
+        if row is None:
+            raise UpstreamRejected(f"there is no settlement {settlement_id}")
+        _undo(connection, row)
+
+    async def reverse(self, claim: InsuranceClaim) -> None:
         """Reverse a `settle` whose answer was lost (2601). Raises UpstreamTimeout."""
 
         def work(connection: sqlite3.Connection) -> bool:
             outcome = self.database.outcome(connection, "reverse")
             if outcome == "lost_before":
                 return False
-            self.database.note_call(connection, "2601", message_id)
-            row = connection.execute("SELECT * FROM settlements WHERE message = ?", (message_id,)).fetchone()
-            if row is not None:
-                _undo(connection, row)
-            connection.execute("INSERT OR IGNORE INTO reversed VALUES (?)", (message_id,))
+            self.database.note_call(connection, "2601", claim.message_id)
+            self.reverse_in_books(connection, claim.message_id)
             return outcome == "fine"
 
         if not await self.database.work(work):
             raise UpstreamTimeout("the insurance does not answer (2601)")
 
-    async def settlements(self, hospital: str, day: date) -> Sequence[SettlementRecord]:
+    @staticmethod
+    def reverse_in_books(connection: sqlite3.Connection, message_id: str) -> None:
+        """Undo what a message settled, now and if it arrives later."""
+        row = connection.execute("SELECT * FROM settlements WHERE message = ?", (message_id,)).fetchone()
+        if row is not None:
+            _undo(connection, row)
+        connection.execute("INSERT OR IGNORE INTO reversed VALUES (?)", (message_id,))
+
+    async def settlements(self, hospital: str, institution: str, day: date) -> Sequence[SettlementRecord]:
         """Return a hospital's settlements of a day that are in force (3201, 3202). Raises UpstreamTimeout."""
+        del institution
         await self._record_call("settlements", "3202", f"{hospital} {day}")
-        return [settlement for at, settlement in self._in_force(hospital) if at.astimezone(self._zone).date() == day]
+        return [settlement for at, settlement in self._in_force(hospital) if self.local_day(at) == day]
+
+    def local_day(self, at: datetime) -> date:
+        """Return the day of an instant in the city's time zone."""
+        return at.astimezone(self._zone).date()
 
     def _in_force(self, hospital: str) -> list[tuple[datetime, SettlementRecord]]:
         rows = self.database.do(
@@ -163,7 +195,7 @@ class SandboxInsurance:
 
     def balance_fen(self, id_number: str) -> int:
         """Return the balance of a person's account."""
-        return self.database.do(lambda connection: self._balance(connection, _digest(id_number)))
+        return self.database.do(lambda connection: self.balance(connection, id_number))
 
     async def _record_call(self, call: str, code: str, call_id: str) -> None:
         def work(connection: sqlite3.Connection) -> bool:

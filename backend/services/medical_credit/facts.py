@@ -13,6 +13,9 @@ from backend.paylater.bill import TermName
 
 Instant = Annotated[datetime, Meta(tz=True)]
 VisitKind = Literal["outpatient", "emergency", "inpatient"]
+SettledBy = Literal["city", "hospital"]
+"""Who settles visits at the insurance: the city, or the hospital, which reports the result."""
+
 RealNameLevel = Literal["number", "face", "bank"]
 """How a person's identity was verified: by ID number only, or also by face or bank account."""
 

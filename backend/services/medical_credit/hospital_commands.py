@@ -223,6 +223,8 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
         desk_token=None if token is None else token.id,
         without_consent=admission.without_consent,
         kind=command.kind,
+        settled_by=hospital.settles,
+        institution=hospital.institution_code(),
         opened_at=command.opened_at,
         opened_ms=to_ms(command.opened_at),
         created_at=now,

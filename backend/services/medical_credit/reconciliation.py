@@ -53,13 +53,13 @@ async def reconcile(city: City, hospital: Hospital, day: date, file: str, act: A
     theirs, zone = await _with_systems(city, hospital, filed), city.rulebook.time_zone
     begins, ends = _bounds(city, day)
     ours = await _visits(city, hospital, Order("settled_ms", at_least=to_ms(begins), below=to_ms(ends)))
-    insured = await city.port(Insurance).settlements(hospital.id, day)
+    insured = await city.port(Insurance).settlements(hospital.id, hospital.institution_code(), day)
     ids = {visit_id(hospital.id, number) for number in theirs} | {one.visit for one in insured}
     known = {visit.id: visit for visit in ours} | await _known(city, hospital, ids)
     differences = list(compare_with_hospital(hospital.id, day, ours, theirs, known, zone))
     differences.extend(other_patients(await _of_other_patients(city, hospital, theirs, known)))
     adjacent = await _adjacent_settlements(city, hospital, day, ours, insured)
-    differences.extend(compare_with_insurance(ours, insured, adjacent, known))
+    differences.extend(compare_with_insurance(ours, insured, adjacent, known, hospital.settles))
     banked, at_bank = await _bank_differences(city, hospital, day, ours)
     differences.extend(at_bank)
     totals, visits = totals_of(ours, banked)
@@ -178,7 +178,8 @@ async def _adjacent_settlements(
     if all(not one or one in listed for one in settled):
         return {}
     days = [day - timedelta(days=1), day + timedelta(days=1)]
-    found = [one for other in days for one in await city.port(Insurance).settlements(hospital.id, other)]
+    code, port = hospital.institution_code(), city.port(Insurance)
+    found = [one for other in days for one in await port.settlements(hospital.id, code, other)]
     return {one.settlement_id: one for one in found}
 
 
@@ -208,20 +209,20 @@ async def _apply_next(city: City, day: Reconciliation, _now: datetime) -> Reconc
     one = next(one for one in day.differences if one.id == key)
     hospital = await city.store.get(Hospital, day.hospital)
     assert hospital is not None, "hospitals are disabled, never deleted"
-    message, worked = await _repair(city, hospital, one)
+    message, worked = await _repair(city, hospital, date.fromisoformat(day.day), one)
     await visit_saga.task.enqueue(city.jobs, one.visit)
     return with_result(day, one.id, message, worked=worked)
 
 
-async def _repair(city: City, hospital: Hospital, one: Difference) -> tuple[str, bool]:
+async def _repair(city: City, hospital: Hospital, day: date, one: Difference) -> tuple[str, bool]:
     """Repair a difference. Returns a message and whether it worked. Raises UpstreamTimeout."""
     try:
         if one.repair in ("add_charge", "add_credit", "credit_line", "adjust_line"):
             await handle_command(city, hospital, one.number, await _line(city, one), f"repair/{one.id}")
         elif one.repair == "cancel_at_insurance":
-            await city.port(Insurance).cancel(one.subject, f"repair/{one.id}")
+            await _cancel_at_insurance(city, hospital, day, one)
         elif one.repair == "settle_again":
-            await _settle_again(city, one)
+            await _settle_again(city, hospital, day, one)
         else:
             outcome = await query_bank(city, visit_saga, one.subject)
             return ("the bank has completed it", True) if outcome is None else (f"the bank answers {outcome}", False)
@@ -249,10 +250,20 @@ async def _line(city: City, one: Difference) -> Line:
     return Line(theirs.id, theirs.record, "", "对账补记", amount_fen, at, theirs.of)
 
 
-async def _settle_again(city: City, one: Difference) -> None:
+async def _cancel_at_insurance(city: City, hospital: Hospital, day: date, one: Difference) -> None:
+    """Cancel a settlement of a day. Raises UpstreamRejected if the insurance does not have it."""
+    records = await city.port(Insurance).settlements(hospital.id, hospital.institution_code(), day)
+    found = next((record for record in records if record.settlement_id == one.subject), None)
+    visit = await city.store.get(Visit, one.visit)
+    ours = visit.settlement.split.insured if visit is not None and visit.settlement is not None else None
+    insured = found.insured if found is not None else ours
+    await city.port(Insurance).cancel(one.subject, f"repair/{one.id}", insured)
+
+
+async def _settle_again(city: City, hospital: Hospital, day: date, one: Difference) -> None:
     """Cancel a settlement that differs at the insurance, and let the visit be settled again."""
     with suppress(UpstreamRejected):  # the insurance may not have it at all
-        await city.port(Insurance).cancel(one.subject, f"repair/{one.id}")
+        await _cancel_at_insurance(city, hospital, day, one)
 
     def without_settlement(visit: Visit, now: datetime) -> Visit:
         if visit.settlement is None or visit.settlement.split.settlement_id != one.subject:

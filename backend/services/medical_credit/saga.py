@@ -1,4 +1,7 @@
-"""The saga of a visit, from its hold to the last notification: insurance here, bill and payments in `paylater`."""
+"""The saga of a visit, from its hold to the last notification: insurance here, bill and payments in `paylater`.
+
+A hospital may settle its visits itself. Then the insurance is not called, and the bill follows the hospital's report.
+"""
 
 import logging
 from datetime import datetime
@@ -26,8 +29,9 @@ from backend.paylater.steps import (
 )
 from backend.paylater.transfers import look_up_transfer, send_transfer
 from backend.services.medical_credit.eligibility import pay_later, terms_of
-from backend.services.medical_credit.model.visit import Settlement, SettlementAttempt, Visit, net_lines
-from backend.services.medical_credit.ports import ClaimLine, Insurance, InsuranceClaim, Split
+from backend.services.medical_credit.model.hospital import default_institution
+from backend.services.medical_credit.model.visit import Settlement, SettlementAttempt, Visit, claim_line, net_lines
+from backend.services.medical_credit.ports import Insurance, InsuranceClaim, Split
 from backend.store.time import to_ms
 
 _log = logging.getLogger("chengma.medical_credit")
@@ -48,6 +52,8 @@ def next_step(visit: Visit, now: datetime, terms: Terms) -> InsuranceStep | Bill
 
 
 def _insurance_step(visit: Visit, now: datetime) -> InsuranceStep | None:
+    if visit.settled_by == "hospital":
+        return None
     if visit.attempt is not None:
         if visit.attempt.reversing:
             return InsuranceStep.REVERSE
@@ -62,6 +68,9 @@ def _insurance_step(visit: Visit, now: datetime) -> InsuranceStep | None:
 
 
 def _claim_at(visit: Visit) -> datetime | None:
+    """Return when the city sends the closed visit to the insurance; None if it does not."""
+    if visit.settled_by == "hospital":
+        return None
     if visit.settle_at is None or visit.retry_at is None:
         return visit.settle_at
     return max(visit.settle_at, visit.retry_at)
@@ -93,8 +102,10 @@ async def _settle(city: City, visit: Visit, now: datetime) -> Visit:
         return visit  # another process already reverses it
     try:
         split = await _split(city, visit, attempt)
-    except UpstreamTimeout:
-        return replace(visit, attempt=replace(attempt, reversing=True))
+    except UpstreamTimeout as error:
+        _log.warning("the claim of visit %s is reversed: %s", visit.id, error)
+        retry_at = now + backoff(attempt.number) if isinstance(error, _WrongSplit) else visit.retry_at
+        return replace(visit, attempt=replace(attempt, reversing=True), retry_at=retry_at)
     except UpstreamRejected as error:
         _log.warning("the claim of visit %s is rejected: %s", visit.id, error)
         failures = visit.failures + 1
@@ -109,24 +120,37 @@ async def _settle(city: City, visit: Visit, now: datetime) -> Visit:
 _NOTHING = Split("", 0, 0, 0, 0, 0, 0)
 
 
+class _WrongSplit(UpstreamTimeout):
+    """The insurance answered with shares that are not those of the claim, so what it did is reversed."""
+
+
 async def _split(city: City, visit: Visit, attempt: SettlementAttempt) -> Split:
     """Return how the insurance splits the lines of an attempt; it is not asked about nothing."""
-    lines = visit.lines[: attempt.line_count]
-    medfee_fen = sum(line.amount_fen for line in lines)
-    if medfee_fen == 0:
+    if sum(line.amount_fen for line in visit.lines[: attempt.line_count]) == 0:
         return _NOTHING
+    claim = await _claim(city, visit, attempt)
+    split = await city.port(Insurance).settle(claim)
+    if not split.adds_up() or split.medfee_fen != claim.medfee_fen():
+        raise _WrongSplit("the shares do not total the medical fee of the claim")
+    return split
+
+
+async def _claim(city: City, visit: Visit, attempt: SettlementAttempt) -> InsuranceClaim:
+    """Return the claim of an attempt, the same however often it is made."""
     opened_for = visit if visit.id_number is not None else await known_person(city.store, visit.person)
-    claim = InsuranceClaim(
+    lines = net_lines(visit.lines[: attempt.line_count]).values()
+    return InsuranceClaim(
         message_id=attempt.message_id,
+        batch=str(attempt.number),
         visit=visit.id,
         hospital=visit.hospital,
+        institution=visit.institution or default_institution(visit.hospital),
         id_number=city.encryption.read(opened_for, "id_number"),
         kind=visit.kind,
-        lines=tuple(ClaimLine(line.id, line.code, fen) for line, fen in net_lines(lines).values() if fen),
+        opened_at=visit.opened_at,
+        requested_at=attempt.requested_at,
+        lines=tuple(claim_line(line, fen) for line, fen in lines if fen),
     )
-    split = await city.port(Insurance).settle(claim)
-    assert split.medfee_fen == medfee_fen, "the insurance splits the whole claim"
-    return split
 
 
 def _give_up(visit: Visit, _now: datetime, _terms: Terms) -> Visit:
@@ -139,7 +163,7 @@ def _give_up(visit: Visit, _now: datetime, _terms: Terms) -> Visit:
 
 async def _reverse(city: City, visit: Visit, _now: datetime) -> Visit:
     assert visit.attempt is not None, "there is an attempt to reverse"
-    await city.port(Insurance).reverse(visit.attempt.message_id)
+    await city.port(Insurance).reverse(await _claim(city, visit, visit.attempt))
     return replace(visit, attempt=None, failures=0)
 
 
@@ -147,7 +171,8 @@ async def _cancel_settlement(city: City, visit: Visit, _now: datetime) -> Visit:
     settled = visit.settlement
     assert settled is not None, "there is a settlement to cancel"
     if settled.split.settlement_id:
-        await city.port(Insurance).cancel(settled.split.settlement_id, f"{visit.id}/{settled.number}/cancel")
+        message_id = f"{visit.id}/{settled.number}/cancel"
+        await city.port(Insurance).cancel(settled.split.settlement_id, message_id, settled.split.insured)
     reopened = visit.closed_at is None and visit.cancelled_at is None
     return replace(visit, settlement=None, settled_ms=None, bill=None if reopened else visit.bill, failures=0)
 

@@ -53,8 +53,8 @@ from integrations.his.fhir.visit_writes import YIELD_EVERY, VisitWrite, apply_wr
 _log = logging.getLogger("chengma.fhir")
 
 MAX_ENTRIES = 1_000
-_CREATION_ORDER = ("Encounter", "Account", "ChargeItem", "PaymentNotice")
-"""The order in which resources are created: a visit before its account, charges and payments."""
+_CREATION_ORDER = ("Encounter", "Account", "ChargeItem", "ClaimResponse", "PaymentNotice")
+"""The order in which resources are created: a visit before its account, charges, settlements and payments."""
 
 
 class ResponseOptions(Struct, frozen=True):

@@ -16,6 +16,7 @@ INTERACTIONS = {
     "Account": "crus",
     "ChargeItem": "crus",
     "Invoice": "rs",
+    "ClaimResponse": "crus",
     "PaymentNotice": "crus",
     "CoverageEligibilityRequest": "crs",
     "CoverageEligibilityResponse": "rs",
@@ -67,6 +68,8 @@ adjustment, up or down, has the overrideReason "adjustment". An update to entere
 charge.""",
     "Invoice": """The bill of a visit, under the visit's id. totalPriceComponent: base minus deductions is totalNet; \
 the informational components divide totalNet. Searches omit the lines.""",
+    "ClaimResponse": """What the hospital settled at the insurance itself (2207), for all lines of the visit that \
+`request` names by its number; the shares are in `total`. Status cancelled: the hospital cancelled it (2208).""",
     "PaymentNotice": """A payment at the hospital's counter: first of the part that credit does not cover, then of the \
 bill, which it lowers. An update to cancelled (it was paid back) or entered-in-error withdraws it, and the bill rises \
 again. The Invoice says what was overpaid and must be given back.""",

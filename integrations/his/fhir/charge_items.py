@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.services.medical_credit.model.commands import Command
-from backend.services.medical_credit.model.visit import Line, Visit, split_identifier
+from backend.services.medical_credit.model.visit import Explanation, Line, Visit, split_identifier
 from integrations.his import mapping
+from integrations.his.explanations import CATALOGUE, build_explanation
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import (
     instant_in,
@@ -75,14 +76,17 @@ def _parse_new_charge_item(context: RequestContext, resource: Json, references: 
 def _parse_price(context: RequestContext, resource: Json, line_id: str) -> Line:
     """Return the line of a ChargeItem; the charge that it is part of is filled in when the visit is known."""
     price = _price(resource)
-    coding = next((one for one in objects_in(resource.get("code"), "coding") if one.get("code")), cast("Json", {}))
+    codings = [one for one in objects_in(resource.get("code"), "coding") if one.get("code")]
+    codings.sort(key=lambda one: one.get("system") == CATALOGUE)
+    coding = codings[0] if codings else cast("Json", {})
     text = cast("Json", resource.get("code") or {}).get("text") or coding.get("display")
     period = cast("Json", resource.get("occurrencePeriod") or {})
     occurrence = resource.get("occurrenceDateTime") or period.get("end") or period.get("start")
     at = instant_in(context, occurrence or resource.get("enteredDate"), "occurred_at") or context.now
     is_adjustment = str(resource.get("overrideReason", "")).strip().lower() == "adjustment"
     if not objects_in(resource, "partOf"):
-        return mapping.build_charge(line_id, coding.get("code"), text, price, at)
+        charge = mapping.build_charge(line_id, coding.get("code"), text, price, at)
+        return replace(charge, explanation=_explanation(resource, codings))
     if is_adjustment:
         return mapping.build_adjustment(line_id, line_id, price, at, text)
     if mapping.fen_from_yuan(price) >= 0:
@@ -94,6 +98,22 @@ def _parse_price(context: RequestContext, resource: Json, line_id: str) -> Line:
             ),
         )
     return mapping.build_credit(line_id, line_id, price, at, text)
+
+
+def _explanation(resource: Json, codings: Sequence[Json]) -> Explanation | None:
+    """Return what a ChargeItem says of a charge besides its amount."""
+    performers = [cast("Json", one.get("actor") or {}) for one in objects_in(resource, "performer")]
+    return build_explanation(
+        quantity=cast("Json", resource.get("quantity") or {}).get("value"),
+        catalogue_code=next((one.get("code") for one in codings if one.get("system") == CATALOGUE), None),
+        department=_name_of(cast("Json", resource.get("performingOrganization") or {})),
+        doctor=next(map(_name_of, performers), None),
+    )
+
+
+def _name_of(reference: Json) -> object:
+    """Return the identifier of a reference, or else its text."""
+    return cast("Json", reference.get("identifier") or {}).get("value") or reference.get("display")
 
 
 def _price(resource: Json) -> Decimal | int | None:

@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 
 from fhir.resources.R4B.account import Account
 from fhir.resources.R4B.chargeitem import ChargeItem
+from fhir.resources.R4B.claimresponse import ClaimResponse
 from fhir.resources.R4B.coverageeligibilityrequest import CoverageEligibilityRequest
 from fhir.resources.R4B.encounter import Encounter
 from fhir.resources.R4B.patient import Patient
@@ -18,6 +19,7 @@ from backend.problems import FieldError, MethodNotAllowed, NotFound
 from integrations.his.fhir.capability_statement import INTERACTIONS
 from integrations.his.fhir.charge_item_fast_path import is_common_charge_item
 from integrations.his.fhir.charge_items import parse_charge_item_update, parse_new_charge_item
+from integrations.his.fhir.claim_responses import parse_claim_response_update, parse_new_claim_response
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.eligibility_requests import answer_eligibility_request, parse_eligibility_request
 from integrations.his.fhir.encounters import (
@@ -49,6 +51,7 @@ ELIGIBILITY_REQUEST = "CoverageEligibilityRequest"
 MODELS: Mapping[str, type[BaseModel]] = {
     "Account": Account,
     "ChargeItem": ChargeItem,
+    "ClaimResponse": ClaimResponse,
     "CoverageEligibilityRequest": CoverageEligibilityRequest,
     "Encounter": Encounter,
     "Patient": Patient,
@@ -57,12 +60,14 @@ MODELS: Mapping[str, type[BaseModel]] = {
 CREATE_PARSERS: Mapping[str, CreateParser] = {
     "Account": parse_new_account,
     "ChargeItem": parse_new_charge_item,
+    "ClaimResponse": parse_new_claim_response,
     "Encounter": parse_new_encounter,
     "PaymentNotice": parse_new_payment_notice,
 }
 UPDATE_PARSERS: Mapping[str, UpdateParser] = {
     "Account": parse_account_update,
     "ChargeItem": parse_charge_item_update,
+    "ClaimResponse": parse_claim_response_update,
     "Encounter": parse_encounter_update,
     "PaymentNotice": parse_payment_notice_update,
 }

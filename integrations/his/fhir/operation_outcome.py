@@ -74,11 +74,17 @@ _PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
     problems.LineChanged: "duplicate",
     problems.LineExceeded: "business-rule",
     problems.RefundTooLate: "business-rule",
+    problems.SettledByCity: "business-rule",
+    problems.SettlementChanged: "duplicate",
+    problems.SettlementDiffers: "business-rule",
+    problems.SettlementUnbalanced: "business-rule",
     problems.TooManyLines: "too-long",
     problems.UnknownLine: "not-found",
+    problems.UnknownSettlement: "not-found",
     problems.VisitCancelled: "business-rule",
     problems.VisitPaid: "business-rule",
     problems.VisitBeingPaid: "business-rule",
+    problems.VisitSettled: "business-rule",
 }
 """The IssueType of Problems for which FHIR has a more specific one than for their status."""
 

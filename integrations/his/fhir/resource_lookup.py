@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, eligibility_id
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit, visit_id
+from integrations.his.fhir.claim_response import claim_response
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.identifiers import Token
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
@@ -43,6 +44,9 @@ def find_in_visit(resource_type: str, context: RequestContext, visit: Visit, res
     position = int(suffix)
     if suffix != str(position) or position < 1:
         return None
+    if resource_type == "ClaimResponse":
+        is_known = position <= len(visit.hospital_settlements())
+        return claim_response(context, visit, position) if is_known else None
     if resource_type == "ChargeItem":
         return charge_item(context, visit, position) if position <= len(visit.lines) else None
     return payment_notice(context, visit, position) if position <= len(visit.counter_payments) else None

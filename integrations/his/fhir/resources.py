@@ -11,6 +11,7 @@ from typing import Any
 
 from backend.i18n import Text, decimal_yuan
 from backend.services.medical_credit.model.hospital import EligibilityAnswer
+from backend.services.medical_credit.model.hospital_settlement import awaited_text
 from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.identifiers import identifier_json
@@ -19,6 +20,7 @@ from integrations.his.fhir.subsetting import subsetted
 from integrations.his.mapping import ACT_CODES
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+PRICE_COMPONENT = "urn:chengma:price-component"
 INSURER: Json = {"display": "城市先看病后付费 · the city's pay-later scheme"}
 
 
@@ -177,11 +179,14 @@ def invoice(context: RequestContext, visit: Visit, *, with_lines: bool = True) -
         resource["totalPriceComponent"] = _components(visit)
         resource["totalNet"] = money(visit.bill.cash_fen)
         resource["totalGross"] = money(split.medfee_fen)
+    awaited = awaited_text(visit)
+    if awaited is not None:
+        resource["note"] = [{"text": f"{awaited.zh} {awaited.en}"}]
     if overpaid_fen := visit.counter_overpaid_fen():
         text = (
             f"患者在窗口多付{decimal_yuan(overpaid_fen)}元，请退还患者。 Give {decimal_yuan(overpaid_fen)} yuan back."
         )
-        resource["note"] = [{"text": text}]
+        resource.setdefault("note", []).append({"text": text})
     lines = [_line_item(visit, position, line) for position, line in enumerate(visit.lines, 1)] if with_lines else []
     resource_with_meta = with_meta(resource, _billed_at(visit), *_bill_history(visit))
     if lines:
@@ -193,7 +198,15 @@ def _bill_history(visit: Visit) -> tuple[int, ...]:
     """Return how often what decides a bill has changed."""
     counter = [one.withdrawn_at is not None for one in visit.counter_payments]
     transfers = len(visit.payments), len(visit.refunds)
-    return visit.transitions, visit.attempts, len(visit.lines), *transfers, len(counter), sum(counter)
+    return (
+        visit.transitions,
+        visit.attempts,
+        len(visit.cancelled_settlements),
+        len(visit.lines),
+        *transfers,
+        len(counter),
+        sum(counter),
+    )
 
 
 def _line_item(visit: Visit, position: int, line: Line) -> Json:
@@ -243,7 +256,7 @@ def _components(visit: Visit) -> list[Json]:
         {
             "type": kind,
             "code": {
-                "coding": [{"system": "urn:chengma:price-component", "code": code, "display": label.en}],
+                "coding": [{"system": PRICE_COMPONENT, "code": code, "display": label.en}],
                 "text": label.zh,
             },
             "amount": money(amount_fen),

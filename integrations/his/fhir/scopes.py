@@ -15,6 +15,7 @@ RESOURCE_TYPES = (
     "Account",
     "ChargeItem",
     "Invoice",
+    "ClaimResponse",
     "PaymentNotice",
     "CoverageEligibilityRequest",
     "CoverageEligibilityResponse",

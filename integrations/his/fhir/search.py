@@ -14,6 +14,7 @@ from backend.services.medical_credit.model.reconciliation import Reconciliation,
 from backend.services.medical_credit.model.visit import Visit
 from backend.store import Order
 from backend.store.time import to_ms
+from integrations.his.fhir.claim_response import claim_response
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.identifiers import Token, names_values, parse_token, parse_tokens
 from integrations.his.fhir.payment_reconciliation import payment_reconciliation
@@ -256,7 +257,7 @@ def _date_ranges(context: RequestContext, name: str, values: Sequence[str]) -> l
     return [parse_search_date(name, value, context.time_zone) for value in values]
 
 
-# ── ChargeItem, PaymentNotice ──
+# ── ChargeItem, ClaimResponse, PaymentNotice ──
 
 
 async def _find_within_visits(context: RequestContext, query: SearchQuery, default_visit_id: str | None) -> SearchPage:
@@ -279,19 +280,39 @@ async def _find_within_visits(context: RequestContext, query: SearchQuery, defau
     ]
     start = int(query.cursor or 0)
     end = start + query.count
-    build = charge_item if query.resource_type == "ChargeItem" else payment_notice
+    build = _PART_BUILDERS[query.resource_type]
     resources = [build(context, visit, position) for visit, position in found[start:end]]
     return SearchPage(resources, str(end) if end < len(found) else None, len(found))
 
 
+_PART_BUILDERS: dict[str, Callable[[RequestContext, Visit, int], Json]] = {
+    "ChargeItem": charge_item,
+    "ClaimResponse": claim_response,
+    "PaymentNotice": payment_notice,
+}
+
+
+_PART_KINDS: dict[str, IdentifierKind] = {
+    "ChargeItem": "charge",
+    "ClaimResponse": "settlement",
+    "PaymentNotice": "payment",
+}
+
+
+def _part_identifiers(resource_type: str, visit: Visit) -> list[str]:
+    """Return the identifiers of the parts of a visit, in the order of their positions."""
+    if resource_type == "ClaimResponse":
+        return [one.split.settlement_id for one in visit.hospital_settlements()]
+    return [one.id for one in (visit.lines if resource_type == "ChargeItem" else visit.counter_payments)]
+
+
 def _matching_positions(context: RequestContext, query: SearchQuery, visit: Visit) -> Iterator[tuple[Visit, int]]:
-    is_charge = query.resource_type == "ChargeItem"
-    kind: IdentifierKind = "charge" if is_charge else "payment"
+    kind = _PART_KINDS[query.resource_type]
     ids, all_tokens = query.values("_id"), [parse_tokens(values) for values in query.values("identifier")]
-    for position, one in enumerate(visit.lines if is_charge else visit.counter_payments, 1):
+    for position, name in enumerate(_part_identifiers(query.resource_type, visit), 1):
         matches_id = all(f"{visit.id}-{position}" in values for values in ids)
         if matches_id and all(
-            any(token.matches(context.hospital, kind, one.id) for token in tokens) for tokens in all_tokens
+            any(token.matches(context.hospital, kind, name) for token in tokens) for tokens in all_tokens
         ):
             yield visit, position
 

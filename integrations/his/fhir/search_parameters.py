@@ -50,6 +50,7 @@ PARAMETERS: dict[str, dict[str, ParameterType]] = {
         "account.identifier": "token",
         "patient.identifier": "token",
     },
+    "ClaimResponse": {"identifier": "token", "request": "reference", "request.identifier": "token"},
     "PaymentNotice": {"identifier": "token", "request": "reference", "request.identifier": "token"},
     "CoverageEligibilityRequest": {"identifier": "token", "created": "date"},
     "CoverageEligibilityResponse": {"identifier": "token", "request": "reference", "created": "date"},

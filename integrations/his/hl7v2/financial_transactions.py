@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from backend.i18n import Text
 from backend.services.medical_credit.model.commands import Command, WithdrawCounterPayment
 from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine
-from backend.services.medical_credit.model.visit import CounterPayment, Line
+from backend.services.medical_credit.model.visit import CounterPayment, Explanation, Line
 from integrations.his import mapping
+from integrations.his.explanations import build_explanation
 from integrations.his.hl7v2.errors import Hl7Error, error_at
 from integrations.his.hl7v2.identifiers import parse_number, with_system
 from integrations.his.hl7v2.message import Part, Segment
@@ -73,7 +74,7 @@ def parse_transaction(segment: Segment, time_zone: tzinfo, *, before_2_5: bool) 
 
 
 def _with_systems(command: Command, segment: Segment) -> Command:
-    """Return a command whose ids have the systems of FT1-2 and FT1-31, where these name one.
+    """Return a command with what explains it, and whose ids have the systems of FT1-2 and FT1-31, where these name one.
 
     A withdrawal names the payment in FT1-31, or has its FT1-2.
     """
@@ -81,13 +82,26 @@ def _with_systems(command: Command, segment: Segment) -> Command:
         return replace(command, line=replace(command.line, id=with_system(segment.field(LINE), command.line.id)))
     if isinstance(command, Line):
         of = command.of and with_system(segment.field(REFERENCE), command.of)
-        return replace(command, id=with_system(segment.field(LINE), command.id), of=of)
+        explanation = _explanation(segment) if command.kind == "charge" else None
+        return replace(command, id=with_system(segment.field(LINE), command.id), of=of, explanation=explanation)
     if isinstance(command, CounterPayment):
         return replace(command, id=with_system(segment.field(LINE), command.id))
     if isinstance(command, WithdrawCounterPayment):
         named = segment.field(REFERENCE)
         return replace(command, id=parse_number(named if named.text else segment.field(LINE), "payment"))
     return command
+
+
+def _explanation(segment: Segment) -> Explanation | None:
+    """Return what FT1 says of a charge besides its amount; FT1-7.4 is its code in the insurance's catalogue."""
+    performer, orderer = (segment.field(number).component(1).text for number in (20, 21))
+    return build_explanation(
+        segment.field(QUANTITY).text,
+        segment.field(UNIT_PRICE).component(1).subcomponent(1).text,
+        segment.field(7).component(4).text,
+        segment.field(13).component(1).text,
+        performer or orderer,
+    )
 
 
 def _instant(part: Part, time_zone: tzinfo) -> datetime:

@@ -21,6 +21,7 @@ from backend.i18n import Text
 from backend.services.medical_credit import tasks
 from backend.services.medical_credit.hospital_commands import CommandRefused, handle_commands
 from backend.services.medical_credit.model.hospital import MAX_WAIT, HisMessage, Hospital
+from backend.services.medical_credit.model.hospital_settlement import ReportCancellation, ReportSettlement
 from backend.services.medical_credit.model.problems import OtherPatient
 from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine
 from backend.services.medical_credit.model.visit import Line, visit_id
@@ -50,6 +51,7 @@ from integrations.his.hl7v2.refusals import (
     unavailable,
     unexpected,
 )
+from integrations.his.hl7v2.settlement_warnings import outdated_settlement
 from integrations.his.hl7v2.syntax import Encoding
 from integrations.his.hl7v2.trigger_events import LocatedCommand, check_header, parse_commands, parse_visit_number
 
@@ -245,21 +247,26 @@ async def _apply(
         parsed = parse_commands(message, ZoneInfo(city.settings.time_zone))
     except Hl7Error as error:
         return refuse(hospital, error, permanent=True), visit
-    located = sorted(parsed.commands, key=_refers_to_charge)
+    located = sorted(parsed.commands, key=_rank)
     commands = [(one.command, f"{stored.id}/{number}") for number, one in enumerate(located)]
     try:
-        await handle_commands(city, hospital, parsed.visit_number, commands, parsed.patient, parsed.desk_token)
+        changed = await handle_commands(
+            city, hospital, parsed.visit_number, commands, parsed.patient, parsed.desk_token
+        )
     except CommandRefused as refused:
         return refuse_command(hospital, refused.problem, located[refused.index].location), visit
     except (OtherPatient, InvalidIdNumber) as problem:
         return refuse_command(hospital, problem, PATIENT), visit
-    return ProcessingResult("AA", "done", tuple(one for each in located for one in each.warnings)), visit
+    warnings = [one for each in located for one in each.warnings]
+    return ProcessingResult("AA", "done", (*warnings, *outdated_settlement(changed, located))), visit
 
 
-def _refers_to_charge(one: LocatedCommand) -> bool:
-    """Return whether a command comes after the charges of its message, because it may refer to one of them."""
+def _rank(one: LocatedCommand) -> int:
+    """Return the order of a command within its message: charges, then what refers to them, then their settlement."""
     command = one.command
-    return isinstance(command, UnreferencedLine) or (isinstance(command, Line) and command.of is not None)
+    if isinstance(command, ReportSettlement | ReportCancellation):
+        return 2
+    return int(isinstance(command, UnreferencedLine) or (isinstance(command, Line) and command.of is not None))
 
 
 async def _save_result(

@@ -22,6 +22,12 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.UnknownVisit: "204",
     problems.UnknownLine: "204",
     problems.AmbiguousLine: "204",
+    problems.UnknownSettlement: "204",
+    problems.SettlementChanged: "205",
+    problems.SettlementDiffers: "102",
+    problems.SettlementUnbalanced: "102",
+    problems.SettledByCity: "206",
+    problems.VisitSettled: "206",
     problems.LineChanged: "205",
     problems.VisitChanged: "205",
     problems.OtherPatient: "205",
@@ -41,10 +47,13 @@ _TEMPORARY = (
     problems.CannotPayLater,
     problems.DeskTokensRefused,
     problems.VisitBeingPaid,
+    problems.SettlementDiffers,
+    problems.VisitSettled,
 )
-"""The Problems that may end: the person agrees to pay later, pays what is due, the hour ends, or a payment fails."""
+"""The Problems that may end: the person agrees to pay later, pays what is due, the hour ends, a payment fails, missing
+lines arrive, or the hospital reports that it cancelled a settlement."""
 
-_EARLY = (problems.UnknownVisit, problems.UnknownLine)
+_EARLY = (problems.UnknownVisit, problems.UnknownLine, problems.UnknownSettlement)
 """The Problems of a message that arrived before one it depends on."""
 
 _ABOUT_PATIENT = (InvalidIdNumber, problems.UnknownPatient, problems.OtherPatient)

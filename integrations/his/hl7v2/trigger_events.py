@@ -10,6 +10,7 @@
 | BAR^P01 | an account was added: no change |
 | BAR^P06 | the account has ended: no more charges, issue the bill |
 | DFT^P03, DFT^P11 | charges (FT1-6 CG), credits (CD), adjustments (AJ) and payments at the counter (PY) |
+| ZYB in DFT or BAR^P06 | the hospital settled at the insurance, or cancelled a settlement |
 
 `event_table` lists all other events.
 
@@ -40,6 +41,7 @@ from integrations.his.hl7v2.errors import error_at as _error_at
 from integrations.his.hl7v2.financial_transactions import parse_transaction
 from integrations.his.hl7v2.identifiers import document_kind, parse_number
 from integrations.his.hl7v2.message import Message, Part, Segment
+from integrations.his.hl7v2.settlement_reports import TIME, parse_settlement
 from integrations.his.hl7v2.timestamps import parse_timestamp
 
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8")
@@ -166,18 +168,25 @@ def _account_added(message: Message, _time_zone: tzinfo) -> tuple[LocatedCommand
 def _account_ended(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
     visits = message.all("PV1")
     at = _event_time(message, visits[0] if visits else None, 45, time_zone, "closed_at")
-    return (LocatedCommand(CloseVisit(at, final=True), _location(message.segment("PID"), 18)),)
+    ended = LocatedCommand(CloseVisit(at, final=True), _location(message.segment("PID"), 18))
+    return (ended, *_settlements(message, time_zone))
 
 
 def _transactions(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
-    transactions = message.all("FT1")
-    if not transactions:
+    transactions, settlements = message.all("FT1"), _settlements(message, time_zone)
+    if not transactions and not settlements:
         message.segment("FT1")
     commands: list[LocatedCommand] = []
     for one in transactions:
         command, warnings = parse_transaction(one, time_zone, before_2_5=message.is_before_2_5)
         commands.append(LocatedCommand(command, Location("FT1", one.sequence, 2), warnings))
-    return tuple(commands)
+    return (*commands, *settlements)
+
+
+def _settlements(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...]:
+    """Return the reports of what the hospital settled or cancelled at the insurance, in the order of the segments."""
+    reports = ((one, _event_time(message, one, TIME, time_zone, "settled_at")) for one in message.all("ZYB"))
+    return tuple(LocatedCommand(parse_settlement(one, at), _location(one, 2)) for one, at in reports)
 
 
 def _documents(patient: Segment) -> list[IdentityDocument]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from backend.city.service import City
 from backend.paylater.credit_line import CreditLine
 from backend.paylater.ports import Bank
-from backend.services.medical_credit.facts import CreditFacts, VisitKind
+from backend.services.medical_credit.facts import CreditFacts, SettledBy, VisitKind
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import (
     CancelVisit,
@@ -52,9 +52,10 @@ FACTS = CreditFacts(
 """The credit facts of everyone in these tests; the birthdays follow from the ID number."""
 
 
-def make_hospital(code: str = "HZ001", name: str = "市第一医院") -> Hospital:
+def make_hospital(code: str = "HZ001", name: str = "市第一医院", settles: SettledBy = "city") -> Hospital:
     """Return a connected hospital."""
-    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []}, own_systems=("http://his.example/visits",))
+    own_systems = ("http://his.example/visits",)
+    return Hospital(id=code, name=name, since_ms=0, jwks={"keys": []}, settles=settles, own_systems=own_systems)
 
 
 class CommandResult(Struct, frozen=True):
@@ -110,8 +111,8 @@ class Scene:
         assert self.client.blocking_portal is not None
         return self.client.blocking_portal.call(work, *arguments)
 
-    def hospital(self, code: str, name: str) -> Hospital:
-        return self.call(self.city.store.insert, make_hospital(code, name))
+    def hospital(self, code: str, name: str, settles: SettledBy = "city") -> Hospital:
+        return self.call(self.city.store.insert, make_hospital(code, name, settles))
 
     def citizen(self, phone: str) -> Patient:
         """Sign in a citizen with a verified identity."""

@@ -330,3 +330,18 @@ def test_a_payment_can_be_refunded_within_a_year(scene: Scene, patient: Patient)
     scene.time_passes(days=366)
     with pytest.raises(RefundTooLate):
         scene.credits("C1", "L2", 8_000)
+
+
+# ── what the insurance answers ──
+
+
+def test_shares_that_do_not_add_up_are_reversed_and_asked_again_later(scene: Scene, patient: Patient) -> None:
+    scene.insurance.database.script_outcomes("settle", "wrong")
+    visit = scene.billed(patient, 20_000)
+    assert (visit.stage(), visit.settlement) == ("closing", None)
+    assert scene.insurance.database.calls("2601") == scene.insurance.database.calls("2207")
+    scene.time_passes(minutes=1)
+    split = scene.insurance.in_force()[visit.id]
+    settled = scene.advanced().settlement
+    assert settled is not None
+    assert settled.split == split

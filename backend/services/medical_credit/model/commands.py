@@ -1,8 +1,8 @@
 """The commands that a hospital sends about a visit, and how they change it: pure and idempotent.
 
 FHIR and HL7 v2 messages are both mapped to commands. A hospital reports a Line or a CounterPayment as the visit stores
-it. A command may arrive more than once: these two, and withdrawals, are recognised by their id within the visit, other
-commands by the id of the `event` that carried them.
+it. A command may arrive more than once: these two, withdrawals and settlements are recognised by their id within the
+visit, other commands by the id of the `event` that carried them.
 """
 
 from datetime import datetime, timedelta
@@ -15,6 +15,12 @@ from backend.i18n import yuan
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.enrolment import Terms
+from backend.services.medical_credit.model.hospital_settlement import (
+    ReportCancellation,
+    ReportSettlement,
+    apply_report,
+    is_reported,
+)
 from backend.services.medical_credit.model.unreferenced_line import UnreferencedLine, referenced
 from backend.services.medical_credit.model.visit import MAX_EVENTS, MAX_LINES, CounterPayment, Line, Visit
 from backend.store.time import to_ms
@@ -92,7 +98,10 @@ Command = (
     | CloseVisit
     | ReopenVisit
     | CancelVisit
+    | ReportSettlement
+    | ReportCancellation
 )
+_ALSO_WHEN_CANCELLED = CounterPayment | WithdrawCounterPayment | CancelVisit | ReportCancellation
 
 
 def transition(visit: Visit, command: Command, event: str, person: str | None, terms: Terms, now: datetime) -> Visit:
@@ -105,17 +114,15 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
         command = referenced(visit, command)
     if _is_known(visit, command, event):
         return visit
-    if visit.cancelled_at is not None and not isinstance(
-        command, CounterPayment | WithdrawCounterPayment | CancelVisit
-    ):
+    if visit.cancelled_at is not None and not isinstance(command, _ALSO_WHEN_CANCELLED):
         raise problems.VisitCancelled(zh="该就诊已取消。", en="The visit was cancelled.")
     match command:
         case Line():
             return _with_line(visit, command, terms, now)
-        case CounterPayment():
-            return _with_counter_payment(visit, command, terms, now)
-        case WithdrawCounterPayment():
-            return _without_counter_payment(visit, command, now)
+        case CounterPayment() | WithdrawCounterPayment():
+            return _at_counter(visit, command, terms, now)
+        case ReportSettlement() | ReportCancellation():
+            return apply_report(visit, command, now)
         case OpenVisit():
             changed = _same_opening(visit, command, person)
         case ChangeVisit():
@@ -136,7 +143,10 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
     match command:
         case Line():
             known = visit.line(command.id)
-            if known is not None and replace(known, title=command.title, at=command.at) != command:
+            if (
+                known is not None
+                and replace(known, title=command.title, at=command.at, explanation=command.explanation) != command
+            ):
                 raise problems.LineChanged(
                     zh=f"费用明细号{command.id}重复，但内容不同。",
                     en=f"The visit already has a line {command.id} with other contents.",
@@ -150,6 +160,8 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
         case WithdrawCounterPayment():
             paid = visit.counter_payment(command.id)
             return paid is not None and paid.withdrawn_at is not None
+        case ReportSettlement() | ReportCancellation():
+            return is_reported(visit, command)
         case _:
             return event in visit.events
 
@@ -197,6 +209,12 @@ def _reopened(visit: Visit, now: datetime) -> Visit:
     if visit.was_paid():
         raise _paid(visit)
     return replace(visit, closed_at=None, settle_at=None, due_ms=to_ms(now))
+
+
+def _at_counter(visit: Visit, command: CounterPayment | WithdrawCounterPayment, terms: Terms, now: datetime) -> Visit:
+    if isinstance(command, CounterPayment):
+        return _with_counter_payment(visit, command, terms, now)
+    return _without_counter_payment(visit, command, now)
 
 
 def _with_counter_payment(visit: Visit, payment: CounterPayment, terms: Terms, now: datetime) -> Visit:

@@ -21,6 +21,7 @@ from backend.services.medical_credit.model.hospital_file import (
     shares_of,
     with_systems,
 )
+from backend.services.medical_credit.model.hospital_settlement import awaited_text
 from backend.services.medical_credit.model.reconciliation import (
     Difference,
     DifferenceKind,
@@ -110,6 +111,7 @@ def _visit_differences(visit: Visit, filed: FiledVisit, day: date, zone: ZoneInf
     for line_id in sorted(ours.lines.keys() | filed.lines.keys()):
         yield from _line_differences(visit, ours.lines.get(line_id), filed.lines.get(line_id))
     yield from _settlement_differences(visit, ours, filed, day)
+    yield from _outdated_settlement(visit)
     yield from _payment_differences(visit, ours, filed)
 
 
@@ -238,6 +240,14 @@ def _filed_settlement_differences(
                 Text(zh=f"就诊{number}的结算", en=f"The settlement of visit {number}"), what, _AT_HOSPITAL
             )
             yield difference("settlement_differs", where, mine.id, mine.cash_fen, theirs.cash_fen, detail)
+
+
+def _outdated_settlement(visit: Visit) -> Iterator[Difference]:
+    """Yield the difference of a visit that changed after the hospital's settlement, which it must renew."""
+    detail, settled = awaited_text(visit), visit.settlement
+    if detail is not None and settled is not None and visit.cancelled_at is None:
+        where, key, fee_fen = (visit.id, visit.number), settled.split.settlement_id, settled.split.medfee_fen
+        yield difference("settlement_outdated", where, key, visit.total_fen(), fee_fen, detail)
 
 
 def _payment_differences(visit: Visit, ours: FiledVisit, filed: FiledVisit) -> Iterator[Difference]:

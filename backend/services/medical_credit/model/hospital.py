@@ -9,7 +9,7 @@ from msgspec import field
 from backend.city.audit_log import UNLOGGED, AuditedDocument
 from backend.city.id_number import DocumentKind
 from backend.security.field_encryption import FieldEncryption
-from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.facts import SettledBy, VisitKind
 from backend.services.medical_credit.model.visit import own_system, qualified
 from backend.store import Document, Index
 from backend.store.retention import Period, Retention
@@ -17,9 +17,11 @@ from backend.store.retention import Period, Retention
 MAX_WAIT = timedelta(days=3)
 """How long a message may wait for another one before it fails and an operator must check it."""
 
+INSTITUTION_LENGTH = 12
+
 Handling = Literal["ignore", "refuse"]
 MessageState = Literal["received", "done", "waiting", "failed", "ignored"]
-IdentifierKind = Literal["visit", "charge", "payment", "eligibility", "day"]
+IdentifierKind = Literal["visit", "charge", "payment", "settlement", "eligibility", "day"]
 """The kinds of objects to which hospitals give identifiers."""
 
 RefusalPolicy = Literal["by_cause", "reversed", "AE", "AR"]
@@ -45,6 +47,7 @@ class Hospital(AuditedDocument, kw_only=True):
     without an effect on visits (`unused_events`) are accepted and ignored, or refused. `visit_classes` and
     `identifier_types` map its own codes in PV1-2 and CX-5.
     Identifiers in one of its `own_systems` are the same as identifiers without a system.
+    `settles` says who settles the visits that it opens, and `institution` is its code at the insurance.
     """
 
     collection: ClassVar[str] = "hospitals"
@@ -65,6 +68,8 @@ class Hospital(AuditedDocument, kw_only=True):
     refuse_with: RefusalPolicy = "by_cause"
     certificate: str | None = None
     own_systems: tuple[str, ...] = ()
+    settles: SettledBy = "city"
+    institution: str | None = None
     enabled: bool = True
     people_without_credit: Handling = "refuse"
     unused_events: Handling = "ignore"
@@ -75,6 +80,10 @@ class Hospital(AuditedDocument, kw_only=True):
         """Return an identifier as records have it: `system|value`, or the value alone in the hospital's own systems."""
         is_own = system in ("", own_system(self.id, kind), *self.own_systems)
         return value if is_own else qualified(value, system)
+
+    def institution_code(self) -> str:
+        """Return the hospital's code at the insurance (fixmedins_code): twelve characters, by default from its own."""
+        return self.institution or default_institution(self.id)
 
 
 class HisMessage(Document, kw_only=True):
@@ -124,6 +133,11 @@ class HisMessage(Document, kw_only=True):
     attempts: int = 0
     due_ms: int | None = None
     reuses: str | None = None
+
+
+def default_institution(hospital: str) -> str:
+    """Return the code at the insurance of a hospital that has none of its own: its code, filled up with zeros."""
+    return hospital.rjust(INSTITUTION_LENGTH, "0")[-INSTITUTION_LENGTH:]
 
 
 def message_id(hospital: str, application: str, control_id: str) -> str:

@@ -258,7 +258,7 @@ def our_record(visit: Visit, zone: ZoneInfo) -> FiledVisit:
                 settled.split.fund_fen,
                 settled.split.account_fen + settled.split.family_account_fen,
                 settled.split.cash_fen,
-                day(settled.at),
+                day(settled.settled_at or settled.at),
             )
         ],
         payments={

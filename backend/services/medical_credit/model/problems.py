@@ -61,6 +61,30 @@ class VisitBeingPaid(VisitPaid):
     """The visit's bill is being paid; if the payment fails, charges can be added again."""
 
 
+class SettledByCity(Problem):
+    """The city settles the visits of this hospital, so it does not report settlements."""
+
+
+class VisitSettled(Problem):
+    """The hospital's settlement of the visit is in force, so there cannot be another."""
+
+
+class SettlementChanged(Problem):
+    """The settlement was already reported with other amounts."""
+
+
+class SettlementDiffers(Problem):
+    """The medical fee of the hospital's settlement is not the total of the visit's lines."""
+
+
+class SettlementUnbalanced(Problem):
+    """The shares of the hospital's settlement do not total its medical fee."""
+
+
+class UnknownSettlement(Problem):
+    """The hospital cancels a settlement that it has not reported, or not yet."""
+
+
 class RefundTooLate(Problem):
     """The period in which a payment can be refunded to the original account has ended."""
 

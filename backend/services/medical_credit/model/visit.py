@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import ClassVar, Literal
 
 from msgspec import Struct
 
 from backend.jobs.saga import DUE
 from backend.paylater.bill import AmountDue, Billable, BillTexts
-from backend.services.medical_credit.facts import VisitKind
+from backend.services.medical_credit.facts import SettledBy, VisitKind
 from backend.services.medical_credit.model.notices import BILL_TEXTS
-from backend.services.medical_credit.ports import Split
+from backend.services.medical_credit.ports import ClaimLine, Split
 from backend.store import Index
 from backend.store.retention import Period, Retention
 
@@ -21,6 +22,21 @@ MAX_EVENTS = 100
 
 LineKind = Literal["charge", "credit", "adjustment"]
 Purpose = Literal["outpatient", "inpatient"]
+Awaited = Literal["settlement", "cancellation"]
+"""What a hospital that settles itself must do at the insurance, and report."""
+
+
+class Explanation(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a hospital says of a charge besides its amount; it explains the amount and is never billed.
+
+    Quantity and unit price are decimal numbers as they were sent. `catalogue_code` is the insurance's code of the item.
+    """
+
+    quantity: str = ""
+    unit_price: str = ""
+    catalogue_code: str = ""
+    department: str = ""
+    doctor: str = ""
 
 
 class Line(Struct, frozen=True, gc=False):
@@ -36,6 +52,7 @@ class Line(Struct, frozen=True, gc=False):
     amount_fen: int
     at: datetime
     of: str | None = None
+    explanation: Explanation | None = None
 
 
 class SettlementAttempt(Struct, frozen=True, gc=False):
@@ -54,7 +71,8 @@ class SettlementAttempt(Struct, frozen=True, gc=False):
 class Settlement(Struct, frozen=True, gc=False):
     """How the insurance split the first `line_count` lines of the visit, at the attempt with this number.
 
-    Once it is `cancelling`, its cancellation is completed whatever the hospital sends meanwhile.
+    Once it is `cancelling`, its cancellation is completed whatever the hospital sends meanwhile. If the hospital made
+    it, at `settled_at`, then `at` is when the city heard of it, and `registration` is the hospital's (mdtrt_id).
     """
 
     number: int
@@ -63,6 +81,8 @@ class Settlement(Struct, frozen=True, gc=False):
     split: Split
     at: datetime
     cancelling: bool = False
+    settled_at: datetime | None = None
+    registration: str = ""
 
 
 class CounterPayment(Struct, frozen=True, gc=False):
@@ -85,9 +105,10 @@ class Visit(Billable, kw_only=True):
     the ids of lines and counter payments.
     `id_number` is the encrypted ID number under which it was opened; older visits have none. `settle_at` is when the
     closed visit is sent to the insurance, and `retry_at` when a rejected claim is sent again. `settled_ms` is when the
-    settlement in force was made. `transitions` counts how often the hospital changed its class, beginning, end or
-    cancellation, all of which can be undone. `desk_token` is the id of the desk token with which it was opened, if it
-    was; an emergency may be opened `without_consent`.
+    settlement in force was made. `institution` is the hospital's code at the insurance. `cancelled_settlements` are
+    those that a hospital which settles itself has cancelled. `transitions` counts how often the hospital changed its
+    class, beginning, end or cancellation, all of which can be undone. `desk_token` is the id of the desk token with
+    which it was opened, if it was; an emergency may be opened `without_consent`.
     """
 
     collection: ClassVar[str] = "medical_visits"
@@ -140,6 +161,9 @@ class Visit(Billable, kw_only=True):
     attempt: SettlementAttempt | None = None
     settlement: Settlement | None = None
     settled_ms: int | None = None
+    institution: str = ""
+    settled_by: SettledBy = "city"
+    cancelled_settlements: tuple[Settlement, ...] = ()
     events: tuple[str, ...] = ()
     transitions: int = 0
 
@@ -154,14 +178,29 @@ class Visit(Billable, kw_only=True):
     def amount_due(self) -> AmountDue | None:
         """Return the person's cash share according to the settlement in force, and what was paid at the counter.
 
-        Each report of a payment, and each withdrawal of one, is another decision.
+        None if the hospital must renew the settlement. Each report of a payment, and each withdrawal of one, is
+        another decision.
         """
         settled = self.settlement
-        if settled is None:
+        if settled is None or self.awaited() is not None:
             return None
         withdrawn_at = [one.withdrawn_at for one in self.counter_payments if one.withdrawn_at is not None]
         number = settled.number + len(self.counter_payments) + len(withdrawn_at)
         return AmountDue(number, settled.split.cash_fen, max([settled.at, *withdrawn_at]), self.counter_paid_fen())
+
+    def awaited(self) -> Awaited | None:
+        """Return what the hospital must do at the insurance and report, if it settles itself."""
+        if self.settled_by == "city":
+            return None
+        is_over = self.closed_at is not None and self.cancelled_at is None
+        if self.settlement is None:
+            return "settlement" if is_over else None
+        return None if is_over and self.is_current() else "cancellation"
+
+    def hospital_settlements(self) -> tuple[Settlement, ...]:
+        """Return the settlements that the hospital reported, in order; the last may be in force."""
+        in_force = () if self.settlement is None or self.settled_by == "city" else (self.settlement,)
+        return (*self.cancelled_settlements, *in_force)
 
     def counter_payment(self, payment_id: str) -> CounterPayment | None:
         """Return the payment at the counter with this id, or None."""
@@ -252,3 +291,19 @@ def net_lines(lines: Iterable[Line]) -> dict[str, tuple[Line, int]]:
             charge, net_fen = found[line.of]
             found[line.of] = (charge, net_fen + line.amount_fen)
     return found
+
+
+def claim_line(line: Line, amount_fen: int) -> ClaimLine:
+    """Return the fee line of a charge with its net amount, as the insurance gets it."""
+    known = line.explanation or Explanation()
+    return ClaimLine(
+        line.id,
+        line.code,
+        amount_fen,
+        line.at,
+        Decimal(known.quantity) if known.quantity else None,
+        Decimal(known.unit_price) if known.unit_price else None,
+        known.catalogue_code,
+        known.department,
+        known.doctor,
+    )
