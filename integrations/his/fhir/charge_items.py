@@ -201,7 +201,7 @@ _PATHS = {
     "patient": "ChargeItem.subject",
     "line": "ChargeItem.identifier",
     "original_line": "ChargeItem.partOf",
-    "code": "ChargeItem.code",
+    "code": "ChargeItem.code.coding.code",
     "title": "ChargeItem.code.text",
     "amount": "ChargeItem.priceOverride.value",
     "occurred_at": "ChargeItem.occurrence",

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from backend.city.id_number import InvalidIdNumber, parse_id_number
+from backend.city.id_number import IdentityDocument, InvalidIdNumber, parse_id_number
 from backend.city.person import id_digest_of, known_person
 from backend.city.service import City
 from backend.i18n import Text
@@ -33,6 +33,14 @@ MAX_AGE = timedelta(days=3)
 """How long an outpatient or emergency registration counts as open: many hospitals send no discharge for it. A stay
 counts as open until it is discharged."""
 
+_NOT_A_PAYER = Text(
+    zh="该患者未使用先看病后付费，消息已接收，不作处理",
+    en="this patient does not pay later; the message was accepted and ignored",
+)
+_NO_DOCUMENT = Text(
+    zh="PID-3中没有可识别的证件（证件类型见接入说明），消息已接收，不作处理",
+    en="PID-3 has no identity document of a known type; the message was accepted and ignored",
+)
 _CLOSING = ("ADT^A03", "BAR^P06")
 _OLDEST_FIRST = Order("received_ms")
 
@@ -77,11 +85,7 @@ async def ignore_person(
     opening = None if visit is None else await _ignored_opening(city, visit)
     if opening is None and not await _is_without_credit(city, hospital, message, faults):
         return None
-    text = Text(
-        zh="该患者未使用先看病后付费，消息已接收，不作处理",
-        en="this patient does not pay later; the message was accepted and ignored",
-    )
-    error = Hl7Error(Location("PID", 1, 3), "204", text, "I")
+    error = Hl7Error(Location("PID", 1, 3), "204", _NOT_A_PAYER if _documents(message) else _NO_DOCUMENT, "I")
     return Ignored(str(error), (error,), digest or (opening and opening.patient))
 
 
@@ -90,7 +94,7 @@ async def _is_without_credit(city: City, hospital: Hospital, message: Message, f
     opens = "^".join(event_of(message)) in OPENING
     if opens and any(desk_token_of(patient) is not None for patient in message.all("PID")[:1]):
         return False  # the patient has shown a code at the desk, which may be mistyped or expired
-    documents = [one for patient in message.all("PID")[:1] for one in identity_documents(patient.field(3))]
+    documents = _documents(message)
     if not documents:
         return opens
     document = mapping.require_document(documents)
@@ -103,9 +107,13 @@ async def _is_without_credit(city: City, hospital: Hospital, message: Message, f
     return not await may_use(city, hospital, person)
 
 
+def _documents(message: Message) -> list[IdentityDocument]:
+    return [one for patient in message.all("PID")[:1] for one in identity_documents(patient.field(3))]
+
+
 def _patient(city: City, message: Message) -> str | None:
     """Return the keyed hash of the patient's ID number, or None without a valid one."""
-    documents = [one for patient in message.all("PID")[:1] for one in identity_documents(patient.field(3))]
+    documents = _documents(message)
     if not documents:
         return None
     document = mapping.require_document(documents)
