@@ -1,7 +1,7 @@
 """Whether a hospital may use a person's pay later: by their consent, by a desk token, or in an emergency.
 
-A hospital without any of these gets the same answer as for a person who never enrolled. Only a desk token by which it
-opened another visit itself is told apart.
+A hospital without any of these gets the same answer as for a person who never enrolled. Only for a desk token by which
+it opened another visit itself, the answer says that the token is used.
 """
 
 import logging
