@@ -220,7 +220,7 @@ def _line_item(visit: Visit, position: int, line: Line) -> Json:
 
 
 def _components(visit: Visit) -> list[Json]:
-    """Return the price components: base minus deductions is the net, of which credit, exception and counter are parts."""
+    """Return the price components: base minus deductions is the net; credit, exception and counter are its parts."""
     assert visit.settlement is not None
     assert visit.bill is not None
     split, bill = visit.settlement.split, visit.bill
