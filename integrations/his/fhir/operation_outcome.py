@@ -88,6 +88,32 @@ _PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
 }
 """The IssueType of Problems for which FHIR has a more specific one than for their status."""
 
+_PATIENTS = (
+    "Account.subject",
+    "ChargeItem.subject",
+    "ClaimResponse.patient",
+    "CoverageEligibilityRequest.patient",
+    "Encounter.subject",
+)
+_VISITS = ("ChargeItem.context", "ClaimResponse.request", "PaymentNotice.request")
+_ELEMENTS_AT_FAULT: dict[type[Problem], tuple[str, ...]] = {
+    InvalidIdNumber: _PATIENTS,
+    problems.UnknownPatient: _PATIENTS,
+    problems.OtherPatient: _PATIENTS,
+    problems.DeskTokensRefused: _PATIENTS,
+    problems.UnknownVisit: _VISITS,
+    problems.VisitChanged: ("Encounter.class",),
+    problems.LineChanged: ("ChargeItem.identifier", "PaymentNotice.identifier"),
+    problems.LineExceeded: ("ChargeItem.priceOverride.value",),
+    problems.UnknownLine: ("ChargeItem.partOf",),
+    problems.AmbiguousLine: ("ChargeItem.partOf",),
+    problems.SettlementChanged: ("ClaimResponse.total",),
+    problems.SettlementDiffers: ("ClaimResponse.total",),
+    problems.SettlementUnbalanced: ("ClaimResponse.total",),
+    problems.UnknownSettlement: ("ClaimResponse.identifier",),
+}
+"""The element at fault of each resource type, for Problems that are about one element."""
+
 _FAULT_ISSUE_TYPES: dict[Fault, str] = {"required": "required", "value": "value", "unknown": "code-invalid"}
 
 
@@ -104,6 +130,14 @@ def unprocessable(expression: str, text: Text, code: str = "value") -> Unprocess
 def unprocessable_element(error: Unmappable, expression: str) -> Unprocessable:
     """Return the Problem for an element that cannot be mapped."""
     return unprocessable(expression, error.text, _FAULT_ISSUE_TYPES[error.fault])
+
+
+def name_element(problem: Problem, resource_type: str) -> None:
+    """Add the FHIRPath of the element at fault to a Problem of the service, if one element is and none is named."""
+    names = _ELEMENTS_AT_FAULT.get(type(problem), ())
+    path = next((name for name in names if name.startswith(f"{resource_type}.")), None)
+    if path is not None and not any(error.pointer[:1].isupper() for error in problem.errors):
+        problem.errors = (FieldError(path, problem.detail.en),)
 
 
 def operation_outcome(problem: Problem, language: str, request_id: str) -> dict[str, Any]:

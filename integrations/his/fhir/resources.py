@@ -52,7 +52,7 @@ def account(context: RequestContext, visit: Visit) -> Json:
             "resourceType": "Account",
             "id": visit.id,
             "identifier": _identifier(context, "visit", visit.number),
-            "status": account_status(visit, context.now),
+            "status": account_status(visit, context.city.now()),  # a write sets times after the request began
             "type": {"coding": [{"system": ACT_CODE, "code": "PBILLACCT", "display": "patient billing account"}]},
             "subject": [_patient(context, visit)],
             "servicePeriod": _period(visit),

@@ -167,17 +167,21 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
 
 
 def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
-    if person != visit.person or (command.kind != visit.kind and not command.admits):
+    if person != visit.person:
+        raise problems.OtherPatient(
+            zh="该就诊号已用于其他患者，请核对患者证件号码和就诊号。",
+            en="This visit number is another patient's; check the patient's number and the visit number.",
+        )
+    if command.kind != visit.kind and not command.admits:
         raise problems.VisitChanged(
-            zh="该就诊号已用于其他患者或其他就诊类别。",
-            en="This visit number is already used for another patient or kind of visit.",
+            zh="该就诊号已用于其他就诊类别。", en="This visit number is already used for another kind of visit."
         )
     return visit if command.kind == visit.kind else _corrected(visit, ChangeVisit(command.kind), None)
 
 
 def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
     if command.id_number is not None and person != visit.person:
-        raise problems.VisitChanged(
+        raise problems.OtherPatient(
             zh="就诊人不能更改，请取消本次就诊后重新登记。",
             en="The patient of a visit cannot change; cancel the visit and open another.",
         )
