@@ -6,6 +6,7 @@ from backend.city.id_number import InvalidIdNumber
 from backend.city.service import ProblemFormat
 from backend.i18n import Text
 from backend.problems import FieldError, NotFound, Problem
+from backend.security.identity import SIGN_IN_AGAIN
 from backend.services.medical_credit.model import problems
 from integrations.his.mapping import Fault, Unmappable
 
@@ -81,12 +82,19 @@ _PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
     problems.TooManyLines: "too-long",
     problems.UnknownLine: "not-found",
     problems.UnknownSettlement: "not-found",
+    problems.VisitBeginsLater: "value",
     problems.VisitCancelled: "business-rule",
     problems.VisitPaid: "business-rule",
     problems.VisitBeingPaid: "business-rule",
     problems.VisitSettled: "business-rule",
 }
 """The IssueType of Problems for which FHIR has a more specific one than for their status."""
+
+_REQUEST_TOKEN = Text(
+    zh="缺少访问令牌，或令牌无效、已过期；请向token_endpoint重新申请。",
+    en="There is no valid access token, or it has expired; request a new token at the token_endpoint.",
+)
+"""What a hospital's system does where a person would sign in again."""
 
 _PATIENTS = (
     "Account.subject",
@@ -102,6 +110,7 @@ _ELEMENTS_AT_FAULT: dict[type[Problem], tuple[str, ...]] = {
     problems.OtherPatient: _PATIENTS,
     problems.DeskTokensRefused: _PATIENTS,
     problems.UnknownVisit: _VISITS,
+    problems.VisitBeginsLater: ("Encounter.period.start",),
     problems.VisitChanged: ("Encounter.class",),
     problems.LineChanged: ("ChargeItem.identifier", "PaymentNotice.identifier"),
     problems.LineExceeded: ("ChargeItem.priceOverride.value",),
@@ -145,13 +154,14 @@ def operation_outcome(problem: Problem, language: str, request_id: str) -> dict[
     kind = type(problem)
     by_status = _STATUS_ISSUE_TYPES.get(problem.status, "exception")
     code = problem.members.get("issue") or _PROBLEM_ISSUE_TYPES.get(kind) or by_status
+    detail = _REQUEST_TOKEN if problem.detail == SIGN_IN_AGAIN else problem.detail
     details = {
         "coding": [{"system": PROBLEM_SYSTEM, "code": kind.type_path().rpartition("/")[2], "display": kind.title}],
-        "text": problem.detail.in_language(language),
+        "text": detail.in_language(language),
     }
     locations = [(_expression(error.pointer, problem), error.detail) for error in problem.errors[:MAX_ISSUES]]
     issues = [_issue(code, details, diagnostics, expression) for expression, diagnostics in locations]
-    general = _issue(code, details, problem.detail.en, _expression("", problem))
+    general = _issue(code, details, detail.en, _expression("", problem))
     return {"resourceType": "OperationOutcome", "id": request_id[:64], "issue": issues or [general]}
 
 

@@ -81,3 +81,20 @@ def test_the_answer_to_an_update_of_an_account_shows_its_new_status(first: Hospi
     account = first.read(visit.replace("Encounter", "Account"))
     assert first.put(account | {"status": "inactive"}).json()["status"] == "inactive"
     assert first.put(account | {"status": "active"}).json()["status"] == "active"
+
+
+def test_a_visit_begins_at_most_a_day_from_now(first: HospitalSystem, scene: Scene, patient: Patient) -> None:
+    def begins(hours: int) -> dict[str, str]:
+        return {"start": (scene.clock.now + timedelta(hours=hours)).isoformat()}
+
+    later = encounter(patient, period=begins(25))
+    issue = expect_error(first.post(later), 422, "value", "Encounter.period.start")
+    assert issue["details"]["coding"][0]["code"] == "visit-begins-later"
+    opened = first.create(encounter(patient, period=begins(23)))
+    expect_error(first.put(opened | {"period": begins(25)}), 422, "value", "Encounter.period.start")
+
+
+def test_a_system_without_a_token_is_told_where_to_request_one(scene: Scene) -> None:
+    issue = expect_error(scene.client.get("/fhir/Encounter"), 401, "login")
+    assert "at the token_endpoint" in issue["diagnostics"]
+    assert "token_endpoint" in issue["details"]["text"]
