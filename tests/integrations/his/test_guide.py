@@ -83,6 +83,7 @@ def test_the_hl7_examples_are_accepted_in_their_order(scene: Scene, patient: Pat
 
 
 def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Patient, first: HospitalSystem) -> None:
+    scene.clock.now = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
     code = scene.client.post("/v1/me/medical-credit/desk-tokens", headers=patient).json()["code"]
     visit = ""
     for note, text in examples("json"):
