@@ -30,6 +30,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.SettledByCity: "206",
     problems.VisitSettled: "206",
     problems.LineChanged: "205",
+    problems.VisitBeginsLater: "102",
     problems.VisitChanged: "205",
     problems.OtherPatient: "205",
     problems.LineExceeded: "102",
@@ -90,6 +91,8 @@ def refuse_command(hospital: Hospital, problem: Problem, location: Location) -> 
     code = _CONDITION_CODES.get(type(problem), "207")
     if isinstance(problem, _ABOUT_PATIENT):
         location = PATIENT
+    if isinstance(problem, problems.VisitBeginsLater):
+        location = Location("PV1", 1, 44)
     if isinstance(problem, problems.UnknownLine):
         location = Location("FT1", location.sequence, REFERENCE)
     if isinstance(problem, problems.LineExceeded):

@@ -122,6 +122,7 @@ def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...
         command = mapping.build_open_visit(keys, visit.field(2).text, opened_at)
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
+    command = replace(command, is_dated=bool(visit.field(44).text))
     return (LocatedCommand(command, _location(patient, 3)),)
 
 

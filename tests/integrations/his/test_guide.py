@@ -3,12 +3,15 @@
 import json
 import re
 from datetime import UTC, datetime
+from typing import get_args
 
 import integrations.his.fhir.routes  # noqa: F401  its Problems
+from backend.paylater.statement import TRANSFER_TITLES, TransferRepair
 from backend.problems import Problem
 from backend.services.medical_credit.api.hospital import MAX_FILE_BYTES
 from backend.services.medical_credit.model.hospital_file import COLUMNS, MAX_ROWS, OPTIONAL_COLUMNS, RECORDS, read_file
 from backend.services.medical_credit.model.problems import NotEligible
+from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES, Totals
 from integrations.his.conformance.fhir_checks import CHECKS as FHIR_CHECKS
 from integrations.his.conformance.mllp_checks import CHECKS as MLLP_CHECKS
 from integrations.his.hl7v2.errors import CONDITION_CODES
@@ -46,6 +49,11 @@ def listed(heading: str) -> set[str]:
     return {re.sub(r"[`| ]", "", line.split(" | ")[0]) for line in table[1].splitlines()}
 
 
+def explained(heading: str) -> set[str]:
+    """Return the values in the first column of the table below a line, several to a cell."""
+    return {name for cell in listed(heading) for name in cell.split(",")}
+
+
 def problems(kind: type[Problem] = Problem) -> set[type[Problem]]:
     direct = set(kind.__subclasses__())
     return direct.union(*(problems(one) for one in direct))
@@ -58,6 +66,12 @@ def test_each_condition_code_has_advice() -> None:
 def test_each_problem_of_hospitals_has_advice() -> None:
     met = {one for one in problems() if one.__module__.startswith(OF_HOSPITALS)} - OF_CITIZENS
     assert listed("problem") >= {one.type_path().rpartition("/")[2] for one in met}
+
+
+def test_each_difference_and_repair_that_hospitals_see_is_explained() -> None:
+    assert explained("kind of difference") == DIFFERENCE_TITLES.keys() - TRANSFER_TITLES.keys()
+    assert explained("proposed repair") == set(REPAIR_TITLES) - set(get_args(TransferRepair))
+    assert explained("in `totals`") == set(Totals.__struct_fields__)
 
 
 def test_each_trigger_event_and_type_of_transaction_has_an_example() -> None:
@@ -83,6 +97,7 @@ def test_the_hl7_examples_are_accepted_in_their_order(scene: Scene, patient: Pat
 
 
 def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Patient, first: HospitalSystem) -> None:
+    scene.clock.now = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
     code = scene.client.post("/v1/me/medical-credit/desk-tokens", headers=patient).json()["code"]
     visit = ""
     for note, text in examples("json"):
