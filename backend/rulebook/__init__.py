@@ -189,7 +189,8 @@ def read_file(path: Path) -> SourceFile:
 
 def _rule_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise InvalidRulebook([Fault(str(folder), Location(1, 1), "this folder of rules does not exist")])
+        remedy = "run the command in the folder of the checkout, or set CHENGMA_RULES to the folder of the rules"
+        raise InvalidRulebook([Fault(str(folder), Location(1, 1), "this folder of rules does not exist", remedy)])
     found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES))
     if not found:
         raise InvalidRulebook([Fault(str(folder), Location(1, 1), "the folder contains no rule module (*.yaml)")])

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, InternalServerException, ValidationException
+from litestar.params import ParameterKwarg
 from litestar.status_codes import HTTP_401_UNAUTHORIZED
 
 from backend.city.service import ProblemFormat
@@ -116,16 +118,35 @@ def _answer_http_exception(request: AnyRequest, error: HTTPException) -> Respons
     if error.status_code in _DETAILS:
         kind, detail = _DETAILS[error.status_code]
         return _answer_problem(request, kind(detail, headers=dict(error.headers or {})))
-    errors = [_litestar_error(extra) for extra in error.extra or ()] if isinstance(error, ValidationException) else []
+    errors = (
+        [_litestar_error(request, extra) for extra in error.extra or ()]
+        if isinstance(error, ValidationException)
+        else []
+    )
     return _answer_problem(request, invalid(errors or [FieldError("", error.detail)]))
 
 
-def _litestar_error(extra: Any) -> FieldError:  # noqa: ANN401  Litestar does not type `extra`
+def _litestar_error(request: AnyRequest, extra: Any) -> FieldError:  # noqa: ANN401  Litestar does not type `extra`
     if extra.get("source") == "body" or extra.get("key") == "data":
         if extra["message"] == "'data'":
             return FieldError("", "The body is missing.", "没有提交内容。")
         return FieldError("", extra["message"])
-    return FieldError(extra.get("key", ""), field_error(extra["message"]).detail)
+    return _parameter_error(request, extra.get("key", ""), field_error(extra["message"]).detail)
+
+
+def _parameter_error(request: AnyRequest, key: str, detail: str) -> FieldError:
+    """Return the error of a handler's parameter `key`, under the name that the caller sends, with what is allowed."""
+    parameter = request.route_handler.parsed_fn_signature.parameters.get(key)
+    if parameter is None:
+        return FieldError(key, detail)
+    definition = parameter.kwarg_definition
+    name = (definition.name if isinstance(definition, ParameterKwarg) else None) or key
+    kinds = (parameter, *parameter.inner_types)
+    if values := [str(value) for kind in kinds if kind.origin is Literal for value in kind.args]:
+        return FieldError(name, f"Must be one of: {', '.join(values)}.", f"须为以下之一：{'、'.join(values)}。")
+    if any(kind.annotation is date for kind in kinds):
+        return FieldError(name, "Must be a date, such as 2026-11-24.", "须为日期，如2026-11-24。")
+    return FieldError(name, detail)
 
 
 def _answer_conflict(request: AnyRequest, _error: Conflict) -> Response[dict[str, Any]]:

@@ -20,7 +20,7 @@ from integrations.his.hl7v2.listener_process import run_listener
 from integrations.his.hl7v2.message_receiver import raw_message
 from integrations.his.hospitals_command import hospitals
 from integrations.his.reconcile_command import reconcile_
-from integrations.his.send_commands import assertion, send
+from integrations.his.send_commands import assertion, key_, send
 from integrations.his.try_command import try_
 from integrations.his.unsettled_command import unsettled
 
@@ -42,6 +42,7 @@ his.add_command(reconcile_)
 his.add_command(hospitals)
 his.add_command(unsettled)
 his.add_command(send)
+his.add_command(key_)
 his.add_command(assertion)
 his.add_command(try_)
 

@@ -1,6 +1,8 @@
 """A hospital's complete first visit as a shell script: the key, the token, and each message over FHIR and HL7 v2.
 
-The commands are those of the guide for hospitals. Pasted into a shell, they run a visit of their own.
+The commands are those of the guide for hospitals. Pasted into a shell, they run a visit of their own. The script is a
+subshell, so that it ends at the first step that fails, and names it, without ending the reader's shell. It cancels its
+visits, because an open visit and an unpaid bill hold credit.
 """
 
 import shlex
@@ -22,11 +24,23 @@ class Connection(Struct, frozen=True):
     chengma: str
 
 
+BEGIN = """\
+(
+set -e
+trap '[ $? = 0 ] || echo "This step failed: $STEP" >&2' EXIT
+"""
+END = ")\n"
+
+
 class Step(Struct, frozen=True):
     """Commands of the script, and what they do."""
 
     title: str
     commands: str
+
+    def script(self) -> str:
+        """Return the commands, and the title in a variable for the message of a failure."""
+        return f"STEP={shlex.quote(self.title)}\n{self.commands}"
 
 
 def first_visit(connection: Connection) -> list[Step]:
@@ -34,7 +48,8 @@ def first_visit(connection: Connection) -> list[Step]:
     values = {name: shlex.quote(getattr(connection, name)) for name in Connection.__struct_fields__}
     values["chengma"] = connection.chengma
     steps = [Step(title, Template(commands).substitute(values)) for title, commands in (*_SETTING, *_TOKEN)]
-    return [*steps, *(Step(*one) for one in (*_FHIR, *_HL7))]
+    steps += [Step(*one) for one in (*_FHIR, *_HL7)]
+    return [Step(f"{number}. {step.title}", step.commands) for number, step in enumerate(steps, 1)]
 
 
 # Templates: `$$` stands for a `$` of the shell.
@@ -45,10 +60,20 @@ _SETTING = (
 HOSPITAL=$hospital FHIR=$fhir MLLP=$mllp KEY=$key PATIENT=$patient
 VISIT=TRY$$(date +%s) DAY=$$(date +%Y-%m-%d) NOW=$$(date +%Y%m%d%H%M%S%z)
 chengma() { $chengma "$$@"; }
-field() { python3 -c "import json, sys; print(json.load(sys.stdin)['$$1'])"; }
+field() { python3 -c "import json, sys; print(json.load(sys.stdin)['$$1'])" 2>/dev/null; }
 fhir() {
-  curl -s --fail-with-body -w '\\n' -X "$$1" "$$FHIR/$$2" -H "Authorization: Bearer $$TOKEN" \\
-    -H "Content-Type: application/fhir+json" $${3:+-d "$$3"}
+  STATUS=0
+  ANSWER=$$(curl -s --fail-with-body -X "$$1" "$$FHIR/$$2" -H "Authorization: Bearer $$TOKEN" \\
+    -H "Content-Type: application/fhir+json" $${3:+-d "$$3"}) || STATUS=$$?
+  echo "$$ANSWER" | python3 -m json.tool --no-ensure-ascii
+  return $$STATUS
+}
+hl7() {
+  STATUS=0
+  ANSWER=$$(chengma his send --mllp "$$MLLP") || STATUS=$$?
+  echo "$$ANSWER"
+  case "$$ANSWER" in *"ERR|"*) STATUS=1 ;; esac  # a message that is ignored gets AA with an ERR
+  return $$STATUS
 }
 """,
     ),
@@ -57,7 +82,8 @@ fhir() {
         """\
 python3 - "$$KEY" <<END
 import json, sys
-print(json.dumps({name: value for name, value in json.load(open(sys.argv[1])).items() if name != "d"}))
+private = ("d", "p", "q", "dp", "dq", "qi")
+print(json.dumps({name: value for name, value in json.load(open(sys.argv[1])).items() if name not in private}))
 END
 """,
     ),
@@ -69,7 +95,7 @@ _TOKEN = (
 ASSERTION=$$(chengma his assertion "$$HOSPITAL" --key "$$KEY" --fhir "$$FHIR")
 ANSWER=$$(curl -s "$$FHIR/token" -d grant_type=client_credentials -d scope="system/*.cruds hospital/days.read" \\
   -d client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer -d client_assertion="$$ASSERTION")
-echo "$$ANSWER"
+echo "$$ANSWER" | python3 -m json.tool --no-ensure-ascii
 TOKEN=$$(echo "$$ANSWER" | field access_token)
 """,
     ),
@@ -89,21 +115,20 @@ fhir GET "CoverageEligibilityResponse?identifier=$VISIT-Q"
     (
         "FHIR: a visit opens",
         f"""\
-ANSWER=$(fhir POST Encounter '{{"resourceType": "Encounter", "status": "in-progress",
+fhir POST Encounter '{{"resourceType": "Encounter", "status": "in-progress",
   "identifier": [{{"value": "'$VISIT'-F"}}],
   "class": {{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"}},
-  "subject": {{"identifier": {{"system": "{ID_NUMBER_SYSTEM}", "value": "'$PATIENT'"}}}}}}')
-echo "$ANSWER"
+  "subject": {{"identifier": {{"system": "{ID_NUMBER_SYSTEM}", "value": "'$PATIENT'"}}}}}}'
 ENCOUNTER=$(echo "$ANSWER" | field id)
 """,
     ),
     (
-        "FHIR: a charge of 260.00 yuan",
+        "FHIR: a charge of 9,000.00 yuan",
         """\
 fhir POST ChargeItem '{"resourceType": "ChargeItem", "status": "billable", "identifier": [{"value": "L1"}],
   "code": {"coding": [{"system": "urn:example:catalogue", "code": "110100001"}], "text": "Examination"},
   "subject": {"display": "see the visit"}, "context": {"reference": "Encounter/'$ENCOUNTER'"},
-  "priceOverride": {"value": 260.00, "currency": "CNY"}}'
+  "priceOverride": {"value": 9000.00, "currency": "CNY"}}'
 """,
     ),
     (
@@ -121,11 +146,18 @@ sleep 1
 fhir GET "Invoice/$ENCOUNTER"
 """,
     ),
+    (
+        "FHIR: this practice visit is cancelled, because an unpaid bill holds credit",
+        """\
+fhir PUT "Encounter/$ENCOUNTER" '{"resourceType": "Encounter", "id": "'$ENCOUNTER'", "status": "cancelled",
+  "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"}}'
+""",
+    ),
 )
 _HL7 = (
     (
         "HL7 v2: a visit opens",
-        r"""chengma his send --mllp "$MLLP" <<END
+        r"""hl7 <<END
 MSH|^~\&|HIS|$HOSPITAL|CHENGMA|CITY|$NOW||ADT^A04^ADT_A01|$VISIT-1|P|2.5||||||UNICODE UTF-8
 PID|1||P-77^^^HIS^MR~$PATIENT^^^CN^NI||王^小明
 PV1|1|O|||||||||||||||||$VISIT-H
@@ -133,18 +165,18 @@ END
 """,
     ),
     (
-        "HL7 v2: a charge of 260.00 yuan",
-        r"""chengma his send --mllp "$MLLP" <<END
+        "HL7 v2: a charge of 9,000.00 yuan",
+        r"""hl7 <<END
 MSH|^~\&|HIS|$HOSPITAL|CHENGMA|CITY|$NOW||DFT^P03^DFT_P03|$VISIT-2|P|2.5||||||UNICODE UTF-8
 PID|1||P-77^^^HIS^MR~$PATIENT^^^CN^NI||王^小明
 PV1|1|O|||||||||||||||||$VISIT-H
-FT1|1|L1||$NOW||CG|110100001|检查费|||260.00
+FT1|1|L1||$NOW||CG|110100001|检查费|||9000.00
 END
 """,
     ),
     (
         "HL7 v2: the patient leaves",
-        r"""chengma his send --mllp "$MLLP" <<END
+        r"""hl7 <<END
 MSH|^~\&|HIS|$HOSPITAL|CHENGMA|CITY|$NOW||ADT^A03^ADT_A03|$VISIT-3|P|2.5||||||UNICODE UTF-8
 PID|1||P-77^^^HIS^MR~$PATIENT^^^CN^NI||王^小明
 PV1|1|O|||||||||||||||||$VISIT-H
@@ -153,12 +185,21 @@ END
     ),
     (
         "HL7 v2: no more charges, so the bill is created; it is read over FHIR",
-        r"""chengma his send --mllp "$MLLP" <<END
+        r"""hl7 <<END
 MSH|^~\&|HIS|$HOSPITAL|CHENGMA|CITY|$NOW||BAR^P06^BAR_P06|$VISIT-4|P|2.5||||||UNICODE UTF-8
 PID|1||P-77^^^HIS^MR~$PATIENT^^^CN^NI||王^小明|||||||||||||$VISIT-H
 END
 sleep 1
 fhir GET "Invoice?identifier=$VISIT-H"
+""",
+    ),
+    (
+        "HL7 v2: this practice visit is cancelled as well",
+        r"""hl7 <<END
+MSH|^~\&|HIS|$HOSPITAL|CHENGMA|CITY|$NOW||ADT^A11^ADT_A09|$VISIT-5|P|2.5||||||UNICODE UTF-8
+PID|1||P-77^^^HIS^MR~$PATIENT^^^CN^NI||王^小明
+PV1|1|O|||||||||||||||||$VISIT-H
+END
 """,
     ),
 )

@@ -16,7 +16,7 @@ from backend.services.medical_credit.model.hospital import INSTITUTION_LENGTH, H
 from backend.store import Order
 from backend.store.time import to_ms
 from integrations.his.message_settings import MESSAGE_SETTINGS, with_codes
-from integrations.his.public_keys import PrivateKey, UnusableKey, parse_key_set, registered_keys, signing_key
+from integrations.his.public_keys import PrivateKey, UnusableKey, parse_key_file, registered_keys, signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def _key_set(_context: click.Context, _parameter: click.Parameter, path: Path | 
     if path is None:
         return None
     try:
-        keys = parse_key_set(path.read_bytes())
+        keys = parse_key_file(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise click.ClickException(f"{path} is not a JSON Web Key Set: {error}") from error
     for number, key in enumerate(keys, 1):
@@ -76,7 +76,7 @@ _SETTINGS = (
         "--jwks",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         callback=_key_set,
-        help="File with its public keys (JWK Set) for FHIR.",
+        help="File with its public keys (JWK Set), or with one (JWK), for FHIR.",
     ),
     click.option("--jwks-url", callback=_key_set_url, help="URL at which it publishes its public keys for FHIR."),
     click.option(

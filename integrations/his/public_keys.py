@@ -40,6 +40,13 @@ def parse_key_set(content: bytes) -> list[Json]:
     return [named(key) for key in _decode(content).keys]
 
 
+def parse_key_file(content: bytes) -> list[Json]:
+    """Return the keys in a file: a JSON Web Key Set, or a single key. Raises ValueError or RecursionError."""
+    found = msgspec.json.decode(content)
+    single = isinstance(found, dict) and "kty" in found and "keys" not in found
+    return parse_key_set(b'{"keys": [%s]}' % content if single else content)
+
+
 def named(key: Json) -> Json:
     """Return a key with its `kid`: its own, or else its SHA-256 thumbprint (RFC 7638)."""
     members = _THUMBPRINT_MEMBERS.get(str(key.get("kty")))

@@ -1,17 +1,22 @@
-"""`chengma his send` and `his assertion`: send one HL7 v2 message, and sign one token request, as a hospital does."""
+"""What a hospital does, by hand: `chengma his send` sends a message, `his key` makes a key, `his assertion` signs."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import click
 import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from integrations.his.hl7v2.mllp_client import MllpClient
+from integrations.his.public_keys import named
 
 
 @click.command("send")
@@ -47,6 +52,25 @@ async def _exchange(host: str, port: int, message: bytes) -> bytes:
     async with MllpClient(host, port) as client:
         await client.send(message)
         return await client.receive()
+
+
+@click.command("key")
+@click.option("--private", default="private.jwk", show_default=True, type=click.Path(path_type=Path))
+@click.option("--public", default="keys.json", show_default=True, type=click.Path(path_type=Path))
+def key_(private: Path, public: Path) -> None:
+    """Make the key pair with which a hospital signs in over FHIR (EC P-384), and store it in two new files.
+
+    The private key (JWK) stays with the hospital. `his hospitals add --jwks` registers the public key (JWK Set).
+    """
+    pair = named({**ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP384R1()), as_dict=True), "alg": "ES384"})
+    public_key = {name: value for name, value in pair.items() if name != "d"}
+    for file in (private, public):
+        if file.exists():
+            raise click.ClickException(f"{file} exists already; a key is never overwritten")
+    for file, content, mode in ((private, pair, 0o600), (public, {"keys": [public_key]}, 0o644)):
+        with open(file, "x", encoding="utf-8", opener=partial(os.open, mode=mode)) as new:
+            json.dump(content, new)
+    click.echo(f"{private} is the private key {pair['kid']}; keep it. {public} is its public key; register it.")
 
 
 @click.command("assertion")

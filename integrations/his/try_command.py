@@ -18,7 +18,7 @@ from backend.cli.in_city import run_in_city
 from backend.services.medical_credit.demo import INVENTED
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
-from integrations.his.first_visit import Connection, Step, first_visit
+from integrations.his.first_visit import BEGIN, END, Connection, Step, first_visit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ def _check_servers(connection: Connection) -> None:
 
 def _run(steps: Sequence[Step]) -> tuple[list[str], bool]:
     """Run the steps in one shell up to the first that fails; return their outputs, and whether the last failed."""
-    script = "".join(f"{step.commands}code=$?; echo '{_MARK}'; [ $code = 0 ] || exit $code\n" for step in steps)
+    script = BEGIN + "".join(f"{step.script()}echo '{_MARK}'\n" for step in steps) + END
     try:
         done = subprocess.run(  # noqa: S603  the script is ours
             ["bash", "-c", script],  # noqa: S607  the reader's own shell
@@ -111,13 +111,15 @@ def _run(steps: Sequence[Step]) -> tuple[list[str], bool]:
         )
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise click.ClickException(f"the steps could not be run: {error}") from error
-    return done.stdout.split(f"{_MARK}\n")[:-1], done.returncode != 0
+    answers, failed = done.stdout.split(f"{_MARK}\n"), done.returncode != 0
+    return (answers if failed else answers[:-1]), failed
 
 
 def _print(steps: Sequence[Step], answers: Sequence[str]) -> None:
+    click.echo(BEGIN)
     for number, step in enumerate(steps):
-        click.echo(f"# {number + 1}. {step.title}")
-        click.echo(step.commands, nl=False)
+        click.echo(step.script(), nl=False)
         for line in answers[number].splitlines() if answers else ():
             click.echo(f"#   {line}".rstrip())
         click.echo()
+    click.echo(END, nl=False)

@@ -12,6 +12,9 @@ from tests.servers import free_port, listens, wait_until
 
 pytestmark = pytest.mark.slow
 
+STRANGER = "990000190001010008"
+"""Nobody's ID number."""
+
 
 def test_a_first_visit_runs_over_both_interfaces_and_is_printed_as_a_script(
     environment: dict[str, str], tmp_path: Path
@@ -30,15 +33,38 @@ def test_a_first_visit_runs_over_both_interfaces_and_is_printed_as_a_script(
         try:
             wait_until(lambda: listens(mllp_port), listener.log_text)
             tried = chengma("his", "try", "HZ001", environment=city, folder=tmp_path)
+            refused = chengma("his", "try", "HZ001", "--patient", STRANGER, environment=city, folder=tmp_path)
+            script = tried.stdout
+            pasted = subprocess.run(
+                ["bash"],  # noqa: S607  the reader's own shell
+                input=script.replace("STEP='5.", f"PATIENT={STRANGER}\nSTEP='5."),
+                capture_output=True,
+                text=True,
+                cwd=tmp_path,
+                env=city,
+                check=False,
+            )
         finally:
             listener.stop()
-    script = tried.stdout
     assert tried.returncode == 0, script + tried.stderr
     assert f"PATIENT={patient}" in script
-    assert re.findall(r"^#   MSA\|(\w\w)", script, re.MULTILINE) == ["AA"] * 4
-    assert len(re.findall(r'^#   \{"resourceType":', script, re.MULTILINE)) == 8
+    assert re.findall(r"^#   MSA\|(\w\w)", script, re.MULTILINE) == ["AA"] * 5
+    answers = re.sub(r"^#   ", "", script, flags=re.MULTILINE)
+    assert len(re.findall(r'^    "resourceType":', answers, re.MULTILINE)) == 9
     assert '"access_token":' in script
-    amounts = [float(one) for one in re.findall(r'"totalNet":\{"value":([\d.]+)', script)]
+    amounts = [float(one) for one in re.findall(r'"totalNet": {\s*"value": ([\d.]+)', answers)]
     assert len(amounts) == 2
+    assert min(amounts) > 0
     assert "OperationOutcome" not in script
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)  # noqa: S607  the reader's own shell
+    assert _allowed(pasted.stdout) == _allowed(answers) != []
+    assert refused.returncode == 1
+    assert "this step failed: 5. FHIR: a visit opens" in refused.stderr
+    assert '"OperationOutcome"' in refused.stdout
+    assert pasted.returncode != 0
+    assert "This step failed: 5. FHIR: a visit opens" in pasted.stderr
+
+
+def _allowed(answers: str) -> list[str]:
+    """Return the amounts up to which the patient may pay later, as the eligibility step prints them."""
+    return re.findall(r'"allowedMoney": {\s*"value": ([\d.]+)', answers)

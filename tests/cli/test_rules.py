@@ -101,6 +101,7 @@ def test_check_reports_a_missing_folder(tmp_path: Path) -> None:
     found = run("check", str(tmp_path / "rulez"))
     assert found.exit_code == 1
     assert "this folder of rules does not exist" in found.output
+    assert "set CHENGMA_RULES" in found.output
 
 
 def test_check_reports_contradictory_terms(rent: Path) -> None:

@@ -12,6 +12,7 @@ from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.hospital import Hospital, MessageState
 from integrations.his.hl7v2.acknowledgement import AcknowledgementCode
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
+from integrations.his.hl7v2.financial_transactions import AMOUNT, REFERENCE
 from integrations.his.hl7v2.ignored_messages import Ignored
 
 PATIENT = Location("PID", 1, 3)
@@ -93,7 +94,9 @@ def refuse_command(hospital: Hospital, problem: Problem, location: Location) -> 
     if isinstance(problem, problems.VisitBeginsLater):
         location = Location("PV1", 1, 44)
     if isinstance(problem, problems.UnknownLine):
-        location = Location("FT1", location.sequence, 31)
+        location = Location("FT1", location.sequence, REFERENCE)
+    if isinstance(problem, problems.LineExceeded):
+        location = Location("FT1", location.sequence, AMOUNT)
     if isinstance(problem, _EARLY):
         return ProcessingResult("AA", "waiting", (Hl7Error(location, code, problem.detail, "W"),))
     permanent = type(problem) in _CONDITION_CODES and not isinstance(problem, _TEMPORARY)

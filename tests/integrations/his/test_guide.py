@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime
+from typing import get_args
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -10,11 +11,15 @@ from jwt.algorithms import ECAlgorithm
 from msgspec.structs import replace
 
 import integrations.his.fhir.routes  # noqa: F401  its Problems
+from backend.paylater.statement import TRANSFER_TITLES, TransferRepair
 from backend.problems import Problem
 from backend.services.medical_credit.api.hospital import MAX_FILE_BYTES
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS, MAX_ROWS, OPTIONAL_COLUMNS, RECORDS, read_file
 from backend.services.medical_credit.model.problems import NotEligible
+from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES, Totals
+from integrations.his.conformance.fhir_checks import CHECKS as FHIR_CHECKS
+from integrations.his.conformance.mllp_checks import CHECKS as MLLP_CHECKS
 from integrations.his.hl7v2.errors import CONDITION_CODES
 from integrations.his.hl7v2.message_receiver import receive_message
 from integrations.his.hl7v2.mllp_listener import Peer
@@ -50,6 +55,11 @@ def listed(heading: str) -> set[str]:
     return {re.sub(r"[`| ]", "", line.split(" | ")[0]) for line in table[1].splitlines()}
 
 
+def explained(heading: str) -> set[str]:
+    """Return the values in the first column of the table below a line, several to a cell."""
+    return {name for cell in listed(heading) for name in cell.split(",")}
+
+
 def problems(kind: type[Problem] = Problem) -> set[type[Problem]]:
     direct = set(kind.__subclasses__())
     return direct.union(*(problems(one) for one in direct))
@@ -62,6 +72,12 @@ def test_each_condition_code_has_advice() -> None:
 def test_each_problem_of_hospitals_has_advice() -> None:
     met = {one for one in problems() if one.__module__.startswith(OF_HOSPITALS)} - OF_CITIZENS
     assert listed("problem") >= {one.type_path().rpartition("/")[2] for one in met}
+
+
+def test_each_difference_and_repair_that_hospitals_see_is_explained() -> None:
+    assert explained("kind of difference") == DIFFERENCE_TITLES.keys() - TRANSFER_TITLES.keys()
+    assert explained("proposed repair") == set(REPAIR_TITLES) - set(get_args(TransferRepair))
+    assert explained("in `totals`") == set(Totals.__struct_fields__)
 
 
 def test_each_trigger_event_and_type_of_transaction_has_an_example() -> None:
@@ -129,6 +145,12 @@ def test_the_example_of_a_token_request_yields_a_token_of_five_minutes(scene: Sc
     fields = dict(line.split("=", 1) for line in form.replace("ASSERTION", assertion).splitlines())
     answer = scene.client.post("/fhir/token", data=fields)
     assert (answer.json()["scope"], answer.json()["expires_in"]) == ("system/*.cruds", 300), answer.text
+
+
+def test_the_outputs_of_the_conformance_kit_count_all_checks() -> None:
+    shown = re.findall(r"^(\d+) of (\d+) checks passed, 0 mandatory checks failed\.$", GUIDE, re.MULTILINE)
+    mllp, both = len(MLLP_CHECKS.checks), len(MLLP_CHECKS.checks) + len(FHIR_CHECKS.checks)
+    assert shown == [(str(mllp), str(mllp)), (str(both), str(both))]
 
 
 def test_the_example_of_the_days_file_is_read_and_each_column_and_record_is_explained() -> None:

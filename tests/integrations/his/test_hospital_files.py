@@ -71,6 +71,7 @@ def test_a_hospital_uploads_its_day_and_reads_our_side_and_the_differences(syste
     ]
     assert "200.00" in day["differences"][0]["detail"]["en"]
     assert "199.00" in day["differences"][0]["detail"]["zh"]
+    assert day["differences"][0]["advice"]["zh"].startswith("由城市处理")
     assert system.get(DAY).json() == day
     assert system.get(DAYS).json()["days"] == [
         {"day": "2022-04-20", "visits": 1, "differences": 1, "open_differences": 1}
@@ -136,6 +137,7 @@ def test_a_hospital_sees_no_day_of_another(scene: Scene, system: System, records
     assert other.get(f"{DAY}/records").text == HEADER
     day = other.uploaded(records)["reconciliation"]
     assert {one["kind"] for one in day["differences"]} == {"visit_only_at_hospital"}
+    assert {one["advice"]["en"].split(";")[0] for one in day["differences"]} == {"Check your own records"}
     assert system.get(DAY).json()["open_differences"] == 0
 
 

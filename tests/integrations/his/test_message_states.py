@@ -80,6 +80,13 @@ def test_messages_are_found_by_the_day_of_the_city(messages: MessageList) -> Non
     assert messages.found(day=date.max.isoformat()) == messages.found(day=date.min.isoformat()) == []
 
 
+def test_an_invalid_filter_names_the_parameter_as_it_was_sent_and_what_is_allowed(messages: MessageList) -> None:
+    (state,) = messages.get(state="bogus").json()["errors"]
+    assert state == {"pointer": "state", "detail": "须为以下之一：received、done、waiting、failed、ignored。"}
+    (day,) = messages.get(day="29.11.2026").json()["errors"]
+    assert day == {"pointer": "day", "detail": "须为日期，如2026-11-24。"}
+
+
 def test_a_message_is_shown_with_its_acknowledgement_and_without_its_patient(
     messages: MessageList, patient: Patient
 ) -> None:

@@ -19,11 +19,23 @@ from backend.services.medical_credit.model.reconciliation import (
 
 Upload = Literal["first", "repeated", "replaced"]
 
+_CITY_REPAIRS = Text(
+    zh="由城市处理；如贵院当日文件有误，请更正后重新上传。",
+    en="The city repairs this. If your file is wrong, correct it and upload it again.",
+)
+_ADVICE: dict[RepairKind, Text] = {
+    "contact_hospital": Text(
+        zh="请核对本院记录，补发缺少的消息，或更正当日文件后重新上传。",
+        en="Check your own records; send the missing message, or correct the file and upload it again.",
+    ),
+}
+"""What the hospital does about a difference, by its repair; the city does all other repairs."""
+
 
 class HospitalDifference(Struct, frozen=True):
     """A difference of a visit: the two amounts, None if a side has none, what differs, and the state of its repair.
 
-    `subject` is the id of the line, settlement or payment.
+    `subject` is the id of the line, settlement or payment. `advice` says what the hospital does about the difference.
     """
 
     id: str
@@ -35,6 +47,7 @@ class HospitalDifference(Struct, frozen=True):
     theirs_fen: int | None
     detail: Text | None
     repair: RepairKind
+    advice: Text
     state: ResolutionState
 
 
@@ -109,5 +122,6 @@ def _difference(found: Reconciliation, one: Difference) -> HospitalDifference:
         one.theirs_fen,
         one.detail,
         one.repair,
+        _ADVICE.get(one.repair, _CITY_REPAIRS),
         found.resolution(one.id).state,
     )
