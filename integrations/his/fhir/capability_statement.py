@@ -50,7 +50,9 @@ the systems of our responses and in the systems that the city has registered as 
 identifier again returns the existing resource.
 Patients are identified by `subject.identifier` with the resident ID number (system `{ID_NUMBER_SYSTEM}`) or another
 identity document (type PPN, PRC, 06 or 07), or by that of a contained Patient; responses contain a pseudonym that is
-unique to the hospital. To search by ID number, POST to _search. Amounts are in CNY with at most two decimal places.
+unique to the hospital. It is the same in all visits of a person; that of eligibility requests is another one, made of
+the document, so that it is the same whether or not the city knows the person. To search by ID number, POST to _search.
+Amounts are in CNY with at most two decimal places.
 A transaction is done as a whole or not at all, also over several visits and also if the server fails meanwhile; then
 it is completed within seconds of the restart, and until then others may see a part of it. Creates come first, then
 updates, then reads. An entry that fails, also a read, refuses the transaction, and the OperationOutcome names it as

@@ -5,10 +5,16 @@ import re
 from datetime import UTC, datetime
 from typing import get_args
 
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+from msgspec.structs import replace
+
 import integrations.his.fhir.routes  # noqa: F401  its Problems
 from backend.paylater.statement import TRANSFER_TITLES, TransferRepair
 from backend.problems import Problem
 from backend.services.medical_credit.api.hospital import MAX_FILE_BYTES
+from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS, MAX_ROWS, OPTIONAL_COLUMNS, RECORDS, read_file
 from backend.services.medical_credit.model.problems import NotEligible
 from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES, Totals
@@ -103,6 +109,10 @@ def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Pa
     for note, text in examples("json"):
         shown = text.replace(PATIENT, patient.id_number).replace("12345678", code).replace("VISIT-ID", visit)
         resource = json.loads(shown)
+        if note == "POST /fhir":
+            entries = first.request("POST", "", resource).json()["entry"]
+            assert [one["response"]["status"][:3] for one in entries] == ["201"] * len(resource["entry"]), entries
+            continue
         method = note.split()[0] if note != "desk token" else "POST"
         answer = first.put(resource) if method == "PUT" else first.post(resource)
         assert answer.status_code == (200 if method == "PUT" else 201), f"{text}\n{answer.text}"
@@ -110,6 +120,31 @@ def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Pa
     scene.advanced("F1")
     assert first.read(f"Invoice/{visit}")["totalNet"]["value"] > 0
     assert first.found("CoverageEligibilityResponse?identifier=E1")[0]["insurance"][0]["inforce"]
+
+
+def test_the_example_of_a_token_request_yields_a_token_of_five_minutes(scene: Scene) -> None:
+    ((_, form),) = examples("form")
+    private = ec.generate_private_key(ec.SECP384R1())
+    key = ECAlgorithm.to_jwk(private.public_key(), as_dict=True) | {"kid": "k1"}
+
+    async def register() -> None:
+        hospital = await scene.city.store.get(Hospital, scene.first.id)
+        assert hospital is not None
+        await scene.city.store.replace(replace(hospital, jwks={"keys": [key]}))
+
+    scene.call(register)
+    hospital, now = scene.first.id, int(scene.clock.now.timestamp())
+    claims = {
+        "iss": hospital,
+        "sub": hospital,
+        "aud": "http://testserver.local/fhir/token",
+        "exp": now + 240,
+        "jti": "1",
+    }
+    assertion = jwt.encode(claims, private, "ES384", {"kid": "k1"})
+    fields = dict(line.split("=", 1) for line in form.replace("ASSERTION", assertion).splitlines())
+    answer = scene.client.post("/fhir/token", data=fields)
+    assert (answer.json()["scope"], answer.json()["expires_in"]) == ("system/*.cruds", 300), answer.text
 
 
 def test_the_outputs_of_the_conformance_kit_count_all_checks() -> None:
