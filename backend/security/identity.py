@@ -26,6 +26,7 @@ from backend.security.keyring import Keyring, decode_segment, encode_segment
 from backend.security.standing import Standing, Standings
 from backend.settings import Settings
 
+SIGN_IN_AGAIN = Text(zh="请先登录，或重新登录。", en="Please sign in, or sign in again.")
 AUDIENCE = "access"
 _NO_PERMISSION = "您的账号没有此项权限，请联系管理员。"
 _BEARER = b"bearer "
@@ -201,7 +202,7 @@ def _header(kid: str) -> bytes:
 
 
 def _not_signed_in() -> NotSignedIn:
-    return NotSignedIn(Text(zh="请先登录，或重新登录。", en="Please sign in, or sign in again."))
+    return NotSignedIn(SIGN_IN_AGAIN)
 
 
 async def public(connection: Connection, _handler: BaseRouteHandler) -> None:

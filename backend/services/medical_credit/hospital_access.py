@@ -1,6 +1,7 @@
 """Whether a hospital may use a person's pay later: by their consent, by a desk token, or in an emergency.
 
-A hospital without any of these gets the same answer as for a person who never enrolled.
+A hospital without any of these gets the same answer as for a person who never enrolled. Only for a desk token by which
+it opened another visit itself, the answer says that the token is used.
 """
 
 import logging
@@ -131,7 +132,15 @@ async def _admit(city: City, hospital: Hospital, request: PatientRequest) -> Adm
         await _record_emergency(city, hospital, request, enrolment.id)
         return Admission(enrolment, without_consent=True)
     _count(city, "consent", "refused")
-    raise unknown_patient()
+    raise await _refusal(city, hospital, request)
+
+
+async def _refusal(city: City, hospital: Hospital, request: PatientRequest) -> UnknownPatient:
+    """Return the Problem for a hospital that may not use the enrolment of a patient, if there is one."""
+    code = request.keys.desk_token
+    token = None if code is None else await city.store.get(DeskToken, desk_token_id(city.encryption, code))
+    is_used = token is not None and token.is_used_at(hospital.id, request.visit)
+    return _used_desk_token() if is_used else unknown_patient()
 
 
 async def _repeated_opening(city: City, request: PatientRequest, person: str | None) -> Admission | None:
@@ -181,7 +190,7 @@ async def _use(city: City, token: DeskToken, hospital: Hospital, request: Patien
 
     def use(known: DeskToken) -> DeskToken:
         if not known.is_valid_for(hospital.id, request.visit, city.now()):
-            raise unknown_patient()
+            raise _used_desk_token() if known.is_used_at(hospital.id, request.visit) else unknown_patient()
         return known.used_by(hospital.id, request.visit)
 
     used = await update_document(city.store, lambda: city.store.get(DeskToken, token.id), use, token)
@@ -216,4 +225,12 @@ def unknown_patient() -> UnknownPatient:
     return UnknownPatient(
         zh="该患者未开通先看病后付费，或未授权本院。患者可出示就诊授权码。",
         en="This person is not enrolled in pay later, or has not allowed this hospital. They can show a desk token.",
+    )
+
+
+def _used_desk_token() -> UnknownPatient:
+    """Return the Problem for a desk token by which the same hospital has opened another visit."""
+    return UnknownPatient(
+        zh="该就诊授权码已在本院用于另一次就诊，请患者出示新的授权码。",
+        en="This desk token was already used for another visit at this hospital. Ask the patient for a new one.",
     )

@@ -13,7 +13,13 @@ from backend.problems import Problem
 from backend.services.medical_credit.eligibility import assess, find_person_id, refresh_enrolment, terms_of
 from backend.services.medical_credit.facts import Term, VisitKind
 from backend.services.medical_credit.hospital_access import PatientRequest, assess_patient, patient_document
-from backend.services.medical_credit.model.commands import ChangeVisit, Command, OpenVisit, transition
+from backend.services.medical_credit.model.commands import (
+    ChangeVisit,
+    Command,
+    OpenVisit,
+    check_beginning,
+    transition,
+)
 from backend.services.medical_credit.model.desk_token import PatientKeys, desk_token_id
 from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
@@ -209,6 +215,8 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
             en="This person cannot pay later for this visit; ask for payment now.",
         )
     now = city.now()
+    if command.is_dated:
+        check_beginning(command.opened_at, now)
     enrolment, token = admission.enrolment, admission.desk_token
     document = await patient_document(city, keys, enrolment.id)
     terms = terms_of(city, now)

@@ -44,9 +44,10 @@ _INTERACTION_CODES = {"c": "create", "r": "read", "u": "update", "s": "search-ty
 
 _DOCUMENTATION = f"""\
 A hospital can read and change its own visits only. It identifies its visits, charges, payments and requests by
-`identifier`: the first with use "official", else the first. Any system is accepted and systems are not compared,
-because each hospital has one sequence of numbers per resource type. Creating the same identifier again returns the
-existing resource.
+`identifier`: the first with use "official", else the first. An identifier is a pair of system and value: the same
+value in two systems names two resources. Values without a system are the hospital's own sequence, and so are those in
+the systems of our responses and in the systems that the city has registered as the hospital's own. Creating the same
+identifier again returns the existing resource.
 Patients are identified by `subject.identifier` with the resident ID number (system `{ID_NUMBER_SYSTEM}`) or another
 identity document (type PPN, PRC, 06 or 07), or by that of a contained Patient; responses contain a pseudonym that is
 unique to the hospital. To search by ID number, POST to _search. Amounts are in CNY with at most two decimal places.
@@ -67,7 +68,8 @@ the bill is issued at once.""",
 adjustment, up or down, has the overrideReason "adjustment". An update to entered-in-error credits the rest of the \
 charge.""",
     "Invoice": """The bill of a visit, under the visit's id. totalPriceComponent: base minus deductions is totalNet; \
-the informational components divide totalNet. Searches omit the lines.""",
+credit, exception and counter are its \
+parts; counter is to be paid at the counter, and counter-paid was paid there so far. Searches omit the lines.""",
     "ClaimResponse": """What the hospital settled at the insurance itself (2207), for all lines of the visit that \
 `request` names by its number; the shares are in `total`. Status cancelled: the hospital cancelled it (2208).""",
     "PaymentNotice": """A payment at the hospital's counter: first of the part that credit does not cover, then of the \
@@ -176,8 +178,8 @@ def smart_configuration(base: str) -> Json:
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "response_types_supported": [],
         "code_challenge_methods_supported": ["S256"],  # required of every server, although no code is issued
-        "scopes_supported": ["system/*.read", "system/*.write", "system/*.rs", "system/*.cruds"]
+        "scopes_supported": ["system/*.read", "system/*.write", "system/*.rs", "system/*.cud", "system/*.cruds"]
         + [f"system/{resource_type}.{permissions}" for resource_type, permissions in INTERACTIONS.items()]
-        + list(HOSPITAL_SCOPES),
+        + ["system/MessageHeader.rs", *HOSPITAL_SCOPES],
         "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
     }

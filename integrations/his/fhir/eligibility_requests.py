@@ -10,6 +10,7 @@ from backend.city.audit_log import Act, new_act, with_act
 from backend.city.id_number import IdentityDocument, parse_id_number
 from backend.city.person import document_of, find_person, known_person
 from backend.i18n import Text
+from backend.problems import Problem
 from backend.security.identity import Caller
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.hospital_access import PatientRequest, eligible_fen
@@ -25,7 +26,7 @@ from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.elements import locate_errors, objects_in, unsupported_status
 from integrations.his.fhir.identifiers import parse_identifier
-from integrations.his.fhir.operation_outcome import RequestChanged, unprocessable
+from integrations.his.fhir.operation_outcome import RequestChanged, name_element, unprocessable
 from integrations.his.fhir.references import References, parse_patient
 from integrations.his.fhir.representation import Json
 
@@ -71,8 +72,16 @@ async def answer_eligibility_request(
     """Return the stored answer to a request, and whether it is new.
 
     A request that is repeated under its number gets its first answer again. Raises InvalidIdNumber, or
-    DeskTokensRefused.
+    DeskTokensRefused, at the patient.
     """
+    try:
+        return await _answer(context, request)
+    except Problem as problem:
+        name_element(problem, "CoverageEligibilityRequest")
+        raise
+
+
+async def _answer(context: RequestContext, request: EligibilityRequest) -> tuple[EligibilityAnswer, bool]:
     city, keys = context.city, request.keys
     key = secrets.token_hex(16) if request.number is None else eligibility_id(context.hospital.id, request.number)
     if keys.document is not None:

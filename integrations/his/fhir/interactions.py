@@ -170,12 +170,22 @@ def _validated(resource_type: str, resource: Json) -> BaseModel:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ISSUES]
         raise _invalid(
-            [FieldError(_path(resource_type, fault["loc"]), fault["msg"][:300]) for fault in faults]
+            [FieldError(_path(resource_type, fault["loc"]), _explained(fault["msg"])) for fault in faults]
         ) from None
     except RecursionError:
         raise _invalid([FieldError(resource_type, "The resource is nested too deeply.")]) from None
     except Exception:  # noqa: BLE001  the models raise KeyError and others, for an unknown contained resource for one
         raise _invalid([FieldError(resource_type, "The resource has an unknown part.")]) from None
+
+
+def _explained(message: str) -> str:
+    """Return what a model says of an element; of a time that it cannot read, what a time needs."""
+    if "DateTime" in message:
+        return (
+            "A date and time needs seconds and a zone, such as 2026-11-24T09:25:00+08:00. "
+            "A date without a time needs no zone."
+        )
+    return message[:300]
 
 
 def _path(resource_type: str, steps: tuple[int | str, ...]) -> str:

@@ -6,6 +6,7 @@ from backend.city.id_number import InvalidIdNumber
 from backend.city.service import ProblemFormat
 from backend.i18n import Text
 from backend.problems import FieldError, NotFound, Problem
+from backend.security.identity import SIGN_IN_AGAIN
 from backend.services.medical_credit.model import problems
 from integrations.his.mapping import Fault, Unmappable
 
@@ -81,12 +82,46 @@ _PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
     problems.TooManyLines: "too-long",
     problems.UnknownLine: "not-found",
     problems.UnknownSettlement: "not-found",
+    problems.VisitBeginsLater: "value",
     problems.VisitCancelled: "business-rule",
     problems.VisitPaid: "business-rule",
     problems.VisitBeingPaid: "business-rule",
     problems.VisitSettled: "business-rule",
 }
 """The IssueType of Problems for which FHIR has a more specific one than for their status."""
+
+_REQUEST_TOKEN = Text(
+    zh="缺少访问令牌，或令牌无效、已过期；请向token_endpoint重新申请。",
+    en="There is no valid access token, or it has expired; request a new token at the token_endpoint.",
+)
+"""What a hospital's system does where a person would sign in again."""
+
+_PATIENTS = (
+    "Account.subject",
+    "ChargeItem.subject",
+    "ClaimResponse.patient",
+    "CoverageEligibilityRequest.patient",
+    "Encounter.subject",
+)
+_VISITS = ("ChargeItem.context", "ClaimResponse.request", "PaymentNotice.request")
+_ELEMENTS_AT_FAULT: dict[type[Problem], tuple[str, ...]] = {
+    InvalidIdNumber: _PATIENTS,
+    problems.UnknownPatient: _PATIENTS,
+    problems.OtherPatient: _PATIENTS,
+    problems.DeskTokensRefused: _PATIENTS,
+    problems.UnknownVisit: _VISITS,
+    problems.VisitBeginsLater: ("Encounter.period.start",),
+    problems.VisitChanged: ("Encounter.class",),
+    problems.LineChanged: ("ChargeItem.identifier", "PaymentNotice.identifier"),
+    problems.LineExceeded: ("ChargeItem.priceOverride.value",),
+    problems.UnknownLine: ("ChargeItem.partOf",),
+    problems.AmbiguousLine: ("ChargeItem.partOf",),
+    problems.SettlementChanged: ("ClaimResponse.total",),
+    problems.SettlementDiffers: ("ClaimResponse.total",),
+    problems.SettlementUnbalanced: ("ClaimResponse.total",),
+    problems.UnknownSettlement: ("ClaimResponse.identifier",),
+}
+"""The element at fault of each resource type, for Problems that are about one element."""
 
 _FAULT_ISSUE_TYPES: dict[Fault, str] = {"required": "required", "value": "value", "unknown": "code-invalid"}
 
@@ -106,18 +141,27 @@ def unprocessable_element(error: Unmappable, expression: str) -> Unprocessable:
     return unprocessable(expression, error.text, _FAULT_ISSUE_TYPES[error.fault])
 
 
+def name_element(problem: Problem, resource_type: str) -> None:
+    """Add the FHIRPath of the element at fault to a Problem of the service, if one element is and none is named."""
+    names = _ELEMENTS_AT_FAULT.get(type(problem), ())
+    path = next((name for name in names if name.startswith(f"{resource_type}.")), None)
+    if path is not None and not any(error.pointer[:1].isupper() for error in problem.errors):
+        problem.errors = (FieldError(path, problem.detail.en),)
+
+
 def operation_outcome(problem: Problem, language: str, request_id: str) -> dict[str, Any]:
     """Return the OperationOutcome of a Problem: a text for people, its type and the FHIRPath for machines."""
     kind = type(problem)
     by_status = _STATUS_ISSUE_TYPES.get(problem.status, "exception")
     code = problem.members.get("issue") or _PROBLEM_ISSUE_TYPES.get(kind) or by_status
+    detail = _REQUEST_TOKEN if problem.detail == SIGN_IN_AGAIN else problem.detail
     details = {
         "coding": [{"system": PROBLEM_SYSTEM, "code": kind.type_path().rpartition("/")[2], "display": kind.title}],
-        "text": problem.detail.in_language(language),
+        "text": detail.in_language(language),
     }
     locations = [(_expression(error.pointer, problem), error.detail) for error in problem.errors[:MAX_ISSUES]]
     issues = [_issue(code, details, diagnostics, expression) for expression, diagnostics in locations]
-    general = _issue(code, details, problem.detail.en, _expression("", problem))
+    general = _issue(code, details, detail.en, _expression("", problem))
     return {"resourceType": "OperationOutcome", "id": request_id[:64], "issue": issues or [general]}
 
 

@@ -11,7 +11,7 @@ from backend.city.id_number import DocumentKind, IdentityDocument, InvalidIdNumb
 from backend.i18n import Text
 from backend.services.medical_credit.model.desk_token import PatientKeys, desk_token_id
 from backend.services.medical_credit.model.hospital import IdentifierKind
-from backend.services.medical_credit.model.problems import VisitChanged
+from backend.services.medical_credit.model.problems import OtherPatient
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
@@ -151,7 +151,7 @@ class PatientReference(Struct, frozen=True):
         return mapping.require_keys([] if self.document is None else [self.document], self.desk_token)
 
     def check_patient_of(self, context: RequestContext, visit: Visit) -> None:
-        """Raise VisitChanged if the pseudonym, or a desk token alone, is not that of the visit's patient."""
+        """Raise OtherPatient if the pseudonym, or a desk token alone, is not that of the visit's patient."""
         if self.pseudonym is not None and self.pseudonym != context.patient_pseudonym(visit.person):
             raise wrong_patient()
         token = None if self.desk_token is None else desk_token_id(context.city.encryption, self.desk_token)
@@ -159,9 +159,12 @@ class PatientReference(Struct, frozen=True):
             raise wrong_patient()
 
 
-def wrong_patient() -> VisitChanged:
+def wrong_patient() -> OtherPatient:
     """Return the Problem for a resource whose patient is not the patient of its visit."""
-    return VisitChanged(Text(zh="患者与该次就诊的患者不一致。", en="This visit belongs to another patient."))
+    return OtherPatient(
+        zh="患者与该次就诊的患者不一致，请核对患者证件号码和就诊号。",
+        en="This visit belongs to another patient; check the patient's number and the visit number.",
+    )
 
 
 def parse_patient(context: RequestContext, reference: object, resource: Json, path: str) -> PatientReference:

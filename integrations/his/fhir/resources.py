@@ -52,7 +52,7 @@ def account(context: RequestContext, visit: Visit) -> Json:
             "resourceType": "Account",
             "id": visit.id,
             "identifier": _identifier(context, "visit", visit.number),
-            "status": account_status(visit, context.now),
+            "status": account_status(visit, context.city.now()),  # a write sets times after the request began
             "type": {"coding": [{"system": ACT_CODE, "code": "PBILLACCT", "display": "patient billing account"}]},
             "subject": [_patient(context, visit)],
             "servicePeriod": _period(visit),
@@ -220,7 +220,7 @@ def _line_item(visit: Visit, position: int, line: Line) -> Json:
 
 
 def _components(visit: Visit) -> list[Json]:
-    """Return the price components: base minus deductions is the net, which the informational components divide."""
+    """Return the price components: base minus deductions is the net; credit, exception and counter are its parts."""
     assert visit.settlement is not None
     assert visit.bill is not None
     split, bill = visit.settlement.split, visit.bill
@@ -243,7 +243,8 @@ def _components(visit: Visit) -> list[Json]:
             Text(zh="急诊例外，分期还款", en="emergency, paid by instalments"),
             bill.exception_fen,
         ),
-        ("informational", "counter", Text(zh="窗口支付", en="paid at the counter"), bill.counter_fen),
+        ("informational", "counter", Text(zh="应在窗口支付", en="to be paid at the counter"), bill.counter_fen),
+        ("informational", "counter-paid", Text(zh="已在窗口支付", en="paid at the counter"), visit.counter_paid_fen()),
         (
             "informational",
             "counter-overpaid",

@@ -20,7 +20,7 @@ from backend.services.medical_credit.visit_transactions import save_visits
 from backend.store.time import to_ms
 from backend.store.update import retry_on_conflict
 from integrations.his.fhir.context import RequestContext
-from integrations.his.fhir.operation_outcome import InvalidResource, PreconditionFailed
+from integrations.his.fhir.operation_outcome import InvalidResource, PreconditionFailed, name_element
 from integrations.his.fhir.references import PatientReference, References, wrong_patient
 from integrations.his.fhir.representation import Json, matches_etag
 from integrations.his.fhir.resource_lookup import find_in_visit
@@ -140,6 +140,7 @@ async def _plan(context: RequestContext, visit_id: str, group: Sequence[_Indexed
             await _check_patient(context, visit, one.patient, people)
             changes.append(visit is not previous)
         except Problem as problem:
+            name_element(problem, one.resource_type)
             if entry is not None:
                 problem.members["entry"] = entry
             raise
@@ -165,7 +166,7 @@ def _check_if_match(context: RequestContext, write: VisitWrite, visit: Visit | N
 async def _check_patient(
     context: RequestContext, visit: Visit, patient: PatientReference, people: dict[IdentityDocument, str | None]
 ) -> None:
-    """Raise VisitChanged unless a resource names the patient of its visit, or nobody."""
+    """Raise OtherPatient unless a resource names the patient of its visit, or nobody."""
     patient.check_patient_of(context, visit)
     documents = patient.others if patient.document is None else (patient.document, *patient.others)
     for document in documents:
@@ -188,7 +189,11 @@ def existing_visit(visit: Visit | None) -> Visit:
     """Return the visit. Raises UnknownVisit if there is none."""
     if visit is None:
         raise UnknownVisit(
-            Text(zh="未找到该就诊，请先登记就诊。", en="No such visit exists; create its Encounter first.")
+            Text(
+                zh="未找到该就诊，请先登记就诊。按id引用时填Encounter的id，不是就诊号；按就诊号引用请用引用的identifier。",
+                en="No such visit exists; create its Encounter first. A reference has the id of the Encounter, not "
+                "the visit number; to name the visit by number, use the identifier of the reference.",
+            )
         )
     return visit
 

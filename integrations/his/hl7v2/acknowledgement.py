@@ -91,8 +91,8 @@ def acknowledge(
     msh[11], msh[12], msh[18] = (header.field(number).raw for number in (11, 12, 18))
     del msh[1]  # MSH-1 is the delimiter itself
     msa = ["MSA", code, header.field(10).raw]
-    if message.is_before_2_5:
-        msa += [escape(errors[0].text.zh[:MAX_TEXT_BEFORE_2_5], syntax)] if errors else []  # MSA-3, withdrawn later
+    if message.is_before_2_5:  # MSA-3 was withdrawn later
+        msa += [escape(_in_both_languages(error, MAX_TEXT_BEFORE_2_5), syntax) for error in errors[:1]]
         segments = _error_before_2_5([error for error in errors if error.severity == "E"][:MAX_ERRORS], syntax)
     else:
         segments = [_error(error, syntax) for error in errors[:MAX_ERRORS]]
@@ -128,5 +128,11 @@ def _error(error: Hl7Error, syntax: Syntax) -> list[str]:
         "",
         "",
         escape(f"{error.location}: {meaning}" if error.location else meaning, syntax),
-        escape(f"{error.text.zh} {error.text.en}"[:MAX_TEXT], syntax),
+        escape(_in_both_languages(error, MAX_TEXT), syntax),
     ]
+
+
+def _in_both_languages(error: Hl7Error, length: int) -> str:
+    """Return the Chinese and the English text of an error, cut at this length; half of it is left for English."""
+    zh, en = error.text.zh, error.text.en
+    return f"{zh[: max(length // 2, length - 1 - len(en))]} {en}"[:length]

@@ -75,7 +75,8 @@ async def ignore_person(
 ) -> Ignored | None:
     """Return why a message that failed or would wait is ignored: it is about a person who may not pay later, or nobody.
 
-    `faults` are the errors that it would get otherwise. Returns None if they must be reported.
+    `faults` are the errors that it would get otherwise. Returns None if they must be reported. That the opening of the
+    visit was ignored explains why a message would wait, but no error in it.
     """
     if hospital.people_without_credit == "refuse":
         return None
@@ -83,20 +84,36 @@ async def ignore_person(
         return None
     digest = _patient(city, message)
     opening = None if visit is None else await _ignored_opening(city, visit)
-    if opening is None and not await _is_without_credit(city, hospital, message, faults):
+    would_wait = all(fault.severity != "E" for fault in faults)
+    is_explained = opening is not None and would_wait
+    if not is_explained and not await _is_without_credit(city, hospital, message, faults, opening):
         return None
-    error = Hl7Error(Location("PID", 1, 3), "204", _NOT_A_PAYER if _documents(message) else _NO_DOCUMENT, "I")
+    error = _ignored_patient(message)
     return Ignored(str(error), (error,), digest or (opening and opening.patient))
 
 
-async def _is_without_credit(city: City, hospital: Hospital, message: Message, faults: Sequence[Hl7Error]) -> bool:
-    """Return whether the patient of a message without a visit has no credit; a wrong ID number is reported instead."""
+def _ignored_patient(message: Message) -> Hl7Error:
+    """Return why the patient of a message is ignored: a warning if PID-3 has no document, which may be a mistake."""
+    location = Location("PID", 1, 3)
+    if _documents(message):
+        return Hl7Error(location, "204", _NOT_A_PAYER, "I")
+    return Hl7Error(location, "204", _NO_DOCUMENT, "W")
+
+
+async def _is_without_credit(
+    city: City, hospital: Hospital, message: Message, faults: Sequence[Hl7Error], opening: HisMessage | None
+) -> bool:
+    """Return whether the patient of a message has no credit; a wrong ID number is reported instead.
+
+    `opening` is the ignored message that opens its visit. A patient without a document has no credit if there is one,
+    or if the message opens a visit itself.
+    """
     opens = "^".join(event_of(message)) in OPENING
     if opens and any(desk_token_of(patient) is not None for patient in message.all("PID")[:1]):
         return False  # the patient has shown a code at the desk, which may be mistyped or expired
     documents = _documents(message)
     if not documents:
-        return opens
+        return opens or opening is not None
     document = mapping.require_document(documents)
     try:
         person = await find_person_id(city, document)

@@ -5,7 +5,7 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from prometheus_client.core import Metric
@@ -24,7 +24,7 @@ from backend.store.migrations import find_migrations
 from integrations.his.hl7v2.batch import receive_block
 from integrations.his.hl7v2.listener_metrics import ListenerMetrics
 from integrations.his.hl7v2.message_receiver import reject_oversize
-from integrations.his.hl7v2.mllp_listener import Limits, MllpListener, Peer, serve_mllp, server_tls
+from integrations.his.hl7v2.mllp_listener import Limits, MessageHandler, MllpListener, Peer, serve_mllp, server_tls
 
 _log = logging.getLogger("chengma.his")
 
@@ -78,20 +78,33 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None, limits: Limits
             watch_binding(cities[-1].store, store_file(settings.store)),
             follow_releases(lambda: cities[-1], use_city),
             jobs,
-            serve_mllp(
-                handle,
-                settings.mllp_host,
-                settings.mllp_port,
-                handle_oversize=reject_oversize,
-                tls=tls,
-                limits=limits,
-            ) as listener,
+            _listening(settings, handle, tls, limits) as listener,
             _served(settings, metrics, listener, read_metrics, lambda: cities[-1]),
         ):
             _log.info("listening for HL7 v2 on port %d%s", listener.port, " with TLS" if tls is not None else "")
             await stopped.wait()
     finally:
         await cities[-1].store.close()
+
+
+@asynccontextmanager
+async def _listening(
+    settings: Settings, handle: MessageHandler, tls: ssl.SSLContext | None, limits: Limits
+) -> AsyncGenerator[MllpListener, None]:
+    """Listen at the address of the settings until the end of the block. Raises NotReady if it is taken."""
+    host, port = settings.mllp_host, settings.mllp_port
+    async with AsyncExitStack() as stack:
+        listening = serve_mllp(handle, host, port, handle_oversize=reject_oversize, tls=tls, limits=limits)
+        try:
+            listener = await stack.enter_async_context(listening)
+        except OSError as error:
+            raise _address_taken(host, port, error, "CHENGMA_MLLP_HOST and CHENGMA_MLLP_PORT") from error
+        yield listener
+
+
+def _address_taken(host: str, port: int, error: OSError, names: str) -> NotReady:
+    reason = (error.strerror or str(error)).rpartition(": ")[2]
+    return NotReady(f"cannot listen at {host}:{port}: {reason}. Stop the process that uses the port, or set {names}")
 
 
 @asynccontextmanager
@@ -102,12 +115,16 @@ async def _served(
     read: Callable[[], Iterator[Metric]],
     current: Callable[[], City],
 ) -> AsyncGenerator[None, None]:
-    """Serve the metrics of a listener until the end of the block, if there is a port for them."""
+    """Serve a listener's metrics until the end of the block, if there is a port. Raises NotReady if it is taken."""
     if not settings.mllp_metrics_port:
         yield
         return
     metrics.listener = listener
-    stop = serve_metrics(settings.host, settings.mllp_metrics_port, read)
+    try:
+        stop = serve_metrics(settings.host, settings.mllp_metrics_port, read)
+    except OSError as error:
+        names = "CHENGMA_HOST and CHENGMA_MLLP_METRICS_PORT"
+        raise _address_taken(settings.host, settings.mllp_metrics_port, error, names) from error
     try:
         async with metrics.measured(current):
             yield

@@ -188,11 +188,24 @@ def decode(raw: bytes, encoding: Encoding) -> str:
         location = (
             Location(name.decode("ascii"), max(sequence, 1)) if _is_segment_name(name.decode("latin-1")) else None
         )
-        text = Text(
-            zh=f"第{error.start + 1}个字节不是{encoding.upper()}编码",
-            en=f"byte {error.start + 1} is not {encoding.upper()}",
-        )
-        raise Hl7Error(location, "102", text) from None
+        raise Hl7Error(location, "102", _invalid_byte(raw, error.start, encoding)) from None
+
+
+def _invalid_byte(raw: bytes, start: int, encoding: Encoding) -> Text:
+    """Return the text for a byte that is invalid in an encoding, with the encoding that the whole message has instead.
+
+    Most bytes are valid GB18030. Text before the byte that was valid UTF-8 shows that the message is not GB18030.
+    """
+    zh, en = f"第{start + 1}个字节不是{encoding.upper()}编码", f"byte {start + 1} is not {encoding.upper()}"
+    other: Encoding = "gb18030" if encoding == "utf-8" else "utf-8"
+    try:
+        raw.decode(other)
+        is_other = other == "utf-8" or raw[:start].isascii()
+    except UnicodeDecodeError:
+        is_other = False
+    if not is_other:
+        return Text(zh=zh, en=en)
+    return Text(zh=f"{zh}，MSH-18应为{other.upper()}", en=f"{en}; set MSH-18 to {other.upper()}")
 
 
 def encoding_of(raw: bytes, default: Encoding) -> Encoding:

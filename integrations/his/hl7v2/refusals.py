@@ -12,6 +12,7 @@ from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.hospital import Hospital, MessageState
 from integrations.his.hl7v2.acknowledgement import AcknowledgementCode
 from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
+from integrations.his.hl7v2.financial_transactions import AMOUNT, REFERENCE
 from integrations.his.hl7v2.ignored_messages import Ignored
 
 PATIENT = Location("PID", 1, 3)
@@ -29,6 +30,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.SettledByCity: "206",
     problems.VisitSettled: "206",
     problems.LineChanged: "205",
+    problems.VisitBeginsLater: "102",
     problems.VisitChanged: "205",
     problems.OtherPatient: "205",
     problems.LineExceeded: "102",
@@ -89,8 +91,12 @@ def refuse_command(hospital: Hospital, problem: Problem, location: Location) -> 
     code = _CONDITION_CODES.get(type(problem), "207")
     if isinstance(problem, _ABOUT_PATIENT):
         location = PATIENT
+    if isinstance(problem, problems.VisitBeginsLater):
+        location = Location("PV1", 1, 44)
     if isinstance(problem, problems.UnknownLine):
-        location = Location("FT1", location.sequence, 31)
+        location = Location("FT1", location.sequence, REFERENCE)
+    if isinstance(problem, problems.LineExceeded):
+        location = Location("FT1", location.sequence, AMOUNT)
     if isinstance(problem, _EARLY):
         return ProcessingResult("AA", "waiting", (Hl7Error(location, code, problem.detail, "W"),))
     permanent = type(problem) in _CONDITION_CODES and not isinstance(problem, _TEMPORARY)

@@ -36,7 +36,7 @@ from backend.services.medical_credit.model.commands import (
     ReopenVisit,
 )
 from integrations.his import mapping
-from integrations.his.hl7v2.errors import ConditionCode, Hl7Error, Location
+from integrations.his.hl7v2.errors import Hl7Error, Location
 from integrations.his.hl7v2.errors import error_at as _error_at
 from integrations.his.hl7v2.financial_transactions import parse_transaction
 from integrations.his.hl7v2.identifiers import document_kind, parse_number
@@ -74,18 +74,19 @@ def check_header(message: Message, *, development: bool) -> None:
     header.field(10).required()
     version = header.field(12)
     if version.text not in VERSIONS:
-        raise _unsupported(version, "203", "版本", "version")
+        raise _unsupported_version(version)
     processing = header.field(11)
     if processing.required() not in (("P", "T", "D") if development else ("P",)):
         raise _not_for_production(processing)
 
 
-def _unsupported(part: Part, code: ConditionCode, zh: str, en: str) -> Hl7Error:
-    return Hl7Error(
-        part.location,
-        code,
-        Text(zh=f"{part.location}：不支持该{zh}", en=f"{part.location}: this {en} is not supported"),
+def _unsupported_version(part: Part) -> Hl7Error:
+    first, last = VERSIONS[0], VERSIONS[-1]
+    text = Text(
+        zh=f"{part.location}：不支持该版本，请使用{first}至{last}",
+        en=f"{part.location}: this version is not supported; use {first} to {last}",
     )
+    return Hl7Error(part.location, "203", text)
 
 
 def _not_for_production(part: Part) -> Hl7Error:
@@ -121,6 +122,7 @@ def _admission(message: Message, time_zone: tzinfo) -> tuple[LocatedCommand, ...
         command = mapping.build_open_visit(keys, visit.field(2).text, opened_at)
     except mapping.Unmappable as error:
         raise _error_in_visit(visit, patient, error) from error
+    command = replace(command, is_dated=bool(visit.field(44).text))
     return (LocatedCommand(command, _location(patient, 3)),)
 
 

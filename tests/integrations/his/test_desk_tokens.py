@@ -19,6 +19,7 @@ from backend.store import Store
 from integrations.his.hl7v2.message_receiver import receive_message
 from integrations.his.hl7v2.mllp_listener import Peer
 from tests.integrations.his.desk import (
+    NOBODY,
     allow,
     answer_of,
     by_both,
@@ -72,6 +73,19 @@ def test_a_desk_token_answers_and_opens_one_visit_of_one_hospital(
     first.create(by_token(encounter("", "V1"), code))
     expect_error(first.post(by_token(encounter("", "V2"), code)), 404, "not-found")
     assert len(stored(scene.client, Visit)) == 1
+
+
+def test_a_used_desk_token_is_told_apart_for_the_hospital_that_used_it_and_for_no_other(
+    scene: Scene, patient: Patient, first: HospitalSystem, second: HospitalSystem
+) -> None:
+    allow(scene, patient)
+    code = code_of(scene, patient)
+    first.create(by_token(encounter("", "V1"), code))
+    for named in (by_token(encounter("", "V2"), code), by_both(encounter("", "V2"), NOBODY, code)):
+        assert "already used for another visit" in first.post(named).text
+    assert "already used for another visit" in " ".join(hl7(scene, registration("", "V2", code=code)))
+    others = [second.post(by_token(encounter("", "V2"), one)).json()["issue"] for one in (code, wrong(code))]
+    assert others[0] == others[1], "it does not learn that the code was right elsewhere"
 
 
 def test_a_desk_token_expires_after_ten_minutes(scene: Scene, patient: Patient, first: HospitalSystem) -> None:

@@ -12,6 +12,8 @@ from backend.services.medical_credit.api.hospital import MAX_FILE_BYTES
 from backend.services.medical_credit.model.hospital_file import COLUMNS, MAX_ROWS, OPTIONAL_COLUMNS, RECORDS, read_file
 from backend.services.medical_credit.model.problems import NotEligible
 from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITLES, REPAIR_TITLES, Totals
+from integrations.his.conformance.fhir_checks import CHECKS as FHIR_CHECKS
+from integrations.his.conformance.mllp_checks import CHECKS as MLLP_CHECKS
 from integrations.his.hl7v2.errors import CONDITION_CODES
 from integrations.his.hl7v2.message_receiver import receive_message
 from integrations.his.hl7v2.mllp_listener import Peer
@@ -95,6 +97,7 @@ def test_the_hl7_examples_are_accepted_in_their_order(scene: Scene, patient: Pat
 
 
 def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Patient, first: HospitalSystem) -> None:
+    scene.clock.now = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
     code = scene.client.post("/v1/me/medical-credit/desk-tokens", headers=patient).json()["code"]
     visit = ""
     for note, text in examples("json"):
@@ -107,6 +110,12 @@ def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Pa
     scene.advanced("F1")
     assert first.read(f"Invoice/{visit}")["totalNet"]["value"] > 0
     assert first.found("CoverageEligibilityResponse?identifier=E1")[0]["insurance"][0]["inforce"]
+
+
+def test_the_outputs_of_the_conformance_kit_count_all_checks() -> None:
+    shown = re.findall(r"^(\d+) of (\d+) checks passed, 0 mandatory checks failed\.$", GUIDE, re.MULTILINE)
+    mllp, both = len(MLLP_CHECKS.checks), len(MLLP_CHECKS.checks) + len(FHIR_CHECKS.checks)
+    assert shown == [(str(mllp), str(mllp)), (str(both), str(both))]
 
 
 def test_the_example_of_the_days_file_is_read_and_each_column_and_record_is_explained() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.commands import ChangeVisit, OpenVisit
-from backend.services.medical_credit.model.problems import CannotPayLater, VisitChanged
+from backend.services.medical_credit.model.problems import CannotPayLater, OtherPatient, VisitChanged
 from backend.services.medical_credit.model.visit import Visit
 from tests.services.medical_credit.scene import Patient, Scene
 
@@ -97,7 +97,7 @@ def test_an_opening_with_another_kind_is_no_admission(scene: Scene, patient: Pat
 
 def test_an_admission_of_another_patient_is_refused(scene: Scene, patient: Patient) -> None:
     scene.opens(patient, kind="emergency")
-    with pytest.raises(VisitChanged):
+    with pytest.raises(OtherPatient):
         admit(scene, scene.patient("13800000102"))
 
 

@@ -7,12 +7,12 @@ from backend.services.medical_credit.model.problems import (
     CannotPayLater,
     LineChanged,
     LineExceeded,
+    OtherPatient,
     RefundTooLate,
     UnknownLine,
     UnknownPatient,
     UnknownVisit,
     VisitCancelled,
-    VisitChanged,
     VisitPaid,
 )
 from backend.services.medical_credit.model.visit import CounterPayment
@@ -49,7 +49,7 @@ def test_a_visit_opened_twice_is_one_visit(scene: Scene, patient: Patient) -> No
 
 def test_a_visit_number_is_used_for_one_patient(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
-    with pytest.raises(VisitChanged):
+    with pytest.raises(OtherPatient):
         scene.opens(scene.patient("13800000102"))
 
 
@@ -76,7 +76,7 @@ def test_an_outpatient_visit_can_become_an_emergency(scene: Scene, patient: Pati
 
 def test_the_patient_of_a_visit_cannot_change(scene: Scene, patient: Patient) -> None:
     scene.opens(patient)
-    with pytest.raises(VisitChanged):
+    with pytest.raises(OtherPatient):
         scene.send(ChangeVisit(id_number=scene.patient("13800000102").id_number))
 
 

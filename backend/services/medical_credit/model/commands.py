@@ -27,13 +27,15 @@ from backend.store.time import to_ms
 
 MAX_AMOUNT_FEN = 10_000_000_000
 """A hundred million yuan, the maximum of one line; sums stay far below 64 bits."""
+MAX_AHEAD = timedelta(days=1)
+"""How far a visit may begin in the future: clocks and time zones of hospitals may be wrong."""
 
 
 class OpenVisit(Struct, frozen=True):
     """Open a visit of the person with an identity document, a desk token, or both.
 
     `estimate_fen` is the hospital's estimate of the person's share. If `admits`, a visit that is open already may
-    change its kind, as from emergency to inpatient.
+    change its kind, as from emergency to inpatient. `opened_at` is the time of the message unless it `is_dated`.
     """
 
     id_number: str | None
@@ -43,6 +45,7 @@ class OpenVisit(Struct, frozen=True):
     document_kind: DocumentKind = RESIDENT_CARD
     admits: bool = False
     desk_token: str | None = None
+    is_dated: bool = True
 
     def document(self) -> IdentityDocument | None:
         """Return the patient's identity document as the hospital sent it."""
@@ -124,9 +127,9 @@ def transition(visit: Visit, command: Command, event: str, person: str | None, t
         case ReportSettlement() | ReportCancellation():
             return apply_report(visit, command, now)
         case OpenVisit():
-            changed = _same_opening(visit, command, person)
+            changed = _same_opening(visit, command, person, now)
         case ChangeVisit():
-            changed = _corrected(visit, command, person)
+            changed = _corrected(visit, command, person, now)
         case CloseVisit():
             changed = _closed(visit, command, terms, now)
         case ReopenVisit():
@@ -166,21 +169,36 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
             return event in visit.events
 
 
-def _same_opening(visit: Visit, command: OpenVisit, person: str | None) -> Visit:
-    if person != visit.person or (command.kind != visit.kind and not command.admits):
-        raise problems.VisitChanged(
-            zh="该就诊号已用于其他患者或其他就诊类别。",
-            en="This visit number is already used for another patient or kind of visit.",
+def _same_opening(visit: Visit, command: OpenVisit, person: str | None, now: datetime) -> Visit:
+    if person != visit.person:
+        raise problems.OtherPatient(
+            zh="该就诊号已用于其他患者，请核对患者证件号码和就诊号。",
+            en="This visit number is another patient's; check the patient's number and the visit number.",
         )
-    return visit if command.kind == visit.kind else _corrected(visit, ChangeVisit(command.kind), None)
-
-
-def _corrected(visit: Visit, command: ChangeVisit, person: str | None) -> Visit:
-    if command.id_number is not None and person != visit.person:
+    if command.kind != visit.kind and not command.admits:
         raise problems.VisitChanged(
+            zh="该就诊号已用于其他就诊类别。", en="This visit number is already used for another kind of visit."
+        )
+    return visit if command.kind == visit.kind else _corrected(visit, ChangeVisit(command.kind), None, now)
+
+
+def check_beginning(opened_at: datetime, now: datetime) -> None:
+    """Raise VisitBeginsLater unless a visit has begun, give or take a clock or time zone that is wrong."""
+    if opened_at > now + MAX_AHEAD:
+        raise problems.VisitBeginsLater(
+            zh="就诊开始时间不能晚于现在超过1天；预约的就诊请在患者到院后再登记。",
+            en="A visit cannot begin more than a day from now; send a planned visit when the patient has come.",
+        )
+
+
+def _corrected(visit: Visit, command: ChangeVisit, person: str | None, now: datetime) -> Visit:
+    if command.id_number is not None and person != visit.person:
+        raise problems.OtherPatient(
             zh="就诊人不能更改，请取消本次就诊后重新登记。",
             en="The patient of a visit cannot change; cancel the visit and open another.",
         )
+    if command.opened_at is not None:
+        check_beginning(command.opened_at, now)
     kind, opened_at = command.kind or visit.kind, command.opened_at or visit.opened_at
     if (kind, opened_at) == (visit.kind, visit.opened_at):
         return visit

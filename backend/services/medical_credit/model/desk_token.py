@@ -65,6 +65,10 @@ class DeskToken(Document, kw_only=True):
             return False
         return visit is None or self.visit in (None, visit)
 
+    def is_used_at(self, hospital: str, visit: str | None) -> bool:
+        """Return whether a hospital itself opened another visit with the code, so that it learns nothing from this."""
+        return self.hospital == hospital and self.visit not in (None, visit)
+
     def used_by(self, hospital: str, visit: str | None) -> "DeskToken":
         """Return the code after a hospital used it."""
         used = replace(self, hospital=hospital, visit=visit or self.visit)

@@ -41,6 +41,12 @@ class TransactionTooLarge(Problem):
     status = 413
 
 
+class VisitBeginsLater(Problem):
+    """The beginning of the visit is more than a day in the future."""
+
+    status = 422
+
+
 class VisitChanged(Problem):
     """The command contradicts data of the visit that cannot change."""
 

@@ -44,7 +44,8 @@ class OwnCity(Listener):
         self.key = folder / "key.json"
         self.key.write_text(json.dumps(a_key()))
         public = {name: value for name, value in json.loads(self.key.read_text()).items() if name != "d"}
-        in_city(self.environment, lambda city: connect(city, "KIT01", jwks={"keys": [public]}))
+        settings = {"jwks": {"keys": [public]}, "people_without_credit": "ignore"}  # as `hospitals add` sets it
+        in_city(self.environment, lambda city: connect(city, "KIT01", **settings))
         self.patient = id_number(999)
         in_city(self.environment, lambda city: enrol(city, self.patient))
         self.api_port = free_port()

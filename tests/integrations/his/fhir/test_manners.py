@@ -2,10 +2,11 @@
 
 import gzip
 import json
+import re
 from datetime import timedelta
 
 from integrations.his.fhir.representation import Json
-from tests.conftest import Clock
+from tests.conftest import ROOT, Clock
 from tests.integrations.his.fhir.hospital_system import (
     HospitalSystem,
     charge,
@@ -230,6 +231,14 @@ def test_the_smart_configuration_is_complete(scene: Scene) -> None:
     }
     assert required | for_backends <= shown.keys()
     assert "ES384" in shown["token_endpoint_auth_signing_alg_values_supported"]
+    documented = set(re.findall(r"`((?:system|hospital)/[^`]+)`", (ROOT / "docs" / "hospitals.md").read_text("utf-8")))
+    assert documented <= set(shown["scopes_supported"])
+
+
+def test_the_capability_statement_says_that_identifiers_have_a_system(scene: Scene) -> None:
+    shown = scene.client.get("/fhir/metadata").json()["rest"][0]["documentation"]
+    assert "a pair of system and value" in shown
+    assert "systems are not compared" not in shown
 
 
 def test_no_answer_has_an_empty_list(first: HospitalSystem, patient: Patient) -> None:

@@ -94,7 +94,7 @@ def test_a_charge_that_references_another_patient_entry_is_refused(
         entry("POST", "Patient", synthetic(other), ANN),
         entry("POST", "ChargeItem", charge(visit, subject={"reference": ANN})),
     )
-    expect_error(wrong, 409, "conflict", "Bundle.entry[1]")
+    expect_error(wrong, 409, "conflict", "Bundle.entry[1].resource.subject")
     by_two = {"reference": ANN, "identifier": {"system": ID_NUMBER, "value": patient.id_number}}
     disagreeing = first.send(
         "transaction",

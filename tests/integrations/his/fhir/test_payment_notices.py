@@ -41,3 +41,26 @@ def test_an_invoice_says_what_the_hospital_must_give_back(
     assert "Give 20.00 yuan back." in invoice["note"][0]["text"]
     codes = {one["code"]["coding"][0]["code"]: one["amount"]["value"] for one in invoice["totalPriceComponent"]}
     assert (codes["cash"], codes["counter"], codes["counter-overpaid"]) == (share, share, 20)
+
+
+def test_an_invoice_says_what_is_to_be_paid_at_the_counter_and_what_was_paid_there(
+    first: HospitalSystem, scene: Scene, patient: Patient
+) -> None:
+    visit = first.open_visit(patient)
+    first.create(charge(visit, "L1", 20_001))
+    first.close_account(visit)
+    path = visit.replace("Encounter", "Invoice")
+
+    def component(code: str) -> tuple[str, float] | None:
+        parts = {one["code"]["coding"][0]["code"]: one for one in first.read(path)["totalPriceComponent"]}
+        found = parts.get(code)
+        return found and (found["code"]["coding"][0]["display"], found["amount"]["value"])
+
+    to_be_paid = component("counter")
+    assert to_be_paid is not None
+    assert to_be_paid[0] == "to be paid at the counter"
+    assert component("counter-paid") is None
+    first.create(payment(path, "P1", 100))
+    scene.advanced()
+    assert component("counter") == to_be_paid
+    assert component("counter-paid") == ("paid at the counter", 100)

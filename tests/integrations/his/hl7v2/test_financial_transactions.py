@@ -227,6 +227,18 @@ def test_before_version_2_5_a_credit_that_fits_several_charges_is_refused(receiv
     assert receiving.visit("O4").total_fen() == 1_000
 
 
+def test_a_credit_or_adjustment_of_more_than_the_charge_is_refused_at_its_amount(receiving: ReceivingCity) -> None:
+    system = credited(receiving, "O6", ft1("L1", "", "5.00", ""))
+    for sent in (
+        system.charge_message("O6", ft1("R1", "", "5.01", "", "CD", "L1")),
+        system.charge_message("O6", ft1("R1", "-1", "", "5.01", "CD", "L1")),
+        system.charge_message("O6", ft1("R1", "", "-5.01", "", "AJ", "L1")),
+    ):
+        assert receiving.answer(sent).segment("ERR").field(2).raw == "FT1^1^11"
+    before_2_5 = receiving.answer(old(system.charge_message("O6", ft1("R1", "", "5.01", "", "CD"))))
+    assert before_2_5.segment("ERR").field(1).raw.startswith("FT1^1^11^")
+
+
 def test_before_version_2_5_a_credit_may_arrive_before_its_charge(receiving: ReceivingCity) -> None:
     system = Hl7System()
     assert receiving.code(old(system.registration("O5"))) == "AA"

@@ -160,6 +160,14 @@ def test_an_invalid_byte_is_an_error_with_its_segment_and_number() -> None:
     assert error.text.en == f"byte {raw.index('三'.encode('gb18030')) + 1} is not UTF-8"
 
 
+def test_a_message_in_another_encoding_than_it_declares_is_told_what_to_declare() -> None:
+    as_gbk = error_of(ADMISSION.encode("gb18030"))
+    assert as_gbk.text.en.endswith("is not UTF-8; set MSH-18 to GB18030")
+    assert as_gbk.text.zh.endswith("不是UTF-8编码，MSH-18应为GB18030")
+    corrected = ADMISSION.replace("UNICODE UTF-8", "GB18030").encode("gb18030")
+    assert parse_message(corrected, "utf-8").syntax.encoding == "gb18030"
+
+
 @given(st.text(max_size=30), st.sampled_from(["utf-8", "gb18030"]), st.sampled_from(["utf-8", "gb18030"]))
 def test_any_facility_name_leaves_the_declared_encoding_recognisable(name: str, encoding: str, default: str) -> None:
     word = {"utf-8": "UNICODE UTF-8", "gb18030": "GB 18030-2000"}[encoding]

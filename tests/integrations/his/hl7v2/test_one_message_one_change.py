@@ -31,7 +31,7 @@ def test_a_message_with_a_refused_line_changes_nothing(receiver_on_either_store:
     receiver.send(receiver.system.registration("V1"))
     lines = transaction("A1", "20.00"), transaction("A2", "99.00", "CD", of="A1")
     refused = receiver.send(receiver.system.charge_message("V1", *lines))
-    assert error(refused) == ("AR", "102", at("FT1", 2, 2))
+    assert error(refused) == ("AR", "102", at("FT1", 2, 11))
     assert receiver.lines("V1") == {}
     corrected = transaction("B1", "20.00"), transaction("B2", "9.00", "CD", of="B1")
     assert receiver.code(receiver.system.charge_message("V1", *corrected)) == "AA"

@@ -1,6 +1,7 @@
 """Whatever is wrong with a message, it is answered and kept, and the messages after it are processed."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -61,6 +62,18 @@ def test_an_impossible_time_of_a_visit_is_answered_and_kept(receiver: Receiver, 
             refused += 1
     assert receiver.visit("V1") == before
     assert len(receiver.messages("failed")) == refused
+
+
+def test_a_visit_begins_at_most_a_day_from_now(receiver: Receiver) -> None:
+    hours = {wait: (receiver.clock.now + timedelta(hours=wait)).strftime("%Y%m%d%H%M%S+0000") for wait in (23, 25)}
+
+    def begins(trigger: str, wait: int) -> str:
+        return with_times(receiver.system.visit_message(trigger, "V1"), hours[wait])[at("PV1", 1, 44)]
+
+    for trigger in ("ADT^A04", "ADT^A01", "ADT^A06"):
+        assert error(receiver.send(begins(trigger, 25))) == ("AR", "102", at("PV1", 1, 44)), trigger
+    assert receiver.code(begins("ADT^A04", 23)) == "AA"
+    assert error(receiver.send(begins("ADT^A08", 25))) == ("AR", "102", at("PV1", 1, 44))
 
 
 def test_one_connection_goes_on_after_every_impossible_time(receiver: Receiver) -> None:
