@@ -23,7 +23,7 @@ ANSWER_SECONDS = 10
 
 
 class Engine(threading.Thread):
-    """Sends its messages in order, each until it is answered, and counts those that were accepted."""
+    """Sends its messages in order, each until it is accepted or can never be, and keeps the last answer to each."""
 
     def __init__(self, listener: Listener, messages: list[str]) -> None:
         super().__init__(daemon=True)
@@ -35,7 +35,10 @@ class Engine(threading.Thread):
         while waiting:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.listener.port), 1) as connection:
                 while waiting:
-                    self.codes.append(self._send(connection, waiting[-1]))
+                    code = self._send(connection, waiting[-1])
+                    if code == "AE":  # it may succeed later
+                        break
+                    self.codes.append(code)
                     waiting.pop()
             time.sleep(0.05)
 
@@ -66,14 +69,15 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listene
 
 def engine_of(listener: Listener, name: str, count: int) -> Engine:
     """Return an engine with charges for several visits, of which every seventh cannot be accepted."""
-    system, messages = Hl7System(patient=listener.new_patient()), list[str]()
-    for number in range(count):
-        visit = f"{name}-{number // PER_VISIT}"
-        if number % PER_VISIT == 0:
-            messages.append(system.registration(visit))
-        fault = [transaction(f"F{number}", "1.005")] if number % 7 == 0 else []
-        lines = [transaction(f"L{number}-{part}", f"{number + 1}.0{part}") for part in range(3)]
-        messages.append(system.charge_message(visit, *lines, *fault))
+    messages = list[str]()
+    for first in range(0, count, PER_VISIT):
+        # one patient each, because the credit of one is not enough for all visits
+        system, visit = Hl7System(patient=listener.new_patient()), f"{name}-{first // PER_VISIT}"
+        messages.append(system.registration(visit))
+        for number in range(first, min(first + PER_VISIT, count)):
+            fault = [transaction(f"F{number}", "1.005")] if number % 7 == 0 else []
+            lines = [transaction(f"L{number}-{part}", f"{number + 1}.0{part}") for part in range(3)]
+            messages.append(system.charge_message(visit, *lines, *fault))
     return Engine(listener, messages)
 
 
