@@ -49,6 +49,15 @@ def collect_answers(city: CityCopy) -> Json:
         return AnswerCollector(client, app).collect()
 
 
+def without_added_components(resource: Json) -> Json:
+    """Return an Invoice without what was paid at the counter, a component that it has got since."""
+    components = resource.get("totalPriceComponent")
+    if components is None:
+        return resource
+    known = [one for one in components if one["code"]["coding"][0]["code"] != "counter-paid"]
+    return {**resource, "totalPriceComponent": known}
+
+
 class AnswerCollector:
     """Sends requests as each person, as staff, as a hospital, and without signing in."""
 
@@ -147,7 +156,7 @@ class AnswerCollector:
         for kind in ("Encounter", "Account", "Invoice"):
             parameters: Json = {"_count": "100"}
             bundle = self.client.get(f"/fhir/{kind}", headers=system, params=parameters).json()
-            found[kind] = [one["resource"] for one in bundle.get("entry", [])]
+            found[kind] = [without_added_components(one["resource"]) for one in bundle.get("entry", [])]
         return found
 
     def assign(self, name: str, account: str) -> None:

@@ -74,7 +74,7 @@ def test_every_setting_in_the_guide_exists(compose: dict[str, Any]) -> None:
 
 
 def test_every_metric_in_the_guide_is_exported_to_prometheus() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "backend").rglob("*.py"))
+    source = "".join(path.read_text() for part in ("backend", "integrations") for path in (ROOT / part).rglob("*.py"))
     for name in set(re.findall(r"`?(chengma_[a-z_]+)", OPERATING)):
         bare = re.sub(r"_(total|count|bucket|sum)$", "", name)
         assert f'"{bare}"' in source, name

@@ -88,6 +88,7 @@ ABOUT_NOBODY = {
 
 OF_HOSPITALS = re.compile(
     r"(GET|HEAD|PUT|POST) /fhir/(Encounter|Account|ChargeItem|Invoice|PaymentNotice|PaymentReconciliation)(/.*)?"
+    r"|(GET|HEAD|PUT|POST) /fhir/ClaimResponse(/.*)?"
     r"|(GET|HEAD|POST) /fhir/CoverageEligibilityRe(quest|sponse)(/.*)?"
     r"|GET /v1/hospital/(days|messages)(/.*)?"
 )

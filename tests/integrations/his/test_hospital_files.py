@@ -1,6 +1,5 @@
 """Hospitals reconcile their days themselves: they upload the file, and read our records and the differences."""
 
-from datetime import date
 from typing import Any
 
 import httpx
@@ -176,7 +175,7 @@ def test_an_hour_has_a_limited_number_of_uploads(system: System) -> None:
 
 
 def test_an_upload_waits_for_the_insurance(scene: Scene, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(_hospital: str, _day: date) -> list[SettlementRecord]:
+    async def away(*_request: object, **_options: object) -> list[SettlementRecord]:
         raise UpstreamTimeout("the insurance is away")
 
     monkeypatch.setattr(scene.insurance, "settlements", away)
