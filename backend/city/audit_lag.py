@@ -1,13 +1,13 @@
 """How far the audit log is behind: the age of the oldest act that is not chained yet, which monitoring watches."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from backend.city.audit_log import AuditEntry, audited_kinds
 from backend.city.service import City
-from backend.store import Order, StoreUnavailable
+from backend.jobs.beside import beside, repeat
+from backend.store import Order
 from backend.store.time import to_ms
 
 MEASURE_SECONDS = 15.0
@@ -25,18 +25,12 @@ class AuditLag:
         if not current().settings.metrics_port:
             yield
             return
-        measuring = asyncio.create_task(self._measure(current))
-        try:
-            yield
-        finally:
-            measuring.cancel()
-            await asyncio.gather(measuring, return_exceptions=True)
 
-    async def _measure(self, current: Callable[[], City]) -> None:
-        while True:
-            with suppress(StoreUnavailable):
-                self.seconds = (await lag_of(current())).total_seconds()
-            await asyncio.sleep(MEASURE_SECONDS)
+        async def measure() -> None:
+            self.seconds = (await lag_of(current())).total_seconds()
+
+        async with beside(repeat(measure, MEASURE_SECONDS)):
+            yield
 
 
 async def lag_of(city: City) -> timedelta:

@@ -12,12 +12,13 @@ import os
 import secrets
 import signal
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import ClassVar
 
 from msgspec.structs import replace
 
+from backend.jobs.beside import beside
 from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Key, Keyring, Use
 from backend.store import Document, Store, StoreUnavailable
@@ -96,13 +97,8 @@ async def read_unbound_values(store: Store, encryption: FieldEncryption) -> None
 async def watch_binding(store: Store, file: Path | None) -> AsyncGenerator[None, None]:
     """Stop the process if its store is emptied or replaced, or its file vanishes, until the end of the block."""
     bound = await store.get(BoundCity, CITY)
-    watching = asyncio.create_task(_watch(store, bound, file, _inode(file))) if bound is not None else None
-    try:
+    async with beside(_watch(store, bound, file, _inode(file))) if bound is not None else nullcontext():
         yield
-    finally:
-        if watching is not None:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
 
 
 async def _watch(store: Store, bound: BoundCity, file: Path | None, inode: int | None) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from backend.city.service import City
+from backend.jobs.beside import beside
 from backend.store import Document, Duplicate, Index, Order, StoreUnavailable
 from backend.store.paging import find_all
 from backend.store.retention import Retention
@@ -57,12 +58,8 @@ async def follow_ended_access(current: Callable[[], City]) -> AsyncGenerator[Non
     """Refuse tokens whose access has ended in any process, until the end of the block."""
     with suppress(StoreUnavailable):
         await _read(current())
-    polling = asyncio.create_task(_poll(current))
-    try:
+    async with beside(_poll(current)):
         yield
-    finally:
-        polling.cancel()
-        await asyncio.gather(polling, return_exceptions=True)
 
 
 async def _poll(current: Callable[[], City]) -> None:

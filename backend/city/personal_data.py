@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from backend.city.service import City, Find, PersonalData, Subject
 from backend.store import Document, Index, Order
 from backend.store.paging import find_all
+from backend.store.time import from_ms
 
 D = TypeVar("D", bound=Document)
 
@@ -24,7 +25,7 @@ async def by_retention(_city: City, document: Document, now: datetime) -> dateti
     at_ms = getattr(document, retention.ends_at or retention.field or "")
     if at_ms is None:
         return None
-    until = datetime.fromtimestamp(at_ms / 1_000, UTC)
+    until = from_ms(at_ms)
     return until if retention.ends_at is not None else until + retention.length(now)
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from backend.city.audit_log import UNLOGGED, Act, AuditedDocument, city_act, with_act
 from backend.city.service import City
+from backend.jobs.beside import beside
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.security.identity import Caller
@@ -178,12 +179,8 @@ async def follow_releases(
     """
     with suppress(StoreUnavailable):  # the next poll tries again
         replace_city(await load_active_rulebook(current()))
-    polling = asyncio.create_task(_poll(current, replace_city))
-    try:
+    async with beside(_poll(current, replace_city)):
         yield
-    finally:
-        polling.cancel()
-        await asyncio.gather(polling, return_exceptions=True)
 
 
 async def _poll(current: Callable[[], City], replace_city: Callable[[City], None]) -> None:

@@ -13,6 +13,11 @@ def to_ms(at: datetime) -> int:
     return int(at.timestamp() * 1_000)
 
 
+def from_ms(at_ms: int) -> datetime:
+    """Return the instant of milliseconds since 1970, in UTC."""
+    return datetime.fromtimestamp(at_ms / 1_000, UTC)
+
+
 def to_the_millisecond(at: datetime) -> datetime:
     """Return an instant in UTC, truncated to the millisecond."""
     at = at.astimezone(UTC)

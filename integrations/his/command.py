@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,7 @@ from backend.cli.in_city import run_in_city
 from backend.services.medical_credit.model.hospital import HisMessage
 from backend.services.medical_credit.ports import Inbox
 from backend.store import Order
+from backend.store.time import from_ms
 from integrations.his.conformance.command import conformance
 from integrations.his.hl7v2.listener_process import run_listener
 from integrations.his.hl7v2.message_receiver import raw_message
@@ -74,7 +74,7 @@ def list_messages(state: MessageState, limit: int) -> None:
 
     found = run_in_city(read)
     for one in found:
-        at = datetime.fromtimestamp(one.received_ms / 1_000, UTC)
+        at = from_ms(one.received_ms)
         click.echo(
             f"{one.id}  {at:%Y-%m-%d %H:%M:%S}  {one.hospital}  {one.kind}  {one.control_id}  {one.reason or ''}"
         )

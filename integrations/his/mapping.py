@@ -107,6 +107,8 @@ Transaction = Literal["charge", "credit", "adjustment", "payment"]
 TRANSACTIONS: dict[str, Transaction] = {"CG": "charge", "CD": "credit", "AJ": "adjustment", "PY": "payment"}
 """HL7 table 0017 (FT1-6)."""
 
+MAX_SYSTEM = 200
+"""The most characters of the system of an identifier."""
 MIN_YEAR, MAX_YEAR = 2000, 2100
 _YUAN = re.compile(r"([+-]?)([0-9]{1,10})(?:\.(?=[0-9])([0-9]{0,9}?)0*)?", re.ASCII)
 _JSON_YUAN = re.compile(rf"{_YUAN.pattern}(?:E([+-]?[0-9]{{1,3}}))?", re.ASCII)

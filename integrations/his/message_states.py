@@ -5,7 +5,7 @@ personal. Messages themselves are not returned; the hospital has them.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -15,13 +15,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from backend.city.service import City
 from backend.problems import NotFound
 from backend.security.identity import role_guard
 from backend.services.medical_credit.model.hospital import HisMessage, MessageState
 from backend.store import Order, Scalar
-from backend.store.time import to_ms
+from backend.store.time import from_ms, to_ms
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.scopes import Permission
 from integrations.his.fhir.smart import AnyRequest, request_context
@@ -117,10 +118,6 @@ def _received_on(context: RequestContext, day: date | None) -> Order:
     return Order("received_ms", "descending", at_least=first, below=last + 1)
 
 
-def _instant(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1_000, UTC)
-
-
 def _summary(stored: HisMessage) -> MessageSummary:
     return MessageSummary(
         id=stored.id,
@@ -129,13 +126,11 @@ def _summary(stored: HisMessage) -> MessageSummary:
         state=stored.state,
         answer=stored.answer_code,
         reason=stored.reason,
-        received_at=_instant(stored.received_ms),
+        received_at=from_ms(stored.received_ms),
         attempts=stored.attempts,
-        next_attempt_at=None if stored.due_ms is None else _instant(stored.due_ms),
+        next_attempt_at=None if stored.due_ms is None else from_ms(stored.due_ms),
     )
 
 
 def _details(stored: HisMessage) -> MessageDetails:
-    summary = _summary(stored)
-    fields = {name: getattr(summary, name) for name in summary.__struct_fields__}
-    return MessageDetails(**fields, acknowledgement=stored.answer)
+    return MessageDetails(**asdict(_summary(stored)), acknowledgement=stored.answer)

@@ -4,13 +4,13 @@ Closing an account must not change a colour: a record stays until nothing in it 
 person who returns gets the colour that they would have had.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from backend.city.personal_data import by_retention, naming_person, of_person
 from backend.city.service import City, PersonalData, PersonalRecords
 from backend.i18n import Text
 from backend.services.health_code.model import COLOUR, HealthEventReceipt, HealthRecord, VenueVisit
-from backend.store.time import instants
+from backend.store.time import from_ms, instants
 
 REPORTED = timedelta(days=30)
 """[A] A report may matter for this long: isolation and monitoring take three weeks, and some reports are late."""
@@ -44,7 +44,7 @@ async def _kept_with_record(city: City, receipt: HealthEventReceipt, now: dateti
     One that waits, for a second person or for a sweep, is kept until it is due: closing an account ends no report.
     """
     if not receipt.applied:
-        due = now if receipt.due_ms is None else datetime.fromtimestamp(receipt.due_ms / 1_000, UTC)
+        due = now if receipt.due_ms is None else from_ms(receipt.due_ms)
         return max(due, now) + timedelta(days=1)
     record = await city.store.get(HealthRecord, receipt.person)
     return None if record is None else await _matters_until(city, record, now)

@@ -4,9 +4,8 @@ Its id is the id of the visit and the position among the settlements that the ho
 shares of the medical fee, under the codes of the price components of an Invoice.
 """
 
-from datetime import UTC, datetime
-
 from backend.services.medical_credit.model.visit import Visit
+from backend.store.time import from_ms
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.representation import Json, format_instant, with_meta
 from integrations.his.fhir.resources import PRICE_COMPONENT, money
@@ -44,7 +43,7 @@ def claim_response(context: RequestContext, visit: Visit, position: int) -> Json
             for code, amount_fen in shares.items()
         ],
     }
-    return with_meta(resource, datetime.fromtimestamp(visit.changed_ms / 1_000, UTC))
+    return with_meta(resource, from_ms(visit.changed_ms))
 
 
 def settlement_position(visit: Visit, settlement_id: str) -> int | None:

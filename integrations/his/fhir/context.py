@@ -5,8 +5,7 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from backend.city.service import City
-from backend.i18n import Text
-from backend.problems import NotAllowed
+from backend.services.medical_credit.hospital_caller import missing_scope
 from backend.services.medical_credit.model.hospital import Hospital, patient_pseudonym
 from backend.services.medical_credit.model.visit import own_system
 from integrations.his.fhir.scopes import Permission, permissions_of
@@ -42,8 +41,4 @@ class RequestContext:
     def require_scope(self, resource_type: str, permission: Permission) -> None:
         """Raise NotAllowed unless the access token has the scope."""
         if (resource_type, permission) not in self._permissions:
-            scope = f"system/{resource_type}.{permission}"
-            raise NotAllowed(
-                Text(zh=f"访问令牌缺少{scope}权限。", en=f"The access token lacks the scope {scope}."),
-                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
-            )
+            raise missing_scope(f"system/{resource_type}.{permission}")

@@ -11,7 +11,6 @@ from integrations.his import mapping
 from integrations.his.fhir.elements import objects_in
 from integrations.his.fhir.representation import Json
 
-MAX_SYSTEM = 200
 ELEMENTS: dict[IdentifierKind, mapping.Element] = {
     "visit": "visit",
     "charge": "line",
@@ -64,9 +63,10 @@ def identifier_in(hospital: Hospital, resource: Json, kind: IdentifierKind) -> s
 
 def _qualified(hospital: Hospital, identifier: Json, kind: IdentifierKind) -> str:
     value, system = mapping.parse_identifier(identifier["value"], ELEMENTS[kind]), identifier.get("system") or ""
-    if len(system) > MAX_SYSTEM:
+    if len(system) > mapping.MAX_SYSTEM:
         text = Text(
-            zh=f"标识的system最多{MAX_SYSTEM}个字符。", en=f"An identifier system has at most {MAX_SYSTEM} characters."
+            zh=f"标识的system最多{mapping.MAX_SYSTEM}个字符。",
+            en=f"An identifier system has at most {mapping.MAX_SYSTEM} characters.",
         )
         raise mapping.Unmappable(ELEMENTS[kind], "value", text)
     return hospital.identifier(kind, value, system)

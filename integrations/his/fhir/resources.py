@@ -5,7 +5,7 @@ counter are PaymentNotices; their ids are the id of the visit and their position
 dictionaries, because the models of `fhir.resources` take a hundred times as long; tests validate every resource.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from backend.i18n import Text, decimal_yuan
 from backend.services.medical_credit.model.hospital import EligibilityAnswer
 from backend.services.medical_credit.model.hospital_settlement import awaited_text
 from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit
+from backend.store.time import from_ms
 from integrations.his.fhir.context import RequestContext
 from integrations.his.fhir.identifiers import identifier_json
 from integrations.his.fhir.representation import Json, format_instant, with_meta
@@ -350,7 +351,7 @@ def _period(visit: Visit) -> Json:
 
 
 def _changed_at(visit: Visit) -> datetime:
-    return datetime.fromtimestamp(visit.changed_ms / 1_000, UTC)
+    return from_ms(visit.changed_ms)
 
 
 def _billed_at(visit: Visit) -> datetime:

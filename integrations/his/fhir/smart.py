@@ -13,9 +13,8 @@ from litestar import Request, Response
 from litestar.datastructures import State
 
 from backend.city.service import City
-from backend.i18n import Text
-from backend.problems import NotSignedIn
 from backend.security.identity import Access, Caller
+from backend.services.medical_credit.hospital_caller import calling_hospital
 from backend.services.medical_credit.model.hospital import ACCOUNT_PREFIX, Hospital, UsedAssertion, used_assertion_id
 from backend.store import Duplicate
 from backend.store.time import to_ms
@@ -176,10 +175,5 @@ def _expiry(claims: Json, now: datetime, skew_seconds: int) -> datetime:
 async def request_context(request: AnyRequest, city: City, base: str) -> RequestContext:
     """Return the context for the calling hospital. Raises NotSignedIn if it is not connected or is disabled."""
     caller: Caller = request.scope["user"]
-    known = caller.account_id.startswith(ACCOUNT_PREFIX)
-    hospital = await city.store.get(Hospital, caller.account_id.removeprefix(ACCOUNT_PREFIX)) if known else None
-    if hospital is None or not hospital.enabled:
-        raise NotSignedIn(
-            Text(zh="该医院未接入或已停用，请联系城市管理员。", en="This hospital is not connected, or is disabled.")
-        )
+    hospital = await calling_hospital(city, caller)
     return RequestContext(city, hospital, base, caller.scopes)

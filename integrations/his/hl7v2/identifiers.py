@@ -12,7 +12,6 @@ from integrations.his.hl7v2.message import Part
 AUTHORITY, TYPE = 4, 5
 """The components of CX that hold the assigning authority (data type HD), and the type of the identifier."""
 
-MAX_SYSTEM = 200
 _PREFIXES = {"UUID": "urn:uuid:", "GUID": "urn:uuid:"}
 _OID = re.compile(r"[0-2](?:\.[0-9]+){3,}", re.ASCII)
 PASSPORT_OID = "urn:oid:2.16.840.1.113883.4.330."
@@ -56,11 +55,11 @@ def parse_number(identifier: Part, element: mapping.Element) -> str:
 def with_system(identifier: Part, value: str) -> str:
     """Return a value of an identifier with its system, if it has one. Raises Hl7Error 102."""
     system = system_of(identifier)
-    if len(system) > MAX_SYSTEM or not system.isprintable():
+    if len(system) > mapping.MAX_SYSTEM or not system.isprintable():
         location = identifier.component(AUTHORITY).location
         text = Text(
-            zh=f"{location}最多{MAX_SYSTEM}个可见字符",
-            en=f"{location} has at most {MAX_SYSTEM} printable characters",
+            zh=f"{location}最多{mapping.MAX_SYSTEM}个可见字符",
+            en=f"{location} has at most {mapping.MAX_SYSTEM} printable characters",
         )
         raise Hl7Error(location, "102", text)
     return qualified(value, system) if system else value

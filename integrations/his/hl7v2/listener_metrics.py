@@ -1,16 +1,16 @@
 """Metrics of the listener for Prometheus: messages by event and answer, connections, and messages that are not done."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from backend.city.service import City
+from backend.jobs.beside import beside, repeat
 from backend.operations.metrics import gauge
 from backend.services.medical_credit.model.hospital import HisMessage, MessageState
-from backend.store import Order, StoreUnavailable
+from backend.store import Order
 from backend.store.time import to_ms
 from integrations.his.hl7v2.event_table import event_label
 from integrations.his.hl7v2.message import parse_header
@@ -66,18 +66,12 @@ class ListenerMetrics:
     @asynccontextmanager
     async def measured(self, current: Callable[[], City]) -> AsyncGenerator[None, None]:
         """Measure the messages that are not done every few seconds until the end of the block."""
-        measuring = asyncio.create_task(self._measure(current))
-        try:
-            yield
-        finally:
-            measuring.cancel()
-            await asyncio.gather(measuring, return_exceptions=True)
 
-    async def _measure(self, current: Callable[[], City]) -> None:
-        while True:
-            with suppress(StoreUnavailable):
-                self.unfinished = await unfinished_messages(current())
-            await asyncio.sleep(MEASURE_SECONDS)
+        async def measure() -> None:
+            self.unfinished = await unfinished_messages(current())
+
+        async with beside(repeat(measure, MEASURE_SECONDS)):
+            yield
 
 
 async def unfinished_messages(city: City) -> dict[MessageState, tuple[int, float]]:

@@ -1,7 +1,7 @@
 """Let two officers decide whose a number is, and correct names and numbers."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 
 from litestar import get, post
 from litestar.di import NamedDependency
@@ -36,7 +36,7 @@ from backend.services.account.model.identity_case import (
 )
 from backend.store import Order
 from backend.store.place import Place
-from backend.store.time import to_ms
+from backend.store.time import from_ms, to_ms
 
 PAGE = 50
 identity_officer = role_guard(IDENTITY_OFFICER)
@@ -146,4 +146,4 @@ async def _party(city: City, account_id: str) -> CaseParty | None:
 
 
 def _opened_at(case: IdentityCase) -> datetime:
-    return datetime.fromtimestamp(case.opened_ms / 1_000, UTC)
+    return from_ms(case.opened_ms)

@@ -1,6 +1,6 @@
 """Let people read their notices."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from litestar import get, put
 from litestar.di import NamedDependency
@@ -14,6 +14,7 @@ from backend.services.account.accounts import own_account
 from backend.services.account.api.privacy_schemas import NoticeDetails, NoticeList, ReadUpTo, UnreadNotices
 from backend.services.account.model.identity import is_verified
 from backend.services.account.model.session import SessionEnded
+from backend.store.time import from_ms
 
 PAGE = 50
 
@@ -70,4 +71,4 @@ async def _own_notice(city: City, recipients: list[str], notice_id: str) -> Noti
 
 
 def _at(notice: Notice) -> datetime:
-    return datetime.fromtimestamp(notice.at_ms / 1_000, UTC)
+    return from_ms(notice.at_ms)

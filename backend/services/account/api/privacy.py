@@ -1,7 +1,5 @@
 """Let people see and end their sessions, export their data, and close their account."""
 
-from datetime import UTC, datetime
-
 from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -23,6 +21,7 @@ from backend.services.account.model.account import standing_of
 from backend.services.account.model.closure import MattersOpen
 from backend.services.account.model.session import Session, SessionEnded
 from backend.services.account.sessions import end_session_of_device, sessions_of
+from backend.store.time import from_ms
 from backend.web.uncached import NO_STORE, Uncached
 
 # ── sessions ──
@@ -63,7 +62,7 @@ def _details(session: Session, current: str) -> SessionDetails:
         device_kind=session.device_kind,
         created=session.created,
         last_used=session.last_used,
-        expires_at=datetime.fromtimestamp(session.expires_ms / 1_000, UTC),
+        expires_at=from_ms(session.expires_ms),
     )
 
 
@@ -93,7 +92,7 @@ async def close_proved_account(request: CitizenRequest, city: NamedDependency[Ci
     subject = await _subject(city, request)
     kept = await kept_records(city, subject)
     closure = await close_account(city, subject)
-    return AccountClosed(closure.requested_at, datetime.fromtimestamp(closure.erase_ms / 1_000, UTC), kept)
+    return AccountClosed(closure.requested_at, from_ms(closure.erase_ms), kept)
 
 
 async def _subject(city: City, request: CitizenRequest) -> Subject:

@@ -1,7 +1,6 @@
 """Let operators propose, approve and withdraw the roles of staff, and let operators and auditors see them."""
 
 from collections.abc import Awaitable
-from datetime import UTC, datetime
 
 from litestar import delete, get, post
 from litestar.di import NamedDependency
@@ -42,6 +41,7 @@ from backend.services.account.staff import (
     propose_grant,
     withdraw_grant,
 )
+from backend.store.time import from_ms
 
 operator, overseer = role_guard("operator"), role_guard("operator", "auditor")
 
@@ -160,7 +160,7 @@ def _member(city: City, account: Account) -> StaffMember:
         roles=account.roles,
         venues=account.venues,
         in_force=standing_of(account).roles == account.roles,
-        since=None if since_ms is None else datetime.fromtimestamp(since_ms / 1_000, UTC),
+        since=None if since_ms is None else from_ms(since_ms),
     )
 
 

@@ -1,6 +1,5 @@
 """Handlers for citizens: choose the hospitals that may use their pay later, and show a desk token to another one."""
 
-from datetime import UTC, datetime
 from typing import cast
 
 from litestar import get, post, put
@@ -27,7 +26,7 @@ from backend.services.medical_credit.model.enrolment import IGNORED_MESSAGES_SET
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.store import Duplicate, Order
 from backend.store.paging import find_all
-from backend.store.time import to_ms
+from backend.store.time import from_ms, to_ms
 from backend.store.update import create_or_update
 
 _process_ignored_messages = TaskReference("medical_credit.process_ignored_messages")
@@ -94,7 +93,7 @@ async def issue_desk_token(request: CitizenRequest, city: NamedDependency[City])
             en=f"Show this code at the desk. It is valid for {minutes} minutes, for one hospital and one visit. "
             "Do not share it.",
         )
-        return IssuedDeskToken(code, datetime.fromtimestamp(token.expires_ms / 1_000, UTC), usage)
+        return IssuedDeskToken(code, from_ms(token.expires_ms), usage)
 
 
 async def _consents(city: City, enrolment: Enrolment) -> HospitalConsents:

@@ -10,8 +10,7 @@ from litestar.params import FromPath, FromQuery
 from backend.city.audit_log import Act, new_act, record_act
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable, answer_required
-from backend.i18n import Text
-from backend.problems import BodyTooLarge, FieldError, InvalidRequest, NotAllowed, NotSignedIn, UnsupportedMediaType
+from backend.problems import BodyTooLarge, FieldError, InvalidRequest, UnsupportedMediaType
 from backend.security.identity import Access, CitizenRequest, role_guard
 from backend.security.rate_limits import Budget, Charge
 from backend.services.medical_credit.api.hospital_schemas import (
@@ -22,7 +21,8 @@ from backend.services.medical_credit.api.hospital_schemas import (
     hospital_day,
     hospital_day_summary,
 )
-from backend.services.medical_credit.model.hospital import ACCOUNT_PREFIX, DAYS_READ, DAYS_WRITE, Hospital
+from backend.services.medical_credit.hospital_caller import calling_hospital, missing_scope
+from backend.services.medical_credit.model.hospital import DAYS_READ, DAYS_WRITE, Hospital
 from backend.services.medical_credit.model.hospital_file import ENCODINGS, InvalidFile, decode_file
 from backend.services.medical_credit.model.reconciliation import Reconciliation, reconciliation_id
 from backend.services.medical_credit.reconciliation import find_reconciliation, our_records, reconcile
@@ -95,19 +95,9 @@ async def export_records_of_day(
 
 async def _connected_hospital(request: CitizenRequest, city: City, scope: str) -> Hospital:
     """Return the calling hospital. Raises NotSignedIn if it is not connected, or NotAllowed without the scope."""
-    account = request.user.account_id
-    found = None
-    if account.startswith(ACCOUNT_PREFIX):
-        found = await city.store.get(Hospital, account.removeprefix(ACCOUNT_PREFIX))
-    if found is None or not found.enabled:
-        raise NotSignedIn(
-            Text(zh="该医院未接入或已停用，请联系城市管理员。", en="This hospital is not connected, or is disabled.")
-        )
+    found = await calling_hospital(city, request.user)
     if scope not in request.user.scopes:
-        raise NotAllowed(
-            Text(zh=f"访问令牌缺少{scope}权限。", en=f"The access token lacks the scope {scope}."),
-            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
-        )
+        raise missing_scope(scope)
     return found
 
 

@@ -1,7 +1,7 @@
 """Handlers for operators and approvers: reconcile a hospital's day, repair its differences, check emergencies."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 from litestar import Response, get, post, put
 from litestar.di import NamedDependency
@@ -36,6 +36,7 @@ from backend.services.medical_credit.reconciliation import (
     update_reconciliation,
 )
 from backend.store import Order
+from backend.store.time import from_ms
 
 NEWEST = Order("at_ms", "descending")
 
@@ -149,7 +150,7 @@ async def list_emergency_accesses(
     found = [
         EmergencyAccessDetails(
             one.hospital,
-            datetime.fromtimestamp(one.at_ms / 1_000, UTC),
+            from_ms(one.at_ms),
             one.purpose,
             one.about if one.purpose == "visit" else None,
         )
