@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from backend.paylater.ports import Bank, BankEntry
 from backend.paylater.repairs import next_approved, repair_step, schedule_repairs, with_known_resolutions, with_result
 from backend.paylater.statement import compare_transfers, missing_at_bank, query_bank
 from backend.paylater.transfers import billable_of
-from backend.problems import NotFound, Problem
+from backend.problems import FieldError, InvalidRequest, NotFound, Problem
 from backend.rulebook.language.temporal import midnight
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.comparison import (
@@ -132,6 +132,10 @@ def _reconciled(found: Reconciliation | None) -> Reconciliation:
 
 
 def _bounds(city: City, day: date) -> tuple[datetime, datetime]:
+    """Return when a day of the city's time begins and ends. Raises InvalidRequest in the first and last year."""
+    if day.year in (MINYEAR, MAXYEAR):  # the adjacent days are no dates
+        error = FieldError("day", "This day cannot be reconciled.", "该日期不能对账。")
+        raise InvalidRequest(zh="日期超出范围，请核对。", en="The day is out of range; check it.", errors=(error,))
     zone = city.rulebook.time_zone
     return midnight(day, zone), midnight(day + timedelta(days=1), zone)
 

@@ -174,6 +174,11 @@ def test_an_hour_has_a_limited_number_of_uploads(system: System) -> None:
     assert answers == [200] * 60 + [429]
 
 
+def test_days_at_the_ends_of_the_calendar_are_refused(system: System) -> None:
+    problem(system.uploads(HEADER, day=f"{DAYS}/0001-01-01"), 400, "invalid-request")
+    problem(system.get(f"{DAYS}/9999-12-31/records"), 400, "invalid-request")
+
+
 def test_an_upload_waits_for_the_insurance(scene: Scene, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_request: object, **_options: object) -> list[SettlementRecord]:
         raise UpstreamTimeout("the insurance is away")
