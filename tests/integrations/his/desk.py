@@ -1,10 +1,8 @@
 """What hospitals and patients do at a desk: choose hospitals, show codes, and send them over both interfaces."""
 
-from integrations.his.hl7v2.message_receiver import receive_message
-from integrations.his.hl7v2.mllp_listener import Peer
 from integrations.his.mapping import DESK_SYSTEM
 from tests.integrations.his.fhir.hospital_system import HospitalSystem, Json
-from tests.integrations.his.hospital import Hl7System
+from tests.integrations.his.hospital import Hl7System, last_reply
 from tests.services.medical_credit.scene import Patient, Scene
 
 NOBODY = "110101199003070054"
@@ -53,12 +51,7 @@ def answer_of(system: HospitalSystem, resource: Json) -> Json:
 
 def hl7(scene: Scene, message: str) -> list[str]:
     """Return the fields of MSA and ERR of the answer to a message."""
-
-    async def receive() -> str:
-        replies = [reply async for reply in receive_message(scene.city, message.encode(), Peer("127.0.0.1"))]
-        return replies[-1].decode()
-
-    answer = scene.call(receive)
+    answer = scene.call(last_reply, scene.city, message)
     return [line for line in answer.split("\r") if line.startswith(("MSA", "ERR"))]
 
 

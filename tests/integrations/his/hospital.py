@@ -15,6 +15,8 @@ from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from backend.services.medical_credit.ports import Insurance
 from backend.settings import read_settings
+from integrations.his.hl7v2.message_receiver import receive_message
+from integrations.his.hl7v2.mllp_listener import Peer
 from tests.services.health_code.scene import id_number
 from tests.services.medical_credit.scene import FACTS
 
@@ -61,6 +63,11 @@ async def enrol(city: City, number: str = WANG) -> str:
         )
     )
     return profile.id
+
+
+async def last_reply(city: City, message: str) -> str:
+    """Return the last answer to an HL7 v2 message: in enhanced mode, that of the application."""
+    return [reply async for reply in receive_message(city, message.encode(), Peer("127.0.0.1"))][-1].decode()
 
 
 def visit_of(environment: Mapping[str, str], number: str, hospital: str = "HZ001") -> Visit | None:

@@ -16,8 +16,6 @@ from backend.services.medical_credit.model.desk_token import (
 from backend.services.medical_credit.model.emergency_access import EmergencyAccess
 from backend.services.medical_credit.model.visit import Visit
 from backend.store import Store
-from integrations.his.hl7v2.message_receiver import receive_message
-from integrations.his.hl7v2.mllp_listener import Peer
 from tests.integrations.his.desk import (
     NOBODY,
     allow,
@@ -30,7 +28,7 @@ from tests.integrations.his.desk import (
     wrong,
 )
 from tests.integrations.his.fhir.hospital_system import HospitalSystem, eligibility, encounter, expect_error
-from tests.integrations.his.hospital import Hl7System, transaction
+from tests.integrations.his.hospital import Hl7System, last_reply, transaction
 from tests.services.health_code.scene import stored
 from tests.services.killing import Killed, KillingStore
 from tests.services.medical_credit.scene import Patient, Scene
@@ -136,8 +134,7 @@ def test_codes_that_are_guessed_at_once_do_not_exceed_the_limit(scene: Scene, pa
 
     async def guess(number: int) -> str:
         message = registration("", f"V{number}", code=f"{(int(wrong(code)) + number) % 10**8:08}")
-        replies = [reply async for reply in receive_message(scene.city, message.encode(), Peer("127.0.0.1"))]
-        return replies[-1].decode()
+        return await last_reply(scene.city, message)
 
     async def guess_at_once() -> list[str]:
         return await asyncio.gather(*(guess(number) for number in range(3 * MAX_GUESSES_OF_HOSPITAL)))
@@ -191,8 +188,7 @@ def test_a_process_that_dies_at_any_write_of_an_opening_leaves_a_visit_that_a_re
     city, store.after = replace(scene.city, store=cast("Store", store)), after
 
     async def receive(message: str) -> str:
-        replies = [reply async for reply in receive_message(city, message.encode(), Peer("127.0.0.1"))]
-        return replies[-1].decode()
+        return await last_reply(city, message)
 
     async def opens(message: str, writes: int) -> str:
         """Let the process die at this write, and return the answer when the message is sent again."""

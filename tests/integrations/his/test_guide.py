@@ -21,12 +21,11 @@ from backend.services.medical_credit.model.reconciliation import DIFFERENCE_TITL
 from integrations.his.conformance.fhir_checks import CHECKS as FHIR_CHECKS
 from integrations.his.conformance.mllp_checks import CHECKS as MLLP_CHECKS
 from integrations.his.hl7v2.errors import CONDITION_CODES
-from integrations.his.hl7v2.message_receiver import receive_message
-from integrations.his.hl7v2.mllp_listener import Peer
 from integrations.his.hl7v2.trigger_events import _PARSERS
 from integrations.his.mapping import TRANSACTIONS
 from tests.conftest import ROOT
 from tests.integrations.his.fhir.hospital_system import HospitalSystem
+from tests.integrations.his.hospital import last_reply
 from tests.services.medical_credit.scene import Patient, Scene
 
 GUIDE = (ROOT / "docs" / "hospitals.md").read_text("utf-8")
@@ -93,8 +92,7 @@ def test_the_hl7_examples_are_accepted_in_their_order(scene: Scene, patient: Pat
     code = scene.client.post("/v1/me/medical-credit/desk-tokens", headers=patient).json()["code"]
 
     async def send(message: str) -> str:
-        raw = message.strip().replace("\n", "\r").encode()
-        return [reply async for reply in receive_message(scene.city, raw, Peer("127.0.0.1"))][-1].decode()
+        return await last_reply(scene.city, message.strip().replace("\n", "\r"))
 
     for _, text in examples("hl7"):
         answer = scene.call(send, text.replace(PATIENT, patient.id_number).replace("12345678", code))

@@ -8,9 +8,7 @@ import pytest
 
 from backend.security.identity import Caller
 from backend.services.medical_credit.model.hospital import Hospital
-from integrations.his.hl7v2.message_receiver import receive_message
-from integrations.his.hl7v2.mllp_listener import Peer
-from tests.integrations.his.hospital import Hl7System, transaction
+from tests.integrations.his.hospital import Hl7System, last_reply, transaction
 from tests.services.medical_credit.scene import Patient, Scene
 
 
@@ -45,12 +43,8 @@ def messages(scene: Scene, patient: Patient) -> MessageList:
     ]
     other = scene.hospital("HZ002", "市第二医院")
 
-    async def receive(message: str) -> None:
-        async for _ in receive_message(scene.city, message.encode(), Peer("test")):
-            pass
-
     for message in sent:
-        scene.call(receive, message)
+        scene.call(last_reply, scene.city, message)
         scene.clock.now += timedelta(days=1)
     assert other.id == "HZ002"
     return MessageList(scene, scene.first)

@@ -13,10 +13,9 @@ from backend.services.medical_credit.model.enrolment import AGREEMENT, Enrolment
 from backend.services.medical_credit.model.hospital import HisMessage, Hospital
 from backend.services.medical_credit.model.visit import Visit, visit_id
 from integrations.his.hl7v2.message import Message, parse_message
-from integrations.his.hl7v2.message_receiver import Hl7Inbox, receive_message
-from integrations.his.hl7v2.mllp_listener import Peer
+from integrations.his.hl7v2.message_receiver import Hl7Inbox
 from tests.integrations.his.desk import allow, hl7, registration
-from tests.integrations.his.hospital import Hl7System, transaction
+from tests.integrations.his.hospital import Hl7System, last_reply, transaction
 from tests.services.killing import Killed, KillingStore
 from tests.services.medical_credit.scene import FACTS, Patient, Scene
 
@@ -37,11 +36,8 @@ class Ward:
         self.scene.call(self.scene.city.store.replace, replace(known, **settings))
 
     def reply(self, text: str) -> Message:
-        async def receive() -> list[bytes]:
-            return [reply async for reply in receive_message(self.scene.city, text.encode(), Peer("test"))]
-
         self.scene.clock.now += timedelta(seconds=1)
-        return parse_message(self.scene.call(receive)[-1], "utf-8")
+        return parse_message(self.scene.call(last_reply, self.scene.city, text).encode(), "utf-8")
 
     def send(self, *messages: str) -> list[str]:
         return [self.reply(message).segment("MSA").field(1).text for message in messages]
