@@ -15,6 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from integrations.his.conformance.command import mllp_address
 from integrations.his.hl7v2.mllp_client import MllpClient
 from integrations.his.public_keys import named
 
@@ -34,13 +35,11 @@ def send(file: Path | None, mllp: str, encoding: str) -> None:
 
     Each line of the text is a segment. Exits with 1 unless the answer is AA or CA.
     """
-    host, _, port = mllp.rpartition(":")
-    if not host or not port.isdecimal():
-        raise click.UsageError("--mllp must be HOST:PORT")
+    host, port = mllp_address(mllp)
     text = file.read_text("utf-8") if file is not None else sys.stdin.read()
     message = "\r".join(text.strip().splitlines()) + "\r"
     try:
-        answer = asyncio.run(_exchange(host, int(port), message.encode(encoding))).decode(encoding)
+        answer = asyncio.run(_exchange(host, port, message.encode(encoding))).decode(encoding)
     except (OSError, TimeoutError) as error:
         raise click.ClickException(f"no answer from {mllp}: {error or 'it took too long'}") from error
     click.echo(answer.replace("\r", "\n").rstrip())

@@ -79,10 +79,16 @@ def conformance(
 def _check_mllp(target: str, hospital: str, patient: str, encoding: Encoding, only: Sequence[str]) -> list[Result]:
     from integrations.his.conformance.mllp_checks import CHECKS, MllpTester
 
-    host, _, port = target.rpartition(":")
+    host, port = mllp_address(target)
+    return asyncio.run(CHECKS.run(MllpTester(host, port, hospital, patient, encoding), only))
+
+
+def mllp_address(text: str) -> tuple[str, int]:
+    """Return the host and the port of the option `--mllp`. Raises UsageError."""
+    host, _, port = text.rpartition(":")
     if not host or not port.isdecimal():
         raise click.UsageError("--mllp must be HOST:PORT")
-    return asyncio.run(CHECKS.run(MllpTester(host, int(port), hospital, patient, encoding), only))
+    return host, int(port)
 
 
 def _check_fhir(target: str, hospital: str, patient: str, key: Path | None, only: Sequence[str]) -> list[Result]:

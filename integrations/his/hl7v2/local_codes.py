@@ -13,7 +13,7 @@ from backend.city.id_number import DocumentKind
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model.hospital import Hospital, IdentifierKind
 from backend.services.medical_credit.model.visit import own_system
-from integrations.his.hl7v2.identifiers import AUTHORITY, system_of
+from integrations.his.hl7v2.identifiers import AUTHORITY, TYPE, system_of
 from integrations.his.hl7v2.message import Message, Segment, Syntax
 
 CLASSES: dict[VisitKind, str] = {"outpatient": "O", "emergency": "E", "inpatient": "I"}
@@ -38,7 +38,6 @@ _NUMBERS: dict[tuple[str, int], IdentifierKind] = {
     ("FT1", 31): "charge",
 }
 """The fields with numbers that a hospital gives to visits, accounts and lines."""
-_CX_TYPE = 5
 
 
 def with_standard_codes(message: Message, hospital: Hospital) -> Message:
@@ -87,7 +86,7 @@ def _with_types(raw: str, syntax: Syntax, types: Mapping[str, str]) -> str:
     repetitions: list[str] = []
     for repetition in raw.split(syntax.repetition):
         components = repetition.split(syntax.component)
-        if len(components) >= _CX_TYPE:
-            components[_CX_TYPE - 1] = types.get(components[_CX_TYPE - 1], components[_CX_TYPE - 1])
+        if len(components) >= TYPE:
+            components[TYPE - 1] = types.get(components[TYPE - 1], components[TYPE - 1])
         repetitions.append(syntax.component.join(components))
     return syntax.repetition.join(repetitions)
