@@ -1,9 +1,12 @@
-.PHONY: run lint check test soak conformance format bench openapi
+.PHONY: run authors lint check test soak conformance format bench openapi
 
 PYTHON ?= python3
 
 run: .venv/bin/chengma
 	.venv/bin/chengma demo $(ARGS)
+
+authors: .venv/bin/chengma
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-authors.lock
 
 lint: .venv/.tests
 	.venv/bin/ruff format --check .

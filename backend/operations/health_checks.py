@@ -69,7 +69,7 @@ def _fault_of_rulebook(city: City) -> str:
     try:
         check_needs(city.rulebook, city.rule_modules)
     except InvalidRulebook as error:
-        return error.faults[0].message
+        return error.faults[0].message.en
     return ""
 
 

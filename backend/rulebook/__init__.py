@@ -17,7 +17,7 @@ from backend.rulebook.modules.consistency import check_consistency, check_refere
 from backend.rulebook.modules.lint import lint
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
-from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
+from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile, as_text
 from backend.rulebook.verdict import ModuleEvaluator, Verdict
 
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
@@ -190,8 +190,12 @@ def read_file(path: Path) -> SourceFile:
 def _rule_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         remedy = "run the command in the folder of the checkout, or set CHENGMA_RULES to the folder of the rules"
-        raise InvalidRulebook([Fault(str(folder), Location(1, 1), "this folder of rules does not exist", remedy)])
+        raise InvalidRulebook(
+            [Fault(str(folder), Location(1, 1), as_text("this folder of rules does not exist"), as_text(remedy))]
+        )
     found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES))
     if not found:
-        raise InvalidRulebook([Fault(str(folder), Location(1, 1), "the folder contains no rule module (*.yaml)")])
+        raise InvalidRulebook(
+            [Fault(str(folder), Location(1, 1), as_text("the folder contains no rule module (*.yaml)"))]
+        )
     return found

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from backend.rulebook import Rulebook
 from backend.rulebook.modules.module import Module
-from backend.rulebook.source import Fault, InvalidRulebook, Location
+from backend.rulebook.source import Fault, InvalidRulebook, Location, as_text
 
 NUMBERS = (0, 2**53 - 1)
 """The whole numbers that are not negative and that JSON clients read exactly."""
@@ -64,8 +64,8 @@ def _missing(rulebook: Rulebook, needed: Iterable[RuleModule], folder: str) -> I
             yield Fault(
                 _path(folder, need.name),
                 Location(1, 1),
-                f"the module {need.name!r} is missing, which the city evaluates",
-                "add the file; a rulebook is always published whole",
+                as_text(f"the module {need.name!r} is missing, which the city evaluates"),
+                as_text("add the file; a rulebook is always published whole"),
             )
 
 
@@ -92,7 +92,8 @@ def _mismatches(module: Module, need: RuleModule) -> Iterator[tuple[str, str, st
 def _fault(rulebook: Rulebook, module: Module, folder: str, key: str, message: str, advice: str) -> Fault:
     lines = rulebook.texts[module.name].splitlines()
     number = next((n for n, line in enumerate(lines, 1) if re.match(rf"{key}\s*:", line)), 1)
-    return Fault(_path(folder, module.name), Location(number, 1, len(key)), message, advice, lines[number - 1])
+    location = Location(number, 1, len(key))
+    return Fault(_path(folder, module.name), location, as_text(message), as_text(advice), lines[number - 1])
 
 
 def _path(folder: str, module: str) -> str:

@@ -9,6 +9,10 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
+from backend.i18n import Text
+
+NO_HELP = Text(zh="", en="")
+
 MAX_EXCERPT = 200
 """The most characters of a line that a fault shows."""
 
@@ -22,15 +26,20 @@ class Location(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """An error at one location of one file, and how to fix it."""
+    """An error at one location of one file, and how to fix it. `code` is the check that found it, such as R001."""
 
     path: str
     location: Location
-    message: str
-    help: str = ""
+    message: Text
+    help: Text = NO_HELP
     excerpt: str = ""
+    code: str = ""
 
     def __str__(self) -> str:
+        """Return the fault in English."""
+        return self.in_language("en")
+
+    def in_language(self, language: str) -> str:
         """Return the fault as authors read it: location, message, the line with a caret under it, and the help."""
         number = str(self.location.line)
         margin = " " * len(number)
@@ -40,13 +49,14 @@ class Fault(Struct, frozen=True):
         before = "".join("\t" if c == "\t" else " " * _columns(c) for c in self.excerpt[begin:column])
         marked = shown[column - begin :][: self.location.length]
         carets = "^" * max(1, sum(map(_columns, marked)))
+        code = f"{self.code} " if self.code else ""
         lines = [
-            f"{self.path}:{self.location.line}:{self.location.column}: {self.message}",
+            f"{self.path}:{self.location.line}:{self.location.column}: {code}{self.message.in_language(language)}",
             f"  {number} | {shown}",
             f"  {margin} | {before}{carets}",
         ]
-        if self.help:
-            lines.append(f"  {margin} = {self.help}")
+        if self.help != NO_HELP:
+            lines.append(f"  {margin} = {self.help.in_language(language)}")
         return "\n".join(lines)
 
 
@@ -65,11 +75,16 @@ class SourceFile(Struct):
     text: str
     faults: list[Fault]
 
-    def fault(self, location: Location, message: str, help: str = "") -> None:  # noqa: A002  the term that authors read
+    def fault(self, location: Location, message: str | Text, help: str | Text = NO_HELP, code: str = "") -> None:  # noqa: A002  the term that authors read
         """Add a fault at `location`. Checking continues, so that the author sees all faults at once."""
         lines = self.text.split("\n")
         excerpt = lines[location.line - 1] if location.line <= len(lines) else ""
-        self.faults.append(Fault(self.path, location, message, help, excerpt.rstrip("\r")))
+        self.faults.append(Fault(self.path, location, as_text(message), as_text(help), excerpt.rstrip("\r"), code))
+
+
+def as_text(words: str | Text) -> Text:
+    """Return words of one language as a text of both."""
+    return words if isinstance(words, Text) else Text(zh=words, en=words)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

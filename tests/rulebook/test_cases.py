@@ -56,8 +56,8 @@ def faults(folder: Path, text: str = CASES, rules: str = FARE) -> list[str]:
     with pytest.raises(InvalidRulebook) as caught:
         run_them(folder, text, rules)
     return [
-        f"{Path(fault.path).name}:{fault.location.line}:{fault.location.column}: {fault.message}"
-        + (f" ({fault.help})" if fault.help else "")
+        f"{Path(fault.path).name}:{fault.location.line}:{fault.location.column}: {fault.message.en}"
+        + (f" ({fault.help.en})" if fault.help.en else "")
         for fault in caught.value.faults
     ]
 
@@ -142,7 +142,7 @@ cases:
     try:
         run_cases(folder, [Rider, Delay], CITY)
     except InvalidRulebook as error:
-        return [f"{fault.location.line}:{fault.location.column}: {fault.message}" for fault in error.faults]
+        return [f"{fault.location.line}:{fault.location.column}: {fault.message.en}" for fault in error.faults]
     return []
 
 

@@ -53,7 +53,7 @@ def faults(folder: Path, text: str, *, strict: bool = True, name: str = "fine") 
     try:
         load_rulebook(folder, [Rider, Delay], CITY, strict=strict)
     except InvalidRulebook as error:
-        return [f"{one.location.line}:{one.location.column}: {one.message} ({one.help})" for one in error.faults]
+        return [f"{one.location.line}:{one.location.column}: {one.message.en} ({one.help.en})" for one in error.faults]
     return []
 
 

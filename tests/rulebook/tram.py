@@ -153,8 +153,8 @@ def faults(folder: Path, text: str = FARE, **others: str) -> list[str]:
         load(folder, text, **others)
     except InvalidRulebook as error:
         return [
-            f"{fault.location.line}:{fault.location.column}: {fault.message}"
-            + (f" ({fault.help})" if fault.help else "")
+            f"{fault.location.line}:{fault.location.column}: {fault.message.en}"
+            + (f" ({fault.help.en})" if fault.help.en else "")
             for fault in error.faults
         ]
     return []

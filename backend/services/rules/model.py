@@ -44,7 +44,7 @@ def errors_of(faults: Sequence[Fault], pointer_prefix: str = "") -> tuple[FieldE
         FieldError(
             pointer_prefix + fault.path.replace("~", "~0").replace("/", "~1"),
             str(fault),
-            f"第{fault.location.line}行第{fault.location.column}列：\n{fault}",
+            fault.in_language("zh"),
         )
         for fault in faults[:MAX_FAULTS]
     )

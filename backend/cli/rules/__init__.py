@@ -1,0 +1,38 @@
+"""The commands of rule authors. Each is in a module of its own, which is imported when the command is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+import click
+
+_COMMANDS = {
+    "check": "check",
+    "test": "check",
+    "publish": "releases",
+    "releases": "releases",
+    "rollback": "releases",
+    "explain": "explain",
+}
+"""The module of each command; its function has the name of the command."""
+
+
+class _RulesGroup(click.Group):
+    """Imports a command when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return sorted([*super().list_commands(ctx), *_COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one command."""
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name]}")
+        return cast("click.Command", getattr(module, cmd_name))
+
+
+@click.group(cls=_RulesGroup, help="Check, test, explain and publish the rule modules.")
+def rules() -> None:
+    """Run a command for rule authors."""

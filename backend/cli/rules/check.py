@@ -1,0 +1,35 @@
+"""`chengma rules check` and `chengma rules test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from backend.cli.errors import load_settings
+from backend.cli.rules.loading import FOLDER, count_rules, load, test_folder
+
+
+@click.command()
+@FOLDER
+def check(folder: Path | None) -> None:
+    """Check every rule module in FOLDER (default: the city's own folder of rules).
+
+    Prints each fault with its file, line and column, and exits with 1 if there is one. A module that a service needs,
+    and that is missing or has other facts or results, is a fault.
+    """
+    rulebook = load(load_settings(), folder, strict=True)
+    rulebook.compile()
+    click.echo(f"{count_rules(rulebook)} are valid. Digest {rulebook.digest[:16]}")
+
+
+@click.command()
+@FOLDER
+def test(folder: Path | None) -> None:
+    """Run the cases next to the rule modules in FOLDER (default: the city's own folder of rules).
+
+    A failed case is printed with the expected result, the actual result and the reason. Every rule must fire in one
+    case and not fire in another case of the same period. Exits with 1 if anything is wrong.
+    """
+    rulebook, cases = test_folder(load_settings(), folder)
+    click.echo(f"{cases} cases pass and cover {count_rules(rulebook)}. Digest {rulebook.digest[:16]}")

@@ -1,0 +1,74 @@
+"""Rulebooks for the commands of rule authors: of a folder, or the release in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import click
+
+from backend.city.releases import digest_in_force, released_rulebook
+from backend.city.service import discover_services, rule_modules_of
+from backend.cli.errors import report_errors
+from backend.rulebook import load_rulebook
+from backend.rulebook.modules.cases import run_cases
+from backend.rulebook.needs import RuleModule, check_needs, facts_of
+from backend.store.connect import store_file
+
+if TYPE_CHECKING:
+    from backend.rulebook import Rulebook
+    from backend.settings import Settings
+    from backend.store import Store
+
+FOLDER = click.argument("folder", required=False, type=click.Path(path_type=Path))
+
+
+def load(settings: Settings, folder: Path | None, *, strict: bool) -> Rulebook:
+    """Return the rulebook of a folder (default: the city's own), which fits the services if `strict`."""
+    where, needed = folder or Path(settings.rules), needed_modules()
+    with report_errors():
+        rulebook = load_rulebook(where, facts_of(needed), ZoneInfo(settings.time_zone), strict=strict)
+        if strict:
+            check_needs(rulebook, needed, str(where))
+        return rulebook
+
+
+def test_folder(settings: Settings, folder: Path | None) -> tuple[Rulebook, int]:
+    """Run all cases below a folder; return its rulebook and the number of cases."""
+    where, needed = folder or Path(settings.rules), needed_modules()
+    with report_errors():
+        rulebook, cases = run_cases(where, facts_of(needed), ZoneInfo(settings.time_zone))
+        check_needs(rulebook, needed, str(where))
+        return rulebook, cases
+
+
+def needed_modules() -> list[RuleModule]:
+    """Return the rule modules that the services evaluate."""
+    return rule_modules_of(discover_services())
+
+
+def _store_exists(settings: Settings) -> bool:
+    file = store_file(settings.store)
+    return file is None or file.exists()
+
+
+def rulebook_in_force(settings: Settings) -> Rulebook:
+    """Return the release in force; without one, the rulebook of the city's own folder."""
+    from backend.cli.operations import with_store
+
+    async def read(store: Store) -> Rulebook | None:
+        digest = await digest_in_force(store)
+        if digest is None:
+            return None
+        return await released_rulebook(store, digest, needed_modules(), ZoneInfo(settings.time_zone))
+
+    with report_errors():
+        published = with_store(settings, read) if _store_exists(settings) else None
+    return published or load(settings, None, strict=False)
+
+
+def count_rules(rulebook: Rulebook) -> str:
+    """Return how many rules and modules a rulebook has, in words."""
+    count = sum(len(module.rules) for module in rulebook.modules.values())
+    return f"{count} rules in {len(rulebook.modules)} modules"
