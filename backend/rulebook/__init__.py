@@ -15,8 +15,9 @@ from msgspec import Struct
 from backend.rulebook.language.compiler import NEVER
 from backend.rulebook.language.explainer import Step, explain
 from backend.rulebook.language.tree import Node
-from backend.rulebook.modules.consistency import check_consistency, check_references
+from backend.rulebook.modules.consistency import check_consistency, check_references, check_shadowed_together
 from backend.rulebook.modules.lint import lint
+from backend.rulebook.modules.meaning import check_meaning
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
 from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile, as_text
@@ -172,6 +173,8 @@ def make_rulebook(
                 check_consistency(module, file)
                 if strict:
                     lint(module, file)
+                    check_shadowed_together(module, file)
+                    check_meaning(module, file)
         if module is not None:
             modules[name] = module
             digest.update(f"{name}\0{file.text}\0".encode())

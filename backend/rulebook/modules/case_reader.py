@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from backend.i18n import Text
+from backend.rulebook.language.types import terms_of
 from backend.rulebook.modules.module import OTHERWISE, Module
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import (
@@ -28,7 +30,7 @@ NEVER = "never"
 PERSONA = "persona"
 
 _CASE_KEYS = ("case", "at", "on", "given", "expect")
-_EXPECTED_KEYS = ("result", "rule", "fired", "changes_at", "because")
+_EXPECTED_KEYS = ("result", "rule", "fired", "changes_at", "because", "terms")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class Case:
-    """Facts, and the expected verdict on them: any of result, rule, fired, changes_at, and a part of because."""
+    """Facts, and the expected verdict on them: any of result, rule, fired, changes_at, and a part of because.
+
+    `terms` are some fields of the terms in force.
+    """
 
     name: str
     location: Location
@@ -182,6 +187,7 @@ class _CaseReader(StructReader):
             "fired": self._fired,
             "changes_at": self._changes_at,
             "because": self._because,
+            "terms": self._terms,
         }
         return {
             entry.key: Expected(read[entry.key](entry.value), entry.value.location)
@@ -215,6 +221,21 @@ class _CaseReader(StructReader):
             )
             self.file.fault(value.location, message, advice, "R053")
         return text
+
+    def _terms(self, value: YamlValue) -> dict[str, Any]:
+        """Read some fields of the module's terms."""
+        struct = terms_of(self.module.facts)
+        if struct is None:
+            message = Text(zh="本模块没有执行条款", en=f"a module on {self.module.facts.__name__} has no `terms`")
+            self.file.fault(value.location, message, Text(zh="请删去“terms”", en="remove `terms`"), "R054")
+            return {}
+        found = self.partial(value, struct) or {}
+        types = {field.name: field.type for field in msgspec.structs.fields(struct)}
+        try:
+            return {name: msgspec.convert(each, types[name]) for name, each in found.items()}
+        except msgspec.ValidationError as error:
+            self.file.fault(value.location, Text(zh=f"条款无效：{error}", en=str(error)), code="R054")
+            return {}
 
     def _words(self) -> list[str]:
         return [word for word in self.module.result if isinstance(word, str)]

@@ -118,7 +118,11 @@ def failures(rulebook: Rulebook, module: str, case: Case) -> tuple[Verdict, list
     verdict = rulebook.evaluate(module, case.facts, case.at, on=case.on)
     found: list[tuple[str, Expected, object]] = []
     for key, expected in case.expected.items():
-        actual = getattr(verdict, key)
+        if key == "terms":
+            terms = rulebook.terms(module, case.at, on=case.on)
+            actual = {name: getattr(terms, name, None) for name in expected.value}
+        else:
+            actual = getattr(verdict, key)
         if key == "because":
             if expected.value not in verdict.because.zh and expected.value not in verdict.because.en:
                 found.append((key, expected, verdict.because))
@@ -169,6 +173,9 @@ def _format(value: object, zone: ZoneInfo) -> str:
             return value.astimezone(zone).isoformat()
         case tuple():
             return f"[{', '.join(map(str, cast('tuple[object, ...]', value)))}]"
+        case dict():
+            fields = cast("dict[str, object]", value).items()
+            return ", ".join(f"{name}: {_format(each, zone)}" for name, each in fields)
         case Text():
             return f"{value.zh} / {value.en}"
         case _:
