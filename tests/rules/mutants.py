@@ -1,7 +1,8 @@
 """Mutants of rule modules: each is the text of a module with one mistake that an author could make.
 
-A mutant is *refused* if `chengma rules check` reports a fault in the line of the mistake, and *failed* if a case fails
-or a rule or a change of the law is no longer covered. Any other mutant survives.
+A mutant is *refused* if `chengma rules check` reports a fault in the line of the mistake, or a fault that names the
+misspelt word, or the rule or parameter of the mistake. It is *failed* if a case fails or a rule or a change of the law
+is no longer covered. Any other mutant survives.
 """
 
 import re
@@ -33,7 +34,7 @@ KINDS: tuple[Kind, ...] = (
 )  # fmt: skip
 
 Outcome = Literal["refused", "failed", "elsewhere", "survived"]
-"""`elsewhere`: refused, but not in the line of the mistake."""
+"""`elsewhere`: refused, but neither in the line of the mistake nor by its name."""
 
 SENTENCES = ("title", "because", "remedy", "source", "label", "sources")
 """Keys of prose, which no check can prove wrong."""
@@ -50,7 +51,10 @@ _RESERVED = ("true", "false", "in", "now", "facts")
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module's text with the characters [start, end) replaced; `first` and `last` are the lines of the mistake."""
+    """A module's text with the characters [start, end) replaced.
+
+    `first` and `last` are the lines of the mistake, `owner` is the rule or parameter that it is in.
+    """
 
     module: str
     kind: Kind
@@ -60,6 +64,7 @@ class Mutant:
     first: int
     last: int
     was: str
+    owner: str
 
     def text(self, original: str) -> str:
         """Return the mutated text."""
@@ -90,8 +95,13 @@ class Bench:
             rulebook = make_rulebook(files, facts_of(self.needed), base.time_zone, base, strict=True)
             check_needs(rulebook, self.needed)
         except InvalidRulebook as error:
-            lines = {fault.location.line for fault in error.faults}
-            return "refused" if any(mutant.first <= line <= mutant.last for line in lines) else "elsewhere"
+            names = {f"'{word}'" for word in (mutant.owner, mutant.new) if word}
+            found = (
+                mutant.first <= fault.location.line <= mutant.last
+                or any(name in fault.message.en + fault.help.en for name in names)
+                for fault in error.faults
+            )
+            return "refused" if any(found) else "elsewhere"
         return "failed" if self._fails(rulebook, name) else "survived"
 
     def _fails(self, rulebook: Rulebook, name: str) -> bool:
@@ -127,6 +137,7 @@ class _Mutator:
         self.starts = [0]
         for line in self.file.text.split("\n"):
             self.starts.append(self.starts[-1] + len(line) + 1)
+        self.owners = sorted(_owners(root))
         yield from self._mapping(root, ())
         yield from self._colons()
         yield from self._rules(root)
@@ -134,7 +145,8 @@ class _Mutator:
     def _replace(self, kind: Kind, start: int, end: int, new: str) -> Mutant:
         first = self.file.text.count("\n", 0, start) + 1
         last = first + self.file.text.count("\n", start, end)
-        return Mutant(self.name, kind, start, end, new, first, last, self.file.text[start:end])
+        owner = next((name for begin, name in reversed(self.owners) if begin <= first), "")
+        return Mutant(self.name, kind, start, end, new, first, last, self.file.text[start:end], owner)
 
     def _offset(self, location: Location) -> int:
         return self.starts[location.line - 1] + location.column - 1
@@ -277,6 +289,20 @@ class _Mutator:
             one, other = (each.entries["then"].value if "then" in each.entries else None for each in (item, following))
             if isinstance(one, YamlScalar) and isinstance(other, YamlScalar) and one.text != other.text:
                 yield self._replace("swapped", *self._in_scalar(one, 0, len(one.text)), other.text)
+
+
+def _owners(root: YamlMapping) -> Iterator[tuple[int, str]]:
+    """Yield the first line of each parameter and rule, with its name; and of other keys, with none."""
+    for entry in root.entries.values():
+        yield entry.location.line, ""
+    parameters = root.entries["parameters"].value if "parameters" in root.entries else None
+    if isinstance(parameters, YamlMapping):
+        yield from ((entry.location.line, entry.key) for entry in parameters.entries.values())
+    rules = root.entries["rules"].value
+    for item in rules.items if isinstance(rules, YamlSequence) else ():
+        identifier = item.entries["id"].value if isinstance(item, YamlMapping) and "id" in item.entries else None
+        if isinstance(identifier, YamlScalar):
+            yield item.location.line, identifier.text
 
 
 def _walk(node: Syntax) -> Iterator[Syntax]:

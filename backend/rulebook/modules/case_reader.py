@@ -27,6 +27,7 @@ from backend.rulebook.modules.yaml_document import (
 from backend.rulebook.source import Location, SourceFile, suggest
 
 NEVER = "never"
+NONE = "none"
 PERSONA = "persona"
 
 _CASE_KEYS = ("case", "at", "on", "given", "expect")
@@ -45,7 +46,7 @@ class Expected:
 class Case:
     """Facts, and the expected verdict on them: any of result, rule, fired, changes_at, and a part of because.
 
-    `terms` are some fields of the terms in force.
+    `terms` are some fields of the terms in force, or None if there are none.
     """
 
     name: str
@@ -222,13 +223,15 @@ class _CaseReader(StructReader):
             self.file.fault(value.location, message, advice, "R053")
         return text
 
-    def _terms(self, value: YamlValue) -> dict[str, Any]:
-        """Read some fields of the module's terms."""
+    def _terms(self, value: YamlValue) -> dict[str, Any] | None:
+        """Read some fields of the module's terms, or `none`."""
         struct = terms_of(self.module.facts)
         if struct is None:
             message = Text(zh="本模块没有执行条款", en=f"a module on {self.module.facts.__name__} has no `terms`")
             self.file.fault(value.location, message, Text(zh="请删去“terms”", en="remove `terms`"), "R054")
             return {}
+        if isinstance(value, YamlScalar) and value.text == NONE:
+            return None
         found = self.partial(value, struct) or {}
         types = {field.name: field.type for field in msgspec.structs.fields(struct)}
         try:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook import CASES, PERSONAS, Rulebook, Verdict, load_rulebook, module_name, read_file
-from backend.rulebook.modules.case_reader import NEVER, Case, Expected, Persona, read_cases, read_personas
+from backend.rulebook.modules.case_reader import NEVER, NONE, Case, Expected, Persona, read_cases, read_personas
 from backend.rulebook.modules.coverage import check_changes_covered, check_rules_covered
 from backend.rulebook.modules.module import Module
 from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
@@ -118,17 +118,23 @@ def failures(rulebook: Rulebook, module: str, case: Case) -> tuple[Verdict, list
     verdict = rulebook.evaluate(module, case.facts, case.at, on=case.on)
     found: list[tuple[str, Expected, object]] = []
     for key, expected in case.expected.items():
-        if key == "terms":
-            terms = rulebook.terms(module, case.at, on=case.on)
-            actual = {name: getattr(terms, name, None) for name in expected.value}
-        else:
-            actual = getattr(verdict, key)
         if key == "because":
-            if expected.value not in verdict.because.zh and expected.value not in verdict.because.en:
-                found.append((key, expected, verdict.because))
-        elif actual != expected.value:
+            actual: object = verdict.because
+            differs = expected.value not in verdict.because.zh and expected.value not in verdict.because.en
+        else:
+            actual = _terms(rulebook, module, case, expected) if key == "terms" else getattr(verdict, key)
+            differs = actual != expected.value
+        if differs:
             found.append((key, expected, actual))
     return verdict, found
+
+
+def _terms(rulebook: Rulebook, module: str, case: Case, expected: Expected) -> dict[str, object] | None:
+    """Return the expected fields of the terms in force; all fields if none were expected."""
+    terms = rulebook.terms(module, case.at, on=case.on)
+    if terms is None:
+        return None
+    return {name: getattr(terms, name) for name in expected.value or terms.__struct_fields__}
 
 
 def _run_module(
@@ -142,7 +148,7 @@ def _run_module(
     for case in cases:
         verdict, differing = failures(rulebook, module.name, case)
         for key, expected, actual in differing:
-            values = _format(expected.value, zone), _format(actual, zone)
+            values = _format(expected.value, zone, key), _format(actual, zone, key)
             message = f"{case.name}: {key} is {values[1]}, expected {values[0]}"
             file.fault(expected.location, message, _describe(verdict, zone))
             failed.append(
@@ -161,21 +167,21 @@ def _run_module(
 
 def _describe(verdict: Verdict, zone: ZoneInfo) -> str:
     fired = ", ".join(verdict.fired) or "no rule"
-    changes_at = _format(verdict.changes_at, zone)
-    return f"{fired} fired; {_format(verdict.result, zone)} by {verdict.rule!r}, changes at {changes_at}"
+    changes_at = _format(verdict.changes_at, zone, "changes_at")
+    return f"{fired} fired; {_format(verdict.result, zone, 'result')} by {verdict.rule!r}, changes at {changes_at}"
 
 
-def _format(value: object, zone: ZoneInfo) -> str:
+def _format(value: object, zone: ZoneInfo, key: str) -> str:
     match value:
         case None:
-            return NEVER
+            return NEVER if key == "changes_at" else NONE
         case datetime():
             return value.astimezone(zone).isoformat()
         case tuple():
             return f"[{', '.join(map(str, cast('tuple[object, ...]', value)))}]"
         case dict():
             fields = cast("dict[str, object]", value).items()
-            return ", ".join(f"{name}: {_format(each, zone)}" for name, each in fields)
+            return ", ".join(f"{name}: {_format(each, zone, key)}" for name, each in fields)
         case Text():
             return f"{value.zh} / {value.en}"
         case _:
