@@ -9,6 +9,7 @@ visits each new instant and `now` at most once. So the instants that can be reac
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import product
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -89,10 +90,12 @@ def _with_value(struct: Any, path: Path, element: int | None, value: Any) -> Any
     return replace(struct, **{name: (*items[:element], new, *items[element + 1 :])})
 
 
+@cache
 def _info(struct: type[Struct], name: str) -> msgspec.structs.FieldInfo:
     return next(field for field in msgspec.structs.fields(struct) if field.name == name)
 
 
+@cache
 def _max_length(struct: type[Struct], name: str) -> int | None:
     notes = getattr(_info(struct, name).type, "__metadata__", ())
     return cast("int | None", next((note.max_length for note in notes if note.max_length), None))

@@ -26,7 +26,8 @@ class Change(Struct, frozen=True, kw_only=True):
     - `set`: the field gets another value. An optional instant is set only where it is absent, to now or later. `fields`
       may name the values under the empty name. A number only changes in its `direction`.
 
-    An element that has a value in its optional field `unless` is not changed.
+    An element that has a value in its optional field `unless` is not changed. `words` are what a citizen reads for the
+    words that the act may enter.
     """
 
     what: Text
@@ -36,6 +37,7 @@ class Change(Struct, frozen=True, kw_only=True):
     fields: Mapping[str, tuple[Any, ...]] = {}
     direction: Literal["up", "down", "any"] = "any"
     unless: str = ""
+    words: Mapping[str, Text] = {}
 
     @property
     def names(self) -> tuple[str, ...]:

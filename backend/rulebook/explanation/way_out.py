@@ -6,11 +6,11 @@ no change touches fire as they would without any, the others are assumed to fire
 reach the result before time alone does, no number of changes can.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import combinations_with_replacement
-from math import comb
+from itertools import combinations_with_replacement, product
 from typing import Any, Literal, cast
 
 from msgspec import Struct
@@ -178,6 +178,13 @@ class _Search:
     at: datetime
     goal: Goal
     max_trials: int
+    read: dict[datetime, list[set[str]]] = field(default_factory=dict[datetime, list[set[str]]])
+
+    def fields_read(self, law: Law) -> list[set[str]]:
+        """Return the facts that each rule of a law reads."""
+        if law.begins not in self.read:
+            self.read[law.begins] = [fields_read(rule.condition) for rule in law.rules]
+        return self.read[law.begins]
 
     def is_reached(self, law: Law, fired: int) -> bool:
         return self.goal.reached(self._result(law, fired))
@@ -206,36 +213,24 @@ class _Search:
     def smallest(self, changes: tuple[Change, ...], until: datetime) -> _Result:
         """Return the smallest sets of these changes that reach the goal before `until`."""
         laws = [law for law in self.evaluator.laws if law.begins < until and law.ends > self.at]
-        names = {change.names[0] for change in changes}
-        touched = {
-            law.begins: sum(1 << bit for bit, rule in enumerate(law.rules) if fields_read(rule.condition) & names)
-            for law in laws
-        }
-        start = self.earliest(
-            self.facts,
-            self.at,
-            until,
-            lambda law, fired: self.goal.possible(law, fired, touched[law.begins], self._result),
-        )
+        start = self._bound(laws, {change.names[0] for change in changes}, until)
         if start is None:
             return _Result()
         atoms = atoms_of(laws, self.facts)
         starts = tuple(law.begins for law in laws if law.begins > self.at)
-        result, trials, complete = _Result(), 0, True
+        result, budget, complete = _Result(), [self.max_trials], True
         for size in range(1, MAX_CHANGES + 1):
             last, found = until, list[Found]()
             for steps in (0, size):  # first changes at once, which bound the instants of all others
                 finder = CandidateFinder(
                     atoms, changes, self.at, last - MICROSECOND, steps, self.evaluator.zone, starts
                 )
-                candidates = finder.candidates()
-                trials += comb(len(candidates) + size - 1, size)
-                if trials > self.max_trials:
+                found = self._reaching(finder.candidates(), size, laws, last, budget)
+                if budget[0] <= 0:
                     return result if result.found else _Result(searched=size - 1, complete=False)
-                found = self._reaching(candidates, size, start, last)
                 last = found[0][2] + MICROSECOND if found else last
             complete = complete and finder.complete
-            if not candidates:
+            if not finder.candidates():
                 return _Result(searched=MAX_CHANGES, complete=complete)
             if found:
                 until = found[0][2]
@@ -245,27 +240,62 @@ class _Search:
                 break
         return result if result.found else _Result(searched=MAX_CHANGES, complete=False)
 
-    def _reaching(self, candidates: Sequence[Candidate], size: int, start: datetime, until: datetime) -> list[Found]:
-        """Return the sets of this size that reach the goal earliest, one for each combination of acts."""
+    def _bound(self, laws: Sequence[Law], names: set[str], until: datetime) -> datetime | None:
+        """Return the instant before which changes of these fields do not reach the goal; None if not before `until`."""
+        touched = {
+            law.begins: sum(1 << bit for bit, read in enumerate(self.fields_read(law)) if read & names) for law in laws
+        }
+        return self.earliest(
+            self.facts,
+            self.at,
+            until,
+            lambda law, fired: self.goal.possible(law, fired, touched[law.begins], self._result),
+        )
+
+    def _reaching(
+        self, candidates: Sequence[Candidate], size: int, laws: Sequence[Law], until: datetime, budget: list[int]
+    ) -> list[Found]:
+        """Return the sets of this size that reach the goal earliest, one for each combination of acts.
+
+        Takes the number of sets that were tried from the budget, and ends when it is spent.
+        """
+        groups = dict[str, list[Candidate]]()
+        for candidate in candidates:
+            groups.setdefault(candidate.change.names[0], []).append(candidate)
         earliest, found = until, list[Found]()
-        for chosen in combinations_with_replacement(candidates, size):
-            if not _is_consistent(chosen):
+        for names in combinations_with_replacement(groups, size):
+            start = self._bound(laws, set(names), earliest)
+            if start is None:
                 continue
-            facts = apply(self.facts, chosen)
-            if facts is None:
-                continue
-            begin = max(start, *(one.at for one in chosen if one.at is not None), self.at)
-            at = self.earliest(facts, begin, earliest + MICROSECOND, self.is_reached)
-            if at is None or at >= until:
-                continue
-            if at < earliest:
-                earliest, found = at, []
-            found.append((chosen, facts, at))
+            for chosen in _sets_of(groups, names):
+                budget[0] -= 1
+                if budget[0] <= 0:
+                    return []
+                at = self._try(chosen, start, earliest + MICROSECOND)
+                if at is None or at[1] >= until:
+                    continue
+                if at[1] < earliest:
+                    earliest, found = at[1], []
+                found.append((chosen, *at))
         found.sort(key=lambda one: [_step(candidate) for candidate in one[0]])  # a stable sort
         acts = dict[tuple[Any, ...], Found]()
         for one in found:
             acts.setdefault(tuple(map(_act, one[0])), one)
         return list(acts.values())[:MAX_WAYS]
+
+    def _try(self, chosen: Sequence[Candidate], start: datetime, until: datetime) -> tuple[Struct, datetime] | None:
+        """Return the facts after a set of changes, and the instant before `until` at which they reach the goal."""
+        begin = max(start, self.at, *(one.at for one in chosen if one.at is not None))
+        facts = apply(self.facts, chosen) if begin < until and _is_consistent(chosen) else None
+        at = None if facts is None else self.earliest(facts, begin, until, self.is_reached)
+        return None if facts is None or at is None else (facts, at)
+
+
+def _sets_of(groups: dict[str, list[Candidate]], names: tuple[str, ...]) -> Iterator[tuple[Candidate, ...]]:
+    """Yield the sets with as many candidates of each group as it is named."""
+    times = Counter(names)
+    for parts in product(*(combinations_with_replacement(groups[name], count) for name, count in times.items())):
+        yield tuple(candidate for part in parts for candidate in part)
 
 
 def _is_consistent(chosen: Sequence[Candidate]) -> bool:
