@@ -122,16 +122,6 @@ def atoms_of(laws: Iterable[Law], facts: Struct) -> Atoms:
     return atoms
 
 
-def fields_read(node: Node) -> set[str]:
-    """Return the names of the facts' own fields that a condition reads."""
-    found = {node.name} if isinstance(node, Field | Has) and _is_facts(node.operand) else set[str]()
-    return found.union(*(fields_read(child) for child in children(node)))
-
-
-def _is_facts(node: Node) -> bool:
-    return isinstance(node, Variable) and node.name == "facts"
-
-
 Bound = Mapping[str, "Path | None"]
 
 

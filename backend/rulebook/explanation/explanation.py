@@ -33,10 +33,10 @@ class OtherRule(Struct, frozen=True):
 class Explanation(Struct, frozen=True):
     """Why a module decides what it does.
 
-    `then` and `source` are those of the deciding rule, `deciding` is its condition step by step, None if no rule fired;
-    `others` are the other rules in force, those
-    with a better result first. `upcoming` are the next verdicts for unchanged facts. By the law of another day, neither
-    these nor a way out are computed.
+    `then` and `source` are those of the deciding rule, `deciding` is its condition step by step, None if no rule fired.
+    `in_fen` says that the numbers of the module are amounts. `others` are the other rules in force, those with a better
+    result first. `upcoming` are the next verdicts for unchanged facts. By the law of another day, neither these nor a
+    way out are computed.
     """
 
     module: str
@@ -44,6 +44,7 @@ class Explanation(Struct, frozen=True):
     strategy: str
     verdict: Verdict
     then: str | int
+    in_fen: bool
     source: str
     deciding: Step | None
     others: list[OtherRule]
@@ -76,6 +77,7 @@ def explain_verdict(
         content.strategy,
         verdict,
         deciding[0].then if deciding else content.otherwise.then,
+        content.numeric and any(str(rule.then).endswith("_fen") for rule in content.rules),
         deciding[0].source if deciding else "",
         deciding[1] if deciding else None,
         _others(content, rulebook.evaluator(module).law_at(at, on), verdict, facts, best),

@@ -1,5 +1,6 @@
 """An explanation as a citizen reads it, in Chinese or English: the reason, what to do, and when it changes."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -15,14 +16,20 @@ from backend.rulebook.explanation.way_out import Way, WayOut
 Describe = Callable[[Verdict], Text]
 
 
-def because(verdict: Verdict) -> Text:
-    """Return a verdict in words: the reason of the rule that decides it."""
-    return verdict.because
+def sentences(explanation: Explanation, zone: ZoneInfo, describe: Describe | None = None) -> list[Text]:
+    """Return what a citizen reads; `describe` puts a verdict in words, such as "Green code".
 
+    Without it, a number is named by the title of the module, and a word by the reason of the rule that decides it.
+    """
 
-def sentences(explanation: Explanation, zone: ZoneInfo, describe: Describe = because) -> list[Text]:
-    """Return what a citizen reads; `describe` puts a verdict in words, such as "Green code"."""
-    return list(_Writer(zone, describe, explanation.verdict.at).sentences(explanation))
+    def by_default(verdict: Verdict) -> Text:
+        if not isinstance(verdict.result, int):
+            return verdict.because
+        number = amount("_fen" if explanation.in_fen else "", verdict.result)
+        return Text(zh=f"{explanation.title.zh}：{number.zh}", en=f"{explanation.title.en}: {number.en}")
+
+    written = _Writer(zone, describe or by_default, explanation.verdict.at).sentences(explanation)
+    return list(dict.fromkeys(written))
 
 
 class _Writer:
@@ -96,7 +103,8 @@ class _Writer:
         return opening + self._acts(way)
 
     def _acts(self, way: Way) -> Text:
-        acts = [self._act(candidate) for candidate in way.changes]
+        counts = Counter(self._act(candidate) for candidate in way.changes)
+        acts = [act + _times(count) for act, count in counts.items()]
         when, then = minute(way.verdict.at, self.zone), self.describe(way.verdict)
         return Text(
             zh=f"{'；'.join(act.zh for act in acts)}。最早{when}起：{then.zh}。",
@@ -106,8 +114,11 @@ class _Writer:
     def _act(self, candidate: Candidate) -> Text:
         what = candidate.change.what
         words = [candidate.change.words[value] for _, value in candidate.values if str(value) in candidate.change.words]
+        if candidate.change.act == "remove":
+            words = [self._detail(name, value) for name, value in candidate.values]
         if words:
-            what = Text(zh=f"{what.zh}（{words[0].zh}）", en=f"{what.en} ({words[0].en})")
+            zh, en = "，".join(word.zh for word in words), ", ".join(word.en for word in words)
+            what = Text(zh=f"{what.zh}（{zh}）", en=f"{what.en} ({en})")
         if isinstance(candidate.value, int) and not isinstance(candidate.value, bool):
             what += self._number(candidate.values[0][0], candidate.before, candidate.value)
         if candidate.days:
@@ -120,9 +131,19 @@ class _Writer:
         when = minute(candidate.at, self.zone)
         return Text(zh=f"{what.zh}（{when}或之后）", en=f"{what.en} (on {when} or later)")
 
+    def _detail(self, name: str, value: Any) -> Text:  # noqa: ANN401  a field of the facts
+        if isinstance(value, int) and not isinstance(value, bool):
+            return amount(name, value)
+        shown = minute(value, self.zone) if isinstance(value, datetime) else str(value)
+        return Text(zh=shown, en=shown)
+
     @staticmethod
     def _number(name: str, before: Any, value: int) -> Text:  # noqa: ANN401  a number, or absent
         now, then = amount(name, before if isinstance(before, int) else 0), amount(name, value)
         if before is None:
             return Text(zh=f"（达到{then.zh}）", en=f" (to {then.en})")
         return Text(zh=f"（由{now.zh}变为{then.zh}）", en=f" (from {now.en} to {then.en})")
+
+
+def _times(count: int) -> Text:
+    return Text(zh="", en="") if count == 1 else Text(zh=f"（{count}项）", en=f" ({count} times)")

@@ -16,9 +16,10 @@ from typing import Any, Literal, cast
 from msgspec import Struct
 
 from backend.rulebook import Rulebook, Verdict
-from backend.rulebook.explanation.atoms import atoms_of, fields_read
+from backend.rulebook.explanation.atoms import atoms_of
 from backend.rulebook.explanation.candidates import Candidate, CandidateFinder, apply
 from backend.rulebook.explanation.changes import Change, changes_of
+from backend.rulebook.explanation.unknown_facts import fields_read, truth_without
 from backend.rulebook.language.types import INSTANT_RANGE, MICROSECOND
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.verdict import Law, ModuleEvaluator
@@ -178,13 +179,21 @@ class _Search:
     at: datetime
     goal: Goal
     max_trials: int
-    read: dict[datetime, list[set[str]]] = field(default_factory=dict[datetime, list[set[str]]])
+    touched: dict[tuple[datetime, frozenset[str]], int] = field(
+        default_factory=dict[tuple[datetime, frozenset[str]], int]
+    )
 
-    def fields_read(self, law: Law) -> list[set[str]]:
-        """Return the facts that each rule of a law reads."""
-        if law.begins not in self.read:
-            self.read[law.begins] = [fields_read(rule.condition) for rule in law.rules]
-        return self.read[law.begins]
+    def _touched(self, law: Law, names: frozenset[str]) -> int:
+        """Return the bits of the rules whose outcome may depend on these fields."""
+        key = (law.begins, names)
+        if key not in self.touched:
+            values = {"facts": self.facts, **law.parameter_values}
+            self.touched[key] = sum(
+                1 << bit
+                for bit, rule in enumerate(law.rules)
+                if fields_read(rule.condition) & names and truth_without(rule.condition, values, names) is None
+            )
+        return self.touched[key]
 
     def is_reached(self, law: Law, fired: int) -> bool:
         return self.goal.reached(self._result(law, fired))
@@ -242,9 +251,7 @@ class _Search:
 
     def _bound(self, laws: Sequence[Law], names: set[str], until: datetime) -> datetime | None:
         """Return the instant before which changes of these fields do not reach the goal; None if not before `until`."""
-        touched = {
-            law.begins: sum(1 << bit for bit, read in enumerate(self.fields_read(law)) if read & names) for law in laws
-        }
+        touched = {law.begins: self._touched(law, frozenset(names)) for law in laws}
         return self.earliest(
             self.facts,
             self.at,
@@ -280,7 +287,8 @@ class _Search:
         found.sort(key=lambda one: [_step(candidate) for candidate in one[0]])  # a stable sort
         acts = dict[tuple[Any, ...], Found]()
         for one in found:
-            acts.setdefault(tuple(map(_act, one[0])), one)
+            fired = self.evaluator.law_at(one[2], None).decide(one[1], one[2])[0]
+            acts.setdefault((fired, *map(_act, one[0])), one)
         return list(acts.values())[:MAX_WAYS]
 
     def _try(self, chosen: Sequence[Candidate], start: datetime, until: datetime) -> tuple[Struct, datetime] | None:
@@ -304,9 +312,8 @@ def _is_consistent(chosen: Sequence[Candidate]) -> bool:
 
 
 def _act(candidate: Candidate) -> tuple[Any, ...]:
-    """Return what is done, whatever the instants and numbers."""
-    words = (value for _, value in candidate.values if isinstance(value, str | bool))
-    return candidate.change.path, candidate.change.what.zh, candidate.element, *words
+    """Return what is done, whatever the values."""
+    return candidate.change.path, candidate.change.what.zh, candidate.element
 
 
 def _step(candidate: Candidate) -> int:
