@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook.language.types import terms_of
+from backend.rulebook.modules.field_reader import A_RESULT
 from backend.rulebook.modules.module import OTHERWISE, Module
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import (
@@ -24,7 +25,7 @@ from backend.rulebook.modules.yaml_document import (
     YamlValue,
     read_document,
 )
-from backend.rulebook.source import Location, SourceFile, suggest
+from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
 
 NEVER = "never"
 NONE = "none"
@@ -59,10 +60,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Persona:
-    """Facts with a name; a case may replace or add fields. `facts` is the Struct's name, if several are possible."""
+    """Facts with a name, of the Struct `facts`; a case may replace or add fields.
+
+    `given` is None if the facts have a fault, so that it is not reported again for each case that names the persona.
+    """
 
     facts: str
-    given: Mapping[str, YamlEntry]
+    given: Mapping[str, YamlEntry] | None
     location: Location
 
 
@@ -78,7 +82,7 @@ def read_personas(file: SourceFile, facts: Mapping[str, type[Struct]]) -> dict[s
     if root is None or file.faults:
         return {}
     reader = StructReader(file)
-    entries = reader.entries(root, ("personas",), what="a file of personas")
+    entries = reader.entries(root, ("personas",), what=Text(zh="人物文件", en="a file of personas"))
     return {} if entries is None else _read_personas(reader, entries["personas"], facts)
 
 
@@ -87,9 +91,11 @@ def _read_personas(
 ) -> dict[str, Persona]:
     """Read personas and check their fields; with a `default`, their `facts` may be missing."""
     found: dict[str, Persona] = {}
-    for item in reader.items(listed, "the personas"):
+    for item in reader.items(listed, Text(zh="各个人物", en="the personas")):
         optional = ("facts",) if default else ()
-        entries = reader.entries(item, (PERSONA, "facts", "given"), optional=optional, what="a persona")
+        entries = reader.entries(
+            item, (PERSONA, "facts", "given"), optional=optional, what=Text(zh="人物", en="a persona")
+        )
         name = reader.short_text(entries[PERSONA]) if entries is not None else None
         if entries is None or name is None:
             continue
@@ -104,11 +110,11 @@ def _read_personas(
             reader.file.fault(location, message, advice, "R050")
         elif struct_name not in facts:
             message = Text(zh=f"没有名为“{struct_name}”的事实结构", en=f"unknown facts {struct_name!r}")
-            known = "、".join(sorted(facts))
-            advice = Text(zh=f"可选：{known}", en=suggest(struct_name, facts))
-            reader.file.fault(struct.location if struct else location, message, advice, "R051")
-        elif reader.partial(given, facts[struct_name]) is not None and isinstance(given, YamlMapping):
-            found[name] = Persona(struct_name, given.entries, location)
+            reader.file.fault(struct.location if struct else location, message, suggest(struct_name, facts), "R051")
+        else:
+            fields = given.entries if isinstance(given, YamlMapping) else None
+            is_valid = reader.partial(given, facts[struct_name]) is not None
+            found[name] = Persona(struct_name, fields if is_valid else None, location)
     return found
 
 
@@ -119,27 +125,33 @@ class _CaseReader(StructReader):
 
     def cases(self, root: YamlValue) -> list[Case]:
         known = ("module", "personas", "cases")
-        entries = self.entries(root, known, optional=("personas",), what="a file of cases")
+        entries = self.entries(root, known, optional=("personas",), what=Text(zh="案例文件", en="a file of cases"))
         if entries is None:
             return []
         named = self.scalar(entries["module"])
         if named is not None and named.text != self.module.name:
-            self.file.fault(named.location, f"these cases are next to the module {self.module.name!r}")
+            message = Text(
+                zh=f"与这些案例同处的模块是“{self.module.name}”",
+                en=f"these cases are next to the module {self.module.name!r}",
+            )
+            self.file.fault(named.location, message, NO_HELP, "R014")
         if "personas" in entries:
             facts = self.module.facts
             self.personas |= _read_personas(self, entries["personas"], {facts.__name__: facts}, facts.__name__)
         cases: dict[str, Case] = {}
-        for item in self.items(entries["cases"], "the cases"):
+        for item in self.items(entries["cases"], Text(zh="各个案例", en="the cases")):
             case = self._case(item)
             if case is not None and case.name in cases:
                 line = cases[case.name].location.line
-                self.file.fault(case.location, "two cases have the same name", f"the first one is in line {line}")
+                message = Text(zh="两个案例同名", en="two cases have the same name")
+                advice = Text(zh=f"第一个在第{line}行", en=f"the first one is in line {line}")
+                self.file.fault(case.location, message, advice, "R023")
             elif case is not None:
                 cases[case.name] = case
         return list(cases.values())
 
     def _case(self, item: YamlValue) -> Case | None:
-        entries = self.entries(item, _CASE_KEYS, optional=("on",), what="a case")
+        entries = self.entries(item, _CASE_KEYS, optional=("on",), what=Text(zh="案例", en="a case"))
         if entries is None:
             return None
         name, at = self.short_text(entries["case"]), self.instant(entries["at"].value)
@@ -160,9 +172,9 @@ class _CaseReader(StructReader):
         if named is None:
             return None
         if persona is None:
-            known = "、".join(sorted(self.personas)) or "无"
             message = Text(zh=f"没有人物“{named.text}”", en=f"unknown persona {named.text!r}")
-            advice = Text(zh=f"已有人物：{known}", en=suggest(named.text, self.personas) or "write it below `personas`")
+            missing = Text(zh="请在“personas”中写明", en="write it below `personas`")
+            advice = suggest(named.text, self.personas) if self.personas else missing
             self.file.fault(named.location, message, advice, "R052")
             return None
         if persona.facts != self.module.facts.__name__:
@@ -173,15 +185,19 @@ class _CaseReader(StructReader):
             advice = Text(zh="请改用另一人物，或直接写出事实", en="use another persona, or write the facts themselves")
             self.file.fault(named.location, message, advice, "R051")
             return None
+        if persona.given is None:
+            return None
         own = {key: found for key, found in value.entries.items() if key != PERSONA}
         return self.struct(YamlMapping(value.location, {**persona.given, **own}), self.module.facts)
 
     def _expected(self, entry: YamlEntry) -> dict[str, Expected]:
         if isinstance(entry.value, YamlScalar):
             return {"result": Expected(self._result(entry.value), entry.value.location)}
-        entries = self.entries(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what="`expect`") or {}
+        what = Text(zh="`expect`", en="`expect`")
+        entries = self.entries(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what=what) or {}
         if not entries:
-            self.file.fault(entry.value.location, "a case without an expectation cannot fail")
+            message = Text(zh="没有预期结果的案例不会失败", en="a case without an expectation cannot fail")
+            self.file.fault(entry.value.location, message, NO_HELP, "R046")
         read = {
             "result": self._result,
             "rule": self._rule,
@@ -200,11 +216,11 @@ class _CaseReader(StructReader):
         if self.module.numeric:
             return self.whole_number(value)
         if self.module.strategy == "collect":
-            return tuple(self.word(item, "a result", self._words()) for item in self._items(value))
-        return self.word(value, "a result", self._words())
+            return tuple(self.word(item, A_RESULT, self._words()) for item in self._items(value))
+        return self.word(value, A_RESULT, self._words())
 
     def _rule(self, value: YamlValue) -> str | None:
-        return self.word(value, "a rule", [OTHERWISE, *(rule.id for rule in self.module.rules)])
+        return self.word(value, Text(zh="规则", en="a rule"), [OTHERWISE, *(rule.id for rule in self.module.rules)])
 
     def _fired(self, value: YamlValue) -> tuple[str | None, ...]:
         return tuple(map(self._rule, self._items(value)))
@@ -246,5 +262,6 @@ class _CaseReader(StructReader):
     def _items(self, value: YamlValue) -> list[YamlValue]:
         if isinstance(value, YamlSequence):
             return value.items
-        self.file.fault(value.location, "expected a list, such as [...]")
+        message = Text(zh="此处应为列表，写作 [...]", en="expected a list, such as [...]")
+        self.file.fault(value.location, message, NO_HELP, "R012")
         return []

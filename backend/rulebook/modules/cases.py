@@ -18,7 +18,7 @@ from backend.rulebook import CASES, PERSONAS, Rulebook, Verdict, load_rulebook, 
 from backend.rulebook.modules.case_reader import NEVER, NONE, Case, Expected, Persona, read_cases, read_personas
 from backend.rulebook.modules.coverage import check_changes_covered, check_rules_covered
 from backend.rulebook.modules.module import Module
-from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
+from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile, suggest
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def run_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo) 
             failed += _run_module(rulebook, module, cases[module.name], files[module.name], rules)
         else:
             name = f"{Path(rules.path).stem}{CASES}.yaml"
-            rules.fault(Location(1, 1), "these rules have no cases", f"write {name}")
+            message = Text(zh="这些规则没有案例", en="these rules have no cases")
+            rules.fault(Location(1, 1), message, Text(zh=f"请编写 {name}", en=f"write {name}"), "R046")
         faults += rules.faults
     faults += [fault for file in files.values() for fault in file.faults]
     if faults:
@@ -104,7 +105,8 @@ def load_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo)
     for name, file in files.items():
         module = rulebook.modules.get(name)
         if module is None:
-            file.fault(Location(1, 1), f"there is no module {name!r} for these cases")
+            message = Text(zh=f"这些案例没有对应的模块“{name}”", en=f"there is no module {name!r} for these cases")
+            file.fault(Location(1, 1), message, suggest(name, rulebook.modules), "R046")
         elif not file.faults:
             cases[name] = read_cases(file, module, shared.of(Path(file.path)))
     faults = [fault for file in (*shared.files, *files.values()) for fault in file.faults]
@@ -149,8 +151,11 @@ def _run_module(
         verdict, differing = failures(rulebook, module.name, case)
         for key, expected, actual in differing:
             values = _format(expected.value, zone, key), _format(actual, zone, key)
-            message = f"{case.name}: {key} is {values[1]}, expected {values[0]}"
-            file.fault(expected.location, message, _describe(verdict, zone))
+            message = Text(
+                zh=f"{case.name}：{key} 为 {values[1]}，预期 {values[0]}",
+                en=f"{case.name}: {key} is {values[1]}, expected {values[0]}",
+            )
+            file.fault(expected.location, message, _describe(verdict, zone), "R045")
             failed.append(
                 FailedCase(
                     module.name, case.name, key, *values, verdict.rule, verdict.because, file.path, expected.location
@@ -165,10 +170,12 @@ def _run_module(
     return failed
 
 
-def _describe(verdict: Verdict, zone: ZoneInfo) -> str:
-    fired = ", ".join(verdict.fired) or "no rule"
-    changes_at = _format(verdict.changes_at, zone, "changes_at")
-    return f"{fired} fired; {_format(verdict.result, zone, 'result')} by {verdict.rule!r}, changes at {changes_at}"
+def _describe(verdict: Verdict, zone: ZoneInfo) -> Text:
+    changes_at, result = _format(verdict.changes_at, zone, "changes_at"), _format(verdict.result, zone, "result")
+    return Text(
+        zh=f"成立的规则：{'、'.join(verdict.fired) or '无'}；由“{verdict.rule}”得 {result}，变更时刻：{changes_at}",
+        en=f"{', '.join(verdict.fired) or 'no rule'} fired; {result} by {verdict.rule!r}, changes at {changes_at}",
+    )
 
 
 def _format(value: object, zone: ZoneInfo, key: str) -> str:
