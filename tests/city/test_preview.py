@@ -17,7 +17,8 @@ from backend.city.service import StoredFacts, discover_services, rule_modules_of
 from backend.i18n import Text
 from backend.rulebook import Rulebook, SourceFile, make_rulebook, read_rules
 from backend.rulebook.needs import facts_of
-from backend.rulebook.preview.report import ModulePreview, PreviewReport
+from backend.rulebook.preview.comparison import Subject
+from backend.rulebook.preview.report import Means, ModulePreview, PreviewReport
 from backend.services.health_code.facts import Contact, HealthFacts
 from backend.services.health_code.model import COLOUR, ColourChange, HealthRecord
 from backend.store import Store
@@ -123,13 +124,17 @@ def test_a_preview_counts_what_deciding_each_person_counts(opened: Open) -> None
         assert day.new == Counter(new.evaluate(COLOUR, one.facts, day.at).result for one in records)
 
 
+def without_numba(_facts: StoredFacts, _subject: Subject) -> tuple[Means, str]:
+    return "objects", "numba"
+
+
 @pytest.mark.slow
 def test_objects_and_columns_give_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records, new = people(150), longer_isolation()
     records = [replace(one, history=(*one.history, change("red", 20), change("green", 2))) for one in records]
 
     by_columns = preview(embedded(tmp_path, records), RULEBOOK, new).modules[0]
-    monkeypatch.setattr("backend.city.preview.means_of", lambda _facts, _subject: ("objects", "numba"))
+    monkeypatch.setattr("backend.city.preview.means_of", without_numba)
     by_objects = preview(embedded(tmp_path, []), RULEBOOK, new).modules[0]
     assert by_objects.by == "objects"
     left, right = msgspec.to_builtins(by_columns), msgspec.to_builtins(by_objects)
