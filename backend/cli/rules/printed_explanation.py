@@ -42,8 +42,8 @@ class Printer:
         if found.way_out is not None:
             self._lines(self._way_out(found.way_out))
         self._line("")
-        if found.deciding is not None:
-            self._lines(self._deciding(found, found.deciding))
+        if found.decisive is not None:
+            self._lines(self._decisive(found, found.decisive))
         for other in found.others:
             self._lines(self._other(other))
 
@@ -91,7 +91,7 @@ class Printer:
         yield f"  changes with the same facts: {until}"
         yield f"  rulebook {verdict.rulebook[:16]}"
 
-    def _deciding(self, found: Explanation, step: Step) -> Iterator[str]:
+    def _decisive(self, found: Explanation, step: Step) -> Iterator[str]:
         yield f"✓ {found.verdict.rule} → {found.then}"
         yield from self._steps(found.source, step)
 

@@ -87,7 +87,7 @@ class ExplanationDetails(Struct, frozen=True):
     fired: tuple[str, ...]
     changes_at: datetime | None
     rulebook: str
-    deciding: StepDetails | None
+    decisive: StepDetails | None
     others: list[OtherRule]
     upcoming: list[LaterVerdict]
     way_out: WayOutDetails | None
@@ -109,7 +109,7 @@ def explanation_details(explanation: Explanation) -> ExplanationDetails:
         fired=verdict.fired,
         changes_at=verdict.changes_at,
         rulebook=verdict.rulebook,
-        deciding=explanation.deciding and _step(explanation.deciding),
+        decisive=explanation.decisive and _step(explanation.decisive),
         others=explanation.others,
         upcoming=[later_verdict(one) for one in explanation.upcoming],
         way_out=explanation.way_out and way_out_details(explanation.way_out),
