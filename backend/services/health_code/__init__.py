@@ -11,7 +11,7 @@ from typing import get_args
 from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
 from backend.rulebook.needs import RuleModule
-from backend.services.health_code.api import approver, citizen, gate, officer, operator
+from backend.services.health_code.api import approver, citizen, explanations, gate, officer, operator
 from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
@@ -24,13 +24,14 @@ from backend.services.health_code.model import (
     VenueVisit,
 )
 from backend.services.health_code.personal_data import personal_data
+from backend.services.health_code.records import present_facts
 from backend.services.health_code.sources import ReportCount, ReportingSource
 from backend.services.health_code.synthetic import synthesize
 
 service = Service(
     name="health_code",
     title=Text(zh="健康码", en="Health code"),
-    routes=routes_of(citizen, gate, officer, approver, operator),
+    routes=routes_of(citizen, explanations, gate, officer, approver, operator),
     documents=[HealthRecord, HealthEventReceipt, ReportingSource, ReportCount, VenueVisit, ScanReservation],
     rule_modules=[
         RuleModule(COLOUR, HealthFacts, get_args(Colour)),
@@ -56,4 +57,5 @@ service = Service(
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
     personal_data=personal_data,
+    present_facts={COLOUR: present_facts, FRAME: present_facts},
 )
