@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +35,8 @@ class Printer:
     def __init__(self, zone: ZoneInfo, language: str) -> None:
         self.zone = zone
         self.language = language
-        self.console = Console(highlight=False, soft_wrap=True, emoji=False)
+        colours = None if os.environ.get("NO_COLOR") else "auto"
+        self.console = Console(highlight=False, soft_wrap=True, emoji=False, color_system=colours)
 
     def explanation(self, found: Explanation) -> None:
         """Print a verdict, the way out, the deciding rule step by step, and each other rule with its reason."""
