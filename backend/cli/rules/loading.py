@@ -48,7 +48,8 @@ def needed_modules() -> list[RuleModule]:
     return rule_modules_of(discover_services())
 
 
-def _store_exists(settings: Settings) -> bool:
+def store_exists(settings: Settings) -> bool:
+    """Return whether the store of the settings may hold releases; an embedded one that was never made does not."""
     file = store_file(settings.store)
     return file is None or file.exists()
 
@@ -64,7 +65,7 @@ def rulebook_in_force(settings: Settings) -> Rulebook:
         return await released_rulebook(store, digest, needed_modules(), ZoneInfo(settings.time_zone))
 
     with report_errors():
-        published = with_store(settings, read) if _store_exists(settings) else None
+        published = with_store(settings, read) if store_exists(settings) else None
     return published or load(settings, None, strict=False)
 
 
