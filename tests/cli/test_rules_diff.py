@@ -43,7 +43,7 @@ def test_a_change_is_told_in_the_language_of_the_terminal(draft: Path) -> None:
 
 def test_machines_get_json(draft: Path) -> None:
     cases = draft / "talent_code" / "benefits" / "transport.cases.yaml"
-    cases.write_text(cases.read_text(encoding="utf-8").partition("  - case:")[0] + "  []\n", encoding="utf-8")
+    cases.write_text(cases.read_text(encoding="utf-8").rpartition("  - case:")[0], encoding="utf-8")
     found = json.loads(diff(str(OLD), str(draft), "--json").stdout)
     assert (found["effect"], len(found["modules"])) == ("result", 1)
     kinds = [change["kind"] for change in found["modules"][0]["changes"]]
