@@ -36,7 +36,7 @@ def report_errors() -> Generator[None, None, None]:
 
     from backend.city.binding import WrongCity
     from backend.city.declarations import InvalidCity
-    from backend.city.releases import UnknownRelease
+    from backend.city.releases import ActivationPending, UnknownRelease
     from backend.cli.preflight import NotReady
     from backend.rulebook import InvalidRulebook
     from backend.security.field_encryption import UndecryptableField
@@ -51,6 +51,7 @@ def report_errors() -> Generator[None, None, None]:
         count = len(error.faults)
         raise click.ClickException(f"{count} fault{'s' if count > 1 else ''} in the rules") from error
     except (
+        ActivationPending,
         InvalidCity,
         InvalidKeys,
         NotReady,

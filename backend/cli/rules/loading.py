@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -59,7 +60,7 @@ def rulebook_in_force(settings: Settings) -> Rulebook:
     from backend.cli.operations import with_store
 
     async def read(store: Store) -> Rulebook | None:
-        digest = await digest_in_force(store)
+        digest = await digest_in_force(store, datetime.now(UTC))
         if digest is None:
             return None
         return await released_rulebook(store, digest, needed_modules(), ZoneInfo(settings.time_zone))
