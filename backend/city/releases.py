@@ -21,7 +21,7 @@ from backend.security.identity import Caller
 from backend.store import Conflict, Duplicate, Index, Store
 from backend.store.retention import Retention
 from backend.store.time import to_ms
-from backend.store.update import insert_or_get
+from backend.store.update import insert_or_get, update_document
 
 MAX_HISTORY = 100
 IN_FORCE = "in-force"
@@ -170,10 +170,8 @@ async def activate_release(store: Store, digest: str, now: datetime) -> None:
 
 
 async def settle_activation(store: Store, now: datetime) -> None:
-    """Move a scheduled activation whose instant has come to the past ones. Raises Conflict."""
-    pointer = await store.get(RulebookPointer, IN_FORCE)
-    if pointer is not None and (settled := pointer.settled(now)) is not pointer:
-        await store_pointer(store, settled)
+    """Move a scheduled activation whose instant has come to the past ones."""
+    await update_document(store, lambda: store.get(RulebookPointer, IN_FORCE), lambda pointer: pointer.settled(now))
 
 
 async def store_pointer(store: Store, pointer: RulebookPointer) -> None:
@@ -193,7 +191,7 @@ async def release_named(store: Store, beginning: str) -> str:
     digests = [release.id async for release in store.scan(RulebookRelease) if release.id.startswith(beginning)]
     if len(digests) != 1:
         problem = "more than one release begins" if digests else "no release begins"
-        raise UnknownRelease(f"{problem} with {beginning!r}; `chengma rules releases` lists them")
+        raise UnknownRelease(f"{problem} with {beginning!r}; `chengma rules log` lists them")
     return digests[0]
 
 

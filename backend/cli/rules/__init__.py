@@ -10,9 +10,13 @@ import click
 _COMMANDS = {
     "check": "check",
     "test": "check",
-    "publish": "releases",
-    "releases": "releases",
-    "rollback": "releases",
+    "publish": "publish",
+    "release": "release",
+    "approve": "release",
+    "activate": "release",
+    "cancel": "release",
+    "rollback": "release",
+    "log": "release",
     "explain": "explain",
     "diff": "diff",
 }

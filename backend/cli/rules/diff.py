@@ -52,7 +52,7 @@ def diff(old: str, new: str, module: str | None, as_json: bool) -> None:
             raise click.ClickException(f"there is no module {module!r} in {old} or {new}")
         found = replace(found, modules=tuple(one for one in found.modules if one.module == module))
         found = replace(found, effect=found.modules[0].effect if found.modules else "none")
-    click.echo(msgspec.json.encode(found) if as_json else "\n".join(_lines(found, language())))
+    click.echo(msgspec.json.encode(found) if as_json else "\n".join(diff_lines(found, language())))
 
 
 def _with_cases(found: RulebookDiff, editions: tuple[Edition, Edition]) -> RulebookDiff:
@@ -85,7 +85,8 @@ def _cases(edition: Edition, module: Module) -> list[Case] | None:
     return cases
 
 
-def _lines(found: RulebookDiff, language: str) -> Iterator[str]:
+def diff_lines(found: RulebookDiff, language: str) -> Iterator[str]:
+    """Yield a comparison as authors read it, module by module, in "zh" or "en"."""
     for one in found.modules:
         state = _STATES[one.state].in_language(language)
         yield f"{one.module} ({one.title.in_language(language)}): {state or _EFFECTS[one.effect].in_language(language)}"

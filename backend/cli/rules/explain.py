@@ -12,10 +12,9 @@ import click
 from msgspec import Struct
 
 from backend.cli.errors import load_settings
+from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import load, rulebook_in_force
 from backend.rulebook.language.explainer import Failure, Step
-from backend.rulebook.language.operation import EvaluationError
-from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import read_document
 from backend.rulebook.source import SourceFile
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
     from backend.rulebook.modules.module import Module, Rule
 
 
-def _instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except EvaluationError as error:
-        raise click.BadParameter(str(error)) from error
-
-
 @click.command()
 @click.argument("module")
 @click.option(
@@ -45,7 +35,7 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
     type=click.File(encoding="utf-8"),
     help="The facts, in YAML or JSON; - reads them from standard input.",
 )
-@click.option("--at", callback=_instant, help="The instant to decide for, with its offset from UTC (default: now).")
+@click.option("--at", callback=instant, help="The instant to decide for, with its offset from UTC (default: now).")
 @click.option(
     "--on", type=click.DateTime(["%Y-%m-%d"]), help="Use the rules in force on this day (default: the day of --at)."
 )

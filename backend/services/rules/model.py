@@ -64,7 +64,7 @@ class ReviewOutdated(Problem):
 
 
 class ReviewIncomplete(Problem):
-    """Parts of the review could not be made, which `errors` names; whoever approves acknowledges each with a reason."""
+    """Parts of the review could not be made, which `errors` names; the approver acknowledges each with a reason."""
 
     status, title_zh = 409, "审查材料不完整"
 

@@ -65,7 +65,7 @@ async def _make_part(city: City, name: PartName, old: Rulebook, new: Rulebook) -
         report = msgspec.json.encode(await MAKERS[name](city, old, new))
     except PartUnavailable as error:
         return ReviewPart(name, failure=error.text)
-    except Exception:  # noqa: BLE001  a part that breaks must not keep the others from the approver, who is told
+    except Exception:  # noqa: BLE001  a part that breaks must not keep the others from the approver
         _log.exception("the part %s of a review failed", name)
         failure = Text(zh="生成时出错，请联系系统管理员。", en="It failed; the server's log says why.")
         return ReviewPart(name, failure=failure)

@@ -1,6 +1,5 @@
 """Background work of releases: make reviews, settle activations whose instant has come, delete old reviews."""
 
-from contextlib import suppress
 from datetime import timedelta
 
 from backend.city.releases import settle_activation
@@ -8,7 +7,7 @@ from backend.city.service import City
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.rules.model import RulebookReview
 from backend.services.rules.reviews import complete_review
-from backend.store import Conflict, Order
+from backend.store import Order
 from backend.store.expiry import delete_expired
 from backend.store.paging import find_all
 from backend.store.time import to_ms
@@ -37,5 +36,4 @@ async def sweep_reviews(city: City) -> None:
 @background(every=timedelta(seconds=5))
 async def sweep_activations(city: City) -> None:
     """Record a scheduled activation whose instant has come, so that no clock can undo it."""
-    with suppress(Conflict):  # another process did
-        await settle_activation(city.store, city.now())
+    await settle_activation(city.store, city.now())

@@ -70,7 +70,7 @@ def activate(client: Client, approver: Headers, digest: str, at: str | None = No
     return client.post(f"/v1/rulebook-releases/{digest}/activations", json={"at": at}, headers=approver)
 
 
-def put_in_force(client: Client, approver: Headers, digest: str) -> httpx.Response:
+def approve_and_activate(client: Client, approver: Headers, digest: str) -> httpx.Response:
     """Approve a release and activate it; return the refusal if it is not approved."""
     approved = approve(client, approver, digest)
     return activate(client, approver, digest) if approved.status_code == 200 else approved

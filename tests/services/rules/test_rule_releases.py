@@ -33,10 +33,10 @@ from tests.services.rules.publishing import (
     RULES,
     Client,
     Headers,
+    approve_and_activate,
     city_of,
     edition,
     in_force,
-    put_in_force,
     refused,
     submit,
 )
@@ -157,14 +157,16 @@ def test_a_release_that_another_person_puts_in_force_decides_within_seconds(
     client.blocking_portal.call(asyncio.sleep, 0)
     wang = sign_in("13900000031", name="王芳")
     digest = submit(client, author, edition("All is well")).json()["digest"]
-    answer = put_in_force(client, approver, digest)
+    answer = approve_and_activate(client, approver, digest)
     assert (answer.status_code, answer.json()["in_force"]) == (200, True), answer.text
     wait_until(lambda: city_of(client).rulebook.digest == digest)
     code = client.get("/v1/me/health-code", headers=wang).json()
     assert (code["because"]["en"], code["rulebook"]) == ("All is well", digest)
 
 
-def test_an_approver_reads_the_rules_that_they_put_in_force(client: Client, author: Headers, approver: Headers) -> None:
+def test_an_approver_reads_the_rules_that_they_approve_and_activate(
+    client: Client, author: Headers, approver: Headers
+) -> None:
     digest = submit(client, author, edition("All is well")).json()["digest"]
     shown = client.get(f"/v1/rulebook-releases/{digest}", headers=approver).json()
     assert "All is well" in shown["files"]["health_code.colour"]
@@ -173,7 +175,7 @@ def test_an_approver_reads_the_rules_that_they_put_in_force(client: Client, auth
 
 def test_an_author_does_not_put_rules_in_force(client: Client, author: Headers) -> None:
     digest = submit(client, author, RULES).json()["digest"]
-    refused(put_in_force(client, author, digest), 403, "not-allowed")
+    refused(approve_and_activate(client, author, digest), 403, "not-allowed")
     assert in_force(client) is None
 
 
@@ -185,7 +187,7 @@ def test_the_account_that_submitted_a_release_does_not_put_it_in_force_in_anothe
     client: Client, author: Headers, sign_in: SignIn
 ) -> None:
     digest = submit(client, author, RULES).json()["digest"]
-    refused(put_in_force(client, sign_in(AUTHOR, roles=["approver"]), digest), 409, "own-release")
+    refused(approve_and_activate(client, sign_in(AUTHOR, roles=["approver"]), digest), 409, "own-release")
 
 
 def test_the_person_who_submitted_a_release_does_not_put_it_in_force_from_another_account(
@@ -195,7 +197,7 @@ def test_the_person_who_submitted_a_release_does_not_put_it_in_force_from_anothe
     (release,) = stored(client, RulebookRelease)
     sign_in(APPROVER, roles=["approver"])
     client.blocking_portal.call(move_person, city_of(client), release.author_person, APPROVER)
-    refused(put_in_force(client, sign_in(APPROVER), digest), 409, "own-release")
+    refused(approve_and_activate(client, sign_in(APPROVER), digest), 409, "own-release")
     assert in_force(client) is None
 
 
@@ -203,16 +205,16 @@ def test_a_release_in_force_stays_when_it_is_activated_again(
     client: Client, author: Headers, approver: Headers
 ) -> None:
     digest = submit(client, author, RULES).json()["digest"]
-    assert [put_in_force(client, approver, digest).status_code for _ in range(2)] == [200, 200]
+    assert [approve_and_activate(client, approver, digest).status_code for _ in range(2)] == [200, 200]
     (pointer,) = stored(client, RulebookPointer)
     assert len(pointer.past) == 1
     assert len([entry for entry in logged(client) if entry.action == "rules.activated"]) == 1
 
 
-def test_an_earlier_release_is_put_in_force_again(client: Client, author: Headers, approver: Headers) -> None:
+def test_an_earlier_release_is_approve_and_activate_again(client: Client, author: Headers, approver: Headers) -> None:
     one, two = (submit(client, author, edition(reason)).json()["digest"] for reason in ("One", "Two"))
     for digest in (one, two, one):
-        assert put_in_force(client, approver, digest).status_code == 200
+        assert approve_and_activate(client, approver, digest).status_code == 200
     assert in_force(client) == one
     assert {release["digest"]: release["in_force"] for release in listed(client, approver)["releases"]} == {
         one: True,
@@ -220,7 +222,7 @@ def test_an_earlier_release_is_put_in_force_again(client: Client, author: Header
     }
 
 
-def test_a_release_that_the_services_cannot_use_is_not_put_in_force(
+def test_a_release_that_the_services_cannot_use_is_not_approve_and_activate(
     client: Client, author: Headers, approver: Headers
 ) -> None:
     """An earlier edition of the city accepted it, for example."""
@@ -228,7 +230,7 @@ def test_a_release_that_the_services_cannot_use_is_not_put_in_force(
     (release,) = stored(client, RulebookRelease)
     files = {name: text.replace("facts.doses", "facts.dozes") for name, text in release.files.items()}
     client.blocking_portal.call(city_of(client).store.replace, replace(release, files=files))
-    answer = put_in_force(client, approver, digest)
+    answer = approve_and_activate(client, approver, digest)
     refused(answer, 409, "unusable-release")
     assert "dozes" in answer.json()["errors"][0]["detail"]
     assert in_force(client) is None
@@ -236,7 +238,7 @@ def test_a_release_that_the_services_cannot_use_is_not_put_in_force(
 
 @pytest.mark.parametrize("digest", ["beef", "d" * 64])
 def test_a_release_that_does_not_exist_is_not_found(client: Client, approver: Headers, digest: str) -> None:
-    refused(put_in_force(client, approver, digest), 404, "not-found")
+    refused(approve_and_activate(client, approver, digest), 404, "not-found")
     refused(client.get(f"/v1/rulebook-releases/{digest}", headers=approver), 404, "not-found")
 
 
@@ -248,7 +250,7 @@ def test_a_role_that_was_withdrawn_puts_nothing_in_force(
     body = {"roles": ["approver"], "reason": "岗位调整"}
     answer = client.post(f"/v1/staff/{account_of(client, APPROVER)}/withdrawals", json=body, headers=operator)
     assert answer.status_code == 200, answer.text
-    refused(put_in_force(client, approver, digest), 403, "not-allowed")
+    refused(approve_and_activate(client, approver, digest), 403, "not-allowed")
 
 
 # ── reading ──
@@ -272,7 +274,7 @@ def test_an_auditor_sees_who_submitted_what_and_changes_nothing(
     digest = submit(client, author, RULES).json()["digest"]
     auditor = sign_in(AUDITOR, roles=["auditor"])
     assert listed(client, auditor)["releases"][0]["author"] == account_of(client, AUTHOR)
-    refused(put_in_force(client, auditor, digest), 403, "not-allowed")
+    refused(approve_and_activate(client, auditor, digest), 403, "not-allowed")
     refused(submit(client, auditor, RULES), 403, "not-allowed")
 
 
@@ -284,7 +286,7 @@ def test_all_acts_are_in_the_log_with_account_and_role(
 ) -> None:
     digest = submit(client, author, RULES, "绿码说明更清楚").json()["digest"]
     clock.now = clock.now.replace(minute=1)
-    put_in_force(client, approver, digest)
+    approve_and_activate(client, approver, digest)
     acts = [(one.action, one.account, one.role, one.about) for one in logged(client) if one.action[:6] == "rules."]
     assert acts == [
         ("rules.published", account_of(client, AUTHOR), "author", digest),

@@ -85,7 +85,7 @@ class ReleaseDetails(Struct, frozen=True):
     note: str
     in_force: bool
     scheduled: datetime | None
-    periods: "list[InForce]"
+    periods: "list[ActivationPeriod]"
     files: dict[str, str]
 
 
@@ -96,7 +96,7 @@ class ReleaseList(Struct, frozen=True):
     cursor: str | None
 
 
-class InForce(Struct, frozen=True):
+class ActivationPeriod(Struct, frozen=True):
     """A release was in force from an instant `until` another one; null if no other one follows.
 
     `account` activated it, null for the city's own machine. One whose `since` is in the future is scheduled.
@@ -111,7 +111,7 @@ class InForce(Struct, frozen=True):
 class ActivationLog(Struct, frozen=True):
     """Which release was, is and will be in force when, the newest first: the last hundred."""
 
-    activations: list[InForce]
+    activations: list[ActivationPeriod]
 
 
 class PartOfReview(Struct, frozen=True):
@@ -169,7 +169,7 @@ def activation_log(pointer: RulebookPointer) -> ActivationLog:
     entries = [*pointer.past, *([] if pointer.scheduled is None else [pointer.scheduled])]
     ends = [one.since for one in entries[1:]]
     found = [
-        InForce(one.digest, one.since, until, one.account or None)
+        ActivationPeriod(one.digest, one.since, until, one.account or None)
         for one, until in zip_longest(entries, ends, fillvalue=None)
         if one is not None
     ]
