@@ -12,13 +12,12 @@ import click
 import msgspec
 
 from backend.cli.errors import load_settings
+from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import load, needed_modules, rulebook_in_force
 from backend.cli.rules.printed_explanation import Printer
 from backend.rulebook.explanation.details import explanation_details
 from backend.rulebook.explanation.explanation import Explanation, explain_verdict
 from backend.rulebook.explanation.plain import sentences
-from backend.rulebook.language.operation import EvaluationError
-from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import read_document
 from backend.rulebook.needs import best_end
@@ -28,16 +27,6 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from backend.rulebook.modules.module import Module
-
-
-def instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
-    """Read the instant of an option."""
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except EvaluationError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @click.command()
@@ -145,6 +134,7 @@ def _facts(module: Module, given: TextIO | None, person: str | None, at: datetim
 
 
 def read_facts(given: TextIO, module: Module) -> Struct:
+    """Read the facts of one person. Prints each fault, and exits with 1."""
     try:
         file = SourceFile(given.name, given.read().removeprefix("\ufeff"), [])
     except UnicodeDecodeError as error:
