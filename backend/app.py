@@ -245,6 +245,7 @@ def open_city(
         exclusive_roles=exclusive_roles(services),
         documents=documents_of(services),
         personal_data={one.name: one.personal_data for one in services if one.personal_data is not None},
+        decisions={one.name: one.decisions for one in services if one.decisions},
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},
     )

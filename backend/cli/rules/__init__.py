@@ -19,6 +19,7 @@ _COMMANDS = {
     "log": "release",
     "explain": "explain",
     "diff": "diff",
+    "replay": "replay",
 }
 """The module of each command; its function has the name of the command."""
 

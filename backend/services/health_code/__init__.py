@@ -13,6 +13,7 @@ from backend.i18n import Text
 from backend.rulebook.needs import RuleModule
 from backend.services.health_code.api import approver, citizen, gate, officer, operator
 from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
+from backend.services.health_code.decisions import colour_decisions
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import (
@@ -55,5 +56,6 @@ service = Service(
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
+    decisions={COLOUR: colour_decisions},
     personal_data=personal_data,
 )

@@ -14,6 +14,7 @@ from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.talent_code.api import bank, citizen, officer, partner
 from backend.services.talent_code.audits import AUDIT_MODULE
 from backend.services.talent_code.code import AUDIENCE, SIGN
+from backend.services.talent_code.decisions import claim_decisions, class_decisions
 from backend.services.talent_code.demo import demo
 from backend.services.talent_code.facts import (
     AuditFacts,
@@ -49,6 +50,7 @@ service = Service(
     },
     codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
+    decisions={CLASS_MODULE: class_decisions, f"{BenefitTerms.module_prefix}*": claim_decisions},
     personal_data=personal_data,
     routes=routes_of(citizen, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
