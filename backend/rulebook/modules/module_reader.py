@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -45,12 +46,15 @@ _RULE_KEYS = ("id", "from", "until", "when", "then", "because", "remedy", "sourc
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]]) -> Module | None:
-    """Read the module `name` from its file. Returns None and adds faults to the file if it is invalid."""
+def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]], zone: ZoneInfo) -> Module | None:
+    """Read the module `name` from its file; its days and years are those of `zone`.
+
+    Returns None and adds faults to the file if it is invalid.
+    """
     root = read_document(file)
     if root is None or file.faults:
         return None
-    module = _ModuleReader(file, name, facts).module(root)
+    module = _ModuleReader(file, name, facts, zone).module(root)
     return None if file.faults else module
 
 
@@ -58,6 +62,7 @@ def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]]) 
 class _ModuleReader(StructReader):
     name: str
     structs: Mapping[str, type[Struct]]
+    zone: ZoneInfo
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
     invalid_parameters: set[str] = field(default_factory=set[str])
     result: tuple[Any, ...] = ()
@@ -270,7 +275,7 @@ class _ModuleReader(StructReader):
     def _condition(self, when: YamlScalar, facts: Type) -> Node | None:
         names = {name: parameter.type for name, parameter in self.parameters.items()}
         try:
-            condition = check(when.text, {"facts": facts, "now": TIMESTAMP, **names})
+            condition = check(when.text, {"facts": facts, "now": TIMESTAMP, **names}, zone=self.zone)
         except InvalidExpression as error:
             self.file.fault(location_in(self.file, when, error.start, error.end), error.message, error.help)
             return None
