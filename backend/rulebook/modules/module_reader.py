@@ -3,9 +3,8 @@
 All faults of a file are reported at once, each with its location.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -22,20 +21,20 @@ from backend.rulebook.language.types import (
     Type,
     UnsupportedFacts,
     fields_of,
-    join,
     terms_of,
-    type_of_value,
 )
+from backend.rulebook.modules.figures import InvalidFigure, check_figures
 from backend.rulebook.modules.module import NUMERIC, OTHERWISE, STRATEGIES, Module, Otherwise, Parameter, Rule, Strategy
+from backend.rulebook.modules.module_document import module_document
+from backend.rulebook.modules.parameter_reader import NAME, ParameterReader
 from backend.rulebook.modules.periods import DatedValue, in_force, resolve_periods
-from backend.rulebook.modules.struct_reader import StructReader
+from backend.rulebook.modules.units import fen_of
 from backend.rulebook.modules.yaml_document import (
     YamlEntry,
     YamlMapping,
     YamlScalar,
     YamlValue,
     location_in,
-    read_document,
 )
 from backend.rulebook.source import Location, SourceFile, suggest
 
@@ -43,7 +42,6 @@ MAX_RULES = 500
 
 _MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "terms", "parameters", "rules", "otherwise")
 _RULE_KEYS = ("id", "from", "until", "when", "then", "because", "remedy", "source")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]], zone: ZoneInfo) -> Module | None:
@@ -51,7 +49,7 @@ def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]], 
 
     Returns None and adds faults to the file if it is invalid.
     """
-    root = read_document(file)
+    root = module_document(file)
     if root is None or file.faults:
         return None
     module = _ModuleReader(file, name, facts, zone).module(root)
@@ -59,14 +57,14 @@ def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]], 
 
 
 @dataclass
-class _ModuleReader(StructReader):
+class _ModuleReader(ParameterReader):
     name: str
     structs: Mapping[str, type[Struct]]
     zone: ZoneInfo
-    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
-    invalid_parameters: set[str] = field(default_factory=set[str])
     result: tuple[Any, ...] = ()
     bounds: tuple[int, int] | None = None
+    in_yuan: bool = False
+    terms: tuple[DatedValue, ...] = ()
     strategy: Strategy = "first"
 
     def module(self, root: YamlValue) -> Module | None:
@@ -78,24 +76,33 @@ class _ModuleReader(StructReader):
         self.strategy = self._strategy(entries.get("strategy"))
         self.result = self._result(entries.get("result"))
         title = self.text(entries.get("title"))
-        terms = self._terms(root.location, entries.get("terms"), facts.struct) if facts and facts.struct else ()
+        self.terms = self._terms(root.location, entries.get("terms"), facts.struct) if facts and facts.struct else ()
         before = len(self.file.faults)
         if "parameters" in entries:
-            self._parameters(entries["parameters"].value)
+            self.read_parameters(entries["parameters"].value)
         are_valid = len(self.file.faults) == before  # a rule with an invalid parameter is not a second fault
         rules = self._rules(entries.get("rules"), facts if are_valid else None)
         otherwise = self._otherwise(entries.get("otherwise"))
         if facts is None or facts.struct is None or title is None or otherwise is None or self.file.faults:
             return None
         return Module(
-            self.name, title, facts.struct, self.result, self.strategy, self.parameters, tuple(rules), otherwise, terms
+            self.name,
+            title,
+            facts.struct,
+            self.result,
+            self.strategy,
+            self.parameters,
+            tuple(rules),
+            otherwise,
+            self.terms,
+            in_yuan=self.in_yuan,
         )
 
     # ── the head ──
 
     def _check_name(self, entry: YamlEntry | None) -> None:
         found = self.scalar(entry)
-        if found is not None and not all(_NAME.fullmatch(part) for part in self.name.split(".")):
+        if found is not None and not all(NAME.fullmatch(part) for part in self.name.split(".")):
             advice = "rename the file or folder: up to 64 lower-case letters, digits and _, beginning with a letter"
             self.file.fault(found.location, f"the path gives the module the name {self.name!r}", advice)
         elif found is not None and found.text != self.name:
@@ -153,7 +160,9 @@ class _ModuleReader(StructReader):
         entries = self.entries(entry.value, ("at_least", "at_most"), what="a range of whole numbers")
         if entries is None:
             return INT64
-        low, high = (self.whole_number(entries[name].value) for name in ("at_least", "at_most"))
+        ends = [entries[name].value for name in ("at_least", "at_most")]
+        self.in_yuan = any(isinstance(end, YamlScalar) and fen_of(end.text) is not None for end in ends)
+        low, high = (self.whole_number(end, money=self.in_yuan) for end in ends)
         if low is None or high is None:
             return INT64
         if low > high:
@@ -187,50 +196,6 @@ class _ModuleReader(StructReader):
             if terms is not None and source is not None:
                 dated.append(DatedValue(since, until, terms, source, item.location))
         return resolve_periods("terms", dated, self.file)
-
-    # ── parameters ──
-
-    def _parameters(self, value: YamlValue) -> None:
-        if not isinstance(value, YamlMapping):
-            self.file.fault(value.location, "expected parameters by their names", "parameters:\n  limit:\n    - {...}")
-            return
-        for entry in value.entries.values():
-            if not _NAME.fullmatch(entry.key) or entry.key in ("facts", "now"):
-                self.file.fault(
-                    entry.location, f"{entry.key!r} is not a name for a parameter", "lower-case letters, digits and _"
-                )
-                continue
-            parameter = self._parameter(entry)
-            if parameter is None:
-                self.invalid_parameters.add(entry.key)
-            else:
-                self.parameters[entry.key] = parameter
-
-    def _parameter(self, entry: YamlEntry) -> Parameter | None:
-        dated: list[DatedValue] = []
-        joined: Type | None = None
-        for item in self.items(entry, "the parameter's values with their dates"):
-            entries = self.entries(
-                item, ("from", "until", "value", "source"), optional=("from", "until"), what="a value"
-            )
-            if entries is None:
-                continue
-            value, source = self.literal(entries["value"].value), self.short_text(entries["source"])
-            if value is None or source is None:
-                continue
-            since, until = self.period(entries)
-            dated.append(DatedValue(since, until, value, source, item.location))
-            wider = type_of_value(value) if joined is None else join(joined, type_of_value(value))
-            if wider is None:
-                self.file.fault(
-                    entries["value"].value.location,
-                    f"{entry.key!r} was {joined} before; its values must be of one type",
-                )
-                return None
-            joined = wider
-        if joined is None or not dated:
-            return None
-        return Parameter(entry.key, joined, resolve_periods(entry.key, dated, self.file))
 
     # ── rules ──
 
@@ -266,11 +231,26 @@ class _ModuleReader(StructReader):
         condition = self._condition(when, facts) if when is not None and facts is not None else None
         if condition is None or when is None or then is None or because is None or source is None:
             return None
+        used = [name for key in ("because", "remedy") if key in entries for name in self._figures(entries[key])]
         location = entries["id"].value.location
         rule = Rule(identifier, since, until, when.text, condition, then, because, remedy, source, location)
-        for name in sorted(self.parameters.keys() & rule.names()):
+        for name in sorted(self.parameters.keys() & {*rule.names(), *used}):
             self._check_values(entries["when"].value.location, self.parameters[name], since, until)
         return rule
+
+    def _figures(self, entry: YamlEntry) -> list[str]:
+        """Return the names of the parameters that a text of two languages uses; a wrong one is a fault."""
+        used: list[str] = []
+        for language in entry.value.entries.values() if isinstance(entry.value, YamlMapping) else ():
+            if isinstance(language.value, YamlScalar):
+                try:
+                    used += check_figures(language.value.text, self.parameters, self.terms)
+                except InvalidFigure as error:
+                    invalid = [name for name in self.invalid_parameters if f"{{{name}" in language.value.text]
+                    location = location_in(self.file, language.value, error.start, error.end)
+                    if not invalid:
+                        self.file.fault(location, error.message, error.help, "R085")
+        return used
 
     def _condition(self, when: YamlScalar, facts: Type) -> Node | None:
         names = {name: parameter.type for name, parameter in self.parameters.items()}
@@ -304,6 +284,10 @@ class _ModuleReader(StructReader):
             return None
         then, because = self.outcome(entries["then"].value, named=False), self.text(entries["because"])
         remedy = self.text(entries["remedy"]) if "remedy" in entries else None
+        for key in ("because", "remedy"):
+            for name in self._figures(entries[key]) if key in entries else ():
+                first = self.parameters[name].values[0].since
+                self._check_values(entries[key].location, self.parameters[name], first, None)
         return None if then is None or because is None else Otherwise(then, because, remedy)
 
     def outcome(self, value: YamlValue, *, named: bool = True) -> str | int | None:
@@ -313,9 +297,9 @@ class _ModuleReader(StructReader):
         """
         if self.bounds is None:
             return self.word(value, "a result", self.result)
-        if named and isinstance(value, YamlScalar) and _NAME.fullmatch(value.text):
+        if named and isinstance(value, YamlScalar) and NAME.fullmatch(value.text):
             return self._parameter_result(value)
-        number = self.whole_number(value)
+        number = self.whole_number(value, money=self.in_yuan)
         if number is not None:
             self._check_bounds(value.location, number, f"{number} is not a possible result")
         return number

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from backend.rulebook.language.types import Type, fields_of
 from backend.rulebook.modules.field_reader import FieldReader
+from backend.rulebook.modules.units import is_money
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
 from backend.rulebook.source import suggest
 
@@ -42,18 +43,18 @@ class StructReader(FieldReader):
                     entry.location, f"unknown field {entry.key!r} of {struct.__name__}", suggest(entry.key, known)
                 )
             elif not (field.optional and _is_null(entry)):
-                values[entry.key] = self._field(entry.value, field.type)
+                values[entry.key] = self._field(entry.value, field.type, money=is_money(entry.key))
         for required in msgspec.structs.fields(struct):
             if required.required and required.name not in value.entries:
                 self.file.fault(value.location, f"{struct.__name__} needs the field {required.name!r}")
         return values
 
-    def _field(self, value: YamlValue, kind: Type) -> Any:  # noqa: ANN401  any value of the rule language
+    def _field(self, value: YamlValue, kind: Type, *, money: bool) -> Any:  # noqa: ANN401  any value of the rule language
         if kind.struct is not None:
             return self.struct(value, kind.struct)
         if kind.element is not None:
             if isinstance(value, YamlSequence):
-                return [self._field(item, kind.element) for item in value.items]
+                return [self._field(item, kind.element, money=money) for item in value.items]
             self.file.fault(value.location, f"expected a {kind}, such as [...]")
             return None
         if kind.kind == "timestamp":
@@ -67,7 +68,7 @@ class StructReader(FieldReader):
                 )
             return value.text
         faults = len(self.file.faults)
-        found = self.literal(value)
+        found = self.literal(value, money=money)
         python_type, words = _PYTHON_TYPES[kind.kind]
         if len(self.file.faults) == faults and type(found) is not python_type:
             self.file.fault(value.location, f"expected {words}")
