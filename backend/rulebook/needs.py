@@ -24,7 +24,7 @@ class RuleModule(Struct, frozen=True):
 
     `results` are the words that the service knows, mildest first, or the bounds of the numbers that it can handle; None
     allows all words. With `collects`, a verdict has several words. A `name` with a `*` stands for all modules of that
-    form; there may be none.
+    form; there may be none. A module may extend the facts by its own declarations (modules.declared_facts).
     """
 
     name: str
@@ -71,8 +71,12 @@ def _missing(rulebook: Rulebook, needed: Iterable[RuleModule], folder: str) -> I
 
 def _mismatches(module: Module, need: RuleModule) -> Iterator[tuple[str, str, str]]:
     """Yield the key, message and advice for each property of a module that the service cannot use."""
-    if module.facts is not need.facts:
-        yield "facts", f"{module.name!r} is evaluated on {need.facts.__name__}", f"write `facts: {need.facts.__name__}`"
+    if not issubclass(module.facts, need.facts):
+        yield (
+            "facts",
+            f"{module.name!r} is evaluated on {need.facts.__name__}",
+            f"write `facts: {need.facts.__name__}`, or extend them",
+        )
     if (module.strategy == "collect") != need.collects:
         advice = "use `strategy: collect`" if need.collects else "use another strategy than `collect`"
         yield "strategy", f"{module.name!r} must return {'several results' if need.collects else 'one result'}", advice

@@ -155,7 +155,7 @@ def _rule_of(file: SourceFile, row: _Row, template: Mapping[str, YamlEntry], val
 
 
 _OWN_KEYS = ("from", "until", "then", "because", "remedy", "source")
-"""Columns that are keys of a rule: they stand in the rule itself if it lacks them."""
+"""Columns that are keys of a rule: without a key of its own, the rule takes them over."""
 
 
 def _fill_value(file: SourceFile, value: YamlValue, row: _Row, key: str) -> YamlValue:

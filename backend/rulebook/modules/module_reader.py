@@ -23,6 +23,7 @@ from backend.rulebook.language.types import (
     fields_of,
     terms_of,
 )
+from backend.rulebook.modules.declared_facts import read_facts
 from backend.rulebook.modules.figures import InvalidFigure, check_figures
 from backend.rulebook.modules.module import NUMERIC, OTHERWISE, STRATEGIES, Module, Otherwise, Parameter, Rule, Strategy
 from backend.rulebook.modules.module_document import module_document
@@ -111,6 +112,9 @@ class _ModuleReader(ParameterReader):
             )
 
     def _facts(self, entry: YamlEntry | None) -> Type | None:
+        if entry is not None and isinstance(entry.value, YamlMapping):
+            declared = read_facts(self.file, entry.value, self.name, self.structs)
+            return None if declared is None else Type("facts", struct=declared)
         found = self.scalar(entry)
         if found is None:
             return None

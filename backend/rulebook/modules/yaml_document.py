@@ -6,16 +6,21 @@ a float, and a duplicate key is an error.
 # ruamel.yaml does not declare the types of its nodes:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import re
+
 from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from backend.i18n import Text
 from backend.rulebook.source import Location, SourceFile
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 40
+
+_UNQUOTED_FIGURE = re.compile(r"\{[a-z_]+(?: ?[-+] ?[a-z0-9_]+)?(?::number)?\}")
 
 
 class Part(Struct):
@@ -86,8 +91,11 @@ def read_document(file: SourceFile) -> YamlValue | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = Location(mark.line + 1, mark.column + 1) if mark else Location(1, 1)
-        tab = "\t" in (file.text.split("\n")[location.line - 1 : location.line] or [""])[0]
-        advice = "indent with spaces: YAML does not allow tabs" if tab else ""
+        line = (file.text.split("\n")[location.line - 1 : location.line] or [""])[0]
+        advice: str | Text = "indent with spaces: YAML does not allow tabs" if "\t" in line else ""
+        figure = _UNQUOTED_FIGURE.search(line)
+        if figure is not None:
+            advice = Text(zh=f"含有 {figure[0]} 的文字要加引号", en=f"put the text with {figure[0]} in quotes")
         file.fault(location, f"not valid YAML: {error.problem or error.context}", advice)
         return None
     except (YAMLError, ValueError, RecursionError) as error:
