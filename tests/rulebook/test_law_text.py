@@ -193,6 +193,10 @@ def test_a_text_cannot_name_a_figure_that_has_no_value_in_its_period() -> None:
     ("value", "unit", "bare", "zh", "en"),
     [
         (120_000, "yuan", False, "1,200元", "1,200 yuan"),
+        (10_000_000, "yuan", False, "10万元", "100,000 yuan"),
+        (1_000_000, "yuan", False, "10,000元", "10,000 yuan"),
+        (15_000_000_00, "yuan", False, "1,500万元", "15,000,000 yuan"),
+        (12_345_600, "yuan", False, "123,456元", "123,456 yuan"),
         (-30_050, "yuan", False, "300.50元", "300.50 yuan"),
         (120_000, "yuan", True, "1,200", "1,200"),
         (timedelta(days=7), None, False, "7天", "7 days"),

@@ -13,6 +13,7 @@ AMOUNT_SUFFIX = "_fen"
 """What the name of an amount of money ends in: it is a whole number of fen."""
 
 _MONEY = re.compile(r"(-?)(\d{1,3}(?:_\d{3})+|\d{1,13})(?:\.(\d\d))? (yuan|fen)")
+_COUNTED_IN_WAN = 10_000 * 100
 _DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
@@ -79,11 +80,17 @@ def figure_text(value: Any, unit: str | None, zone: ZoneInfo, *, bare: bool = Fa
         return Text(zh="、".join(item.zh for item in items), en=", ".join(item.en for item in items))
     if type(value) is int and unit == YUAN:
         amount = yuan(abs(value))
-        return Text(zh=amount, en=amount) if bare else Text(zh=f"{amount}元", en=f"{amount} yuan")
+        return Text(zh=amount, en=amount) if bare else Text(zh=_chinese_yuan(abs(value)), en=f"{amount} yuan")
     if type(value) is int and unit is not None and not bare:
         return UNITS[unit].of(value)
     plain = f"{value:,}" if type(value) is int and unit is not None else str(value)
     return Text(zh=plain, en=plain)
+
+
+def _chinese_yuan(fen: int) -> str:
+    """Return an amount as Chinese texts write it: from 10万元, whole ten thousands are counted."""
+    whole = fen >= _COUNTED_IN_WAN * 10 and fen % _COUNTED_IN_WAN == 0
+    return f"{fen // _COUNTED_IN_WAN:,}万元" if whole else f"{yuan(fen)}元"
 
 
 def _span_text(span: timedelta, unit: str | None, *, bare: bool) -> Text:
