@@ -48,7 +48,9 @@ def people(module: str, struct: type[Struct], group: int) -> Iterator[tuple[Stru
 
 
 def _struct(struct: type[Struct], seed: str, at: datetime) -> Struct:
-    drawn = {name: _field(one, Random(f"{seed}/{name}"), f"{seed}/{name}", at) for name, one in fields_of(struct).items()}  # noqa: S311  no secret
+    drawn = {
+        name: _field(one, Random(f"{seed}/{name}"), f"{seed}/{name}", at) for name, one in fields_of(struct).items()
+    }  # noqa: S311  no secret
     return struct(**drawn)
 
 

@@ -24,7 +24,7 @@ from backend.rulebook.source import SourceFile, suggest
 
 TABLE, SOURCES = "table", "sources"
 
-_PLACE = re.compile(r"<([A-Za-z][A-Za-z0-9_]*)>")
+_PLACE = re.compile(r"<([^\W\d]\w*)>")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
