@@ -256,7 +256,7 @@ def test_two_rows_with_the_same_id_are_refused_in_the_second() -> None:
         ("source: order_2020\n  - table", "source: order_2021\n  - table", "R081", "no source named 'order_2021'"),
         ('"<order_2020>, the', '"<order_1920>, the', "R083", "no column of this table 'order_1920'"),
         ("sources:\n  order_2020:", "sources:\n  Order 2020:", "R080", "not a name with one source"),
-        ("unit: yuan", "unit: dollars", "", "'dollars' is not a unit"),
+        ("unit: yuan", "unit: dollars", "R024", "'dollars' is not a unit"),
     ],
     ids=["column", "unused", "source", "source-in-table", "name", "unit"],
 )

@@ -42,7 +42,7 @@ def people(module: str, struct: type[Struct], group: int) -> Iterator[tuple[Stru
     """Yield people with the instants at which they are judged; each is the same in every edition of the facts."""
     for number in range(PEOPLE):
         seed = f"{module}/{group}/{number}"
-        day = date(2016, 1, 1) + timedelta(days=Random(seed).randrange(365 * 12))  # noqa: S311  no secret
+        day = date(2016, 1, 1) + timedelta(days=Random(seed).randrange(365 * 12))
         at = datetime(day.year, day.month, day.day, 4, 30, tzinfo=UTC)
         yield _struct(struct, seed, at), at
 
@@ -50,7 +50,7 @@ def people(module: str, struct: type[Struct], group: int) -> Iterator[tuple[Stru
 def _struct(struct: type[Struct], seed: str, at: datetime) -> Struct:
     drawn = {
         name: _field(one, Random(f"{seed}/{name}"), f"{seed}/{name}", at) for name, one in fields_of(struct).items()
-    }  # noqa: S311  no secret
+    }
     return struct(**drawn)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from backend.i18n import Text
 from backend.rulebook.language.operation import Operation
 from backend.rulebook.language.temporal import midnight
 from backend.rulebook.language.tree import Apply, Node
@@ -27,6 +28,7 @@ AGE = "age"
 ALWAYS, NEVER_REACHED = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """The anniversaries of no years and of too many: outside all facts, by more than the longest duration."""
 
+_OUT_OF_RANGE = Text(zh="时刻可能超出3至9997年", en="its instants can leave the years 3 to 9997")
 _MIN_YEAR_DAYS = 365
 _EDGE = microseconds(timedelta(days=800))
 
@@ -78,7 +80,7 @@ def age_in(zone: ZoneInfo, since: Type, at: Type) -> AgeOperation | None:
     return AgeOperation(
         Type("int", 0, years),
         evaluate,
-        failure_mode=None if fits else "its instants can leave the years 3 to 9997",
+        failure_mode=None if fits else _OUT_OF_RANGE,
         zone=zone,
     )
 

@@ -159,10 +159,10 @@ class _FactsReader(StructReader):
         """Read a fact; `sources` are what the service knows, with the types of each, or None without a service."""
         required = ("type", "meaning")
         optional = [key for key in _KEYS if key not in required]
-        entries = self.entries(entry.value, _KEYS, optional=optional, what=f"the fact {entry.key!r}")
+        entries = self.entries(entry.value, _KEYS, optional=optional, what=_fact_named(entry.key))
         if entries is None:
             return None
-        kind = self.word(entries["type"].value, "a type of facts", TYPES)
+        kind = self.word(entries["type"].value, Text(zh="事实类型", en="a type of facts"), TYPES)
         meaning = self.text(entries["meaning"])
         if kind is None or meaning is None:
             return None
@@ -209,7 +209,7 @@ class _FactsReader(StructReader):
     def _words(self, entry: YamlEntry | None) -> tuple[str, ...]:
         if entry is None:
             return ()
-        words = [self.word(item, "a word of this fact") for item in self.items(entry, "the words")]
+        words = [self.word(item, Text(zh="词", en="a word of this fact")) for item in self.items(entry, _THE_WORDS)]
         found = [word for word in words if word is not None]
         for word in {word for word in found if found.count(word) > 1}:
             message = Text(zh=f"{word!r} 重复", en=f"{word!r} is listed twice")
@@ -237,6 +237,13 @@ class _FactsReader(StructReader):
     def _records(self, value: YamlMapping) -> tuple[DeclaredFact, ...]:
         found = (self._fact(entry, None) for entry in value.entries.values())
         return tuple(fact for fact in found if fact is not None)
+
+
+_THE_WORDS = Text(zh="各个词", en="the words")
+
+
+def _fact_named(name: str) -> Text:
+    return Text(zh=f"事实“{name}”", en=f"the fact {name!r}")
 
 
 def _type(kind: str) -> FactType:

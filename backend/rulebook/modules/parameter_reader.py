@@ -10,12 +10,12 @@ from backend.rulebook.modules.periods import DatedValue, resolve_periods
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import UNITS, YUAN, fen_of, is_money
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlValue
-from backend.rulebook.source import suggest
+from backend.rulebook.source import NO_HELP
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 _SPANS = ("days", "hours", "minutes")
-_EXAMPLE = "parameters:\n  limit:\n    - {...}"
+_FORM = "parameters:\n  limit:\n    - {...}"
 
 
 @dataclass
@@ -28,13 +28,14 @@ class ParameterReader(StructReader):
     def read_parameters(self, value: YamlValue) -> None:
         """Read the parameters by their names."""
         if not isinstance(value, YamlMapping):
-            self.file.fault(value.location, "expected parameters by their names", _EXAMPLE)
+            message = Text(zh="参数应按名称列出", en="expected parameters by their names")
+            self.file.fault(value.location, message, Text(zh=_FORM, en=_FORM), "R012")
             return
         for entry in value.entries.values():
             if not NAME.fullmatch(entry.key) or entry.key in ("facts", "now"):
-                self.file.fault(
-                    entry.location, f"{entry.key!r} is not a name for a parameter", "lower-case letters, digits and _"
-                )
+                message = Text(zh=f"“{entry.key}”不能作参数名", en=f"{entry.key!r} is not a name for a parameter")
+                advice = Text(zh="由小写字母、数字和 _ 组成", en="lower-case letters, digits and _")
+                self.file.fault(entry.location, message, advice, "R013")
                 continue
             parameter = self._parameter(entry)
             if parameter is None:
@@ -46,16 +47,12 @@ class ParameterReader(StructReader):
         """Read a list of dated values, or a head with `label`, `unit` and the `values`."""
         label, unit, values = None, None, entry
         if isinstance(entry.value, YamlMapping):
-            head = self.entries(
-                entry.value,
-                ("label", "unit", "values"),
-                optional=("label", "unit"),
-                what=f"the parameter {entry.key!r}",
-            )
+            what = Text(zh=f"参数“{entry.key}”", en=f"the parameter {entry.key!r}")
+            head = self.entries(entry.value, ("label", "unit", "values"), optional=("label", "unit"), what=what)
             if head is None:
                 return None
             label = self.text(head.get("label"))
-            unit = self.word(head["unit"].value, "a unit", list(UNITS)) if "unit" in head else None
+            unit = self.word(head["unit"].value, Text(zh="单位", en="a unit"), list(UNITS)) if "unit" in head else None
             values = head["values"]
         dated, joined = self._values(entry.key, values, unit)
         if joined is None or not dated or not self._unit_fits(entry.value, joined, unit):
@@ -66,10 +63,9 @@ class ParameterReader(StructReader):
     def _values(self, name: str, values: YamlEntry, unit: str | None) -> tuple[list[DatedValue], Type | None]:
         dated: list[DatedValue] = []
         joined: Type | None = None
-        for item in self.items(values, "the parameter's values with their dates"):
-            entries = self.entries(
-                item, ("from", "until", "value", "source"), optional=("from", "until"), what="a value"
-            )
+        for item in self.items(values, Text(zh="带日期的参数值", en="the parameter's values with their dates")):
+            what = Text(zh="参数值", en="a value")
+            entries = self.entries(item, ("from", "until", "value", "source"), optional=("from", "until"), what=what)
             if entries is None:
                 continue
             given = entries["value"].value
@@ -83,10 +79,14 @@ class ParameterReader(StructReader):
                 return dated, None
             since, until = self.period(entries)
             dated.append(DatedValue(since, until, value, source, item.location))
-            wider = type_of_value(value) if joined is None else join(joined, type_of_value(value))
+            before = joined or type_of_value(value)
+            wider = join(before, type_of_value(value))
             if wider is None:
-                message = f"{name!r} was {joined} before; its values must be of one type"
-                self.file.fault(given.location, message)
+                message = Text(
+                    zh=f"“{name}”前面的值是{before.text.zh}；各值应为同一类型",
+                    en=f"{name!r} was {before} before; its values must be of one type",
+                )
+                self.file.fault(given.location, message, NO_HELP, "R020")
                 return dated, None
             joined = wider
         return dated, joined
@@ -95,8 +95,8 @@ class ParameterReader(StructReader):
         kinds = ("int", "duration") if unit in _SPANS else ("int",)
         if unit is None or joined.kind in kinds:
             return True
-        message = Text(zh=f"{joined.kind} 没有单位 {unit!r}", en=f"a {joined.kind} has no unit {unit!r}")
-        self.file.fault(value.location, message, suggest(unit, kinds), "R084")
+        message = Text(zh=f"{joined.text.zh}没有单位“{unit}”", en=f"a {joined.kind} has no unit {unit!r}")
+        self.file.fault(value.location, message, NO_HELP, "R084")
         return False
 
 
