@@ -13,12 +13,13 @@ from msgspec import Struct
 
 from backend.rulebook.language.compiler import NEVER
 from backend.rulebook.language.explainer import Step, explain
+from backend.rulebook.language.types import INSTANT_RANGE
 from backend.rulebook.modules.consistency import check_consistency, check_references
 from backend.rulebook.modules.lint import lint
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
 from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile, as_text
-from backend.rulebook.verdict import ModuleEvaluator, Verdict
+from backend.rulebook.verdict import Law, ModuleEvaluator, Verdict
 
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
 
@@ -109,6 +110,14 @@ class Rulebook:
         Raises KeyError for a module that is not in this rulebook, and ValueError for an instant outside 1900 to 2149.
         """
         return self._evaluators[module].law_at(at, on).terms
+
+    def laws(self, module: str) -> tuple[Law, ...]:
+        """Return the laws of a module in the order of time. Raises KeyError for an unknown module."""
+        return self._evaluators[module].laws
+
+    def law_on(self, module: str, day: date) -> Law:
+        """Return the law of a module in force on a day. Raises KeyError for an unknown module."""
+        return self._evaluators[module].law_at(INSTANT_RANGE[0], day)
 
     def compile(self) -> None:
         """Compile the law of all periods now rather than at its first use."""

@@ -95,6 +95,11 @@ class ModuleEvaluator:
         self._laws = [self._law(*span) for span in zip([date.min, *days], begins, ends, strict=True)]
         self.latest = self._laws[-1]
 
+    @property
+    def laws(self) -> tuple[Law, ...]:
+        """Return the laws in the order of time; the first begins with the year 1900, the last ends with 2149."""
+        return tuple(self._laws)
+
     def compile(self) -> None:
         """Compile the law of every period now."""
         for law in self._laws:

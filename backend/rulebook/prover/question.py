@@ -1,0 +1,293 @@
+"""A claim in one period of the law, as a question for the solver: who is a counterexample?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from backend.i18n import Text
+from backend.rulebook.language.tree import Node, key_of
+from backend.rulebook.language.types import Type, fields_of, microseconds
+from backend.rulebook.modules.module import Module, Rule
+from backend.rulebook.prover.claims import (
+    Added,
+    Always,
+    Apart,
+    Changed,
+    Claim,
+    Compared,
+    Decided,
+    Never,
+)
+from backend.rulebook.prover.encoder import Encoder, Unencodable
+from backend.rulebook.prover.outcome import Outcome, condition_key, outcome_of
+from backend.rulebook.prover.sizes import Demand, Demands, Sizes, either, solve
+from backend.rulebook.prover.smt import Term, boolean, choose, conj, disj, integer, neg
+from backend.rulebook.prover.symbols import (
+    FactSpace,
+    Held,
+    SymbolicList,
+    SymbolicStruct,
+    Value,
+    Words,
+    kind_of_field,
+)
+from backend.rulebook.verdict import Law
+
+
+@dataclass(frozen=True)
+class Side:
+    """One edition of a module under one of its laws."""
+
+    module: Module
+    law: Law
+
+
+@dataclass(frozen=True)
+class Period:
+    """The instants from `begins` until `ends`, and the law of the new and of the old edition in them."""
+
+    begins: datetime
+    ends: datetime
+    new: Side
+    old: Side | None = None
+
+    def sides(self) -> list[Side]:
+        """Return the editions that are compared."""
+        return [self.new] if self.old is None else [self.old, self.new]
+
+
+@dataclass
+class Question:
+    """Symbolic facts, the instant, and the condition under which they contradict the claim.
+
+    `other` are the changed facts of a claim about a change. `left_out` are the parts of rules that the solver does not
+    know; each of them may be true or false in an answer.
+    """
+
+    space: FactSpace
+    facts: SymbolicStruct
+    other: SymbolicStruct | None
+    now: Term
+    violation: Term
+    left_out: list[Text] = field(default_factory=list[Text])
+
+    def constraints(self) -> list[Term]:
+        """Return all that holds of the variables."""
+        return [*self.space.all_constraints(), self.violation]
+
+
+def ask(claim: Claim, period: Period, sizes: Sizes) -> Question:
+    """Return the question whether a claim can be contradicted in a period. Raises Unencodable."""
+    space = FactSpace(sizes.lengths, Words())
+    return _Asker(claim, period, space, space.facts(period.new.module.facts)).question()
+
+
+@dataclass
+class _Asker:
+    claim: Claim
+    period: Period
+    space: FactSpace
+    facts: SymbolicStruct
+    now: Term = field(default_factory=lambda: integer("now"))
+    left_out: list[Text] = field(default_factory=list[Text])
+
+    def question(self) -> Question:
+        facts = self.facts
+        self.space.constraints += [
+            self.now >= microseconds(self.period.begins),
+            self.now < microseconds(self.period.ends),
+        ]
+        other, changes = self._other(facts)
+        violation = conj([self._condition(self.claim.condition, facts), *changes, self._violation(facts, other)])
+        return Question(self.space, facts, other, self.now, violation, self.left_out)
+
+    def _condition(self, node: Node | None, facts: SymbolicStruct, **names: Value) -> Term:
+        if node is None:
+            return True
+        return Encoder(self.space, {}).encode(node, {"facts": facts, "now": self.now, **names})
+
+    def outcome(self, side: Side, facts: SymbolicStruct) -> Outcome:
+        encoder = _Lenient(self.space, side.law.parameter_values, side, facts.name, self.left_out)
+        return outcome_of(side.module, side.law, encoder, {"facts": facts, "now": self.now})
+
+    # ── changed facts ──
+
+    def _other(self, facts: SymbolicStruct) -> tuple[SymbolicStruct | None, list[Term]]:
+        """Return the changed facts, and what holds of the change."""
+        match self.claim.subject:
+            case Changed() as changed:
+                replaced, terms = self._changed(facts, changed.path, changed)
+                return _renamed(replaced), terms
+            case Added() as added:
+                replaced, terms = self._added(facts, added.path, added)
+                return _renamed(replaced), terms
+            case _:
+                return None, []
+
+    def _changed(
+        self, owner: SymbolicStruct, path: Sequence[str], changed: Changed
+    ) -> tuple[SymbolicStruct, list[Term]]:
+        name, *rest = path
+        held = owner.read(name)
+        if isinstance(held.value, SymbolicStruct):
+            inner, terms = self._changed(held.value, rest, changed)
+            return owner.replaced(name, inner), [held.present, *terms]
+        if isinstance(held.value, SymbolicList):
+            return self._changed_element(owner, name, held, rest, changed)
+        kind, described = fields_of(owner.struct)[name].type, kind_of_field(owner.struct, name)
+        value = self.space.make(kind, described, f"{owner.path}.{name}", f"{owner.name}.{name}'")
+        before, after = (value, held.value) if changed.direction in ("earlier", "less") else (held.value, value)
+        return owner.replaced(name, value), [held.present, before < after]
+
+    def _changed_element(
+        self, owner: SymbolicStruct, name: str, held: Held, rest: Sequence[str], changed: Changed
+    ) -> tuple[SymbolicStruct, list[Term]]:
+        """Change the first element of a list; the order of the elements means nothing to the rules."""
+        first, *others = held.value.elements
+        element, terms = self._changed(first[1], rest, changed)
+        replaced = SymbolicList([(first[0], element), *others], held.value.length)
+        return owner.replaced(name, replaced), [held.present, first[0], *terms]
+
+    def _added(self, owner: SymbolicStruct, path: Sequence[str], added: Added) -> tuple[SymbolicStruct, list[Term]]:
+        name, *rest = path
+        held = owner.read(name)
+        if rest:
+            inner, terms = self._added(held.value, rest, added)
+            return owner.replaced(name, inner), [held.present, *terms]
+        kind = cast("Type", fields_of(owner.struct)[name].type.element)
+        described = kind_of_field(owner.struct, name)
+        item = self.space.make(kind, described.item_type, f"{owner.path}.{name}[]", f"{owner.name}.{name}[+]")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  a list
+        length = held.value.length
+        most: int | None = getattr(described, "max_length", None)
+        longer = SymbolicList([*held.value.elements, (True, item)], length + 1)
+        where = self._condition(added.where, self.facts, added=item)
+        return owner.replaced(name, longer), [held.present, where, True if most is None else length < most]
+
+    # ── what contradicts the claim ──
+
+    def _violation(self, facts: SymbolicStruct, other: SymbolicStruct | None) -> Term:
+        match self.claim.subject:
+            case Compared() as compared:
+                assert self.period.old is not None
+                old, new = self.outcome(self.period.old, facts), self.outcome(self.period.new, facts)
+                unless = False if compared.unless is None else self._condition(compared.unless, facts)
+                return conj([neg(unless), self._broken(compared.never, old, new)])
+            case Changed() | Added():
+                assert other is not None
+                old, new = self.outcome(self.period.new, facts), self.outcome(self.period.new, other)
+                return self._broken(self.claim.subject.never, old, new)
+            case Apart(one, two):
+                found = self.outcome(self.period.new, facts)
+                both = {**found.fired, **found.words}
+                return conj([both.get(one, False), both.get(two, False)])
+            case Decided():
+                return self.outcome(self.period.new, facts).deciding["otherwise"]
+            case Always() as always:
+                return neg(self._condition(always.condition, facts, **self._verdicts(facts)))
+
+    def _broken(self, never: Never, old: Outcome, new: Outcome) -> Term:
+        if old.words or new.words:
+            lost, gained = (
+                [conj([one.words[word], neg(two.words.get(word, False))]) for word in one.words]
+                for one, two in ((old, new), (new, old))
+            )
+            worse, better = (lost, gained) if self.claim.best_is_high else (gained, lost)
+            return disj({"worse": worse, "better": better, "different": [*worse, *better]}[never])
+        if never == "different":
+            return neg(old.result == new.result)
+        lower = (never == "worse") is self.claim.best_is_high
+        return new.result < old.result if lower else new.result > old.result
+
+    def _verdicts(self, facts: SymbolicStruct) -> dict[str, Value]:
+        """Return `old` and `new` as Structs that a free claim can read."""
+        new = self._verdict(self.period.new, facts)
+        return {"new": new} if self.period.old is None else {"new": new, "old": self._verdict(self.period.old, facts)}
+
+    def _verdict(self, side: Side, facts: SymbolicStruct) -> SymbolicStruct:
+        found, words = self.outcome(side, facts), self.space.words
+        rule: Term = words.number("otherwise")
+        for name, decides in found.deciding.items():
+            rule = choose(decides, words.number(name), rule)
+        fired = SymbolicList([(fires, words.number(name)) for name, fires in found.fired.items()])
+        result: Value = found.result
+        if found.words:
+            result = SymbolicList([(there, words.number(word)) for word, there in found.words.items()])
+        elif not side.module.numeric:
+            result = words.number(cast("str", side.module.result[0]))
+            for place, word in enumerate(side.module.result):
+                result = choose(found.result == place, words.number(cast("str", word)), result)
+        held = {"result": result, "rule": rule, "fired": fired, "severity": found.result}
+        fields = {name: Held(True, value) for name, value in held.items()}
+        return SymbolicStruct(self.space, side.module.facts, "verdict", "verdict", fields)
+
+
+def _renamed(facts: SymbolicStruct) -> SymbolicStruct:
+    """Give changed facts a name of their own."""
+    facts.name = "other"
+    return facts
+
+
+@dataclass
+class _Lenient(Encoder):
+    """Encodes rules; a condition that the solver does not know becomes a truth value that may be either.
+
+    It is the same value wherever the same condition is tested on the same facts. A claim that holds for either value
+    holds.
+    """
+
+    side: Side
+    facts: str
+    left_out: list[Text]
+
+    def condition(self, rule: Rule, names: Mapping[str, Value]) -> Term:
+        """Return whether a rule fires."""
+        try:
+            return self.encode(rule.condition, names)
+        except Unencodable as error:
+            reason = Text(zh=f"规则 {rule.id}：{error.reason.zh}", en=f"rule {rule.id!r}: {error.reason.en}")
+            if reason not in self.left_out:
+                self.left_out.append(reason)
+            return boolean(f"?{self.facts}{condition_key(self.side.law, rule)!r}")
+
+
+# ── lengths of lists ──
+
+
+def sizes_for(claim: Claim, period: Period) -> Sizes:
+    """Return how long lists must be for an answer to the claim in a period."""
+    alternatives = [_demands(side) for side in period.sides()]
+    distinct: dict[object, Demand] = {}
+    for side, found in zip(period.sides(), alternatives, strict=True):
+        for rule, (true, false) in zip(side.law.rules, found, strict=True):
+            distinct.setdefault(condition_key(side.law, rule), either([true, false]))
+    paths = {"added": "facts." + ".".join(claim.subject.path)} if isinstance(claim.subject, Added) else {}
+    own = [
+        either([Demands({}).of(node, truth=truth, paths=paths) for truth in (True, False)])
+        for node in claim.conditions()
+    ]
+    slots = [[demand] for demand in own]
+    twice = 2 if isinstance(claim.subject, Changed | Added) else 1
+    for side, found in zip(period.sides(), alternatives, strict=True):
+        slots += _slots(claim, side, found) * twice
+    return solve(slots, [*own, *distinct.values()], period.new.module.facts)
+
+
+def _demands(side: Side) -> list[tuple[Demand, Demand]]:
+    found = Demands(side.law.parameter_values)
+    return [(found.of(rule.condition, truth=True), found.of(rule.condition, truth=False)) for rule in side.law.rules]
+
+
+def _slots(claim: Claim, side: Side, found: Sequence[tuple[Demand, Demand]]) -> list[list[Demand]]:
+    """Return which conditions must hold at once: that of the deciding rule, or of any number of them."""
+    fires = [true for true, _ in found]
+    if not fires:
+        return []
+    reads_fired = isinstance(claim.subject, Always) and "fired" in repr(key_of(claim.subject.condition))
+    if side.module.strategy == "sum" or reads_fired:
+        return [[demand] for demand in fires]
+    if isinstance(claim.subject, Apart):
+        return [fires, fires]
+    if side.module.strategy == "collect" and isinstance(claim.subject, Always):
+        return [[demand] for demand in fires]
+    return [fires]
