@@ -24,6 +24,7 @@ from backend.rulebook.verdict import Law, ModuleEvaluator, Verdict
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
 
 CASES = ".cases"
+CLAIMS = ".claims"
 
 
 class Rulebook:
@@ -179,7 +180,7 @@ def make_rulebook(
 
 def module_name(folder: Path, file: SourceFile) -> str:
     """Return the name of the module in a file, from its path below the folder of rules."""
-    return ".".join(Path(file.path).relative_to(folder).with_suffix("").parts).removesuffix(CASES)
+    return ".".join(Path(file.path).relative_to(folder).with_suffix("").parts).removesuffix(CASES).removesuffix(CLAIMS)
 
 
 def read_file(path: Path) -> SourceFile:
@@ -202,7 +203,7 @@ def _rule_files(folder: Path) -> list[Path]:
         raise InvalidRulebook(
             [Fault(str(folder), Location(1, 1), as_text("this folder of rules does not exist"), as_text(remedy))]
         )
-    found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES))
+    found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith((CASES, CLAIMS)))
     if not found:
         raise InvalidRulebook(
             [Fault(str(folder), Location(1, 1), as_text("the folder contains no rule module (*.yaml)"))]

@@ -14,6 +14,7 @@ _COMMANDS = {
     "releases": "releases",
     "rollback": "releases",
     "explain": "explain",
+    "prove": "prove",
 }
 """The module of each command; its function has the name of the command."""
 

@@ -1,7 +1,7 @@
 """From any counterexample to the smallest: fewest list elements and facts, then the simplest values and instants."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,7 @@ from backend.rulebook.language.types import Type, fields_of
 from backend.rulebook.prover.calendar import DAY, HOUR, text_of
 from backend.rulebook.prover.question import Question
 from backend.rulebook.prover.smt import Model, Solver, Term, conj, count, integer, is_truth, neg
-from backend.rulebook.prover.symbols import SymbolicList, SymbolicStruct, Value, present_elements
+from backend.rulebook.prover.symbols import SymbolicList, SymbolicStruct, Value, lists_of, present_elements
 
 _UNITS = (DAY, HOUR, HOUR // 60, HOUR // 3_600)
 _DISTANCES = tuple(DAY * days for days in (0, 1, 7, 14, 30, 366, 7_305, 36_525))
@@ -26,8 +26,17 @@ class Minimiser:
     near: int
     deadline: float
 
-    def minimise(self) -> Model:
-        """Return the smallest counterexample that was found in time. `near` is the instant to which `now` is drawn."""
+    def fewest_elements(self) -> Mapping[str, int]:
+        """Find the fewest list elements and facts; return the lengths of the lists by path."""
+        self._fewest_elements()
+        lengths: dict[str, int] = {}
+        for path, found in lists_of(self.question.facts, "facts"):
+            present = sum(self.model.truth(there) for there, _ in found.elements)
+            lengths[path] = max(present, lengths.get(path, 0))
+        return lengths
+
+    def simplest_values(self) -> Model:
+        """Return the simplest values that were found in time. `near` is the instant to which `now` is drawn."""
         self._fewest_elements()
         self._simplest_instant(self.question.now, self.near)
         now = self.model.number(self.question.now)

@@ -16,32 +16,32 @@ class Outcome:
     """The symbolic verdict of one law.
 
     `result` is a number, or the place of the word in the module's `result`, mildest first. A module that collects words
-    has `words` instead, each with the condition under which it is among them. `deciding` gives, for each rule in force
+    has `words` instead, each with the condition under which it is among them. `decisive` gives, for each rule in force
     and for `otherwise`, the condition under which it decides.
     """
 
     result: Term
     words: Mapping[str, Term]
     fired: Mapping[str, Term]
-    deciding: Mapping[str, Term]
+    decisive: Mapping[str, Term]
 
 
 def outcome_of(module: Module, law: Law, encoder: Encoder, names: Environment) -> Outcome:
     """Return what a law decides about the facts and the instant in `names`. Raises Unencodable."""
     fired = {rule.id: encoder.condition(rule, names) for rule in law.rules}
-    deciding = _deciding(module, law.rules, fired)
+    decisive = _decisive(module, law.rules, fired)
     if module.strategy == "collect":
-        return Outcome(0, _collected(module, law.rules, fired, deciding[OTHERWISE]), fired, deciding)
+        return Outcome(0, _collected(module, law.rules, fired, decisive[OTHERWISE]), fired, decisive)
     if module.strategy == "sum":
         low, high = cast("tuple[int, int]", module.result)
         added = total([choose(fired[rule.id], number_of(law, rule), 0) for rule in law.rules])
         limited = choose(added < low, low, choose(added > high, high, added))
-        return Outcome(choose(deciding[OTHERWISE], module.otherwise.then, limited), {}, fired, deciding)
+        return Outcome(choose(decisive[OTHERWISE], module.otherwise.then, limited), {}, fired, decisive)
     results = {rule.id: _result(module, law, rule) for rule in law.rules}
     found: Term = _place(module, module.otherwise.then)
     for name, result in results.items():
-        found = choose(deciding[name], result, found)
-    return Outcome(found, {}, fired, deciding)
+        found = choose(decisive[name], result, found)
+    return Outcome(found, {}, fired, decisive)
 
 
 def number_of(law: Law, rule: Rule) -> int:
@@ -71,7 +71,7 @@ def _values(law: Law, rule: Rule) -> tuple[object, ...]:
     return (key, tuple((name, repr(values[name])) for name in named))
 
 
-def _deciding(module: Module, rules: Sequence[Rule], fired: Mapping[str, Term]) -> dict[str, Term]:
+def _decisive(module: Module, rules: Sequence[Rule], fired: Mapping[str, Term]) -> dict[str, Term]:
     """Return when each rule decides. Under `sum` and `collect` each rule that fires does."""
     ordered = list(rules)
     if module.strategy == "most_severe":

@@ -60,7 +60,7 @@ class Person:
         if isinstance(value, SymbolicList):
             element, inner = cast("Type", kind.element), cast("Any", described).item_type
             items = (item for there, item in value.elements if self.model.truth(there))
-            return [self._value(item, element, inner) for item in items]
+            return _in_order([self._value(item, element, inner) for item in items], element)
         match kind.kind:
             case "bool":
                 return self.model.truth(value)
@@ -82,6 +82,15 @@ class Person:
         if not free:
             raise NoSuchFacts("no text of this pattern is known")
         return free[-number % len(free)]
+
+
+def _in_order(items: list[Any], kind: Type) -> list[Any]:
+    """Return elements in the order of their first instant: it means nothing to rules, but helps a reader."""
+    if kind.kind == "timestamp":
+        return sorted(items)
+    known = fields_of(kind.struct) if kind.struct is not None else {}
+    dated = [name for name, field in known.items() if field.type.kind == "timestamp" and not field.optional]
+    return sorted(items, key=lambda item: item.get(dated[0], EPOCH)) if dated else items
 
 
 def _fields_read(facts: SymbolicStruct) -> frozenset[str]:

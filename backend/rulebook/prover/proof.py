@@ -22,7 +22,7 @@ from backend.rulebook.prover.people import NoSuchFacts, Person, block_of, yaml_o
 from backend.rulebook.prover.question import Period, Question, Side, ask, sizes_for
 from backend.rulebook.prover.report import ClaimResult, Counterexample, Decision, ProofReport
 from backend.rulebook.prover.sizes import Sizes
-from backend.rulebook.prover.smt import Solver
+from backend.rulebook.prover.smt import Model, Solver
 from backend.rulebook.verdict import Law, Verdict
 
 SECONDS_TO_MINIMISE = 5.0
@@ -214,7 +214,7 @@ class _Prover:
             return self._unknown(
                 Text(zh="求解器在时限内没有结论", en=f"the solver did not decide {period.begins:%Y-%m-%d} in time")
             )
-        return self._counterexample(question, solver, period)
+        return self._counterexample(*self._smallest(question, solver, period, sizes))
 
     def _unknown(self, reason: Text) -> None:
         if reason not in self.left_out:
@@ -241,14 +241,24 @@ class _Prover:
 
     # ── counterexamples ──
 
-    def _counterexample(self, question: Question, solver: Solver, period: Period) -> Counterexample | None:
-        limit = min(self.deadline, time.monotonic() + SECONDS_TO_MINIMISE)
+    def _smallest(self, question: Question, solver: Solver, period: Period, sizes: Sizes) -> tuple[Question, Model]:
+        """Return the smallest counterexample: first the fewest elements, then the simplest values of just these."""
+        deadline = min(self.deadline, time.monotonic() + SECONDS_TO_MINIMISE)
+        near = min(microseconds(max(period.begins, EPOCH)), microseconds(period.ends) - 1)
         zone = self.new.rulebook.time_zone
-        near = microseconds(max(period.begins, EPOCH))
-        near = min(near, microseconds(period.ends) - 1)
-        first = solver.model()
+        model = solver.model()
         solver.limit(2)
-        smallest = Minimiser(question, solver, first, zone, near, limit).minimise()
+        lengths = Minimiser(question, solver, model, zone, near, deadline).fewest_elements()
+        small = ask(self.claim, period, Sizes({path: lengths.get(path, 0) for path in sizes.lengths}, frozenset()))
+        again = Solver(2)
+        again.add(*small.constraints())
+        if again.check() != "sat":  # only if a list must be longer than its elements suggest
+            small, again = question, solver
+            again.check()
+        deadline = min(self.deadline, time.monotonic() + SECONDS_TO_MINIMISE)
+        return small, Minimiser(small, again, again.model(), zone, near, deadline).simplest_values()
+
+    def _counterexample(self, question: Question, smallest: Model) -> Counterexample | None:
         person = Person(question.space, smallest)
         try:
             facts = person.facts(question.facts)
@@ -331,7 +341,7 @@ class _Prover:
         )
         changed = None if other is None else block_of(other, zone)
         shown = None if before is None else _decision(before)
-        return Counterexample(at, block_of(facts, zone), changed, shown, _decision(after), case)
+        return Counterexample(at.astimezone(zone), block_of(facts, zone), changed, shown, _decision(after), case)
 
 
 class _Shown(Struct, frozen=True):

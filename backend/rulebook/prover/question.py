@@ -1,9 +1,12 @@
 """A claim in one period of the law, as a question for the solver: who is a counterexample?"""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
+
+from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook.language.tree import Node, key_of
@@ -144,6 +147,8 @@ class _Asker:
         self, owner: SymbolicStruct, name: str, held: Held, rest: Sequence[str], changed: Changed
     ) -> tuple[SymbolicStruct, list[Term]]:
         """Change the first element of a list; the order of the elements means nothing to the rules."""
+        if not held.value.elements:
+            return owner, [False]
         first, *others = held.value.elements
         element, terms = self._changed(first[1], rest, changed)
         replaced = SymbolicList([(first[0], element), *others], held.value.length)
@@ -182,7 +187,7 @@ class _Asker:
                 both = {**found.fired, **found.words}
                 return conj([both.get(one, False), both.get(two, False)])
             case Decided():
-                return self.outcome(self.period.new, facts).deciding["otherwise"]
+                return self.outcome(self.period.new, facts).decisive["otherwise"]
             case Always() as always:
                 return neg(self._condition(always.condition, facts, **self._verdicts(facts)))
 
@@ -207,7 +212,7 @@ class _Asker:
     def _verdict(self, side: Side, facts: SymbolicStruct) -> SymbolicStruct:
         found, words = self.outcome(side, facts), self.space.words
         rule: Term = words.number("otherwise")
-        for name, decides in found.deciding.items():
+        for name, decides in found.decisive.items():
             rule = choose(decides, words.number(name), rule)
         fired = SymbolicList([(fires, words.number(name)) for name, fires in found.fired.items()])
         result: Value = found.result
@@ -267,10 +272,25 @@ def sizes_for(claim: Claim, period: Period) -> Sizes:
         for node in claim.conditions()
     ]
     slots = [[demand] for demand in own]
+    if isinstance(claim.subject, Changed):
+        slots.append([Demand(Counter(_lists_on_the_way(period.new.module.facts, claim.subject.path)))])
     twice = 2 if isinstance(claim.subject, Changed | Added) else 1
     for side, found in zip(period.sides(), alternatives, strict=True):
         slots += _slots(claim, side, found) * twice
     return solve(slots, [*own, *distinct.values()], period.new.module.facts)
+
+
+def _lists_on_the_way(facts: type[Struct], path: Sequence[str]) -> Iterator[str]:
+    """Yield the path of each list on the way to a fact."""
+    struct: type[Struct] | None = facts
+    found = "facts"
+    for name in path:
+        assert struct is not None
+        kind, found = fields_of(struct)[name].type, f"{found}.{name}"
+        if kind.element is not None:
+            yield found
+            kind, found = kind.element, f"{found}[]"
+        struct = kind.struct
 
 
 def _demands(side: Side) -> list[tuple[Demand, Demand]]:
@@ -279,7 +299,7 @@ def _demands(side: Side) -> list[tuple[Demand, Demand]]:
 
 
 def _slots(claim: Claim, side: Side, found: Sequence[tuple[Demand, Demand]]) -> list[list[Demand]]:
-    """Return which conditions must hold at once: that of the deciding rule, or of any number of them."""
+    """Return which conditions must hold at once: that of the decisive rule, or of any number of them."""
     fires = [true for true, _ in found]
     if not fires:
         return []
