@@ -16,10 +16,11 @@ from backend.rulebook.language.types import EPOCH, INSTANT_RANGE, MICROSECOND, m
 from backend.rulebook.modules.module import OTHERWISE, Module
 from backend.rulebook.prover.claims import Added, Always, Apart, Changed, Claim, Compared, Decided, default_claim
 from backend.rulebook.prover.encoder import Unencodable
+from backend.rulebook.prover.enough import sizes_for
 from backend.rulebook.prover.minimise import Minimiser
 from backend.rulebook.prover.outcome import law_key
 from backend.rulebook.prover.people import NoSuchFacts, Person, block_of, yaml_of
-from backend.rulebook.prover.question import Period, Question, Side, ask, sizes_for
+from backend.rulebook.prover.question import Period, Question, Side, ask
 from backend.rulebook.prover.report import ClaimResult, Counterexample, Decision, ProofReport
 from backend.rulebook.prover.sizes import Sizes
 from backend.rulebook.prover.smt import Model, Solver
@@ -198,15 +199,18 @@ class _Prover:
             keys = {law_key(side.module, side.law) for side in period.sides()}
             if len(keys) == 1:
                 return None
-        sizes = self._sized(sizes_for(self.claim, period))
         if time.monotonic() >= self.deadline:
             return self._unknown(Text(zh="时间不够", en=f"the time was over before {period.begins:%Y-%m-%d}"))
         try:
-            question = ask(self.claim, period, sizes)
+            if isinstance(self.claim.subject, Compared | Changed | Added):
+                sizes = self._sized(sizes_for(self.claim, period, abstract=True))
+                solver, _ = self._solver(period, sizes, abstract=True)
+                if solver.check() == "unsat":
+                    return None
+            sizes = self._sized(sizes_for(self.claim, period, abstract=False))
+            solver, question = self._solver(period, sizes, abstract=False)
         except Unencodable as error:
             return self._unknown(error.reason)
-        solver = Solver(self.deadline - time.monotonic())
-        solver.add(*question.constraints())
         answer = solver.check()
         if answer == "unsat":
             return None
@@ -215,6 +219,12 @@ class _Prover:
                 Text(zh="求解器在时限内没有结论", en=f"the solver did not decide {period.begins:%Y-%m-%d} in time")
             )
         return self._counterexample(*self._smallest(question, solver, period, sizes))
+
+    def _solver(self, period: Period, sizes: Sizes, *, abstract: bool) -> tuple[Solver, Question]:
+        question = ask(self.claim, period, sizes, abstract=abstract)
+        solver = Solver(self.deadline - time.monotonic())
+        solver.add(*question.constraints())
+        return solver, question
 
     def _unknown(self, reason: Text) -> None:
         if reason not in self.left_out:

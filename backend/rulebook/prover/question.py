@@ -1,6 +1,5 @@
 """A claim in one period of the law, as a question for the solver: who is a counterexample?"""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import cast
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.rulebook.language.tree import Node, key_of
+from backend.rulebook.language.tree import Field, Has, Node, Variable, walk
 from backend.rulebook.language.types import Type, fields_of, microseconds
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.prover.claims import (
@@ -24,7 +23,7 @@ from backend.rulebook.prover.claims import (
 )
 from backend.rulebook.prover.encoder import Encoder, Unencodable
 from backend.rulebook.prover.outcome import Outcome, condition_key, outcome_of
-from backend.rulebook.prover.sizes import Demand, Demands, Sizes, either, solve
+from backend.rulebook.prover.sizes import Sizes
 from backend.rulebook.prover.smt import Term, boolean, choose, conj, disj, integer, neg
 from backend.rulebook.prover.symbols import (
     FactSpace,
@@ -80,10 +79,38 @@ class Question:
         return [*self.space.all_constraints(), self.violation]
 
 
-def ask(claim: Claim, period: Period, sizes: Sizes) -> Question:
-    """Return the question whether a claim can be contradicted in a period. Raises Unencodable."""
+def ask(claim: Claim, period: Period, sizes: Sizes, *, abstract: bool = False) -> Question:
+    """Return the question whether a claim can be contradicted in a period. Raises Unencodable.
+
+    An `abstract` question is smaller: conditions that the change does not touch may be true or false, whatever the
+    facts. A claim that it cannot contradict holds; an answer to it need not be a person.
+    """
     space = FactSpace(sizes.lengths, Words())
-    return _Asker(claim, period, space, space.facts(period.new.module.facts)).question()
+    if isinstance(claim.subject, Changed):  # its first element is the one that changes
+        space.unordered |= set(lists_on_the_way(period.new.module.facts, claim.subject.path))
+    untouched = untouched_conditions(claim, period)
+    return _Asker(claim, period, space, space.facts(period.new.module.facts), untouched, abstract).question()
+
+
+def untouched_conditions(claim: Claim, period: Period) -> frozenset[object]:
+    """Return the keys of the conditions that have the same value before and after the change."""
+    keys = [{condition_key(side.law, rule): rule for rule in side.law.rules} for side in period.sides()]
+    match claim.subject:
+        case Compared() if period.old is not None:
+            return frozenset(keys[0].keys() & keys[1].keys())
+        case Changed(path=path) | Added(path=path):
+            return frozenset(key for key, rule in keys[0].items() if path[0] not in _fields_read(rule))
+        case _:
+            return frozenset()
+
+
+def _fields_read(rule: Rule) -> set[str]:
+    """Return the fields of the facts that a condition reads."""
+    return {
+        node.name
+        for node in walk(rule.condition)
+        if isinstance(node, Field | Has) and isinstance(node.operand, Variable) and node.operand.name == "facts"
+    }
 
 
 @dataclass
@@ -92,8 +119,11 @@ class _Asker:
     period: Period
     space: FactSpace
     facts: SymbolicStruct
+    untouched: frozenset[object]
+    abstract: bool
     now: Term = field(default_factory=lambda: integer("now"))
     left_out: list[Text] = field(default_factory=list[Text])
+    known: dict[object, Term] = field(default_factory=dict[object, Term])
 
     def question(self) -> Question:
         facts = self.facts
@@ -111,7 +141,7 @@ class _Asker:
         return Encoder(self.space, {}).encode(node, {"facts": facts, "now": self.now, **names})
 
     def outcome(self, side: Side, facts: SymbolicStruct) -> Outcome:
-        encoder = _Lenient(self.space, side.law.parameter_values, side, facts.name, self.left_out)
+        encoder = _Lenient(self.space, side.law.parameter_values, self, side, facts.name)
         return outcome_of(side.module, side.law, encoder, {"facts": facts, "now": self.now})
 
     # ── changed facts ──
@@ -241,46 +271,32 @@ class _Lenient(Encoder):
     holds.
     """
 
+    asker: _Asker
     side: Side
     facts: str
-    left_out: list[Text]
 
     def condition(self, rule: Rule, names: Mapping[str, Value]) -> Term:
-        """Return whether a rule fires."""
+        """Return whether a rule fires; conditions with the same value share one term."""
+        key = condition_key(self.side.law, rule)
+        untouched = key in self.asker.untouched
+        if untouched and self.asker.abstract:
+            return boolean(f"?{key!r}")
+        shared = ("" if untouched else self.facts, key)
+        if shared not in self.asker.known:
+            self.asker.known[shared] = self._condition(rule, names, shared)
+        return self.asker.known[shared]
+
+    def _condition(self, rule: Rule, names: Mapping[str, Value], shared: object) -> Term:
         try:
             return self.encode(rule.condition, names)
         except Unencodable as error:
             reason = Text(zh=f"规则 {rule.id}：{error.reason.zh}", en=f"rule {rule.id!r}: {error.reason.en}")
-            if reason not in self.left_out:
-                self.left_out.append(reason)
-            return boolean(f"?{self.facts}{condition_key(self.side.law, rule)!r}")
+            if reason not in self.asker.left_out:
+                self.asker.left_out.append(reason)
+            return boolean(f"?{shared!r}")
 
 
-# ── lengths of lists ──
-
-
-def sizes_for(claim: Claim, period: Period) -> Sizes:
-    """Return how long lists must be for an answer to the claim in a period."""
-    alternatives = [_demands(side) for side in period.sides()]
-    distinct: dict[object, Demand] = {}
-    for side, found in zip(period.sides(), alternatives, strict=True):
-        for rule, (true, false) in zip(side.law.rules, found, strict=True):
-            distinct.setdefault(condition_key(side.law, rule), either([true, false]))
-    paths = {"added": "facts." + ".".join(claim.subject.path)} if isinstance(claim.subject, Added) else {}
-    own = [
-        either([Demands({}).of(node, truth=truth, paths=paths) for truth in (True, False)])
-        for node in claim.conditions()
-    ]
-    slots = [[demand] for demand in own]
-    if isinstance(claim.subject, Changed):
-        slots.append([Demand(Counter(_lists_on_the_way(period.new.module.facts, claim.subject.path)))])
-    twice = 2 if isinstance(claim.subject, Changed | Added) else 1
-    for side, found in zip(period.sides(), alternatives, strict=True):
-        slots += _slots(claim, side, found) * twice
-    return solve(slots, [*own, *distinct.values()], period.new.module.facts)
-
-
-def _lists_on_the_way(facts: type[Struct], path: Sequence[str]) -> Iterator[str]:
+def lists_on_the_way(facts: type[Struct], path: Sequence[str]) -> Iterator[str]:
     """Yield the path of each list on the way to a fact."""
     struct: type[Struct] | None = facts
     found = "facts"
@@ -291,23 +307,3 @@ def _lists_on_the_way(facts: type[Struct], path: Sequence[str]) -> Iterator[str]
             yield found
             kind, found = kind.element, f"{found}[]"
         struct = kind.struct
-
-
-def _demands(side: Side) -> list[tuple[Demand, Demand]]:
-    found = Demands(side.law.parameter_values)
-    return [(found.of(rule.condition, truth=True), found.of(rule.condition, truth=False)) for rule in side.law.rules]
-
-
-def _slots(claim: Claim, side: Side, found: Sequence[tuple[Demand, Demand]]) -> list[list[Demand]]:
-    """Return which conditions must hold at once: that of the decisive rule, or of any number of them."""
-    fires = [true for true, _ in found]
-    if not fires:
-        return []
-    reads_fired = isinstance(claim.subject, Always) and "fired" in repr(key_of(claim.subject.condition))
-    if side.module.strategy == "sum" or reads_fired:
-        return [[demand] for demand in fires]
-    if isinstance(claim.subject, Apart):
-        return [fires, fires]
-    if side.module.strategy == "collect" and isinstance(claim.subject, Always):
-        return [[demand] for demand in fires]
-    return [fires]

@@ -16,7 +16,7 @@ from msgspec import Struct, inspect
 
 from backend.rulebook.language.types import TIMESTAMP, Type, fields_of, microseconds
 from backend.rulebook.prover.calendar import Calendar
-from backend.rulebook.prover.smt import Term, boolean, conj, disj, integer, real
+from backend.rulebook.prover.smt import Term, boolean, conj, disj, integer, neg, real
 
 
 @dataclass
@@ -108,6 +108,8 @@ class FactSpace:
         self.calendar = Calendar(self.constraints)
         self.texts: list[OpenText] = []
         self.has_decimals = False
+        self.lists: list[tuple[SymbolicList, Type]] = []
+        self.unordered: set[str] = set()
 
     def facts(self, struct: type[Struct]) -> SymbolicStruct:
         """Return the facts about the symbolic person."""
@@ -146,7 +148,10 @@ class FactSpace:
         self.constraints += [length >= least, length <= size]
         inner = cast("Any", held).item_type
         made = [self.make(element, inner, f"{path}[]", f"{name}[{position}]") for position in range(size)]
-        return SymbolicList([(length > position, value) for position, value in enumerate(made)], length)
+        found = SymbolicList([(length > position, value) for position, value in enumerate(made)], length)
+        if path not in self.unordered:
+            self.lists.append((found, element))
+        return found
 
     def _bound_text(self, kind: Type, held: inspect.Type, term: Term) -> None:
         if kind.words is not None:
@@ -156,11 +161,25 @@ class FactSpace:
 
     def all_constraints(self) -> list[Term]:
         """Return what holds of the variables made so far, given the texts that appear anywhere."""
-        return [*self.constraints, *map(self._text_is_valid, self.texts)]
+        ordered = (term for found, element in self.lists for term in _in_order(found, element))
+        return [*self.constraints, *ordered, *map(self._text_is_valid, self.texts)]
 
     def _text_is_valid(self, text: OpenText) -> Term:
         known = [number for word, number in self.words.numbers.items() if accepts(text.kind, word)]
         return disj([text.term < 0, *(text.term == number for number in known)])
+
+
+def _in_order(found: SymbolicList, element: Type) -> Iterator[Term]:
+    """Yield that the elements are in order of time. Rules do not depend on their order; so fewer lists are tried."""
+    if element.kind == "timestamp":
+        instants = [value for _, value in found.elements]
+    else:
+        known = fields_of(element.struct) if element.struct is not None else {}
+        dated = [name for name, held in known.items() if held.type.kind == "timestamp" and not held.optional]
+        read = [name for name in dated if all(name in value.fields for _, value in found.elements)]
+        instants = [value.fields[read[0]].value for _, value in found.elements] if read else []
+    for position in range(1, len(instants)):
+        yield disj([neg(found.elements[position][0]), instants[position - 1] <= instants[position]])
 
 
 @cache
