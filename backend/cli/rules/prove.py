@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 import msgspec
 
 from backend.cli.errors import load_settings, report_errors
+from backend.cli.language import AuthorError, language
 from backend.cli.rules.loading import load
 from backend.i18n import Text
 from backend.rulebook.prover import is_installed
@@ -93,12 +93,7 @@ def prove(
 def require_solver() -> None:
     """Raise ClickException if the solver is not installed."""
     if not is_installed():
-        raise click.ClickException(NOT_INSTALLED.in_language(language()))
-
-
-def language() -> str:
-    """Return the language of the output: zh or en."""
-    return "zh" if os.environ.get("CHENGMA_LANGUAGE", "").startswith("zh") else "en"
+        raise AuthorError(NOT_INSTALLED)
 
 
 def all_claims(

@@ -13,12 +13,14 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.rulebook import CASES, Rulebook, Verdict, load_rulebook, module_name, read_file
 from backend.rulebook.modules.coverage import check_changes_covered, check_rules_covered
+from backend.rulebook.modules.field_reader import A_RESULT
 from backend.rulebook.modules.module import OTHERWISE, Module
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlScalar, YamlSequence, YamlValue, read_document
-from backend.rulebook.source import InvalidRulebook, Location, SourceFile
+from backend.rulebook.source import NO_HELP, InvalidRulebook, Location, SourceFile, suggest
 
 NEVER = "never"
 
@@ -57,7 +59,8 @@ def run_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo) 
     for name, file in files.items():
         module = rulebook.modules.get(name)
         if module is None:
-            file.fault(Location(1, 1), f"there is no module {name!r} for these cases")
+            message = Text(zh=f"这些案例没有对应的模块“{name}”", en=f"there is no module {name!r} for these cases")
+            file.fault(Location(1, 1), message, suggest(name, rulebook.modules), "R046")
         elif not file.faults:
             cases[name] = read_cases(file, module)
     faults = [fault for file in files.values() for fault in file.faults]
@@ -68,7 +71,8 @@ def run_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo) 
                 _run_module(rulebook, module, cases[module.name], files[module.name], rules)
             else:
                 name = f"{Path(rules.path).stem}{CASES}.yaml"
-                rules.fault(Location(1, 1), "these rules have no cases", f"write {name}")
+                message = Text(zh="这些规则没有案例", en="these rules have no cases")
+                rules.fault(Location(1, 1), message, Text(zh=f"请编写 {name}", en=f"write {name}"), "R046")
             faults += rules.faults
         faults += [fault for file in files.values() for fault in file.faults]
     if faults:
@@ -87,24 +91,30 @@ class _CaseReader(StructReader):
     module: Module
 
     def cases(self, root: YamlValue) -> list[Case]:
-        entries = self.entries(root, ("module", "cases"), what="a file of cases")
+        entries = self.entries(root, ("module", "cases"), what=Text(zh="案例文件", en="a file of cases"))
         if entries is None:
             return []
         named = self.scalar(entries["module"])
         if named is not None and named.text != self.module.name:
-            self.file.fault(named.location, f"these cases are next to the module {self.module.name!r}")
+            message = Text(
+                zh=f"与这些案例同处的模块是“{self.module.name}”",
+                en=f"these cases are next to the module {self.module.name!r}",
+            )
+            self.file.fault(named.location, message, NO_HELP, "R014")
         cases: dict[str, Case] = {}
-        for item in self.items(entries["cases"], "the cases"):
+        for item in self.items(entries["cases"], Text(zh="各个案例", en="the cases")):
             case = self._case(item)
             if case is not None and case.name in cases:
                 line = cases[case.name].location.line
-                self.file.fault(case.location, "two cases have the same name", f"the first one is in line {line}")
+                message = Text(zh="两个案例同名", en="two cases have the same name")
+                advice = Text(zh=f"第一个在第{line}行", en=f"the first one is in line {line}")
+                self.file.fault(case.location, message, advice, "R023")
             elif case is not None:
                 cases[case.name] = case
         return list(cases.values())
 
     def _case(self, item: YamlValue) -> Case | None:
-        entries = self.entries(item, _CASE_KEYS, optional=("on",), what="a case")
+        entries = self.entries(item, _CASE_KEYS, optional=("on",), what=Text(zh="案例", en="a case"))
         if entries is None:
             return None
         name, at = self.short_text(entries["case"]), self.instant(entries["at"].value)
@@ -118,9 +128,13 @@ class _CaseReader(StructReader):
     def _expected(self, entry: YamlEntry) -> dict[str, Expected]:
         if isinstance(entry.value, YamlScalar):
             return {"result": Expected(self._result(entry.value), entry.value.location)}
-        entries = self.entries(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what="`expect`") or {}
+        entries = (
+            self.entries(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what=Text(zh="`expect`", en="`expect`"))
+            or {}
+        )
         if not entries:
-            self.file.fault(entry.value.location, "a case without an expectation cannot fail")
+            message = Text(zh="没有预期结果的案例不会失败", en="a case without an expectation cannot fail")
+            self.file.fault(entry.value.location, message, NO_HELP, "R046")
         read = {"result": self._result, "rule": self._rule, "fired": self._fired, "changes_at": self._changes_at}
         return {
             entry.key: Expected(read[entry.key](entry.value), entry.value.location)
@@ -132,11 +146,11 @@ class _CaseReader(StructReader):
         if self.module.numeric:
             return self.whole_number(value)
         if self.module.strategy == "collect":
-            return tuple(self.word(item, "a result", self._words()) for item in self._items(value))
-        return self.word(value, "a result", self._words())
+            return tuple(self.word(item, A_RESULT, self._words()) for item in self._items(value))
+        return self.word(value, A_RESULT, self._words())
 
     def _rule(self, value: YamlValue) -> str | None:
-        return self.word(value, "a rule", [OTHERWISE, *(rule.id for rule in self.module.rules)])
+        return self.word(value, Text(zh="规则", en="a rule"), [OTHERWISE, *(rule.id for rule in self.module.rules)])
 
     def _fired(self, value: YamlValue) -> tuple[str | None, ...]:
         return tuple(map(self._rule, self._items(value)))
@@ -150,7 +164,8 @@ class _CaseReader(StructReader):
     def _items(self, value: YamlValue) -> list[YamlValue]:
         if isinstance(value, YamlSequence):
             return value.items
-        self.file.fault(value.location, "expected a list, such as [...]")
+        message = Text(zh="此处应为列表，写作 [...]", en="expected a list, such as [...]")
+        self.file.fault(value.location, message, NO_HELP, "R012")
         return []
 
 
@@ -164,8 +179,12 @@ def _run_module(rulebook: Rulebook, module: Module, cases: list[Case], file: Sou
         for key, expected in case.expected.items():
             found = getattr(verdict, key)
             if found != expected.value:
-                message = f"{case.name}: {key} is {_format(found, zone)}, expected {_format(expected.value, zone)}"
-                file.fault(expected.location, message, _describe(verdict, zone))
+                actual, wanted = _format(found, zone), _format(expected.value, zone)
+                message = Text(
+                    zh=f"{case.name}：{key} 为 {actual}，预期 {wanted}",
+                    en=f"{case.name}: {key} is {actual}, expected {wanted}",
+                )
+                file.fault(expected.location, message, _describe(verdict, zone), "R045")
         fired.update(verdict.fired)
         in_force = {rule.id for rule in rulebook.in_force(module.name, case.at, on=case.on)}
         silent |= in_force.difference(verdict.fired)
@@ -174,10 +193,12 @@ def _run_module(rulebook: Rulebook, module: Module, cases: list[Case], file: Sou
     check_changes_covered(module, instants, zone, rules, file.path)
 
 
-def _describe(verdict: Verdict, zone: ZoneInfo) -> str:
-    fired = ", ".join(verdict.fired) or "no rule"
-    changes_at = _format(verdict.changes_at, zone)
-    return f"{fired} fired; {_format(verdict.result, zone)} by {verdict.rule!r}, changes at {changes_at}"
+def _describe(verdict: Verdict, zone: ZoneInfo) -> Text:
+    changes_at, result = _format(verdict.changes_at, zone), _format(verdict.result, zone)
+    return Text(
+        zh=f"成立的规则：{'、'.join(verdict.fired) or '无'}；由“{verdict.rule}”得 {result}，变更时刻：{changes_at}",
+        en=f"{', '.join(verdict.fired) or 'no rule'} fired; {result} by {verdict.rule!r}, changes at {changes_at}",
+    )
 
 
 def _format(value: object, zone: ZoneInfo) -> str:

@@ -39,7 +39,10 @@ class Calendar:
         """Return the local date and time of an instant, given in microseconds since 1970."""
         key = (str(instant), zone)
         if key not in self._known:
-            self._known[key] = self._define(instant + _offset(instant, zone), f"civil{len(self._known)}")
+            found = self._define(instant + _offset(instant, zone), f"civil{len(self._known)}")
+            for other in self._known.values():
+                self.constraints += _order(found, other)
+            self._known[key] = found
         return self._known[key]
 
     def _define(self, local: Term, name: str) -> Civil:
@@ -66,6 +69,15 @@ class Calendar:
         for number in range(1, 12):
             begin = choose(month >= number, _begin(number, leap), begin)
         return Civil(days, year, month, day_of_year - begin, day_of_year, local - days * DAY)
+
+
+def _order(one: Civil, other: Civil) -> list[Term]:
+    """Return that later days are not in earlier months: it follows from the rest, but the solver is slow to find it."""
+    months = [12 * civil.year + civil.month for civil in (one, other)]
+    return [
+        disj([one.days > other.days, months[0] <= months[1]]),
+        disj([other.days > one.days, months[1] <= months[0]]),
+    ]
 
 
 def _begin(month: int, leap: Term) -> Term:

@@ -64,7 +64,7 @@ class _ClaimReader(FieldReader):
     texts: list[tuple[Node, str]] = field(default_factory=list[tuple[Node, str]])
 
     def claims(self, root: YamlValue) -> ClaimsFile | None:
-        what = "a file of claims"
+        what = Text(zh="主张文件", en="a file of claims")
         entries = self.entries(root, ("module", "best", "claims"), optional=("best",), what=what)
         if entries is None:
             return None
@@ -79,7 +79,7 @@ class _ClaimReader(FieldReader):
             )
         self.high = self._best(entries.get("best"))
         found: dict[str, Claim] = {}
-        for item in self.items(entries["claims"], "the claims"):
+        for item in self.items(entries["claims"], Text(zh="各条主张", en="the claims")):
             self.texts = []
             claim = self._claim(item)
             if claim is not None and claim.id in found:
@@ -120,10 +120,10 @@ class _ClaimReader(FieldReader):
 
     def _claim(self, item: YamlValue) -> Claim | None:
         optional = [key for key in _KEYS if key not in _REQUIRED]
-        entries = self.entries(item, _KEYS, optional=optional, what="a claim")
+        entries = self.entries(item, _KEYS, optional=optional, what=Text(zh="主张", en="a claim"))
         if entries is None:
             return None
-        identifier = self.word(entries["id"].value, "a claim's id")
+        identifier = self.word(entries["id"].value, Text(zh="主张的编号", en="a claim's id"))
         name, source = self.text(entries["name"]), self.short_text(entries["source"])
         since, until = self.period(entries)
         condition = self._condition(entries["if"], {}) if "if" in entries else None
@@ -273,7 +273,7 @@ class _ClaimReader(FieldReader):
                 self._fault(
                     entry,
                     Text(zh=f"没有“{part}”这项事实", en=f"unknown field {part!r}"),
-                    Text(zh=suggest(part, known), en=suggest(part, known)),
+                    suggest(part, known),
                     "R102",
                 )
                 return None
@@ -291,7 +291,7 @@ class _ClaimReader(FieldReader):
                 code="R101",
             )
             return None
-        one, other = (self.word(item, "a result or a rule", known) for item in items)
+        one, other = (self.word(item, Text(zh="结果或规则", en="a result or a rule"), known) for item in items)
         return None if one is None or other is None else Apart(one, other)
 
     def _decided(self, entry: YamlEntry) -> Decided:

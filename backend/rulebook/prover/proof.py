@@ -320,11 +320,13 @@ class _Prover:
         return explain(text, node, {"facts": facts, "now": at, **names}).value is True
 
     def _broken(self, never: str, before: Verdict, after: Verdict) -> bool:
+        if self.module.strategy == "collect":
+            nothing = {self.module.otherwise.then}  # it stands for no word at all
+            one, two = (set(verdict.result) - nothing for verdict in (before, after))
+            worse, better = (one - two, two - one) if self.claim.best_is_high else (two - one, one - two)
+            return bool({"worse": worse, "better": better, "different": worse | better}[never])
         if never == "different":
             return before.result != after.result
-        if self.module.strategy == "collect":
-            gained, lost = set(after.result) - set(before.result), set(before.result) - set(after.result)
-            return bool(lost if (never == "worse") is self.claim.best_is_high else gained)
         one, two = (self._place(verdict) for verdict in (before, after))
         return two < one if (never == "worse") is self.claim.best_is_high else two > one
 

@@ -22,9 +22,9 @@ from backend.rulebook.prover.claims import (
     Never,
 )
 from backend.rulebook.prover.encoder import Encoder, Unencodable
-from backend.rulebook.prover.outcome import Outcome, condition_key, outcome_of
+from backend.rulebook.prover.outcome import Outcome, condition_key, number_of, outcome_of
 from backend.rulebook.prover.sizes import Sizes
-from backend.rulebook.prover.smt import Term, boolean, choose, conj, disj, integer, neg
+from backend.rulebook.prover.smt import Term, boolean, choose, conj, disj, integer, neg, total
 from backend.rulebook.prover.symbols import (
     FactSpace,
     Held,
@@ -223,16 +223,46 @@ class _Asker:
 
     def _broken(self, never: Never, old: Outcome, new: Outcome) -> Term:
         if old.words or new.words:
+            nothing = self.period.new.module.otherwise.then  # it stands for no word at all
+            words = [word for word in {**old.words, **new.words} if word != nothing]
             lost, gained = (
-                [conj([one.words[word], neg(two.words.get(word, False))]) for word in one.words]
+                [conj([one.words.get(word, False), neg(two.words.get(word, False))]) for word in words]
                 for one, two in ((old, new), (new, old))
             )
             worse, better = (lost, gained) if self.claim.best_is_high else (gained, lost)
             return disj({"worse": worse, "better": better, "different": [*worse, *better]}[never])
+        lower = (never == "worse") is self.claim.best_is_high
+        if self.abstract and self.period.new.module.strategy == "sum" and never != "different":
+            return self._sum_changes(old, new, lower=lower)
         if never == "different":
             return neg(old.result == new.result)
-        lower = (never == "worse") is self.claim.best_is_high
         return new.result < old.result if lower else new.result > old.result
+
+    def _sum_changes(self, old: Outcome, new: Outcome, *, lower: bool) -> Term:
+        """Return whether a sum can change this way, whatever the rules add that the change does not touch.
+
+        Those add the same before and after, and the limits keep the order of two sums. Only if no touched rule fires on
+        just one side, it may be `otherwise` that decides there.
+        """
+        sides = self.period.sides()
+        shared = self._unchanged_amounts()
+        sums: list[Term] = []
+        silent: list[Term] = []
+        for side, found in ((sides[0], old), (sides[-1], new)):
+            touched = [rule for rule in side.law.rules if _amount_key(side, rule) not in shared]
+            sums.append(total([choose(found.fired[rule.id], number_of(side.law, rule), 0) for rule in touched]))
+            silent.append(neg(disj(found.fired[rule.id] for rule in touched)))
+        changes = sums[1] < sums[0] if lower else sums[1] > sums[0]
+        return disj([conj([changes, neg(conj(silent))]), neg(silent[0] == silent[1])])
+
+    def _unchanged_amounts(self) -> set[object]:
+        """Return the keys of the rules that add the same amount under the same untouched condition on both sides."""
+        found = [
+            [_amount_key(side, rule) for rule in side.law.rules if condition_key(side.law, rule) in self.untouched]
+            for side in self.period.sides()
+        ]
+        common = set(found[0]) & set(found[-1])
+        return {key for key in common if all(side.count(key) == 1 for side in found)}
 
     def _verdicts(self, facts: SymbolicStruct) -> dict[str, Value]:
         """Return `old` and `new` as Structs that a free claim can read."""
@@ -261,6 +291,10 @@ def _renamed(facts: SymbolicStruct) -> SymbolicStruct:
     """Give changed facts a name of their own."""
     facts.name = "other"
     return facts
+
+
+def _amount_key(side: Side, rule: Rule) -> object:
+    return condition_key(side.law, rule), number_of(side.law, rule)
 
 
 @dataclass
