@@ -12,7 +12,7 @@ from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorError, language
 from backend.cli.rules.loading import load
 from backend.i18n import Text
-from backend.rulebook.prover import is_installed
+from backend.rulebook.prover import NOT_INSTALLED, is_installed
 from backend.rulebook.prover.standing import describe, read_standing_claims
 
 if TYPE_CHECKING:
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from backend.rulebook.prover.report import ClaimResult, ProofReport
     from backend.rulebook.source import SourceFile
 
-NOT_INSTALLED = Text(
-    zh="证明需要求解器 z3，请先运行 make authors",
-    en="a proof needs the solver z3: run `make authors` first",
-)
 EXIT_CODES = {"holds": 0, "counterexample": 1, "unknown": 3}
 _DAY = click.DateTime(["%Y-%m-%d"])
 

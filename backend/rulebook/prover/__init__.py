@@ -6,6 +6,13 @@ Read `claims`, then `encoder`, then `proof`.
 
 from importlib.util import find_spec
 
+from backend.i18n import Text
+
+NOT_INSTALLED = Text(
+    zh="证明需要求解器 z3，请先运行 make authors",
+    en="a proof needs the solver z3: run `make authors` first",
+)
+
 
 def is_installed() -> bool:
     """Return whether the solver that the prover needs is installed."""

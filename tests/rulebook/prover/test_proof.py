@@ -108,4 +108,4 @@ def test_lists_that_are_too_short_are_refused_with_the_reason(tmp_path: Path) ->
     subject = Added(("passes",), None, "worse")
     with pytest.raises(TooShortLists) as caught:
         prove_editions(None, edition(tmp_path, "new", rules), {"tram.fare": [claim(subject, lists=2)]})
-    assert "facts.passes needs 8 elements" in caught.value.reason.en
+    assert "facts.passes needs 4 elements" in caught.value.reason.en
