@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,10 +9,10 @@ import msgspec
 
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorError, language
-from backend.cli.rules.loading import load
+from backend.cli.rules.editions import read_edition
 from backend.i18n import Text
 from backend.rulebook.prover import NOT_INSTALLED, is_installed
-from backend.rulebook.prover.standing import describe, read_standing_claims
+from backend.rulebook.prover.standing import describe, read_claim_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +57,7 @@ def prove(
 ) -> None:
     """Prove claims about the rules in NEW against those in OLD (NEW: the city's own folder of rules).
 
+    An edition is a folder, a git revision (HEAD~1, v1:rules) or the beginning of a release's digest.
     Without --claim, the claims are the standing ones beside the rules in NEW, and for each module that differs that
     nobody is worse off. A counterexample is the smallest person and instant, and a case that can be added.
 
@@ -66,12 +66,11 @@ def prove(
     require_solver()
     from backend.rulebook.prover.proof import Edition, TooShortLists, UnconfirmedCounterexample, prove_editions
 
-    settings = load_settings()
-    before = Edition(load(settings, Path(old), strict=False), old_on.date() if old_on else None)
-    folder = Path(new or settings.rules)
-    after = Edition(load(settings, folder, strict=False), new_on.date() if new_on else None)
+    one, other = read_edition(old), read_edition(new or load_settings().rules)
+    before = Edition(one.rulebook, old_on.date() if old_on else None)
+    after = Edition(other.rulebook, new_on.date() if new_on else None)
     with report_errors():
-        files = read_standing_claims(folder, after.rulebook)
+        files = read_claim_files(other.claims, after.rulebook)
     claims = select(all_claims(before, after, files), wanted, modules)
     try:
         report = prove_editions(before, after, claims, seconds, lists)

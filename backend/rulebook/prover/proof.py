@@ -52,7 +52,8 @@ class Edition:
     def laws(self, module: str) -> Sequence[tuple[datetime, datetime, Law]]:
         """Return the laws of a module with the instants from and until which each is used."""
         if self.on is not None:
-            return [(*INSTANT_RANGE, self.rulebook.law_on(module, self.on))]
+            day = midnight(self.on, self.rulebook.time_zone)
+            return [(*INSTANT_RANGE, self.rulebook.law(module, day))]
         return [(law.begins, law.ends, law) for law in self.rulebook.laws(module)]
 
     def evaluate(self, module: str, facts: Struct, at: datetime) -> Verdict:

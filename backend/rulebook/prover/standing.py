@@ -12,11 +12,15 @@ from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
 
 def read_standing_claims(folder: Path, rulebook: Rulebook) -> dict[str, tuple[SourceFile, ClaimsFile]]:
     """Return the files of claims below a folder by module. Raises InvalidRulebook with every fault of every file."""
+    files = map(read_file, sorted(folder.rglob(f"*{CLAIMS}.y*ml")))
+    return read_claim_files({module_name(folder, file): file for file in files}, rulebook)
+
+
+def read_claim_files(files: Mapping[str, SourceFile], rulebook: Rulebook) -> dict[str, tuple[SourceFile, ClaimsFile]]:
+    """Return the claims in files that were read, by module. Raises InvalidRulebook with every fault of every file."""
     found: dict[str, tuple[SourceFile, ClaimsFile]] = {}
     faults: list[Fault] = []
-    for path in sorted(folder.rglob(f"*{CLAIMS}.y*ml")):
-        file = read_file(path)
-        name = module_name(folder, file)
+    for name, file in files.items():
         module = rulebook.modules.get(name)
         if module is None:
             message = Text(zh=f"没有与这些主张对应的模块 {name}", en=f"there is no module {name!r} for these claims")
