@@ -18,6 +18,7 @@ _COMMANDS = {
     "rollback": "release",
     "log": "release",
     "explain": "explain",
+    "prove": "prove",
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",
