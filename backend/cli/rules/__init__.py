@@ -14,6 +14,8 @@ _COMMANDS = {
     "releases": "releases",
     "rollback": "releases",
     "explain": "explain",
+    "coverage": "coverage",
+    "case": "case",
 }
 """The module of each command; its function has the name of the command."""
 
