@@ -90,6 +90,10 @@ class Rulebook:
             self.digest,
         )
 
+    def evaluator(self, module: str) -> ModuleEvaluator:
+        """Return the evaluator of a module, with the law of each period. Raises KeyError for an unknown module."""
+        return self._evaluators[module]
+
     def timeline(self, module: str, facts: Struct, at: datetime) -> Iterator[Verdict]:
         """Yield the verdict at `at`, then each later verdict at the instant at which it begins, for unchanged facts."""
         verdict = self.evaluate(module, facts, at)

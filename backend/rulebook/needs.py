@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePath
+from typing import Literal
 
 from msgspec import Struct
 
@@ -25,13 +26,14 @@ class RuleModule(Struct, frozen=True):
 
     `results` are the words that the service knows, mildest first, or the bounds of the numbers that it can handle; None
     allows all words. With `collects`, a verdict has several words. A `name` with a `*` stands for all modules of that
-    form; there may be none.
+    form; there may be none. `best` says which end of its words is the best result for a person.
     """
 
     name: str
     facts: type[Struct]
     results: tuple[str | int, ...] | None = None
     collects: bool = False
+    best: Literal["first", "last"] = "first"
 
     def covers(self, module: str) -> bool:
         """Return whether this is the module of that name."""
@@ -41,6 +43,12 @@ class RuleModule(Struct, frozen=True):
 def facts_of(needed: Iterable[RuleModule]) -> list[type[Struct]]:
     """Return the Structs that rule modules may name."""
     return list(dict.fromkeys(module.facts for module in needed))
+
+
+def best_end(module: str, needed: Iterable[RuleModule]) -> Literal["first", "last"]:
+    """Return which end of a module's words is the best result; the first one, unless a service says otherwise."""
+    found = next((need for need in needed if need.covers(module)), None)
+    return "first" if found is None else found.best
 
 
 def check_needs(rulebook: Rulebook, needed: Sequence[RuleModule], folder: str = "rules") -> None:

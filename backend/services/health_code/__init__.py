@@ -34,7 +34,7 @@ service = Service(
     documents=[HealthRecord, HealthEventReceipt, ReportingSource, ReportCount, VenueVisit, ScanReservation],
     rule_modules=[
         RuleModule(COLOUR, HealthFacts, get_args(Colour)),
-        RuleModule(FRAME, HealthFacts, ("none", "gold")),
+        RuleModule(FRAME, HealthFacts, ("none", "gold"), best="last"),
     ],
     roles=["gate", "health_officer", "health_approver", "operator"],
     acts={

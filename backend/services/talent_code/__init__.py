@@ -53,7 +53,7 @@ service = Service(
     routes=routes_of(citizen, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
     rule_modules=[
-        RuleModule(CLASS_MODULE, TalentFacts, get_args(TalentClassOrNone)),
+        RuleModule(CLASS_MODULE, TalentFacts, get_args(TalentClassOrNone), best="last"),
         RuleModule(f"{BenefitTerms.module_prefix}*", BenefitFacts, NUMBERS),
         RuleModule(AUDIT_MODULE, AuditFacts, ("skip", "audit")),
         RuleModule(TERMS_MODULE, TalentTermAsked, NUMBERS),

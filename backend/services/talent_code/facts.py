@@ -13,6 +13,8 @@ from msgspec import Meta, Struct
 
 from backend.benefits import terms as benefits
 from backend.benefits.terms import Fen, OfferTerms, Term
+from backend.rulebook.explanation.changes import Change
+from backend.services.talent_code.changes import BENEFIT_CHANGES, TALENT_CHANGES
 
 TalentClass = Literal["a", "b", "c", "d", "e"]
 TalentClassOrNone = Literal["none", "e", "d", "c", "b", "a"]
@@ -114,6 +116,8 @@ class IncomeYear(Struct, frozen=True, gc=False):
 class TalentFacts(Struct, frozen=True, gc=False, kw_only=True):
     """The confirmed qualifications of a person that decide their class."""
 
+    changes: ClassVar[tuple[Change, ...]] = TALENT_CHANGES
+
     born_at: datetime
     prizes: tuple[Prize, ...] = ()
     titles: tuple[Title, ...] = ()
@@ -184,6 +188,7 @@ class BenefitFacts(Struct, frozen=True, gc=False, kw_only=True):
     """
 
     terms: ClassVar[type[Struct]] = BenefitTerms
+    changes: ClassVar[tuple[Change, ...]] = BENEFIT_CHANGES
 
     born_at: datetime
     talent_class: TalentClassOrNone = "none"
