@@ -12,14 +12,13 @@ import msgspec
 
 from backend.cli.errors import load_settings
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
+from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import load, needed_modules, rulebook_in_force
 from backend.cli.rules.printed_explanation import Printer
 from backend.i18n import Text
 from backend.rulebook.explanation.details import explanation_details
 from backend.rulebook.explanation.explanation import Explanation, explain_verdict
 from backend.rulebook.explanation.plain import sentences
-from backend.rulebook.language.operation import EvaluationError
-from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import read_document
 from backend.rulebook.needs import best_end
@@ -29,15 +28,6 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from backend.rulebook.modules.module import Module
-
-
-def _instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except EvaluationError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 _ZH = """说明 MODULE（如 health_code.colour）对给定事实的决定、理由，以及怎样可以改变。
@@ -65,7 +55,7 @@ _ZH = """说明 MODULE（如 health_code.colour）对给定事实的决定、理
 @click.option(
     "--at",
     cls=AuthorOption,
-    callback=_instant,
+    callback=instant,
     help="The instant to decide for, with its offset from UTC (default: now).",
     zh="以哪一时刻决定，须带时区（默认：现在）。",
 )
@@ -204,7 +194,7 @@ def _facts(module: Module, given: TextIO | None, person: str | None, at: datetim
             )
         )
     if given is not None:
-        return _read_facts(given, module)
+        return read_facts(given, module)
     assert person is not None
     if at is not None:
         raise AuthorError(
@@ -215,7 +205,8 @@ def _facts(module: Module, given: TextIO | None, person: str | None, at: datetim
     return read_present_facts(module.name, person)
 
 
-def _read_facts(given: TextIO, module: Module) -> Struct:
+def read_facts(given: TextIO, module: Module) -> Struct:
+    """Read the facts of one person. Prints each fault, and exits with 1."""
     try:
         file = SourceFile(given.name, given.read().removeprefix("\ufeff"), [])
     except UnicodeDecodeError as error:

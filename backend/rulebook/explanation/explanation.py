@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from time import monotonic
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -84,19 +85,20 @@ def explain_verdict(
         decisive.source if decisive else "",
         explain(decisive.text, decisive.condition, names) if decisive and with_rules else None,
         _others(content, law, verdict, names, best) if with_rules else [],
-        list(_upcoming(rulebook, module, facts, at)) if on is None else [],
+        list(_upcoming(rulebook, verdict, facts, seconds)) if on is None else [],
         None
         if on is not None
         else find_way_out(rulebook, module, facts, at, best=best, wanted=wanted, seconds=seconds),
     )
 
 
-def _upcoming(rulebook: Rulebook, module: str, facts: Struct, at: datetime) -> Iterator[Verdict]:
-    for number, verdict in enumerate(rulebook.timeline(module, facts, at)):
-        if number > MAX_UPCOMING:
+def _upcoming(rulebook: Rulebook, verdict: Verdict, facts: Struct, seconds: float | None) -> Iterator[Verdict]:
+    began = monotonic()
+    for _ in range(MAX_UPCOMING):
+        if verdict.changes_at is None or (seconds is not None and monotonic() - began > seconds):
             return
-        if number:
-            yield verdict
+        verdict = rulebook.evaluate(verdict.module, facts, verdict.changes_at)
+        yield verdict
 
 
 def _others(module: Module, law: Law, verdict: Verdict, names: Names, best: Best) -> list[OtherRule]:

@@ -134,9 +134,10 @@ def find_way_out(
     Raises KeyError for a module that is not in this rulebook, and ValueError for a `wanted` word that is no result.
     """
     evaluator = rulebook.evaluator(module)
-    verdict = rulebook.evaluate(module, facts, at)
-    goal = Goal(evaluator.module, best, verdict.result, wanted)
-    if not goal.attainable() or (wanted is not None and goal.reached(verdict.result)):
+    law = evaluator.law_at(at, None)
+    current = evaluator.outcome(law, law.decide(facts, at)[0]).result
+    goal = Goal(evaluator.module, best, current, wanted)
+    if not goal.attainable() or (wanted is not None and goal.reached(current)):
         return WayOut("best")
     search = _Search(evaluator, facts, at, goal, None if seconds is None else monotonic() + seconds)
     try:
@@ -253,9 +254,8 @@ class _Search:
         for size in range(1, MAX_CHANGES + 1):
             last, found = until, list[Found]()
             for steps in (0, size):  # first changes at once, which bound the instants of all others
-                finder = CandidateFinder(
-                    atoms, changes, self.at, last - MICROSECOND, steps, self.evaluator.zone, starts
-                )
+                end, zone = last - MICROSECOND, self.evaluator.zone
+                finder = CandidateFinder(atoms, changes, self.at, end, steps, zone, starts)
                 found = self._reaching(finder.candidates(), size, laws, last, budget)
                 last = found[0][2] + MICROSECOND if found else last
             complete = complete and finder.complete

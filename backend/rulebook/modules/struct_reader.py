@@ -1,5 +1,6 @@
 """Reads Structs from YAML, such as the facts of a case, by the types of their fields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook.language.types import Type, fields_of
 from backend.rulebook.modules.field_reader import FieldReader
+from backend.rulebook.modules.units import is_money
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
 from backend.rulebook.source import NO_HELP, suggest
 
@@ -30,7 +32,13 @@ class StructReader(FieldReader):
             self.file.fault(value.location, Text(zh=f"事实有误：{error}", en=str(error)), NO_HELP, "R028")
             return None
 
-    def _fields(self, value: YamlValue, struct: type[Struct]) -> dict[str, Any]:
+    def partial(self, value: YamlValue, struct: type[Struct]) -> Mapping[str, Any] | None:
+        """Read some fields of a Struct; those that it requires may be missing. Returns None if one is invalid."""
+        before = len(self.file.faults)
+        values = self._fields(value, struct, whole=False)
+        return None if len(self.file.faults) > before else values
+
+    def _fields(self, value: YamlValue, struct: type[Struct], *, whole: bool = True) -> dict[str, Any]:
         if not isinstance(value, YamlMapping):
             message = Text(
                 zh=f"此处应为 {struct.__name__} 的字段；没有字段时写 {{}}",
@@ -49,9 +57,9 @@ class StructReader(FieldReader):
                 )
                 self.file.fault(entry.location, message, suggest(entry.key, known), "R036")
             elif not (field.optional and _is_null(entry)):
-                values[entry.key] = self._field(entry.value, field.type)
+                values[entry.key] = self._field(entry.value, field.type, money=is_money(entry.key))
         for required in msgspec.structs.fields(struct):
-            if required.required and required.name not in value.entries:
+            if whole and required.required and required.name not in value.entries:
                 message = Text(
                     zh=f"{struct.__name__} 缺少字段“{required.name}”",
                     en=f"{struct.__name__} needs the field {required.name!r}",
@@ -59,12 +67,12 @@ class StructReader(FieldReader):
                 self.file.fault(value.location, message, NO_HELP, "R011")
         return values
 
-    def _field(self, value: YamlValue, kind: Type) -> Any:  # noqa: ANN401  any value of the rule language
+    def _field(self, value: YamlValue, kind: Type, *, money: bool) -> Any:  # noqa: ANN401  any value of the rule language
         if kind.struct is not None:
             return self.struct(value, kind.struct)
         if kind.element is not None:
             if isinstance(value, YamlSequence):
-                return [self._field(item, kind.element) for item in value.items]
+                return [self._field(item, kind.element, money=money) for item in value.items]
             message = Text(zh=f"此处应为{kind.text.zh}，写作 [...]", en=f"expected a {kind}, such as [...]")
             self.file.fault(value.location, message, NO_HELP, "R012")
             return None
@@ -76,7 +84,7 @@ class StructReader(FieldReader):
                 self.file.fault(value.location, message, suggest(value.text, kind.words), "R040")
             return value.text
         faults = len(self.file.faults)
-        found = self.literal(value)
+        found = self.literal(value, money=money)
         python_type, words = _PYTHON_TYPES[kind.kind]
         if len(self.file.faults) == faults and type(found) is not python_type:
             message = Text(zh=f"此处应为{words.zh}", en=f"expected {words.en}")

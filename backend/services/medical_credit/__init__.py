@@ -7,7 +7,7 @@ records of hospital, insurance, bank and city in agreement.
 
 from typing import get_args
 
-from backend.city.service import Service, routes_of
+from backend.city.service import Service, StoredFacts, routes_of
 from backend.i18n import Text
 from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.medical_credit import pages
@@ -47,6 +47,7 @@ service = Service(
         RuleModule(STANDING, StandingFacts, get_args(Standing)),
         RuleModule(TERMS, TermAsked, NUMBERS),
     ],
+    stored_facts=[StoredFacts(kind=Enrolment, modules=list(LIMIT.values()))],
     roles=["operator", "approver"],
     system_roles=["hospital"],
     exclusive_roles=[("operator", "approver")],
