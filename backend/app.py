@@ -25,8 +25,9 @@ from backend.city.bank_cards import BankCard
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
 from backend.city.ended_access import EndedAccess, follow_ended_access
+from backend.city.following_releases import follow_releases
 from backend.city.notices import Notice
-from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
+from backend.city.releases import RulebookPointer, RulebookRelease
 from backend.city.service import (
     City,
     Integration,

@@ -163,6 +163,10 @@ class OpenMatter(Struct, frozen=True):
     amount_fen: int | None = None
 
 
+FactsOf = Callable[[City, str], Awaitable[Struct | None]]
+"""Returns the facts that a rule module would now read of a person (by id); None if the service does not know them."""
+
+
 Find = Callable[[City, Subject], AsyncIterator[Any]]
 KeepUntil = Callable[[City, Any, datetime], Awaitable[datetime | None]]
 
@@ -259,6 +263,8 @@ class Service(Struct, frozen=True, kw_only=True):
     demo: Demo | None = None
     personal_data: PersonalData | None = None
     """What it holds on a person, for the export of their data and for closing their account."""
+    present_facts: Mapping[str, FactsOf] = {}
+    """The facts of a person as of now, by rule module, whose name may end in `*`; officers have verdicts explained."""
 
 
 class ProblemFormat(Struct, frozen=True, kw_only=True):
