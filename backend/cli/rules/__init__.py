@@ -19,6 +19,7 @@ _COMMANDS = {
     "log": "release",
     "explain": "explain",
     "prove": "prove",
+    "preview": "preview",
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",
