@@ -244,6 +244,7 @@ def open_city(
         roles=grantable_roles(services),
         exclusive_roles=exclusive_roles(services),
         documents=documents_of(services),
+        stored_facts=[stored for service in services for stored in service.stored_facts],
         personal_data={one.name: one.personal_data for one in services if one.personal_data is not None},
         decisions={one.name: one.decisions for one in services if one.decisions},
         acts={action: text for service in services for action, text in service.acts.items()},

@@ -18,6 +18,8 @@ _COMMANDS = {
     "rollback": "release",
     "log": "release",
     "explain": "explain",
+    "coverage": "coverage",
+    "case": "case",
     "diff": "diff",
     "replay": "replay",
 }

@@ -17,5 +17,10 @@ service = Service(
     documents=(RulebookReview, RulebookApproval),
     roles=["author", "approver", "auditor"],
     exclusive_roles=[("author", "approver")],
+    acts={
+        "rules.explained": Text(
+            zh="查看了规则对您作出决定的说明", en="Read an explanation of what the rules decide about you"
+        )
+    },
     authorities={"author": Text(zh="规则编制部门", en="The authors of the rules")},
 )
