@@ -14,6 +14,8 @@ _COMMANDS = {
     "releases": "releases",
     "rollback": "releases",
     "explain": "explain",
+    "facts": "facts",
+    "new": "new",
 }
 """The module of each command; its function has the name of the command."""
 

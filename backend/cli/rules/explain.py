@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from backend.cli.errors import load_settings
 from backend.cli.rules.loading import load, rulebook_in_force
+from backend.rulebook.editor.reference import span_text
 from backend.rulebook.language.explainer import Failure, Step
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
@@ -119,7 +120,7 @@ class _Printer:
             case datetime():
                 return value.astimezone(self.zone).isoformat(timespec="auto")
             case timedelta():
-                return _span(value)
+                return span_text(value)
             case list() | tuple():
                 return f"[{', '.join(map(self.value, cast('Sequence[object]', value)))}]"
             case Struct():
@@ -129,16 +130,6 @@ class _Printer:
                 return f"fails: {value.reason}"
             case _:
                 return str(value)
-
-
-def _span(span: timedelta) -> str:
-    sign, span = ("-", -span) if span < timedelta() else ("", span)
-    minutes, seconds = divmod(span.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(span.days, "d"), (hours, "h"), (minutes, "m")]
-    text = "".join(f"{number}{unit}" for number, unit in parts if number)
-    rest = seconds + span.microseconds / 1_000_000
-    return sign + (text + (f"{rest:g}s" if rest else "") or "0s")
 
 
 def _read_facts(file: SourceFile, module: Module) -> Struct:
