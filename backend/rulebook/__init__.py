@@ -4,8 +4,9 @@ Read `modules.module`, then `language.checker`, then `verdict`.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from backend.rulebook.language.compiler import NEVER
 from backend.rulebook.language.explainer import Step, explain
+from backend.rulebook.language.tree import Node
 from backend.rulebook.modules.consistency import check_consistency, check_references
 from backend.rulebook.modules.lint import lint
 from backend.rulebook.modules.module import Module, Rule
@@ -23,6 +25,7 @@ from backend.rulebook.verdict import ModuleEvaluator, Verdict
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
 
 CASES = ".cases"
+PERSONAS = "personas"
 
 
 class Rulebook:
@@ -93,11 +96,24 @@ class Rulebook:
             verdict = self.evaluate(module, facts, verdict.changes_at)
             yield verdict
 
-    def explain(self, module: str, facts: Struct, at: datetime, *, on: date | None = None) -> list[tuple[Rule, Step]]:
-        """Return every rule in force with its evaluated condition, step by step."""
+    def explain(
+        self,
+        module: str,
+        facts: Struct,
+        at: datetime,
+        *,
+        on: date | None = None,
+        observe: Callable[[Rule, Node, Step], None] | None = None,
+    ) -> list[tuple[Rule, Step]]:
+        """Return every rule in force with its evaluated condition, step by step.
+
+        `observe` is called with each evaluated node of each rule, and its step.
+        """
         law = self._evaluators[module].law_at(at, on)
         names = {"facts": facts, "now": at, **law.parameter_values}
-        return [(rule, explain(rule.text, rule.condition, names)) for rule in law.rules]
+        return [
+            (rule, explain(rule.text, rule.condition, names, observe and partial(observe, rule))) for rule in law.rules
+        ]
 
     def in_force(self, module: str, at: datetime, *, on: date | None = None) -> tuple[Rule, ...]:
         """Return the rules in force at the instant `at`, or on the day `on`."""
@@ -151,11 +167,7 @@ def make_rulebook(
     for name, file in files.items():
         module = previous.reusable_module(name, file.text) if previous is not None and not file.faults else None
         if module is None and not file.faults:
-            module = read_module(file, name, structs)
-            if module is not None:
-                check_consistency(module, file)
-                if strict:
-                    lint(module, file)
+            module = check_module(file, name, structs, strict=strict)
         if module is not None:
             modules[name] = module
             digest.update(f"{name}\0{file.text}\0".encode())
@@ -166,6 +178,21 @@ def make_rulebook(
         raise InvalidRulebook(faults)
     texts = {name: file.text for name, file in files.items()}
     return Rulebook(modules, texts, digest.hexdigest(), time_zone, previous)
+
+
+def check_module(
+    file: SourceFile, name: str, structs: Mapping[str, type[Struct]], *, strict: bool = False
+) -> Module | None:
+    """Read and check one module, without its references to others; None and faults of the file if it is no module.
+
+    A module that was read can have faults as well.
+    """
+    module = read_module(file, name, structs)
+    if module is not None:
+        check_consistency(module, file)
+        if strict:
+            lint(module, file)
+    return module
 
 
 def module_name(folder: Path, file: SourceFile) -> str:
@@ -193,7 +220,7 @@ def _rule_files(folder: Path) -> list[Path]:
         raise InvalidRulebook(
             [Fault(str(folder), Location(1, 1), as_text("this folder of rules does not exist"), as_text(remedy))]
         )
-    found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES))
+    found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES) and path.stem != PERSONAS)
     if not found:
         raise InvalidRulebook(
             [Fault(str(folder), Location(1, 1), as_text("the folder contains no rule module (*.yaml)"))]

@@ -16,6 +16,9 @@ _COMMANDS = {
     "explain": "explain",
     "facts": "facts",
     "new": "new",
+    "lsp": "lsp",
+    "coverage": "coverage",
+    "case": "case",
 }
 """The module of each command; its function has the name of the command."""
 

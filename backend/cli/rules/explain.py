@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from backend.rulebook.modules.module import Module, Rule
 
 
-def _instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
+def instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
+    """Read the instant of an option."""
     if text is None:
         return None
     try:
@@ -46,7 +47,7 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
     type=click.File(encoding="utf-8"),
     help="The facts, in YAML or JSON; - reads them from standard input.",
 )
-@click.option("--at", callback=_instant, help="The instant to decide for, with its offset from UTC (default: now).")
+@click.option("--at", callback=instant, help="The instant to decide for, with its offset from UTC (default: now).")
 @click.option(
     "--on", type=click.DateTime(["%Y-%m-%d"]), help="Use the rules in force on this day (default: the day of --at)."
 )
@@ -63,7 +64,7 @@ def explain(
     rulebook = load(settings, folder, strict=False) if folder is not None else rulebook_in_force(settings)
     if module not in rulebook.modules:
         raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(rulebook.modules))}")
-    facts = _read_facts(SourceFile(given.name, given.read(), []), rulebook.modules[module])
+    facts = read_facts(SourceFile(given.name, given.read(), []), rulebook.modules[module])
     at = at or datetime.now(UTC)
     day = on.date() if on else None
     printer = _Printer(ZoneInfo(settings.time_zone))
@@ -132,7 +133,8 @@ class _Printer:
                 return str(value)
 
 
-def _read_facts(file: SourceFile, module: Module) -> Struct:
+def read_facts(file: SourceFile, module: Module) -> Struct:
+    """Read the facts of one person. Prints each fault, and exits with 1."""
     root = read_document(file)
     facts = None if root is None else StructReader(file).struct(root, module.facts)
     if facts is None:

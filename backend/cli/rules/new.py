@@ -13,7 +13,7 @@ import click
 from backend.cli.errors import load_settings
 from backend.cli.rules.loading import needed_modules
 from backend.rulebook import CASES, InvalidRulebook, read_rules
-from backend.rulebook.editor.new_module import NewModule, first_day, copied_terms
+from backend.rulebook.editor.new_module import NewModule, copied_terms, first_day
 from backend.rulebook.language.types import terms_of
 from backend.rulebook.needs import RuleModule, facts_of
 

@@ -1,4 +1,4 @@
-"""What a half-written condition may go on with: its text is read from the end, as it does not parse yet."""
+"""What may follow in a half-written condition: its text is read from the end, as it does not parse yet."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,9 @@ from backend.rulebook.language.types import Field, Type, fields_of
 _METHODS = ("startsWith", "endsWith", "contains", "matches")
 _PARTS = tuple(name for name in FUNCTIONS if name.startswith("get"))
 _MACRO = re.compile(rf"\.(?:{'|'.join(MACROS)})\(\s*(?P<variable>[A-Za-z_]\w*)\s*,")
-_WORD_EXPECTED = re.compile(r"""(?P<chain>[\w.]+)\s*(?:==|!=|in\s*\[(?:[^\[\]]*,)?)\s*(?P<quote>["'])(?P<typed>[\w-]*)$""")
+_WORD_EXPECTED = re.compile(
+    r"""(?P<chain>[\w.]+)\s*(?:==|!=|in\s*\[(?:[^\[\]]*,)?)\s*(?P<quote>["'])(?P<typed>[\w-]*)$"""
+)
 _NAME = re.compile(r"[A-Za-z_]\w*$|$")
 _STEP = re.compile(r"\.(?P<name>[A-Za-z_]\w*)")
 _BRACKETS = {")": "(", "]": "["}
@@ -176,4 +178,3 @@ def _in_quotes(text: str) -> bool:
         elif character in "\"'":
             quote = character
     return bool(quote)
-

@@ -7,9 +7,11 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook.editor.place import ITEM
 from backend.rulebook.language.types import Type, fields_of, terms_of
-from backend.rulebook.modules.cases import CASE_KEYS, EXPECTED_KEYS, FILE_KEYS
-from backend.rulebook.modules.module_reader import (
+from backend.rulebook.modules.keys import (
     BOUNDS_KEYS,
+    CASE_KEYS,
+    CASES_FILE_KEYS,
+    EXPECTED_KEYS,
     MODULE_KEYS,
     OTHERWISE_KEYS,
     RULE_KEYS,
@@ -35,14 +37,21 @@ MODULE_PLACES: dict[Keys, Keys] = {
 }
 """The keys of a rule module at each place; those of `terms` depend on the facts."""
 
-CASES_PLACES: dict[Keys, Keys] = {(): FILE_KEYS, ("cases", ITEM): CASE_KEYS, ("cases", ITEM, "expect"): EXPECTED_KEYS}
+CASES_PLACES: dict[Keys, Keys] = {
+    (): CASES_FILE_KEYS,
+    ("cases", ITEM): CASE_KEYS,
+    ("cases", ITEM, "expect"): EXPECTED_KEYS,
+}
 """The keys of a file of cases at each place; those of `given` depend on the facts."""
 
 MEANINGS: dict[str, Text] = {
     "module": Text(zh="模块名：文件夹.文件名", en="The name of the module: folder.file"),
     "title": Text(zh="模块的标题", en="The title of the module"),
     "facts": Text(zh="规则读取的事实", en="The facts that the rules read"),
-    "result": Text(zh="可能的结果，从轻到重；或数值的上下限", en="The possible results, mildest first, or the bounds of its numbers"),
+    "result": Text(
+        zh="可能的结果，从轻到重；或数值的上下限",
+        en="Its words, mildest first, or the bounds of its numbers",
+    ),
     "strategy": Text(zh="几条规则同时生效时如何得出结果", en="How the result follows if several rules fire"),
     "terms": Text(zh="服务所需的条款，按日期列出", en="The terms that the service needs, by date"),
     "parameters": Text(zh="参数：按日期生效的数值", en="Parameters: values with the days from which they are in force"),
@@ -55,12 +64,13 @@ MEANINGS: dict[str, Text] = {
     "then": Text(zh="规则生效时的结果", en="The result when the rule fires"),
     "because": Text(zh="告知市民的理由", en="The reason that citizens read"),
     "remedy": Text(zh="市民可以怎么做", en="What a citizen can do"),
-    "source": Text(zh="依据及其可靠程度：[V]、[S]、[W] 或 [A]", en="The source and its reliability: [V], [S], [W] or [A]"),
+    "source": Text(zh="依据及其可靠程度：[V]、[S]、[W] 或 [A]", en="The source, marked [V], [S], [W] or [A]"),
     "value": Text(zh="数值", en="The value"),
     "zh": Text(zh="中文", en="In Chinese"),
     "en": Text(zh="英文", en="In English"),
     "at_least": Text(zh="最小值", en="The least number"),
     "at_most": Text(zh="最大值", en="The greatest number"),
+    "personas": Text(zh="人物：案例可以引用的事实", en="Personas: facts that cases may start from"),
     "cases": Text(zh="案例", en="The cases"),
     "case": Text(zh="案例的名称", en="The name of the case"),
     "at": Text(zh="判定的时刻", en="The instant of the decision"),
@@ -69,7 +79,7 @@ MEANINGS: dict[str, Text] = {
     "expect": Text(zh="应有的结果", en="What is expected"),
     "rule": Text(zh="应当决定结果的规则", en="The rule that decides"),
     "fired": Text(zh="应当生效的全部规则", en="All rules that fire"),
-    "changes_at": Text(zh="事实不变时结果变化的时刻，或 never", en="When the result changes with the same facts, or never"),
+    "changes_at": Text(zh="事实不变时结果变化的时刻，或 never", en="When the result changes by time alone, or never"),
 }
 """What the keys mean; a test shows that each key of the readers is listed."""
 

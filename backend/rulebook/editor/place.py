@@ -1,4 +1,4 @@
-"""Where in a YAML file an author is typing. It reads lines, not YAML, because the file is half written at that moment."""
+"""Where in a YAML file an author is typing, read from its lines: the file is half written at that moment."""
 
 import re
 

@@ -25,6 +25,17 @@ from backend.rulebook.language.types import (
     terms_of,
     type_of_value,
 )
+from backend.rulebook.modules.keys import (
+    BOUNDS_KEYS,
+    MODULE_KEYS,
+    OPTIONAL_MODULE_KEYS,
+    OPTIONAL_OTHERWISE_KEYS,
+    OPTIONAL_RULE_KEYS,
+    OPTIONAL_VALUE_KEYS,
+    OTHERWISE_KEYS,
+    RULE_KEYS,
+    VALUE_KEYS,
+)
 from backend.rulebook.modules.module import NUMERIC, OTHERWISE, STRATEGIES, Module, Otherwise, Parameter, Rule, Strategy
 from backend.rulebook.modules.periods import DatedValue, in_force, resolve_periods
 from backend.rulebook.modules.struct_reader import StructReader
@@ -40,8 +51,6 @@ from backend.rulebook.source import Location, SourceFile, suggest
 
 MAX_RULES = 500
 
-_MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "terms", "parameters", "rules", "otherwise")
-_RULE_KEYS = ("id", "from", "until", "when", "then", "because", "remedy", "source")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -65,7 +74,7 @@ class _ModuleReader(StructReader):
     strategy: Strategy = "first"
 
     def module(self, root: YamlValue) -> Module | None:
-        entries = self.entries(root, _MODULE_KEYS, optional=("terms", "parameters"), what="a rule module")
+        entries = self.entries(root, MODULE_KEYS, optional=OPTIONAL_MODULE_KEYS, what="a rule module")
         if entries is None:
             return None
         self._check_name(entries.get("module"))
@@ -145,7 +154,7 @@ class _ModuleReader(StructReader):
 
     def _bounds(self, entry: YamlEntry) -> tuple[int, int]:
         """Read the bounds of the module's numbers; if they are invalid, return those of 64 bits."""
-        entries = self.entries(entry.value, ("at_least", "at_most"), what="a range of whole numbers")
+        entries = self.entries(entry.value, BOUNDS_KEYS, what="a range of whole numbers")
         if entries is None:
             return INT64
         low, high = (self.whole_number(entries[name].value) for name in ("at_least", "at_most"))
@@ -205,9 +214,7 @@ class _ModuleReader(StructReader):
         dated: list[DatedValue] = []
         joined: Type | None = None
         for item in self.items(entry, "the parameter's values with their dates"):
-            entries = self.entries(
-                item, ("from", "until", "value", "source"), optional=("from", "until"), what="a value"
-            )
+            entries = self.entries(item, VALUE_KEYS, optional=OPTIONAL_VALUE_KEYS, what="a value")
             if entries is None:
                 continue
             value, source = self.literal(entries["value"].value), self.short_text(entries["source"])
@@ -238,8 +245,7 @@ class _ModuleReader(StructReader):
         if len(items) > MAX_RULES:
             self.file.fault(entry.location, f"more than {MAX_RULES} rules", "split the module")
         for item in items[:MAX_RULES]:
-            optional = ("from", "until", "remedy")
-            entries = self.entries(item, _RULE_KEYS, optional=optional, what="a rule")
+            entries = self.entries(item, RULE_KEYS, optional=OPTIONAL_RULE_KEYS, what="a rule")
             identifier = self.word(entries["id"].value, "a rule's id") if entries else None
             if entries is None or identifier is None:
                 continue
@@ -294,7 +300,7 @@ class _ModuleReader(StructReader):
     def _otherwise(self, entry: YamlEntry | None) -> Otherwise | None:
         if entry is None:
             return None
-        entries = self.entries(entry.value, ("then", "because", "remedy"), optional=("remedy",), what="`otherwise`")
+        entries = self.entries(entry.value, OTHERWISE_KEYS, optional=OPTIONAL_OTHERWISE_KEYS, what="`otherwise`")
         if entries is None:
             return None
         then, because = self.outcome(entries["then"].value, named=False), self.text(entries["because"])

@@ -1,5 +1,6 @@
 """Reads Structs from YAML, such as the facts of a case, by the types of their fields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -29,7 +30,13 @@ class StructReader(FieldReader):
             self.file.fault(value.location, str(error))
             return None
 
-    def _fields(self, value: YamlValue, struct: type[Struct]) -> dict[str, Any]:
+    def partial(self, value: YamlValue, struct: type[Struct]) -> Mapping[str, Any] | None:
+        """Read some fields of a Struct; those that it requires may be missing. Returns None if one is invalid."""
+        before = len(self.file.faults)
+        values = self._fields(value, struct, whole=False)
+        return None if len(self.file.faults) > before else values
+
+    def _fields(self, value: YamlValue, struct: type[Struct], *, whole: bool = True) -> dict[str, Any]:
         if not isinstance(value, YamlMapping):
             self.file.fault(value.location, f"expected the fields of {struct.__name__}, or {{}} for none")
             return {}
@@ -44,7 +51,7 @@ class StructReader(FieldReader):
             elif not (field.optional and _is_null(entry)):
                 values[entry.key] = self._field(entry.value, field.type)
         for required in msgspec.structs.fields(struct):
-            if required.required and required.name not in value.entries:
+            if whole and required.required and required.name not in value.entries:
                 self.file.fault(value.location, f"{struct.__name__} needs the field {required.name!r}")
         return values
 
