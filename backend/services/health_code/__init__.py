@@ -6,24 +6,14 @@ Read `facts` first (the input of the rules in `rules/health_code`), then `report
 interrupted events.
 """
 
-from typing import get_args
-
 from backend.city.service import CodeFormat, Service, routes_of
 from backend.i18n import Text
-from backend.rulebook.needs import RuleModule
 from backend.services.health_code.api import approver, citizen, gate, officer, operator
-from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
+from backend.services.health_code.code import AUDIENCE, STYLES, HealthCodeClaims
 from backend.services.health_code.demo import demo
-from backend.services.health_code.facts import HealthFacts
-from backend.services.health_code.model import (
-    COLOUR,
-    FRAME,
-    HealthEventReceipt,
-    HealthRecord,
-    ScanReservation,
-    VenueVisit,
-)
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, ScanReservation, VenueVisit
 from backend.services.health_code.personal_data import personal_data
+from backend.services.health_code.rule_modules import RULE_MODULES
 from backend.services.health_code.sources import ReportCount, ReportingSource
 from backend.services.health_code.synthetic import synthesize
 
@@ -32,10 +22,7 @@ service = Service(
     title=Text(zh="健康码", en="Health code"),
     routes=routes_of(citizen, gate, officer, approver, operator),
     documents=[HealthRecord, HealthEventReceipt, ReportingSource, ReportCount, VenueVisit, ScanReservation],
-    rule_modules=[
-        RuleModule(COLOUR, HealthFacts, get_args(Colour)),
-        RuleModule(FRAME, HealthFacts, ("none", "gold")),
-    ],
+    rule_modules=RULE_MODULES,
     roles=["gate", "health_officer", "health_approver", "operator"],
     acts={
         "health_code.event_reported": Text(
