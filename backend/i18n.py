@@ -23,6 +23,9 @@ class Text(Struct, frozen=True, gc=False):
         """Return the sentence in `language`, "zh" or "en"."""
         return self.zh if language == "zh" else self.en
 
+    def __add__(self, other: "Text") -> "Text":
+        return Text(zh=self.zh + other.zh, en=self.en + other.en)
+
     def format(self, **values: "str | Text") -> "Text":
         """Return the sentence with values in place of `{names}`; of a Text, each language takes its own."""
         zh, en = (

@@ -47,6 +47,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     keys: Annotated[str, Meta(min_length=1, description="the folder of the city's keys")] = "var/keys"
     rules: Annotated[str, Meta(min_length=1, description="the folder of the rule modules")] = "rules"
+    language: Annotated[
+        Literal["", "zh", "en"],
+        Meta(description="the language of the commands for rule authors; if empty, that of the terminal's locale"),
+    ] = ""
     integrations: Annotated[
         str, Meta(min_length=1, description="the package whose modules implement the services' ports")
     ] = "integrations"

@@ -37,6 +37,7 @@ from tests.mongod import NoMongodError, mongod
 from tests.servers import redis_server
 
 ROOT = Path(__file__).parent.parent
+os.environ["CHENGMA_LANGUAGE"] = "en"  # what commands print does not depend on the machine's locale
 T = TypeVar("T")
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backend.cli.language import AuthorError, language
+from backend.i18n import Text
 from backend.settings import InvalidSettings, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -37,9 +39,10 @@ def report_errors() -> Generator[None, None, None]:
     try:
         yield
     except InvalidRulebook as error:
-        click.echo(str(error), err=True)
+        click.echo("\n".join(fault.in_language(language()) for fault in error.faults), err=True)
         count = len(error.faults)
-        raise click.ClickException(f"{count} fault{'s' if count > 1 else ''} in the rules") from error
+        message = Text(zh=f"规则中有{count}处错误", en=f"{count} fault{'s' if count > 1 else ''} in the rules")
+        raise AuthorError(message) from error
     except Exception as error:
         if not isinstance(error, _reported()):
             raise

@@ -12,14 +12,16 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.rulebook.language.compiler import NEVER
 from backend.rulebook.language.explainer import Step, explain
 from backend.rulebook.language.tree import Node
-from backend.rulebook.modules.consistency import check_consistency, check_references
+from backend.rulebook.modules.consistency import check_consistency, check_references, check_shadowed_together
 from backend.rulebook.modules.lint import lint
+from backend.rulebook.modules.meaning import check_meaning
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
-from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile, as_text
+from backend.rulebook.source import NO_HELP, Fault, InvalidRulebook, Location, SourceFile
 from backend.rulebook.verdict import ModuleEvaluator, Verdict
 
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
@@ -87,6 +89,10 @@ class Rulebook:
             changes_at,
             self.digest,
         )
+
+    def evaluator(self, module: str) -> ModuleEvaluator:
+        """Return the evaluator of a module, with the law of each period. Raises KeyError for an unknown module."""
+        return self._evaluators[module]
 
     def timeline(self, module: str, facts: Struct, at: datetime) -> Iterator[Verdict]:
         """Yield the verdict at `at`, then each later verdict at the instant at which it begins, for unchanged facts."""
@@ -192,6 +198,8 @@ def check_module(
         check_consistency(module, file)
         if strict:
             lint(module, file)
+            check_shadowed_together(module, file)
+            check_meaning(module, file)
     return module
 
 
@@ -206,23 +214,30 @@ def read_file(path: Path) -> SourceFile:
     try:
         file.text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        file.fault(Location(1, 1), f"not UTF-8 text: byte {error.start} is invalid", "save the file as UTF-8")
+        message = Text(
+            zh=f"不是 UTF-8 文本：第 {error.start} 个字节无效", en=f"not UTF-8 text: byte {error.start} is invalid"
+        )
+        file.fault(Location(1, 1), message, Text(zh="请另存为 UTF-8 编码", en="save the file as UTF-8"), "R001")
     except OSError as error:
-        file.fault(Location(1, 1), f"cannot be read: {error.strerror}")
+        message = Text(zh=f"无法读取：{error.strerror}", en=f"cannot be read: {error.strerror}")
+        file.fault(Location(1, 1), message, NO_HELP, "R001")
     if path.suffix != ".yaml":
-        file.fault(Location(1, 1), f"the file ends in {path.suffix!r}", "rename it to end in .yaml")
+        message = Text(zh=f"文件名以“{path.suffix}”结尾", en=f"the file ends in {path.suffix!r}")
+        advice = Text(zh="请改名，以 .yaml 结尾", en="rename it to end in .yaml")
+        file.fault(Location(1, 1), message, advice, "R002")
     return file
 
 
 def _rule_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        remedy = "run the command in the folder of the checkout, or set CHENGMA_RULES to the folder of the rules"
-        raise InvalidRulebook(
-            [Fault(str(folder), Location(1, 1), as_text("this folder of rules does not exist"), as_text(remedy))]
+        message = Text(zh="规则文件夹不存在", en="this folder of rules does not exist")
+        advice = Text(
+            zh="请在代码所在的文件夹中运行命令，或将 CHENGMA_RULES 设为规则文件夹",
+            en="run the command in the folder of the checkout, or set CHENGMA_RULES to the folder of the rules",
         )
+        raise InvalidRulebook([Fault(str(folder), Location(1, 1), message, advice, code="R001")])
     found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES) and path.stem != PERSONAS)
     if not found:
-        raise InvalidRulebook(
-            [Fault(str(folder), Location(1, 1), as_text("the folder contains no rule module (*.yaml)"))]
-        )
+        message = Text(zh="文件夹中没有规则模块（*.yaml）", en="the folder contains no rule module (*.yaml)")
+        raise InvalidRulebook([Fault(str(folder), Location(1, 1), message, code="R001")])
     return found

@@ -87,13 +87,13 @@ def as_text(words: str | Text) -> Text:
     return words if isinstance(words, Text) else Text(zh=words, en=words)
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> Text:
     """Return "did you mean ...?" for a misspelt word, or the known words if none is similar."""
     known = sorted(known)
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
-        return f"did you mean {near[0]!r}?"
-    return "one of: " + ", ".join(known) if known else ""
+        return Text(zh=f"是否应为“{near[0]}”？", en=f"did you mean {near[0]!r}?")
+    return Text(zh="可用的有：" + "、".join(known), en="one of: " + ", ".join(known)) if known else NO_HELP
 
 
 def _columns(character: str) -> int:

@@ -92,19 +92,19 @@ class ModuleEvaluator:
         days = sorted(_change_days(module))
         self._starts = [midnight(day, self.zone) for day in days]
         begins, ends = [INSTANT_RANGE[0], *self._starts], [*self._starts, INSTANT_RANGE[1]]
-        self._laws = [self._law(*span) for span in zip([date.min, *days], begins, ends, strict=True)]
-        self.latest = self._laws[-1]
+        self.laws = [self._law(*span) for span in zip([date.min, *days], begins, ends, strict=True)]
+        self.latest = self.laws[-1]
 
     def compile(self) -> None:
         """Compile the law of every period now."""
-        for law in self._laws:
+        for law in self.laws:
             law.compile()
 
     def law_at(self, at: datetime, on: date | None) -> Law:
         """Return the law of an instant, or of the day `on`. Raises ValueError outside 1900 to 2149."""
         if not INSTANT_RANGE[0] <= at < INSTANT_RANGE[1]:
             raise ValueError(f"{at.isoformat()} is outside the years 1900 to 2149")
-        return self._laws[bisect_right(self._starts, at if on is None else midnight(on, self.zone))]
+        return self.laws[bisect_right(self._starts, at if on is None else midnight(on, self.zone))]
 
     def next_change(
         self, facts: Struct, outcome: Outcome, law: Law, candidate: datetime, *, fixed: bool
@@ -120,7 +120,7 @@ class ModuleEvaluator:
             if at >= INSTANT_RANGE[1]:
                 return None
             if law_ends:
-                law = self._laws[bisect_right(self._starts, at)]
+                law = self.laws[bisect_right(self._starts, at)]
             fired, candidate = law.decide(facts, at)
             if (law.outcomes.get(fired) or self.outcome(law, fired)) != outcome:
                 return at

@@ -34,7 +34,7 @@ local function run()
   local client = vim.lsp.start_client({
     name = "chengma",
     cmd = { python, "-m", "backend", "rules", "lsp", "--rules", folder },
-    cmd_env = { LANG = "zh_CN.UTF-8" },
+    cmd_env = { CHENGMA_LANGUAGE = "zh" },
     root_dir = folder,
   })
   vim.lsp.buf_attach_client(0, client)

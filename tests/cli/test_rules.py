@@ -92,7 +92,7 @@ def test_check_counts_valid_rules() -> None:
 def test_check_shows_each_fault_and_exits_with_one(wrong: Path) -> None:
     for found in (run("check", str(wrong)), run("check", folder=wrong)):
         assert found.exit_code == 1
-        assert "frame.yaml:16:22: unknown field 'dozes' of HealthFacts" in found.output
+        assert "frame.yaml:16:22: R036 unknown field 'dozes' of HealthFacts" in found.output
         assert "= did you mean 'doses'?" in found.output
         assert "Error: 1 fault in the rules" in found.output
 
@@ -109,7 +109,8 @@ def test_check_reports_contradictory_terms(rent: Path) -> None:
     found = run("check", str(rent.parents[1]))
     assert found.exit_code == 1
     assert (
-        f"{rent}:7:5: the instalments add up to 110 percent, not to 100\n  7 |   - from: 2019-01-01\n" in found.output
+        f"{rent}:7:5: R028 the instalments add up to 110 percent, not to 100\n  7 |   - from: 2019-01-01\n"
+        in found.output
     )
 
 
@@ -226,7 +227,7 @@ def test_a_part_of_the_rules_is_refused(city_rules: Path, command: str) -> None:
         path.unlink()
     found = run(command, str(city_rules))
     assert found.exit_code == 1
-    assert "frame.yaml:1:1: the module 'health_code.frame' is missing, which the city evaluates" in found.output
+    assert "frame.yaml:1:1: R048 the module 'health_code.frame' is missing, which the city evaluates" in found.output
     assert run("releases").output.startswith("No release has been published")
 
 
@@ -266,7 +267,7 @@ def test_a_release_that_the_city_can_no_longer_use_is_not_put_in_force_again(cit
     ("arguments", "given", "message"),
     [
         (("health_code.color",), "{}", "there is no module 'health_code.color'; use one of: "),
-        (("health_code.colour",), '{"contcts": []}', "<stdin>:1:2: unknown field 'contcts' of HealthFacts"),
+        (("health_code.colour",), '{"contcts": []}', "<stdin>:1:2: R036 unknown field 'contcts' of HealthFacts"),
         (("health_code.colour",), "", "the file is empty"),
         (("health_code.colour", "--at", "2022-05-20"), "{}", "'2022-05-20' is not an instant such as"),
         (("health_code.colour", "--at", "0001-01-01T00:00:00Z"), "{}", "is outside the years 1900 to 2149"),
@@ -295,7 +296,7 @@ def test_deeply_nested_facts_are_a_fault_of_their_file(tmp_path: Path) -> None:
     file.write_text(DEEP)
     found = run("explain", "health_code.colour", "--facts", str(file))
     assert found.exit_code == 1
-    assert f"{file}:1:41: nested deeper than 40 levels" in found.output
+    assert f"{file}:1:41: R004 nested deeper than 40 levels" in found.output
 
 
 def test_deeply_nested_cases_are_a_fault_of_their_file(tmp_path: Path) -> None:
@@ -303,4 +304,4 @@ def test_deeply_nested_cases_are_a_fault_of_their_file(tmp_path: Path) -> None:
     (tmp_path / "health_code" / "colour.cases.yaml").write_text(DEEP)
     found = run("test", str(tmp_path))
     assert found.exit_code == 1
-    assert "colour.cases.yaml:1:41: nested deeper than 40 levels" in found.output
+    assert "colour.cases.yaml:1:41: R004 nested deeper than 40 levels" in found.output

@@ -15,7 +15,7 @@ def test_a_fault_shows_file_line_column_caret_and_help(tmp_path: Path) -> None:
     with pytest.raises(InvalidRulebook) as caught:
         load(tmp_path, FARE.replace('p.kind == "day"', 'p.kind == "dya"'))
     assert str(caught.value) == (
-        f"{tmp_path}/tram/fare.yaml:20:40: 'dya' is not a value of this fact\n"
+        f"{tmp_path}/tram/fare.yaml:20:40: R040 'dya' is not a value of this fact\n"
         '  20 |       facts.passes.exists(p, p.kind == "dya"\n'
         "     |                                        ^^^^^\n"
         "     = did you mean 'day'?"

@@ -48,8 +48,8 @@ def test_a_case_begins_with_the_facts_of_its_persona(tmp_path: Path) -> None:
 def test_a_field_of_a_case_replaces_that_of_its_persona(tmp_path: Path) -> None:
     assert run(tmp_path, WITH_PUPIL + of_pupil(", passes: []", "{result: half, fired: [child]}")) == 8
     assert faults(tmp_path, WITH_PUPIL + of_pupil(", passes: []")) == [
-        "fare.cases.yaml:41:  a pupil: result is half, expected free",
-        "fare.cases.yaml:41:  a pupil: rule is child, expected day-pass",
+        "fare.cases.yaml:41: R045 a pupil: result is half, expected free",
+        "fare.cases.yaml:41: R045 a pupil: rule is child, expected day-pass",
     ]
 
 
@@ -71,8 +71,10 @@ def test_the_modules_of_a_folder_share_the_personas_of_its_file(tmp_path: Path) 
             "40: R052 unknown persona 'a pupil without a day pass'",
             id="unknown",
         ),
-        pytest.param("age: 13, student", "agee: 13, student", "4:  unknown field 'agee' of Rider", id="unknown-field"),
-        pytest.param("student: true", "student: maybe", "4:  expected true or false", id="wrong-value"),
+        pytest.param(
+            "age: 13, student", "agee: 13, student", "4: R036 unknown field 'agee' of Rider", id="unknown-field"
+        ),
+        pytest.param("student: true", "student: maybe", "4: R019 expected true or false", id="wrong-value"),
         pytest.param(
             "cases:\n",
             "  - {persona: a pupil with a day pass, given: {}}\ncases:\n",
@@ -84,7 +86,7 @@ def test_the_modules_of_a_folder_share_the_personas_of_its_file(tmp_path: Path) 
 def test_a_fault_of_a_persona_has_its_location(tmp_path: Path, old: str, new: str, fault: str) -> None:
     text = WITH_PUPIL + of_pupil()
     assert old in text
-    assert f"fare.cases.yaml:{fault}" in faults(tmp_path, text.replace(old, new, 1))
+    assert faults(tmp_path, text.replace(old, new, 1)) == [f"fare.cases.yaml:{fault}"]
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def test_a_string_may_hold_escapes_and_chinese() -> None:
 def test_an_invalid_expression_has_a_plain_message(text: str, message: str) -> None:
     with pytest.raises(InvalidExpression) as caught:
         parse(text)
-    assert caught.value.message == message
+    assert caught.value.message.en == message
 
 
 def test_an_error_points_at_its_characters() -> None:
     with pytest.raises(InvalidExpression) as caught:
         parse("facts.age and facts.fever")
-    assert (caught.value.start, caught.value.end, caught.value.help) == (10, 13, "write `&&`")
+    assert (caught.value.start, caught.value.end, caught.value.help.en) == (10, 13, "write `&&`")

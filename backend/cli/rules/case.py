@@ -66,7 +66,7 @@ def case(
     found = rulebook.modules[module]
     moment = at or datetime.now(UTC).replace(microsecond=0)
     day = on.date() if on else None
-    facts = read_facts(SourceFile(given.name, given.read(), []), found)
+    facts = read_facts(given, found)
     try:
         plain = without_personal_data(rulebook, found, facts, moment, on=day, exact=exact)
     except ValueError as error:

@@ -1,31 +1,33 @@
-"""`chengma rules explain`: what a module decides for given facts, and why."""
+"""`chengma rules explain`: what a module decides for given facts, why, and the smallest way to a better result."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import os
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, TextIO
 from zoneinfo import ZoneInfo
 
 import click
-from msgspec import Struct
+import msgspec
 
 from backend.cli.errors import load_settings
-from backend.cli.rules.loading import load, rulebook_in_force
-from backend.rulebook.editor.reference import span_text
-from backend.rulebook.language.explainer import Failure, Step
+from backend.cli.rules.loading import load, needed_modules, rulebook_in_force
+from backend.cli.rules.printed_explanation import Printer
+from backend.rulebook.explanation.details import explanation_details
+from backend.rulebook.explanation.explanation import Explanation, explain_verdict
+from backend.rulebook.explanation.plain import sentences
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import read_document
+from backend.rulebook.needs import best_end
 from backend.rulebook.source import SourceFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from msgspec import Struct
 
-    from backend.rulebook import Verdict
-    from backend.rulebook.modules.module import Module, Rule
+    from backend.rulebook.modules.module import Module
 
 
 def instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
@@ -43,7 +45,6 @@ def instant(_context: click.Context, _option: click.Parameter, text: str | None)
 @click.option(
     "--facts",
     "given",
-    required=True,
     type=click.File(encoding="utf-8"),
     help="The facts, in YAML or JSON; - reads them from standard input.",
 )
@@ -53,10 +54,26 @@ def instant(_context: click.Context, _option: click.Parameter, text: str | None)
 )
 @click.option("--rules", "folder", type=click.Path(path_type=Path), help="Use the rules in this folder instead.")
 @click.option("--rule", "only_rule", help="Explain only this rule, whether or not it fired.")
+@click.option("--to", "wanted", help="The result to reach, a word or a number (default: any better one).")
+@click.option("--for", "reader", type=click.Choice(["author", "citizen"]), default="author", help="Who reads it.")
+@click.option(
+    "--language", type=click.Choice(["zh", "en"]), help="The language (default: CHENGMA_LANGUAGE, or the terminal's)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def explain(
-    module: str, given: TextIO, at: datetime | None, on: datetime | None, folder: Path | None, only_rule: str | None
+    module: str,
+    given: TextIO | None,
+    at: datetime | None,
+    on: datetime | None,
+    folder: Path | None,
+    only_rule: str | None,
+    wanted: str | None,
+    reader: str,
+    language: str | None,
+    *,
+    as_json: bool,
 ) -> None:
-    """Show what MODULE (such as health_code.colour) decides for given facts, and why, step by step.
+    """Show what MODULE (such as health_code.colour) decides for given facts, why, and what would change it.
 
     The law is the release in force, or the city's own folder of rules if none was published.
     """
@@ -64,77 +81,62 @@ def explain(
     rulebook = load(settings, folder, strict=False) if folder is not None else rulebook_in_force(settings)
     if module not in rulebook.modules:
         raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(rulebook.modules))}")
-    facts = read_facts(SourceFile(given.name, given.read(), []), rulebook.modules[module])
-    at = at or datetime.now(UTC)
-    day = on.date() if on else None
-    printer = _Printer(ZoneInfo(settings.time_zone))
-    verdict = rulebook.evaluate(module, facts, at, on=day)
-    explained = rulebook.explain(module, facts, at, on=day)
-    if only_rule is None:
-        click.echo("\n".join(printer.verdict(verdict)))
-    elif only_rule not in {rule.id for rule, _ in explained}:
-        known = ", ".join(rule.id for rule, _ in explained) or "none"
-        raise click.ClickException(f"no rule {only_rule!r} of {module} is in force at that time; in force: {known}")
-    for rule, step in explained:
-        if only_rule in (None, rule.id):
-            click.echo("\n".join(printer.rule(rule, step, detailed=step.value is True or only_rule is not None)))
+    if given is None:
+        raise click.UsageError("name a file of facts with --facts, or - for standard input")
+    facts = read_facts(given, rulebook.modules[module])
+    at, day, zone = at or datetime.now(UTC), on.date() if on else None, ZoneInfo(settings.time_zone)
+    language = language or _language()
+    if only_rule is not None:
+        Printer(zone, language).only(rulebook, module, facts, at, day, only_rule)
+        return
+    explanation = explain_verdict(
+        rulebook,
+        module,
+        facts,
+        at,
+        on=day,
+        best=best_end(module, needed_modules()),
+        wanted=_wanted(rulebook.modules[module], wanted),
+    )
+    _show(explanation, Printer(zone, language), reader, as_json=as_json)
 
 
-@dataclass(frozen=True)
-class _Printer:
-    """Prints verdicts and steps in the city's time zone."""
-
-    zone: ZoneInfo
-
-    def verdict(self, verdict: Verdict) -> Iterator[str]:
-        yield f"{verdict.module} at {self.value(verdict.at)}: {self.value(verdict.result)} by {verdict.rule}"
-        yield f"  {verdict.because.zh}"
-        yield f"  {verdict.because.en}"
-        if verdict.remedy is not None:
-            yield f"  → {verdict.remedy.zh}"
-            yield f"  → {verdict.remedy.en}"
-        until = "never" if verdict.changes_at is None else self.value(verdict.changes_at)
-        yield f"  changes with the same facts: {until}"
-        yield f"  rulebook {verdict.rulebook[:16]}"
-        yield ""
-
-    def rule(self, rule: Rule, step: Step, *, detailed: bool) -> Iterator[str]:
-        yield f"{'✓' if step.value is True else '·'} {rule.id} → {rule.then}"
-        if detailed:
-            yield f"    source: {rule.source}"
-            yield from self.steps(step, "    ")
-
-    def steps(self, step: Step, margin: str) -> Iterator[str]:
-        yield f"{margin}{' '.join(step.text.split())}  =  {self.value(step.value)}"
-        for inner in step.steps:
-            if inner.text.strip("'\"") != self.value(inner.value):
-                yield from self.steps(inner, margin + "  ")
-
-    def value(self, value: object) -> str:
-        match value:
-            case None:
-                return "absent"
-            case bool():
-                return str(value).lower()
-            case str():
-                return value
-            case datetime():
-                return value.astimezone(self.zone).isoformat(timespec="auto")
-            case timedelta():
-                return span_text(value)
-            case list() | tuple():
-                return f"[{', '.join(map(self.value, cast('Sequence[object]', value)))}]"
-            case Struct():
-                fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
-                return f"{{{', '.join(f'{name}: {self.value(item)}' for name, item in fields if item is not None)}}}"
-            case Failure():
-                return f"fails: {value.reason}"
-            case _:
-                return str(value)
+def _show(explanation: Explanation, printer: Printer, reader: str, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(explanation_details(explanation))).decode())
+    elif reader == "citizen":
+        for sentence in sentences(explanation, printer.zone):
+            click.echo(sentence.in_language(printer.language))
+    else:
+        printer.explanation(explanation)
 
 
-def read_facts(file: SourceFile, module: Module) -> Struct:
+def _language() -> str:
+    """Return the language of the terminal: CHENGMA_LANGUAGE, or the locale; English unless it is Chinese."""
+    named = os.environ.get("CHENGMA_LANGUAGE") or os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return "zh" if named.lower().startswith("zh") else "en"
+
+
+def _wanted(module: Module, text: str | None) -> str | int | None:
+    if text is None:
+        return None
+    if not module.numeric:
+        words = [str(word) for word in module.result]
+        if text not in words:
+            raise click.ClickException(f"{text!r} is no result of {module.name}; use one of: {', '.join(words)}")
+        return text
+    try:
+        return int(text.replace("_", "").replace(",", ""))
+    except ValueError:
+        raise click.ClickException(f"{text!r} is not a whole number, as the results of {module.name} are") from None
+
+
+def read_facts(given: TextIO, module: Module) -> Struct:
     """Read the facts of one person. Prints each fault, and exits with 1."""
+    try:
+        file = SourceFile(given.name, given.read().removeprefix("\ufeff"), [])
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{given.name} is not UTF-8 text; save it as UTF-8") from error
     root = read_document(file)
     facts = None if root is None else StructReader(file).struct(root, module.facts)
     if facts is None:

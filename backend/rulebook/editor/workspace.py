@@ -236,7 +236,7 @@ class Workspace:
             module = whole.modules.get(name)
             if module is None:
                 if name not in rules:
-                    report_missing_module(file, name)
+                    report_missing_module(file, name, rules)
                 yield from file.faults
                 continue
             read = file.text, *(each.text for each in shared)

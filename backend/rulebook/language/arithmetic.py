@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from backend.i18n import Text
 from backend.rulebook.language.operation import EvaluationError, Operation, Value, in_range
 from backend.rulebook.language.types import ANY_DURATION, ANY_TIMESTAMP, BOOL, DOUBLE, INT, INT64, STRING, Type, join
 
@@ -22,6 +23,14 @@ _KINDS_SUBTRACTED = {
     ("timestamp", "timestamp"): "duration",
     ("duration", "duration"): "duration",
 }
+
+
+_OUTSIDE = {
+    "int": Text(zh="结果可能超出64位整数", en="its result can leave a 64-bit integer"),
+    "timestamp": Text(zh="结果可能超出公元1年至9999年", en="its result can leave the years 1 to 9999"),
+    "duration": Text(zh="结果可能超过292年", en="its result can leave 292 years"),
+}
+_BY_ZERO = Text(zh="除数为零", en="division by zero")
 
 
 def arithmetic(sign: str) -> Callable[[Type, Type], Operation | None]:
@@ -63,8 +72,7 @@ def _within(whole: Type, found: tuple[int, int], evaluate: Callable[..., Value],
     low, high = max(found[0], whole.low), min(found[1], whole.high)
     fits = found == (low, high)
     result = Type(whole.kind, low, high) if low <= high else whole
-    names = {"int": "a 64-bit integer", "timestamp": "the years 1 to 9999", "duration": "292 years"}
-    return Operation(result, evaluate, python, None if fits else f"its result can leave {names[whole.kind]}")
+    return Operation(result, evaluate, python, None if fits else _OUTSIDE[whole.kind])
 
 
 def _checked(apply: Callable[..., Value]) -> Callable[..., Value]:
@@ -72,21 +80,21 @@ def _checked(apply: Callable[..., Value]) -> Callable[..., Value]:
         try:
             return in_range(apply(*arguments))
         except OverflowError:
-            raise EvaluationError("the result is out of range") from None
+            raise EvaluationError(Text(zh="结果超出范围", en="the result is out of range")) from None
 
     return evaluate
 
 
 def _quotient(left: int, right: int) -> int:
     if right == 0:
-        raise EvaluationError("division by zero")
+        raise EvaluationError(_BY_ZERO)
     return in_range(truncated_quotient(left, right))
 
 
 def remainder(left: int, right: int) -> int:
     """Return the remainder with the sign of the dividend, as in CEL."""
     if right == 0:
-        raise EvaluationError("modulus by zero")
+        raise EvaluationError(Text(zh="求余时除数为零", en="modulus by zero"))
     return left - right * truncated_quotient(left, right)
 
 
@@ -114,7 +122,9 @@ def divide(left: Type, right: Type) -> Operation | None:
         return None
     failure_mode = _divisor_failure_mode(right)
     if left.low == INT64[0] and right.low <= -1 <= right.high:
-        failure_mode = failure_mode or "the smallest integer divided by -1 is out of range"
+        failure_mode = failure_mode or Text(
+            zh="最小的整数除以 -1 会超出范围", en="the smallest integer divided by -1 is out of range"
+        )
     largest = max(abs(left.low), abs(left.high))
     return Operation(Type("int", max(-largest, INT64[0]), min(largest, INT64[1])), _quotient, failure_mode=failure_mode)
 
@@ -127,8 +137,8 @@ def modulo(left: Type, right: Type) -> Operation | None:
     return Operation(Type("int", -largest, largest), remainder, failure_mode=_divisor_failure_mode(right))
 
 
-def _divisor_failure_mode(divisor: Type) -> str | None:
-    return "the divisor can be zero" if divisor.low <= 0 <= divisor.high else None
+def _divisor_failure_mode(divisor: Type) -> Text | None:
+    return Text(zh="除数可能为零", en="the divisor can be zero") if divisor.low <= 0 <= divisor.high else None
 
 
 def negate(operand: Type) -> Operation | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
+from backend.i18n import Text
 from backend.rulebook.language import syntax
 from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
 from backend.rulebook.language.operations import find_operation, function_names
@@ -36,7 +37,7 @@ from backend.rulebook.language.types import (
     list_of,
     type_of_value,
 )
-from backend.rulebook.source import suggest
+from backend.rulebook.source import NO_HELP, suggest
 
 Path = tuple[str, ...]
 
@@ -79,24 +80,31 @@ class _Checker:
 
     def _literal(self, node: syntax.Literal) -> Node:
         if node.kind == "int" and not INT64[0] <= cast("int", node.value) <= INT64[1]:
-            _reject(node, "the number does not fit into a 64-bit integer")
+            message = Text(zh="数字超出64位整数", en="the number does not fit into a 64-bit integer")
+            _reject(node, message, NO_HELP, "R041")
         return Constant(node.start, node.end, type_of_value(node.value), node.value)
 
     def _name(self, node: syntax.Name) -> Node:
         found = self.names.get(node.name)
         if found is None:
-            _reject(node, f"unknown name {node.name!r}", suggest(node.name, self.names))
+            message = Text(zh=f"未知的名称“{node.name}”", en=f"unknown name {node.name!r}")
+            _reject(node, message, suggest(node.name, self.names), "R035")
         now_coefficient = 1 if node.name == "now" and found == TIMESTAMP else 0
         return Variable(node.start, node.end, found, node.name, now_coefficient)
 
     def _field(self, node: syntax.Select, present: frozenset[Path]) -> tuple[Node, Type, bool]:
         operand = self.check(node.operand, present)
         if operand.type.struct is None:
-            _reject(node, f"{operand.type} has no fields, so it has no {node.field!r}", at=len(node.field))
+            message = Text(
+                zh=f"{operand.type.text.zh}没有字段，因此没有“{node.field}”",
+                en=f"{operand.type} has no fields, so it has no {node.field!r}",
+            )
+            _reject(node, message, NO_HELP, "R036", at=len(node.field))
         fields = fields_of(operand.type.struct)
         if node.field not in fields:
             name = operand.type.struct.__name__
-            _reject(node, f"unknown field {node.field!r} of {name}", suggest(node.field, fields), at=len(node.field))
+            message = Text(zh=f"{name} 没有“{node.field}”这个字段", en=f"unknown field {node.field!r} of {name}")
+            _reject(node, message, suggest(node.field, fields), "R036", at=len(node.field))
         return operand, fields[node.field].type, fields[node.field].optional
 
     def _select(self, node: syntax.Select, present: frozenset[Path]) -> Node:
@@ -105,19 +113,25 @@ class _Checker:
         path = _field_path(typed)
         if optional and (path is None or path not in present):
             name = ".".join(path or (node.field,))
-            _reject(node, f"{name} may be absent", f"write `has({name}) && ...` before it", at=len(node.field))
+            advice = Text(zh=f"请在前面写 `has({name}) && ...`", en=f"write `has({name}) && ...` before it")
+            message = Text(zh=f"{name} 可能没有值", en=f"{name} may be absent")
+            _reject(node, message, advice, "R039", at=len(node.field))
         return typed
 
     def _has(self, node: syntax.Call, present: frozenset[Path]) -> Node:
         if len(node.arguments) != 1 or not isinstance(node.arguments[0], syntax.Select):
-            _reject(node, "has() takes one field, as in has(facts.name)")
+            message = Text(
+                zh="has() 的括号里应为一个字段，如 has(facts.name)", en="has() takes one field, as in has(facts.name)"
+            )
+            _reject(node, message, NO_HELP, "R037")
         selected = node.arguments[0]
         operand, _, optional = self._field(selected, present)
         if not optional:
             _reject(
                 selected,
-                f"{selected.field!r} is always present",
-                "for a list, write `size(...) > 0`",
+                Text(zh=f"“{selected.field}”总是有值", en=f"{selected.field!r} is always present"),
+                Text(zh="判断列表是否为空，写 `size(...) > 0`", en="for a list, write `size(...) > 0`"),
+                "R039",
                 at=len(selected.field),
             )
         return Has(node.start, node.end, BOOL, operand, selected.field)
@@ -129,7 +143,11 @@ class _Checker:
             self._reject_now(element)
             wider = join(joined, element.type)
             if wider is None:
-                _reject(element, f"the list mixes {joined} and {element.type}")
+                message = Text(
+                    zh=f"列表中混有{joined.text.zh}和{element.type.text.zh}",
+                    en=f"the list mixes {joined} and {element.type}",
+                )
+                _reject(element, message, NO_HELP, "R020")
             joined = wider
         if self.total and elements and all(isinstance(element, Constant) for element in elements):
             values = tuple(cast("Constant", element).value for element in elements)
@@ -158,7 +176,8 @@ class _Checker:
     def _truth(self, node: Syntax, present: frozenset[Path]) -> Node:
         typed = self.check(node, present)
         if typed.type.kind != "bool":
-            _reject(node, f"expected a condition, got {typed.type}")
+            message = Text(zh=f"此处应为条件，而不是{typed.type.text.zh}", en=f"expected a condition, got {typed.type}")
+            _reject(node, message, NO_HELP, "R043")
         return typed
 
     def _conditional(self, node: syntax.Call, present: frozenset[Path]) -> Node:
@@ -169,7 +188,11 @@ class _Checker:
         self._reject_now(other)
         joined = join(chosen.type, other.type)
         if joined is None:
-            _reject(node, f"the two branches differ in type: {chosen.type} and {other.type}")
+            message = Text(
+                zh=f"两个分支的类型不同：{chosen.type.text.zh}和{other.type.text.zh}",
+                en=f"the two branches differ in type: {chosen.type} and {other.type}",
+            )
+            _reject(node, message, NO_HELP, "R038")
         return Conditional(node.start, node.end, joined, condition, chosen, other)
 
     def _macro(self, node: syntax.Call, present: frozenset[Path]) -> Node:
@@ -177,13 +200,26 @@ class _Checker:
         lengths = (3, 4) if node.function == "map" else (3,)
         variable = node.arguments[1] if len(node.arguments) in lengths else None
         if not isinstance(variable, syntax.Name):
-            _reject(node, f"{node.function}() needs a name and a condition, as in {node.function}(x, x.at < now)")
+            example = f"{node.function}(x, x.at < now)"
+            message = Text(
+                zh=f"{node.function}() 需要一个名称和一个条件，如 {example}",
+                en=f"{node.function}() needs a name and a condition, as in {example}",
+            )
+            _reject(node, message, NO_HELP, "R037")
         if source.type.kind != "list" or source.type.element is None:
-            _reject(node.arguments[0], f"{node.function}() needs a list, got {source.type}")
+            message = Text(
+                zh=f"{node.function}() 用于列表，而不是{source.type.text.zh}",
+                en=f"{node.function}() needs a list, got {source.type}",
+            )
+            _reject(node.arguments[0], message, NO_HELP, "R038")
         if variable.name in self.names:
-            _reject(variable, f"{variable.name!r} is already defined here", "choose another name")
+            message = Text(zh=f"“{variable.name}”在此处已有定义", en=f"{variable.name!r} is already defined here")
+            _reject(variable, message, Text(zh="请换一个名称", en="choose another name"), "R035")
         if len(self.macros) == MAX_MACRO_DEPTH:
-            _reject(node, f"macros nested deeper than {MAX_MACRO_DEPTH} levels", "split the rule")
+            message = Text(
+                zh=f"宏嵌套超过{MAX_MACRO_DEPTH}层", en=f"macros nested deeper than {MAX_MACRO_DEPTH} levels"
+            )
+            _reject(node, message, Text(zh="请拆分规则", en="split the rule"), "R004")
         self.names[variable.name] = source.type.element
         self.macros.append(variable.name)
         try:
@@ -213,7 +249,12 @@ class _Checker:
         operation = find_operation(node.function, kinds)
         if operation is None:
             name = _SYMBOLS.get(node.function, node.function.strip("_"))
-            _reject(node, f"`{name}` is not defined for {' and '.join(map(str, kinds)) or 'no arguments'}")
+            found = "和".join(kind.text.zh.strip() for kind in kinds) or "空括号"
+            message = Text(
+                zh=f"`{name}` 不能用于{found}",
+                en=f"`{name}` is not defined for {' and '.join(map(str, kinds)) or 'no arguments'}",
+            )
+            _reject(node, message, NO_HELP, "R038")
         self._check_enum_words(node, arguments)
         now_coefficient = self._now_coefficient(node, arguments)
         if all(isinstance(argument, Constant) for argument in arguments):
@@ -221,7 +262,8 @@ class _Checker:
             if self.total and folded is not None:
                 return folded
         if self.total and operation.failure_mode:
-            _reject(node, f"this can fail: {operation.failure_mode}")
+            reason = operation.failure_mode
+            _reject(node, Text(zh=f"这里可能出错：{reason.zh}", en=f"this can fail: {reason.en}"), NO_HELP, "R041")
         return Apply(node.start, node.end, operation.result, node.function, operation, arguments, now_coefficient)
 
     def _fold_constant(self, node: Syntax, operation: Operation, values: tuple[object, ...]) -> Node | None:
@@ -229,7 +271,7 @@ class _Checker:
             value = operation.evaluate(*values)
         except EvaluationError as error:
             if self.total or isinstance(error, PrecisionError):
-                _reject(node, str(error))
+                _reject(node, error.message, NO_HELP, "R041")
             return None
         return Constant(node.start, node.end, type_of_value(value), value)
 
@@ -239,14 +281,17 @@ class _Checker:
             return
         known = [*function_names(), "has", *MACROS]
         if name not in known:
-            _reject(node, f"unknown function {name!r}", suggest(name, known))
+            message = Text(zh=f"未知的函数“{name}”", en=f"unknown function {name!r}")
+            _reject(node, message, suggest(name, known), "R037")
         if name in _EITHER_FORM:
             return
         method = name in _METHODS_ONLY or name.startswith("get") or name in MACROS
         if method and not node.receiver:
-            _reject(node, f"{name} is a method: write value.{name}(...)")
+            message = Text(zh=f"{name} 是方法：请写 值.{name}(...)", en=f"{name} is a method: write value.{name}(...)")
+            _reject(node, message, NO_HELP, "R037")
         if node.receiver and not method:
-            _reject(node, f"{name} is a function: write {name}(...)")
+            message = Text(zh=f"{name} 是函数：请写 {name}(...)", en=f"{name} is a function: write {name}(...)")
+            _reject(node, message, NO_HELP, "R037")
 
     def _check_enum_words(self, node: syntax.Call, arguments: tuple[Node, ...]) -> None:
         """Reject a comparison of an enum with a word that is not in it, which could never be true."""
@@ -263,7 +308,8 @@ class _Checker:
                 continue
             for word in written:
                 if word not in words:
-                    _reject(constant, f"{word!r} is not a value of this fact", suggest(word, words))
+                    message = Text(zh=f"“{word}”不是此事实的值", en=f"{word!r} is not a value of this fact")
+                    _reject(constant, message, suggest(word, words), "R040")
 
     def _now_coefficient(self, node: syntax.Call, arguments: tuple[Node, ...]) -> int:
         coefficients = [argument.now_coefficient for argument in arguments]
@@ -275,7 +321,9 @@ class _Checker:
             return coefficients[0] - coefficients[1]
         if node.function in _COMPARISONS:
             if abs(coefficients[0] - coefficients[1]) > 1:
-                _reject(node, "`now` is used more than once here", "compare one `now` with instants and durations")
+                message = Text(zh="此处多次用到 `now`", en="`now` is used more than once here")
+                advice = Text(zh="请用一个 `now` 与时刻、时长比较", en="compare one `now` with instants and durations")
+                _reject(node, message, advice, "R042")
             return 0
         for argument in arguments:
             self._reject_now(argument)
@@ -283,8 +331,12 @@ class _Checker:
 
     def _reject_now(self, node: Node) -> None:
         if node.now_coefficient:
-            advice = "write `now - e.at < limit` or `now < e.until`, so that the instant of change is known"
-            _reject(node, "`now` allows only addition, subtraction and comparison", advice)
+            message = Text(zh="`now` 只能加、减和比较", en="`now` allows only addition, subtraction and comparison")
+            advice = Text(
+                zh="请写 `now - e.at < limit` 或 `now < e.until`，这样才能算出变更时刻",
+                en="write `now - e.at < limit` or `now < e.until`, so that the instant of change is known",
+            )
+            _reject(node, message, advice, "R042")
 
 
 def _field_path(node: Node) -> Path | None:
@@ -311,7 +363,7 @@ def _present_fields(node: Node, *, truth: bool) -> frozenset[Path]:
             return frozenset()
 
 
-def _reject(node: Syntax | Node, message: str, help: str = "", *, at: int | None = None) -> NoReturn:  # noqa: A002
+def _reject(node: Syntax | Node, message: Text, help: Text, code: str, *, at: int | None = None) -> NoReturn:  # noqa: A002
     """Raise InvalidExpression at a node; `at` narrows the location to its last characters, such as a field's name."""
     start = node.start if at is None else node.end - at
-    raise InvalidExpression(message, start, node.end, help)
+    raise InvalidExpression(message, start, node.end, help, code)

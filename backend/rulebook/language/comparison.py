@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import re2
 
+from backend.i18n import Text
 from backend.rulebook.language.operation import EvaluationError, Operation, Value
 from backend.rulebook.language.types import BOOL, NUMERIC, Type
 
@@ -105,7 +106,9 @@ def _pattern(text: str) -> Any:  # noqa: ANN401  the library has no types
     try:
         return re2.compile(text)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  untyped library
     except re2.error as error:  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  untyped library
-        raise EvaluationError(f"not a regular expression of RE2: {error}") from None
+        raise EvaluationError(
+            Text(zh=f"不是 RE2 正则表达式：{error}", en=f"not a regular expression of RE2: {error}")
+        ) from None
 
 
 def _matches_pattern(text: str, pattern: str) -> bool:
@@ -118,19 +121,19 @@ def matches(text: Type, pattern: Type) -> Operation | None:
         return None
     failure_mode = None
     if pattern.words is None:
-        failure_mode = "its pattern is not a constant"
+        failure_mode = Text(zh="正则表达式不是常量", en="its pattern is not a constant")
     else:
         try:
             for word in pattern.words:
                 _pattern(word)
         except EvaluationError as error:
-            failure_mode = str(error)
+            failure_mode = error.message
     return Operation(BOOL, _matches_pattern, failure_mode=failure_mode)
 
 
 def _item(items: list[Value], position: int) -> Value:
     if not 0 <= position < len(items):
-        raise EvaluationError("the index is outside the list")
+        raise EvaluationError(Text(zh="序号超出列表", en="the index is outside the list"))
     return items[position]
 
 
@@ -138,4 +141,7 @@ def index(items: Type, position: Type) -> Operation | None:
     """Return the overload of `[...]`. Rules cannot use it: nothing proves that the index is within the list."""
     if items.kind != "list" or position.kind != "int" or items.element is None or items.element.kind == "nothing":
         return None
-    return Operation(items.element, _item, failure_mode="the index can be outside the list; use exists() or all()")
+    failure_mode = Text(
+        zh="序号可能超出列表；请用 exists() 或 all()", en="the index can be outside the list; use exists() or all()"
+    )
+    return Operation(items.element, _item, failure_mode=failure_mode)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from backend.i18n import Text
 from backend.rulebook.language.operation import EvaluationError, Operation, Value, in_range
 from backend.rulebook.language.temporal import parse_duration, parse_timestamp
 from backend.rulebook.language.types import (
@@ -30,10 +31,10 @@ def _to_int(value: Value) -> int:
     if isinstance(value, float):
         # CEL's range for this is open: the double next to the largest integer is already outside of it.
         if not INT64[0] < value < INT64[1]:
-            raise EvaluationError("the number does not fit into a 64-bit integer")
+            raise EvaluationError(Text(zh="数字超出64位整数", en="the number does not fit into a 64-bit integer"))
         return int(value)
     if isinstance(value, str) and not re.fullmatch(r"-?\d{1,19}", value, re.ASCII):
-        raise EvaluationError(f"{value!r} is not an integer")
+        raise EvaluationError(Text(zh=f"“{value}”不是整数", en=f"{value!r} is not an integer"))
     return in_range(int(value))
 
 
@@ -41,7 +42,7 @@ def _to_double(value: Value) -> float:
     try:
         return float(value)
     except ValueError:
-        raise EvaluationError(f"{value!r} is not a number") from None
+        raise EvaluationError(Text(zh=f"“{value}”不是数字", en=f"{value!r} is not a number")) from None
 
 
 def _to_string(value: Value) -> str:
@@ -62,7 +63,7 @@ def _to_string(value: Value) -> str:
 def _to_bool(value: Value) -> bool:
     if isinstance(value, str):
         if value not in _BOOL_WORDS:
-            raise EvaluationError(f"{value!r} is not a truth value")
+            raise EvaluationError(Text(zh=f"“{value}”不是真假值", en=f"{value!r} is not a truth value"))
         return _BOOL_WORDS[value]
     return bool(value)
 
@@ -74,7 +75,7 @@ def _to_timestamp(value: Value) -> datetime:
         try:
             return EPOCH + timedelta(seconds=value)
         except OverflowError:
-            raise EvaluationError("the instant is out of range") from None
+            raise EvaluationError(Text(zh="时刻超出范围", en="the instant is out of range")) from None
     return value
 
 
@@ -102,9 +103,11 @@ def conversion(name: str) -> Callable[[Type], Operation | None]:
         if operand.kind in safe:
             return Operation(operand if name in (operand.kind, "dyn") else result, evaluate)
         if operand.kind in unsafe:
-            return Operation(
-                result, evaluate, failure_mode=f"not every {operand.kind} is a {name}; only a constant may be converted"
+            failure_mode = Text(
+                zh=f"不是每个{operand.text.zh}都能转换为 {name}；只有常量可以转换",
+                en=f"not every {operand.kind} is a {name}; only a constant may be converted",
             )
+            return Operation(result, evaluate, failure_mode=failure_mode)
         return None
 
     return find

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from backend.i18n import Text
 from backend.rulebook.language.types import INT64, MAX_DURATION, Type
 
 Value = Any
@@ -12,6 +13,10 @@ Value = Any
 
 class EvaluationError(Exception):
     """A run-time error of CEL: a division by zero, a number out of range, or a text that is not a number."""
+
+    def __init__(self, message: Text) -> None:
+        super().__init__(message.en)
+        self.message = message
 
 
 class PrecisionError(EvaluationError):
@@ -30,13 +35,13 @@ class Operation:
     result: Type
     evaluate: Callable[..., Value]
     python: str | None = None
-    failure_mode: str | None = None
+    failure_mode: Text | None = None
 
 
 def in_range(value: Value) -> Value:
     """Return a value that is within the range of its type. Raises EvaluationError."""
     if isinstance(value, int) and not INT64[0] <= value <= INT64[1]:
-        raise EvaluationError("the result does not fit into a 64-bit integer")
+        raise EvaluationError(Text(zh="结果超出64位整数", en="the result does not fit into a 64-bit integer"))
     if isinstance(value, timedelta) and abs(value) > MAX_DURATION:
-        raise EvaluationError("the duration is longer than 292 years")
+        raise EvaluationError(Text(zh="时长超过292年", en="the duration is longer than 292 years"))
     return value

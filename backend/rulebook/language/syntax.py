@@ -11,6 +11,9 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.i18n import Text
+from backend.rulebook.source import NO_HELP
+
 MAX_CHARACTERS = 5_000
 MAX_DEPTH = 100
 
@@ -40,12 +43,13 @@ RESERVED = frozenset(
 class InvalidExpression(Exception):
     """An expression has an error at its characters [start, end)."""
 
-    def __init__(self, message: str, start: int, end: int, help: str = "") -> None:  # noqa: A002  the term that authors read
-        super().__init__(message)
+    def __init__(self, message: Text, start: int, end: int, help: Text, code: str) -> None:  # noqa: A002  the term that authors read
+        super().__init__(message.en)
         self.message = message
         self.start = start
         self.end = max(end, start + 1)
         self.help = help
+        self.code = code
 
 
 class Literal(Struct, frozen=True):
@@ -103,9 +107,13 @@ Syntax = Literal | Name | Select | Call | ListOf
 def parse(text: str) -> Syntax:
     """Parse an expression. Raises InvalidExpression."""
     if not text.strip():
-        raise InvalidExpression("the condition is empty", 0, 1, "write `true` for a rule that always holds")
+        message = Text(zh="条件是空的", en="the condition is empty")
+        advice = Text(zh="总是成立的规则写 `true`", en="write `true` for a rule that always holds")
+        raise InvalidExpression(message, 0, 1, advice, "R030")
     if len(text) > MAX_CHARACTERS:
-        raise InvalidExpression(f"longer than {MAX_CHARACTERS:,} characters", 0, 1, "split the rule in two")
+        message = Text(zh=f"超过{MAX_CHARACTERS:,}个字符", en=f"longer than {MAX_CHARACTERS:,} characters")
+        advice = Text(zh="请拆成两条规则", en="split the rule in two")
+        raise InvalidExpression(message, 0, 1, advice, "R004")
     try:
         return cast("Syntax", _parser().parse(text))  # pyright: ignore[reportUnknownMemberType]  untyped library
     except UnexpectedInput as error:
@@ -122,23 +130,34 @@ def _explain(error: UnexpectedInput, text: str) -> InvalidExpression:
     start = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(text)
     if isinstance(error, UnexpectedCharacters):
         character = text[start : start + 1]
-        advice = {"=": "compare with `==`", "&": "`and` is written `&&`", "|": "`or` is written `||`"}.get(
-            character, ""
-        )
         if character in "\"'":
-            return InvalidExpression("the string is not closed, or has a line break", start, len(text))
-        return InvalidExpression(f"unexpected character {character!r}", start, start + 1, advice)
+            message = Text(zh="文本的引号没有闭合，或中间换了行", en="the string is not closed, or has a line break")
+            return InvalidExpression(message, start, len(text), NO_HELP, "R031")
+        message = Text(zh=f"不应有字符“{character}”", en=f"unexpected character {character!r}")
+        return InvalidExpression(message, start, start + 1, _WRITTEN.get(character, NO_HELP), "R030")
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
         word = str(error.token)
-        advice = {"and": "write `&&`", "or": "write `||`", "not": "write `!`"}.get(word, "")
-        return InvalidExpression(f"unexpected {word!r}", start, start + len(word), advice)
-    return InvalidExpression("the expression is incomplete", max(0, len(text.rstrip()) - 1), len(text))
+        message = Text(zh=f"不应有“{word}”", en=f"unexpected {word!r}")
+        return InvalidExpression(message, start, start + len(word), _WRITTEN.get(word, NO_HELP), "R030")
+    message = Text(zh="表达式不完整", en="the expression is incomplete")
+    return InvalidExpression(message, max(0, len(text.rstrip()) - 1), len(text), NO_HELP, "R030")
+
+
+_WRITTEN = {
+    "=": Text(zh="比较用 `==`", en="compare with `==`"),
+    "&": Text(zh="“并且”写作 `&&`", en="`and` is written `&&`"),
+    "|": Text(zh="“或者”写作 `||`", en="`or` is written `||`"),
+    "and": Text(zh="请写 `&&`", en="write `&&`"),
+    "or": Text(zh="请写 `||`", en="write `||`"),
+    "not": Text(zh="请写 `!`", en="write `!`"),
+}
 
 
 def _depth(*children: Syntax, start: int, end: int) -> int:
     depth = 1 + max((child.depth for child in children), default=0)
     if depth > MAX_DEPTH:
-        raise InvalidExpression(f"nested deeper than {MAX_DEPTH} levels", start, end, "split the rule")
+        message = Text(zh=f"嵌套超过{MAX_DEPTH}层", en=f"nested deeper than {MAX_DEPTH} levels")
+        raise InvalidExpression(message, start, end, Text(zh="请拆分规则", en="split the rule"), "R004")
     return depth
 
 
@@ -187,7 +206,8 @@ class _Builder(Transformer[Token, Syntax]):
     def name(self, parts: list[Any]) -> Syntax:
         token = parts[0]
         if token in RESERVED:
-            raise InvalidExpression(f"{str(token)!r} is a reserved word of CEL", token.start_pos, token.end_pos)
+            message = Text(zh=f"“{token}”是 CEL 的保留字", en=f"{str(token)!r} is a reserved word of CEL")
+            raise InvalidExpression(message, token.start_pos, token.end_pos, NO_HELP, "R044")
         return Name(token.start_pos, token.end_pos, str(token))
 
     def function(self, parts: list[Any]) -> Syntax:
@@ -206,10 +226,11 @@ class _Builder(Transformer[Token, Syntax]):
 
     def map_literal(self, parts: list[Any]) -> Syntax:
         raise InvalidExpression(
-            "maps are not part of the rule language",
+            Text(zh="规则语言没有映射", en="maps are not part of the rule language"),
             parts[0].start_pos,
             parts[-1].end_pos,
-            "name the cases with `||` or `?:`",
+            Text(zh="请用 `||` 或 `?:` 逐一写出各种情形", en="name the cases with `||` or `?:`"),
+            "R044",
         )
 
     def arguments(self, parts: list[Any]) -> list[Any]:
@@ -235,18 +256,29 @@ class _Builder(Transformer[Token, Syntax]):
         return Literal(start, end, "string", _unquote(str(token), start))
 
     def UINT(self, token: Token) -> Syntax:  # noqa: N802  the grammar's name
-        raise self._unsupported("unsigned integers are", token, "leave out the `u`")
+        raise self._unsupported(
+            Text(zh="规则语言没有无符号整数", en="unsigned integers are not part of the rule language"),
+            token,
+            Text(zh="请去掉 `u`", en="leave out the `u`"),
+        )
 
     def BYTES(self, token: Token) -> Syntax:  # noqa: N802  the grammar's name
-        raise self._unsupported("bytes are", token, "leave out the `b`")
+        raise self._unsupported(
+            Text(zh="规则语言没有字节串", en="bytes are not part of the rule language"),
+            token,
+            Text(zh="请去掉 `b`", en="leave out the `b`"),
+        )
 
     def NULL(self, token: Token) -> Syntax:  # noqa: N802  the grammar's name
-        raise self._unsupported("null is", token, "test with `has(...)` whether a fact is present")
+        raise self._unsupported(
+            Text(zh="规则语言没有 null", en="null is not part of the rule language"),
+            token,
+            Text(zh="请用 `has(...)` 判断事实是否存在", en="test with `has(...)` whether a fact is present"),
+        )
 
     @staticmethod
-    def _unsupported(what: str, token: Token, advice: str) -> InvalidExpression:
-        start, end = token.start_pos or 0, token.end_pos or 0
-        return InvalidExpression(f"{what} not part of the rule language", start, end, advice)
+    def _unsupported(message: Text, token: Token, advice: Text) -> InvalidExpression:
+        return InvalidExpression(message, token.start_pos or 0, token.end_pos or 0, advice, "R044")
 
 
 _ESCAPE = re.compile(
@@ -272,9 +304,9 @@ def _unquote(literal: str, start: int) -> str:
         code = int(octal, 8) if octal else next((int(code, 16) for code in codes if code), None)
         if code is None or code in _SURROGATES or code > _LAST_CODE_POINT:
             at = start + width + match.start()
-            raise InvalidExpression(
-                f"unknown escape {match[0]!r}", at, at + len(match[0]), "write a backslash as `\\\\`"
-            )
+            message = Text(zh=f"未知的转义“{match[0]}”", en=f"unknown escape {match[0]!r}")
+            advice = Text(zh="反斜杠写作 `\\\\`", en="write a backslash as `\\\\`")
+            raise InvalidExpression(message, at, at + len(match[0]), advice, "R031")
         return chr(code)
 
     return _ESCAPE.sub(unescape, text)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from backend.i18n import Text
 from backend.rulebook.language.arithmetic import remainder, truncated_quotient
 from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
 from backend.rulebook.language.types import INSTANT_RANGE, INT, INT64, MICROSECOND, Type
@@ -44,7 +45,7 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise EvaluationError(f"{name!r} is not a time zone") from None
+        raise EvaluationError(Text(zh=f"“{name}”不是时区", en=f"{name!r} is not a time zone")) from None
 
 
 _UTC = Type("string", words=("UTC",))
@@ -67,14 +68,14 @@ def part_of(name: str) -> Callable[..., Operation | None]:
     return find
 
 
-def _zone_failure_mode(zone: Type) -> str | None:
+def _zone_failure_mode(zone: Type) -> Text | None:
     if zone.words is None:
-        return "its time zone is not a constant"
+        return Text(zh="时区不是常量", en="its time zone is not a constant")
     try:
         for name in zone.words:
             _zone(name)
     except EvaluationError as error:
-        return str(error)
+        return error.message
     return None
 
 
@@ -87,20 +88,31 @@ def parse_timestamp(text: str) -> datetime:
     """Parse an RFC 3339 instant, to the microsecond. Raises EvaluationError."""
     match = _RFC3339.fullmatch(text)
     if not match:
-        raise EvaluationError(f"{text!r} is not an instant such as 2020-02-11T00:00:00+08:00")
+        raise EvaluationError(
+            Text(
+                zh=f"“{text}”不是时刻，时刻应写作 2020-02-11T00:00:00+08:00",
+                en=f"{text!r} is not an instant such as 2020-02-11T00:00:00+08:00",
+            )
+        )
     if len((match[7] or "").rstrip("0")) > 6:  # noqa: PLR2004  digits of a microsecond
-        raise PrecisionError(f"{text!r} is finer than a microsecond")
+        raise PrecisionError(_too_fine(text))
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise EvaluationError(f"{text!r} is out of range") from None
+        raise EvaluationError(Text(zh=f"“{text}”超出范围", en=f"{text!r} is out of range")) from None
+
+
+def _too_fine(text: str) -> Text:
+    return Text(zh=f"“{text}”的精度高于微秒", en=f"{text!r} is finer than a microsecond")
 
 
 def parse_instant(text: str) -> datetime:
     """Parse an instant within the range of facts and `now`. Raises EvaluationError."""
     instant = parse_timestamp(text)
     if not INSTANT_RANGE[0] <= instant < INSTANT_RANGE[1]:
-        raise EvaluationError(f"{text!r} is outside the years 1900 to 2149")
+        raise EvaluationError(
+            Text(zh=f"“{text}”不在1900年至2149年之间", en=f"{text!r} is outside the years 1900 to 2149")
+        )
     return instant
 
 
@@ -110,7 +122,10 @@ def parse_duration(text: str) -> timedelta:
     parts = _DURATION_PART.findall(unsigned)
     if unsigned != "0" and (not parts or "".join(number + unit for number, unit in parts) != unsigned):
         raise EvaluationError(
-            f"{text!r} is not a duration such as 12h, 30m or 90s (CEL has no days; use a parameter of 14d)"
+            Text(
+                zh=f"“{text}”不是时长，时长应写作 12h、30m 或 90s（CEL 没有“天”，请用值为 14d 的参数）",
+                en=f"{text!r} is not a duration such as 12h, 30m or 90s (CEL has no days; use a parameter of 14d)",
+            )
         )
     nanoseconds = 0
     for number, unit in parts:
@@ -118,8 +133,8 @@ def parse_duration(text: str) -> timedelta:
         nanoseconds += int(whole or 0) * _UNITS[unit]
         nanoseconds += int(fraction or 0) * _UNITS[unit] // 10 ** len(fraction)
     if nanoseconds > INT64[1]:
-        raise EvaluationError(f"{text!r} is longer than 292 years")
+        raise EvaluationError(Text(zh=f"“{text}”超过292年", en=f"{text!r} is longer than 292 years"))
     if nanoseconds % 1_000:
-        raise PrecisionError(f"{text!r} is finer than a microsecond")
+        raise PrecisionError(_too_fine(text))
     span = timedelta(microseconds=nanoseconds // 1_000)
     return -span if text[:1] == "-" else span

@@ -46,8 +46,13 @@ class Type:
     element: "Type | None" = None
     struct: type[Struct] | None = None
 
+    @property
+    def text(self) -> Text:
+        """The type as authors read it."""
+        return Text(zh=self._in_chinese(), en=str(self))
+
     def __str__(self) -> str:
-        """Return the type as authors read it."""
+        """Return the type as authors read it, in English."""
         if self.kind == "list":
             return f"list of {self.element}" if self.element and self.element.kind != "nothing" else "empty list"
         if self.struct is not None:
@@ -56,6 +61,27 @@ class Type:
             return "one of " + ", ".join(map(repr, self.words))
         return self.kind
 
+    def _in_chinese(self) -> str:
+        if self.kind == "list":
+            empty = self.element is None or self.element.kind == "nothing"
+            return "空列表" if self.element is None or empty else f"{self.element.text.zh}的列表"
+        if self.struct is not None:
+            return f" {self.struct.__name__} "
+        if self.words and len(self.words) > 1:
+            return "词（" + "、".join(self.words) + "）"
+        return _CHINESE_KINDS[self.kind]
+
+
+_CHINESE_KINDS = {
+    "bool": "真假值",
+    "int": "整数",
+    "double": "小数",
+    "string": "文本",
+    "timestamp": "时刻",
+    "duration": "时长",
+    "facts": "事实",
+    "nothing": "空值",
+}
 
 BOOL = Type("bool")
 INT = Type("int", *INT64)
@@ -187,6 +213,10 @@ class Field:
 class UnsupportedFacts(Exception):
     """A facts Struct has a field of a type that the rule language does not support."""
 
+    def __init__(self, message: Text) -> None:
+        super().__init__(message.en)
+        self.message = message
+
 
 def terms_of(facts: type[Struct]) -> type[Struct] | None:
     """Return the Struct of the terms of each module on these facts, if the facts name one as `terms`."""
@@ -201,7 +231,10 @@ def fields_of(struct: type[Struct]) -> dict[str, Field]:
     for info in msgspec.structs.fields(struct):
         field = _field(info.type)
         if field is None:
-            raise UnsupportedFacts(f"{struct.__name__}.{info.name}: rules cannot read a {info.type}")
+            name = f"{struct.__name__}.{info.name}"
+            raise UnsupportedFacts(
+                Text(zh=f"{name}：规则不能读取 {info.type}", en=f"{name}: rules cannot read a {info.type}")
+            )
         found[info.name] = field
     return found
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from backend.i18n import Text
+from backend.rulebook.language.types import terms_of
+from backend.rulebook.modules.field_reader import A_RESULT
 from backend.rulebook.modules.keys import (
     CASE_KEYS,
     CASES_FILE_KEYS,
@@ -29,9 +32,10 @@ from backend.rulebook.modules.yaml_document import (
     YamlValue,
     read_document,
 )
-from backend.rulebook.source import Location, SourceFile, suggest
+from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
 
 NEVER = "never"
+NONE = "none"
 PERSONA = "persona"
 
 
@@ -45,7 +49,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class Case:
-    """Facts, and the expected verdict on them: any of result, rule, fired, changes_at, and a part of because."""
+    """Facts, and the expected verdict on them: any of result, rule, fired, changes_at, and a part of because.
+
+    `terms` are some fields of the terms in force, or None if there are none.
+    """
 
     name: str
     location: Location
@@ -57,10 +64,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Persona:
-    """Facts with a name; a case may replace or add fields. `facts` is the Struct's name, if several are possible."""
+    """Facts with a name, of the Struct `facts`; a case may replace or add fields.
+
+    `given` is None if the facts have a fault, so that it is not reported again for each case that names the persona.
+    """
 
     facts: str
-    given: Mapping[str, YamlEntry]
+    given: Mapping[str, YamlEntry] | None
     location: Location
 
 
@@ -76,7 +86,7 @@ def read_personas(file: SourceFile, facts: Mapping[str, type[Struct]]) -> dict[s
     if root is None or file.faults:
         return {}
     reader = StructReader(file)
-    entries = reader.entries(root, ("personas",), what="a file of personas")
+    entries = reader.entries(root, ("personas",), what=Text(zh="人物文件", en="a file of personas"))
     return {} if entries is None else _read_personas(reader, entries["personas"], facts)
 
 
@@ -85,9 +95,11 @@ def _read_personas(
 ) -> dict[str, Persona]:
     """Read personas and check their fields; with a `default`, their `facts` may be missing."""
     found: dict[str, Persona] = {}
-    for item in reader.items(listed, "the personas"):
+    for item in reader.items(listed, Text(zh="各个人物", en="the personas")):
         optional = ("facts",) if default else ()
-        entries = reader.entries(item, (PERSONA, "facts", "given"), optional=optional, what="a persona")
+        entries = reader.entries(
+            item, (PERSONA, "facts", "given"), optional=optional, what=Text(zh="人物", en="a persona")
+        )
         name = reader.short_text(entries[PERSONA]) if entries is not None else None
         if entries is None or name is None:
             continue
@@ -102,11 +114,11 @@ def _read_personas(
             reader.file.fault(location, message, advice, "R050")
         elif struct_name not in facts:
             message = Text(zh=f"没有名为“{struct_name}”的事实结构", en=f"unknown facts {struct_name!r}")
-            known = "、".join(sorted(facts))
-            advice = Text(zh=f"可选：{known}", en=suggest(struct_name, facts))
-            reader.file.fault(struct.location if struct else location, message, advice, "R051")
-        elif reader.partial(given, facts[struct_name]) is not None and isinstance(given, YamlMapping):
-            found[name] = Persona(struct_name, given.entries, location)
+            reader.file.fault(struct.location if struct else location, message, suggest(struct_name, facts), "R051")
+        else:
+            fields = given.entries if isinstance(given, YamlMapping) else None
+            is_valid = reader.partial(given, facts[struct_name]) is not None
+            found[name] = Persona(struct_name, fields if is_valid else None, location)
     return found
 
 
@@ -116,27 +128,35 @@ class _CaseReader(StructReader):
     personas: dict[str, Persona] = field(default_factory=dict[str, Persona])
 
     def cases(self, root: YamlValue) -> list[Case]:
-        entries = self.entries(root, CASES_FILE_KEYS, optional=OPTIONAL_CASES_FILE_KEYS, what="a file of cases")
+        entries = self.entries(
+            root, CASES_FILE_KEYS, optional=OPTIONAL_CASES_FILE_KEYS, what=Text(zh="案例文件", en="a file of cases")
+        )
         if entries is None:
             return []
         named = self.scalar(entries["module"])
         if named is not None and named.text != self.module.name:
-            self.file.fault(named.location, f"these cases are next to the module {self.module.name!r}")
+            message = Text(
+                zh=f"与这些案例同处的模块是“{self.module.name}”",
+                en=f"these cases are next to the module {self.module.name!r}",
+            )
+            self.file.fault(named.location, message, NO_HELP, "R014")
         if "personas" in entries:
             facts = self.module.facts
             self.personas |= _read_personas(self, entries["personas"], {facts.__name__: facts}, facts.__name__)
         cases: dict[str, Case] = {}
-        for item in self.items(entries["cases"], "the cases"):
+        for item in self.items(entries["cases"], Text(zh="各个案例", en="the cases")):
             case = self._case(item)
             if case is not None and case.name in cases:
                 line = cases[case.name].location.line
-                self.file.fault(case.location, "two cases have the same name", f"the first one is in line {line}")
+                message = Text(zh="两个案例同名", en="two cases have the same name")
+                advice = Text(zh=f"第一个在第{line}行", en=f"the first one is in line {line}")
+                self.file.fault(case.location, message, advice, "R023")
             elif case is not None:
                 cases[case.name] = case
         return list(cases.values())
 
     def _case(self, item: YamlValue) -> Case | None:
-        entries = self.entries(item, CASE_KEYS, optional=OPTIONAL_CASE_KEYS, what="a case")
+        entries = self.entries(item, CASE_KEYS, optional=OPTIONAL_CASE_KEYS, what=Text(zh="案例", en="a case"))
         if entries is None:
             return None
         name, at = self.short_text(entries["case"]), self.instant(entries["at"].value)
@@ -157,9 +177,9 @@ class _CaseReader(StructReader):
         if named is None:
             return None
         if persona is None:
-            known = "、".join(sorted(self.personas)) or "无"
             message = Text(zh=f"没有人物“{named.text}”", en=f"unknown persona {named.text!r}")
-            advice = Text(zh=f"已有人物：{known}", en=suggest(named.text, self.personas) or "write it below `personas`")
+            missing = Text(zh="请在“personas”中写明", en="write it below `personas`")
+            advice = suggest(named.text, self.personas) if self.personas else missing
             self.file.fault(named.location, message, advice, "R052")
             return None
         if persona.facts != self.module.facts.__name__:
@@ -170,21 +190,26 @@ class _CaseReader(StructReader):
             advice = Text(zh="请改用另一人物，或直接写出事实", en="use another persona, or write the facts themselves")
             self.file.fault(named.location, message, advice, "R051")
             return None
+        if persona.given is None:
+            return None
         own = {key: found for key, found in value.entries.items() if key != PERSONA}
         return self.struct(YamlMapping(value.location, {**persona.given, **own}), self.module.facts)
 
     def _expected(self, entry: YamlEntry) -> dict[str, Expected]:
         if isinstance(entry.value, YamlScalar):
             return {"result": Expected(self._result(entry.value), entry.value.location)}
-        entries = self.entries(entry.value, EXPECTED_KEYS, optional=EXPECTED_KEYS, what="`expect`") or {}
+        what = Text(zh="`expect`", en="`expect`")
+        entries = self.entries(entry.value, EXPECTED_KEYS, optional=EXPECTED_KEYS, what=what) or {}
         if not entries:
-            self.file.fault(entry.value.location, "a case without an expectation cannot fail")
+            message = Text(zh="没有预期结果的案例不会失败", en="a case without an expectation cannot fail")
+            self.file.fault(entry.value.location, message, NO_HELP, "R046")
         read = {
             "result": self._result,
             "rule": self._rule,
             "fired": self._fired,
             "changes_at": self._changes_at,
             "because": self._because,
+            "terms": self._terms,
         }
         return {
             entry.key: Expected(read[entry.key](entry.value), entry.value.location)
@@ -196,11 +221,11 @@ class _CaseReader(StructReader):
         if self.module.numeric:
             return self.whole_number(value)
         if self.module.strategy == "collect":
-            return tuple(self.word(item, "a result", self._words()) for item in self._items(value))
-        return self.word(value, "a result", self._words())
+            return tuple(self.word(item, A_RESULT, self._words()) for item in self._items(value))
+        return self.word(value, A_RESULT, self._words())
 
     def _rule(self, value: YamlValue) -> str | None:
-        return self.word(value, "a rule", [OTHERWISE, *(rule.id for rule in self.module.rules)])
+        return self.word(value, Text(zh="规则", en="a rule"), [OTHERWISE, *(rule.id for rule in self.module.rules)])
 
     def _fired(self, value: YamlValue) -> tuple[str | None, ...]:
         return tuple(map(self._rule, self._items(value)))
@@ -219,11 +244,29 @@ class _CaseReader(StructReader):
             self.file.fault(value.location, message, advice, "R053")
         return text
 
+    def _terms(self, value: YamlValue) -> dict[str, Any] | None:
+        """Read some fields of the module's terms, or `none`."""
+        struct = terms_of(self.module.facts)
+        if struct is None:
+            message = Text(zh="本模块没有执行条款", en=f"a module on {self.module.facts.__name__} has no `terms`")
+            self.file.fault(value.location, message, Text(zh="请删去“terms”", en="remove `terms`"), "R054")
+            return {}
+        if isinstance(value, YamlScalar) and value.text == NONE:
+            return None
+        found = self.partial(value, struct) or {}
+        types = {field.name: field.type for field in msgspec.structs.fields(struct)}
+        try:
+            return {name: msgspec.convert(each, types[name]) for name, each in found.items()}
+        except msgspec.ValidationError as error:
+            self.file.fault(value.location, Text(zh=f"条款无效：{error}", en=str(error)), code="R054")
+            return {}
+
     def _words(self) -> list[str]:
         return [word for word in self.module.result if isinstance(word, str)]
 
     def _items(self, value: YamlValue) -> list[YamlValue]:
         if isinstance(value, YamlSequence):
             return value.items
-        self.file.fault(value.location, "expected a list, such as [...]")
+        message = Text(zh="此处应为列表，写作 [...]", en="expected a list, such as [...]")
+        self.file.fault(value.location, message, NO_HELP, "R012")
         return []

@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook import CASES, PERSONAS, Rulebook, Verdict, load_rulebook, module_name, read_file
-from backend.rulebook.modules.case_reader import NEVER, Case, Expected, Persona, read_cases, read_personas
+from backend.rulebook.modules.case_reader import NEVER, NONE, Case, Expected, Persona, read_cases, read_personas
 from backend.rulebook.modules.coverage import check_changes_covered, check_rules_covered
 from backend.rulebook.modules.module import Module
-from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
+from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile, suggest
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def load_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo)
     for name, file in files.items():
         module = rulebook.modules.get(name)
         if module is None:
-            report_missing_module(file, name)
+            report_missing_module(file, name, rulebook.modules)
         elif not file.faults:
             cases[name] = read_cases(file, module, shared.of(Path(file.path)))
     faults = [fault for file in (*shared.files, *files.values()) for fault in file.faults]
@@ -116,12 +116,14 @@ def load_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo)
 def report_missing_cases(rules: SourceFile) -> None:
     """Add a fault to the file of a rule module that has no cases."""
     name = f"{Path(rules.path).stem}{CASES}.yaml"
-    rules.fault(Location(1, 1), "these rules have no cases", f"write {name}")
+    message = Text(zh="这些规则没有案例", en="these rules have no cases")
+    rules.fault(Location(1, 1), message, Text(zh=f"请编写 {name}", en=f"write {name}"), "R046")
 
 
-def report_missing_module(cases: SourceFile, name: str) -> None:
-    """Add a fault to a file of cases whose module does not exist."""
-    cases.fault(Location(1, 1), f"there is no module {name!r} for these cases")
+def report_missing_module(cases: SourceFile, name: str, known: Iterable[str]) -> None:
+    """Add a fault to a file of cases whose module is not among those that are `known`."""
+    message = Text(zh=f"这些案例没有对应的模块“{name}”", en=f"there is no module {name!r} for these cases")
+    cases.fault(Location(1, 1), message, suggest(name, known), "R046")
 
 
 def failures(rulebook: Rulebook, module: str, case: Case) -> tuple[Verdict, list[tuple[str, Expected, object]]]:
@@ -129,13 +131,23 @@ def failures(rulebook: Rulebook, module: str, case: Case) -> tuple[Verdict, list
     verdict = rulebook.evaluate(module, case.facts, case.at, on=case.on)
     found: list[tuple[str, Expected, object]] = []
     for key, expected in case.expected.items():
-        actual = getattr(verdict, key)
         if key == "because":
-            if expected.value not in verdict.because.zh and expected.value not in verdict.because.en:
-                found.append((key, expected, verdict.because))
-        elif actual != expected.value:
+            actual: object = verdict.because
+            differs = expected.value not in verdict.because.zh and expected.value not in verdict.because.en
+        else:
+            actual = _terms(rulebook, module, case, expected) if key == "terms" else getattr(verdict, key)
+            differs = actual != expected.value
+        if differs:
             found.append((key, expected, actual))
     return verdict, found
+
+
+def _terms(rulebook: Rulebook, module: str, case: Case, expected: Expected) -> dict[str, object] | None:
+    """Return the expected fields of the terms in force; all fields if none were expected."""
+    terms = rulebook.terms(module, case.at, on=case.on)
+    if terms is None:
+        return None
+    return {name: getattr(terms, name) for name in expected.value or terms.__struct_fields__}
 
 
 def run_module(
@@ -149,9 +161,12 @@ def run_module(
     for case in cases:
         verdict, differing = failures(rulebook, module.name, case)
         for key, expected, actual in differing:
-            values = _format(expected.value, zone), _format(actual, zone)
-            message = f"{case.name}: {key} is {values[1]}, expected {values[0]}"
-            file.fault(expected.location, message, _describe(verdict, zone))
+            values = _format(expected.value, zone, key), _format(actual, zone, key)
+            message = Text(
+                zh=f"{case.name}：{key} 为 {values[1]}，预期 {values[0]}",
+                en=f"{case.name}: {key} is {values[1]}, expected {values[0]}",
+            )
+            file.fault(expected.location, message, _describe(verdict, zone), "R045")
             failed.append(
                 FailedCase(
                     module.name, case.name, key, *values, verdict.rule, verdict.because, file.path, expected.location
@@ -166,20 +181,25 @@ def run_module(
     return failed
 
 
-def _describe(verdict: Verdict, zone: ZoneInfo) -> str:
-    fired = ", ".join(verdict.fired) or "no rule"
-    changes_at = _format(verdict.changes_at, zone)
-    return f"{fired} fired; {_format(verdict.result, zone)} by {verdict.rule!r}, changes at {changes_at}"
+def _describe(verdict: Verdict, zone: ZoneInfo) -> Text:
+    changes_at, result = _format(verdict.changes_at, zone, "changes_at"), _format(verdict.result, zone, "result")
+    return Text(
+        zh=f"成立的规则：{'、'.join(verdict.fired) or '无'}；由“{verdict.rule}”得 {result}，变更时刻：{changes_at}",
+        en=f"{', '.join(verdict.fired) or 'no rule'} fired; {result} by {verdict.rule!r}, changes at {changes_at}",
+    )
 
 
-def _format(value: object, zone: ZoneInfo) -> str:
+def _format(value: object, zone: ZoneInfo, key: str) -> str:
     match value:
         case None:
-            return NEVER
+            return NEVER if key == "changes_at" else NONE
         case datetime():
             return value.astimezone(zone).isoformat()
         case tuple():
             return f"[{', '.join(map(str, cast('tuple[object, ...]', value)))}]"
+        case dict():
+            fields = cast("dict[str, object]", value).items()
+            return ", ".join(f"{name}: {_format(each, zone, key)}" for name, each in fields)
         case Text():
             return f"{value.zh} / {value.en}"
         case _:

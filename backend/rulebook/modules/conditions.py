@@ -1,10 +1,11 @@
-"""Where the conditions of rules are in their file, so that a part of one can be shown to its author."""
+"""Where the parts of a module are in its file, so that they can be shown to its author."""
 
 from collections.abc import Mapping
 
 from backend.rulebook.language.tree import Node
 from backend.rulebook.modules.module import Rule
 from backend.rulebook.modules.yaml_document import (
+    YamlEntry,
     YamlMapping,
     YamlScalar,
     YamlSequence,
@@ -19,7 +20,10 @@ class Conditions:
 
     def __init__(self, file: SourceFile) -> None:
         self.file = file
-        self._scalars: Mapping[str, YamlScalar] = dict(_conditions(file))
+        root = read_document(SourceFile(file.path, file.text, []))
+        entries = root.entries if isinstance(root, YamlMapping) else {}
+        self._scalars: Mapping[str, YamlScalar] = dict(_conditions(entries.get("rules")))
+        self._results = entries.get("result")
 
     def location(self, rule: Rule, part: Node) -> Location:
         """Return the location of a part of a rule's condition; of its id, if the file does not write the rule out."""
@@ -30,10 +34,14 @@ class Conditions:
         scalar = self._scalars.get(rule)
         return location_in(self.file, scalar, start, end) if scalar is not None else None
 
+    def result_word(self, word: str) -> Location | None:
+        """Return the location of a word of `result`, or None."""
+        listed = self._results.value if self._results is not None else None
+        items = listed.items if isinstance(listed, YamlSequence) else []
+        return next((item.location for item in items if isinstance(item, YamlScalar) and item.text == word), None)
 
-def _conditions(file: SourceFile) -> list[tuple[str, YamlScalar]]:
-    root = read_document(SourceFile(file.path, file.text, []))
-    rules = root.entries.get("rules") if isinstance(root, YamlMapping) else None
+
+def _conditions(rules: YamlEntry | None) -> list[tuple[str, YamlScalar]]:
     if rules is None or not isinstance(rules.value, YamlSequence):
         return []
     found: list[tuple[str, YamlScalar]] = []

@@ -12,9 +12,10 @@ from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.language.types import INSTANT_RANGE, INT64, MAX_FACT_DURATION, join, type_of_value
 from backend.rulebook.modules.keys import TEXT_KEYS
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
-from backend.rulebook.source import SourceFile, suggest
+from backend.rulebook.source import NO_HELP, SourceFile, suggest
 
 MAX_TEXT_CHARACTERS = 500
+A_RESULT = Text(zh="结果", en="a result")
 
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -31,18 +32,24 @@ class FieldReader:
     file: SourceFile
 
     def entries(
-        self, value: YamlValue, known: Sequence[str], *, optional: Sequence[str] = (), what: str
+        self, value: YamlValue, known: Sequence[str], *, optional: Sequence[str] = (), what: Text
     ) -> Mapping[str, YamlEntry] | None:
         """Read a mapping with the `known` keys, of which the `optional` ones may be missing, and no others."""
         if not isinstance(value, YamlMapping):
-            self.file.fault(value.location, f"expected {what} with the keys {', '.join(known)}")
+            message = Text(
+                zh=f"此处应为{what.zh}，包含的键有：{'、'.join(known)}",
+                en=f"expected {what.en} with the keys {', '.join(known)}",
+            )
+            self.file.fault(value.location, message, NO_HELP, "R012")
             return None
         for entry in value.entries.values():
             if entry.key not in known:
-                self.file.fault(entry.location, f"unknown key {entry.key!r} in {what}", suggest(entry.key, known))
+                message = Text(zh=f"{what.zh}没有“{entry.key}”这个键", en=f"unknown key {entry.key!r} in {what.en}")
+                self.file.fault(entry.location, message, suggest(entry.key, known), "R010")
         missing = [key for key in known if key not in value.entries and key not in optional]
         for key in missing:
-            self.file.fault(value.location, f"{what} needs the key {key!r}")
+            message = Text(zh=f"{what.zh}缺少键“{key}”", en=f"{what.en} needs the key {key!r}")
+            self.file.fault(value.location, message, NO_HELP, "R011")
         return None if missing else value.entries
 
     def scalar(self, entry: YamlEntry | None) -> YamlScalar | None:
@@ -50,24 +57,33 @@ class FieldReader:
         if entry is None:
             return None
         if not isinstance(entry.value, YamlScalar):
-            self.file.fault(entry.value.location, f"{entry.key!r} is a single value")
+            message = Text(zh=f"“{entry.key}”应为单个值", en=f"{entry.key!r} is a single value")
+            self.file.fault(entry.value.location, message, NO_HELP, "R012")
             return None
         return entry.value
 
-    def items(self, entry: YamlEntry, what: str) -> list[YamlValue]:
+    def items(self, entry: YamlEntry, what: Text) -> list[YamlValue]:
         """Read a list that is not empty."""
         if not isinstance(entry.value, YamlSequence) or not entry.value.items:
-            self.file.fault(entry.value.location, f"{entry.key!r} is a list: {what}")
+            message = Text(zh=f"“{entry.key}”应为列表：{what.zh}", en=f"{entry.key!r} is a list: {what.en}")
+            self.file.fault(entry.value.location, message, NO_HELP, "R012")
             return []
         return entry.value.items
 
-    def word(self, value: YamlValue, what: str, known: Sequence[str] | None = None) -> str | None:
+    def word(self, value: YamlValue, what: Text, known: Sequence[str] | None = None) -> str | None:
         """Read a word such as `close-contact`; with `known`, it must be one of those."""
         if not isinstance(value, YamlScalar) or not _WORD.fullmatch(value.text):
-            self.file.fault(value.location, f"{what} is a word of lower-case letters, digits, - and _")
+            message = Text(
+                zh=f"{what.zh}应为由小写字母、数字、- 和 _ 组成的词",
+                en=f"{what.en} is a word of lower-case letters, digits, - and _",
+            )
+            self.file.fault(value.location, message, NO_HELP, "R013")
             return None
         if known is not None and value.text not in known:
-            self.file.fault(value.location, f"{value.text!r} is not {what} of this module", suggest(value.text, known))
+            message = Text(
+                zh=f"“{value.text}”不是本模块的{what.zh}", en=f"{value.text!r} is not {what.en} of this module"
+            )
+            self.file.fault(value.location, message, suggest(value.text, known), "R024")
             return None
         return value.text
 
@@ -78,7 +94,11 @@ class FieldReader:
             return None
         text = found.text.strip()
         if not 1 <= len(text) <= MAX_TEXT_CHARACTERS:
-            self.file.fault(found.location, f"{entry.key!r} needs a text of 1 to {MAX_TEXT_CHARACTERS} characters")
+            message = Text(
+                zh=f"“{entry.key}”应为1至{MAX_TEXT_CHARACTERS}个字符的文本",
+                en=f"{entry.key!r} needs a text of 1 to {MAX_TEXT_CHARACTERS} characters",
+            )
+            self.file.fault(found.location, message, NO_HELP, "R017")
             return None
         return text
 
@@ -86,7 +106,7 @@ class FieldReader:
         """Read a text in Chinese and English."""
         if entry is None:
             return None
-        entries = self.entries(entry.value, TEXT_KEYS, what=f"`{entry.key}`")
+        entries = self.entries(entry.value, TEXT_KEYS, what=Text(zh=f"“{entry.key}”", en=f"`{entry.key}`"))
         if entries is None:
             return None
         chinese, english = self.short_text(entries["zh"]), self.short_text(entries["en"])
@@ -98,7 +118,10 @@ class FieldReader:
         until = self.day(entries["until"]) if "until" in entries else None
         if since is not None and until is not None and until <= since:
             self.file.fault(
-                entries["until"].value.location, "`until` is not after `from`", "`until` is the first day without it"
+                entries["until"].value.location,
+                Text(zh="`until` 不晚于 `from`", en="`until` is not after `from`"),
+                Text(zh="`until` 是不再适用的第一天", en="`until` is the first day without it"),
+                "R018",
             )
         return since, until
 
@@ -112,7 +135,11 @@ class FieldReader:
         except ValueError:
             day = None
         if day is None or not INSTANT_RANGE[0].date() < day < INSTANT_RANGE[1].date():
-            self.file.fault(found.location, f"{found.text!r} is not a date such as 2020-02-11")
+            message = Text(
+                zh=f"“{found.text}”不是日期，日期应写作 2020-02-11",
+                en=f"{found.text!r} is not a date such as 2020-02-11",
+            )
+            self.file.fault(found.location, message, NO_HELP, "R018")
             return None
         return day
 
@@ -121,14 +148,14 @@ class FieldReader:
         try:
             return parse_instant(value.text if isinstance(value, YamlScalar) else "")
         except EvaluationError as error:
-            self.file.fault(value.location, str(error))
+            self.file.fault(value.location, error.message, NO_HELP, "R018")
             return None
 
     def whole_number(self, value: YamlValue) -> int | None:
         """Read a whole number of 64 bits."""
         number = self.literal(value)
         if number is not None and type(number) is not int:
-            self.file.fault(value.location, "expected a whole number")
+            self.file.fault(value.location, Text(zh="此处应为整数", en="expected a whole number"), NO_HELP, "R019")
             return None
         return number
 
@@ -137,7 +164,11 @@ class FieldReader:
         if isinstance(value, YamlSequence):
             return self._list(value)
         if not isinstance(value, YamlScalar):
-            self.file.fault(value.location, "a value is a number, a text, a duration, an instant or a list of them")
+            message = Text(
+                zh="值可以是数字、文本、时长、时刻，或由它们组成的列表",
+                en="a value is a number, a text, a duration, an instant or a list of them",
+            )
+            self.file.fault(value.location, message, NO_HELP, "R012")
             return None
         if not value.plain:
             return value.text
@@ -150,7 +181,8 @@ class FieldReader:
             if literal is None:
                 return None
             if found and join(type_of_value(found[0]), type_of_value(literal)) is None:
-                self.file.fault(item.location, "the values of a list must be of one type")
+                message = Text(zh="列表中的值应为同一类型", en="the values of a list must be of one type")
+                self.file.fault(item.location, message, NO_HELP, "R020")
                 return None
             found.append(literal)
         return tuple(found)
@@ -173,6 +205,10 @@ class FieldReader:
             return self.instant(value)
         if _WORD.fullmatch(text):
             return text
-        advice = "a duration is written 14d, 12h, 1h30m or 90s; a text that is not a word needs quotes"
-        self.file.fault(value.location, f"{text!r} is not a value of the rule language", advice)
+        message = Text(zh=f"“{text}”不是规则语言中的值", en=f"{text!r} is not a value of the rule language")
+        advice = Text(
+            zh="时长写作 14d、12h、1h30m 或 90s；不是词的文本须加引号",
+            en="a duration is written 14d, 12h, 1h30m or 90s; a text that is not a word needs quotes",
+        )
+        self.file.fault(value.location, message, advice, "R019")
         return None

@@ -3,20 +3,18 @@
 All faults of a file are reported at once, each with its location.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.rulebook.language.checker import check
 from backend.rulebook.language.syntax import InvalidExpression
 from backend.rulebook.language.tree import Node
 from backend.rulebook.language.types import (
-    INT64,
     TIMESTAMP,
     Type,
     UnsupportedFacts,
@@ -26,7 +24,6 @@ from backend.rulebook.language.types import (
     type_of_value,
 )
 from backend.rulebook.modules.keys import (
-    BOUNDS_KEYS,
     MODULE_KEYS,
     OPTIONAL_MODULE_KEYS,
     OPTIONAL_OTHERWISE_KEYS,
@@ -36,9 +33,9 @@ from backend.rulebook.modules.keys import (
     RULE_KEYS,
     VALUE_KEYS,
 )
-from backend.rulebook.modules.module import NUMERIC, OTHERWISE, STRATEGIES, Module, Otherwise, Parameter, Rule, Strategy
+from backend.rulebook.modules.module import OTHERWISE, Module, Otherwise, Parameter, Rule
 from backend.rulebook.modules.periods import DatedValue, in_force, resolve_periods
-from backend.rulebook.modules.struct_reader import StructReader
+from backend.rulebook.modules.result_reader import NAME, ResultReader
 from backend.rulebook.modules.yaml_document import (
     YamlEntry,
     YamlMapping,
@@ -47,11 +44,12 @@ from backend.rulebook.modules.yaml_document import (
     location_in,
     read_document,
 )
-from backend.rulebook.source import Location, SourceFile, suggest
+from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
 
 MAX_RULES = 500
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_A_MODULE = Text(zh="规则模块", en="a rule module")
+_A_RULE_ID = Text(zh="规则编号", en="a rule's id")
 
 
 def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]]) -> Module | None:
@@ -64,23 +62,18 @@ def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]]) 
 
 
 @dataclass
-class _ModuleReader(StructReader):
+class _ModuleReader(ResultReader):
     name: str
     structs: Mapping[str, type[Struct]]
-    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
-    invalid_parameters: set[str] = field(default_factory=set[str])
-    result: tuple[Any, ...] = ()
-    bounds: tuple[int, int] | None = None
-    strategy: Strategy = "first"
 
     def module(self, root: YamlValue) -> Module | None:
-        entries = self.entries(root, MODULE_KEYS, optional=OPTIONAL_MODULE_KEYS, what="a rule module")
+        entries = self.entries(root, MODULE_KEYS, optional=OPTIONAL_MODULE_KEYS, what=_A_MODULE)
         if entries is None:
             return None
         self._check_name(entries.get("module"))
         facts = self._facts(entries.get("facts"))
-        self.strategy = self._strategy(entries.get("strategy"))
-        self.result = self._result(entries.get("result"))
+        self.strategy = self.read_strategy(entries.get("strategy"))
+        self.result = self.read_result(entries.get("result"))
         title = self.text(entries.get("title"))
         terms = self._terms(root.location, entries.get("terms"), facts.struct) if facts and facts.struct else ()
         before = len(self.file.faults)
@@ -99,12 +92,22 @@ class _ModuleReader(StructReader):
 
     def _check_name(self, entry: YamlEntry | None) -> None:
         found = self.scalar(entry)
-        if found is not None and not all(_NAME.fullmatch(part) for part in self.name.split(".")):
-            advice = "rename the file or folder: up to 64 lower-case letters, digits and _, beginning with a letter"
-            self.file.fault(found.location, f"the path gives the module the name {self.name!r}", advice)
+        if found is not None and not all(NAME.fullmatch(part) for part in self.name.split(".")):
+            message = Text(
+                zh=f"按路径，本模块名为“{self.name}”，不能作名称",
+                en=f"the path gives the module the name {self.name!r}",
+            )
+            advice = Text(
+                zh="请给文件或文件夹改名：以字母开头，由不超过64个小写字母、数字和 _ 组成",
+                en="rename the file or folder: up to 64 lower-case letters, digits and _, beginning with a letter",
+            )
+            self.file.fault(found.location, message, advice, "R002")
         elif found is not None and found.text != self.name:
             self.file.fault(
-                found.location, f"the module is named by its path: {self.name!r}", f"write `module: {self.name}`"
+                found.location,
+                Text(zh=f"模块按路径命名：“{self.name}”", en=f"the module is named by its path: {self.name!r}"),
+                Text(zh=f"请写 `module: {self.name}`", en=f"write `module: {self.name}`"),
+                "R014",
             )
 
     def _facts(self, entry: YamlEntry | None) -> Type | None:
@@ -115,55 +118,21 @@ class _ModuleReader(StructReader):
         if struct is None:
             self.file.fault(
                 found.location,
-                f"unknown facts {found.text!r}: no service declares this Struct in `Service(rule_modules=...)`",
+                Text(
+                    zh=f"未知的事实“{found.text}”：没有服务在 `Service(rule_modules=...)` 中声明它",
+                    en=f"unknown facts {found.text!r}: no service declares this Struct in `Service(rule_modules=...)`",
+                ),
                 suggest(found.text, self.structs),
+                "R015",
             )
             return None
         try:
             fields_of(struct)
             fields_of(terms_of(struct) or struct)
         except UnsupportedFacts as error:
-            self.file.fault(found.location, str(error))
+            self.file.fault(found.location, error.message, NO_HELP, "R015")
             return None
         return Type("facts", struct=struct)
-
-    def _strategy(self, entry: YamlEntry | None) -> Strategy:
-        found = self.scalar(entry)
-        if found is not None and found.text not in STRATEGIES:
-            self.file.fault(found.location, f"unknown strategy {found.text!r}", suggest(found.text, STRATEGIES))
-        return cast("Strategy", found.text) if found is not None else "first"
-
-    def _result(self, entry: YamlEntry | None) -> tuple[Any, ...]:
-        if entry is None:
-            return ()
-        if self.strategy == "sum" or isinstance(entry.value, YamlMapping):
-            if self.strategy not in NUMERIC:
-                advice = f"whole numbers need the strategy {', '.join(NUMERIC)}; write words as a list"
-                self.file.fault(entry.value.location, f"`strategy: {self.strategy}` returns words", advice)
-            self.bounds = self._bounds(entry)
-            return self.bounds
-        words = self.items(entry, "the possible results, mildest first")
-        found: list[str] = []
-        for word in words:
-            text = self.word(word, "a result")
-            if text in found:
-                self.file.fault(word.location, f"{text!r} is listed twice")
-            elif text is not None:
-                found.append(text)
-        return tuple(found)
-
-    def _bounds(self, entry: YamlEntry) -> tuple[int, int]:
-        """Read the bounds of the module's numbers; if they are invalid, return those of 64 bits."""
-        entries = self.entries(entry.value, BOUNDS_KEYS, what="a range of whole numbers")
-        if entries is None:
-            return INT64
-        low, high = (self.whole_number(entries[name].value) for name in ("at_least", "at_most"))
-        if low is None or high is None:
-            return INT64
-        if low > high:
-            self.file.fault(entry.location, "`at_least` is greater than `at_most`")
-            return INT64
-        return low, high
 
     # ── terms ──
 
@@ -172,17 +141,27 @@ class _ModuleReader(StructReader):
         struct = terms_of(facts)
         if struct is None or entry is None:
             if entry is not None:
-                self.file.fault(entry.location, f"a module on {facts.__name__} has no `terms`")
+                message = Text(
+                    zh=f"以 {facts.__name__} 为事实的模块没有 `terms`",
+                    en=f"a module on {facts.__name__} has no `terms`",
+                )
+                self.file.fault(entry.location, message, NO_HELP, "R026")
             elif struct is not None:
-                self.file.fault(head, f"a module on {facts.__name__} needs the key 'terms'")
+                message = Text(
+                    zh=f"以 {facts.__name__} 为事实的模块缺少键“terms”",
+                    en=f"a module on {facts.__name__} needs the key 'terms'",
+                )
+                self.file.fault(head, message, NO_HELP, "R026")
             return ()
         fields = fields_of(struct)
         needed = [found.name for found in msgspec.structs.fields(struct) if found.required]
         known = ("from", "until", *fields, "source")
         optional = [key for key in known if key not in (*needed, "source")]
         dated: list[DatedValue] = []
-        for item in self.items(entry, "the terms with their dates"):
-            entries = self.entries(item, known, optional=optional, what="an item of `terms`")
+        for item in self.items(entry, Text(zh="带日期的条款", en="the terms with their dates")):
+            entries = self.entries(
+                item, known, optional=optional, what=Text(zh="`terms` 的一项", en="an item of `terms`")
+            )
             if entries is None:
                 continue
             values = YamlMapping(item.location, {key: held for key, held in entries.items() if key in fields})
@@ -196,12 +175,17 @@ class _ModuleReader(StructReader):
 
     def _parameters(self, value: YamlValue) -> None:
         if not isinstance(value, YamlMapping):
-            self.file.fault(value.location, "expected parameters by their names", "parameters:\n  limit:\n    - {...}")
+            message = Text(zh="参数应按名称列出", en="expected parameters by their names")
+            form = "parameters:\n  limit:\n    - {...}"
+            self.file.fault(value.location, message, Text(zh=form, en=form), "R012")
             return
         for entry in value.entries.values():
-            if not _NAME.fullmatch(entry.key) or entry.key in ("facts", "now"):
+            if not NAME.fullmatch(entry.key) or entry.key in ("facts", "now"):
                 self.file.fault(
-                    entry.location, f"{entry.key!r} is not a name for a parameter", "lower-case letters, digits and _"
+                    entry.location,
+                    Text(zh=f"“{entry.key}”不能作参数名", en=f"{entry.key!r} is not a name for a parameter"),
+                    Text(zh="由小写字母、数字和 _ 组成", en="lower-case letters, digits and _"),
+                    "R013",
                 )
                 continue
             parameter = self._parameter(entry)
@@ -213,8 +197,9 @@ class _ModuleReader(StructReader):
     def _parameter(self, entry: YamlEntry) -> Parameter | None:
         dated: list[DatedValue] = []
         joined: Type | None = None
-        for item in self.items(entry, "the parameter's values with their dates"):
-            entries = self.entries(item, VALUE_KEYS, optional=OPTIONAL_VALUE_KEYS, what="a value")
+        for item in self.items(entry, Text(zh="带日期的参数值", en="the parameter's values with their dates")):
+            what = Text(zh="参数值", en="a value")
+            entries = self.entries(item, VALUE_KEYS, optional=OPTIONAL_VALUE_KEYS, what=what)
             if entries is None:
                 continue
             value, source = self.literal(entries["value"].value), self.short_text(entries["source"])
@@ -222,12 +207,14 @@ class _ModuleReader(StructReader):
                 continue
             since, until = self.period(entries)
             dated.append(DatedValue(since, until, value, source, item.location))
-            wider = type_of_value(value) if joined is None else join(joined, type_of_value(value))
+            before = joined or type_of_value(value)
+            wider = join(before, type_of_value(value))
             if wider is None:
-                self.file.fault(
-                    entries["value"].value.location,
-                    f"{entry.key!r} was {joined} before; its values must be of one type",
+                message = Text(
+                    zh=f"“{entry.key}”前面的值是{before.text.zh}；各值应为同一类型",
+                    en=f"{entry.key!r} was {before} before; its values must be of one type",
                 )
+                self.file.fault(entries["value"].value.location, message, NO_HELP, "R020")
                 return None
             joined = wider
         if joined is None or not dated:
@@ -241,17 +228,22 @@ class _ModuleReader(StructReader):
             return []
         rules: list[Rule] = []
         seen: dict[str, Location] = {}
-        items = self.items(entry, "the rules")
+        items = self.items(entry, Text(zh="各条规则", en="the rules"))
         if len(items) > MAX_RULES:
-            self.file.fault(entry.location, f"more than {MAX_RULES} rules", "split the module")
+            message = Text(zh=f"规则多于{MAX_RULES}条", en=f"more than {MAX_RULES} rules")
+            self.file.fault(entry.location, message, Text(zh="请拆分模块", en="split the module"), "R004")
         for item in items[:MAX_RULES]:
-            entries = self.entries(item, RULE_KEYS, optional=OPTIONAL_RULE_KEYS, what="a rule")
-            identifier = self.word(entries["id"].value, "a rule's id") if entries else None
+            entries = self.entries(item, RULE_KEYS, optional=OPTIONAL_RULE_KEYS, what=Text(zh="规则", en="a rule"))
+            identifier = self.word(entries["id"].value, _A_RULE_ID) if entries else None
             if entries is None or identifier is None:
                 continue
             if identifier in seen or identifier == OTHERWISE:
-                where = f"it is used in line {seen[identifier].line}" if identifier in seen else "it is reserved"
-                self.file.fault(entries["id"].value.location, f"the id {identifier!r} is taken", where)
+                message = Text(zh=f"编号“{identifier}”已被占用", en=f"the id {identifier!r} is taken")
+                where = Text(zh="这是保留的编号", en="it is reserved")
+                if identifier in seen:
+                    line = seen[identifier].line
+                    where = Text(zh=f"第{line}行已用了它", en=f"it is used in line {line}")
+                self.file.fault(entries["id"].value.location, message, where, "R023")
             seen[identifier] = entries["id"].value.location
             rule = self._rule(entries, identifier, facts)
             if rule is not None:
@@ -278,10 +270,14 @@ class _ModuleReader(StructReader):
         try:
             condition = check(when.text, {"facts": facts, "now": TIMESTAMP, **names})
         except InvalidExpression as error:
-            self.file.fault(location_in(self.file, when, error.start, error.end), error.message, error.help)
+            self.file.fault(location_in(self.file, when, error.start, error.end), error.message, error.help, error.code)
             return None
         if condition.type.kind != "bool":
-            self.file.fault(when.location, f"a rule's condition must be true or false, not {condition.type}")
+            message = Text(
+                zh=f"规则的条件应为真或假，而不是{condition.type.text.zh}",
+                en=f"a rule's condition must be true or false, not {condition.type}",
+            )
+            self.file.fault(when.location, message, NO_HELP, "R043")
             return None
         return condition
 
@@ -290,56 +286,33 @@ class _ModuleReader(StructReader):
         days = {since or date.min, *(value.until for value in parameter.values if value.until is not None)}
         for day in sorted(days):
             if in_force(since, until, day) and parameter.on(day) is None:
-                began = f"on {day}" if day != date.min else "before its first date"
-                advice = (
-                    "give the rule a `from`, or the parameter an earlier value" if day == (since or date.min) else ""
+                began = Text(zh="第一个日期之前", en="before its first date")
+                if day != date.min:
+                    began = Text(zh=f"在 {day} 当天", en=f"on {day}")
+                advice = NO_HELP
+                if day == (since or date.min):
+                    advice = Text(
+                        zh="请给规则写明 `from`，或为参数补上更早的值",
+                        en="give the rule a `from`, or the parameter an earlier value",
+                    )
+                message = Text(
+                    zh=f"规则有效期内，“{parameter.name}”{began.zh}没有值",
+                    en=f"{parameter.name!r} has no value {began.en}, when the rule is in force",
                 )
-                self.file.fault(location, f"{parameter.name!r} has no value {began}, when the rule is in force", advice)
+                self.file.fault(location, message, advice, "R022")
                 return
 
     def _otherwise(self, entry: YamlEntry | None) -> Otherwise | None:
         if entry is None:
             return None
-        entries = self.entries(entry.value, OTHERWISE_KEYS, optional=OPTIONAL_OTHERWISE_KEYS, what="`otherwise`")
+        entries = self.entries(
+            entry.value,
+            OTHERWISE_KEYS,
+            optional=OPTIONAL_OTHERWISE_KEYS,
+            what=Text(zh="`otherwise`", en="`otherwise`"),
+        )
         if entries is None:
             return None
         then, because = self.outcome(entries["then"].value, named=False), self.text(entries["because"])
         remedy = self.text(entries["remedy"]) if "remedy" in entries else None
         return None if then is None or because is None else Otherwise(then, because, remedy)
-
-    def outcome(self, value: YamlValue, *, named: bool = True) -> str | int | None:
-        """Read a `then`: one of the module's words; or a whole number, or the name of a parameter with one.
-
-        Numbers must be within the bounds, except for `sum`, which limits the sum to them.
-        """
-        if self.bounds is None:
-            return self.word(value, "a result", self.result)
-        if named and isinstance(value, YamlScalar) and _NAME.fullmatch(value.text):
-            return self._parameter_result(value)
-        number = self.whole_number(value)
-        if number is not None:
-            self._check_bounds(value.location, number, f"{number} is not a possible result")
-        return number
-
-    def _parameter_result(self, value: YamlScalar) -> str | None:
-        """Read the name of the parameter whose value a rule returns; an invalid one is reported only once."""
-        parameter = self.parameters.get(value.text)
-        if parameter is None:
-            if value.text not in self.invalid_parameters:
-                advice = suggest(value.text, self.parameters)
-                self.file.fault(value.location, f"{value.text!r} is neither a whole number nor a parameter", advice)
-            return None
-        if parameter.type.kind != "int":
-            self.file.fault(
-                value.location, f"the module returns whole numbers, but {value.text!r} is a {parameter.type.kind}"
-            )
-            return None
-        for dated in parameter.values:
-            since = f" from {dated.since}" if dated.since else ""
-            self._check_bounds(value.location, dated.value, f"{value.text!r} is {dated.value}{since}")
-        return value.text
-
-    def _check_bounds(self, location: Location, number: int, message: str) -> None:
-        low, high = self.bounds or INT64
-        if self.strategy != "sum" and not low <= number <= high:
-            self.file.fault(location, message, f"`result` allows {low} to {high}")

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from backend.rulebook.source import Location, SourceFile
+from backend.i18n import Text
+from backend.rulebook.source import NO_HELP, Location, SourceFile
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,15 @@ def resolve_periods(name: str, dated: Sequence[DatedValue], file: SourceFile) ->
         if following is not None:
             begin = following.since
             if begin is None or (value.since is not None and begin <= value.since):
-                file.fault(following.location, f"the values of {name!r} are not in the order of their dates")
+                message = Text(
+                    zh=f"“{name}”的值没有按日期先后排列",
+                    en=f"the values of {name!r} are not in the order of their dates",
+                )
+                file.fault(following.location, message, NO_HELP, "R021")
                 return ()
             if until is not None and until > begin:
-                file.fault(following.location, f"two values of {name!r} are in force on {begin}")
+                message = Text(zh=f"{begin} 当天“{name}”有两个值", en=f"two values of {name!r} are in force on {begin}")
+                file.fault(following.location, message, NO_HELP, "R021")
             until = min(until or begin, begin)
         values.append(replace(value, until=until))
     return tuple(values)

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.rulebook.language.types import Type, fields_of
 from backend.rulebook.modules.field_reader import FieldReader
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
-from backend.rulebook.source import suggest
+from backend.rulebook.source import NO_HELP, suggest
 
 
 @dataclass
@@ -27,7 +28,7 @@ class StructReader(FieldReader):
         try:
             return msgspec.convert(values, struct)
         except msgspec.ValidationError as error:  # includes errors that the Struct's __post_init__ raises
-            self.file.fault(value.location, str(error))
+            self.file.fault(value.location, Text(zh=f"事实有误：{error}", en=str(error)), NO_HELP, "R028")
             return None
 
     def partial(self, value: YamlValue, struct: type[Struct]) -> Mapping[str, Any] | None:
@@ -38,21 +39,31 @@ class StructReader(FieldReader):
 
     def _fields(self, value: YamlValue, struct: type[Struct], *, whole: bool = True) -> dict[str, Any]:
         if not isinstance(value, YamlMapping):
-            self.file.fault(value.location, f"expected the fields of {struct.__name__}, or {{}} for none")
+            message = Text(
+                zh=f"此处应为 {struct.__name__} 的字段；没有字段时写 {{}}",
+                en=f"expected the fields of {struct.__name__}, or {{}} for none",
+            )
+            self.file.fault(value.location, message, NO_HELP, "R012")
             return {}
         known = fields_of(struct)
         values: dict[str, Any] = {}
         for entry in value.entries.values():
             field = known.get(entry.key)
             if field is None:
-                self.file.fault(
-                    entry.location, f"unknown field {entry.key!r} of {struct.__name__}", suggest(entry.key, known)
+                message = Text(
+                    zh=f"{struct.__name__} 没有“{entry.key}”这个字段",
+                    en=f"unknown field {entry.key!r} of {struct.__name__}",
                 )
+                self.file.fault(entry.location, message, suggest(entry.key, known), "R036")
             elif not (field.optional and _is_null(entry)):
                 values[entry.key] = self._field(entry.value, field.type)
         for required in msgspec.structs.fields(struct):
             if whole and required.required and required.name not in value.entries:
-                self.file.fault(value.location, f"{struct.__name__} needs the field {required.name!r}")
+                message = Text(
+                    zh=f"{struct.__name__} 缺少字段“{required.name}”",
+                    en=f"{struct.__name__} needs the field {required.name!r}",
+                )
+                self.file.fault(value.location, message, NO_HELP, "R011")
         return values
 
     def _field(self, value: YamlValue, kind: Type) -> Any:  # noqa: ANN401  any value of the rule language
@@ -61,34 +72,37 @@ class StructReader(FieldReader):
         if kind.element is not None:
             if isinstance(value, YamlSequence):
                 return [self._field(item, kind.element) for item in value.items]
-            self.file.fault(value.location, f"expected a {kind}, such as [...]")
+            message = Text(zh=f"此处应为{kind.text.zh}，写作 [...]", en=f"expected a {kind}, such as [...]")
+            self.file.fault(value.location, message, NO_HELP, "R012")
             return None
         if kind.kind == "timestamp":
             return self.instant(value)
         if kind.kind == "string" and isinstance(value, YamlScalar):
             if kind.words is not None and value.text not in kind.words:
-                self.file.fault(
-                    value.location,
-                    f"{value.text!r} is not a value of this field",
-                    suggest(value.text, kind.words),
-                )
+                message = Text(zh=f"“{value.text}”不是此字段的值", en=f"{value.text!r} is not a value of this field")
+                self.file.fault(value.location, message, suggest(value.text, kind.words), "R040")
             return value.text
         faults = len(self.file.faults)
         found = self.literal(value)
         python_type, words = _PYTHON_TYPES[kind.kind]
         if len(self.file.faults) == faults and type(found) is not python_type:
-            self.file.fault(value.location, f"expected {words}")
+            message = Text(zh=f"此处应为{words.zh}", en=f"expected {words.en}")
+            self.file.fault(value.location, message, NO_HELP, "R019")
         elif type(found) is int and not kind.low <= found <= kind.high:
-            self.file.fault(value.location, f"expected a whole number from {kind.low} to {kind.high}")
+            message = Text(
+                zh=f"此处应为{kind.low}至{kind.high}的整数",
+                en=f"expected a whole number from {kind.low} to {kind.high}",
+            )
+            self.file.fault(value.location, message, NO_HELP, "R025")
         return found
 
 
 _PYTHON_TYPES = {
-    "bool": (bool, "true or false"),
-    "int": (int, "a whole number"),
-    "double": (float, "a number such as 2.5"),
-    "string": (str, "a text"),
-    "duration": (timedelta, "a duration such as 14d, 12h, 1h30m or 90s"),
+    "bool": (bool, Text(zh=" true 或 false", en="true or false")),
+    "int": (int, Text(zh="整数", en="a whole number")),
+    "double": (float, Text(zh="小数，如 2.5", en="a number such as 2.5")),
+    "string": (str, Text(zh="文本", en="a text")),
+    "duration": (timedelta, Text(zh="时长，如 14d、12h、1h30m 或 90s", en="a duration such as 14d, 12h, 1h30m or 90s")),
 }
 
 

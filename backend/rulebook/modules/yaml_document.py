@@ -12,7 +12,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from backend.rulebook.source import Location, SourceFile
+from backend.i18n import Text
+from backend.rulebook.source import NO_HELP, Location, SourceFile
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -60,26 +61,38 @@ YamlValue = YamlScalar | YamlSequence | YamlMapping
 def read_document(file: SourceFile) -> YamlValue | None:
     """Parse one YAML document. Returns None and adds a fault if the file is empty or invalid."""
     if len(file.text) > MAX_FILE_BYTES:
-        file.fault(Location(1, 1), f"the file is longer than {MAX_FILE_BYTES:,} characters")
+        message = Text(
+            zh=f"文件超过{MAX_FILE_BYTES:,}个字符", en=f"the file is longer than {MAX_FILE_BYTES:,} characters"
+        )
+        file.fault(Location(1, 1), message, Text(zh="请拆分模块", en="split the module"), "R004")
         return None
     try:
         deepest = find_deep_nesting(file.text)
         if deepest is not None:
-            file.fault(deepest, f"nested deeper than {MAX_DEPTH} levels")
+            message = Text(zh=f"嵌套超过{MAX_DEPTH}层", en=f"nested deeper than {MAX_DEPTH} levels")
+            file.fault(deepest, message, NO_HELP, "R004")
             return None
         root = YAML(typ="safe").compose(file.text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = Location(mark.line + 1, mark.column + 1) if mark else Location(1, 1)
         tab = "\t" in (file.text.split("\n")[location.line - 1 : location.line] or [""])[0]
-        advice = "indent with spaces: YAML does not allow tabs" if tab else ""
-        file.fault(location, f"not valid YAML: {error.problem or error.context}", advice)
+        advice = Text(zh="请用空格缩进：YAML 不允许制表符", en="indent with spaces: YAML does not allow tabs")
+        problem = error.problem or error.context
+        message = Text(zh=f"不是有效的 YAML：{problem}", en=f"not valid YAML: {problem}")
+        file.fault(location, message, advice if tab else NO_HELP, "R003")
         return None
     except (YAMLError, ValueError, RecursionError) as error:
-        file.fault(Location(1, 1), f"not valid YAML: {str(error).splitlines()[0]}")
+        problem = str(error).splitlines()[0]
+        message = Text(zh=f"不是有效的 YAML：{problem}", en=f"not valid YAML: {problem}")
+        file.fault(Location(1, 1), message, NO_HELP, "R003")
         return None
     if root is None:
-        file.fault(Location(1, 1), "the file is empty", "a rule module begins with `module: folder.file`")
+        message = Text(zh="文件是空的", en="the file is empty")
+        advice = Text(
+            zh="规则模块以 `module: 文件夹.文件名` 开头", en="a rule module begins with `module: folder.file`"
+        )
+        file.fault(Location(1, 1), message, advice, "R001")
         return None
     return _Reader(file).value(root)
 
@@ -107,12 +120,14 @@ class _Reader:
     def value(self, node: Node) -> YamlValue | None:
         location = _location(node)
         if id(node) in self.seen:
-            self.file.fault(location, "YAML aliases are not supported", "repeat the text instead")
+            message = Text(zh="不支持 YAML 别名（*）", en="YAML aliases are not supported")
+            self.file.fault(location, message, Text(zh="请把内容重写一遍", en="repeat the text instead"), "R005")
             return None
         self.seen.add(id(node))
         tag = str(node.tag)
         if not tag.startswith("tag:yaml.org,2002:") or "/" in tag:
-            self.file.fault(location, f"the YAML tag {tag!r} is not supported", "remove the tag")
+            message = Text(zh=f"不支持 YAML 标签“{tag}”", en=f"the YAML tag {tag!r} is not supported")
+            self.file.fault(location, message, Text(zh="请删去标签", en="remove the tag"), "R005")
             return None
         if isinstance(node, ScalarNode):
             return YamlScalar(location, node.value, node.style or "", node.end_mark.line + 1)
@@ -127,12 +142,14 @@ class _Reader:
         for key, child in node.value:
             location = _location(key)
             if not isinstance(key, ScalarNode):
-                self.file.fault(location, "a key must be a word")
+                self.file.fault(location, Text(zh="键应为词", en="a key must be a word"), NO_HELP, "R005")
                 continue
             name = str(key.value)
             if name in entries:
                 first = entries[name].location
-                self.file.fault(location, f"duplicate key {name!r}", f"the first one is in line {first.line}")
+                message = Text(zh=f"键“{name}”重复", en=f"duplicate key {name!r}")
+                advice = Text(zh=f"第一处在第{first.line}行", en=f"the first one is in line {first.line}")
+                self.file.fault(location, message, advice, "R006")
                 continue
             value = self.value(child)
             if value is not None:

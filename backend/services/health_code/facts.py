@@ -5,10 +5,12 @@ instant has a time zone, and is stored in UTC.
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from backend.i18n import Text
+from backend.rulebook.explanation.changes import Change
 from backend.rulebook.language.types import FactMeaning
 
 MAX_FACTS = 50
@@ -140,8 +142,55 @@ class FalseStatement(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     at: Annotated[Instant, FactMeaning(zh="认定申报不实的时间", en="When a declaration was found to be false")]
 
 
+CHANGES = (
+    Change(
+        what=Text(zh="做一次核酸检测，结果为阴性", en="Take a PCR test with a negative result"),
+        path="tests",
+        act="add",
+        fields={"kind": ("pcr",), "result": ("negative",)},
+    ),
+    Change(
+        what=Text(zh="重新申报健康状况，确认没有症状", en="Declare your health again, without any symptom"),
+        path="declarations",
+        act="add",
+        fields={"well": (True,)},
+    ),
+    Change(
+        what=Text(zh="离开风险地区", en="Leave the risk area"),
+        path="stays.left_at",
+        act="set",
+    ),
+    Change(
+        what=Text(zh="每天打卡", en="Check in every day"),
+        path="isolations.check_ins",
+        act="add_daily",
+        unless="released_at",
+    ),
+    Change(
+        what=Text(zh="接种一剂疫苗", en="Get a dose of vaccine"),
+        path="doses",
+        act="add",
+    ),
+    Change(
+        what=Text(zh="由医生办理出院或排除感染", en="A doctor discharges you or rules out an infection"),
+        path="cases.ended_at",
+        act="set",
+        by="authority",
+    ),
+    Change(
+        what=Text(zh="由主管部门解除隔离", en="The authorities release you from isolation"),
+        path="isolations.released_at",
+        act="set",
+        by="authority",
+    ),
+)
+"""What may change a colour. A contact, an entry or a symptom is a fact of the past: only time ends its effect."""
+
+
 class HealthFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """All facts that the rules of the health code may read. `born_at` is the midnight that began the day of birth."""
+
+    changes: ClassVar[tuple[Change, ...]] = CHANGES
 
     born_at: Annotated[Instant | None, FactMeaning(zh="出生当日零点", en="Midnight that began the day of birth")] = None
     cases: Annotated[

@@ -11,4 +11,7 @@ FRAME = "health_code.frame"
 Colour = Literal["green", "yellow", "red"]
 COLOURS: tuple[Colour, ...] = get_args(Colour)
 
-RULE_MODULES = [RuleModule(COLOUR, HealthFacts, COLOURS), RuleModule(FRAME, HealthFacts, ("none", "gold"))]
+RULE_MODULES = [
+    RuleModule(COLOUR, HealthFacts, COLOURS),
+    RuleModule(FRAME, HealthFacts, ("none", "gold"), best="last"),
+]

@@ -5,11 +5,13 @@ each decision. Published rulebooks use these names, so renaming one makes stored
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from backend.i18n import Text
 from backend.paylater.bill import TermName
+from backend.rulebook.explanation.changes import Change
 from backend.rulebook.language.types import FactMeaning
 
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -33,6 +35,55 @@ Term = Literal[
 """The figures of the agreement; `medical_credit.terms` decides each as of a given day."""
 
 
+PAY_ARREARS = Change(
+    what=Text(zh="缴清或减少欠费", en="Pay your arrears to public bodies, or a part of them"),
+    path="arrears_fen",
+    act="set",
+    direction="down",
+)
+
+CREDIT_CHANGES = (
+    PAY_ARREARS,
+    Change(
+        what=Text(zh="提高实名认证等级", en="Verify your identity by a further proof"),
+        path="real_name",
+        act="set",
+        fields={"": ("face", "bank")},
+        words={
+            "face": Text(zh="人脸识别", en="a face check"),
+            "bank": Text(zh="本人银行账户", en="a bank account in your name"),
+        },
+    ),
+    Change(
+        what=Text(zh="城市信用分提高", en="Your city credit score rises"),
+        path="city_score",
+        act="set",
+        by="authority",
+        direction="up",
+    ),
+    Change(
+        what=Text(zh="医疗保险缴费年限增加", en="Your years of medical insurance increase"),
+        path="insurance_years",
+        act="set",
+        by="authority",
+        direction="up",
+    ),
+    Change(
+        what=Text(zh="税务部门登记的年收入变化", en="The tax office records another annual income"),
+        path="income",
+        act="set",
+        by="authority",
+        words={
+            "none": Text(zh="无申报", en="none declared"),
+            "low": Text(zh="第一档", en="first band"),
+            "middle": Text(zh="第二档", en="second band"),
+            "high": Text(zh="第三档", en="third band"),
+            "top": Text(zh="第四档", en="fourth band"),
+        },
+    ),
+)
+
+
 class CreditFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A person's credit as recorded in the registries.
 
@@ -40,6 +91,8 @@ class CreditFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     to public bodies by final decision. `breaches` is how often they missed an agreed payment in the last two years.
     `adult_at` and `senior_at` are midnight of the 18th and 65th birthdays.
     """
+
+    changes: ClassVar[tuple[Change, ...]] = CREDIT_CHANGES
 
     adult_at: Annotated[Instant, FactMeaning(zh="十八周岁生日零点", en="Midnight of the 18th birthday")]
     senior_at: Annotated[Instant, FactMeaning(zh="六十五周岁生日零点", en="Midnight of the 65th birthday")]
@@ -96,6 +149,24 @@ class StandingFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     `visit` is the kind of visit requested, or "none" if there is no visit. `free_fen` is the available credit.
     `breaches` are those since the last bill that was paid on time, oldest first.
     """
+
+    changes: ClassVar[tuple[Change, ...]] = (
+        Change(what=Text(zh="付清逾期账单", en="Pay the overdue bill"), path="owing", act="remove"),
+        PAY_ARREARS,
+        Change(
+            what=Text(zh="付清已有账单，恢复可用额度", en="Pay open bills, so that credit is available again"),
+            path="free_fen",
+            act="set",
+            direction="up",
+        ),
+        Change(
+            what=Text(zh="城市信用分提高", en="Your city credit score rises"),
+            path="city_score",
+            act="set",
+            by="authority",
+            direction="up",
+        ),
+    )
 
     adult_at: Annotated[Instant, FactMeaning(zh="十八周岁生日零点", en="Midnight of the 18th birthday")]
     visit: Annotated[

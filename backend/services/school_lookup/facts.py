@@ -4,10 +4,13 @@ Days are given as instants: the midnight, in the city, at which they begin. `now
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
+from backend.i18n import Text
+from backend.rulebook.explanation.changes import Change
 from backend.rulebook.language.types import FactMeaning
 
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -22,8 +25,60 @@ MAX_HOMES = 10
 MAX_PARENTS = 2
 
 
+DEFERRED = Change(
+    what=Text(zh="教育局批准延缓入学", en="The bureau permits a later entry"),
+    path="deferred",
+    act="set",
+    by="authority",
+    fields={"": (True,)},
+)
+
+PARENT_CHANGES = tuple(
+    Change(what=what, path=name, act="set")
+    for name, what in (
+        ("permit_since", Text(zh="办理居住证", en="Get a residence permit")),
+        ("insured_since", Text(zh="参加社会保险", en="Join social insurance")),
+        (
+            "employed_since",
+            Text(zh="签订劳动合同或办理营业执照", en="Get an employment contract or a business licence"),
+        ),
+    )
+)
+
+ADMISSION_CHANGES = (
+    Change(
+        what=Text(zh="在学区内有一处住房", en="Have a home in the catchment"),
+        path="homes",
+        act="add",
+        fields={"place": ("catchment",), "parents_percent": (0, 100), "grandparents_percent": (0,), "pupil": ("none",)},
+    ),
+    Change(
+        what=Text(zh="孩子的户籍迁入学区", en="Register the child in the catchment"),
+        path="registration.place",
+        act="set",
+        fields={"": ("catchment",)},
+    ),
+    Change(
+        what=Text(zh="孩子与父母的户籍在同一处", en="Register the parents with the child"),
+        path="registration.parents",
+        act="set",
+        fields={"": ("all",)},
+    ),
+    Change(
+        what=Text(zh="认定符合随迁子女入学条件", en="The bureau finds the child eligible as a migrant child"),
+        path="migrant",
+        act="set",
+        by="authority",
+        fields={"": ("eligible",)},
+    ),
+    DEFERRED,
+)
+
+
 class AgeFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The birth of a child, and the stage and year of entry; `deferred` if the bureau decided so."""
+
+    changes: ClassVar[tuple[Change, ...]] = (DEFERRED,)
 
     stage: Annotated[Stage, FactMeaning(zh="入学阶段：小学或初中", en="Stage of entry: primary or junior school")]
     year: Annotated[Year, FactMeaning(zh="入学年份", en="Year of entry")]
@@ -75,6 +130,8 @@ class AdmissionFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     "The city" means the district and the plan's `city_districts`. `migrant` is the result of `school_lookup.migrant`.
     """
 
+    changes: ClassVar[tuple[Change, ...]] = ADMISSION_CHANGES
+
     stage: Annotated[Stage, FactMeaning(zh="入学阶段：小学或初中", en="Stage of entry: primary or junior school")]
     born_at: Annotated[Instant, FactMeaning(zh="孩子出生当日零点", en="Midnight that began the child's day of birth")]
     registration: Annotated[
@@ -98,6 +155,8 @@ class AdmissionFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 class ParentFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The first days of a parent's residence permit, social insurance, and employment contract or business licence."""
 
+    changes: ClassVar[tuple[Change, ...]] = PARENT_CHANGES
+
     permit_since: Annotated[
         Instant | None, FactMeaning(zh="居住证首日零点", en="First day of the residence permit")
     ] = None
@@ -112,6 +171,10 @@ class ParentFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 class MigrantFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The parents of a child who is registered outside the city."""
+
+    changes: ClassVar[tuple[Change, ...]] = tuple(
+        replace(change, path=f"parents.{change.path}") for change in PARENT_CHANGES
+    )
 
     year: Annotated[Year, FactMeaning(zh="入学年份", en="Year of entry")]
     parents: Annotated[tuple[ParentFacts, ...], Meta(max_length=MAX_PARENTS), FactMeaning(zh="父母", en="Parents")] = ()

@@ -13,7 +13,9 @@ from msgspec import Meta, Struct
 
 from backend.benefits import terms as benefits
 from backend.benefits.terms import Fen, OfferTerms, Term
+from backend.rulebook.explanation.changes import Change
 from backend.rulebook.language.types import FactMeaning
+from backend.services.talent_code.changes import BENEFIT_CHANGES, TALENT_CHANGES
 
 TalentClass = Literal["a", "b", "c", "d", "e"]
 TalentClassOrNone = Literal["none", "e", "d", "c", "b", "a"]
@@ -125,6 +127,8 @@ class IncomeYear(Struct, frozen=True, gc=False):
 class TalentFacts(Struct, frozen=True, gc=False, kw_only=True):
     """The confirmed qualifications of a person that decide their class."""
 
+    changes: ClassVar[tuple[Change, ...]] = TALENT_CHANGES
+
     born_at: Annotated[datetime, FactMeaning(zh="出生当日零点", en="Midnight that began the day of birth")]
     prizes: Annotated[tuple[Prize, ...], FactMeaning(zh="奖项", en="Prizes")] = ()
     titles: Annotated[tuple[Title, ...], FactMeaning(zh="称号和人才计划", en="Titles and talent programmes")] = ()
@@ -197,6 +201,7 @@ class BenefitFacts(Struct, frozen=True, gc=False, kw_only=True):
     """
 
     terms: ClassVar[type[Struct]] = BenefitTerms
+    changes: ClassVar[tuple[Change, ...]] = BENEFIT_CHANGES
 
     born_at: Annotated[datetime, FactMeaning(zh="出生当日零点", en="Midnight that began the day of birth")]
     talent_class: Annotated[TalentClassOrNone, FactMeaning(zh="人才类别", en="Talent class")] = "none"

@@ -17,7 +17,7 @@ AUDIT_MODULE = "talent_code.audit"
 TERMS_MODULE = "talent_code.terms"
 
 RULE_MODULES = [
-    RuleModule(CLASS_MODULE, TalentFacts, get_args(TalentClassOrNone)),
+    RuleModule(CLASS_MODULE, TalentFacts, get_args(TalentClassOrNone), best="last"),
     RuleModule(f"{BenefitTerms.module_prefix}*", BenefitFacts, NUMBERS),
     RuleModule(AUDIT_MODULE, AuditFacts, ("skip", "audit")),
     RuleModule(TERMS_MODULE, TalentTermAsked, NUMBERS),

@@ -8,8 +8,10 @@ import pytest
 from backend.services.medical_credit.model.hospital import HisMessage
 from backend.services.medical_credit.model.visit import Visit
 from backend.store import StoreNotWritable
+from backend.store.time import to_ms
 from integrations.his.hl7v2.batch import receive_block
 from integrations.his.hl7v2.message import parse_message
+from integrations.his.hl7v2.message_store import RETRY_AFTER
 from integrations.his.hl7v2.mllp_client import MllpClient
 from integrations.his.hl7v2.mllp_frames import END_BLOCK, START_BLOCK
 from integrations.his.hl7v2.mllp_listener import Peer, serve_mllp
@@ -109,6 +111,30 @@ def test_nextgenhealthcare_connect_2367_a_sender_that_left_before_its_answer_get
 
     assert receiver.run(conversation)[0] == "AA"
     assert receiver.visit("V1") is not None
+
+
+def test_medplum_3720_a_message_whose_receiver_ends_before_processing_it_is_processed_though_it_is_never_sent_again(
+    receiver: Receiver,
+) -> None:
+    """The device gets the accept acknowledgement, waits for the other one in vain, and does not repeat the message."""
+    receiver.send(receiver.system.registration("V1"))
+    charge = receiver.system.charge_message("V1", transaction("L1", "1.00"), acknowledgement="AL|AL").encode()
+
+    async def receive_and_end() -> bytes:
+        replies = receive_block(receiver.city, charge, Peer(HOST))
+        accepted = await anext(replies)
+        await replies.aclose()
+        return accepted
+
+    accepted = receiver.run(receive_and_end)
+    assert acknowledgement(parse_message(accepted, "utf-8")) == "CA"
+    assert receiver.lines("V1") == {}
+    receiver.clock.now += RETRY_AFTER
+    (stored,) = receiver.messages("received")
+    assert stored.due_ms is not None
+    assert stored.due_ms <= to_ms(receiver.clock.now), "the sweep finds it"
+    receiver.retry(stored.id)
+    assert receiver.lines("V1") == {"L1": 100}
 
 
 def test_nextgenhealthcare_connect_1314_a_flood_of_the_same_message_is_one_charge_with_one_answer(

@@ -1,0 +1,120 @@
+"""The language of the commands of rule authors: Chinese or English.
+
+`CHENGMA_LANGUAGE` decides, else the terminal's locale, else English.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backend.i18n import Text
+
+_HEADINGS = {"Options": "选项", "Commands": "命令"}
+_SHOW_HELP = "显示帮助并退出。"
+
+
+def language(environment: Mapping[str, str] = os.environ) -> Literal["zh", "en"]:
+    """Return the language for the author at this terminal.
+
+    Of the locale's variables the first that is set decides, in the order of POSIX: LC_ALL, LC_MESSAGES, LANG.
+    """
+    chosen = environment.get("CHENGMA_LANGUAGE", "")
+    if chosen in ("zh", "en"):
+        return "zh" if chosen == "zh" else "en"
+    locale = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
+    return "zh" if locale.lower().startswith(("zh", "chinese")) else "en"
+
+
+def say(text: Text, **values: object) -> None:
+    """Print a sentence in the author's language, with values in place of `{names}`."""
+    click.echo(text.in_language(language()).format(**values))
+
+
+class AuthorError(click.ClickException):
+    """An error in the author's language, which ends the command with 1."""
+
+    def __init__(self, message: Text) -> None:
+        super().__init__(message.in_language(language()))
+
+
+class AuthorCommand(click.Command):
+    """A command whose help is its docstring in English, and `zh` in Chinese."""
+
+    def __init__(self, *arguments: Any, zh: str, **options: Any) -> None:  # noqa: ANN401  those of click.Command
+        super().__init__(*arguments, **options)
+        self.zh = zh
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence of the help."""
+        if language() == "en":
+            return super().get_short_help_str(limit)
+        return self.zh.strip().split("。")[0].replace("\n", "") + "。"
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help."""
+        if language() == "en":
+            super().format_help_text(ctx, formatter)
+            return
+        formatter.write_paragraph()
+        with formatter.indentation():
+            for paragraph in self.zh.strip().split("\n\n"):
+                formatter.write("  " + paragraph.replace("\n", "\n  ") + "\n")
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the line of the usage."""
+        format_usage(self, ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options."""
+        format_options(self, ctx, formatter)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option --help."""
+        return translated_help_option(super().get_help_option(ctx))
+
+
+class AuthorOption(click.Option):
+    """An option whose help is `help` in English, and `zh` in Chinese."""
+
+    def __init__(self, *arguments: Any, zh: str, **options: Any) -> None:  # noqa: ANN401  those of click.Option
+        super().__init__(*arguments, **options)
+        self.zh = zh
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's names and help."""
+        record = super().get_help_record(ctx)
+        if record is None or language() == "en":
+            return record
+        return record[0], self.zh
+
+
+def format_usage(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """Write a command's usage with its heading in the author's language."""
+    prefix = "用法：" if language() == "zh" else None
+    formatter.write_usage(ctx.command_path, " ".join(command.collect_usage_pieces(ctx)), prefix)
+
+
+def format_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """Write a command's options with their heading in the author's language."""
+    records = [record for each in command.get_params(ctx) if (record := each.get_help_record(ctx)) is not None]
+    if records:
+        with formatter.section(heading("Options")):
+            formatter.write_dl(records)
+
+
+def heading(english: str) -> str:
+    """Return a heading of click's help in the author's language."""
+    return _HEADINGS[english] if language() == "zh" else english
+
+
+def translated_help_option(option: click.Option | None) -> click.Option | None:
+    """Return the option --help with its help in the author's language."""
+    if option is not None and language() == "zh":
+        option.help = _SHOW_HELP
+    return option

@@ -1,0 +1,49 @@
+"""The catalogue of checks: each code, what it finds, why it matters, and a module with and without the fault.
+
+`chengma rules checks` prints it, and docs/rules/checks.md and checks.zh.md are made from it. To add a check, add one
+entry to `CHECKS` in a module of this package; the modules are found by themselves.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import Literal
+
+from msgspec import Struct
+
+from backend.i18n import Text
+
+
+class Check(Struct, frozen=True):
+    """One check of authors' files.
+
+    `bad` and `good` change EXAMPLE (in `example.py`): they are whole files if they begin with `module:`, otherwise the
+    keys of the module, or of its first rule. For `file` "cases" they change its cases instead. The bad example has
+    this one fault, the good one has none. `saved_as` and `named` are the encoding and the file name of the bad example.
+
+    A check that can be `silenced` in the file, with a reason, is about sense and style: the module can be evaluated.
+    """
+
+    code: str
+    title: Text
+    why: Text
+    bad: str
+    good: str
+    file: Literal["module", "cases", "claims"] = "module"
+    silenced: bool = False
+    saved_as: str = "utf-8"
+    named: str = "old_age.yaml"
+
+
+@cache
+def all_checks() -> Mapping[str, Check]:
+    """Return every check by its code, in the order of the codes."""
+    found: dict[str, Check] = {}
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        checks: tuple[Check, ...] = getattr(module, "CHECKS", ())
+        for check in checks:
+            assert check.code not in found, f"{check.code} is listed twice"
+            found[check.code] = check
+    return dict(sorted(found.items()))

@@ -1,0 +1,121 @@
+"""An explanation: a verdict, the deciding rule step by step, why no other rule decided, and what would change it."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from backend.i18n import Text
+from backend.rulebook import Rulebook, Verdict
+from backend.rulebook.explanation.reasons import Reason, reasons_of
+from backend.rulebook.explanation.way_out import MAX_TRIALS, Best, Goal, WayOut, find_way_out
+from backend.rulebook.language.explainer import Step
+from backend.rulebook.modules.module import Module, Rule
+from backend.rulebook.verdict import Law
+
+MAX_UPCOMING = 5
+"""The most later verdicts that are listed."""
+
+Compared = Literal["better", "same", "worse"]
+
+
+class OtherRule(Struct, frozen=True):
+    """A rule that did not decide: whether it fired, how its result compares, and the operands that failed or held."""
+
+    rule: str
+    then: str | int
+    compared: Compared
+    fired: bool
+    reasons: list[Reason]
+
+
+class Explanation(Struct, frozen=True):
+    """Why a module decides what it does.
+
+    `then` and `source` are those of the deciding rule, `deciding` is its condition step by step, None if no rule fired.
+    `in_fen` says that the numbers of the module are amounts. `others` are the other rules in force, those with a better
+    result first. `upcoming` are the next verdicts for unchanged facts. By the law of another day, neither these nor a
+    way out are computed.
+    """
+
+    module: str
+    title: Text
+    strategy: str
+    verdict: Verdict
+    then: str | int
+    in_fen: bool
+    source: str
+    deciding: Step | None
+    others: list[OtherRule]
+    upcoming: list[Verdict]
+    way_out: WayOut | None
+
+
+def explain_verdict(
+    rulebook: Rulebook,
+    module: str,
+    facts: Struct,
+    at: datetime,
+    *,
+    on: date | None = None,
+    best: Best = "first",
+    wanted: str | int | None = None,
+    max_trials: int = MAX_TRIALS,
+) -> Explanation:
+    """Return the explanation of a verdict, by the law of the day `on` if given.
+
+    See `find_way_out` for `best`, `wanted` and `max_trials`, and for what it raises.
+    """
+    verdict = rulebook.evaluate(module, facts, at, on=on)
+    content = rulebook.modules[module]
+    explained = rulebook.explain(module, facts, at, on=on)
+    deciding = next(((rule, step) for rule, step in explained if rule.id == verdict.rule), None)
+    return Explanation(
+        module,
+        content.title,
+        content.strategy,
+        verdict,
+        deciding[0].then if deciding else content.otherwise.then,
+        content.numeric and any(str(rule.then).endswith("_fen") for rule in content.rules),
+        deciding[0].source if deciding else "",
+        deciding[1] if deciding else None,
+        _others(content, rulebook.evaluator(module).law_at(at, on), verdict, facts, best),
+        list(_upcoming(rulebook, module, facts, at)) if on is None else [],
+        None
+        if on is not None
+        else find_way_out(rulebook, module, facts, at, best=best, wanted=wanted, max_trials=max_trials),
+    )
+
+
+def _upcoming(rulebook: Rulebook, module: str, facts: Struct, at: datetime) -> Iterator[Verdict]:
+    for number, verdict in enumerate(rulebook.timeline(module, facts, at)):
+        if number > MAX_UPCOMING:
+            return
+        if number:
+            yield verdict
+
+
+def _others(module: Module, law: Law, verdict: Verdict, facts: Struct, best: Best) -> list[OtherRule]:
+    names = {"facts": facts, "now": verdict.at, **law.parameter_values}
+    found = [
+        OtherRule(
+            rule.id,
+            rule.then,
+            _compared(module, rule, verdict, best, law.parameter_values),
+            rule.id in verdict.fired,
+            reasons_of(rule.text, rule.condition, names),
+        )
+        for rule in law.rules
+        if rule.id != verdict.rule
+    ]
+    return sorted(found, key=lambda other: ("better", "same", "worse").index(other.compared))
+
+
+def _compared(module: Module, rule: Rule, verdict: Verdict, best: Best, parameters: dict[str, Any]) -> Compared:
+    if module.strategy in ("sum", "collect"):  # each rule adds its part
+        return "same"
+    goal = Goal(module, best, verdict.result)
+    then = parameters[rule.then] if module.numeric and isinstance(rule.then, str) else rule.then
+    rank, now = goal.rank(then), goal.rank(verdict.result)
+    return "better" if rank > now else "worse" if rank < now else "same"

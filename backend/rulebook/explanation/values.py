@@ -1,0 +1,61 @@
+"""Values of the rule language as people read them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import cast
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from backend.i18n import Text, yuan
+from backend.rulebook.language.explainer import Failure
+
+
+def display(value: object, zone: ZoneInfo) -> str:
+    """Return a value as authors write it, with instants in a time zone."""
+    match value:
+        case None:
+            return "absent"
+        case bool():
+            return str(value).lower()
+        case str():
+            return value
+        case datetime():
+            return value.astimezone(zone).isoformat(timespec="auto")
+        case timedelta():
+            return span(value)
+        case list() | tuple():
+            return f"[{', '.join(display(item, zone) for item in cast('Sequence[object]', value))}]"
+        case Struct():
+            fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+            shown = (f"{name}: {display(item, zone)}" for name, item in fields if item is not None)
+            return f"{{{', '.join(shown)}}}"
+        case Failure():
+            return f"fails: {value.reason}"
+        case _:
+            return str(value)
+
+
+def span(duration: timedelta) -> str:
+    """Return a duration as authors write it, such as `14d` or `1d12h`."""
+    sign, duration = ("-", -duration) if duration < timedelta() else ("", duration)
+    minutes, seconds = divmod(duration.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(duration.days, "d"), (hours, "h"), (minutes, "m")]
+    text = "".join(f"{number}{unit}" for number, unit in parts if number)
+    rest = seconds + duration.microseconds / 1_000_000
+    return sign + (text + (f"{rest:g}s" if rest else "") or "0s")
+
+
+def amount(name: str, number: int) -> Text:
+    """Return a number of a field as a citizen reads it; the amounts of fields that end in `_fen` are in yuan."""
+    if name.endswith("_fen"):
+        return Text(zh=f"{yuan(number)}元", en=f"{yuan(number)} yuan")
+    return Text(zh=f"{number:,}", en=f"{number:,}")
+
+
+def minute(at: datetime, zone: ZoneInfo) -> str:
+    """Return an instant to the minute, rounded up, so that nobody comes too early."""
+    rest = at - at.replace(second=0, microsecond=0)
+    whole = at if not rest else at - rest + timedelta(minutes=1)
+    return whole.astimezone(zone).strftime("%Y-%m-%d %H:%M")

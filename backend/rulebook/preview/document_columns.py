@@ -1,0 +1,93 @@
+"""Columns from batches of stored documents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.rulebook.preview import bson_reader, msgpack_reader
+from backend.rulebook.preview.columns import Columns, Texts, columns_of
+from backend.rulebook.preview.documents import ID, TEXT_BITS, Bytes, Integers, Reading
+from backend.rulebook.preview.layout import ABSENT, PEOPLE
+from backend.rulebook.preview.rows import FITS, FULL, MAX_DEPTH
+
+PEOPLE_AT_ONCE = 1 << 13
+"""The people whose rows are in the pool at once, so that it stays in the processor's cache."""
+
+ELEMENTS_PER_PERSON = 2
+_LENGTH = (1 << TEXT_BITS) - 1
+
+
+class UnreadableDocument(Exception):
+    """A stored document is not what its kind promises."""
+
+
+@dataclass
+class DocumentReader:
+    """Reads batches of one kind of document into columns. `texts` are numbered over all batches."""
+
+    reading: Reading
+    texts: Texts = field(default_factory=Texts)
+    factor: int = ELEMENTS_PER_PERSON
+
+    def read(self, buffer: bytes, starts: Integers) -> list[Columns]:
+        """Return the columns of the documents of a batch, each part with at most PEOPLE_AT_ONCE of them.
+
+        `starts` are where the documents begin. Raises UnreadableDocument.
+        """
+        data = np.frombuffer(buffer, dtype=np.uint8)
+        read_batch = bson_reader.read_batch if self.reading.encoding == "bson" else msgpack_reader.read_batch
+        frames = np.zeros((MAX_DEPTH, 6), dtype=np.int64)
+        done, parts = 0, list[Columns]()
+        while done < len(starts):
+            end = min(len(starts), done + PEOPLE_AT_ONCE)
+            pool, room = self._room(end - done)
+            read, status = read_batch(data, starts[:end], done, self.reading.numbers, pool, room, frames)
+            if status not in (FITS, FULL):
+                raise UnreadableDocument(f"a document of {len(buffer)} bytes at {starts[read]}")
+            if read == done:
+                self.factor *= 4  # not even one document fits
+            else:
+                parts.append(self._columns(data, pool, room))
+            done = read
+        return parts
+
+    def _room(self, people: int) -> tuple[Integers, Integers]:
+        strides = [len(table.columns) for table in self.reading.layout.tables]
+        room = np.zeros((len(strides), 4), dtype=np.int64)
+        used = 0
+        for table, stride in enumerate(strides):
+            capacity = people if table == PEOPLE else people * self.factor
+            room[table] = (used, capacity, 0, 0)
+            used += capacity * stride
+        return np.empty(used, dtype=np.int64), room
+
+    def _columns(self, data: Bytes, pool: Integers, room: Integers) -> Columns:
+        layout = self.reading.layout
+        tables: list[Integers] = []
+        for number, table in enumerate(layout.tables):
+            begin, rows = int(room[number, 0]), int(room[number, 2])
+            stride = len(table.columns)
+            slots = pool[begin : begin + rows * stride].reshape(rows, stride)
+            for column in table.columns:
+                if column.form == "text" and column.path != ID:
+                    slots[:, column.slot] = self._numbered(data, slots[:, column.slot])
+            tables.append(slots)
+        return columns_of(layout, tables, self.texts)
+
+    def _numbered(self, data: Bytes, places: Integers) -> Integers:
+        number = self.texts.number
+        return np.array(
+            [ABSENT if place == ABSENT else number(_text(data, place)) for place in places.tolist()], dtype=np.int64
+        )
+
+
+def _text(data: Bytes, place: int) -> str:
+    begin = place >> TEXT_BITS
+    return bytes(data[begin : begin + (place & _LENGTH)]).decode()
+
+
+def ids_of(data: Bytes, places: Sequence[int] | NDArray[np.int64]) -> list[str]:
+    """Return the ids at places of a batch."""
+    return [_text(data, int(place)) for place in places]
