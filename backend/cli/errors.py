@@ -55,7 +55,7 @@ def _reported() -> tuple[type[Exception], ...]:
 
     from backend.city.binding import WrongCity
     from backend.city.declarations import InvalidCity
-    from backend.city.releases import UnknownRelease
+    from backend.city.releases import ActivationPending, UnknownRelease
     from backend.cli.preflight import NotReady
     from backend.security.field_encryption import UndecryptableField
     from backend.security.keyring import InvalidKeys
@@ -63,6 +63,7 @@ def _reported() -> tuple[type[Exception], ...]:
     from backend.store.migrations import UnknownSchema
 
     return (
+        ActivationPending,
         InvalidCity,
         InvalidKeys,
         NotReady,

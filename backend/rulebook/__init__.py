@@ -22,7 +22,7 @@ from backend.rulebook.modules.meaning import check_meaning
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
 from backend.rulebook.source import NO_HELP, Fault, InvalidRulebook, Location, SourceFile
-from backend.rulebook.verdict import ModuleEvaluator, Verdict
+from backend.rulebook.verdict import Law, ModuleEvaluator, Outcome, Verdict
 
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
 
@@ -131,6 +131,14 @@ class Rulebook:
         Raises KeyError for a module that is not in this rulebook, and ValueError for an instant outside 1900 to 2149.
         """
         return self._evaluators[module].law_at(at, on).terms
+
+    def law(self, module: str, at: datetime) -> Law:
+        """Return the law of a module at an instant. Raises KeyError or ValueError, as `evaluate` does."""
+        return self._evaluators[module].law_at(at, None)
+
+    def outcome(self, module: str, law: Law, fired: int) -> Outcome:
+        """Return what a law of a module decides if the rules of these bits fire."""
+        return law.outcomes.get(fired) or self._evaluators[module].outcome(law, fired)
 
     def compile(self) -> None:
         """Compile the law of all periods now rather than at its first use."""

@@ -10,15 +10,20 @@ import click
 _COMMANDS = {
     "check": "check",
     "test": "check",
-    "publish": "releases",
-    "releases": "releases",
-    "rollback": "releases",
+    "publish": "publish",
+    "release": "release",
+    "approve": "release",
+    "activate": "release",
+    "cancel": "release",
+    "rollback": "release",
+    "log": "release",
     "explain": "explain",
     "facts": "facts",
     "new": "new",
     "lsp": "lsp",
     "coverage": "coverage",
     "case": "case",
+    "diff": "diff",
 }
 """The module of each command; its function has the name of the command."""
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from backend.cli.errors import load_settings
-from backend.cli.rules.explain import instant, read_facts
+from backend.cli.rules.explain import read_facts
+from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import load, needed_modules
 from backend.rulebook import CASES, read_file
 from backend.rulebook.modules.case_reader import read_cases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -66,7 +67,8 @@ def needed_modules() -> list[RuleModule]:
     return discover_rule_modules()
 
 
-def _store_exists(settings: Settings) -> bool:
+def store_exists(settings: Settings) -> bool:
+    """Return whether the store of the settings may hold releases; an embedded one that was never made does not."""
     from backend.store.connect import store_file
 
     file = store_file(settings.store)
@@ -79,13 +81,13 @@ def rulebook_in_force(settings: Settings) -> Rulebook:
     from backend.cli.operations import with_store
 
     async def read(store: Store) -> Rulebook | None:
-        digest = await digest_in_force(store)
+        digest = await digest_in_force(store, datetime.now(UTC))
         if digest is None:
             return None
         return await released_rulebook(store, digest, needed_modules(), ZoneInfo(settings.time_zone))
 
     with report_errors():
-        published = with_store(settings, read) if _store_exists(settings) else None
+        published = with_store(settings, read) if store_exists(settings) else None
     return published or load(settings, None, strict=False)
 
 

@@ -5,11 +5,12 @@ whole process in one table, and `api`. `hospital_commands` applies what hospital
 records of hospital, insurance, bank and city in agreement.
 """
 
-from backend.city.service import Service, routes_of
+from backend.city.service import Service, StoredFacts, routes_of
 from backend.i18n import Text
 from backend.services.medical_credit import pages
-from backend.services.medical_credit.api import bank, citizen, consent, hospital, officer
+from backend.services.medical_credit.api import bank, citizen, consent, explanations, hospital, officer
 from backend.services.medical_credit.demo import demo
+from backend.services.medical_credit.eligibility import present_limit_facts, present_standing_facts
 from backend.services.medical_credit.model.desk_token import DeskToken, DeskTokenGuesses
 from backend.services.medical_credit.model.emergency_access import EmergencyAccess
 from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
@@ -18,12 +19,12 @@ from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.model.visit_transaction import VisitTransaction
 from backend.services.medical_credit.personal_data import personal_data
-from backend.services.medical_credit.rule_modules import RULE_MODULES
+from backend.services.medical_credit.rule_modules import LIMIT, RULE_MODULES, STANDING
 
 service = Service(
     name="medical_credit",
     title=Text(zh="先看病后付费", en="See the doctor, pay later"),
-    routes=routes_of(citizen, consent, bank, hospital, officer, pages),
+    routes=routes_of(citizen, explanations, consent, bank, hospital, officer, pages),
     documents=[
         Enrolment,
         Visit,
@@ -39,6 +40,7 @@ service = Service(
         Reconciliation,
     ],
     rule_modules=RULE_MODULES,
+    stored_facts=[StoredFacts(kind=Enrolment, modules=list(LIMIT.values()))],
     roles=["operator", "approver"],
     system_roles=["hospital"],
     exclusive_roles=[("operator", "approver")],
@@ -59,4 +61,8 @@ service = Service(
     },
     demo=demo,
     personal_data=personal_data,
+    present_facts={
+        STANDING: present_standing_facts,
+        **dict.fromkeys(LIMIT.values(), present_limit_facts),
+    },
 )

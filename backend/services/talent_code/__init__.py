@@ -8,13 +8,14 @@ last `api`.
 from backend.city.service import CodeFormat, Service, routes_of
 from backend.codes.signed_code import CodeClaims
 from backend.i18n import Text
-from backend.services.talent_code.api import bank, citizen, officer, partner
+from backend.services.talent_code.api import bank, citizen, explanations, officer, partner
 from backend.services.talent_code.code import AUDIENCE, SIGN
 from backend.services.talent_code.demo import demo
 from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.personal_data import personal_data
+from backend.services.talent_code.present_facts import present_facts
 from backend.services.talent_code.rule_modules import RULE_MODULES
 from backend.services.talent_code.synthetic import synthesize
 
@@ -38,7 +39,8 @@ service = Service(
     codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
     personal_data=personal_data,
-    routes=routes_of(citizen, partner, officer, bank),
+    present_facts=present_facts,
+    routes=routes_of(citizen, explanations, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
     rule_modules=RULE_MODULES,
     synthesize=synthesize,
