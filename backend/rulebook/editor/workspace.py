@@ -175,7 +175,7 @@ class Workspace:
                 continue
             judged.append(file.path)
             own = SourceFile(file.path, file.text, [])
-            module = check_module(own, name, structs, strict=True) if not file.faults else None
+            module = check_module(own, name, structs, self.zone, strict=True) if not file.faults else None
             valid = module if not own.faults else None
             self._checked[name] = _Checked(file.text, valid, tuple(own.faults))
             if valid is not None:

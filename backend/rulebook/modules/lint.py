@@ -14,7 +14,9 @@ from typing import cast
 
 from backend.rulebook.language.tree import Constant, walk
 from backend.rulebook.modules.module import Module, Parameter, Rule
+from backend.rulebook.modules.module_document import module_document
 from backend.rulebook.modules.periods import in_force
+from backend.rulebook.modules.units import AMOUNT_SUFFIX, YUAN
 from backend.rulebook.modules.yaml_document import (
     YamlEntry,
     YamlMapping,
@@ -22,12 +24,10 @@ from backend.rulebook.modules.yaml_document import (
     YamlSequence,
     YamlValue,
     location_in,
-    read_document,
 )
 from backend.rulebook.source import SourceFile
 
 FEN_PER_YUAN = 100
-AMOUNT_SUFFIX = "_fen"
 
 _MARK = re.compile(r"\[[VSWA]\]")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -45,7 +45,7 @@ _OTHER = {"zh": ("en", "English"), "en": ("zh", "Chinese")}
 
 def lint(module: Module, file: SourceFile) -> None:
     """Add a fault for each source without a mark, text in the wrong language, or amount that the law does not have."""
-    root = read_document(file)
+    root = module_document(file)
     assert isinstance(root, YamlMapping), "the module was read from this file"
     linter = _Linter(file, module)
     for entry in _sources(root):
@@ -61,6 +61,8 @@ def _entries(value: YamlValue) -> dict[str, YamlEntry]:
 
 
 def _items(entry: YamlEntry | None) -> list[YamlValue]:
+    if entry is not None and isinstance(entry.value, YamlMapping):
+        return _items(entry.value.entries.get("values"))
     return entry.value.items if entry is not None and isinstance(entry.value, YamlSequence) else []
 
 
@@ -162,9 +164,8 @@ def _yuan(fen: int) -> str:
 
 
 def _amounts_of(module: Module) -> list[Parameter]:
-    """Return the parameters whose names mark them as amounts of money."""
-    found = (each for each in module.parameters.values() if each.name.endswith(AMOUNT_SUFFIX))
-    return [each for each in found if each.type.kind == "int"]
+    """Return the parameters that are amounts of money."""
+    return [each for each in module.parameters.values() if each.unit == YUAN]
 
 
 def _overlaps(since: date | None, until: date | None, rule: Rule | None) -> bool:

@@ -6,6 +6,8 @@ a float, and a duplicate key is an error.
 # ruamel.yaml does not declare the types of its nodes:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import re
+
 from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -18,14 +20,31 @@ from backend.rulebook.source import NO_HELP, Location, SourceFile
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 40
 
+_UNQUOTED_FIGURE = re.compile(r"\{[a-z_]+(?: ?[-+] ?[a-z0-9_]+)?(?::number)?\}")
+
+
+class Part(Struct):
+    """A part of a scalar: its characters [start, end) took the place [place_start, place_end) of a template."""
+
+    start: int
+    end: int
+    place_start: int
+    place_end: int
+    location: Location
+
 
 class YamlScalar(Struct):
-    """A single value. `style` is its YAML quote or block indicator; `ends_at_line` is 1-based."""
+    """A single value. `style` is its YAML quote or block indicator; `ends_at_line` is 1-based.
+
+    A scalar that was made from a `template` has its `parts` from elsewhere in the file.
+    """
 
     location: Location
     text: str
     style: str
     ends_at_line: int
+    parts: tuple[Part, ...] = ()
+    template: "YamlScalar | None" = None
 
     @property
     def plain(self) -> bool:
@@ -76,11 +95,15 @@ def read_document(file: SourceFile) -> YamlValue | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = Location(mark.line + 1, mark.column + 1) if mark else Location(1, 1)
-        tab = "\t" in (file.text.split("\n")[location.line - 1 : location.line] or [""])[0]
-        advice = Text(zh="请用空格缩进：YAML 不允许制表符", en="indent with spaces: YAML does not allow tabs")
+        line = (file.text.split("\n")[location.line - 1 : location.line] or [""])[0]
+        advice = NO_HELP
+        if "\t" in line:
+            advice = Text(zh="请用空格缩进：YAML 不允许制表符", en="indent with spaces: YAML does not allow tabs")
+        elif figure := _UNQUOTED_FIGURE.search(line):
+            advice = Text(zh=f"含有 {figure[0]} 的文字要加引号", en=f"put the text with {figure[0]} in quotes")
         problem = error.problem or error.context
         message = Text(zh=f"不是有效的 YAML：{problem}", en=f"not valid YAML: {problem}")
-        file.fault(location, message, advice if tab else NO_HELP, "R003")
+        file.fault(location, message, advice, "R003")
         return None
     except (YAMLError, ValueError, RecursionError) as error:
         problem = str(error).splitlines()[0]
@@ -162,6 +185,8 @@ def location_in(file: SourceFile, scalar: YamlScalar, start: int, end: int) -> L
 
     Except for white space and escapes, the file contains the characters in the same order, however YAML folded them.
     """
+    if scalar.template is not None:
+        return _location_in_template(file, scalar, scalar.template, start, end)
     lines = file.text.split("\n")
     line, column = scalar.location.line - 1, scalar.location.column - 1
     if scalar.style in ("|", ">"):
@@ -176,6 +201,17 @@ def location_in(file: SourceFile, scalar: YamlScalar, start: int, end: int) -> L
             line, column = found[0], found[1] + 1
     length = min(end - start, len(lines[at[0]].rstrip()) - at[1]) if at[0] < len(lines) else 1
     return Location(at[0] + 1, at[1] + 1, max(1, length))
+
+
+def _location_in_template(file: SourceFile, scalar: YamlScalar, template: YamlScalar, start: int, end: int) -> Location:
+    """Return the part in which the characters are; without one, their location in the template."""
+    shift = 0
+    for part in scalar.parts:
+        if part.start < end and start < part.end:
+            return part.location
+        if part.end <= start:
+            shift += (part.end - part.start) - (part.place_end - part.place_start)
+    return location_in(file, template, start - shift, end - shift)
 
 
 def _find(lines: list[str], line: int, column: int, last_line: int, character: str) -> tuple[int, int] | None:

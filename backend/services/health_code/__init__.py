@@ -13,6 +13,7 @@ from backend.i18n import Text
 from backend.rulebook.preview.groups import Groups
 from backend.services.health_code.api import approver, citizen, explanations, gate, officer, operator
 from backend.services.health_code.code import AUDIENCE, STYLES, HealthCodeClaims
+from backend.services.health_code.decisions import colour_decisions
 from backend.services.health_code.demo import demo
 from backend.services.health_code.model import (
     ColourChange,
@@ -65,6 +66,7 @@ service = Service(
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
+    decisions={COLOUR: colour_decisions},
     personal_data=personal_data,
     present_facts={COLOUR: present_facts, FRAME: present_facts},
 )

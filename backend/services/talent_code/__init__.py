@@ -10,13 +10,15 @@ from backend.codes.signed_code import CodeClaims
 from backend.i18n import Text
 from backend.services.talent_code.api import bank, citizen, explanations, officer, partner
 from backend.services.talent_code.code import AUDIENCE, SIGN
+from backend.services.talent_code.decisions import claim_decisions, class_decisions
 from backend.services.talent_code.demo import demo
+from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.personal_data import personal_data
 from backend.services.talent_code.present_facts import present_facts
-from backend.services.talent_code.rule_modules import RULE_MODULES
+from backend.services.talent_code.rule_modules import CLASS_MODULE, RULE_MODULES
 from backend.services.talent_code.synthetic import synthesize
 
 service = Service(
@@ -38,6 +40,7 @@ service = Service(
     },
     codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
+    decisions={CLASS_MODULE: class_decisions, f"{BenefitTerms.module_prefix}*": claim_decisions},
     personal_data=personal_data,
     present_facts=present_facts,
     routes=routes_of(citizen, explanations, partner, officer, bank),
