@@ -23,6 +23,7 @@ _COMMANDS = {
     "case": "case",
     "diff": "diff",
     "replay": "replay",
+    "preview": "preview",
 }
 """The module of each command; its function has the name of the command."""
 
