@@ -25,7 +25,7 @@ from backend.rulebook.modules.yaml_document import (
     YamlValue,
     read_document,
 )
-from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
+from backend.rulebook.source import Location, SourceFile, suggest
 
 NEVER = "never"
 NONE = "none"
@@ -256,7 +256,7 @@ class _CaseReader(StructReader):
         try:
             return {name: msgspec.convert(each, types[name]) for name, each in found.items()}
         except msgspec.ValidationError as error:
-            self.file.fault(value.location, Text(zh=f"条款无效：{error}", en=str(error)), NO_HELP, "R054")
+            self.file.fault(value.location, Text(zh=f"条款无效：{error}", en=str(error)), code="R054")
             return {}
 
     def _words(self) -> list[str]:
