@@ -292,7 +292,7 @@ class _Search:
             groups.setdefault(candidate.change.names[0], []).append(candidate)
         earliest, found = until, list[Found]()
         for names in combinations_with_replacement(groups, size):
-            start = self._bound(laws, set(names), earliest)
+            start = self._bound(laws, set(names), min(until, earliest + MICROSECOND))
             if start is None:
                 continue
             for chosen in _sets_of(groups, names):
