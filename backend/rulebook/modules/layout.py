@@ -17,10 +17,13 @@ from backend.rulebook.source import Location, SourceFile
 
 KEYS = (
     "module", "title", "facts", "result", "strategy", "terms", "parameters", "rules", "otherwise", "id", "from",
-    "until", "when", "then", "because", "remedy", "source", "sources", "value", "values", "label", "unit", "table", "zh",
-    "en", "cases", "case", "at", "on", "given", "expect", "personas", "persona", "claims", "articles",
+    "until", "when", "then", "because", "remedy", "source", "sources", "value", "values", "label", "unit", "table",
+    "zh", "en", "cases", "case", "at", "on", "given", "expect", "personas", "persona", "claims", "articles",
 )  # fmt: skip
 """The keys of rule modules and cases, by which a line is recognised whatever its punctuation."""
+
+MAX_LINE = 2_000
+"""A longer line is not written by hand, and is not searched: the time would grow with its square."""
 
 _KEY = "|".join(KEYS)
 _BLOCK = re.compile(r"^(?P<indent> *(?:- +)*)(?:[^\s#'\"].*?)?[:\-] [|>][+-]?\d?[+-]? *(?:#.*)?$")
@@ -65,7 +68,7 @@ def find_flaws(text: str) -> Iterator[Flaw]:
     for number, line in enumerate(text.split("\n"), 1):
         indent = _INDENTATION.match(line)
         width = indent.end() if indent is not None else 0
-        if block is not None and (width > block or not line.strip()):
+        if len(line) > MAX_LINE or (block is not None and (width > block or not line.strip())):
             continue
         opened = _BLOCK.match(line)
         block = len(opened["indent"]) if opened is not None else None
@@ -126,7 +129,7 @@ def explain_error(text: str, error: MarkedYAMLError) -> Flaw:
     """Return an error of YAML's grammar, traced to what caused it."""
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark is not None else (0, 0)
-    lines = text.split("\n")
+    lines = [line[:MAX_LINE] for line in text.split("\n")]
     begun = error.context_mark.line if error.context_mark is not None else line
     for flaw in (
         _missing_colon(lines, line),
