@@ -246,6 +246,7 @@ def open_city(
         documents=documents_of(services),
         stored_facts=[stored for service in services for stored in service.stored_facts],
         personal_data={one.name: one.personal_data for one in services if one.personal_data is not None},
+        decisions={one.name: one.decisions for one in services if one.decisions},
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},
     )

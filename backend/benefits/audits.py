@@ -28,7 +28,7 @@ async def audit_claim(benefits: AnyBenefits, city: City, claim: C, now: datetime
         stated, facts = benefits.facts(claim), await benefits.verified_facts(city, claim)
         judged = benefits.offers(city).judge(claim.benefit, facts, claim.claimed_at)
         entitled_fen = judged.amount_fen if judged is not None and judged.is_entitled else 0
-        differing = tuple(name for name in facts.__struct_fields__ if getattr(facts, name) != getattr(stated, name))
+        differing = tuple(name for name in stated.__struct_fields__ if getattr(facts, name) != getattr(stated, name))
         result = Audit(now, drawn=True, entitled_fen=entitled_fen, differing_facts=differing)
     return record_audit(claim, result, now, benefits.terms(city, now))
 

@@ -90,11 +90,16 @@ class Offers(Struct, Generic[T_co], frozen=True):
         return read | set(terms.figures() if terms is not None else ())
 
     def judge(self, benefit: str, facts: Struct, at: datetime) -> Judgement[T_co] | None:
-        """Judge a claim by the rules in force at an instant; return None if the benefit is not available then."""
+        """Judge a claim by the rules in force at an instant.
+
+        Returns None if the benefit is not available then, or if the facts lack those that its module declares.
+        """
         terms = self.terms(benefit, at)
         if terms is None:
             return None
         module = self.rulebook.modules[self.module(benefit)]
+        if not isinstance(facts, module.facts):
+            return None
         verdict = self.rulebook.evaluate(module.name, facts, at)
         day = at.astimezone(self.rulebook.time_zone).date()
         in_force = self.rulebook.in_force(module.name, at)

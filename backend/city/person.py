@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from backend.city.id_number import IdentityDocument, Sex
 from backend.problems import Problem
+from backend.rulebook.language import calendar
 from backend.security.field_encryption import FieldEncryption
 from backend.store import ONE_SHARD, Document, Duplicate, Index, Store
 from backend.store.place import Place
@@ -114,8 +115,4 @@ def age(born_on: date, on: date) -> int:
 
 def birthday(born_on: date, years: int, zone: ZoneInfo) -> datetime:
     """Return midnight of a birthday; for a person born on 29 February it is 1 March in other years."""
-    try:
-        day = born_on.replace(year=born_on.year + years)
-    except ValueError:
-        day = date(born_on.year + years, 3, 1)
-    return datetime.combine(day, time.min, zone)
+    return datetime.combine(calendar.birthday(born_on, years), time.min, zone)

@@ -19,6 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
+from backend.city.decisions import StoredDecision
 from backend.city.fast_clock import to_the_millisecond
 from backend.city.person import Person
 from backend.i18n import Text
@@ -62,6 +63,8 @@ class City(Struct, frozen=True):
     """The kinds of all documents that the city stores."""
     personal_data: Mapping[str, object] = {}
     """What each service holds on a person, a PersonalData; see `backend.city.personal_data.personal_data_of`."""
+    decisions: Mapping[str, "Mapping[str, FindDecisions]"] = {}
+    """How each service finds the decisions that it stores; see `Service.decisions`."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare, except those of systems; no other can be granted."""
     exclusive_roles: frozenset[frozenset[str]] = frozenset()
@@ -86,6 +89,10 @@ class City(Struct, frozen=True):
     def port(self, protocol: type[P]) -> P:
         """Return the integration that implements `protocol`, a service's port."""
         return cast("P", self.ports[protocol])
+
+
+FindDecisions = Callable[[City, datetime], AsyncIterator[StoredDecision]]
+"""Yields the decisions that were made since an instant, with the facts of then."""
 
 
 class CodeFormat(Struct, frozen=True):
@@ -261,6 +268,8 @@ class Service(Struct, frozen=True, kw_only=True):
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None
+    decisions: Mapping[str, FindDecisions] = {}
+    """How the decisions of rule modules that it stores are found, by module; `*` stands for any name."""
     personal_data: PersonalData | None = None
     """What it holds on a person, for the export of their data and for closing their account."""
     present_facts: Mapping[str, FactsOf] = {}

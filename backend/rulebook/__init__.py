@@ -181,7 +181,7 @@ def make_rulebook(
     for name, file in files.items():
         module = previous.reusable_module(name, file.text) if previous is not None and not file.faults else None
         if module is None and not file.faults:
-            module = read_module(file, name, structs)
+            module = read_module(file, name, structs, time_zone)
             if module is not None:
                 check_consistency(module, file)
                 if strict:

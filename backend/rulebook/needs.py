@@ -26,7 +26,8 @@ class RuleModule(Struct, frozen=True):
 
     `results` are the words that the service knows, mildest first, or the bounds of the numbers that it can handle; None
     allows all words. With `collects`, a verdict has several words. A `name` with a `*` stands for all modules of that
-    form; there may be none. `best` says which end of its words is the best result for a person.
+    form; there may be none. A module may extend the facts by its own declarations (modules.declared_facts). `best` says
+    which end of its words is the best result for a person.
     """
 
     name: str
@@ -84,10 +85,11 @@ def _missing(rulebook: Rulebook, needed: Iterable[RuleModule], folder: str) -> I
 
 def _mismatches(module: Module, need: RuleModule) -> Iterator[tuple[str, Text, Text]]:
     """Yield the key, message and advice for each property of a module that the service cannot use."""
-    if module.facts is not need.facts:
+    if not issubclass(module.facts, need.facts):
         facts = need.facts.__name__
         message = Text(zh=f"“{module.name}”的事实应为 {facts}", en=f"{module.name!r} is evaluated on {facts}")
-        yield "facts", message, Text(zh=f"请写 `facts: {facts}`", en=f"write `facts: {facts}`")
+        advice = Text(zh=f"请写 `facts: {facts}`，或在其上扩展", en=f"write `facts: {facts}`, or extend them")
+        yield "facts", message, advice
     if (module.strategy == "collect") != need.collects:
         yield "strategy", *_number_of_results(module, need)
     if need.results is None:

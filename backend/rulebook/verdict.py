@@ -12,7 +12,8 @@ from backend.i18n import Text
 from backend.rulebook.language.compiler import Decide, compile_conditions
 from backend.rulebook.language.temporal import midnight
 from backend.rulebook.language.types import INSTANT_RANGE
-from backend.rulebook.modules.module import OTHERWISE, Module, Rule
+from backend.rulebook.modules.figures import TextsOfTheDay
+from backend.rulebook.modules.module import OTHERWISE, Module, Otherwise, Rule
 from backend.rulebook.modules.periods import in_force, value_on
 
 _MAX_OUTCOMES = 10_000
@@ -49,23 +50,25 @@ class Outcome(Struct, frozen=True, gc=False):
 
 
 class Law:
-    """The rules, parameter values and terms of a module between two days on which they change.
+    """The rules, parameter values and terms of a module between two days on which they change, and its texts.
 
     `decide` returns a bit mask of the rules that fire (bit n is `rules[n]`), and the earliest later instant at which a
     comparison changes.
     """
 
-    __slots__ = ("begins", "decide", "ends", "outcomes", "parameter_values", "rules", "terms")
+    __slots__ = ("begins", "decide", "ends", "otherwise", "outcomes", "parameter_values", "rules", "terms")
 
     def __init__(
         self,
         rules: Sequence[Rule],
+        otherwise: Otherwise,
         parameter_values: dict[str, Any],
         terms: Struct | None,
         begins: datetime,
         ends: datetime,
     ) -> None:
         self.rules = tuple(rules)
+        self.otherwise = otherwise
         self.parameter_values = parameter_values
         self.terms = terms
         self.begins = begins
@@ -122,7 +125,8 @@ class ModuleEvaluator:
             if law_ends:
                 law = self.laws[bisect_right(self._starts, at)]
             fired, candidate = law.decide(facts, at)
-            if (law.outcomes.get(fired) or self.outcome(law, fired)) != outcome:
+            found = law.outcomes.get(fired) or self.outcome(law, fired)
+            if found.result != outcome.result or found.rule != outcome.rule or found.fired != outcome.fired:
                 return at
 
     def outcome(self, law: Law, bits: int) -> Outcome:
@@ -133,7 +137,7 @@ class ModuleEvaluator:
             decisive = self._deciding_rule(fired)
             outcome = Outcome(self._result(law, fired, decisive), decisive.id, decisive.because, decisive.remedy, names)
         else:
-            otherwise = self.module.otherwise
+            otherwise = law.otherwise
             result = (otherwise.then,) if self.module.strategy == "collect" else otherwise.then
             outcome = Outcome(result, OTHERWISE, otherwise.because, otherwise.remedy, names)
         if len(law.outcomes) < _MAX_OUTCOMES:
@@ -141,14 +145,15 @@ class ModuleEvaluator:
         return outcome
 
     def _law(self, day: date, begins: datetime, ends: datetime) -> Law:
-        rules = [rule for rule in self.module.rules if in_force(rule.since, rule.until, day)]
+        texts = TextsOfTheDay(self.module, day, self.zone)
+        rules = [texts.rule(rule) for rule in self.module.rules if in_force(rule.since, rule.until, day)]
         parameter_values: dict[str, Any] = {}
         for name, parameter in self.module.parameters.items():
             value = parameter.on(day)
             if value is not None:
                 parameter_values[name] = value.value
         terms = value_on(self.module.terms, day)
-        return Law(rules, parameter_values, terms and terms.value, begins, ends)
+        return Law(rules, texts.otherwise(self.module.otherwise), parameter_values, terms and terms.value, begins, ends)
 
     def _deciding_rule(self, fired: list[Rule]) -> Rule:
         if self.module.strategy != "most_severe":

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cel_expr_python import cel
 from msgspec import Struct
 
+CITY = ZoneInfo("Asia/Shanghai")
 CEL_TYPES = {bool: cel.Type.BOOL, int: cel.Type.INT, str: cel.Type.STRING, timedelta: cel.Type.DURATION}
 
 
@@ -32,10 +34,20 @@ def cel_literal(value: object) -> str:
             raise AssertionError(value)
 
 
+def _age(since: datetime, at: datetime) -> int:
+    """Count birthdays by hand, as an oracle for `age`: by the dates in the city, where 29 February moves to 1 March."""
+    born, day = (instant.astimezone(CITY).date() for instant in (since, at))
+    years = range(1, max(0, day.year - born.year) + 1)
+    return sum((day.month, day.day) >= (born.month, born.day) or born.year + year < day.year for year in years)
+
+
+_AGE = cel.FunctionDecl("age", [cel.Overload("age", cel.Type.INT, [cel.Type.TIMESTAMP, cel.Type.TIMESTAMP], impl=_age)])
+
+
 def evaluate_with_cel(conditions: Sequence[str], figures: dict[str, Any], facts: Struct, at: datetime) -> list[bool]:
     """Return the value of each condition according to cel-expr-python."""
     types = {name: CEL_TYPES[type(figure)] for name, figure in figures.items()}
-    environment = cel.NewEnv(variables={"now": cel.Type.TIMESTAMP, **types})
+    environment = cel.NewEnv(variables={"now": cel.Type.TIMESTAMP, **types}, functions=[_AGE])
     listed = ", ".join(f"({condition})" for condition in conditions)
     program = environment.compile(f"[dyn({cel_literal(facts)})].map(facts, [{listed}])[0]")
     return program.eval(data={"now": at, **figures}).plain_value()

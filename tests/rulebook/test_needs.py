@@ -61,7 +61,7 @@ def test_a_fourth_colour_is_refused_where_it_is_written(tmp_path: Path) -> None:
     folder = rules_in(tmp_path / "rules")
     edit(folder / "health_code" / "colour.yaml", "[green, yellow, red]", "[green, yellow, orange, red]")
     found = faults(folder)
-    assert re.search(r"colour\.yaml:10:1: R048 the city knows only these results .*: green, yellow, red", found)
+    assert re.search(r"colour\.yaml:9:1: R048 the city knows only these results .*: green, yellow, red", found)
     assert "10 | result: [green, yellow, orange, red]" in found
 
 
@@ -74,7 +74,7 @@ def test_colours_in_another_order_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "fault"),
     [
-        ("medical_credit/limit.yaml", "at_least: 50000", "at_least: -50000", "whole numbers from 0 to"),
+        ("medical_credit/limit.yaml", "at_least: 500 yuan", "at_least: -500 yuan", "whole numbers from 0 to"),
         ("health_code/frame.yaml", "strategy: first", "strategy: collect", "must return one result"),
     ],
 )

@@ -1,11 +1,12 @@
 """Mutants of rule modules: each is the text of a module with one mistake that an author could make.
 
-A mutant is *refused* if `chengma rules check` reports a fault in the line of the mistake, or a fault that names the
-misspelt word, or the rule or parameter of the mistake. It is *failed* if a case fails or a rule or a change of the law
-is no longer covered. Any other mutant survives.
+A mutant is *refused* if `chengma rules check` reports a fault in the rule, the parameter or the other key in which the
+mistake is, or a fault elsewhere that names it, or the misspelt word. It is *failed* if a case fails, or if a rule or a
+change of the law is no longer covered. Any other mutant survives.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -26,7 +27,7 @@ from backend.rulebook.modules.yaml_document import (
     read_document,
 )
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
-from backend.rulebook.source import Location
+from backend.rulebook.source import Fault, Location
 
 Kind = Literal["misspelt", "colon", "unit", "halved", "date", "operator", "negated", "operand", "swapped", "dropped"]
 KINDS: tuple[Kind, ...] = (
@@ -34,7 +35,7 @@ KINDS: tuple[Kind, ...] = (
 )  # fmt: skip
 
 Outcome = Literal["refused", "failed", "elsewhere", "survived"]
-"""`elsewhere`: refused, but neither in the line of the mistake nor by its name."""
+"""`elsewhere`: refused, but neither where the mistake is nor by its name."""
 
 SENTENCES = ("title", "because", "remedy", "source", "label", "sources")
 """Keys of prose, which no check can prove wrong."""
@@ -53,7 +54,7 @@ _RESERVED = ("true", "false", "in", "now", "facts")
 class Mutant:
     """A module's text with the characters [start, end) replaced.
 
-    `first` and `last` are the lines of the mistake, `owner` is the rule or parameter that it is in.
+    `line` is the line of the mistake, `owner` the rule, parameter or key that it is in, from line `first` to `last`.
     """
 
     module: str
@@ -61,19 +62,28 @@ class Mutant:
     start: int
     end: int
     new: str
-    first: int
-    last: int
+    line: int
     was: str
     owner: str
+    first: int
+    last: int
 
     def text(self, original: str) -> str:
         """Return the mutated text."""
         return original[: self.start] + self.new + original[self.end :]
 
+    def is_named_by(self, fault: Fault) -> bool:
+        """Return whether a fault shows its author where the mistake is."""
+        if self.kind == "dropped":
+            return True  # nothing is left to point at
+        words = fault.message.en + fault.help.en
+        names = (f"'{self.owner}'", f"`{self.owner}`", f"'{self.new}'")
+        return self.first <= fault.location.line <= self.last or any(name in words for name in names)
+
     def __str__(self) -> str:
         """Return where the mistake is, and what was replaced by what."""
         return (
-            f"{self.module}:{self.first}: {self.kind}: {' '.join(self.was.split())!r} -> {' '.join(self.new.split())!r}"
+            f"{self.module}:{self.line}: {self.kind}: {' '.join(self.was.split())!r} -> {' '.join(self.new.split())!r}"
         )
 
 
@@ -95,13 +105,7 @@ class Bench:
             rulebook = make_rulebook(files, facts_of(self.needed), base.time_zone, base, strict=True)
             check_needs(rulebook, self.needed)
         except InvalidRulebook as error:
-            names = {f"'{word}'" for word in (mutant.owner, mutant.new) if word}
-            found = (
-                mutant.first <= fault.location.line <= mutant.last
-                or any(name in fault.message.en + fault.help.en for name in names)
-                for fault in error.faults
-            )
-            return "refused" if any(found) else "elsewhere"
+            return "refused" if any(map(mutant.is_named_by, error.faults)) else "elsewhere"
         return "failed" if self._fails(rulebook, name) else "survived"
 
     def _fails(self, rulebook: Rulebook, name: str) -> bool:
@@ -143,10 +147,11 @@ class _Mutator:
         yield from self._rules(root)
 
     def _replace(self, kind: Kind, start: int, end: int, new: str) -> Mutant:
-        first = self.file.text.count("\n", 0, start) + 1
-        last = first + self.file.text.count("\n", start, end)
-        owner = next((name for begin, name in reversed(self.owners) if begin <= first), "")
-        return Mutant(self.name, kind, start, end, new, first, last, self.file.text[start:end], owner)
+        line = self.file.text.count("\n", 0, start) + 1
+        position = bisect_right([begin for begin, _ in self.owners], line) - 1
+        first, owner = self.owners[position] if position >= 0 else (1, "")
+        last = self.owners[position + 1][0] - 1 if position + 1 < len(self.owners) else len(self.starts)
+        return Mutant(self.name, kind, start, end, new, line, self.file.text[start:end], owner, first, last)
 
     def _offset(self, location: Location) -> int:
         return self.starts[location.line - 1] + location.column - 1
@@ -292,9 +297,9 @@ class _Mutator:
 
 
 def _owners(root: YamlMapping) -> Iterator[tuple[int, str]]:
-    """Yield the first line of each parameter and rule, with its name; and of other keys, with none."""
+    """Yield the first line of each key, parameter and rule, with its name."""
     for entry in root.entries.values():
-        yield entry.location.line, ""
+        yield entry.location.line, entry.key
     parameters = root.entries["parameters"].value if "parameters" in root.entries else None
     if isinstance(parameters, YamlMapping):
         yield from ((entry.location.line, entry.key) for entry in parameters.entries.values())

@@ -4,6 +4,7 @@ They were written from the facts and from the two editions of the catalogue, not
 """
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from backend.services.talent_code.facts import BenefitFacts, Degree, Post, TalentFacts
 
@@ -12,6 +13,15 @@ REVISED = datetime(2018, 12, 31, 16, tzinfo=UTC)
 """The catalogue of 2019, with which the benefits begin as well."""
 GRADUATES_REVISED = datetime(2021, 10, 14, 16, tzinfo=UTC)
 HOMES_REVISED = datetime(2022, 12, 31, 16, tzinfo=UTC)
+
+CITY = ZoneInfo("Asia/Shanghai")
+
+
+def full_years(since: datetime, now: datetime) -> int:
+    """Return the birthdays, or other anniversaries, from one day in the city to another."""
+    began, day = since.astimezone(CITY).date(), now.astimezone(CITY).date()
+    return day.year - began.year - ((day.month, day.day) < (began.month, began.day))
+
 
 # ── the class ──
 
@@ -89,7 +99,7 @@ def _degree_counts(degree: Degree, facts: TalentFacts, now: datetime) -> bool:
         case "master", school:
             return now < REVISED or school != "ordinary"
         case "bachelor", "key":
-            young = now < facts.born_at + timedelta(days=12_784)
+            young = full_years(facts.born_at, now) < 35
             return now >= REVISED and young and facts.insured_months >= 12
         case _:
             return False
@@ -139,9 +149,8 @@ def figure_by_hand(benefit: str, facts: BenefitFacts, now: datetime) -> int:
 
 def reasons_against_by_hand(benefit: str, facts: BenefitFacts, now: datetime) -> set[str]:
     """Return the objections to a benefit since 2019."""
-    since_degree = None if facts.graduated_at is None else now - facts.graduated_at
     years = {"graduate_allowance": 1, "graduate_rent": 6 if now >= GRADUATES_REVISED else 3}.get(benefit)
-    late = years is not None and (since_degree is None or since_degree >= timedelta(days=365 * years))
+    late = years is not None and (facts.graduated_at is None or full_years(facts.graduated_at, now) >= years)
     reasons = {
         "case-by-case": benefit == "home_purchase" and facts.talent_class == "a" and now >= HOMES_REVISED,
         "owns-home": benefit in ("home_purchase", "monthly_rent", "graduate_rent") and facts.homes > 0,

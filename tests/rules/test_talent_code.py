@@ -10,6 +10,7 @@ from hypothesis import strategies as some
 
 from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.language.temporal import midnight
 from backend.rulebook.needs import facts_of
 from backend.services.talent_code.facts import (
     TALENT_CLASSES,
@@ -120,11 +121,12 @@ def test_every_entry_of_the_catalogue_explains_which_evidence_it_needs(rulebook:
 
 
 @pytest.mark.parametrize("letter", by_hand.PAY_OF_2019)
-def test_the_required_income_is_named_for_each_edition(rulebook: Rulebook, letter: str) -> None:
-    module = rulebook.modules[CLASS]
-    rule = next(rule for rule in module.rules if rule.id == f"pay-{letter}")
-    assert rule.remedy is not None
-    for value in module.parameters[f"pay_{letter}_fen"].values:
+def test_the_required_income_is_that_of_the_edition_in_force(rulebook: Rulebook, letter: str) -> None:
+    for value in rulebook.modules[CLASS].parameters[f"pay_{letter}_fen"].values:
+        assert value.since is not None
+        in_force = rulebook.in_force(CLASS, midnight(value.since, rulebook.time_zone))
+        rule = next(rule for rule in in_force if rule.id == f"pay-{letter}")
+        assert rule.remedy is not None
         for text in (rule.because, rule.remedy):
             assert f"{value.value // 100:,}" in text.en
             assert f"{value.value // 1_000_000}万元" in text.zh

@@ -62,6 +62,7 @@ ENTRIES = {
     "GET /v1/me/audit/{entry_id:str}/proof": SIGNED_IN,
     "GET /v1/me/benefits": CITIZEN,
     "POST /v1/me/claims": IN_PERSON,
+    "POST /v1/me/offers": CITIZEN,
     "DELETE /v1/me/claims/{claim_id:str}": CITIZEN,
     "GET /v1/me/claims/{claim_id:str}": CITIZEN,
     "POST /v1/me/claims/{claim_id:str}/appeal": CITIZEN,

@@ -21,6 +21,7 @@ _COMMANDS = {
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",
+    "replay": "replay",
 }
 """The module of each command; its function has the name of the command."""
 

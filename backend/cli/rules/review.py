@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backend.city.replay import ReplayReport
 from backend.cli.rules.diff import diff_lines
+from backend.cli.rules.replay import replay_lines
 from backend.i18n import Text
 from backend.rulebook.diff import RulebookDiff
 
@@ -32,6 +34,8 @@ def review_lines(review: dict[str, Any], language: str) -> Iterator[str]:
             yield Text(**part["failure"]).in_language(language)
         elif part["name"] == "diff":
             yield from diff_lines(msgspec.convert(part["report"], RulebookDiff), language)
+        elif part["name"] == "replay":
+            yield from replay_lines(msgspec.convert(part["report"], ReplayReport), language)
         else:
             yield json.dumps(part["report"], ensure_ascii=False, indent=2)
     yield ""

@@ -7,9 +7,11 @@ at load, not when a citizen is at a gate.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, cast
+from zoneinfo import ZoneInfo
 
 from backend.i18n import Text
 from backend.rulebook.language import syntax
+from backend.rulebook.language.calendar import AGE
 from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
 from backend.rulebook.language.operations import find_operation, function_names
 from backend.rulebook.language.syntax import InvalidExpression, Syntax
@@ -46,22 +48,34 @@ MAX_MACRO_DEPTH = 4
 _METHODS_ONLY = ("startsWith", "endsWith", "contains")
 _EITHER_FORM = ("size", "matches")
 _COMPARISONS = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_")
+_CHANGING_AGE = Text(
+    zh="年龄随 `now` 变化：请单独与整数比较",
+    en="`now` makes this age change: compare it, alone, with a whole number",
+)
+_AGE_ADVICE = Text(
+    zh="请写 `age(facts.born_at, now) >= 70`，这样才能算出变更时刻",
+    en="write `age(facts.born_at, now) >= 70`, so that the instant of change is known",
+)
 _SYMBOLS = {"_[_]": "[ ]", "_in_": "in"}
 
 
-def check(text: str, names: Mapping[str, Type], *, total: bool = True) -> Node:
-    """Parse and type-check an expression over `names`. Raises InvalidExpression.
+UTC_ZONE = ZoneInfo("UTC")
+
+
+def check(text: str, names: Mapping[str, Type], *, total: bool = True, zone: ZoneInfo = UTC_ZONE) -> Node:
+    """Parse and type-check an expression over `names`, with the years of `age` in `zone`. Raises InvalidExpression.
 
     Rules are checked with `total`: what could fail at run time is rejected, and constants are folded. Without it, the
     whole profile is accepted, including run-time failures, as CEL's conformance tests require.
     """
-    return _Checker(dict(names), total=total).check(syntax.parse(text), frozenset())
+    return _Checker(dict(names), total=total, zone=zone).check(syntax.parse(text), frozenset())
 
 
 @dataclass
 class _Checker:
     names: dict[str, Type]
     total: bool
+    zone: ZoneInfo
     macros: list[str] = field(default_factory=list)
 
     def check(self, node: Syntax, present: frozenset[Path]) -> Node:
@@ -246,7 +260,7 @@ class _Checker:
         self._check_call_style(node)
         arguments = tuple(self.check(argument, present) for argument in node.arguments)
         kinds = tuple(argument.type for argument in arguments)
-        operation = find_operation(node.function, kinds)
+        operation = find_operation(node.function, kinds, self.zone)
         if operation is None:
             name = _SYMBOLS.get(node.function, node.function.strip("_"))
             found = "和".join(kind.text.zh.strip() for kind in kinds) or "空括号"
@@ -315,6 +329,12 @@ class _Checker:
         coefficients = [argument.now_coefficient for argument in arguments]
         if not any(coefficients):
             return 0
+        if node.function == AGE:
+            self._reject_now(arguments[0])
+            return coefficients[1]
+        ages = [argument for argument in arguments if argument.now_coefficient and argument.type.kind == "int"]
+        if ages and (node.function not in _COMPARISONS or not _is_free_of_now(arguments, ages[0])):
+            _reject(ages[0], _CHANGING_AGE, _AGE_ADVICE, "R087")
         if node.function == "_+_":
             return coefficients[0] + coefficients[1]
         if node.function == "_-_":
@@ -330,6 +350,8 @@ class _Checker:
         return 0
 
     def _reject_now(self, node: Node) -> None:
+        if node.now_coefficient and node.type.kind == "int":
+            _reject(node, _CHANGING_AGE, _AGE_ADVICE, "R087")
         if node.now_coefficient:
             message = Text(zh="`now` 只能加、减和比较", en="`now` allows only addition, subtraction and comparison")
             advice = Text(
@@ -337,6 +359,12 @@ class _Checker:
                 en="write `now - e.at < limit` or `now < e.until`, so that the instant of change is known",
             )
             _reject(node, message, advice, "R042")
+
+
+def _is_free_of_now(sides: tuple[Node, ...], age: Node) -> bool:
+    """Return whether the age is compared with a whole number that does not change, at an instant with one `now`."""
+    (other,) = (side for side in sides if side is not age)
+    return other.type.kind == "int" and not other.now_coefficient and abs(age.now_coefficient) == 1
 
 
 def _field_path(node: Node) -> Path | None:

@@ -9,13 +9,14 @@ The source of the function is generated from the typed tree alone. Authors' stri
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import CodeType, FunctionType
 from typing import Any, cast
 
-from backend.rulebook.language.extremum import MIRRORED, extremum_of, is_optional, is_plain_field
+from backend.rulebook.language.calendar import anniversary_of
+from backend.rulebook.language.extremum import MIRRORED, extremum_of, hoistable_macros, is_plain_field
 from backend.rulebook.language.tree import (
     Apply,
     Conditional,
@@ -141,7 +142,7 @@ class _CodeGenerator:
         for bit, condition in enumerate(conditions):
             key = key_of(condition)
             self.bits[key] = self.bits.get(key, 0) | 1 << bit
-            for macro in _hoistable_macros(condition):
+            for macro in hoistable_macros(condition):
                 groups.setdefault(key_of(macro.source), {})[key_of(macro)] = macro
                 if macro is not condition:
                     self.parts.add(key_of(macro))
@@ -291,7 +292,8 @@ class _CodeGenerator:
         if sign in MIRRORED and len(node.arguments) == 2:  # noqa: PLR2004  a comparison has two sides
             left, right = node.arguments
             if left.now_coefficient != right.now_coefficient:
-                return self._compare_with_now(sign, left, right)
+                compare = self._compare_age if left.type.kind == "int" else self._compare_with_now
+                return compare(sign, left, right)
         if node.name == "!_" and isinstance(node.arguments[0], Has):
             return f"({self.expression(node.arguments[0].operand)}.{node.arguments[0].name} is None)"
         if node.operation.python is None:
@@ -326,6 +328,23 @@ class _CodeGenerator:
                 same, next_boundary = self.fresh_name("s"), f"({boundary} if now < {boundary} else {boundary} + tick)"
                 record_next = f"(({boundary} := {next_boundary}) >= soon or (soon := {boundary}) is not None)"
                 equal = f"(now <= {bound} and (({same} := now == {boundary}) or True) and {record_next} and {same})"
+                return equal if sign == "==" else f"(not {equal})"
+
+    def _compare_age(self, sign: str, left: Node, right: Node) -> str:
+        """Rewrite `age(since, at) sign years` as comparisons of `at` with the anniversaries of `since`."""
+        if right.now_coefficient:
+            sign, left, right = MIRRORED[sign], right, left
+        assert isinstance(left, Apply)
+        at = left.arguments[1]
+        reached, passed = (anniversary_of(left, right, more) for more in (0, 1))
+        match sign:
+            case ">=" | "<":
+                return self._compare_with_now(sign, at, reached)
+            case ">" | "<=":
+                return self._compare_with_now(">=" if sign == ">" else "<", at, passed)
+            case _:
+                begun = self._compare_with_now(">=", at, reached)
+                equal = f"({begun} and {self._compare_with_now('<', at, passed)})"
                 return equal if sign == "==" else f"(not {equal})"
 
     def _instant(self, terms: "_LinearTerms") -> str:
@@ -378,20 +397,3 @@ class _Constants(ast.NodeTransformer):
 
 
 _BUILTINS = {"len": len, "float": float}
-
-
-def _hoistable_macros(node: Node) -> Iterable[Macro]:
-    """Yield the `exists` over lists of the facts that are safe to evaluate early, because they guard themselves."""
-    if isinstance(node, Macro):
-        if node.name == "exists" and is_plain_field(node.source) and _has_own_guards(node):
-            yield node
-        return
-    for child in children(node):
-        yield from _hoistable_macros(child)
-
-
-def _has_own_guards(macro: Macro) -> bool:
-    """Return whether the macro itself uses has() to guard each optional field that it reads."""
-    guarded = {(key_of(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
-    read = [node for node in walk(macro) if isinstance(node, Field) and is_optional(node)]
-    return all((key_of(node.operand), node.name) in guarded for node in read)

@@ -3,10 +3,11 @@
 "Has there been a negative test since?" applies to each symptom, contact and stay; the latest test answers it for all.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from backend.rulebook.language.tree import Apply, Field, Key, Logic, Macro, Node, Variable, key_of, walk
+from backend.rulebook.language.tree import Apply, Field, Has, Key, Logic, Macro, Node, Variable, children, key_of, walk
 from backend.rulebook.language.types import fields_of
 
 MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -89,3 +90,20 @@ def is_plain_field(node: Node, root: str = "facts") -> TypeGuard[Field]:
     if isinstance(operand, Variable):
         return operand.name == root
     return is_plain_field(operand, root) and not is_optional(operand)
+
+
+def hoistable_macros(node: Node) -> Iterable[Macro]:
+    """Yield the `exists` over lists of the facts that are safe to evaluate early, because they guard themselves."""
+    if isinstance(node, Macro):
+        if node.name == "exists" and is_plain_field(node.source) and _has_own_guards(node):
+            yield node
+        return
+    for child in children(node):
+        yield from hoistable_macros(child)
+
+
+def _has_own_guards(macro: Macro) -> bool:
+    """Return whether the macro itself uses has() to guard each optional field that it reads."""
+    guarded = {(key_of(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
+    read = [node for node in walk(macro) if isinstance(node, Field) and is_optional(node)]
+    return all((key_of(node.operand), node.name) in guarded for node in read)

@@ -9,7 +9,7 @@ import types
 import typing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -185,7 +185,7 @@ def terms_of(facts: type[Struct]) -> type[Struct] | None:
     return terms if isinstance(terms, type) and issubclass(terms, Struct) else None
 
 
-@cache
+@lru_cache(maxsize=1_024)
 def fields_of(struct: type[Struct]) -> dict[str, Field]:
     """Return the fields of a Struct of facts or terms, by name. Raises UnsupportedFacts."""
     found: dict[str, Field] = {}

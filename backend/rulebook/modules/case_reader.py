@@ -214,7 +214,7 @@ class _CaseReader(StructReader):
 
     def _result(self, value: YamlValue) -> object:
         if self.module.numeric:
-            return self.whole_number(value)
+            return self.whole_number(value, money=True)
         if self.module.strategy == "collect":
             return tuple(self.word(item, A_RESULT, self._words()) for item in self._items(value))
         return self.word(value, A_RESULT, self._words())

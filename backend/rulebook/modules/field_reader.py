@@ -10,6 +10,7 @@ from backend.i18n import Text
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.language.types import INSTANT_RANGE, INT64, MAX_FACT_DURATION, join, type_of_value
+from backend.rulebook.modules.units import AMOUNT_SUFFIX, fen_of
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
 from backend.rulebook.source import NO_HELP, SourceFile, suggest
 
@@ -150,18 +151,21 @@ class FieldReader:
             self.file.fault(value.location, error.message, NO_HELP, "R018")
             return None
 
-    def whole_number(self, value: YamlValue) -> int | None:
-        """Read a whole number of 64 bits."""
-        number = self.literal(value)
+    def whole_number(self, value: YamlValue, *, money: bool = False) -> int | None:
+        """Read a whole number of 64 bits, or an amount of `money` in fen."""
+        number = self.literal(value, money=money)
         if number is not None and type(number) is not int:
             self.file.fault(value.location, Text(zh="此处应为整数", en="expected a whole number"), NO_HELP, "R019")
             return None
         return number
 
-    def literal(self, value: YamlValue) -> Any:  # noqa: ANN401  any value of the rule language
-        """Read a value of the rule language: true, 14, 2.5, 14d, 1h30m, 2020-02-11T00:00:00+08:00, "text", [a list]."""
+    def literal(self, value: YamlValue, *, money: bool = False) -> Any:  # noqa: ANN401  any value of the rule language
+        """Read a value of the rule language: true, 14, 2.5, 14d, 1h30m, 2020-02-11T00:00:00+08:00, "text", [a list].
+
+        An amount of `money`, such as 1_200_000 yuan, is read as fen; elsewhere it is a fault.
+        """
         if isinstance(value, YamlSequence):
-            return self._list(value)
+            return self._list(value, money=money)
         if not isinstance(value, YamlScalar):
             message = Text(
                 zh="值可以是数字、文本、时长、时刻，或由它们组成的列表",
@@ -171,12 +175,23 @@ class FieldReader:
             return None
         if not value.plain:
             return value.text
-        return self._plain(value)
+        fen = fen_of(value.text)
+        if fen is None:
+            return self._plain(value)
+        if not money or not INT64[0] <= fen <= INT64[1]:
+            message = Text(zh=f"此处不是金额：{value.text!r}", en=f"{value.text!r} is money, and this is not an amount")
+            advice = Text(
+                zh=f"金额的名称以 {AMOUNT_SUFFIX} 结尾，或参数写明 unit: yuan",
+                en=f"the name of an amount ends in {AMOUNT_SUFFIX}, or the parameter has `unit: yuan`",
+            )
+            self.file.fault(value.location, message, advice, "R086")
+            return None
+        return fen
 
-    def _list(self, value: YamlSequence) -> tuple[Any, ...] | None:
+    def _list(self, value: YamlSequence, *, money: bool) -> tuple[Any, ...] | None:
         found: list[Any] = []
         for item in value.items:
-            literal = self.literal(item)
+            literal = self.literal(item, money=money)
             if literal is None:
                 return None
             if found and join(type_of_value(found[0]), type_of_value(literal)) is None:

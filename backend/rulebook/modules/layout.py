@@ -40,6 +40,7 @@ _NO_COLON = re.compile(rf"^\s*(?:- +)*({_KEY})\s+[^\s:#]")
 _TWO_COLONS = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?P<key>{_KEY}):\s+(?P<text>[^\s'\"{{\[|>#].*)$")
 _SPECIAL = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?:{_KEY}):\s+(?P<text>[\[@`%&*!].*)$")
 _OPEN_QUOTE = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?:{_KEY}):\s+(?P<quote>['\"])")
+_FIGURE = re.compile(r"\{[a-z_]+(?: ?[-+] ?[a-z0-9_]+)?(?::number)?\}")
 _QUOTE_IT = Text(zh="请给整句加上英文引号", en="put the whole sentence in quotes")
 
 
@@ -134,6 +135,7 @@ def explain_error(text: str, error: MarkedYAMLError) -> Flaw:
     for flaw in (
         _missing_colon(lines, line),
         _special_character(lines, line),
+        _figure(lines, line),
         _colon_in_sentence(lines, line),
         _open_quote(lines, begun, line),
         _indented(lines, line),
@@ -189,6 +191,14 @@ def _colon_in_sentence(lines: list[str], line: int) -> Flaw | None:
     start = match.start("text") + colon
     message = Text(zh="句子里有冒号加空格", en="the sentence contains a colon and a space")
     return Flaw(line + 1, start, start + 1, message, _QUOTE_IT, "R009")
+
+
+def _figure(lines: list[str], line: int) -> Flaw | None:
+    match = _FIGURE.search(lines[line]) if line < len(lines) else None
+    if match is None:
+        return None
+    message = Text(zh=f"不加引号的文本里有 {match[0]}", en=f"a text without quotes contains {match[0]}")
+    return Flaw(line + 1, match.start(), match.end(), message, _QUOTE_IT, "R009")
 
 
 def _special_character(lines: list[str], line: int) -> Flaw | None:

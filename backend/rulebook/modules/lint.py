@@ -15,7 +15,9 @@ from typing import cast
 from backend.i18n import Text
 from backend.rulebook.language.tree import Constant, walk
 from backend.rulebook.modules.module import Module, Parameter, Rule
+from backend.rulebook.modules.module_document import module_document
 from backend.rulebook.modules.periods import in_force
+from backend.rulebook.modules.units import AMOUNT_SUFFIX, YUAN
 from backend.rulebook.modules.yaml_document import (
     YamlEntry,
     YamlMapping,
@@ -23,12 +25,10 @@ from backend.rulebook.modules.yaml_document import (
     YamlSequence,
     YamlValue,
     location_in,
-    read_document,
 )
 from backend.rulebook.source import SourceFile
 
 FEN_PER_YUAN = 100
-AMOUNT_SUFFIX = "_fen"
 
 _MARK = re.compile(r"\[[VSWA]\]")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -46,7 +46,7 @@ _OTHER = {"zh": ("en", Text(zh="英文", en="English")), "en": ("zh", Text(zh="�
 
 def lint(module: Module, file: SourceFile) -> None:
     """Add a fault for each source without a mark, text in the wrong language, or amount that the law does not have."""
-    root = read_document(file)
+    root = module_document(file)
     assert isinstance(root, YamlMapping), "the module was read from this file"
     linter = _Linter(file, module)
     for entry in _sources(root):
@@ -62,6 +62,8 @@ def _entries(value: YamlValue) -> dict[str, YamlEntry]:
 
 
 def _items(entry: YamlEntry | None) -> list[YamlValue]:
+    if entry is not None and isinstance(entry.value, YamlMapping):
+        return _items(entry.value.entries.get("values"))
     return entry.value.items if entry is not None and isinstance(entry.value, YamlSequence) else []
 
 
@@ -196,9 +198,8 @@ def _yuan(fen: int) -> str:
 
 
 def _amounts_of(module: Module) -> list[Parameter]:
-    """Return the parameters whose names mark them as amounts of money."""
-    found = (each for each in module.parameters.values() if each.name.endswith(AMOUNT_SUFFIX))
-    return [each for each in found if each.type.kind == "int"]
+    """Return the parameters that are amounts of money."""
+    return [each for each in module.parameters.values() if each.unit == YUAN]
 
 
 def _overlaps(since: date | None, until: date | None, rule: Rule | None) -> bool:

@@ -23,11 +23,16 @@ OTHERWISE = "otherwise"
 
 @dataclass(frozen=True)
 class Parameter:
-    """A dated parameter: its values in the order of their dates."""
+    """A dated parameter: its values in the order of their dates, and what they are called and measured in.
+
+    `unit` is one of modules.units.UNITS, or None. The values of one in yuan are in fen.
+    """
 
     name: str
     type: Type
     values: tuple[DatedValue, ...]
+    label: Text | None = None
+    unit: str | None = None
 
     def on(self, day: date) -> DatedValue | None:
         """Return the value in force on a day, or None."""
@@ -36,7 +41,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: if its condition holds, it fires with `then` (a word, a number, or a parameter's name)."""
+    """One rule: if its condition holds, it fires with `then` (a word, a number, or a parameter's name).
+
+    Its texts have places for figures, as in modules.figures; `Rulebook.in_force` returns rules with the day's figures.
+    """
 
     id: str
     since: date | None
@@ -68,7 +76,7 @@ class Module:
     """A checked rule module.
 
     `result` are its possible results, mildest first, or the bounds of its numbers. `terms` are Structs for the service,
-    dated like the rules.
+    dated like the rules. `in_yuan` says whether its numbers are money, and were written so; they are in fen.
     """
 
     name: str
@@ -80,6 +88,7 @@ class Module:
     rules: tuple[Rule, ...]
     otherwise: Otherwise
     terms: tuple[DatedValue, ...] = ()
+    in_yuan: bool = False
 
     def number_of(self, then: str | int, day: date) -> int:
         """Return the number of a rule in force on a day: its own, or the value of the parameter that it names."""

@@ -6,6 +6,7 @@ All faults of a file are reported at once, each with its location.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -19,20 +20,21 @@ from backend.rulebook.language.types import (
     Type,
     UnsupportedFacts,
     fields_of,
-    join,
     terms_of,
-    type_of_value,
 )
+from backend.rulebook.modules.declared_facts import read_facts
+from backend.rulebook.modules.figures import InvalidFigure, check_figures
 from backend.rulebook.modules.module import OTHERWISE, Module, Otherwise, Parameter, Rule
+from backend.rulebook.modules.module_document import module_document
+from backend.rulebook.modules.parameter_reader import NAME
 from backend.rulebook.modules.periods import DatedValue, in_force, resolve_periods
-from backend.rulebook.modules.result_reader import NAME, ResultReader
+from backend.rulebook.modules.result_reader import ResultReader
 from backend.rulebook.modules.yaml_document import (
     YamlEntry,
     YamlMapping,
     YamlScalar,
     YamlValue,
     location_in,
-    read_document,
 )
 from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
 
@@ -44,12 +46,15 @@ _A_MODULE = Text(zh="规则模块", en="a rule module")
 _A_RULE_ID = Text(zh="规则编号", en="a rule's id")
 
 
-def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]]) -> Module | None:
-    """Read the module `name` from its file. Returns None and adds faults to the file if it is invalid."""
-    root = read_document(file)
+def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]], zone: ZoneInfo) -> Module | None:
+    """Read the module `name` from its file; its days and years are those of `zone`.
+
+    Returns None and adds faults to the file if it is invalid.
+    """
+    root = module_document(file)
     if root is None or file.faults:
         return None
-    module = _ModuleReader(file, name, facts).module(root)
+    module = _ModuleReader(file, name, facts, zone).module(root)
     return None if file.faults else module
 
 
@@ -57,6 +62,8 @@ def read_module(file: SourceFile, name: str, facts: Mapping[str, type[Struct]]) 
 class _ModuleReader(ResultReader):
     name: str
     structs: Mapping[str, type[Struct]]
+    zone: ZoneInfo
+    terms: tuple[DatedValue, ...] = ()
 
     def module(self, root: YamlValue) -> Module | None:
         entries = self.entries(root, _MODULE_KEYS, optional=("terms", "parameters"), what=_A_MODULE)
@@ -67,17 +74,26 @@ class _ModuleReader(ResultReader):
         self.strategy = self.read_strategy(entries.get("strategy"))
         self.result = self.read_result(entries.get("result"))
         title = self.text(entries.get("title"))
-        terms = self._terms(root.location, entries.get("terms"), facts.struct) if facts and facts.struct else ()
+        self.terms = self._terms(root.location, entries.get("terms"), facts.struct) if facts and facts.struct else ()
         before = len(self.file.faults)
         if "parameters" in entries:
-            self._parameters(entries["parameters"].value)
+            self.read_parameters(entries["parameters"].value)
         are_valid = len(self.file.faults) == before  # a rule with an invalid parameter is not a second fault
         rules = self._rules(entries.get("rules"), facts if are_valid else None)
         otherwise = self._otherwise(entries.get("otherwise"))
         if facts is None or facts.struct is None or title is None or otherwise is None or self.file.faults:
             return None
         return Module(
-            self.name, title, facts.struct, self.result, self.strategy, self.parameters, tuple(rules), otherwise, terms
+            self.name,
+            title,
+            facts.struct,
+            self.result,
+            self.strategy,
+            self.parameters,
+            tuple(rules),
+            otherwise,
+            self.terms,
+            in_yuan=self.in_yuan,
         )
 
     # ── the head ──
@@ -103,6 +119,9 @@ class _ModuleReader(ResultReader):
             )
 
     def _facts(self, entry: YamlEntry | None) -> Type | None:
+        if entry is not None and isinstance(entry.value, YamlMapping):
+            declared = read_facts(self.file, entry.value, self.name, self.structs)
+            return None if declared is None else Type("facts", struct=declared)
         found = self.scalar(entry)
         if found is None:
             return None
@@ -163,56 +182,6 @@ class _ModuleReader(ResultReader):
                 dated.append(DatedValue(since, until, terms, source, item.location))
         return resolve_periods("terms", dated, self.file)
 
-    # ── parameters ──
-
-    def _parameters(self, value: YamlValue) -> None:
-        if not isinstance(value, YamlMapping):
-            message = Text(zh="参数应按名称列出", en="expected parameters by their names")
-            form = "parameters:\n  limit:\n    - {...}"
-            self.file.fault(value.location, message, Text(zh=form, en=form), "R012")
-            return
-        for entry in value.entries.values():
-            if not NAME.fullmatch(entry.key) or entry.key in ("facts", "now"):
-                self.file.fault(
-                    entry.location,
-                    Text(zh=f"“{entry.key}”不能作参数名", en=f"{entry.key!r} is not a name for a parameter"),
-                    Text(zh="由小写字母、数字和 _ 组成", en="lower-case letters, digits and _"),
-                    "R013",
-                )
-                continue
-            parameter = self._parameter(entry)
-            if parameter is None:
-                self.invalid_parameters.add(entry.key)
-            else:
-                self.parameters[entry.key] = parameter
-
-    def _parameter(self, entry: YamlEntry) -> Parameter | None:
-        dated: list[DatedValue] = []
-        joined: Type | None = None
-        for item in self.items(entry, Text(zh="带日期的参数值", en="the parameter's values with their dates")):
-            what = Text(zh="参数值", en="a value")
-            entries = self.entries(item, ("from", "until", "value", "source"), optional=("from", "until"), what=what)
-            if entries is None:
-                continue
-            value, source = self.literal(entries["value"].value), self.short_text(entries["source"])
-            if value is None or source is None:
-                continue
-            since, until = self.period(entries)
-            dated.append(DatedValue(since, until, value, source, item.location))
-            before = joined or type_of_value(value)
-            wider = join(before, type_of_value(value))
-            if wider is None:
-                message = Text(
-                    zh=f"“{entry.key}”前面的值是{before.text.zh}；各值应为同一类型",
-                    en=f"{entry.key!r} was {before} before; its values must be of one type",
-                )
-                self.file.fault(entries["value"].value.location, message, NO_HELP, "R020")
-                return None
-            joined = wider
-        if joined is None or not dated:
-            return None
-        return Parameter(entry.key, joined, resolve_periods(entry.key, dated, self.file))
-
     # ── rules ──
 
     def _rules(self, entry: YamlEntry | None, facts: Type | None) -> list[Rule]:
@@ -252,16 +221,31 @@ class _ModuleReader(ResultReader):
         condition = self._condition(when, facts) if when is not None and facts is not None else None
         if condition is None or when is None or then is None or because is None or source is None:
             return None
+        used = [name for key in ("because", "remedy") if key in entries for name in self._figures(entries[key])]
         location = entries["id"].value.location
         rule = Rule(identifier, since, until, when.text, condition, then, because, remedy, source, location)
-        for name in sorted(self.parameters.keys() & rule.names()):
+        for name in sorted(self.parameters.keys() & {*rule.names(), *used}):
             self._check_values(entries["when"].value.location, self.parameters[name], since, until)
         return rule
+
+    def _figures(self, entry: YamlEntry) -> list[str]:
+        """Return the names of the parameters that a text of two languages uses; a wrong one is a fault."""
+        used: list[str] = []
+        for language in entry.value.entries.values() if isinstance(entry.value, YamlMapping) else ():
+            if isinstance(language.value, YamlScalar):
+                try:
+                    used += check_figures(language.value.text, self.parameters, self.terms)
+                except InvalidFigure as error:
+                    invalid = [name for name in self.invalid_parameters if f"{{{name}" in language.value.text]
+                    location = location_in(self.file, language.value, error.start, error.end)
+                    if not invalid:
+                        self.file.fault(location, error.message, error.help, "R085")
+        return used
 
     def _condition(self, when: YamlScalar, facts: Type) -> Node | None:
         names = {name: parameter.type for name, parameter in self.parameters.items()}
         try:
-            condition = check(when.text, {"facts": facts, "now": TIMESTAMP, **names})
+            condition = check(when.text, {"facts": facts, "now": TIMESTAMP, **names}, zone=self.zone)
         except InvalidExpression as error:
             self.file.fault(location_in(self.file, when, error.start, error.end), error.message, error.help, error.code)
             return None
@@ -308,4 +292,8 @@ class _ModuleReader(ResultReader):
             return None
         then, because = self.outcome(entries["then"].value, named=False), self.text(entries["because"])
         remedy = self.text(entries["remedy"]) if "remedy" in entries else None
+        for key in ("because", "remedy"):
+            for name in self._figures(entries[key]) if key in entries else ():
+                first = self.parameters[name].values[0].since
+                self._check_values(entries[key].location, self.parameters[name], first, None)
         return None if then is None or because is None else Otherwise(then, because, remedy)

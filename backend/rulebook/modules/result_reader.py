@@ -1,28 +1,25 @@
 """Reads what a module may return: its strategy, its results, and the `then` of its rules."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from backend.i18n import Text
 from backend.rulebook.language.types import INT64
 from backend.rulebook.modules.field_reader import A_RESULT
-from backend.rulebook.modules.module import NUMERIC, STRATEGIES, Parameter, Strategy
-from backend.rulebook.modules.struct_reader import StructReader
+from backend.rulebook.modules.module import NUMERIC, STRATEGIES, Strategy
+from backend.rulebook.modules.parameter_reader import NAME, ParameterReader
+from backend.rulebook.modules.units import fen_of
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlValue
 from backend.rulebook.source import NO_HELP, Location, suggest
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-
 
 @dataclass
-class ResultReader(StructReader):
+class ResultReader(ParameterReader):
     """Reads results; a rule may return the value of one of the `parameters` that were read before."""
 
-    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter], kw_only=True)
-    invalid_parameters: set[str] = field(default_factory=set[str], kw_only=True)
     result: tuple[Any, ...] = field(default=(), kw_only=True)
     bounds: tuple[int, int] | None = field(default=None, kw_only=True)
+    in_yuan: bool = field(default=False, kw_only=True)
     strategy: Strategy = field(default="first", kw_only=True)
 
     def read_strategy(self, entry: YamlEntry | None) -> Strategy:
@@ -66,7 +63,9 @@ class ResultReader(StructReader):
         entries = self.entries(entry.value, ("at_least", "at_most"), what=what)
         if entries is None:
             return INT64
-        low, high = (self.whole_number(entries[name].value) for name in ("at_least", "at_most"))
+        ends = [entries[name].value for name in ("at_least", "at_most")]
+        self.in_yuan = any(isinstance(end, YamlScalar) and fen_of(end.text) is not None for end in ends)
+        low, high = (self.whole_number(end, money=self.in_yuan) for end in ends)
         if low is None or high is None:
             return INT64
         if low > high:
@@ -84,7 +83,7 @@ class ResultReader(StructReader):
             return self.word(value, A_RESULT, self.result)
         if named and isinstance(value, YamlScalar) and NAME.fullmatch(value.text):
             return self._parameter_result(value)
-        number = self.whole_number(value)
+        number = self.whole_number(value, money=self.in_yuan)
         if number is not None:
             message = Text(zh=f"{number} 不是可能的结果", en=f"{number} is not a possible result")
             self._check_bounds(value.location, number, message)

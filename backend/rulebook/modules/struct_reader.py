@@ -11,6 +11,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook.language.types import Type, fields_of
 from backend.rulebook.modules.field_reader import FieldReader
+from backend.rulebook.modules.units import is_money
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
 from backend.rulebook.source import NO_HELP, suggest
 
@@ -56,7 +57,7 @@ class StructReader(FieldReader):
                 )
                 self.file.fault(entry.location, message, suggest(entry.key, known), "R036")
             elif not (field.optional and _is_null(entry)):
-                values[entry.key] = self._field(entry.value, field.type)
+                values[entry.key] = self._field(entry.value, field.type, money=is_money(entry.key))
         for required in msgspec.structs.fields(struct):
             if whole and required.required and required.name not in value.entries:
                 message = Text(
@@ -66,12 +67,12 @@ class StructReader(FieldReader):
                 self.file.fault(value.location, message, NO_HELP, "R011")
         return values
 
-    def _field(self, value: YamlValue, kind: Type) -> Any:  # noqa: ANN401  any value of the rule language
+    def _field(self, value: YamlValue, kind: Type, *, money: bool) -> Any:  # noqa: ANN401  any value of the rule language
         if kind.struct is not None:
             return self.struct(value, kind.struct)
         if kind.element is not None:
             if isinstance(value, YamlSequence):
-                return [self._field(item, kind.element) for item in value.items]
+                return [self._field(item, kind.element, money=money) for item in value.items]
             message = Text(zh=f"此处应为{kind.text.zh}，写作 [...]", en=f"expected a {kind}, such as [...]")
             self.file.fault(value.location, message, NO_HELP, "R012")
             return None
@@ -83,7 +84,7 @@ class StructReader(FieldReader):
                 self.file.fault(value.location, message, suggest(value.text, kind.words), "R040")
             return value.text
         faults = len(self.file.faults)
-        found = self.literal(value)
+        found = self.literal(value, money=money)
         python_type, words = _PYTHON_TYPES[kind.kind]
         if len(self.file.faults) == faults and type(found) is not python_type:
             message = Text(zh=f"此处应为{words.zh}", en=f"expected {words.en}")

@@ -21,13 +21,28 @@ MAX_DEPTH = 40
 _FIRST_KEYS = ("id", "case", "persona", "from")
 
 
+class Part(Struct):
+    """A part of a scalar: its characters [start, end) took the place [place_start, place_end) of a template."""
+
+    start: int
+    end: int
+    place_start: int
+    place_end: int
+    location: Location
+
+
 class YamlScalar(Struct):
-    """A single value. `style` is its YAML quote or block indicator; `ends_at_line` is 1-based."""
+    """A single value. `style` is its YAML quote or block indicator; `ends_at_line` is 1-based.
+
+    A scalar that was made from a `template` has its `parts` from elsewhere in the file.
+    """
 
     location: Location
     text: str
     style: str
     ends_at_line: int
+    parts: tuple[Part, ...] = ()
+    template: "YamlScalar | None" = None
 
     @property
     def plain(self) -> bool:
@@ -167,6 +182,8 @@ def location_in(file: SourceFile, scalar: YamlScalar, start: int, end: int) -> L
 
     Except for white space and escapes, the file contains the characters in the same order, however YAML folded them.
     """
+    if scalar.template is not None:
+        return _location_in_template(file, scalar, scalar.template, start, end)
     lines = file.text.split("\n")
     line, column = scalar.location.line - 1, scalar.location.column - 1
     if scalar.style in ("|", ">"):
@@ -181,6 +198,17 @@ def location_in(file: SourceFile, scalar: YamlScalar, start: int, end: int) -> L
             line, column = found[0], found[1] + 1
     length = min(end - start, len(lines[at[0]].rstrip()) - at[1]) if at[0] < len(lines) else 1
     return Location(at[0] + 1, at[1] + 1, max(1, length))
+
+
+def _location_in_template(file: SourceFile, scalar: YamlScalar, template: YamlScalar, start: int, end: int) -> Location:
+    """Return the part in which the characters are; without one, their location in the template."""
+    shift = 0
+    for part in scalar.parts:
+        if part.start < end and start < part.end:
+            return part.location
+        if part.end <= start:
+            shift += (part.end - part.start) - (part.place_end - part.place_start)
+    return location_in(file, template, start - shift, end - shift)
 
 
 def _find(lines: list[str], line: int, column: int, last_line: int, character: str) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from backend.rulebook.needs import RuleModule
 from backend.rulebook.preview.groups import Groups
 from backend.services.health_code.api import approver, citizen, explanations, gate, officer, operator
 from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
+from backend.services.health_code.decisions import colour_decisions
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import (
@@ -71,6 +72,7 @@ service = Service(
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
+    decisions={COLOUR: colour_decisions},
     personal_data=personal_data,
     present_facts={COLOUR: present_facts, FRAME: present_facts},
 )

@@ -43,7 +43,8 @@ from backend.services.rules.model import (
 )
 from backend.services.rules.reviews import request_review
 from backend.store import Order, Page
-from backend.store.update import insert_or_get
+from backend.store.time import to_ms
+from backend.store.update import insert_or_get, retry_on_conflict
 
 PAGE = 20
 
@@ -106,44 +107,44 @@ async def activate(city: City, caller: Caller, digest: str, at: datetime | None)
     """Put an approved release of another person in force, now or `at` a later instant. One in force already stays.
 
     A release that was in force before is put in force again without another approval. Raises NotFound, OwnRelease,
-    InvalidRequest, NotApproved, UnusableRelease or ActivationScheduled, or Conflict if somebody else activates one at
-    the same time.
+    InvalidRequest, NotApproved, UnusableRelease or ActivationScheduled.
     """
     release, now = await find_release(city, digest), city.now()
     refuse_own_release(caller, release)
     check_instant(at, now)
-    pointer = (await read_pointer(city.store)).settled(now)
-    if not was_in_force(pointer, digest):
-        await _check_approved(city, pointer, digest, now)
+    action = "rules.activated" if at is None else "rules.activation_scheduled"
+    act = new_act(city, caller, "approver", action, digest, "" if at is None else str(to_ms(at)))
+    entry = Activation(digest, at or now, caller.account_id)
+    await _check_approved(city, await read_pointer(city.store), digest, now)
     await _check_usable(city, digest)
-    try:
-        changed = with_activation(pointer, Activation(digest, at or now, caller.account_id), now)
-    except ActivationPending as pending:
-        raise ActivationScheduled(
-            zh="已有另一版规则待施行；请等待其施行，或先取消。",
-            en="Another release is scheduled; wait until it is in force, or cancel it first.",
-            digest=pending.scheduled.digest,
-            at=pending.scheduled.since,
-        ) from pending
-    if changed is not pointer:
-        action = "rules.activated" if at is None else "rules.activation_scheduled"
-        reason = "" if at is None else at.isoformat()
-        await store_pointer(city.store, with_act(changed, new_act(city, caller, "approver", action, digest, reason)))
+
+    async def write() -> None:
+        pointer = await read_pointer(city.store)
+        await _check_approved(city, pointer, digest, now)  # somebody else may have activated another one meanwhile
+        changed = _with_activation(pointer, entry, now)
+        if changed is not pointer:
+            await store_pointer(city.store, with_act(changed, act))
+
+    await retry_on_conflict(write)
     return release
 
 
 async def cancel(city: City, caller: Caller, digest: str) -> RulebookRelease:
-    """Cancel the scheduled activation of a release. Raises NotFound, NothingScheduled or Conflict."""
+    """Cancel the scheduled activation of a release. Raises NotFound or NothingScheduled."""
     release, now = await find_release(city, digest), city.now()
-    pointer = await read_pointer(city.store)
-    pending = pointer.pending(now)
-    if pending is None or pending.digest != digest:
-        raise NothingScheduled(
-            zh="该版规则没有待施行的安排，或者已经施行。",
-            en="No activation of this release is scheduled, or its instant has come.",
-        )
     act = new_act(city, caller, "approver", "rules.activation_cancelled", digest)
-    await store_pointer(city.store, with_act(replace(pointer, scheduled=None), act))
+
+    async def write() -> None:
+        pointer = await read_pointer(city.store)
+        pending = pointer.pending(now)
+        if pending is None or pending.digest != digest:
+            raise NothingScheduled(
+                zh="该版规则没有待施行的安排，或者已经施行。",
+                en="No activation of this release is scheduled, or its instant has come.",
+            )
+        await store_pointer(city.store, with_act(replace(pointer, scheduled=None), act))
+
+    await retry_on_conflict(write)
     return release
 
 
@@ -173,10 +174,26 @@ async def find_review(city: City, digest: str) -> tuple[RulebookReview, Rulebook
 
 
 async def _check_approved(city: City, pointer: RulebookPointer, digest: str, now: datetime) -> None:
+    """Check that a release was in force before, or is approved against the one in force now. Raises NotApproved."""
     current = pointer.in_force(now)
     compared_with = city.rulebook.digest if current is None else current.digest
+    if was_in_force(pointer.settled(now), digest):
+        return
     if await city.store.get(RulebookApproval, review_id(digest, compared_with)) is None:
         raise not_approved(otherwise=await city.store.count(RulebookApproval, {"release": digest}) > 0)
+
+
+def _with_activation(pointer: RulebookPointer, entry: Activation, now: datetime) -> RulebookPointer:
+    """Return the pointer with an activation. Raises ActivationScheduled."""
+    try:
+        return with_activation(pointer, entry, now)
+    except ActivationPending as pending:
+        raise ActivationScheduled(
+            zh="已有另一版规则待施行；请等待其施行，或先取消。",
+            en="Another release is scheduled; wait until it is in force, or cancel it first.",
+            digest=pending.scheduled.digest,
+            at=pending.scheduled.since,
+        ) from pending
 
 
 async def _check_usable(city: City, digest: str) -> None:

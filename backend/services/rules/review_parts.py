@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 
 from msgspec import Struct
 
+from backend.city.replay import replay
 from backend.city.service import City
 from backend.i18n import Text
 from backend.rulebook import Rulebook
 from backend.rulebook.diff import diff_rulebooks
 from backend.services.rules.model import PartName
+
+REPLAYED = timedelta(days=90)
+MAX_REPLAYED = 200_000
+"""The most decisions that a review replays, which takes a minute; `chengma rules replay` has no limit."""
 
 Make = Callable[[City, Rulebook, Rulebook], Awaitable[Struct]]
 """Makes a part from the old rulebook and the new one. Raises PartUnavailable."""
@@ -27,6 +33,10 @@ async def _diff(_city: City, old: Rulebook, new: Rulebook) -> Struct:
     return await asyncio.to_thread(diff_rulebooks, old, new)
 
 
+async def _replay(city: City, _old: Rulebook, new: Rulebook) -> Struct:
+    return await replay(city, new, city.now() - REPLAYED, max_decisions=MAX_REPLAYED)
+
+
 async def _unavailable(_city: City, _old: Rulebook, _new: Rulebook) -> Struct:
     raise PartUnavailable(Text(zh="本系统未安装此项功能。", en="This city has not installed what makes it."))
 
@@ -35,5 +45,5 @@ MAKERS: Mapping[PartName, Make] = {
     "diff": _diff,
     "proof": _unavailable,
     "preview": _unavailable,
-    "replay": _unavailable,
+    "replay": _replay,
 }

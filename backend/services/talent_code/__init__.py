@@ -14,6 +14,7 @@ from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.talent_code.api import bank, citizen, explanations, officer, partner
 from backend.services.talent_code.audits import AUDIT_MODULE
 from backend.services.talent_code.code import AUDIENCE, SIGN
+from backend.services.talent_code.decisions import claim_decisions, class_decisions
 from backend.services.talent_code.demo import demo
 from backend.services.talent_code.facts import (
     AuditFacts,
@@ -50,6 +51,7 @@ service = Service(
     },
     codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
+    decisions={CLASS_MODULE: class_decisions, f"{BenefitTerms.module_prefix}*": claim_decisions},
     personal_data=personal_data,
     present_facts=present_facts,
     routes=routes_of(citizen, explanations, partner, officer, bank),

@@ -3,11 +3,14 @@
 import asyncio
 from datetime import datetime
 
+from msgspec import ValidationError
 from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout
+from backend.services.talent_code.declared import convert_facts, facts_of_benefit
 from backend.services.talent_code.facts import TALENT_CLASSES, AuditFacts, BenefitFacts, Post, TalentClassOrNone
+from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.evidence import Evidence
 from backend.services.talent_code.model.grants import class_verdict
@@ -25,13 +28,21 @@ def audit_facts(claim: Claim, draw: int) -> AuditFacts:
 
 
 async def verified_facts(city: City, claim: Claim) -> BenefitFacts:
-    """Return the true facts at the time of the claim. Raises UpstreamTimeout or UpstreamRejected."""
+    """Return the true facts at the time of the claim. Raises UpstreamTimeout or UpstreamRejected.
+
+    The person's answers to the benefit's own questions stay as they are. If the benefit asks other questions now, an
+    audit cannot repeat the decision, and finds no difference.
+    """
+    try:
+        answered = convert_facts(claim.facts, facts_of_benefit(offers_of(city.rulebook), claim.benefit), claim.declared)
+    except (KeyError, ValidationError):
+        return claim.facts
     talent = await city.store.get(Talent, claim.subject)
     assert talent is not None, "a claim is a talent's"
     confirmed = replace(talent, evidence=await _still_confirmed(city, talent, claim.claimed_at))
     talent_class = _class_of_the_time(city, confirmed, claim)
     known = benefit_facts(confirmed, {}, claim.claimed_at)
-    true = replace(claim.facts, talent_class=talent_class, degree=known.degree, graduated_at=known.graduated_at)
+    true = replace(answered, talent_class=talent_class, degree=known.degree, graduated_at=known.graduated_at)
     if talent_class == "none":
         true = replace(true, class_since=None)
     if "homes" in claim.stated:

@@ -3,7 +3,7 @@
 Instants are in UTC, amounts in fen. Rules see evidence only after a registry has confirmed it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, cast, get_args
@@ -180,14 +180,23 @@ class BenefitTerms(OfferTerms, frozen=True, gc=False, kw_only=True, forbid_unkno
             yield "a service needs `unit` and `partners`"
 
 
+FACT_SOURCES: Mapping[str, tuple[str, ...]] = {
+    "profile.sex": ("words",),
+    "property_register.homes": ("number",),
+}
+"""Where the facts that a benefit declares may come from, besides the person, and the types they may have."""
+
+
 class BenefitFacts(Struct, frozen=True, gc=False, kw_only=True):
     """Facts about a person who claims a benefit.
 
     Class, highest degree, months of social insurance, and income and income tax of the last full year are confirmed.
     Homes and the amount spent are stated by the person; they are accepted at once, and an audit may check them later.
+    A benefit may declare further facts, which `declared` asks for and gathers.
     """
 
     terms: ClassVar[type[Struct]] = BenefitTerms
+    sources: ClassVar[Mapping[str, tuple[str, ...]]] = FACT_SOURCES
     changes: ClassVar[tuple[Change, ...]] = BENEFIT_CHANGES
 
     born_at: datetime

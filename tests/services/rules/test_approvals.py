@@ -40,7 +40,7 @@ from tests.services.rules.publishing import (
 )
 
 NOON = datetime(2022, 4, 20, 4, 0, tzinfo=UTC)
-LATER = NOON + timedelta(days=1)
+LATER = NOON + timedelta(minutes=10)  # within the life of an access token
 
 
 # ── reviewing ──
@@ -102,7 +102,8 @@ def test_an_approval_holds_only_against_the_rules_then_in_force(
     assert "Other rules were put in force since" in answer.json()["detail"]
     refused(approve(client, approver, two, review=before["digest"]), 409, "review-outdated")
     assert review(client, approver, two)["compared_with"] == one
-    assert approve_and_activate(client, approver, two).status_code == 200
+    answer = approve_and_activate(client, approver, two)
+    assert answer.status_code == 200, answer.text
     assert activate(client, approver, one).status_code == 200, "an earlier release needs no other approval"
 
 
@@ -234,12 +235,12 @@ def test_the_log_tells_when_each_release_was_and_will_be_in_force(
 ) -> None:
     one = submitted(client, author, "One")
     assert approve_and_activate(client, approver, one).status_code == 200
-    clock.now = NOON + timedelta(hours=1)
+    clock.now = NOON + timedelta(minutes=1)
     two = scheduled(client, author, approver)
     shown = client.get("/v1/rulebook-activations", headers=author).json()["activations"]
     assert [(entry["digest"], entry["since"][:16], entry["until"] and entry["until"][:16]) for entry in shown] == [
-        (two, "2022-04-21T04:00", None),
-        (one, "2022-04-20T04:00", "2022-04-21T04:00"),
+        (two, "2022-04-20T04:10", None),
+        (one, "2022-04-20T04:00", "2022-04-20T04:10"),
     ]
     assert [entry["since"][:16] for entry in details(client, author, one)] == ["2022-04-20T04:00"]
     assert details(client, author, two) == [], "it was not in force yet"

@@ -11,7 +11,14 @@ from litestar.params import FromPath, JSONBody
 
 from backend.benefits import audits, waitlist
 from backend.benefits.claims import claims_of, repay
-from backend.benefits.problems import CLAIM_PROBLEMS, REPAYMENT_PROBLEMS, NothingToAppeal, NotOnWaitlist
+from backend.benefits.problems import (
+    CLAIM_PROBLEMS,
+    REPAYMENT_PROBLEMS,
+    AlreadyClaimed,
+    NothingToAppeal,
+    NotOnWaitlist,
+    UnknownBenefit,
+)
 from backend.benefits.schemas import AppealRequest, RepaymentRequest
 from backend.city.bank_account import AccountEnding, BankAccountRequest, InvalidBankAccount, parse_card_number
 from backend.city.bank_cards import CardRefused
@@ -26,8 +33,10 @@ from backend.problems import NotFound
 from backend.security.identity import CitizenRequest, citizen, citizen_id, person_present
 from backend.services.talent_code.api.responses import (
     claim_details,
+    offer_details,
     offers_and_near_misses,
     own_entitlements,
+    questions_of_benefits,
     talent_details,
 )
 from backend.services.talent_code.api.schemas import (
@@ -35,12 +44,16 @@ from backend.services.talent_code.api.schemas import (
     ClaimDetails,
     ClaimRequest,
     EvidenceRequest,
+    OfferDetails,
+    OfferRequest,
     TalentCode,
     TalentDetails,
 )
 from backend.services.talent_code.bank_card import register_card
+from backend.services.talent_code.claims import check_answers, judge_benefit
 from backend.services.talent_code.claims import claim_benefit as submit
 from backend.services.talent_code.code import SIGN, make_claims
+from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.problems import DECLARATION_PROBLEMS, EvidenceOnRecord, NoTalentClass
@@ -173,7 +186,29 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     available, near_misses = offers_and_near_misses(city, talent, now)
     services = await own_entitlements(city, talent, now)
     claimed = [claim_details(claim) for claim in await claims_of(benefits, city, person)]
-    return Uncached(BenefitOverview(available, services, claimed, near_misses))
+    asking = questions_of_benefits(city, now)
+    return Uncached(BenefitOverview(available, services, claimed, near_misses, asking))
+
+
+@post(
+    "/v1/me/offers",
+    guards=[citizen],
+    status_code=200,
+    response_headers=NO_STORE,
+    problems=(UnknownBenefit, AlreadyClaimed, BirthDateMissing, UpstreamUnavailable),
+)
+async def show_offer(
+    data: JSONBody[OfferRequest], request: CitizenRequest, city: NamedDependency[City]
+) -> Uncached[OfferDetails]:
+    """Show what the caller would get of a benefit by their answers to its questions. Nothing is stored or claimed."""
+    now = city.now()
+    talent = await refresh_talent(city, citizen_id(request))
+    judged, _ = await judge_benefit(city, talent, data.benefit, {"homes": data.homes or 0}, data.facts, now)
+    if judged.is_entitled:
+        offers_of(city.rulebook).check_restrictions(talent, data.benefit, now)
+    verdict = judged.verdict
+    offer = offer_details(judged) if judged.is_entitled else None
+    return Uncached(OfferDetails(offer, verdict.rule, verdict.because, verdict.remedy))
 
 
 @post(
@@ -193,9 +228,10 @@ async def claim_benefit(
     stated = {"homes": data.homes or 0, "spent_fen": data.spent_fen or 0}
 
     async def work() -> ClaimDetails:
-        return claim_details(await submit(city, person, data.benefit, idempotency_key, stated))
+        return claim_details(await submit(city, person, data.benefit, idempotency_key, stated, data.facts))
 
-    content = ("claim", data.benefit, data.homes, data.spent_fen)
+    check_answers(city, data.benefit, data.facts)
+    content = ("claim", data.benefit, data.homes, data.spent_fen, *sorted(data.facts.items()))
     return await once(city.store, city.now(), person, idempotency_key, content, ClaimDetails, work)
 
 

@@ -10,7 +10,9 @@ from backend.benefits.responses import claim_stage, clawback_details, stage_mess
 from backend.benefits.terms import MAX_FEN
 from backend.city.service import City
 from backend.i18n import Text
+from backend.rulebook.modules.declared_facts import DeclaredFact
 from backend.services.talent_code.api.schemas import (
+    BenefitQuestion,
     ClaimDetails,
     ClaimInstalmentDetails,
     Entitlement,
@@ -21,9 +23,11 @@ from backend.services.talent_code.api.schemas import (
     Offer,
     OfferedInstalment,
     OwnEntitlement,
+    QuestionsOfBenefit,
     TalentDetails,
 )
-from backend.services.talent_code.facts import TALENT_CLASSES, BenefitTerms, Partner, class_above
+from backend.services.talent_code.declared import asked_facts, expected_answer, facts_of_benefit
+from backend.services.talent_code.facts import TALENT_CLASSES, BenefitFacts, BenefitTerms, Partner, class_above
 from backend.services.talent_code.model.benefit import NearMiss, near_miss, offers_of, services_for
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import CLASS_MODULE, class_verdict, review_starts_at
@@ -100,11 +104,12 @@ def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[l
             continue
         facts = benefit_facts(talent, {"spent_fen": MAX_FEN} if terms.depends_on_spending else {}, now)
         judged, miss = offered.judge(benefit, facts, now), None
-        assert judged is not None, "its terms are in force"
+        if judged is None:  # it depends on facts of its own, see questions_of_benefits
+            continue
         if not judged.is_entitled:
             miss = near_miss(city.rulebook, judged, facts)
         elif (restriction := offered.restriction(talent, benefit, now)) is None:
-            offers += [_offer(judged)] if terms.gives == "money" else []
+            offers += [offer_details(judged)] if terms.gives == "money" else []
         elif not restriction.limit_reached:
             miss = NearMiss("own_claims", restriction.because, from_at=restriction.ends_at)
         if miss is not None:
@@ -112,7 +117,26 @@ def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[l
     return offers, misses
 
 
-def _offer(judged: Judgement[BenefitTerms]) -> Offer:
+def questions_of_benefits(city: City, now: datetime) -> list[QuestionsOfBenefit]:
+    """Return the benefits in money that declare facts of their own, with what they ask of the person."""
+    offered = offers_of(city.rulebook)
+    found: list[QuestionsOfBenefit] = []
+    for benefit in offered.names():
+        terms, struct = offered.terms(benefit, now), facts_of_benefit(offered, benefit)
+        if terms is not None and terms.gives == "money" and struct is not BenefitFacts:
+            questions = [_question(fact) for fact in asked_facts(struct)]
+            found.append(QuestionsOfBenefit(benefit, offered.title(benefit), questions))
+    return found
+
+
+def _question(fact: DeclaredFact) -> BenefitQuestion:
+    fields = tuple(map(_question, fact.fields))
+    answer = expected_answer(fact)
+    return BenefitQuestion(fact.name, fact.type, fact.meaning, answer, fact.optional, fact.words, fields)
+
+
+def offer_details(judged: Judgement[BenefitTerms]) -> Offer:
+    """Return the money that a judgement entitles to."""
     verdict, terms, amount_fen = judged.verdict, judged.terms, judged.amount_fen
     if terms.depends_on_spending:
         max_amount_fen = amount_fen if terms.amount == "up_to" else None

@@ -1,7 +1,7 @@
 """Request and response Structs of the talent code's routes. Amounts are in fen, instants in UTC."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -10,6 +10,7 @@ from backend.benefits.schemas import ClaimStage, ClawbackDetails
 from backend.benefits.terms import Fen
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, TypedIdNumber
 from backend.i18n import Text
+from backend.rulebook.modules.declared_facts import FactType
 from backend.services.talent_code.facts import TalentClass, TalentClassOrNone
 from backend.services.talent_code.model.benefit import NearMissKind
 from backend.services.talent_code.model.evidence import EvidenceState, Qualification
@@ -138,6 +139,9 @@ class TalentCode(Struct, frozen=True, gc=False):
 
 # ── claims ──
 
+BenefitName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
+Homes = Annotated[int, Meta(ge=0, le=1_000)]
+
 
 class OfferedInstalment(Struct, frozen=True):
     """An instalment of an offer, due after a number of months of social insurance."""
@@ -194,6 +198,47 @@ class Offer(Struct, frozen=True):
     instalments: list[OfferedInstalment]
 
 
+class BenefitQuestion(Struct, frozen=True):
+    """A fact that a benefit asks of the caller: `answer` is what an answer must be.
+
+    `type` is bool, number, money (in fen), date, instant, words, text or records; `optional` ones may be left out. A
+    list of records asks the `fields` of each.
+    """
+
+    name: str
+    type: FactType
+    meaning: Text
+    answer: Text
+    optional: bool
+    words: tuple[str, ...] = ()
+    fields: "tuple[BenefitQuestion, ...]" = ()
+
+
+class QuestionsOfBenefit(Struct, frozen=True):
+    """A benefit that depends on answers of the caller, which go into `facts` of an offer or a claim."""
+
+    benefit: str
+    title: Text
+    questions: list[BenefitQuestion]
+
+
+class OfferRequest(Struct, forbid_unknown_fields=True):
+    """A benefit, and the answers to its questions by their names."""
+
+    benefit: BenefitName
+    facts: dict[str, Any] = {}
+    homes: Homes | None = None
+
+
+class OfferDetails(Struct, frozen=True):
+    """What the caller would get now: an offer, or None with the reason and the remedy."""
+
+    offer: Offer | None
+    rule: str
+    because: Text
+    remedy: Text | None
+
+
 class NearMissDetails(Struct, frozen=True):
     """A benefit that the caller would have but for one thing.
 
@@ -213,25 +258,28 @@ class BenefitOverview(Struct, frozen=True):
     """The benefits that the caller can claim, has claimed and narrowly misses.
 
     `available` is money to claim, `services` are what partners honour on sight of the code, `claimed` are the claims,
-    newest first.
+    newest first. `asking` are benefits that depend on answers of the caller.
     """
 
     available: list[Offer]
     services: list[OwnEntitlement]
     claimed: list[ClaimDetails]
     near_misses: list[NearMissDetails]
+    asking: list[QuestionsOfBenefit] = []
 
 
 class ClaimRequest(Struct, forbid_unknown_fields=True):
     """The benefit to claim, and what the caller states: homes owned in the city, and the amount spent.
 
+    `facts` are the answers to the questions of the benefit, by their names.
     A field that is left out states that there is none. Statements are accepted at once and may be audited later; money
     that was paid on false statements is claimed back.
     """
 
-    benefit: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
-    homes: Annotated[int, Meta(ge=0, le=1_000)] | None = None
+    benefit: BenefitName
+    homes: Homes | None = None
     spent_fen: Fen | None = None
+    facts: dict[str, Any] = {}
 
 
 # ── officers ──

@@ -1,9 +1,9 @@
 """Claims and budgets of the talent code: what it adds to those of the engine."""
 
 from datetime import date, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from backend.benefits import budget, claim
@@ -23,6 +23,8 @@ class OfficerView(Struct, frozen=True, gc=False):
 class Claim(claim.Claim, kw_only=True):
     """A person's claim, with the facts that decided it; the person alone states those named in `stated`.
 
+    `declared` are the values of the facts that the benefit declares itself.
+
     Its progress is the latest known number of months of insurance.
     """
 
@@ -41,6 +43,7 @@ class Claim(claim.Claim, kw_only=True):
 
     facts: BenefitFacts
     stated: tuple[str, ...]
+    declared: dict[str, Any] = field(default_factory=dict[str, Any])
     officer_views: tuple[OfficerView, ...] = ()
 
 
