@@ -183,7 +183,7 @@ def test_a_reform_dated_ahead_has_no_effect_before_its_day(tmp_path: Path) -> No
     text = read_rules(ROOT / "rules")[COLOUR].text
     begin = text.index("  isolation:")
     line = text[begin : text.index("  check_ins_due:")]
-    reform = line + '    - {from: 2026-12-02, value: 10d, source: "assumption [A]: a reform"}\n'
+    reform = line + '      - {from: 2026-12-02, value: 10d, source: "assumption [A]: a reform"}\n'
     (module,) = preview(embedded(tmp_path, green_on_old()), RULEBOOK, draft(line, reform)).modules
     assert module.changed == 0
     (later,) = module.later
