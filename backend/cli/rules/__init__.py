@@ -19,6 +19,7 @@ _COMMANDS = {
     "log": "release",
     "explain": "explain",
     "preview": "preview",
+    "prove": "prove",
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",
