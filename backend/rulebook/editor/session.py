@@ -14,7 +14,7 @@ from backend.rulebook.editor.expression import Suggestion
 from backend.rulebook.editor.outline import Outline, outline
 from backend.rulebook.editor.place import place_at
 from backend.rulebook.editor.positions import Edit, Position, Range, range_of
-from backend.rulebook.editor.reference import parameter_values
+from backend.rulebook.editor.reference import parameter_text
 from backend.rulebook.editor.symbols import Symbol, meaning_of, symbol_at
 from backend.rulebook.editor.workspace import CaseCount, Workspace
 from backend.rulebook.source import SourceFile
@@ -158,8 +158,7 @@ class Session:
         parameters = {each: Text(zh="", en="") for each in module.parameters}
         for each, parameter in valid.parameters.items() if valid is not None else ():
             if each in parameters or not module.whole:
-                values = "\n".join(f"- {value}" for value in parameter_values(parameter))
-                parameters[each] = Text(zh=values, en=values)
+                parameters[each] = parameter_text(parameter)
         return Draft(path.stem.endswith(CASES), self.outline(path), module, facts, structs, parameters)
 
 
