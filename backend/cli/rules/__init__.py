@@ -21,10 +21,12 @@ _COMMANDS = {
     "facts": "facts",
     "new": "new",
     "lsp": "lsp",
+    "prove": "prove",
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",
     "replay": "replay",
+    "preview": "preview",
 }
 """The module of each command; its function has the name of the command."""
 

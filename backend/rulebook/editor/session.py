@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.rulebook import CASES, module_name
+from backend.rulebook import CASES, CLAIMS, module_name
 from backend.rulebook.editor.completion import Draft, suggest_at
 from backend.rulebook.editor.definitions import definition_of, is_valid_name, uses_of
 from backend.rulebook.editor.expression import Suggestion
@@ -18,8 +18,6 @@ from backend.rulebook.editor.reference import parameter_text
 from backend.rulebook.editor.symbols import Symbol, meaning_of, symbol_at
 from backend.rulebook.editor.workspace import CaseCount, Workspace
 from backend.rulebook.source import SourceFile
-
-CLAIMS = ".claims"
 
 
 class Meaning(Struct, frozen=True):
@@ -137,8 +135,7 @@ class Session:
 
     def module_of(self, path: Path) -> str:
         """Return the module that a file is, or is about."""
-        name = module_name(self.workspace.folder, SourceFile(str(path), "", []))
-        return name.removesuffix(CLAIMS)
+        return module_name(self.workspace.folder, SourceFile(str(path), "", []))
 
     def outline(self, path: Path) -> Outline:
         """Return the outline of a file."""
