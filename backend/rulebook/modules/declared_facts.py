@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from backend.i18n import Text
-from backend.rulebook.language.types import INT64, UnsupportedFacts, fields_of
+from backend.rulebook.language.types import INT64, FactMeaning, UnsupportedFacts, fields_of
 from backend.rulebook.modules.keys import FACT_KEYS, REQUIRED_FACT_KEYS
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import AMOUNT_SUFFIX
@@ -73,9 +73,10 @@ def _struct(name: str, base: type[Struct] | None, declared: tuple[DeclaredFact, 
     """Make the Struct of a declaration; equal declarations are the same Struct, in every edition of a rulebook."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for fact in declared:
-        annotation = _annotation(fact)
+        meaning = FactMeaning(fact.meaning.zh, fact.meaning.en, "fen" if fact.type == "money" else None)
+        annotation = Annotated[_annotation(fact), meaning]
         if fact.optional:
-            fields.append((fact.name, annotation | None, None))
+            fields.append((fact.name, Annotated[_annotation(fact) | None, meaning], None))
         elif fact.type == "records":
             fields.append((fact.name, annotation, ()))
         else:
