@@ -27,7 +27,7 @@ from backend.rulebook.modules.keys import FACT_KEYS, REQUIRED_FACT_KEYS
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import AMOUNT_SUFFIX
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping
-from backend.rulebook.source import NO_HELP, SourceFile, suggest
+from backend.rulebook.source import SourceFile, suggest
 
 EXTENDS, PERSON = "extends", "person"
 MAX_FACTS, MAX_TEXT, MAX_RECORDS = 50, 200, 100

@@ -133,7 +133,6 @@ def explain_error(text: str, error: MarkedYAMLError) -> Flaw:
     lines = [line[:MAX_LINE] for line in text.split("\n")]
     begun = error.context_mark.line if error.context_mark is not None else line
     for flaw in (
-        _unquoted_figure(lines, line),
         _missing_colon(lines, line),
         _special_character(lines, line),
         _figure(lines, line),
@@ -152,7 +151,6 @@ def explain_error(text: str, error: MarkedYAMLError) -> Flaw:
     return Flaw(line + 1, column, column + 1, message, advice, "R003")
 
 
-_FIGURE = re.compile(r"(?<![\"'\w])\{[a-z_]+(?: ?[-+] ?[a-z0-9_]+)?(?::number)?\}")
 _PROBLEMS = {
     "mapping values are not allowed in this context": "此处不应有冒号",
     "could not find expected ':'": "缺少冒号",
@@ -166,16 +164,6 @@ _PROBLEMS = {
     "block sequence entries are not allowed in this context": "此处不应有列表项",
     "control characters are not allowed": "文件中有控制字符",
 }
-
-
-def _unquoted_figure(lines: list[str], line: int) -> Flaw | None:
-    """Trace an error to a figure in braces, which YAML takes for a mapping unless the text is in quotes."""
-    match = _FIGURE.search(lines[line]) if line < len(lines) else None
-    if match is None:
-        return None
-    message = Text(zh=f"含有 {match[0]} 的文字没有加引号", en=f"the text with {match[0]} is not in quotes")
-    advice = Text(zh=f"含有 {match[0]} 的文字要加引号", en=f"put the text with {match[0]} in quotes")
-    return Flaw(line + 1, match.start(), match.end(), message, advice, "R003")
 
 
 def _missing_colon(lines: list[str], line: int) -> Flaw | None:
