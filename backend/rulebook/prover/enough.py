@@ -50,8 +50,12 @@ def _one_side_is_enough(claim: Claim, period: Period) -> bool:
     sides = period.sides()
     if all(side.module.strategy == "collect" for side in sides):
         return True
+    scale = sides[-1].module.result
     return all(
-        side.module.strategy == "most_severe" and side.module.otherwise.then == side.module.result[0] for side in sides
+        side.module.strategy == "most_severe"
+        and side.module.otherwise.then == scale[0]
+        and side.module.result == tuple(word for word in scale if word in side.module.result)
+        for side in sides
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from backend.rulebook.language.tree import Key, key_of
 from backend.rulebook.modules.module import OTHERWISE, Module, Rule
@@ -26,8 +26,13 @@ class Outcome:
     decisive: Mapping[str, Term]
 
 
-def outcome_of(module: Module, law: Law, encoder: Encoder, names: Environment) -> Outcome:
-    """Return what a law decides about the facts and the instant in `names`. Raises Unencodable."""
+def outcome_of(
+    module: Module, law: Law, encoder: Encoder, names: Environment, scale: Sequence[str | int] | None = None
+) -> Outcome:
+    """Return what a law decides about the facts and the instant in `names`. Raises Unencodable.
+
+    The places of words are those in `scale`, by default the module's own `result`.
+    """
     fired = {rule.id: encoder.condition(rule, names) for rule in law.rules}
     decisive = _decisive(module, law.rules, fired)
     if module.strategy == "collect":
@@ -37,8 +42,13 @@ def outcome_of(module: Module, law: Law, encoder: Encoder, names: Environment) -
         added = total([choose(fired[rule.id], number_of(law, rule), 0) for rule in law.rules])
         limited = choose(added < low, low, choose(added > high, high, added))
         return Outcome(choose(decisive[OTHERWISE], module.otherwise.then, limited), {}, fired, decisive)
-    results = {rule.id: _result(module, law, rule) for rule in law.rules}
-    found: Term = _place(module, module.otherwise.then)
+    places = module.result if scale is None else scale
+
+    def place(then: str | int) -> int:
+        return cast("int", then) if module.numeric else places.index(then)
+
+    results = {rule.id: number_of(law, rule) if module.numeric else place(rule.then) for rule in law.rules}
+    found: Term = place(module.otherwise.then)
     for name, result in results.items():
         found = choose(decisive[name], result, found)
     return Outcome(found, {}, fired, decisive)
@@ -91,11 +101,3 @@ def _collected(module: Module, rules: Sequence[Rule], fired: Mapping[str, Term],
     found = {word: [fired[rule.id] for rule in rules if rule.then == word] for word in words}
     found[cast("str", module.otherwise.then)].append(none)
     return {word: disj(conditions) for word, conditions in found.items()}
-
-
-def _result(module: Module, law: Law, rule: Rule) -> int:
-    return number_of(law, rule) if module.numeric else _place(module, rule.then)
-
-
-def _place(module: Module, then: Any) -> int:  # noqa: ANN401  a word or a number
-    return then if module.numeric else module.result.index(then)

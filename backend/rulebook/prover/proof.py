@@ -71,9 +71,9 @@ def prove_editions(
     """Prove claims about the modules of an edition, and about the change from an old one if there is one.
 
     `claims` are claims by module. Without them, each module that differs gets the default claim: nobody is worse off.
-    Without `old`, claims about two editions are left out. Every answer comes within the budget; what it leaves no time
-    for is unknown. Raises TooShortLists if `lists` is too small for a claim, and UnconfirmedCounterexample. One proof
-    runs at a time in a process.
+    Claims about two editions are left out without `old`, and for a module that is new. Every answer comes within the
+    budget; what it leaves no time for is unknown. Raises TooShortLists if `lists` is too small for a claim, and
+    UnconfirmedCounterexample. One proof runs at a time in a process.
     """
     began = time.monotonic()
     before = Edition(old) if isinstance(old, Rulebook) else old
@@ -84,7 +84,7 @@ def prove_editions(
     for name, about in claims.items():
         for claim in about:
             prover = _Prover(before, after, after.rulebook.modules[name], claim, began + budget_seconds, lists)
-            if not claim.compares or before is not None:
+            if not claim.compares or (before is not None and name in before.rulebook.modules):
                 results.append(prover.result())
     digest = before.rulebook.digest if before is not None else None
     return ProofReport(digest, after.rulebook.digest, tuple(results), round(time.monotonic() - began, 3))
@@ -158,9 +158,7 @@ class _Prover:
         began = time.monotonic()
         found: Counterexample | None = None
         if self.claim.compares and not self._is_comparable():
-            reason = Text(
-                zh="两版的模块不能比较", en="the module of the old edition has other facts or results, or is new"
-            )
+            reason = Text(zh="两版的模块不能比较", en="the module of the old edition has other facts or results")
             self.left_out.append(reason)
         else:
             zone = self.new.rulebook.time_zone

@@ -143,7 +143,8 @@ class _Asker:
 
     def outcome(self, side: Side, facts: SymbolicStruct) -> Outcome:
         encoder = _Lenient(self.space, side.law.parameter_values, self, side, facts.name)
-        return outcome_of(side.module, side.law, encoder, {"facts": facts, "now": self.now})
+        scale = self.period.new.module.result
+        return outcome_of(side.module, side.law, encoder, {"facts": facts, "now": self.now}, scale)
 
     # ── changed facts ──
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from backend.i18n import Text
-from backend.rulebook import Rulebook
+from backend.rulebook import Rulebook, SourceFile, make_rulebook
 from backend.rulebook.prover.claims import Added, Apart, Changed, Claim, Compared, Decided, Subject
 from backend.rulebook.prover.proof import Edition, TooShortLists, prove_editions
 from backend.rulebook.prover.report import ClaimResult
-from tests.rulebook.tram import FARE, REFUND, load
+from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Rider, load
 
 NAME = Text(zh="主张", en="a claim")
 
@@ -109,3 +109,27 @@ def test_lists_that_are_too_short_are_refused_with_the_reason(tmp_path: Path) ->
     with pytest.raises(TooShortLists) as caught:
         prove_editions(None, edition(tmp_path, "new", rules), {"tram.fare": [claim(subject, lists=2)]})
     assert "facts.passes needs 4 elements" in caught.value.reason.en
+
+
+def test_words_are_ordered_as_in_the_new_edition(tmp_path: Path) -> None:
+    old = edition(tmp_path, "old")
+    new = edition(tmp_path, "new", FARE.replace("[full, half, free]", "[full, free, half]"))
+    found = answer(old, new, Compared("different")).counterexample
+    assert found is not None
+    assert (found.before and found.before.result, found.after.result) == ("free", "half")
+
+
+def test_a_module_whose_results_are_others_is_not_compared(tmp_path: Path) -> None:
+    old = edition(tmp_path, "old")
+    new = edition(tmp_path, "new", FARE.replace("full", "whole"))
+    assert answer(old, new, Compared("worse")).answer == "unknown"
+
+
+def test_a_new_module_is_not_compared_with_an_edition_without_it(tmp_path: Path) -> None:
+    new = edition(tmp_path, "new")
+    old = make_rulebook(
+        {"tram.refund": SourceFile("refund", REFUND.replace("    combines_with: [tram.fare]\n", ""), [])},
+        [Rider, Delay],
+        CITY,
+    )
+    assert prove_editions(old, new, {"tram.fare": [claim(Compared("worse"))]}).results == ()

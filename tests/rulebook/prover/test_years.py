@@ -1,0 +1,61 @@
+"""Claims about ages by the calendar are proved to the day."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from backend.i18n import Text
+from backend.rulebook import Rulebook, SourceFile, make_rulebook
+from backend.rulebook.prover.claims import Changed, Claim, Compared
+from backend.rulebook.prover.proof import prove_editions
+from tests.rulebook.tram import CITY
+
+SUBSIDY = """\
+module: subsidy.old_age
+title: {zh: 高龄津贴, en: Old-age subsidy}
+facts: Resident
+result: {at_least: 0, at_most: 1000}
+strategy: first
+rules:
+  - id: old
+    from: 2026-01-01
+    when: age(facts.born_at, now) >= 70
+    then: 500
+    because: {zh: 高龄, en: Old}
+    source: "[S] council"
+otherwise: {then: 0, because: {zh: 未到年龄, en: Too young}}
+"""
+
+
+class Resident(Struct, frozen=True):
+    """A resident of the city."""
+
+    born_at: datetime
+
+
+def edition(text: str) -> Rulebook:
+    return make_rulebook({"subsidy.old_age": SourceFile("old_age.yaml", text, [])}, [Resident], CITY)
+
+
+def test_seventy_years_of_365_days_are_reached_earlier_than_the_seventieth_birthday() -> None:
+    days = edition(SUBSIDY.replace("age(facts.born_at, now) >= 70", 'now - facts.born_at >= duration("613200h")'))
+    report = prove_editions(days, edition(SUBSIDY))
+    assert report.answer == "counterexample"
+    found = report.results[0].counterexample
+    assert found is not None
+    assert found.before is not None
+    assert (found.before.result, found.after.result) == ("500", "0")
+    assert prove_editions(edition(SUBSIDY), days).answer == "holds"
+
+
+def test_nobody_born_earlier_gets_less() -> None:
+    name = Text(zh="出生更早的人不会少得", en="nobody born earlier gets less")
+    claim = Claim("earlier", name, Changed("earlier", ("born_at",), "worse"), best_is_high=True)
+    assert prove_editions(None, edition(SUBSIDY), {"subsidy.old_age": [claim]}).answer == "holds"
+
+
+def test_a_lower_age_takes_from_nobody() -> None:
+    claim = Claim("less", Text(zh="主张", en="claim"), Compared("worse"), best_is_high=True)
+    younger = edition(SUBSIDY.replace(">= 70", ">= 65"))
+    assert prove_editions(edition(SUBSIDY), younger, {"subsidy.old_age": [claim]}).answer == "holds"
+    assert prove_editions(younger, edition(SUBSIDY), {"subsidy.old_age": [claim]}).answer == "counterexample"
