@@ -9,15 +9,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from backend.city.releases import digest_in_force, released_rulebook
-from backend.city.service import discover_services, rule_modules_of
+from backend.city.rule_modules import discover_rule_modules
 from backend.cli.errors import report_errors
 from backend.cli.language import AuthorError, language
 from backend.i18n import Text
 from backend.rulebook import load_rulebook
 from backend.rulebook.modules.cases import FailedCase, FailedCases, run_cases
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
-from backend.store.connect import store_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,17 +85,20 @@ def unknown_module(name: str, rulebook: Rulebook) -> AuthorError:
 
 def needed_modules() -> list[RuleModule]:
     """Return the rule modules that the services evaluate."""
-    return rule_modules_of(discover_services())
+    return discover_rule_modules()
 
 
 def store_exists(settings: Settings) -> bool:
     """Return whether the store of the settings may hold releases; an embedded one that was never made does not."""
+    from backend.store.connect import store_file
+
     file = store_file(settings.store)
     return file is None or file.exists()
 
 
 def rulebook_in_force(settings: Settings) -> Rulebook:
     """Return the release in force; without one, the rulebook of the city's own folder."""
+    from backend.city.releases import digest_in_force, released_rulebook
     from backend.cli.operations import with_store
 
     async def read(store: Store) -> Rulebook | None:

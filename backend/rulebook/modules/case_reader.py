@@ -15,6 +15,13 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook.language.types import terms_of
 from backend.rulebook.modules.field_reader import A_RESULT
+from backend.rulebook.modules.keys import (
+    CASE_KEYS,
+    CASES_FILE_KEYS,
+    EXPECTED_KEYS,
+    OPTIONAL_CASE_KEYS,
+    OPTIONAL_CASES_FILE_KEYS,
+)
 from backend.rulebook.modules.module import OTHERWISE, Module
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import (
@@ -30,9 +37,6 @@ from backend.rulebook.source import Location, SourceFile, suggest
 NEVER = "never"
 NONE = "none"
 PERSONA = "persona"
-
-_CASE_KEYS = ("case", "at", "on", "given", "expect")
-_EXPECTED_KEYS = ("result", "rule", "fired", "changes_at", "because", "terms")
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,9 @@ class _CaseReader(StructReader):
     personas: dict[str, Persona] = field(default_factory=dict[str, Persona])
 
     def cases(self, root: YamlValue) -> list[Case]:
-        known = ("module", "personas", "cases")
-        entries = self.entries(root, known, optional=("personas",), what=Text(zh="案例文件", en="a file of cases"))
+        entries = self.entries(
+            root, CASES_FILE_KEYS, optional=OPTIONAL_CASES_FILE_KEYS, what=Text(zh="案例文件", en="a file of cases")
+        )
         if entries is None:
             return []
         named = self.scalar(entries["module"])
@@ -152,7 +157,7 @@ class _CaseReader(StructReader):
         return list(cases.values())
 
     def _case(self, item: YamlValue) -> Case | None:
-        entries = self.entries(item, _CASE_KEYS, optional=("on",), what=Text(zh="案例", en="a case"))
+        entries = self.entries(item, CASE_KEYS, optional=OPTIONAL_CASE_KEYS, what=Text(zh="案例", en="a case"))
         if entries is None:
             return None
         name, at = self.short_text(entries["case"]), self.instant(entries["at"].value)
@@ -196,7 +201,7 @@ class _CaseReader(StructReader):
         if isinstance(entry.value, YamlScalar):
             return {"result": Expected(self._result(entry.value), entry.value.location)}
         what = Text(zh="`expect`", en="`expect`")
-        entries = self.entries(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what=what) or {}
+        entries = self.entries(entry.value, EXPECTED_KEYS, optional=EXPECTED_KEYS, what=what) or {}
         if not entries:
             message = Text(zh="没有预期结果的案例不会失败", en="a case without an expectation cannot fail")
             advice = Text(zh="请写 `expect: 结果`", en="write `expect: result`")
