@@ -42,6 +42,18 @@ def test_each_fault_is_in_both_languages(tmp_path: Path) -> None:
     assert "= 该值在0至150之间；请更正界限，或删去这一部分" in fault.in_language("zh")
 
 
+def test_a_module_that_already_has_a_fault_is_checked_further(tmp_path: Path) -> None:
+    """Conventions and meaning read the document again, though the file has faults."""
+    (tmp_path / "tram").mkdir()
+    text = changed(("facts.age < 14", "facts.age < 4 && facts.age >= 4"), ("[S] council", "council"))
+    (tmp_path / "tram" / "fare.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidRulebook) as caught:
+        load_rulebook(tmp_path, [Rider], CITY, strict=True)
+    messages = [fault.message.en for fault in caught.value.faults]
+    assert "'child' can never fire: its condition contradicts itself" in messages
+    assert "the source has no mark of its reliability" in messages
+
+
 # ── rules ──
 
 

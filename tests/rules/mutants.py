@@ -51,6 +51,8 @@ _SPAN = re.compile(r"(\d+)([dhm])(?!\w)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _NUMBER = re.compile(r"-?\d[\d_]*(?:\.\d+)?(?: (?:yuan|fen))?|\d+[dhm]")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_NAME = re.compile(r"[\w-]+")
+_QUOTED = re.compile(r"'[^']*'|`[^`]*`")
 _WORD = re.compile(r"[A-Za-z_][\w.-]*")
 _OPERATORS = {"_<_": "<=", "_<=_": "<", "_>_": ">=", "_>=_": ">", "_==_": "!=", "_!=_": "=="}
 _SIGNS = {"_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=", "_==_": "==", "_!=_": "!="}
@@ -83,10 +85,9 @@ class Mutant:
         """Return whether a fault shows its author where the mistake is."""
         if self.kind == "dropped":
             return True  # nothing is left to point at
-        words = fault.message.en + fault.help.en
-        named = [self.owner, self.new, *_IDENTIFIER.findall(self.was)]
-        names = [f"`{self.owner}`", *(f"'{name}'" for name in named)]
-        return self.first <= fault.location.line <= self.last or any(name in words for name in names)
+        quoted = "\n".join(_QUOTED.findall(f"{fault.message.en}\n{fault.help.en}"))
+        names = {self.owner, self.new, *_IDENTIFIER.findall(self.was)}
+        return self.first <= fault.location.line <= self.last or not names.isdisjoint(_NAME.findall(quoted))
 
     def __str__(self) -> str:
         """Return where the mistake is, and what was replaced by what."""

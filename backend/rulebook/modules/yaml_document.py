@@ -101,9 +101,10 @@ def _parse(file: SourceFile) -> YamlValue | None:
         )
         file.fault(Location(1, 1), message, Text(zh="请拆分模块", en="split the module"), "R004")
         return None
-    for flaw in find_flaws(file.text):
+    flaws = list(find_flaws(file.text))
+    for flaw in flaws:
         flaw.report(file)
-    if file.faults:
+    if flaws:  # not faults of another kind, found before the document is read again
         return None
     try:
         deepest = find_deep_nesting(file.text)
